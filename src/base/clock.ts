@@ -1,0 +1,16 @@
+/**
+ * Time as a value. Nothing under the shell layers reads a clock of its own: production passes {@link systemClock},
+ * the simulator passes one that it drives.
+ */
+export interface Clock {
+  /** Monotonic milliseconds from an arbitrary origin. Only differences mean something. */
+  monotonicMs(): number;
+  /** Wall-clock milliseconds since the epoch. For people and file times, never for safety. */
+  wallMs(): number;
+}
+
+/** The machine's own clocks. */
+export const systemClock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+};

@@ -1,0 +1,9 @@
+/**
+ * What every layer may lean on: errors with codes, assertions, time and randomness as values, a logger.
+ * Depends on nothing above it.
+ */
+export { assert, unreachable } from './assert.ts';
+export { type Clock, systemClock } from './clock.ts';
+export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
+export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
+export { type Random, systemRandom } from './random.ts';

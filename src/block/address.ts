@@ -1,0 +1,68 @@
+import { hash, randomFillSync } from 'node:crypto';
+
+import { InfinitError } from '../base/index.ts';
+
+/**
+ * The name of a block: 32 bytes, written as 64 lower-case hex digits, so that it is a map key, prints, and goes into JSON.
+ * Byte 0 is format version (high nibble) and kind (low nibble); the other 31 say which block of that kind.
+ *
+ * - immutable: truncated SHA-256 of the sealed bytes, so any host can verify and any host can serve;
+ * - mutable: random;
+ * - named: truncated SHA-256 of (owner, name): two hosts that mean the same thing meet at the same block.
+ */
+export type Address = string & { readonly __brand: 'Address' };
+
+export type BlockKind = 'immutable' | 'mutable' | 'named';
+
+/** Length of an address in bytes. */
+export const addressBytes = 32;
+
+/** The one address format so far. */
+export const addressVersion = 1;
+
+const kindNibble: Record<BlockKind, number> = { immutable: 1, mutable: 2, named: 3 };
+const prefix: Record<BlockKind, string> = { immutable: '11', mutable: '12', named: '13' };
+const pattern = /^1[123][0-9a-f]{62}$/;
+
+/** The address of an immutable block, from its sealed bytes. */
+export function immutableAddress(sealed: Uint8Array): Address {
+  return (prefix.immutable + hash('sha256', sealed, 'hex').slice(0, 62)) as Address;
+}
+
+/** The address that (owner, name) stand for. `owner` is an identity of any length: a volume, a bucket, a cluster. */
+export function namedAddress(owner: string, name: string): Address {
+  // The length prefix keeps ("ab", "c") and ("a", "bc") apart.
+  return (prefix.named + hash('sha256', `${Buffer.byteLength(owner)}:${owner}${name}`, 'hex').slice(0, 62)) as Address;
+}
+
+/** A fresh mutable address. `random` (31 bytes) is given by whoever must be deterministic. */
+export function mutableAddress(random: Uint8Array = randomFillSync(new Uint8Array(31))): Address {
+  return (prefix.mutable + Buffer.from(random).toString('hex').padStart(62, '0').slice(0, 62)) as Address;
+}
+
+/** What kind of block an address names. */
+export function kindOf(address: Address): BlockKind {
+  const nibble = address.charCodeAt(1) - 0x30;
+  return nibble === kindNibble.immutable ? 'immutable' : nibble === kindNibble.mutable ? 'mutable' : 'named';
+}
+
+/** True for text that is an address of this format version. */
+export function isAddress(text: unknown): text is Address {
+  return typeof text === 'string' && pattern.test(text);
+}
+
+/** The address in a text from outside. @throws InfinitError `bad-argument` that names the text. */
+export function parseAddress(text: string): Address {
+  if (isAddress(text)) return text;
+  throw new InfinitError('bad-argument', `"${text.slice(0, 80)}" is not a block address (64 hex digits, the first two 11, 12 or 13)`);
+}
+
+/** The 32 bytes of an address, for codecs. */
+export function addressToBytes(address: Address): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(Buffer.from(address, 'hex'));
+}
+
+/** The address in 32 bytes at `offset`. @throws InfinitError `bad-argument`. */
+export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
+  return parseAddress(Buffer.from(bytes.buffer, bytes.byteOffset + offset, addressBytes).toString('hex'));
+}

@@ -1,0 +1,19 @@
+/**
+ * What a block is: its address and its sealed form. Damage of any byte is detected; an encrypted block can be neither read
+ * nor forged by the host that keeps it. Pure: no I/O, no clock.
+ */
+export {
+  type Address,
+  addressBytes,
+  addressFromBytes,
+  addressToBytes,
+  addressVersion,
+  type BlockKind,
+  immutableAddress,
+  isAddress,
+  kindOf,
+  mutableAddress,
+  namedAddress,
+  parseAddress,
+} from './address.ts';
+export { type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

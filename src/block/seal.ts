@@ -1,0 +1,186 @@
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
+
+import { assert, InfinitError } from '../base/index.ts';
+import { type Address, immutableAddress } from './address.ts';
+
+/**
+ * What lies in a sealed block, little-endian (docs/on-disk-format.md):
+ *
+ * ```
+ *  0  u8   format version (1)          8  16 B  volume (bucket) id
+ *  1  u8   suite: 0 plain, 1 AES-GCM   24 u64   inode number
+ *  2  u8   compression: 0 none, 1 zstd 32 u32   snapshot epoch
+ *  3  u8   0                           36 u32   writer session
+ *  4  u32  length of the open body     40 u64   sequence number in that session
+ * 48  body | 12 B nonce, ciphertext, 16 B tag
+ * ```
+ *
+ * The 48 bytes are in the clear, so that scrub can tell whose block it is without a key, and are authenticated (AAD) under AES.
+ * (session, sequence) makes each sealed block unique: a block has exactly one owner and can be dropped without counting references.
+ */
+export interface OwnerTag {
+  /** 16 bytes. */
+  readonly volume: Uint8Array;
+  /** Below 2^53. */
+  readonly inode: number;
+  readonly epoch: number;
+  /** Number of the writer's mount session. */
+  readonly session: number;
+  /** Counts the blocks that this session sealed; below 2^53. */
+  readonly sequence: number;
+}
+
+/** An open block. */
+export interface OpenBlock {
+  readonly owner: OwnerTag;
+  readonly body: Uint8Array;
+}
+
+const headerBytes = 48;
+const nonceBytes = 12;
+const tagBytes = 16;
+/** What sealing adds to a body at the most. */
+export const sealOverheadBytes = headerBytes + nonceBytes + tagBytes;
+
+const suitePlain = 0;
+const suiteAesGcm = 1;
+const formatVersion = 1;
+const two32 = 2 ** 32;
+/** Derived keys kept at hand. */
+const maxCachedKeys = 4096;
+
+/**
+ * Seals and opens the blocks of one volume (or bucket). Without a key the suite is plain: hashed and checked, not secret.
+ * With one it is AES-256-GCM under a key derived for each inode, so that a host that holds blocks can neither read nor forge them.
+ */
+export class Sealer {
+  readonly #volumeKey: Uint8Array | undefined;
+  readonly #keys = new Map<number, KeyObject>();
+
+  /** @param volumeKey 32 bytes, or undefined for the plain suite. */
+  constructor(volumeKey?: Uint8Array) {
+    if (volumeKey !== undefined && volumeKey.length !== 32)
+      throw new InfinitError('bad-argument', `a volume key has 32 bytes, not ${volumeKey.length}`);
+    this.#volumeKey = volumeKey;
+  }
+
+  /** The sealed immutable block of a body, with its address. */
+  seal(owner: OwnerTag, body: Uint8Array): { address: Address; sealed: Uint8Array<ArrayBuffer> } {
+    const sealed = this.#seal(owner, body, '');
+    return { address: immutableAddress(sealed), sealed };
+  }
+
+  /** Checks and opens what {@link seal} made. @throws InfinitError `damaged`, `wrong-key`, `wrong-version`. */
+  open(address: Address, sealed: Uint8Array): OpenBlock {
+    if (immutableAddress(sealed) !== address) throw new InfinitError('damaged', `block ${address} does not hash to its address`);
+    return this.#open(address, sealed, '');
+  }
+
+  /** The payload of a mutable or named block; under AES it is bound to the address, so that no host can serve one block as another. */
+  sealPayload(address: Address, owner: OwnerTag, body: Uint8Array): Uint8Array<ArrayBuffer> {
+    return this.#seal(owner, body, address);
+  }
+
+  /** Opens what {@link sealPayload} made. @throws InfinitError `damaged`, `wrong-key`, `wrong-version`. */
+  openPayload(address: Address, payload: Uint8Array): OpenBlock {
+    return this.#open(address, payload, address);
+  }
+
+  #seal(owner: OwnerTag, body: Uint8Array, binding: string): Uint8Array<ArrayBuffer> {
+    const secret = this.#volumeKey !== undefined;
+    const sealed = Buffer.allocUnsafeSlow(headerBytes + body.length + (secret ? nonceBytes + tagBytes : 0));
+    writeHeader(sealed, secret ? suiteAesGcm : suitePlain, owner, body.length);
+    if (!secret) {
+      sealed.set(body, headerBytes);
+      return sealed;
+    }
+    // A session never repeats a sequence number and the key is the inode's own: the nonce is unique without randomness.
+    const nonce = sealed.subarray(headerBytes, headerBytes + nonceBytes);
+    sealed.copy(nonce, 0, 36, 48);
+    const cipher = createCipheriv('aes-256-gcm', this.#keyOf(owner.inode), nonce);
+    cipher.setAAD(Buffer.concat([sealed.subarray(0, headerBytes), Buffer.from(binding)]));
+    cipher.update(body).copy(sealed, headerBytes + nonceBytes);
+    cipher.final();
+    cipher.getAuthTag().copy(sealed, sealed.length - tagBytes);
+    return sealed;
+  }
+
+  #open(address: Address, sealed: Uint8Array, binding: string): OpenBlock {
+    const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength);
+    if (bytes.length < headerBytes) throw new InfinitError('damaged', `block ${address} is cut short: ${bytes.length} bytes`);
+    if (bytes[0] !== formatVersion)
+      throw new InfinitError('wrong-version', `block ${address} has format ${bytes[0]}; this host reads ${formatVersion}: upgrade it`);
+    const owner = readOwner(bytes);
+    const length = bytes.readUInt32LE(4);
+    const secret = bytes[1] === suiteAesGcm;
+    if (bytes.length !== headerBytes + length + (secret ? nonceBytes + tagBytes : 0))
+      throw new InfinitError('damaged', `block ${address} has a wrong length`);
+    if (!secret) {
+      if (this.#volumeKey !== undefined)
+        throw new InfinitError('wrong-key', `block ${address} is not encrypted, its volume is: refused as a forgery`);
+      return { owner, body: bytes.subarray(headerBytes) };
+    }
+    if (this.#volumeKey === undefined) throw new InfinitError('wrong-key', `block ${address} is encrypted: the volume's key is needed`);
+    const start = headerBytes + nonceBytes;
+    const decipher = createDecipheriv('aes-256-gcm', this.#keyOf(owner.inode), bytes.subarray(headerBytes, start));
+    decipher.setAAD(Buffer.concat([bytes.subarray(0, headerBytes), Buffer.from(binding)]));
+    decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes));
+    try {
+      const body = decipher.update(bytes.subarray(start, bytes.length - tagBytes));
+      decipher.final();
+      return { owner, body };
+    } catch (cause) {
+      throw new InfinitError('wrong-key', `block ${address} does not open: wrong key or forged`, { cause });
+    }
+  }
+
+  #keyOf(inode: number): KeyObject {
+    let key = this.#keys.get(inode);
+    if (key === undefined) {
+      assert(this.#volumeKey !== undefined, 'keys are derived only for encrypted volumes');
+      if (this.#keys.size >= maxCachedKeys) this.#keys.clear();
+      key = createSecretKey(new Uint8Array(hkdfSync('sha256', this.#volumeKey, '', `infinit inode ${inode}`, 32)));
+      this.#keys.set(inode, key);
+    }
+    return key;
+  }
+}
+
+/** Whose block it is, from the clear header of sealed bytes: what scrub reads. @throws InfinitError `damaged`. */
+export function ownerOf(sealed: Uint8Array): OwnerTag {
+  if (sealed.length < headerBytes || sealed[0] !== formatVersion) throw new InfinitError('damaged', 'not a sealed block of this format');
+  return readOwner(Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength));
+}
+
+function writeHeader(into: Buffer, suite: number, owner: OwnerTag, length: number): void {
+  assert(owner.volume.length === 16, 'a volume id has 16 bytes');
+  into[0] = formatVersion;
+  into[1] = suite;
+  into[2] = 0;
+  into[3] = 0;
+  into.writeUInt32LE(length, 4);
+  into.set(owner.volume, 8);
+  writeU64(into, owner.inode, 24);
+  into.writeUInt32LE(owner.epoch, 32);
+  into.writeUInt32LE(owner.session, 36);
+  writeU64(into, owner.sequence, 40);
+}
+
+function readOwner(bytes: Buffer): OwnerTag {
+  return {
+    volume: bytes.subarray(8, 24),
+    inode: readU64(bytes, 24),
+    epoch: bytes.readUInt32LE(32),
+    session: bytes.readUInt32LE(36),
+    sequence: readU64(bytes, 40),
+  };
+}
+
+function writeU64(into: Buffer, value: number, offset: number): void {
+  into.writeUInt32LE(value % two32, offset);
+  into.writeUInt32LE(Math.floor(value / two32), offset + 4);
+}
+
+function readU64(bytes: Buffer, offset: number): number {
+  return bytes.readUInt32LE(offset) + bytes.readUInt32LE(offset + 4) * two32;
+}

@@ -1,0 +1,56 @@
+import type { Address } from '../block/index.ts';
+
+/**
+ * One host's own storage: bytes under a block address, plus a few small named facts about the host itself.
+ * It knows nothing of consensus: what lies under a mutable address is an acceptor's state, opaque here.
+ * Implementations: LogDisk (append segments + index) and MemoryDisk; test/suites/disk-suite.ts judges both.
+ */
+export interface Disk extends AsyncDisposable {
+  /** The bytes last written under the address; undefined where there are none. The caller owns the result. @throws InfinitError `damaged`. */
+  read(address: Address): Promise<Uint8Array | undefined>;
+  /** True where the address is present. Never touches the data. */
+  has(address: Address): Promise<boolean>;
+  /**
+   * Applies the operations in order and resolves once all are on stable storage. Concurrent calls share a group, in call order:
+   * after a crash a prefix of all operations of all calls survives, never a later one without an earlier one.
+   * The given bytes must not change until it resolves.
+   * @throws InfinitError `disk-full`, `disk-failed`, `read-only`: then nothing of this call is acknowledged (though a prefix may survive a restart).
+   */
+  write(operations: readonly DiskOperation[]): Promise<void>;
+  /** A small durable fact about this host (identity, incarnation, catalogue cache). Key: 1–128 characters. */
+  readMeta(key: string): Promise<Uint8Array | undefined>;
+  /** Addresses in ascending order, from `after` (exclusive) on, at most `limit`. For scrub and repair: cheap, may miss what is written meanwhile. */
+  list(after: Address | undefined, limit: number): Promise<DiskEntry[]>;
+  status(): DiskStatus;
+  /** Tells of a change of `status().state`. Returns the way to stop listening. */
+  onStateChange(listener: (status: DiskStatus) => void): () => void;
+}
+
+export type DiskOperation =
+  | { readonly type: 'put'; readonly address: Address; readonly bytes: Uint8Array }
+  | { readonly type: 'delete'; readonly address: Address }
+  | { readonly type: 'put-meta'; readonly key: string; readonly bytes: Uint8Array }
+  | { readonly type: 'delete-meta'; readonly key: string };
+
+export interface DiskEntry {
+  readonly address: Address;
+  /** Bytes of the value. */
+  readonly size: number;
+}
+
+export interface DiskStatus {
+  /** `read-only`: full or failed; it still serves reads. */
+  readonly state: 'healthy' | 'read-only';
+  /** Why it is read-only, for people. */
+  readonly reason?: string;
+  readonly blocks: number;
+  /** Bytes of live values. */
+  readonly liveBytes: number;
+  /** Bytes on the medium, garbage not yet compacted included. */
+  readonly usedBytes: number;
+  /** Bytes that may still be written: the file system's free space or what is left of the configured capacity. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** Records found damaged since start. */
+  readonly damaged: number;
+}

@@ -1,0 +1,231 @@
+/**
+ * One mounted volume as the FUSE session sees it: POSIX operations by inode number. The kernel checks permissions
+ * (`default_permissions`); everything else is decided here.
+ *
+ * - A method answers synchronously where memory suffices and with a promise where it must wait: the session awaits only promises.
+ * - Failures are thrown as {@link FileSystemError} with an errno name. A looked-up name that is absent is `undefined`, not an error.
+ * - Names and link targets are byte strings: one character a byte ('latin1').
+ * - Inode numbers are integers below 2^53, never reused; the root is 1; they are the FUSE node ids.
+ * - `data` given to `write` and `setxattr` is borrowed: valid only until the method returns (not until its promise settles), so it copies what it keeps.
+ */
+export interface FileSystem {
+  lookup(parent: number, name: string): MaybePromise<Attributes | undefined>;
+  /** The kernel drops `count` of its references to the inode. */
+  forget(inode: number, count: number): void;
+  getattr(inode: number): MaybePromise<Attributes>;
+  setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes>;
+  readlink(inode: number): MaybePromise<string>;
+  symlink(parent: number, name: string, target: string, caller: Caller): MaybePromise<Attributes>;
+  /** Also regular files. `mode` carries the type; `umask` is applied here, because a default ACL replaces it. */
+  mknod(parent: number, name: string, mode: number, device: number, umask: number, caller: Caller): MaybePromise<Attributes>;
+  mkdir(parent: number, name: string, mode: number, umask: number, caller: Caller): MaybePromise<Attributes>;
+  unlink(parent: number, name: string): MaybePromise<void>;
+  rmdir(parent: number, name: string): MaybePromise<void>;
+  /** `flags`: RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). */
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void>;
+  link(inode: number, newParent: number, newName: string): MaybePromise<Attributes>;
+
+  /** `flags` as in open(2). Returns a file handle, an integer below 2^32. */
+  open(inode: number, flags: number): MaybePromise<number>;
+  create(
+    parent: number,
+    name: string,
+    mode: number,
+    umask: number,
+    flags: number,
+    caller: Caller,
+  ): MaybePromise<{ attributes: Attributes; handle: number }>;
+  /** O_TMPFILE: a file without a name. */
+  tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }>;
+  /** The bytes at `offset`, as slices to be sent in order; fewer than `length` only at the end of the file. They stay unchanged until the session has sent them (synchronously on return). */
+  read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
+  /** Takes the bytes into the write buffer; a promise is backpressure. `killPrivileges`: clear suid/sgid. */
+  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number>;
+  /** A descriptor was closed (one of maybe several of this handle): releases the POSIX locks of `lockOwner`. */
+  flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void>;
+  /** The last descriptor is gone. `flockOwner` where flock locks are to be released. */
+  release(inode: number, handle: number, flockOwner?: LockOwner): MaybePromise<void>;
+  fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void>;
+  fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void>;
+  /** SEEK_DATA (3) and SEEK_HOLE (4). */
+  lseek(inode: number, handle: number, offset: number, whence: number): MaybePromise<number>;
+  copyFileRange(
+    inode: number,
+    handle: number,
+    offset: number,
+    toInode: number,
+    toHandle: number,
+    toOffset: number,
+    length: number,
+  ): MaybePromise<number>;
+
+  opendir(inode: number): MaybePromise<number>;
+  /**
+   * Entries after `cookie` (0: from the start), "." and ".." included, about as many as fit `limit` (bytes of names and 24 each).
+   * A cookie is an integer below 2^53 and stays right while entries come and go: what is there all the time is listed exactly once.
+   * `attributes`: the caller also wants them (readdirplus); the session counts a kernel reference for each but "." and "..".
+   */
+  readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]>;
+  releasedir(inode: number, handle: number): MaybePromise<void>;
+  fsyncdir(inode: number, handle: number): MaybePromise<void>;
+  syncfs(): MaybePromise<void>;
+  statfs(): MaybePromise<FileSystemStatistics>;
+
+  setxattr(inode: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void>;
+  /** @throws ENODATA where there is none. */
+  getxattr(inode: number, name: string): MaybePromise<Uint8Array>;
+  listxattr(inode: number): MaybePromise<readonly string[]>;
+  removexattr(inode: number, name: string): MaybePromise<void>;
+
+  /** The lock in the way of `lock`, if any. */
+  getlk(inode: number, lock: FileLock): MaybePromise<FileLock | undefined>;
+  /** Takes (or with type 'unlock' releases) a lock. With `wait` the promise settles when it is had; `signal` gives up with EINTR. @throws EAGAIN without `wait`. */
+  setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): MaybePromise<void>;
+
+  /** The session may drop kernel caches through this; set once, at mount. */
+  attach(kernel: KernelCache): void;
+  /** Writes everything out and ends; nothing may be called afterwards. */
+  close(): Promise<void>;
+}
+
+export type MaybePromise<T> = T | Promise<T>;
+
+/** Who asks. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** A moment at nanosecond resolution: whole seconds (may be negative) and 0 ≤ nanoseconds < 10^9. */
+export interface FileTime {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
+/** What stat(2) shows. */
+export interface Attributes {
+  readonly inode: number;
+  /** Type and permission bits, as in st_mode. */
+  readonly mode: number;
+  readonly links: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The device number of a device node, as the kernel encodes it (new_encode_dev, 32 bits). */
+  readonly device: number;
+  readonly size: number;
+  /** 512-byte units really allocated; sparse files have fewer. */
+  readonly blocks: number;
+  readonly accessed: FileTime;
+  readonly modified: FileTime;
+  readonly changed: FileTime;
+}
+
+/** What setattr is to change; absent: left alone. 'now': the server's clock. */
+export interface AttributeChanges {
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: number;
+  readonly accessed?: FileTime | 'now';
+  readonly modified?: FileTime | 'now';
+  readonly changed?: FileTime;
+  /** Clear suid and sgid (FUSE_HANDLE_KILLPRIV_V2). */
+  readonly killPrivileges?: boolean;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly inode: number;
+  /** The S_IFMT bits of the mode. */
+  readonly type: number;
+  /** Continue after this entry with this cookie. */
+  readonly cookie: number;
+  /** With readdirplus; absent for "." and "..", and where the inode just vanished. */
+  readonly attributes?: Attributes;
+}
+
+export interface FileSystemStatistics {
+  readonly blockSize: number;
+  /** In blocks of `blockSize`. */
+  readonly blocks: number;
+  readonly freeBlocks: number;
+  readonly availableBlocks: number;
+  readonly files: number;
+  readonly freeFiles: number;
+  readonly maxNameBytes: number;
+}
+
+/** The kernel's 64-bit lock owner, as 16 hex digits. */
+export type LockOwner = string;
+
+export interface FileLock {
+  readonly kind: 'posix' | 'flock';
+  readonly type: 'read' | 'write' | 'unlock';
+  readonly owner: LockOwner;
+  readonly pid: number;
+  /** First byte. */
+  readonly start: number;
+  /** Last byte; Infinity: to the end of the file, however it grows. */
+  readonly end: number;
+}
+
+/** How the file system tells the kernel that what it cached is stale. Asynchronous: never waits for the kernel. */
+export interface KernelCache {
+  /** Attributes, and cached data from `offset` on for `length` bytes (0: to the end); a negative offset: attributes only. */
+  invalidateInode(inode: number, offset: number, length: number): void;
+  invalidateEntry(parent: number, name: string): void;
+  /** The name is gone: the kernel also detaches a directory in use. */
+  deleteEntry(parent: number, inode: number, name: string): void;
+}
+
+/** Errno names of include/uapi/asm-generic/errno*.h that a file system operation can end with. */
+export const errnos = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EIO: 5,
+  ENXIO: 6,
+  EBADF: 9,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EBUSY: 16,
+  EEXIST: 17,
+  EXDEV: 18,
+  ENODEV: 19,
+  ENOTDIR: 20,
+  EISDIR: 21,
+  EINVAL: 22,
+  EFBIG: 27,
+  ENOSPC: 28,
+  EROFS: 30,
+  EMLINK: 31,
+  ERANGE: 34,
+  EDEADLK: 35,
+  ENAMETOOLONG: 36,
+  ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
+  ENODATA: 61,
+  EOVERFLOW: 75,
+  EOPNOTSUPP: 95,
+  ETIMEDOUT: 110,
+  ESTALE: 116,
+  EDQUOT: 122,
+} as const;
+export type Errno = keyof typeof errnos;
+
+/** A POSIX failure. Made without a stack trace: these are ordinary answers and some are frequent. */
+export class FileSystemError extends Error {
+  readonly errno: Errno;
+
+  constructor(errno: Errno, message: string = errno, options?: { readonly cause?: unknown }) {
+    const depth = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
+    super(message, options);
+    Error.stackTraceLimit = depth;
+    this.name = 'FileSystemError';
+    this.errno = errno;
+  }
+}

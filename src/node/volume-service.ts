@@ -1,0 +1,37 @@
+/**
+ * What the Docker plugin, the control API and the CLI do with volumes, on this host. All calls are idempotent:
+ * dockerd repeats them, with and without a body, and after its own crash.
+ */
+export interface VolumeService {
+  /** Same name and same options: fine; other options: @throws InfinitError `already-exists`. An unknown option: `bad-argument` with a suggestion. */
+  create(name: string, options: Readonly<Record<string, string>>): Promise<Volume>;
+  /** Answers from the local durable catalogue: never needs a quorum. undefined: it does not exist. @throws `unavailable` where that is truly unknown. */
+  inspect(name: string): Promise<Volume | undefined>;
+  list(): Promise<readonly Volume[]>;
+  /** @throws InfinitError `in-use` that says who has it mounted; `not-found`. */
+  remove(name: string, how?: { readonly force?: boolean; readonly signal?: AbortSignal }): Promise<void>;
+  /** Mounts at the volume's own place below the mount directory; `holder` (a container's mount ID, a CLI session) is remembered, twice the same is one. Returns the mount point. */
+  mount(name: string, holder: string, signal?: AbortSignal): Promise<string>;
+  /** Forgets one holder; after the last the path is detached and the file system goes on until the kernel lets go of it. Unknown holders are fine. */
+  unmount(name: string, holder: string): Promise<void>;
+  /** Where it is mounted on this host now, if it is. */
+  mountpoint(name: string): string | undefined;
+}
+
+/** A volume as people see it. */
+export interface Volume {
+  readonly name: string;
+  /** 32 hex digits. */
+  readonly id: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** The effective options, normalised, defaults included. */
+  readonly options: Readonly<Record<string, string>>;
+  readonly mountpoint?: string;
+  /** Who holds it on this host. */
+  readonly holders: readonly string[];
+  /** Hosts that have it mounted, by name. */
+  readonly hosts: readonly string[];
+  /** HEALTHY, DEGRADED, READ-ONLY or UNAVAILABLE, and why. */
+  readonly health: { readonly state: 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE'; readonly reasons: readonly string[] };
+}

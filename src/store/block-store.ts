@@ -1,0 +1,77 @@
+import type { ErrorCode } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+
+/**
+ * The block store as everything above it sees it: trees, file systems, the key-value store and programs.
+ * It may be this host alone or a thousand hosts: the contract is the same.
+ *
+ * - An immutable block is acknowledged once a majority of its replicas has it on stable storage.
+ * - A mutable (or named) block is a linearizable register; each is its own quorum.
+ */
+export interface BlockStore {
+  /** The sealed bytes of an immutable block, verified. @throws InfinitError `not-found`, `damaged`, `unavailable`, `deadline-exceeded`. */
+  get(address: Address, options?: CallOptions): Promise<Uint8Array>;
+  /** The current value of a mutable or named block; undefined where it was never written or was removed. Linearizable. */
+  fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined>;
+  /**
+   * Applies stages in order: a stage starts only when all of the stage before is durable, and is not started at all
+   * where an update of the stage before did not commit. Within a stage everything runs in parallel.
+   * On one host all stages share one disk group: order in the log is what makes a torn group safe.
+   */
+  commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult>;
+}
+
+/** Deadline and cancellation of one call. */
+export interface CallOptions {
+  /** Milliseconds until the call gives up; the store's own default where absent. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A mutable block as read. `version` counts its committed writes from 1 and never goes back, removal included. */
+export interface StoredBlock {
+  readonly version: number;
+  readonly payload: Uint8Array;
+}
+
+/** An immutable block to keep; `address` is the hash of `sealed`. */
+export interface SealedBlock {
+  readonly address: Address;
+  readonly sealed: Uint8Array;
+}
+
+/** A compare-and-set of one mutable or named block. */
+export interface Update {
+  readonly address: Address;
+  /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there. */
+  readonly expect: number | 'absent' | 'any';
+  /** The new value, at most {@link maxMutableBytes}; null removes the block (a tombstone remains in the quorum). */
+  readonly payload: Uint8Array | null;
+}
+
+/** What a stage does, all in parallel. `drop` lists immutable blocks that nothing refers to any longer. */
+export interface Stage {
+  readonly put?: readonly SealedBlock[];
+  readonly update?: readonly Update[];
+  readonly drop?: readonly Address[];
+}
+
+export type UpdateOutcome =
+  /** Durable at a majority. */
+  | { readonly status: 'committed'; readonly version: number }
+  /** Nothing was changed: the block was not at the expected version. */
+  | { readonly status: 'conflict'; readonly current: StoredBlock | undefined }
+  /** Nothing was changed: no majority, disk full, read-only … */
+  | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string }
+  /** It may or may not take effect, now or later: read the block to learn. */
+  | { readonly status: 'unknown'; readonly message: string };
+
+/** `done`: every stage committed. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
+export type CommitResult =
+  | { readonly done: true; readonly versions: readonly (readonly number[])[] }
+  | { readonly done: false; readonly stage: number; readonly outcomes: readonly UpdateOutcome[] };
+
+/** The largest payload of a mutable block. */
+export const maxMutableBytes = 64 * 1024;
+/** The largest sealed immutable block. */
+export const maxImmutableBytes = 4 * 1024 * 1024 + 256;
