@@ -1,0 +1,111 @@
+import type { MessagePort } from 'node:worker_threads';
+
+import { codeOf, InfinitError, messageOf } from '../base/index.ts';
+import type { ErrorCode } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from './block-store.ts';
+
+/**
+ * A block store across a thread boundary: a volume's worker calls {@link PortStore}, the main thread answers with {@link servePort}.
+ * One call is one message each way (~40 µs), hence the staged commit. Bytes in a SharedArrayBuffer cross by reference, others are copied.
+ */
+type Call =
+  | { readonly type: 'get' | 'fetch'; readonly id: number; readonly address: Address; readonly deadlineMs?: number | undefined }
+  | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
+  | { readonly type: 'cancel'; readonly id: number };
+
+type Answer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly code: ErrorCode; readonly message: string };
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: unknown) => void;
+  readonly release: (() => void) | undefined;
+}
+
+/** Calls under way at once from one worker; a further one is refused, which no well-bounded caller ever sees. */
+const maxCalls = 16_384;
+
+/** The worker's side. */
+export class PortStore implements BlockStore {
+  readonly #port: MessagePort;
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+  #closed = false;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on('message', (answer: Answer) => this.#settle(answer));
+    port.on('close', () => this.#close());
+  }
+
+  get(address: Address, options?: CallOptions): Promise<Uint8Array> {
+    return this.#call((id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs }), options?.signal);
+  }
+
+  fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
+    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs }), options?.signal);
+  }
+
+  commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
+    return this.#call((id) => ({ type: 'commit', id, stages, deadlineMs: options?.deadlineMs }), options?.signal);
+  }
+
+  #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(new InfinitError('closed', 'the daemon closed its block store'));
+      if (this.#waiting.size >= maxCalls) return reject(new InfinitError('overloaded', `${maxCalls} calls to the block store are under way`));
+      if (signal?.aborted === true) return reject(new InfinitError('cancelled', 'the call was cancelled before it began'));
+      const id = this.#next++;
+      const cancel = (): void => this.#port.postMessage({ type: 'cancel', id } satisfies Call);
+      signal?.addEventListener('abort', cancel, { once: true });
+      const release = signal === undefined ? undefined : (): void => signal.removeEventListener('abort', cancel);
+      this.#waiting.set(id, { resolve, reject, release });
+      this.#port.postMessage(make(id));
+    });
+  }
+
+  #settle(answer: Answer): void {
+    const waiting = this.#waiting.get(answer.id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(answer.id);
+    waiting.release?.();
+    if ('code' in answer) waiting.reject(new InfinitError(answer.code, answer.message));
+    else waiting.resolve(answer.value as never);
+  }
+
+  #close(): void {
+    this.#closed = true;
+    const lost = [...this.#waiting.values()];
+    this.#waiting.clear();
+    // Whether a commit took effect cannot be known any more.
+    for (const { reject } of lost) reject(new InfinitError('unknown-outcome', 'the daemon went away during the call'));
+  }
+}
+
+/** The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled. */
+export function servePort(port: MessagePort, store: BlockStore): void {
+  const underWay = new Map<number, AbortController>();
+  const answer = async (call: Exclude<Call, { type: 'cancel' }>): Promise<void> => {
+    const controller = new AbortController();
+    underWay.set(call.id, controller);
+    const options: CallOptions = { signal: controller.signal, ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }) };
+    try {
+      const value =
+        call.type === 'commit' ? await store.commit(call.stages, options) : call.type === 'get' ? await store.get(call.address, options) : await store.fetch(call.address, options);
+      port.postMessage({ id: call.id, value } satisfies Answer);
+    } catch (error) {
+      port.postMessage({ id: call.id, code: codeOf(error), message: messageOf(error) } satisfies Answer);
+    } finally {
+      underWay.delete(call.id);
+    }
+  };
+  port.on('message', (call: Call) => {
+    if (call.type === 'cancel') underWay.get(call.id)?.abort();
+    else void answer(call);
+  });
+  port.on('close', () => {
+    for (const controller of underWay.values()) controller.abort();
+  });
+}
