@@ -1,0 +1,193 @@
+import { assert, InfinitError } from '../../src/base/index.ts';
+import { type Address, immutableAddress, kindOf } from '../../src/block/index.ts';
+import {
+  type BlockStore,
+  type CommitResult,
+  maxImmutableBytes,
+  maxMutableBytes,
+  type SealedBlock,
+  type Stage,
+  type StoredBlock,
+  type Update,
+  type UpdateOutcome,
+} from '../../src/store/index.ts';
+
+/**
+ * A block store in memory for tests: the contract of {@link BlockStore}, with conflicts, failures, unknown outcomes, delays and
+ * crashes on demand. Each block write is one step, so a crash can fall between any two of them.
+ */
+export class MemoryBlockStore implements BlockStore {
+  /** What was done, for tests of cost. */
+  readonly counts = { gets: 0, fetches: 0, commits: 0, puts: 0, updates: 0, drops: 0 };
+  /** Drops of blocks that were dropped before: a bug of the caller. */
+  readonly droppedTwice: Address[] = [];
+  readonly #options: MemoryBlockStoreOptions;
+  readonly #immutable = new Map<Address, Uint8Array>();
+  readonly #mutable = new Map<Address, { version: number; payload: Uint8Array | null }>();
+  readonly #dropped = new Set<Address>();
+  #writesLeft = Infinity;
+  #crashed = false;
+  /** Counts crashes: a call that was under way when the store crashed must not touch the store that restarted. */
+  #life = 0;
+
+  constructor(options: MemoryBlockStoreOptions = {}) {
+    this.#options = options;
+  }
+
+  /** Block writes so far: puts, updates and drops. */
+  get writes(): number {
+    return this.counts.puts + this.counts.updates + this.counts.drops;
+  }
+
+  /** After `writes` more block writes the store crashes: that write and all after it are lost, and every call fails until {@link restart}. */
+  crashAfter(writes: number): void {
+    this.#writesLeft = writes;
+  }
+
+  get crashed(): boolean {
+    return this.#crashed;
+  }
+
+  /** The store is back with what was durable; calls from before the crash stay failed. */
+  restart(): void {
+    if (!this.#crashed) this.#crash();
+    this.#crashed = false;
+    this.#writesLeft = Infinity;
+  }
+
+  /** Addresses of the immutable blocks held. */
+  immutableAddresses(): Set<Address> {
+    return new Set(this.#immutable.keys());
+  }
+
+  /** Addresses of the mutable and named blocks that exist (tombstones do not count). */
+  mutableAddresses(): Set<Address> {
+    return new Set([...this.#mutable].filter(([, block]) => block.payload !== null).map(([address]) => address));
+  }
+
+  /** The bytes of a mutable block, without a call. */
+  peek(address: Address): StoredBlock | undefined {
+    const block = this.#mutable.get(address);
+    return block === undefined || block.payload === null ? undefined : { version: block.version, payload: block.payload };
+  }
+
+  async get(address: Address): Promise<Uint8Array> {
+    this.counts.gets++;
+    await this.#step(this.#life);
+    const sealed = this.#immutable.get(address);
+    if (sealed === undefined) throw new InfinitError('not-found', `block ${address} is not there`);
+    return sealed;
+  }
+
+  async fetch(address: Address): Promise<StoredBlock | undefined> {
+    this.counts.fetches++;
+    await this.#step(this.#life);
+    return this.peek(address);
+  }
+
+  async commit(stages: readonly Stage[]): Promise<CommitResult> {
+    this.counts.commits++;
+    const life = this.#life;
+    await this.#step(life);
+    const versions: number[][] = [];
+    for (const [index, stage] of stages.entries()) {
+      const outcomes = await this.#runStage(stage, life);
+      if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
+      versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
+    }
+    return { done: true, versions };
+  }
+
+  /** All writes of a stage, in an order of its own. */
+  async #runStage(stage: Stage, life: number): Promise<UpdateOutcome[]> {
+    const updates = stage.update ?? [];
+    const outcomes: UpdateOutcome[] = Array.from({ length: updates.length });
+    const writes: (() => void)[] = [
+      ...(stage.put ?? []).map((block) => () => this.#put(block)),
+      ...updates.map((update, at) => () => void (outcomes[at] = this.#update(update))),
+      ...(stage.drop ?? []).map((address) => () => this.#drop(address)),
+    ];
+    const random = this.#options.random;
+    if (random !== undefined) shuffle(writes, random);
+    for (const write of writes) {
+      await this.#step(life);
+      if (this.#writesLeft-- <= 0) this.#crash();
+      this.#live(life);
+      write();
+    }
+    // The answer takes its time, too: others may act between the write and its acknowledgement.
+    if (this.#options.delay !== undefined) await this.#step(life);
+    return outcomes;
+  }
+
+  #put({ address, sealed }: SealedBlock): void {
+    this.counts.puts++;
+    assert(sealed.length <= maxImmutableBytes, 'an immutable block is not over the limit');
+    if (this.#options.verify !== false) assert(immutableAddress(sealed) === address, 'an immutable block hashes to its address');
+    this.#immutable.set(address, sealed.slice());
+  }
+
+  #drop(address: Address): void {
+    this.counts.drops++;
+    assert(kindOf(address) === 'immutable', 'only immutable blocks are dropped');
+    if (this.#dropped.has(address)) this.droppedTwice.push(address);
+    this.#dropped.add(address);
+    this.#immutable.delete(address);
+  }
+
+  #update(update: Update): UpdateOutcome {
+    const { address, expect, payload } = update;
+    const fate = this.#options.fate?.(update) ?? 'normal';
+    if (fate === 'failed') return { status: 'failed', code: 'unavailable', message: 'injected' };
+    if (fate === 'unknown-lost') return { status: 'unknown', message: 'injected' };
+    const outcome = this.#compareAndSet(address, expect, payload);
+    return fate === 'unknown-applied' ? { status: 'unknown', message: 'injected' } : outcome;
+  }
+
+  #compareAndSet(address: Address, expect: Update['expect'], payload: Uint8Array | null): UpdateOutcome {
+    assert(kindOf(address) !== 'immutable', 'an immutable block is not updated');
+    assert(payload === null || payload.length <= maxMutableBytes, 'a mutable block is not over the limit');
+    const now = this.#mutable.get(address);
+    const fits = expect === 'any' || (expect === 'absent' ? (now?.payload ?? null) === null : now?.version === expect && now.payload !== null);
+    if (!fits) return { status: 'conflict', current: this.peek(address) };
+    this.counts.updates++;
+    const version = (now?.version ?? 0) + 1;
+    this.#mutable.set(address, { version, payload: payload === null ? null : payload.slice() });
+    return { status: 'committed', version };
+  }
+
+  async #step(life: number): Promise<void> {
+    this.#live(life);
+    const delay = this.#options.delay?.();
+    if (delay === undefined) return;
+    await delay;
+    this.#live(life);
+  }
+
+  #live(life: number): void {
+    if (this.#crashed || life !== this.#life) throw new InfinitError('closed', 'the store crashed');
+  }
+
+  #crash(): void {
+    this.#crashed = true;
+    this.#life++;
+  }
+}
+
+export interface MemoryBlockStoreOptions {
+  /** In [0, 1): shuffles the writes of a stage, which may take effect in any order. In the given order where absent. */
+  readonly random?: () => number;
+  /** Awaited before each block access, to let calls interleave; by default a call runs through. */
+  readonly delay?: () => Promise<void> | undefined;
+  /** What becomes of an update: 'failed' and 'unknown-lost' leave the block alone, 'unknown-applied' writes it and hides that. */
+  readonly fate?: (update: Update) => 'normal' | 'failed' | 'unknown-lost' | 'unknown-applied';
+  /** False: do not hash what is put, for benchmarks. */
+  readonly verify?: boolean;
+}
+
+function shuffle(items: unknown[], random: () => number): void {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [items[i], items[j]] = [items[j], items[i]];
+  }
+}
