@@ -1,0 +1,173 @@
+import { InfinitError, type Logger, messageOf } from '../src/base/index.ts';
+import type { Volume, VolumeService } from '../src/node/index.ts';
+import { KeyedQueue } from './keyed-queue.ts';
+import { checkVolumeName } from './names.ts';
+import { type EffectiveOptions, parseVolumeOptions } from './options.ts';
+
+/** Milliseconds a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
+export const mountDeadlineMs = 110_000;
+
+/** Mount IDs in the service's books: tells a container from a person with the command line. */
+const holderPrefix = 'docker:';
+
+/** A volume in Docker's words. */
+export interface DockerVolume {
+  readonly Name: string;
+  /** Absent rather than empty: `""` fails the engine's decoder, which then forgets the volume. */
+  readonly CreatedAt?: string;
+  readonly Mountpoint?: string;
+  readonly Status: Readonly<Record<string, unknown>>;
+}
+
+/** What a {@link Driver} may be given. */
+export interface DriverSettings {
+  /** The daemon's own fallbacks for volume options. */
+  readonly fallbacks?: Partial<EffectiveOptions>;
+  readonly mountDeadlineMs?: number;
+}
+
+/**
+ * Maps the engine's calls onto the {@link VolumeService}. Every call may come twice, with another engine's calls in between:
+ * what changes a volume's state on this host is done one at a time for each volume, what only reads never waits.
+ */
+export class Driver {
+  readonly #volumes: VolumeService;
+  readonly #logger: Logger;
+  readonly #fallbacks: Partial<EffectiveOptions>;
+  readonly #deadlineMs: number;
+  readonly #queue = new KeyedQueue();
+
+  constructor(volumes: VolumeService, logger: Logger, settings: DriverSettings = {}) {
+    this.#volumes = volumes;
+    this.#logger = logger;
+    this.#fallbacks = settings.fallbacks ?? {};
+    this.#deadlineMs = settings.mountDeadlineMs ?? mountDeadlineMs;
+  }
+
+  async create(name: unknown, options: unknown): Promise<void> {
+    checkVolumeName(name);
+    const effective = parseVolumeOptions(options, this.#fallbacks);
+    await this.#queue.run(name, () => this.#volumes.create(name, effective));
+  }
+
+  /**
+   * undefined: there is no such volume, for certain.
+   * @throws where that is not known: the caller must not answer the engine then, since it takes every error for "does not exist".
+   */
+  async get(name: unknown): Promise<DockerVolume | undefined> {
+    if (!isVolumeName(name)) return undefined;
+    const volume = await this.#volumes.inspect(name);
+    return volume === undefined ? undefined : inDockersWords(volume);
+  }
+
+  async list(): Promise<DockerVolume[]> {
+    return (await this.#volumes.list()).map(inDockersWords);
+  }
+
+  /** '' where it is not mounted on this host. */
+  path(name: unknown): string {
+    checkVolumeName(name);
+    return this.#volumes.mountpoint(name) ?? '';
+  }
+
+  /**
+   * Ends within the deadline. Where the answer can no longer reach the engine (it gave up, or died), the mount is taken back:
+   * nobody would ever unmount it.
+   */
+  async mount(name: unknown, id: unknown, gone: AbortSignal): Promise<string> {
+    checkVolumeName(name);
+    const holder = holderOf(id);
+    const deadline = AbortSignal.timeout(this.#deadlineMs);
+    const signal = AbortSignal.any([gone, deadline]);
+    const done = this.#queue.run(name, () => this.#mountOrTakeBack(name, holder, signal));
+    return await Promise.race([done, rejectedBy(signal, `mounting "${name}"`)]);
+  }
+
+  async #mountOrTakeBack(name: string, holder: string, signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    // `docker cp` mounts again with the ID of the running container: that one's hold is not ours to take back.
+    const heldBefore = (await this.#volumes.inspect(name))?.holders.includes(holder) ?? false;
+    const mountpoint = await this.#volumes.mount(name, holder, signal);
+    if (!signal.aborted) return mountpoint;
+    if (!heldBefore) {
+      this.#logger.warn('mount taken back: nobody waits for it', { volume: name, holder });
+      await this.#volumes.unmount(name, holder);
+    }
+    throw new InfinitError('cancelled', `mounting "${name}": nobody waits for it any more`);
+  }
+
+  /** Unknown volumes and IDs are fine: the engine repeats itself, and comes back after a crash. */
+  async unmount(name: unknown, id: unknown): Promise<void> {
+    checkVolumeName(name);
+    const holder = holderOf(id);
+    await this.#queue.run(name, () => this.#volumes.unmount(name, holder));
+  }
+
+  /**
+   * The engine asks for this only when none of its containers refers to the volume. Mount IDs that are still in the books are therefore left over
+   * from a crash, and would keep the volume for ever. The service itself still refuses while a file is open, or another host has it mounted.
+   */
+  async remove(name: unknown, gone: AbortSignal): Promise<void> {
+    checkVolumeName(name);
+    await this.#queue.run(name, async () => {
+      const volume = await this.#volumes.inspect(name);
+      for (const holder of volume?.holders ?? []) {
+        if (!holder.startsWith(holderPrefix)) continue;
+        this.#logger.warn('a mount was left over', { volume: name, holder });
+        await this.#volumes.unmount(name, holder);
+      }
+      await this.#volumes.remove(name, { signal: gone });
+    });
+  }
+}
+
+function isVolumeName(name: unknown): name is string {
+  try {
+    checkVolumeName(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function holderOf(id: unknown): string {
+  if (typeof id !== 'string' || id === '') throw new InfinitError('bad-argument', 'the mount ID must be a non-empty string');
+  if (id.length > 256) throw new InfinitError('bad-argument', 'the mount ID has more than 256 characters');
+  return holderPrefix + id;
+}
+
+function rejectedBy(signal: AbortSignal, what: string): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const fail = (): void => {
+      const late = signal.reason instanceof DOMException && signal.reason.name === 'TimeoutError';
+      reject(
+        late
+          ? new InfinitError('deadline-exceeded', `${what} took too long and was given up`)
+          : new InfinitError('cancelled', `${what}: ${messageOf(signal.reason)}`),
+      );
+    };
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
+}
+
+/** Effective options go into the status, because the engine keeps `-o` only where the volume was created: `docker volume inspect` shows it on every host. */
+function inDockersWords(volume: Volume): DockerVolume {
+  return {
+    Name: volume.name,
+    ...(isRfc3339(volume.createdAt) ? { CreatedAt: volume.createdAt } : {}),
+    ...(volume.mountpoint === undefined ? {} : { Mountpoint: volume.mountpoint }),
+    Status: {
+      id: volume.id,
+      health: volume.health.state,
+      ...(volume.health.reasons.length === 0 ? {} : { reasons: volume.health.reasons }),
+      hosts: volume.hosts,
+      holders: volume.holders,
+      options: volume.options,
+    },
+  };
+}
+
+function isRfc3339(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text) && !Number.isNaN(Date.parse(text));
+}

@@ -1,0 +1,8 @@
+/**
+ * The Docker volume plugin: the engine's VolumeDriver protocol on a unix socket, over a VolumeService. It promises that no input ends the
+ * process, that every call may be repeated, and that a volume whose state is not known is never called absent.
+ */
+export { announce, type Announcement, type AnnounceSettings, type SwarmMember } from './discovery.ts';
+export { checkVolumeName } from './names.ts';
+export { type EffectiveOptions, parseVolumeOptions, type TypedVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from './options.ts';
+export { type PluginSettings, startPlugin } from './server.ts';

@@ -1,0 +1,189 @@
+import { InfinitError } from '../src/base/index.ts';
+import { booleanType, choiceType, integerType, modeType, type OptionType, quotaBytes, sizeType, switchWords, unquoted } from './option-values.ts';
+
+/** One thing that `docker volume create -o NAME=VALUE` can say. */
+export interface VolumeOption {
+  readonly name: string;
+  /** Names that other plugins use for it. */
+  readonly aliases: readonly string[];
+  readonly type: OptionType;
+  /** Canonical. */
+  readonly fallback: string;
+  readonly help: string;
+}
+
+/** Users and groups are 32 bits, and the highest means "none" to the kernel. */
+const maxId = 2 ** 32 - 2;
+const maxTrashDays = 3650;
+
+/** The one table: parser, error messages, `docker volume inspect` and docs/docker.md follow from it. */
+export const volumeOptions = [
+  {
+    name: 'size',
+    aliases: ['quota', 'capacity'],
+    type: sizeType,
+    fallback: 'unlimited',
+    help: 'quota: writes beyond it get "no space left on device"',
+  },
+  {
+    name: 'replicas',
+    aliases: ['repl', 'replication'],
+    type: choiceType(['1', '3', '5', '7', '9']),
+    fallback: '3',
+    help: 'copies of each block on different hosts; the fallback is the daemon’s --replicas, and fewer hosts keep fewer copies',
+  },
+  { name: 'uid', aliases: ['user'], type: integerType(0, maxId), fallback: '0', help: 'owner of the root directory' },
+  { name: 'gid', aliases: ['group'], type: integerType(0, maxId), fallback: '0', help: 'group of the root directory' },
+  { name: 'mode', aliases: ['umask'], type: modeType, fallback: '0755', help: 'permissions of the root directory, in octal; umask=022 is mode=0755' },
+  { name: 'readonly', aliases: ['ro', 'read-only'], type: booleanType, fallback: 'false', help: 'mount it without the right to write' },
+  {
+    name: 'encryption',
+    aliases: ['encrypt', 'encrypted', 'secure'],
+    type: choiceType(['none', 'aes-256-gcm'], { ...switchWords('aes-256-gcm', 'none'), aes: 'aes-256-gcm' }),
+    fallback: 'none',
+    help: 'seal every block under a key of the volume’s own: hosts that only store blocks can neither read nor forge them',
+  },
+  {
+    name: 'compression',
+    aliases: ['compress'],
+    type: choiceType(['none', 'zstd'], switchWords('zstd', 'none')),
+    fallback: 'none',
+    help: 'compress blocks that shrink by it',
+  },
+  {
+    name: 'on-remove',
+    aliases: ['on-delete', 'reclaim'],
+    type: choiceType(['trash', 'delete', 'retain']),
+    fallback: 'trash',
+    help: 'what `docker volume rm` does with the data: keep it for trash-days, delete it at once, or keep it until someone deletes it',
+  },
+  { name: 'trash-days', aliases: [], type: integerType(0, maxTrashDays), fallback: '7', help: 'days for which a removed volume can be brought back' },
+  { name: 'sticky', aliases: ['protected'], type: booleanType, fallback: 'false', help: 'refuse `docker volume rm`' },
+  {
+    name: 'access',
+    aliases: [],
+    type: choiceType(['all', 'onewriter', 'readonly'], { 'one-writer': 'onewriter', 'read-only': 'readonly', ro: 'readonly' }),
+    fallback: 'all',
+    help: 'who may mount it at a time: all hosts, one host to write and no other, or all hosts to read only',
+  },
+] as const satisfies readonly VolumeOption[];
+
+/** A name in {@link volumeOptions}. */
+export type VolumeOptionName = (typeof volumeOptions)[number]['name'];
+
+/** Every option with its canonical value, in the table's order: what `docker volume inspect` shows, and what two creations are compared by. */
+export type EffectiveOptions = Readonly<Record<VolumeOptionName, string>>;
+
+const byName = new Map<string, VolumeOption>();
+for (const option of volumeOptions) for (const name of [option.name, ...option.aliases]) byName.set(name, option);
+
+function folded(key: string): string {
+  return key.trim().toLowerCase().replaceAll('_', '-');
+}
+
+/**
+ * Reads what came with `-o`: aliases, "-" for "_", quotes, sizes with units. Its result reads back to itself.
+ * @param given straight from JSON: null and non-strings are met here.
+ * @param fallbacks the daemon's own, where they differ from the table's.
+ * @throws InfinitError `bad-argument` that names the option, and the nearest known one where it is unknown.
+ */
+export function parseVolumeOptions(given: unknown, fallbacks: Partial<EffectiveOptions> = {}): EffectiveOptions {
+  if (given !== null && given !== undefined && (typeof given !== 'object' || Array.isArray(given))) {
+    throw new InfinitError('bad-argument', 'the options must be an object of strings');
+  }
+  const found = new Map<string, { readonly key: string; readonly value: string }>();
+  for (const [key, value] of Object.entries(given ?? {})) {
+    const option = byName.get(folded(key));
+    if (option === undefined) throw unknownOption(key);
+    const text = canonicalValue(option, key, value);
+    const before = found.get(option.name);
+    if (before !== undefined && before.value !== text) {
+      throw new InfinitError('bad-argument', `"${before.key}" and "${key}" are the same option, but were given different values`);
+    }
+    found.set(option.name, { key, value: text });
+  }
+  return Object.fromEntries(
+    volumeOptions.map(({ name, fallback }) => [name, found.get(name)?.value ?? fallbacks[name] ?? fallback]),
+  ) as unknown as EffectiveOptions;
+}
+
+function canonicalValue(option: VolumeOption, key: string, value: unknown): string {
+  if (typeof value !== 'string') {
+    throw new InfinitError(
+      'bad-argument',
+      `option "${key}": a string is wanted, not ${value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value}`,
+    );
+  }
+  const canonical = option.type.canonical(unquoted(value));
+  if (canonical === undefined) throw new InfinitError('bad-argument', `option "${key}": ${JSON.stringify(value)} is not ${option.type.wanted}`);
+  if (folded(key) !== 'umask') return canonical;
+  // The one alias with another meaning: the bits to take away rather than those to give.
+  return (0o777 & ~Number.parseInt(canonical, 8)).toString(8).padStart(4, '0');
+}
+
+function unknownOption(key: string): InfinitError {
+  const near = nearest(folded(key), [...byName.keys()]);
+  const hint = near === undefined ? `known are ${volumeOptions.map(({ name }) => name).join(', ')}` : `did you mean "${near}"?`;
+  return new InfinitError('bad-argument', `unknown volume option ${JSON.stringify(key)}: ${hint}`);
+}
+
+/** The word with the fewest edits, if it is near enough to have been meant. */
+function nearest(word: string, words: readonly string[]): string | undefined {
+  // Names are short, and a stranger's key may be long: there is no point in measuring those.
+  if (word.length > 32) return undefined;
+  let best: string | undefined;
+  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of words) {
+    const edits = editDistance(word, candidate);
+    if (edits < least) [best, least] = [candidate, edits];
+  }
+  return best;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** The effective options in the types that a program wants. */
+export interface TypedVolumeOptions {
+  /** 0: no quota. */
+  readonly sizeBytes: number;
+  readonly replicas: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  readonly readonly: boolean;
+  readonly encrypted: boolean;
+  readonly compressed: boolean;
+  readonly onRemove: 'trash' | 'delete' | 'retain';
+  readonly trashDays: number;
+  readonly sticky: boolean;
+  readonly access: 'all' | 'onewriter' | 'readonly';
+}
+
+/** @param options from {@link parseVolumeOptions}. */
+export function typedOptions(options: EffectiveOptions): TypedVolumeOptions {
+  return {
+    sizeBytes: quotaBytes(options.size),
+    replicas: Number(options.replicas),
+    uid: Number(options.uid),
+    gid: Number(options.gid),
+    mode: Number.parseInt(options.mode, 8),
+    readonly: options.readonly === 'true',
+    encrypted: options.encryption !== 'none',
+    compressed: options.compression !== 'none',
+    onRemove: options['on-remove'] as TypedVolumeOptions['onRemove'],
+    trashDays: Number(options['trash-days']),
+    sticky: options.sticky === 'true',
+    access: options.access as TypedVolumeOptions['access'],
+  };
+}
