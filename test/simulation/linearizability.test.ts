@@ -1,0 +1,444 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { type Action, checkLinearizable, type Expectation, type Operation, type Outcome, type Verdict } from './linearizability.ts';
+
+/** `[start, end, action, outcome]`; the number of the operation is its place in the list. */
+type Line = readonly [start: number, end: number, action: Action, outcome: Outcome, register?: string];
+
+const read: Action = { kind: 'read' };
+const write = (value: string | null, expect: Expectation = 'any'): Action => ({ kind: 'write', expect, value });
+const saw = (value: string | null, version?: number): Outcome => ({ status: 'value', value, ...(version === undefined ? {} : { version }) });
+const committed = (version?: number): Outcome => ({ status: 'committed', ...(version === undefined ? {} : { version }) });
+const conflict = (value: string | null, version?: number): Outcome => ({
+  status: 'conflict',
+  current: { value, ...(version === undefined ? {} : { version }) },
+});
+const unknown: Outcome = { status: 'unknown' };
+const failed: Outcome = { status: 'failed' };
+
+function history(lines: readonly Line[]): Operation[] {
+  return lines.map(([start, end, action, outcome, register = 'r'], id) => ({
+    id,
+    register,
+    start,
+    end: outcome.status === 'unknown' ? Infinity : end,
+    action,
+    outcome,
+  }));
+}
+
+const good: Record<string, readonly Line[]> = {
+  'an empty history': [],
+  'a read of what was never written': [[0, 1, read, saw(null, 0)]],
+  'writes and reads one after another': [
+    [0, 1, write('a', 'absent'), committed(1)],
+    [2, 3, read, saw('a', 1)],
+    [4, 5, write('b', 1), committed(2)],
+    [6, 7, read, saw('b', 2)],
+    [8, 9, write(null, 2), committed(3)],
+    [10, 11, read, saw(null)],
+    [12, 13, write('c', 'absent'), committed(4)],
+  ],
+  'two reads around a concurrent write that differ': [
+    [0, 1, write('a'), committed(1)],
+    [2, 20, write('b'), committed(2)],
+    [3, 4, read, saw('a', 1)],
+    [5, 6, read, saw('b', 2)],
+  ],
+  'a concurrent write seen before it ends': [
+    [0, 100, write('a'), committed()],
+    [1, 2, read, saw('a')],
+  ],
+  'an unknown write that never takes effect': [
+    [0, 1, write('a'), committed(1)],
+    [2, 3, write('b'), unknown],
+    [50, 51, read, saw('a', 1)],
+  ],
+  'an unknown write that takes effect long after its caller gave up': [
+    [0, 1, write('a'), committed(1)],
+    [2, 3, write('b'), unknown],
+    [50, 51, read, saw('a', 1)],
+    [60, 61, read, saw('b', 2)],
+  ],
+  'a gap between versions that an unknown write explains': [
+    [0, 1, write('a'), committed(1)],
+    [2, 3, write('b', 1), unknown],
+    [4, 5, write('c'), committed(3)],
+  ],
+  'two gaps filled by unknown writes, one of them conditional': [
+    [0, 1, write('x'), unknown],
+    [1, 2, write('y', 1), unknown],
+    [4, 5, write('c'), committed(3)],
+    [6, 7, read, saw('c', 3)],
+  ],
+  'a failed write without a trace': [
+    [0, 1, write('a'), failed],
+    [2, 3, read, saw(null, 0)],
+  ],
+  'a loser of two concurrent put-if-absent': [
+    [0, 5, write('a', 'absent'), committed(1)],
+    [0, 5, write('b', 'absent'), conflict('a', 1)],
+  ],
+  'a conflict whose cause is a write still under way': [
+    [0, 50, write('a', 'absent'), committed(1)],
+    [1, 2, write('b', 'absent'), conflict('a', 1)],
+  ],
+  'a removal seen by one and not yet by an earlier reader': [
+    [0, 1, write('a'), committed(1)],
+    [2, 9, write(null), committed(2)],
+    [3, 4, read, saw('a', 1)],
+    [5, 6, read, saw(null)],
+  ],
+  'touching intervals count as concurrent': [
+    [0, 1, write('a'), committed(1)],
+    [1, 2, read, saw(null)],
+  ],
+  'two registers that know nothing of each other': [
+    [0, 1, write('a'), committed(1), 'p'],
+    [2, 3, read, saw(null, 0), 'q'],
+  ],
+};
+
+const bad: Record<string, { readonly lines: readonly Line[]; readonly offending: readonly number[]; readonly forgetsAllowed?: true }> = {
+  'a stale read': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write('b'), committed(2)],
+      [4, 5, read, saw('a', 1)],
+    ],
+    offending: [1, 2],
+  },
+  'a read that goes backwards while the write is under way': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 30, write('b'), committed(2)],
+      [3, 4, read, saw('b', 2)],
+      [5, 6, read, saw('a', 1)],
+    ],
+    offending: [2, 3],
+  },
+  'a lost write': {
+    lines: [
+      [0, 1, write('a'), committed()],
+      [2, 3, read, saw(null)],
+    ],
+    offending: [0, 1],
+  },
+  'two writers of one version': {
+    lines: [
+      [0, 9, write('a', 'absent'), committed(1)],
+      [0, 9, write('b', 'absent'), committed(1)],
+    ],
+    offending: [0, 1],
+  },
+  'two winners of put-if-absent without versions': {
+    lines: [
+      [0, 9, write('a', 'absent'), committed()],
+      [0, 9, write('b', 'absent'), committed()],
+    ],
+    offending: [0, 1],
+  },
+  'a lost update: two compare-and-sets from the same version': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 9, write('b', 1), committed()],
+      [2, 9, write('c', 1), committed()],
+    ],
+    offending: [1, 2],
+  },
+  'a value out of thin air': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, read, saw('ghost')],
+    ],
+    offending: [1],
+  },
+  'a value seen before its write began': {
+    lines: [
+      [0, 1, read, saw('a')],
+      [2, 3, write('a'), committed()],
+    ],
+    offending: [0],
+  },
+  'an unknown write seen before it began': {
+    lines: [
+      [0, 1, read, saw('a')],
+      [2, 3, write('a'), unknown],
+    ],
+    offending: [0],
+  },
+  'a failed write that took effect': {
+    lines: [
+      [0, 1, write('a'), failed],
+      [2, 3, read, saw('a')],
+    ],
+    offending: [1],
+  },
+  'a conflict with nobody': {
+    lines: [[0, 1, write('a', 'absent'), { status: 'conflict' }]],
+    offending: [0],
+  },
+  'a conflict of a compare-and-set whose expectation held': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write('b', 1), conflict('a', 1)],
+    ],
+    offending: [1],
+  },
+  'a writer told of a conflict with its own value': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write('b', 1), conflict('b', 2)],
+    ],
+    offending: [1],
+  },
+  'a removed value that comes back': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write(null), committed(2)],
+      [4, 5, read, saw(null)],
+      [6, 7, read, saw('a', 1)],
+    ],
+    offending: [2, 3],
+  },
+  'a version skipped with no write to explain it': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write('b'), committed(3)],
+    ],
+    offending: [1],
+  },
+  'one unknown write used for two gaps': {
+    lines: [
+      [0, 1, write('a'), unknown],
+      [2, 3, write('b'), committed(3)],
+    ],
+    offending: [1],
+  },
+  'an unknown write that takes effect twice': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write('b'), unknown],
+      [4, 5, read, saw('b', 2)],
+      [6, 7, write('c', 2), committed(3)],
+      [8, 9, read, saw('b')],
+    ],
+    offending: [2, 4],
+  },
+  'two values of one version': {
+    lines: [
+      [0, 9, write('a'), unknown],
+      [0, 9, write('b'), unknown],
+      [0, 9, read, saw('a', 1)],
+      [0, 9, read, saw('b', 1)],
+    ],
+    offending: [2, 3],
+  },
+  'a version that starts over': {
+    lines: [
+      [0, 1, write('a'), committed(1)],
+      [2, 3, write(null), committed(2)],
+      [4, 5, write('b', 'absent'), committed(1)],
+    ],
+    offending: [0, 2],
+    forgetsAllowed: true,
+  },
+};
+
+function ids(verdict: Verdict): number[] {
+  return verdict.status === 'violation' ? verdict.operations.map(({ id }) => id) : [];
+}
+
+describe('known-good histories', () => {
+  for (const [name, lines] of Object.entries(good)) {
+    test(`${name} is linearizable`, () => assert.deepEqual(checkLinearizable(history(lines)), { status: 'linearizable' }));
+  }
+});
+
+describe('known-bad histories', () => {
+  for (const [name, { lines, offending, forgetsAllowed }] of Object.entries(bad)) {
+    test(`${name} is a violation that names the operations`, () => {
+      const verdict = checkLinearizable(history(lines));
+      assert.equal(verdict.status, 'violation');
+      assert.deepEqual(ids(verdict), offending);
+      const forgetful = checkLinearizable(history(lines), { forgets: true });
+      assert.equal(forgetful.status, forgetsAllowed ? 'linearizable' : 'violation');
+    });
+  }
+});
+
+test('a violation in one of many registers is reported for that register, in words', () => {
+  const verdict = checkLinearizable(
+    history([
+      [0, 1, write('a'), committed(1), 'p'],
+      [0, 1, write('b'), committed(1), 'q'],
+      [2, 3, read, saw(null), 'q'],
+    ]),
+  );
+  assert.ok(verdict.status === 'violation');
+  assert.equal(verdict.register, 'q');
+  assert.match(verdict.reason, /register q: no order explains #1 .*write b if anything → committed.*#2 .*read → nothing/);
+});
+
+/** Tries every order of every choice of unknown writes: slow, short and plainly right. */
+function bruteForce(operations: readonly Operation[]): boolean {
+  const go = (rest: readonly Operation[], version: number, value: string | null): boolean => {
+    const required = rest.filter(({ outcome }) => outcome.status !== 'unknown');
+    if (required.length === 0) return true;
+    return rest.some((operation) => {
+      const others = rest.filter((other) => other !== operation);
+      if (others.some((other) => other.end < operation.start)) return false;
+      const { action, outcome } = operation;
+      const fits = (seen: { version?: number; value: string | null }): boolean =>
+        seen.value === value && (seen.version === undefined || seen.version === version);
+      if (outcome.status === 'failed') return go(others, version, value);
+      if (outcome.status === 'value') return fits(outcome) && go(others, version, value);
+      if (action.kind === 'read') return go(others, version, value);
+      const { expect } = action;
+      const holds = expect === 'any' || (expect === 'absent' ? value === null : expect === version);
+      if (outcome.status === 'conflict') {
+        const refused = !holds || (typeof expect === 'number' && value === null);
+        return refused && (outcome.current === undefined || fits(outcome.current)) && go(others, version, value);
+      }
+      if (!holds || (outcome.status === 'committed' && outcome.version !== undefined && outcome.version !== version + 1)) return false;
+      return go(others, version + 1, action.value);
+    });
+  };
+  return go(operations, 0, null);
+}
+
+const values = fc.constantFrom<string | null>('a', 'b', 'c', null);
+const maybeVersion = fc.option(fc.integer({ min: 0, max: 4 }), { nil: undefined, freq: 2 });
+const expectations = fc.oneof(fc.constantFrom<Expectation>('any', 'any', 'absent'), fc.integer({ min: 0, max: 3 }));
+const anyLine: fc.Arbitrary<Line> = fc
+  .record({
+    start: fc.integer({ min: 0, max: 12 }),
+    length: fc.integer({ min: 0, max: 8 }),
+    isRead: fc.boolean(),
+    value: values,
+    expect: expectations,
+    version: maybeVersion,
+    status: fc.constantFrom('committed', 'committed', 'unknown', 'conflict', 'failed'),
+    told: fc.boolean(),
+  })
+  .map(({ start, length, isRead, value, expect, version, status, told }): Line => {
+    const end = start + length;
+    if (isRead) return [start, end, read, saw(value, version)];
+    const outcomes: Record<string, Outcome> = {
+      committed: committed(version),
+      unknown,
+      failed,
+      conflict: told ? conflict(value, version) : { status: 'conflict' },
+    };
+    return [start, end, write(value, expect), outcomes[status]!];
+  });
+
+test('on small histories of any kind the verdict is that of trying every order', () => {
+  let linearizable = 0;
+  fc.assert(
+    fc.property(fc.array(anyLine, { maxLength: 6 }), (lines) => {
+      const operations = history(lines);
+      const expected = bruteForce(operations);
+      if (expected) linearizable++;
+      const verdict = checkLinearizable(operations);
+      assert.equal(verdict.status, expected ? 'linearizable' : 'violation');
+      // What it names is impossible by itself once the other writes count as unknown.
+      if (verdict.status !== 'violation') return;
+      const named = new Set(ids(verdict));
+      const rest = operations.flatMap((operation): Operation[] =>
+        named.has(operation.id) || operation.outcome.status === 'unknown'
+          ? [operation]
+          : operation.outcome.status === 'committed'
+            ? [{ ...operation, end: Infinity, outcome: unknown }]
+            : [],
+      );
+      assert.equal(bruteForce(rest), false);
+    }),
+    { numRuns: 4000 },
+  );
+  assert.ok(linearizable > 400, `${linearizable} of the histories were linearizable: too few to tell`);
+});
+
+/** A register that takes each operation at one moment within its interval; `versions` is how much the answers tell. */
+function atomicHistory(random: () => number, count: number, clients: number, versions: boolean): Operation[] {
+  const operations: Operation[] = [];
+  const moments: { readonly at: number; readonly operation: Omit<Operation, 'outcome'> }[] = [];
+  const free = Array.from({ length: clients }, () => 0);
+  for (let id = 0; id < count; id++) {
+    const client = Math.floor(random() * clients);
+    const start = free[client]! + random();
+    const end = start + random() * 5;
+    free[client] = end + 0.001;
+    const at = start + random() * (end - start);
+    const kind = random();
+    const action: Action = kind < 0.5 ? read : write(kind > 0.97 ? null : `v${id}`, kind < 0.8 ? 'any' : kind < 0.9 ? 'absent' : Math.floor(id / 3));
+    moments.push({ at, operation: { id, register: 'r', start, end, action } });
+  }
+  let [version, value]: [number, string | null] = [0, null];
+  for (const { operation } of moments.sort((a, b) => a.at - b.at)) {
+    const { action } = operation;
+    const state = (): { version?: number; value: string | null } => (versions ? { version, value } : { value });
+    if (action.kind === 'read') operations.push({ ...operation, outcome: { status: 'value', ...state() } });
+    else {
+      const holds = action.expect === 'any' || (action.expect === 'absent' ? value === null : action.expect === version);
+      if (holds) [version, value] = [version + 1, action.value];
+      const lost = random() < 0.02;
+      const answer: Outcome = holds ? { status: 'committed', ...(versions ? { version } : {}) } : { status: 'conflict', current: state() };
+      operations.push(lost ? { ...operation, end: Infinity, outcome: unknown } : { ...operation, outcome: answer });
+    }
+  }
+  return operations;
+}
+
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+test('histories of an atomic register are linearizable, with and without versions', () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const verdict = checkLinearizable(atomicHistory(seeded(seed), 300, 5, seed % 2 === 0));
+    assert.equal(verdict.status, 'linearizable', `seed ${seed}: ${JSON.stringify(verdict)}`);
+  }
+});
+
+test('a stale read hidden in a long history is found and named', () => {
+  let planted = 0;
+  for (let seed = 0; seed < 40; seed++) {
+    const operations = atomicHistory(seeded(seed), 400, 4, seed % 2 === 0);
+    const last = operations.findLast(({ action, outcome }) => action.kind === 'read' && outcome.status === 'value' && outcome.value !== null)!;
+    const overwritten = operations.find(
+      ({ end, action, outcome }) => action.kind === 'write' && action.value !== null && outcome.status === 'committed' && end < last.start - 60,
+    );
+    if (overwritten?.action.kind !== 'write') continue;
+    planted++;
+    const outcome: Outcome = { status: 'value', value: overwritten.action.value };
+    const verdict = checkLinearizable(operations.map((operation) => (operation === last ? { ...operation, outcome } : operation)));
+    assert.ok(verdict.status === 'violation', `seed ${seed}: ${verdict.status}`);
+    assert.ok(ids(verdict).includes(last.id), `seed ${seed}: ${verdict.reason}`);
+    assert.ok(verdict.operations.length <= 6, `seed ${seed}: ${verdict.reason}`);
+  }
+  assert.ok(planted > 20);
+});
+
+test('ten thousand operations on one register are judged in well under a second', () => {
+  const operations = atomicHistory(seeded(7), 10_000, 10, true);
+  const begun = performance.now();
+  assert.equal(checkLinearizable(operations).status, 'linearizable');
+  const took = performance.now() - begun;
+  assert.ok(took < 1000, `${took} ms`);
+});
+
+test('a search that meets its bound gives no verdict', () => {
+  const lines: Line[] = Array.from({ length: 14 }, (_, index) => [0, 100, write(`v${index}`), committed()]);
+  lines.push([200, 201, read, saw('ghost')]);
+  assert.deepEqual(checkLinearizable(history(lines), { maxBranches: 100 }), { status: 'undecided', register: 'r' });
+});
