@@ -1,8 +1,5 @@
-import { InfinitError, type Logger, messageOf } from '../src/base/index.ts';
-import type { Volume, VolumeService } from '../src/node/index.ts';
-import { KeyedQueue } from './keyed-queue.ts';
-import { checkVolumeName } from './names.ts';
-import { type EffectiveOptions, parseVolumeOptions } from './options.ts';
+import { InfinitError, KeyedQueue, type Logger, messageOf } from '../src/base/index.ts';
+import { checkVolumeName, type EffectiveOptions, parseVolumeOptions, type Volume, type VolumeService } from '../src/api/index.ts';
 
 /** Milliseconds a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
 export const mountDeadlineMs = 110_000;

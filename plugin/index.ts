@@ -3,6 +3,4 @@
  * process, that every call may be repeated, and that a volume whose state is not known is never called absent.
  */
 export { announce, type Announcement, type AnnounceSettings, type SwarmMember } from './discovery.ts';
-export { checkVolumeName } from './names.ts';
-export { type EffectiveOptions, parseVolumeOptions, type TypedVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from './options.ts';
 export { type PluginSettings, startPlugin } from './server.ts';

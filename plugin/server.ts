@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 
 import { InfinitError, type Logger, messageOf } from '../src/base/index.ts';
-import type { VolumeService } from '../src/node/index.ts';
+import type { VolumeService } from '../src/api/index.ts';
 import { Driver, type DriverSettings } from './driver.ts';
 import { createPluginApp } from './routes.ts';
 

@@ -16,9 +16,10 @@ const layers: Record<string, readonly string[]> = {
   kv: ['base', 'block', 'store', 'tree'],
   filesystem: ['base', 'block', 'store', 'tree'],
   fuse: ['base', 'filesystem'],
-  node: ['base', 'block', 'consensus', 'placement', 'disk', 'overlay', 'store', 'tree', 'kv', 'filesystem', 'fuse'],
-  plugin: ['base', 'node'],
-  cli: ['base', 'block', 'node', 'plugin', 'fuse'],
+  api: ['base', 'block', 'disk'],
+  node: ['base', 'block', 'consensus', 'placement', 'disk', 'overlay', 'store', 'tree', 'kv', 'filesystem', 'fuse', 'api'],
+  plugin: ['base', 'api'],
+  cli: ['base', 'block', 'fuse', 'api', 'node', 'plugin'],
 };
 
 /** Libraries that belong to one place. */

@@ -1,5 +1,5 @@
 import { InfinitError } from '../../src/base/index.ts';
-import type { Volume, VolumeService } from '../../src/node/index.ts';
+import type { Volume, VolumeService } from '../../src/api/index.ts';
 
 /** A {@link VolumeService} without storage: what the driver asked of it can be read, what it answers can be changed. */
 export class MemoryVolumes implements VolumeService {

@@ -1,4 +1,4 @@
-import { InfinitError } from '../src/base/index.ts';
+import { InfinitError } from '../base/index.ts';
 
 /** How the value of one kind of option is read: the canonical text, which reads back to itself, or undefined where it is no such value. */
 export interface OptionType {

@@ -1,4 +1,4 @@
-import { InfinitError } from '../src/base/index.ts';
+import { InfinitError } from '../base/index.ts';
 
 /** Bytes in a volume's name: it is also a directory's name below the mount directory. */
 export const maxNameLength = 255;

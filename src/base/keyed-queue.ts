@@ -1,4 +1,4 @@
-import { InfinitError } from '../src/base/index.ts';
+import { InfinitError } from './errors.ts';
 
 /** Jobs of one key that may wait; far more than a host has containers on one volume. */
 const maxWaiting = 4096;

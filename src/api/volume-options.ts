@@ -1,4 +1,4 @@
-import { InfinitError } from '../src/base/index.ts';
+import { InfinitError } from '../base/index.ts';
 import { booleanType, choiceType, integerType, modeType, type OptionType, quotaBytes, sizeType, switchWords, unquoted } from './option-values.ts';
 
 /** One thing that `docker volume create -o NAME=VALUE` can say. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { checkVolumeName } from '../../plugin/index.ts';
+import { checkVolumeName } from '../../src/api/index.ts';
 
 const check: (name: unknown) => void = checkVolumeName;
 

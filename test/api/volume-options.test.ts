@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { parseVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from '../../plugin/index.ts';
+import { parseVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
 
 const size = (text: string): string => parseVolumeOptions({ size: text }).size;
 

@@ -1,0 +1,98 @@
+import { request } from 'node:http';
+
+import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
+import type { HostStatus, VolumeUsage } from './status.ts';
+import type { Volume } from './volume-service.ts';
+
+/** Default of every control socket option: where a daemon with default settings listens. */
+export const defaultControlSocket = '/run/infinit/control.sock';
+
+/** Milliseconds a control call may take; a mount on a slow cluster is the longest. */
+const defaultDeadlineMs = 120_000;
+
+/** A program's way to a running daemon. Calls reject with {@link InfinitError}: codes as in docs/errors.md. */
+export class ControlClient {
+  readonly #socketPath: string;
+  readonly #deadlineMs: number;
+
+  constructor(socketPath: string = defaultControlSocket, deadlineMs: number = defaultDeadlineMs) {
+    this.#socketPath = socketPath;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  status(): Promise<HostStatus> {
+    return this.#call('GET', '/v1/status');
+  }
+
+  listVolumes(): Promise<readonly Volume[]> {
+    return this.#call('GET', '/v1/volumes');
+  }
+
+  createVolume(name: string, options: Readonly<Record<string, string>> = {}): Promise<Volume> {
+    return this.#call('POST', '/v1/volumes', { name, options });
+  }
+
+  inspectVolume(name: string): Promise<Volume> {
+    return this.#call('GET', `/v1/volumes/${encodeURIComponent(name)}`);
+  }
+
+  async removeVolume(name: string, force = false): Promise<void> {
+    await this.#call('DELETE', `/v1/volumes/${encodeURIComponent(name)}${force ? '?force=true' : ''}`);
+  }
+
+  /** Mounts on the daemon's host; returns the mount point. `holder` names who wants it, the same as in {@link unmountVolume}. */
+  async mountVolume(name: string, holder: string): Promise<string> {
+    const { mountpoint } = await this.#call<{ mountpoint: string }>('POST', `/v1/volumes/${encodeURIComponent(name)}/mount`, { holder });
+    return mountpoint;
+  }
+
+  async unmountVolume(name: string, holder: string): Promise<void> {
+    await this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/unmount`, { holder });
+  }
+
+  volumeUsage(name: string): Promise<VolumeUsage> {
+    return this.#call('GET', `/v1/volumes/${encodeURIComponent(name)}/usage`);
+  }
+
+  #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const call = request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
+        const parts: Buffer[] = [];
+        response.on('data', (part: Buffer) => parts.push(part));
+        response.on('error', reject);
+        response.on('end', () => {
+          try {
+            const answer: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
+            if (response.statusCode! < 300) resolve(answer as T);
+            else reject(failureIn(answer, response.statusCode!));
+          } catch (cause) {
+            reject(new InfinitError('unavailable', `${this.#socketPath} does not speak Infinit's control API`, { cause }));
+          }
+        });
+      });
+      call.setTimeout(this.#deadlineMs, () => call.destroy(new InfinitError('deadline-exceeded', `${method} ${path} took more than ${this.#deadlineMs} ms`)));
+      call.on('error', (cause: NodeJS.ErrnoException) => reject(this.#explain(cause)));
+      call.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  }
+
+  #explain(cause: NodeJS.ErrnoException): unknown {
+    if (cause instanceof InfinitError) return cause;
+    if (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED') {
+      return new InfinitError('unavailable', `no daemon answers on ${this.#socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket`, { cause });
+    }
+    if (cause.code === 'EACCES') return new InfinitError('denied', `no right to use ${this.#socketPath}: run this as root`, { cause });
+    return new InfinitError('unavailable', `${this.#socketPath}: ${cause.message}`, { cause });
+  }
+}
+
+function failureIn(answer: unknown, status: number): InfinitError {
+  const { code, message } = answer as { code?: string; message?: string };
+  const known = code !== undefined && code in errorCodes ? (code as ErrorCode) : 'bug';
+  return new InfinitError(known, message ?? `the daemon answered ${status}`);
+}
+
+/** Connects a program to the daemon on this host. */
+export function connect(socketPath?: string): ControlClient {
+  return new ControlClient(socketPath);
+}

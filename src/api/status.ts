@@ -1,0 +1,62 @@
+import type { DiskStatus } from '../disk/index.ts';
+
+/** The four states that people see, from good to bad. */
+export type HealthState = 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE';
+
+/** A state and why it is not HEALTHY; empty reasons where it is. */
+export interface Health {
+  readonly state: HealthState;
+  readonly reasons: readonly string[];
+}
+
+/** One host as it sees itself: `GET /v1/status`. */
+export interface HostStatus {
+  readonly name: string;
+  readonly peer: string;
+  readonly version: string;
+  readonly health: Health;
+  readonly uptimeSeconds: number;
+  /** Resident memory of the daemon. */
+  readonly memoryBytes: number;
+  readonly disk: DiskStatus;
+  readonly replicas: { readonly wanted: number; readonly hosts: number };
+  readonly volumes: number;
+  readonly mounted: readonly string[];
+  readonly hosts: readonly HostSummary[];
+}
+
+/** Another host of the cluster as this one sees it. */
+export interface HostSummary {
+  readonly name: string;
+  readonly peer: string;
+  readonly address: string;
+  readonly zone: string;
+  readonly state: string;
+}
+
+const order: readonly HealthState[] = ['HEALTHY', 'DEGRADED', 'READ-ONLY', 'UNAVAILABLE'];
+
+/** The worst of several findings, with all their reasons. */
+export function worst(findings: readonly Health[]): Health {
+  const state = findings.reduce<HealthState>((bad, { state }) => (order.indexOf(state) > order.indexOf(bad) ? state : bad), 'HEALTHY');
+  return { state, reasons: findings.flatMap((finding) => finding.reasons) };
+}
+
+/** The health that follows from a host's disk and from how many hosts there are for the copies wanted. */
+export function healthOf(disk: DiskStatus, replicasWanted: number, hostsUp: number): Health {
+  const findings: Health[] = [];
+  if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });
+  if (disk.damaged > 0) findings.push({ state: 'DEGRADED', reasons: [`${disk.damaged} damaged records were found on this host's disk`] });
+  if (hostsUp < replicasWanted) {
+    findings.push({ state: 'DEGRADED', reasons: [`${replicasWanted} replicas are wanted and ${hostsUp === 1 ? 'there is 1 host' : `${hostsUp} hosts are up`}: data has fewer copies`] });
+  }
+  return worst(findings);
+}
+
+/** What a volume takes, in bytes and inodes; a size of 0 means no quota. */
+export interface VolumeUsage {
+  readonly name: string;
+  readonly usedBytes: number;
+  readonly sizeBytes: number;
+  readonly inodes: number;
+}

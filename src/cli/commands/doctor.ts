@@ -1,0 +1,129 @@
+import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { connect } from 'node:net';
+import { release } from 'node:os';
+import path from 'node:path';
+
+import { Command } from 'commander';
+
+import { messageOf } from '../../base/index.ts';
+import { client, type GlobalOptions, say } from '../context.ts';
+import { humanBytes, renderInspect } from '../output.ts';
+
+/** One thing looked at: how it is and, where it is not well, what to do. */
+interface Finding {
+  readonly topic: string;
+  readonly level: 'ok' | 'warning' | 'error';
+  readonly finding: string;
+  readonly advice?: string;
+}
+
+/** Free room below this is a warning. */
+const scarceBytes = 5 * 1024 ** 3;
+/** A daemon larger than this deserves a look. */
+const largeDaemonBytes = 2 * 1024 ** 3;
+
+function checkKernel(): Finding {
+  const version = release();
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const finding = `Linux ${version}`;
+  if (major < 5 || (major === 5 && minor < 6)) return { topic: 'kernel', level: 'error', finding, advice: 'Linux 5.6 or newer is needed' };
+  if (major < 6 || (major === 6 && minor < 9)) {
+    return { topic: 'kernel', level: 'warning', finding, advice: 'before 6.9 a request under way when the daemon is killed waits for ever: restart its container after a crash of the daemon' };
+  }
+  return { topic: 'kernel', level: 'ok', finding: `${finding}: mounts survive a crash of the daemon` };
+}
+
+function checkRights(): Finding {
+  const root = process.getuid?.() === 0;
+  return root ? { topic: 'rights', level: 'ok', finding: 'running as root' } : { topic: 'rights', level: 'error', finding: 'not root', advice: 'mounting needs root: use sudo' };
+}
+
+function checkFuse(): Finding {
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return { topic: 'fuse', level: 'ok', finding: '/dev/fuse can be opened' };
+  } catch (error) {
+    return { topic: 'fuse', level: 'error', finding: messageOf(error), advice: 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN' };
+  }
+}
+
+function checkMountProgram(): Finding {
+  const found = ['/bin/mount', '/usr/bin/mount'].some((file) => existsSync(file));
+  return found ? { topic: 'mount', level: 'ok', finding: 'mount(8) is installed' } : { topic: 'mount', level: 'error', finding: 'mount(8) is missing', advice: '`apt-get install mount`' };
+}
+
+function checkClock(): Finding {
+  // The state of the kernel's clock discipline; absent in most containers.
+  const year = new Date().getFullYear();
+  if (year < 2025 || year > 2100) return { topic: 'clock', level: 'error', finding: `the clock says ${year}`, advice: 'set it: tokens and file times depend on it (safety of data does not)' };
+  return { topic: 'clock', level: 'ok', finding: new Date().toISOString() };
+}
+
+async function checkDocker(socketPath: string): Promise<Finding> {
+  if (!existsSync(socketPath)) return { topic: 'docker', level: 'warning', finding: `no Docker Engine at ${socketPath}`, advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`' };
+  const answers = await new Promise<boolean>((resolve) => {
+    const probe = connect(socketPath, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on('error', () => resolve(false));
+  });
+  return answers ? { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` } : { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
+}
+
+function checkStaleMounts(): Finding {
+  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const dead = mounts.filter((line) => line.includes(' fuse.infinit ')).map((line) => line.split(' ')[1]!);
+  const broken = dead.filter((place) => {
+    try {
+      statfsSync(place);
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
+    }
+  });
+  if (broken.length === 0) return { topic: 'mounts', level: 'ok', finding: `${dead.length} mounted, none dead` };
+  return { topic: 'mounts', level: 'error', finding: `dead mounts: ${broken.join(', ')}`, advice: 'start the daemon, it clears them; by hand: `umount -l`' };
+}
+
+async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
+  try {
+    const status = await client(options).status();
+    const { disk } = status;
+    const findings: Finding[] = [{ topic: 'daemon', level: 'ok', finding: `${status.name} answers on ${options.controlSocket}` }];
+    findings.push(
+      status.health.state === 'HEALTHY'
+        ? { topic: 'health', level: 'ok', finding: 'HEALTHY' }
+        : { topic: 'health', level: status.health.state === 'DEGRADED' ? 'warning' : 'error', finding: `${status.health.state}: ${status.health.reasons.join('; ')}`, advice: 'see `infinit status`' },
+    );
+    findings.push(
+      disk.freeBytes < scarceBytes
+        ? { topic: 'disk', level: 'warning', finding: `${humanBytes(disk.freeBytes)} free`, advice: 'free some room, or add a host: a full disk makes this host read-only' }
+        : { topic: 'disk', level: 'ok', finding: `${humanBytes(disk.freeBytes)} free` },
+    );
+    if (status.memoryBytes > largeDaemonBytes) findings.push({ topic: 'memory', level: 'warning', finding: `the daemon takes ${humanBytes(status.memoryBytes)}`, advice: 'please report it, with `infinit status --format json`' });
+    return findings;
+  } catch (error) {
+    return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice: 'start it: `sudo npm start`, or `infinit daemon`' }];
+  }
+}
+
+function show(findings: readonly Finding[]): string {
+  const signs = { ok: ' ok ', warning: 'WARN', error: 'FAIL' } as const;
+  return findings
+    .map(({ topic, level, finding, advice }) => `[${signs[level]}] ${topic.padEnd(8)} ${finding}${advice === undefined ? '' : `\n${' '.repeat(16)}→ ${advice}`}`)
+    .join('\n');
+}
+
+/** `infinit doctor`: exits 1 where something must be mended before volumes work. */
+export function doctorCommand(options: () => GlobalOptions): Command {
+  return new Command('doctor')
+    .description('look for what keeps Infinit from working, and say what to do')
+    .option('--format <format>', 'table, json or a template such as {{.Topic}}', 'table')
+    .option('--docker-socket <path>', 'the Docker Engine', '/var/run/docker.sock')
+    .action(async ({ format, dockerSocket }: { format: string; dockerSocket: string }) => {
+      const findings = [checkKernel(), checkRights(), checkFuse(), checkMountProgram(), checkClock(), checkStaleMounts(), await checkDocker(path.resolve(dockerSocket)), ...(await checkDaemon(options()))];
+      say(format === 'table' ? show(findings) : renderInspect(findings, format));
+      if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
+    });
+}

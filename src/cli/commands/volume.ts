@@ -1,0 +1,152 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, realpathSync } from 'node:fs';
+
+import { Command } from 'commander';
+
+import { InfinitError } from '../../base/index.ts';
+import type { Volume } from '../../api/index.ts';
+import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
+
+const columns: readonly Column<Volume>[] = [
+  { header: 'DRIVER', field: 'Driver', value: () => 'infinit' },
+  { header: 'VOLUME NAME', field: 'Name', value: (volume) => volume.name },
+  { header: 'SIZE', field: 'Size', value: (volume) => volume.options['size'] ?? '' },
+  { header: 'REPLICAS', field: 'Replicas', value: (volume) => volume.options['replicas'] ?? '' },
+  { header: 'MOUNTED ON', field: 'Hosts', value: (volume) => volume.hosts.join(',') },
+  { header: 'HEALTH', field: 'Health', value: (volume) => volume.health.state },
+];
+
+/** `-o key=value`, repeatable; a key without a value is a switch. */
+export function collectOption(given: string, before: Record<string, string>): Record<string, string> {
+  const at = given.indexOf('=');
+  return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? 'true' : given.slice(at + 1) };
+}
+
+/** Keeps the volumes that a `--filter key=value` names. */
+function matches(volume: Volume, filters: readonly string[]): boolean {
+  return filters.every((filter) => {
+    const at = filter.indexOf('=');
+    const [key, value] = [filter.slice(0, at), filter.slice(at + 1)];
+    if (at > 0 && key === 'name') return volume.name.includes(value);
+    if (at > 0 && key === 'health') return volume.health.state.toLowerCase() === value.toLowerCase();
+    if (at > 0 && key === 'mounted') return String(volume.hosts.length > 0) === value;
+    throw new InfinitError('bad-argument', `--filter: "${filter}" is none of name=TEXT, health=STATE, mounted=true|false`);
+  });
+}
+
+/** Runs mount(8) or umount(8) in the caller's own mount namespace, where the person wants to see the directory. */
+function runMount(program: 'mount' | 'umount', ...args: string[]): void {
+  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new InfinitError('denied', `${program} ${args.join(' ')}: ${(error?.message ?? stderr).trim()}`);
+}
+
+function create(options: () => GlobalOptions): Command {
+  return new Command('create')
+    .description('create a volume')
+    .argument('<name...>')
+    .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption, {})
+    .action((names: string[], { opt }: { opt: Record<string, string> }) => forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name));
+}
+
+function list(options: () => GlobalOptions): Command {
+  return new Command('ls')
+    .alias('list')
+    .description('list volumes')
+    .option('-q, --quiet', 'names only')
+    .option('-f, --filter <key=value>', 'name=TEXT, health=STATE, mounted=true|false', (given: string, before: string[]) => [...before, given], [])
+    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .action(async ({ quiet, filter, format }: { quiet?: boolean; filter: string[]; format: string }) => {
+      const volumes = (await client(options()).listVolumes()).filter((volume) => matches(volume, filter));
+      say(quiet === true ? volumes.map((volume) => volume.name).join('\n') : renderList(volumes, columns, format));
+    });
+}
+
+function inspect(options: () => GlobalOptions): Command {
+  return new Command('inspect')
+    .description('show all about volumes')
+    .argument('<name...>')
+    .option('--format <format>', 'json or a template such as {{.Options.Size}}', 'json')
+    .action(async (names: string[], { format }: { format: string }) => {
+      const found: Volume[] = [];
+      await forEachName(names, async (name) => {
+        found.push(await client(options()).inspectVolume(name));
+        return '';
+      });
+      say(renderInspect(found, format));
+    });
+}
+
+function remove(options: () => GlobalOptions): Command {
+  return new Command('rm')
+    .alias('remove')
+    .description('remove volumes; one in use is refused')
+    .argument('<name...>')
+    .option('-f, --force', 'do not ask, and do not mind if it does not exist')
+    .action(async (names: string[], { force }: { force?: boolean }) => {
+      if (force !== true && process.stdin.isTTY && !(await confirm(`Remove ${names.join(', ')}?`))) return;
+      await forEachName(names, async (name) => {
+        await client(options()).removeVolume(name, force === true);
+        return name;
+      });
+    });
+}
+
+function mount(options: () => GlobalOptions): Command {
+  return new Command('mount')
+    .description('mount a volume on a directory of this host')
+    .argument('<name>')
+    .argument('<directory>')
+    .action(async (name: string, directory: string) => {
+      mkdirSync(directory, { recursive: true });
+      const place = realpathSync(directory);
+      const holder = `cli:${place}`;
+      const mountpoint = await client(options()).mountVolume(name, holder);
+      try {
+        runMount('mount', '--bind', mountpoint, place);
+      } catch (error) {
+        await client(options()).unmountVolume(name, holder);
+        throw error;
+      }
+      say(place);
+    });
+}
+
+function unmount(options: () => GlobalOptions): Command {
+  return new Command('unmount')
+    .alias('umount')
+    .description('undo `volume mount`')
+    .argument('<name>')
+    .argument('<directory>')
+    .action(async (name: string, directory: string) => {
+      const place = realpathSync(directory);
+      runMount('umount', place);
+      await client(options()).unmountVolume(name, `cli:${place}`);
+      say(place);
+    });
+}
+
+function usage(options: () => GlobalOptions): Command {
+  return new Command('usage')
+    .description('show what volumes take')
+    .argument('[name...]')
+    .option('--format <format>', 'table, json or a template', 'table')
+    .action(async (names: string[], { format }: { format: string }) => {
+      const wanted = names.length > 0 ? names : (await client(options()).listVolumes()).map((volume) => volume.name);
+      const rows = await Promise.all(wanted.map((name) => client(options()).volumeUsage(name)));
+      const shown: readonly Column<(typeof rows)[number]>[] = [
+        { header: 'VOLUME NAME', field: 'Name', value: (row) => row.name },
+        { header: 'USED', field: 'Used', value: (row) => humanBytes(row.usedBytes) },
+        { header: 'SIZE', field: 'Size', value: (row) => (row.sizeBytes === 0 ? 'unlimited' : humanBytes(row.sizeBytes)) },
+        { header: 'INODES', field: 'Inodes', value: (row) => String(row.inodes) },
+      ];
+      say(renderList(rows, shown, format));
+    });
+}
+
+/** `infinit volume …`. */
+export function volumeCommand(options: () => GlobalOptions): Command {
+  const command = new Command('volume').description('manage volumes');
+  for (const make of [create, list, inspect, remove, mount, unmount, usage]) command.addCommand(make(options));
+  return command;
+}

@@ -1,0 +1,63 @@
+import { codeOf, type ErrorCode, messageOf } from '../base/index.ts';
+import { ControlClient } from '../api/index.ts';
+
+/** Options that every command has. */
+export interface GlobalOptions {
+  readonly controlSocket: string;
+}
+
+/** code → exit code: 1 failed, 2 usage, 3 not found, 4 conflict, 5 unavailable. */
+const exitCodes: Partial<Record<ErrorCode, number>> = {
+  'bad-argument': 2,
+  'too-large': 2,
+  'not-found': 3,
+  conflict: 4,
+  'already-exists': 4,
+  'in-use': 4,
+  unavailable: 5,
+  'unknown-outcome': 5,
+  'deadline-exceeded': 5,
+  overloaded: 5,
+  closed: 5,
+};
+
+export function exitCodeOf(error: unknown): number {
+  return exitCodes[codeOf(error)] ?? 1;
+}
+
+/** Says a failure on stderr, the way all commands do. */
+export function sayFailure(error: unknown): void {
+  const code = codeOf(error);
+  process.stderr.write(`infinit: ${code}: ${messageOf(error)}\n`);
+  if (code === 'bug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+}
+
+export function say(text: string): void {
+  if (text !== '') process.stdout.write(`${text}\n`);
+}
+
+export function client(options: GlobalOptions): ControlClient {
+  return new ControlClient(options.controlSocket);
+}
+
+/** Runs a verb on several names: goes on past failures, successes on stdout, errors on stderr, the worst exit code at the end. */
+export async function forEachName(names: readonly string[], action: (name: string) => Promise<string>): Promise<void> {
+  for (const name of names) {
+    try {
+      say(await action(name));
+    } catch (error) {
+      sayFailure(error);
+      process.exitCode = names.length > 1 ? 1 : exitCodeOf(error);
+    }
+  }
+}
+
+/** Asks on a terminal; without one the answer is no. */
+export async function confirm(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) return false;
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await lines.question(`${question} [y/N] `);
+  lines.close();
+  return /^y(es)?$/i.test(answer.trim());
+}

@@ -1,0 +1,97 @@
+import { InfinitError } from '../base/index.ts';
+
+/** One column of a table: its header, which is also its name in templates, and how a row shows it. */
+export interface Column<Row> {
+  readonly header: string;
+  /** The field's name in a template: `{{.Name}}`. */
+  readonly field: string;
+  readonly value: (row: Row) => string;
+}
+
+/** How `ls`, `inspect` and `status` are to print: `table`, `json` or a template such as `{{.Name}}: {{.Size}}`. */
+export type Format = string;
+
+/** Rows as docker prints them: upper-case headers, columns padded to the widest cell, three spaces between. */
+export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const cells = [columns.map((column) => column.header), ...rows.map((row) => columns.map((column) => column.value(row)))];
+  const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
+  return cells.map((line) => line.map((cell, index) => cell.padEnd(widths[index]!)).join('   ').trimEnd()).join('\n');
+}
+
+/** A list in the wanted format: a table, one JSON object a line, or the template once a row. */
+export function renderList<Row>(rows: readonly Row[], columns: readonly Column<Row>[], format: Format): string {
+  if (format === 'table') return renderTable(rows, columns);
+  const fields = rows.map((row) => Object.fromEntries(columns.map((column) => [column.field, column.value(row)])));
+  if (format === 'json') return fields.map((row) => JSON.stringify(row)).join('\n');
+  const body = format.startsWith('table ') ? format.slice('table '.length) : format;
+  const lines = fields.map((row) => fillTemplate(body, row));
+  if (body === format) return lines.join('\n');
+  const header = fillTemplate(body, Object.fromEntries(columns.map((column) => [column.field, column.header])));
+  return alignTabs([header, ...lines]);
+}
+
+/** One or several objects: a JSON array, or the template once an object. */
+export function renderInspect(objects: readonly object[], format: Format): string {
+  if (format === 'json' || format === '') return JSON.stringify(objects, undefined, 4);
+  return objects.map((object) => fillTemplate(format, object)).join('\n');
+}
+
+/**
+ * The subset of Go's templates that people use with docker: `{{.Field}}`, `{{.A.B}}`, `{{json .}}`, `{{json .Field}}`, `\t` and `\n`.
+ * Field names are found whatever their case. @throws InfinitError `bad-argument` for an unknown field or anything else in braces.
+ */
+export function fillTemplate(template: string, object: object): string {
+  const text = template.replaceAll(String.raw`\t`, '\t').replaceAll(String.raw`\n`, '\n');
+  return text.replaceAll(/\{\{(?<inside>[^}]*)\}\}/g, (_whole, inside: string) => {
+    const match = /^\s*(?<json>json\s+)?\.(?<path>[\w.-]*)\s*$/.exec(inside);
+    if (match === null) throw new InfinitError('bad-argument', `--format: cannot read "{{${inside}}}"; write {{.Field}} or {{json .Field}}`);
+    const value = fieldOf(object, match.groups!['path']!);
+    if (match.groups!['json'] !== undefined) return JSON.stringify(value);
+    return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
+  });
+}
+
+function fieldOf(object: object, path: string): unknown {
+  let value: unknown = object;
+  for (const name of path === '' ? [] : path.split('.')) {
+    const key = typeof value === 'object' && value !== null ? Object.keys(value).find((candidate) => candidate.toLowerCase() === name.toLowerCase()) : undefined;
+    if (key === undefined) {
+      const known = Object.keys(object).map((candidate) => `.${candidate}`);
+      throw new InfinitError('bad-argument', `--format: there is no field ".${path}"; there are ${known.join(', ')}`);
+    }
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value;
+}
+
+function alignTabs(lines: readonly string[]): string {
+  const cells = lines.map((line) => line.split('\t'));
+  const widths: number[] = [];
+  for (const line of cells) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
+  return cells.map((line) => line.map((cell, index) => cell.padEnd(widths[index]!)).join('   ').trimEnd()).join('\n');
+}
+
+/** Bytes as docker shows them: three significant digits and a unit. */
+export function humanBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** Seconds as a person says them. */
+export function humanDuration(seconds: number): string {
+  const steps: readonly (readonly [number, string])[] = [
+    [86_400, 'day'],
+    [3600, 'hour'],
+    [60, 'minute'],
+    [1, 'second'],
+  ];
+  const [size, name] = steps.find(([length]) => seconds >= length) ?? [1, 'second'];
+  const count = Math.floor(seconds / size);
+  return `${count} ${name}${count === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# `sudo npm start`: installs what is missing, puts `infinit` on PATH, and runs the daemon in the foreground.
+set -eu
+root=$(dirname "$(readlink -f "$0")")/../..
+cd "$root"
+[ "$(id -u)" = 0 ] || { echo "infinit: mounting volumes needs root: sudo npm start" >&2; exit 1; }
+[ -e /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "infinit: there is no /dev/fuse: this kernel cannot mount volumes" >&2; exit 1; }
+# The lock file's copy inside node_modules is newer than the lock file itself once the modules are all there.
+if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo "infinit: installing Node.js 24 and the modules of package-lock.json"
+  npm ci --no-progress --loglevel=error
+fi
+if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
+  echo "infinit: installing a C compiler for the FUSE add-on"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+fi
+node_modules/.bin/node src/fuse/native/build.ts
+src/cli/link.sh
+docker=${INFINIT_DOCKER_SOCKET:-/var/run/docker.sock}
+[ "$docker" = none ] || [ -S "$docker" ] || echo "infinit: no Docker Engine at $docker: the plugin waits for one (apt-get install docker.io); \`infinit volume mount\` works without" >&2
+exec src/cli/infinit.sh daemon "$@"

@@ -1,0 +1,142 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import path from 'node:path';
+
+import { InfinitError, type LogLevel, logLevels, messageOf } from '../base/index.ts';
+import { quotaBytes, sizeType } from '../api/index.ts';
+
+/**
+ * The daemon's settings: one table from which the flags, the INFINIT_* environment, the config file and `infinit daemon --help`
+ * all come. Parsed once, at the edge; inside there is only the validated, frozen {@link DaemonConfig}.
+ */
+export interface DaemonConfig {
+  readonly stateDir: string;
+  readonly listen: { readonly host: string; readonly port: number } | undefined;
+  readonly join: readonly string[];
+  readonly token: string | undefined;
+  readonly pluginSocket: string | undefined;
+  readonly controlSocket: string;
+  readonly mountDir: string;
+  readonly replicas: number;
+  readonly zone: string;
+  /** Bytes this host offers; undefined: what its file system has. */
+  readonly capacity: number | undefined;
+  readonly name: string;
+  readonly logLevel: LogLevel;
+  readonly dockerSocket: string | undefined;
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
+}
+
+interface Setting<T> {
+  readonly flag: string;
+  readonly value: string;
+  readonly fallback: () => string;
+  readonly help: string;
+  readonly parse: (text: string, flag: string) => T;
+}
+
+const optionalText = (value: string): string | undefined => (value === '' || value === 'none' ? undefined : value);
+
+function refuse(flag: string, value: string, wanted: string): never {
+  throw new InfinitError('bad-argument', `${flag}: "${value}" is not ${wanted}`);
+}
+
+function parseAbsolute(value: string): string {
+  return path.resolve(value);
+}
+
+function parseEndpoint(value: string, flag: string): { host: string; port: number } | undefined {
+  if (value === '' || value === 'none') return undefined;
+  const match = /^(?<host>\[[^\]]+\]|[^:]+):(?<port>\d{1,5})$/.exec(value);
+  const port = Number(match?.groups?.['port']);
+  if (match === null || port > 65_535) refuse(flag, value, 'IP:PORT, such as 0.0.0.0:7470 (or "none")');
+  return { host: match.groups!['host']!.replace(/^\[|\]$/g, ''), port };
+}
+
+function parseList(value: string): string[] {
+  return value.split(',').flatMap((item) => (item.trim() === '' ? [] : [item.trim()]));
+}
+
+function parseReplicas(value: string, flag: string): number {
+  if (!['1', '3', '5', '7', '9'].includes(value)) refuse(flag, value, '1, 3, 5, 7 or 9');
+  return Number(value);
+}
+
+function parseCapacity(value: string, flag: string): number | undefined {
+  if (value === '') return undefined;
+  const canonical = sizeType.canonical(value);
+  if (canonical === undefined) refuse(flag, value, sizeType.wanted);
+  return quotaBytes(canonical) || undefined;
+}
+
+function parseLevel(value: string, flag: string): LogLevel {
+  if (!logLevels.includes(value as LogLevel)) refuse(flag, value, `one of ${logLevels.join(', ')}`);
+  return value as LogLevel;
+}
+
+function parseName(value: string, flag: string): string {
+  if (!/^[\w.-]{1,64}$/.test(value)) refuse(flag, value, '1 to 64 letters, digits, ".", "_" or "-"');
+  return value;
+}
+
+const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> } = {
+  stateDir: { flag: 'state-dir', value: 'DIR', fallback: () => '/var/lib/infinit', help: 'where this host keeps its blocks and identity', parse: parseAbsolute },
+  listen: { flag: 'listen', value: 'IP:PORT', fallback: () => '0.0.0.0:7470', help: 'where other hosts reach this one, once there is a cluster', parse: parseEndpoint },
+  join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseList },
+  token: { flag: 'token', value: 'FILE', fallback: () => '', help: 'file with the invitation from `infinit token create`', parse: optionalText },
+  pluginSocket: { flag: 'plugin-socket', value: 'PATH', fallback: () => '/run/docker/plugins/infinit.sock', help: 'where dockerd finds the volume plugin ("none": no plugin)', parse: optionalText },
+  controlSocket: { flag: 'control-socket', value: 'PATH', fallback: () => '/run/infinit/control.sock', help: 'where the command line talks to the daemon', parse: parseAbsolute },
+  mountDir: { flag: 'mount-dir', value: 'DIR', fallback: () => '/var/lib/infinit-volumes', help: 'below which volumes are mounted', parse: parseAbsolute },
+  replicas: { flag: 'replicas', value: 'N', fallback: () => '3', help: 'copies of each block (1, 3, 5, 7 or 9); fewer hosts keep fewer and say DEGRADED', parse: parseReplicas },
+  zone: { flag: 'zone', value: 'Z', fallback: () => 'default', help: 'failure zone of this host: copies go to different zones', parse: parseName },
+  capacity: { flag: 'capacity', value: 'SIZE', fallback: () => '', help: 'bytes this host offers (default: what its disk has)', parse: parseCapacity },
+  name: { flag: 'name', value: 'NAME', fallback: hostname, help: 'what people call this host', parse: parseName },
+  logLevel: { flag: 'log-level', value: 'LEVEL', fallback: () => 'info', help: 'debug, info, warn or error', parse: parseLevel },
+  dockerSocket: { flag: 'docker-socket', value: 'PATH', fallback: () => '/var/run/docker.sock', help: 'the Docker Engine to announce the plugin to ("none": do not)', parse: optionalText },
+  metrics: { flag: 'metrics', value: 'IP:PORT', fallback: () => 'none', help: 'serve Prometheus metrics on TCP too', parse: parseEndpoint },
+};
+
+/** The table as the command line shows it. */
+export const daemonOptions: readonly { readonly flag: string; readonly value: string; readonly help: string; readonly environment: string; readonly fallback: string }[] = Object.values(
+  settings,
+).map(({ flag, value, help, fallback }) => ({ flag, value, help, environment: environmentName(flag), fallback: fallback() }));
+
+function environmentName(flag: string): string {
+  return `INFINIT_${flag.toUpperCase().replaceAll('-', '_')}`;
+}
+
+function readConfigFile(file: string | undefined): Record<string, unknown> {
+  if (file === undefined || file === '') return {};
+  try {
+    const content: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (typeof content !== 'object' || content === null || Array.isArray(content)) throw new Error('it must hold one JSON object');
+    return content as Record<string, unknown>;
+  } catch (cause) {
+    throw new InfinitError('bad-argument', `--config ${file}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/**
+ * The settings from flags, else the environment, else the config file (a JSON object with the flags' names), else the default.
+ * @throws InfinitError `bad-argument` that names the setting and where it came from.
+ */
+export function loadDaemonConfig(flags: Readonly<Record<string, string | undefined>>, environment: NodeJS.ProcessEnv, configFile?: string): DaemonConfig {
+  const file = readConfigFile(configFile ?? environment['INFINIT_CONFIG']);
+  const known = Object.values(settings).map((setting) => setting.flag);
+  const stranger = Object.keys(file).find((key) => !known.includes(key));
+  if (stranger !== undefined) throw new InfinitError('bad-argument', `the config file has an unknown setting "${stranger}"; known are ${known.join(', ')}`);
+  const config: Record<string, unknown> = {};
+  for (const [key, setting] of Object.entries(settings)) {
+    const variable = environmentName(setting.flag);
+    const [given, source] =
+      flags[setting.flag] !== undefined
+        ? [flags[setting.flag], `--${setting.flag}`]
+        : environment[variable] !== undefined
+          ? [environment[variable], variable]
+          : file[setting.flag] !== undefined
+            ? [String(file[setting.flag]), `"${setting.flag}" in the config file`]
+            : [setting.fallback(), `--${setting.flag}`];
+    config[key] = setting.parse(given!, source);
+  }
+  return Object.freeze(config) as unknown as DaemonConfig;
+}

@@ -1,0 +1,157 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { connect } from 'node:net';
+import path from 'node:path';
+
+import express, { type NextFunction, type Request, type Response } from 'express';
+
+import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import type { HostStatus, VolumeService, VolumeUsage } from '../api/index.ts';
+
+/** What the control API serves. */
+export interface ControlTarget {
+  readonly volumes: VolumeService;
+  status(): HostStatus | Promise<HostStatus>;
+  usage(name: string): Promise<VolumeUsage>;
+  metrics(): Promise<string>;
+}
+
+/** Bodies above this are refused. */
+const maxBodyBytes = 8 * 1024 * 1024;
+
+/** code → HTTP, exhaustive; docs/errors.md shows it to users. */
+const httpStatus: Readonly<Record<ErrorCode, number>> = {
+  bug: 500,
+  'bad-argument': 400,
+  'not-found': 404,
+  'already-exists': 409,
+  conflict: 409,
+  'in-use': 409,
+  unavailable: 503,
+  'unknown-outcome': 504,
+  'deadline-exceeded': 504,
+  cancelled: 499,
+  damaged: 500,
+  'disk-full': 507,
+  'disk-failed': 500,
+  'read-only': 403,
+  'wrong-version': 500,
+  'wrong-key': 403,
+  locked: 409,
+  denied: 403,
+  'too-large': 413,
+  overloaded: 429,
+  unsupported: 501,
+  closed: 503,
+};
+
+type Handler = (request: Request, response: Response) => Promise<void>;
+
+/** Answers a failure as `{code, message}`; a body parser's own errors are bad arguments. */
+function answerFailure(error: unknown, response: Response, logger: Logger): void {
+  const status = (error as { status?: number }).status;
+  const code: ErrorCode = status === 413 ? 'too-large' : status === 400 ? 'bad-argument' : codeOf(error);
+  if (code === 'bug') logger.error('a control call failed', { error, stack: (error as Error).stack });
+  response.status(httpStatus[code]).json({ code, message: messageOf(error) });
+}
+
+function stringOptions(value: unknown): Record<string, string> {
+  if (value === undefined || value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) throw new InfinitError('bad-argument', 'options: an object of strings is wanted');
+  for (const [key, option] of Object.entries(value)) {
+    if (typeof option !== 'string') throw new InfinitError('bad-argument', `options: "${key}" must be a string`);
+  }
+  return value as Record<string, string>;
+}
+
+function stringField(body: unknown, field: string): string {
+  const value = (body as Record<string, unknown> | undefined)?.[field];
+  if (typeof value !== 'string' || value === '') throw new InfinitError('bad-argument', `the body needs "${field}", a string`);
+  return value;
+}
+
+function parameter(request: Request, name: string): string {
+  return String(request.params[name]);
+}
+
+/** The HTTP/JSON API of docs/api.md. */
+function createControlApp(target: ControlTarget, logger: Logger): express.Express {
+  const app = express();
+  const { volumes } = target;
+  const serve =
+    (handler: Handler) =>
+    (request: Request, response: Response): void => {
+      handler(request, response).catch((error: unknown) => answerFailure(error, response, logger));
+    };
+  app.disable('x-powered-by');
+  app.use(express.json({ type: () => true, limit: maxBodyBytes }));
+
+  app.get('/v1/status', serve(async (_request, response) => void response.json(await target.status())));
+  app.get('/v1/volumes', serve(async (_request, response) => void response.json(await volumes.list())));
+  app.post(
+    '/v1/volumes',
+    serve(async ({ body }, response) => void response.status(201).json(await volumes.create(stringField(body, 'name'), stringOptions((body as { options?: unknown }).options)))),
+  );
+  app.get(
+    '/v1/volumes/:name',
+    serve(async (request, response) => {
+      const volume = await volumes.inspect(parameter(request, 'name'));
+      if (volume === undefined) throw new InfinitError('not-found', `there is no volume "${parameter(request, 'name')}"`);
+      response.json(volume);
+    }),
+  );
+  app.delete(
+    '/v1/volumes/:name',
+    serve(async (request, response) => {
+      await volumes.remove(parameter(request, 'name'), { force: request.query['force'] === 'true' });
+      response.json({});
+    }),
+  );
+  app.post('/v1/volumes/:name/mount', serve(async (request, response) => void response.json({ mountpoint: await volumes.mount(parameter(request, 'name'), stringField(request.body, 'holder')) })));
+  app.post(
+    '/v1/volumes/:name/unmount',
+    serve(async (request, response) => {
+      await volumes.unmount(parameter(request, 'name'), stringField(request.body, 'holder'));
+      response.json({});
+    }),
+  );
+  app.get('/v1/volumes/:name/usage', serve(async (request, response) => void response.json(await target.usage(parameter(request, 'name')))));
+  app.get('/metrics', serve(async (_request, response) => void response.type('text/plain').send(await target.metrics())));
+  app.use((request: Request, response: Response) => {
+    answerFailure(new InfinitError('not-found', `the control API has no ${request.method} ${request.path}`), response, logger);
+  });
+  // Express knows an error handler by its four parameters.
+  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => answerFailure(error, response, logger));
+  return app;
+}
+
+/** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
+export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
+  await clearStaleSocket(socketPath);
+  mkdirSync(path.dirname(socketPath), { recursive: true });
+  const server: Server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  chmodSync(socketPath, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Removes what a dead daemon left; never takes a living one's socket. */
+async function clearStaleSocket(socketPath: string): Promise<void> {
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect(socketPath, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on('error', () => resolve(false));
+  });
+  if (alive) throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give --control-socket another path`);
+  rmSync(socketPath, { force: true });
+}

@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+
+import { checkVolumeName, type EffectiveOptions, type Health, parseVolumeOptions, typedOptions, type Volume, type VolumeService } from '../api/index.ts';
+import { InfinitError, KeyedQueue, type Logger } from '../base/index.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { CatalogueEntry } from './catalogue-entry.ts';
+import type { MountTable } from './mount-table.ts';
+import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
+import type { ServedVolume, VolumeServer } from './served-volume.ts';
+
+/** How often a mount without holders is looked at again, in ms: its container may end at any time. */
+const idleCheckMs = 2000;
+
+/** What {@link Volumes} needs of the rest of the host. */
+export interface VolumesContext {
+  readonly hostName: string;
+  readonly mountDir: string;
+  readonly catalogue: Catalogue;
+  readonly table: MountTable;
+  readonly server: VolumeServer;
+  readonly fallbacks: Partial<EffectiveOptions>;
+  readonly health: () => Health;
+  readonly logger: Logger;
+}
+
+/** The volumes of this host: one catalogue for all hosts, one served file system for each volume mounted here. */
+export class Volumes implements VolumeService, AsyncDisposable {
+  readonly #context: VolumesContext;
+  readonly #served = new Map<string, ServedVolume>();
+  /** One change at a time for each volume. */
+  readonly #mutex = new KeyedQueue();
+  readonly #idle: NodeJS.Timeout;
+
+  constructor(context: VolumesContext) {
+    this.#context = context;
+    this.#idle = setInterval(() => void this.#closeIdle(), idleCheckMs);
+    this.#idle.unref();
+  }
+
+  async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
+    checkVolumeName(name);
+    const effective = parseVolumeOptions(options, this.#context.fallbacks);
+    const { catalogue } = this.#context;
+    const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
+    const current = await catalogue.add(entry);
+    if (current.id !== entry.id) {
+      const different = Object.keys(effective).filter((key) => current.options[key] !== entry.options[key]);
+      if (different.length > 0) {
+        const details = different.map((key) => `${key} is ${current.options[key]}, not ${entry.options[key]}`).join('; ');
+        throw new InfinitError('already-exists', `volume "${name}" exists with other options: ${details}`);
+      }
+    } else this.#context.logger.info('volume created', { volume: name, id: entry.id });
+    return this.#show(current);
+  }
+
+  async inspect(name: string): Promise<Volume | undefined> {
+    const entry = await this.#context.catalogue.find(name);
+    return entry === undefined ? undefined : this.#show(entry);
+  }
+
+  async list(): Promise<readonly Volume[]> {
+    return (await this.#context.catalogue.list()).map((entry) => this.#show(entry));
+  }
+
+  remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
+    return this.#mutex.run(name, async () => {
+      const entry = await this.#context.catalogue.find(name);
+      if (entry === undefined) {
+        if (how.force === true) return;
+        throw new InfinitError('not-found', `there is no volume "${name}"`);
+      }
+      const { sticky, onRemove } = typedOptions(entry.options as EffectiveOptions);
+      if (sticky) throw new InfinitError('in-use', `volume "${name}" was created with sticky=true and is not to be removed`);
+      const holders = this.#context.table.holders(name);
+      if (holders.length > 0) throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
+      await this.#close(name, true);
+      await this.#context.catalogue.remove(entry, onRemove);
+      this.#context.logger.info('volume removed', { volume: name, id: entry.id, data: onRemove });
+    });
+  }
+
+  mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
+    return this.#mutex.run(name, async () => {
+      const served = this.#served.get(name) ?? (await this.#serve(name));
+      if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
+      await this.#context.table.add(name, holder);
+      return served.mountpoint;
+    });
+  }
+
+  unmount(name: string, holder: string): Promise<void> {
+    return this.#mutex.run(name, async () => {
+      await this.#context.table.delete(name, holder);
+      if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
+    });
+  }
+
+  mountpoint(name: string): string | undefined {
+    return this.#served.get(name)?.mountpoint;
+  }
+
+  /** What is mounted here now. */
+  mounted(): readonly string[] {
+    return [...this.#served.keys()];
+  }
+
+  served(name: string): ServedVolume | undefined {
+    return this.#served.get(name);
+  }
+
+  /** Serves again what had holders when the daemon last stopped, mounts that outlived it first. A failure of one does not stop the others. */
+  async recover(): Promise<void> {
+    const adopted = this.#context.server.adoptable();
+    for (const name of new Set([...adopted, ...this.#context.table.volumes()])) {
+      await this.#mutex
+        .run(name, async () => {
+          if (!this.#served.has(name)) await this.#serve(name);
+        })
+        .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }));
+    }
+  }
+
+  async #serve(name: string): Promise<ServedVolume> {
+    const { catalogue, server, mountDir } = this.#context;
+    const entry = await catalogue.find(name);
+    if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
+    const served = await server.serve(entry, path.join(mountDir, name));
+    this.#served.set(name, served);
+    void served.closed.then((reason) => {
+      if (this.#served.get(name) === served) this.#served.delete(name);
+      this.#context.logger.info('volume no longer mounted', { volume: name, reason });
+    });
+    return served;
+  }
+
+  /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error. */
+  async #close(name: string, insist: boolean): Promise<void> {
+    const served = this.#served.get(name);
+    if (served === undefined) return;
+    const users = await this.#usersOf(served);
+    if (users.length > 0) {
+      if (insist) throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${users.join(', ')}`);
+      return;
+    }
+    try {
+      await served.unmount();
+    } catch (error) {
+      if (insist) throw error;
+      this.#context.logger.debug('a mount without holders is still busy', { volume: name, error });
+    }
+  }
+
+  async #usersOf(served: ServedVolume): Promise<readonly string[]> {
+    const device = await deviceMountedAt(served.mountpoint);
+    if (device === undefined) return [];
+    const processes = (await foreignUsers(device)).map(({ pid, command }) => `process ${pid} (${command})`);
+    return [...processes, ...(await otherPlaces(device, served.mountpoint)).map((place) => `the mount at ${place}`)];
+  }
+
+  async #closeIdle(): Promise<void> {
+    for (const name of this.#served.keys()) {
+      await this.#mutex.run(name, async () => {
+        if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
+      });
+    }
+  }
+
+  #show(entry: CatalogueEntry): Volume {
+    const mountpoint = this.mountpoint(entry.name);
+    return {
+      name: entry.name,
+      id: entry.id,
+      createdAt: entry.createdAt,
+      options: entry.options,
+      ...(mountpoint === undefined ? {} : { mountpoint }),
+      holders: this.#context.table.holders(entry.name),
+      hosts: mountpoint === undefined ? [] : [this.#context.hostName],
+      health: this.#context.health(),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#idle);
+    await Promise.all([...this.#served.values()].map((served) => served.stop()));
+  }
+}
+
+/** Docker's holders are 64 hex digits; twelve are what people know from `docker ps`. */
+function shortHolder(holder: string): string {
+  return /^[0-9a-f]{64}$/.test(holder) ? `mount ${holder.slice(0, 12)}` : holder;
+}
