@@ -1,0 +1,61 @@
+import { assert, InfinitError } from '../base/index.ts';
+import type { Handler, IncomingCall, Kind, PeerId, Traffic } from './transport.ts';
+
+/** What every transport has: handlers by kind, listeners, counters, and the service of requests to the host itself. */
+export class Switchboard {
+  readonly #handlers = new Map<Kind, Handler>();
+  readonly #up = new Set<(peer: PeerId) => void>();
+  readonly #down = new Set<(peer: PeerId) => void>();
+  /** Counted by exchanges and lines as they go. */
+  readonly traffic: { -readonly [K in keyof Traffic]: number } = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
+  /** Told of what a handler threw that is no InfinitError: a bug of ours, which the caller cannot repair. */
+  onBug: (error: unknown) => void = () => {};
+
+  handler(kind: Kind): Handler | undefined {
+    return this.#handlers.get(kind);
+  }
+
+  handle(kind: Kind, handler: Handler): () => void {
+    assert(Number.isInteger(kind) && kind >= 0 && kind <= 0xffff, `a kind is a number from 0 to 65535, not ${kind}`);
+    assert(!this.#handlers.has(kind), `kind ${kind} has one handler`);
+    this.#handlers.set(kind, handler);
+    return () => {
+      if (this.#handlers.get(kind) === handler) this.#handlers.delete(kind);
+    };
+  }
+
+  onPeerUp(listener: (peer: PeerId) => void): () => void {
+    return listen(this.#up, listener);
+  }
+
+  onPeerDown(listener: (peer: PeerId) => void): () => void {
+    return listen(this.#down, listener);
+  }
+
+  peerUp(peer: PeerId): void {
+    for (const listener of this.#up) listener(peer);
+  }
+
+  peerDown(peer: PeerId): void {
+    for (const listener of this.#down) listener(peer);
+  }
+
+  /** Serves a request of this host to itself. */
+  async serveSelf(self: PeerId, kind: Kind, body: Uint8Array | readonly Uint8Array[], deadlineMs: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const handler = this.#handlers.get(kind);
+    if (handler === undefined) throw new InfinitError('unsupported', `this host does not know message kind ${kind}`);
+    const call: IncomingCall = { deadlineMs, channel: 'control', signal: signal ?? new AbortController().signal };
+    return joined((await handler(self, joined(body), call)) ?? []);
+  }
+}
+
+/** A body as one array; a single part is not copied. */
+export function joined(body: Uint8Array | readonly Uint8Array[]): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  return body.length === 1 ? body[0]! : Buffer.concat(body);
+}
+
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}

@@ -1,0 +1,22 @@
+/**
+ * Hosts that know each other: identities and the gate, the roster of members, failure detection, and requests between peers.
+ * Nothing here knows of blocks.
+ */
+export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-transport.ts';
+export {
+  type Body,
+  type Channel,
+  defaultDeadlineMs,
+  firstStoreKind,
+  type Handler,
+  type IncomingCall,
+  type Kind,
+  maxBodyBytes,
+  type MeshTransport,
+  type PeerId,
+  type RequestOptions,
+  type SendOptions,
+  type Target,
+  type Traffic,
+  type Transport,
+} from './transport.ts';

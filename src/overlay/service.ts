@@ -1,0 +1,182 @@
+import { codeOf, InfinitError, messageOf } from '../base/index.ts';
+import { encodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
+import type { Switchboard } from './handlers.ts';
+import {
+  type Body,
+  type Channel,
+  type IncomingCall,
+  maxBacklog,
+  maxBacklogBytes,
+  maxBodyBytes,
+  maxServed,
+  highWaterBytes,
+  type PeerId,
+} from './transport.ts';
+
+/** A request or notification that is being served. Its abort signal is made only when somebody looks. */
+class Call implements IncomingCall {
+  readonly deadlineMs: number;
+  readonly channel: Channel;
+  #controller: AbortController | undefined;
+  #cancelled = false;
+
+  constructor(channel: Channel, deadlineMs: number) {
+    this.channel = channel;
+    this.deadlineMs = deadlineMs;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#cancelled) this.#controller.abort();
+    }
+    return this.#controller.signal;
+  }
+
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  cancel(): void {
+    this.#cancelled = true;
+    this.#controller?.abort();
+  }
+}
+
+interface Desk {
+  serving: number;
+  readonly backlog: IncomingFrame[];
+  backlogBytes: number;
+}
+
+/**
+ * Serves what one peer asks for, a bounded number at once. The connection is always read on, since replies come the same way and two
+ * hosts that both stop reading would wait for each other: requests wait here instead, and too many are answered `overloaded`.
+ */
+export class Service {
+  readonly #peer: PeerId;
+  readonly #board: Switchboard;
+  readonly #lines: Readonly<Record<Channel, { readonly queuedBytes: number }>>;
+  readonly #send: (channel: Channel, frame: OutgoingFrame) => void;
+  readonly #desks: Readonly<Record<Channel, Desk>> = {
+    control: { serving: 0, backlog: [], backlogBytes: 0 },
+    bulk: { serving: 0, backlog: [], backlogBytes: 0 },
+  };
+  readonly #calls = new Map<number, Call>();
+  #closed = false;
+
+  constructor(
+    peer: PeerId,
+    board: Switchboard,
+    lines: Readonly<Record<Channel, { readonly queuedBytes: number }>>,
+    send: (channel: Channel, frame: OutgoingFrame) => void,
+  ) {
+    this.#peer = peer;
+    this.#board = board;
+    this.#lines = lines;
+    this.#send = send;
+  }
+
+  request(channel: Channel, frame: IncomingFrame): void {
+    if (this.#board.handler(frame.kind) === undefined)
+      return this.#refuse(channel, frame, new InfinitError('unsupported', `this host does not know message kind ${frame.kind}`));
+    if (!this.#admit(channel, frame)) this.#refuse(channel, frame, new InfinitError('overloaded', 'too many requests wait to be served'));
+  }
+
+  /** One that cannot be taken is lost: notifications promise nothing. */
+  notification(channel: Channel, frame: IncomingFrame): void {
+    if (this.#board.handler(frame.kind) !== undefined) this.#admit(channel, frame);
+  }
+
+  /** The caller gave up: a request that waits is forgotten, one that is served is told. */
+  cancel(id: number): void {
+    this.#calls.get(id)?.cancel();
+    for (const desk of [this.#desks.control, this.#desks.bulk]) {
+      const index = desk.backlog.findIndex((frame) => frame.id === id && frame.type === frameType.request);
+      if (index < 0) continue;
+      desk.backlogBytes -= desk.backlog[index]!.body.length;
+      desk.backlog.splice(index, 1);
+    }
+  }
+
+  /** The channel may have room for replies again. */
+  resume(channel: Channel): void {
+    const desk = this.#desks[channel];
+    while (desk.backlog.length > 0 && this.#isFree(channel) && !this.#closed) {
+      const frame = desk.backlog.shift()!;
+      desk.backlogBytes -= frame.body.length;
+      this.#serve(channel, frame);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const call of this.#calls.values()) call.cancel();
+    this.#calls.clear();
+    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.backlog.length = 0;
+  }
+
+  #isFree(channel: Channel): boolean {
+    return this.#desks[channel].serving < maxServed[channel] && this.#lines[channel].queuedBytes < highWaterBytes;
+  }
+
+  #admit(channel: Channel, frame: IncomingFrame): boolean {
+    const desk = this.#desks[channel];
+    if (desk.backlog.length === 0 && this.#isFree(channel)) {
+      this.#serve(channel, frame);
+      return true;
+    }
+    if (desk.backlog.length >= maxBacklog[channel] || desk.backlogBytes + frame.body.length > maxBacklogBytes) return false;
+    desk.backlog.push(frame);
+    desk.backlogBytes += frame.body.length;
+    return true;
+  }
+
+  #serve(channel: Channel, frame: IncomingFrame): void {
+    const handler = this.#board.handler(frame.kind);
+    if (handler === undefined) return;
+    const call = new Call(channel, frame.deadlineMs);
+    let reply: Body | undefined | Promise<Body | undefined>;
+    try {
+      reply = handler(this.#peer, frame.body, call);
+    } catch (error) {
+      return this.#fail(channel, frame, call, error);
+    }
+    if (!(reply instanceof Promise)) return this.#reply(channel, frame, call, reply);
+    const desk = this.#desks[channel];
+    desk.serving++;
+    if (frame.type === frameType.request) this.#calls.set(frame.id, call);
+    const done = (): void => {
+      desk.serving--;
+      if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
+      if (desk.backlog.length > 0) this.resume(channel);
+    };
+    reply.then(
+      (body) => {
+        this.#reply(channel, frame, call, body);
+        done();
+      },
+      (error: unknown) => {
+        this.#fail(channel, frame, call, error);
+        done();
+      },
+    );
+  }
+
+  #reply(channel: Channel, frame: IncomingFrame, call: Call, body: Body = []): void {
+    if (this.#closed || call.cancelled || frame.type !== frameType.request) return;
+    const reply = outgoing(frameType.reply, frame.kind, frame.id, 0, body instanceof Uint8Array ? [body] : body);
+    if (reply.bytes <= maxBodyBytes) this.#send(channel, reply);
+    else this.#refuse(channel, frame, new InfinitError('too-large', `a reply of ${reply.bytes} bytes is over the limit of ${maxBodyBytes}`));
+  }
+
+  #fail(channel: Channel, frame: IncomingFrame, call: Call, error: unknown): void {
+    if (codeOf(error) === 'bug') this.#board.onBug(error);
+    if (!this.#closed && !call.cancelled) this.#refuse(channel, frame, error);
+  }
+
+  #refuse(channel: Channel, frame: IncomingFrame, error: unknown): void {
+    if (this.#closed || frame.type !== frameType.request) return;
+    this.#send(channel, outgoing(frameType.error, frame.kind, frame.id, 0, [encodeError(codeOf(error), messageOf(error))]));
+  }
+}
