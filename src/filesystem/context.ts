@@ -1,0 +1,94 @@
+import type { Clock, Logger } from '../base/index.ts';
+import { type Address, namedAddress, type OwnerTag, type Sealer } from '../block/index.ts';
+import type { BlockStore } from '../store/index.ts';
+import type { NodeSealer } from '../tree/index.ts';
+import { FileClock } from './file-clock.ts';
+
+/** What a volume is opened with. */
+export interface VolumeSetup {
+  readonly store: BlockStore;
+  readonly sealer: Sealer;
+  /** 32 hex digits. */
+  readonly volumeId: string;
+  /** Number of this mount session, never used before for this volume; below 2^32. */
+  readonly session: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly options?: VolumeOptions;
+  /** Told when an inode gets content that is not durable, and when all of it is; synchronously. */
+  readonly onDirty?: (inode: number) => void;
+  readonly onClean?: (inode: number) => void;
+  /** Inodes whose buffered content died with the process before this one: their next fsync or close says so, once. */
+  readonly lostInodes?: ReadonlySet<number>;
+  /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
+  readonly resumed?: boolean;
+}
+
+/** Properties of the volume and bounds of its memory. */
+export interface VolumeOptions {
+  /** Quota in bytes; none where absent. */
+  readonly sizeBytes?: number;
+  /** Of the root directory, where the volume is new. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mode?: number;
+  readonly readOnly?: boolean;
+  /** Snapshot epoch that writes belong to. */
+  readonly epoch?: number;
+  /** Changes reach the store at most this much later. */
+  readonly flushDelayMs?: number;
+  /** Content bytes held back in memory; above it writers wait. */
+  readonly maxDirtyBytes?: number;
+  readonly maxCachedInodes?: number;
+  readonly maxCachedBytes?: number;
+}
+
+/** What every part of a volume needs. */
+export class VolumeContext {
+  readonly store: BlockStore;
+  readonly sealer: Sealer;
+  readonly volumeId: string;
+  readonly clock: FileClock;
+  readonly logger: Logger;
+  readonly epoch: number;
+  readonly options: VolumeOptions;
+  readonly setup: VolumeSetup;
+  readonly #volume: Uint8Array;
+  readonly #session: number;
+  #sequence = 0;
+
+  constructor(setup: VolumeSetup) {
+    this.setup = setup;
+    this.store = setup.store;
+    this.sealer = setup.sealer;
+    this.volumeId = setup.volumeId;
+    this.clock = new FileClock(setup.clock);
+    this.logger = setup.logger;
+    this.options = setup.options ?? {};
+    this.epoch = this.options.epoch ?? 0;
+    this.#volume = Uint8Array.from(Buffer.from(setup.volumeId, 'hex'));
+    this.#session = setup.session;
+  }
+
+  /** The tag of the next block to be sealed for an inode: its sequence number is never used again. */
+  owner(inode: number): OwnerTag {
+    return { volume: this.#volume, inode, epoch: this.epoch, session: this.#session, sequence: ++this.#sequence };
+  }
+
+  /** The address of one of the volume's named blocks. */
+  address(name: string): Address {
+    return namedAddress(this.volumeId, name);
+  }
+
+  inodeAddress(inode: number): Address {
+    return namedAddress(this.volumeId, `inode:${inode}`);
+  }
+
+  /** Seals the nodes of a tree that belongs to an inode. */
+  nodeSealer(inode: number): NodeSealer {
+    return {
+      seal: (address, body) => this.sealer.sealPayload(address, this.owner(inode), body),
+      open: (address, payload) => this.sealer.openPayload(address, payload).body,
+    };
+  }
+}

@@ -1,0 +1,159 @@
+import { type FileLock, FileSystemError, type LockOwner } from './file-system.ts';
+
+/** Waiters on one inode; one more is refused with ENOMEM. */
+const maxWaiters = 65_536;
+/** Locks held on one inode; one more is refused with ENOMEM (Linux: ENOLCK). */
+const maxLocks = 262_144;
+/** How far a chain of waiting owners is followed before it counts as free of a deadlock; as in Linux. */
+const maxDeadlockSteps = 10;
+
+interface Waiter {
+  readonly inode: number;
+  readonly lock: FileLock;
+  readonly grant: () => void;
+}
+
+interface Table {
+  /** Of every owner; of one owner and kind sorted by start and disjoint. */
+  held: FileLock[];
+  waiting: Waiter[];
+}
+
+/**
+ * flock and fcntl (POSIX, open-file-description) locks of a volume. Owners are the kernel's; a POSIX owner is a process's file table,
+ * an OFD or flock owner an open file. Waiters are served in order of arrival, each as soon as nothing is in its way.
+ */
+export class LockTable {
+  readonly #tables = new Map<number, Table>();
+  /** POSIX owners that wait, with the lock each waits for: the graph in which a deadlock is a cycle. */
+  readonly #waitingOwners = new Map<LockOwner, Waiter>();
+
+  /** The first lock in the way of `lock`. */
+  conflict(inode: number, lock: FileLock): FileLock | undefined {
+    return this.#tables.get(inode)?.held.find((held) => inTheWay(held, lock));
+  }
+
+  /** True where anything is held or awaited on the inode. */
+  has(inode: number): boolean {
+    return this.#tables.has(inode);
+  }
+
+  /** @throws FileSystemError EAGAIN without `wait`, EDEADLK, EINTR when `signal` aborts. */
+  set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): void | Promise<void> {
+    const table = this.#tableOf(inode);
+    // Converting a flock is not atomic: the old lock goes first, even where the new one is then refused (flock(2)).
+    if (lock.kind === 'flock') this.#apply(table, { ...lock, type: 'unlock', start: 0, end: Infinity });
+    const blocker = lock.type === 'unlock' ? undefined : this.conflict(inode, lock);
+    if (blocker === undefined) {
+      this.#apply(table, lock);
+      this.#serve(inode, table);
+      return;
+    }
+    this.#serve(inode, table);
+    if (!wait) throw new FileSystemError('EAGAIN');
+    if (signal?.aborted === true) throw new FileSystemError('EINTR');
+    if (lock.kind === 'posix' && this.#deadlocks(lock, blocker)) throw new FileSystemError('EDEADLK');
+    if (table.waiting.length >= maxWaiters) throw new FileSystemError('ENOMEM');
+    return this.#wait(inode, table, lock, signal);
+  }
+
+  /** Drops whatever `owner` holds: a close for POSIX locks, the last close for flock. */
+  release(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
+    const table = this.#tables.get(inode);
+    if (table === undefined) return;
+    const held = table.held.filter((lock) => lock.kind !== kind || lock.owner !== owner);
+    if (held.length === table.held.length) return;
+    table.held = held;
+    this.#serve(inode, table);
+  }
+
+  #tableOf(inode: number): Table {
+    let table = this.#tables.get(inode);
+    if (table === undefined) this.#tables.set(inode, (table = { held: [], waiting: [] }));
+    return table;
+  }
+
+  #wait(inode: number, table: Table, lock: FileLock, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        signal?.removeEventListener('abort', abort);
+        if (this.#waitingOwners.get(lock.owner) === waiter) this.#waitingOwners.delete(lock.owner);
+      };
+      const abort = (): void => {
+        table.waiting = table.waiting.filter((other) => other !== waiter);
+        settle();
+        this.#serve(inode, table);
+        reject(new FileSystemError('EINTR'));
+      };
+      const grant = (): void => {
+        settle();
+        resolve();
+      };
+      const waiter: Waiter = { inode, lock, grant };
+      table.waiting.push(waiter);
+      if (lock.kind === 'posix') this.#waitingOwners.set(lock.owner, waiter);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  /** Grants every waiter that nothing held is in the way of, in order of arrival; forgets an empty table. */
+  #serve(inode: number, table: Table): void {
+    for (let i = 0; i < table.waiting.length; ) {
+      const waiter = table.waiting[i]!;
+      if (table.held.some((held) => inTheWay(held, waiter.lock))) {
+        i++;
+        continue;
+      }
+      table.waiting.splice(i, 1);
+      this.#apply(table, waiter.lock);
+      waiter.grant();
+    }
+    if (table.held.length === 0 && table.waiting.length === 0) this.#tables.delete(inode);
+  }
+
+  /** Would waiting for `blocker` close a circle of owners that wait for one another? */
+  #deadlocks(lock: FileLock, blocker: FileLock): boolean {
+    let owner = blocker.owner;
+    for (let step = 0; step < maxDeadlockSteps; step++) {
+      const waiter = this.#waitingOwners.get(owner);
+      if (waiter === undefined) return false;
+      const next = this.conflict(waiter.inode, waiter.lock);
+      if (next === undefined || next.kind !== 'posix') return false;
+      if (next.owner === lock.owner) return true;
+      owner = next.owner;
+    }
+    return false;
+  }
+
+  /** Puts the lock over what its owner has: overlaps are replaced, split or shortened, neighbours of the same type become one. */
+  #apply(table: Table, lock: FileLock): void {
+    const kept: FileLock[] = [];
+    let { start, end } = lock;
+    for (const held of table.held) {
+      const own = held.kind === lock.kind && held.owner === lock.owner;
+      if (!own || held.end + 1 < start || held.start > end + 1) kept.push(held);
+      else if (held.type === lock.type) {
+        start = Math.min(start, held.start);
+        end = Math.max(end, held.end);
+      } else {
+        if (held.start < lock.start) kept.push(held.end < lock.start ? held : { ...held, end: lock.start - 1 });
+        if (held.end > lock.end) kept.push(held.start > lock.end ? held : { ...held, start: lock.end + 1 });
+      }
+    }
+    if (lock.type !== 'unlock') {
+      if (kept.length >= maxLocks) throw new FileSystemError('ENOMEM');
+      kept.push({ ...lock, start, end });
+    }
+    table.held = kept;
+  }
+}
+
+function inTheWay(held: FileLock, lock: FileLock): boolean {
+  return (
+    held.kind === lock.kind &&
+    held.owner !== lock.owner &&
+    (held.type === 'write' || lock.type === 'write') &&
+    held.start <= lock.end &&
+    held.end >= lock.start
+  );
+}

@@ -1,0 +1,51 @@
+import type { MaybePromise } from './file-system.ts';
+
+/**
+ * The concurrency model of a volume. Every operation is one synchronous function: it first looks at all it needs, then checks, then
+ * changes memory, with no `await` between. Where something needed is not in memory it throws a {@link Miss} before it has changed
+ * anything; {@link attempt} waits for the load and runs the operation again from its first line. So an operation is atomic in the worker
+ * thread, needs no locks, and what it checked is still true when it changes.
+ */
+export class Miss extends Error {
+  readonly loaded: Promise<unknown>;
+
+  constructor(loaded: Promise<unknown>) {
+    const depth = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
+    super('not in memory');
+    Error.stackTraceLimit = depth;
+    this.loaded = loaded;
+  }
+}
+
+/** Loads that one operation may wait for; more means that the caches are too small to hold what it needs at once. */
+const maxLoads = 10_000;
+
+/** Runs an operation to its end; at once where memory suffices. */
+export function attempt<T>(operation: () => MaybePromise<T>): MaybePromise<T> {
+  try {
+    return operation();
+  } catch (error) {
+    if (!(error instanceof Miss)) throw error;
+    return attemptLater(operation, error);
+  }
+}
+
+async function attemptLater<T>(operation: () => MaybePromise<T>, first: Miss): Promise<T> {
+  let miss = first;
+  for (let load = 1; ; load++) {
+    await miss.loaded;
+    try {
+      return await operation();
+    } catch (error) {
+      if (!(error instanceof Miss) || load === maxLoads) throw error;
+      miss = error;
+    }
+  }
+}
+
+/** The value, or a {@link Miss} where it is still to come. */
+export function need<T>(value: MaybePromise<T>): T {
+  if (value instanceof Promise) throw new Miss(value);
+  return value;
+}
