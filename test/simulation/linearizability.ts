@@ -83,29 +83,38 @@ function observed({ value, version }: Observation): string {
   return `${value === null ? 'nothing' : value}${version === undefined ? '' : ` at version ${version}`}`;
 }
 
+/** Branches that one step of an explanation may take: a shorter story is not worth a long search. */
+const maxExplainBranches = 200;
+
 /**
  * Reduces an impossible history to the answers that contradict each other. Only weakenings are used (an observation is left
  * out, a known outcome becomes unknown): what is impossible when weakened was impossible before.
  */
 function explain(register: string, operations: readonly Operation[], options: SearchOptions): Verdict {
-  const impossible = (candidate: readonly Operation[]): boolean => search(candidate, options).status === 'impossible';
-  let history = shortestPrefix(operations, impossible);
-  for (let size = Math.max(1, history.length >> 1); ; size >>= 1) {
-    for (let at = 0; at < history.length;) {
-      const without = [...history.slice(0, at), ...weakened(history.slice(at, at + size)), ...history.slice(at + size)];
-      const kept = without.length - (history.length - Math.min(size, history.length - at));
-      const shrunk = impossible(without);
-      if (shrunk) history = without;
-      at += shrunk ? kept : size;
-    }
-    if (size === 1) break;
-  }
+  const bounded = { ...options, maxBranches: maxExplainBranches };
+  const impossible = (candidate: readonly Operation[]): boolean => search(candidate, bounded).status === 'impossible';
+  const history = shrink(shortestPrefix(operations, impossible), impossible);
   const known = new Map(operations.map((operation) => [operation.id, operation]));
   const named = history.filter(({ outcome }) => outcome.status !== 'unknown' && outcome.status !== 'failed').map(({ id }) => known.get(id)!);
   const result = search(history, options);
   const reached = result.status === 'impossible' ? `; at best the register comes to ${observed(result.reached)} and no further` : '';
   const reason = `register ${register}: no order explains ${named.map(describeOperation).join(', ')}${reached}`;
   return { status: 'violation', register, operations: named, reason };
+}
+
+/** Weakens halves, quarters, … and in the end single operations, as long as the history stays impossible. */
+function shrink(operations: readonly Operation[], impossible: (history: readonly Operation[]) => boolean): readonly Operation[] {
+  let history = operations;
+  for (let size = Math.max(1, history.length >> 1); size > 0; size >>= 1) {
+    for (let at = 0; at < history.length;) {
+      const weak = weakened(history.slice(at, at + size));
+      const candidate = [...history.slice(0, at), ...weak, ...history.slice(at + size)];
+      const shrunk = impossible(candidate);
+      if (shrunk) history = candidate;
+      at += shrunk ? weak.length : size;
+    }
+  }
+  return history;
 }
 
 /** What is left of the operations when nothing is known of their answers. */
