@@ -1,0 +1,32 @@
+import { createRequire } from 'node:module';
+import { buildAddon } from './native/build.ts';
+
+/** What {@link Addon.watch} answers; to be given back once. */
+export type WatchToken = object;
+
+/** native/addon.c as TypeScript sees it. Integers below zero are -errno. */
+export interface Addon {
+  receive(fd: number, into: Uint8Array): number;
+  send(fd: number, from: Uint8Array, length: number): number;
+  /** One message of a header and at most {@link maxSlices} slices. */
+  sendSlices(fd: number, header: Uint8Array, headerLength: number, slices: readonly Uint8Array[]): number;
+  /** Calls back in this thread's event loop whenever the descriptor is readable or broken. */
+  watch(fd: number, callback: (status: number) => void): WatchToken | number;
+  unwatch(token: WatchToken): number;
+  /** Starts a thread that writes notifications to the device; returns its packet socket. */
+  notifier(fd: number): number;
+  closeDescriptor(fd: number): number;
+  /** A duplicate of another process's descriptor. */
+  takeDescriptor(pid: number, fd: number): number;
+}
+
+/** MAX_SLICES of native/addon.c. */
+export const maxSlices = 512;
+
+let loaded: Addon | undefined;
+
+/** The add-on of this thread, compiled at first use if need be. */
+export function loadAddon(): Addon {
+  loaded ??= createRequire(import.meta.url)(buildAddon()) as Addon;
+  return loaded;
+}

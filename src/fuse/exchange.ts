@@ -1,0 +1,168 @@
+import type { Logger } from '../base/index.ts';
+import { errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
+import type { FuseDevice } from './device.ts';
+import { errnoOf, isOrdinary } from './errno.ts';
+import { Handles } from './handles.ts';
+import { InFlight, type Pending } from './in-flight.ts';
+import type { Notifier } from './notifier.ts';
+import type { FuseOptions } from './options.ts';
+import {
+  encodeInvalidateInode,
+  type Message,
+  opcodeLimit,
+  operationName,
+  Reply,
+  replyHeaderBytes,
+  type RequestHeader,
+  type SavedInit,
+  validity,
+} from './wire/index.ts';
+
+/** Writes a reply's body; below zero: -errno instead. */
+export type Encode<T> = (exchange: Exchange, value: T) => number;
+/** Takes back what a result gave to the kernel, where the kernel did not get it. */
+export type Undo<T> = (exchange: Exchange, value: T) => void;
+/** Serves one kind of request; what it throws is the answer. */
+export type Operation = (exchange: Exchange, header: RequestHeader, message: Message) => void;
+
+/** Inodes written from the page cache of which the kernel is to be told that their block counts are new. */
+const maxWritten = 16_384;
+/** Lines about failed requests a second; more are only counted. */
+const maxLogLines = 10;
+
+/** What operations share: the file system, the reply under construction, the requests in flight. */
+export class Exchange {
+  readonly fileSystem: FileSystem;
+  readonly reply: Reply;
+  readonly options: FuseOptions;
+  readonly inFlight: InFlight;
+  readonly device: FuseDevice;
+  readonly notifier: Notifier;
+  /** What was agreed with the kernel. Set before any other request. */
+  init: SavedInit | undefined;
+  handles = new Handles(1);
+  /** Requests so far by code. */
+  readonly counts = new Float64Array(opcodeLimit);
+  failures = 0;
+  readonly #written = new Set<number>();
+  readonly #logger: Logger;
+  #logSecond = 0;
+  #logLines = 0;
+
+  constructor(fileSystem: FileSystem, device: FuseDevice, notifier: Notifier, options: FuseOptions, logger: Logger) {
+    this.fileSystem = fileSystem;
+    this.device = device;
+    this.notifier = notifier;
+    this.options = options;
+    this.#logger = logger;
+    this.reply = new Reply(validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds));
+    this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
+  }
+
+  /** Answers with what the file system returned: now, or when its promise settles. */
+  answer<T>(header: RequestHeader, result: MaybePromise<T>, encode: Encode<T>, undo?: Undo<T>, abort?: AbortController): void {
+    if (!(result instanceof Promise)) return this.#deliver(header, result, encode, undo);
+    const pending = this.inFlight.add(header, abort);
+    if (this.inFlight.isFull) this.device.pause();
+    result.then(
+      (value) => {
+        if (this.#finish(pending)) this.#deliver(header, value, encode, undo);
+        else undo?.(this, value);
+      },
+      (error: unknown) => {
+        if (this.#finish(pending)) this.fail(header, error);
+      },
+    );
+  }
+
+  /** Answers with success and nothing else. */
+  done(header: RequestHeader): void {
+    this.#send(header, 0, 0);
+  }
+
+  /** Answers with the errno of what was thrown. */
+  fail(header: RequestHeader, error: unknown): void {
+    if (!isOrdinary(error)) this.log(header, error);
+    this.#send(header, 0, errnoOf(error));
+  }
+
+  /** Answers with an errno that the file system's contract has no name for. */
+  refuse(header: RequestHeader, errno: number): void {
+    this.#send(header, 0, errno);
+  }
+
+  #deliver<T>(header: RequestHeader, value: T, encode: Encode<T>, undo: Undo<T> | undefined): void {
+    let length: number;
+    try {
+      length = encode(this, value);
+    } catch (error) {
+      undo?.(this, value);
+      return this.fail(header, error);
+    }
+    const sent = length < 0 ? this.#send(header, 0, -length) : this.#send(header, length, 0);
+    if (!sent) undo?.(this, value);
+  }
+
+  #send(header: RequestHeader, bodyBytes: number, errno: number): boolean {
+    this.reply.begin(header, bodyBytes, errno);
+    const sliced = this.reply.slices.length > 0;
+    return this.device.sendReply(this.reply, sliced ? replyHeaderBytes : replyHeaderBytes + bodyBytes);
+  }
+
+  #finish(pending: Pending): boolean {
+    const wasFull = this.inFlight.isFull;
+    const ours = this.inFlight.finish(pending);
+    if (wasFull && !this.inFlight.isFull) this.device.resume();
+    return ours;
+  }
+
+  #giveUp(pending: Pending, errno: 'ETIMEDOUT' | 'EINTR'): void {
+    if (!this.#finish(pending)) return;
+    if (errno === 'ETIMEDOUT') this.log(pending.header, new FileSystemError('ETIMEDOUT', 'the request took too long'));
+    this.#send(pending.header, 0, errnos[errno]);
+  }
+
+  /** A failure that somebody should hear of. */
+  log(header: RequestHeader, error: unknown): void {
+    this.failures++;
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#logSecond) {
+      this.#logSecond = second;
+      this.#logLines = 0;
+    }
+    if (++this.#logLines > maxLogLines) return;
+    const stack = error instanceof FileSystemError || !(error instanceof Error) ? undefined : error.stack;
+    this.#logger.error('a file system request failed', {
+      operation: operationName(header.opcode),
+      inode: header.node,
+      error,
+      ...(stack === undefined ? {} : { stack }),
+    });
+  }
+
+  /**
+   * The kernel is to ask again for the attributes of an inode that the request at hand holds open. This notification takes
+   * neither a page nor a directory lock and the inode cannot be on its way out, so it may be written at once, and the asker
+   * sees the new attributes as soon as it has its answer.
+   */
+  invalidateAttributesNow(inode: number): void {
+    this.device.sendNow(encodeInvalidateInode(inode, -1, 0));
+  }
+
+  /** The kernel wrote dirty pages and does not know that the file takes more blocks now. */
+  noteWritten(inode: number): void {
+    if (this.#written.size >= maxWritten && !this.#written.has(inode)) this.refreshWritten();
+    this.#written.add(inode);
+  }
+
+  /** Was the inode written since it was last told? */
+  takeWritten(inode: number): boolean {
+    return this.#written.delete(inode);
+  }
+
+  /** For files that stay open: in the background. */
+  refreshWritten(): void {
+    for (const inode of this.#written) void this.notifier.invalidateInode(inode, -1, 0);
+    this.#written.clear();
+  }
+}

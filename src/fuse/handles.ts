@@ -1,0 +1,47 @@
+import type { MaybePromise } from '../filesystem/index.ts';
+import type { KernelHandle } from './wire/index.ts';
+
+/**
+ * Handles over a crash of the daemon: the kernel goes on to use those that an earlier daemon gave. Each handle carries the
+ * generation of its session; one of another generation is opened anew at its first use, and stands for the new one until released.
+ */
+export class Handles {
+  readonly generation: number;
+  /** Bounded by the kernel's own open files. */
+  readonly #reopened = new Map<string, MaybePromise<number>>();
+
+  constructor(generation: number) {
+    this.generation = generation;
+  }
+
+  /** The file system's handle. */
+  resolve(handle: KernelHandle, reopen: () => MaybePromise<number>): MaybePromise<number> {
+    if (handle.high === this.generation) return handle.low;
+    const key = `${handle.high}.${handle.low}`;
+    const known = this.#reopened.get(key);
+    if (known !== undefined) return known;
+    const opened = reopen();
+    this.#reopened.set(key, opened);
+    if (opened instanceof Promise) {
+      opened.then(
+        (value) => this.#reopened.set(key, value),
+        () => this.#reopened.delete(key),
+      );
+    }
+    return opened;
+  }
+
+  /** The handle to be released; `undefined`: the file system never saw it. */
+  release(handle: KernelHandle): MaybePromise<number> | undefined {
+    if (handle.high === this.generation) return handle.low;
+    const key = `${handle.high}.${handle.low}`;
+    const known = this.#reopened.get(key);
+    this.#reopened.delete(key);
+    return known;
+  }
+}
+
+/** Applies `next` at once where the value is there, else when it comes. */
+export function after<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}

@@ -1,0 +1,12 @@
+/**
+ * Serves a `FileSystem` to the kernel over /dev/fuse: the protocol, the mount, and a holder process that keeps mounts alive
+ * while the daemon is replaced. Every request is answered within a deadline, nothing is left mounted without somebody to serve it.
+ */
+export type { DeviceEnd } from './device.ts';
+export { abortMount, clearStaleMounts, detachMount, type FuseMount, mountFuse, type MountSettings, setReadAhead } from './mount.ts';
+export { listMounts, type MountEntry } from './mount-table.ts';
+export { buildAddon } from './native/build.ts';
+export type { Notifier } from './notifier.ts';
+export { defaultFuseOptions, type FuseOptions } from './options.ts';
+export { type FuseSession, type FuseStatistics, serveFileSystem, type ServeSettings } from './session.ts';
+export type { SavedInit } from './wire/index.ts';

@@ -1,0 +1,237 @@
+/*
+ * What the FUSE session cannot get from Node itself: readiness of a descriptor in the calling thread's event loop, reads and
+ * writes that answer -errno instead of throwing, a thread for notifications, and a descriptor of another process.
+ * Every function is `(…) -> integer`, negative: -errno. No state is shared between threads, so workers may load it too.
+ */
+#define _GNU_SOURCE
+#include "node-abi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { MAX_SLICES = 512, MAX_NOTIFICATION = 512, NOTIFIER_STACK = 256 * 1024 };
+
+#define ARGUMENTS(n)        \
+  napi_value argument[n];   \
+  size_t count = n;         \
+  napi_get_cb_info(env, info, &count, argument, NULL, NULL)
+
+static napi_value integer(napi_env env, ssize_t value) {
+  napi_value result;
+  napi_create_int32(env, (int32_t)value, &result);
+  return result;
+}
+
+static int32_t number(napi_env env, napi_value value) {
+  int32_t result = -1;
+  napi_get_value_int32(env, value, &result);
+  return result;
+}
+
+/* Only for Uint8Array and Buffer, where elements are bytes. */
+static struct iovec bytes(napi_env env, napi_value value) {
+  struct iovec slice = {NULL, 0};
+  int type;
+  napi_value buffer;
+  size_t offset;
+  napi_get_typedarray_info(env, value, &type, &slice.iov_len, &slice.iov_base, &buffer, &offset);
+  return slice;
+}
+
+/* receive(fd, buffer): the length of the message read */
+static napi_value receive(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  struct iovec into = bytes(env, argument[1]);
+  ssize_t length = read(number(env, argument[0]), into.iov_base, into.iov_len);
+  return integer(env, length < 0 ? -errno : length);
+}
+
+/* send(fd, buffer, length) */
+static napi_value send_one(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  struct iovec from = bytes(env, argument[1]);
+  size_t length = (size_t)number(env, argument[2]);
+  ssize_t sent = write(number(env, argument[0]), from.iov_base, length < from.iov_len ? length : from.iov_len);
+  return integer(env, sent < 0 ? -errno : sent);
+}
+
+/* sendSlices(fd, header, headerLength, slices): one message made of all of them; -E2BIG over MAX_SLICES */
+static napi_value send_slices(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  struct iovec slice[MAX_SLICES + 1];
+  slice[0] = bytes(env, argument[1]);
+  slice[0].iov_len = (size_t)number(env, argument[2]);
+  uint32_t slices = 0;
+  napi_get_array_length(env, argument[3], &slices);
+  if (slices > MAX_SLICES) return integer(env, -E2BIG);
+  for (uint32_t i = 0; i < slices; i++) {
+    napi_value element;
+    napi_get_element(env, argument[3], i, &element);
+    slice[i + 1] = bytes(env, element);
+  }
+  ssize_t sent = writev(number(env, argument[0]), slice, (int)slices + 1);
+  return integer(env, sent < 0 ? -errno : sent);
+}
+
+typedef struct {
+  uv_poll_t *poll;
+  napi_env env;
+  napi_ref callback;
+  napi_async_cleanup_hook_handle hook;
+} Watch;
+
+static void on_closed(uv_poll_t *poll) {
+  Watch *watch = uv_handle_get_data(poll);
+  napi_remove_async_cleanup_hook(watch->hook);
+  free(poll);
+  free(watch);
+}
+
+static void close_watch(Watch *watch) {
+  if (watch->callback == NULL) return;
+  napi_delete_reference(watch->env, watch->callback);
+  watch->callback = NULL;
+  uv_close(watch->poll, on_closed);
+}
+
+/* A worker may end while we watch: without this hook its loop would still hold the handle, and Node aborts. */
+static void on_environment_end(napi_async_cleanup_hook_handle hook, void *data) {
+  (void)hook;
+  close_watch(data);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events) {
+  (void)events;
+  Watch *watch = uv_handle_get_data(poll);
+  napi_env env = watch->env;
+  napi_handle_scope scope;
+  napi_open_handle_scope(env, &scope);
+  napi_value callback, global, argument, result;
+  napi_get_reference_value(env, watch->callback, &callback);
+  napi_get_global(env, &global);
+  napi_create_int32(env, status, &argument);
+  if (napi_make_callback(env, NULL, global, callback, 1, &argument, &result) != 0 &&
+      napi_get_and_clear_last_exception(env, &result) == 0)
+    napi_fatal_exception(env, result);
+  napi_close_handle_scope(env, scope);
+}
+
+/* watch(fd, callback): calls back whenever fd is readable or broken; answers a token for unwatch, or -errno */
+static napi_value watch_fd(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  Watch *watch = calloc(1, sizeof *watch);
+  watch->env = env;
+  watch->poll = calloc(1, uv_handle_size(UV_POLL_HANDLE_TYPE));
+  struct uv_loop_s *loop;
+  napi_get_uv_event_loop(env, &loop);
+  int status = uv_poll_init(loop, watch->poll, number(env, argument[0]));
+  if (status != 0) {
+    free(watch->poll);
+    free(watch);
+    return integer(env, status);
+  }
+  uv_handle_set_data(watch->poll, watch);
+  napi_create_reference(env, argument[1], 1, &watch->callback);
+  napi_add_async_cleanup_hook(env, on_environment_end, watch, &watch->hook);
+  uv_poll_start(watch->poll, UV_READABLE, on_ready);
+  napi_value token;
+  napi_create_external(env, watch, NULL, NULL, &token);
+  return token;
+}
+
+/* unwatch(token): once only; the caller sees to that */
+static napi_value unwatch(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  void *watch = NULL;
+  napi_get_value_external(env, argument[0], &watch);
+  if (watch != NULL) close_watch(watch);
+  return integer(env, 0);
+}
+
+typedef struct {
+  int device;
+  int channel;
+} Notifier;
+
+static void *notify(void *data) {
+  Notifier *notifier = data;
+  char message[MAX_NOTIFICATION];
+  for (;;) {
+    ssize_t length = recv(notifier->channel, message, sizeof message, 0);
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) break;
+    int32_t outcome = write(notifier->device, message, (size_t)length) < 0 ? -errno : 0;
+    if (send(notifier->channel, &outcome, sizeof outcome, MSG_NOSIGNAL) < 0) break;
+  }
+  close(notifier->device);
+  close(notifier->channel);
+  free(notifier);
+  return NULL;
+}
+
+/*
+ * notifier(fd): a thread that writes notifications to the device, and the descriptor of a packet socket to it: one message in,
+ * one int32 outcome back. A notification may wait for the kernel, which may wait for an answer of ours: neither the event loop
+ * nor libuv's small shared thread pool may be the one that waits. The thread ends when the socket is closed.
+ */
+static napi_value notifier(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return integer(env, -errno);
+  Notifier *started = malloc(sizeof *started);
+  /* A descriptor of its own: the caller's number may be closed and used again while the thread waits. */
+  *started = (Notifier){.device = fcntl(number(env, argument[0]), F_DUPFD_CLOEXEC, 3), .channel = pair[1]};
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, NOTIFIER_STACK);
+  pthread_t thread;
+  int failure = started->device < 0 ? errno : pthread_create(&thread, &attributes, notify, started);
+  pthread_attr_destroy(&attributes);
+  if (failure == 0) return integer(env, pair[0]);
+  if (started->device >= 0) close(started->device);
+  close(pair[0]);
+  close(pair[1]);
+  free(started);
+  return integer(env, -failure);
+}
+
+/* closeDescriptor(fd): for descriptors that Node does not know */
+static napi_value close_descriptor(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  return integer(env, close(number(env, argument[0])) < 0 ? -errno : 0);
+}
+
+/* takeDescriptor(pid, fd): a duplicate in this process of that process's descriptor (Linux 5.6; needs ptrace rights) */
+static napi_value take_descriptor(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int process = (int)syscall(SYS_pidfd_open, number(env, argument[0]), 0);
+  if (process < 0) return integer(env, -errno);
+  int taken = (int)syscall(SYS_pidfd_getfd, process, number(env, argument[1]), 0);
+  napi_value result = integer(env, taken < 0 ? -errno : taken);
+  close(process);
+  return result;
+}
+
+static const struct {
+  const char *name;
+  napi_callback function;
+} exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
+                {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor}};
+
+__attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
+
+__attribute__((visibility("default"))) napi_value napi_register_module_v1(napi_env env, napi_value exports) {
+  for (size_t i = 0; i < sizeof exported / sizeof *exported; i++) {
+    napi_value function;
+    napi_create_function(env, exported[i].name, SIZE_MAX, exported[i].function, NULL, &function);
+    napi_set_named_property(env, exports, exported[i].name, function);
+  }
+  return exports;
+}

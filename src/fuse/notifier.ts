@@ -1,0 +1,151 @@
+import { type Logger } from '../base/index.ts';
+import type { KernelCache } from '../filesystem/index.ts';
+import type { Addon, WatchToken } from './addon.ts';
+import { encodeDeleteEntry, encodeGrow, encodeInvalidateEntry, encodeInvalidateInode, type Message } from './wire/index.ts';
+
+/** Notifications that wait for their turn. Beyond it the oldest callers still get theirs: the queue is a bound on memory only, so it is large. */
+const maxQueued = 65_536;
+/** Notifications handed to a lane's thread at a time; its socket buffers them. */
+const maxInSocket = 16;
+
+/** The kernel answers so where it has nothing cached, which is what we want. */
+const ENOENT = 2;
+/** A directory that is mounted on or in use. */
+const [ENOTEMPTY, EBUSY] = [39, 16];
+
+interface Queued {
+  readonly message: Message;
+  readonly done: (errno: number) => void;
+}
+
+/** A thread of its own that writes notifications in order, and this thread's end of the socket to it. */
+class Lane {
+  readonly #addon: Addon;
+  readonly #device: number;
+  readonly #waiting: Queued[] = [];
+  readonly #handed: Queued[] = [];
+  readonly #outcome = Buffer.alloc(4);
+  #socket = -1;
+  #token: WatchToken | undefined;
+  #closed = false;
+
+  constructor(addon: Addon, device: number) {
+    this.#addon = addon;
+    this.#device = device;
+  }
+
+  get length(): number {
+    return this.#waiting.length + this.#handed.length;
+  }
+
+  push(queued: Queued): void {
+    if (this.#closed) return queued.done(ENOENT);
+    this.#waiting.push(queued);
+    if (this.#socket < 0 && !this.#open()) return this.close();
+    this.#hand();
+  }
+
+  #open(): boolean {
+    const socket = this.#addon.notifier(this.#device);
+    if (socket < 0) return false;
+    const token = this.#addon.watch(socket, () => this.#settle());
+    if (typeof token === 'number') {
+      this.#addon.closeDescriptor(socket);
+      return false;
+    }
+    this.#socket = socket;
+    this.#token = token;
+    return true;
+  }
+
+  #hand(): void {
+    while (this.#handed.length < maxInSocket) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#handed.push(next);
+      this.#addon.send(this.#socket, next.message.bytes, next.message.length);
+    }
+  }
+
+  #settle(): void {
+    while (this.#handed.length > 0) {
+      const length = this.#addon.receive(this.#socket, this.#outcome);
+      if (length === 4) this.#handed.shift()!.done(-this.#outcome.readInt32LE(0));
+      else if (length !== -11 && length !== -4) return this.close();
+      else if (length === -11) break;
+    }
+    this.#hand();
+  }
+
+  /** What waits counts as done: there is no kernel cache left to drop. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#token !== undefined) this.#addon.unwatch(this.#token);
+    if (this.#socket >= 0) this.#addon.closeDescriptor(this.#socket);
+    for (const queued of [...this.#handed.splice(0), ...this.#waiting.splice(0)]) queued.done(ENOENT);
+  }
+}
+
+/**
+ * Tells the kernel to drop what it cached. A notification may wait inside the kernel for a directory's lock or for dirty
+ * pages to be written back, and so for our own answers: each is written by a thread of its own and never by the event loop.
+ * Names and inodes have a lane each, because a name's wait (for a CREATE in its directory, which may itself wait for a
+ * recalled file) must not hold up the files'.
+ */
+export class Notifier implements KernelCache {
+  readonly #inodes: Lane;
+  readonly #entries: Lane;
+  readonly #logger: Logger;
+  #sent = 0;
+
+  constructor(addon: Addon, device: number, logger: Logger) {
+    this.#inodes = new Lane(addon, device);
+    this.#entries = new Lane(addon, device);
+    this.#logger = logger;
+  }
+
+  /** Notifications so far, and how many are under way. */
+  get statistics(): { readonly sent: number; readonly queued: number } {
+    return { sent: this.#sent, queued: this.#inodes.length + this.#entries.length };
+  }
+
+  /** Resolves when the kernel has dropped it, dirty pages written back. */
+  invalidateInode(inode: number, offset: number, length: number): Promise<void> {
+    return this.#send(this.#inodes, encodeInvalidateInode(inode, offset, length));
+  }
+
+  invalidateEntry(parent: number, name: string): Promise<void> {
+    return this.#send(this.#entries, encodeInvalidateEntry(parent, name));
+  }
+
+  deleteEntry(parent: number, inode: number, name: string): Promise<void> {
+    return this.#send(this.#entries, encodeDeleteEntry(parent, inode, name));
+  }
+
+  /** Another host made the file longer. */
+  grow(inode: number, size: number): Promise<void> {
+    return this.#send(this.#inodes, encodeGrow(inode, size));
+  }
+
+  close(): void {
+    this.#inodes.close();
+    this.#entries.close();
+  }
+
+  #send(lane: Lane, message: Message): Promise<void> {
+    this.#sent++;
+    if (lane.length >= maxQueued) this.#logger.error('notification queue is over its bound', { queued: lane.length });
+    return new Promise((resolve) => {
+      lane.push({
+        message,
+        done: (errno) => {
+          if (errno !== 0 && errno !== ENOENT && errno !== ENOTEMPTY && errno !== EBUSY) {
+            this.#logger.warn('the kernel refused a notification', { errno, code: message.words[1] });
+          }
+          resolve();
+        },
+      });
+    });
+  }
+}

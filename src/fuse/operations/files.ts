@@ -1,0 +1,196 @@
+import type { Attributes, MaybePromise } from '../../filesystem/index.ts';
+import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
+import { after } from '../handles.ts';
+import {
+  decodeCopy,
+  decodeCreate,
+  decodeFallocate,
+  decodeFlush,
+  decodeFsync,
+  decodeLseek,
+  decodeOpen,
+  decodeRead,
+  decodeRelease,
+  decodeWrite,
+  hasWritebackCache,
+  isResent,
+  type KernelHandle,
+  type RequestHeader,
+} from '../wire/index.ts';
+import { callerOf, encodeNothing, recover } from './names.ts';
+
+/** FOPEN_*: what the kernel may do with an open file. */
+const openFlags = { keepCache: 2, parallelDirectWrites: 64 };
+
+/** open(2) on Linux, the same on all architectures that Node runs on but for values we do not use. */
+const accessMode = 3;
+const [readOnly, writeOnly, readWrite] = [0, 1, 2];
+const append = 0o2000;
+const [exclusive, creating] = [0o200, 0o100];
+
+interface Created {
+  readonly attributes: Attributes;
+  readonly handle: number;
+}
+
+/**
+ * With the writeback cache the kernel reads pages of files that were opened for writing only, and places appended bytes itself:
+ * the handle must allow the one and must not do the other again.
+ */
+function handleFlags(exchange: Exchange, flags: number): number {
+  if (exchange.init === undefined || !hasWritebackCache(exchange.init)) return flags;
+  const wanted = (flags & accessMode) === writeOnly ? (flags & ~accessMode) | readWrite : flags;
+  return wanted & ~append;
+}
+
+function fileFlags(exchange: Exchange): number {
+  return exchange.options.keepCache ? openFlags.keepCache | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
+}
+
+/** The file system's handle for the kernel's. `flags` as of the open file, where the request tells them. */
+function withHandle<T>(
+  exchange: Exchange,
+  inode: number,
+  handle: KernelHandle,
+  flags: number,
+  run: (handle: number) => MaybePromise<T>,
+): MaybePromise<T> {
+  const resolved = exchange.handles.resolve(handle, () => exchange.fileSystem.open(inode, handleFlags(exchange, flags & ~(exclusive | creating))));
+  return after(resolved, run);
+}
+
+const encodeOpen: Encode<number> = (exchange, handle) => exchange.reply.putOpen(handle, exchange.handles.generation, fileFlags(exchange));
+
+export const open: Operation = (exchange, header, message) => {
+  const inode = header.node;
+  const flags = handleFlags(exchange, decodeOpen(message).flags);
+  exchange.answer(header, exchange.fileSystem.open(inode, flags), encodeOpen, ({ fileSystem }, handle) => {
+    void fileSystem.release(inode, handle);
+  });
+};
+
+const encodeCreated: Encode<Created> = (exchange, { attributes, handle }) =>
+  exchange.reply.putCreated(attributes, handle, exchange.handles.generation, fileFlags(exchange));
+const dropCreated: Undo<Created> = ({ fileSystem }, { attributes, handle }) => {
+  void fileSystem.release(attributes.inode, handle);
+  fileSystem.forget(attributes.inode, 1);
+};
+
+export const create: Operation = (exchange, header, message) => {
+  const { name, mode, umask, flags } = decodeCreate(message);
+  const { fileSystem } = exchange;
+  const openWith = handleFlags(exchange, flags);
+  const run = (): MaybePromise<Created> => fileSystem.create(header.node, name, mode, umask, openWith, callerOf(header));
+  const created = isResent(header)
+    ? recover(run, 'EEXIST', async () => {
+        const attributes = await fileSystem.lookup(header.node, name);
+        return attributes && { attributes, handle: await fileSystem.open(attributes.inode, openWith & ~(exclusive | creating)) };
+      })
+    : run();
+  exchange.answer(header, created, encodeCreated, dropCreated);
+};
+
+export const tmpfile: Operation = (exchange, header, message) => {
+  const { mode, umask, flags } = decodeCreate(message);
+  const created = exchange.fileSystem.tmpfile(header.node, mode, umask, handleFlags(exchange, flags), callerOf(header));
+  exchange.answer(header, created, encodeCreated, dropCreated);
+};
+
+const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply.putSlices(slices);
+
+export const read: Operation = (exchange, header, message) => {
+  const { handle, offset, length, flags } = decodeRead(message);
+  const inode = header.node;
+  const slices = withHandle(exchange, inode, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length));
+  exchange.answer(header, slices, encodeSlices);
+};
+
+const encodeCount: Encode<number> = ({ reply }, count) => reply.putCount(count);
+const [setuid, setgid] = [0o4000, 0o2000];
+
+export const write: Operation = (exchange, header, message) => {
+  const request = decodeWrite(message);
+  const inode = header.node;
+  const { fileSystem } = exchange;
+  const kill = request.killPrivileges && !request.cached;
+  // What has to wait before the write itself outlives the message that the data lie in.
+  const data = request.handle.high === exchange.handles.generation && !kill ? request.data : request.data.slice();
+  const put = (): MaybePromise<number> =>
+    withHandle(exchange, inode, request.handle, request.flags, (handle) =>
+      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges),
+    );
+  if (request.cached) exchange.noteWritten(inode);
+  if (!kill) return exchange.answer(header, put(), encodeCount);
+  const before = fileSystem.getattr(inode);
+  let privileged = false;
+  const written = after(before, ({ mode }) => {
+    privileged = (mode & (setuid | setgid)) !== 0;
+    return put();
+  });
+  exchange.answer(header, written, ({ reply }, count) => {
+    // The kernel does not look at the mode again by itself after a write.
+    if (privileged) exchange.invalidateAttributesNow(inode);
+    return reply.putCount(count);
+  });
+};
+
+/** Every close waits for this; by now the kernel has written the file's dirty pages. */
+export const flush: Operation = (exchange, header, message) => {
+  const { handle, lockOwner } = decodeFlush(message);
+  const inode = header.node;
+  const flushed = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
+  exchange.answer(header, flushed, () => {
+    if (exchange.takeWritten(inode)) exchange.invalidateAttributesNow(inode);
+    return 0;
+  });
+};
+
+export const release: Operation = (exchange, header, message) => {
+  const { handle, flockOwner } = decodeRelease(message);
+  const known = exchange.handles.release(handle);
+  // An earlier daemon's file that nobody touched since: there is nothing to release, its locks died with that daemon.
+  if (known === undefined) return exchange.done(header);
+  const inode = header.node;
+  exchange.answer(
+    header,
+    after(known, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),
+    encodeNothing,
+  );
+};
+
+export const fsync: Operation = (exchange, header, message) => {
+  const { handle, dataOnly } = decodeFsync(message);
+  const inode = header.node;
+  const synced = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.fsync(inode, ours, dataOnly));
+  exchange.answer(header, synced, encodeNothing);
+};
+
+export const fallocate: Operation = (exchange, header, message) => {
+  const { handle, offset, length, mode } = decodeFallocate(message);
+  const inode = header.node;
+  const allocated = withHandle(exchange, inode, handle, readWrite, (ours) => exchange.fileSystem.fallocate(inode, ours, mode, offset, length));
+  exchange.answer(header, allocated, encodeNothing);
+};
+
+const encodeLong: Encode<number> = ({ reply }, value) => reply.putLong(value);
+
+export const lseek: Operation = (exchange, header, message) => {
+  const { handle, offset, whence } = decodeLseek(message);
+  const inode = header.node;
+  const found = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
+  exchange.answer(header, found, encodeLong);
+};
+
+function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {
+  const request = decodeCopy(message);
+  const inode = header.node;
+  const copied = withHandle(exchange, inode, request.handle, readOnly, (from) =>
+    withHandle(exchange, request.toInode, request.toHandle, readWrite, (to) =>
+      exchange.fileSystem.copyFileRange(inode, from, request.offset, request.toInode, to, request.toOffset, request.length),
+    ),
+  );
+  exchange.answer(header, copied, encode);
+}
+
+export const copyFileRange: Operation = (exchange, header, message) => copyInto(exchange, header, message, encodeCount);
+export const copyFileRange64: Operation = (exchange, header, message) => copyInto(exchange, header, message, encodeLong);

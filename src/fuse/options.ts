@@ -1,0 +1,27 @@
+/** How a mount is served. */
+export interface FuseOptions {
+  /** How long the kernel may trust a name without asking. Long where every change by others is notified. */
+  readonly entrySeconds: number;
+  /** The same for attributes. With the writeback cache a short time costs a GETATTR per write. */
+  readonly attributeSeconds: number;
+  /** The same for the absence of a name; 0: absences are not remembered. */
+  readonly negativeSeconds: number;
+  /** May the kernel keep listings and file contents over a close? Needs notifications like the times above. */
+  readonly keepCache: boolean;
+  /** Does the kernel collect writes? It then is the authority on size and times of cached files: not for a mount whose files others write. */
+  readonly writebackCache: boolean;
+  readonly readAheadBytes: number;
+  /** No request but a wait for a lock is left unanswered for longer; then ETIMEDOUT. */
+  readonly requestDeadlineMs: number;
+}
+
+/** For the only user of a volume, or one that a lease protects. */
+export const defaultFuseOptions: FuseOptions = {
+  entrySeconds: 3600,
+  attributeSeconds: 3600,
+  negativeSeconds: 3600,
+  keepCache: true,
+  writebackCache: true,
+  readAheadBytes: 1_048_576,
+  requestDeadlineMs: 120_000,
+};

@@ -1,0 +1,181 @@
+import { InfinitError, type Logger } from '../base/index.ts';
+import { errnos, type FileSystem } from '../filesystem/index.ts';
+import { loadAddon } from './addon.ts';
+import { type DeviceEnd, FuseDevice } from './device.ts';
+import { Exchange } from './exchange.ts';
+import { Handles } from './handles.ts';
+import { Notifier } from './notifier.ts';
+import { operations } from './operations/index.ts';
+import { defaultFuseOptions, type FuseOptions } from './options.ts';
+import {
+  decodeHeader,
+  decodeInit,
+  encodeIncrementEpoch,
+  encodeResend,
+  hasResend,
+  hasWritebackCache,
+  malformed,
+  type Message,
+  minMinor,
+  negotiate,
+  opcodes,
+  operationName,
+  putInit,
+  type RequestHeader,
+  type SavedInit,
+  validity,
+} from './wire/index.ts';
+
+const EPROTO = 71;
+/** How often files that stay open have their attributes refreshed after a write-back. */
+const refreshMs = 1000;
+
+/** What {@link serveFileSystem} needs. */
+export interface ServeSettings {
+  /** A /dev/fuse descriptor that is mounted already. Stays the caller's: to be closed after `closed`. */
+  readonly fd: number;
+  readonly fileSystem: FileSystem;
+  readonly options?: Partial<FuseOptions>;
+  readonly logger: Logger;
+  /** The agreement of the daemon that served this mount before and died. */
+  readonly adopted?: SavedInit;
+}
+
+/** Figures of one session. */
+export interface FuseStatistics {
+  /** Requests so far by name; those that never came are left out. */
+  readonly operations: Readonly<Record<string, number>>;
+  readonly inFlight: number;
+  readonly lockWaits: number;
+  /** Requests that failed otherwise than a program would expect. */
+  readonly failures: number;
+  readonly notifications: { readonly sent: number; readonly queued: number };
+  /** The longest that one wake-up held the event loop. */
+  readonly longestWakeupMs: number;
+}
+
+/** Serves a mounted volume in the calling thread's event loop until it is unmounted. That thread must never touch the mount. */
+export function serveFileSystem(settings: ServeSettings): FuseSession {
+  return new FuseSession(settings);
+}
+
+/** One mount being served. */
+export class FuseSession {
+  /** Resolves with what was agreed with the kernel, once it has asked: keep it for a daemon that may have to take over. */
+  readonly ready: Promise<SavedInit>;
+  /** Resolves when there will be no more requests. */
+  readonly closed: Promise<DeviceEnd>;
+  /** Drops what the kernel cached. Each call's promise resolves when that is done. */
+  readonly notify: Notifier;
+  readonly #exchange: Exchange;
+  readonly #device: FuseDevice;
+  readonly #logger: Logger;
+  readonly #settleReady = Promise.withResolvers<SavedInit>();
+  readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
+  #refresh: NodeJS.Timeout | undefined;
+
+  constructor({ fd, fileSystem, options, logger, adopted }: ServeSettings) {
+    const addon = loadAddon();
+    this.#logger = logger;
+    this.ready = this.#settleReady.promise;
+    this.ready.catch(() => {});
+    this.closed = this.#settleClosed.promise;
+    this.notify = new Notifier(addon, fd, logger);
+    this.#device = new FuseDevice(
+      fd,
+      addon,
+      (message) => this.#serve(message),
+      (end) => this.#end(end),
+    );
+    this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger);
+    if (adopted !== undefined) this.#adopt(adopted);
+    fileSystem.attach(this.notify);
+    this.#device.resume();
+  }
+
+  get statistics(): FuseStatistics {
+    const { counts, inFlight, failures } = this.#exchange;
+    const named: Record<string, number> = {};
+    counts.forEach((count, opcode) => {
+      if (count > 0) named[operationName(opcode)] = count;
+    });
+    return {
+      operations: named,
+      inFlight: inFlight.size,
+      lockWaits: inFlight.lockWaits,
+      failures,
+      notifications: this.notify.statistics,
+      longestWakeupMs: this.#device.longestWakeupMs,
+    };
+  }
+
+  /** How long the kernel may trust names and attributes that it gets from now on. */
+  setValidity(entrySeconds: number, attributeSeconds: number, negativeSeconds: number): void {
+    this.#exchange.reply.validity = validity(entrySeconds, attributeSeconds, negativeSeconds);
+  }
+
+  /** Reads no more requests, so that another daemon may take over. Those in flight are still answered. */
+  stop(): void {
+    this.#device.stop();
+  }
+
+  /** There is no second INIT: the earlier daemon's agreement stands, and what it had read is asked for again. */
+  #adopt(adopted: SavedInit): void {
+    const init = { ...adopted, generation: adopted.generation + 1 };
+    this.#agree(init);
+    const resent = hasResend(init) ? this.#device.sendNow(encodeResend()) : -errnos.ENOSYS;
+    if (resent < 0) this.#logger.warn('requests that the last daemon had read cannot be had again', { errno: -resent });
+    // The kernel may remember names that the crash undid. Kernels before 6.16 know no such notification.
+    this.#device.sendNow(encodeIncrementEpoch());
+  }
+
+  #agree(init: SavedInit): void {
+    this.#exchange.init = init;
+    this.#exchange.handles = new Handles(init.generation);
+    if (hasWritebackCache(init)) this.#refresh = setInterval(() => this.#exchange.refreshWritten(), refreshMs).unref();
+    this.#settleReady.resolve(init);
+  }
+
+  #serve(message: Message): void {
+    let header: RequestHeader | undefined;
+    try {
+      header = decodeHeader(message);
+      const { opcode } = header;
+      const operation = operations[opcode];
+      if (operation === undefined) return opcode === opcodes.init ? this.#init(header, message) : this.#exchange.refuse(header, errnos.ENOSYS);
+      this.#exchange.counts[opcode]!++;
+      if (!Number.isSafeInteger(header.node)) throw malformed('a node id beyond 2^53');
+      operation(this.#exchange, header, message);
+    } catch (error) {
+      if (header === undefined) this.#logger.error('a request without a readable header', { error });
+      else if (isOneWay(header.opcode)) this.#exchange.log(header, error);
+      else this.#exchange.fail(header, error);
+    }
+  }
+
+  #init(header: RequestHeader, message: Message): void {
+    const { options } = this.#exchange;
+    const offer = decodeInit(message);
+    const init = negotiate(offer, options.writebackCache);
+    if (init === undefined || this.#exchange.init !== undefined) {
+      this.#exchange.refuse(header, EPROTO);
+      const what = `the kernel speaks FUSE ${offer.major}.${offer.minor}, 7.${minMinor} (Linux 5.12) is the least`;
+      return this.#settleReady.reject(new InfinitError('unsupported', what));
+    }
+    this.#exchange.answer(header, init, ({ reply }, agreed) => putInit(reply, agreed, options.readAheadBytes));
+    this.#agree(init);
+  }
+
+  #end(end: DeviceEnd): void {
+    clearInterval(this.#refresh);
+    if (end !== 'stopped') this.#exchange.inFlight.clear();
+    this.notify.close();
+    this.#settleReady.reject(new InfinitError('closed', 'the mount ended before it began'));
+    this.#settleClosed.resolve(end);
+  }
+}
+
+/** Requests that the kernel awaits no answer to. */
+function isOneWay(opcode: number): boolean {
+  return opcode === opcodes.forget || opcode === opcodes.batchForget || opcode === opcodes.interrupt;
+}

@@ -1,0 +1,113 @@
+import { type Message, replyHeaderBytes } from './message.ts';
+import type { Reply } from './reply.ts';
+
+/** FUSE_* of struct fuse_init_in.flags; from bit 32 on they are in flags2. */
+const initFlags = {
+  asyncRead: 1 << 0,
+  posixLocks: 1 << 1,
+  bigWrites: 1 << 5,
+  dontMask: 1 << 6,
+  flockLocks: 1 << 10,
+  readdirplus: 1 << 13,
+  readdirplusAuto: 1 << 14,
+  asyncDirectIo: 1 << 15,
+  writebackCache: 1 << 16,
+  parallelDirectoryOperations: 1 << 18,
+  posixAcl: 1 << 20,
+  abortError: 1 << 21,
+  maxPages: 1 << 22,
+  cacheSymlinks: 1 << 23,
+  explicitInvalidation: 1 << 25,
+  killPrivilegesV2: 1 << 28,
+  setxattrExtended: 1 << 29,
+  initExtended: 1 << 30,
+} as const;
+
+const initFlags2 = {
+  expireOnly: 1 << 3,
+  directIoAllowMmap: 1 << 4,
+  resend: 1 << 7,
+} as const;
+
+/** The oldest kernel protocol that has all that correctness needs (Linux 5.12: KILLPRIV_V2 and extended SETXATTR). */
+export const minMinor = 33;
+/** The newest one this codec was written against. */
+const ourMinor = 45;
+
+/** The largest WRITE and READ. */
+export const maxTransferBytes = 1_048_576;
+/** Requests that the kernel has in flight by itself: read-ahead and write-back. */
+const maxBackground = 64;
+const congestionThreshold = 48;
+
+/** What was agreed with the kernel: it asks only once a mount, so a daemon that takes over a mount must be told. */
+export interface SavedInit {
+  readonly minor: number;
+  readonly flags: number;
+  readonly flags2: number;
+  /** Counts the daemons that served this mount: handles of an earlier one are told apart by it. */
+  readonly generation: number;
+}
+
+/** struct fuse_init_in. */
+export interface KernelOffer {
+  readonly major: number;
+  readonly minor: number;
+  readonly flags: number;
+  readonly flags2: number;
+}
+
+export function decodeInit(message: Message): KernelOffer {
+  message.require(56);
+  const words = message.words;
+  return { major: words[10]!, minor: words[11]!, flags: words[13]!, flags2: message.length >= 60 ? words[14]! : 0 };
+}
+
+/** Takes of the kernel's offer what we can use. `undefined`: it is too old. */
+export function negotiate(offer: KernelOffer, writebackCache: boolean): SavedInit | undefined {
+  if (offer.major !== 7 || offer.minor < minMinor) return undefined;
+  let wanted = 0;
+  for (const flag of Object.values(initFlags)) wanted |= flag;
+  if (!writebackCache) wanted &= ~initFlags.writebackCache;
+  let wanted2 = 0;
+  for (const flag of Object.values(initFlags2)) wanted2 |= flag;
+  const extended = (offer.flags & initFlags.initExtended) !== 0;
+  return {
+    minor: Math.min(offer.minor, ourMinor),
+    flags: offer.flags & wanted,
+    flags2: extended ? offer.flags2 & wanted2 : 0,
+    generation: 1,
+  };
+}
+
+/** struct fuse_init_out. */
+export function putInit(reply: Reply, init: SavedInit, readAheadBytes: number): number {
+  const words = reply.words;
+  const at = replyHeaderBytes / 4;
+  words.fill(0, at, at + 16);
+  words[at] = 7;
+  words[at + 1] = init.minor;
+  words[at + 2] = readAheadBytes;
+  words[at + 3] = init.flags;
+  words[at + 4] = maxBackground | (congestionThreshold << 16);
+  words[at + 5] = maxTransferBytes;
+  words[at + 6] = 1;
+  words[at + 7] = maxTransferBytes / 4096;
+  words[at + 8] = init.flags2;
+  return 64;
+}
+
+/** Does the kernel keep size and times of cached files itself? */
+export function hasWritebackCache(init: SavedInit): boolean {
+  return (init.flags & initFlags.writebackCache) !== 0;
+}
+
+/** Are SETXATTR requests in their long form? */
+export function hasExtendedSetxattr(init: SavedInit): boolean {
+  return (init.flags & initFlags.setxattrExtended) !== 0;
+}
+
+/** Can a request that a dead daemon had read be asked for again (Linux 6.9)? Without it a mount cannot outlive its daemon. */
+export function hasResend(init: SavedInit): boolean {
+  return (init.flags2 & initFlags2.resend) !== 0;
+}

@@ -1,0 +1,126 @@
+/**
+ * The serving side of the tests: a process of its own, since nobody may touch a mount that he serves himself.
+ * The test sends commands over the IPC channel, one at a time, and gets one answer to each.
+ */
+import { closeSync } from 'node:fs';
+import { createLogger } from '../../src/base/index.ts';
+import type { FileSystem } from '../../src/filesystem/index.ts';
+import { type FuseOptions, mountFuse, serveFileSystem, setReadAhead } from '../../src/fuse/index.ts';
+import { MemoryFileSystem } from './memory-file-system.ts';
+import type { MemoryInode } from './memory-inode.ts';
+
+export interface ServerSettings {
+  readonly mountPoint: string;
+  readonly options?: Partial<FuseOptions>;
+}
+
+export type Command =
+  /** Makes an operation wait until `release`. */
+  | { readonly do: 'hold'; readonly operation: keyof FileSystem }
+  | { readonly do: 'release' }
+  | { readonly do: 'statistics' }
+  /** How many calls are held. */
+  | { readonly do: 'held' }
+  /** Drops a name or an inode from the kernel's cache and waits for that. */
+  | { readonly do: 'invalidate'; readonly path: string; readonly what: 'inode' | 'data' | 'entry' | 'delete' }
+  /** Changes the file system behind the kernel's back. */
+  | { readonly do: 'write'; readonly path: string; readonly text: string }
+  | { readonly do: 'remove'; readonly path: string }
+  | { readonly do: 'grow'; readonly path: string; readonly text: string };
+
+/** Wraps a file system so that one operation at a time can be held up. */
+class Gate {
+  operation: keyof FileSystem | undefined;
+  held = 0;
+  #open = Promise.withResolvers<void>();
+
+  release(): void {
+    this.operation = undefined;
+    this.#open.resolve();
+    this.#open = Promise.withResolvers<void>();
+  }
+
+  wrap(fileSystem: MemoryFileSystem): FileSystem {
+    return new Proxy(fileSystem, {
+      get: (target, property) => {
+        const method = Reflect.get(target, property) as unknown;
+        if (typeof method !== 'function') return method;
+        if (property !== this.operation) return method.bind(target) as unknown;
+        return async (...args: unknown[]) => {
+          const kept = args.map((value) => (value instanceof Uint8Array ? value.slice() : value));
+          this.held++;
+          await this.#open.promise;
+          this.held--;
+          return Reflect.apply(method, target, kept) as unknown;
+        };
+      },
+    });
+  }
+}
+
+function find(fileSystem: MemoryFileSystem, path: string): { parent: MemoryInode; name: string; inode: MemoryInode | undefined } {
+  const names = path.split('/').filter((name) => name !== '');
+  let parent = fileSystem.root;
+  for (const name of names.slice(0, -1)) parent = parent.entries.get(name)!.inode;
+  const name = names.at(-1)!;
+  return { parent, name, inode: parent.entries.get(name)?.inode };
+}
+
+async function main({ mountPoint, options }: ServerSettings): Promise<void> {
+  const fileSystem = new MemoryFileSystem();
+  const gate = new Gate();
+  const mount = await mountFuse({ source: 'memory', mountPoint });
+  const session = serveFileSystem({
+    fd: mount.fd,
+    fileSystem: gate.wrap(fileSystem),
+    logger: createLogger('info', (_level, line) => process.stderr.write(`${line}\n`)),
+    ...(options === undefined ? {} : { options }),
+  });
+  const init = await session.ready;
+  await setReadAhead(mount.connection, 1_048_576);
+  void session.closed.then((reason) => {
+    closeSync(mount.fd);
+    process.send!({ closed: reason });
+    process.disconnect();
+  });
+
+  const run = async (command: Command): Promise<unknown> => {
+    switch (command.do) {
+      case 'hold':
+        gate.operation = command.operation;
+        return;
+      case 'release':
+        return gate.release();
+      case 'held':
+        return gate.held;
+      case 'statistics':
+        return { ...session.statistics, inodes: fileSystem.inodes.size, handles: fileSystem.handles.size };
+      case 'invalidate': {
+        const { parent, name, inode } = find(fileSystem, command.path);
+        if (command.what === 'entry') return session.notify.invalidateEntry(parent.inode, name);
+        if (command.what === 'delete') return session.notify.deleteEntry(parent.inode, inode!.inode, name);
+        return session.notify.invalidateInode(inode!.inode, command.what === 'data' ? 0 : -1, 0);
+      }
+      case 'write': {
+        const { inode } = find(fileSystem, command.path);
+        inode!.write(0, Buffer.from(command.text));
+        return inode!.touch('modified', 'changed');
+      }
+      case 'grow': {
+        const { inode } = find(fileSystem, command.path);
+        inode!.write(inode!.size, Buffer.from(command.text));
+        return session.notify.grow(inode!.inode, inode!.size);
+      }
+      case 'remove': {
+        const { parent, name } = find(fileSystem, command.path);
+        return parent.entries.delete(name);
+      }
+    }
+  };
+  process.on('message', (command: Command) => {
+    void run(command).then((answer) => process.send!({ answer }));
+  });
+  process.send!({ ready: true, init, connection: mount.connection });
+}
+
+if (process.send !== undefined && process.argv[2] !== undefined) await main(JSON.parse(process.argv[2]) as ServerSettings);
