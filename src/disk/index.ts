@@ -1,2 +1,9 @@
-/** A host's own blocks on stable storage: ordered, group-committed, checked. */
+/**
+ * A host's own blocks on stable storage: ordered, group-committed, checked. What is acknowledged survives a crash at any byte;
+ * what the medium damaged is reported as damaged, never as absent.
+ */
 export type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
+export { type Files, nodeFiles } from './files.ts';
+export { LogDisk, type LogDiskOptions } from './log-disk.ts';
+export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
+export { scrub, type ScrubOptions, type ScrubReport } from './scrub.ts';

@@ -1,0 +1,207 @@
+import type { Logger } from '../base/index.ts';
+import type { Checkpointer } from './checkpointer.ts';
+import { type Entry, hasValue } from './entry.ts';
+import type { Files } from './files.ts';
+import type { Health } from './health.ts';
+import type { LevelIndex } from './level-index.ts';
+import type { LogWriter } from './log-writer.ts';
+import type { RecentTable } from './recent-table.ts';
+import { noId, recordBytes, type RecordId, recordTypes, segmentHeaderBytes } from './record.ts';
+import { type ScannedRecord, scanSegment } from './segment-scan.ts';
+import type { Segment, Segments } from './segments.ts';
+import type { StoreDirectory } from './store-directory.ts';
+
+/** A segment is worth rewriting when so much of it is garbage... */
+const garbageShare = 0.4;
+/** ...or so little, when the store has no room left. */
+const urgentGarbageShare = 0.05;
+/** Tombstones may take this share of the store before the oldest segments are rewritten to be rid of them. */
+const tombstoneShare = 1 / 16;
+const minTombstoneBytes = 16 * 1024 * 1024;
+const emptyBytes = new Uint8Array();
+
+export interface CompactorOptions {
+  readonly files: Files;
+  readonly directory: StoreDirectory;
+  readonly segments: Segments;
+  readonly recent: RecentTable;
+  readonly index: LevelIndex;
+  readonly writer: LogWriter;
+  readonly checkpointer: Checkpointer;
+  readonly health: Health;
+  readonly segmentBytes: number;
+  /** Limit while there is room enough. */
+  readonly bytesPerSecond: number;
+  readonly checkpoint: () => Promise<void>;
+  readonly logger: Logger;
+}
+
+/**
+ * Takes back the room of what was deleted or overwritten: carries the live records of a segment forward to the end of the log, makes
+ * them durable and indexed, then removes the segment. Copies are ordinary records, so a crash at any point leaves either or both.
+ */
+export class Compactor {
+  readonly #options: CompactorOptions;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: CompactorOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to work where there is something worth it. */
+  start(): void {
+    if (this.#stopped || this.#running !== undefined || this.#options.health.state === 'failed') return;
+    if (this.#choose() === undefined) return;
+    this.#running = this.#run();
+  }
+
+  /** Waits until there is nothing left that is worth the work. */
+  async idle(): Promise<void> {
+    this.start();
+    await this.#running;
+  }
+
+  /** True where room can be gained. */
+  canReclaim(): boolean {
+    return this.#running !== undefined || this.#choose() !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // The caller goes on first.
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      for (let victim = this.#choose(); victim !== undefined && !this.#stopped; victim = this.#choose()) {
+        if (victim === this.#options.writer.head) await this.#seal();
+        else await this.#compact(victim);
+      }
+    } catch (error) {
+      // The store's state says why; what was begun is garbage that the next run finds.
+      this.#options.logger.warn('compaction stopped', { error });
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  get #urgent(): boolean {
+    return this.#options.health.room('bulk') < this.#options.segmentBytes;
+  }
+
+  /** The segment that gains most for its cost. */
+  #choose(): Segment | undefined {
+    const { segments, checkpointer, health, writer } = this.#options;
+    const urgent = this.#urgent;
+    const all = segments.all();
+    const room = health.room('cleanup');
+    const tombstones = all.reduce((sum, segment) => sum + segment.tombstones, 0);
+    let best: Segment | undefined;
+    let bestShare = urgent ? urgentGarbageShare : garbageShare;
+    for (const [at, segment] of all.entries()) {
+      if (!segment.present || !segment.sealed || segment.number >= checkpointer.indexedBefore || segment.live > room) continue;
+      if (at === 0 && tombstones > Math.max(minTombstoneBytes, segments.usedBytes * tombstoneShare)) return segment;
+      const garbage = segment.size - segmentHeaderBytes - segment.live - (at === 0 ? 0 : segment.tombstones);
+      const share = garbage / segment.size;
+      if (share >= bestShare || segment.size <= segmentHeaderBytes) {
+        best = segment;
+        bestShare = share;
+      }
+    }
+    if (best !== undefined || !urgent) return best;
+    // All the garbage there is may lie in the segment that is being written.
+    const { head } = writer;
+    if (head === undefined || head.sealed || head.size - head.live - head.tombstones < head.size / 2 || head.size < this.#options.segmentBytes / 4)
+      return undefined;
+    return this.#options.recent.size === 0 ? head : undefined;
+  }
+
+  /** Ends the segment that is written to, so that it can be compacted. */
+  async #seal(): Promise<void> {
+    this.#options.writer.roll();
+    // A record that says nothing moves the log into the next segment.
+    await this.#options.writer.write([{ type: recordTypes.delete, id: noId, bytes: emptyBytes }]);
+    await this.#options.checkpoint();
+  }
+
+  async #compact(victim: Segment): Promise<void> {
+    const { files, directory, segments, checkpointer, logger } = this.#options;
+    const before = victim.size;
+    const oldest = segments.all()[0] === victim;
+    let copied = 0;
+    if (victim.live > 0 || (!oldest && victim.tombstones > 0)) {
+      const file = await files.open(directory.segment(victim.number), 'read');
+      try {
+        const source = { files, file, segment: victim.number, seed: victim.seed, from: segmentHeaderBytes, size: victim.size };
+        for await (const items of scanSegment(source)) {
+          if (this.#stopped) return;
+          const start = performance.now();
+          const records = items.filter((item): item is ScannedRecord => item.bytes !== undefined);
+          const bytes = await this.#carry(victim, records, oldest);
+          copied += bytes;
+          if (!this.#urgent) await pause((bytes / this.#options.bytesPerSecond) * 1000 - (performance.now() - start));
+        }
+      } finally {
+        await files.close(file);
+      }
+    }
+    await this.#options.checkpoint();
+    if (victim.live > 0) await this.#markUnread(victim);
+    await segments.remove(victim);
+    checkpointer.forget(victim.number);
+    logger.debug('compacted a segment', { segment: victim.number, before, copied });
+  }
+
+  /** Carries forward those of the records that still count. @returns the bytes copied. */
+  async #carry(victim: Segment, records: readonly ScannedRecord[], oldest: boolean): Promise<number> {
+    const { recent, index, writer } = this.#options;
+    let bytes = 0;
+    let rest = records.filter(({ type }) => type === recordTypes.put || !oldest);
+    while (rest.length > 0) {
+      const { generation } = recent;
+      const entries = await index.getMany(rest.map(({ id }) => id));
+      const wanted = rest.filter((record, at) => recent.get(record.id) === undefined && counts(record, entries[at], victim));
+      const written = await Promise.all(
+        wanted.map(({ type, id, bytes: value, crc, intact }) =>
+          writer.copy(intact ? { type, id, bytes: value, crc, generation } : { type: recordTypes.lost, id, bytes: emptyBytes, crc: 0, generation }),
+        ),
+      );
+      for (const [at, done] of written.entries()) if (done) bytes += recordBytes(wanted[at]!.length);
+      // Overtaken by a checkpoint or by a newer value: ask again.
+      rest = wanted.filter((_, at) => !written[at]);
+    }
+    return bytes;
+  }
+
+  /** Entries whose records the walk did not find, since their headers are damaged: they must not turn from damaged to absent. */
+  async #markUnread(victim: Segment): Promise<void> {
+    const { index, recent, writer, logger } = this.#options;
+    const page = 512;
+    let after: RecordId = noId;
+    for (;;) {
+      const { generation } = recent;
+      const entries = await index.list(after, page);
+      const lost = entries.filter(([id, entry]) => entry.segment === victim.number && hasValue(entry) && recent.get(id) === undefined);
+      const written = await Promise.all(lost.map(([id]) => writer.copy({ type: recordTypes.lost, id, bytes: emptyBytes, crc: 0, generation })));
+      for (const [id] of lost) logger.error('a damaged record could not be carried forward', { id });
+      // Overtaken: look at the same page again.
+      if (written.includes(false)) continue;
+      if (entries.length < page) break;
+      after = entries.at(-1)![0];
+    }
+    await this.#options.checkpoint();
+  }
+}
+
+/** True where this very record is what the index stands on. */
+function counts(record: ScannedRecord, entry: Entry | undefined, victim: Segment): boolean {
+  if (record.type === recordTypes.delete) return entry === undefined && record.id !== noId;
+  return entry?.segment === victim.number && entry.offset === record.offset && entry.type === record.type;
+}
+
+function pause(ms: number): Promise<void> {
+  return ms <= 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}

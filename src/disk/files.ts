@@ -1,0 +1,138 @@
+import { close, constants, fdatasync, fstat, ftruncate, open, read, writev } from 'node:fs';
+import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+/**
+ * The few file operations that the log stands on. Everything a disk can do to us passes through here, so tests put a
+ * faulty one in its place: lost writes, torn writes, flipped bits, EIO, ENOSPC.
+ */
+export interface Files {
+  makeDirectory(directory: string): Promise<void>;
+  list(directory: string): Promise<string[]>;
+  /** `write` creates the file where it is missing. */
+  open(file: string, mode: 'read' | 'write'): Promise<number>;
+  close(file: number): Promise<void>;
+  size(file: number): Promise<number>;
+  /** Bytes read; fewer than asked for only at the end of the file. */
+  read(file: number, into: Uint8Array, position: number): Promise<number>;
+  /** Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. */
+  write(file: number, buffers: Uint8Array[], position: number): Promise<void>;
+  /** Sets the length; what lay beyond never comes back. Resolves once that is on stable storage. */
+  truncate(file: number, size: number): Promise<void>;
+  unlink(file: string): Promise<void>;
+  /** Puts a small file in place whole or not at all, durably. */
+  replace(file: string, text: string): Promise<void>;
+  readText(file: string): Promise<string | undefined>;
+  /** Makes the directory's own entries durable. */
+  syncDirectory(directory: string): Promise<void>;
+  /** The file system's room, in bytes. */
+  space(directory: string): Promise<{ readonly free: number; readonly total: number }>;
+}
+
+const openFile = promisify(open) as (file: string, flags: number, mode: number) => Promise<number>;
+const closeFile = promisify(close);
+const statFile = promisify(fstat);
+const syncFile = promisify(fdatasync);
+const truncateFile = promisify(ftruncate) as (file: number, size: number) => Promise<void>;
+
+// One trip through the thread pool for a write that is durable, where writev and fdatasync are two.
+const writeFlags = constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC;
+const readFlags = constants.O_RDONLY;
+
+/** The operating system's own files. */
+export const nodeFiles: Files = {
+  makeDirectory: async (directory) => void (await mkdir(directory, { recursive: true, mode: 0o700 })),
+  list: (directory) => readdir(directory),
+  open: (file, mode) => openFile(file, mode === 'write' ? writeFlags : readFlags, 0o600),
+  close: (file) => closeFile(file),
+  size: async (file) => (await statFile(file)).size,
+  read: readFully,
+  write: writeFully,
+  truncate: async (file, size) => {
+    await truncateFile(file, size);
+    await syncFile(file);
+  },
+  unlink: (file) => rm(file, { force: true }),
+  replace: async (file, text) => {
+    const temporary = `${file}.new`;
+    await using handle = await openHandle(temporary, 'w', 0o600);
+    await handle.writeFile(text);
+    await handle.sync();
+    await rename(temporary, file);
+    await nodeFiles.syncDirectory(path.dirname(file));
+  },
+  readText: async (file) => {
+    try {
+      await using handle = await openHandle(file, 'r');
+      return await handle.readFile('latin1');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  },
+  syncDirectory: async (directory) => {
+    await using handle = await openHandle(directory, 'r');
+    await handle.sync();
+  },
+  space: async (directory) => {
+    const { bsize, bavail, blocks } = await statfs(directory);
+    return { free: bavail * bsize, total: blocks * bsize };
+  },
+};
+
+/** One read is the rule; the callback API, because a promise of node:fs costs several times as much. */
+function readFully(file: number, into: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let done = 0;
+    const next = (): void => {
+      read(file, into, done, into.length - done, position + done, (error, count) => {
+        if (error !== null) return reject(error);
+        done += count;
+        if (count === 0 || done === into.length) return resolve(done);
+        next();
+      });
+    };
+    next();
+  });
+}
+
+function writeFully(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const next = (rest: Uint8Array[], at: number, length: number): void => {
+      writev(file, rest, at, (error, count) => {
+        if (error !== null) return reject(error);
+        if (count === length) return resolve();
+        // A short write: a signal, or a disk that just filled up, in which case the next one says so.
+        if (count === 0) return reject(Object.assign(new Error('a write wrote nothing'), { code: 'EIO' }));
+        next(skip(rest, count), at + count, length - count);
+      });
+    };
+    next(
+      buffers,
+      position,
+      buffers.reduce((sum, buffer) => sum + buffer.length, 0),
+    );
+  });
+}
+
+function skip(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let left = bytes;
+  for (const buffer of buffers) {
+    if (left >= buffer.length) left -= buffer.length;
+    else {
+      rest.push(left === 0 ? buffer : buffer.subarray(left));
+      left = 0;
+    }
+  }
+  return rest;
+}
+
+/** True for the errors that mean "no room", which pass, as against those that mean "broken", which do not. */
+export function isNoRoom(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+  // LevelDB only hands on strerror's text.
+  return typeof message === 'string' && /No space left on device|Disk quota exceeded/.test(message);
+}

@@ -1,0 +1,136 @@
+import { InfinitError, messageOf } from '../base/index.ts';
+import { type Files, isNoRoom } from './files.ts';
+
+/** After the disk itself said "full", its free space is not believed for so long: a quota does not show there. */
+const fullHoldMs = 3000;
+
+export interface HealthOptions {
+  readonly files: Files;
+  readonly directory: string;
+  /** What the store may take at most; undefined: all there is. */
+  readonly capacityBytes: number | undefined;
+  readonly reserveBytes: number;
+  /** Bytes that the store takes now. */
+  readonly usedBytes: () => number;
+}
+
+/** How much of the reserve an operation may use. */
+export type Need =
+  /** Nothing: bulk data. */
+  | 'bulk'
+  /** Half of it: mutable blocks and facts, without which nobody could delete a file. */
+  | 'metadata'
+  /** All of it: what frees space. */
+  | 'cleanup';
+
+/** Whether the store takes writes, and if not, why. */
+export class Health {
+  readonly #options: HealthOptions;
+  readonly #listeners = new Set<() => void>();
+  #state: 'healthy' | 'full' | 'failed' = 'healthy';
+  #reason: string | undefined;
+  #free = 0;
+  #total = 0;
+  /** usedBytes() when the file system was last asked. */
+  #usedThen = 0;
+  /** Bytes admitted and not yet in usedBytes(). */
+  #promised = 0;
+  #holdUntil = 0;
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+  }
+
+  get state(): 'healthy' | 'full' | 'failed' {
+    return this.#state;
+  }
+
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  get totalBytes(): number {
+    return Math.min(this.#options.capacityBytes ?? this.#total, this.#total);
+  }
+
+  /** Bytes that may still be written. */
+  get freeBytes(): number {
+    return Math.max(0, this.room('bulk'));
+  }
+
+  /** Room for an operation of this kind; negative where the reserve is used already. */
+  room(need: Need): number {
+    const { capacityBytes, reserveBytes, usedBytes } = this.#options;
+    const used = usedBytes();
+    const onMedium = this.#free - (used - this.#usedThen);
+    const free = (capacityBytes === undefined ? onMedium : Math.min(onMedium, capacityBytes - used)) - this.#promised;
+    return free - (need === 'bulk' ? reserveBytes : need === 'metadata' ? reserveBytes / 2 : 0);
+  }
+
+  /** Takes bytes into account before they are written; {@link settle} ends it. @returns false where there is no room. */
+  admit(bytes: number, need: Need): boolean {
+    if (this.#state === 'failed') throw this.failure();
+    // A disk that said "full" is still asked to free space: that is its way out.
+    if (need !== 'cleanup' && (performance.now() < this.#holdUntil || this.room(need) < bytes)) return false;
+    this.#promised += bytes;
+    return true;
+  }
+
+  settle(bytes: number): void {
+    this.#promised -= bytes;
+  }
+
+  /** Asks the file system, and goes to "full" or back. */
+  async refresh(): Promise<void> {
+    const { files, directory, usedBytes, reserveBytes } = this.#options;
+    if (this.#state === 'failed') return;
+    try {
+      const { free, total } = await files.space(directory);
+      this.#free = free;
+      this.#total = total;
+      this.#usedThen = usedBytes();
+    } catch (error) {
+      this.report(error);
+      return;
+    }
+    const room = this.room('bulk');
+    // Some room more than nothing, so that it does not go back and forth.
+    if (this.#state === 'full' && performance.now() >= this.#holdUntil && room > reserveBytes / 8) this.#set('healthy', undefined);
+    else if (this.#state === 'healthy' && room <= 0) this.full();
+  }
+
+  /** Turns to "full". */
+  full(): InfinitError {
+    const { directory, capacityBytes } = this.#options;
+    const limit = capacityBytes === undefined ? 'the file system' : `its capacity of ${capacityBytes} bytes`;
+    if (this.#state === 'healthy')
+      this.#set('full', `${directory} is full: ${limit} has no room beyond the reserve; delete something or give it more`);
+    return new InfinitError('disk-full', `${directory} has no room left: ${limit} is used up to the reserve`);
+  }
+
+  /** Takes note of an error of the disk. @returns what callers are to hear. */
+  report(error: unknown): InfinitError {
+    if (this.#state === 'failed') return this.failure();
+    if (isNoRoom(error)) {
+      this.#holdUntil = performance.now() + fullHoldMs;
+      return this.full();
+    }
+    this.#set('failed', `the disk of ${this.#options.directory} failed: ${messageOf(error)}; look at the kernel's log, then restart`);
+    return this.failure(error);
+  }
+
+  failure(cause?: unknown): InfinitError {
+    return new InfinitError('disk-failed', this.#reason ?? 'the disk failed', { cause });
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #set(state: 'healthy' | 'full' | 'failed', reason: string | undefined): void {
+    this.#state = state;
+    this.#reason = reason;
+    for (const listener of this.#listeners) listener();
+  }
+}

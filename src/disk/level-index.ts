@@ -1,0 +1,224 @@
+import { rm } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+
+import { ClassicLevel } from 'classic-level';
+
+import { InfinitError, messageOf } from '../base/index.ts';
+import type { Checkpoint, Entry } from './entry.ts';
+import { type RecordId, recordTypes } from './record.ts';
+
+/** What is known of a segment without reading it. */
+export interface SegmentStats {
+  readonly number: number;
+  readonly live: number;
+  readonly tombstones: number;
+}
+
+/** Operations put into a batch, or keys looked up, before the event loop gets its turn. */
+const stepOperations = 512;
+/** A look-up on the event loop that took longer than this sends the following ones through the thread pool... */
+const slowLookupMs = 1;
+/** ...for so long. */
+const slowPeriodMs = 1000;
+
+const entryBytes = 17;
+const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');
+const segmentPrefix = 0xfe;
+
+type Level = ClassicLevel<Buffer, Buffer>;
+
+/**
+ * Where each id's newest record lies: derived from the log, and made anew from it when lost.
+ *
+ * LevelDB 1.20 does not sync its old log when it switches memtables (google/leveldb#193), so unsynced writes followed by a synced
+ * one are no barrier. Hence there are no unsynced writes here at all: each checkpoint is ONE synced batch, which holds the entries and
+ * the place in the log up to which they reach, whole or not at all. LevelDB does not check its CRCs on reads either, so each entry has its own.
+ */
+export class LevelIndex {
+  readonly #directory: string;
+  #level: Level;
+  #reopening: Promise<void> | undefined;
+  #slowUntil = 0;
+
+  private constructor(directory: string, level: Level) {
+    this.#directory = directory;
+    this.#level = level;
+  }
+
+  /** @throws InfinitError `locked` where another process (or object) has it open, `damaged` where it must be made anew. */
+  static async open(directory: string): Promise<LevelIndex> {
+    return new LevelIndex(directory, await openLevel(directory));
+  }
+
+  /** Takes the index away, to be made anew. */
+  static async destroy(directory: string): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  /** The newest indexed entry. Answers at once where LevelDB does so fast; a promise where the disk is slow. @throws InfinitError `damaged`. */
+  get(id: RecordId): Entry | undefined | Promise<Entry | undefined> {
+    const key = Buffer.from(id, 'hex');
+    if (this.#reopening !== undefined) return this.#reopening.then(() => this.get(id));
+    const start = performance.now();
+    if (start < this.#slowUntil) return this.#level.get(key).then((value) => decodeEntry(key, value), damaged);
+    let value: Buffer | undefined;
+    try {
+      value = this.#level.getSync(key);
+    } catch (error) {
+      return damaged(error);
+    }
+    const end = performance.now();
+    if (end - start > slowLookupMs) this.#slowUntil = end + slowPeriodMs;
+    return decodeEntry(key, value);
+  }
+
+  /** The indexed entries of many ids, in their order. An entry that is damaged comes as `lost`. */
+  async getMany(ids: readonly RecordId[]): Promise<(Entry | undefined)[]> {
+    await this.#reopening;
+    const entries: (Entry | undefined)[] = [];
+    for (let start = 0; start < ids.length; start += stepOperations) {
+      const keys = ids.slice(start, start + stepOperations).map((id) => Buffer.from(id, 'hex'));
+      const values = await this.#level.getMany(keys).catch(damaged);
+      for (const [at, value] of values.entries()) entries.push(decodeOrLost(keys[at]!, value));
+    }
+    return entries;
+  }
+
+  /** Makes entries, segment facts and the place in the log durable together. */
+  async commit(
+    entries: ReadonlyMap<RecordId, Entry>,
+    segments: readonly SegmentStats[],
+    removed: readonly number[],
+    checkpoint: Checkpoint,
+  ): Promise<void> {
+    await this.#reopening;
+    const batch = this.#level.batch();
+    try {
+      let step = 0;
+      for (const [id, entry] of entries) {
+        const key = Buffer.from(id, 'hex');
+        if (entry.type === recordTypes.delete) batch.del(key);
+        else batch.put(key, encodeEntry(key, entry));
+        if (++step % stepOperations === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      for (const { number, live, tombstones } of segments) batch.put(segmentKey(number), Buffer.from(JSON.stringify({ live, tombstones })));
+      for (const number of removed) batch.del(segmentKey(number));
+      batch.put(checkpointKey, Buffer.from(JSON.stringify(checkpoint)));
+    } catch (error) {
+      await batch.close();
+      throw error;
+    }
+    await batch.write({ sync: true });
+  }
+
+  /** Up to `limit` entries with values, ids ascending, after `after`. */
+  async list(after: RecordId, limit: number): Promise<(readonly [RecordId, Entry])[]> {
+    await this.#reopening;
+    const found: (readonly [RecordId, Entry])[] = [];
+    const iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([segmentPrefix]), limit });
+    try {
+      while (found.length < limit) {
+        const step = await iterator.nextv(Math.min(stepOperations, limit - found.length));
+        if (step.length === 0) break;
+        for (const [key, value] of step) found.push([key.toString('hex'), decodeOrLost(key, value)!]);
+      }
+    } finally {
+      await iterator.close();
+    }
+    return found;
+  }
+
+  /** Up to where the index reaches; undefined in a new one. */
+  async checkpoint(): Promise<Checkpoint | undefined> {
+    const value = await this.#level.get(checkpointKey);
+    return value === undefined ? undefined : (JSON.parse(value.toString()) as Checkpoint);
+  }
+
+  async segments(): Promise<SegmentStats[]> {
+    const stats: SegmentStats[] = [];
+    for await (const [key, value] of this.#level.iterator({ gte: Buffer.from([segmentPrefix]), lt: Buffer.from([segmentPrefix + 1]) })) {
+      const { live, tombstones } = JSON.parse(value.toString()) as SegmentStats;
+      stats.push({ number: key.readUInt32BE(1), live, tombstones });
+    }
+    return stats;
+  }
+
+  /** After an error LevelDB refuses all writes; opening it again is its way back. */
+  async reopen(): Promise<void> {
+    this.#reopening ??= (async () => {
+      try {
+        await this.#level.close();
+        this.#level = await openLevel(this.#directory);
+      } finally {
+        this.#reopening = undefined;
+      }
+    })();
+    await this.#reopening;
+  }
+
+  close(): Promise<void> {
+    return this.#level.close();
+  }
+}
+
+async function openLevel(directory: string): Promise<Level> {
+  const level: Level = new ClassicLevel(directory, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    compression: false,
+    writeBufferSize: 8 * 1024 * 1024,
+    maxFileSize: 8 * 1024 * 1024,
+    cacheSize: 32 * 1024 * 1024,
+  });
+  try {
+    await level.open();
+    return level;
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause ?? error;
+    const { code } = cause as { code?: string };
+    if (code === 'LEVEL_LOCKED') throw new InfinitError('locked', messageOf(cause), { cause });
+    if (code === 'LEVEL_CORRUPTION') throw new InfinitError('damaged', messageOf(cause), { cause });
+    throw cause;
+  }
+}
+
+function segmentKey(number: number): Buffer {
+  const key = Buffer.from([segmentPrefix, 0, 0, 0, 0]);
+  key.writeUInt32BE(number, 1);
+  return key;
+}
+
+function encodeEntry(key: Buffer, entry: Entry): Buffer {
+  const value = Buffer.allocUnsafe(entryBytes);
+  value[0] = entry.type;
+  value.writeUInt32LE(entry.segment, 1);
+  value.writeUInt32LE(entry.offset, 5);
+  value.writeUInt32LE(entry.length, 9);
+  value.writeUInt32LE(crc32(value.subarray(0, 13), crc32(key)), 13);
+  return value;
+}
+
+function decodeEntry(key: Buffer, value: Buffer | undefined): Entry | undefined {
+  if (value === undefined) return undefined;
+  if (value.length !== entryBytes || value.readUInt32LE(13) !== crc32(value.subarray(0, 13), crc32(key)))
+    throw new InfinitError('damaged', `the index entry of ${key.toString('hex')} is damaged`);
+  return {
+    type: value[0] as Entry['type'],
+    segment: value.readUInt32LE(1),
+    offset: value.readUInt32LE(5),
+    length: value.readUInt32LE(9),
+  };
+}
+
+function decodeOrLost(key: Buffer, value: Buffer | undefined): Entry | undefined {
+  try {
+    return decodeEntry(key, value);
+  } catch {
+    return { type: recordTypes.lost, segment: 0, offset: 0, length: 0 };
+  }
+}
+
+function damaged(cause: unknown): never {
+  if (cause instanceof InfinitError) throw cause;
+  throw new InfinitError('damaged', `the index cannot be read: ${messageOf(cause)}`, { cause });
+}

@@ -1,0 +1,362 @@
+import { crc32 } from 'node:zlib';
+
+import { assert, InfinitError, messageOf } from '../base/index.ts';
+import type { Entry, LogPosition } from './entry.ts';
+import { type Files, isNoRoom } from './files.ts';
+import {
+  encodeSegmentHeader,
+  recordBytes,
+  recordHeaderBytes,
+  type RecordId,
+  recordTypes,
+  type RecordType,
+  segmentFormatVersion,
+  segmentHeaderBytes,
+  writeRecordHeader,
+} from './record.ts';
+import type { RecentTable } from './recent-table.ts';
+import type { Segment, Segments } from './segments.ts';
+import type { StoreDirectory } from './store-directory.ts';
+
+/** What one trip to the disk carries at the most (a single larger value goes alone). */
+export const maxGroupBytes = 8 * 1024 * 1024;
+export const maxGroupRecords = 1024;
+/** What may wait for its group. Callers are held back by their own promises; this only bounds memory against a caller gone wild. */
+export const maxQueuedBytes = 1024 * 1024 * 1024;
+export const maxQueuedRecords = 1_000_000;
+/** What compaction may add to a group: it must not make a writer wait noticeably. */
+const maxCopyBytes = 1024 * 1024;
+/** Values up to this are copied next to their header: cheaper than a buffer of their own in writev. */
+const inlineBytes = 16 * 1024;
+/** Room written with zeros ahead of small groups: overwriting it needs no journal commit of the file system, appending does. */
+const zeroAheadBytes = 1024 * 1024;
+const zeros = Buffer.alloc(zeroAheadBytes);
+/** Groups from this size on are not worth the zeros. */
+const maxZeroAheadGroup = 256 * 1024;
+
+/** A record to be written. */
+export interface NewRecord {
+  readonly type: RecordType;
+  readonly id: RecordId;
+  readonly bytes: Uint8Array;
+}
+
+/** A record that compaction carries forward, provided that nothing newer came up for its id. */
+export interface CopiedRecord extends NewRecord {
+  readonly crc: number;
+  /** {@link RecentTable.generation} when the index was asked. */
+  readonly generation: number;
+}
+
+interface Queued extends NewRecord {
+  readonly crc: number;
+  readonly call: Call;
+}
+
+interface Call {
+  left: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface QueuedCopy {
+  readonly record: CopiedRecord;
+  readonly resolve: (written: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface LogWriterOptions {
+  readonly files: Files;
+  readonly directory: StoreDirectory;
+  readonly segments: Segments;
+  readonly recent: RecentTable;
+  readonly segmentBytes: number;
+  readonly sequence: number;
+  readonly lastId: RecordId;
+  /** Where to go on; undefined to begin a segment with `nextSegment`. */
+  readonly head: { readonly segment: Segment; readonly file: number } | undefined;
+  readonly nextSegment: number;
+  /** Called after each group, before its callers hear of it; a promise holds the next group back. */
+  readonly afterGroup: () => Promise<void> | undefined;
+  /** Told of what went wrong; answers with what the callers are to hear. */
+  readonly onError: (error: unknown) => InfinitError;
+  /** True where room is scarce: none is made ahead then. */
+  readonly tight: () => boolean;
+}
+
+/**
+ * The one writer of the log. What arrives while a group is on its way makes up the next group: one durable write for all.
+ * Groups go one after the other, so a crash leaves a prefix.
+ */
+export class LogWriter {
+  readonly #options: LogWriterOptions;
+  #queue: Queued[] = [];
+  /** First of #queue that is not taken yet: shifting an array is slow. */
+  #next = 0;
+  #queuedBytes = 0;
+  #copies: QueuedCopy[] = [];
+  #running: Promise<void> | undefined;
+  #head: Segment | undefined;
+  #file = -1;
+  /** End of the zeros that were written ahead. */
+  #prepared = 0;
+  #sequence: number;
+  #lastId: RecordId;
+  #nextSegment: number;
+  #scratch = Buffer.allocUnsafeSlow(256 * 1024);
+  #rollAsked = false;
+
+  constructor(options: LogWriterOptions) {
+    this.#options = options;
+    this.#head = options.head?.segment;
+    this.#file = options.head?.file ?? -1;
+    this.#sequence = options.sequence;
+    this.#lastId = options.lastId;
+    this.#nextSegment = options.nextSegment;
+    if (this.#head !== undefined) this.#head.sealed = false;
+  }
+
+  /** Where the next record will go. */
+  position(): LogPosition {
+    const place =
+      this.#head === undefined ? { segment: this.#nextSegment, offset: segmentHeaderBytes } : { segment: this.#head.number, offset: this.#head.size };
+    return { ...place, sequence: this.#sequence, lastId: this.#lastId };
+  }
+
+  /** The segment that is written to. */
+  get head(): Segment | undefined {
+    return this.#head;
+  }
+
+  /** Resolves once all records are on stable storage, in the order of the calls. */
+  write(records: readonly NewRecord[]): Promise<void> {
+    if (records.length === 0) return Promise.resolve();
+    if (this.#queuedBytes > maxQueuedBytes || this.#queue.length - this.#next > maxQueuedRecords)
+      return Promise.reject(new InfinitError('overloaded', `over ${maxQueuedRecords} records or ${maxQueuedBytes} bytes wait for the disk`));
+    return new Promise((resolve, reject) => {
+      const call: Call = { left: records.length, resolve, reject };
+      for (const { type, id, bytes } of records) {
+        this.#queue.push({ type, id, bytes, crc: crc32(bytes), call });
+        this.#queuedBytes += bytes.length;
+      }
+      this.#start();
+    });
+  }
+
+  /** Carries a record forward; false where it was overtaken, or may have been, and must be looked up again. */
+  copy(record: CopiedRecord): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#copies.push({ record, resolve, reject });
+      this.#start();
+    });
+  }
+
+  /** Seals the segment that is written to, so that compaction can have it. */
+  roll(): void {
+    this.#rollAsked = true;
+  }
+
+  /** Waits until nothing is queued, then cuts the room made ahead. */
+  async close(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+    if (this.#head !== undefined && this.#prepared > this.#head.size) await this.#options.files.truncate(this.#file, this.#head.size);
+  }
+
+  #start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (this.#next < this.#queue.length || this.#copies.length > 0) {
+        // Everything that the ends of the last group's calls set off joins this group.
+        await new Promise((resolve) => setImmediate(resolve));
+        await this.#writeGroup();
+        await this.#options.afterGroup();
+      }
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #writeGroup(): Promise<void> {
+    const copies = this.#takeCopies();
+    const records = this.#takeQueued(copies.reduce((sum, { record }) => sum + recordBytes(record.bytes.length), 0));
+    const all: (NewRecord & { readonly crc: number })[] = [...copies.map(({ record }) => record), ...records];
+    if (all.length === 0) return;
+    const bytes = all.reduce((sum, record) => sum + recordBytes(record.bytes.length), 0);
+    let head: Segment;
+    try {
+      head = await this.#headFor(bytes);
+      const start = head.size;
+      try {
+        await this.#options.files.write(this.#file, this.#encode(all, head, bytes), start);
+      } catch (error) {
+        // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
+        // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
+        this.#prepared = 0;
+        await this.#options.files.truncate(this.#file, start).catch((cause: unknown) => this.#options.onError(withoutRoom(cause)));
+        throw error;
+      }
+    } catch (error) {
+      const failure = this.#options.onError(error);
+      for (const copy of copies) copy.reject(failure);
+      for (const { call } of records) call.reject(failure);
+      if (!isNoRoom(error)) this.#rejectAll(failure);
+      return;
+    }
+    this.#apply(all, head);
+    for (const copy of copies) copy.resolve(true);
+    for (const { call } of records) if (--call.left === 0) call.resolve();
+  }
+
+  /** Copies go before the new records of a group: so a newer value of the same id in this group wins. */
+  #takeCopies(): QueuedCopy[] {
+    if (this.#copies.length === 0) return [];
+    const { recent } = this.#options;
+    const taken: QueuedCopy[] = [];
+    let bytes = 0;
+    let at = 0;
+    for (; at < this.#copies.length && bytes < maxCopyBytes; at++) {
+      const copy = this.#copies[at]!;
+      if (copy.record.generation !== recent.generation || recent.get(copy.record.id) !== undefined) {
+        copy.resolve(false);
+        continue;
+      }
+      bytes += recordBytes(copy.record.bytes.length);
+      taken.push(copy);
+    }
+    this.#copies = this.#copies.slice(at);
+    return taken;
+  }
+
+  #takeQueued(already: number): Queued[] {
+    let bytes = already;
+    let at = this.#next;
+    const end = Math.min(this.#queue.length, at + maxGroupRecords);
+    for (; at < end; at++) {
+      const more = recordBytes(this.#queue[at]!.bytes.length);
+      if (bytes > 0 && bytes + more > maxGroupBytes) break;
+      bytes += more;
+    }
+    const taken = this.#queue.slice(this.#next, at);
+    for (const record of taken) this.#queuedBytes -= record.bytes.length;
+    this.#next = at;
+    if (this.#next === this.#queue.length) {
+      this.#queue = [];
+      this.#next = 0;
+    } else if (this.#next > maxGroupRecords * 4) {
+      this.#queue = this.#queue.slice(this.#next);
+      this.#next = 0;
+    }
+    return taken;
+  }
+
+  #rejectAll(failure: InfinitError): void {
+    for (let at = this.#next; at < this.#queue.length; at++) this.#queue[at]!.call.reject(failure);
+    for (const copy of this.#copies) copy.reject(failure);
+    this.#queue = [];
+    this.#next = 0;
+    this.#queuedBytes = 0;
+    this.#copies = [];
+  }
+
+  /** The segment that takes the group: the present one, or a new one where it is full. */
+  async #headFor(bytes: number): Promise<Segment> {
+    const head = this.#head;
+    if (head !== undefined) {
+      const full = head.size > segmentHeaderBytes && head.size + bytes > this.#options.segmentBytes;
+      if (!full && !(this.#rollAsked && head.size > segmentHeaderBytes)) return head;
+      await this.#options.files.truncate(this.#file, head.size);
+      head.sealed = true;
+      this.#head = undefined;
+    }
+    this.#rollAsked = false;
+    return this.#begin();
+  }
+
+  async #begin(): Promise<Segment> {
+    const { files, directory, segments } = this.#options;
+    const number = this.#nextSegment;
+    const name = directory.segment(number);
+    const header = encodeSegmentHeader(directory.storeId, { version: segmentFormatVersion, number, firstSequence: this.#sequence });
+    const file = await files.open(name, 'write');
+    try {
+      await files.truncate(file, 0);
+      await files.write(file, [header], 0);
+      await files.syncDirectory(directory.path);
+    } catch (error) {
+      await files.close(file).catch(() => {});
+      await files.unlink(name).catch(() => {});
+      throw error;
+    }
+    this.#nextSegment++;
+    this.#file = file;
+    this.#prepared = segmentHeaderBytes;
+    const head = segments.add(number, segmentHeaderBytes, file);
+    head.sealed = false;
+    this.#head = head;
+    return head;
+  }
+
+  /** Headers and small values in one piece, large values by reference between. */
+  #encode(records: readonly (NewRecord & { readonly crc: number })[], head: Segment, bytes: number): Uint8Array[] {
+    const inline = records.reduce(
+      (sum, record) => sum + (record.bytes.length <= inlineBytes ? recordBytes(record.bytes.length) : recordHeaderBytes + 8),
+      0,
+    );
+    if (inline > this.#scratch.length) this.#scratch = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(inline)));
+    const scratch = this.#scratch;
+    const buffers: Uint8Array[] = [];
+    const durable = this.#sequence;
+    let previous = this.#lastId;
+    let offset = head.size;
+    let from = 0;
+    let at = 0;
+    for (const [place, { type, id, bytes: value, crc }] of records.entries()) {
+      const header = { type, id, length: value.length, crc, sequence: durable + place, durable, previous };
+      writeRecordHeader(scratch, at, header, head.seed, offset);
+      at += recordHeaderBytes;
+      if (value.length <= inlineBytes) {
+        scratch.set(value, at);
+        at += value.length;
+      } else {
+        buffers.push(scratch.subarray(from, at), value);
+        from = at;
+      }
+      const padding = recordBytes(value.length) - recordHeaderBytes - value.length;
+      scratch.fill(0, at, at + padding);
+      at += padding;
+      offset += recordBytes(value.length);
+      previous = id;
+    }
+    if (at > from) buffers.push(scratch.subarray(from, at));
+    if (offset > this.#prepared) {
+      const ahead =
+        bytes > maxZeroAheadGroup || this.#options.tight() ? 0 : Math.min(zeroAheadBytes, Math.max(0, this.#options.segmentBytes - offset));
+      if (ahead > 0) buffers.push(zeros.subarray(0, ahead));
+      this.#prepared = offset + ahead;
+    }
+    return buffers;
+  }
+
+  #apply(records: readonly NewRecord[], head: Segment): void {
+    const { recent, segments } = this.#options;
+    let offset = head.size;
+    for (const { type, id, bytes } of records) {
+      const entry: Entry = { type, segment: head.number, offset, length: bytes.length };
+      recent.set(id, entry);
+      offset += recordBytes(bytes.length);
+      if (type !== recordTypes.put) head.tombstones += recordBytes(0);
+    }
+    this.#sequence += records.length;
+    this.#lastId = records.at(-1)!.id;
+    segments.resize(head, offset);
+    assert(head.number === this.#head?.number, 'one segment at a time is written to');
+  }
+}
+
+/** A log that could not be cut back is broken, even if the cause was a full disk. */
+function withoutRoom(cause: unknown): InfinitError {
+  return new InfinitError('disk-failed', `the log could not be cut back after a failed write: ${messageOf(cause)}`, { cause });
+}

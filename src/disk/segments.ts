@@ -1,0 +1,131 @@
+import { assert } from '../base/index.ts';
+import type { Files } from './files.ts';
+import { segmentSeed } from './record.ts';
+import type { StoreDirectory } from './store-directory.ts';
+
+/** Open descriptors of sealed segments kept at hand. */
+export const maxOpenSegments = 256;
+
+/** One file of the log. */
+export class Segment {
+  readonly number: number;
+  /** Seeds the CRCs of its record headers. */
+  readonly seed: number;
+  /** Where the next record goes, or the end of a sealed one. */
+  size: number;
+  sealed = true;
+  /** Bytes that indexed entries hold here. */
+  live = 0;
+  /** Bytes of records that only say what is gone; they must outlive what they cancel in older segments. */
+  tombstones = 0;
+  /** False where the file is missing although the index points into it. */
+  present = true;
+  file: Promise<number> | undefined;
+  readers = 0;
+
+  constructor(number: number, seed: number, size: number) {
+    this.number = number;
+    this.seed = seed;
+    this.size = size;
+  }
+}
+
+/** All the segments of a store, with few of them open. */
+export class Segments {
+  readonly #files: Files;
+  readonly #directory: StoreDirectory;
+  readonly #segments = new Map<number, Segment>();
+  /** Segments with a descriptor, least recently opened first. */
+  readonly #open = new Set<Segment>();
+  /** Bytes of all segments. */
+  usedBytes = 0;
+
+  constructor(files: Files, directory: StoreDirectory) {
+    this.#files = files;
+    this.#directory = directory;
+  }
+
+  get(number: number): Segment | undefined {
+    return this.#segments.get(number);
+  }
+
+  /** Ascending by number. */
+  all(): Segment[] {
+    return [...this.#segments.values()].sort((a, b) => a.number - b.number);
+  }
+
+  get count(): number {
+    return this.#segments.size;
+  }
+
+  /** Takes a file of the log into the table. */
+  add(number: number, size: number, file?: number): Segment {
+    assert(!this.#segments.has(number), 'a segment has its number alone');
+    const segment = new Segment(number, segmentSeed(this.#directory.storeId, number), size);
+    this.#segments.set(number, segment);
+    this.usedBytes += size;
+    if (file !== undefined) {
+      segment.file = Promise.resolve(file);
+      this.#open.add(segment);
+    }
+    return segment;
+  }
+
+  /** Notes that records were added at the end, or that the end was cut. */
+  resize(segment: Segment, size: number): void {
+    this.usedBytes += size - segment.size;
+    segment.size = size;
+  }
+
+  /** Reads from a segment. Undefined where the segment is not there. */
+  async read(number: number, into: Uint8Array, position: number): Promise<number | undefined> {
+    const segment = this.#segments.get(number);
+    if (segment === undefined || !segment.present) return undefined;
+    segment.readers++;
+    try {
+      const file = await (segment.file ?? this.#openFile(segment));
+      return await this.#files.read(file, into, position);
+    } finally {
+      segment.readers--;
+    }
+  }
+
+  /** Removes a segment and its file. Reads under way finish first, since the kernel keeps an open file. */
+  async remove(segment: Segment): Promise<void> {
+    this.#segments.delete(segment.number);
+    this.usedBytes -= segment.size;
+    await this.#files.unlink(this.#directory.segment(segment.number));
+    while (segment.readers > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await this.#closeFile(segment);
+  }
+
+  async close(): Promise<void> {
+    for (const segment of this.#open) await this.#closeFile(segment);
+  }
+
+  #openFile(segment: Segment): Promise<number> {
+    if (this.#open.size >= maxOpenSegments) {
+      for (const other of this.#open) {
+        if (other.readers > 0 || !other.sealed) continue;
+        void this.#closeFile(other);
+        break;
+      }
+    }
+    const file = this.#files.open(this.#directory.segment(segment.number), 'read');
+    segment.file = file;
+    this.#open.add(segment);
+    file.catch(() => {
+      segment.file = undefined;
+      this.#open.delete(segment);
+    });
+    return file;
+  }
+
+  async #closeFile(segment: Segment): Promise<void> {
+    const { file } = segment;
+    segment.file = undefined;
+    this.#open.delete(segment);
+    // What cannot be closed is lost anyway; the data was made durable by the write itself.
+    if (file !== undefined) await file.then((number) => this.#files.close(number)).catch(() => {});
+  }
+}
