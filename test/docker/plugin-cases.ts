@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { eventually } from './process.ts';
+import type { Scene } from './scene.ts';
+
+/** The hosts that {@link pluginCases} take. */
+export const pluginCaseCount = 4;
+
+/** What must hold when the plugin's process dies and returns. Each harms a plugin of its own: an engine waits 15 s for a dead one. */
+export function pluginCases(sceneOf: (index: number) => Scene): void {
+  test('after a crash of the plugin everything goes on without the engine being restarted', async () => {
+    const s = sceneOf(0);
+    await s.create('survives');
+    await s.linger('survives', 'survives');
+    await s.docker('exec', 'survives', 'sh', '-c', 'echo kept > /data/f');
+    await s.plugin.kill();
+    await s.plugin.start();
+    await eventually('the running container has its files back', async () => {
+      const { stdout } = await s.host.docker(['exec', 'survives', 'cat', '/data/f']);
+      return stdout === 'kept\n' ? true : undefined;
+    });
+    assert.equal(await s.sh('survives', 'cat /data/f'), 'kept', 'a new container too');
+    assert.equal((await s.inspect('survives')).Status.holders.length, 1, 'and it is still known who holds it');
+    await s.docker('rm', '-f', 'survives');
+    await s.removes('survives');
+    await s.create('survives');
+    await s.removes('survives');
+  });
+
+  test('while the plugin is dead no local volume is made in its stead, and afterwards labels and options are still there', async () => {
+    const s = sceneOf(1);
+    await s.docker('volume', 'create', '-d', s.form.driver, '-o', 'size=5G', '--label', 'keep=me', 'hidden');
+    await s.plugin.kill();
+    const [creation, listing] = await Promise.all([
+      s.host.docker(['create', '-v', 'hidden:/data', 'bb', 'true']),
+      s.host.docker(['volume', 'ls', '-q', '--filter', 'driver=local']),
+      s.host.docker(['ps', '-a'], { timeoutMs: 5000 }).then(({ code }) => assert.equal(code, 0, 'docker ps does not wait for a dead plugin')),
+    ]);
+    assert.notEqual(creation.code, 0, creation.stdout);
+    assert.doesNotMatch(listing.stdout, /hidden/);
+    await s.plugin.start();
+    const volume = await s.inspect('hidden');
+    assert.deepEqual([volume.Driver, volume.Labels, volume.Options], [s.form.reportedDriver, { keep: 'me' }, { size: '5G' }]);
+    await s.removes('hidden');
+  });
+
+  test('a container that stops while the plugin is dead does not keep the volume for ever', async () => {
+    const s = sceneOf(2);
+    await s.create('orphaned');
+    await s.linger('orphaned', 'orphaned');
+    await s.plugin.kill();
+    const removal = s.host.docker(['rm', '-f', 'orphaned']);
+    await eventually('the container has ended', async () => ((await s.host.docker(['ps', '-q'])).stdout === '' ? true : undefined), 40_000);
+    await removal;
+    await s.plugin.start();
+    await s.host.docker(['rm', '-f', 'orphaned']);
+    await s.removes('orphaned');
+  });
+
+  test('an engine that starts before the plugin finds it later', async () => {
+    const s = sceneOf(3);
+    await s.create('early');
+    await s.docker('volume', 'create', '-d', s.form.driver, '--label', 'keep=me', 'labelled');
+    await s.plugin.stop();
+    await s.host.restartDocker();
+    const run = s.sh('early', 'echo here > /data/f; cat /data/f');
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await s.plugin.start();
+    assert.equal(await run, 'here');
+    assert.deepEqual((await s.inspect('labelled')).Labels, { keep: 'me' });
+    for (const name of ['early', 'labelled']) await s.removes(name);
+  });
+}
