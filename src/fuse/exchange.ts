@@ -62,17 +62,25 @@ export class Exchange {
   /** Answers with what the file system returned: now, or when its promise settles. */
   answer<T>(header: RequestHeader, result: MaybePromise<T>, encode: Encode<T>, undo?: Undo<T>, abort?: AbortController): void {
     if (!(result instanceof Promise)) return this.#deliver(header, result, encode, undo);
+    void this.#answerLater(header, result, encode, undo, abort);
+  }
+
+  async #answerLater<T>(
+    header: RequestHeader,
+    result: Promise<T>,
+    encode: Encode<T>,
+    undo: Undo<T> | undefined,
+    abort: AbortController | undefined,
+  ): Promise<void> {
     const pending = this.inFlight.add(header, abort);
     if (this.inFlight.isFull) this.device.pause();
-    result.then(
-      (value) => {
-        if (this.#finish(pending)) this.#deliver(header, value, encode, undo);
-        else undo?.(this, value);
-      },
-      (error: unknown) => {
-        if (this.#finish(pending)) this.fail(header, error);
-      },
-    );
+    try {
+      const value = await result;
+      if (this.#finish(pending)) this.#deliver(header, value, encode, undo);
+      else undo?.(this, value);
+    } catch (error) {
+      if (this.#finish(pending)) this.fail(header, error);
+    }
   }
 
   /** Answers with success and nothing else. */

@@ -41,7 +41,7 @@ export class Handles {
   }
 }
 
-/** Applies `next` at once where the value is there, else when it comes. */
-export function after<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
+/** Applies `apply` at once where the value is there, else when it comes. */
+export function after<T, U>(value: MaybePromise<T>, apply: (value: T) => MaybePromise<U>): MaybePromise<U> {
+  return value instanceof Promise ? value.then(apply) : apply(value);
 }

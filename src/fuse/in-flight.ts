@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { requestKey, type RequestHeader } from './wire/index.ts';
 
 /** Requests that wait for the file system at a time; then the rest waits in the kernel. Waits for locks do not count. */
@@ -7,6 +8,7 @@ export const maxInFlight = 4096;
 export const maxLockWaits = 4096;
 /** How often deadlines and interrupts are looked at. */
 const sweepMs = 250;
+const settleMs = 5;
 
 /** A request that was read and not yet answered. */
 export interface Pending {
@@ -75,12 +77,18 @@ export class InFlight {
     else pending.abort.abort();
   }
 
-  /** The kernel is gone: forgets them all and stops every wait. */
+  /** Nobody is to be answered any more: forgets them all and stops every wait. */
   clear(): void {
     for (const pending of this.#byKey.values()) {
       this.finish(pending);
       pending.abort?.abort();
     }
+  }
+
+  /** Waits until all but the waits for locks are answered. */
+  async settled(limitMs: number): Promise<void> {
+    const end = performance.now() + limitMs;
+    while (this.#byKey.size > this.#lockWaits && performance.now() < end) await setTimeout(settleMs);
   }
 
   #look(): void {

@@ -3,7 +3,10 @@
  * while the daemon is replaced. Every request is answered within a deadline, nothing is left mounted without somebody to serve it.
  */
 export type { DeviceEnd } from './device.ts';
-export { abortMount, clearStaleMounts, detachMount, type FuseMount, mountFuse, type MountSettings, setReadAhead } from './mount.ts';
+export { superviseDaemon, type SupervisorSettings } from './holder.ts';
+export { HolderClient } from './holder-client.ts';
+export type { AdoptedMount } from './holder-messages.ts';
+export { abortMount, clearStaleMounts, detachMount, type FuseMount, mountFuse, type MountSettings, setReadAhead, unmountIdle } from './mount.ts';
 export { listMounts, type MountEntry } from './mount-table.ts';
 export { buildAddon } from './native/build.ts';
 export type { Notifier } from './notifier.ts';

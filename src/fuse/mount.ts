@@ -60,6 +60,16 @@ export async function detachMount(mountPoint: string): Promise<void> {
   await run('umount', ['-i', '-l', '--', mountPoint]);
 }
 
+/** Unmounts what nobody uses. @throws InfinitError `in-use` where somebody does. */
+export async function unmountIdle(mountPoint: string): Promise<void> {
+  try {
+    await run('umount', ['-i', '--', mountPoint]);
+  } catch (error) {
+    if (!messageOf(error).includes('busy')) throw error;
+    throw new InfinitError('in-use', `${mountPoint} is in use: a process has a file open or its working directory there`, { cause: error });
+  }
+}
+
 /** Ends a mount by force: every request in flight fails, open files are dead, the path is free. For a mount that nobody serves. */
 export async function abortMount(mountPoint: string): Promise<void> {
   await run('umount', ['-i', '-f', '-l', '--', mountPoint]);

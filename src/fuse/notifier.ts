@@ -3,7 +3,10 @@ import type { KernelCache } from '../filesystem/index.ts';
 import type { Addon, WatchToken } from './addon.ts';
 import { encodeDeleteEntry, encodeGrow, encodeInvalidateEntry, encodeInvalidateInode, type Message } from './wire/index.ts';
 
-/** Notifications that wait for their turn. Beyond it the oldest callers still get theirs: the queue is a bound on memory only, so it is large. */
+/**
+ * Notifications that wait for their turn, in each lane. One more is never dropped (the kernel would go on showing what is stale),
+ * but said aloud: whoever notifies must wait for the promises from time to time.
+ */
 const maxQueued = 65_536;
 /** Notifications handed to a lane's thread at a time; its socket buffers them. */
 const maxInSocket = 16;
@@ -93,7 +96,7 @@ class Lane {
  * Names and inodes have a lane each, because a name's wait (for a CREATE in its directory, which may itself wait for a
  * recalled file) must not hold up the files'.
  */
-export class Notifier implements KernelCache {
+export class Notifier {
   readonly #inodes: Lane;
   readonly #entries: Lane;
   readonly #logger: Logger;
@@ -121,6 +124,15 @@ export class Notifier implements KernelCache {
 
   deleteEntry(parent: number, inode: number, name: string): Promise<void> {
     return this.#send(this.#entries, encodeDeleteEntry(parent, inode, name));
+  }
+
+  /** The same for a file system that does not wait for it. */
+  get kernelCache(): KernelCache {
+    return {
+      invalidateInode: (inode, offset, length) => void this.invalidateInode(inode, offset, length),
+      invalidateEntry: (parent, name) => void this.invalidateEntry(parent, name),
+      deleteEntry: (parent, inode, name) => void this.deleteEntry(parent, inode, name),
+    };
   }
 
   /** Another host made the file longer. */

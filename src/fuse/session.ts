@@ -30,6 +30,9 @@ const EPROTO = 71;
 /** How often files that stay open have their attributes refreshed after a write-back. */
 const refreshMs = 1000;
 
+/** How long requests in flight may hold up a stop. */
+const stopLimitMs = 10_000;
+
 /** What {@link serveFileSystem} needs. */
 export interface ServeSettings {
   /** A /dev/fuse descriptor that is mounted already. Stays the caller's: to be closed after `closed`. */
@@ -85,11 +88,11 @@ export class FuseSession {
       fd,
       addon,
       (message) => this.#serve(message),
-      (end) => this.#end(end),
+      (end) => void this.#end(end),
     );
     this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger);
     if (adopted !== undefined) this.#adopt(adopted);
-    fileSystem.attach(this.notify);
+    fileSystem.attach(this.notify.kernelCache);
     this.#device.resume();
   }
 
@@ -114,7 +117,10 @@ export class FuseSession {
     this.#exchange.reply.validity = validity(entrySeconds, attributeSeconds, negativeSeconds);
   }
 
-  /** Reads no more requests, so that another daemon may take over. Those in flight are still answered. */
+  /**
+   * Reads no more requests, so that another daemon may take over. Those in flight are answered first; who waits for a lock
+   * is left to the next daemon. Then `closed` resolves.
+   */
   stop(): void {
     this.#device.stop();
   }
@@ -166,9 +172,10 @@ export class FuseSession {
     this.#agree(init);
   }
 
-  #end(end: DeviceEnd): void {
+  async #end(end: DeviceEnd): Promise<void> {
     clearInterval(this.#refresh);
-    if (end !== 'stopped') this.#exchange.inFlight.clear();
+    if (end === 'stopped') await this.#exchange.inFlight.settled(stopLimitMs);
+    this.#exchange.inFlight.clear();
     this.notify.close();
     this.#settleReady.reject(new InfinitError('closed', 'the mount ended before it began'));
     this.#settleClosed.resolve(end);

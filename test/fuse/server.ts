@@ -78,11 +78,6 @@ async function main({ mountPoint, options }: ServerSettings): Promise<void> {
   });
   const init = await session.ready;
   await setReadAhead(mount.connection, 1_048_576);
-  void session.closed.then((reason) => {
-    closeSync(mount.fd);
-    process.send!({ closed: reason });
-    process.disconnect();
-  });
 
   const run = async (command: Command): Promise<unknown> => {
     switch (command.do) {
@@ -121,6 +116,10 @@ async function main({ mountPoint, options }: ServerSettings): Promise<void> {
     void run(command).then((answer) => process.send!({ answer }));
   });
   process.send!({ ready: true, init, connection: mount.connection });
+  const reason = await session.closed;
+  closeSync(mount.fd);
+  process.send!({ closed: reason });
+  process.disconnect();
 }
 
 if (process.send !== undefined && process.argv[2] !== undefined) await main(JSON.parse(process.argv[2]) as ServerSettings);

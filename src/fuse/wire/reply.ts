@@ -17,9 +17,12 @@ export interface Validity {
   readonly negativeNanoseconds: number;
 }
 
+function nanoseconds(seconds: number): number {
+  return Math.floor((seconds % 1) * 1e9);
+}
+
 /** Splits seconds with a fraction. */
 export function validity(entry: number, attribute: number, negative: number): Validity {
-  const nanoseconds = (seconds: number): number => Math.floor((seconds % 1) * 1e9);
   return {
     entrySeconds: Math.floor(entry),
     entryNanoseconds: nanoseconds(entry),

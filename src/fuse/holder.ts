@@ -1,0 +1,196 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { type Logger, messageOf } from '../base/index.ts';
+import { loadAddon } from './addon.ts';
+import { type FromHolder, holderVariable, type AdoptedMount, type ToHolder } from './holder-messages.ts';
+import { abortMount } from './mount.ts';
+import { listMounts } from './mount-table.ts';
+
+/** Descriptors 0 to 2 and the channel come before the mounts'. */
+const firstInherited = 4;
+/** Mounts that one holder keeps; more are served, but end with their daemon. */
+const maxKept = 1000;
+/** So many crashes within the time below, and the daemon is given up. */
+const maxCrashes = 5;
+const crashWindowMs = 60_000;
+/** The first restart comes at once, each further one within the window waits twice as long. */
+const [firstDelayMs, maxDelayMs] = [200, 5000];
+const forwarded = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+export interface SupervisorSettings {
+  /** The daemon's program and arguments, for this same Node. */
+  readonly argv: readonly string[];
+  readonly logger: Logger;
+  /** How long an orderly stop may take before the daemon is killed. */
+  readonly stopTimeoutMs?: number;
+}
+
+interface Kept {
+  readonly mount: AdoptedMount;
+  /** The holder's own duplicate. */
+  readonly fd: number;
+}
+
+/**
+ * Runs the daemon in a child process, and again when it crashes, keeping its mounts' descriptors meanwhile: clients pause and go on.
+ * Returns the exit code for the caller. SIGUSR2 replaces the daemon (an upgrade) without ending the mounts.
+ */
+export async function superviseDaemon(settings: SupervisorSettings): Promise<number> {
+  return new Holder(settings).run();
+}
+
+class Holder {
+  readonly #settings: SupervisorSettings;
+  readonly #logger: Logger;
+  readonly #addon = loadAddon();
+  readonly #kept = new Map<number, Kept>();
+  #daemon: ChildProcess | undefined;
+  #stopping = false;
+  #replacing = false;
+  /** A daemon that never got as far as saying hello was not able to start at all. */
+  #started = false;
+  #crashes: number[] = [];
+
+  constructor(settings: SupervisorSettings) {
+    this.#settings = settings;
+    this.#logger = settings.logger;
+  }
+
+  async run(): Promise<number> {
+    for (const signal of forwarded) process.on(signal, () => this.#stop(signal));
+    process.on('SIGUSR2', () => this.#replace());
+    for (;;) {
+      const { code, signal } = await this.#runOnce();
+      if (this.#stopping || !(await this.#again(code, signal))) {
+        await this.#endAll();
+        return code ?? 128;
+      }
+    }
+  }
+
+  /** Starts one daemon and waits for its end. */
+  async #runOnce(): Promise<{ code: number | null; signal: string | null }> {
+    const kept = [...this.#kept.values()];
+    // A process group of its own: Ctrl-C in a terminal reaches the holder alone, which passes it on.
+    const daemon = spawn(process.execPath, this.#settings.argv, {
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...kept.map(({ fd }) => fd)],
+      env: { ...process.env, [holderVariable]: '1' },
+      detached: true,
+    });
+    this.#kept.clear();
+    kept.forEach(({ mount, fd }, index) => {
+      const number = firstInherited + index;
+      this.#kept.set(number, { mount: { ...mount, fd: number }, fd });
+    });
+    this.#daemon = daemon;
+    daemon.on('message', (message: ToHolder) => this.#hear(message));
+    daemon.on('error', (error) => this.#logger.error('the daemon cannot be started', { error }));
+    if (this.#stopping) daemon.kill('SIGTERM');
+    const [code, signal] = daemon.pid === undefined ? [1, null] : ((await once(daemon, 'exit')) as [number | null, string | null]);
+    this.#daemon = undefined;
+    return { code, signal };
+  }
+
+  /** Is there to be another daemon? Waits until its time. */
+  async #again(code: number | null, signal: string | null): Promise<boolean> {
+    if (this.#replacing) {
+      this.#replacing = false;
+      return true;
+    }
+    if (code === 0 || !this.#started) return false;
+    const now = performance.now();
+    this.#crashes = this.#crashes.filter((moment) => now - moment < crashWindowMs);
+    this.#crashes.push(now);
+    const crashes = this.#crashes.length;
+    this.#logger.error('the daemon died', { code, signal, mounts: this.#kept.size, crashes });
+    if (crashes > maxCrashes) {
+      this.#logger.error('the daemon keeps dying and is given up; its mounts end now');
+      return false;
+    }
+    if (crashes > 1) await setTimeout(Math.min(maxDelayMs, firstDelayMs * 2 ** (crashes - 2)));
+    return !this.#stopping;
+  }
+
+  #hear(message: ToHolder): void {
+    switch (message.type) {
+      case 'hello':
+        this.#started = true;
+        this.#tell({ type: 'inherit', mounts: [...this.#kept.values()].map(({ mount }) => mount) });
+        break;
+      case 'register': {
+        const reason = this.#keep(message.mount);
+        if (reason !== undefined) this.#tell({ type: 'refused', volume: message.mount.volume, reason });
+        break;
+      }
+      case 'release':
+        this.#drop(message.fd);
+        break;
+    }
+  }
+
+  /** Duplicates the daemon's descriptor. Returns why it cannot. */
+  #keep(mount: AdoptedMount): string | undefined {
+    const known = this.#kept.get(mount.fd);
+    if (known !== undefined && known.mount.connection === mount.connection) {
+      this.#kept.set(mount.fd, { mount, fd: known.fd });
+      return undefined;
+    }
+    if (this.#kept.size >= maxKept) return `over ${maxKept} mounts`;
+    const fd = this.#addon.takeDescriptor(this.#daemon?.pid ?? -1, mount.fd);
+    if (fd < 0) return `pidfd_getfd failed with errno ${-fd} (Linux 5.6 and CAP_SYS_PTRACE are needed)`;
+    // The daemon may have closed it meanwhile and given the number to something else.
+    if (readlinkSync(`/proc/self/fd/${fd}`) !== '/dev/fuse') {
+      this.#addon.closeDescriptor(fd);
+      return 'the descriptor is not a FUSE device';
+    }
+    this.#drop(mount.fd);
+    this.#kept.set(mount.fd, { mount, fd });
+    return undefined;
+  }
+
+  #drop(daemonFd: number): void {
+    const kept = this.#kept.get(daemonFd);
+    if (kept === undefined) return;
+    this.#kept.delete(daemonFd);
+    this.#addon.closeDescriptor(kept.fd);
+  }
+
+  #tell(message: FromHolder): void {
+    // A daemon that dies meanwhile hears nothing, and its successor gets it all.
+    this.#daemon?.send(message, () => {});
+  }
+
+  #stop(signal: (typeof forwarded)[number]): void {
+    this.#stopping = true;
+    this.#daemon?.kill(signal);
+    this.#killLater();
+  }
+
+  #replace(): void {
+    if (this.#stopping || this.#daemon === undefined) return;
+    this.#replacing = true;
+    this.#daemon.kill('SIGTERM');
+    this.#killLater();
+  }
+
+  #killLater(): void {
+    const daemon = this.#daemon;
+    void setTimeout(this.#settings.stopTimeoutMs ?? 60_000, undefined, { ref: false }).then(() => daemon?.kill('SIGKILL'));
+  }
+
+  /** Nobody is to come back: whoever still uses a mount gets an error instead of waiting for ever. */
+  async #endAll(): Promise<void> {
+    const left = [...this.#kept.values()];
+    for (const { mount } of left) this.#drop(mount.fd);
+    for (const { mount } of left) {
+      try {
+        const mounts = await listMounts(mount.mountPoint);
+        if (mounts.some(({ connection }) => connection === mount.connection)) await abortMount(mount.mountPoint);
+      } catch (error) {
+        this.#logger.error('a mount could not be ended', { mountPoint: mount.mountPoint, error: messageOf(error) });
+      }
+    }
+  }
+}
