@@ -3,6 +3,6 @@
  * gets the same answer; a host that joins or leaves moves its own share and hardly anything else. It only suggests: which
  * replicas a block has is said by the block's own record.
  */
-export { addressKey, memberKey } from './key.ts';
+export { addressKey, type Key, memberKey } from './key.ts';
 export { candidateCount, candidates, neighbourhood, place } from './place.ts';
 export { type Member, maxMembers, type PeerId, Roster } from './roster.ts';

@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { addressKey } from './key.ts';
+import { addressKey, keyWord } from './key.ts';
 import { nearest } from './nearest.ts';
 import { hashText, lot } from './rendezvous.ts';
 import type { Member, PeerId, Roster } from './roster.ts';
@@ -43,7 +43,7 @@ function neighbours(address: Address, roster: Roster): number {
   const { size } = roster;
   if (size > candidateCount) {
     const key = addressKey(address);
-    return nearest(roster, key.readUInt32BE(0), key.readUInt32BE(4), candidateCount, scratch.found);
+    return nearest(roster, keyWord(key, 0), keyWord(key, 1), candidateCount, scratch.found);
   }
   for (let index = 0; index < size; index++) scratch.found[index] = index;
   return size;

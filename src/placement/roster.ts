@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 
 import { InfinitError } from '../base/index.ts';
-import { memberKey } from './key.ts';
+import { type Key, keyWord, memberKey } from './key.ts';
 
 /** A host's identity: a libp2p peer id as text. */
 export type PeerId = string;
@@ -21,7 +21,7 @@ export const maxMembers = 4_000_000;
 /** A host with all that can be computed of it in advance, shared between the rosters that follow each other. */
 interface Entry {
   readonly member: Member;
-  readonly key: Buffer;
+  readonly key: Key;
 }
 
 /**
@@ -45,17 +45,17 @@ export class Roster {
   private constructor(entries: ReadonlyMap<PeerId, Entry>) {
     if (entries.size > maxMembers) throw new InfinitError('too-large', `a roster of ${entries.size} hosts: at most ${maxMembers} are allowed`);
     this.#entries = entries;
-    const sorted = [...entries.values()].filter(({ member }) => member.capacity > 0).sort((a, b) => Buffer.compare(a.key, b.key));
+    const sorted = [...entries.values()].filter(({ member }) => member.capacity > 0).sort(byKey);
     const count = sorted.length;
     this.eligible = sorted.map(({ member }) => member);
     [this.keyHigh, this.keyLow] = [new Uint32Array(count), new Uint32Array(count)];
     [this.lotHigh, this.lotLow, this.zones] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
     const zones = new Map<string, number>();
     for (const [index, { member, key }] of sorted.entries()) {
-      this.keyHigh[index] = key.readUInt32BE(0);
-      this.keyLow[index] = key.readUInt32BE(4);
-      this.lotHigh[index] = key.readInt32BE(8);
-      this.lotLow[index] = key.readInt32BE(12);
+      this.keyHigh[index] = keyWord(key, 0);
+      this.keyLow[index] = keyWord(key, 1);
+      this.lotHigh[index] = keyWord(key, 2);
+      this.lotLow[index] = keyWord(key, 3);
       const zone = zones.get(member.zone) ?? zones.size;
       zones.set(member.zone, zone);
       this.zones[index] = zone;
@@ -103,12 +103,14 @@ export class Roster {
   /** 32 hex digits that stand for the content: equal exactly for rosters of the same members, on every host. */
   get id(): string {
     if (this.#id !== undefined) return this.#id;
-    const lines = [...this.#entries.values()]
-      .sort((a, b) => Buffer.compare(a.key, b.key))
-      .map(({ member }) => [member.peer, member.zone, member.capacity]);
+    const lines = [...this.#entries.values()].sort(byKey).map(({ member }) => [member.peer, member.zone, member.capacity]);
     this.#id = hash('sha256', JSON.stringify(lines), 'hex').slice(0, 32);
     return this.#id;
   }
+}
+
+function byKey(one: Entry, other: Entry): number {
+  return one.key < other.key ? -1 : 1;
 }
 
 function entryOf({ peer, zone, capacity }: Member, known: Entry | undefined): Entry {

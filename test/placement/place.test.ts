@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type Arbitrary, array, assert as assertProperty, constantFrom, integer, property, record, shuffledSubarray } from 'fast-check';
 
 import { type Address, immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
-import { addressKey, candidateCount, candidates, type Member, memberKey, neighbourhood, place, Roster } from '../../src/placement/index.ts';
+import { addressKey, candidateCount, candidates, type Key, type Member, memberKey, neighbourhood, place, Roster } from '../../src/placement/index.ts';
 
 const address = (index: number): Address => namedAddress('test', `block ${index}`);
 const addresses = (count: number): Address[] => Array.from({ length: count }, (_, index) => address(index));
@@ -52,12 +52,14 @@ test('a host that knows only the neighbourhood of an address comes to the same a
   );
 });
 
+const number = (key: Key): bigint => BigInt(`0x${Buffer.from(key, 'binary').toString('hex')}`);
+
 test('the neighbourhood is the 20 nearest by XOR of the whole keys', () => {
   const members = hosts(2_000);
-  const keys = members.map(({ peer }) => [peer, BigInt(`0x${memberKey(peer).toString('hex')}`)] as const);
+  const keys = members.map(({ peer }) => [peer, number(memberKey(peer))] as const);
   const roster = Roster.of(members);
   for (const block of addresses(40)) {
-    const key = BigInt(`0x${addressKey(block).toString('hex')}`);
+    const key = number(addressKey(block));
     const distances = keys.map(([peer, own]) => [peer, own ^ key] as const);
     const expected = distances.toSorted(([, one], [, other]) => (one < other ? -1 : 1)).slice(0, candidateCount);
     const found = neighbourhood(block, roster);
