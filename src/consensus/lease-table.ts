@@ -1,0 +1,203 @@
+import type { PeerId } from './ballot.ts';
+import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
+import { maxHolders, maxLeases } from './limits.ts';
+import type { LeaseMode, LeaseRequest } from './messages.ts';
+import type { BlockId } from './record.ts';
+import { productionRules, type Rules } from './rules.ts';
+
+/** A holder of earlier days, as the host remembers it durably: its leases may still be trusted after this acceptor restarted. */
+export interface EarlierHolder {
+  readonly peer: PeerId;
+  readonly incarnation: number;
+}
+
+export interface LeaseTableOptions {
+  readonly self: PeerId;
+  /** How long a lease lives after its holder was last heard, by this host's clock. The same on all hosts. */
+  readonly termMs: number;
+  /** The clock when this process started. */
+  readonly startedAt: number;
+  /** Who may hold leases granted in an earlier life of this process. */
+  readonly earlierHolders: readonly EarlierHolder[];
+  readonly rules?: Rules;
+}
+
+interface Session {
+  id: number;
+  incarnation: number;
+  expiresAt: number;
+}
+
+interface Grant {
+  readonly peer: PeerId;
+  mode: LeaseMode;
+  sequence: number;
+  session: number;
+  recalledAt: number;
+}
+
+interface Entry {
+  grants: Grant[];
+  /** Somebody waits: nothing new is granted until all is released. */
+  contested: boolean;
+}
+
+/** A holder is reminded of a recall this often in a term. */
+const recallsPerTerm = 20;
+
+/**
+ * The acceptor's side of quorum leases (Moraru, Andersen, Kaminsky 2014): which host was promised that nobody else reads or writes a block.
+ * All of it is volatile. What a restart forgets is covered by abstaining for one term.
+ */
+export class LeaseTable {
+  readonly termMs: number;
+  readonly #self: PeerId;
+  readonly #rules: Rules;
+  readonly #startedAt: number;
+  #earlier: readonly EarlierHolder[];
+  #nextSession = 1;
+  readonly #sessions = new Map<PeerId, Session>();
+  readonly #blocks = new Map<BlockId, Entry>();
+
+  constructor({ self, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
+    this.#self = self;
+    this.termMs = termMs;
+    this.#startedAt = startedAt;
+    this.#rules = rules;
+    // Leases of this very process died with it.
+    this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
+  }
+
+  /** Whether the peer may read or write the block now. Whoever stands against it is added to `recalls`. */
+  allows(peer: PeerId, block: BlockId, access: 'read' | 'write', now: number, recalls: PeerId[]): boolean {
+    if (this.#earlier.length > 0 && !this.#remembers(peer, now)) return false;
+    const entry = this.#blocks.size === 0 ? undefined : this.#liveEntry(block, now);
+    if (entry === undefined) return true;
+    let shared = 0;
+    let exclusive = 0;
+    for (const grant of entry.grants) {
+      if (grant.peer === peer) continue;
+      if (grant.mode === 'shared') shared++;
+      else exclusive++;
+    }
+    const allowed = this.#rules.leaseAllows(access, shared, exclusive);
+    if (allowed) return true;
+    entry.contested = true;
+    for (const grant of entry.grants) {
+      if (grant.peer === peer || (access === 'read' && grant.mode === 'shared')) continue;
+      if (now - grant.recalledAt < this.termMs / recallsPerTerm) continue;
+      grant.recalledAt = now;
+      recalls.push(grant.peer);
+    }
+    return false;
+  }
+
+  /** Grants a lease where nothing stands against it. Returns the session that it hangs on; 0: not granted. */
+  grant(peer: PeerId, block: BlockId, request: LeaseRequest, now: number): number {
+    const session = this.#sessions.get(peer);
+    if (session === undefined || session.expiresAt <= now || session.incarnation !== request.incarnation) return 0;
+    if (this.#earlier.length > 0 && !this.#remembers(peer, now)) return 0;
+    const entry = this.#liveEntry(block, now) ?? { grants: [], contested: false };
+    const own = entry.grants.find((grant) => grant.peer === peer);
+    if (entry.contested) return 0;
+    if (own === undefined && this.#blocks.size >= maxLeases) return 0;
+    if (!this.#compatible(entry, peer, request.mode)) return 0;
+    if (own === undefined) {
+      entry.grants.push({ peer, mode: request.mode, sequence: request.sequence, session: session.id, recalledAt: -Infinity });
+    } else {
+      // The stronger of both: an older request that arrives late must not weaken what was granted since.
+      if (request.mode === 'exclusive') own.mode = 'exclusive';
+      own.sequence = Math.max(own.sequence, request.sequence);
+    }
+    this.#blocks.set(block, entry);
+    return session.id;
+  }
+
+  /**
+   * Renews the pair's session or opens a new one. `remember`: these holders must be durable before the reply leaves,
+   * or a restart would not know for whom to abstain; undefined where nothing new is to be kept.
+   */
+  heartbeat(
+    { from, incarnation, sentAt }: Heartbeat,
+    now: number,
+  ): { reply: HeartbeatReply | undefined; remember: readonly EarlierHolder[] | undefined } {
+    const known = this.#sessions.get(from);
+    if (known !== undefined && known.incarnation > incarnation) return { reply: undefined, remember: undefined };
+    this.#earlier = this.#earlier.filter((holder) => holder.peer !== from || holder.incarnation >= incarnation);
+    let remember: readonly EarlierHolder[] | undefined;
+    let session = known;
+    if (session === undefined || session.incarnation !== incarnation || session.expiresAt <= now) {
+      if (session === undefined && this.#sessions.size >= maxHolders && !this.#dropDeadSession(now)) return { reply: undefined, remember: undefined };
+      const isNew = session === undefined || session.incarnation !== incarnation;
+      session = { id: this.#nextSession++, incarnation, expiresAt: now };
+      this.#sessions.set(from, session);
+      if (isNew && from !== this.#self) remember = this.holders();
+    }
+    session.expiresAt = now + this.termMs;
+    return { reply: { type: 'heartbeat-reply', from: this.#self, incarnation, sentAt, session: session.id }, remember };
+  }
+
+  /** Drops what the holder gave back. */
+  release({ from, incarnation, block, sequence }: Release): void {
+    const entry = this.#blocks.get(block);
+    if (entry === undefined || this.#sessions.get(from)?.incarnation !== incarnation) return;
+    entry.grants = entry.grants.filter((grant) => grant.peer !== from || grant.sequence > sequence);
+    if (entry.grants.length === 0) this.#blocks.delete(block);
+  }
+
+  /** Forgets what has expired; call it now and then to bound memory. */
+  sweep(now: number): void {
+    for (const block of this.#blocks.keys()) this.#liveEntry(block, now);
+  }
+
+  /** Who may hold leases: what must be durable so that a restart knows for whom to abstain. */
+  holders(): readonly EarlierHolder[] {
+    const all = new Map(this.#earlier.map((holder) => [holder.peer, holder]));
+    for (const [peer, { incarnation }] of this.#sessions) if (peer !== this.#self) all.set(peer, { peer, incarnation });
+    return [...all.values()];
+  }
+
+  /** Holders of leases on the block, for inspection. */
+  leasesOf(block: BlockId, now: number): readonly { readonly peer: PeerId; readonly mode: LeaseMode }[] {
+    return this.#liveEntry(block, now)?.grants.map(({ peer, mode }) => ({ peer, mode })) ?? [];
+  }
+
+  #remembers(peer: PeerId, now: number): boolean {
+    if (this.#rules.remembersLeases(this.#startedAt, this.termMs, now)) {
+      this.#earlier = [];
+      return true;
+    }
+    // A peer's own forgotten leases do not stand against it.
+    return this.#earlier.every((holder) => holder.peer === peer);
+  }
+
+  #compatible(entry: Entry, peer: PeerId, mode: LeaseMode): boolean {
+    for (const grant of entry.grants) {
+      if (grant.peer !== peer && (mode === 'exclusive' || grant.mode === 'exclusive')) return false;
+    }
+    return true;
+  }
+
+  #liveEntry(block: BlockId, now: number): Entry | undefined {
+    const entry = this.#blocks.get(block);
+    if (entry === undefined) return undefined;
+    const alive = (grant: Grant): boolean => {
+      const session = this.#sessions.get(grant.peer);
+      return session !== undefined && session.id === grant.session && session.expiresAt > now;
+    };
+    if (entry.grants.every(alive)) return entry;
+    entry.grants = entry.grants.filter(alive);
+    if (entry.grants.length > 0) return entry;
+    this.#blocks.delete(block);
+    return undefined;
+  }
+
+  #dropDeadSession(now: number): boolean {
+    for (const [peer, session] of this.#sessions) {
+      if (session.expiresAt > now) continue;
+      this.#sessions.delete(peer);
+      return true;
+    }
+    return false;
+  }
+}

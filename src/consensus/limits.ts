@@ -1,0 +1,18 @@
+/** The largest value of a record: a mutable block's 64 KiB and room for its sealing. */
+export const maxValueBytes = 64 * 1024 + 4 * 1024;
+/** The largest round of a ballot that is believed: far above what a cluster reaches in a century, far below 2^53, where numbers stop counting. */
+export const maxRound = 2 ** 48;
+/** The largest version, epoch, serial or incarnation that is believed. */
+export const maxCount = 2 ** 48;
+/** Members of one replica set. */
+export const maxReplicas = 32;
+/** Sets that must agree at once: one while settled, two in a change, more only for a founding while rosters differ. */
+export const maxPreviousSets = 4;
+/** Hosts that a record remembers as not yet told that they left. A change that would pass it waits until some are settled. */
+export const maxFormer = 128;
+/** Characters of a peer's or a block's name. */
+export const maxNameLength = 128;
+/** Blocks on which an acceptor has granted leases at once. */
+export const maxLeases = 1_000_000;
+/** Hosts that hold leases of one acceptor at once. */
+export const maxHolders = 4096;

@@ -1,0 +1,82 @@
+import type { Ballot, PeerId } from './ballot.ts';
+import type { LeaseRequest, Request } from './messages.ts';
+import type { Accepted, BlockRecord, ReplicaSet } from './record.ts';
+
+/**
+ * The new value of a block given its current record; null removes it, undefined leaves it alone and makes the outcome a conflict.
+ * May be called several times, so it must have no effects. A tombstone is a record whose value is null; null: the block never was.
+ */
+export type Apply = (current: BlockRecord | null) => Uint8Array | null | undefined;
+
+/** What a proposer is asked to do with one block. */
+export type Operation =
+  | { readonly kind: 'read' }
+  /** `fresh`: the caller drew the address at random in this very call, nobody else can know it, and this is the first attempt: no phase 1. */
+  | { readonly kind: 'write'; readonly apply: Apply; readonly fresh?: boolean }
+  /** Makes `replicas` the block's set where its epoch is `fromEpoch`. */
+  | { readonly kind: 'change'; readonly fromEpoch: number; readonly replicas: ReplicaSet }
+  /** Tells former replicas where the block is and lets them forget it. `revoked`: hosts whose identity will never speak again. */
+  | { readonly kind: 'settle'; readonly revoked: readonly PeerId[] }
+  /** Forgets a tombstone once all replicas have it. */
+  | { readonly kind: 'forget' };
+
+/** The current record's value where the block exists. */
+function live(current: BlockRecord | null): Uint8Array | null {
+  return current === null ? null : current.value;
+}
+
+/** Linearizable read. */
+export const read: Operation = { kind: 'read' };
+
+/** Writes where nothing is, or only a tombstone. */
+export function putIfAbsent(value: Uint8Array, fresh = false): Operation {
+  return { kind: 'write', apply: (current) => (live(current) === null ? value : undefined), fresh };
+}
+
+/** Writes whatever is there. */
+export function putAny(value: Uint8Array | null): Operation {
+  return { kind: 'write', apply: () => value };
+}
+
+/** Writes (null: removes) where the block exists at exactly this version. */
+export function compareAndSet(version: number, value: Uint8Array | null): Operation {
+  return { kind: 'write', apply: (current) => (live(current) !== null && current!.version === version ? value : undefined) };
+}
+
+/** Writes what the function makes of the current record. */
+export function update(apply: Apply): Operation {
+  return { kind: 'write', apply };
+}
+
+export type ProposalOutcome =
+  /** Durable at a quorum; of a read: what the block holds (null: it never was, or was forgotten). */
+  | { readonly status: 'committed'; readonly accepted: Accepted | null }
+  /** Nothing was changed, for certain: the current record does not allow it. */
+  | { readonly status: 'conflict'; readonly accepted: Accepted | null }
+  /** Nothing was changed, for certain: too few acceptors answered. */
+  | { readonly status: 'no-quorum' }
+  /** It may or may not take effect, now or later. */
+  | { readonly status: 'unknown' };
+
+/** What the shell may keep of a block after an operation, to make the next one cheaper. Losing it costs a round trip, nothing else. */
+export interface Hint {
+  /** The chosen record that was seen last. */
+  readonly accepted: Accepted;
+  /** A ballot that a quorum promised to this host on top of that record; null: none. To be used once. */
+  readonly next: Ballot | null;
+}
+
+/** Acceptors that granted the lease asked for, all having reported the same accepted record. */
+export interface LeaseGrants {
+  readonly request: LeaseRequest;
+  readonly accepted: Accepted;
+  readonly sessions: ReadonlyMap<PeerId, number>;
+}
+
+/** What the shell must do. Where one step asks for several things, in this order. */
+export type Effect =
+  | { readonly type: 'send'; readonly to: readonly PeerId[]; readonly message: Request }
+  /** Send `wake` after this time, in place of any wake asked for before. */
+  | { readonly type: 'sleep'; readonly ms: number }
+  /** The last effect. `hint` replaces what is kept of the block; null: keep none. */
+  | { readonly type: 'done'; readonly outcome: ProposalOutcome; readonly hint: Hint | null; readonly lease: LeaseGrants | null };

@@ -1,0 +1,508 @@
+import { InfinitError } from '../base/index.ts';
+import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
+import { maxFormer } from './limits.ts';
+import type { LeaseRequest, Reply, Request } from './messages.ts';
+import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
+import { type Accepted, type BlockId, type BlockRecord, type Origin, sameOrigin, sameReplicas, type View } from './record.ts';
+import { isQuorum, productionRules, type Rules } from './rules.ts';
+import { type Survey, survey } from './survey.ts';
+
+/** What a proposer is told. */
+export type ProposerEvent =
+  | { readonly type: 'reply'; readonly reply: Reply }
+  /** The sleep it asked for last is over. */
+  | { readonly type: 'wake' }
+  /** The caller's patience is over: the next effect is `done`. */
+  | { readonly type: 'deadline' };
+
+export interface ProposerOptions {
+  readonly block: BlockId;
+  /** Names this operation among all of its process; replies bring it back. */
+  readonly tag: number;
+  readonly operation: Operation;
+  /** The views of the roster in force, as they apply to the block; at least one, the newest last. */
+  readonly views: readonly View[];
+  readonly ballots: BallotSource;
+  /** Uniform in [0, 1): spreads the retries of rivals. */
+  readonly random: () => number;
+  readonly hint?: Hint | undefined;
+  /** Ask for a lease along the way. */
+  readonly lease?: LeaseRequest | undefined;
+  readonly rules?: Rules;
+}
+
+type Phase = 'idle' | 'read' | 'prepare' | 'accept' | 'learn' | 'forget' | 'backoff' | 'done';
+
+/** Why a record is proposed: the operation's own value or change, or a step on the way. */
+type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'settled';
+
+/** First wait for answers; doubles up to the maximum. */
+export const retransmitMs = 100;
+export const maxRetransmitMs = 2000;
+/** First wait after losing against a rival, likewise. */
+const backoffMs = 4;
+const maxBackoffMs = 500;
+
+const none: readonly Effect[] = [];
+
+/**
+ * One operation on one block as a state machine without I/O (Rystsov 2018, with replica sets in the record): events in, effects out.
+ * The caller sends what it is told to send, brings replies back, and counts time. Nothing here waits, so everything replays.
+ */
+export class Proposer {
+  readonly block: BlockId;
+  readonly tag: number;
+  readonly operation: Operation;
+  readonly #rules: Rules;
+  readonly #ballots: BallotSource;
+  readonly #random: () => number;
+  readonly #lease: LeaseRequest | null;
+  readonly #origin: Origin;
+  readonly #hint: Hint | null;
+  #views: readonly View[];
+  #phase: Phase = 'idle';
+  #attempt = 0;
+  #message: Request | null = null;
+  #targets: PeerId[] = [];
+  #answers = new Map<PeerId, Reply>();
+  #rejected = new Set<PeerId>();
+  #wakes = 0;
+  #losses = 0;
+  #seenRound = 0;
+  /** What we build on, whether it is known to be chosen, and the ballot that its quorum promised us, if any. */
+  #base: Accepted | null = null;
+  #chosen = false;
+  #ballot: Ballot | null = null;
+  /** What is being accepted. */
+  #proposal: BlockRecord | null = null;
+  #purpose: Purpose = 'repair';
+  #next: Ballot | null = null;
+  /** The lowest version under which our value may have been accepted somewhere, and the highest ballot at which it was sent; ∞: nowhere. */
+  #doubtVersion = Infinity;
+  #doubtBallot: Ballot | null = null;
+  /** A change of ours may have been accepted somewhere. */
+  #changeSent = false;
+  #grants: LeaseGrants | null = null;
+
+  constructor({ block, tag, operation, views, ballots, random, hint, lease, rules = productionRules }: ProposerOptions) {
+    this.block = block;
+    this.tag = tag;
+    this.operation = operation;
+    this.#views = views;
+    this.#ballots = ballots;
+    this.#random = random;
+    this.#hint = hint ?? null;
+    this.#lease = lease ?? null;
+    this.#rules = rules;
+    const { peer, incarnation, serial } = ballots.next(0);
+    this.#origin = { peer, incarnation, serial };
+  }
+
+  /** The first effects. */
+  start(): readonly Effect[] {
+    const { operation } = this;
+    if (operation.kind !== 'write') return operation.kind === 'read' ? this.#startRead() : this.#startPrepare();
+    if (operation.fresh === true) {
+      this.#chosen = true;
+      this.#ballot = this.#ballots.next(0);
+      return this.#decide();
+    }
+    if (this.#hint !== null && this.#hint.next !== null && operation.apply(this.#hint.accepted.record) !== undefined) {
+      this.#base = this.#hint.accepted;
+      this.#chosen = true;
+      this.#ballot = this.#hint.next;
+      return this.#decide();
+    }
+    // A conflict is cheaper to find by a read, and where one acceptor is the quorum a read is all that a write needs before it.
+    const conflict = this.#hint !== null && operation.apply(this.#hint.accepted.record) === undefined;
+    return conflict || this.#isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
+  }
+
+  step(event: ProposerEvent): readonly Effect[] {
+    if (this.#phase === 'done') return none;
+    switch (event.type) {
+      case 'reply':
+        return this.#onReply(event.reply);
+      case 'wake':
+        return this.#onWake();
+      case 'deadline':
+        return this.#finish(this.#mayHaveActed() ? { status: 'unknown' } : { status: 'no-quorum' });
+    }
+  }
+
+  #onReply(reply: Reply): readonly Effect[] {
+    if (reply.attempt !== this.#attempt || reply.tag !== this.tag || !this.#targets.includes(reply.from)) return none;
+    this.#ballots.raiseFloor(reply.floor);
+    if (reply.promised !== null && reply.promised.round > this.#seenRound) this.#seenRound = reply.promised.round;
+    // Asked again on the next wake: the holder may have let go, the acceptor may have been repaired.
+    if (reply.type === 'leased' || reply.type === 'lost') return none;
+    if (reply.view !== null) this.#addView(reply.view);
+    if (reply.type === 'rejected') {
+      this.#rejected.add(reply.from);
+      return this.#onRejected();
+    }
+    this.#answers.set(reply.from, reply);
+    switch (this.#phase) {
+      case 'read':
+      case 'prepare':
+        return this.#onSurvey(false);
+      case 'accept':
+        return this.#onAccepted();
+      case 'learn':
+        return this.#onLearned();
+      case 'forget':
+        return this.#onForgotten();
+      default:
+        return none;
+    }
+  }
+
+  #onWake(): readonly Effect[] {
+    this.#wakes++;
+    switch (this.#phase) {
+      case 'backoff':
+        return this.#startPrepare();
+      case 'read': {
+        const effects = this.#onSurvey(true);
+        // Still reading: fall through, ask again, and ask where the roster says too.
+        if (this.#phaseNow() !== 'read') return effects;
+        break;
+      }
+      case 'forget':
+        // A tombstone that stays somewhere does no harm; a pointer must be gone before the record may forget the host.
+        return this.operation.kind === 'forget' ? this.#finish({ status: 'committed', accepted: null }) : this.#resend();
+      default:
+        // The hosts that answer may be a majority if only our ballot were higher.
+        if (this.#rejected.size > 0) return this.#retry();
+    }
+    if (this.#phase === 'read' || this.#phase === 'prepare') this.#extend(this.#rules.foundingSets(this.#views));
+    return this.#resend();
+  }
+
+  // --- phase 1: read or prepare ---------------------------------------------------------------------------------------------
+
+  #startRead(): readonly Effect[] {
+    const known = this.#hint?.accepted.ballot ?? null;
+    const view = this.#viewNumber();
+    this.#ballot = null;
+    return this.#begin('read', this.#firstSets(), (head) => ({ type: 'read', ...head, view, known, lease: this.#lease }));
+  }
+
+  #startPrepare(): readonly Effect[] {
+    const known = this.#hint?.accepted.ballot ?? null;
+    const view = this.#viewNumber();
+    const above = Math.max(this.#seenRound, this.#base?.ballot.round ?? 0, known?.round ?? 0);
+    let ballot: Ballot;
+    try {
+      ballot = this.#ballots.next(above);
+    } catch (error) {
+      if (error instanceof InfinitError && error.code === 'unsupported')
+        return this.#finish({ status: this.#mayHaveActed() ? 'unknown' : 'no-quorum' });
+      throw error;
+    }
+    this.#ballot = ballot;
+    return this.#begin('prepare', this.#firstSets(), (head) => ({ type: 'prepare', ...head, ballot, view, known }));
+  }
+
+  /** Who is asked first: the sets of the newest record we know, else those that the roster names. */
+  #firstSets(): readonly (readonly PeerId[])[] {
+    const known = this.#base ?? this.#hint?.accepted ?? null;
+    return known === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(known.record);
+  }
+
+  #onSurvey(impatient: boolean): readonly Effect[] {
+    const found: Survey = survey(this.#rules, this.#answers, this.#hint?.accepted ?? null, this.#views);
+    const more = this.#extend(found.sets);
+    if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#message! }] : none;
+    this.#base = found.best;
+    this.#chosen = found.held;
+    if (this.#phase === 'prepare') return this.#decide();
+    // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
+    const all = this.#targets.every((peer) => this.#answers.has(peer));
+    if (!this.#rules.mayAnswer(found.held)) return all || impatient ? this.#startPrepare() : none;
+    this.#collectGrants();
+    return this.#decide();
+  }
+
+  // --- what to do next ------------------------------------------------------------------------------------------------------
+
+  #decide(): readonly Effect[] {
+    const { operation } = this;
+    switch (operation.kind) {
+      case 'read':
+        return this.#rules.mayAnswer(this.#chosen) ? this.#finish({ status: 'committed', accepted: this.#base }) : this.#repair();
+      case 'write':
+        return this.#decideWrite(operation.apply);
+      case 'change':
+        return this.#decideChange(operation.fromEpoch, operation.replicas);
+      case 'settle':
+        return this.#decideSettle();
+      case 'forget':
+        return this.#decideForget();
+    }
+  }
+
+  #decideWrite(apply: (current: BlockRecord | null) => Uint8Array | null | undefined): readonly Effect[] {
+    const base = this.#base;
+    if (this.#doubtVersion !== Infinity && base !== null) {
+      if (sameOrigin(base.record.origin, this.#origin)) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
+      // Ours may lie below what others wrote since: there is no way to tell.
+      if (base.record.version > this.#doubtVersion) return this.#finish({ status: 'unknown' });
+      if (base.record.version === this.#doubtVersion && this.#chosen && compareBallots(base.ballot, this.#doubtBallot) > 0) {
+        this.#doubtVersion = Infinity;
+        this.#doubtBallot = null;
+      }
+    }
+    const value = apply(base?.record ?? null);
+    if (value === undefined) return this.#conflict();
+    if (base === null) return this.#propose(this.#founding(value), 'value');
+    // A joint record must be chosen before a record without its previous sets may follow it.
+    if (base.record.previous.length > 0 && !this.#rules.mayFinish(this.#chosen)) return this.#repair();
+    return this.#propose({ ...base.record, version: base.record.version + 1, previous: [], origin: this.#origin, value }, 'value');
+  }
+
+  #decideChange(fromEpoch: number, replicas: readonly PeerId[]): readonly Effect[] {
+    const base = this.#base;
+    if (base === null) return this.#finish({ status: 'conflict', accepted: null });
+    const { record } = base;
+    const joint = record.previous.length > 0;
+    const ours = record.epoch === fromEpoch + 1 && sameReplicas(record.replicas, replicas);
+    if (!ours && record.epoch !== fromEpoch) {
+      // Our change may be among those that led here.
+      const hidden = this.#changeSent && record.epoch > fromEpoch + 1;
+      return hidden ? this.#finish({ status: 'unknown' }) : this.#conflict();
+    }
+    if (joint) return this.#finishJoint();
+    if (ours) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
+    const former = [...new Set([...record.former, ...record.replicas])];
+    if (former.length > maxFormer) return this.#finish({ status: 'no-quorum' });
+    return this.#propose({ ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], former }, 'joint');
+  }
+
+  #decideSettle(): readonly Effect[] {
+    const base = this.#base;
+    if (base === null) return this.#finish({ status: 'conflict', accepted: null });
+    if (base.record.previous.length > 0) return this.#finishJoint();
+    if (!this.#chosen) return this.#repair();
+    if (base.record.former.length === 0) return this.#finish({ status: 'committed', accepted: base });
+    return this.#tell(base, [base.record.replicas, this.#toSettle(base.record)]);
+  }
+
+  #decideForget(): readonly Effect[] {
+    const base = this.#base;
+    if (base === null) return this.#finish({ status: 'committed', accepted: null });
+    if (base.record.previous.length > 0) return this.#finishJoint();
+    if (!this.#chosen) return this.#repair();
+    if (base.record.value !== null || base.record.former.length > 0) return this.#finish({ status: 'conflict', accepted: base });
+    return this.#tell(base, [base.record.replicas]);
+  }
+
+  /** Drops the previous sets of a joint record, once it is chosen. */
+  #finishJoint(): readonly Effect[] {
+    return this.#rules.mayFinish(this.#chosen) ? this.#propose({ ...this.#base!.record, previous: [] }, 'final') : this.#repair();
+  }
+
+  /** Brings the highest record seen to a quorum, as it is. */
+  #repair(): readonly Effect[] {
+    return this.#propose(this.#base!.record, 'repair');
+  }
+
+  /** A conflict is a linearizable answer too: what it reports must be chosen. */
+  #conflict(): readonly Effect[] {
+    return this.#rules.mayAnswer(this.#chosen) ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#repair();
+  }
+
+  #founding(value: Uint8Array | null): BlockRecord {
+    const { replicas } = this.#views.at(-1)!;
+    const others = this.#rules.foundingSets(this.#views).filter((set) => !sameReplicas(set, replicas));
+    let floor = 0;
+    for (const reply of this.#answers.values()) floor = Math.max(floor, reply.floor);
+    // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
+    return { version: floor + 1, epoch: 1, replicas, previous: others, former: [...new Set(others.flat())], origin: this.#origin, value };
+  }
+
+  // --- phase 2: accept ------------------------------------------------------------------------------------------------------
+
+  #propose(record: BlockRecord, purpose: Purpose): readonly Effect[] {
+    const base = this.#base;
+    let ballot = this.#ballot;
+    let condition: { readonly ballot: Ballot | null } | null = null;
+    if (ballot === null) {
+      // Where one acceptor is the whole quorum it can compare and accept in one step: no promise is needed.
+      const sets = base === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(base.record);
+      if (!this.#isSole(sets) || !this.#isSole(this.#rules.setsOf(record))) return this.#startPrepare();
+      ballot = this.#ballots.next(Math.max(this.#seenRound, base?.ballot.round ?? 0));
+      condition = { ballot: base?.ballot ?? null };
+    }
+    const next = this.#ballots.next(ballot.round);
+    this.#proposal = record;
+    this.#purpose = purpose;
+    this.#next = next;
+    const founding = base === null ? this.#viewNumber() : -1;
+    this.#ballot = ballot;
+    const at = ballot;
+    return this.#begin('accept', this.#rules.setsOf(record), (head) => ({
+      type: 'accept',
+      ...head,
+      ballot: at,
+      record,
+      next,
+      condition,
+      founding,
+      lease: this.#lease,
+    }));
+  }
+
+  #onAccepted(): readonly Effect[] {
+    const record = this.#proposal!;
+    if (!isQuorum(this.#rules, this.#rules.setsOf(record), (peer) => this.#answers.has(peer))) return none;
+    this.#base = { ballot: this.#ballot!, record, pointer: false };
+    this.#chosen = true;
+    this.#collectGrants();
+    // Along with it the same quorum promised the next ballot: phase 1 of whatever follows is done.
+    this.#ballot = this.#next;
+    if (this.#purpose === 'value' || this.#purpose === 'settled') return this.#finish({ status: 'committed', accepted: this.#base });
+    return this.#decide();
+  }
+
+  #onRejected(): readonly Effect[] {
+    if (this.#phase === 'learn' || this.#phase === 'forget') return this.#phase === 'learn' ? none : this.#onForgotten();
+    const sets = this.#phase === 'accept' ? this.#rules.setsOf(this.#proposal!) : this.#firstSets();
+    return isQuorum(this.#rules, sets, (peer) => !this.#rejected.has(peer)) ? none : this.#retry();
+  }
+
+  /** Starts over with a higher ballot: at once for the first time, then after a growing pause so that rivals do not chase each other. */
+  #retry(): readonly Effect[] {
+    this.#recordDoubt();
+    this.#losses++;
+    if (this.#losses === 1) return this.#startPrepare();
+    this.#phase = 'backoff';
+    this.#attempt++;
+    return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * 2 ** Math.min(this.#losses, 16), maxBackoffMs) }];
+  }
+
+  /** Remembers that our value may live on at some acceptor, unless every one refused it. */
+  #recordDoubt(): void {
+    if (this.#phase !== 'accept') return;
+    if (this.#answers.size === 0 && this.#targets.every((peer) => this.#rejected.has(peer))) return;
+    if (this.#purpose === 'joint' || this.#purpose === 'final') this.#changeSent = true;
+    if (this.#purpose !== 'value') return;
+    this.#doubtVersion = Math.min(this.#doubtVersion, this.#proposal!.version);
+    this.#doubtBallot = this.#ballot;
+  }
+
+  #mayHaveActed(): boolean {
+    this.#recordDoubt();
+    if (this.operation.kind === 'write') return this.#doubtVersion !== Infinity;
+    return this.operation.kind === 'change' && this.#changeSent;
+  }
+
+  // --- housekeeping: settle and forget --------------------------------------------------------------------------------------
+
+  #toSettle(record: BlockRecord): PeerId[] {
+    const revoked = this.operation.kind === 'settle' ? this.operation.revoked : [];
+    return record.former.filter((peer) => !revoked.includes(peer));
+  }
+
+  #tell(base: Accepted, sets: readonly (readonly PeerId[])[]): readonly Effect[] {
+    return this.#begin('learn', sets, (head) => ({ type: 'learn', ...head, ballot: base.ballot, record: base.record }));
+  }
+
+  #onLearned(): readonly Effect[] {
+    const base = this.#base!;
+    let count = 0;
+    for (const { accepted } of this.#answers.values()) if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
+    if (!this.#rules.mayForget(count, this.#targets.length)) return none;
+    const { record } = base;
+    const who = this.operation.kind === 'forget' ? record.replicas : this.#toSettle(record).filter((peer) => !record.replicas.includes(peer));
+    if (who.length === 0) return this.#settled();
+    return this.#begin('forget', [who], (head) => ({ type: 'forget', ...head, ballot: base.ballot }));
+  }
+
+  #onForgotten(): readonly Effect[] {
+    if (this.#answers.size + this.#rejected.size < this.#targets.length) return none;
+    if (this.operation.kind === 'forget') return this.#finish({ status: 'committed', accepted: null });
+    return this.#rejected.size > 0 ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#settled();
+  }
+
+  #settled(): readonly Effect[] {
+    return this.#propose({ ...this.#base!.record, former: [] }, 'settled');
+  }
+
+  // --- the machinery --------------------------------------------------------------------------------------------------------
+
+  #begin(
+    phase: Phase,
+    sets: readonly (readonly PeerId[])[],
+    make: (head: { from: PeerId; block: BlockId; tag: number; attempt: number }) => Request,
+  ): readonly Effect[] {
+    this.#phase = phase;
+    this.#attempt++;
+    this.#answers.clear();
+    this.#rejected.clear();
+    this.#targets = sets.length === 1 ? [...sets[0]!] : [...new Set(sets.flat())];
+    this.#wakes = 0;
+    this.#grants = null;
+    this.#message = make({ from: this.#ballots.peer, block: this.block, tag: this.tag, attempt: this.#attempt });
+    return [{ type: 'send', to: this.#targets.slice(), message: this.#message }, this.#sleep()];
+  }
+
+  /** Adds peers of the sets that were not asked yet; returns them. */
+  #extend(sets: readonly (readonly PeerId[])[]): readonly PeerId[] {
+    let more: PeerId[] | undefined;
+    for (const set of sets) {
+      for (const peer of set) {
+        if (this.#targets.includes(peer)) continue;
+        this.#targets.push(peer);
+        (more ??= []).push(peer);
+      }
+    }
+    return more ?? [];
+  }
+
+  #resend(): readonly Effect[] {
+    const to = this.#targets.filter((peer) => !this.#answers.has(peer));
+    return [{ type: 'send', to, message: this.#message! }, this.#sleep()];
+  }
+
+  #sleep(): Effect {
+    const ms = Math.min(retransmitMs * 2 ** Math.min(this.#wakes, 16), maxRetransmitMs);
+    return { type: 'sleep', ms: ms * (0.75 + this.#random() / 2) };
+  }
+
+  #addView(view: View): void {
+    if (this.#views.every(({ number }) => number < view.number)) this.#views = [...this.#views, view];
+  }
+
+  #phaseNow(): Phase {
+    return this.#phase;
+  }
+
+  #viewNumber(): number {
+    return this.#views.at(-1)?.number ?? -1;
+  }
+
+  #isSole(sets: readonly (readonly PeerId[])[]): boolean {
+    return sets.length === 1 && sets[0]!.length === 1;
+  }
+
+  /** A lease counts only by grants of acceptors that held the very record it is about: no other can have been chosen behind them. */
+  #collectGrants(): void {
+    if (this.#lease === null || this.#base === null) return;
+    const sessions = new Map<PeerId, number>();
+    for (const [peer, { grant, accepted, type }] of this.#answers) {
+      if (grant > 0 && (type === 'accepted' || compareBallots(accepted?.ballot ?? null, this.#base.ballot) === 0)) sessions.set(peer, grant);
+    }
+    this.#grants = { request: this.#lease, accepted: this.#base, sessions };
+  }
+
+  #finish(outcome: ProposalOutcome): readonly Effect[] {
+    const known = outcome.status === 'committed' || outcome.status === 'conflict';
+    const base = this.#base;
+    const keep = base !== null && !base.pointer && this.#rules.mayKeepHint(known) && this.operation.kind !== 'forget';
+    const next = known ? this.#ballot : this.#next;
+    const hint = keep ? { accepted: base, next: this.#chosen ? next : null } : null;
+    this.#phase = 'done';
+    return [{ type: 'done', outcome, hint, lease: known ? this.#grants : null }];
+  }
+}

@@ -1,0 +1,73 @@
+import { type Ballot, compareBallots, type PeerId, sameBallot } from './ballot.ts';
+import type { BlockRecord, ReplicaSet, View } from './record.ts';
+
+/**
+ * The decisions on which safety hangs, each a small pure function. Production uses {@link productionRules} and nothing else;
+ * the simulator passes broken variants to prove that it would notice.
+ */
+export interface Rules {
+  /** Whether an acceptor that promised `promised` may promise `ballot`. */
+  mayPromise(promised: Ballot | null, ballot: Ballot): boolean;
+  /** Whether an acceptor that promised `promised` may accept at `ballot`. */
+  mayAccept(promised: Ballot | null, ballot: Ballot): boolean;
+  /** Whether an acceptor whose last accepted ballot is `accepted` fulfils the condition of an accept without a promise. */
+  meetsCondition(accepted: Ballot | null, condition: Ballot | null): boolean;
+  /** Whether the acceptor may found the block on behalf of a proposer that knows the views up to `known`. */
+  mayFound(known: number, views: readonly View[]): boolean;
+  /** How many of a set of `size` are a majority. */
+  majority(size: number): number;
+  /** The sets of which each must have a majority for the record to count. */
+  setsOf(record: BlockRecord): readonly ReplicaSet[];
+  /** Whether a read may answer with the highest record seen, given whether a quorum was seen to hold it. */
+  mayAnswer(heldByQuorum: boolean): boolean;
+  /** Whether a joint record may be followed by one without its previous sets, given whether it is known to be chosen. */
+  mayFinish(chosen: boolean): boolean;
+  /** Whether `candidate` replaces `best` as the record to build on. */
+  isNewer(candidate: Ballot, best: Ballot | null): boolean;
+  /** The sets that a founding must ask. */
+  foundingSets(views: readonly View[]): readonly ReplicaSet[];
+  /** Whether a tombstone or a pointer may be forgotten by this many acknowledgements of `all`. */
+  mayForget(acknowledged: number, all: number): boolean;
+  /** Whether what was promised along with an accept may be used after an outcome that is not known. */
+  mayKeepHint(outcomeKnown: boolean): boolean;
+  /** Whether an acceptor that lost its record may vote as if it never had one. */
+  lostMayVote(): boolean;
+  /** How long a holder trusts its leases after it sent a heartbeat that was answered, by its own clock. */
+  trustMs(termMs: number, drift: number): number;
+  /** Whether an acceptor that started at `startedAt` may treat blocks as free of leases that it does not remember. */
+  remembersLeases(startedAt: number, termMs: number, now: number): boolean;
+  /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
+  leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
+}
+
+const noSets: readonly ReplicaSet[] = [];
+
+/** What docs/consensus.md argues for. */
+export const productionRules: Rules = {
+  mayPromise: (promised, ballot) => compareBallots(ballot, promised) >= 0,
+  mayAccept: (promised, ballot) => compareBallots(ballot, promised) >= 0,
+  meetsCondition: (accepted, condition) => sameBallot(accepted, condition),
+  mayFound: (known, views) => views.every(({ number }) => number <= known),
+  majority: (size) => (size >> 1) + 1,
+  setsOf: (record) => (record.previous.length === 0 ? [record.replicas] : [record.replicas, ...record.previous]),
+  mayAnswer: (heldByQuorum) => heldByQuorum,
+  mayFinish: (chosen) => chosen,
+  isNewer: (candidate, best) => compareBallots(candidate, best) > 0,
+  foundingSets: (views) => (views.length === 0 ? noSets : views.map(({ replicas }) => replicas)),
+  mayForget: (acknowledged, all) => acknowledged === all,
+  mayKeepHint: (outcomeKnown) => outcomeKnown,
+  lostMayVote: () => false,
+  trustMs: (termMs, drift) => (termMs * (1 - drift)) / (1 + drift),
+  remembersLeases: (startedAt, termMs, now) => now - startedAt >= termMs,
+  leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
+};
+
+/** Whether the peers for which `has` holds are a majority of every one of the sets. Of no set at all nothing is a quorum. */
+export function isQuorum(rules: Rules, sets: readonly ReplicaSet[], has: (peer: PeerId) => boolean): boolean {
+  for (const set of sets) {
+    let count = 0;
+    for (const peer of set) if (has(peer)) count++;
+    if (count < rules.majority(set.length)) return false;
+  }
+  return sets.length > 0;
+}

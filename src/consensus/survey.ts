@@ -1,0 +1,50 @@
+import { type Ballot, compareBallots, type PeerId, sameBallot } from './ballot.ts';
+import type { Reply } from './messages.ts';
+import type { Accepted, ReplicaSet, View } from './record.ts';
+import { isQuorum, type Rules } from './rules.ts';
+
+/** What the answers to a read or a prepare say so far. */
+export interface Survey {
+  /** The highest record accepted anywhere; null: none. */
+  readonly best: Accepted | null;
+  /** The sets that decide about it. */
+  readonly sets: readonly ReplicaSet[];
+  /** A majority of each of them has answered. */
+  readonly complete: boolean;
+  /** A majority of each of them has accepted it at this very ballot: it is chosen. */
+  readonly held: boolean;
+}
+
+/**
+ * The rule on which changes of replicas rest: whoever is asked, the *highest record* among the answers names the sets that must answer.
+ * A pointer that leads to a quorum that knows nothing of it speaks of a block that was removed and forgotten:
+ * nothing lower counts any longer.
+ */
+export function survey(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accepted | null, views: readonly View[]): Survey {
+  let forgotten: Ballot | null = null;
+  for (;;) {
+    const best = highest(rules, answers, known, forgotten);
+    const sets = best === null ? rules.foundingSets(views) : rules.setsOf(best.record);
+    const complete = isQuorum(rules, sets, (peer) => answers.has(peer));
+    if (best === null || !best.pointer || !complete) return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets) };
+    forgotten = best.ballot;
+  }
+}
+
+function highest(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accepted | null, above: Ballot | null): Accepted | null {
+  let best: Accepted | null = null;
+  for (const { accepted, same } of answers.values()) {
+    if (accepted === null || (above !== null && compareBallots(accepted.ballot, above) <= 0)) continue;
+    const fuller = best !== null && best.pointer && !accepted.pointer && sameBallot(accepted.ballot, best.ballot);
+    if (fuller || rules.isNewer(accepted.ballot, best?.ballot ?? null)) best = same && known !== null && !accepted.pointer ? known : accepted;
+  }
+  return best;
+}
+
+function isHeld(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, best: Accepted | null, sets: readonly ReplicaSet[]): boolean {
+  if (best === null) return true;
+  return isQuorum(rules, sets, (peer) => {
+    const accepted = answers.get(peer)?.accepted ?? null;
+    return accepted !== null && !accepted.pointer && sameBallot(accepted.ballot, best.ballot);
+  });
+}
