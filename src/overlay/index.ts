@@ -2,6 +2,10 @@
  * Hosts that know each other: identities and the gate, the roster of members, failure detection, and requests between peers.
  * Nothing here knows of blocks.
  */
+export { type Gate, openGate } from './gate.ts';
+export type { ProcessId } from './hello.ts';
+export { KeyPair, peerIdOf, publicKeyOf } from './identity/index.ts';
+export { Libp2pTransport, type Libp2pTransportOptions, type Trouble } from './libp2p-transport.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-transport.ts';
 export {
   type Body,

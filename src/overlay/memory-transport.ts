@@ -198,6 +198,15 @@ export class MemoryTransport implements MeshTransport {
     for (const peer of this.#targets) if (!this.isConnected(peer)) this.#redial(peer);
   }
 
+  setSeeds(addresses: readonly string[]): void {
+    for (const address of addresses) {
+      const peer = address.replace(/^memory:/, '');
+      this.#targets.add(peer);
+      this.#network.connect(this.self, peer);
+      if (!this.isConnected(peer)) this.#redial(peer);
+    }
+  }
+
   drop(peer: PeerId, reason: string): void {
     this.#peers.get(peer)?.end(reason);
   }

@@ -143,24 +143,21 @@ export class Service {
       return this.#fail(channel, frame, call, error);
     }
     if (!(reply instanceof Promise)) return this.#reply(channel, frame, call, reply);
-    const desk = this.#desks[channel];
-    desk.serving++;
+    this.#desks[channel].serving++;
     if (frame.type === frameType.request) this.#calls.set(frame.id, call);
-    const done = (): void => {
-      desk.serving--;
-      if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
-      if (desk.backlog.length > 0) this.resume(channel);
-    };
-    reply.then(
-      (body) => {
-        this.#reply(channel, frame, call, body);
-        done();
-      },
-      (error: unknown) => {
-        this.#fail(channel, frame, call, error);
-        done();
-      },
-    );
+    void this.#answerLater(channel, frame, call, reply);
+  }
+
+  async #answerLater(channel: Channel, frame: IncomingFrame, call: Call, reply: Promise<Body | undefined>): Promise<void> {
+    try {
+      this.#reply(channel, frame, call, await reply);
+    } catch (error) {
+      this.#fail(channel, frame, call, error);
+    }
+    const desk = this.#desks[channel];
+    desk.serving--;
+    if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
+    if (desk.backlog.length > 0) this.resume(channel);
   }
 
   #reply(channel: Channel, frame: IncomingFrame, call: Call, body: Body = []): void {

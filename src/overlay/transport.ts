@@ -93,6 +93,8 @@ export interface MeshTransport extends Transport, AsyncDisposable {
   addresses(): readonly string[];
   /** Whom to stay connected with, redialled for ever with back-off. Replaces the list; whoever is no longer on it is not dropped. */
   setTargets(targets: readonly Target[]): void;
+  /** Addresses of hosts whose id is not known yet: dialled until each has answered, and again while no peer at all is connected. */
+  setSeeds(addresses: readonly string[]): void;
   /** Breaks the connection with a peer, as if it had failed; the redial goes on. */
   drop(peer: PeerId, reason: string): void;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, describe, test } from 'node:test';
+import { after, beforeEach, describe, test } from 'node:test';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf, InfinitError } from '../../src/base/index.ts';
@@ -12,7 +12,8 @@ export interface TransportFixture extends AsyncDisposable {
   kill(host: MeshTransport): Promise<void>;
 }
 
-const echo = 100;
+/** A kind of its own for each test: hosts are shared, handlers are not. */
+let echo = 100;
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 const bytes = (value: string): Uint8Array => Buffer.from(value);
 const hasCode =
@@ -34,15 +35,22 @@ export async function eventually(condition: () => boolean, what: string, withinM
 /** What every transport must do. */
 export function transportSuite(name: string, open: () => Promise<TransportFixture>): void {
   describe(name, () => {
-    let fixture: TransportFixture;
+    let fixture: TransportFixture | undefined;
     let a: MeshTransport, b: MeshTransport, c: MeshTransport;
 
+    /** Ends the hosts; the next test gets new ones. */
+    const spoil = async (): Promise<void> => {
+      await fixture?.[Symbol.asyncDispose]();
+      fixture = undefined;
+    };
+
     beforeEach(async () => {
-      fixture = await open();
+      echo += 2;
+      fixture ??= await open();
       [a, b, c] = fixture.hosts;
       for (const host of fixture.hosts) await eventually(() => host.connected().length === 2, `${host.self} is connected with both others`);
     });
-    afterEach(() => fixture[Symbol.asyncDispose]());
+    after(spoil);
 
     test('a request gets its reply, and the handler learns who asked', async () => {
       b.handle(echo, (peer, body) => bytes(`${peer} said ${text(body)}`));
@@ -59,8 +67,8 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
       b.handle(echo, async (_peer, body) => [bytes('<'), body, bytes('>')]);
       assert.equal(text(await a.request(b.self, echo, [bytes('one'), new Uint8Array(0), bytes('two')])), '<onetwo>');
       assert.equal(text(await a.request(b.self, echo, [])), '<>');
-      b.handle(101, () => undefined);
-      assert.equal((await a.request(b.self, 101, bytes('x'))).length, 0);
+      b.handle(echo + 1, () => undefined);
+      assert.equal((await a.request(b.self, echo + 1, bytes('x'))).length, 0);
     });
 
     test('a thousand requests at once get each its own reply, on both channels and both ways', async () => {
@@ -91,11 +99,11 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
 
     test('an error crosses with its code and message; what is not ours crosses as a bug', async () => {
       b.handle(echo, () => Promise.reject(new InfinitError('disk-full', 'no room for block x')));
-      b.handle(101, () => {
+      b.handle(echo + 1, () => {
         throw new Error('oops');
       });
       await assert.rejects(a.request(b.self, echo, bytes('')), { code: 'disk-full', message: 'no room for block x' });
-      await assert.rejects(a.request(b.self, 101, bytes('')), { code: 'bug', message: 'oops' });
+      await assert.rejects(a.request(b.self, echo + 1, bytes('')), { code: 'bug', message: 'oops' });
     });
 
     test('an unknown kind is answered with unsupported, and the connection goes on', async () => {
@@ -185,12 +193,13 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
       const request = a.request(b.self, echo, bytes(''));
       const rejected = assert.rejects(request, hasCode('unknown-outcome'));
       await eventually(() => arrived, 'the request arrives');
-      await fixture.kill(b);
+      await fixture!.kill(b);
       await rejected;
       await eventually(() => down.includes(b.self), 'a is told');
       assert.ok(!a.connected().includes(b.self));
       await assert.rejects(a.request(b.self, echo, bytes('')), hasCode('unavailable'));
       assert.ok(a.isConnected(c.self));
+      await spoil();
     });
 
     test('a dropped connection fails what is under way and comes back by itself', async () => {
@@ -256,6 +265,7 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
     test('a closed transport says so', async () => {
       await a[Symbol.asyncDispose]();
       await assert.rejects(a.request(b.self, echo, bytes('')), hasCode('closed'));
+      await spoil();
     });
 
     test('traffic is counted', async () => {

@@ -1,0 +1,17 @@
+import type { PeerId } from './transport.ts';
+
+/** Who may connect. The transport asks; the identity layer answers from passports and revocations, without a network. */
+export interface Gate {
+  /** What this host shows to a peer: its passport and what the peer needs to verify it. Nothing secret. */
+  credential(): Uint8Array;
+  /** `member`: let in. `unknown`: may show a credential and nothing else. `refused`: revoked, not even that. */
+  standing(peer: PeerId): 'member' | 'unknown' | 'refused';
+  /** Judges what a peer showed; it is a member afterwards. @throws InfinitError `denied` (and why). */
+  admit(peer: PeerId, credential: Uint8Array): void;
+}
+
+/** Lets everybody in: for tests of what lies above. */
+export const openGate: Gate = { credential: () => new Uint8Array(0), standing: () => 'member', admit: () => {} };
+
+/** The largest credential that is read. */
+export const maxCredentialBytes = 16 * 1024;

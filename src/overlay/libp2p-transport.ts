@@ -1,0 +1,367 @@
+import { InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom, type Clock } from '../base/index.ts';
+import { answerAdmission, askForAdmission } from './admission.ts';
+import { frameType } from './frame.ts';
+import { FramedStream } from './framed-stream.ts';
+import type { Gate } from './gate.ts';
+import { Switchboard } from './handlers.ts';
+import { decodeHello, type Hello, type ProcessId } from './hello.ts';
+import type { KeyPair } from './identity/index.ts';
+import { peerIdOf } from './identity/index.ts';
+import { describeFailure, Redialer } from './redialer.ts';
+import { type Half, Session } from './session.ts';
+import { type Body, type Channel, defaultDeadlineMs, type Handler, type Kind, type MeshTransport, type PeerId, type RequestOptions, type SendOptions, type Target, type Traffic } from './transport.ts';
+import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from './wire.ts';
+
+export interface Libp2pTransportOptions {
+  /** The host's key; its peer id follows from it. */
+  readonly key: KeyPair;
+  /** This run of the daemon. */
+  readonly process: ProcessId;
+  /** `HOST:PORT`; undefined: do not listen, only dial. */
+  readonly listen?: string;
+  readonly gate: Gate;
+  /** `native` where absent. */
+  readonly tls?: 'native' | 'stock';
+  readonly kademlia?: boolean;
+  readonly mdns?: boolean;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+  readonly onTrouble?: (trouble: Trouble) => void;
+}
+
+/** Something about another host that people should know; it is said again while it lasts. */
+export interface Trouble {
+  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'clock';
+  /** The peer id where it is known, else the address. */
+  readonly about: string;
+  readonly message: string;
+}
+
+/** From dial to hello, for one address. */
+const connectTimeoutMs = 5000;
+/** An accepted connection must have become a session, or gone, within this time. */
+const settleMs = 8000;
+/** Connections of hosts that have not been admitted. */
+const maxStrangers = 32;
+/** Two hosts that dial each other at once do so within this time; then the session of the lower id is kept. */
+const raceMs = 5000;
+/** Clocks that differ by more are worth a word; nothing depends on them. */
+const maxClockDifferenceMs = 5 * 60_000;
+
+/** The first stream of a session whose second has not come. */
+interface Pending {
+  readonly channel: Channel;
+  readonly half: Half;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Sessions with peers over libp2p connections: TCP, TLS, yamux, two connections a peer. */
+export class Libp2pTransport implements MeshTransport {
+  readonly self: PeerId;
+  readonly #options: Libp2pTransportOptions;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #board = new Switchboard();
+  readonly #sessions = new Map<PeerId, Session>();
+  /** Peers to whom this host is saying hello, as the dialler. */
+  readonly #greeting = new Set<PeerId>();
+  readonly #pending = new Map<string, Pending>();
+  readonly #strangers = new Set<WireConnection>();
+  readonly #redialer: Redialer;
+  #node: WireNode | undefined;
+  #closed = false;
+
+  /** Loads libp2p and starts to listen. @throws InfinitError `bad-argument` for an address that cannot be listened on. */
+  static async open(options: Libp2pTransportOptions): Promise<Libp2pTransport> {
+    const transport = new Libp2pTransport(options);
+    const { openLibp2pNode } = await import('./libp2p/node.ts');
+    const { key, listen, tls = 'native', kademlia = false, mdns = false } = options;
+    try {
+      transport.#node = await openLibp2pNode({ key, listen, tls, kademlia, mdns }, transport.#events());
+    } catch (cause) {
+      throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${messageOf(cause)}`, { cause });
+    }
+    return transport;
+  }
+
+  private constructor(options: Libp2pTransportOptions) {
+    this.self = peerIdOf(options.key.publicKey);
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#logger = options.logger ?? silentLogger;
+    this.#board.onBug = (error) => this.#logger.error('a message handler failed', { error });
+    this.#redialer = new Redialer(
+      {
+        self: this.self,
+        isConnected: (peer) => this.#sessions.has(peer),
+        connectedCount: () => this.#sessions.size,
+        connect: (address, peer) => this.#connect(address, peer),
+        lookUp: (peer) => this.#wire().lookUp(peer, AbortSignal.timeout(connectTimeoutMs)),
+        onFailure: (address, peer, error) => this.#onDialFailure(address, peer, error),
+      },
+      this.#random,
+    );
+  }
+
+  async request(peer: PeerId, kind: Kind, body: Body, options: RequestOptions = {}): Promise<Uint8Array> {
+    if (this.#closed) throw new InfinitError('closed', 'the transport is closed');
+    if (peer === this.self) return this.#board.serveSelf(peer, kind, body, options.deadlineMs ?? defaultDeadlineMs, options.signal);
+    const session = this.#sessions.get(peer);
+    if (session === undefined) throw new InfinitError('unavailable', `no connection with ${peer}`);
+    return session.exchange.request(kind, body, options);
+  }
+
+  notify(peer: PeerId, kind: Kind, body: Body, options: SendOptions = {}): boolean {
+    return this.#sessions.get(peer)?.exchange.notify(kind, body, options.channel ?? 'control') ?? false;
+  }
+
+  handle(kind: Kind, handler: Handler): () => void {
+    return this.#board.handle(kind, handler);
+  }
+
+  onPeerUp(listener: (peer: PeerId) => void): () => void {
+    return this.#board.onPeerUp(listener);
+  }
+
+  onPeerDown(listener: (peer: PeerId) => void): () => void {
+    return this.#board.onPeerDown(listener);
+  }
+
+  connected(): readonly PeerId[] {
+    return [...this.#sessions.keys()];
+  }
+
+  isConnected(peer: PeerId): boolean {
+    return this.#sessions.has(peer);
+  }
+
+  traffic(): Traffic {
+    return { ...this.#board.traffic };
+  }
+
+  addresses(): readonly string[] {
+    return this.#node?.addresses() ?? [];
+  }
+
+  setTargets(targets: readonly Target[]): void {
+    if (!this.#closed) this.#redialer.setTargets(targets);
+  }
+
+  setSeeds(addresses: readonly string[]): void {
+    if (!this.#closed) this.#redialer.setSeeds(addresses);
+  }
+
+  drop(peer: PeerId, reason: string): void {
+    this.#sessions.get(peer)?.end(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#redialer.close();
+    for (const session of this.#sessions.values()) session.end('this host is stopping');
+    await this.#node?.close();
+  }
+
+  #wire(): WireNode {
+    if (this.#node === undefined) throw new InfinitError('closed', 'the transport is not open');
+    return this.#node;
+  }
+
+  #events(): WireEvents {
+    const { gate } = this.#options;
+    return {
+      admits: (peer, direction) => {
+        const standing = gate.standing(peer);
+        if (this.#closed || standing === 'refused') return false;
+        return standing === 'member' || direction === 'outbound' || this.#strangers.size < maxStrangers;
+      },
+      isMember: (peer) => gate.standing(peer) === 'member',
+      onConnection: (connection) => this.#watchStranger(connection),
+      onStream: (protocol, stream, connection) => this.#onStream(protocol, stream, connection),
+      onDiscovery: (addresses) => {
+        for (const address of addresses) void this.#connect(address, undefined).catch(() => {});
+      },
+      onHandshakeError: (message) => this.#logger.debug('a handshake failed', { message }),
+    };
+  }
+
+  #watchStranger(connection: WireConnection): void {
+    if (this.#options.gate.standing(connection.peer) === 'member') return;
+    this.#strangers.add(connection);
+    const timer = setTimeout(() => {
+      this.#strangers.delete(connection);
+      if (this.#options.gate.standing(connection.peer) !== 'member') connection.abort('no credential was shown in time');
+    }, connectTimeoutMs);
+    connection.onClose(() => {
+      clearTimeout(timer);
+      this.#strangers.delete(connection);
+    });
+  }
+
+  #onStream(protocol: string, stream: WireStream, connection: WireConnection): void {
+    const { gate } = this.#options;
+    if (protocol === protocols.admission) {
+      answerAdmission(stream, connection, gate, (reason) => {
+        this.#logger.warn('a host was refused', { peer: connection.peer, address: connection.address, reason });
+      });
+    } else if (gate.standing(connection.peer) === 'member') this.#receive(protocol === protocols.control ? 'control' : 'bulk', stream, connection);
+    else connection.abort('not a member');
+  }
+
+  /** A stream that a peer opened: once the two of a session have said hello, it is judged. */
+  #receive(channel: Channel, stream: WireStream, connection: WireConnection): void {
+    const framed = new FramedStream(stream);
+    const timer = setTimeout(() => connection.abort('said no hello in time'), settleMs);
+    framed.onBroken = (reason) => {
+      clearTimeout(timer);
+      connection.abort(reason);
+    };
+    framed.onFrame = (frame) => {
+      framed.onFrame = () => {};
+      try {
+        if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', 'a hello was expected');
+        const hello = decodeHello(frame.body);
+        if (hello.channel !== channel) throw new InfinitError('bad-argument', 'the hello is for the other channel');
+        this.#pair({ connection, framed }, hello, timer);
+      } catch (error) {
+        this.#say(error, connection);
+        framed.refuse(error as InfinitError, () => connection.abort(messageOf(error)));
+      }
+    };
+  }
+
+  #pair(half: Half, hello: Hello, timer: NodeJS.Timeout): void {
+    const key = `${half.connection.peer}/${hello.session}`;
+    const first = this.#pending.get(key);
+    if (first === undefined || first.channel === hello.channel) {
+      this.#pending.set(key, { channel: hello.channel, half, timer });
+      half.connection.onClose(() => {
+        if (this.#pending.get(key)?.half === half) this.#pending.delete(key);
+      });
+      return;
+    }
+    this.#pending.delete(key);
+    clearTimeout(first.timer);
+    clearTimeout(timer);
+    this.#accept(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
+  }
+
+  #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): void {
+    const { peer } = halves.control.connection;
+    const refusal = this.#refusal(peer, hello);
+    if (refusal !== undefined) {
+      for (const { framed, connection } of [halves.control, halves.bulk]) framed.refuse(refusal, () => connection.abort(refusal.message));
+      return;
+    }
+    const session = new Session(hello.session, peer, halves, this.#board, (broken, reason) => this.#onBroken(broken, reason));
+    session.start(hello);
+    session.sayHello(this.#options.process, this.#clock.wallMs());
+    this.#install(session);
+  }
+
+  /** Why a peer's new session is not wanted beside the one there is. */
+  #refusal(peer: PeerId, hello: Hello): InfinitError | undefined {
+    if (this.#closed) return new InfinitError('closed', 'the host is stopping');
+    const existing = this.#sessions.get(peer);
+    const known = existing?.remote?.process;
+    if (existing !== undefined && known !== undefined && known.nonce !== hello.process.nonce) {
+      if (hello.process.incarnation > known.incarnation) return undefined;
+      const message = `two processes run with the identity of host ${peer}: a copied or restored state directory; stop one of them and give it an identity of its own`;
+      this.#trouble({ kind: 'duplicate-identity', about: peer, message });
+      return new InfinitError('already-exists', message);
+    }
+    const raced = existing?.dialler === this.self && performance.now() - existing.openedAt < raceMs;
+    if (this.self < peer && (raced || this.#greeting.has(peer))) return new InfinitError('conflict', `host ${this.self} has just connected by itself`);
+    return undefined;
+  }
+
+  async #connect(address: string, expected: PeerId | undefined): Promise<PeerId> {
+    const signal = AbortSignal.timeout(connectTimeoutMs);
+    const node = this.#wire();
+    if (this.#closed) throw new InfinitError('closed', 'the transport is closed');
+    if (node.addresses().includes(address)) throw new InfinitError('bad-argument', 'this is the address of this host itself');
+    const control = await node.dial(address, expected, signal);
+    const { peer } = control;
+    const connections = [control];
+    try {
+      if (this.#sessions.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
+      await askForAdmission(control, this.#options.gate, signal);
+      const bulk = await node.dial(address, peer, signal);
+      connections.push(bulk);
+      await this.#greet(control, bulk, signal);
+      return peer;
+    } catch (error) {
+      for (const connection of connections) connection.abort(messageOf(error));
+      // It is whom we looked for, and connected: the purpose of the dial is met.
+      if (this.#sessions.has(peer)) return peer;
+      throw error;
+    }
+  }
+
+  async #greet(control: WireConnection, bulk: WireConnection, signal: AbortSignal): Promise<void> {
+    const { peer } = control;
+    const open = async (connection: WireConnection, protocol: string): Promise<Half> => {
+      const stream = await connection.openStream(protocol, signal);
+      return { connection, framed: new FramedStream(stream) };
+    };
+    const [controlHalf, bulkHalf] = await Promise.all([open(control, protocols.control), open(bulk, protocols.bulk)]);
+    if (this.#sessions.has(peer) || this.#greeting.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
+    this.#greeting.add(peer);
+    try {
+      const id = Buffer.from(this.#random.bytes(8)).toString('hex');
+      const session = new Session(id, this.self, { control: controlHalf, bulk: bulkHalf }, this.#board, (ended, reason) => this.#onBroken(ended, reason));
+      const hello = session.awaitHello(signal);
+      session.sayHello(this.#options.process, this.#clock.wallMs());
+      await hello;
+      if (session.broken || this.#closed) throw new InfinitError('unavailable', `the connection with ${peer} broke`);
+      this.#install(session);
+    } finally {
+      this.#greeting.delete(peer);
+    }
+  }
+
+  #install(session: Session): void {
+    const { peer, remote } = session;
+    this.#sessions.get(peer)?.end('a newer connection took its place');
+    this.#sessions.set(peer, session);
+    const difference = (remote?.wallMs ?? this.#clock.wallMs()) - this.#clock.wallMs();
+    if (Math.abs(difference) > maxClockDifferenceMs)
+      this.#trouble({ kind: 'clock', about: peer, message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right` });
+    this.#logger.debug('peer connected', { peer });
+    this.#board.peerUp(peer);
+  }
+
+  #onBroken(session: Session, reason: string): void {
+    const { peer } = session;
+    if (this.#sessions.get(peer) !== session) return;
+    this.#sessions.delete(peer);
+    this.#logger.debug('peer disconnected', { peer, reason });
+    this.#board.peerDown(peer);
+    if (!this.#closed) this.#redialer.lost(peer);
+  }
+
+  #onDialFailure(address: string, peer: PeerId | undefined, error: unknown): void {
+    if (this.#closed) return;
+    this.#logger.debug('could not connect', { address, peer, reason: messageOf(error) });
+    this.#trouble({ kind: troubleOf(error), about: peer ?? address, message: describeFailure(address, error) });
+  }
+
+  #say(error: unknown, connection: WireConnection): void {
+    this.#trouble({ kind: troubleOf(error), about: connection.peer, message: describeFailure(connection.address, error) });
+  }
+
+  #trouble(trouble: Trouble): void {
+    this.#options.onTrouble?.(trouble);
+  }
+}
+
+function troubleOf(error: unknown): Trouble['kind'] {
+  const code = error instanceof InfinitError ? error.code : undefined;
+  if (code === 'denied' || code === 'wrong-version') return code;
+  if (code === 'already-exists') return 'duplicate-identity';
+  return /dial self|host itself/.test(messageOf(error)) ? 'self' : 'unreachable';
+}

@@ -1,0 +1,250 @@
+import { yamux } from '@chainsafe/libp2p-yamux';
+import { privateKeyFromRaw } from '@libp2p/crypto/keys';
+import type { Connection, ConnectionEncrypter, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
+import type { KadDHT } from '@libp2p/kad-dht';
+import { peerIdFromString } from '@libp2p/peer-id';
+import { tcp } from '@libp2p/tcp';
+import { tls } from '@libp2p/tls';
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
+import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
+
+import { InfinitError } from '../../base/index.ts';
+import { formatAddress, parseAddress, reachableAddresses, resolveHost } from '../addresses.ts';
+import type { KeyPair } from '../identity/index.ts';
+import type { PeerId } from '../transport.ts';
+import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
+import { nativeTls } from './native-tls.ts';
+
+export interface Libp2pNodeOptions {
+  readonly key: KeyPair;
+  /** `HOST:PORT`; port 0 takes a free one. Undefined: only dial. */
+  readonly listen: string | undefined;
+  /** `native`: TLS on Node's own socket; `stock`: libp2p's. Both say the same on the wire. */
+  readonly tls: 'native' | 'stock';
+  /** Keep a Kademlia table of peers' addresses. */
+  readonly kademlia: boolean;
+  /** Find hosts by multicast on the local network. */
+  readonly mdns: boolean;
+}
+
+/** Two connections with each of 300 hosts, and twice that while they are being replaced. */
+const maxConnections = 1200;
+/** Connections that have not shown who they are. */
+const maxPendingConnections = 128;
+/** Handshakes a second from one address: behind one address there may be a whole test cluster. */
+const maxInboundPerSecond = 200;
+const handshakeTimeoutMs = 5000;
+/** A chunk of the muxer: small enough that control frames of the muxer get through, large enough to cost little. */
+const maxMuxerChunkBytes = 64 * 1024;
+
+/** Starts libp2p: TCP, TLS, yamux, and as options Kademlia and mDNS. The one place that knows its interface. */
+export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEvents): Promise<WireNode> {
+  const endpoint = options.listen === undefined ? undefined : parseAddress(options.listen);
+  const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : (tls() as (components: never) => ConnectionEncrypter);
+  const libp2p = await createLibp2p({
+    privateKey: privateKeyFromRaw(Buffer.concat([options.key.seed, options.key.publicKey])),
+    nodeInfo: { name: 'infinit', version: '1', userAgent: 'infinit/1' },
+    addresses: { listen: endpoint === undefined ? [] : [toMultiaddr(await resolveHost(endpoint.host), endpoint.port).toString()] },
+    transports: [
+      tcp({
+        // Liveness is the failure detector's; an idle bulk connection is a healthy one.
+        inboundSocketInactivityTimeout: 0,
+        outboundSocketInactivityTimeout: 0,
+        dialOpts: { noDelay: true, keepAlive: true },
+        listenOpts: { noDelay: true, keepAlive: true },
+      }),
+    ],
+    connectionEncrypters: [encrypter as never],
+    streamMuxers: [yamux({ maxMessageSize: maxMuxerChunkBytes })],
+    connectionManager: {
+      maxConnections,
+      maxIncomingPendingConnections: maxPendingConnections,
+      inboundConnectionThreshold: maxInboundPerSecond,
+      inboundUpgradeTimeout: handshakeTimeoutMs,
+      // Whom to redial is for the roster to say.
+      reconnectRetries: 0,
+    },
+    connectionMonitor: { enabled: false },
+    connectionGater: {
+      denyDialMultiaddr: () => false,
+      denyInboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'inbound'),
+      denyOutboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'outbound'),
+    },
+    peerDiscovery: options.mdns ? [await multicast()] : [],
+    services: options.kademlia ? await kademliaServices() : {},
+  });
+  return new Libp2pNode(libp2p, endpoint?.host, events).attach();
+}
+
+/** Loaded only where they are wanted: each costs memory. */
+async function kademliaServices(): Promise<ServiceFactoryMap> {
+  const [{ identify }, { ping }, { kadDHT, passthroughMapper }] = await Promise.all([import('@libp2p/identify'), import('@libp2p/ping'), import('@libp2p/kad-dht')]);
+  return {
+    identify: identify(),
+    ping: ping(),
+    kademlia: kadDHT({ protocol: protocols.kademlia, clientMode: false, peerInfoMapper: passthroughMapper }),
+  } as unknown as ServiceFactoryMap;
+}
+
+async function multicast(): Promise<(components: Components) => PeerDiscovery> {
+  const { mdns } = await import('@libp2p/mdns');
+  return mdns({ serviceTag: 'infinit.local' });
+}
+
+type Components = Parameters<NonNullable<Libp2pOptions['peerDiscovery']>[number]>[0];
+
+class Libp2pNode implements WireNode {
+  readonly #libp2p: Libp2p;
+  readonly #listenHost: string | undefined;
+  readonly #events: WireEvents;
+  readonly #connections = new WeakMap<Connection, WireConnection>();
+
+  constructor(libp2p: Libp2p, listenHost: string | undefined, events: WireEvents) {
+    this.#libp2p = libp2p;
+    this.#listenHost = listenHost;
+    this.#events = events;
+  }
+
+  async attach(): Promise<this> {
+    const events = this.#events;
+    this.#libp2p.addEventListener('connection:open', ({ detail }) => events.onConnection(this.#wrap(detail)));
+    this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.multiaddrs.flatMap(toAddress)));
+    for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
+      await this.#libp2p.handle(protocol, (stream, connection) => events.onStream(protocol, new Libp2pStream(stream), this.#wrap(connection)), {
+        maxInboundStreams: 1,
+        maxOutboundStreams: 1,
+      });
+    }
+    // The services of libp2p are for members too: whoever has not been admitted may only ask for admission.
+    for (const protocol of this.#libp2p.getProtocols()) {
+      if (protocol.startsWith('/infinit/') && protocol !== protocols.kademlia) continue;
+      this.#libp2p.use(protocol, (stream, connection, next) => {
+        if (events.isMember(connection.remotePeer.toString())) return next(stream, connection);
+        connection.abort(new Error('not a member'));
+        throw new InfinitError('denied', 'not a member');
+      });
+    }
+    return this;
+  }
+
+  async dial(address: string, peer: PeerId | undefined, signal: AbortSignal): Promise<WireConnection> {
+    const { host, port } = parseAddress(address);
+    const target = toMultiaddr(await resolveHost(host), port);
+    const connection = await this.#libp2p.dial(peer === undefined ? target : target.encapsulate(`/p2p/${peer}`), { force: true, signal });
+    return this.#wrap(connection);
+  }
+
+  addresses(): readonly string[] {
+    if (this.#listenHost === undefined) return [];
+    const bound = this.#libp2p.getMultiaddrs().flatMap(toAddress)[0];
+    return bound === undefined ? [] : reachableAddresses({ host: this.#listenHost, port: parseAddress(bound).port });
+  }
+
+  async lookUp(peer: PeerId, signal: AbortSignal): Promise<readonly string[]> {
+    const kademlia = (this.#libp2p.services as { readonly kademlia?: KadDHT }).kademlia;
+    if (kademlia === undefined) return [];
+    const { multiaddrs } = await this.#libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal });
+    return multiaddrs.flatMap(toAddress);
+  }
+
+  async close(): Promise<void> {
+    for (const connection of this.#libp2p.getConnections()) this.#wrap(connection).abort('the host is stopping');
+    await this.#libp2p.stop();
+  }
+
+  #wrap(connection: Connection): WireConnection {
+    let wrapped = this.#connections.get(connection);
+    if (wrapped === undefined) {
+      wrapped = new Libp2pConnection(connection);
+      this.#connections.set(connection, wrapped);
+    }
+    return wrapped;
+  }
+}
+
+class Libp2pConnection implements WireConnection {
+  readonly peer: PeerId;
+  readonly address: string;
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.peer = connection.remotePeer.toString();
+    this.address = toAddress(connection.remoteAddr)[0] ?? connection.remoteAddr.toString();
+  }
+
+  async openStream(protocol: string, signal: AbortSignal): Promise<WireStream> {
+    return new Libp2pStream(await this.#connection.newStream(protocol, { signal }));
+  }
+
+  abort(reason: string): void {
+    try {
+      this.#connection.abort(new Error(reason));
+    } catch {
+      // The muxer cannot say goodbye on a connection that the other side has closed already.
+    }
+  }
+
+  onClose(listener: () => void): void {
+    if (this.#connection.status === 'open') this.#connection.addEventListener('close', listener, { once: true });
+    else listener();
+  }
+}
+
+class Libp2pStream implements WireStream {
+  readonly #stream: Stream;
+
+  constructor(stream: Stream) {
+    this.#stream = stream;
+  }
+
+  send(chunks: readonly Uint8Array[]): boolean {
+    let more = true;
+    try {
+      for (const chunk of chunks) more = this.#stream.send(chunk);
+    } catch {
+      return false; // It broke in this very tick; its close event says so.
+    }
+    return more;
+  }
+
+  onData(listener: (chunk: Uint8Array) => void): void {
+    this.#stream.addEventListener('message', ({ data }) => {
+      if (data instanceof Uint8Array) listener(data);
+      else for (const chunk of data) listener(chunk);
+    });
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stream.addEventListener('drain', listener);
+  }
+
+  onClose(listener: () => void): void {
+    let told = false;
+    const once = (): void => {
+      if (told) return;
+      told = true;
+      listener();
+    };
+    if (this.#stream.status !== 'open') return once();
+    this.#stream.addEventListener('close', once);
+    this.#stream.addEventListener('remoteCloseWrite', once);
+  }
+
+  abort(reason: string): void {
+    try {
+      this.#stream.abort(new Error(reason));
+    } catch {
+      // its connection is gone already
+    }
+  }
+}
+
+function toMultiaddr(ip: string, port: number): Multiaddr {
+  return multiaddr(`/${ip.includes(':') ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`);
+}
+
+function toAddress(address: Multiaddr): string[] {
+  const match = /^\/(?:ip4|ip6|dns|dns4|dns6)\/(?<host>[^/]+)\/tcp\/(?<port>\d+)/.exec(address.toString());
+  return match === null ? [] : [formatAddress({ host: match.groups!['host']!, port: Number(match.groups!['port']) })];
+}

@@ -1,0 +1,57 @@
+import type { PeerId } from './transport.ts';
+
+/** An authenticated connection with one peer, whoever provides it. */
+export interface WireConnection {
+  readonly peer: PeerId;
+  /** The other end, `HOST:PORT`. */
+  readonly address: string;
+  /** Opens a stream for a protocol. Rejects where the peer does not speak it. */
+  openStream(protocol: string, signal: AbortSignal): Promise<WireStream>;
+  /** Breaks it at once. */
+  abort(reason: string): void;
+  onClose(listener: () => void): void;
+}
+
+/** An ordered stream of bytes both ways. */
+export interface WireStream {
+  /** Takes chunks by reference. False: the connection is full, wait for {@link onDrain} (they were taken all the same). */
+  send(chunks: readonly Uint8Array[]): boolean;
+  onData(listener: (chunk: Uint8Array) => void): void;
+  onDrain(listener: () => void): void;
+  /** Called once, when nothing can be sent any more. */
+  onClose(listener: () => void): void;
+  abort(reason: string): void;
+}
+
+/** A host's attachment to the network. */
+export interface WireNode {
+  /** Connects and authenticates. @param peer Where it is known who must answer. */
+  dial(address: string, peer: PeerId | undefined, signal: AbortSignal): Promise<WireConnection>;
+  /** Where this host listens, `HOST:PORT`, one for each of its network interfaces. */
+  addresses(): readonly string[];
+  /** Addresses that the look-up services know for a peer; empty where there is no such service. */
+  lookUp(peer: PeerId, signal: AbortSignal): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+/** What a node asks and tells while it runs. */
+export interface WireEvents {
+  /** Whether an authenticated connection may stay. Asked before any byte of it is looked at. */
+  admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean;
+  /** Whether the peer may use more than the admission protocol. */
+  isMember(peer: PeerId): boolean;
+  onConnection(connection: WireConnection): void;
+  onStream(protocol: string, stream: WireStream, connection: WireConnection): void;
+  /** A host that a discovery service found. */
+  onDiscovery(addresses: readonly string[]): void;
+  /** A handshake that failed; for the log. */
+  onHandshakeError(message: string): void;
+}
+
+/** The streams that hosts open. */
+export const protocols = {
+  admission: '/infinit/admission/1',
+  control: '/infinit/control/1',
+  bulk: '/infinit/bulk/1',
+  kademlia: '/infinit/kad/1',
+} as const;
