@@ -240,6 +240,18 @@ function containerCases(scene: () => Scene): void {
     await s.removes('restarted');
   });
 
+  test('a service that got a copy of the mount into its own namespace does not hold the volume', async () => {
+    const s = scene();
+    await s.create('propagated');
+    const service = await s.host.spawn('service', 'unshare', ['--mount', '--propagation', 'slave', 'sleep', '1000']);
+    try {
+      await s.sh('propagated', 'echo x > /data/f');
+      await s.removes('propagated');
+    } finally {
+      await service.kill('SIGKILL');
+    }
+  });
+
   test('many containers come and go on one volume, and nothing stays held', async () => {
     const s = scene();
     await s.create('crowded');

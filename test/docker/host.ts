@@ -11,6 +11,9 @@ export interface EngineSettings {
   readonly cgroup: string;
 }
 
+/** An engine that looks for the missing driver of a volume answers late. */
+const engineStartMs = 90_000;
+
 /** A host of the lab with a Docker Engine of its own. */
 export class LabHost implements AsyncDisposable {
   readonly name: string;
@@ -100,11 +103,15 @@ export class LabHost implements AsyncDisposable {
     const args = ['-H', `unix://${this.dockerSocket}`, ...own, ...cut, '--cgroup-parent', `/${this.#engine.cgroup}`, ...more];
     const dockerd = await this.spawn('dockerd', 'dockerd', args);
     this.#dockerd = dockerd;
-    await eventually(`the engine of ${this.name} answers`, async () => {
-      if (dockerd.child.exitCode !== null) throw new Error(`dockerd of ${this.name} ended: ${this.log('dockerd').slice(-2000)}`);
-      const { code } = await run('docker', this.#dockerArgs(['version', '--format', '.']), { timeoutMs: 5000, env: this.#dockerEnv() });
-      return code === 0 ? true : undefined;
-    });
+    await eventually(
+      `the engine of ${this.name} answers`,
+      async () => {
+        if (dockerd.child.exitCode !== null) throw new Error(`dockerd of ${this.name} ended: ${this.log('dockerd').slice(-2000)}`);
+        const { code } = await run('docker', this.#dockerArgs(['version', '--format', '.']), { timeoutMs: 5000, env: this.#dockerEnv() });
+        return code === 0 ? true : undefined;
+      },
+      engineStartMs,
+    );
   }
 
   /** Ends the engine: SIGTERM as a service manager would, SIGKILL as a crash. Containers survive SIGKILL, until the next start sees to them. */

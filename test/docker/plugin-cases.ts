@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { eventually } from './process.ts';
 import type { Scene } from './scene.ts';
 
 /** The hosts that {@link pluginCases} take. */
-export const pluginCaseCount = 4;
+export const pluginCaseCount = 5;
 
 /** What must hold when the plugin's process dies and returns. Each harms a plugin of its own: an engine waits 15 s for a dead one. */
 export function pluginCases(sceneOf: (index: number) => Scene): void {
@@ -58,17 +59,29 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     await s.removes('orphaned');
   });
 
-  test('an engine that starts before the plugin finds it later', async () => {
+  test('an engine that starts before the plugin finds it later, and has forgotten nothing', async () => {
     const s = sceneOf(3);
-    await s.create('early');
-    await s.docker('volume', 'create', '-d', s.form.driver, '--label', 'keep=me', 'labelled');
+    await s.docker('volume', 'create', '-d', s.form.driver, '--label', 'keep=me', 'early');
+    await s.plugin.stop();
+    // It looks for the driver of the volume that it knows, 15 s long, before it answers anyone.
+    const restart = s.host.restartDocker();
+    await sleep(4000);
+    await s.plugin.start();
+    await restart;
+    assert.deepEqual((await s.inspect('early')).Labels, { keep: 'me' });
+    assert.equal(await s.sh('early', 'echo here > /data/f; cat /data/f'), 'here');
+    await s.removes('early');
+  });
+
+  test('a container that is started while the plugin comes up waits for it', async () => {
+    const s = sceneOf(4);
     await s.plugin.stop();
     await s.host.restartDocker();
-    const run = s.sh('early', 'echo here > /data/f; cat /data/f');
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const run = s.sh('awaited', 'echo here > /data/f; cat /data/f', '--volume-driver', s.form.driver);
+    await sleep(1500);
     await s.plugin.start();
     assert.equal(await run, 'here');
-    assert.deepEqual((await s.inspect('labelled')).Labels, { keep: 'me' });
-    for (const name of ['early', 'labelled']) await s.removes(name);
+    assert.equal((await s.inspect('awaited')).Driver, s.form.reportedDriver);
+    await s.removes('awaited');
   });
 }
