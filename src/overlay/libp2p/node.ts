@@ -1,10 +1,9 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
-import type { Connection, ConnectionEncrypter, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
-import { tls } from '@libp2p/tls';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 
@@ -14,6 +13,7 @@ import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
 import { nativeTls } from './native-tls.ts';
+import { stockTls } from './stock-tls.ts';
 
 export interface Libp2pNodeOptions {
   readonly key: KeyPair;
@@ -40,7 +40,7 @@ const maxMuxerChunkBytes = 64 * 1024;
 /** Starts libp2p: TCP, TLS, yamux, and as options Kademlia and mDNS. The one place that knows its interface. */
 export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEvents): Promise<WireNode> {
   const endpoint = options.listen === undefined ? undefined : parseAddress(options.listen);
-  const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : (tls() as (components: never) => ConnectionEncrypter);
+  const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : stockTls();
   const libp2p = await createLibp2p({
     privateKey: privateKeyFromRaw(Buffer.concat([options.key.seed, options.key.publicKey])),
     nodeInfo: { name: 'infinit', version: '1', userAgent: 'infinit/1' },
@@ -54,7 +54,7 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
         listenOpts: { noDelay: true, keepAlive: true },
       }),
     ],
-    connectionEncrypters: [encrypter as never],
+    connectionEncrypters: [encrypter],
     streamMuxers: [yamux({ maxMessageSize: maxMuxerChunkBytes })],
     connectionManager: {
       maxConnections,
