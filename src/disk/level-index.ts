@@ -24,6 +24,10 @@ const slowPeriodMs = 1000;
 const entryBytes = 17;
 const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');
 const segmentPrefix = 0xfe;
+const batchPrefix = 0xfd;
+/** Batches that are checked off at start: more than LevelDB's own log can hold, since a batch has over 300 bytes. */
+const batchMarks = 32_768;
+const writeBufferBytes = 8 * 1024 * 1024;
 
 type Level = ClassicLevel<Buffer, Buffer>;
 
@@ -32,22 +36,34 @@ type Level = ClassicLevel<Buffer, Buffer>;
  *
  * LevelDB 1.20 does not sync its old log when it switches memtables (google/leveldb#193), so unsynced writes followed by a synced
  * one are no barrier. Hence there are no unsynced writes here at all: each checkpoint is ONE synced batch, which holds the entries and
- * the place in the log up to which they reach, whole or not at all. LevelDB does not check its CRCs on reads either, so each entry has its own.
+ * the place in the log up to which they reach, whole or not at all. LevelDB does not check its CRCs on reads either, so each entry has its own;
+ * and it silently skips what is damaged in its log when it starts, so each batch leaves a numbered mark, and a missing one gives it away.
  */
 export class LevelIndex {
   readonly #directory: string;
   #level: Level;
   #reopening: Promise<void> | undefined;
   #slowUntil = 0;
+  /** Number of the next batch. */
+  #batch: number;
+  /** Told once that something in the index is not as it was written: it should be made anew. */
+  onDamage: ((how: string) => void) | undefined;
 
-  private constructor(directory: string, level: Level) {
+  private constructor(directory: string, level: Level, batch: number) {
     this.#directory = directory;
     this.#level = level;
+    this.#batch = batch;
   }
 
   /** @throws InfinitError `locked` where another process (or object) has it open, `damaged` where it must be made anew. */
   static async open(directory: string): Promise<LevelIndex> {
-    return new LevelIndex(directory, await openLevel(directory));
+    const level = await openLevel(directory);
+    try {
+      return new LevelIndex(directory, level, await nextBatch(level));
+    } catch (error) {
+      await level.close();
+      throw error;
+    }
   }
 
   /** Takes the index away, to be made anew. */
@@ -60,16 +76,20 @@ export class LevelIndex {
     const key = Buffer.from(id, 'hex');
     if (this.#reopening !== undefined) return this.#reopening.then(() => this.get(id));
     const start = performance.now();
-    if (start < this.#slowUntil) return this.#level.get(key).then((value) => decodeEntry(key, value), damaged);
+    if (start < this.#slowUntil)
+      return this.#level.get(key).then(
+        (value) => this.#decode(key, value),
+        (error: unknown) => this.#damaged(error),
+      );
     let value: Buffer | undefined;
     try {
       value = this.#level.getSync(key);
     } catch (error) {
-      return damaged(error);
+      return this.#damaged(error);
     }
     const end = performance.now();
     if (end - start > slowLookupMs) this.#slowUntil = end + slowPeriodMs;
-    return decodeEntry(key, value);
+    return this.#decode(key, value);
   }
 
   /** The indexed entries of many ids, in their order. An entry that is damaged comes as `lost`. */
@@ -78,8 +98,8 @@ export class LevelIndex {
     const entries: (Entry | undefined)[] = [];
     for (let start = 0; start < ids.length; start += stepOperations) {
       const keys = ids.slice(start, start + stepOperations).map((id) => Buffer.from(id, 'hex'));
-      const values = await this.#level.getMany(keys).catch(damaged);
-      for (const [at, value] of values.entries()) entries.push(decodeOrLost(keys[at]!, value));
+      const values = await this.#level.getMany(keys).catch((error: unknown) => this.#damaged(error));
+      for (const [at, value] of values.entries()) entries.push(this.#decodeOrLost(keys[at]!, value));
     }
     return entries;
   }
@@ -103,24 +123,26 @@ export class LevelIndex {
       }
       for (const { number, live, tombstones } of segments) batch.put(segmentKey(number), Buffer.from(JSON.stringify({ live, tombstones })));
       for (const number of removed) batch.del(segmentKey(number));
+      batch.put(batchKey(this.#batch % batchMarks), batchValue(this.#batch));
       batch.put(checkpointKey, Buffer.from(JSON.stringify(checkpoint)));
     } catch (error) {
       await batch.close();
       throw error;
     }
     await batch.write({ sync: true });
+    this.#batch++;
   }
 
   /** Up to `limit` entries with values, ids ascending, after `after`. */
   async list(after: RecordId, limit: number): Promise<(readonly [RecordId, Entry])[]> {
     await this.#reopening;
     const found: (readonly [RecordId, Entry])[] = [];
-    const iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([segmentPrefix]), limit });
+    const iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
     try {
       while (found.length < limit) {
         const step = await iterator.nextv(Math.min(stepOperations, limit - found.length));
         if (step.length === 0) break;
-        for (const [key, value] of step) found.push([key.toString('hex'), decodeOrLost(key, value)!]);
+        for (const [key, value] of step) found.push([key.toString('hex'), this.#decodeOrLost(key, value)!]);
       }
     } finally {
       await iterator.close();
@@ -159,6 +181,41 @@ export class LevelIndex {
   close(): Promise<void> {
     return this.#level.close();
   }
+
+  #decode(key: Buffer, value: Buffer | undefined): Entry | undefined {
+    if (value === undefined) return undefined;
+    const entry = decodeEntry(key, value);
+    if (entry === undefined) return this.#damaged(new InfinitError('damaged', `the index entry of ${key.toString('hex')} is damaged`));
+    return entry;
+  }
+
+  #decodeOrLost(key: Buffer, value: Buffer | undefined): Entry | undefined {
+    try {
+      return this.#decode(key, value);
+    } catch {
+      return { type: recordTypes.lost, segment: 0, offset: 0, length: 0 };
+    }
+  }
+
+  #damaged(cause: unknown): never {
+    this.onDamage?.(messageOf(cause));
+    this.onDamage = undefined;
+    if (cause instanceof InfinitError) throw cause;
+    throw new InfinitError('damaged', `the index cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** The number of the next batch. @throws InfinitError `damaged` where one of the last ones is missing. */
+async function nextBatch(level: Level): Promise<number> {
+  const numbers: number[] = [];
+  for await (const value of level.values({ gte: batchKey(0), lt: Buffer.from([batchPrefix + 1]) })) numbers.push(value.readDoubleLE(0));
+  if (numbers.length === 0) return 0;
+  numbers.sort((a, b) => a - b);
+  const last = numbers.at(-1)!;
+  const expected = Math.min(last + 1, batchMarks);
+  if (numbers.length !== expected || numbers[0] !== last - expected + 1)
+    throw new InfinitError('damaged', `the index lost some of its batches: ${numbers.length} of the last ${expected} are there`);
+  return last + 1;
 }
 
 async function openLevel(directory: string): Promise<Level> {
@@ -166,7 +223,7 @@ async function openLevel(directory: string): Promise<Level> {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
     compression: false,
-    writeBufferSize: 8 * 1024 * 1024,
+    writeBufferSize: writeBufferBytes,
     maxFileSize: 8 * 1024 * 1024,
     cacheSize: 32 * 1024 * 1024,
   });
@@ -177,13 +234,29 @@ async function openLevel(directory: string): Promise<Level> {
     const cause = (error as { cause?: { code?: string } }).cause ?? error;
     const { code } = cause as { code?: string };
     if (code === 'LEVEL_LOCKED') throw new InfinitError('locked', messageOf(cause), { cause });
-    if (code === 'LEVEL_CORRUPTION') throw new InfinitError('damaged', messageOf(cause), { cause });
+    // A file of it that is missing or cannot be read is damage, as against a lack of rights, descriptors or room.
+    if (code === 'LEVEL_CORRUPTION' || /No such file|Input\/output error|Is a directory/.test(messageOf(cause)))
+      throw new InfinitError('damaged', messageOf(cause), { cause });
     throw cause;
   }
 }
 
 function segmentKey(number: number): Buffer {
-  const key = Buffer.from([segmentPrefix, 0, 0, 0, 0]);
+  return numberedKey(segmentPrefix, number);
+}
+
+function batchKey(number: number): Buffer {
+  return numberedKey(batchPrefix, number);
+}
+
+function batchValue(number: number): Buffer {
+  const value = Buffer.allocUnsafe(8);
+  value.writeDoubleLE(number);
+  return value;
+}
+
+function numberedKey(prefix: number, number: number): Buffer {
+  const key = Buffer.from([prefix, 0, 0, 0, 0]);
   key.writeUInt32BE(number, 1);
   return key;
 }
@@ -198,27 +271,13 @@ function encodeEntry(key: Buffer, entry: Entry): Buffer {
   return value;
 }
 
-function decodeEntry(key: Buffer, value: Buffer | undefined): Entry | undefined {
-  if (value === undefined) return undefined;
-  if (value.length !== entryBytes || value.readUInt32LE(13) !== crc32(value.subarray(0, 13), crc32(key)))
-    throw new InfinitError('damaged', `the index entry of ${key.toString('hex')} is damaged`);
+/** Undefined where it does not match its CRC. */
+function decodeEntry(key: Buffer, value: Buffer): Entry | undefined {
+  if (value.length !== entryBytes || value.readUInt32LE(13) !== crc32(value.subarray(0, 13), crc32(key))) return undefined;
   return {
     type: value[0] as Entry['type'],
     segment: value.readUInt32LE(1),
     offset: value.readUInt32LE(5),
     length: value.readUInt32LE(9),
   };
-}
-
-function decodeOrLost(key: Buffer, value: Buffer | undefined): Entry | undefined {
-  try {
-    return decodeEntry(key, value);
-  } catch {
-    return { type: recordTypes.lost, segment: 0, offset: 0, length: 0 };
-  }
-}
-
-function damaged(cause: unknown): never {
-  if (cause instanceof InfinitError) throw cause;
-  throw new InfinitError('damaged', `the index cannot be read: ${messageOf(cause)}`, { cause });
 }

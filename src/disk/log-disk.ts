@@ -92,6 +92,10 @@ export class LogDisk implements Disk {
       checkpoint: () => this.#checkpoint(),
       logger,
     });
+    this.#index.onDamage = (how) => {
+      logger.error('the index is damaged: the next start makes it anew', { how });
+      void files.replace(parts.directory.rebuild, `${how}\n`).catch(() => {});
+    };
     this.#tick = setInterval(() => void (this.#ticking ??= this.#housekeep()), parts.options.tickMs).unref();
   }
 

@@ -131,7 +131,8 @@ class Replay {
       throw new InfinitError('wrong-version', `segment ${segment.number} has format ${header.version}; this program reads ${segmentFormatVersion}`);
     if (header !== undefined) this.#headers.set(segment.number, header.firstSequence);
     if (segment.number === from?.segment) {
-      if (segment.size >= from.offset) return;
+      // A checkpoint at the very start may name a segment that was still to be begun.
+      if (segment.size >= from.offset || from.offset === segmentHeaderBytes) return;
       this.short = true;
       this.damaged++;
       this.unknown++;
