@@ -1,3 +1,2 @@
-/** One host put together: the daemon and its control API. */
-export { type ControlTarget, startControlApi } from './control-api.ts';
-export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './config.ts';
+/** One host put together: disk, store, volumes and control API. */
+export { Node } from './node.ts';

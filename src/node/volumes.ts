@@ -6,6 +6,7 @@ import { InfinitError, KeyedQueue, type Logger } from '../base/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { MountTable } from './mount-table.ts';
+import { createVolumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
 import type { ServedVolume, VolumeServer } from './served-volume.ts';
 
@@ -16,6 +17,7 @@ const idleCheckMs = 2000;
 export interface VolumesContext {
   readonly hostName: string;
   readonly mountDir: string;
+  readonly keyDir: string;
   readonly catalogue: Catalogue;
   readonly table: MountTable;
   readonly server: VolumeServer;
@@ -43,6 +45,7 @@ export class Volumes implements VolumeService, AsyncDisposable {
     const effective = parseVolumeOptions(options, this.#context.fallbacks);
     const { catalogue } = this.#context;
     const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
+    if (typedOptions(effective).encrypted) createVolumeKey(this.#context.keyDir, entry.id);
     const current = await catalogue.add(entry);
     if (current.id !== entry.id) {
       const different = Object.keys(effective).filter((key) => current.options[key] !== entry.options[key]);

@@ -15,7 +15,8 @@ export interface BlockStore {
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined>;
   /**
    * Applies stages in order: a stage starts only when all of the stage before is durable, and is not started at all
-   * where an update of the stage before did not commit. Within a stage everything runs in parallel.
+   * where an update of the stage before did not commit.
+   * Rejects only where nothing of any stage was changed, for certain (`read-only`, `disk-full`, `cancelled` before it began), or with `unknown-outcome`. Within a stage everything runs in parallel.
    * On one host all stages share one disk group: order in the log is what makes a torn group safe.
    */
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult>;
@@ -63,8 +64,8 @@ export type UpdateOutcome =
   | { readonly status: 'conflict'; readonly current: StoredBlock | undefined }
   /** Nothing was changed: no majority, disk full, read-only … */
   | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string }
-  /** It may or may not take effect, now or later: read the block to learn. */
-  | { readonly status: 'unknown'; readonly message: string };
+  /** It may or may not take effect, now or later: read the block to learn. `code` says what came between. */
+  | { readonly status: 'unknown'; readonly code: ErrorCode; readonly message: string };
 
 /** `done`: every stage committed. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
 export type CommitResult =

@@ -1,2 +1,4 @@
-/** Blocks on this host or on a thousand, behind one interface. */
+/** Blocks on this host or on a thousand, behind one interface: immutable ones by hash, mutable ones each a quorum of its own. */
 export * from './block-store.ts';
+export { PortStore, servePort } from './port-store.ts';
+export { Store, type StoreOptions } from './store.ts';

@@ -139,9 +139,9 @@ export class MemoryBlockStore implements BlockStore {
     const { address, expect, payload } = update;
     const fate = this.#options.fate?.(update) ?? 'normal';
     if (fate === 'failed') return { status: 'failed', code: 'unavailable', message: 'injected' };
-    if (fate === 'unknown-lost') return { status: 'unknown', message: 'injected' };
+    if (fate === 'unknown-lost') return { status: 'unknown', code: 'unknown-outcome', message: 'injected' };
     const outcome = this.#compareAndSet(address, expect, payload);
-    return fate === 'unknown-applied' ? { status: 'unknown', message: 'injected' } : outcome;
+    return fate === 'unknown-applied' ? { status: 'unknown', code: 'unknown-outcome', message: 'injected' } : outcome;
   }
 
   #compareAndSet(address: Address, expect: Update['expect'], payload: Uint8Array | null): UpdateOutcome {

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 
 import { InfinitError, type LogLevel, logLevels, messageOf } from '../base/index.ts';
-import { quotaBytes, sizeType } from '../api/index.ts';
+import { quotaBytes, sizeType } from './option-values.ts';
 
 /**
  * The daemon's settings: one table from which the flags, the INFINIT_* environment, the config file and `infinit daemon --help`

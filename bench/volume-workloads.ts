@@ -1,0 +1,149 @@
+/**
+ * The workloads of bench/volume.ts, run as a child process so that the process that serves a mount never touches it:
+ * `node volume-workloads.ts NAME DIRECTORY` prints one number, the rate.
+ */
+import { spawnSync } from 'node:child_process';
+import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const sequentialBytes = 512 * MiB;
+const files = 5000;
+
+interface Workload {
+  readonly unit: string;
+  /** Returns what was done; the time around it is measured. */
+  readonly run: (directory: string) => number;
+  readonly prepare?: (directory: string) => void;
+}
+
+function block(bytes: number): Buffer {
+  const buffer = Buffer.allocUnsafe(bytes);
+  for (let at = 0; at < bytes; at += 4) buffer.writeUInt32LE((at * 2_654_435_761 + bytes) >>> 0, at);
+  return buffer;
+}
+
+function writeSequentially(file: string): number {
+  const descriptor = openSync(file, 'w');
+  const data = block(MiB);
+  for (let at = 0; at < sequentialBytes; at += MiB) {
+    data.writeUInt32LE(at / MiB, 0);
+    writeSync(descriptor, data, 0, MiB, at);
+  }
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  return sequentialBytes / MiB;
+}
+
+function readSequentially(file: string): number {
+  const descriptor = openSync(file, 'r');
+  const data = Buffer.allocUnsafe(MiB);
+  let total = 0;
+  for (let got = readSync(descriptor, data, 0, MiB, null); got > 0; got = readSync(descriptor, data, 0, MiB, null)) total += got;
+  closeSync(descriptor);
+  return total / MiB;
+}
+
+function dropCaches(): void {
+  spawnSync('sync');
+  writeFileSync('/proc/sys/vm/drop_caches', '3');
+}
+
+function randomly(file: string, count: number, action: (descriptor: number, offset: number) => void, flags = 'r+'): number {
+  const descriptor = openSync(file, flags);
+  let state = 12_345;
+  for (let index = 0; index < count; index++) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    action(descriptor, (state % (sequentialBytes / (4 * KiB))) * 4 * KiB);
+  }
+  closeSync(descriptor);
+  return count;
+}
+
+function forFiles(directory: string, action: (file: string) => void): number {
+  for (let index = 0; index < files; index++) action(path.join(directory, 'many', `file-${index}`));
+  return files;
+}
+
+function sh(directory: string, script: string): number {
+  const result = spawnSync('sh', ['-ec', script], { cwd: directory, encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] });
+  if (result.status !== 0) throw new Error(result.stderr);
+  return 1;
+}
+
+const small = block(KiB);
+const page = block(4 * KiB);
+const big = (directory: string): string => path.join(directory, 'big');
+
+export const workloads: Readonly<Record<string, Workload>> = {
+  'sequential write, 1 MiB': { unit: 'MiB/s', run: (directory) => writeSequentially(big(directory)) },
+  'sequential read, cold': { unit: 'MiB/s', prepare: dropCaches, run: (directory) => readSequentially(big(directory)) },
+  'sequential read, warm': { unit: 'MiB/s', run: (directory) => readSequentially(big(directory)) },
+  'random 4 KiB read, cold': {
+    unit: '/s',
+    prepare: dropCaches,
+    run: (directory) => randomly(big(directory), 3000, (descriptor, offset) => readSync(descriptor, Buffer.allocUnsafe(4 * KiB), 0, 4 * KiB, offset), 'r'),
+  },
+  'random 4 KiB write + fdatasync each': {
+    unit: '/s',
+    run: (directory) =>
+      randomly(big(directory), 3000, (descriptor, offset) => {
+        writeSync(descriptor, page, 0, page.length, offset);
+        fdatasyncSync(descriptor);
+      }),
+  },
+  'random 4 KiB write, one fsync': {
+    unit: '/s',
+    run: (directory) => {
+      const count = randomly(big(directory), 20_000, (descriptor, offset) => writeSync(descriptor, page, 0, page.length, offset));
+      const descriptor = openSync(big(directory), 'r+');
+      fsyncSync(descriptor);
+      closeSync(descriptor);
+      return count;
+    },
+  },
+  'create 1 KiB': {
+    unit: '/s',
+    prepare: (directory) => mkdirSync(path.join(directory, 'many')),
+    run: (directory) => forFiles(directory, (file) => writeFileSync(file, small)),
+  },
+  stat: { unit: '/s', run: (directory) => forFiles(directory, (file) => void statSync(file)) },
+  'stat, cold': { unit: '/s', prepare: dropCaches, run: (directory) => forFiles(directory, (file) => void statSync(file)) },
+  'read 1 KiB': { unit: '/s', run: (directory) => forFiles(directory, (file) => void readFileSync(file)) },
+  readdir: { unit: 'entries/s', run: (directory) => Array.from({ length: 20 }, () => readdirSync(path.join(directory, 'many')).length).reduce((sum, length) => sum + length, 0) },
+  rename: { unit: '/s', run: (directory) => forFiles(directory, (file) => renameSync(file, `${file}.renamed`)) },
+  unlink: { unit: '/s', run: (directory) => forFiles(directory, (file) => unlinkSync(`${file}.renamed`)) },
+  'untar sources': {
+    unit: '/s',
+    prepare: () => void spawnSync('sh', ['-c', 'test -e /tmp/infinit-bench.tar || tar -C node_modules -cf /tmp/infinit-bench.tar typescript @types libp2p express knip']),
+    run: (directory) => sh(directory, 'mkdir src && tar -C src -xf /tmp/infinit-bench.tar'),
+  },
+  'tar sources, cold': { unit: '/s', prepare: dropCaches, run: (directory) => sh(directory, 'tar -C src -cf /dev/null . && tar -C src -cf - . | cat >/dev/null') },
+  'rm -rf sources': { unit: '/s', run: (directory) => sh(directory, 'rm -rf src') },
+  'git init, add, commit, gc, fsck': {
+    unit: '/s',
+    prepare: (directory) => void sh(directory, 'mkdir repo && tar -C repo -xf /tmp/infinit-bench.tar express knip libp2p'),
+    run: (directory) =>
+      sh(directory, 'cd repo && git init -q . && git add . && git -c user.name=b -c user.email=b@example.invalid commit -qm x && git gc -q && git fsck 2>/dev/null'),
+  },
+  'SQLite transactions': {
+    unit: '/s',
+    run: (directory) => {
+      const statements = ['CREATE TABLE t(a);', ...Array.from({ length: 500 }, (_, index) => `INSERT INTO t VALUES(${index});`)];
+      writeFileSync('/tmp/infinit-bench.sql', statements.join('\n'));
+      sh(directory, 'sqlite3 test.db </tmp/infinit-bench.sql');
+      return 500;
+    },
+  },
+};
+
+if (process.argv[2] !== undefined) {
+  const workload = workloads[process.argv[2]]!;
+  const directory = process.argv[3]!;
+  workload.prepare?.(directory);
+  const started = performance.now();
+  const done = workload.run(directory);
+  console.log(done / ((performance.now() - started) / 1000));
+  if (process.argv[2] === 'SQLite transactions') rmSync(path.join(directory, 'test.db'), { force: true });
+}

@@ -1,0 +1,49 @@
+/**
+ * `node bench/volume.ts [TARGET=DIRECTORY …]`: an Infinit volume beside ext4 (a directory on this machine's disk) and any other mounted
+ * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+import { DaemonProcess } from '../test/integration/daemon-process.ts';
+import { workloads } from './volume-workloads.ts';
+
+const rounds = Number(process.env['ROUNDS'] ?? 1);
+const only = process.env['ONLY'];
+
+function measure(name: string, directory: string): number {
+  const script = path.join(import.meta.dirname, 'volume-workloads.ts');
+  const result = spawnSync(process.execPath, [script, name, directory], { encoding: 'utf8' });
+  if (result.status !== 0) throw new Error(`${name} in ${directory}: ${result.stderr}`);
+  return Number(result.stdout.trim());
+}
+
+const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
+const daemon = await DaemonProcess.start(path.join(home, 'daemon'));
+const targets = new Map([
+  ['ext4', path.join(home, 'ext4')],
+  ['infinit', await daemon.mount('bench')],
+  ...process.argv.slice(2).map((argument) => argument.split('=') as [string, string]),
+]);
+mkdirSync(targets.get('ext4')!);
+
+try {
+  const names = [...targets.keys()];
+  console.log(`| workload | ${names.map((name) => (name === 'ext4' ? 'ext4' : `${name} | of ext4`)).join(' | ')} |`);
+  console.log(`|---|${names.map((name) => (name === 'ext4' ? '---:' : '---:|---:')).join('|')}|`);
+  for (const [name, { unit }] of Object.entries(workloads)) {
+    if (only !== undefined && !name.includes(only) && !['sequential write, 1 MiB', 'create 1 KiB'].includes(name)) continue;
+    const rates = new Map<string, number>();
+    for (let round = 0; round < (name.includes('read') || name === 'stat' ? rounds : 1); round++) {
+      for (const [target, directory] of targets) rates.set(target, Math.max(rates.get(target) ?? 0, measure(name, directory)));
+    }
+    const base = rates.get('ext4')!;
+    const show = (rate: number): string => (rate >= 100 ? Math.round(rate).toLocaleString('en') : rate.toPrecision(2));
+    const cells = [...rates].map(([target, rate]) => (target === 'ext4' ? show(rate) : `${show(rate)} | ${(rate / base).toFixed(2)}`));
+    console.log(`| ${name}, ${unit} | ${cells.join(' | ')} |`);
+  }
+} finally {
+  await daemon[Symbol.asyncDispose]();
+  rmSync(home, { recursive: true, force: true });
+}

@@ -1,0 +1,57 @@
+import { createLogger, type Logger, messageOf } from '../base/index.ts';
+import type { DaemonConfig } from '../api/index.ts';
+import { buildAddon, HolderClient, superviseDaemon } from '../fuse/index.ts';
+import { sayFailure } from './context.ts';
+
+/** Set for the process that does the work; without it `infinit daemon` is the holder, which starts that one. */
+const childVariable = 'INFINIT_DAEMON_CHILD';
+
+/** Runs the daemon until it is told to stop. The exit code is left in `process.exitCode`. */
+export async function runDaemon(config: DaemonConfig): Promise<void> {
+  const logger = createLogger(config.logLevel);
+  if (process.env[childVariable] === undefined) {
+    buildAddon();
+    process.env[childVariable] = '1';
+    process.title = 'infinit holder';
+    process.exitCode = await superviseDaemon({ argv: [...process.execArgv, ...process.argv.slice(1)], logger });
+    return;
+  }
+  delete process.env[childVariable];
+  process.title = 'infinit daemon';
+  try {
+    await serve(config, logger);
+  } catch (error) {
+    sayFailure(error);
+    process.exitCode = 1;
+  }
+  // Whatever a library still keeps open must not keep a stopped daemon alive.
+  process.exit();
+}
+
+async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
+  const holder = await HolderClient.connect(logger);
+  const stopped = signalled();
+  const { Node } = await import('../node/index.ts');
+  await using stack = new AsyncDisposableStack();
+  const node = stack.use(await Node.open(config, holder, logger));
+  if (config.pluginSocket !== undefined) {
+    const { announce, startPlugin } = await import('../../plugin/index.ts');
+    const fallbacks = { replicas: String(config.replicas) };
+    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, logger, fallbacks }));
+    if (config.dockerSocket !== undefined) stack.use(announce({ socketPath: config.dockerSocket, logger }));
+  }
+  logger.info('ready', { name: config.name, state: config.stateDir, control: config.controlSocket, plugin: config.pluginSocket ?? 'none' });
+  const signal = await stopped;
+  logger.info('stopping', { signal });
+}
+
+/** The first of the signals that ask for an orderly stop. A failure that nobody caught ends the process: its state can no longer be trusted. */
+function signalled(): Promise<string> {
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(`infinit: bug: ${messageOf(error)}\n${error.stack ?? ''}\n`);
+    process.exit(70);
+  });
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, () => resolve(signal));
+  });
+}

@@ -1,0 +1,167 @@
+import { closeSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { MessageChannel, Worker } from 'node:worker_threads';
+
+import { type EffectiveOptions, typedOptions, type VolumeUsage } from '../api/index.ts';
+import { InfinitError, type Logger, type LogLevel } from '../base/index.ts';
+import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
+import { type BlockStore, servePort } from '../store/index.ts';
+import type { CatalogueEntry } from './catalogue-entry.ts';
+import { volumeKey } from './volume-key.ts';
+import { claimSession } from './volume-session.ts';
+import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
+
+/** Milliseconds until a mount must have answered the kernel. */
+const startDeadlineMs = 60_000;
+
+/** What serving volumes needs of the host. */
+export interface VolumeServerContext {
+  readonly store: BlockStore;
+  readonly holder: HolderClient;
+  /** Where the dirty sets are: a tmpfs. */
+  readonly runDir: string;
+  readonly keyDir: string;
+  readonly logLevel: LogLevel;
+  readonly logger: Logger;
+}
+
+/** Starts volumes: takes over a mount that outlived an earlier daemon, or makes a new one. */
+export class VolumeServer {
+  readonly #context: VolumeServerContext;
+  readonly #adoptable: Map<string, AdoptedMount>;
+
+  constructor(context: VolumeServerContext) {
+    this.#context = context;
+    this.#adoptable = new Map(context.holder.inherited().map((mount) => [mount.volume, mount]));
+  }
+
+  /** Names of volumes whose mounts outlived an earlier daemon and wait to be served. */
+  adoptable(): readonly string[] {
+    return [...this.#adoptable.keys()];
+  }
+
+  async serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
+    const options = typedOptions(entry.options as EffectiveOptions);
+    const key = options.encrypted ? volumeKey(this.#context.keyDir, entry.id) : undefined;
+    const session = await claimSession(this.#context.store, entry.id);
+    const adopted = this.#adoptable.get(entry.name);
+    this.#adoptable.delete(entry.name);
+    const mount = adopted ?? (await this.#mount(entry, place, options.readonly));
+    const channel = new MessageChannel();
+    servePort(channel.port1, this.#context.store);
+    const data: VolumeWorkerData = {
+      name: entry.name,
+      volumeId: entry.id,
+      session,
+      key,
+      options,
+      descriptor: mount.fd,
+      adopted: adopted?.init,
+      store: channel.port2,
+      dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
+      logLevel: this.#context.logLevel,
+    };
+    const worker = new Worker(new URL('volume-worker.ts', import.meta.url), { workerData: data, transferList: [channel.port2], name: `volume ${entry.name}` });
+    const served = new ServedVolume(entry.name, mount, worker, this.#context.holder);
+    await served.started();
+    return served;
+  }
+
+  async #mount(entry: CatalogueEntry, place: string, readOnly: boolean): Promise<FuseMount> {
+    mkdirSync(place, { recursive: true });
+    return mountFuse({ source: entry.name, mountPoint: place, readOnly });
+  }
+}
+
+/** One mounted volume as the main thread sees it: a mount point and a worker thread. */
+export class ServedVolume {
+  readonly name: string;
+  readonly mountpoint: string;
+  /** Resolves with the reason once nobody can use the mount any more and everything was written out. Never rejects. */
+  readonly closed: Promise<string>;
+  readonly #mount: FuseMount;
+  readonly #worker: Worker;
+  readonly #holder: HolderClient;
+  readonly #start = Promise.withResolvers<void>();
+  readonly #end = Promise.withResolvers<string>();
+  readonly #usages = new Map<number, (usage: VolumeUsage) => void>();
+  #nextUsage = 1;
+
+  constructor(name: string, mount: FuseMount, worker: Worker, holder: HolderClient) {
+    this.name = name;
+    this.mountpoint = mount.mountPoint;
+    this.#mount = mount;
+    this.#worker = worker;
+    this.#holder = holder;
+    this.closed = this.#end.promise;
+    worker.on('message', (event: VolumeEvent) => this.#hear(event));
+    worker.on('error', (error) => this.#start.reject(error));
+    worker.on('exit', (code) => void this.#finish(code === 0 ? 'ended' : `worker exited with ${code}`));
+  }
+
+  /** Resolves once the kernel is served; otherwise the mount is taken away again. */
+  async started(): Promise<void> {
+    const timeout = AbortSignal.timeout(startDeadlineMs);
+    timeout.addEventListener('abort', () => this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)));
+    try {
+      await this.#start.promise;
+    } catch (error) {
+      await detachMount(this.mountpoint).catch(() => {});
+      await this.#worker.terminate();
+      throw error;
+    }
+  }
+
+  /** Ends the mount. @throws InfinitError `in-use` where the kernel says that it is busy. */
+  async unmount(): Promise<void> {
+    await unmountIdle(this.mountpoint);
+    await this.closed;
+  }
+
+  /** Writes everything out and lets go of the mount without unmounting it: the holder keeps it for the next daemon, or ends it. */
+  async stop(): Promise<void> {
+    this.#send({ type: 'stop' });
+    await this.closed;
+  }
+
+  usage(): Promise<VolumeUsage> {
+    const id = this.#nextUsage++;
+    return new Promise((resolve) => {
+      this.#usages.set(id, resolve);
+      this.#send({ type: 'usage', id });
+    });
+  }
+
+  #send(command: VolumeCommand): void {
+    this.#worker.postMessage(command);
+  }
+
+  #hear(event: VolumeEvent): void {
+    switch (event.type) {
+      case 'ready':
+        this.#holder.register({ volume: this.name, ...this.#mount, init: event.init });
+        this.#start.resolve();
+        break;
+      case 'usage':
+        this.#usages.get(event.id)?.({ name: this.name, usedBytes: event.usedBytes, sizeBytes: event.sizeBytes, inodes: event.inodes });
+        this.#usages.delete(event.id);
+        break;
+      case 'closed':
+        if (event.error !== undefined) this.#start.reject(new InfinitError(event.error.code, event.error.message));
+        void this.#finish(event.reason);
+        break;
+    }
+  }
+
+  #finished = false;
+
+  #finish(reason: string): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
+    if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
+    closeSync(this.#mount.fd);
+    this.#end.resolve(reason);
+  }
+}
+

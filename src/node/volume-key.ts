@@ -1,0 +1,31 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { InfinitError } from '../base/index.ts';
+
+/** Bytes of an AES-256 key. */
+const keyBytes = 32;
+
+/**
+ * The key of an encrypted volume: a file of mode 0600 in this host's key directory, made with the volume. A key never travels: another host
+ * that is to mount the volume needs a copy of the file.
+ */
+export function volumeKey(directory: string, volumeId: string): Uint8Array {
+  const file = path.join(directory, `${volumeId}.key`);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8').trim();
+  } catch (cause) {
+    throw new InfinitError('wrong-key', `the volume is encrypted and its key is not on this host: copy ${file} from a host that has it`, { cause });
+  }
+  const key = Buffer.from(text, 'hex');
+  if (key.length !== keyBytes) throw new InfinitError('wrong-key', `${file} must hold ${keyBytes * 2} hex digits`);
+  return key;
+}
+
+/** Makes the key of a new encrypted volume. */
+export function createVolumeKey(directory: string, volumeId: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileSync(path.join(directory, `${volumeId}.key`), `${randomBytes(keyBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+}

@@ -1,0 +1,183 @@
+import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
+
+import { type Address, kindOf, sealOverheadBytes } from '../block/index.ts';
+import { compareAndSet, type Operation, type PeerId, type ProposalOutcome, putAny, putIfAbsent, read, type View } from '../consensus/index.ts';
+import type { Disk, DiskOperation } from '../disk/index.ts';
+import { type BlockStore, type CallOptions, type CommitResult, maxMutableBytes, type Stage, type StoredBlock, type Update, type UpdateOutcome } from './block-store.ts';
+import { type AskPeer, Registers } from './registers.ts';
+import { Replica } from './replica.ts';
+
+/** Where a call names no deadline, in ms. */
+const defaultDeadlineMs = 5000;
+/** How long a lease lives without news of its holder, in ms. */
+const leaseTermMs = 10_000;
+
+export interface StoreOptions {
+  readonly self: PeerId;
+  readonly incarnation: number;
+  readonly disk: Disk;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** The block store of this host: acceptor, proposer and disk put together. */
+export class Store implements BlockStore, AsyncDisposable {
+  readonly #disk: Disk;
+  readonly #replica: Replica;
+  readonly #registers: Registers;
+
+  private constructor({ self, incarnation, disk, clock = systemClock, random = systemRandom }: StoreOptions) {
+    const view: readonly View[] = [{ number: 0, replicas: [self] }];
+    const views = (): readonly View[] => view;
+    const ask: AskPeer = (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
+    this.#disk = disk;
+    this.#replica = new Replica({ self, disk, clock, views, leaseTermMs, recall: () => {} }, 0);
+    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask, clock, random });
+  }
+
+  static open(options: StoreOptions): Store {
+    return new Store(options);
+  }
+
+  async get(address: Address): Promise<Uint8Array> {
+    assert(kindOf(address) === 'immutable', 'get is for immutable blocks; mutable ones are fetched');
+    const bytes = await this.#disk.read(address);
+    if (bytes === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
+    return bytes;
+  }
+
+  async fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
+    if (this.#registers.isHere(address)) {
+      await this.#replica.prepareAll([address]);
+      const result = this.#registers.runHere(address, read);
+      if (result !== undefined) {
+        // A read writes nothing, except what an earlier failed write left unsaved.
+        const failure = await this.#writeGroup(result.operations, new Set([address]), [address]);
+        if (failure !== undefined) throw failure;
+        return blockIn(result.outcome, address);
+      }
+    }
+    return blockIn(await this.#registers.run(address, read, options.deadlineMs ?? defaultDeadlineMs, options.signal), address);
+  }
+
+  commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
+    for (const update of stages.flatMap((stage) => stage.update ?? [])) checkUpdate(update);
+    const { state, reason } = this.#disk.status();
+    if (state === 'read-only' && stages.some((stage) => (stage.put?.length ?? 0) + (stage.update?.length ?? 0) > 0)) {
+      return Promise.reject(new InfinitError('read-only', `this host takes no writes: ${reason ?? 'its disk is read-only'}`));
+    }
+    const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
+    return addresses.every((address) => this.#registers.isHere(address)) ? this.#commitHere(stages, addresses) : this.#commitAcross(stages, options);
+  }
+
+  /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
+  async #commitHere(stages: readonly Stage[], addresses: readonly Address[]): Promise<CommitResult> {
+    await this.#replica.prepareAll(addresses);
+    const operations: DiskOperation[] = [];
+    const touched = new Set<Address>();
+    const versions: number[][] = [];
+    let stopped: { stage: number; outcomes: UpdateOutcome[] } | undefined;
+    for (const [index, stage] of stages.entries()) {
+      for (const { address, sealed } of stage.put ?? []) operations.push({ type: 'put', address, bytes: sealed });
+      for (const address of stage.drop ?? []) operations.push({ type: 'delete', address });
+      const outcomes = (stage.update ?? []).map((update) => this.#updateHere(update, operations, touched));
+      versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
+      if (outcomes.some((outcome) => outcome.status !== 'committed')) {
+        stopped = { stage: index, outcomes };
+        break;
+      }
+    }
+    const failure = await this.#writeGroup(operations, touched, stopped === undefined ? [] : addresses);
+    this.#replica.trim();
+    if (failure !== undefined) return afterFailure(stages, failure);
+    return stopped === undefined ? { done: true, versions } : { done: false, ...stopped };
+  }
+
+  #updateHere(update: Update, operations: DiskOperation[], touched: Set<Address>): UpdateOutcome {
+    const result = this.#registers.runHere(update.address, operationOf(update));
+    if (result === undefined) return { status: 'failed', code: 'unavailable', message: `block ${update.address} is on other hosts` };
+    for (const operation of result.operations) operations.push(operation);
+    if (result.operations.length > 0) touched.add(update.address);
+    return outcomeOf(result.outcome, update.address);
+  }
+
+  /** Makes a group durable, and waits for what it only saw: a conflict must not reveal what a crash could still undo. Returns the failure, if any. */
+  async #writeGroup(operations: readonly DiskOperation[], touched: ReadonlySet<Address>, seen: readonly Address[]): Promise<unknown> {
+    try {
+      if (operations.length > 0) {
+        const write = this.#disk.write(operations);
+        for (const address of touched) this.#replica.track(address, write);
+        await write;
+      }
+      for (const address of seen) await this.#replica.durability(address);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  /** Stage by stage, each over the network. */
+  async #commitAcross(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
+    const versions: number[][] = [];
+    for (const [index, stage] of stages.entries()) {
+      const puts: DiskOperation[] = (stage.put ?? []).map(({ address, sealed }) => ({ type: 'put', address, bytes: sealed }));
+      if (puts.length > 0) await this.#disk.write(puts);
+      const outcomes = await Promise.all((stage.update ?? []).map((update) => this.#updateAcross(update, options)));
+      versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
+      if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
+      const drops: DiskOperation[] = (stage.drop ?? []).map((address) => ({ type: 'delete', address }));
+      if (drops.length > 0) await this.#disk.write(drops);
+    }
+    return { done: true, versions };
+  }
+
+  async #updateAcross(update: Update, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<UpdateOutcome> {
+    return outcomeOf(await this.#registers.run(update.address, operationOf(update), deadlineMs, signal), update.address);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function checkUpdate({ address, payload }: Update): void {
+  assert(kindOf(address) !== 'immutable', 'immutable blocks are put, not updated');
+  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes) throw new InfinitError('too-large', `a mutable block holds at most ${maxMutableBytes} bytes; ${address} was given ${payload.length}`);
+}
+
+function operationOf({ expect, payload }: Update): Operation {
+  if (expect === 'any') return putAny(payload);
+  if (expect !== 'absent') return compareAndSet(expect, payload);
+  // Removing what must not be there changes nothing, but says whether it is.
+  return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload);
+}
+
+function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOutcome {
+  switch (outcome.status) {
+    case 'committed':
+      return { status: 'committed', version: outcome.accepted?.record.version ?? 0 };
+    case 'conflict':
+      return { status: 'conflict', current: stored(outcome) };
+    case 'no-quorum':
+      return { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
+    case 'unknown':
+      return { status: 'unknown', code: 'unknown-outcome', message: `whether block ${address} was written is not known` };
+  }
+}
+
+function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' }): StoredBlock | undefined {
+  const record = outcome.accepted?.record;
+  return record === undefined || record.value === null ? undefined : { version: record.version, payload: record.value };
+}
+
+function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | undefined {
+  if (outcome.status === 'committed') return stored(outcome);
+  throw new InfinitError('unavailable', `too few replicas of block ${address} answered`);
+}
+
+/** The group failed: what the stages were to change may be on the disk or not. */
+function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult {
+  const stage = stages.findIndex(({ update }) => (update?.length ?? 0) > 0);
+  if (stage < 0) throw failure;
+  const outcome: UpdateOutcome = { status: 'unknown', code: codeOf(failure), message: messageOf(failure) };
+  return { done: false, stage, outcomes: stages[stage]!.update!.map(() => outcome) };
+}

@@ -1,0 +1,89 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+
+import { connect, type ControlClient } from '../../src/api/index.ts';
+
+const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** A daemon answers well within this time, on a busy machine too. */
+const startDeadlineMs = 30_000;
+
+/** A real daemon in a process of its own, with all its state below one directory. */
+export class DaemonProcess implements AsyncDisposable {
+  readonly directory: string;
+  readonly client: ControlClient;
+  /** What it wrote on both outputs so far. */
+  log = '';
+  #child: ChildProcess | undefined;
+  readonly #flags: readonly string[];
+
+  private constructor(directory: string, flags: readonly string[]) {
+    this.directory = directory;
+    this.#flags = flags;
+    this.client = connect(this.controlSocket);
+  }
+
+  /** Starts one and waits until it answers. `flags` come after the defaults, which isolate it from everything else on the machine. */
+  static async start(directory: string, flags: readonly string[] = []): Promise<DaemonProcess> {
+    mkdirSync(directory, { recursive: true });
+    const daemon = new DaemonProcess(directory, flags);
+    await daemon.restart();
+    return daemon;
+  }
+
+  get controlSocket(): string {
+    return path.join(this.directory, 'run', 'control.sock');
+  }
+
+  get mountDir(): string {
+    return path.join(this.directory, 'volumes');
+  }
+
+  /** The holder's pid. */
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  async restart(): Promise<void> {
+    const at = (name: string): string => path.join(this.directory, name);
+    const defaults = ['--state-dir', at('state'), '--mount-dir', this.mountDir, '--control-socket', this.controlSocket, '--plugin-socket', 'none', '--docker-socket', 'none', '--listen', 'none', '--replicas', '1'];
+    const child = spawn(process.execPath, [main, 'daemon', ...defaults, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-200_000)));
+    await this.answering();
+  }
+
+  /** Waits until the control socket answers, after a start or a crash. */
+  async answering(): Promise<void> {
+    const deadline = performance.now() + startDeadlineMs;
+    for (;;) {
+      try {
+        await this.client.status();
+        return;
+      } catch (error) {
+        if (performance.now() > deadline || this.#child?.exitCode !== null) throw new Error(`the daemon does not answer:\n${this.log}`, { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  /** Creates the volume where it does not exist and mounts it. Returns the mount point. */
+  async mount(name: string, options: Readonly<Record<string, string>> = {}): Promise<string> {
+    await this.client.createVolume(name, options);
+    return this.client.mountVolume(name, 'test');
+  }
+
+  /** Asks the daemon to end, and waits. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await gone;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
+import { type Disk, MemoryDisk } from '../../src/disk/index.ts';
+import { type CommitResult, Store } from '../../src/store/index.ts';
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const sealed = (text: string) => ({ address: immutableAddress(bytes(text)), sealed: bytes(text) });
+
+function openStore(disk: Disk, incarnation = 1): Store {
+  return Store.open({ self: 'host-a', incarnation, disk, logger: silentLogger });
+}
+
+function firstOutcome(result: CommitResult) {
+  assert.equal(result.done, false);
+  return result.outcomes[0]!;
+}
+
+test('a block that was never written is absent, one that was is found, also by the next process', async () => {
+  const disk = new MemoryDisk();
+  const address = mutableAddress();
+  const store = openStore(disk);
+  assert.equal(await store.fetch(address), undefined);
+  const result = await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('one') }] }]);
+  assert.deepEqual(result, { done: true, versions: [[1]] });
+  const next = openStore(disk, 2);
+  assert.deepEqual(await next.fetch(address), { version: 1, payload: bytes('one') });
+});
+
+test('of two creations of one name one wins, and the other learns the value', async () => {
+  const store = openStore(new MemoryDisk());
+  const address = namedAddress('volume', 'x');
+  const results = await Promise.all(['a', 'b'].map((text) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(text) }] }])));
+  assert.deepEqual(results[0], { done: true, versions: [[1]] });
+  assert.deepEqual(firstOutcome(results[1]!), { status: 'conflict', current: { version: 1, payload: bytes('a') } });
+});
+
+test('a stage after one that did not commit is not begun', async () => {
+  const disk = new MemoryDisk();
+  const store = openStore(disk);
+  const [first, second] = [mutableAddress(), mutableAddress()];
+  const late = sealed('late');
+  const result = await store.commit([{ update: [{ address: first, expect: 3, payload: bytes('x') }] }, { put: [late], update: [{ address: second, expect: 'absent', payload: bytes('y') }] }]);
+  assert.equal(result.done, false);
+  assert.equal(result.stage, 0);
+  assert.equal(await store.fetch(second), undefined);
+  await assert.rejects(store.get(late.address), { code: 'not-found' });
+});
+
+test('versions go on over removal and return', async () => {
+  const store = openStore(new MemoryDisk());
+  const address = mutableAddress();
+  await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
+  await store.commit([{ update: [{ address, expect: 1, payload: null }] }]);
+  assert.equal(await store.fetch(address), undefined);
+  assert.deepEqual(firstOutcome(await store.commit([{ update: [{ address, expect: 1, payload: bytes('stale') }] }])), { status: 'conflict', current: undefined });
+  assert.deepEqual(await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('3') }] }]), { done: true, versions: [[3]] });
+});
+
+test('a thousand increments from many callers lose none', async () => {
+  const store = openStore(new MemoryDisk());
+  const address = mutableAddress();
+  const increment = async (): Promise<void> => {
+    for (;;) {
+      const current = await store.fetch(address);
+      const value = current === undefined ? 1 : Number(Buffer.from(current.payload).toString()) + 1;
+      const result = await store.commit([{ update: [{ address, expect: current?.version ?? 'absent', payload: bytes(String(value)) }] }]);
+      if (result.done) return;
+    }
+  };
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    for (let round = 0; round < 50; round++) await increment();
+  }));
+  assert.deepEqual(await store.fetch(address), { version: 1000, payload: bytes('1000') });
+});
+
+test('dropped blocks are gone', async () => {
+  const store = openStore(new MemoryDisk());
+  const block = sealed('data');
+  await store.commit([{ put: [block] }]);
+  assert.deepEqual(await store.get(block.address), bytes('data'));
+  await store.commit([{ drop: [block.address] }]);
+  await assert.rejects(store.get(block.address), { code: 'not-found' });
+});
+
+/** A disk whose writes fail from some moment on, without saying so beforehand. */
+function failing(disk: Disk): { disk: Disk; fail: (error: InfinitError | undefined) => void } {
+  let failure: InfinitError | undefined;
+  const wrapped = new Proxy(disk, {
+    get(target, property) {
+      if (property === 'write' && failure !== undefined) return () => Promise.reject(failure);
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return { disk: wrapped, fail: (error) => (failure = error) };
+}
+
+test('after a failed write the outcome is unknown, nothing unsaved is shown, and the next good write heals it', async () => {
+  const { disk, fail } = failing(new MemoryDisk());
+  const store = openStore(disk);
+  const address = mutableAddress();
+  await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
+  fail(new InfinitError('disk-full', 'no room'));
+  const outcome = firstOutcome(await store.commit([{ update: [{ address, expect: 1, payload: bytes('2') }] }]));
+  assert.equal(outcome.status, 'unknown');
+  assert.equal(outcome.code, 'disk-full');
+  await assert.rejects(store.fetch(address), { code: 'disk-full' });
+  fail(undefined);
+  const current = await store.fetch(address);
+  assert.ok(current !== undefined && [1, 2].includes(current.version));
+  const again = openStore(disk, 2);
+  assert.deepEqual(await again.fetch(address), current);
+});
