@@ -6,6 +6,9 @@
 export { Acceptor, type AcceptorOptions, type AcceptorState, type AcceptorStep, lostState } from './acceptor.ts';
 export { type Ballot, BallotSource, compareBallots, formatBallot, type PeerId, sameBallot } from './ballot.ts';
 export type { Heartbeat, HeartbeatReply, LeaseMessage, Recall, Release } from './lease-messages.ts';
+export { LeaseHolder, type LeaseHolderOptions, maxClockDrift } from './lease-holder.ts';
+export { decodeLeaseMessage, encodeLeaseMessage } from './lease-codec.ts';
+export { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts } from './message-codec.ts';
 export { type EarlierHolder, LeaseTable, type LeaseTableOptions } from './lease-table.ts';
 export * from './limits.ts';
 export type { Accept, Forget, LeaseMode, LeaseRequest, Learn, Prepare, Read, Reply, ReplyType, Request } from './messages.ts';
@@ -34,4 +37,5 @@ export {
   sameReplicas,
   type View,
 } from './record.ts';
+export { decodeState, encodeState } from './state-codec.ts';
 export { productionRules, type Rules } from './rules.ts';

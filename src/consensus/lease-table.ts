@@ -13,6 +13,8 @@ export interface EarlierHolder {
 
 export interface LeaseTableOptions {
   readonly self: PeerId;
+  /** Which life of this process: sessions of an earlier one are never taken for its own. */
+  readonly incarnation: number;
   /** How long a lease lives after its holder was last heard, by this host's clock. The same on all hosts. */
   readonly termMs: number;
   /** The clock when this process started. */
@@ -42,6 +44,8 @@ interface Entry {
   contested: boolean;
 }
 
+/** Sessions that one life of a process can open: one every second for half a year is far below it. */
+const sessionsPerLife = 2 ** 24;
 /** A holder is reminded of a recall this often in a term. */
 const recallsPerTerm = 20;
 
@@ -55,15 +59,16 @@ export class LeaseTable {
   readonly #rules: Rules;
   readonly #startedAt: number;
   #earlier: readonly EarlierHolder[];
-  #nextSession = 1;
+  #nextSession: number;
   readonly #sessions = new Map<PeerId, Session>();
   readonly #blocks = new Map<BlockId, Entry>();
 
-  constructor({ self, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
+  constructor({ self, incarnation, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
     this.#self = self;
     this.termMs = termMs;
     this.#startedAt = startedAt;
     this.#rules = rules;
+    this.#nextSession = incarnation * sessionsPerLife + 1;
     // Leases of this very process died with it.
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
   }

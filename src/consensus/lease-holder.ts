@@ -1,0 +1,150 @@
+import type { PeerId } from './ballot.ts';
+import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
+import { maxHeldLeases } from './limits.ts';
+import type { LeaseMode, LeaseRequest } from './messages.ts';
+import type { LeaseGrants } from './operation.ts';
+import type { Accepted, BlockId } from './record.ts';
+import { isQuorum, productionRules, type Rules } from './rules.ts';
+
+export interface LeaseHolderOptions {
+  readonly self: PeerId;
+  readonly incarnation: number;
+  /** The term of all acceptors. */
+  readonly termMs: number;
+  /** By how much the rate of any host's clock may differ from true time: 0.02 for 2 %. */
+  readonly drift: number;
+  readonly rules?: Rules;
+}
+
+/** The greatest difference of a clock's rate from true time that leases allow for: 2 %, a hundred times what NTP calls a broken clock. */
+export const maxClockDrift = 0.02;
+
+interface Session {
+  id: number;
+  trustedUntil: number;
+}
+
+interface Held {
+  mode: LeaseMode;
+  accepted: Accepted;
+  sessions: ReadonlyMap<PeerId, number>;
+}
+
+/**
+ * The holder's side of quorum leases: which blocks this host may answer for from its own memory. A lease holds while a majority of the block's
+ * acceptors is under obligation, which each of them is until its term ends by *its* clock; this side stops earlier, by the bound on the clocks' rates.
+ */
+export class LeaseHolder {
+  readonly #options: LeaseHolderOptions;
+  readonly #rules: Rules;
+  readonly #trustMs: number;
+  readonly #sessions = new Map<PeerId, Session>();
+  readonly #held = new Map<BlockId, Held>();
+  /** Own writes under way, a block: nothing may be read locally meanwhile. */
+  readonly #writing = new Map<BlockId, number>();
+  /** Counts requests; `#voidUpTo` says up to which number grants of a block no longer count, `#allVoidUpTo` those of any block. */
+  #sequence = 0;
+  #allVoidUpTo = 0;
+  readonly #voidUpTo = new Map<BlockId, number>();
+
+  constructor(options: LeaseHolderOptions) {
+    this.#options = options;
+    this.#rules = options.rules ?? productionRules;
+    this.#trustMs = this.#rules.trustMs(options.termMs, options.drift);
+  }
+
+  /** What to put into an operation so that it brings a lease; undefined where no more can be held. */
+  request(mode: LeaseMode): LeaseRequest | undefined {
+    if (this.#held.size >= maxHeldLeases) return undefined;
+    return { mode, incarnation: this.#options.incarnation, sequence: ++this.#sequence };
+  }
+
+  /** To be sent to every host whose acceptor may grant something, at least three times a term. */
+  heartbeat(now: number): Heartbeat {
+    return { type: 'heartbeat', from: this.#options.self, incarnation: this.#options.incarnation, sentAt: now };
+  }
+
+  onHeartbeatReply({ from, incarnation, sentAt, session }: HeartbeatReply): void {
+    if (incarnation !== this.#options.incarnation) return;
+    const known = this.#sessions.get(from);
+    // The term began no earlier than the heartbeat was sent.
+    const trustedUntil = sentAt + this.#trustMs;
+    if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil });
+    else if (session === known.id && trustedUntil > known.trustedUntil) known.trustedUntil = trustedUntil;
+  }
+
+  /** Takes what an operation brought. Returns whether the lease holds now. */
+  granted(block: BlockId, { request, accepted, sessions }: LeaseGrants, now: number): boolean {
+    if (request.sequence <= Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0) || this.#writing.has(block)) return false;
+    const held = this.#held.get(block);
+    const weaker = held !== undefined && held.mode === 'exclusive' && request.mode === 'shared';
+    if (!this.#isLive({ mode: request.mode, accepted, sessions }, now)) return false;
+    if (!weaker || !this.#isLive(held, now)) this.#held.set(block, { mode: request.mode, accepted, sessions });
+    return true;
+  }
+
+  /** The record that the block holds for certain at this moment; undefined where no lease says so. A null value is a tombstone. */
+  read(block: BlockId, now: number): Accepted | undefined {
+    const held = this.#held.get(block);
+    return held !== undefined && !this.#writing.has(block) && this.#isLive(held, now) ? held.accepted : undefined;
+  }
+
+  /** Whether this host alone may write the block now, and so may answer for writes that it has not sent yet. */
+  holdsExclusive(block: BlockId, now: number): boolean {
+    const held = this.#held.get(block);
+    return held !== undefined && held.mode === 'exclusive' && this.#isLive(held, now);
+  }
+
+  /** Before an own write is sent: others may see it before we do, so nothing is read locally until it ended. */
+  beginWrite(block: BlockId): void {
+    this.#writing.set(block, (this.#writing.get(block) ?? 0) + 1);
+    this.#void(block);
+  }
+
+  /** After an own write: the record that it committed; undefined where it did not, or nobody knows. Then the lease must be asked for again. */
+  endWrite(block: BlockId, committed: Accepted | undefined): void {
+    const left = (this.#writing.get(block) ?? 1) - 1;
+    if (left > 0) this.#writing.set(block, left);
+    else this.#writing.delete(block);
+    const held = this.#held.get(block);
+    if (held === undefined) return;
+    // A change of replicas leaves the grants with hosts that no longer decide.
+    if (committed === undefined || left > 0 || committed.record.epoch !== held.accepted.record.epoch) this.drop(block);
+    else this.#held.set(block, { ...held, accepted: committed });
+  }
+
+  /** Stops using the block's lease. What it returns, sent to the block's acceptors, lets others go on. */
+  drop(block: BlockId): Release {
+    this.#held.delete(block);
+    this.#void(block);
+    return { type: 'release', from: this.#options.self, incarnation: this.#options.incarnation, block, sequence: this.#sequence };
+  }
+
+  /** Blocks with a lease, live or not, in the order in which they were granted. */
+  held(): Iterable<BlockId> {
+    return this.#held.keys();
+  }
+
+  /** Forgets what has expired and returns its blocks; call it now and then to bound memory. */
+  sweep(now: number): BlockId[] {
+    const dead = [...this.#held].filter(([, held]) => !this.#isLive(held, now)).map(([block]) => block);
+    for (const block of dead) this.#held.delete(block);
+    return dead;
+  }
+
+  /** No grant asked for until now counts for the block any longer. */
+  #void(block: BlockId): void {
+    if (this.#voidUpTo.size >= maxHeldLeases) {
+      this.#voidUpTo.clear();
+      this.#allVoidUpTo = this.#sequence;
+    }
+    this.#voidUpTo.set(block, this.#sequence);
+  }
+
+  #isLive(held: Held, now: number): boolean {
+    return isQuorum(this.#rules, this.#rules.setsOf(held.accepted.record), (peer) => {
+      const session = this.#sessions.get(peer);
+      return session !== undefined && session.id === held.sessions.get(peer) && now < session.trustedUntil;
+    });
+  }
+}

@@ -1,0 +1,163 @@
+import { InfinitError } from '../base/index.ts';
+import type { PeerId } from './ballot.ts';
+import { maxCount, maxNameLength } from './limits.ts';
+
+/** Bytes of everything but the value: grows to the largest message, which the limits bound. */
+let scratch = Buffer.allocUnsafe(4096);
+
+/**
+ * Writes the head of a message or state. One at a time: finish it before the next is begun. Numbers are LEB128; a peer is written out at its
+ * first mention and by its index afterwards, for the same few peers come again and again.
+ */
+export class Writer {
+  #at = 0;
+  #peers: PeerId[] = [];
+
+  byte(value: number): void {
+    this.#reserve(1);
+    scratch[this.#at++] = value;
+  }
+
+  /** A whole number from 0 to {@link maxCount}. */
+  number(value: number): void {
+    this.#reserve(8);
+    let rest = value;
+    while (rest >= 0x80) {
+      scratch[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    scratch[this.#at++] = rest;
+  }
+
+  name(value: string): void {
+    const { length } = value;
+    this.#reserve(length + 2);
+    this.number(length);
+    for (let index = 0; index < length; index++) scratch[this.#at++] = value.charCodeAt(index);
+  }
+
+  peer(peer: PeerId): void {
+    const index = this.#peers.indexOf(peer);
+    this.number(index + 1);
+    if (index >= 0) return;
+    this.#peers.push(peer);
+    this.name(peer);
+  }
+
+  peers(peers: readonly PeerId[]): void {
+    this.number(peers.length);
+    for (const peer of peers) this.peer(peer);
+  }
+
+  /** The head alone, in memory of its own. */
+  finish(): Uint8Array {
+    return new Uint8Array(scratch.subarray(0, this.#at));
+  }
+
+  /** The head and the value in one piece. */
+  finishWith(value: Uint8Array): Uint8Array {
+    const bytes = new Uint8Array(this.#at + value.length);
+    bytes.set(scratch.subarray(0, this.#at));
+    bytes.set(value, this.#at);
+    return bytes;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= scratch.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(scratch.length * 2, this.#at + bytes));
+    scratch.copy(larger);
+    scratch = larger;
+  }
+}
+
+/** Refuses what is not laid out as a {@link Writer} would, byte for byte. Everything thrown is an InfinitError. */
+export class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #what: string;
+  #at = 0;
+  #peers: PeerId[] = [];
+
+  constructor(bytes: Uint8Array, what: string) {
+    this.#bytes = bytes;
+    this.#what = what;
+  }
+
+  refuse(why: string): never {
+    throw new InfinitError('bad-argument', `${this.#what}: ${why} at byte ${this.#at}`);
+  }
+
+  byte(): number {
+    const value = this.#bytes[this.#at];
+    if (value === undefined) this.refuse('cut short');
+    this.#at++;
+    return value;
+  }
+
+  flag(): boolean {
+    const value = this.byte();
+    if (value > 1) this.refuse('a flag is neither 0 nor 1');
+    return value === 1;
+  }
+
+  number(max = maxCount): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 0x80) {
+      const byte = this.byte();
+      value += (byte & 0x7f) * scale;
+      if (value > max) this.refuse(`a number is over its limit of ${max}`);
+      if (byte < 0x80) {
+        if (byte === 0 && scale > 1) this.refuse('a number has a needless digit');
+        return value;
+      }
+      if (scale > maxCount) this.refuse('a number has too many digits');
+    }
+  }
+
+  name(): string {
+    const length = this.number(maxNameLength);
+    const end = this.#at + length;
+    if (length === 0) this.refuse('an empty name');
+    if (end > this.#bytes.length) this.refuse('cut short');
+    let text = '';
+    for (; this.#at < end; this.#at++) {
+      const byte = this.#bytes[this.#at]!;
+      if (byte <= 32 || byte >= 127) this.refuse('a name is not printable ASCII');
+      text += String.fromCharCode(byte);
+    }
+    return text;
+  }
+
+  peer(): PeerId {
+    const index = this.number(this.#peers.length);
+    if (index > 0) return this.#peers[index - 1]!;
+    const peer = this.name();
+    if (this.#peers.includes(peer)) this.refuse('a peer is written out twice');
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  /** Peers, none of them twice. */
+  peers(min: number, max: number): PeerId[] {
+    const count = this.number(max);
+    if (count < min) this.refuse('a set of peers is too small');
+    const peers: PeerId[] = [];
+    for (let index = 0; index < count; index++) {
+      const peer = this.peer();
+      if (peers.includes(peer)) this.refuse('a peer is in a set twice');
+      peers.push(peer);
+    }
+    return peers;
+  }
+
+  /** The rest, not copied. */
+  rest(length: number): Uint8Array {
+    if (this.#bytes.length - this.#at !== length) this.refuse('the value has another length than announced');
+    const value = this.#bytes.subarray(this.#at);
+    this.#at = this.#bytes.length;
+    return value;
+  }
+
+  end(): void {
+    if (this.#at !== this.#bytes.length) this.refuse('bytes after the end');
+  }
+}
