@@ -1,3 +1,5 @@
+import { flushCompileCache } from 'node:module';
+
 import { createLogger, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
 import { buildAddon, HolderClient, superviseDaemon } from '../fuse/index.ts';
@@ -40,6 +42,8 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, logger, fallbacks }));
     if (config.dockerSocket !== undefined) stack.use(announce({ socketPath: config.dockerSocket, logger }));
   }
+  // A daemon that is killed leaves no compile cache behind, so it is written now that everything is loaded.
+  flushCompileCache();
   logger.info('ready', { name: config.name, state: config.stateDir, control: config.controlSocket, plugin: config.pluginSocket ?? 'none' });
   const signal = await stopped;
   logger.info('stopping', { signal });

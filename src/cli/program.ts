@@ -1,0 +1,66 @@
+/** The command line: `infinit <object> <verb>`, also as `docker infinit …`. Only parses and prints; the daemon decides. */
+import { Command, CommanderError, Option } from 'commander';
+
+import { completionCommands } from './commands/completion.ts';
+import { daemonCommand } from './commands/daemon.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { statusCommand } from './commands/status.ts';
+import { volumeCommand } from './commands/volume.ts';
+import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
+import { defaultControlSocket, version } from '../api/index.ts';
+
+/** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
+const dockerPluginMetadata = {
+  SchemaVersion: '0.1.0',
+  Vendor: 'Infinit',
+  Version: version,
+  ShortDescription: 'Volumes that every host of a swarm shares',
+};
+
+function createProgram(): Command {
+  const program = new Command('infinit')
+    .description('Decentralised storage for Docker Swarm: all hosts are equal, any host can die.')
+    .version(version)
+    .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL').default(defaultControlSocket))
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'infinit: ')) })
+    .showSuggestionAfterError()
+    .exitOverride();
+  const options = (): GlobalOptions => program.opts<GlobalOptions>();
+  program.addCommand(daemonCommand());
+  program.addCommand(volumeCommand(options));
+  program.addCommand(statusCommand(options));
+  program.addCommand(doctorCommand(options));
+  const [completion, hidden] = completionCommands(program, options);
+  program.addCommand(completion!);
+  program.addCommand(hidden!, { hidden: true });
+  inheritSettings(program);
+  return program;
+}
+
+/** Sub-commands made apart do not inherit how errors end the program. */
+function inheritSettings(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inheritSettings(child);
+  }
+}
+
+/** As a Docker CLI plugin the first word is `infinit`; drop it. */
+function ownArguments(argv: readonly string[]): readonly string[] {
+  return argv[0] === 'infinit' ? argv.slice(1) : argv;
+}
+
+/** Runs the command line and leaves its exit code in `process.exitCode`. */
+export async function main(): Promise<void> {
+  const argv = ownArguments(process.argv.slice(2));
+  if (argv[0] === 'docker-cli-plugin-metadata') return say(JSON.stringify(dockerPluginMetadata));
+  try {
+    await createProgram().parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else {
+      sayFailure(error);
+      process.exitCode = exitCodeOf(error);
+    }
+  }
+}
