@@ -4,6 +4,7 @@ import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
 import { InFlight, type Pending } from './in-flight.ts';
+import { LockOwners } from './lock-owners.ts';
 import type { Notifier } from './notifier.ts';
 import type { FuseOptions } from './options.ts';
 import {
@@ -41,6 +42,7 @@ export class Exchange {
   /** What was agreed with the kernel. Set before any other request. */
   init: SavedInit | undefined;
   handles = new Handles(1);
+  readonly lockOwners = new LockOwners();
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;

@@ -1,6 +1,6 @@
 import { InfinitError, type Logger } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
-import { loadAddon } from './addon.ts';
+import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
@@ -42,6 +42,8 @@ export interface ServeSettings {
   readonly logger: Logger;
   /** The agreement of the daemon that served this mount before and died. */
   readonly adopted?: SavedInit;
+  /** How to reach the kernel: tests play the kernel themselves. */
+  readonly transport?: Addon;
 }
 
 /** Figures of one session. */
@@ -77,8 +79,8 @@ export class FuseSession {
   readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
   #refresh: NodeJS.Timeout | undefined;
 
-  constructor({ fd, fileSystem, options, logger, adopted }: ServeSettings) {
-    const addon = loadAddon();
+  constructor({ fd, fileSystem, options, logger, adopted, transport }: ServeSettings) {
+    const addon = transport ?? loadAddon();
     this.#logger = logger;
     this.ready = this.#settleReady.promise;
     this.ready.catch(() => {});

@@ -42,13 +42,16 @@ export class Mounted implements AsyncDisposable {
     return path.join(this.directory, ...names);
   }
 
-  async #message<T>(): Promise<T> {
-    const ended = once(this.child, 'exit').then(([code, signal]) => {
-      throw new Error(`the server ended (${code ?? signal}): ${this.log}`);
+  /** The next message of the server's; one question is asked at a time. */
+  #message<T>(): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const ended = (): void => reject(new Error(`the server ended (${this.child.exitCode ?? this.child.signalCode}): ${this.log}`));
+    this.child.once('exit', ended);
+    this.child.once('message', (message: T) => {
+      this.child.off('exit', ended);
+      resolve(message);
     });
-    const [message] = (await Promise.race([once(this.child, 'message'), ended])) as [T];
-    ended.catch(() => {});
-    return message;
+    return promise;
   }
 
   async command<T = unknown>(command: Command): Promise<T> {

@@ -1,9 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { InfinitError } from '../../base/index.ts';
-
-const sources = ['addon.c', 'node-abi.h'].map((name) => path.join(import.meta.dirname, name));
 
 /** Where the compiled add-on lies. */
 export const addonPath: string = path.resolve(import.meta.dirname, '../../../build/fuse.node');
@@ -12,27 +11,32 @@ function modifiedMs(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
+/** The FUSE add-on, compiled if need be (about half a second). @throws as {@link compileAddon}. */
+export function buildAddon(): string {
+  return compileAddon(path.join(import.meta.dirname, 'addon.c'), addonPath);
+}
+
 /**
- * Compiles the add-on if it is absent or older than its source (about half a second), and returns its path. An image
- * without a compiler uses what was built into it.
+ * Compiles an add-on if it is absent or older than its source, and returns its path. An image without a compiler uses
+ * what was built into it.
  * @throws InfinitError `unsupported` where there is neither a compiler nor an add-on.
  */
-export function buildAddon(): string {
-  const built = modifiedMs(addonPath);
-  if (built > 0 && built >= Math.max(...sources.map(modifiedMs))) return addonPath;
-  mkdirSync(path.dirname(addonPath), { recursive: true });
-  // Compiled aside and moved into place: another process may be building or loading it at this moment.
-  const draft = `${addonPath}.${process.pid}.tmp`;
-  const flags = ['-O2', '-Wall', '-Wextra', '-shared', '-fPIC', '-fvisibility=hidden', '-pthread'];
-  const compiled = spawnSync('cc', [...flags, '-o', draft, sources[0]!], { encoding: 'utf8' });
+export function compileAddon(source: string, target: string): string {
+  const built = modifiedMs(target);
+  if (built > 0 && built >= Math.max(modifiedMs(source), modifiedMs(path.join(import.meta.dirname, 'node-abi.h')))) return target;
+  mkdirSync(path.dirname(target), { recursive: true });
+  // Compiled aside and moved into place: another thread or process may be building or loading it at this moment.
+  const draft = `${target}.${process.pid}.${threadId}.tmp`;
+  const flags = ['-O2', '-Wall', '-Wextra', '-shared', '-fPIC', '-fvisibility=hidden', '-pthread', '-I', import.meta.dirname];
+  const compiled = spawnSync('cc', [...flags, '-o', draft, source], { encoding: 'utf8' });
   if (compiled.status === 0) {
-    renameSync(draft, addonPath);
-    return addonPath;
+    renameSync(draft, target);
+    return target;
   }
   rmSync(draft, { force: true });
-  if (compiled.error === undefined) throw new InfinitError('unsupported', `the FUSE add-on does not compile: ${compiled.stderr}`);
-  if (built > 0) return addonPath;
-  throw new InfinitError('unsupported', 'there is no C compiler for the FUSE add-on: run `apt-get install gcc libc6-dev`', {
+  if (compiled.error === undefined) throw new InfinitError('unsupported', `${path.basename(source)} does not compile: ${compiled.stderr}`);
+  if (built > 0) return target;
+  throw new InfinitError('unsupported', `there is no C compiler for ${path.basename(target)}: run \`apt-get install gcc libc6-dev\``, {
     cause: compiled.error,
   });
 }

@@ -11,6 +11,7 @@ import {
   decodeOpen,
   decodeRead,
   decodeRelease,
+  decodeTmpfile,
   decodeWrite,
   hasWritebackCache,
   isResent,
@@ -91,7 +92,7 @@ export const create: Operation = (exchange, header, message) => {
 };
 
 export const tmpfile: Operation = (exchange, header, message) => {
-  const { mode, umask, flags } = decodeCreate(message);
+  const { mode, umask, flags } = decodeTmpfile(message);
   const created = exchange.fileSystem.tmpfile(header.node, mode, umask, handleFlags(exchange, flags), callerOf(header));
   exchange.answer(header, created, encodeCreated, dropCreated);
 };
@@ -138,6 +139,7 @@ export const write: Operation = (exchange, header, message) => {
 export const flush: Operation = (exchange, header, message) => {
   const { handle, lockOwner } = decodeFlush(message);
   const inode = header.node;
+  exchange.lockOwners.flushed(inode, lockOwner);
   const flushed = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
   exchange.answer(header, flushed, () => {
     if (exchange.takeWritten(inode)) exchange.invalidateAttributesNow(inode);
@@ -147,6 +149,9 @@ export const flush: Operation = (exchange, header, message) => {
 
 export const release: Operation = (exchange, header, message) => {
   const { handle, flockOwner } = decodeRelease(message);
+  for (const owner of exchange.lockOwners.released(header.node, handle)) {
+    void exchange.fileSystem.setlk(header.node, { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
+  }
   const known = exchange.handles.release(handle);
   // An earlier daemon's file that nobody touched since: there is nothing to release, its locks died with that daemon.
   if (known === undefined) return exchange.done(header);
@@ -174,11 +179,17 @@ export const fallocate: Operation = (exchange, header, message) => {
 
 const encodeLong: Encode<number> = ({ reply }, value) => reply.putLong(value);
 
+/**
+ * SEEK_DATA and SEEK_HOLE. The kernel does not write back a file's dirty pages before it asks (seen with Linux 6.18), and what
+ * we do not know of would be a hole: programs that copy sparse files would lose data. So we have it write them back first.
+ */
 export const lseek: Operation = (exchange, header, message) => {
   const { handle, offset, whence } = decodeLseek(message);
   const inode = header.node;
-  const found = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
-  exchange.answer(header, found, encodeLong);
+  const seek = (): MaybePromise<number> =>
+    withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
+  const cached = exchange.init !== undefined && hasWritebackCache(exchange.init);
+  exchange.answer(header, cached ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(), encodeLong);
 };
 
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {

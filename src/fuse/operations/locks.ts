@@ -12,13 +12,17 @@ export const getlk: Operation = (exchange, header, message) =>
   exchange.answer(header, exchange.fileSystem.getlk(header.node, decodeLock(message).lock), encodeLock);
 
 /** fcntl with F_SETLK and flock with LOCK_NB: an answer at once. */
-export const setlk: Operation = (exchange, header, message) =>
-  exchange.answer(header, exchange.fileSystem.setlk(header.node, decodeLock(message).lock, false), encodeNothing);
+export const setlk: Operation = (exchange, header, message) => {
+  const { lock, handle } = decodeLock(message);
+  exchange.lockOwners.locked(header.node, handle, lock);
+  exchange.answer(header, exchange.fileSystem.setlk(header.node, lock, false), encodeNothing);
+};
 
 /** Waits for as long as the caller likes: any signal ends it, a deadline does not. */
 export const setlkw: Operation = (exchange, header, message) => {
   if (exchange.inFlight.lockWaits >= maxLockWaits) return exchange.refuse(header, ENOLCK);
-  const { lock } = decodeLock(message);
+  const { lock, handle } = decodeLock(message);
+  exchange.lockOwners.locked(header.node, handle, lock);
   const inode = header.node;
   const abort = new AbortController();
   const taken = exchange.fileSystem.setlk(inode, lock, true, abort.signal);

@@ -13,6 +13,7 @@ const two32 = 4_294_967_296;
 export class Message {
   readonly bytes: Buffer;
   readonly words: Uint32Array;
+  readonly #plain: Uint8Array;
   /** Bytes of the message that is in it now. */
   length = 0;
 
@@ -20,6 +21,7 @@ export class Message {
     const memory = new ArrayBuffer(Math.ceil(capacity / 8) * 8);
     this.bytes = Buffer.from(memory);
     this.words = new Uint32Array(memory);
+    this.#plain = new Uint8Array(memory);
   }
 
   /** The unsigned 64-bit field at word `at`. Beyond 2^53 it is rounded, which only ever meets a limit check. */
@@ -47,6 +49,12 @@ export class Message {
   /** A 64-bit opaque value as 16 hex digits. */
   hex64(at: number): string {
     return hex32(this.words[at + 1]!) + hex32(this.words[at]!);
+  }
+
+  /** A part of the message, borrowed. Not a Buffer, whose `slice` would not copy. */
+  part(start: number, end: number): Uint8Array {
+    this.require(end);
+    return this.#plain.subarray(start, end);
   }
 
   /** Requires that at least `end` bytes arrived. */

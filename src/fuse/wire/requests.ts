@@ -104,7 +104,12 @@ export function decodeOpen(message: Message): { flags: number } {
   return { flags: message.words[10]! };
 }
 
-/** CREATE, and TMPFILE, whose name means nothing. */
+/** TMPFILE: like CREATE, but for a name that means nothing. */
+export function decodeTmpfile(message: Message): { flags: number; mode: number; umask: number } {
+  message.require(56);
+  return { flags: message.words[10]!, mode: message.words[11]!, umask: message.words[12]! };
+}
+
 export function decodeCreate(message: Message): { flags: number; mode: number; umask: number; name: string } {
   message.require(57);
   return { flags: message.words[10]!, mode: message.words[11]!, umask: message.words[12]!, name: message.name(56) };
@@ -130,15 +135,13 @@ export interface WriteRequest {
 export function decodeWrite(message: Message): WriteRequest {
   message.require(80);
   const words = message.words;
-  const length = words[14]!;
-  message.require(80 + length);
   return {
     handle: handle(message, 10),
     offset: message.u64(12),
     flags: words[18]!,
     cached: (words[15]! & 1) !== 0,
     killPrivileges: (words[15]! & 4) !== 0,
-    data: message.bytes.subarray(80, 80 + length),
+    data: message.part(80, 80 + words[14]!),
   };
 }
 
@@ -167,8 +170,7 @@ export function decodeSetxattr(message: Message, extended: boolean): { name: str
   const words = message.words;
   const name = message.text(at);
   const start = at + name.length + 1;
-  message.require(start + words[10]!);
-  const value = message.bytes.subarray(start, start + words[10]!);
+  const value = message.part(start, start + words[10]!);
   return { name, value, flags: words[11]!, killSetgid: extended && (words[12]! & 1) !== 0 };
 }
 

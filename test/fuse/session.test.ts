@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import fc from 'fast-check';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { errnos } from '../../src/filesystem/index.ts';
+import { type FuseSession, serveFileSystem, type ServeSettings } from '../../src/fuse/index.ts';
+import { opcodes } from '../../src/fuse/wire/index.ts';
+import { FakeKernel } from './fake-kernel.ts';
+import { MemoryFileSystem } from './memory-file-system.ts';
+
+function start(settings: Partial<ServeSettings> = {}): { kernel: FakeKernel; session: FuseSession; fileSystem: MemoryFileSystem } {
+  const kernel = new FakeKernel();
+  const fileSystem = new MemoryFileSystem();
+  const session = serveFileSystem({ fd: -1, fileSystem, logger: silentLogger, transport: kernel, ...settings });
+  if (settings.adopted === undefined) kernel.init();
+  return { kernel, session, fileSystem };
+}
+
+const name = (text: string): Buffer => Buffer.from(`${text}\0`, 'latin1');
+const created = (flags: number, text: string): Buffer => {
+  const body = Buffer.alloc(16);
+  body.writeUInt32LE(flags, 0);
+  body.writeUInt32LE(0o644, 4);
+  return Buffer.concat([body, name(text)]);
+};
+
+test('whatever bytes a request has, it is answered exactly once and the session lives on', async () => {
+  const { kernel, session } = start();
+  const codes = Object.values(opcodes).filter((code) => code !== opcodes.init && code !== opcodes.setlkw);
+  const oneWay = new Set<number>([opcodes.forget, opcodes.batchForget, opcodes.interrupt]);
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...codes, 77, 4000), fc.nat(5), fc.uint8Array({ maxLength: 150 }), async (opcode, node, body) => {
+      kernel.sent.length = 0;
+      const unique = kernel.request(opcode, node, body);
+      await Promise.resolve();
+      const answers = kernel.sent.filter((sent) => sent.unique === unique && sent.errno >= 0);
+      assert.equal(answers.length, oneWay.has(opcode) ? 0 : 1, `opcode ${opcode}`);
+    }),
+    { numRuns: 5000 },
+  );
+  const unique = kernel.request(opcodes.getattr, 1, Buffer.alloc(16));
+  assert.equal(kernel.answerTo(unique)?.errno, 0);
+  session.stop();
+});
+
+test('requests cut short, with a wrong length or a wild node id do no harm', () => {
+  const { kernel } = start();
+  for (let length = 0; length < 60; length++) kernel.raw(Buffer.alloc(length, 0xff));
+  const wild = Buffer.alloc(56);
+  wild.writeUInt32LE(56, 0);
+  wild.writeUInt32LE(opcodes.getattr, 4);
+  wild.writeUInt32LE(4711, 8);
+  wild.fill(0xff, 16, 24);
+  kernel.raw(wild);
+  assert.equal(kernel.answerTo(4711)?.errno, errnos.EINVAL);
+});
+
+test('a failure that nobody expected is EIO, one of ours has its errno, and both are logged', () => {
+  const lines: string[] = [];
+  const logger = { ...silentLogger, error: (line: string) => lines.push(line) };
+  const { kernel, fileSystem } = start({ logger });
+  fileSystem.statfs = () => {
+    throw new TypeError('oops');
+  };
+  assert.equal(kernel.answerTo(kernel.request(opcodes.statfs, 1, Buffer.alloc(0)))?.errno, errnos.EIO);
+  fileSystem.statfs = () => {
+    throw new InfinitError('disk-full', 'no room');
+  };
+  assert.equal(kernel.answerTo(kernel.request(opcodes.statfs, 1, Buffer.alloc(0)))?.errno, errnos.ENOSPC);
+  assert.equal(lines.length, 2);
+});
+
+test('a request that takes too long gets ETIMEDOUT, and what comes later is taken back', async () => {
+  const { kernel, fileSystem, session } = start({ options: { requestDeadlineMs: 100 } });
+  kernel.request(opcodes.create, 1, created(2, 'file'));
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const lookup = fileSystem.lookup.bind(fileSystem);
+  fileSystem.lookup = async (parent, text) => {
+    await promise;
+    return lookup(parent, text);
+  };
+  const before = fileSystem.inodes.get(2)!.references;
+  const unique = kernel.request(opcodes.lookup, 1, name('file'));
+  assert.equal(session.statistics.inFlight, 1);
+  await setTimeout(700);
+  assert.equal(kernel.answerTo(unique)?.errno, errnos.ETIMEDOUT);
+  resolve();
+  await setTimeout(5);
+  assert.equal(fileSystem.inodes.get(2)!.references, before, 'the reference was given back');
+  assert.equal(session.statistics.inFlight, 0);
+});
+
+test('no more is read while the bound of requests in flight is reached', async () => {
+  const { kernel, fileSystem, session } = start();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  fileSystem.fsync = () => promise;
+  for (let i = 0; i < 5000; i++) kernel.request(opcodes.fsync, 1, Buffer.alloc(16));
+  assert.equal(session.statistics.inFlight, 4096);
+  resolve();
+  for (let i = 0; i < 10; i++) {
+    await setTimeout(1);
+    kernel.request(opcodes.statfs, 1, Buffer.alloc(0));
+  }
+  while (session.statistics.inFlight > 0) await setTimeout(1);
+  for (let i = 0; i < 100; i++) kernel.request(opcodes.statfs, 1, Buffer.alloc(0));
+  assert.equal(session.statistics.operations['fsync'], 5000);
+});
+
+test('after a takeover handles of the last daemon are opened anew, and released as new ones', () => {
+  const { kernel, session, fileSystem } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
+  assert.deepEqual(
+    kernel.sent.map(({ errno }) => -errno),
+    [7, 8],
+    'RESEND and the new epoch',
+  );
+  const unique = kernel.request(opcodes.create, 1, created(2, 'file'));
+  const ours = kernel.answerTo(unique)!.body;
+  assert.equal(ours.readUInt32LE(132), 4, 'the generation is in the handle');
+  const body = Buffer.alloc(40);
+  body.writeUInt32LE(99, 0);
+  body.writeUInt32LE(3, 4);
+  body.writeUInt32LE(10, 16);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.read, 2, body))?.errno, 0);
+  assert.equal(fileSystem.handles.size, 2);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.read, 2, body))?.errno, 0);
+  assert.equal(fileSystem.handles.size, 2, 'opened once');
+  assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0);
+  assert.equal(fileSystem.handles.size, 1);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0, 'never seen: nothing to do');
+  session.stop();
+});
+
+test('a request sent again after a crash succeeds where its first run had taken effect', async () => {
+  const { kernel } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 1 } });
+  const twice = async (opcode: number, body: Buffer): Promise<number> => {
+    assert.equal(kernel.answerTo(kernel.request(opcode, 1, body))?.errno, 0);
+    const unique = kernel.request(opcode, 1, body, 0x8000_0000);
+    await setTimeout(2);
+    return kernel.answerTo(unique)!.errno;
+  };
+  const parent = Buffer.alloc(8);
+  parent.writeUInt32LE(1, 0);
+  const inode = Buffer.alloc(8);
+  inode.writeUInt32LE(2, 0);
+  assert.equal(await twice(opcodes.create, created(0o302, 'file')), 0);
+  assert.equal(await twice(opcodes.mkdir, Buffer.concat([Buffer.alloc(8), name('directory')])), 0);
+  assert.equal(await twice(opcodes.symlink, Buffer.concat([name('symlink'), name('target')])), 0);
+  assert.equal(await twice(opcodes.link, Buffer.concat([inode, name('linked')])), 0);
+  assert.equal(await twice(opcodes.rename, Buffer.concat([parent, name('linked'), name('renamed')])), 0);
+  assert.equal(await twice(opcodes.unlink, name('renamed')), 0);
+  assert.equal(await twice(opcodes.rmdir, name('directory')), 0);
+  const exchange = Buffer.concat([parent, Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]), name('file'), name('symlink')]);
+  assert.equal(await twice(opcodes.rename2, exchange), errnos.EIO, 'an exchange done twice would be undone');
+  const mismatch = kernel.request(opcodes.mkdir, 1, Buffer.concat([Buffer.alloc(8), name('file')]), 0x8000_0000);
+  await setTimeout(2);
+  assert.equal(kernel.answerTo(mismatch)?.errno, errnos.EEXIST, 'what is there is not what it would have made');
+});
