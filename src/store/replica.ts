@@ -28,6 +28,7 @@ export interface Answer {
 
 export interface ReplicaOptions {
   readonly self: PeerId;
+  readonly incarnation: number;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly views: (block: Address) => readonly View[];
@@ -49,7 +50,7 @@ export class Replica {
 
   constructor(options: ReplicaOptions, floor: number) {
     this.#options = options;
-    const leases = new LeaseTable({ self: options.self, termMs: options.leaseTermMs, startedAt: options.clock.monotonicMs(), earlierHolders: [] });
+    const leases = new LeaseTable({ self: options.self, incarnation: options.incarnation, termMs: options.leaseTermMs, startedAt: options.clock.monotonicMs(), earlierHolders: [] });
     this.acceptor = new Acceptor({ self: options.self, leases, views: (block) => options.views(block as Address), floor });
   }
 

@@ -1,11 +1,15 @@
 import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
 
 import { type Address, kindOf, sealOverheadBytes } from '../block/index.ts';
-import { compareAndSet, type Operation, type PeerId, type ProposalOutcome, putAny, putIfAbsent, read, type View } from '../consensus/index.ts';
+import { compareAndSet, decodeReply, decodeRequest, encodeReply, encodeRequest, type Operation, type PeerId, type ProposalOutcome, putAny, putIfAbsent, read, type View } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
+import type { Transport } from '../overlay/index.ts';
 import { type BlockStore, type CallOptions, type CommitResult, maxMutableBytes, type Stage, type StoredBlock, type Update, type UpdateOutcome } from './block-store.ts';
+import { ImmutableBlocks } from './immutable-blocks.ts';
+import { kinds } from './kinds.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
+import { soloPlacement, type StorePlacement } from './store-placement.ts';
 
 /** Where a call names no deadline, in ms. */
 const defaultDeadlineMs = 5000;
@@ -17,6 +21,8 @@ export interface StoreOptions {
   readonly incarnation: number;
   readonly disk: Disk;
   readonly logger: Logger;
+  /** The way to other hosts and the rule which of them hold what; absent: this host alone. */
+  readonly cluster?: { readonly transport: Transport; readonly placement: StorePlacement };
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -26,25 +32,28 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #disk: Disk;
   readonly #replica: Replica;
   readonly #registers: Registers;
+  readonly #blocks: ImmutableBlocks;
+  readonly #placement: StorePlacement;
 
-  private constructor({ self, incarnation, disk, clock = systemClock, random = systemRandom }: StoreOptions) {
-    const view: readonly View[] = [{ number: 0, replicas: [self] }];
-    const views = (): readonly View[] => view;
-    const ask: AskPeer = (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
+  private constructor({ self, incarnation, disk, cluster, clock = systemClock, random = systemRandom }: StoreOptions) {
+    const { transport, placement } = cluster ?? { transport: undefined, placement: soloPlacement(self) };
+    const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
-    this.#replica = new Replica({ self, disk, clock, views, leaseTermMs, recall: () => {} }, 0);
-    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask, clock, random });
+    this.#replica = new Replica({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {} }, 0);
+    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask: askThrough(transport), clock, random });
+    this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
+    // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
+    transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, Uint8Array.from(body)))));
+    this.#placement = placement;
   }
 
   static open(options: StoreOptions): Store {
     return new Store(options);
   }
 
-  async get(address: Address): Promise<Uint8Array> {
+  get(address: Address, options: CallOptions = {}): Promise<Uint8Array> {
     assert(kindOf(address) === 'immutable', 'get is for immutable blocks; mutable ones are fetched');
-    const bytes = await this.#disk.read(address);
-    if (bytes === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
-    return bytes;
+    return this.#blocks.get(address, options);
   }
 
   async fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
@@ -68,7 +77,7 @@ export class Store implements BlockStore, AsyncDisposable {
       return Promise.reject(new InfinitError('read-only', `this host takes no writes: ${reason ?? 'its disk is read-only'}`));
     }
     const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
-    return addresses.every((address) => this.#registers.isHere(address)) ? this.#commitHere(stages, addresses) : this.#commitAcross(stages, options);
+    return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address)) ? this.#commitHere(stages, addresses) : this.#commitAcross(stages, options);
   }
 
   /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
@@ -121,13 +130,11 @@ export class Store implements BlockStore, AsyncDisposable {
   async #commitAcross(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
     const versions: number[][] = [];
     for (const [index, stage] of stages.entries()) {
-      const puts: DiskOperation[] = (stage.put ?? []).map(({ address, sealed }) => ({ type: 'put', address, bytes: sealed }));
-      if (puts.length > 0) await this.#disk.write(puts);
+      if (stage.put !== undefined && stage.put.length > 0) await this.#blocks.put(stage.put, options);
       const outcomes = await Promise.all((stage.update ?? []).map((update) => this.#updateAcross(update, options)));
       versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
       if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
-      const drops: DiskOperation[] = (stage.drop ?? []).map((address) => ({ type: 'delete', address }));
-      if (drops.length > 0) await this.#disk.write(drops);
+      if (stage.drop !== undefined && stage.drop.length > 0) await this.#disk.write(this.#blocks.drop(stage.drop));
     }
     return { done: true, versions };
   }
@@ -180,4 +187,10 @@ function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult 
   if (stage < 0) throw failure;
   const outcome: UpdateOutcome = { status: 'unknown', code: codeOf(failure), message: messageOf(failure) };
   return { done: false, stage, outcomes: stages[stage]!.update!.map(() => outcome) };
+}
+
+/** Register requests over the wire. A reply is checked against what was asked by the proposer itself. */
+function askThrough(transport: Transport | undefined): AskPeer {
+  if (transport === undefined) return (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
+  return async (peer, request, signal) => decodeReply(peer, Uint8Array.from(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
 }

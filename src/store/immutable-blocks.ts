@@ -1,0 +1,191 @@
+import { InfinitError } from '../base/index.ts';
+import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress } from '../block/index.ts';
+import type { Disk, DiskOperation } from '../disk/index.ts';
+import type { PeerId, Transport } from '../overlay/index.ts';
+import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
+import { kinds } from './kinds.ts';
+import type { StorePlacement } from './store-placement.ts';
+
+/** A further copy is asked for where the one before has not answered for so long. */
+const hedgeMs = 60;
+/** What one message says is dropped. */
+const maxDropsAMessage = 4096;
+
+export interface ImmutableBlocksOptions {
+  readonly self: PeerId;
+  readonly disk: Disk;
+  readonly transport: Transport | undefined;
+  readonly placement: StorePlacement;
+  readonly defaultDeadlineMs: number;
+}
+
+/** Immutable blocks on all hosts: no consensus, since the address says what the bytes must be. */
+export class ImmutableBlocks {
+  readonly #options: ImmutableBlocksOptions;
+
+  constructor(options: ImmutableBlocksOptions) {
+    this.#options = options;
+    const { transport } = options;
+    transport?.handle(kinds.putBlock, (_peer, body) => this.#keep(body));
+    transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
+    transport?.handle(kinds.dropBlocks, (_peer, body) => this.#dropHere(addressesIn(body)));
+    transport?.handle(kinds.hasBlocks, (_peer, body) => this.#hasHere(addressesIn(body)));
+  }
+
+  /** Resolves when a majority of each block's replicas has it on stable storage; the others go on in the background. */
+  async put(blocks: readonly SealedBlock[], options: CallOptions): Promise<void> {
+    const here: DiskOperation[] = [];
+    const away: Promise<void>[] = [];
+    const local = Promise.withResolvers<void>();
+    for (const block of blocks) {
+      const ranked = this.#options.placement.rank(block.address);
+      const wanted = Math.min(this.#options.placement.replicas, ranked.length);
+      const mine = ranked.slice(0, wanted).includes(this.#options.self);
+      if (mine) here.push({ type: 'put', address: block.address, bytes: block.sealed });
+      away.push(this.#spread(block, ranked, wanted, mine ? local.promise : undefined, options));
+    }
+    if (here.length === 0) local.resolve();
+    else this.#options.disk.write(here).then(local.resolve, local.reject);
+    // Each block has its own majority; a host's failed disk is one copy fewer, not the end.
+    local.promise.catch(() => {});
+    await Promise.all(away);
+  }
+
+  /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
+  async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
+    const own = await this.#readOwn(address);
+    if (own !== undefined) return own;
+    const { self, transport, placement } = this.#options;
+    const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
+    if (transport === undefined || peers.length === 0) throw new InfinitError(transport === undefined ? 'not-found' : 'unavailable', `there is no copy of block ${address} in reach`);
+    return new Hedge(address, peers, (peer, cancel) => {
+      const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
+      return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });
+    }).result;
+  }
+
+  /** Nothing refers to these any longer: their bytes may go, here and elsewhere. What cannot be told now is found by scrub. */
+  drop(addresses: readonly Address[]): DiskOperation[] {
+    const { transport } = this.#options;
+    for (const peer of transport?.connected() ?? []) {
+      for (let at = 0; at < addresses.length; at += maxDropsAMessage) transport!.notify(peer, kinds.dropBlocks, addresses.slice(at, at + maxDropsAMessage).map(addressToBytes));
+    }
+    return addresses.map((address) => ({ type: 'delete', address }));
+  }
+
+  /** Sends one block to the replicas it wants, to the next candidates where those fail, until a majority has it. */
+  #spread(block: SealedBlock, ranked: readonly PeerId[], wanted: number, local: Promise<void> | undefined, options: CallOptions): Promise<void> {
+    const { self, transport } = this.#options;
+    const majority = Math.floor(wanted / 2) + 1;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let acknowledged = 0;
+    let underWay = 0;
+    let next = wanted;
+    const settle = (ok: boolean, reason?: unknown): void => {
+      underWay--;
+      if (ok && ++acknowledged >= majority) resolve();
+      if (ok) return;
+      while (next < ranked.length && ranked[next] === self) next++;
+      if (next < ranked.length) ask(ranked[next++]!);
+      else if (underWay + acknowledged < majority) reject(new InfinitError('unavailable', `block ${block.address}: ${acknowledged} of ${wanted} copies were made, ${majority} are needed`, { cause: reason }));
+    };
+    const ask = (peer: PeerId): void => {
+      underWay++;
+      const body = [addressToBytes(block.address), block.sealed];
+      const sent =
+        transport === undefined
+          ? Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`))
+          : transport.request(peer, kinds.putBlock, body, { channel: 'bulk', deadlineMs: options.deadlineMs ?? this.#options.defaultDeadlineMs });
+      sent.then(() => settle(true), (reason: unknown) => settle(false, reason));
+    };
+    if (local !== undefined) {
+      underWay++;
+      local.then(() => settle(true), (reason: unknown) => settle(false, reason));
+    }
+    for (const peer of ranked.slice(0, wanted)) if (peer !== self) ask(peer);
+    return promise;
+  }
+
+  async #keep(body: Uint8Array): Promise<undefined> {
+    const address = addressFromBytes(body);
+    const sealed = body.subarray(addressBytes);
+    if (sealed.length > maxImmutableBytes) throw new InfinitError('too-large', `block ${address} has ${sealed.length} bytes; ${maxImmutableBytes} are allowed`);
+    if (immutableAddress(sealed) !== address) throw new InfinitError('damaged', `the bytes sent as block ${address} do not hash to it`);
+    await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
+  }
+
+  async #give(address: Address): Promise<Uint8Array> {
+    const bytes = await this.#options.disk.read(address);
+    if (bytes === undefined) throw new InfinitError('not-found', `block ${address} is not on this host`);
+    return bytes;
+  }
+
+  /** This host's copy; a damaged one is as good as none, and is written anew when another was fetched. */
+  async #readOwn(address: Address): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#options.disk.read(address);
+    } catch (error) {
+      if (this.#options.transport === undefined || !(error instanceof InfinitError) || error.code !== 'damaged') throw error;
+      return undefined;
+    }
+  }
+
+  async #dropHere(addresses: readonly Address[]): Promise<undefined> {
+    await this.#options.disk.write(addresses.map((address) => ({ type: 'delete', address })));
+  }
+
+  async #hasHere(addresses: readonly Address[]): Promise<Uint8Array> {
+    return Uint8Array.from(await Promise.all(addresses.map(async (address) => ((await this.#options.disk.has(address)) ? 1 : 0))));
+  }
+}
+
+/** Asks one copy after another, the next one as soon as the one before fails or hesitates, and takes the first that is right. */
+class Hedge {
+  readonly result: Promise<Uint8Array>;
+  readonly #address: Address;
+  readonly #peers: readonly PeerId[];
+  readonly #ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>;
+  readonly #settle = Promise.withResolvers<Uint8Array>();
+  readonly #abort = new AbortController();
+  #next = 0;
+  #failed = 0;
+  #missing = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(address: Address, peers: readonly PeerId[], ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>) {
+    this.#address = address;
+    this.#peers = peers;
+    this.#ask = ask;
+    this.result = this.#settle.promise.finally(() => {
+      clearTimeout(this.#timer);
+      this.#abort.abort();
+    });
+    this.#askNext();
+  }
+
+  #askNext(): void {
+    clearTimeout(this.#timer);
+    const peer = this.#peers[this.#next++];
+    if (peer === undefined) return;
+    this.#timer = setTimeout(() => this.#askNext(), hedgeMs);
+    this.#ask(peer, this.#abort.signal).then(
+      (bytes) => {
+        if (immutableAddress(bytes) === this.#address) this.#settle.resolve(bytes);
+        else this.#fail(new InfinitError('damaged', `host ${peer} sent other bytes as block ${this.#address}`));
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof InfinitError && error.code === 'not-found') this.#missing++;
+    if (++this.#failed < this.#peers.length) return this.#askNext();
+    const everywhereMissing = this.#missing === this.#peers.length;
+    this.#settle.reject(new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }));
+  }
+}
+
+function addressesIn(body: Uint8Array): Address[] {
+  if (body.length % addressBytes !== 0 || body.length > maxDropsAMessage * addressBytes) throw new InfinitError('bad-argument', `${body.length} bytes are no list of addresses`);
+  return Array.from({ length: body.length / addressBytes }, (_, index) => addressFromBytes(body, index * addressBytes));
+}

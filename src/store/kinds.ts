@@ -1,0 +1,15 @@
+import { firstStoreKind } from '../overlay/index.ts';
+
+/** Message kinds of the store; docs/wire-protocol.md lists their bodies. */
+export const kinds = {
+  /** A request to the acceptor of one register, answered by its reply (src/consensus/message-codec.ts). */
+  register: firstStoreKind,
+  /** An immutable block to keep: 32 bytes of address, then the sealed bytes. Answered, with nothing, once it is durable. */
+  putBlock: firstStoreKind + 1,
+  /** The address of an immutable block; answered with the sealed bytes. */
+  getBlock: firstStoreKind + 2,
+  /** Addresses, 32 bytes each, of immutable blocks that nothing refers to. A notification. */
+  dropBlocks: firstStoreKind + 3,
+  /** Addresses, 32 bytes each; answered with one byte each: 1 where the block is here. */
+  hasBlocks: firstStoreKind + 4,
+} as const;

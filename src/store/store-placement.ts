@@ -1,0 +1,21 @@
+import type { Address } from '../block/index.ts';
+import type { PeerId, View } from '../consensus/index.ts';
+
+/** Where blocks belong, as this host sees it now. */
+export interface StorePlacement {
+  /** Hosts that may hold an immutable block, best first; this host may be among them. */
+  rank(address: Address): readonly PeerId[];
+  /** This host knows of no other: all blocks are here. */
+  readonly alone: boolean;
+  /** How many of them should. */
+  readonly replicas: number;
+  /** The views of the roster in force for a mutable or named block, the newest last; at least one. */
+  views(address: Address): readonly View[];
+}
+
+/** A host that knows of no other. */
+export function soloPlacement(self: PeerId): StorePlacement {
+  const rank = [self];
+  const views = [{ number: 0, replicas: rank }];
+  return { alone: true, replicas: 1, rank: () => rank, views: () => views };
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { silentLogger } from '../../src/base/index.ts';
+import { immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { MemoryNetwork } from '../../src/overlay/index.ts';
+import { place, Roster } from '../../src/placement/index.ts';
+import { Store } from '../../src/store/index.ts';
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const sealed = (text: string) => ({ address: immutableAddress(bytes(text)), sealed: bytes(text) });
+
+/** Stores on a network in memory, all with the same roster. */
+function cluster(hosts: number, replicas = 3) {
+  const network = new MemoryNetwork();
+  const names = Array.from({ length: hosts }, (_, index) => `host-${index}`);
+  const roster = Roster.of(names.map((peer) => ({ peer, zone: 'z', capacity: 1 })));
+  return names.map((self) => {
+    const transport = network.open(self);
+    const disk = new MemoryDisk();
+    const placement = {
+      alone: hosts === 1,
+      replicas,
+      rank: (address: Parameters<typeof place>[0]) => place(address, roster, hosts),
+      views: (address: Parameters<typeof place>[0]) => [{ number: 0, replicas: place(address, roster, replicas) }],
+    };
+    const store = Store.open({ self, incarnation: 1, disk, logger: silentLogger, cluster: { transport, placement } });
+    return { self, transport, disk, store };
+  });
+}
+
+test('what one host wrote every host reads, mutable and immutable', async () => {
+  const hosts = cluster(5);
+  const block = sealed('data');
+  const address = mutableAddress();
+  const result = await hosts[0]!.store.commit([{ put: [block] }, { update: [{ address, expect: 'absent', payload: bytes('one') }] }]);
+  assert.deepEqual(result, { done: true, versions: [[], [1]] });
+  for (const { store } of hosts) {
+    assert.equal(Buffer.from(await store.get(block.address)).toString(), 'data');
+    assert.equal(Buffer.from((await store.fetch(address))!.payload).toString(), 'one');
+  }
+  const copies = await Promise.all(hosts.map(({ disk }) => disk.has(block.address)));
+  assert.equal(copies.filter(Boolean).length, 3);
+});
+
+test('of five hosts that create one name one wins', async () => {
+  const hosts = cluster(5);
+  const address = namedAddress('catalogue', 'data');
+  const results = await Promise.all(hosts.map(({ self, store }) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(self) }] }])));
+  assert.equal(results.filter((result) => result.done).length, 1);
+  const values = await Promise.all(hosts.map(async ({ store }) => Buffer.from((await store.fetch(address))!.payload).toString()));
+  assert.equal(new Set(values).size, 1);
+});
+
+test('entries added by all hosts at once are all there, those of unknown outcomes after a second try', async () => {
+  const hosts = cluster(3);
+  const address = mutableAddress();
+  const add = async (store: Store, entry: string): Promise<void> => {
+    for (;;) {
+      const current = await store.fetch(address);
+      const entries = current === undefined ? [] : Buffer.from(current.payload).toString().split(',');
+      if (entries.includes(entry)) return;
+      const payload = bytes([...entries, entry].join(','));
+      const result = await store.commit([{ update: [{ address, expect: current?.version ?? 'absent', payload }] }]);
+      if (result.done) return;
+      assert.ok(['conflict', 'unknown'].includes(result.outcomes[0]!.status));
+    }
+  };
+  await Promise.all(
+    hosts.map(async ({ self, store }) => {
+      for (let round = 0; round < 20; round++) await add(store, `${self}/${round}`);
+    }),
+  );
+  for (const { store } of hosts) {
+    const entries = Buffer.from((await store.fetch(address))!.payload).toString().split(',');
+    assert.equal(entries.length, 60);
+    assert.equal(new Set(entries).size, 60);
+  }
+});
+
+test('with one of three hosts gone all goes on; with two gone a write says unavailable and a read too', async () => {
+  const hosts = cluster(3);
+  const address = mutableAddress();
+  const write = (expect: number | 'absent', deadlineMs: number) => hosts[0]!.store.commit([{ put: [sealed(`data ${expect}`)] }, { update: [{ address, expect, payload: bytes('x') }] }], { deadlineMs });
+  assert.equal((await write('absent', 5000)).done, true);
+  await hosts[2]!.transport[Symbol.asyncDispose]();
+  assert.equal((await write(1, 5000)).done, true);
+  assert.equal((await hosts[1]!.store.fetch(address))!.version, 2);
+  await hosts[1]!.transport[Symbol.asyncDispose]();
+  await assert.rejects(write(2, 300), { code: 'unavailable' });
+  await assert.rejects(hosts[0]!.store.fetch(address, { deadlineMs: 300 }), { code: 'unavailable' });
+});
