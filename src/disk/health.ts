@@ -2,7 +2,7 @@ import { InfinitError, messageOf } from '../base/index.ts';
 import { type Files, isNoRoom } from './files.ts';
 
 /** After the disk itself said "full", its free space is not believed for so long: a quota does not show there. */
-const fullHoldMs = 3000;
+const fullHoldMs = 1000;
 
 export interface HealthOptions {
   readonly files: Files;

@@ -231,12 +231,14 @@ export class LogWriter {
   }
 
   #takeQueued(already: number): Queued[] {
+    // A part of a segment at the most, so that small segments keep about their size.
+    const most = Math.min(maxGroupBytes, this.#options.segmentBytes / 4);
     let bytes = already;
     let at = this.#next;
     const end = Math.min(this.#queue.length, at + maxGroupRecords);
     for (; at < end; at++) {
       const more = recordBytes(this.#queue[at]!.bytes.length);
-      if (bytes > 0 && bytes + more > maxGroupBytes) break;
+      if (bytes > 0 && bytes + more > most) break;
       bytes += more;
     }
     const taken = this.#queue.slice(this.#next, at);

@@ -259,6 +259,7 @@ async function reopen(options: RecoveryOptions, segment: Segment, replay: Replay
   const end = replay.endOf(segment);
   if (end >= options.segmentBytes && segment.size === end) return undefined;
   const file = await files.open(directory.segment(segment.number), 'write');
+  segments.adopt(segment, file);
   const group = replay.group?.segment === segment.number ? replay.group.offset : end;
   if (group < end) {
     const bytes = Buffer.allocUnsafeSlow(end - group);
@@ -266,6 +267,5 @@ async function reopen(options: RecoveryOptions, segment: Segment, replay: Replay
   }
   await files.truncate(file, end);
   segments.resize(segment, end);
-  segment.file = Promise.resolve(file);
   return { segment, file };
 }

@@ -64,11 +64,15 @@ export class Segments {
     const segment = new Segment(number, segmentSeed(this.#directory.storeId, number), size);
     this.#segments.set(number, segment);
     this.usedBytes += size;
-    if (file !== undefined) {
-      segment.file = Promise.resolve(file);
-      this.#open.add(segment);
-    }
+    if (file !== undefined) this.adopt(segment, file);
     return segment;
+  }
+
+  /** Takes over a descriptor of a segment: reads use it, and it is closed with the table. */
+  adopt(segment: Segment, file: number): void {
+    void segment.file?.then((other) => this.#files.close(other)).catch(() => {});
+    segment.file = Promise.resolve(file);
+    this.#open.add(segment);
   }
 
   /** Notes that records were added at the end, or that the end was cut. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { before, test, after } from 'node:test';
+import { after, before, test } from 'node:test';
 
 import { LogDisk } from '../../src/disk/index.ts';
 import { FaultyFiles } from './faulty-files.ts';
@@ -162,6 +162,30 @@ test('an index that is gone, or damaged, is made anew from the log', async () =>
     await using disk = await LogDisk.open(copy.path, quiet);
     assert.deepEqual(await contents(disk, count), expectedUpTo(count), how);
     assert.equal(disk.status().blocks, count, how);
+  }
+});
+
+test('bits flipped anywhere in the index make no block silently disappear or change', async () => {
+  await using store = await TemporaryDirectory.make();
+  const many = 60;
+  const expected = new Map(Array.from({ length: many }, (_, number) => [number, Buffer.from(valueOf(number, 50)).toString('hex')]));
+  {
+    await using disk = await LogDisk.open(store.path, { checkpointRecords: 5 });
+    for (let number = 0; number < many; number++) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 50) }]);
+  }
+  const directory = path.join(store.path, 'index');
+  const files = (await readdir(directory)).filter((name) => /^(\d+\.(log|ldb)|MANIFEST-\d+|CURRENT)$/.test(name));
+  for (const name of files) {
+    const { size } = await stat(path.join(directory, name));
+    for (let step = 0; step < 12; step++) {
+      const place = Math.floor(((step + 0.5) / 12) * size);
+      await using copy = await changed(store, async () => {});
+      await flip(path.join(copy.path, 'index', name), place);
+      await using disk = await LogDisk.open(copy.path, quiet);
+      for (const [number, found] of await contents(disk, many))
+        assert.ok(found === expected.get(number) || found === 'damaged', `${name} at ${place}: block ${number} is ${found}`);
+      assert.equal((await contents(disk, many)).size, many, `${name} at ${place}`);
+    }
   }
 });
 

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { immutableAddress } from '../../src/block/index.ts';
+import { LogDisk } from '../../src/disk/index.ts';
+import { FaultyFiles } from './faulty-files.ts';
+import { code, contents, numbered, TemporaryDirectory, valueOf } from './support.ts';
+
+const small = { segmentBytes: 256 * 1024, reserveBytes: 512 * 1024, tickMs: 20 } as const;
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let left = 500; !condition(); left--) {
+    assert.ok(left > 0, 'it never came to be');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+for (const share of [0, 0.5, 1]) {
+  test(`a write that fails with EIO after ${share * 100} % turns the store read-only for good, and is never acknowledged`, async () => {
+    await using directory = await TemporaryDirectory.make();
+    const files = new FaultyFiles();
+    {
+      await using disk = await LogDisk.open(directory.path, { ...small, files });
+      const states: string[] = [];
+      disk.onStateChange((status) => void states.push(`${status.state}: ${status.reason}`));
+      await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 1000) }]);
+      files.errors.write.push('EIO');
+      files.failedWriteShare = share;
+      const results = await Promise.allSettled(
+        [2, 3, 4].map((number) => disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 1000) }])),
+      );
+      assert.deepEqual(
+        results.map((result) => (result.status === 'rejected' ? (result.reason as { code: string }).code : 'acknowledged')),
+        ['disk-failed', 'disk-failed', 'disk-failed'],
+      );
+      // The disk works again, and still nothing is believed until a restart.
+      await assert.rejects(disk.write([{ type: 'put', address: numbered(5), bytes: valueOf(5, 10) }]), code('disk-failed'));
+      await assert.rejects(disk.write([{ type: 'delete', address: numbered(1) }]), code('disk-failed'));
+      assert.equal(disk.status().state, 'read-only');
+      assert.match(states.join('\n'), /^read-only: the disk of .* failed: EIO/);
+      assert.equal(Buffer.from((await disk.read(numbered(1)))!).toString('hex'), Buffer.from(valueOf(1, 1000)).toString('hex'));
+      assert.equal(await disk.read(numbered(2)), undefined);
+    }
+    await using disk = await LogDisk.open(directory.path, small);
+    const found = await contents(disk, 6);
+    assert.deepEqual([...found.keys()], [1], 'what was refused did not come back');
+    await disk.write([{ type: 'put', address: numbered(6), bytes: valueOf(6, 10) }]);
+  });
+}
+
+test('a write that meets a full disk fails alone; the log is cut back and goes on when there is room', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  for (const error of ['ENOSPC', 'EDQUOT']) {
+    files.errors.write.push(error);
+    files.failedWriteShare = 0.7;
+    await assert.rejects(
+      disk.write([2, 3].map((number) => ({ type: 'put', address: numbered(number), bytes: valueOf(number, 5000) }))),
+      code('disk-full'),
+    );
+    assert.equal(disk.status().state, 'read-only');
+    await assert.rejects(disk.write([{ type: 'put', address: numbered(4), bytes: valueOf(4, 10) }]), code('disk-full'));
+    // What frees space is still tried.
+    await disk.write([{ type: 'delete', address: numbered(9) }]);
+    await until(() => disk.status().state === 'healthy');
+    await disk.write([{ type: 'put', address: numbered(5), bytes: valueOf(5, 3000) }]);
+    assert.deepEqual([...(await contents(disk, 6)).keys()], [1, 5]);
+  }
+});
+
+test('a log that cannot be cut back after a full disk is failed, not full', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  files.errors.write.push('ENOSPC');
+  files.errors.truncate.push('EIO');
+  await assert.rejects(disk.write([{ type: 'put', address: numbered(2), bytes: valueOf(2, 2000) }]), /disk/);
+  await assert.rejects(disk.write([{ type: 'put', address: numbered(3), bytes: valueOf(3, 2000) }]), code('disk-failed'));
+});
+
+test('no room for a new segment is a full disk, and the store goes on later', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  for (let number = 0; number < 4; number++) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 60_000) }]);
+  files.errors.open.push('ENOSPC');
+  await assert.rejects(disk.write([{ type: 'put', address: numbered(4), bytes: valueOf(4, 60_000) }]), code('disk-full'));
+  await until(() => disk.status().state === 'healthy');
+  await disk.write([{ type: 'put', address: numbered(5), bytes: valueOf(5, 60_000) }]);
+  assert.deepEqual([...(await contents(disk, 6)).keys()], [0, 1, 2, 3, 5]);
+});
+
+test('as the file system fills up, bulk data is refused first, then metadata; deletes go on', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  const bulk = valueOf(1, 1000);
+  const putBulk = (): Promise<void> => disk.write([{ type: 'put', address: immutableAddress(bulk), bytes: bulk }]);
+  const putSmall = (): Promise<void> => disk.write([{ type: 'put', address: numbered(1), bytes: bulk }]);
+  files.free = 400 * 1024;
+  await until(() => disk.status().state === 'read-only');
+  assert.match(disk.status().reason!, /full/);
+  assert.equal(disk.status().freeBytes, 0);
+  await assert.rejects(putBulk(), code('disk-full'));
+  await putSmall();
+  files.free = 100 * 1024;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  await assert.rejects(putSmall(), code('disk-full'));
+  await disk.write([{ type: 'delete', address: numbered(1) }]);
+  assert.equal(await disk.read(numbered(1)), undefined);
+  files.free = undefined;
+  await until(() => disk.status().state === 'healthy');
+  await putBulk();
+});
+
+test('a sector that cannot be read makes its block damaged, and the store stays healthy', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  files.errors.read.push('EIO');
+  await assert.rejects(disk.read(numbered(1)), code('damaged'));
+  assert.deepEqual([disk.status().state, disk.status().damaged], ['healthy', 1]);
+});
