@@ -135,9 +135,9 @@ export class Notifier {
     };
   }
 
-  /** Another host made the file longer. */
-  grow(inode: number, size: number): Promise<void> {
-    return this.#send(this.#inodes, encodeGrow(inode, size));
+  /** Another host made the file longer; `lastByte` is what it ends with now. What the kernel cached before is to be invalidated apart. */
+  grow(inode: number, size: number, lastByte: number): Promise<void> {
+    return this.#send(this.#inodes, encodeGrow(inode, size, lastByte));
   }
 
   close(): void {

@@ -2,17 +2,30 @@
 import { closeSync, readdirSync } from 'node:fs';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { detachMount, mountFuse } from '../../src/fuse/index.ts';
+import { setTimeout } from 'node:timers/promises';
+import { silentLogger } from '../../src/base/index.ts';
+import { detachMount, mountFuse, serveFileSystem } from '../../src/fuse/index.ts';
+import { MemoryFileSystem } from './memory-file-system.ts';
 
 const [directory, cycles] = [process.argv[2]!, Number(process.argv[3])];
 
-async function cycle(terminate: boolean): Promise<void> {
+async function inThisThread(): Promise<void> {
+  const mount = await mountFuse({ source: 'cycle', mountPoint: directory });
+  const session = serveFileSystem({ fd: mount.fd, fileSystem: new MemoryFileSystem(), logger: silentLogger });
+  await session.ready;
+  // A notification starts a thread, which must end too.
+  await session.notify.invalidateInode(1, 0, 0);
+  await detachMount(directory);
+  await session.closed;
+  closeSync(mount.fd);
+}
+
+async function inWorker(terminate: boolean): Promise<void> {
   const mount = await mountFuse({ source: 'cycle', mountPoint: directory });
   const worker = new Worker(new URL('worker.ts', import.meta.url), { workerData: { fd: mount.fd } });
   await once(worker, 'message');
-  // Somebody else looks: this process must not.
+  const exited = once(worker, 'exit');
   if (terminate) await worker.terminate();
-  const exited = terminate ? undefined : once(worker, 'exit');
   await detachMount(directory);
   await exited;
   closeSync(mount.fd);
@@ -20,8 +33,11 @@ async function cycle(terminate: boolean): Promise<void> {
 
 const holds = (): number => readdirSync('/proc/self/fd').length;
 const threads = (): number => readdirSync('/proc/self/task').length;
-await cycle(false);
+await inWorker(false);
+await inThisThread();
 const before = { descriptors: holds(), threads: threads() };
-for (let i = 0; i < cycles; i++) await cycle(i % 10 === 9);
+for (let i = 0; i < cycles; i++) await (i % 10 === 9 ? inWorker(i % 20 === 19) : inThisThread());
+// A notification thread sees the end of its socket a moment later.
+for (let wait = 0; wait < 100 && threads() > before.threads; wait++) await setTimeout(10);
 process.send!({ before, after: { descriptors: holds(), threads: threads() } });
 process.disconnect();

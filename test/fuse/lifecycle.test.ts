@@ -36,7 +36,7 @@ test('a daemon that was killed leaves a dead mount, and the next start clears it
   assert.deepEqual(await clearStaleMounts(mounted.directory, new Set(), silentLogger), [mounted.directory]);
   assert.ok(!isMounted(mounted.directory));
   assert.deepEqual(readdirSync(mounted.directory), []);
-  closeSync(fd);
+  assert.throws(() => closeSync(fd), { code: 'ENOTCONN' });
 });
 
 test('a mount that nobody serves at all is cleared too, and who waits for it gets an error', async () => {
@@ -47,8 +47,9 @@ test('a mount that nobody serves at all is cleared too, and who waits for it get
   try {
     assert.deepEqual(await listMounts(directory), [{ mountPoint, source: 'never served', connection: mount.connection }]);
     const waiting = spawn('stat', [mountPoint], { stdio: 'ignore' });
+    const exited = once(waiting, 'exit') as Promise<[number | null]>;
     await clearStaleMounts(directory, new Set(), silentLogger);
-    const [status] = (await once(waiting, 'exit')) as [number];
+    const [status] = await exited;
     assert.notEqual(status, null);
     assert.deepEqual(await listMounts(directory), []);
   } finally {

@@ -104,7 +104,7 @@ async function main({ mountPoint, options }: ServerSettings): Promise<void> {
       case 'grow': {
         const { inode } = find(fileSystem, command.path);
         inode!.write(inode!.size, Buffer.from(command.text));
-        return session.notify.grow(inode!.inode, inode!.size);
+        return session.notify.grow(inode!.inode, inode!.size, command.text.charCodeAt(command.text.length - 1));
       }
       case 'remove': {
         const { parent, name } = find(fileSystem, command.path);

@@ -46,12 +46,14 @@ export function encodeDeleteEntry(parent: number, inode: number, name: string): 
 
 /**
  * Tells the kernel that a file has grown to `size`. With the writeback cache the kernel believes its own size of a cached
- * file and no attributes can change that; an empty NOTIFY_STORE beyond its end can.
+ * file and no attributes can change that; a NOTIFY_STORE beyond its end can, even of one byte, which must be the file's real last one.
  */
-export function encodeGrow(inode: number, size: number): Message {
-  const message = begin(codes.store, 24);
+export function encodeGrow(inode: number, size: number, lastByte: number): Message {
+  const message = begin(codes.store, 25);
   message.put64(4, inode);
-  message.put64(6, size);
+  message.put64(6, size - 1);
+  message.words[8] = 1;
+  message.bytes[40] = lastByte;
   return message;
 }
 
