@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import Docker from 'dockerode';
+import type Docker from 'dockerode';
 
 import { type Logger, messageOf } from '../src/base/index.ts';
 
@@ -41,7 +41,7 @@ export interface Announcement extends AsyncDisposable {
  * once after each start of the engine. Call this when the plugin socket listens. That there is no engine is said once and is no failure.
  */
 export function announce(settings: AnnounceSettings): Announcement {
-  const docker = new Docker({ socketPath: settings.socketPath });
+  const docker = client(settings.socketPath);
   const stop = new AbortController();
   const watch = new EngineWatch(docker, settings, stop.signal);
   const watching = watch.run();
@@ -49,7 +49,7 @@ export function announce(settings: AnnounceSettings): Announcement {
     get present() {
       return watch.present;
     },
-    swarmMembers: () => swarmMembers(docker),
+    swarmMembers: async () => swarmMembers(await docker),
     async [Symbol.asyncDispose]() {
       stop.abort();
       await watching;
@@ -57,14 +57,20 @@ export function announce(settings: AnnounceSettings): Announcement {
   };
 }
 
+/** Loaded when it is wanted: it takes longer to load than the plugin may take to answer. */
+async function client(socketPath: string): Promise<Docker> {
+  const { default: DockerClient } = await import('dockerode');
+  return new DockerClient({ socketPath });
+}
+
 class EngineWatch {
-  readonly #docker: Docker;
+  readonly #docker: Promise<Docker>;
   readonly #settings: AnnounceSettings;
   readonly #signal: AbortSignal;
   present = false;
   #saidAbsent = false;
 
-  constructor(docker: Docker, settings: AnnounceSettings, signal: AbortSignal) {
+  constructor(docker: Promise<Docker>, settings: AnnounceSettings, signal: AbortSignal) {
     this.#docker = docker;
     this.#settings = settings;
     this.#signal = signal;
@@ -93,7 +99,8 @@ class EngineWatch {
 
   /** The stream of events ends when the engine does; asked for first, so that no restart falls between the two questions. */
   async #announceAndWaitForItsEnd(): Promise<void> {
-    const events = (await this.#docker.getEvents({ filters: { type: ['daemon'] }, abortSignal: this.#signal })) as NodeJS.ReadableStream & {
+    const docker = await this.#docker;
+    const events = (await docker.getEvents({ filters: { type: ['daemon'] }, abortSignal: this.#signal })) as NodeJS.ReadableStream & {
       destroy(): void;
     };
     const end = once(events, 'close');
@@ -101,7 +108,7 @@ class EngineWatch {
     end.catch(() => {});
     events.resume();
     try {
-      await this.#docker.listVolumes({ abortSignal: AbortSignal.any([this.#signal, AbortSignal.timeout(questionDeadlineMs)]) });
+      await docker.listVolumes({ abortSignal: AbortSignal.any([this.#signal, AbortSignal.timeout(questionDeadlineMs)]) });
       this.present = true;
       this.#saidAbsent = false;
       this.#settings.logger.info('the Docker Engine knows the plugin', { socket: this.#settings.socketPath });

@@ -1,6 +1,18 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
@@ -30,7 +42,7 @@ export class DirectoryVolumes implements VolumeService {
     this.#root = root;
     this.#mountDir = mountDir;
     this.#host = host;
-    this.#holdersFile = path.join(mountDir, '.holders.json');
+    this.#holdersFile = path.join(root, `.holders-${host}.json`);
     const saved = existsSync(this.#holdersFile) ? (JSON.parse(readFileSync(this.#holdersFile, 'utf8')) as Record<string, string[]>) : {};
     this.#holders = new Map(Object.entries(saved).map(([name, holders]) => [name, new Set(holders)]));
   }
@@ -121,8 +133,8 @@ export class DirectoryVolumes implements VolumeService {
     const target = path.join(this.#mountDir, name);
     mkdirSync(target, { recursive: true });
     if (!isMounted(target)) {
-      await command('mount', ['--bind', this.#path(name, 'data'), target]);
-      if (this.#entry(name)!.options['readonly'] === 'true') await command('mount', ['-o', 'remount,bind,ro', target]);
+      if (this.#entry(name)!.options['readonly'] === 'true') await bindReadOnly(this.#path(name, 'data'), target);
+      else await command('mount', ['--bind', this.#path(name, 'data'), target]);
     }
     writeFileSync(this.#path(name, 'hosts', this.#host), '');
     return target;
@@ -149,6 +161,16 @@ export class DirectoryVolumes implements VolumeService {
     writeFileSync(`${this.#holdersFile}.new`, JSON.stringify(Object.fromEntries([...this.#holders].map(([name, holders]) => [name, [...holders]]))));
     renameSync(`${this.#holdersFile}.new`, this.#holdersFile);
   }
+}
+
+/** A remount reaches no other namespace, so make it read-only aside and bind that. */
+async function bindReadOnly(source: string, target: string): Promise<void> {
+  const aside = mkdtempSync('/run/read-only-');
+  await command('mount', ['--bind', source, aside]);
+  await command('mount', ['-o', 'remount,bind,ro', aside]);
+  await command('mount', ['--bind', aside, target]);
+  await command('umount', ['-l', aside]);
+  rmdirSync(aside);
 }
 
 function isMounted(target: string): boolean {

@@ -13,6 +13,8 @@ export interface PluginForm {
   readonly driver: string;
   /** What the engine calls it afterwards: a managed plugin has a tag. */
   readonly reportedDriver: string;
+  /** Whether the engine must be told of it: it knows its managed plugins by itself. */
+  readonly announced: boolean;
   /** Starts it and waits until it answers. @param socketPath another one than the engine's, for a {@link Recorder} in between. */
   start(host: LabHost, socketPath?: string): Promise<RunningPlugin>;
 }
@@ -38,6 +40,7 @@ export function socketForm(name: string, command: PluginCommand): PluginForm {
     name,
     driver: 'infinit',
     reportedDriver: 'infinit',
+    announced: true,
     async start(host, socketPath = path.join(host.pluginDirectory, 'infinit.sock')) {
       // The host sees its plugin directory at the engine's place.
       const inside = socketPath.startsWith(host.pluginDirectory) ? path.join('/run/docker/plugins', path.basename(socketPath)) : socketPath;

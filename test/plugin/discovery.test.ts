@@ -54,7 +54,8 @@ test('an absent engine is said once, and found when it comes, and again after ea
   const socketPath = socketIn(t);
   const lines: string[] = [];
   await using announcement = announce({ socketPath, logger: createLogger('info', (_level, line) => lines.push(line)), retryMs: 20 });
-  await sleep(150);
+  await untilTrue(() => lines.length > 0);
+  await sleep(100);
   assert.equal(lines.filter((line) => line.includes('no Docker Engine')).length, 1);
   assert.match(lines[0]!, /is Docker installed and started/);
   assert.equal(announcement.present, false);

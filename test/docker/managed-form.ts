@@ -1,0 +1,140 @@
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { assembleRootfs } from '../../plugin/managed-rootfs.ts';
+import { buildAddon } from '../../src/fuse/index.ts';
+import { post, type Reply } from '../plugin/calls.ts';
+import type { LabHost } from './host.ts';
+import type { PluginForm, RunningPlugin } from './plugin-forms.ts';
+import { eventually } from './process.ts';
+
+const projectRoot = path.resolve(import.meta.dirname, '../..');
+
+/** What differs from the plugin as it is shipped. */
+export interface ManagedVariant {
+  readonly name: string;
+  /** Parts of the project to take along; those of the shipped plugin where it is absent. */
+  readonly parts?: readonly string[];
+  /** What runs in the plugin; the daemon where it is absent. */
+  readonly entrypoint?: readonly string[];
+}
+
+/** The managed plugin, assembled from this machine's files. */
+export function managedForm(variant: ManagedVariant): PluginForm & { start(host: LabHost): Promise<ManagedPlugin> } {
+  return {
+    name: variant.name,
+    driver: 'infinit',
+    reportedDriver: 'infinit:latest',
+    announced: false,
+    async start(host) {
+      const plugin = new ManagedPlugin(host, assemble(variant, path.join(host.directory, 'managed')));
+      await plugin.create();
+      return plugin;
+    },
+  };
+}
+
+function assemble(variant: ManagedVariant, directory: string): string {
+  buildAddon();
+  assembleRootfs({
+    projectRoot,
+    target: path.join(directory, 'rootfs'),
+    nodeBinary: process.execPath,
+    ...(variant.parts === undefined ? {} : { parts: variant.parts }),
+  });
+  const config = JSON.parse(readFileSync(path.join(projectRoot, 'config.json'), 'utf8')) as object;
+  const changed = variant.entrypoint === undefined ? config : { ...config, entrypoint: variant.entrypoint };
+  writeFileSync(path.join(directory, 'config.json'), JSON.stringify(changed));
+  return directory;
+}
+
+/** The plugin as the engine manages it. */
+export class ManagedPlugin implements RunningPlugin {
+  readonly #host: LabHost;
+  readonly #directory: string;
+  /** The socket's real path is too long for the kernel's address. */
+  readonly #link: string;
+  #id = '';
+
+  constructor(host: LabHost, directory: string) {
+    this.#host = host;
+    this.#directory = directory;
+    this.#link = path.join(host.directory, 'managed.sock');
+  }
+
+  /** What `docker plugin rm` leaves alone. */
+  get stateDirectory(): string {
+    return path.join(this.#host.directory, 'state');
+  }
+
+  /** Registers it, as `npm run plugin:create` does, and enables it. */
+  async create(): Promise<void> {
+    mkdirSync(this.stateDirectory, { recursive: true });
+    await this.#host.mustDocker(['plugin', 'create', 'infinit', this.#directory]);
+    await this.#host.mustDocker(['plugin', 'set', 'infinit', `state.source=${this.stateDirectory}`, 'INFINIT_LOG_LEVEL=debug']);
+    this.#id = await this.#host.mustDocker(['plugin', 'inspect', '-f', '{{.Id}}', 'infinit']);
+    rmSync(this.#link, { force: true });
+    symlinkSync(path.join(this.#host.pluginDirectory, this.#id, 'infinit.sock'), this.#link);
+    await this.start();
+  }
+
+  async start(): Promise<void> {
+    if (!(await this.enabled())) await this.enable();
+    await this.answers();
+  }
+
+  async enable(): Promise<void> {
+    await this.#host.mustDocker(['plugin', 'enable', 'infinit']);
+  }
+
+  async answers(): Promise<void> {
+    await eventually('the plugin answers', async () =>
+      this.call('Plugin.Activate', '').then(
+        (reply) => (reply === 'hung up' ? undefined : true),
+        () => undefined,
+      ),
+    );
+  }
+
+  async enabled(): Promise<boolean> {
+    return (await this.#host.mustDocker(['plugin', 'inspect', '-f', '{{.Enabled}}', 'infinit'])) === 'true';
+  }
+
+  /** The process that the engine started, as the host numbers it. */
+  pid(): number {
+    const file = `/proc/${this.#host.pid}/root/run/docker-exec/containerd/daemon/io.containerd.runtime.v2.task/plugins.moby/${this.#id}/init.pid`;
+    return Number(readFileSync(file, 'utf8'));
+  }
+
+  /** The engine starts it again at once. */
+  async kill(): Promise<void> {
+    const pid = this.pid();
+    await this.#host.must('kill', ['-9', String(pid)]);
+    await eventually('the plugin has ended', async () => ((await this.#host.run('test', ['-e', `/proc/${pid}/exe`])).code === 0 ? undefined : true));
+  }
+
+  async stop(): Promise<void> {
+    await this.#host.mustDocker(['plugin', 'disable', '-f', 'infinit']);
+  }
+
+  async call(name: string, body: object | string): Promise<Reply> {
+    return await post(this.#link, name, typeof body === 'string' ? body : JSON.stringify(body));
+  }
+}
+
+/** The plugin over plain directories, managed. */
+export const managedDirectories = managedForm({
+  name: 'managed plugin over directories',
+  parts: ['src', 'plugin', 'test/docker/directory-volumes.ts', 'test/docker/directory-plugin.ts', 'package.json', 'build'],
+  entrypoint: [
+    '/usr/bin/node',
+    '/opt/infinit/test/docker/directory-plugin.ts',
+    '/run/docker/plugins/infinit.sock',
+    '/var/lib/infinit/volumes',
+    '/var/lib/infinit-volumes',
+    'h1',
+  ],
+});
+
+/** The managed plugin as it is shipped. */
+export const managedDaemon = managedForm({ name: 'managed plugin' });
