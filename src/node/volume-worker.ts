@@ -30,7 +30,7 @@ async function serve(): Promise<void> {
     volumeId: data.volumeId,
     session: data.session,
     clock: systemClock,
-    options: { sizeBytes: options.sizeBytes, uid: options.uid, gid: options.gid, mode: options.mode, readOnly: options.readonly || options.access === 'readonly' },
+    options: { ...(options.sizeBytes === 0 ? {} : { sizeBytes: options.sizeBytes }), uid: options.uid, gid: options.gid, mode: options.mode, readOnly: options.readonly || options.access === 'readonly' },
     logger,
     lostInodes: lost,
     onDirty: (inode: number) => set.add(inode),
