@@ -4,7 +4,12 @@
  */
 export { type Gate, openGate } from './gate.ts';
 export type { ProcessId } from './hello.ts';
-export { KeyPair, peerIdOf, publicKeyOf } from './identity/index.ts';
+export type { TokenRequest, TokenSummary } from './cluster-authority.ts';
+export { allRights, KeyPair, type MemberState, peerIdOf, publicKeyOf, type Right } from './identity/index.ts';
+export type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
+export { Overlay } from './overlay.ts';
+export type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';
+export type { TroubleReport } from './trouble-log.ts';
 export { Libp2pTransport, type Libp2pTransportOptions, type Trouble } from './libp2p-transport.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-transport.ts';
 export {

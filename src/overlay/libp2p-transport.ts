@@ -1,4 +1,4 @@
-import { InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom, type Clock } from '../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { answerAdmission, askForAdmission } from './admission.ts';
 import { frameType } from './frame.ts';
 import { FramedStream } from './framed-stream.ts';
@@ -18,7 +18,7 @@ export interface Libp2pTransportOptions {
   /** This run of the daemon. */
   readonly process: ProcessId;
   /** `HOST:PORT`; undefined: do not listen, only dial. */
-  readonly listen?: string;
+  readonly listen?: string | undefined;
   readonly gate: Gate;
   /** `native` where absent. */
   readonly tls?: 'native' | 'stock';
@@ -44,6 +44,9 @@ const connectTimeoutMs = 5000;
 const settleMs = 8000;
 /** Connections of hosts that have not been admitted. */
 const maxStrangers = 32;
+/** A request that every host answers with nothing: a sign of life. */
+const probeKind = 0;
+const probeMs = 1500;
 /** Two hosts that dial each other at once do so within this time; then the session of the lower id is kept. */
 const raceMs = 5000;
 /** Clocks that differ by more are worth a word; nothing depends on them. */
@@ -73,26 +76,14 @@ export class Libp2pTransport implements MeshTransport {
   #node: WireNode | undefined;
   #closed = false;
 
-  /** Loads libp2p and starts to listen. @throws InfinitError `bad-argument` for an address that cannot be listened on. */
-  static async open(options: Libp2pTransportOptions): Promise<Libp2pTransport> {
-    const transport = new Libp2pTransport(options);
-    const { openLibp2pNode } = await import('./libp2p/node.ts');
-    const { key, listen, tls = 'native', kademlia = false, mdns = false } = options;
-    try {
-      transport.#node = await openLibp2pNode({ key, listen, tls, kademlia, mdns }, transport.#events());
-    } catch (cause) {
-      throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${messageOf(cause)}`, { cause });
-    }
-    return transport;
-  }
-
-  private constructor(options: Libp2pTransportOptions) {
+  constructor(options: Libp2pTransportOptions) {
     this.self = peerIdOf(options.key.publicKey);
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
     this.#board.onBug = (error) => this.#logger.error('a message handler failed', { error });
+    this.#board.handle(probeKind, () => undefined);
     this.#redialer = new Redialer(
       {
         self: this.self,
@@ -104,6 +95,19 @@ export class Libp2pTransport implements MeshTransport {
       },
       this.#random,
     );
+  }
+
+  /** Loads libp2p, which costs memory that a host alone need not spend. */
+  async start(): Promise<void> {
+    if (this.#node !== undefined || this.#closed) return;
+    const { openLibp2pNode } = await import('./libp2p/node.ts');
+    const { key, listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
+    try {
+      this.#node = await openLibp2pNode({ key, listen, tls, kademlia, mdns }, this.#events());
+    } catch (cause) {
+      throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${messageOf(cause)}`, { cause });
+    }
+    if (this.#closed) await this.#node.close();
   }
 
   async request(peer: PeerId, kind: Kind, body: Body, options: RequestOptions = {}): Promise<Uint8Array> {
@@ -167,7 +171,7 @@ export class Libp2pTransport implements MeshTransport {
   }
 
   #wire(): WireNode {
-    if (this.#node === undefined) throw new InfinitError('closed', 'the transport is not open');
+    if (this.#node === undefined) throw new InfinitError('closed', 'the transport is not started');
     return this.#node;
   }
 
@@ -182,8 +186,8 @@ export class Libp2pTransport implements MeshTransport {
       isMember: (peer) => gate.standing(peer) === 'member',
       onConnection: (connection) => this.#watchStranger(connection),
       onStream: (protocol, stream, connection) => this.#onStream(protocol, stream, connection),
-      onDiscovery: (addresses) => {
-        for (const address of addresses) void this.#connect(address, undefined).catch(() => {});
+      onDiscovery: (peer, addresses) => {
+        if (!this.#sessions.has(peer)) void this.#tryAll(peer, addresses);
       },
       onHandshakeError: (message) => this.#logger.debug('a handshake failed', { message }),
     };
@@ -247,12 +251,12 @@ export class Libp2pTransport implements MeshTransport {
     this.#pending.delete(key);
     clearTimeout(first.timer);
     clearTimeout(timer);
-    this.#accept(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
+    void this.#accept(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
   }
 
-  #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): void {
+  async #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): Promise<void> {
     const { peer } = halves.control.connection;
-    const refusal = this.#refusal(peer, hello);
+    const refusal = this.#closed ? new InfinitError('closed', 'the host is stopping') : ((await this.#twinOf(peer, hello)) ?? this.#lostRace(peer));
     if (refusal !== undefined) {
       for (const { framed, connection } of [halves.control, halves.bulk]) framed.refuse(refusal, () => connection.abort(refusal.message));
       return;
@@ -260,23 +264,28 @@ export class Libp2pTransport implements MeshTransport {
     const session = new Session(hello.session, peer, halves, this.#board, (broken, reason) => this.#onBroken(broken, reason));
     session.start(hello);
     session.sayHello(this.#options.process, this.#clock.wallMs());
-    this.#install(session);
+    if (!session.broken) this.#install(session);
   }
 
-  /** Why a peer's new session is not wanted beside the one there is. */
-  #refusal(peer: PeerId, hello: Hello): InfinitError | undefined {
-    if (this.#closed) return new InfinitError('closed', 'the host is stopping');
+  /** A new process of a peer comes while the connection with its old one seems to live: where the old one still answers, there are two. */
+  async #twinOf(peer: PeerId, hello: Hello): Promise<InfinitError | undefined> {
     const existing = this.#sessions.get(peer);
-    const known = existing?.remote?.process;
-    if (existing !== undefined && known !== undefined && known.nonce !== hello.process.nonce) {
-      if (hello.process.incarnation > known.incarnation) return undefined;
-      const message = `two processes run with the identity of host ${peer}: a copied or restored state directory; stop one of them and give it an identity of its own`;
-      this.#trouble({ kind: 'duplicate-identity', about: peer, message });
-      return new InfinitError('already-exists', message);
+    if (existing === undefined || existing.remote?.process.nonce === hello.process.nonce) return undefined;
+    try {
+      await existing.exchange.request(probeKind, [], { deadlineMs: probeMs });
+    } catch (error) {
+      if (codeOf(error) !== 'unsupported') return undefined;
     }
+    const message = `two processes run with the identity of host ${peer}: a copied state directory; stop one of them and give it an identity of its own`;
+    this.#trouble({ kind: 'duplicate-identity', about: peer, message });
+    return new InfinitError('already-exists', message);
+  }
+
+  /** Of two sessions that two hosts opened with each other at once, the one of the lower id is kept. */
+  #lostRace(peer: PeerId): InfinitError | undefined {
+    const existing = this.#sessions.get(peer);
     const raced = existing?.dialler === this.self && performance.now() - existing.openedAt < raceMs;
-    if (this.self < peer && (raced || this.#greeting.has(peer))) return new InfinitError('conflict', `host ${this.self} has just connected by itself`);
-    return undefined;
+    return this.self < peer && (raced || this.#greeting.has(peer)) ? new InfinitError('conflict', `host ${this.self} has just connected by itself`) : undefined;
   }
 
   async #connect(address: string, expected: PeerId | undefined): Promise<PeerId> {
@@ -309,7 +318,7 @@ export class Libp2pTransport implements MeshTransport {
       return { connection, framed: new FramedStream(stream) };
     };
     const [controlHalf, bulkHalf] = await Promise.all([open(control, protocols.control), open(bulk, protocols.bulk)]);
-    if (this.#sessions.has(peer) || this.#greeting.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
+    if (this.#sessions.has(peer) || this.#greeting.has(peer)) throw new InfinitError('conflict', `host ${peer} is being connected already`);
     this.#greeting.add(peer);
     try {
       const id = Buffer.from(this.#random.bytes(8)).toString('hex');
@@ -344,10 +353,23 @@ export class Libp2pTransport implements MeshTransport {
     if (!this.#closed) this.#redialer.lost(peer);
   }
 
+  async #tryAll(peer: PeerId, addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) {
+      try {
+        await this.#connect(address, peer);
+        return;
+      } catch (error) {
+        this.#logger.debug('a discovered host was of no use', { peer, address, reason: messageOf(error) });
+      }
+    }
+  }
+
   #onDialFailure(address: string, peer: PeerId | undefined, error: unknown): void {
     if (this.#closed) return;
     this.#logger.debug('could not connect', { address, peer, reason: messageOf(error) });
-    this.#trouble({ kind: troubleOf(error), about: peer ?? address, message: describeFailure(address, error) });
+    const kind = troubleOf(error);
+    // That two processes share an identity is said of this host itself: the other one was there first.
+    this.#trouble({ kind, about: kind === 'duplicate-identity' ? this.self : (peer ?? address), message: describeFailure(address, error) });
   }
 
   #say(error: unknown, connection: WireConnection): void {

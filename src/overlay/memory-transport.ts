@@ -192,6 +192,8 @@ export class MemoryTransport implements MeshTransport {
     return [`memory:${this.self}`];
   }
 
+  async start(): Promise<void> {}
+
   setTargets(targets: readonly Target[]): void {
     this.#targets = new Set(targets.map(({ peer }) => peer));
     for (const peer of this.#targets) this.#network.connect(this.self, peer);

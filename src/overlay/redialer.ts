@@ -137,8 +137,8 @@ export class Redialer {
         attempt.failures = 0;
         return true;
       } catch (error) {
-        // Both hosts dialled at once and the other session was kept.
-        if (codeOf(error) === 'conflict' && this.#isSatisfied(attempt)) return true;
+        // Two hosts dialled each other at once and the other session is kept: no failure, though this attempt looks again later.
+        if (codeOf(error) === 'conflict') break;
         this.#dialler.onFailure(address, attempt.peer, error);
       }
     }

@@ -89,6 +89,8 @@ export interface Target {
 
 /** A transport that keeps itself connected: what the overlay drives and the layers above do not see. */
 export interface MeshTransport extends Transport, AsyncDisposable {
+  /** Begins to listen and dial; before, there is nobody to talk to. @throws InfinitError `bad-argument` for an address that cannot be listened on. */
+  start(): Promise<void>;
   /** Where others reach this host, `HOST:PORT`; empty where it does not listen. */
   addresses(): readonly string[];
   /** Whom to stay connected with, redialled for ever with back-off. Replaces the list; whoever is no longer on it is not dropped. */

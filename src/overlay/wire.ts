@@ -43,7 +43,7 @@ export interface WireEvents {
   onConnection(connection: WireConnection): void;
   onStream(protocol: string, stream: WireStream, connection: WireConnection): void;
   /** A host that a discovery service found. */
-  onDiscovery(addresses: readonly string[]): void;
+  onDiscovery(peer: PeerId, addresses: readonly string[]): void;
   /** A handshake that failed; for the log. */
   onHandshakeError(message: string): void;
 }

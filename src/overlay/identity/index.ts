@@ -1,3 +1,21 @@
-/** Who is who, verified without a network: host keys, the cluster's key, invitations, passports, revocations. Signs and verifies; keeps no files. */
+/** Who is who, verified without a network: host keys, the cluster's key, invitations, passports, revocations, member records. Signs and verifies; keeps no files. */
 export { keyBytes, KeyPair, verifySignature } from './key-pair.ts';
+export { isNewer, type MemberRecord, type MemberState, readRecord, signRecord } from './member-record.ts';
+export {
+  allRights,
+  createToken,
+  foundationsOf,
+  type Invitation,
+  type InvitationTerms,
+  type Passport,
+  passportFromCluster,
+  passportFromToken,
+  readOwnPassport,
+  readPassport,
+  readToken,
+  type Right,
+  type Token,
+} from './passport.ts';
 export { peerIdOf, publicKeyOf } from './peer-id.ts';
+export { maxRevocations, readRevocation, type Revocation, signRevocation, type Subject } from './revocation.ts';
+export type { SignedText } from './signed.ts';

@@ -73,7 +73,7 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
     peerDiscovery: options.mdns ? [await multicast()] : [],
     services: options.kademlia ? await kademliaServices() : {},
   });
-  return new Libp2pNode(libp2p, endpoint?.host, events).attach();
+  return new Libp2pNode(libp2p, options, endpoint?.host, events).attach();
 }
 
 /** Loaded only where they are wanted: each costs memory. */
@@ -95,12 +95,14 @@ type Components = Parameters<NonNullable<Libp2pOptions['peerDiscovery']>[number]
 
 class Libp2pNode implements WireNode {
   readonly #libp2p: Libp2p;
+  readonly #options: Libp2pNodeOptions;
   readonly #listenHost: string | undefined;
   readonly #events: WireEvents;
   readonly #connections = new WeakMap<Connection, WireConnection>();
 
-  constructor(libp2p: Libp2p, listenHost: string | undefined, events: WireEvents) {
+  constructor(libp2p: Libp2p, options: Libp2pNodeOptions, listenHost: string | undefined, events: WireEvents) {
     this.#libp2p = libp2p;
+    this.#options = options;
     this.#listenHost = listenHost;
     this.#events = events;
   }
@@ -108,7 +110,8 @@ class Libp2pNode implements WireNode {
   async attach(): Promise<this> {
     const events = this.#events;
     this.#libp2p.addEventListener('connection:open', ({ detail }) => events.onConnection(this.#wrap(detail)));
-    this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.multiaddrs.flatMap(toAddress)));
+    // libp2p also announces whoever connects: only what multicast finds is news.
+    if (this.#options.mdns) this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
     for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
       await this.#libp2p.handle(protocol, (stream, connection) => events.onStream(protocol, new Libp2pStream(stream), this.#wrap(connection)), {
         maxInboundStreams: 1,

@@ -1,0 +1,82 @@
+import { type Clock, InfinitError, type Random } from '../base/index.ts';
+import { allRights, createToken, keyBytes, KeyPair, type MemberRecord, passportFromCluster, peerIdOf, type Revocation, type Right, signRecord, signRevocation, type Subject } from './identity/index.ts';
+import type { PassportGate } from './membership/passport-gate.ts';
+import type { StateFiles } from './state-files.ts';
+
+/** What a token is to allow. */
+export interface TokenRequest {
+  /** `store` and `write` where absent. */
+  readonly rights?: readonly Right[];
+  /** How long it can be used; a day where absent. */
+  readonly expiresInMs?: number;
+  /** How many hosts may join with it; 1 where absent. */
+  readonly uses?: number;
+  /** How long the hosts' passports hold; without end where absent. */
+  readonly passportMs?: number;
+}
+
+/** A token just made. `text` is the secret: it goes to a file of mode 0600 and nowhere else. */
+export interface TokenSummary {
+  readonly id: string;
+  readonly text: string;
+  readonly rights: readonly Right[];
+  readonly expiresMs: number;
+  readonly uses: number;
+}
+
+const dayMs = 24 * 60 * 60 * 1000;
+const maxUses = 1_000_000;
+
+/** Everything that this host signs: with the cluster's key where it is here (it may be kept elsewhere), otherwise with its own. */
+export class ClusterAuthority {
+  readonly #files: StateFiles;
+  readonly #key: KeyPair;
+  readonly #gate: PassportGate;
+  readonly #clock: Clock;
+  readonly #random: Random;
+
+  constructor(files: StateFiles, key: KeyPair, gate: PassportGate, clock: Clock, random: Random) {
+    this.#files = files;
+    this.#key = key;
+    this.#gate = gate;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Makes the cluster's key and this host's passport. */
+  async found(): Promise<void> {
+    const cluster = new KeyPair(this.#random.bytes(keyBytes));
+    const passport = passportFromCluster(cluster, peerIdOf(this.#key.publicKey), this.#clock.wallMs());
+    await this.#files.writeKey('cluster.key', cluster);
+    await this.#files.write('passport', `${passport.text}\n`);
+    this.#gate.setOwn(passport);
+  }
+
+  signRecord(record: Omit<MemberRecord, 'peer'>): string {
+    return signRecord(record, this.#key);
+  }
+
+  async createToken({ rights = ['store', 'write'], expiresInMs = dayMs, uses = 1, passportMs }: TokenRequest): Promise<TokenSummary> {
+    if (rights.length === 0 || rights.some((right) => !allRights.includes(right))) throw new InfinitError('bad-argument', `rights are ${allRights.join(', ')}`);
+    if (!Number.isSafeInteger(uses) || uses < 1 || uses > maxUses) throw new InfinitError('bad-argument', `a token is good for 1 to ${maxUses} hosts, not ${uses}`);
+    if (!(expiresInMs > 0) || !((passportMs ?? 1) > 0)) throw new InfinitError('bad-argument', 'a token and its passports must hold for some time');
+    const id = Buffer.from(this.#random.bytes(8)).toString('hex');
+    const expiresMs = Math.floor(this.#clock.wallMs() + expiresInMs);
+    const terms = { id, rights, expiresMs, uses, passportMs: passportMs === undefined ? undefined : Math.floor(passportMs) };
+    return { id, text: createToken(terms, this.#random.bytes(keyBytes), await this.#signer()), rights, expiresMs, uses };
+  }
+
+  async revoke(subjects: readonly Subject[]): Promise<Revocation[]> {
+    const signer = await this.#signer();
+    return subjects.map((subject) => signRevocation(subject, this.#clock.wallMs(), signer));
+  }
+
+  async #signer(): Promise<Parameters<typeof createToken>[2]> {
+    const { own } = this.#gate;
+    if (own === undefined) throw new InfinitError('denied', 'this host belongs to no cluster: `infinit cluster init` makes one');
+    const cluster = await this.#files.readKey('cluster.key');
+    if (cluster !== undefined && Buffer.compare(cluster.publicKey, own.cluster) === 0) return { key: cluster, cluster: own.cluster };
+    if (!own.rights.includes('invite')) throw new InfinitError('denied', "this host holds neither the cluster's key nor the right to invite");
+    return { key: this.#key, cluster: own.cluster, passport: own };
+  }
+}

@@ -1,0 +1,212 @@
+import { InfinitError, messageOf } from '../../base/index.ts';
+import type { PeerId } from '../transport.ts';
+import { KeyPair } from './key-pair.ts';
+import { publicKeyOf } from './peer-id.ts';
+import { keyField, numberField, readText, type SignedText, signText, textField } from './signed.ts';
+
+/** What a host may do: keep blocks, write blocks, invite further hosts (and revoke). */
+export const allRights = ['store', 'write', 'invite'] as const;
+export type Right = (typeof allRights)[number];
+
+/** An invitation's terms: the public half of a token. */
+export interface Invitation {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly cluster: Uint8Array;
+  /** Its own key: whoever holds the private half may sign passports with it. */
+  readonly key: Uint8Array;
+  readonly rights: readonly Right[];
+  /** After this moment (milliseconds since the epoch) no further host may join with it. */
+  readonly expiresMs: number;
+  /** How many hosts may join with it. */
+  readonly uses: number;
+  /** How long its passports hold; undefined: without end. */
+  readonly passportMs: number | undefined;
+  /** The host that issued it; undefined: the cluster's key. */
+  readonly issuer: Passport | undefined;
+}
+
+/** A host's right to be here. It is verified offline, link by link, up to the cluster's key. */
+export interface Passport {
+  readonly text: SignedText;
+  readonly cluster: Uint8Array;
+  readonly peer: PeerId;
+  readonly rights: readonly Right[];
+  /** When the host says that it made it. */
+  readonly issuedMs: number;
+  readonly expiresMs: number | undefined;
+  /** Undefined where the cluster's key signed it: the first host's. */
+  readonly invitation: Invitation | undefined;
+}
+
+/** An invitation with its secret: what the token file holds. */
+export interface Token {
+  readonly invitation: Invitation;
+  readonly invitationText: SignedText;
+  readonly key: KeyPair;
+}
+
+export const maxPassportLength = 12 * 1024;
+/** Host invites host invites host: more links are refused. */
+const maxChain = 4;
+const tokenPrefix = 'infinit-token-1.';
+
+export interface InvitationTerms {
+  readonly id: string;
+  readonly rights: readonly Right[];
+  readonly expiresMs: number;
+  readonly uses: number;
+  readonly passportMs?: number | undefined;
+}
+
+/** Signs an invitation with the cluster's key, or with the key of a host that may invite. @param secret 32 fresh random bytes. */
+export function createToken(terms: InvitationTerms, secret: Uint8Array, signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport }): string {
+  const { passport } = signer;
+  for (const right of terms.rights)
+    if (passport !== undefined && (!passport.rights.includes('invite') || !passport.rights.includes(right)))
+      throw new InfinitError('denied', `this host may not hand out the right to ${right}`);
+  const key = new KeyPair(secret);
+  const fields = {
+    id: terms.id,
+    cluster: text64(signer.cluster),
+    key: text64(key.publicKey),
+    rights: terms.rights,
+    expires: terms.expiresMs,
+    uses: terms.uses,
+    ...(terms.passportMs === undefined ? {} : { passport: terms.passportMs }),
+    ...(passport === undefined ? {} : { issuer: passport.text }),
+  };
+  const invitation = signText('invitation', fields, signer.key);
+  return tokenPrefix + text64(Buffer.from(JSON.stringify({ invitation, secret: text64(secret) })));
+}
+
+/** Reads a token. @throws InfinitError `bad-argument` for what is none; the message never repeats it. */
+export function readToken(text: string): Token {
+  const trimmed = text.trim();
+  try {
+    if (!trimmed.startsWith(tokenPrefix) || trimmed.length > 2 * maxPassportLength) throw new Error('no token');
+    const { invitation, secret } = JSON.parse(Buffer.from(trimmed.slice(tokenPrefix.length), 'base64url').toString()) as Record<string, unknown>;
+    const key = new KeyPair(Buffer.from(String(secret), 'base64url'));
+    const read = readInvitation(invitation, 1);
+    if (Buffer.compare(read.key, key.publicKey) !== 0) throw new Error('key and invitation do not belong together');
+    return { invitation: read, invitationText: String(invitation), key };
+  } catch {
+    throw new InfinitError('bad-argument', 'this is no token, or it is damaged: make a new one with `infinit token create`');
+  }
+}
+
+/** A host's passport from a token: the host itself signs with the invitation's key, nobody has to be asked. */
+export function passportFromToken(token: Token, peer: PeerId, nowMs: number): Passport {
+  const { invitation } = token;
+  const fields = {
+    cluster: text64(invitation.cluster),
+    peer,
+    rights: invitation.rights,
+    issued: nowMs,
+    ...(invitation.passportMs === undefined ? {} : { expires: nowMs + invitation.passportMs }),
+    invitation: token.invitationText,
+  };
+  return readPassport(signText('passport', fields, token.key), invitation.cluster);
+}
+
+/** The first host's passport, by the cluster's own key. */
+export function passportFromCluster(cluster: KeyPair, peer: PeerId, nowMs: number): Passport {
+  const fields = { cluster: text64(cluster.publicKey), peer, rights: allRights, issued: nowMs };
+  return readPassport(signText('passport', fields, cluster), cluster.publicKey);
+}
+
+/**
+ * Verifies a passport's signatures and that no link claims more than the one above it. Time and revocation are not looked at:
+ * the gate does that.
+ * @throws InfinitError `denied`, `bad-argument`.
+ */
+export function readPassport(text: unknown, cluster: Uint8Array): Passport {
+  const known = typeof text === 'string' ? verified.get(text) : undefined;
+  const passport = known ?? verifyPassport(text, 1);
+  if (Buffer.compare(passport.cluster, cluster) !== 0) throw new InfinitError('denied', `host ${passport.peer} belongs to another cluster`);
+  if (known === undefined) {
+    if (verified.size >= maxVerified) verified.clear();
+    verified.set(passport.text, passport);
+  }
+  return passport;
+}
+
+/** Verifies a host's own passport: it names its cluster itself. @throws InfinitError `damaged`. */
+export function readOwnPassport(text: string): Passport {
+  try {
+    return readPassport(text, keyField(readText('passport', text, maxPassportLength).fields, 'cluster'));
+  } catch (cause) {
+    throw new InfinitError('damaged', `this host's passport cannot be read: ${messageOf(cause)}; join anew with a token`, { cause });
+  }
+}
+
+/** Passports that were verified, by their text: members show theirs again and again. */
+const verified = new Map<string, Passport>();
+const maxVerified = 4096;
+
+function verifyPassport(text: unknown, depth: number): Passport {
+  const statement = readText('passport', text, maxPassportLength);
+  const { fields } = statement;
+  const peer = textField(fields, 'peer', 80);
+  publicKeyOf(peer);
+  const cluster = keyField(fields, 'cluster');
+  const invitation = fields['invitation'] === undefined ? undefined : readInvitation(fields['invitation'], depth);
+  statement.verify(invitation?.key ?? cluster);
+  const rights = rightsField(fields);
+  const issuedMs = numberField(fields, 'issued');
+  const expiresMs = fields['expires'] === undefined ? undefined : numberField(fields, 'expires');
+  if (invitation !== undefined) {
+    if (Buffer.compare(invitation.cluster, cluster) !== 0) throw new InfinitError('denied', 'a passport and its invitation are of different clusters');
+    const over = rights.find((right) => !invitation.rights.includes(right));
+    if (over !== undefined) throw new InfinitError('denied', `a passport claims the right to ${over}, which its invitation does not give`);
+    if (invitation.passportMs !== undefined && (expiresMs ?? Infinity) > issuedMs + invitation.passportMs)
+      throw new InfinitError('denied', 'a passport claims to hold longer than its invitation allows');
+  }
+  return { text: text as string, cluster, peer, rights, issuedMs, expiresMs, invitation };
+}
+
+function readInvitation(text: unknown, depth: number): Invitation {
+  if (depth > maxChain) throw new InfinitError('denied', `a chain of more than ${maxChain} invitations is not accepted`);
+  const statement = readText('invitation', text, maxPassportLength);
+  const { fields } = statement;
+  const cluster = keyField(fields, 'cluster');
+  const issuer = fields['issuer'] === undefined ? undefined : verifyPassport(fields['issuer'], depth + 1);
+  statement.verify(issuer === undefined ? cluster : publicKeyOf(issuer.peer));
+  const rights = rightsField(fields);
+  if (issuer !== undefined) {
+    if (Buffer.compare(issuer.cluster, cluster) !== 0) throw new InfinitError('denied', 'an invitation and its issuer are of different clusters');
+    if (!issuer.rights.includes('invite') || rights.some((right) => !issuer.rights.includes(right)))
+      throw new InfinitError('denied', `host ${issuer.peer} had no right to issue this invitation`);
+  }
+  return {
+    id: textField(fields, 'id', 32),
+    cluster,
+    key: keyField(fields, 'key'),
+    rights,
+    expiresMs: numberField(fields, 'expires'),
+    uses: numberField(fields, 'uses'),
+    passportMs: fields['passport'] === undefined ? undefined : numberField(fields, 'passport'),
+    issuer,
+  };
+}
+
+function rightsField(fields: Readonly<Record<string, unknown>>): Right[] {
+  const { rights } = fields;
+  if (!Array.isArray(rights) || rights.some((right) => !allRights.includes(right as Right))) throw new InfinitError('bad-argument', 'field rights is no list of rights');
+  return rights as Right[];
+}
+
+/** The ids of all invitations and issuing hosts that a passport rests on. */
+export function foundationsOf(passport: Passport): { readonly tokens: readonly string[]; readonly hosts: readonly PeerId[] } {
+  const tokens: string[] = [];
+  const hosts: PeerId[] = [];
+  for (let { invitation } = passport; invitation !== undefined; invitation = invitation.issuer?.invitation) {
+    tokens.push(invitation.id);
+    if (invitation.issuer !== undefined) hosts.push(invitation.issuer.peer);
+  }
+  return { tokens, hosts };
+}
+
+function text64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64url');
+}

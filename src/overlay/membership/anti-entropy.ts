@@ -1,0 +1,175 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
+import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../../base/index.ts';
+import type { Revocation, SignedText, Subject } from '../identity/index.ts';
+import type { PeerId, Transport } from '../transport.ts';
+import type { Entry, MemberTable, News, Summary } from './member-table.ts';
+
+/** Request: a summary; reply: what its sender lacks, and what is wanted of it. */
+export const syncKind = 2;
+/** Notification: members and revocations. */
+export const newsKind = 3;
+
+/** Signatures that are checked before others get their turn: well under 5 ms. */
+const sliceSize = 8;
+/** Two rosters may differ this long while news are on their way. */
+const settleMs = 400;
+/** A peer whose news are of no use here is asked again this rarely, at the most. */
+const maxPauseMs = 15_000;
+const syncDeadlineMs = 5000;
+/** Entries in one message. */
+const maxEntries = 500;
+
+interface Partner {
+  differsSince: number | undefined;
+  pauseMs: number;
+  nextAt: number;
+  running: boolean;
+}
+
+/**
+ * Keeps the members' tables the same: news are told to all at once, and whoever missed some sees it by the digest in the heartbeats
+ * and exchanges summaries with that peer. Where all know the same, heartbeats are the only traffic.
+ */
+export class AntiEntropy implements Disposable {
+  readonly #transport: Transport;
+  readonly #table: MemberTable;
+  readonly #cluster: () => Uint8Array | undefined;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #onNews: (revoked: readonly Revocation[]) => void;
+  readonly #partners = new Map<PeerId, Partner>();
+  readonly #stops: (() => void)[];
+
+  /** @param onNews Told after the table has changed. */
+  constructor(
+    transport: Transport,
+    table: MemberTable,
+    cluster: () => Uint8Array | undefined,
+    clock: Clock,
+    logger: Logger,
+    onNews: (revoked: readonly Revocation[]) => void,
+  ) {
+    this.#transport = transport;
+    this.#table = table;
+    this.#cluster = cluster;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#onNews = onNews;
+    this.#stops = [
+      transport.handle(syncKind, (_peer, body) => this.#answer(body)),
+      transport.handle(newsKind, async (peer, body) => {
+        await this.take(parseNews(parse(body)), peer);
+        return undefined;
+      }),
+      transport.onPeerDown((peer) => this.#partners.delete(peer)),
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  /** Tells all peers. */
+  tell(news: News, except?: PeerId): void {
+    const body = Buffer.from(JSON.stringify(news));
+    for (const peer of this.#transport.connected()) if (peer !== except) this.#transport.notify(peer, newsKind, body);
+  }
+
+  /** Looks at the digest that a peer's heartbeat brought. */
+  compare(peer: PeerId, digest: string): void {
+    const partner = this.#partners.get(peer) ?? { differsSince: undefined, pauseMs: settleMs, nextAt: 0, running: false };
+    this.#partners.set(peer, partner);
+    const now = this.#clock.monotonicMs();
+    if (digest === this.#table.digest) {
+      partner.differsSince = undefined;
+      partner.pauseMs = settleMs;
+      return;
+    }
+    partner.differsSince ??= now;
+    if (partner.running || now < partner.nextAt || now - partner.differsSince < settleMs) return;
+    void this.sync(peer);
+  }
+
+  /** Exchanges summaries with a peer and what either lacks. Never rejects: the next heartbeat is another chance. */
+  async sync(peer: PeerId): Promise<void> {
+    const partner = this.#partners.get(peer) ?? { differsSince: undefined, pauseMs: settleMs, nextAt: 0, running: false };
+    this.#partners.set(peer, partner);
+    if (partner.running) return;
+    partner.running = true;
+    try {
+      const body = Buffer.from(JSON.stringify(this.#table.summary()));
+      const reply = parse(await this.#transport.request(peer, syncKind, body, { deadlineMs: syncDeadlineMs }));
+      const changed = await this.take(parseNews(reply), peer);
+      const news = this.#table.pick(listOf<PeerId>(reply, 'wanted').slice(0, maxEntries), listOf<Subject>(reply, 'wantedRevocations'));
+      if (news.entries.length > 0 || news.revocations.length > 0) this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(news)));
+      partner.pauseMs = changed ? settleMs : Math.min(maxPauseMs, partner.pauseMs * 2);
+    } catch (error) {
+      this.#logger.debug('no roster from a peer', { peer, reason: messageOf(error) });
+    } finally {
+      partner.running = false;
+      partner.nextAt = this.#clock.monotonicMs() + partner.pauseMs;
+    }
+  }
+
+  /** Merges news, a few at a time. True where any of it was new. What cannot be verified is left out and said. */
+  async take(news: News, from: PeerId): Promise<boolean> {
+    const cluster = this.#cluster();
+    if (cluster === undefined) return false;
+    const revoked: Revocation[] = [];
+    const fresh: { entries: Entry[]; revocations: SignedText[] } = { entries: [], revocations: [] };
+    let done = 0;
+    const attempt = async (merge: () => void): Promise<void> => {
+      try {
+        merge();
+      } catch (error) {
+        this.#logger.debug('news of a peer were refused', { from, code: codeOf(error), reason: messageOf(error) });
+      }
+      if (++done % sliceSize === 0) await turn();
+    };
+    for (const text of news.revocations)
+      await attempt(() => {
+        const revocation = this.#table.mergeRevocation(text, cluster);
+        if (revocation === undefined) return;
+        revoked.push(revocation);
+        fresh.revocations.push(text);
+      });
+    for (const entry of news.entries) await attempt(() => void (this.#table.merge(entry) && fresh.entries.push(entry)));
+    const changed = fresh.entries.length > 0 || fresh.revocations.length > 0;
+    if (changed) this.#onNews(revoked);
+    // A revocation is urgent: whoever learns of one passes it on at once.
+    if (fresh.revocations.length > 0) this.tell({ entries: [], revocations: fresh.revocations }, from);
+    return changed;
+  }
+
+  #answer(body: Uint8Array): Uint8Array {
+    const fields = parse(body);
+    const summary: Summary = { members: listOf(fields, 'members').filter(isMemberSummary), revoked: listOf<Subject>(fields, 'revoked') };
+    const { news, wanted, wantedRevocations } = this.#table.compare(summary);
+    return Buffer.from(JSON.stringify({ ...news, entries: news.entries.slice(0, maxEntries), wanted, wantedRevocations }));
+  }
+}
+
+function parse(body: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw new InfinitError('bad-argument', 'a roster message cannot be read');
+}
+
+function parseNews(fields: Record<string, unknown>): News {
+  const entries = listOf<Entry>(fields, 'entries').filter((entry) => typeof entry?.record === 'string' && typeof entry.passport === 'string');
+  return { entries: entries.slice(0, maxEntries), revocations: listOf<SignedText>(fields, 'revocations').filter((text) => typeof text === 'string') };
+}
+
+function listOf<T>(fields: Record<string, unknown>, name: string): T[] {
+  const list = fields[name];
+  return Array.isArray(list) ? (list as T[]) : [];
+}
+
+function isMemberSummary(item: unknown): item is Summary['members'][number] {
+  return Array.isArray(item) && typeof item[0] === 'string' && Number.isSafeInteger(item[1]) && Number.isSafeInteger(item[2]);
+}

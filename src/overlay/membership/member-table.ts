@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+
+import { InfinitError } from '../../base/index.ts';
+import { isNewer, type MemberRecord, maxRevocations, readRecord, readRevocation, type Revocation, type SignedText, type Subject } from '../identity/index.ts';
+import type { PeerId } from '../transport.ts';
+import type { PassportGate } from './passport-gate.ts';
+
+/** A member as it travels: its signed record and its passport. */
+export interface Entry {
+  readonly record: SignedText;
+  readonly passport: SignedText;
+}
+
+/** What a host knows, in short: (peer, incarnation, sequence) of each member, and what is revoked. */
+export interface Summary {
+  readonly members: readonly (readonly [peer: PeerId, incarnation: number, sequence: number])[];
+  readonly revoked: readonly Subject[];
+}
+
+/** What one host has to tell another. */
+export interface News {
+  readonly entries: readonly Entry[];
+  readonly revocations: readonly SignedText[];
+}
+
+/** Members of one cluster that the table takes, those that left included. */
+export const maxTableSize = 4096;
+
+/** The newest signed record of every member, and the revocations. The order in which news arrive makes no difference. */
+export class MemberTable {
+  readonly #gate: PassportGate;
+  readonly #members = new Map<PeerId, { readonly record: MemberRecord; readonly entry: Entry }>();
+  readonly #onConflict: (known: MemberRecord, other: MemberRecord) => void;
+  #digest: string | undefined;
+
+  /** @param onConflict Told of two records of one host that two processes must have made. */
+  constructor(gate: PassportGate, onConflict: (known: MemberRecord, other: MemberRecord) => void) {
+    this.#gate = gate;
+    this.#onConflict = onConflict;
+  }
+
+  get(peer: PeerId): MemberRecord | undefined {
+    return this.#members.get(peer)?.record;
+  }
+
+  records(): MemberRecord[] {
+    return [...this.#members.values()].map(({ record }) => record);
+  }
+
+  /** Equal on two hosts exactly where they know the same: 16 hex digits. */
+  get digest(): string {
+    if (this.#digest === undefined) {
+      const { members, revoked } = this.summary();
+      this.#digest = createHash('sha256')
+        .update(JSON.stringify([members.map((member) => member.join()).sort(), [...revoked].sort()]))
+        .digest('hex')
+        .slice(0, 16);
+    }
+    return this.#digest;
+  }
+
+  summary(): Summary {
+    return {
+      members: [...this.#members.values()].map(({ record: { peer, incarnation, sequence } }) => [peer, incarnation, sequence] as const),
+      revoked: [...this.#gate.revocations.keys()],
+    };
+  }
+
+  /** Everything, for the state directory. */
+  all(): News {
+    return { entries: [...this.#members.values()].map(({ entry }) => entry), revocations: [...this.#gate.revocations.values()].map(({ text }) => text) };
+  }
+
+  /** What the other side of a summary lacks, and of what it knows more. */
+  compare(summary: Summary): { readonly news: News; readonly wanted: PeerId[]; readonly wantedRevocations: Subject[] } {
+    const theirs = new Map(summary.members.map(([peer, incarnation, sequence]) => [peer, { incarnation, sequence }]));
+    const entries: Entry[] = [];
+    for (const [peer, { record, entry }] of this.#members) {
+      const known = theirs.get(peer);
+      if (known === undefined || isNewer(record, { ...record, ...known })) entries.push(entry);
+    }
+    const wanted = summary.members.flatMap(([peer, incarnation, sequence]) => {
+      const mine = this.#members.get(peer)?.record;
+      return mine === undefined || isNewer({ ...mine, incarnation, sequence }, mine) ? [peer] : [];
+    });
+    const revoked = new Set(summary.revoked);
+    const revocations = [...this.#gate.revocations.values()].flatMap(({ subject, text }) => (revoked.has(subject) ? [] : [text]));
+    return { news: { entries, revocations }, wanted, wantedRevocations: summary.revoked.filter((subject) => !this.#gate.revocations.has(subject)) };
+  }
+
+  /** The entries and revocations asked for by name. */
+  pick(peers: readonly PeerId[], subjects: readonly Subject[]): News {
+    return {
+      entries: peers.flatMap((peer) => this.#members.get(peer)?.entry ?? []),
+      revocations: subjects.flatMap((subject) => this.#gate.revocations.get(subject)?.text ?? []),
+    };
+  }
+
+  /** Takes a member's entry. True where it is news. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
+  merge(entry: Entry): boolean {
+    const record = readRecord(entry.record);
+    const known = this.#members.get(record.peer);
+    if (known !== undefined && known.record.incarnation === record.incarnation && known.record.nonce !== record.nonce) {
+      this.#onConflict(known.record, record);
+      return false;
+    }
+    if (known !== undefined && !isNewer(record, known.record)) return false;
+    if (known === undefined && this.#members.size >= maxTableSize) throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
+    this.#gate.vouch(record.peer, entry.passport);
+    this.#members.set(record.peer, { record, entry });
+    this.#digest = undefined;
+    return true;
+  }
+
+  /** Takes a revocation. The one that is news is returned. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
+  mergeRevocation(text: SignedText, cluster: Uint8Array): Revocation | undefined {
+    const revocation = readRevocation(text, cluster);
+    if (this.#gate.revocations.size >= maxRevocations) throw new InfinitError('overloaded', `the cluster has ${maxRevocations} revocations`);
+    if (!this.#gate.revoke(revocation)) return undefined;
+    if (revocation.subject.startsWith('host:')) this.#members.delete(revocation.subject.slice('host:'.length));
+    this.#digest = undefined;
+    return revocation;
+  }
+}

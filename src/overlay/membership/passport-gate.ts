@@ -1,0 +1,125 @@
+import { type Clock, InfinitError } from '../../base/index.ts';
+import type { Gate } from '../gate.ts';
+import { foundationsOf, type Passport, readPassport, type Revocation, type Right, type Subject } from '../identity/index.ts';
+import type { PeerId } from '../transport.ts';
+
+/**
+ * The gate of a cluster's member. Who is known (by the roster, or let in before) needs a passport that has not expired and no
+ * revocation. A newcomer needs a token behind its passport that is still good: not expired, not revoked, not used up.
+ */
+export class PassportGate implements Gate {
+  readonly #self: PeerId;
+  readonly #clock: Clock;
+  readonly #passports = new Map<PeerId, Passport>();
+  readonly #revocations = new Map<Subject, Revocation>();
+  #closed = false;
+
+  constructor(self: PeerId, clock: Clock) {
+    this.#self = self;
+    this.#clock = clock;
+  }
+
+  /** This host's own passport; undefined before it belongs to a cluster. */
+  get own(): Passport | undefined {
+    return this.#passports.get(this.#self);
+  }
+
+  get cluster(): Uint8Array | undefined {
+    return this.own?.cluster;
+  }
+
+  get revocations(): ReadonlyMap<Subject, Revocation> {
+    return this.#revocations;
+  }
+
+  /** Nobody gets in any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  setOwn(passport: Passport): void {
+    this.#passports.set(this.#self, passport);
+  }
+
+  credential(): Uint8Array {
+    return Buffer.from(this.own?.text ?? '');
+  }
+
+  standing(peer: PeerId): 'member' | 'unknown' | 'refused' {
+    if (this.#closed || this.own === undefined || this.isRevoked(peer)) return 'refused';
+    const passport = this.#passports.get(peer);
+    return passport === undefined || this.#isExpired(passport) ? 'unknown' : 'member';
+  }
+
+  admit(peer: PeerId, credential: Uint8Array): void {
+    const { cluster } = this;
+    if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
+    if (credential.length === 0) throw new InfinitError('denied', `host ${peer} belongs to no cluster: give it a token`);
+    const passport = readPassport(Buffer.from(credential.buffer, credential.byteOffset, credential.byteLength).toString(), cluster);
+    if (passport.peer !== peer) throw new InfinitError('denied', `host ${peer} showed the passport of ${passport.peer}`);
+    this.#check(passport);
+    if (!this.#passports.has(peer)) this.#checkToken(passport);
+    this.#passports.set(peer, passport);
+  }
+
+  /** Takes the passport of a member that another member told of: it was let in there. @throws InfinitError `denied`, `bad-argument`. */
+  vouch(peer: PeerId, text: unknown): Passport {
+    const { cluster } = this;
+    if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
+    const passport = readPassport(text, cluster);
+    if (passport.peer !== peer) throw new InfinitError('denied', `a record of host ${peer} came with the passport of ${passport.peer}`);
+    this.#check(passport);
+    const known = this.#passports.get(peer);
+    if (known === undefined || known.issuedMs <= passport.issuedMs) this.#passports.set(peer, passport);
+    return passport;
+  }
+
+  /** True where the revocation is news. */
+  revoke(revocation: Revocation): boolean {
+    if (this.#revocations.has(revocation.subject)) return false;
+    this.#revocations.set(revocation.subject, revocation);
+    return true;
+  }
+
+  isRevoked(peer: PeerId): boolean {
+    return this.#revocations.has(`host:${peer}`);
+  }
+
+  passportOf(peer: PeerId): Passport | undefined {
+    return this.#passports.get(peer);
+  }
+
+  rightsOf(peer: PeerId): readonly Right[] {
+    return this.standing(peer) === 'member' ? this.#passports.get(peer)!.rights : [];
+  }
+
+  /** Hosts that joined with a token. */
+  hostsOf(tokenId: string): PeerId[] {
+    return [...this.#passports].flatMap(([peer, { invitation }]) => (invitation?.id === tokenId ? [peer] : []));
+  }
+
+  #isExpired(passport: Passport): boolean {
+    return passport.expiresMs !== undefined && passport.expiresMs <= this.#clock.wallMs();
+  }
+
+  #check(passport: Passport): void {
+    if (this.isRevoked(passport.peer)) throw new InfinitError('denied', `host ${passport.peer} was revoked`);
+    if (this.#isExpired(passport))
+      throw new InfinitError('denied', `the passport of host ${passport.peer} expired on ${dateOf(passport.expiresMs!)}; here it is ${dateOf(this.#clock.wallMs())}`);
+  }
+
+  #checkToken(passport: Passport): void {
+    const { invitation, peer } = passport;
+    if (invitation === undefined) return;
+    const now = this.#clock.wallMs();
+    if (invitation.expiresMs <= now) throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
+    const { tokens, hosts } = foundationsOf(passport);
+    if (tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host)))
+      throw new InfinitError('denied', `the token of host ${peer} was revoked`);
+    if (this.hostsOf(invitation.id).length >= invitation.uses) throw new InfinitError('denied', `the token of host ${peer} was good for ${invitation.uses} hosts, which have joined`);
+  }
+}
+
+function dateOf(ms: number): string {
+  return Number.isFinite(ms) && Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString() : String(ms);
+}

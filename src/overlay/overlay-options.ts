@@ -1,0 +1,53 @@
+import type { Clock, Logger, Random } from '../base/index.ts';
+import type { Gate } from './gate.ts';
+import type { ProcessId } from './hello.ts';
+import type { KeyPair, MemberRecord, Right } from './identity/index.ts';
+import type { Trouble } from './libp2p-transport.ts';
+import type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
+import type { MeshTransport } from './transport.ts';
+
+export interface OverlayOptions {
+  /** Where the keys, the passport and the known members are kept. */
+  readonly stateDirectory: string;
+  /** This host's key and start number, where the caller keeps them; otherwise they are kept in the state directory. */
+  readonly identity?: { readonly key: KeyPair; readonly incarnation: number };
+  /** `HOST:PORT`; undefined: only dial. Nothing listens before this host belongs to a cluster. */
+  readonly listen?: string | undefined;
+  /** What to tell others instead of the addresses of the network interfaces. */
+  readonly advertise?: readonly string[];
+  /** Members to ask first, `HOST:PORT`. */
+  readonly join?: readonly string[];
+  /** File with the token of `cluster token create`. Needed once; the passport made from it is kept. */
+  readonly tokenFile?: string | undefined;
+  readonly name: string;
+  readonly zone: string;
+  /** Bytes this host offers to keep; 0: none. */
+  readonly capacity: number;
+  readonly tls?: 'native' | 'stock';
+  readonly kademlia?: boolean;
+  readonly mdns?: boolean;
+  readonly heartbeat?: FailureDetectorOptions;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly logger?: Logger;
+  /** Another way to reach peers; the tests' network in memory. */
+  readonly makeTransport?: (context: TransportContext) => MeshTransport;
+}
+
+export interface TransportContext {
+  readonly key: KeyPair;
+  readonly process: ProcessId;
+  readonly gate: Gate;
+  readonly onTrouble: (trouble: Trouble) => void;
+}
+
+/** A member as `node ls` shows it. */
+export interface MemberView extends Omit<MemberRecord, 'sequence' | 'nonce'> {
+  readonly self: boolean;
+  readonly rights: readonly Right[];
+  /** How this host sees it. This host itself is alive. */
+  readonly liveness: Liveness;
+  /** Wall clock, milliseconds: since when it is seen so. */
+  readonly livenessSinceMs: number;
+  readonly passportExpiresMs: number | undefined;
+}

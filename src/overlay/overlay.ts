@@ -1,0 +1,408 @@
+import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
+import { Roster } from '../placement/index.ts';
+import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
+import type { ProcessId } from './hello.ts';
+import { type KeyPair, type MemberRecord, type MemberState, passportFromToken, peerIdOf, readOwnPassport, readToken, type Revocation, type Right, type Token } from './identity/index.ts';
+import { Libp2pTransport, type Trouble } from './libp2p-transport.ts';
+import { AntiEntropy } from './membership/anti-entropy.ts';
+import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
+import { MemberTable, type News } from './membership/member-table.ts';
+import { PassportGate } from './membership/passport-gate.ts';
+import type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';
+import { readTokenFile, StateFiles } from './state-files.ts';
+import type { MeshTransport, PeerId, Transport } from './transport.ts';
+import { TroubleLog, type TroubleReport } from './trouble-log.ts';
+
+/** Upkeep: addresses that changed, passports that expired. */
+const upkeepMs = 1000;
+/** Changes of the roster that come together are written together. */
+const saveDelayMs = 500;
+/** What a leaving host gives its last word to travel. */
+const farewellMs = 150;
+
+/**
+ * This host among the others: its identity, the gate, the connections, the roster of members and who of them lives.
+ * Alone, without a cluster, it listens nowhere and loads no network stack; {@link initCluster} or a token changes that.
+ */
+export class Overlay implements AsyncDisposable {
+  readonly self: PeerId;
+  readonly transport: Transport;
+  readonly #options: OverlayOptions;
+  readonly #key: KeyPair;
+  readonly #process: ProcessId;
+  readonly #files: StateFiles;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logger: Logger;
+  readonly #mesh: MeshTransport;
+  readonly #gate: PassportGate;
+  readonly #table: MemberTable;
+  readonly #sync: AntiEntropy;
+  readonly #detector: FailureDetector;
+  readonly #authority: ClusterAuthority;
+  readonly #troubles: TroubleLog;
+  readonly #memberListeners = new Set<() => void>();
+  #own: Omit<MemberRecord, 'peer'>;
+  #ownText = '';
+  #roster: Roster | undefined;
+  #upkeep: NodeJS.Timeout | undefined;
+  #saving: NodeJS.Timeout | undefined;
+  #saved: Promise<void> = Promise.resolve();
+  #halted: string | undefined;
+  #closed = false;
+
+  /**
+   * Opens the overlay; where this host belongs to a cluster, or has a token to join one, it listens and dials from now on.
+   * It does not wait for anybody: see {@link whenJoined}.
+   * @throws InfinitError `bad-argument` (token, addresses), `denied` (an expired token), `not-found`, `damaged`, `disk-failed`.
+   */
+  static async open(options: OverlayOptions): Promise<Overlay> {
+    const files = await StateFiles.open(options.stateDirectory);
+    const key = options.identity?.key ?? (await files.hostKey(options.random ?? systemRandom));
+    const incarnation = options.identity?.incarnation ?? (await files.nextIncarnation());
+    const overlay = new Overlay(options, files, key, incarnation);
+    try {
+      await overlay.#enter();
+      return overlay;
+    } catch (error) {
+      await overlay[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  private constructor(options: OverlayOptions, files: StateFiles, key: KeyPair, incarnation: number) {
+    this.self = peerIdOf(key.publicKey);
+    this.#options = options;
+    this.#key = key;
+    this.#files = files;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? systemRandom;
+    this.#logger = options.logger ?? silentLogger;
+    this.#process = { incarnation, nonce: Buffer.from(this.#random.bytes(8)).toString('hex') };
+    this.#gate = new PassportGate(this.self, this.#clock);
+    this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, this.#random);
+    this.#troubles = new TroubleLog(this.#clock, this.#logger);
+    this.#mesh = this.#makeTransport();
+    this.transport = this.#mesh;
+    this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
+    this.#sync = new AntiEntropy(this.#mesh, this.#table, () => this.#gate.cluster, this.#clock, this.#logger, (revoked) => this.#onNews(revoked));
+    this.#detector = new FailureDetector(this.#mesh, this.#clock, () => this.#table.digest, (peer, digest) => this.#sync.compare(peer, digest), options.heartbeat);
+    this.#mesh.onPeerUp((peer) => this.#onPeerUp(peer));
+    const { name, zone, capacity } = options;
+    this.#own = { name, zone, capacity, addresses: [], state: 'joining', ...this.#process, sequence: 0 };
+  }
+
+  /** Base64url of the cluster's public key; undefined: this host is alone. */
+  get clusterId(): string | undefined {
+    const { cluster } = this.#gate;
+    return cluster === undefined ? undefined : Buffer.from(cluster).toString('base64url');
+  }
+
+  /** Why this host has stopped to take part, where it has: another process runs with its identity. */
+  get halted(): string | undefined {
+    return this.#halted;
+  }
+
+  /** All members that have not left, this host first, then by name. */
+  members(): readonly MemberView[] {
+    const records = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');
+    return [{ peer: this.self, ...this.#own }, ...records.sort((a, b) => a.name.localeCompare(b.name) || (a.peer < b.peer ? -1 : 1))].map((record) => this.#view(record));
+  }
+
+  member(peer: PeerId): MemberView | undefined {
+    const record = peer === this.self ? { peer, ...this.#own } : this.#table.get(peer);
+    return record === undefined ? undefined : this.#view(record);
+  }
+
+  /** The members as placement takes them: who drains or stores nothing has capacity 0, who left is not in it. The same object until it changes. */
+  roster(): Roster {
+    this.#roster ??= Roster.of(
+      this.members().map(({ peer, zone, capacity, state, rights, self }) => {
+        const takesBlocks = state !== 'draining' && (rights.includes('store') || (self && this.#gate.own === undefined));
+        return { peer, zone, capacity: takesBlocks ? capacity : 0 };
+      }),
+    );
+    return this.#roster;
+  }
+
+  /** What a peer may do; empty for who is no member. */
+  rightsOf(peer: PeerId): readonly Right[] {
+    return this.#gate.rightsOf(peer);
+  }
+
+  /** Tells of each change of the members or their records. Returns the way to stop listening. */
+  onMembersChange(listener: () => void): () => void {
+    this.#memberListeners.add(listener);
+    return () => this.#memberListeners.delete(listener);
+  }
+
+  /** Tells of each change of a peer's liveness. Returns the way to stop listening. */
+  onLivenessChange(listener: (peer: PeerId, liveness: Liveness) => void): () => void {
+    return this.#detector.onChange((peer, { liveness }) => listener(peer, liveness));
+  }
+
+  /** What people should know: hosts that cannot be reached or were refused, wrong clocks, copied identities. */
+  troubles(): readonly TroubleReport[] {
+    return this.#troubles.current();
+  }
+
+  /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
+  async whenJoined(signal?: AbortSignal): Promise<void> {
+    if (this.#gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => reject(new InfinitError('cancelled', 'the wait for the cluster was cancelled'));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const stops = [
+      this.onMembersChange(() => this.#own.state !== 'joining' && resolve()),
+      this.#troubles.onTrouble(({ kind, message }) => {
+        if (kind === 'denied' || kind === 'wrong-version') reject(new InfinitError(kind, message));
+        if (kind === 'self') reject(new InfinitError('bad-argument', `--join ${message}`));
+      }),
+    ];
+    if (this.#own.state !== 'joining') resolve();
+    try {
+      await promise;
+    } finally {
+      for (const stop of stops) stop();
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Makes a new cluster with this host as its first member, and begins to listen. @throws InfinitError `already-exists`. */
+  async initCluster(): Promise<{ readonly clusterId: string }> {
+    if (this.#gate.own !== undefined) throw new InfinitError('already-exists', `this host belongs to cluster ${this.clusterId!} already`);
+    await this.#mesh.start();
+    await this.#authority.found();
+    this.#startMembership('up');
+    return { clusterId: this.clusterId! };
+  }
+
+  /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, and `already-exists`. */
+  async join(addresses: readonly string[], tokenText: string): Promise<void> {
+    await this.#useToken(readToken(tokenText));
+    await this.#mesh.start();
+    this.#mesh.setSeeds(addresses);
+    this.#startMembership('joining');
+  }
+
+  /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */
+  createToken(request: TokenRequest): Promise<TokenSummary> {
+    return this.#authority.createToken(request);
+  }
+
+  /** No further host joins with this token; with `hosts`, those that did are revoked too. Returns the hosts that were revoked. */
+  async revokeToken(id: string, { hosts = false }: { readonly hosts?: boolean } = {}): Promise<readonly PeerId[]> {
+    const peers = hosts ? this.#gate.hostsOf(id).filter((peer) => peer !== this.self) : [];
+    await this.#revoke([`token:${id}`, ...peers.map((peer) => `host:${peer}` as const)]);
+    return peers;
+  }
+
+  /** Expels a host for good: its connections break, no member talks to it again. */
+  async revokeHost(peer: PeerId): Promise<void> {
+    if (peer === this.self) throw new InfinitError('bad-argument', 'a host cannot expel itself: let another do it, or leave');
+    if (this.#table.get(peer) === undefined && this.#gate.passportOf(peer) === undefined) throw new InfinitError('not-found', `no member has the id ${peer}`);
+    await this.#revoke([`host:${peer}`]);
+  }
+
+  /** Tells all members what this host is about: `draining` before it leaves, `up` again if it stays. */
+  setState(state: Exclude<MemberState, 'left' | 'joining'>): void {
+    this.#publish({ state });
+  }
+
+  /** Tells all members how much this host offers. */
+  setCapacity(capacity: number): void {
+    if (capacity !== this.#own.capacity) this.#publish({ capacity });
+  }
+
+  /** Tells all members that this host is gone for good, and closes. What it stored must have been moved before. */
+  async leave(): Promise<void> {
+    this.#publish({ state: 'left' });
+    await new Promise((resolve) => setTimeout(resolve, farewellMs));
+    await this[Symbol.asyncDispose]();
+  }
+
+  /** Closes without leaving: the others see this host as down until it comes back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#upkeep);
+    this.#detector[Symbol.dispose]();
+    this.#sync[Symbol.dispose]();
+    await this.#mesh[Symbol.asyncDispose]();
+    if (this.#saving !== undefined) this.#save();
+    await this.#saved;
+  }
+
+  #makeTransport(): MeshTransport {
+    const context: TransportContext = { key: this.#key, process: this.#process, gate: this.#gate, onTrouble: (trouble) => this.#onTrouble(trouble) };
+    if (this.#options.makeTransport !== undefined) return this.#options.makeTransport(context);
+    const { listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
+    return new Libp2pTransport({ ...context, listen, tls, kademlia, mdns, clock: this.#clock, random: this.#random, logger: this.#logger });
+  }
+
+  async #enter(): Promise<void> {
+    const { tokenFile, join = [] } = this.#options;
+    const text = await this.#files.read('passport');
+    if (text !== undefined) this.#gate.setOwn(readOwnPassport(text.trim()));
+    // A token that was used already is of no interest: the passport made from it is kept.
+    if (tokenFile !== undefined) await this.#useToken(readToken(await readTokenFile(tokenFile, this.#logger)));
+    if (this.#gate.own === undefined) {
+      if (join.length > 0) throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
+      return;
+    }
+    await this.#loadMembers();
+    await this.#mesh.start();
+    this.#mesh.setSeeds(join);
+    this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
+  }
+
+  async #useToken(token: Token): Promise<void> {
+    const { invitation } = token;
+    const { own } = this.#gate;
+    const now = this.#clock.wallMs();
+    if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
+      throw new InfinitError('already-exists', `this host belongs to cluster ${this.clusterId!}, the token is for another: use another state directory`);
+    if (own?.invitation?.id === invitation.id || (own !== undefined && own.invitation === undefined)) return;
+    if (invitation.expiresMs <= now) {
+      if (own !== undefined) return;
+      throw new InfinitError('denied', `the token expired on ${new Date(invitation.expiresMs).toISOString()} (this host's clock says ${new Date(now).toISOString()}): ask for a new one`);
+    }
+    const passport = passportFromToken(token, this.self, now);
+    await this.#files.write('passport', `${passport.text}\n`);
+    this.#gate.setOwn(passport);
+  }
+
+  async #loadMembers(): Promise<void> {
+    const text = await this.#files.read('members.json');
+    if (text === undefined) return;
+    try {
+      const news = JSON.parse(text) as News;
+      await this.#sync.take({ entries: news.entries.filter(({ record }) => record !== ''), revocations: news.revocations }, this.self);
+    } catch (error) {
+      this.#logger.warn('the list of known members cannot be read; it comes back from the first member that answers', { reason: messageOf(error) });
+    }
+  }
+
+  #startMembership(state: MemberState): void {
+    this.#publish({ state, addresses: this.#addresses() });
+    this.#setTargets();
+    clearInterval(this.#upkeep);
+    this.#upkeep = setInterval(() => this.#keepUp(), upkeepMs);
+    this.#upkeep.unref();
+  }
+
+  #addresses(): readonly string[] {
+    return this.#options.advertise ?? this.#mesh.addresses();
+  }
+
+  /** Signs a new record of this host and tells everybody. */
+  #publish(change: Partial<Pick<MemberRecord, 'state' | 'capacity' | 'addresses'>>): void {
+    this.#own = { ...this.#own, ...change, sequence: this.#own.sequence + 1 };
+    const { own } = this.#gate;
+    if (own !== undefined && this.#halted === undefined) {
+      this.#ownText = this.#authority.signRecord(this.#own);
+      const entry = { record: this.#ownText, passport: own.text };
+      this.#table.merge(entry);
+      this.#sync.tell({ entries: [entry], revocations: [] });
+    }
+    this.#changed();
+  }
+
+  #keepUp(): void {
+    const addresses = this.#addresses();
+    if (addresses.join() !== this.#own.addresses.join()) this.#publish({ addresses });
+    for (const peer of this.#mesh.connected()) if (this.#gate.standing(peer) !== 'member') this.#mesh.drop(peer, 'it is no member any more');
+    const expires = this.#gate.own?.expiresMs;
+    if (expires !== undefined && expires <= this.#clock.wallMs())
+      this.#onTrouble({ kind: 'denied', about: this.self, message: "this host's own passport has expired: start it with a new token" });
+  }
+
+  #onPeerUp(peer: PeerId): void {
+    this.#troubles.clear('unreachable', peer);
+    // Told at once, so that a newcomer is known before its first heartbeat; then both learn what else the other knows.
+    const { own } = this.#gate;
+    if (own === undefined) return;
+    if (this.#own.state === 'joining') this.#publish({ state: 'up' });
+    else this.#sync.tell({ entries: [{ record: this.#ownText, passport: own.text }], revocations: [] });
+    void this.#sync.sync(peer);
+  }
+
+  #onNews(revoked: readonly Revocation[]): void {
+    for (const { subject } of revoked) {
+      const peer = subject.replace(/^host:/, '');
+      if (subject.startsWith('token:')) continue;
+      if (peer === this.self) this.#halt('this host was expelled from the cluster');
+      else this.#mesh.drop(peer, 'it was revoked');
+      this.#detector.forget(peer);
+    }
+    if (this.#halted === undefined) this.#setTargets();
+    this.#changed();
+  }
+
+  /** Two records that only two processes can have made, or one of this host from a time that it does not remember. */
+  #onConflict(known: MemberRecord, other: MemberRecord): void {
+    const message = `two processes run with the identity of host ${known.name} (${known.peer}), at ${known.addresses.join(' ')} and ${other.addresses.join(' ')}: a copied state directory; stop one and give it an identity of its own`;
+    this.#onTrouble({ kind: 'duplicate-identity', about: known.peer, message });
+  }
+
+  #halt(reason: string): void {
+    if (this.#halted !== undefined) return;
+    this.#halted = reason;
+    this.#logger.error('this host takes no further part in the cluster', { reason });
+    this.#gate.close();
+    this.#mesh.setTargets([]);
+    this.#mesh.setSeeds([]);
+    for (const peer of this.#mesh.connected()) this.#mesh.drop(peer, reason);
+    this.#changed();
+  }
+
+  #onTrouble(trouble: Trouble): void {
+    // A member that is down is for `node ls` to show; an address that nobody answers at is news.
+    if (trouble.kind === 'unreachable' && this.#table.get(trouble.about) !== undefined) return;
+    this.#troubles.say(trouble);
+    if (trouble.kind === 'duplicate-identity' && trouble.about === this.self) this.#halt(trouble.message);
+  }
+
+  #setTargets(): void {
+    const others = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');
+    this.#mesh.setTargets(others.map(({ peer, addresses }) => ({ peer, addresses })));
+  }
+
+  async #revoke(subjects: readonly Revocation['subject'][]): Promise<void> {
+    const revocations = await this.#authority.revoke(subjects);
+    await this.#sync.take({ entries: [], revocations: revocations.map(({ text }) => text) }, this.self);
+  }
+
+  #changed(): void {
+    this.#roster = undefined;
+    const mine = this.#table.get(this.self);
+    // Somebody holds a record of this host that it has not made: a twin, or this state directory is older than what the cluster saw.
+    if (mine !== undefined && mine.nonce !== this.#process.nonce && mine.incarnation >= this.#process.incarnation)
+      this.#onConflict(mine, { peer: this.self, ...this.#own });
+    if (this.#gate.own !== undefined && !this.#closed) this.#saving ??= setTimeout(() => this.#save(), saveDelayMs);
+    for (const listener of this.#memberListeners) listener();
+  }
+
+  #save(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
+    const text = JSON.stringify(this.#table.all());
+    this.#saved = this.#saved
+      .then(() => this.#files.write('members.json', text))
+      .catch((error: unknown) => this.#logger.warn('the list of known members cannot be kept', { reason: messageOf(error) }));
+  }
+
+  #view({ sequence: _sequence, nonce: _nonce, ...record }: MemberRecord): MemberView {
+    const self = record.peer === this.self;
+    const passport = this.#gate.passportOf(record.peer);
+    const health = self ? { liveness: 'alive' as const, sinceMs: 0 } : this.#detector.healthOf(record.peer);
+    return {
+      ...record,
+      self,
+      rights: passport?.rights ?? [],
+      liveness: health.liveness,
+      livenessSinceMs: health.sinceMs,
+      passportExpiresMs: passport?.expiresMs,
+    };
+  }
+}

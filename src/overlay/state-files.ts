@@ -1,0 +1,109 @@
+import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { InfinitError, type Logger, messageOf, type Random } from '../base/index.ts';
+import { keyBytes, KeyPair } from './identity/index.ts';
+
+/** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
+export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json';
+
+const secretMode = 0o600;
+
+/** What the overlay keeps between runs: keys, the passport, the members it knows. Every write is atomic and durable. */
+export class StateFiles {
+  readonly #directory: string;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** @throws InfinitError `disk-failed` for a directory that cannot be made. */
+  static async open(stateDirectory: string): Promise<StateFiles> {
+    try {
+      await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new InfinitError('disk-failed', `cannot use ${stateDirectory}: ${messageOf(cause)}`, { cause });
+    }
+    return new StateFiles(stateDirectory);
+  }
+
+  async read(file: StateFile): Promise<string | undefined> {
+    try {
+      return await readFile(path.join(this.#directory, file), 'utf8');
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw new InfinitError('disk-failed', `cannot read ${path.join(this.#directory, file)}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  async write(file: StateFile, text: string): Promise<void> {
+    const target = path.join(this.#directory, file);
+    const fresh = `${target}.new`;
+    try {
+      const handle = await open(fresh, 'w', secretMode);
+      try {
+        await handle.chmod(secretMode);
+        await handle.writeFile(text);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(fresh, target);
+      await this.#syncDirectory();
+    } catch (cause) {
+      throw new InfinitError('disk-failed', `cannot write ${target}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  async #syncDirectory(): Promise<void> {
+    const handle = await open(this.#directory, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** The key in a file; undefined where there is none. @throws InfinitError `damaged`. */
+  async readKey(file: 'host.key' | 'cluster.key'): Promise<KeyPair | undefined> {
+    const text = await this.read(file);
+    if (text === undefined) return undefined;
+    const seed = Buffer.from(text.trim(), 'hex');
+    if (seed.length !== keyBytes) throw new InfinitError('damaged', `${path.join(this.#directory, file)} holds no key: restore it from a backup`);
+    return new KeyPair(seed);
+  }
+
+  async writeKey(file: 'host.key' | 'cluster.key', key: KeyPair): Promise<void> {
+    await this.write(file, `${Buffer.from(key.seed).toString('hex')}\n`);
+  }
+
+  /** This host's key, made at its first start. */
+  async hostKey(random: Random): Promise<KeyPair> {
+    const known = await this.readKey('host.key');
+    if (known !== undefined) return known;
+    const key = new KeyPair(random.bytes(keyBytes));
+    await this.writeKey('host.key', key);
+    return key;
+  }
+
+  /** Counts this start; durable before anybody hears of it. */
+  async nextIncarnation(): Promise<number> {
+    const last = Number((await this.read('incarnation')) ?? '0');
+    if (!Number.isSafeInteger(last)) throw new InfinitError('damaged', `${path.join(this.#directory, 'incarnation')} holds no number`);
+    await this.write('incarnation', `${last + 1}\n`);
+    return last + 1;
+  }
+}
+
+/** The text of a token file. @throws InfinitError `not-found`, `bad-argument`. */
+export async function readTokenFile(file: string, logger: Logger): Promise<string> {
+  try {
+    const { mode, size } = await stat(file);
+    if (size > 64 * 1024) throw new InfinitError('bad-argument', `${file} is too large for a token file`);
+    if ((mode & 0o077) !== 0) logger.warn('others may read the token file: chmod 600 it', { file });
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    if (cause instanceof InfinitError) throw cause;
+    throw new InfinitError('not-found', `cannot read the token file ${file}: ${messageOf(cause)}`, { cause });
+  }
+}
