@@ -20,6 +20,8 @@ export interface VolumeSetup {
   readonly onClean?: (inode: number) => void;
   /** Inodes whose buffered content died with the process before this one: their next fsync or close says so, once. */
   readonly lostInodes?: ReadonlySet<number>;
+  /** How large the store is, as far as known: what statfs shows of a volume without a quota. Asked often, so it answers from memory. */
+  readonly capacity?: () => { readonly totalBytes: number; readonly freeBytes: number };
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
 }
@@ -53,8 +55,8 @@ export class VolumeContext {
   readonly epoch: number;
   readonly options: VolumeOptions;
   readonly setup: VolumeSetup;
+  readonly session: number;
   readonly #volume: Uint8Array;
-  readonly #session: number;
   #sequence = 0;
 
   constructor(setup: VolumeSetup) {
@@ -67,12 +69,12 @@ export class VolumeContext {
     this.options = setup.options ?? {};
     this.epoch = this.options.epoch ?? 0;
     this.#volume = Uint8Array.from(Buffer.from(setup.volumeId, 'hex'));
-    this.#session = setup.session;
+    this.session = setup.session;
   }
 
   /** The tag of the next block to be sealed for an inode: its sequence number is never used again. */
   owner(inode: number): OwnerTag {
-    return { volume: this.#volume, inode, epoch: this.epoch, session: this.#session, sequence: ++this.#sequence };
+    return { volume: this.#volume, inode, epoch: this.epoch, session: this.session, sequence: ++this.#sequence };
   }
 
   /** The address of one of the volume's named blocks. */

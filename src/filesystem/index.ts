@@ -1,2 +1,7 @@
-/** A volume as a POSIX file system over a block store. */
+/**
+ * A volume as a POSIX file system over a block store. All state of a mounted volume is in memory of one thread; what is acknowledged as
+ * durable is in the store, and whatever a crash interrupts is brought to its end at the next mount.
+ */
 export * from './file-system.ts';
+export type { VolumeOptions, VolumeSetup } from './context.ts';
+export { Volume } from './volume.ts';

@@ -36,6 +36,8 @@ export interface InodeRecord {
   readonly inline: Uint8Array | undefined;
   /** The root of the extent map of a larger one. */
   readonly extents: Uint8Array | undefined;
+  /** Its map still reaches beyond `size`: a large truncation was under way. What lies there is to be cut off before the file grows again. */
+  readonly truncating: boolean;
   /** The record as an older snapshot epoch left it: address of an immutable block, 32 bytes. */
   readonly previous: Uint8Array | undefined;
 }
@@ -46,6 +48,7 @@ const hasTarget = 1;
 const hasInline = 2;
 const hasExtents = 4;
 const hasPrevious = 8;
+const isTruncating = 16;
 const two32 = 2 ** 32;
 
 /** An upper bound of the encoded size. */
@@ -65,7 +68,8 @@ export function encodeInode(record: InodeRecord): Uint8Array {
     (record.target === undefined ? 0 : hasTarget) |
     (record.inline === undefined ? 0 : hasInline) |
     (record.extents === undefined ? 0 : hasExtents) |
-    (record.previous === undefined ? 0 : hasPrevious);
+    (record.previous === undefined ? 0 : hasPrevious) |
+    (record.truncating ? isTruncating : 0);
   into.writeUInt16LE(record.xattrs?.size ?? 0, 2);
   into.writeUInt32LE(record.mode, 4);
   into.writeUInt32LE(record.uid, 8);
@@ -89,7 +93,7 @@ export function encodeInode(record: InodeRecord): Uint8Array {
   };
   if (record.target !== undefined) {
     into.writeUInt32LE(record.target.length, at);
-    into.latin1Write(record.target, at + 4, record.target.length);
+    into.write(record.target, at + 4, 'latin1');
     at += 4 + record.target.length;
   }
   part(record.inline);
@@ -99,7 +103,7 @@ export function encodeInode(record: InodeRecord): Uint8Array {
     for (const [name, value] of record.xattrs) {
       assert(name.length < 256, 'the name of an xattr has at most 255 bytes');
       into[at] = name.length;
-      into.latin1Write(name, at + 1, name.length);
+      into.write(name, at + 1, 'latin1');
       at += 1 + name.length;
       part(value);
     }
@@ -133,14 +137,14 @@ function read(from: Buffer): InodeRecord {
     at = end;
     return bytes;
   };
-  const target = (parts & hasTarget) === 0 ? undefined : Buffer.from(take()).latin1Slice();
+  const target = (parts & hasTarget) === 0 ? undefined : Buffer.from(take()).toString('latin1');
   const inline = (parts & hasInline) === 0 ? undefined : take();
   const extents = (parts & hasExtents) === 0 ? undefined : take();
   const previous = (parts & hasPrevious) === 0 ? undefined : take();
   let xattrs: Map<string, Uint8Array> | undefined;
   for (let i = 0; i < count; i++) {
     const length = from.readUInt8(at);
-    const name = from.latin1Slice(at + 1, at + 1 + length);
+    const name = from.toString('latin1', at + 1, at + 1 + length);
     at += 1 + length;
     (xattrs ??= new Map()).set(name, take());
   }
@@ -162,6 +166,7 @@ function read(from: Buffer): InodeRecord {
     inline,
     extents,
     previous,
+    truncating: (parts & isTruncating) !== 0,
   };
 }
 

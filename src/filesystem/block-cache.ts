@@ -1,0 +1,65 @@
+import type { Address } from '../block/index.ts';
+import type { VolumeContext } from './context.ts';
+
+/** Bytes of open data blocks kept unless told otherwise. */
+export const defaultCachedBytes = 64 * 1024 * 1024;
+
+/** Loads under way beyond which nothing is read ahead. */
+const maxPrefetches = 16;
+
+/** Open data blocks, least recently used first out; a block under way is fetched once however many ask. */
+export class BlockCache {
+  readonly #context: VolumeContext;
+  readonly #maxBytes: number;
+  readonly #bodies = new Map<Address, Uint8Array>();
+  readonly #loading = new Map<Address, Promise<Uint8Array>>();
+  #bytes = 0;
+
+  constructor(context: VolumeContext) {
+    this.#context = context;
+    this.#maxBytes = context.options.maxCachedBytes ?? defaultCachedBytes;
+  }
+
+  get(address: Address): Uint8Array | undefined {
+    const body = this.#bodies.get(address);
+    if (body === undefined) return undefined;
+    this.#bodies.delete(address);
+    this.#bodies.set(address, body);
+    return body;
+  }
+
+  /** @throws InfinitError `not-found`, `damaged`, `unavailable`, `deadline-exceeded`. */
+  load(address: Address): Promise<Uint8Array> {
+    const cached = this.get(address);
+    if (cached !== undefined) return Promise.resolve(cached);
+    let loading = this.#loading.get(address);
+    if (loading === undefined) {
+      loading = this.#load(address).finally(() => this.#loading.delete(address));
+      this.#loading.set(address, loading);
+    }
+    return loading;
+  }
+
+  /** Starts a load that nobody waits for, unless the cache is busy enough: what fails is asked for again by the read itself. */
+  prefetch(address: Address): void {
+    if (this.#bodies.has(address) || this.#loading.has(address) || this.#loading.size >= maxPrefetches) return;
+    this.load(address).catch(() => {});
+  }
+
+  clear(): void {
+    this.#bodies.clear();
+    this.#bytes = 0;
+  }
+
+  async #load(address: Address): Promise<Uint8Array> {
+    const { body } = this.#context.sealer.open(address, await this.#context.store.get(address));
+    this.#bodies.set(address, body);
+    this.#bytes += body.length;
+    for (const [oldest, evicted] of this.#bodies) {
+      if (this.#bytes <= this.#maxBytes) break;
+      this.#bodies.delete(oldest);
+      this.#bytes -= evicted.length;
+    }
+    return body;
+  }
+}

@@ -1,0 +1,114 @@
+import type { NameChange } from './directory.ts';
+import type { Inode } from './inode.ts';
+import type { InodeRemover } from './inode-remover.ts';
+import type { Journal } from './journal.ts';
+import type { Orphans } from './orphans.ts';
+import type { RecordCommitter } from './record-committer.ts';
+import type { VolumeState } from './volume-state.ts';
+
+/** Directories whose trees are written at once, and inodes whose records go into one commit. */
+const parallelTrees = 8;
+const recordsPerCommit = 128;
+
+export interface CheckpointParts {
+  readonly journal: Journal;
+  readonly records: RecordCommitter;
+  readonly remover: InodeRemover;
+  readonly orphans: Orphans;
+  readonly state: VolumeState;
+}
+
+/**
+ * Brings what the journal has made durable to its place: names into the directories' trees, link counts into records, removed inodes out
+ * of the store. Then the journal's blocks up to there are free again. Every step may be repeated, so a crash anywhere only means that
+ * the next mount does it once more.
+ */
+export class Checkpoint {
+  readonly #parts: CheckpointParts;
+  readonly #directories = new Set<Inode>();
+  /** With the journal block that touched it last. */
+  readonly #touched = new Map<Inode, number>();
+  readonly #gone = new Set<Inode>();
+  #running: Promise<void> | undefined;
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+  }
+
+  /** The inode is part of what the next checkpoint has to do. */
+  pins(inode: Inode): boolean {
+    return this.#directories.has(inode) || this.#touched.has(inode) || this.#gone.has(inode);
+  }
+
+  get idle(): boolean {
+    return this.#directories.size === 0 && this.#touched.size === 0 && this.#gone.size === 0 && this.#parts.journal.used === 0;
+  }
+
+  names(directory: Inode): void {
+    this.#directories.add(directory);
+  }
+
+  touched(inode: Inode, sequence: number): void {
+    this.#touched.set(inode, sequence);
+  }
+
+  gone(inode: Inode): void {
+    this.#gone.add(inode);
+  }
+
+  orphan(inode: Inode, is: boolean): void {
+    this.#parts.orphans.set(inode.number, is);
+  }
+
+  /** All that is durable in the journal at the call is in its place afterwards. @throws InfinitError; what was not done is done by the next run. */
+  async run(): Promise<void> {
+    // One that runs already may have begun too early.
+    if (this.#running !== undefined) await this.#running.catch(() => {});
+    while (this.#running !== undefined) await this.#running.catch(() => {});
+    this.#running = this.#once();
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #once(): Promise<void> {
+    const { journal, records, remover, orphans, state } = this.#parts;
+    const through = journal.next - 1;
+    const directories = [...this.#directories];
+    const touched = [...this.#touched.keys()];
+    const gone = [...this.#gone];
+    const orphaned = orphans.changes();
+    await this.#applyNames(directories);
+    const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
+    for (let at = 0; at < dirty.length; at += recordsPerCommit) await records.commit(dirty.slice(at, at + recordsPerCommit));
+    for (const inode of touched) if (this.#touched.get(inode)! <= through) this.#touched.delete(inode);
+    await remover.remove(gone);
+    for (const inode of gone) this.#gone.delete(inode);
+    await orphans.apply(orphaned);
+    await state.write({ tail: through + 1 });
+    journal.trim(through + 1);
+  }
+
+  async #applyNames(directories: readonly Inode[]): Promise<void> {
+    let next = 0;
+    const work = async (): Promise<void> => {
+      while (next < directories.length) {
+        const inode = directories[next++]!;
+        if (!inode.gone) await applyNames(inode, [...inode.directory!.staged.values()]);
+        if (inode.gone || inode.directory!.staged.size === 0) this.#directories.delete(inode);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(parallelTrees, directories.length) }, work));
+  }
+}
+
+async function applyNames(inode: Inode, changes: readonly NameChange[]): Promise<void> {
+  if (changes.length === 0) return;
+  const directory = inode.directory!;
+  directory.touchTree();
+  const { failed } = await directory.tree.apply(directory.treeChanges(changes));
+  for (const [, error] of failed) throw error;
+  directory.applied(changes);
+}

@@ -1,0 +1,294 @@
+import { assert } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { BlockCache } from './block-cache.ts';
+import type { BlockWriter } from './block-writer.ts';
+import type { VolumeContext } from './context.ts';
+import { ContentFlush } from './content-flush.ts';
+import { DataBlock, dataBlockBytes, sealData } from './data-block.ts';
+import type { DirtyBudget } from './dirty-budget.ts';
+import { ExtentMap, type ExtentNodeCache } from './extents/index.ts';
+import { type BytesPiece, Layer, type Piece } from './layer.ts';
+import { Miss, need } from './miss.ts';
+
+/** What the contents of a volume's files share. */
+export interface ContentServices {
+  readonly context: VolumeContext;
+  readonly cache: BlockCache;
+  readonly nodes: ExtentNodeCache;
+  readonly writer: BlockWriter;
+  readonly budget: DirtyBudget;
+}
+
+/** Parts of blocks that a read has waited for, by place: they stay at hand until it is done, whatever the cache does. */
+export type Pinned = Map<string, Uint8Array>;
+
+/** Blocks that one read waits for at once. */
+const maxParallelLoads = 8;
+/** The first buffer of a run that turns out to be appended to. */
+const firstGrowth = 64 * 1024;
+
+/**
+ * The bytes of one regular file, in layers: what was written since the last flush, over what is being flushed, over what is durable
+ * (inline bytes or an extent map). Knows nothing of the file's size except that whatever lies beyond it is a hole.
+ */
+export class Content {
+  readonly services: ContentServices;
+  readonly inode: number;
+  /** Changes since the last cut. */
+  dirty = new Layer();
+  /** Blocks of `dirty` that were sealed, and put, before any flush. */
+  early = new Set<DataBlock>();
+  /** Changes on their way into the store; reads see them until they are durable. */
+  flushing: ContentFlush | undefined;
+  /** Durable content of a small file. */
+  inline: Uint8Array | undefined;
+  map: ExtentMap | undefined;
+  /** The root of the map as the inode's record has it. */
+  committedExtents: Uint8Array | undefined;
+  /** What the volume's usage counts for it. */
+  accounted = 0;
+
+  constructor(services: ContentServices, inode: number, inline: Uint8Array | undefined, extents: Uint8Array | undefined) {
+    this.services = services;
+    this.inode = inode;
+    this.inline = inline;
+    this.committedExtents = extents;
+    if (extents !== undefined) this.map = this.openMap(extents);
+    this.accounted = this.durableAllocated;
+  }
+
+  /** There are changes that are not durable. */
+  get changed(): boolean {
+    return !this.dirty.empty || this.flushing !== undefined;
+  }
+
+  /** Bytes kept for it, as far as known: what is being written counts in full. */
+  get allocated(): number {
+    return this.durableAllocated + this.dirty.bytes + this.#earlyBytes() + (this.flushing?.bytes ?? 0);
+  }
+
+  get durableAllocated(): number {
+    return (this.inline?.length ?? 0) + (this.map?.allocatedBytes ?? 0);
+  }
+
+  openMap(extents: Uint8Array | undefined): ExtentMap {
+    const { context, nodes } = this.services;
+    const io = {
+      read: async (address: Address): Promise<Uint8Array> => context.sealer.open(address, await context.store.get(address)).body,
+      seal: (body: Uint8Array) => context.sealer.seal(context.owner(this.inode), body),
+    };
+    return ExtentMap.open(extents, io, { cache: nodes, epoch: context.epoch });
+  }
+
+  /** Takes bytes in. A whole 1 MiB of the grid is sealed straight from the borrowed bytes and put in the background. */
+  write(offset: number, data: Uint8Array): void {
+    const before = this.dirty.bytes;
+    for (let done = 0; done < data.length; ) {
+      const position = offset + done;
+      const cell = position - (position % dataBlockBytes);
+      const length = Math.min(cell + dataBlockBytes - position, data.length - done);
+      const part = length === data.length ? data : data.subarray(done, done + length);
+      if (length === dataBlockBytes) this.#seal(position, part);
+      else this.#buffer(position, part, cell);
+      done += length;
+    }
+    this.services.budget.add(this.dirty.bytes - before);
+  }
+
+  /** Makes [start, end) a hole; `end` may be Infinity. */
+  punch(start: number, end: number): void {
+    if (start >= end) return;
+    const before = this.dirty.bytes;
+    this.dirty.put({ kind: 'hole', start, end });
+    this.services.budget.add(this.dirty.bytes - before);
+  }
+
+  /** The bytes of [start, end), holes as zeros; slices of what is in memory. @throws Miss */
+  read(start: number, end: number, pinned: Pinned): Uint8Array[] {
+    const reading: Reading = { out: [], missing: [], pinned };
+    this.#readLayer(0, start, end, reading);
+    if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading));
+    return reading.out;
+  }
+
+  /** Starts loading what lies in [start, end), where that is known at once. */
+  prefetch(start: number, end: number): void {
+    const segments = this.map?.lookup(start, end - start);
+    if (segments === undefined || segments instanceof Promise) return;
+    for (const { address } of segments) if (address !== undefined) this.services.cache.prefetch(address);
+  }
+
+  /** Whether `position` lies in data or a hole, and until where at least that goes on. @throws Miss */
+  runAt(position: number): { data: boolean; until: number } {
+    let until = Infinity;
+    for (const layer of this.#layers()) {
+      const piece = layer.pieces[layer.find(position)];
+      if (piece === undefined) continue;
+      if (piece.start <= position) return { data: piece.kind !== 'hole', until: Math.min(until, piece.end) };
+      until = Math.min(until, piece.start);
+    }
+    if (this.map === undefined) {
+      const length = this.inline?.length ?? 0;
+      return position < length ? { data: true, until: Math.min(until, length) } : { data: false, until };
+    }
+    const data = need(this.map.seekData(position));
+    if (data === undefined) return { data: false, until };
+    if (data > position) return { data: false, until: Math.min(until, data) };
+    return { data: true, until: Math.min(until, need(this.map.seekHole(position))) };
+  }
+
+  /** The flush under way, or a new one of all that changed until now; `size` is the file's. Undefined where nothing changed. */
+  cut(size: number): ContentFlush | undefined {
+    if (this.flushing === undefined && !this.dirty.empty) {
+      this.flushing = new ContentFlush(this, this.dirty, this.early, size);
+      this.dirty = new Layer();
+      this.early = new Set();
+    }
+    return this.flushing;
+  }
+
+  /** Forgets all changes: the file is gone. Returns blocks that were put in vain. */
+  discard(): DataBlock[] {
+    this.services.budget.add(-this.dirty.bytes);
+    this.dirty = new Layer();
+    const vain = [...this.early, ...(this.flushing?.abandon() ?? [])];
+    this.early.clear();
+    return vain;
+  }
+
+  #earlyBytes(): number {
+    return this.early.size * dataBlockBytes;
+  }
+
+  *#layers(): Iterable<Layer> {
+    yield this.dirty;
+    if (this.flushing !== undefined) yield this.flushing.layer;
+  }
+
+  #seal(position: number, data: Uint8Array): void {
+    const { context, writer } = this.services;
+    const block = sealData(context, this.inode, data);
+    this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
+    this.early.add(block);
+    writer.start(block);
+  }
+
+  #buffer(position: number, data: Uint8Array, cell: number): void {
+    const { dirty } = this;
+    const end = position + data.length;
+    const index = dirty.find(position);
+    const over = dirty.pieces[index];
+    if (over?.kind === 'bytes' && over.start <= position && over.end >= end) {
+      over.buffer.set(data, over.at + position - over.start);
+      return;
+    }
+    const place = dirty.clear(position, end);
+    const before = dirty.pieces[place - 1];
+    if (before?.kind === 'bytes' && before.end === position && before.start >= cell) {
+      this.#append(before, data, cell);
+      return;
+    }
+    // A copy of its own: `data` is borrowed.
+    dirty.pieces.splice(place, 0, { kind: 'bytes', start: position, end, buffer: copyOf(data), at: 0, limit: data.length });
+    dirty.bytes += data.length;
+  }
+
+  #append(piece: BytesPiece, data: Uint8Array, cell: number): void {
+    const used = piece.at + piece.end - piece.start;
+    const needed = used + data.length;
+    if (needed > piece.limit) {
+      const room = cell + dataBlockBytes - piece.start;
+      const length = Math.min(room, Math.max(firstGrowth, needed, 2 * (piece.end - piece.start)));
+      const grown = Buffer.allocUnsafeSlow(length);
+      grown.set(piece.buffer.subarray(piece.at, used));
+      piece.buffer = grown;
+      piece.at = 0;
+      piece.limit = length;
+    }
+    piece.buffer.set(data, piece.at + piece.end - piece.start);
+    piece.end += data.length;
+    this.dirty.bytes += data.length;
+    if (piece.end - piece.start !== dataBlockBytes) return;
+    const body = piece.buffer.subarray(piece.at, piece.at + dataBlockBytes);
+    this.#seal(piece.start, body);
+  }
+
+  #readLayer(depth: number, start: number, end: number, reading: Reading): void {
+    const layer = depth === 0 ? this.dirty : depth === 1 ? this.flushing?.layer : undefined;
+    if (layer === undefined) {
+      if (depth <= 1) this.#readLayer(depth + 1, start, end, reading);
+      else this.#readBase(start, end, reading);
+      return;
+    }
+    let position = start;
+    for (let index = layer.find(start); position < end; index++) {
+      const piece = layer.pieces[index];
+      const gapEnd = Math.min(end, piece?.start ?? end);
+      if (gapEnd > position) this.#readLayer(depth + 1, position, gapEnd, reading);
+      if (piece === undefined || piece.start >= end) return;
+      const from = Math.max(position, piece.start);
+      position = Math.min(end, piece.end);
+      this.#readPiece(piece, from, position, reading);
+    }
+  }
+
+  #readPiece(piece: Piece, start: number, end: number, reading: Reading): void {
+    if (piece.kind === 'hole') return zeros(end - start, reading.out);
+    const bytes = piece.kind === 'bytes' ? piece.buffer : piece.block.body(this.services.context);
+    const at = piece.at + start - piece.start;
+    reading.out.push(bytes.subarray(at, at + end - start));
+  }
+
+  #readBase(start: number, end: number, reading: Reading): void {
+    if (this.map === undefined) {
+      const known = Math.max(start, Math.min(end, this.inline?.length ?? 0));
+      if (known > start) reading.out.push(this.inline!.subarray(start, known));
+      if (end > known) zeros(end - known, reading.out);
+      return;
+    }
+    for (const segment of need(this.map.lookup(start, end - start))) {
+      if (segment.address === undefined) {
+        zeros(segment.length, reading.out);
+        continue;
+      }
+      const key = `${segment.address}:${segment.blockOffset}:${segment.length}`;
+      const bytes = reading.pinned.get(key) ?? this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
+      if (bytes === undefined) reading.missing.push({ ...segment, address: segment.address, key });
+      else reading.out.push(bytes);
+    }
+  }
+
+  /** Loads what is missing, a few at a time; keeps copies of scattered parts, so that a read needs not all blocks in the cache at once. */
+  async #loadAll(reading: Reading): Promise<void> {
+    const { missing, pinned } = reading;
+    const few = missing.length <= maxParallelLoads;
+    let next = 0;
+    const work = async (): Promise<void> => {
+      while (next < missing.length) {
+        const { address, blockOffset, length, key } = missing[next++]!;
+        const part = (await this.services.cache.load(address)).subarray(blockOffset, blockOffset + length);
+        assert(part.length === length, 'an extent lies within its block');
+        pinned.set(key, few ? part : copyOf(part));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(maxParallelLoads, missing.length) }, work));
+  }
+}
+
+interface Reading {
+  readonly out: Uint8Array[];
+  readonly missing: { readonly address: Address; readonly blockOffset: number; readonly length: number; readonly key: string }[];
+  readonly pinned: Pinned;
+}
+
+const zeroBytes = new Uint8Array(256 * 1024);
+
+function zeros(length: number, out: Uint8Array[]): void {
+  for (let left = length; left > 0; left -= zeroBytes.length) out.push(left >= zeroBytes.length ? zeroBytes : zeroBytes.subarray(0, left));
+}
+
+function copyOf(data: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafeSlow(data.length);
+  copy.set(data);
+  return copy;
+}

@@ -1,0 +1,130 @@
+import { NodeCache } from '../tree/index.ts';
+import { BlockCache } from './block-cache.ts';
+import { BlockWriter } from './block-writer.ts';
+import { Checkpoint } from './checkpoint.ts';
+import type { ContentServices } from './content.ts';
+import { VolumeContext, type VolumeSetup } from './context.ts';
+import { DirtyBudget } from './dirty-budget.ts';
+import { ExtentNodeCache } from './extents/index.ts';
+import { type Errno, FileSystemError } from './file-system.ts';
+import { Flusher } from './flusher.ts';
+import { InodeNumbers } from './inode-numbers.ts';
+import { InodeRemover } from './inode-remover.ts';
+import { InodeTable } from './inode-table.ts';
+import type { Inode } from './inode.ts';
+import { Journal } from './journal.ts';
+import { NameCommitter } from './name-committer.ts';
+import { NameHash } from './name-hash.ts';
+import { type Operation, OperationLog } from './operation-log.ts';
+import { Orphans } from './orphans.ts';
+import { RecordCommitter } from './record-committer.ts';
+import { VolumeUsage } from './usage.ts';
+import { VolumeState } from './volume-state.ts';
+
+/** Tree nodes kept in memory, at 8 KiB each. */
+const cachedTreeNodes = 4096;
+
+/** A volume's parts, wired together: what operations work on. */
+export class VolumeCore {
+  readonly context: VolumeContext;
+  readonly table: InodeTable;
+  readonly log = new OperationLog();
+  readonly numbers: InodeNumbers;
+  readonly usage: VolumeUsage;
+  readonly budget: DirtyBudget;
+  readonly blocks: BlockCache;
+  readonly orphans: Orphans;
+  readonly state: VolumeState;
+  readonly journal: Journal;
+  readonly checkpoint: Checkpoint;
+  readonly records: RecordCommitter;
+  readonly names: NameCommitter;
+  readonly flusher: Flusher;
+
+  constructor(setup: VolumeSetup, context: VolumeContext, state: VolumeState, tail: number, usage: VolumeUsage) {
+    this.context = context;
+    this.state = state;
+    this.usage = usage;
+    const trees = new NodeCache(cachedTreeNodes);
+    this.budget = new DirtyBudget(context.options.maxDirtyBytes);
+    this.blocks = new BlockCache(context);
+    const services: ContentServices = {
+      context,
+      cache: this.blocks,
+      nodes: new ExtentNodeCache(),
+      writer: new BlockWriter(context, this.budget),
+      budget: this.budget,
+    };
+    this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
+    this.numbers = new InodeNumbers(context);
+    this.orphans = new Orphans(context, trees);
+    this.journal = new Journal(context, tail, 0);
+    this.records = new RecordCommitter(context, usage, (inode) => this.#clean(inode));
+    const remover = new InodeRemover(context, this.records, this.table);
+    this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover, orphans: this.orphans, state });
+    const { log, journal, records, checkpoint } = this;
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage });
+    this.flusher = new Flusher(this);
+    state.bind(usage, () => this.journal.nextInode);
+    this.budget.onHalf = () => this.flusher.hurry();
+  }
+
+  /** The record changed, or the content. */
+  touch(inode: Inode): void {
+    inode.revision++;
+    this.dirtied(inode);
+  }
+
+  /** The content changed. */
+  dirtied(inode: Inode): void {
+    this.flusher.add(inode);
+    if (!inode.reportedDirty && inode.content?.changed === true) {
+      inode.reportedDirty = true;
+      this.context.setup.onDirty?.(inode.number);
+    }
+  }
+
+  /** An operation on names was done in memory. */
+  record(operation: Omit<Operation, 'sequence'>): void {
+    this.log.append(operation);
+    this.flusher.namesChanged();
+  }
+
+  /** Nobody can reach the inode any more, now or after the operation in progress: its removal becomes an operation, unless it comes as part of one. */
+  retire(inode: Inode): void {
+    this.markGone(inode);
+    this.record({ names: [], links: [], gone: inode });
+  }
+
+  markGone(inode: Inode): void {
+    inode.gone = true;
+    this.usage.files--;
+    if (inode.content !== undefined) this.usage.allocated -= inode.content.accounted;
+    this.#clean(inode);
+  }
+
+  /** @throws FileSystemError EROFS */
+  writable(): void {
+    if (this.context.options.readOnly === true) throw new FileSystemError('EROFS');
+  }
+
+  /** Writing the inode out failed: whoever has it open is told once. */
+  failed(inode: Inode, errno: Errno): void {
+    inode.failure = errno;
+    if (inode.failureSeen) {
+      inode.failures++;
+      inode.failureSeen = false;
+    }
+  }
+
+  #clean(inode: Inode): void {
+    this.flusher.done(inode);
+    if (!inode.reportedDirty) return;
+    inode.reportedDirty = false;
+    this.context.setup.onClean?.(inode.number);
+  }
+
+  #pinned(inode: Inode): boolean {
+    return !inode.born || inode.lastOperation > this.log.durable || this.checkpoint.pins(inode);
+  }
+}

@@ -1,0 +1,32 @@
+import { codeOf, type ErrorCode, InfinitError, messageOf } from '../base/index.ts';
+import type { CommitResult } from '../store/index.ts';
+import { type Errno, FileSystemError } from './file-system.ts';
+
+/** The errno that a failure of the store shows as: the one exhaustive map. Whatever is not told apart here is an I/O error to a program. */
+const errnoOfCode: Partial<Record<ErrorCode, Errno>> = {
+  'disk-full': 'ENOSPC',
+  'too-large': 'EFBIG',
+  'read-only': 'EROFS',
+  cancelled: 'EINTR',
+  'deadline-exceeded': 'ETIMEDOUT',
+};
+
+/** What a program is told of anything thrown. */
+export function errnoOf(error: unknown): Errno {
+  return error instanceof FileSystemError ? error.errno : (errnoOfCode[codeOf(error)] ?? 'EIO');
+}
+
+/** Anything thrown, as a POSIX failure. */
+export function asFileSystemError(error: unknown): FileSystemError {
+  return error instanceof FileSystemError ? error : new FileSystemError(errnoOf(error), messageOf(error), { cause: error });
+}
+
+/** The versions that a commit wrote, by stage. @throws InfinitError where a stage did not commit; an unknown outcome has its own code. */
+export function versionsOf(result: CommitResult): readonly (readonly number[])[] {
+  if (result.done) return result.versions;
+  for (const outcome of result.outcomes) {
+    if (outcome.status === 'failed') throw new InfinitError(outcome.code, outcome.message);
+    if (outcome.status === 'conflict') throw new InfinitError('conflict', 'another host changed a block of this volume');
+  }
+  throw new InfinitError('unknown-outcome', `whether stage ${result.stage} of a commit took effect is not known`);
+}

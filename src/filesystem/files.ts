@@ -1,0 +1,199 @@
+import type { VolumeCore } from './core.ts';
+import type { Pinned } from './content.ts';
+import { asFileSystemError } from './failure.ts';
+import { FileSystemError, type MaybePromise } from './file-system.ts';
+import type { Handle, Handles } from './handles.ts';
+import type { Inode } from './inode.ts';
+import { Miss, attempt } from './miss.ts';
+import type { Quota } from './quota.ts';
+import { killPrivileges } from './xattrs.ts';
+
+/** The largest file, as in ext4 (16 TiB). */
+export const maxFileBytes: number = 2 ** 44;
+/** Read ahead of a sequential reader. */
+const readAheadBytes = 4 * 1024 * 1024;
+/** Dirty bytes over the budget from which on writers are refused: the store takes nothing. */
+const refuseFactor = 2;
+/** One copy_file_range ends after this much; the caller goes on. */
+const maxCopyBytes = 16 * 1024 * 1024;
+const copyStepBytes = 1024 * 1024;
+
+const keepSize = 1;
+const punchHole = 2;
+const zeroRange = 16;
+const seekData = 3;
+const seekHole = 4;
+
+/** What is done with the contents of regular files. */
+export class Files {
+  readonly #core: VolumeCore;
+  readonly #handles: Handles;
+  readonly #quota: Quota;
+
+  constructor(core: VolumeCore, handles: Handles, quota: Quota) {
+    this.#core = core;
+    this.#handles = handles;
+    this.#quota = quota;
+  }
+
+  read(number: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    const pinned: Pinned = new Map();
+    return attempt(() => {
+      const inode = this.#regular(number);
+      const end = Math.min(offset + length, inode.size);
+      if (offset >= end) return [];
+      const parts = inode.content!.read(offset, end, pinned);
+      this.#readAhead(inode, this.#handles.get(handle, number), offset, end);
+      return parts;
+    });
+  }
+
+  write(number: number, offset: number, data: Uint8Array, kill: boolean): MaybePromise<number> {
+    try {
+      return this.#write(number, offset, data, kill);
+    } catch (error) {
+      if (!(error instanceof Miss)) throw error;
+      // `data` is borrowed until this call returns.
+      const copy = data.slice();
+      return error.loaded.then(() => attempt(() => this.#write(number, offset, copy, kill)));
+    }
+  }
+
+  #write(number: number, offset: number, data: Uint8Array, kill: boolean): MaybePromise<number> {
+    this.#core.writable();
+    const inode = this.#regular(number);
+    const { budget } = this.#core;
+    const end = offset + data.length;
+    if (end > maxFileBytes) throw new FileSystemError('EFBIG');
+    if (data.length === 0) return 0;
+    if (budget.bytes > refuseFactor * budget.limit) throw new FileSystemError('EIO', 'the store takes no writes and memory is full of them');
+    this.#quota.check(inode, offset, end);
+    inode.content!.write(offset, data);
+    if (end > inode.size) inode.size = end;
+    if (kill) killPrivileges(inode);
+    this.#modified(inode);
+    const room = budget.wait();
+    return room === undefined ? data.length : room.then(() => data.length);
+  }
+
+  /** truncate(2), from setattr. @throws Miss, FileSystemError */
+  truncate(inode: Inode, size: number): void {
+    if (inode.isDirectory) throw new FileSystemError('EISDIR');
+    if (!inode.isRegular) throw new FileSystemError('EINVAL');
+    if (size > maxFileBytes) throw new FileSystemError('EFBIG');
+    if (size < inode.size) inode.content!.punch(size, Infinity);
+    inode.size = size;
+    this.#modified(inode);
+  }
+
+  /** fallocate(2). Nothing is set aside for later writes: whether there is room is checked, and the size follows. @throws Miss, FileSystemError */
+  allocate(number: number, mode: number, offset: number, length: number): void {
+    this.#core.writable();
+    const inode = this.#regular(number);
+    if (offset < 0 || length <= 0) throw new FileSystemError('EINVAL');
+    const end = offset + length;
+    if (end > maxFileBytes) throw new FileSystemError('EFBIG');
+    if (mode === (punchHole | keepSize)) {
+      // Up to the end of the file a hole needs no lower bound: what lies beyond is one already.
+      inode.content!.punch(offset, end >= inode.size ? Infinity : end);
+    } else if (mode === zeroRange || mode === (zeroRange | keepSize)) {
+      inode.content!.punch(offset, end);
+      if (mode === zeroRange && end > inode.size) inode.size = end;
+    } else if (mode === 0 || mode === keepSize) {
+      this.#quota.checkBytes(Math.max(0, end - Math.max(offset, inode.size)));
+      if (mode === 0 && end > inode.size) inode.size = end;
+    } else throw new FileSystemError('EOPNOTSUPP');
+    this.#modified(inode);
+  }
+
+  /** lseek(2) with SEEK_DATA or SEEK_HOLE. @throws Miss, FileSystemError ENXIO */
+  seek(number: number, offset: number, whence: number): number {
+    const inode = this.#regular(number);
+    if (whence !== seekData && whence !== seekHole) throw new FileSystemError('EINVAL');
+    if (offset < 0 || offset >= inode.size) throw new FileSystemError('ENXIO');
+    for (let position = offset; position < inode.size; ) {
+      const run = inode.content!.runAt(position);
+      if (run.data === (whence === seekData)) return position;
+      position = run.until;
+    }
+    if (whence === seekData) throw new FileSystemError('ENXIO');
+    return inode.size;
+  }
+
+  /** copy_file_range(2), a bounded piece of it. */
+  async copy(from: number, offset: number, to: number, toOffset: number, length: number): Promise<number> {
+    if (from === to && offset < toOffset + length && toOffset < offset + length) throw new FileSystemError('EINVAL');
+    const total = Math.min(length, maxCopyBytes);
+    for (let done = 0; done < total; ) {
+      const step = Math.min(copyStepBytes, total - done);
+      const parts = await this.read(from, 0, offset + done, step);
+      if (parts.length === 0) return done;
+      for (const part of parts) {
+        await this.write(to, toOffset + done, part.slice(), true);
+        done += part.length;
+      }
+    }
+    return total;
+  }
+
+  /** Everything of this inode that was done before the call is durable. @throws FileSystemError; also once for a failure in the background. */
+  async sync(number: number, handle: number): Promise<void> {
+    const inode = this.#core.table.peek(number) ?? (await this.#core.table.load(number));
+    if (inode === undefined) throw new FileSystemError('ESTALE');
+    try {
+      await this.#syncInode(inode);
+    } catch (error) {
+      this.tell(inode, this.#handles.get(handle, number));
+      throw asFileSystemError(error);
+    }
+    this.report(inode, this.#handles.get(handle, number));
+  }
+
+  async #syncInode(inode: Inode): Promise<void> {
+    if (inode.gone) return;
+    const { log, names, records } = this.#core;
+    const { revision } = inode;
+    // A new name, a rename: with the operations before it, and the inode in the same commit.
+    if (inode.lastOperation > log.durable) return names.flush(inode.lastOperation, inode);
+    if (inode.busy !== undefined || inode.content?.changed === true || inode.writtenRevision < revision) await records.commit([inode]);
+  }
+
+  /** Throws what the user of a handle was not told yet. @throws FileSystemError */
+  report(inode: Inode, handle: Handle | undefined): void {
+    const told = handle === undefined ? inode.failureSeen : handle.failures >= inode.failures;
+    this.tell(inode, handle);
+    if (!told) throw new FileSystemError(inode.failure, 'written content was lost or could not be kept');
+  }
+
+  /** The user of a handle knows. */
+  tell(inode: Inode, handle: Handle | undefined): void {
+    inode.failureSeen = true;
+    if (handle !== undefined) handle.failures = inode.failures;
+  }
+
+  #regular(number: number): Inode {
+    const inode = this.#core.table.get(number);
+    if (inode.content !== undefined) return inode;
+    throw new FileSystemError(inode.isDirectory ? 'EISDIR' : 'EINVAL');
+  }
+
+  #modified(inode: Inode): void {
+    const now = this.#core.context.clock.now();
+    inode.modified = now;
+    inode.changed = now;
+    this.#core.touch(inode);
+  }
+
+  #readAhead(inode: Inode, handle: Handle | undefined, offset: number, end: number): void {
+    if (handle === undefined) return;
+    const sequential = offset === handle.readEnd && offset > 0;
+    handle.readEnd = end;
+    if (!sequential) handle.aheadEnd = end;
+    else if (handle.aheadEnd - end < readAheadBytes / 2) {
+      const until = Math.min(inode.size, end + readAheadBytes);
+      const from = Math.max(end, handle.aheadEnd);
+      if (until > from) inode.content!.prefetch(from, until);
+      handle.aheadEnd = until;
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import { messageOf } from '../base/index.ts';
+import type { VolumeCore } from './core.ts';
+import { errnoOf } from './failure.ts';
+import type { Inode } from './inode.ts';
+import { checkpointSlots } from './journal.ts';
+
+/** Changes reach the store at most this much later unless told otherwise. */
+export const defaultFlushDelayMs = 1000;
+/** So many operations on names do not wait for the timer. */
+const hurryOperations = 1024;
+/** So many do not fit into memory: whoever adds one waits. */
+export const maxOperations = 32_768;
+/** Records that one background commit writes. */
+const recordsPerCommit = 64;
+/** Delays between attempts while the store takes nothing: doubled up to this. */
+const maxRetryMs = 10_000;
+
+/** Writes out in the background what changed: contents and records, then names, then now and then a checkpoint. Failures stay dirty and are tried again. */
+export class Flusher {
+  readonly #core: VolumeCore;
+  readonly #delayMs: number;
+  readonly #dirty = new Set<Inode>();
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #retryMs = 0;
+  #stopped = false;
+
+  constructor(core: VolumeCore) {
+    this.#core = core;
+    this.#delayMs = core.context.options.flushDelayMs ?? defaultFlushDelayMs;
+  }
+
+  add(inode: Inode): void {
+    this.#dirty.add(inode);
+    this.#schedule(this.#delayMs);
+  }
+
+  done(inode: Inode): void {
+    this.#dirty.delete(inode);
+  }
+
+  namesChanged(): void {
+    if (this.#core.log.length >= hurryOperations) this.hurry();
+    else this.#schedule(this.#delayMs);
+  }
+
+  /** Writes out soon, whatever the timer says. */
+  hurry(): void {
+    if (this.#retryMs > 0 || this.#running !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#schedule(0);
+  }
+
+  /** Waits while there are more operations in memory than is good. */
+  room(): Promise<void> | undefined {
+    if (this.#core.log.length < maxOperations) return undefined;
+    return this.#core.names.flush(this.#core.log.last - maxOperations / 2);
+  }
+
+  /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
+  async flushAll(): Promise<void> {
+    const through = this.#core.log.last;
+    await settleAll([this.#flushRecords([...this.#dirty]), this.#core.names.flush(through)]);
+    // What names made new is old now.
+    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through));
+  }
+
+  /** {@link flushAll} and a checkpoint: the store needs no journal to make sense. */
+  async settle(): Promise<void> {
+    await this.flushAll();
+    if (!this.#core.checkpoint.idle) await this.#core.checkpoint.run();
+    if (!this.#core.state.current) await this.#core.state.write({ tail: this.#core.journal.tail });
+  }
+
+  /** No further background work; what is under way is waited for. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== undefined || this.#stopped || this.#running !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#running = this.#background().finally(() => {
+        this.#running = undefined;
+        const busy = this.#core.log.length >= hurryOperations || this.#core.budget.bytes > this.#core.budget.limit / 2;
+        if (this.#dirty.size > 0 || this.#core.log.length > 0 || !this.#core.checkpoint.idle)
+          this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
+      });
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  async #background(): Promise<void> {
+    const { log, names, checkpoint, journal, budget, context } = this.#core;
+    const calm = log.length === 0;
+    try {
+      await settleAll([this.#flushRecords([...this.#dirty]), log.length === 0 ? undefined : names.flush(log.last)]);
+      // In quiet moments, or when the journal has grown.
+      if (!checkpoint.idle && (calm || journal.used >= checkpointSlots)) await checkpoint.run();
+      this.#retryMs = 0;
+    } catch (error) {
+      this.#retryMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#retryMs * 2));
+      context.logger.warn('changes could not be written out; they are kept and tried again', { inMs: this.#retryMs, error: messageOf(error) });
+      // Nobody waits for something that may never come: writers are refused instead, see Files.write.
+      budget.release();
+    }
+  }
+
+  /** Commits inodes that exist in the store already, some at a time. */
+  async #flushRecords(inodes: readonly Inode[]): Promise<void> {
+    const due = inodes.filter((inode) => inode.born && !inode.gone);
+    let failure: { readonly error: unknown } | undefined;
+    for (let at = 0; at < due.length; at += recordsPerCommit) {
+      const group = due.slice(at, at + recordsPerCommit).filter((inode) => inode.dirty && !inode.gone);
+      try {
+        await this.#core.records.commit(group);
+        for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
+      } catch (error) {
+        failure ??= { error };
+        for (const inode of group) if (inode.content?.changed === true) this.#core.failed(inode, errnoOf(error));
+      }
+    }
+    if (failure !== undefined) throw failure.error;
+  }
+}
+
+/** Waits for all, then throws the first failure. */
+async function settleAll(work: readonly (Promise<void> | undefined)[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
+}

@@ -1,0 +1,54 @@
+import type { Inode } from './inode.ts';
+
+/** Handles of one mount session, before a number could be one of an earlier session's. */
+const handlesPerSession = 2 ** 20;
+
+/** An open file or directory. */
+export interface Handle {
+  readonly number: number;
+  readonly inode: Inode;
+  /** {@link Inode.failures} that its user was told of. */
+  failures: number;
+  /** Where the last read ended: one that goes on there is sequential. */
+  readEnd: number;
+  /** Read ahead up to here. */
+  aheadEnd: number;
+}
+
+/**
+ * Open handles. After a restart behind a living kernel session there are handles of the process before: they are unknown here and
+ * need not be known, since every request names its inode too. Numbers of different sessions differ, so none is taken for another's.
+ */
+export class Handles {
+  readonly #handles = new Map<number, Handle>();
+  #next: number;
+
+  constructor(session: number) {
+    this.#next = 1 + (session % 4096) * handlesPerSession;
+  }
+
+  open(inode: Inode): Handle {
+    while (this.#handles.has(this.#next)) this.#advance();
+    // A failure that nobody was told of yet is told to the next who opens the file, as Linux does.
+    const failures = inode.failureSeen ? inode.failures : inode.failures - 1;
+    const handle: Handle = { number: this.#next, inode, failures, readEnd: 0, aheadEnd: 0 };
+    this.#handles.set(handle.number, handle);
+    this.#advance();
+    inode.handles++;
+    return handle;
+  }
+
+  /** undefined for one that an earlier process opened. */
+  get(number: number, inode: number): Handle | undefined {
+    const handle = this.#handles.get(number);
+    return handle?.inode.number === inode ? handle : undefined;
+  }
+
+  close(handle: Handle): void {
+    if (this.#handles.delete(handle.number)) handle.inode.handles--;
+  }
+
+  #advance(): void {
+    this.#next = this.#next >= 2 ** 32 - 1 ? 1 : this.#next + 1;
+  }
+}

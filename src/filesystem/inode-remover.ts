@@ -1,0 +1,83 @@
+import type { Address } from '../block/index.ts';
+import type { Stage } from '../store/index.ts';
+import type { VolumeContext } from './context.ts';
+import { asFileSystemError, versionsOf } from './failure.ts';
+import type { Inode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+import type { RecordCommitter } from './record-committer.ts';
+
+/** Inodes that one commit removes, and blocks that it drops at the most before it is sent. */
+const inodesPerCommit = 64;
+const dropsPerCommit = 4096;
+
+/**
+ * Takes inodes that nobody can reach any more out of the store: record and data blocks, or record and tree. The journal knows of them
+ * until that is done, so an interrupted removal is taken up again; what it dropped already is dropped once more then.
+ */
+export class InodeRemover {
+  readonly #context: VolumeContext;
+  readonly #records: RecordCommitter;
+  readonly #table: InodeTable;
+
+  constructor(context: VolumeContext, records: RecordCommitter, table: InodeTable) {
+    this.#context = context;
+    this.#records = records;
+    this.#table = table;
+  }
+
+  /** @throws InfinitError; those not removed may be tried again. */
+  async remove(inodes: readonly Inode[]): Promise<void> {
+    for (let at = 0; at < inodes.length; at += inodesPerCommit) {
+      const group = inodes.slice(at, at + inodesPerCommit);
+      await this.#records.exclusively(group, () => this.#removeGroup(group));
+    }
+  }
+
+  async #removeGroup(group: readonly Inode[]): Promise<void> {
+    for (const inode of group) await inode.directory?.tree.destroy();
+    let drops: Address[] = [];
+    for (const inode of group) {
+      for await (const address of this.#blocksOf(inode)) {
+        drops.push(address);
+        if (drops.length < dropsPerCommit) continue;
+        await this.#commit([{ drop: drops }]);
+        drops = [];
+      }
+    }
+    await Promise.all(group.map((inode) => inode.block.learn()));
+    const kept = group.filter((inode) => !inode.block.absent);
+    const stages: Stage[] = [];
+    if (kept.length > 0) stages.push({ update: kept.map((inode) => inode.block.update(null)) });
+    if (drops.length > 0) stages.push({ drop: drops });
+    try {
+      if (stages.length > 0) await this.#commit(stages);
+    } catch (error) {
+      for (const inode of kept) inode.block.doubt();
+      throw error;
+    }
+    for (const inode of group) {
+      inode.block.removed();
+      this.#table.forget(inode);
+    }
+  }
+
+  async #commit(stages: readonly Stage[]): Promise<void> {
+    versionsOf(await this.#context.store.commit(stages));
+  }
+
+  async *#blocksOf(inode: Inode): AsyncIterable<Address> {
+    const { content } = inode;
+    if (content === undefined) return;
+    for (const block of content.discard()) {
+      await block.putting;
+      yield block.address;
+    }
+    if (content.map === undefined) return;
+    try {
+      for await (const { address, epoch } of content.map.allBlocks()) if (epoch >= this.#context.epoch) yield address;
+    } catch (error) {
+      // A removal that was interrupted may have dropped nodes: what only they named is left to scrub.
+      this.#context.logger.warn('some blocks of a removed file are left to scrub', { inode: inode.number, error: asFileSystemError(error) });
+    }
+  }
+}

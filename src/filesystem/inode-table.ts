@@ -1,0 +1,171 @@
+import { BLinkTree, type NodeCache } from '../tree/index.ts';
+import { Content, type ContentServices } from './content.ts';
+import type { VolumeContext } from './context.ts';
+import { Directory } from './directory.ts';
+import { FileSystemError } from './file-system.ts';
+import { decodeInode, type InodeRecord } from './inode-codec.ts';
+import { Inode } from './inode.ts';
+import { isDirectory, isRegular } from './mode.ts';
+import { Miss } from './miss.ts';
+import { BlockVersion } from './named-block.ts';
+import type { NameHash } from './name-hash.ts';
+
+/** Inodes in memory unless told otherwise; those in use or not written yet come on top. */
+export const defaultCachedInodes = 100_000;
+/** Inodes that one call looks at for eviction, so that no call takes long. */
+const evictionSlice = 64;
+/** Absent numbers remembered. */
+const maxAbsent = 1024;
+
+/** The record of a new inode. */
+export type NewInode = Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating' | 'previous' | 'xattrs'> & {
+  readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
+};
+
+/** The inodes in memory, by number; others are loaded when needed. Bounded by giving up those that are clean and not in use. */
+export class InodeTable {
+  readonly #context: VolumeContext;
+  readonly #services: ContentServices;
+  readonly #trees: NodeCache;
+  readonly #hash: NameHash;
+  readonly #max: number;
+  readonly #inodes = new Map<number, Inode>();
+  readonly #loading = new Map<number, Promise<Inode | undefined>>();
+  /** Numbers that were looked for in vain. None of them can appear later: a new inode gets a number of its own. */
+  readonly #absent = new Set<number>();
+  /** True for an inode that must stay though it is clean. */
+  readonly #pinned: (inode: Inode) => boolean;
+
+  constructor(context: VolumeContext, services: ContentServices, trees: NodeCache, hash: NameHash, pinned: (inode: Inode) => boolean) {
+    this.#context = context;
+    this.#services = services;
+    this.#trees = trees;
+    this.#hash = hash;
+    this.#max = context.options.maxCachedInodes ?? defaultCachedInodes;
+    this.#pinned = pinned;
+  }
+
+  get size(): number {
+    return this.#inodes.size;
+  }
+
+  all(): Iterable<Inode> {
+    return this.#inodes.values();
+  }
+
+  /** From memory alone. */
+  peek(number: number): Inode | undefined {
+    return this.#inodes.get(number);
+  }
+
+  /** @throws Miss, FileSystemError ESTALE where there is none. */
+  get(number: number): Inode {
+    const inode = this.find(number);
+    if (inode === undefined) throw new FileSystemError('ESTALE', `inode ${number} does not exist`);
+    return inode;
+  }
+
+  /** As {@link get}; undefined where there is none. @throws Miss */
+  find(number: number): Inode | undefined {
+    const inode = this.#inodes.get(number);
+    if (inode === undefined) {
+      if (this.#absent.has(number)) return undefined;
+      throw new Miss(this.load(number));
+    }
+    inode.used = true;
+    return inode.gone ? undefined : inode;
+  }
+
+  /** The directory's names. @throws FileSystemError ENOTDIR */
+  names(inode: Inode): Directory {
+    if (inode.directory === undefined) throw new FileSystemError('ENOTDIR');
+    return inode.directory;
+  }
+
+  /** Loads an inode; once however many ask. */
+  load(number: number): Promise<Inode | undefined> {
+    const known = this.#inodes.get(number);
+    if (known !== undefined) return Promise.resolve(known);
+    let loading = this.#loading.get(number);
+    if (loading === undefined) {
+      loading = this.#load(number).finally(() => this.#loading.delete(number));
+      this.#loading.set(number, loading);
+    }
+    return loading;
+  }
+
+  /** A new inode, in memory only. */
+  create(number: number, record: NewInode): Inode {
+    const inode = new Inode(number, new BlockVersion(this.#context, this.#context.inodeAddress(number), 0), { xattrs: undefined, previous: undefined, ...record }, false);
+    this.#equip(inode, undefined, undefined, true);
+    inode.revision = 1;
+    this.#inodes.set(number, inode);
+    this.evict();
+    return inode;
+  }
+
+  /** Its block is removed. */
+  forget(inode: Inode): void {
+    this.#inodes.delete(inode.number);
+  }
+
+  /** Gives up some clean, unused inodes where there are too many. */
+  evict(): void {
+    if (this.#inodes.size <= this.#max) return;
+    let looked = 0;
+    for (const [number, inode] of this.#inodes) {
+      if (this.#inodes.size <= this.#max || looked++ >= evictionSlice) return;
+      this.#inodes.delete(number);
+      if (inode.used || !this.#evictable(inode)) {
+        inode.used = false;
+        this.#inodes.set(number, inode);
+      }
+    }
+  }
+
+  /** Gives up all that can be given up. */
+  clear(): void {
+    for (const [number, inode] of this.#inodes) if (this.#evictable(inode)) this.#inodes.delete(number);
+  }
+
+  #evictable(inode: Inode): boolean {
+    if (inode.dirty || inode.handles > 0 || inode.busy !== undefined || inode.failures > 0 || inode.links === 0) return false;
+    return (inode.directory?.overlaid ?? 0) === 0 && !this.#pinned(inode);
+  }
+
+  async #load(number: number): Promise<Inode | undefined> {
+    const address = this.#context.inodeAddress(number);
+    const block = await this.#context.store.fetch(address);
+    const known = this.#inodes.get(number);
+    if (known !== undefined) return known;
+    if (block === undefined) {
+      if (this.#absent.size >= maxAbsent) this.#absent.clear();
+      this.#absent.add(number);
+      return undefined;
+    }
+    const { body } = this.#context.sealer.openPayload(address, block.payload);
+    const record = decodeInode(body, `inode ${number} of volume ${this.#context.volumeId}`);
+    const inode = new Inode(number, new BlockVersion(this.#context, address, block.version), record, true);
+    inode.durableLinks = record.links;
+    inode.durableParent = record.parent;
+    this.#equip(inode, record.inline, record.extents, false);
+    // A large truncation that a crash interrupted goes on.
+    if (record.truncating) inode.content?.punch(inode.size, Infinity);
+    this.#inodes.set(number, inode);
+    this.evict();
+    return inode;
+  }
+
+  #equip(inode: Inode, inline: Uint8Array | undefined, extents: Uint8Array | undefined, fresh: boolean): void {
+    if (isRegular(inode.mode)) inode.content = new Content(this.#services, inode.number, inline, extents);
+    else if (isDirectory(inode.mode)) {
+      const tree = new BLinkTree(this.#context.address(`directory:${inode.number}`), {
+        store: this.#context.store,
+        sealer: this.#context.nodeSealer(inode.number),
+        cache: this.#trees,
+        leased: true,
+      });
+      inode.directory = new Directory(inode.number, tree, this.#hash, fresh);
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import type { Content } from './content.ts';
+import type { Directory } from './directory.ts';
+import { type Attributes, type Errno, type FileTime } from './file-system.ts';
+import type { InodeRecord } from './inode-codec.ts';
+import { isDirectory, isRegular } from './mode.ts';
+import type { BlockVersion } from './named-block.ts';
+
+/** What st_size of a directory shows. */
+const directoryBytes = 4096;
+
+/** One inode in memory: what its record says, changed or not, and what this mount knows beyond. */
+export class Inode {
+  readonly number: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  links: number;
+  device: number;
+  size: number;
+  /** Of a directory: the one that holds it. */
+  parent: number;
+  accessed: FileTime;
+  modified: FileTime;
+  changed: FileTime;
+  target: string | undefined;
+  xattrs: Map<string, Uint8Array> | undefined;
+  previous: Uint8Array | undefined;
+  /** Of a regular file. */
+  content: Content | undefined;
+  /** Of a directory. */
+  directory: Directory | undefined;
+
+  /** Its block in the store. */
+  readonly block: BlockVersion;
+  /** The operation that made it is durable; before, its record is written only together with that. */
+  born: boolean;
+  /** The link count and parent that the journal has made durable. */
+  durableLinks = 0;
+  durableParent = 0;
+  /** The parent that the operation gave it that made it. */
+  readonly firstParent: number;
+  /** Counts changes to the record; the record in the store has those up to `writtenRevision`. */
+  revision = 0;
+  writtenRevision = 0;
+  /** Number of the last operation on names that concerns it. */
+  lastOperation = 0;
+  /** A commit of the record is under way: the tail of a queue. */
+  busy: Promise<void> | undefined;
+  /** Open handles. */
+  handles = 0;
+  /** References the kernel holds. */
+  lookups = 0;
+  /** Without names and references: to be removed. */
+  gone = false;
+  /** For the cache's second chance. */
+  used = true;
+  /** Failures of writing out, as Linux's errseq: handles compare their count with this. */
+  failures = 0;
+  /** Somebody was told of the last one. */
+  failureSeen = true;
+  failure: Errno = 'EIO';
+  /** Told to {@link VolumeSetup.onDirty}. */
+  reportedDirty = false;
+
+  constructor(number: number, block: BlockVersion, record: Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating'>, born: boolean) {
+    this.number = number;
+    this.block = block;
+    this.mode = record.mode;
+    this.uid = record.uid;
+    this.gid = record.gid;
+    this.links = record.links;
+    this.device = record.device;
+    this.size = record.size;
+    this.parent = this.firstParent = record.parent;
+    this.accessed = record.accessed;
+    this.modified = record.modified;
+    this.changed = record.changed;
+    this.target = record.target;
+    this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
+    this.previous = record.previous;
+    this.born = born;
+  }
+
+  get isDirectory(): boolean {
+    return isDirectory(this.mode);
+  }
+
+  get isRegular(): boolean {
+    return isRegular(this.mode);
+  }
+
+  get dirty(): boolean {
+    return this.revision !== this.writtenRevision || this.content?.changed === true;
+  }
+
+  /** Neither names nor users: nobody can reach it any more. */
+  get unused(): boolean {
+    return this.links === 0 && this.handles === 0 && this.lookups <= 0;
+  }
+
+  attributes(): Attributes {
+    return {
+      inode: this.number,
+      mode: this.mode,
+      links: this.links,
+      uid: this.uid,
+      gid: this.gid,
+      device: this.device,
+      size: this.content === undefined ? (this.isDirectory ? directoryBytes : this.size) : this.size,
+      blocks: this.#blocks(),
+      accessed: this.accessed,
+      modified: this.modified,
+      changed: this.changed,
+    };
+  }
+
+  /** Never 0 where there is content: tar takes a file without blocks for one big hole. */
+  #blocks(): number {
+    if (this.isDirectory) return directoryBytes / 512;
+    if (this.content === undefined) return 0;
+    const { content } = this;
+    const known = content.durableAllocated;
+    if (!content.changed) return Math.ceil(known / 512);
+    // What is being written may replace what is there already: no more than the file's size, unless it is kept already.
+    return Math.ceil(Math.min(content.allocated, Math.max(known, this.size)) / 512);
+  }
+}

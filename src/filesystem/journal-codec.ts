@@ -1,0 +1,128 @@
+import { InfinitError } from '../base/index.ts';
+
+/**
+ * One block of the journal: what a batch of operations made of names and link counts, final values only, so that applying it twice is
+ * the same as once. Little-endian:
+ *
+ * ```
+ *  0 u8 version (1), 3 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
+ * 44 names:  u64 directory, u64 inode (0: the name is removed), u8 type >> 12, u8 length, name
+ *    inodes: u64 number, u32 links, u64 parent, u8 gone
+ * ```
+ */
+export interface JournalBlock {
+  readonly sequence: number;
+  /** No inode from this number on belongs to an operation up to here. */
+  readonly nextInode: number;
+  readonly usage: Usage;
+  readonly names: readonly JournalName[];
+  readonly inodes: readonly JournalInode[];
+}
+
+export interface Usage {
+  /** Bytes of file contents kept. */
+  readonly allocated: number;
+  /** Inodes in use. */
+  readonly files: number;
+}
+
+export interface JournalName {
+  readonly directory: number;
+  readonly name: string;
+  /** 0: removed. */
+  readonly inode: number;
+  readonly type: number;
+}
+
+export interface JournalInode {
+  readonly number: number;
+  readonly links: number;
+  readonly parent: number;
+  /** Without names and users: its block goes. Links 0 but not gone: somebody has it open still. */
+  readonly gone: boolean;
+}
+
+const formatVersion = 1;
+const headBytes = 44;
+const nameBytes = 18;
+const inodeBytes = 21;
+const two32 = 2 ** 32;
+
+/** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
+export function nameCost(name: string): number {
+  return nameBytes + name.length;
+}
+export const inodeCost: number = inodeBytes;
+/** Bytes for the entries of a block. */
+export const maxJournalBytes: number = 60 * 1024 - headBytes;
+
+export function encodeJournal(block: JournalBlock): Uint8Array {
+  let bytes = headBytes + block.inodes.length * inodeBytes;
+  for (const { name } of block.names) bytes += nameBytes + name.length;
+  const into = Buffer.alloc(bytes);
+  into[0] = formatVersion;
+  writeU64(into, block.sequence, 4);
+  writeU64(into, block.nextInode, 12);
+  writeU64(into, block.usage.allocated, 20);
+  writeU64(into, block.usage.files, 28);
+  into.writeUInt32LE(block.names.length, 36);
+  into.writeUInt32LE(block.inodes.length, 40);
+  let at = headBytes;
+  for (const { directory, name, inode, type } of block.names) {
+    writeU64(into, directory, at);
+    writeU64(into, inode, at + 8);
+    into[at + 16] = type >>> 12;
+    into[at + 17] = name.length;
+    into.write(name, at + 18, 'latin1');
+    at += nameBytes + name.length;
+  }
+  for (const { number, links, parent, gone } of block.inodes) {
+    writeU64(into, number, at);
+    into.writeUInt32LE(links, at + 8);
+    writeU64(into, parent, at + 12);
+    into[at + 20] = gone ? 1 : 0;
+    at += inodeBytes;
+  }
+  return into;
+}
+
+/** @throws InfinitError `damaged`, `wrong-version`. */
+export function decodeJournal(body: Uint8Array): JournalBlock {
+  const from = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (from[0] !== formatVersion)
+    throw new InfinitError('wrong-version', `the volume's journal has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
+  const names: JournalName[] = [];
+  const inodes: JournalInode[] = [];
+  let at = headBytes;
+  try {
+    for (let left = from.readUInt32LE(36); left > 0; left--) {
+      const length = from.readUInt8(at + 17);
+      if (at + nameBytes + length > from.length) throw new RangeError('a name is cut short');
+      const name = from.toString('latin1', at + nameBytes, at + nameBytes + length);
+      names.push({ directory: readU64(from, at), inode: readU64(from, at + 8), type: from[at + 16]! << 12, name });
+      at += nameBytes + length;
+    }
+    for (let left = from.readUInt32LE(40); left > 0; left--) {
+      inodes.push({ number: readU64(from, at), links: from.readUInt32LE(at + 8), parent: readU64(from, at + 12), gone: from.readUInt8(at + 20) === 1 });
+      at += inodeBytes;
+    }
+    return {
+      sequence: readU64(from, 4),
+      nextInode: readU64(from, 12),
+      usage: { allocated: readU64(from, 20), files: readU64(from, 28) },
+      names,
+      inodes,
+    };
+  } catch (cause) {
+    throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });
+  }
+}
+
+function writeU64(into: Buffer, value: number, at: number): void {
+  into.writeUInt32LE(value % two32, at);
+  into.writeUInt32LE(Math.floor(value / two32), at + 4);
+}
+
+function readU64(from: Buffer, at: number): number {
+  return from.readUInt32LE(at) + from.readUInt32LE(at + 4) * two32;
+}

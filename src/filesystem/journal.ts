@@ -1,0 +1,91 @@
+import { InfinitError } from '../base/index.ts';
+import type { VolumeContext } from './context.ts';
+import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
+import { BlockVersion } from './named-block.ts';
+
+/** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
+export const journalSlots = 256;
+/** Slots in use from which on a checkpoint is due. */
+export const checkpointSlots = 48;
+
+/**
+ * The volume's journal: a ring of named blocks, each with one batch of operations on names. An operation is durable as soon as its
+ * block is; directories, link counts and removals follow at the next checkpoint, or, after a crash, at the next mount.
+ */
+export class Journal {
+  readonly #context: VolumeContext;
+  /** Inodes with this number and above are not durable yet. */
+  nextInode: number;
+  readonly #slots = new Map<number, BlockVersion>();
+  /** Of the next block. */
+  #next: number;
+  /** Of the oldest block that a crash would still need. */
+  #tail: number;
+
+  constructor(context: VolumeContext, tail: number, nextInode: number) {
+    this.#context = context;
+    this.#tail = tail;
+    this.#next = tail;
+    this.nextInode = nextInode;
+  }
+
+  get next(): number {
+    return this.#next;
+  }
+
+  get tail(): number {
+    return this.#tail;
+  }
+
+  get used(): number {
+    return this.#next - this.#tail;
+  }
+
+  /** The block that the next batch goes into. */
+  nextBlock(): BlockVersion {
+    return this.#slot(this.#next % journalSlots);
+  }
+
+  seal(block: JournalBlock): Uint8Array {
+    const address = this.#address(block.sequence % journalSlots);
+    return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal(block));
+  }
+
+  /** The batch is durable. */
+  advance(nextInode: number): void {
+    this.#next++;
+    this.nextInode = nextInode;
+  }
+
+  /** The checkpoint covers all blocks before this one. */
+  trim(tail: number): void {
+    this.#tail = tail;
+  }
+
+  /** The blocks from the tail on that an earlier mount left; the next ones follow them. */
+  async replay(): Promise<JournalBlock[]> {
+    const blocks: JournalBlock[] = [];
+    while (blocks.length < journalSlots) {
+      const slot = this.#next % journalSlots;
+      const stored = await this.#context.store.fetch(this.#address(slot));
+      this.#slots.set(slot, new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0));
+      if (stored === undefined) break;
+      const block = decodeJournal(this.#context.sealer.openPayload(this.#address(slot), stored.payload).body);
+      if (block.sequence > this.#next) throw new InfinitError('damaged', `the journal of volume ${this.#context.volumeId} lacks block ${this.#next}`);
+      if (block.sequence < this.#next) break;
+      blocks.push(block);
+      this.#next++;
+    }
+    return blocks;
+  }
+
+  #slot(slot: number): BlockVersion {
+    let block = this.#slots.get(slot);
+    if (block === undefined) this.#slots.set(slot, (block = new BlockVersion(this.#context, this.#address(slot), undefined)));
+    return block;
+  }
+
+  #address(slot: number): ReturnType<VolumeContext['address']> {
+    return this.#context.address(`journal:${slot}`);
+  }
+}

@@ -1,0 +1,69 @@
+import type { VolumeCore } from './core.ts';
+import type { PlacedDentry } from './directory.ts';
+import type { DirectoryEntry } from './file-system.ts';
+import type { Inode } from './inode.ts';
+import { Miss } from './miss.ts';
+import { typeDirectory } from './mode.ts';
+
+/** What an entry takes of a caller's buffer besides its name: a dirent, and with attributes an entry_out. */
+const direntBytes = 24;
+const entryOutBytes = 128;
+/** Names looked at in one step. */
+const maxStepNames = 512;
+const cookieDot = 1;
+const cookieDotDot = 2;
+
+/**
+ * A part of a directory. A cookie is the place of a name, its hash, so it means the same however names come and go; the few names that
+ * could share a hash share a cookie, and all but the last carry the one before, lest the rest be skipped where a buffer ends between them.
+ * @throws Miss
+ */
+export function list(core: VolumeCore, directory: Inode, cookie: number, limit: number, attributes: boolean): DirectoryEntry[] {
+  const out: DirectoryEntry[] = [];
+  let room = limit;
+  if (cookie < cookieDot) {
+    out.push({ name: '.', inode: directory.number, type: typeDirectory, cookie: cookieDot });
+    room -= direntBytes + 8;
+  }
+  if (cookie < cookieDotDot) {
+    out.push({ name: '..', inode: directory.parent, type: typeDirectory, cookie: cookieDotDot });
+    room -= direntBytes + 8;
+  }
+  const fixed = direntBytes + (attributes ? entryOutBytes : 0);
+  const names = core.table.names(directory);
+  const found: PlacedDentry[] = [];
+  for (let after = cookie; room > 0; ) {
+    const page = names.list(after, Math.min(maxStepNames, Math.ceil(room / (fixed + 8))));
+    for (const entry of page.entries) {
+      if (room <= 0 && entry.position !== found.at(-1)?.position) break;
+      found.push(entry);
+      room -= fixed + ((entry.name.length + 7) & ~7);
+    }
+    if (page.done || room <= 0) break;
+    after = page.until;
+  }
+  const inodes = attributes ? inodesOf(core, found) : undefined;
+  found.forEach(({ name, inode, type, position }, index) => {
+    const next = found[index + 1]?.position === position ? position - 1 : position;
+    const known = inodes?.[index];
+    if (known !== undefined) known.lookups++;
+    out.push({ name, inode, type, cookie: next, ...(known === undefined ? {} : { attributes: known.attributes() }) });
+  });
+  return out;
+}
+
+/** The inodes of entries; missing ones are loaded together. @throws Miss */
+function inodesOf(core: VolumeCore, entries: readonly PlacedDentry[]): (Inode | undefined)[] {
+  const loads: Promise<unknown>[] = [];
+  const inodes = entries.map(({ inode }) => {
+    try {
+      return core.table.find(inode);
+    } catch (error) {
+      if (!(error instanceof Miss)) throw error;
+      loads.push(error.loaded);
+      return undefined;
+    }
+  });
+  if (loads.length > 0) throw new Miss(Promise.all(loads));
+  return inodes;
+}

@@ -1,0 +1,141 @@
+import { InfinitError } from '../base/index.ts';
+import type { VolumeContext, VolumeSetup } from './context.ts';
+import { VolumeContext as Context } from './context.ts';
+import { VolumeCore } from './core.ts';
+import { versionsOf } from './failure.ts';
+import { encodeInode } from './inode-codec.ts';
+import type { Inode } from './inode.ts';
+import type { JournalBlock } from './journal-codec.ts';
+import { typeDirectory } from './mode.ts';
+import { VolumeUsage } from './usage.ts';
+import { VolumeState } from './volume-state.ts';
+
+/** The root directory's inode. */
+export const rootInode = 1;
+/** How far past the last known number a crash may have left inodes that no journal block names: one batch. */
+const strayNumbers = 1024;
+const parallelLoads = 64;
+
+/** Opens a volume, a new one too, and brings what a crash left half done to its end. */
+export async function mount(setup: VolumeSetup): Promise<VolumeCore> {
+  if (!/^[0-9a-f]{32}$/.test(setup.volumeId)) throw new InfinitError('bad-argument', `"${setup.volumeId}" is not a volume id (32 hex digits)`);
+  const context = new Context(setup);
+  const state = new VolumeState(context);
+  const found = (await state.read()) ?? (await format(context, state));
+  const core = new VolumeCore(setup, context, state, found.tail, new VolumeUsage(found));
+  const readOnly = context.options.readOnly === true;
+  if (!readOnly) {
+    await core.numbers.reserve();
+    core.journal.nextInode = core.numbers.next;
+  }
+  await core.orphans.load();
+  const blocks = await core.journal.replay();
+  for (const block of blocks) await stage(core, block);
+  if (readOnly) return core;
+  const lastBlock = blocks.at(-1);
+  if (lastBlock !== undefined) {
+    core.usage.allocated = lastBlock.usage.allocated;
+    core.usage.files = lastBlock.usage.files;
+  }
+  await state.write({ tail: core.journal.tail });
+  if (blocks.length > 0) await core.checkpoint.run();
+  if (!found.clean) await removeStrays(core, lastBlock?.nextInode ?? found.nextInode);
+  if (setup.resumed !== true) await removeOrphans(core);
+  for (const number of setup.lostInodes ?? []) {
+    const inode = await core.table.load(number);
+    if (inode !== undefined) core.failed(inode, 'EIO');
+  }
+  return core;
+}
+
+/** A new volume: its root directory and its own block, in one commit. */
+async function format(context: VolumeContext, state: VolumeState): Promise<{ tail: number; nextInode: number; allocated: number; files: number; clean: boolean }> {
+  const { options } = context;
+  const now = context.clock.now();
+  const root = encodeInode({
+    mode: typeDirectory | (options.mode ?? 0o755),
+    uid: options.uid ?? 0,
+    gid: options.gid ?? 0,
+    links: 2,
+    device: 0,
+    epoch: context.epoch,
+    size: 0,
+    allocated: 0,
+    parent: rootInode,
+    accessed: now,
+    modified: now,
+    changed: now,
+    target: undefined,
+    xattrs: undefined,
+    inline: undefined,
+    extents: undefined,
+    truncating: false,
+    previous: undefined,
+  });
+  const record = { tail: 1, nextInode: 0, allocated: 0, files: 1, clean: true, session: context.session };
+  const address = context.inodeAddress(rootInode);
+  const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
+  // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.
+  const result = await context.store.commit([{ update: [{ address, expect: 'any', payload }] }, { update: [state.update(record)] }]);
+  state.written(versionsOf(result)[1]![0]!);
+  return record;
+}
+
+/** Puts a journal block into memory as if this mount had just made it durable. */
+async function stage(core: VolumeCore, block: JournalBlock): Promise<void> {
+  const numbers = [...new Set([...block.names.map(({ directory }) => directory), ...block.inodes.map(({ number }) => number)])];
+  const inodes = new Map<number, Inode>();
+  for (let at = 0; at < numbers.length; at += parallelLoads) {
+    const loaded = await Promise.all(numbers.slice(at, at + parallelLoads).map((number) => core.table.load(number)));
+    for (const inode of loaded) {
+      if (inode === undefined) continue;
+      inodes.set(inode.number, inode);
+      // Not to be evicted before the checkpoint.
+      core.checkpoint.touched(inode, block.sequence);
+    }
+  }
+  for (const { directory, name, inode, type } of block.names) {
+    const parent = inodes.get(directory);
+    if (parent?.directory === undefined) continue;
+    parent.directory.stage([{ name, dentry: inode === 0 ? undefined : { inode, type } }]);
+    core.checkpoint.names(parent);
+  }
+  for (const { number, links, parent, gone } of block.inodes) {
+    core.orphans.set(number, links === 0 && !gone);
+    const inode = inodes.get(number);
+    if (inode === undefined) {
+      core.orphans.set(number, false);
+      continue;
+    }
+    if (inode.durableLinks !== links || inode.durableParent !== parent) inode.revision++;
+    inode.links = inode.durableLinks = links;
+    inode.parent = inode.durableParent = parent;
+    if (!gone) continue;
+    inode.gone = true;
+    core.checkpoint.gone(inode);
+  }
+}
+
+/** Inodes that were written just before a crash, whose operation was not: nothing names them. */
+async function removeStrays(core: VolumeCore, from: number): Promise<void> {
+  if (from === 0) return;
+  for (let at = from; at < from + strayNumbers; at += parallelLoads) {
+    const numbers = Array.from({ length: parallelLoads }, (_, index) => at + index);
+    for (const inode of await Promise.all(numbers.map((number) => core.table.load(number)))) {
+      if (inode === undefined) continue;
+      inode.gone = true;
+      core.checkpoint.gone(inode);
+    }
+  }
+  if (!core.checkpoint.idle) await core.checkpoint.run();
+}
+
+/** Files without a name whose users died with the machine. */
+async function removeOrphans(core: VolumeCore): Promise<void> {
+  for (const number of core.orphans.all()) {
+    const inode = await core.table.load(number);
+    if (inode === undefined) core.orphans.set(number, false);
+    else core.retire(inode);
+  }
+  if (core.log.length > 0) await core.names.flush(core.log.last);
+}

@@ -1,0 +1,149 @@
+import { InfinitError } from '../base/index.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { Inode } from './inode.ts';
+import { type Journal, journalSlots } from './journal.ts';
+import type { JournalInode, JournalName } from './journal-codec.ts';
+import type { Batch, OperationLog } from './operation-log.ts';
+import type { RecordCommitter } from './record-committer.ts';
+import type { VolumeUsage } from './usage.ts';
+
+interface Request {
+  readonly through: number;
+  /** An inode to be made durable in the same commit. */
+  readonly extra: Inode | undefined;
+  extraDone: boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface NameCommitterParts {
+  readonly log: OperationLog;
+  readonly journal: Journal;
+  readonly records: RecordCommitter;
+  readonly checkpoint: Checkpoint;
+  readonly usage: VolumeUsage;
+}
+
+/**
+ * Takes operations on names from the log into the journal, a batch a commit and one commit at a time. Whoever asks meanwhile joins the
+ * next one, so that many fsyncs share a commit. A batch's new inodes, contents and all, are stages before the journal's block: once that
+ * is durable everything it names is.
+ */
+export class NameCommitter {
+  readonly #parts: NameCommitterParts;
+  #requests: Request[] = [];
+  #running = false;
+
+  constructor(parts: NameCommitterParts) {
+    this.#parts = parts;
+  }
+
+  /** All operations up to `through` are durable afterwards, and so is `extra` as it is now. @throws InfinitError; then all is still in the log. */
+  flush(through: number, extra?: Inode): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ through, extra, extraDone: extra === undefined, resolve, reject });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.#requests.length > 0) {
+        try {
+          await this.#commit();
+          this.#settle();
+        } catch (error) {
+          const failed = this.#requests;
+          this.#requests = [];
+          for (const { reject } of failed) reject(error);
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #commit(): Promise<void> {
+    const { log, journal, records, checkpoint } = this.#parts;
+    const batch = log.batch();
+    const through = batch?.through ?? log.durable;
+    const joined = this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through));
+    const extras = joined.map((request) => request.extra!);
+    if (batch === undefined) await records.commit(extras);
+    else {
+      if (journal.used >= journalSlots - 1) {
+        await checkpoint.run();
+        if (journal.used >= journalSlots - 1) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
+      }
+      const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
+      const settled = [...batch.settle].filter((inode) => inode.links > 0);
+      // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
+      await records.commit([...fresh, ...settled, ...extras], {
+        block: journal.nextBlock(),
+        payload: () => this.#seal(batch),
+        linksOf: (inode) => {
+          const change = batch.links.get(inode);
+          return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
+        },
+      });
+      this.#committed(batch);
+    }
+    for (const request of joined) request.extraDone = true;
+  }
+
+  #settle(): void {
+    const { durable } = this.#parts.log;
+    const open: Request[] = [];
+    for (const request of this.#requests) {
+      if (request.extraDone && request.through <= durable) request.resolve();
+      else open.push(request);
+    }
+    this.#requests = open;
+  }
+
+  #seal(batch: Batch): Uint8Array {
+    const { journal, usage } = this.#parts;
+    const names: JournalName[] = [];
+    for (const [directory, changes] of batch.names)
+      for (const { name, dentry } of changes.values())
+        names.push({ directory: directory.number, name, inode: dentry?.inode ?? 0, type: dentry?.type ?? 0 });
+    const inodes: JournalInode[] = [];
+    for (const [inode, { delta, parent, gone }] of batch.links) {
+      // Made and removed within the batch: nothing of it was ever written.
+      if (gone && !inode.born && inode.block.absent) continue;
+      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone });
+    }
+    return journal.seal({ sequence: journal.next, nextInode: highWater(batch, journal.nextInode), usage: { allocated: usage.allocated, files: usage.files }, names, inodes });
+  }
+
+  #committed(batch: Batch): void {
+    const { log, journal, checkpoint } = this.#parts;
+    const sequence = journal.next;
+    journal.advance(highWater(batch, journal.nextInode));
+    log.committed(batch);
+    for (const [directory, changes] of batch.names) {
+      directory.directory!.stage(changes.values());
+      checkpoint.names(directory);
+    }
+    for (const [inode, { delta, parent, gone }] of batch.links) {
+      inode.durableLinks += delta;
+      inode.durableParent = parent;
+      if (gone) checkpoint.gone(inode);
+      else if (inode.born) {
+        // Its record still has the old link count.
+        inode.revision++;
+        checkpoint.touched(inode, sequence);
+      }
+      inode.born = true;
+      checkpoint.orphan(inode, inode.durableLinks === 0 && !gone);
+    }
+  }
+}
+
+/** The first number that no operation up to this batch has given to a new inode. */
+function highWater(batch: Batch, before: number): number {
+  let next = before;
+  for (const inode of batch.links.keys()) if (inode.number >= next) next = inode.number + 1;
+  return next;
+}

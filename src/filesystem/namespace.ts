@@ -1,0 +1,189 @@
+import { accessAclName, decodeAcl, defaultAclName, encodeAcl, inheritAcl } from './acl.ts';
+import type { VolumeCore } from './core.ts';
+import type { Directory } from './directory.ts';
+import type { Dentry } from './directory-codec.ts';
+import { type Caller, FileSystemError } from './file-system.ts';
+import type { Inode } from './inode.ts';
+import { isDirectory, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from './mode.ts';
+import { Miss } from './miss.ts';
+import { checkName, maxLinks, maxTargetBytes } from './names.ts';
+
+/** What a new inode is to be. */
+export interface Making {
+  readonly mode: number;
+  readonly device?: number;
+  readonly target?: string;
+  readonly umask: number;
+  readonly caller: Caller;
+}
+
+/**
+ * Making, naming and removing things. Every method is one operation as {@link attempt} runs it: all that can be missing is looked at
+ * first, then checks, then changes in memory and one entry in the log.
+ */
+export class Namespace {
+  readonly #core: VolumeCore;
+
+  constructor(core: VolumeCore) {
+    this.#core = core;
+  }
+
+  /** The inode that a name stands for. @throws Miss, FileSystemError ENOTDIR, ENAMETOOLONG */
+  lookup(parent: number, name: string): Inode | undefined {
+    const directory = this.#directory(parent);
+    if (name.length > 255) throw new FileSystemError('ENAMETOOLONG');
+    if (name === '.') return directory.inode;
+    if (name === '..') return this.#core.table.get(directory.inode.parent);
+    const dentry = directory.names.lookup(name);
+    return dentry === undefined ? undefined : this.#core.table.find(dentry.inode);
+  }
+
+  /** A new inode under a name. @throws Miss, FileSystemError EEXIST, ENOENT … */
+  make(parent: number, name: string, making: Making): Inode {
+    const { inode: directory, names } = this.writableDirectory(parent);
+    checkName(name);
+    if (names.lookup(name) !== undefined) throw new FileSystemError('EEXIST');
+    if (making.target !== undefined && making.target.length > maxTargetBytes) throw new FileSystemError('ENAMETOOLONG');
+    names.checkRoom(name);
+    const inode = this.#create(directory, making, isDirectory(making.mode) ? 2 : 1);
+    const change = names.change(name, dentryOf(inode));
+    const links = [{ inode, delta: inode.links }];
+    if (inode.isDirectory) {
+      directory.links++;
+      links.push({ inode: directory, delta: 1 });
+    }
+    this.stamp(directory);
+    this.#core.record({ names: [{ directory, change }], links });
+    return inode;
+  }
+
+  /** A new file without a name (O_TMPFILE). */
+  makeUnnamed(parent: number, making: Making): Inode {
+    const { inode: directory } = this.writableDirectory(parent);
+    const inode = this.#create(directory, making, 0);
+    this.#core.record({ names: [], links: [{ inode, delta: 0 }] });
+    return inode;
+  }
+
+  /** One more name. @throws Miss, FileSystemError EPERM, EEXIST, EMLINK, ENOENT */
+  link(number: number, newParent: number, newName: string): Inode {
+    const { inode: directory, names } = this.writableDirectory(newParent);
+    checkName(newName);
+    const inode = this.#core.table.get(number);
+    if (inode.isDirectory) throw new FileSystemError('EPERM');
+    if (names.lookup(newName) !== undefined) throw new FileSystemError('EEXIST');
+    if (inode.links >= maxLinks) throw new FileSystemError('EMLINK');
+    names.checkRoom(newName);
+    const change = names.change(newName, dentryOf(inode));
+    inode.links++;
+    inode.changed = this.stamp(directory);
+    this.#core.touch(inode);
+    this.#core.record({ names: [{ directory, change }], links: [{ inode, delta: 1 }] });
+    return inode;
+  }
+
+  unlink(parent: number, name: string): void {
+    const { inode: directory, names } = this.writableDirectory(parent);
+    const inode = this.#target(names, name);
+    if (inode?.isDirectory === true) throw new FileSystemError('EISDIR');
+    const change = names.change(name, undefined);
+    const now = this.stamp(directory);
+    if (inode === undefined) return this.#core.record({ names: [{ directory, change }], links: [] });
+    this.#core.record({ names: [{ directory, change }], ...this.dropName(inode, now) });
+  }
+
+  rmdir(parent: number, name: string): void {
+    const { inode: directory, names } = this.writableDirectory(parent);
+    const inode = this.#target(names, name);
+    if (inode === undefined) throw new FileSystemError('ENOENT');
+    if (!inode.isDirectory) throw new FileSystemError('ENOTDIR');
+    if (!inode.directory!.empty) throw new FileSystemError('ENOTEMPTY');
+    const change = names.change(name, undefined);
+    const now = this.stamp(directory);
+    directory.links--;
+    const dropped = this.dropName(inode, now);
+    this.#core.record({ names: [{ directory, change }], ...dropped, links: [...dropped.links, { inode: directory, delta: -1 }] });
+  }
+
+  #directory(number: number): { inode: Inode; names: Directory } {
+    const inode = this.#core.table.get(number);
+    return { inode, names: this.#core.table.names(inode) };
+  }
+
+  /** A directory in which names may change. */
+  writableDirectory(number: number): { inode: Inode; names: Directory } {
+    this.#core.writable();
+    const found = this.#directory(number);
+    if (found.inode.links === 0) throw new FileSystemError('ENOENT', 'the directory was removed');
+    const room = this.#core.flusher.room();
+    if (room !== undefined) throw new Miss(room);
+    return found;
+  }
+
+  /** What a name that is to go stands for; undefined where the inode is lost, which must not keep the name from going. */
+  #target(names: Directory, name: string): Inode | undefined {
+    const dentry = names.lookup(name);
+    if (dentry === undefined) throw new FileSystemError('ENOENT');
+    return this.#core.table.find(dentry.inode);
+  }
+
+  #create(directory: Inode, making: Making, links: number): Inode {
+    const inherits = (directory.mode & setGidBit) !== 0;
+    const { mode, xattrs } = inheritedMode(directory, making);
+    const number = this.#core.numbers.take();
+    const now = this.#core.context.clock.now();
+    const inode = this.#core.table.create(number, {
+      mode: inherits && isDirectory(mode) ? mode | setGidBit : mode,
+      uid: making.caller.uid,
+      gid: inherits ? directory.gid : making.caller.gid,
+      links,
+      device: making.device ?? 0,
+      size: making.target?.length ?? 0,
+      parent: isDirectory(mode) ? directory.number : 0,
+      accessed: now,
+      modified: now,
+      changed: now,
+      target: making.target,
+      xattrs,
+    });
+    this.#core.usage.files++;
+    return inode;
+  }
+
+  /** The directory's content changed now. */
+  stamp(directory: Inode): Inode['changed'] {
+    const now = this.#core.context.clock.now();
+    directory.modified = now;
+    directory.changed = now;
+    this.#core.touch(directory);
+    return now;
+  }
+
+  /** One name less (all, for a directory); with the last one, and nobody who uses it, the inode goes. */
+  dropName(inode: Inode, now: Inode['changed']): { links: { inode: Inode; delta: number }[]; gone?: Inode } {
+    const delta = inode.isDirectory ? -inode.links : -1;
+    inode.links += delta;
+    inode.changed = now;
+    this.#core.touch(inode);
+    const links = [{ inode, delta }];
+    if (!inode.unused) return { links };
+    this.#core.markGone(inode);
+    return { links, gone: inode };
+  }
+}
+
+export function dentryOf(inode: Inode): Dentry {
+  return { inode: inode.number, type: inode.mode & typeMask };
+}
+
+/** The mode and ACLs of something new: from the directory's default ACL where it has one, otherwise from the umask. */
+function inheritedMode(directory: Inode, making: Making): { mode: number; xattrs: Map<string, Uint8Array> | undefined } {
+  const value = isSymlink(making.mode) ? undefined : directory.xattrs?.get(defaultAclName);
+  const defaults = value === undefined ? undefined : decodeAcl(value);
+  if (defaults === undefined) return { mode: isSymlink(making.mode) ? typeSymlink | 0o777 : making.mode & ~making.umask, xattrs: undefined };
+  const inherited = inheritAcl(defaults, making.mode);
+  const xattrs = new Map<string, Uint8Array>();
+  if (inherited.access !== undefined) xattrs.set(accessAclName, encodeAcl(inherited.access));
+  if ((making.mode & typeMask) === typeDirectory) xattrs.set(defaultAclName, value!);
+  return { mode: inherited.mode, xattrs: xattrs.size === 0 ? undefined : xattrs };
+}

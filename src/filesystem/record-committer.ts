@@ -1,0 +1,184 @@
+import { assert } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { SealedBlock, Stage, Update } from '../store/index.ts';
+import type { ContentPlan } from './content-flush.ts';
+import type { VolumeContext } from './context.ts';
+import type { BlockUse } from './extents/index.ts';
+import { versionsOf } from './failure.ts';
+import { encodeInode } from './inode-codec.ts';
+import type { Inode } from './inode.ts';
+import type { BlockVersion } from './named-block.ts';
+import type { VolumeUsage } from './usage.ts';
+
+/** What goes into the store together with records: the journal's block, after them. */
+export interface JournalWrite {
+  readonly block: BlockVersion;
+  /** Sealed as late as possible: usage is what it is then. */
+  readonly payload: () => Uint8Array;
+  /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
+  readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
+}
+
+interface Prepared {
+  readonly inode: Inode;
+  readonly size: number;
+  readonly plan: ContentPlan | undefined;
+  revision: number;
+}
+
+/**
+ * Makes inodes durable: contents, then records, then the journal's block, as the stages of ONE commit. One commit of an inode at a
+ * time; commits of different inodes run in parallel.
+ */
+export class RecordCommitter {
+  readonly #context: VolumeContext;
+  readonly #usage: VolumeUsage;
+  /** Told when an inode has nothing more to write. */
+  readonly #onClean: (inode: Inode) => void;
+
+  constructor(context: VolumeContext, usage: VolumeUsage, onClean: (inode: Inode) => void) {
+    this.#context = context;
+    this.#usage = usage;
+    this.#onClean = onClean;
+  }
+
+  /** All that is in memory of these inodes at the call is durable afterwards. @throws InfinitError; then everything is still in memory and may be tried again. */
+  async commit(inodes: Iterable<Inode>, journal?: JournalWrite): Promise<void> {
+    const all = [...new Set(inodes)].sort((a, b) => a.number - b.number);
+    const release = await lockAll(all);
+    try {
+      let left = all;
+      let write = journal;
+      while (left.length > 0 || write !== undefined) {
+        left = await this.#round(left, write);
+        write = undefined;
+      }
+    } finally {
+      release();
+    }
+  }
+
+  /** Keeps other commits away from the inodes while `work` runs. */
+  async exclusively<T>(inodes: readonly Inode[], work: () => Promise<T>): Promise<T> {
+    const release = await lockAll([...inodes].sort((a, b) => a.number - b.number));
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  /** One commit; the inodes that need another: a flush that had failed before was finished first, or a large truncation goes in steps. */
+  async #round(inodes: readonly Inode[], journal: JournalWrite | undefined): Promise<Inode[]> {
+    const again: Inode[] = [];
+    const prepared: Prepared[] = [];
+    const cuts = inodes
+      .filter((inode) => !inode.gone)
+      .map((inode) => {
+        const inherited = inode.content?.flushing !== undefined;
+        return { inode, inherited, size: inode.size, flush: inode.content?.cut(inode.size) };
+      });
+    try {
+      for (const { inode, inherited, size, flush } of cuts) {
+        if (flush === undefined && inode.revision === inode.writtenRevision) continue;
+        const plan = await flush?.plan();
+        if (plan !== undefined && (inherited || !plan.last)) again.push(inode);
+        prepared.push({ inode, size, plan, revision: 0 });
+      }
+      await Promise.all([journal?.block.learn(), ...prepared.map(({ inode }) => inode.block.learn())]);
+      const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
+      const stages = this.#stages(prepared, put, journal);
+      if (stages.length === 0) return again;
+      const versions = versionsOf(await this.#context.store.commit(stages));
+      this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
+      journal?.block.written(versions.at(-1)![0]!);
+    } catch (error) {
+      for (const { inode, plan } of prepared) {
+        plan?.failed();
+        inode.block.doubt();
+      }
+      journal?.block.doubt();
+      throw error;
+    }
+    return again;
+  }
+
+  /** Stages by what they hold; a stage without anything is left out. */
+  #stages(prepared: readonly Prepared[], put: readonly SealedBlock[], journal: JournalWrite | undefined): Stage[] {
+    const update: Update[] = prepared.map((one) => this.#record(one, journal));
+    const drop = this.#drops(prepared.flatMap(({ plan }) => plan?.drop ?? []));
+    const stages: Stage[] = [];
+    if (put.length > 0) stages.push({ put });
+    if (update.length > 0) stages.push({ update });
+    const last: Stage = { ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }), ...(drop.length === 0 ? {} : { drop }) };
+    if (last.update !== undefined || last.drop !== undefined) stages.push(last);
+    return stages;
+  }
+
+  #record(one: Prepared, journal: JournalWrite | undefined): Update {
+    const { inode, plan } = one;
+    one.revision = inode.revision;
+    // An old inode's links change with the journal's block, which is durable only after this record.
+    const fresh = inode.born ? undefined : journal?.linksOf(inode);
+    assert(fresh !== undefined || inode.born, 'a new inode becomes durable with the operation that made it');
+    const { content } = inode;
+    const inline = plan === undefined ? content?.inline : plan.inline;
+    const extents = plan === undefined ? content?.committedExtents : plan.extents;
+    const body = encodeInode({
+      mode: inode.mode,
+      uid: inode.uid,
+      gid: inode.gid,
+      links: fresh?.links ?? inode.durableLinks,
+      device: inode.device,
+      epoch: this.#context.epoch,
+      size: plan?.size ?? (inode.isRegular ? one.size : inode.size),
+      allocated: plan?.allocated ?? content?.durableAllocated ?? 0,
+      parent: fresh?.parent ?? inode.durableParent,
+      accessed: inode.accessed,
+      modified: inode.modified,
+      changed: inode.changed,
+      target: inode.target,
+      xattrs: inode.xattrs,
+      inline,
+      extents,
+      truncating: plan?.last === false,
+      previous: inode.previous,
+    });
+    const address = this.#context.inodeAddress(inode.number);
+    return inode.block.update(this.#context.sealer.sealPayload(address, this.#context.owner(inode.number), body));
+  }
+
+  /** Blocks that snapshots do not need. */
+  #drops(uses: readonly BlockUse[]): Address[] {
+    return uses.filter(({ epoch }) => epoch >= this.#context.epoch).map(({ address }) => address);
+  }
+
+  #succeeded(prepared: readonly Prepared[], versions: readonly number[]): void {
+    prepared.forEach(({ inode, plan, revision }, index) => {
+      inode.block.written(versions[index]!);
+      inode.writtenRevision = Math.max(inode.writtenRevision, revision);
+      const before = inode.content?.accounted ?? 0;
+      plan?.succeeded();
+      if (inode.content !== undefined && plan !== undefined) {
+        inode.content.accounted = plan.allocated;
+        inode.content.committedExtents = plan.extents;
+        if (!inode.gone) this.#usage.allocated += plan.allocated - before;
+      }
+      if (!inode.dirty) this.#onClean(inode);
+    });
+  }
+}
+
+/** Waits for its turn at each inode, in the order of their numbers, so that nobody waits in a circle. */
+async function lockAll(inodes: readonly Inode[]): Promise<() => void> {
+  let unlock!: () => void;
+  const until = new Promise<void>((resolve) => (unlock = resolve));
+  for (const inode of inodes) {
+    while (inode.busy !== undefined) await inode.busy;
+    inode.busy = until;
+  }
+  return () => {
+    for (const inode of inodes) inode.busy = undefined;
+    unlock();
+  };
+}

@@ -1,0 +1,112 @@
+import { InfinitError } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { Update } from '../store/index.ts';
+import type { VolumeContext } from './context.ts';
+import { versionsOf } from './failure.ts';
+import { BlockVersion } from './named-block.ts';
+import type { VolumeUsage } from './usage.ts';
+
+/** The volume's own block: where the journal begins and how much the volume holds. */
+export interface StateRecord {
+  /** Sequence of the first journal block that is still needed. */
+  readonly tail: number;
+  /** No inode from this number on is in use, as of `tail`. */
+  readonly nextInode: number;
+  readonly allocated: number;
+  readonly files: number;
+  /** The last mount ended in order. */
+  readonly clean: boolean;
+  /** Session of the mount that wrote this. */
+  readonly session: number;
+}
+
+const formatVersion = 1;
+const bytes = 48;
+const two32 = 2 ** 32;
+
+/** Reads and writes the volume's own block. */
+export class VolumeState {
+  readonly #context: VolumeContext;
+  readonly #address: Address;
+  #block: BlockVersion;
+  #usage: VolumeUsage | undefined;
+  #nextInode: () => number = () => 0;
+  #current: StateRecord | undefined;
+
+  constructor(context: VolumeContext) {
+    this.#context = context;
+    this.#address = context.address('volume');
+    this.#block = new BlockVersion(context, this.#address, undefined);
+  }
+
+  /** From now on {@link write} takes these figures. */
+  bind(usage: VolumeUsage, nextInode: () => number): void {
+    this.#usage = usage;
+    this.#nextInode = nextInode;
+  }
+
+  /** undefined: the volume is new. */
+  async read(): Promise<StateRecord | undefined> {
+    const stored = await this.#context.store.fetch(this.#address);
+    this.#block = new BlockVersion(this.#context, this.#address, stored?.version ?? 0);
+    if (stored === undefined) return undefined;
+    this.#current = decode(this.#context.sealer.openPayload(this.#address, stored.payload).body);
+    return this.#current;
+  }
+
+  /** The figures in the store are those in memory. */
+  get current(): boolean {
+    return this.#current !== undefined && this.#current.allocated === this.#usage!.allocated && this.#current.files === this.#usage!.files;
+  }
+
+  /** As an update, for a commit of the caller's; {@link written} afterwards. */
+  update(record: StateRecord): Update {
+    return this.#block.update(this.#context.sealer.sealPayload(this.#address, this.#context.owner(0), encode(record)));
+  }
+
+  written(version: number): void {
+    this.#block.written(version);
+  }
+
+  /** Writes figures as they are now. @throws InfinitError `conflict` where another mount has taken the volume over. */
+  async write(changes: { readonly tail?: number; readonly clean?: boolean }): Promise<void> {
+    await this.#block.learn();
+    const record: StateRecord = {
+      tail: changes.tail ?? this.#current?.tail ?? 1,
+      nextInode: this.#nextInode(),
+      allocated: this.#usage!.allocated,
+      files: this.#usage!.files,
+      clean: changes.clean ?? false,
+      session: this.#context.session,
+    };
+    try {
+      const versions = versionsOf(await this.#context.store.commit([{ update: [this.update(record)] }]));
+      this.#block.written(versions[0]![0]!);
+      this.#current = record;
+    } catch (error) {
+      this.#block.doubt();
+      throw error;
+    }
+  }
+}
+
+function encode(record: StateRecord): Uint8Array {
+  const into = Buffer.alloc(bytes);
+  into[0] = formatVersion;
+  into[1] = record.clean ? 1 : 0;
+  into.writeUInt32LE(record.session, 4);
+  [record.tail, record.nextInode, record.allocated, record.files].forEach((value, index) => {
+    into.writeUInt32LE(value % two32, 8 + index * 8);
+    into.writeUInt32LE(Math.floor(value / two32), 12 + index * 8);
+  });
+  return into;
+}
+
+function decode(body: Uint8Array): StateRecord {
+  const from = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (from[0] !== formatVersion)
+    throw new InfinitError('wrong-version', `the volume has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
+  if (from.length < bytes) throw new InfinitError('damaged', 'the volume’s own block is cut short');
+  const at = (index: number): number => from.readUInt32LE(8 + index * 8) + from.readUInt32LE(12 + index * 8) * two32;
+  return { clean: from[1] === 1, session: from.readUInt32LE(4), tail: at(0), nextInode: at(1), allocated: at(2), files: at(3) };
+}

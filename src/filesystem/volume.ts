@@ -1,0 +1,317 @@
+import { messageOf } from '../base/index.ts';
+import type { VolumeSetup } from './context.ts';
+import type { VolumeCore } from './core.ts';
+import {
+  type AttributeChanges,
+  type Attributes,
+  type Caller,
+  type DirectoryEntry,
+  type FileLock,
+  type FileSystem,
+  FileSystemError,
+  type FileSystemStatistics,
+  type KernelCache,
+  type LockOwner,
+  type MaybePromise,
+} from './file-system.ts';
+import { asFileSystemError } from './failure.ts';
+import { Files } from './files.ts';
+import { Handles } from './handles.ts';
+import type { Inode } from './inode.ts';
+import { list } from './listing.ts';
+import { LockTable } from './locks.ts';
+import { attempt } from './miss.ts';
+import { openAccessMask, openExclusive, openTruncate, typeMask, typeRegular, typeSymlink } from './mode.ts';
+import { mount } from './mount.ts';
+import { Namespace } from './namespace.ts';
+import { Quota } from './quota.ts';
+import { rename } from './rename.ts';
+import { changeAttributes } from './set-attributes.ts';
+import { getXattr, removeXattr, setXattr } from './xattrs.ts';
+
+/**
+ * A POSIX file system over a block store: see {@link FileSystem} for the contract, docs/architecture.md for the whole, and miss.ts for
+ * what makes its operations atomic. This class only says which part does what.
+ */
+export class Volume implements FileSystem {
+  /** Opens a volume, a new one too; this is its only user while it is open. @throws InfinitError */
+  static async open(setup: VolumeSetup): Promise<Volume> {
+    return new Volume(await mount(setup));
+  }
+
+  readonly #core: VolumeCore;
+  readonly #names: Namespace;
+  readonly #files: Files;
+  readonly #handles: Handles;
+  readonly #locks = new LockTable();
+  readonly #quota: Quota;
+  #kernel: KernelCache | undefined;
+
+  private constructor(core: VolumeCore) {
+    this.#core = core;
+    this.#names = new Namespace(core);
+    this.#handles = new Handles(core.context.session);
+    this.#quota = new Quota(core);
+    this.#files = new Files(core, this.#handles, this.#quota);
+  }
+
+  lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
+    return attempt(() => {
+      const inode = this.#names.lookup(parent, name);
+      return inode === undefined ? undefined : this.#entry(inode);
+    });
+  }
+
+  forget(number: number, count: number): void {
+    const inode = this.#core.table.peek(number);
+    if (inode === undefined) {
+      // Only an inode without a name has to be known again, to be removed.
+      if (this.#core.orphans.has(number)) this.#inBackground(this.#core.table.load(number).then((loaded) => loaded && this.#retireUnused(loaded)));
+      return;
+    }
+    inode.lookups = Math.max(0, inode.lookups - count);
+    this.#retireUnused(inode);
+  }
+
+  getattr(number: number): MaybePromise<Attributes> {
+    return attempt(() => this.#core.table.get(number).attributes());
+  }
+
+  setattr(number: number, changes: AttributeChanges): MaybePromise<Attributes> {
+    return attempt(() => {
+      this.#core.writable();
+      const inode = this.#core.table.get(number);
+      if (changes.size !== undefined) this.#files.truncate(inode, changes.size);
+      changeAttributes(this.#core, inode, changes);
+      return inode.attributes();
+    });
+  }
+
+  readlink(number: number): MaybePromise<string> {
+    return attempt(() => {
+      const { target } = this.#core.table.get(number);
+      if (target === undefined) throw new FileSystemError('EINVAL');
+      return target;
+    });
+  }
+
+  symlink(parent: number, name: string, target: string, caller: Caller): MaybePromise<Attributes> {
+    return attempt(() => this.#entry(this.#names.make(parent, name, { mode: typeSymlink | 0o777, target, umask: 0, caller })));
+  }
+
+  mknod(parent: number, name: string, mode: number, device: number, umask: number, caller: Caller): MaybePromise<Attributes> {
+    // A type of 0 means a regular file: mknod(2).
+    const full = (mode & typeMask) === 0 ? mode | typeRegular : mode;
+    return attempt(() => this.#entry(this.#names.make(parent, name, { mode: full, device, umask, caller })));
+  }
+
+  mkdir(parent: number, name: string, mode: number, umask: number, caller: Caller): MaybePromise<Attributes> {
+    return attempt(() => this.#entry(this.#names.make(parent, name, { mode: (mode & ~typeMask) | 0o040000, umask, caller })));
+  }
+
+  unlink(parent: number, name: string): MaybePromise<void> {
+    return attempt(() => this.#names.unlink(parent, name));
+  }
+
+  rmdir(parent: number, name: string): MaybePromise<void> {
+    return attempt(() => this.#names.rmdir(parent, name));
+  }
+
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
+    return attempt(() => rename(this.#core, this.#names, parent, name, newParent, newName, flags));
+  }
+
+  link(number: number, newParent: number, newName: string): MaybePromise<Attributes> {
+    return attempt(() => this.#entry(this.#names.link(number, newParent, newName)));
+  }
+
+  open(number: number, flags: number): MaybePromise<number> {
+    return attempt(() => this.#open(this.#core.table.get(number), flags));
+  }
+
+  create(
+    parent: number,
+    name: string,
+    mode: number,
+    umask: number,
+    flags: number,
+    caller: Caller,
+  ): MaybePromise<{ attributes: Attributes; handle: number }> {
+    return attempt(() => {
+      const known = this.#names.lookup(parent, name);
+      if (known !== undefined && (flags & openExclusive) !== 0) throw new FileSystemError('EEXIST');
+      const inode = known ?? this.#names.make(parent, name, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
+      const handle = this.#open(inode, flags);
+      return { attributes: this.#entry(inode), handle };
+    });
+  }
+
+  tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }> {
+    return attempt(() => {
+      const inode = this.#names.makeUnnamed(parent, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
+      const handle = this.#open(inode, flags);
+      return { attributes: this.#entry(inode), handle };
+    });
+  }
+
+  read(number: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    return this.#files.read(number, handle, offset, length);
+  }
+
+  write(number: number, _handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
+    return this.#files.write(number, offset, data, killPrivileges);
+  }
+
+  flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
+    this.#locks.release(number, 'posix', lockOwner);
+    const known = this.#handles.get(handle, number);
+    if (known !== undefined) this.#files.report(known.inode, known);
+  }
+
+  release(number: number, handle: number, flockOwner?: LockOwner): MaybePromise<void> {
+    if (flockOwner !== undefined) this.#locks.release(number, 'flock', flockOwner);
+    this.#close(number, handle);
+  }
+
+  fsync(number: number, handle: number, _dataOnly: boolean): MaybePromise<void> {
+    return this.#files.sync(number, handle);
+  }
+
+  fallocate(number: number, _handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
+    return attempt(() => this.#files.allocate(number, mode, offset, length));
+  }
+
+  lseek(number: number, _handle: number, offset: number, whence: number): MaybePromise<number> {
+    return attempt(() => this.#files.seek(number, offset, whence));
+  }
+
+  copyFileRange(
+    number: number,
+    _handle: number,
+    offset: number,
+    toInode: number,
+    _toHandle: number,
+    toOffset: number,
+    length: number,
+  ): MaybePromise<number> {
+    return this.#files.copy(number, offset, toInode, toOffset, length);
+  }
+
+  opendir(number: number): MaybePromise<number> {
+    return attempt(() => {
+      const inode = this.#core.table.get(number);
+      this.#core.table.names(inode);
+      return this.#handles.open(inode).number;
+    });
+  }
+
+  readdir(number: number, _handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
+    return attempt(() => list(this.#core, this.#core.table.get(number), cookie, limit, attributes));
+  }
+
+  releasedir(number: number, handle: number): MaybePromise<void> {
+    this.#close(number, handle);
+  }
+
+  fsyncdir(number: number, handle: number): MaybePromise<void> {
+    return this.#files.sync(number, handle);
+  }
+
+  async syncfs(): Promise<void> {
+    try {
+      await this.#core.flusher.flushAll();
+    } catch (error) {
+      throw asFileSystemError(error);
+    }
+  }
+
+  statfs(): FileSystemStatistics {
+    return this.#quota.statistics();
+  }
+
+  setxattr(number: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
+    const own = value.slice();
+    return attempt(() => {
+      this.#core.writable();
+      setXattr(this.#core, this.#core.table.get(number), name, own, flags, killSetgid);
+    });
+  }
+
+  getxattr(number: number, name: string): MaybePromise<Uint8Array> {
+    return attempt(() => getXattr(this.#core.table.get(number), name));
+  }
+
+  listxattr(number: number): MaybePromise<readonly string[]> {
+    return attempt(() => [...(this.#core.table.get(number).xattrs?.keys() ?? [])]);
+  }
+
+  removexattr(number: number, name: string): MaybePromise<void> {
+    return attempt(() => {
+      this.#core.writable();
+      removeXattr(this.#core, this.#core.table.get(number), name);
+    });
+  }
+
+  getlk(number: number, lock: FileLock): FileLock | undefined {
+    return this.#locks.conflict(number, lock);
+  }
+
+  setlk(number: number, lock: FileLock, wait: boolean, signal?: AbortSignal): MaybePromise<void> {
+    return this.#locks.set(number, lock, wait, signal);
+  }
+
+  attach(kernel: KernelCache): void {
+    this.#kernel = kernel;
+  }
+
+  /**
+   * Another host wants the volume: writes everything out, into its place, and forgets what is cached, so that what comes next is read from
+   * the store. What the kernel cached is invalidated by the caller, who knows what it holds.
+   */
+  async recall(): Promise<void> {
+    await this.#core.flusher.settle();
+    this.#core.table.clear();
+    this.#core.blocks.clear();
+    this.#kernel?.invalidateInode(1, 0, 0);
+  }
+
+  async close(): Promise<void> {
+    await this.#core.flusher.stop();
+    if (this.#core.context.options.readOnly === true) return;
+    await this.#core.flusher.settle();
+    await this.#core.state.write({ tail: this.#core.journal.tail, clean: true });
+  }
+
+  /** Bytes and inodes in memory, for status and tests. */
+  get memory(): { readonly inodes: number; readonly dirtyBytes: number; readonly operations: number } {
+    return { inodes: this.#core.table.size, dirtyBytes: this.#core.budget.bytes, operations: this.#core.log.length };
+  }
+
+  /** The attributes for a reply that gives the kernel a reference. */
+  #entry(inode: Inode): Attributes {
+    inode.lookups++;
+    return inode.attributes();
+  }
+
+  #open(inode: Inode, flags: number): number {
+    if ((flags & openAccessMask) !== 0 && inode.isRegular) this.#core.writable();
+    if (inode.isDirectory && (flags & openAccessMask) !== 0) throw new FileSystemError('EISDIR');
+    if ((flags & openTruncate) !== 0 && inode.isRegular && inode.size > 0) this.#files.truncate(inode, 0);
+    return this.#handles.open(inode).number;
+  }
+
+  #close(number: number, handle: number): void {
+    const known = this.#handles.get(handle, number);
+    if (known === undefined) return;
+    this.#handles.close(known);
+    this.#retireUnused(known.inode);
+  }
+
+  #retireUnused(inode: Inode): void {
+    if (inode.unused && !inode.gone && this.#core.context.options.readOnly !== true) this.#core.retire(inode);
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#core.context.logger.warn('a background task failed', { error: messageOf(error) }));
+  }
+}

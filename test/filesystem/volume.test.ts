@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
+
+test('a small file survives a close and a new mount', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'hello', 'hello, world');
+  await volume.close();
+  const again = await open(store);
+  assert.equal(await look(again, root, 'hello'), inode);
+  assert.equal((await contentOf(again, inode)).toString(), 'hello, world');
+  assert.deepEqual(await namesOf(again, root), ['hello']);
+});
+
+test('what fsync acknowledged survives a crash, and only that need', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'kept', 'durable', true);
+  await put(volume, root, 'lost', 'not durable');
+  store.restart();
+  const again = await open(store);
+  assert.deepEqual(await namesOf(again, root), ['kept']);
+  assert.equal((await contentOf(again, inode)).toString(), 'durable');
+});
+
+test('fsync of a new file is one commit', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const before = store.counts.commits;
+  await put(volume, root, 'file', 'content', true);
+  assert.equal(store.counts.commits, before + 1);
+});
+
+test('directories count their subdirectories and go only when empty', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const { inode } = await volume.mkdir(root, 'd', 0o755, 0, user);
+  assert.equal((await volume.getattr(root)).links, 3);
+  await put(volume, inode, 'f', '');
+  assert.equal(await errnoOf(() => volume.rmdir(root, 'd')), 'ENOTEMPTY');
+  await volume.unlink(inode, 'f');
+  await volume.rmdir(root, 'd');
+  assert.equal((await volume.getattr(root)).links, 2);
+  assert.equal(await look(volume, root, 'd'), undefined);
+});
