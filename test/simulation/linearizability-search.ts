@@ -10,7 +10,7 @@
 import type { Expectation, Observation, Operation } from './linearizability.ts';
 
 export interface SearchOptions {
-  /** True where a removed register may be forgotten altogether, so that its versions start over. */
+  /** True where what is absent may be forgotten altogether, so that the write which brings it back may skip versions. */
   readonly forgets?: boolean;
   /** Branches looked at before the search gives up; {@link defaultMaxBranches} where absent. */
   readonly maxBranches?: number;
@@ -77,6 +77,10 @@ class Search {
   readonly #writerOf = new Map<number, number>();
   readonly #seenAt = new Map<number, string | null>();
   readonly #trail: number[] = [];
+  /** Versions told, ascending; those and the ones expected; how many writes there are without a version. */
+  readonly #told: number[] = [];
+  readonly #anchors: number[] = [];
+  #untold = 0;
   #contradiction = false;
   #endAt = 0;
   #left: number;
@@ -132,12 +136,16 @@ class Search {
     const observed = new Set<string>();
     for (const [index, { kind, value, version, valueTold }] of this.#steps.entries()) {
       if (kind !== 'write' && value !== null) observed.add(value);
-      if (version < 0 || !valueTold || this.#forgets) continue;
+      if (kind === 'write' && version < 0) this.#untold++;
+      if (version < 0 || !valueTold || (this.#forgets && value === null && kind !== 'write')) continue;
       if (kind === 'write') this.#writerOf.set(version, index);
       const seen = this.#seenAt.get(version);
       if (seen !== undefined && seen !== value) this.#contradiction = true;
       this.#seenAt.set(version, value);
     }
+    this.#told.push(...[...this.#seenAt.keys()].sort((a, b) => a - b));
+    const expected = sorted.flatMap(({ action }) => (action.kind === 'write' && typeof action.expect === 'number' ? [action.expect] : []));
+    this.#anchors.push(...new Set([...this.#told, ...expected]));
     this.#collectEffects(sorted, observed);
   }
 
@@ -145,6 +153,7 @@ class Search {
     const effects = new Map<string, Effect>();
     for (const { action, outcome, start } of sorted) {
       if (action.kind !== 'write' || outcome.status !== 'unknown') continue;
+      this.#untold++;
       // Values that nobody saw are alike; only whether something is there can matter.
       const shown = action.value === null ? '-' : observed.has(action.value) ? `=${action.value}` : '+';
       const name = `${action.expect}${shown}`;
@@ -194,17 +203,31 @@ class Search {
     const limit = this.#limit();
     const next = this.#version + 1;
     const blocker = this.#steps[this.#byEnd[this.#endAt]!]!;
-    if (!this.#forgets && blocker.version >= 0 && blocker.version < (blocker.kind === 'write' ? next : this.#version)) return [];
-    const writer = this.#writerOf.get(next);
-    if (writer !== undefined) {
-      const { start, expect } = this.#steps[writer]!;
-      return this.#done[writer] === 0 && start <= limit && this.#holds(expect) ? [{ what: writer, version: next }] : [];
+    const isVersionLoose = this.#forgets && blocker.value === null && blocker.kind !== 'write';
+    if (!isVersionLoose && blocker.version >= 0 && blocker.version < (blocker.kind === 'write' ? next : this.#version)) return [];
+    if (!this.#forgets || this.#value !== null) return this.#choicesAt(next, limit);
+    return this.#jumps(next).flatMap((version) => this.#choicesAt(version, limit));
+  }
+
+  /**
+   * The versions that a founding write may have got: each from which the writes without a version could lead up to one that is
+   * told or expected, or just beyond an expected one. All others are like the lowest.
+   */
+  #jumps(next: number): number[] {
+    const last = this.#told.find((told) => told >= next) ?? Infinity;
+    const jumps = new Set([next]);
+    for (const anchor of this.#anchors) {
+      for (let version = Math.max(next, anchor - this.#untold); version <= Math.min(anchor + 1, last); version++) jumps.add(version);
     }
-    const versions = this.#forgets && this.#value === null && next !== 1 ? [next, 1] : [next];
-    return versions.flatMap((version) => this.#choicesAt(version, limit));
+    return [...jumps];
   }
 
   #choicesAt(version: number, limit: number): Choice[] {
+    const writer = this.#writerOf.get(version);
+    if (writer !== undefined) {
+      const { start, expect } = this.#steps[writer]!;
+      return this.#done[writer] === 0 && start <= limit && this.#holds(expect) ? [{ what: writer, version }] : [];
+    }
     const choices: Choice[] = [];
     const shown = this.#seenAt.get(version);
     const { length } = this.#steps;
