@@ -47,20 +47,24 @@ describe('many requests at a time', () => {
 
   test('a killed process does not wait for a slow answer, one that merely got a signal does', async () => {
     await mounted.command({ do: 'hold', operation: 'statfs' });
-    const program = (how: string): string => `${how}; import('node:fs').then((fs) => { fs.statfsSync(${JSON.stringify(mounted.directory)}); console.log('done'); })`;
+    const program = (how: string): string =>
+      `${how}; import('node:fs').then((fs) => { fs.statfsSync(${JSON.stringify(mounted.directory)}); console.log('done'); })`;
     const killed = spawn(process.execPath, ['-e', program('')], { stdio: 'ignore' });
     await mounted.held(1);
     const started = performance.now();
     killed.kill('SIGKILL');
     await once(killed, 'exit');
     assert.ok(performance.now() - started < 1000, 'killed while its request was held');
-    const signalled = spawn('sh', ['-c', `trap 'true' USR1; stat -f ${mounted.directory} > /dev/null && echo done`], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const signalled = spawn('sh', ['-c', `trap 'true' USR1; stat -f ${mounted.directory} > /dev/null && echo done`], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const ended = once(signalled, 'exit');
     await mounted.held(2);
     signalled.kill('SIGUSR1');
     await setTimeout(300);
     assert.equal(signalled.exitCode, null, 'a signal that kills nobody changes nothing');
     await mounted.command({ do: 'release' });
-    const [[status]] = await Promise.all([once(signalled, 'exit')]);
+    const [status] = (await ended) as [number];
     assert.equal(status, 0);
   });
 

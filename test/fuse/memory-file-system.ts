@@ -12,7 +12,7 @@ import {
   type MaybePromise,
 } from '../../src/filesystem/index.ts';
 import { accessAcl, chmodAcl, defaultAcl, inheritAcl, modeOfAcl } from './memory-acl.ts';
-import { directoryType, linkType, MemoryInode, now, regularType, typeBits } from './memory-inode.ts';
+import { directoryType, linkType, MemoryInode, now, regularType, type SavedInode, typeBits } from './memory-inode.ts';
 import { MemoryLocks } from './memory-locks.ts';
 
 const maxFileBytes = 2 ** 44;
@@ -375,5 +375,28 @@ export class MemoryFileSystem implements FileSystem {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** All of it as plain data, for a daemon that is to be killed. */
+  save(): { readonly inodes: readonly SavedInode[]; readonly nextInode: number } {
+    return { inodes: [...this.inodes.values()].map((inode) => inode.save()), nextInode: this.#nextInode };
+  }
+
+  /** Fills an empty file system. Nobody knows the kernel's references any more, so nothing that is open now ever goes. */
+  restore({ inodes, nextInode }: ReturnType<MemoryFileSystem['save']>): void {
+    this.#nextInode = nextInode;
+    for (const saved of inodes) {
+      const inode = this.inodes.get(saved.inode) ?? new MemoryInode(saved.inode, saved.mode, saved.uid, saved.gid);
+      inode.restore(saved);
+      inode.references = 1;
+      this.inodes.set(saved.inode, inode);
+    }
+    for (const { inode, entries } of inodes) {
+      const directory = this.inodes.get(inode)!;
+      for (const [name, child, cookie] of entries) {
+        directory.entries.set(name, { inode: this.inodes.get(child)!, cookie });
+        if (this.inodes.get(child)!.isDirectory) this.inodes.get(child)!.parent = directory;
+      }
+    }
   }
 }

@@ -127,4 +127,45 @@ export class MemoryInode {
     }
     return data ? undefined : this.#size;
   }
+
+  /** Plain data for {@link MemoryFileSystem.save}; entries go by inode number. */
+  save(): SavedInode {
+    const { inode, mode, uid, gid, links, device, target, accessed, modified, changed, xattrs, nextCookie } = this;
+    const entries = [...this.entries].map(([name, entry]) => [name, entry.inode.inode, entry.cookie] as const);
+    return {
+      inode,
+      mode,
+      uid,
+      gid,
+      links,
+      device,
+      target,
+      accessed,
+      modified,
+      changed,
+      xattrs,
+      nextCookie,
+      entries,
+      pieces: this.#pieces,
+      size: this.#size,
+    };
+  }
+
+  /** Takes over what was saved, but for the entries. */
+  restore({ xattrs, pieces, size, entries, ...rest }: SavedInode): void {
+    void entries;
+    Object.assign(this, rest);
+    for (const [name, value] of xattrs) this.xattrs.set(name, value);
+    for (const [index, piece] of pieces) this.#pieces.set(index, piece);
+    this.#size = size;
+  }
 }
+
+export type SavedInode = Pick<
+  MemoryInode,
+  'inode' | 'mode' | 'uid' | 'gid' | 'links' | 'device' | 'target' | 'accessed' | 'modified' | 'changed' | 'xattrs' | 'nextCookie'
+> & {
+  readonly entries: readonly (readonly [name: string, inode: number, cookie: number])[];
+  readonly pieces: Map<number, Uint8Array>;
+  readonly size: number;
+};

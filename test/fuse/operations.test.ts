@@ -6,11 +6,24 @@ import * as sys from '../suites/posix/syscalls.ts';
 import { Mounted } from './mounted.ts';
 
 /** Requests that the kernel is expected to send for the tests below; whatever is new in the kernel may come on top. */
-const expected = [
-  ...['lookup', 'forget', 'getattr', 'setattr', 'readlink', 'symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename2', 'link', 'open', 'read'],
-  ...['write', 'statfs', 'release', 'fsync', 'setxattr', 'getxattr', 'listxattr', 'removexattr', 'flush', 'opendir', 'readdir', 'releasedir'],
-  ...['fsyncdir', 'getlk', 'setlk', 'setlkw', 'create', 'fallocate', 'readdirplus', 'lseek', 'tmpfile', 'interrupt'],
-];
+const expected = (
+  'lookup forget getattr setattr readlink symlink mknod mkdir unlink rmdir rename2 link open read write statfs release ' +
+  'fsync setxattr getxattr listxattr removexattr flush opendir readdir releasedir fsyncdir getlk setlk setlkw create fallocate readdirplus lseek tmpfile interrupt'
+).split(' ');
+
+/** What a program of its own prints. */
+function probe(script: string): string {
+  return execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', timeout: 10_000 }).trim();
+}
+
+/** One entry of a POSIX ACL. */
+function entry(tag: number, permissions: number, id = 0xffff_ffff): Buffer {
+  const buffer = Buffer.alloc(8);
+  buffer.writeUInt16LE(tag, 0);
+  buffer.writeUInt16LE(permissions, 2);
+  buffer.writeUInt32LE(id, 4);
+  return buffer;
+}
 
 describe('every operation on a real mount', () => {
   let mounted: Mounted;
@@ -216,8 +229,6 @@ describe('every operation on a real mount', () => {
     assert.equal(sys.lock(fd, sys.F.SETLK, { type: 'write', start: 10, length: 10 }).result, 0);
     assert.equal(sys.lock(other, sys.F.OFD_SETLK, { type: 'write', start: 15, length: 1 }).result, 'EAGAIN');
     assert.equal(sys.lock(other, sys.F.OFD_SETLK, { type: 'write', start: 20, length: 0 }).result, 0);
-    const probe = (script: string): string =>
-      execFileSync(process.execPath, ['-e', script], { encoding: 'utf8', cwd: import.meta.dirname, timeout: 10_000 }).trim();
     const source = JSON.stringify(new URL('../suites/posix/syscalls.ts', import.meta.url).pathname);
     const held = probe(`import(${source}).then((s) => {
       const fd = s.open(${JSON.stringify(at('locked'))}, s.O.RDWR);
@@ -267,13 +278,6 @@ describe('every operation on a real mount', () => {
 
   test('a default ACL decides the mode of new files instead of the umask', () => {
     sys.must(sys.mkdir(at('acl'), 0o755));
-    const entry = (tag: number, permissions: number, id = 0xffff_ffff): Buffer => {
-      const buffer = Buffer.alloc(8);
-      buffer.writeUInt16LE(tag, 0);
-      buffer.writeUInt16LE(permissions, 2);
-      buffer.writeUInt32LE(id, 4);
-      return buffer;
-    };
     const version = Buffer.from([2, 0, 0, 0]);
     const acl = Buffer.concat([version, entry(1, 7), entry(2, 6, 1000), entry(4, 5), entry(16, 6), entry(32, 0)]);
     assert.equal(sys.setxattr(at('acl'), 'system.posix_acl_default', acl), 0);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { errnos } from '../../src/filesystem/index.ts';
 import { type FuseSession, serveFileSystem, type ServeSettings } from '../../src/fuse/index.ts';

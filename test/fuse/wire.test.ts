@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FileSystemError } from '../../src/filesystem/index.ts';
 import * as wire from '../../src/fuse/wire/index.ts';
 
@@ -86,7 +86,12 @@ test('a lock owner is the whole 64-bit value in hex', () => {
 
 test('directory entries fill the reply to the limit and give back the rest', () => {
   const reply = new wire.Reply(wire.validity(1, 1, 1));
-  const entries = Array.from({ length: 100 }, (_, index) => ({ name: 'n'.repeat(1 + (index % 20)), inode: index + 2, type: 0o100000, cookie: index + 1 }));
+  const entries = Array.from({ length: 100 }, (_, index) => ({
+    name: 'n'.repeat(1 + (index % 20)),
+    inode: index + 2,
+    type: 0o100000,
+    cookie: index + 1,
+  }));
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 5000 }), (limit) => {
       const left: number[] = [];

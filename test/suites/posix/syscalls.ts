@@ -99,7 +99,16 @@ export const RENAME = { NOREPLACE: 1, EXCHANGE: 2, WHITEOUT: 4 } as const;
 export const FALLOCATE = { KEEP_SIZE: 1, PUNCH_HOLE: 2, COLLAPSE_RANGE: 8, ZERO_RANGE: 16, INSERT_RANGE: 32 } as const;
 export const SEEK = { SET: 0, END: 2, DATA: 3, HOLE: 4 } as const;
 export const XATTR = { CREATE: 1, REPLACE: 2 } as const;
-export const S = { IFMT: 0o170000, IFSOCK: 0o140000, IFLNK: 0o120000, IFREG: 0o100000, IFBLK: 0o060000, IFDIR: 0o040000, IFCHR: 0o020000, IFIFO: 0o010000 } as const;
+export const S = {
+  IFMT: 0o170000,
+  IFSOCK: 0o140000,
+  IFLNK: 0o120000,
+  IFREG: 0o100000,
+  IFBLK: 0o060000,
+  IFDIR: 0o040000,
+  IFCHR: 0o020000,
+  IFIFO: 0o010000,
+} as const;
 
 export const open = (file: string, flags: number, mode = 0): Result => call('openat', atCwd, text(file), flags, mode);
 export const close = (fd: number): Result => call('close', fd);
@@ -278,7 +287,11 @@ const lockTypes = ['read', 'write', 'unlock'] as const;
 export const F = { GETLK: 5, SETLK: 6, SETLKW: 7, OFD_SETLK: 37 } as const;
 
 /** fcntl locking. With F.GETLK the lock in the way is in the answer. */
-export function lock(fd: number, command: number, { type, start, length }: Lock): { readonly result: Result; readonly type: Lock['type']; readonly pid: number } {
+export function lock(
+  fd: number,
+  command: number,
+  { type, start, length }: Lock,
+): { readonly result: Result; readonly type: Lock['type']; readonly pid: number } {
   const flock = Buffer.alloc(32);
   flock.writeInt16LE(lockTypes.indexOf(type), 0);
   flock.writeBigInt64LE(BigInt(start), 8);
