@@ -1,0 +1,3 @@
+/** One volume on several hosts: the holder of its lease serves the operations of the others. */
+export { CallServer } from './call-server.ts';
+export { type Backing, SharedFileSystem } from './shared-file-system.ts';

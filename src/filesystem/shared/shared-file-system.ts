@@ -1,0 +1,332 @@
+import { codeOf } from '../../base/index.ts';
+import {
+  type AttributeChanges,
+  type Attributes,
+  type Caller,
+  type DirectoryEntry,
+  type FileLock,
+  type FileSystem,
+  FileSystemError,
+  type FileSystemStatistics,
+  type KernelCache,
+  type LockOwner,
+  type MaybePromise,
+} from '../file-system.ts';
+import { decodeResult, encodeCall, type SharedMethod } from './calls.ts';
+
+/** How long an operation waits for a host that serves the volume, in ms: a lease's term and the time to open it. */
+const maxWaitMs = 30_000;
+/** Pause before a call whose host did not take it is tried again. */
+const retryMs = 100;
+
+/** Who does the work: the volume opened in this very thread, or the host that has it open. */
+export type Backing = { readonly kind: 'local'; readonly volume: FileSystem } | { readonly kind: 'remote'; readonly ask: (call: Uint8Array, signal?: AbortSignal) => Promise<Uint8Array> };
+
+interface Handle {
+  readonly inode: number;
+  readonly flags: number;
+  readonly directory: boolean;
+  /** The backing's own number, good for one generation. */
+  backing: number;
+  generation: number;
+}
+
+/** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
+const reopenMask = ~(0o100 | 0o200 | 0o1000);
+
+/** Methods that may simply be made again after an unknown outcome. */
+const repeatable: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'setattr', 'readlink', 'open', 'read', 'write', 'flush', 'fsync', 'fallocate', 'lseek', 'opendir', 'readdir', 'fsyncdir', 'syncfs', 'statfs', 'setxattr', 'getxattr', 'listxattr', 'getlk', 'setlk', 'copyFileRange']);
+/** Where the repetition of a call of unknown outcome ends like this, the first one took effect. */
+const doneAlready: Partial<Record<SharedMethod, string>> = { unlink: 'ENOENT', rmdir: 'ENOENT', rename: 'ENOENT', removexattr: 'ENODATA' };
+
+/**
+ * A volume that several hosts have mounted: one of them, the holder of the volume's lease, has it open, and the others send it their operations.
+ * So there is one order of all operations, one set of locks, and nothing stale. When the lease moves, handles are opened again and
+ * locks taken again at the new host; operations wait meanwhile.
+ */
+export class SharedFileSystem implements FileSystem {
+  readonly #self: string;
+  readonly #leaseHeld: () => boolean;
+  #backing: Backing | undefined;
+  #generation = 0;
+  #changed = Promise.withResolvers<void>();
+  readonly #handles = new Map<number, Handle>();
+  readonly #locks = new Map<string, { readonly inode: number; readonly lock: FileLock }[]>();
+  #locksGeneration = 0;
+  #nextHandle = 1;
+  #kernel: KernelCache | undefined;
+
+  /**
+   * @param self distinguishes this host's lock owners from those of others.
+   * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
+   */
+  constructor(self: string, leaseHeld: () => boolean) {
+    this.#self = self;
+    this.#leaseHeld = leaseHeld;
+  }
+
+  /** The lease moved. undefined: nobody has it for now, operations wait. */
+  setBacking(backing: Backing | undefined): void {
+    this.#backing = backing;
+    this.#generation++;
+    if (backing?.kind === 'local') {
+      if (this.#kernel !== undefined) backing.volume.attach(this.#kernel);
+      this.#locksGeneration = this.#generation;
+      // Nobody else has been served yet: what this host had locked cannot be taken.
+      for (const { inode, lock } of [...this.#locks.values()].flat()) void backing.volume.setlk(inode, lock, false);
+    }
+    if (backing === undefined) return;
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
+  /** The volume where it is open in this thread and the lease is good at this moment. */
+  get local(): FileSystem | undefined {
+    return this.#backing?.kind === 'local' && this.#leaseHeld() ? this.#backing.volume : undefined;
+  }
+
+  /** True where an operation can be tried now. */
+  get #usable(): boolean {
+    return this.#backing?.kind === 'remote' || this.local !== undefined;
+  }
+
+  attach(kernel: KernelCache): void {
+    this.#kernel = kernel;
+    this.local?.attach(kernel);
+  }
+
+  lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
+    return this.#do('lookup', parent, name);
+  }
+  forget(inode: number, count: number): void {
+    this.local?.forget(inode, count);
+  }
+  getattr(inode: number): MaybePromise<Attributes> {
+    return this.#do('getattr', inode);
+  }
+  setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
+    return this.#do('setattr', inode, changes);
+  }
+  readlink(inode: number): MaybePromise<string> {
+    return this.#do('readlink', inode);
+  }
+  symlink(parent: number, name: string, target: string, caller: Caller): MaybePromise<Attributes> {
+    return this.#do('symlink', parent, name, target, caller);
+  }
+  mknod(parent: number, name: string, mode: number, device: number, umask: number, caller: Caller): MaybePromise<Attributes> {
+    return this.#do('mknod', parent, name, mode, device, umask, caller);
+  }
+  mkdir(parent: number, name: string, mode: number, umask: number, caller: Caller): MaybePromise<Attributes> {
+    return this.#do('mkdir', parent, name, mode, umask, caller);
+  }
+  unlink(parent: number, name: string): MaybePromise<void> {
+    return this.#do('unlink', parent, name);
+  }
+  rmdir(parent: number, name: string): MaybePromise<void> {
+    return this.#do('rmdir', parent, name);
+  }
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
+    return this.#do('rename', parent, name, newParent, newName, flags);
+  }
+  link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {
+    return this.#do('link', inode, newParent, newName);
+  }
+  async open(inode: number, flags: number): Promise<number> {
+    return this.#keep(inode, flags, false, await this.#do('open', inode, flags));
+  }
+  async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
+    const made = await this.#do<{ attributes: Attributes; handle: number }>('create', parent, name, mode, umask, flags, caller);
+    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, made.handle) };
+  }
+  async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
+    const made = await this.#do<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
+    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, made.handle) };
+  }
+  read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    const here = this.#here(handle);
+    if (here !== undefined) return this.local!.read(inode, here, offset, length);
+    return this.#withHandle<Uint8Array | readonly Uint8Array[]>('read', inode, handle, offset, length).then((bytes) => (bytes instanceof Uint8Array ? [bytes] : bytes));
+  }
+  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
+    const here = this.#here(handle);
+    if (here !== undefined) return this.local!.write(inode, here, offset, data, killPrivileges);
+    // Borrowed bytes: copied before anything is awaited.
+    return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
+  }
+  flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
+    this.#forgetLocks('posix', lockOwner, inode);
+    return this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+  }
+  async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
+    if (flockOwner !== undefined) this.#forgetLocks('flock', flockOwner, inode);
+    await this.#letGo('release', inode, handle, flockOwner === undefined ? undefined : this.#owner(flockOwner));
+  }
+  fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
+    return this.#withHandle('fsync', inode, handle, dataOnly);
+  }
+  fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
+    return this.#withHandle('fallocate', inode, handle, mode, offset, length);
+  }
+  lseek(inode: number, handle: number, offset: number, whence: number): MaybePromise<number> {
+    return this.#withHandle('lseek', inode, handle, offset, whence);
+  }
+  async copyFileRange(inode: number, handle: number, offset: number, toInode: number, toHandle: number, toOffset: number, length: number): Promise<number> {
+    const to = await this.#backingHandle(toHandle);
+    return this.#withHandle('copyFileRange', inode, handle, offset, toInode, to, toOffset, length);
+  }
+  async opendir(inode: number): Promise<number> {
+    return this.#keep(inode, 0, true, await this.#do('opendir', inode));
+  }
+  readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
+    return this.#withHandle('readdir', inode, handle, cookie, limit, attributes);
+  }
+  releasedir(inode: number, handle: number): MaybePromise<void> {
+    return this.#letGo('releasedir', inode, handle);
+  }
+  fsyncdir(inode: number, handle: number): MaybePromise<void> {
+    return this.#withHandle('fsyncdir', inode, handle);
+  }
+  syncfs(): MaybePromise<void> {
+    return this.#do('syncfs');
+  }
+  statfs(): MaybePromise<FileSystemStatistics> {
+    return this.#do('statfs');
+  }
+  setxattr(inode: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
+    return this.#do('setxattr', inode, name, Uint8Array.from(value), flags, killSetgid);
+  }
+  getxattr(inode: number, name: string): MaybePromise<Uint8Array> {
+    return this.#do('getxattr', inode, name);
+  }
+  listxattr(inode: number): MaybePromise<readonly string[]> {
+    return this.#do('listxattr', inode);
+  }
+  removexattr(inode: number, name: string): MaybePromise<void> {
+    return this.#do('removexattr', inode, name);
+  }
+  getlk(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
+    return this.#do('getlk', inode, { ...lock, owner: this.#owner(lock.owner) });
+  }
+  async setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
+    const global = { ...lock, owner: this.#owner(lock.owner) };
+    const { local } = this;
+    if (local === undefined) await this.#call('setlk', [inode, global, wait], signal);
+    else await local.setlk(inode, global, wait, signal);
+    const key = lockKey(lock.kind, lock.owner);
+    const held = this.#locks.get(key) ?? [];
+    held.push({ inode, lock: global });
+    this.#locks.set(key, held);
+  }
+  async close(): Promise<void> {
+    await this.local?.close();
+  }
+
+  #owner(owner: LockOwner): LockOwner {
+    return `${owner}@${this.#self}`;
+  }
+
+  #forgetLocks(kind: FileLock['kind'], owner: LockOwner, inode: number): void {
+    const key = lockKey(kind, owner);
+    const left = (this.#locks.get(key) ?? []).filter((held) => held.inode !== inode);
+    if (left.length === 0) this.#locks.delete(key);
+    else this.#locks.set(key, left);
+  }
+
+  #keep(inode: number, flags: number, directory: boolean, backing: number): number {
+    const handle = this.#nextHandle++;
+    this.#handles.set(handle, { inode, flags, directory, backing, generation: this.#generation });
+    return handle;
+  }
+
+  /** The backing's handle where it is in this thread and still good: the way without a promise. */
+  #here(handle: number): number | undefined {
+    const known = this.#handles.get(handle);
+    return this.local !== undefined && known?.generation === this.#generation ? known.backing : undefined;
+  }
+
+  /** The backing's handle; opened again where the lease moved since. */
+  async #backingHandle(handle: number): Promise<number> {
+    const known = this.#handles.get(handle);
+    if (known === undefined) throw new FileSystemError('EBADF');
+    while (known.generation !== this.#generation || !this.#usable) {
+      const generation = await this.#ready();
+      const backing = await this.#do<number>(known.directory ? 'opendir' : 'open', ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]));
+      if (generation !== this.#generation) continue;
+      known.backing = backing;
+      known.generation = generation;
+    }
+    return known.backing;
+  }
+
+  async #withHandle<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
+    return this.#do<T>(method, inode, await this.#backingHandle(handle), ...rest);
+  }
+
+  async #letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<void> {
+    const known = this.#handles.get(handle);
+    this.#handles.delete(handle);
+    // A handle of an earlier generation went with its host.
+    if (known === undefined || known.generation !== this.#generation || !this.#usable) return;
+    await this.#do(method, inode, known.backing, ...rest);
+  }
+
+  #do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
+    const { local } = this;
+    if (local === undefined) return this.#call<T>(method, args);
+    const operation = local[method] as (...values: readonly unknown[]) => MaybePromise<T>;
+    return operation.apply(local, [...args]);
+  }
+
+  /** Asks the host that has the volume, whichever it is by then, until it answers. */
+  async #call<T>(method: SharedMethod, args: readonly unknown[], signal?: AbortSignal): Promise<T> {
+    const deadline = performance.now() + maxWaitMs;
+    let doubtful = false;
+    for (;;) {
+      await this.#ready(deadline);
+      if (method !== 'setlk') await this.#takeLocksAgain();
+      const backing = this.#backing;
+      if (!this.#usable || backing === undefined) continue;
+      if (backing.kind === 'local') return this.#do<T>(method, ...args);
+      try {
+        return decodeResult(await backing.ask(encodeCall(method, args), signal)) as T;
+      } catch (error) {
+        if (error instanceof FileSystemError) {
+          if (doubtful && doneAlready[method] === error.errno) return undefined as T;
+          throw error;
+        }
+        const code = codeOf(error);
+        if (!['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported'].includes(code) || performance.now() > deadline) throw error;
+        if (code === 'unknown-outcome') doubtful = true;
+        if (doubtful && !repeatable.has(method) && doneAlready[method] === undefined) throw error;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    }
+  }
+
+  /** Waits until some host has the volume. */
+  async #ready(deadline = performance.now() + maxWaitMs): Promise<number> {
+    while (!this.#usable) {
+      const left = deadline - performance.now();
+      if (left <= 0) throw new FileSystemError('EIO', 'no host serves the volume');
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([this.#changed.promise, new Promise((resolve) => (timer = setTimeout(resolve, Math.min(left, retryMs))))]);
+      clearTimeout(timer);
+    }
+    return this.#generation;
+  }
+
+  /** A new host knows none of our locks: they are taken again before anything else is asked of it. */
+  async #takeLocksAgain(): Promise<void> {
+    if (this.#locksGeneration === this.#generation) return;
+    this.#locksGeneration = this.#generation;
+    for (const held of this.#locks.values()) {
+      for (const { inode, lock } of held) {
+        if (lock.type !== 'unlock') await this.#call('setlk', [inode, lock, false]);
+      }
+    }
+  }
+}
+
+function lockKey(kind: FileLock['kind'], owner: LockOwner): string {
+  return `${kind} ${owner}`;
+}

@@ -1,0 +1,157 @@
+import type { Clock, Logger } from '../base/index.ts';
+import { type Address, namedAddress } from '../block/index.ts';
+import type { BlockStore } from '../store/index.ts';
+
+/** What the lease's block says. `count` changes with every renewal: that is how others see that the holder lives. */
+interface LeaseRecord {
+  readonly holder: string;
+  readonly count: number;
+  readonly released: boolean;
+}
+
+/** How long a lease lives without renewal, in ms. The same on all hosts. */
+export const leaseTermMs = 10_000;
+/** How much faster or slower than another a host's clock may run; NTP's worst is a hundredth of it. */
+const driftRate = 0.02;
+/** Renewals, and looks at somebody else's lease. */
+const beatMs = 2000;
+
+/** Who has the volume open, as this host knows it. */
+export type LeaseState = { readonly role: 'holder' } | { readonly role: 'guest'; readonly holder: string } | { readonly role: 'none' };
+
+export interface VolumeLeaseOptions {
+  readonly store: BlockStore;
+  readonly volumeId: string;
+  readonly self: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told of every change, one at a time: the next is told when its promise settles. */
+  readonly onChange: (state: LeaseState) => Promise<void>;
+}
+
+/**
+ * The exclusive lease of a volume: a named block that its holder rewrites every {@link beatMs}. Another host takes it over
+ * once it saw the block unchanged for a term by its own clock; the holder stops using it a drift's margin before that. So safety hangs on
+ * the register and on bounded clock *rate* drift alone (Gray & Cheriton 1989).
+ */
+export class VolumeLease implements AsyncDisposable {
+  readonly #options: VolumeLeaseOptions;
+  readonly #address: Address;
+  #state: LeaseState = { role: 'none' };
+  #validUntilMs = 0;
+  #version: number | 'absent' = 'absent';
+  #count = 0;
+  #seenVersion = 0;
+  #seenAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: VolumeLeaseOptions) {
+    this.#options = options;
+    this.#address = namedAddress(options.volumeId, 'lease');
+  }
+
+  /** Monotonic milliseconds (of `clock`) until which the lease may be used without a further renewal; 0 where it is not held. */
+  get validUntilMs(): number {
+    return this.#state.role === 'holder' ? this.#validUntilMs : 0;
+  }
+
+  get held(): boolean {
+    return this.#options.clock.monotonicMs() < this.validUntilMs;
+  }
+
+  /** Takes part: resolves when it is known who has the lease. */
+  async start(): Promise<void> {
+    await this.beat();
+  }
+
+  /** Looks and renews at once: after a sign that the holder is gone. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#beatOnce().finally(() => {
+      this.#beating = undefined;
+      if (!this.#closed) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => void this.beat(), beatMs);
+      }
+    });
+    return this.#beating;
+  }
+
+  async #beatOnce(): Promise<void> {
+    try {
+      if (this.#state.role === 'holder') await this.#renew();
+      else await this.#look();
+    } catch (error) {
+      this.#options.logger.debug('the lease of a volume cannot be reached', { error });
+    }
+    if (this.#state.role === 'holder' && !this.held) await this.#become({ role: 'none' });
+  }
+
+  async #renew(): Promise<void> {
+    const { clock } = this.#options;
+    const began = clock.monotonicMs();
+    const outcome = await this.#write(false);
+    if (outcome === 'written') this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
+    // Somebody else wrote: ours is over. An outcome that is not known leaves things as they are; the next beat reads.
+    else if (outcome === 'conflict') await this.#look();
+  }
+
+  async #look(): Promise<void> {
+    const { store, clock, self } = this.#options;
+    const began = clock.monotonicMs();
+    const block = await store.fetch(this.#address);
+    const record = block === undefined ? undefined : decode(block.payload);
+    this.#version = block?.version ?? 'absent';
+    if (block !== undefined && block.version !== this.#seenVersion) {
+      this.#seenVersion = block.version;
+      this.#seenAtMs = clock.monotonicMs();
+    }
+    if (record === undefined || record.released || record.holder === self || began - this.#seenAtMs > leaseTermMs * (1 + driftRate)) return this.#take(record, began);
+    await this.#become({ role: 'guest', holder: record.holder });
+  }
+
+  /** Free, ours from an earlier life (whose promises died with it), or expired. */
+  async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
+    this.#count = record?.count ?? 0;
+    if ((await this.#write(false)) !== 'written') return;
+    this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
+    await this.#become({ role: 'holder' });
+  }
+
+  async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
+    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released };
+    const result = await this.#options.store.commit([{ update: [{ address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) }] }]);
+    if (result.done) {
+      this.#version = result.versions[0]![0]!;
+      return 'written';
+    }
+    const [outcome] = result.outcomes;
+    if (outcome?.status === 'conflict') return 'conflict';
+    // It may have been written: the version must be read before the next attempt.
+    const block = await this.#options.store.fetch(this.#address);
+    this.#version = block?.version ?? 'absent';
+    const current = block === undefined ? undefined : decode(block.payload);
+    if (current?.holder === record.holder && current.count === record.count) return 'written';
+    return current?.holder === record.holder ? 'unknown' : 'conflict';
+  }
+
+  async #become(state: LeaseState): Promise<void> {
+    const same = state.role === this.#state.role && (state.role !== 'guest' || (this.#state.role === 'guest' && state.holder === this.#state.holder));
+    this.#state = state;
+    if (!same && !this.#closed) await this.#options.onChange(state);
+  }
+
+  /** Gives the lease back, if it is held: everything must have been written out before. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#beating;
+    if (this.#state.role === 'holder' && this.held) await this.#write(true).catch(() => {});
+    this.#state = { role: 'none' };
+  }
+}
+
+function decode(payload: Uint8Array): LeaseRecord {
+  return JSON.parse(Buffer.from(payload).toString('utf8')) as LeaseRecord;
+}
