@@ -3,5 +3,6 @@
  * durable is in the store, and whatever a crash interrupts is brought to its end at the next mount.
  */
 export * from './file-system.ts';
+export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { Volume } from './volume.ts';

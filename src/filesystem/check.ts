@@ -1,0 +1,149 @@
+import { type Address, kindOf, ownerOf } from '../block/index.ts';
+import type { VolumeSetup } from './context.ts';
+import type { VolumeCore } from './core.ts';
+import type { PlacedDentry } from './directory.ts';
+import type { Inode } from './inode.ts';
+import { attempt } from './miss.ts';
+import { mount, rootInode } from './mount.ts';
+import { typeMask } from './mode.ts';
+import { firstPosition } from './name-hash.ts';
+
+/** Something that should not be. */
+export type Problem =
+  | { readonly kind: 'dangling-name'; readonly directory: number; readonly name: string; readonly inode: number }
+  | { readonly kind: 'wrong-type'; readonly directory: number; readonly name: string; readonly inode: number }
+  | { readonly kind: 'wrong-links'; readonly inode: number; readonly links: number; readonly names: number }
+  | { readonly kind: 'wrong-parent'; readonly inode: number; readonly parent: number; readonly foundIn: number }
+  | { readonly kind: 'two-parents'; readonly inode: number; readonly foundIn: number }
+  | { readonly kind: 'missing-block'; readonly inode: number; readonly address: Address }
+  | { readonly kind: 'shared-block'; readonly inode: number; readonly address: Address }
+  | { readonly kind: 'leaked-block'; readonly inode: number; readonly address: Address }
+  | { readonly kind: 'leaked-inode'; readonly inode: number }
+  | { readonly kind: 'wrong-usage'; readonly what: 'allocated' | 'files'; readonly counted: number; readonly recorded: number };
+
+export interface CheckReport {
+  readonly problems: readonly Problem[];
+  readonly directories: number;
+  readonly files: number;
+  /** Bytes of file contents. */
+  readonly allocated: number;
+}
+
+/** All blocks that a store holds, where it can say so: with them the check finds what nothing refers to. */
+export interface StoreContents {
+  readonly immutable: Iterable<Address>;
+  readonly mutable: Iterable<Address>;
+}
+
+const pageNames = 512;
+
+/** Walks a volume that nobody has mounted and reports what does not fit; changes nothing. @throws InfinitError where something cannot be read. */
+export async function checkVolume(setup: VolumeSetup, contents?: StoreContents): Promise<CheckReport> {
+  const core = await mount({ ...setup, options: { ...setup.options, readOnly: true } });
+  return new Check(core).run(contents);
+}
+
+class Check {
+  readonly #core: VolumeCore;
+  readonly #problems: Problem[] = [];
+  /** Names found, by inode. */
+  readonly #names = new Map<number, number>();
+  /** Where directories were found. */
+  readonly #parents = new Map<number, number>([[rootInode, rootInode]]);
+  readonly #blocks = new Map<Address, number>();
+  #directories = 0;
+  #files = 0;
+  #allocated = 0;
+
+  constructor(core: VolumeCore) {
+    this.#core = core;
+  }
+
+  async run(contents: StoreContents | undefined): Promise<CheckReport> {
+    const waiting = [rootInode];
+    for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
+      const directory = await this.#core.table.load(number);
+      if (directory !== undefined) await this.#directory(directory, waiting);
+    }
+    for (const number of this.#core.orphans.all()) if (!this.#names.has(number)) this.#names.set(number, 0);
+    for (const [number, names] of this.#names) await this.#inode(number, names);
+    const { usage } = this.#core;
+    const files = this.#directories + this.#files;
+    if (usage.files !== files) this.#problems.push({ kind: 'wrong-usage', what: 'files', counted: files, recorded: usage.files });
+    if (usage.allocated !== this.#allocated)
+      this.#problems.push({ kind: 'wrong-usage', what: 'allocated', counted: this.#allocated, recorded: usage.allocated });
+    if (contents !== undefined) await this.#leaks(contents);
+    return { problems: this.#problems, directories: this.#directories, files: this.#files, allocated: this.#allocated };
+  }
+
+  async #directory(inode: Inode, waiting: number[]): Promise<void> {
+    this.#directories++;
+    let subdirectories = 0;
+    for (let after = firstPosition - 1; ; ) {
+      const from = after;
+      const page = await attempt(() => inode.directory!.list(from, pageNames));
+      for (const entry of page.entries) {
+        const child = await this.#core.table.load(entry.inode);
+        if (child === undefined || child.gone) {
+          this.#problems.push({ kind: 'dangling-name', directory: inode.number, name: entry.name, inode: entry.inode });
+          continue;
+        }
+        if ((child.mode & typeMask) !== entry.type)
+          this.#problems.push({ kind: 'wrong-type', directory: inode.number, name: entry.name, inode: entry.inode });
+        if (child.isDirectory) {
+          subdirectories++;
+          this.#subdirectory(inode, child, entry, waiting);
+        } else this.#names.set(child.number, (this.#names.get(child.number) ?? 0) + 1);
+      }
+      if (page.done) break;
+      after = page.until;
+    }
+    if (inode.links !== subdirectories + 2)
+      this.#problems.push({ kind: 'wrong-links', inode: inode.number, links: inode.links, names: subdirectories + 2 });
+  }
+
+  #subdirectory(parent: Inode, child: Inode, entry: PlacedDentry, waiting: number[]): void {
+    if (this.#parents.has(child.number)) {
+      this.#problems.push({ kind: 'two-parents', inode: entry.inode, foundIn: parent.number });
+      return;
+    }
+    this.#parents.set(child.number, parent.number);
+    if (child.parent !== parent.number)
+      this.#problems.push({ kind: 'wrong-parent', inode: child.number, parent: child.parent, foundIn: parent.number });
+    waiting.push(child.number);
+  }
+
+  async #inode(number: number, names: number): Promise<void> {
+    const inode = await this.#core.table.load(number);
+    if (inode === undefined || inode.isDirectory) return;
+    this.#files++;
+    if (inode.links !== names) this.#problems.push({ kind: 'wrong-links', inode: number, links: inode.links, names });
+    const { content } = inode;
+    if (content === undefined) return;
+    this.#allocated += content.durableAllocated;
+    if (content.map === undefined) return;
+    for await (const { address } of content.map.allBlocks()) {
+      if (this.#blocks.has(address)) this.#problems.push({ kind: 'shared-block', inode: number, address });
+      this.#blocks.set(address, number);
+    }
+  }
+
+  async #leaks({ immutable, mutable }: StoreContents): Promise<void> {
+    const { context } = this.#core;
+    const held = new Set(immutable);
+    for (const [address, inode] of this.#blocks) if (!held.has(address)) this.#problems.push({ kind: 'missing-block', inode, address });
+    for (const address of held) {
+      if (this.#blocks.has(address)) continue;
+      const sealed = await context.store.get(address);
+      this.#problems.push({ kind: 'leaked-block', inode: ownerOf(sealed).inode, address });
+    }
+    for (const address of mutable) {
+      if (kindOf(address) !== 'named') continue;
+      const block = await context.store.fetch(address);
+      if (block === undefined) continue;
+      const { inode } = ownerOf(block.payload);
+      if (address === context.inodeAddress(inode) && !this.#names.has(inode) && !this.#parents.has(inode))
+        this.#problems.push({ kind: 'leaked-inode', inode });
+    }
+  }
+}
