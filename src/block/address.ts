@@ -59,10 +59,15 @@ export function parseAddress(text: string): Address {
 
 /** The 32 bytes of an address, for codecs. */
 export function addressToBytes(address: Address): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(Buffer.from(address, 'hex'));
+  const bytes = new Uint8Array(addressBytes);
+  Buffer.from(bytes.buffer).write(address, 'hex');
+  return bytes;
 }
 
 /** The address in 32 bytes at `offset`. @throws InfinitError `bad-argument`. */
 export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
+  // Checked here: what lies behind the view in its buffer is not the caller's.
+  if (bytes.length - offset < addressBytes)
+    throw new InfinitError('bad-argument', `a block address has ${addressBytes} bytes, not ${Math.max(0, bytes.length - offset)}`);
   return parseAddress(Buffer.from(bytes.buffer, bytes.byteOffset + offset, addressBytes).toString('hex'));
 }

@@ -9,7 +9,7 @@ import { type Address, immutableAddress } from './address.ts';
  * ```
  *  0  u8   format version (1)          8  16 B  volume (bucket) id
  *  1  u8   suite: 0 plain, 1 AES-GCM   24 u64   inode number
- *  2  u8   compression: 0 none, 1 zstd 32 u32   snapshot epoch
+ *  2  u8   compression: 0 none         32 u32   snapshot epoch
  *  3  u8   0                           36 u32   writer session
  *  4  u32  length of the open body     40 u64   sequence number in that session
  * 48  body | 12 B nonce, ciphertext, 16 B tag
@@ -110,6 +110,12 @@ export class Sealer {
     if (bytes.length < headerBytes) throw new InfinitError('damaged', `block ${address} is cut short: ${bytes.length} bytes`);
     if (bytes[0] !== formatVersion)
       throw new InfinitError('wrong-version', `block ${address} has format ${bytes[0]}; this host reads ${formatVersion}: upgrade it`);
+    // Under a key these bytes are authenticated; without one, what this release does not know must not pass for plain.
+    if (bytes[1]! > suiteAesGcm || bytes[2] !== 0 || bytes[3] !== 0)
+      throw new InfinitError(
+        'wrong-version',
+        `block ${address} has suite ${bytes[1]}, compression ${bytes[2]}, which this host does not read: upgrade it`,
+      );
     const owner = readOwner(bytes);
     const length = bytes.readUInt32LE(4);
     const secret = bytes[1] === suiteAesGcm;

@@ -101,10 +101,13 @@ test('a crash in any write leaves a prefix with all that was acknowledged, crash
   );
 });
 
+function step(key: number): Step {
+  return [{ key, length: 3000, seed: key }];
+}
+
 test('after a crash during the rewrite of the last group nothing acknowledged is lost', async () => {
   await using directory = await TemporaryDirectory.make();
   const model = new Map<number, string>();
-  const step = (key: number): Step => [{ key, length: 3000, seed: key }];
   await crashOnce(directory.path, model, [[step(1)], [step(2), step(3)], [step(4)]], 4, { kind: 'whole' });
   for (let round = 0; round < 3; round++) {
     const files = new FaultyFiles();

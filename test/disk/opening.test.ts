@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { LogDisk } from '../../src/disk/index.ts';
+import { encodeSegmentHeader } from '../../src/disk/record.ts';
 import { numbered, TemporaryDirectory, valueOf } from './support.ts';
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
 
 test('a second daemon on the same directory is told who holds it, and the lock dies with its process', { timeout: 30_000 }, async () => {
   await using directory = await TemporaryDirectory.make();
@@ -47,7 +53,6 @@ test('a segment of a later format version is refused by name', async () => {
     await using disk = await LogDisk.open(directory.path);
     await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 10) }]);
   }
-  const { encodeSegmentHeader } = await import('../../src/disk/record.ts');
   const format = await readFile(path.join(directory.path, 'format'), 'latin1');
   const storeId = Buffer.from(format.trim().split(' ')[2]!, 'hex');
   await writeFile(path.join(directory.path, 'segment-00000002'), encodeSegmentHeader(storeId, { version: 2, number: 2, firstSequence: 2 }));
@@ -56,15 +61,14 @@ test('a segment of a later format version is refused by name', async () => {
 
 test('opens again and again, with nothing lost and no descriptor left open', async () => {
   await using directory = await TemporaryDirectory.make();
-  const open = async (): Promise<number> => (await import('node:fs')).readdirSync('/proc/self/fd').length;
   let before = 0;
   for (let round = 0; round < 6; round++) {
-    if (round === 1) before = await open();
+    if (round === 1) before = openDescriptors();
     await using disk = await LogDisk.open(directory.path);
     await disk.write([{ type: 'put', address: numbered(round), bytes: valueOf(round, 100) }]);
     await disk.write([{ type: 'put-meta', key: 'round', bytes: valueOf(round, 4) }]);
     for (let earlier = 0; earlier <= round; earlier++) assert.equal((await disk.read(numbered(earlier)))!.length, 100);
     assert.equal(disk.status().blocks >= round + 1, true);
   }
-  assert.ok((await open()) <= before, 'descriptors stay open');
+  assert.ok(openDescriptors() <= before, 'descriptors stay open');
 });

@@ -190,9 +190,8 @@ function limits({ name, open }: DiskUnderTest): void {
     const states: string[] = [];
     disk.onStateChange(({ state }) => void states.push(state));
     const written: Address[] = [];
-    const value = (at: number): Uint8Array => bytes(1_048_576, at);
     const put = async (): Promise<void> => {
-      const sealed = value(written.length);
+      const sealed = bytes(1_048_576, written.length);
       const address = immutableAddress(Buffer.concat([sealed, Buffer.from(mutableAddress())]));
       await disk.write([{ type: 'put', address, bytes: sealed }]);
       written.push(address);
