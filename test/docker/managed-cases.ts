@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { ManagedPlugin } from './managed-form.ts';
 import { eventually } from './process.ts';
-import type { Scene } from './scene.ts';
+import { type Scene, writeAndSync } from './scene.ts';
 
 /** Milliseconds from `docker plugin enable` until the plugin answers; the engine tries after 0.5, 3.5, 6.5 and 9.5 s and then gives it up. */
 const answerMs = 2000;
@@ -28,9 +28,8 @@ export function managedCases(scene: () => Scene): void {
     const s = scene();
     await s.create('phoenix');
     await s.linger('phoenix', 'phoenix');
-    await s.docker('exec', 'phoenix', 'sh', '-c', 'echo kept > /data/f');
-    await plugin().kill();
-    await plugin().start();
+    await s.docker('exec', 'phoenix', 'sh', '-c', writeAndSync);
+    await plugin().crash();
     assert.equal(await s.sh('phoenix', 'cat /data/f'), 'kept');
     await s.docker('restart', 'phoenix');
     assert.equal(await s.docker('exec', 'phoenix', 'cat', '/data/f'), 'kept');
@@ -51,7 +50,7 @@ export function managedCases(scene: () => Scene): void {
   test('disabled it stays so over a restart of the engine, who asks for it by name is refused, and enabled it has everything', async () => {
     const s = scene();
     await s.docker('volume', 'create', '-d', s.form.driver, '--label', 'keep=me', 'asleep');
-    await s.sh('asleep', 'echo kept > /data/f');
+    await s.sh('asleep', writeAndSync);
     await plugin().stop();
     await s.host.restartDocker();
     assert.equal(await plugin().enabled(), false);
@@ -76,7 +75,7 @@ export function managedCases(scene: () => Scene): void {
   test("volumes and data outlive 'docker plugin rm -f'", async () => {
     const s = scene();
     await s.create('outliving', 'size=7G');
-    await s.sh('outliving', 'echo kept > /data/f');
+    await s.sh('outliving', writeAndSync);
     await s.docker('plugin', 'rm', '-f', 'infinit');
     await plugin().create();
     assert.equal((await s.inspect('outliving')).Status.options['size'], '7G');

@@ -106,7 +106,12 @@ export class ManagedPlugin implements RunningPlugin {
     return Number(readFileSync(file, 'utf8'));
   }
 
-  /** The engine starts it again at once. */
+  async crash(): Promise<void> {
+    await this.kill();
+    await this.answers();
+  }
+
+  /** It does not stay dead: the engine starts it again at once. */
   async kill(): Promise<void> {
     const pid = this.pid();
     await this.#host.must('kill', ['-9', String(pid)]);

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { eventually } from './process.ts';
-import type { Scene } from './scene.ts';
+import { type Scene, writeAndSync } from './scene.ts';
 
 /** The hosts that {@link pluginCases} take. */
-export const pluginCaseCount = 5;
+export const pluginCaseCount = 6;
 
 /** What must hold when the plugin's process dies and returns. Each harms a plugin of its own: an engine waits 15 s for a dead one. */
 export function pluginCases(sceneOf: (index: number) => Scene): void {
@@ -14,9 +14,8 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     const s = sceneOf(0);
     await s.create('survives');
     await s.linger('survives', 'survives');
-    await s.docker('exec', 'survives', 'sh', '-c', 'echo kept > /data/f');
-    await s.plugin.kill();
-    await s.plugin.start();
+    await s.docker('exec', 'survives', 'sh', '-c', writeAndSync);
+    await s.plugin.crash();
     await eventually('the running container has its files back', async () => {
       const { stdout } = await s.host.docker(['exec', 'survives', 'cat', '/data/f']);
       return stdout === 'kept\n' ? true : undefined;
@@ -46,8 +45,22 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     await s.removes('hidden');
   });
 
-  test('a container that stops while the plugin is dead does not keep the volume for ever', async () => {
+  test('after all of the plugin was killed no dead mount stays behind, and a restarted container has its synced files', async () => {
     const s = sceneOf(2);
+    await s.create('dead');
+    await s.linger('dead', 'dead');
+    await s.docker('exec', 'dead', 'sh', '-c', writeAndSync);
+    await s.plugin.kill();
+    await s.plugin.start();
+    assert.equal(await s.sh('dead', 'cat /data/f'), 'kept');
+    await s.docker('restart', 'dead');
+    assert.equal(await s.docker('exec', 'dead', 'cat', '/data/f'), 'kept');
+    await s.docker('rm', '-f', 'dead');
+    await s.removes('dead');
+  });
+
+  test('a container that stops while the plugin is dead does not keep the volume for ever', async () => {
+    const s = sceneOf(3);
     await s.create('orphaned');
     await s.linger('orphaned', 'orphaned');
     await s.plugin.kill();
@@ -60,7 +73,7 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
   });
 
   test('an engine that starts before the plugin finds it later, and has forgotten nothing', async () => {
-    const s = sceneOf(3);
+    const s = sceneOf(4);
     await s.docker('volume', 'create', '-d', s.form.driver, '--label', 'keep=me', 'early');
     await s.plugin.stop();
     // It looks for the driver of the volume that it knows, 15 s long, before it answers anyone.
@@ -74,7 +87,7 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
   });
 
   test('a container that is started while the plugin comes up waits for it', async () => {
-    const s = sceneOf(4);
+    const s = sceneOf(5);
     await s.plugin.stop();
     await s.host.restartDocker();
     const run = s.sh('awaited', 'echo here > /data/f; cat /data/f', '--volume-driver', s.form.driver);

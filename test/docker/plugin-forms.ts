@@ -3,7 +3,7 @@ import path from 'node:path';
 import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { HostProcess } from './namespaces.ts';
-import { eventually } from './process.ts';
+import { childrenOf, eventually } from './process.ts';
 
 /** How a plugin is started on a host of the lab: what the tests take as their parameter. */
 export interface PluginForm {
@@ -21,7 +21,9 @@ export interface PluginForm {
 
 /** A plugin on a host. */
 export interface RunningPlugin {
-  /** As a crash: SIGKILL, nothing is tidied up. */
+  /** The process that does the work is killed; comes back by itself, or is started again. Resolves when it answers. */
+  crash(): Promise<void>;
+  /** All of it is killed, as if the host had lost it for good; it stays dead. */
   kill(): Promise<void>;
   /** As a service manager does. */
   stop(): Promise<void>;
@@ -65,10 +67,13 @@ class PluginProcess implements RunningPlugin {
 
   async start(): Promise<void> {
     const { args, env = {} } = this.#command;
-    const started = await this.#host.spawn('plugin', process.execPath, args, { ...process.env, ...env });
-    this.#process = started;
+    this.#process = await this.#host.spawn('plugin', process.execPath, args, { ...process.env, ...env });
+    await this.#answers();
+  }
+
+  async #answers(): Promise<void> {
     await eventually('the plugin answers', async () => {
-      if (started.child.exitCode !== null) throw new Error(`the plugin ended: ${this.#host.log('plugin').slice(-2000)}`);
+      if (this.#process!.child.exitCode !== null) throw new Error(`the plugin ended: ${this.#host.log('plugin').slice(-2000)}`);
       return await this.call('Plugin.Activate', '').then(
         (reply) => (reply === 'hung up' ? undefined : true),
         () => undefined,
@@ -76,8 +81,30 @@ class PluginProcess implements RunningPlugin {
     });
   }
 
+  async crash(): Promise<void> {
+    const worker = childrenOf(this.#process!.pid)[0];
+    if (worker === undefined) {
+      await this.kill();
+      await this.start();
+      return;
+    }
+    process.kill(worker, 'SIGKILL');
+    await eventually('the worker is another one', () => (childrenOf(this.#process!.pid).some((child) => child !== worker) ? true : undefined));
+    await this.#answers();
+  }
+
   async kill(): Promise<void> {
-    await this.#process?.kill('SIGKILL');
+    const holder = this.#process!;
+    // The holder first, or it would start another worker.
+    const workers = childrenOf(holder.pid);
+    await holder.kill('SIGKILL');
+    for (const worker of workers) {
+      try {
+        process.kill(worker, 'SIGKILL');
+      } catch {
+        // It noticed that the holder is gone, and went too.
+      }
+    }
   }
 
   async stop(): Promise<void> {

@@ -72,7 +72,8 @@ export async function onlyChildOf(pid: number): Promise<number> {
   throw new Error(`process ${pid} has started nothing`);
 }
 
-function childrenOf(pid: number): number[] {
+/** The children of a process, as seen from outside. */
+export function childrenOf(pid: number): number[] {
   try {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
   } catch {

@@ -19,6 +19,9 @@ export interface InspectedVolume {
 /** A container that lives until it is told to end, and ends at once then. */
 export const lingering = ['sh', '-c', 'trap "exit 0" TERM; sleep 1000 & wait $!'];
 
+/** Only what was synced must outlive a crash of the plugin; sync(2) does not reach a FUSE file system, fsync(2) does. */
+export const writeAndSync = 'echo kept | dd of=/data/f conv=fsync 2> /dev/null';
+
 /** What the tests on one host have at hand: its engine, its plugin, and short words for what users do. */
 export class Scene {
   readonly host: LabHost;
