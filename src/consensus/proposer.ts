@@ -381,10 +381,12 @@ export class Proposer {
     return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * 2 ** Math.min(this.#losses, 16), maxBackoffMs) }];
   }
 
-  /** Remembers that our value may live on at some acceptor, unless every one refused it. */
+  /**
+   * Remembers that our value may live on at some acceptor. Even where all of them rejected it: one may have accepted it, its answer may have been lost,
+   * a rival may have carried it on, and only then was the repeated request rejected.
+   */
   #recordDoubt(): void {
     if (this.#phase !== 'accept') return;
-    if (this.#answers.size === 0 && this.#targets.every((peer) => this.#rejected.has(peer))) return;
     if (this.#purpose === 'joint' || this.#purpose === 'final') this.#changeSent = true;
     if (this.#purpose !== 'value') return;
     this.#doubtVersion = Math.min(this.#doubtVersion, this.#proposal!.version);
