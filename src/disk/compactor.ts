@@ -104,9 +104,10 @@ export class Compactor {
     for (const [at, segment] of all.entries()) {
       if (!segment.present || !segment.sealed || segment.number >= checkpointer.indexedBefore || segment.live > room) continue;
       if (at === 0 && tombstones > Math.max(minTombstoneBytes, segments.usedBytes * tombstoneShare)) return segment;
+      if (segment.size <= segmentHeaderBytes) return segment;
       const garbage = segment.size - segmentHeaderBytes - segment.live - (at === 0 ? 0 : segment.tombstones);
       const share = garbage / segment.size;
-      if (share >= bestShare || segment.size <= segmentHeaderBytes) {
+      if (share >= bestShare) {
         best = segment;
         bestShare = share;
       }

@@ -14,7 +14,8 @@ export interface Disk extends AsyncDisposable {
    * Applies the operations in order and resolves once all are on stable storage. Concurrent calls share a group, in call order:
    * after a crash a prefix of all operations of all calls survives, never a later one without an earlier one.
    * The given bytes must not change until it resolves.
-   * @throws InfinitError `disk-full`, `disk-failed`, `read-only`: then nothing of this call is acknowledged (though a prefix may survive a restart).
+   * On a full disk a reserve stays: immutable blocks and values over 64 KiB are refused first, then all puts; deletes go on, since they make room.
+   * @throws InfinitError `disk-full`, `disk-failed`, `overloaded`: then nothing of this call is acknowledged (though a prefix may survive a restart).
    */
   write(operations: readonly DiskOperation[]): Promise<void>;
   /** A small durable fact about this host (identity, incarnation, catalogue cache). Key: 1–128 characters. */
@@ -43,6 +44,7 @@ export interface DiskStatus {
   readonly state: 'healthy' | 'read-only';
   /** Why it is read-only, for people. */
   readonly reason?: string;
+  /** Blocks with a value; one that was overwritten or deleted may still count for a second or so. */
   readonly blocks: number;
   /** Bytes of live values. */
   readonly liveBytes: number;

@@ -16,10 +16,14 @@ export interface SegmentStats {
 
 /** Operations put into a batch, or keys looked up, before the event loop gets its turn. */
 const stepOperations = 512;
-/** A look-up on the event loop that took longer than this sends the following ones through the thread pool... */
+/** A look-up on the event loop that took longer than this is slow... */
 const slowLookupMs = 1;
+/** ...and so many in a row, or nearly, mean a slow disk rather than a busy processor: then the next ones go through the thread pool... */
+const maxSlowLookups = 4;
 /** ...for so long. */
 const slowPeriodMs = 1000;
+/** So many fast ones make up for a slow one. */
+const fastPerSlow = 64;
 
 const entryBytes = 17;
 const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');
@@ -27,7 +31,8 @@ const segmentPrefix = 0xfe;
 const batchPrefix = 0xfd;
 /** Batches that are checked off at start: more than LevelDB's own log can hold, since a batch has over 300 bytes. */
 const batchMarks = 32_768;
-const writeBufferBytes = 8 * 1024 * 1024;
+const writeBufferBytes = 4 * 1024 * 1024;
+const cacheBytes = 16 * 1024 * 1024;
 
 type Level = ClassicLevel<Buffer, Buffer>;
 
@@ -44,6 +49,7 @@ export class LevelIndex {
   #level: Level;
   #reopening: Promise<void> | undefined;
   #slowUntil = 0;
+  #slowness = 0;
   /** Number of the next batch. */
   #batch: number;
   /** Told once that something in the index is not as it was written: it should be made anew. */
@@ -88,7 +94,11 @@ export class LevelIndex {
       return this.#damaged(error);
     }
     const end = performance.now();
-    if (end - start > slowLookupMs) this.#slowUntil = end + slowPeriodMs;
+    if (end - start <= slowLookupMs) this.#slowness = Math.max(0, this.#slowness - 1 / fastPerSlow);
+    else if (++this.#slowness >= maxSlowLookups) {
+      this.#slowUntil = end + slowPeriodMs;
+      this.#slowness = 0;
+    }
     return this.#decode(key, value);
   }
 
@@ -225,7 +235,7 @@ async function openLevel(directory: string): Promise<Level> {
     compression: false,
     writeBufferSize: writeBufferBytes,
     maxFileSize: 8 * 1024 * 1024,
-    cacheSize: 32 * 1024 * 1024,
+    cacheSize: cacheBytes,
   });
   try {
     await level.open();

@@ -12,9 +12,9 @@ import { LogWriter } from './log-writer.ts';
 import { checkOperations, costOf, toRecords } from './operations.ts';
 import { RecentTable } from './recent-table.ts';
 import { RecordReader } from './record-reader.ts';
-import { recordBytes, recordTypes, segmentHeaderBytes } from './record.ts';
+import { recordBytes, recordTypes } from './record.ts';
 import { recover } from './recovery.ts';
-import { Segments } from './segments.ts';
+import { loadSegments, Segments } from './segments.ts';
 import { metaId, StoreDirectory, unpackMeta } from './store-directory.ts';
 import { openIndex, releaseStore } from './store-lock.ts';
 
@@ -101,9 +101,20 @@ export class LogDisk implements Disk {
 
   /**
    * Opens a store, and makes it where there is none.
-   * @throws InfinitError `locked` that names the holder's pid, `wrong-version`.
+   * @throws InfinitError `locked` that names the holder's pid, `wrong-version`, `disk-failed`, `disk-full`.
    */
   static async open(directory: string, options: LogDiskOptions = {}): Promise<LogDisk> {
+    try {
+      return await LogDisk.#open(directory, options);
+    } catch (error) {
+      if (error instanceof InfinitError) throw error;
+      throw new InfinitError(isNoRoom(error) ? 'disk-full' : 'disk-failed', `the store ${directory} cannot be opened: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  static async #open(directory: string, options: LogDiskOptions): Promise<LogDisk> {
     const files = options.files ?? nodeFiles;
     const logger = options.logger ?? silentLogger;
     const store = await StoreDirectory.open(files, directory);
@@ -139,13 +150,8 @@ export class LogDisk implements Disk {
     const segments = new Segments(files, directory);
     const recent = new RecentTable();
     const reader = new RecordReader(recent, index, segments, logger);
-    const missing = await tableOfSegments(files, directory, segments, index);
-    let from = await index.checkpoint();
-    // An index that points at segments which are no more is older than the log: make it anew from all there is.
-    if (from !== undefined && segments.count > 0 && segments.get(from.segment) === undefined && from.offset > segmentHeaderBytes) {
-      logger.warn('the index is older than the log', { segment: from.segment });
-      from = undefined;
-    }
+    const missing = await loadSegments(files, directory, segments, index);
+    const from = await index.checkpoint();
     const checkpointer = new Checkpointer(index, recent, segments, from ?? { blocks: 0, liveBytes: 0 });
     const started = performance.now();
     const recovered = await recover({
@@ -190,6 +196,7 @@ export class LogDisk implements Disk {
     this.#checkOpen();
     checkOperations(operations);
     const { bytes, need } = costOf(operations);
+    if (this.#indexBroken && this.#recent.size >= maxRecentRecords) throw this.#health.full();
     if (!this.#health.admit(bytes, need)) await this.#reclaim(bytes, need);
     try {
       await this.#writer.write(toRecords(operations));
@@ -331,31 +338,6 @@ interface Parts {
 }
 
 type LogStart = Pick<LogPosition, 'sequence' | 'lastId'> & Pick<Awaited<ReturnType<typeof recover>>, 'head' | 'nextSegment'>;
-
-/** Takes the files of the log into the table. @returns how many segments are missing that hold values. */
-async function tableOfSegments(files: Files, directory: StoreDirectory, segments: Segments, index: LevelIndex): Promise<number> {
-  for (const number of await directory.segments(files)) {
-    const file = await files.open(directory.segment(number), 'read');
-    try {
-      segments.add(number, await files.size(file));
-    } finally {
-      await files.close(file);
-    }
-  }
-  let missing = 0;
-  for (const { number, live, tombstones } of await index.segments()) {
-    let segment = segments.get(number);
-    if (segment === undefined) {
-      if (live === 0) continue;
-      missing++;
-      segment = segments.add(number, 0);
-      segment.present = false;
-    }
-    segment.live = live;
-    segment.tombstones = tombstones;
-  }
-  return missing;
-}
 
 function countTombstone(segments: Segments, number: number): void {
   const segment = segments.get(number);

@@ -36,14 +36,19 @@ export class RecordReader {
 
   /** The value, in a buffer of its own. @throws InfinitError `damaged`. */
   async read(id: RecordId): Promise<Uint8Array | undefined> {
+    let gone = -1;
     for (let lookup = 0; lookup < maxLookups; lookup++) {
       const found = this.find(id);
       const entry = found instanceof Promise ? await found : found;
       if (entry === undefined || entry.type === recordTypes.delete) return undefined;
       if (entry.type === recordTypes.lost) throw this.#report(id, 'it was found damaged before');
       const segment = this.#segments.get(entry.segment);
-      // Gone: the record moved on between the look-up and now.
-      if (segment === undefined) continue;
+      if (segment === undefined) {
+        // The record moved on between the look-up and now; or else its segment is missing.
+        if (gone === entry.segment) throw this.#report(id, `segment ${gone} is missing`);
+        gone = entry.segment;
+        continue;
+      }
       if (!segment.present) throw this.#report(id, `segment ${segment.number} is missing`);
       // Of its own, not from Node's pool: the caller may transfer it to another thread.
       const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + entry.length);

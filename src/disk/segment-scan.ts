@@ -35,6 +35,7 @@ export interface ScanSource {
 const chunkBytes = 512 * 1024;
 /** The piece that is given up when the medium cannot read it. */
 const sectorBytes = 4096;
+const zeros = Buffer.alloc(64 * 1024);
 
 /**
  * Walks a segment and yields what it finds, a chunk's worth at a time. Takes nothing on trust: a header counts only with its CRC,
@@ -90,7 +91,11 @@ function nextCandidate(window: Buffer, from: number, base: number): number {
 }
 
 function isZero(window: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < Math.min(to, window.length); at++) if (window[at] !== 0) return false;
+  const end = Math.min(to, window.length);
+  for (let at = from; at < end; at += zeros.length) {
+    const length = Math.min(zeros.length, end - at);
+    if (window.compare(zeros, 0, length, at, at + length) !== 0) return false;
+  }
   return true;
 }
 

@@ -1,10 +1,13 @@
 import { assert } from '../base/index.ts';
 import type { Files } from './files.ts';
+import type { LevelIndex } from './level-index.ts';
 import { segmentSeed } from './record.ts';
 import type { StoreDirectory } from './store-directory.ts';
 
 /** Open descriptors of sealed segments kept at hand. */
 export const maxOpenSegments = 256;
+/** Files looked at together when a store opens. */
+const filesAtOnce = 64;
 
 /** One file of the log. */
 export class Segment {
@@ -35,6 +38,7 @@ export class Segments {
   readonly #files: Files;
   readonly #directory: StoreDirectory;
   readonly #segments = new Map<number, Segment>();
+  #highest = 0;
   /** Segments with a descriptor, least recently opened first. */
   readonly #open = new Set<Segment>();
   /** Bytes of all segments. */
@@ -49,9 +53,9 @@ export class Segments {
     return this.#segments.get(number);
   }
 
-  /** Ascending by number. */
+  /** Ascending by number, which is the order in which they came into the table. */
   all(): Segment[] {
-    return [...this.#segments.values()].sort((a, b) => a.number - b.number);
+    return [...this.#segments.values()];
   }
 
   get count(): number {
@@ -60,7 +64,8 @@ export class Segments {
 
   /** Takes a file of the log into the table. */
   add(number: number, size: number, file?: number): Segment {
-    assert(!this.#segments.has(number), 'a segment has its number alone');
+    assert(number > this.#highest, 'segments come in the order of their numbers');
+    this.#highest = number;
     const segment = new Segment(number, segmentSeed(this.#directory.storeId, number), size);
     this.#segments.set(number, segment);
     this.usedBytes += size;
@@ -132,4 +137,36 @@ export class Segments {
     // What cannot be closed is lost anyway; the data was made durable by the write itself.
     if (file !== undefined) await file.then((number) => this.#files.close(number)).catch(() => {});
   }
+}
+
+/** Takes the files of the log into the table. @returns how many segments are missing that hold values. */
+export async function loadSegments(files: Files, directory: StoreDirectory, segments: Segments, index: LevelIndex): Promise<number> {
+  const sizes = new Map<number, number>();
+  const numbers = await directory.segments(files);
+  for (let start = 0; start < numbers.length; start += filesAtOnce) {
+    await Promise.all(
+      numbers.slice(start, start + filesAtOnce).map(async (number) => {
+        const file = await files.open(directory.segment(number), 'read');
+        try {
+          sizes.set(number, await files.size(file));
+        } finally {
+          await files.close(file);
+        }
+      }),
+    );
+  }
+  const stats = new Map((await index.segments()).map((stat) => [stat.number, stat]));
+  let missing = 0;
+  for (const number of [...new Set([...numbers, ...stats.keys()])].sort((a, b) => a - b)) {
+    const { live, tombstones } = stats.get(number) ?? { live: 0, tombstones: 0 };
+    const size = sizes.get(number);
+    if (size === undefined && live === 0) continue;
+    const segment = segments.add(number, size ?? 0);
+    segment.live = live;
+    segment.tombstones = tombstones;
+    if (size !== undefined) continue;
+    segment.present = false;
+    missing++;
+  }
+  return missing;
 }

@@ -97,7 +97,7 @@ test('a crash in any write leaves a prefix with all that was acknowledged, crash
         for (const [bursts, writes, how] of lives) await crashOnce(directory.path, model, bursts, writes, how);
       },
     ),
-    { numRuns: 40, interruptAfterTimeLimit: 12_000, markInterruptAsFailure: false },
+    { numRuns: 40, interruptAfterTimeLimit: 8_000, markInterruptAsFailure: false },
   );
 });
 

@@ -63,7 +63,7 @@ function expectedUpTo(records: number): Map<number, string> {
 test('a log cut anywhere keeps exactly the records before the cut', async () => {
   const cuts = new Set([0, 1, 63, ...boundaries]);
   for (const boundary of boundaries)
-    for (const off of [-8, -1, 1, 4, 50, 95, 96, 97]) if (boundary + off > 0 && boundary + off < boundaries.at(-1)!) cuts.add(boundary + off);
+    for (const off of [-1, 4, 96]) if (boundary + off > 0 && boundary + off < boundaries.at(-1)!) cuts.add(boundary + off);
   for (const cut of cuts) {
     await using copy = await changed(master, (segment) => truncate(segment, cut));
     await using disk = await LogDisk.open(copy.path, quiet);
@@ -80,7 +80,7 @@ test('a log cut anywhere keeps exactly the records before the cut', async () => 
 test('a flipped bit in any place of an unindexed log is reported as damage of that record and of no other', async () => {
   const places: number[] = [];
   for (const [number, start] of boundaries.slice(0, -2).entries()) {
-    for (let at = 0; at < 96; at += number === 3 ? 1 : 13) places.push(start + at);
+    for (let at = 0; at < 96; at += number === 3 ? 3 : 31) places.push(start + at);
     if (sizes[number]! > 0) places.push(start + 96, start + 96 + sizes[number]! - 1);
   }
   for (const place of places) {
@@ -141,7 +141,7 @@ test('garbage instead of whole records is skipped, counted, and hides nothing af
 
 test('a flipped bit in an indexed record is found when it is read', async () => {
   for (const [number, start] of boundaries.slice(0, -1).entries()) {
-    for (const place of [start, start + 8, start + 33, start + 95, start + 96 + sizes[number]! - 1]) {
+    for (const place of [start + 8, start + 33, start + 96 + sizes[number]! - 1]) {
       await using copy = await changed(indexed, (segment) => flip(segment, place));
       await using disk = await LogDisk.open(copy.path, quiet);
       const expected = expectedUpTo(count);
@@ -177,8 +177,8 @@ test('bits flipped anywhere in the index make no block silently disappear or cha
   const files = (await readdir(directory)).filter((name) => /^(\d+\.(log|ldb)|MANIFEST-\d+|CURRENT)$/.test(name));
   for (const name of files) {
     const { size } = await stat(path.join(directory, name));
-    for (let step = 0; step < 12; step++) {
-      const place = Math.floor(((step + 0.5) / 12) * size);
+    for (let step = 0; step < 8; step++) {
+      const place = Math.floor(((step + 0.5) / 8) * size);
       await using copy = await changed(store, async () => {});
       await flip(path.join(copy.path, 'index', name), place);
       await using disk = await LogDisk.open(copy.path, quiet);
