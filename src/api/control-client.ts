@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
-import type { HostStatus, VolumeUsage } from './status.ts';
+import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeUsage } from './status.ts';
 import type { Volume } from './volume-service.ts';
 
 /** Default of every control socket option: where a daemon with default settings listens. */
@@ -22,6 +22,39 @@ export class ControlClient {
 
   status(): Promise<HostStatus> {
     return this.#call('GET', '/v1/status');
+  }
+
+  /** Asks every host of the cluster. */
+  clusterStatus(): Promise<ClusterStatus> {
+    return this.#call('GET', '/v1/cluster');
+  }
+
+  /** Makes a new cluster of this host; returns its id. */
+  async initCluster(): Promise<string> {
+    return (await this.#call<{ clusterId: string }>('POST', '/v1/cluster')).clusterId;
+  }
+
+  /** Joins the daemon's host to a cluster with the text of a token. */
+  async joinCluster(addresses: readonly string[], token: string): Promise<void> {
+    await this.#call('POST', '/v1/cluster/join', { addresses, token });
+  }
+
+  createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number } = {}): Promise<TokenInfo> {
+    return this.#call('POST', '/v1/cluster/tokens', request);
+  }
+
+  /** Returns the hosts that were expelled with it. */
+  async revokeToken(id: string, hosts = false): Promise<readonly string[]> {
+    return (await this.#call<{ revokedHosts: readonly string[] }>('DELETE', `/v1/cluster/tokens/${encodeURIComponent(id)}${hosts ? '?hosts=true' : ''}`)).revokedHosts;
+  }
+
+  listNodes(): Promise<readonly HostSummary[]> {
+    return this.#call('GET', '/v1/nodes');
+  }
+
+  /** Expels a host, by name or peer id. */
+  async removeNode(name: string): Promise<void> {
+    await this.#call('DELETE', `/v1/nodes/${encodeURIComponent(name)}`);
   }
 
   listVolumes(): Promise<readonly Volume[]> {

@@ -31,7 +31,29 @@ export interface HostSummary {
   readonly peer: string;
   readonly address: string;
   readonly zone: string;
+  /** Of this host its own state; of another: alive, suspect, down, draining … */
   readonly state: string;
+  readonly self: boolean;
+}
+
+/** All hosts, each as it says itself: `GET /v1/cluster`. */
+export interface ClusterStatus {
+  /** undefined: this host is alone. */
+  readonly clusterId: string | undefined;
+  readonly hosts: readonly HostStatus[];
+  /** Members that did not answer. */
+  readonly silent: readonly { readonly name: string; readonly reason: string }[];
+  /** What people should know: refused hosts, wrong clocks, copied identities. */
+  readonly troubles: readonly string[];
+}
+
+/** An invitation just made. `text` is the secret. */
+export interface TokenInfo {
+  readonly id: string;
+  readonly text: string;
+  readonly rights: readonly string[];
+  readonly expiresAt: string;
+  readonly uses: number;
 }
 
 const order: readonly HealthState[] = ['HEALTHY', 'DEGRADED', 'READ-ONLY', 'UNAVAILABLE'];

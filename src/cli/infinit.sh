@@ -4,4 +4,6 @@ self=$(readlink -f "$0")
 root=$(dirname "$self")/../..
 node=$root/node_modules/.bin/node
 [ -x "$node" ] || node=node
+# Set here rather than in the program, so that its first module is already found compiled.
+export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root/build/compile-cache}"
 exec "$node" --disable-warning=ExperimentalWarning "$root/src/cli/main.ts" "$@"

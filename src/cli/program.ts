@@ -1,9 +1,11 @@
 /** The command line: `infinit <object> <verb>`, also as `docker infinit …`. Only parses and prints; the daemon decides. */
 import { Command, CommanderError, Option } from 'commander';
 
+import { clusterCommand } from './commands/cluster.ts';
 import { completionCommands } from './commands/completion.ts';
 import { daemonCommand } from './commands/daemon.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { nodeCommand } from './commands/node.ts';
 import { statusCommand } from './commands/status.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
@@ -28,6 +30,8 @@ function createProgram(): Command {
   const options = (): GlobalOptions => program.opts<GlobalOptions>();
   program.addCommand(daemonCommand());
   program.addCommand(volumeCommand(options));
+  program.addCommand(clusterCommand(options));
+  program.addCommand(nodeCommand(options));
   program.addCommand(statusCommand(options));
   program.addCommand(doctorCommand(options));
   const [completion, hidden] = completionCommands(program, options);

@@ -6,14 +6,26 @@ import path from 'node:path';
 import express, { type NextFunction, type Request, type Response } from 'express';
 
 import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
-import type { HostStatus, VolumeService, VolumeUsage } from '../api/index.ts';
+import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeService, VolumeUsage } from '../api/index.ts';
 
 /** What the control API serves. */
 export interface ControlTarget {
   readonly volumes: VolumeService;
+  readonly cluster: ClusterControl;
   status(): HostStatus | Promise<HostStatus>;
   usage(name: string): Promise<VolumeUsage>;
   metrics(): Promise<string>;
+}
+
+/** What the control API does with the cluster. */
+export interface ClusterControl {
+  status(): Promise<ClusterStatus>;
+  hosts(): readonly HostSummary[];
+  init(): Promise<string>;
+  join(addresses: readonly string[], token: string): Promise<void>;
+  createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo>;
+  revokeToken(id: string, hosts: boolean): Promise<readonly string[]>;
+  removeHost(which: string): Promise<void>;
 }
 
 /** Bodies above this are refused. */
@@ -74,6 +86,52 @@ function parameter(request: Request, name: string): string {
   return String(request.params[name]);
 }
 
+function optionalNumber(body: unknown, field: string): number | undefined {
+  const value = (body as Record<string, unknown> | undefined)?.[field];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw new InfinitError('bad-argument', `"${field}" must be a number above 0`);
+  return value;
+}
+
+function stringList(body: unknown, field: string): string[] | undefined {
+  const value = (body as Record<string, unknown> | undefined)?.[field];
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) throw new InfinitError('bad-argument', `"${field}" must be a list of strings`);
+  return value as string[];
+}
+
+function routeCluster(app: express.Express, cluster: ClusterControl, serve: (handler: Handler) => (request: Request, response: Response) => void): void {
+  app.get('/v1/cluster', serve(async (_request, response) => void response.json(await cluster.status())));
+  app.post('/v1/cluster', serve(async (_request, response) => void response.status(201).json({ clusterId: await cluster.init() })));
+  app.post(
+    '/v1/cluster/join',
+    serve(async ({ body }, response) => {
+      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'));
+      response.json({});
+    }),
+  );
+  app.post(
+    '/v1/cluster/tokens',
+    serve(async ({ body }, response) => {
+      const [wanted, expiresInMs, uses] = [stringList(body, 'rights'), optionalNumber(body, 'expiresInMs'), optionalNumber(body, 'uses')];
+      const request = { ...(wanted === undefined ? {} : { rights: wanted }), ...(expiresInMs === undefined ? {} : { expiresInMs }), ...(uses === undefined ? {} : { uses }) };
+      response.status(201).json(await cluster.createToken(request));
+    }),
+  );
+  app.delete(
+    '/v1/cluster/tokens/:id',
+    serve(async (request, response) => void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), request.query['hosts'] === 'true') })),
+  );
+  app.get('/v1/nodes', serve(async (_request, response) => void response.json(cluster.hosts())));
+  app.delete(
+    '/v1/nodes/:name',
+    serve(async (request, response) => {
+      await cluster.removeHost(parameter(request, 'name'));
+      response.json({});
+    }),
+  );
+}
+
 /** The HTTP/JSON API of docs/api.md. */
 function createControlApp(target: ControlTarget, logger: Logger): express.Express {
   const app = express();
@@ -116,6 +174,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     }),
   );
   app.get('/v1/volumes/:name/usage', serve(async (request, response) => void response.json(await target.usage(parameter(request, 'name')))));
+  routeCluster(app, target.cluster, serve);
   app.get('/metrics', serve(async (_request, response) => void response.type('text/plain').send(await target.metrics())));
   app.use((request: Request, response: Response) => {
     answerFailure(new InfinitError('not-found', `the control API has no ${request.method} ${request.path}`), response, logger);

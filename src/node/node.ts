@@ -1,100 +1,141 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { type DaemonConfig, type Health, healthOf, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
-import { InfinitError, type Logger } from '../base/index.ts';
+import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
+import { InfinitError, type Logger, systemClock } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
-import type { HolderClient } from '../fuse/index.ts';
-import { clearStaleMounts } from '../fuse/index.ts';
+import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
+import { Overlay } from '../overlay/index.ts';
 import { Store } from '../store/index.ts';
 import { Catalogue } from './catalogue.ts';
+import { Cluster } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
-import { hostPeerId } from './host-key.ts';
+import { hostKey } from './host-key.ts';
 import { nextIncarnation } from './incarnation.ts';
 import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
+import { OverlayPlacement } from './overlay-placement.ts';
 import { VolumeServer } from './served-volume.ts';
 import { Volumes } from './volumes.ts';
 
-/** One host, put together: disk, store, volumes, control API. The composition root: nothing else constructs these. */
-export class Node implements AsyncDisposable {
-  readonly volumes: Volumes;
-  readonly #config: DaemonConfig;
-  readonly #peer: string;
-  readonly #disk: Disk;
-  readonly #catalogue: Catalogue;
-  #owned: AsyncDisposableStack | undefined;
-  readonly #started = performance.now();
+/** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
+const catalogueOwner = 'infinit';
 
-  private constructor(config: DaemonConfig, peer: string, disk: Disk, catalogue: Catalogue, volumes: (node: Node) => Volumes) {
+/** What a node consists of, from the bottom up. */
+interface Parts {
+  readonly disk: Disk;
+  readonly overlay: Overlay;
+  readonly catalogue: Catalogue;
+  readonly volumes: Volumes;
+  readonly cluster: Cluster;
+}
+
+/** One host, put together: disk, overlay, store, volumes, control API. The composition root: nothing else constructs these. */
+export class Node implements AsyncDisposable {
+  readonly #config: DaemonConfig;
+  readonly #started = performance.now();
+  #parts: Parts | undefined;
+  #owned: AsyncDisposableStack | undefined;
+
+  private constructor(config: DaemonConfig) {
     this.#config = config;
-    this.#peer = peer;
-    this.#disk = disk;
-    this.#catalogue = catalogue;
-    this.volumes = volumes(this);
   }
 
   /** Everything up, and what was mounted before being served again in the background. @throws InfinitError `locked`, `wrong-version`, `disk-failed` … */
   static async open(config: DaemonConfig, holder: HolderClient, logger: Logger): Promise<Node> {
     await using stack = new AsyncDisposableStack();
-    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-    const disk = stack.use(
-      await LogDisk.open(path.join(config.stateDir, 'store'), { logger, ...(config.capacity === undefined ? {} : { capacity: config.capacity }) }),
-    );
-    const peer = hostPeerId(config.stateDir);
-    const incarnation = await nextIncarnation(disk);
-    const store = stack.use(Store.open({ self: peer, incarnation, disk, logger }));
-    const catalogue = await Catalogue.open(store, disk, 'infinit');
-    const table = await MountTable.open(disk);
-    const runDir = path.dirname(config.controlSocket);
-    const keyDir = path.join(config.stateDir, 'keys');
-    const server = new VolumeServer({ store, holder, runDir: path.join(runDir, 'dirty'), keyDir, logLevel: config.logLevel, logger });
-    const served = new Set(holder.inherited().map((mount) => mount.connection));
-    mkdirSync(config.mountDir, { recursive: true });
-    await clearStaleMounts(config.mountDir, served, logger);
-    const makeVolumes = (node: Node): Volumes =>
-      stack.use(
-        new Volumes({
-          hostName: config.name,
-          mountDir: config.mountDir,
-          keyDir,
-          catalogue,
-          table,
-          server,
-          fallbacks: { replicas: String(config.replicas) as '3' },
-          health: () => node.#health(),
-          logger,
-        }),
-      );
-    const node = new Node(config, peer, disk, catalogue, makeVolumes);
+    const node = new Node(config);
+    const parts = await node.#compose(stack, holder, logger);
+    node.#parts = parts;
     const metrics = new Metrics(() => node.status());
-    const target = { volumes: node.volumes, status: () => node.status(), usage: (name: string) => node.#usage(name), metrics: () => metrics.text() };
+    const { volumes, cluster } = parts;
+    const target = { volumes, cluster, status: () => node.status(), usage: (name: string) => node.#usage(name), metrics: () => metrics.text() };
     stack.use(await startControlApi(config.controlSocket, target, logger));
     // From here on the node owns what was opened; on any failure before, the stack closes it.
     node.#owned = stack.move();
-    void node.volumes.recover();
+    void volumes.recover();
     return node;
   }
 
+  get volumes(): Volumes {
+    return this.#parts!.volumes;
+  }
+
+  async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
+    const config = this.#config;
+    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    const disk = stack.use(await LogDisk.open(path.join(config.stateDir, 'store'), { logger, ...(config.capacity === undefined ? {} : { capacity: config.capacity }) }));
+    const key = hostKey(config.stateDir);
+    const incarnation = await nextIncarnation(disk);
+    const overlay = stack.use(
+      await Overlay.open({
+        stateDirectory: path.join(config.stateDir, 'cluster'),
+        identity: { key, incarnation },
+        listen: config.listen === undefined ? undefined : `${config.listen.host}:${config.listen.port}`,
+        join: config.join,
+        tokenFile: config.token,
+        name: config.name,
+        zone: config.zone,
+        capacity: config.capacity ?? disk.status().totalBytes,
+        logger,
+      }),
+    );
+    const self = overlay.self;
+    const placement = new OverlayPlacement(overlay, config.replicas);
+    const store = stack.use(Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
+    const catalogue = await Catalogue.open(store, disk, catalogueOwner);
+    const table = await MountTable.open(disk);
+    const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
+    const keyDir = path.join(config.stateDir, 'keys');
+    const inCluster = () => (overlay.clusterId === undefined ? undefined : overlay.transport);
+    const server = new VolumeServer({ store, cluster: inCluster, self, clock: systemClock, holder, runDir, keyDir, logLevel: config.logLevel, logger });
+    mkdirSync(config.mountDir, { recursive: true });
+    await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
+    const volumes: Volumes = stack.use(
+      new Volumes({
+        hostName: config.name,
+        mountDir: config.mountDir,
+        keyDir,
+        catalogue,
+        table,
+        server,
+        fallbacks: { replicas: String(config.replicas) },
+        health: () => this.#health(),
+        mountedElsewhere: (id) => cluster.mountedElsewhere(id),
+        onCatalogueChange: () => cluster.announceCatalogue(),
+        logger,
+      }),
+    );
+    const cluster: Cluster = stack.use(new Cluster({ overlay, catalogue, volumes, status: () => this.status(), forgetEverything: () => store.forgetEverything(), logger }));
+    return { disk, overlay, catalogue, volumes, cluster };
+  }
+
   #health(): Health {
-    return healthOf(this.#disk.status(), this.#config.replicas, 1);
+    const { disk, overlay } = this.#parts!;
+    const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
+    return healthOf(disk.status(), this.#config.replicas, up);
   }
 
   async status(): Promise<HostStatus> {
-    const disk = this.#disk.status();
+    const { disk, overlay, catalogue, volumes, cluster } = this.#parts!;
+    const hosts = cluster.hosts();
     return {
       name: this.#config.name,
-      peer: this.#peer,
+      peer: overlay.self,
       version,
       health: this.#health(),
       uptimeSeconds: Math.floor((performance.now() - this.#started) / 1000),
       memoryBytes: process.memoryUsage.rss(),
-      disk,
-      replicas: { wanted: this.#config.replicas, hosts: 1 },
-      volumes: (await this.#catalogue.list()).length,
-      mounted: this.volumes.mounted(),
-      hosts: [],
+      disk: disk.status(),
+      replicas: { wanted: this.#config.replicas, hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
+      volumes: (await catalogue.list()).length,
+      mounted: volumes.mounted(),
+      hosts: hosts.length > 1 ? hosts : [],
     };
+  }
+
+  clusterStatus(): Promise<ClusterStatus> {
+    return this.#parts!.cluster.status();
   }
 
   async #usage(name: string): Promise<VolumeUsage> {

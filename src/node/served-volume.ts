@@ -3,12 +3,14 @@ import path from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 
 import { type EffectiveOptions, typedOptions, type VolumeUsage } from '../api/index.ts';
-import { InfinitError, type Logger, type LogLevel } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger, type LogLevel } from '../base/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
+import type { Transport } from '../overlay/index.ts';
 import { type BlockStore, servePort } from '../store/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import { volumeKey } from './volume-key.ts';
 import { claimSession } from './volume-session.ts';
+import { VolumeSharing } from './volume-sharing.ts';
 import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Milliseconds until a mount must have answered the kernel. */
@@ -17,6 +19,10 @@ const startDeadlineMs = 60_000;
 /** What serving volumes needs of the host. */
 export interface VolumeServerContext {
   readonly store: BlockStore;
+  /** The way to other hosts, where this one belongs to a cluster at this moment. */
+  readonly cluster: () => Transport | undefined;
+  readonly self: string;
+  readonly clock: Clock;
   readonly holder: HolderClient;
   /** Where the dirty sets are: a tmpfs. */
   readonly runDir: string;
@@ -43,12 +49,13 @@ export class VolumeServer {
   async serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
     const options = typedOptions(entry.options as EffectiveOptions);
     const key = options.encrypted ? volumeKey(this.#context.keyDir, entry.id) : undefined;
-    const session = await claimSession(this.#context.store, entry.id);
+    const transport = this.#context.cluster();
+    const leaseUntilMs = transport === undefined ? undefined : new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT);
+    const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
     this.#adoptable.delete(entry.name);
     const mount = adopted ?? (await this.#mount(entry, place, options.readonly));
     const channel = new MessageChannel();
-    servePort(channel.port1, this.#context.store);
     const data: VolumeWorkerData = {
       name: entry.name,
       volumeId: entry.id,
@@ -60,11 +67,20 @@ export class VolumeServer {
       store: channel.port2,
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
       logLevel: this.#context.logLevel,
+      shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
     };
     const worker = new Worker(new URL('volume-worker.ts', import.meta.url), { workerData: data, transferList: [channel.port2], name: `volume ${entry.name}` });
-    const served = new ServedVolume(entry.name, mount, worker, this.#context.holder);
+    const sharing = transport === undefined ? undefined : this.#share(entry, transport, leaseUntilMs!, worker);
+    servePort(channel.port1, sharing?.guard(this.#context.store) ?? this.#context.store);
+    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing);
     await served.started();
     return served;
+  }
+
+  #share(entry: CatalogueEntry, transport: Transport, leaseUntilMs: SharedArrayBuffer, worker: Worker): VolumeSharing {
+    const { store, clock, logger } = this.#context;
+    const send = (command: VolumeCommand): void => worker.postMessage(command);
+    return new VolumeSharing({ volumeId: entry.id, store, transport, clock, logger: logger.with({ volume: entry.name }), leaseUntilMs: new Float64Array(leaseUntilMs), send });
   }
 
   async #mount(entry: CatalogueEntry, place: string, readOnly: boolean): Promise<FuseMount> {
@@ -76,7 +92,10 @@ export class VolumeServer {
 /** One mounted volume as the main thread sees it: a mount point and a worker thread. */
 export class ServedVolume {
   readonly name: string;
+  readonly id: string;
   readonly mountpoint: string;
+  /** In a cluster: the way of operations from and to other hosts. */
+  readonly sharing: VolumeSharing | undefined;
   /** Resolves with the reason once nobody can use the mount any more and everything was written out. Never rejects. */
   readonly closed: Promise<string>;
   readonly #mount: FuseMount;
@@ -87,8 +106,10 @@ export class ServedVolume {
   readonly #usages = new Map<number, (usage: VolumeUsage) => void>();
   #nextUsage = 1;
 
-  constructor(name: string, mount: FuseMount, worker: Worker, holder: HolderClient) {
+  constructor({ name, id }: CatalogueEntry, mount: FuseMount, worker: Worker, holder: HolderClient, sharing: VolumeSharing | undefined) {
     this.name = name;
+    this.id = id;
+    this.sharing = sharing;
     this.mountpoint = mount.mountPoint;
     this.#mount = mount;
     this.#worker = worker;
@@ -104,7 +125,8 @@ export class ServedVolume {
     const timeout = AbortSignal.timeout(startDeadlineMs);
     timeout.addEventListener('abort', () => this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)));
     try {
-      await this.#start.promise;
+      // Who serves the volume is found out while the kernel is being answered.
+      await Promise.all([this.#start.promise, this.sharing?.start()]);
     } catch (error) {
       await detachMount(this.mountpoint).catch(() => {});
       await this.#worker.terminate();
@@ -137,6 +159,7 @@ export class ServedVolume {
   }
 
   #hear(event: VolumeEvent): void {
+    if (this.sharing?.hear(event) === true) return;
     switch (event.type) {
       case 'ready':
         this.#holder.register({ volume: this.name, ...this.#mount, init: event.init });
@@ -161,7 +184,10 @@ export class ServedVolume {
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
     if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
     closeSync(this.#mount.fd);
-    this.#end.resolve(reason);
+    // Whatever went wrong, no dead mount stays behind.
+    const gone = reason === 'stopped' || reason === 'unmounted' ? Promise.resolve() : detachMount(this.mountpoint).catch(() => {});
+    const shared = this.sharing;
+    void gone.then(() => shared?.[Symbol.asyncDispose]()).then(() => this.#end.resolve(reason));
   }
 }
 

@@ -25,8 +25,10 @@ export interface VolumeLeaseOptions {
   readonly self: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Told of every change, one at a time: the next is told when its promise settles. */
-  readonly onChange: (state: LeaseState) => Promise<void>;
+  /** Where the worker reads until when the lease is good: one number, monotonic milliseconds. */
+  readonly leaseUntilMs: Float64Array;
+  /** Told of every change. Must not take long: renewals wait for it. */
+  readonly onChange: (state: LeaseState) => void;
 }
 
 /**
@@ -52,13 +54,9 @@ export class VolumeLease implements AsyncDisposable {
     this.#address = namedAddress(options.volumeId, 'lease');
   }
 
-  /** Monotonic milliseconds (of `clock`) until which the lease may be used without a further renewal; 0 where it is not held. */
-  get validUntilMs(): number {
-    return this.#state.role === 'holder' ? this.#validUntilMs : 0;
-  }
-
+  /** True while the lease may be used. */
   get held(): boolean {
-    return this.#options.clock.monotonicMs() < this.validUntilMs;
+    return this.#state.role === 'holder' && this.#options.clock.monotonicMs() < this.#validUntilMs;
   }
 
   /** Takes part: resolves when it is known who has the lease. */
@@ -85,14 +83,14 @@ export class VolumeLease implements AsyncDisposable {
     } catch (error) {
       this.#options.logger.debug('the lease of a volume cannot be reached', { error });
     }
-    if (this.#state.role === 'holder' && !this.held) await this.#become({ role: 'none' });
+    if (this.#state.role === 'holder' && !this.held) this.#become({ role: 'none' });
   }
 
   async #renew(): Promise<void> {
     const { clock } = this.#options;
     const began = clock.monotonicMs();
     const outcome = await this.#write(false);
-    if (outcome === 'written') this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
+    if (outcome === 'written') this.#extend(began);
     // Somebody else wrote: ours is over. An outcome that is not known leaves things as they are; the next beat reads.
     else if (outcome === 'conflict') await this.#look();
   }
@@ -108,15 +106,21 @@ export class VolumeLease implements AsyncDisposable {
       this.#seenAtMs = clock.monotonicMs();
     }
     if (record === undefined || record.released || record.holder === self || began - this.#seenAtMs > leaseTermMs * (1 + driftRate)) return this.#take(record, began);
-    await this.#become({ role: 'guest', holder: record.holder });
+    this.#become({ role: 'guest', holder: record.holder });
   }
 
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
   async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
     this.#count = record?.count ?? 0;
     if ((await this.#write(false)) !== 'written') return;
+    this.#extend(began);
+    this.#become({ role: 'holder' });
+  }
+
+  /** The term counts from before the renewal left: others count it from when they see it. */
+  #extend(began: number): void {
     this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
-    await this.#become({ role: 'holder' });
+    this.#options.leaseUntilMs[0] = this.#validUntilMs;
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
@@ -136,10 +140,11 @@ export class VolumeLease implements AsyncDisposable {
     return current?.holder === record.holder ? 'unknown' : 'conflict';
   }
 
-  async #become(state: LeaseState): Promise<void> {
+  #become(state: LeaseState): void {
     const same = state.role === this.#state.role && (state.role !== 'guest' || (this.#state.role === 'guest' && state.holder === this.#state.holder));
     this.#state = state;
-    if (!same && !this.#closed) await this.#options.onChange(state);
+    if (state.role !== 'holder') this.#options.leaseUntilMs[0] = 0;
+    if (!same && !this.#closed) this.#options.onChange(state);
   }
 
   /** Gives the lease back, if it is held: everything must have been written out before. */

@@ -8,6 +8,7 @@ import type { SavedInit } from '../fuse/index.ts';
 export interface VolumeWorkerData {
   readonly name: string;
   readonly volumeId: string;
+  /** Number of this mount; in a cluster each role as holder has its own. */
   readonly session: number;
   /** 32 bytes; undefined for the plain suite. */
   readonly key: Uint8Array | undefined;
@@ -20,15 +21,35 @@ export interface VolumeWorkerData {
   readonly store: MessagePort;
   readonly dirtyFile: string;
   readonly logLevel: LogLevel;
+  /** In a cluster: this host's name, and until when the volume's lease is good ({@link Float64Array} of one, monotonic ms). */
+  readonly shared: { readonly self: string; readonly leaseUntilMs: SharedArrayBuffer } | undefined;
 }
 
 /** Main thread → worker. */
-export type VolumeCommand = { readonly type: 'stop' } | { readonly type: 'usage'; readonly id: number };
+export type VolumeCommand =
+  | { readonly type: 'stop' }
+  | { readonly type: 'usage'; readonly id: number }
+  /** In a cluster: who has the volume open. `session`: the number of this role as holder. */
+  | { readonly type: 'holder'; readonly session: number }
+  | { readonly type: 'guest' }
+  | { readonly type: 'nobody' }
+  /** An operation that another host asks for. */
+  | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }
+  /** That host is gone. */
+  | { readonly type: 'dismiss'; readonly peer: string }
+  /** The answer to an `ask`. */
+  | { readonly type: 'answer'; readonly id: number; readonly answer: Uint8Array }
+  | { readonly type: 'answer'; readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 /** Worker → main thread. */
 export type VolumeEvent =
   /** The kernel was answered; `init` is what a later daemon needs to take the mount over. */
   | { readonly type: 'ready'; readonly init: SavedInit }
   | { readonly type: 'usage'; readonly id: number; readonly usedBytes: number; readonly sizeBytes: number; readonly inodes: number }
+  /** In a cluster: an operation for the host that has the volume open. */
+  | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
+  | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }
+  /** In a cluster: the volume could not be opened though the lease is ours. */
+  | { readonly type: 'not-opened'; readonly message: string }
   /** The mount ended (unmounted, aborted, stopped) and everything was written out, or `error` says what was not. */
   | { readonly type: 'closed'; readonly reason: string; readonly error?: { readonly code: ErrorCode; readonly message: string } };

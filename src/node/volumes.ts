@@ -23,6 +23,10 @@ export interface VolumesContext {
   readonly server: VolumeServer;
   readonly fallbacks: Partial<EffectiveOptions>;
   readonly health: () => Health;
+  /** Hosts other than this one that have the volume mounted. */
+  readonly mountedElsewhere: (volumeId: string) => Promise<readonly string[]>;
+  /** A volume came or went. */
+  readonly onCatalogueChange: () => void;
   readonly logger: Logger;
 }
 
@@ -53,7 +57,10 @@ export class Volumes implements VolumeService, AsyncDisposable {
         const details = different.map((key) => `${key} is ${current.options[key]}, not ${entry.options[key]}`).join('; ');
         throw new InfinitError('already-exists', `volume "${name}" exists with other options: ${details}`);
       }
-    } else this.#context.logger.info('volume created', { volume: name, id: entry.id });
+    } else {
+      this.#context.logger.info('volume created', { volume: name, id: entry.id });
+      this.#context.onCatalogueChange();
+    }
     return this.#show(current);
   }
 
@@ -78,7 +85,10 @@ export class Volumes implements VolumeService, AsyncDisposable {
       const holders = this.#context.table.holders(name);
       if (holders.length > 0) throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
       await this.#close(name, true);
+      const elsewhere = await this.#context.mountedElsewhere(entry.id);
+      if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
       await this.#context.catalogue.remove(entry, onRemove);
+      this.#context.onCatalogueChange();
       this.#context.logger.info('volume removed', { volume: name, id: entry.id, data: onRemove });
     });
   }
@@ -106,6 +116,10 @@ export class Volumes implements VolumeService, AsyncDisposable {
   /** What is mounted here now. */
   mounted(): readonly string[] {
     return [...this.#served.keys()];
+  }
+
+  servedById(id: string): ServedVolume | undefined {
+    return [...this.#served.values()].find((served) => served.id === id);
   }
 
   served(name: string): ServedVolume | undefined {

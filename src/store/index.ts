@@ -2,3 +2,4 @@
 export * from './block-store.ts';
 export { PortStore, servePort } from './port-store.ts';
 export { Store, type StoreOptions } from './store.ts';
+export type { StorePlacement } from './store-placement.ts';

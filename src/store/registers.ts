@@ -83,9 +83,9 @@ export class Registers {
     return drive.run(deadlineMs, signal).finally(() => this.#running--);
   }
 
-  /** Forgets what is known of a block, so that the next operation asks. */
-  forget(address: Address): void {
-    this.#hints.delete(address);
+  /** Forgets what is known of all blocks, so that the next operations ask. */
+  clear(): void {
+    this.#hints.clear();
   }
 
   #propose(address: Address, operation: Operation): Proposer {

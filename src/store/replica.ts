@@ -89,6 +89,12 @@ export class Replica {
     return this.#registers.get(address)?.durable;
   }
 
+  /** Forgets what is in memory: the disk was emptied. */
+  clear(): void {
+    this.#registers.clear();
+    this.#cachedBytes = 0;
+  }
+
   /** Ties a register to the write that makes it durable. Writes are durable in the order they were begun. */
   track(address: Address, write: Promise<void>): void {
     const register = this.#registers.get(address)!;

@@ -13,6 +13,8 @@ import { soloPlacement, type StorePlacement } from './store-placement.ts';
 
 /** Where a call names no deadline, in ms. */
 const defaultDeadlineMs = 5000;
+/** Blocks that are deleted in one group. */
+const forgetGroup = 1024;
 /** How long a lease lives without news of its holder, in ms. */
 const leaseTermMs = 10_000;
 
@@ -141,6 +143,19 @@ export class Store implements BlockStore, AsyncDisposable {
 
   async #updateAcross(update: Update, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<UpdateOutcome> {
     return outcomeOf(await this.#registers.run(update.address, operationOf(update), deadlineMs, signal), update.address);
+  }
+
+  /** For a host that was alone and joins others: nothing that it kept means anything there. */
+  async forgetEverything(): Promise<void> {
+    let after: Address | undefined;
+    for (;;) {
+      const entries = await this.#disk.list(after, forgetGroup);
+      if (entries.length === 0) break;
+      await this.#disk.write(entries.map(({ address }) => ({ type: 'delete', address })));
+      after = entries.at(-1)!.address;
+    }
+    this.#replica.clear();
+    this.#registers.clear();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,0 +1,46 @@
+import { Command } from 'commander';
+
+import type { HostSummary } from '../../api/index.ts';
+import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { type Column, renderInspect, renderList } from '../output.ts';
+
+const columns: readonly Column<HostSummary>[] = [
+  { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
+  { header: 'STATE', field: 'State', value: (host) => host.state },
+  { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
+  { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
+  { header: 'ID', field: 'Id', value: (host) => host.peer },
+];
+
+/** `infinit node …`. */
+export function nodeCommand(options: () => GlobalOptions): Command {
+  const list = new Command('ls')
+    .alias('list')
+    .description('list the hosts of the cluster as this one sees them')
+    .option('-q, --quiet', 'ids only')
+    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
+      const hosts = await client(options()).listNodes();
+      say(quiet === true ? hosts.map((host) => host.peer).join('\n') : renderList(hosts, columns, format));
+    });
+  const inspect = new Command('inspect')
+    .description('show all that is known of hosts')
+    .argument('<name...>')
+    .option('--format <format>', 'json or a template', 'json')
+    .action(async (names: string[], { format }: { format: string }) => {
+      const { hosts } = await client(options()).clusterStatus();
+      say(renderInspect(hosts.filter((host) => names.includes(host.name) || names.includes(host.peer)), format));
+    });
+  const remove = new Command('rm')
+    .description('expel hosts for good; their copies are lost to the cluster')
+    .argument('<name...>')
+    .option('-f, --force', 'do not ask')
+    .action(async (names: string[], { force }: { force?: boolean }) => {
+      if (force !== true && !(await confirm(`Expel ${names.join(', ')}?`))) return;
+      await forEachName(names, async (name) => {
+        await client(options()).removeNode(name);
+        return name;
+      });
+    });
+  return new Command('node').description('manage the hosts of the cluster').addCommand(list).addCommand(inspect).addCommand(remove);
+}

@@ -1,0 +1,153 @@
+import type { ClusterStatus, HostStatus, HostSummary, TokenInfo } from '../api/index.ts';
+import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import type { Overlay, Right } from '../overlay/index.ts';
+import type { Catalogue } from './catalogue.ts';
+import { nodeKinds } from './kinds.ts';
+import type { Volumes } from './volumes.ts';
+
+/** A host that has not said how it is after so long is called silent, in ms. */
+const statusDeadlineMs = 3000;
+/** The catalogue is read again at least so often, in ms: a notification may have been lost. */
+const catalogueRefreshMs = 15_000;
+const volumeIdBytes = 16;
+const rights: readonly Right[] = ['store', 'write', 'invite'];
+
+export interface ClusterContext {
+  readonly overlay: Overlay;
+  readonly catalogue: Catalogue;
+  readonly volumes: Volumes;
+  readonly status: () => Promise<HostStatus>;
+  /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
+  readonly forgetEverything: () => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** What the daemons of a cluster say to each other above the store: operations on shared volumes, who has what mounted, how they are. */
+export class Cluster implements Disposable {
+  readonly #context: ClusterContext;
+  readonly #refresh: NodeJS.Timeout;
+
+  constructor(context: ClusterContext) {
+    this.#context = context;
+    const { transport } = context.overlay;
+    transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
+    transport.handle(nodeKinds.volumeHolders, (_peer, body) => Buffer.from(JSON.stringify(this.#holders(body))));
+    transport.handle(nodeKinds.catalogueChanged, () => this.#refreshCatalogue());
+    transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
+    transport.onPeerUp(() => void this.#refreshCatalogue());
+    this.#refresh = setInterval(() => void this.#refreshCatalogue(), catalogueRefreshMs);
+    this.#refresh.unref();
+  }
+
+  /** Tells the other hosts that a volume came or went. */
+  announceCatalogue(): void {
+    const { transport } = this.#context.overlay;
+    for (const peer of transport.connected()) transport.notify(peer, nodeKinds.catalogueChanged, new Uint8Array(0));
+  }
+
+  /** Hosts other than this one that have the volume mounted, by name. A host that does not answer in time is not among them: it cannot use the store either. */
+  async mountedElsewhere(volumeId: string): Promise<readonly string[]> {
+    const { transport } = this.#context.overlay;
+    const id = Buffer.from(volumeId, 'hex');
+    const answers = await Promise.allSettled(
+      transport.connected().map(async (peer) => {
+        const answer = await transport.request(peer, nodeKinds.volumeHolders, id, { deadlineMs: statusDeadlineMs });
+        const holders = JSON.parse(Buffer.from(answer).toString('utf8')) as string[];
+        return holders.length === 0 ? [] : [this.#context.overlay.member(peer)?.name ?? peer];
+      }),
+    );
+    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  }
+
+  /** The members as this host sees them, itself first. */
+  hosts(): readonly HostSummary[] {
+    return this.#context.overlay.members().map((member) => ({
+      name: member.name,
+      peer: member.peer,
+      address: member.addresses[0] ?? '',
+      zone: member.zone,
+      state: member.self ? member.state : member.state === 'up' ? member.liveness : member.state,
+      self: member.self,
+    }));
+  }
+
+  /** Asks every member how it is. */
+  async status(): Promise<ClusterStatus> {
+    const { overlay, status } = this.#context;
+    const own = await status();
+    const others = overlay.members().filter((member) => !member.self);
+    const answers = await Promise.allSettled(
+      others.map(async ({ peer }) => JSON.parse(Buffer.from(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })).toString('utf8')) as HostStatus),
+    );
+    const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const silent = answers.flatMap((answer, index) => (answer.status === 'rejected' ? [{ name: others[index]!.name, reason: messageOf(answer.reason) }] : []));
+    const troubles = overlay.troubles().map((trouble) => trouble.message);
+    return { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
+  }
+
+  async init(): Promise<string> {
+    this.#refuseWhileMounted('cluster init');
+    const { clusterId } = await this.#context.overlay.initCluster();
+    return clusterId;
+  }
+
+  async join(addresses: readonly string[], token: string): Promise<void> {
+    this.#refuseWhileMounted('join');
+    const [own] = await this.#context.catalogue.list();
+    if (own !== undefined) throw new InfinitError('already-exists', `this host has volumes of its own ("${own.name}" …) and cannot join a cluster with them: remove them, or give the daemon another --state-dir`);
+    await this.#context.overlay.join(addresses, token);
+    await this.#context.overlay.whenJoined(AbortSignal.timeout(20_000));
+    await this.#context.forgetEverything();
+    await this.#refreshCatalogue();
+  }
+
+  async createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo> {
+    const wrong = request.rights?.find((right) => !rights.includes(right as Right));
+    if (wrong !== undefined) throw new InfinitError('bad-argument', `"${wrong}" is no right: there are ${rights.join(', ')}`);
+    const { rights: wanted, ...limits } = request;
+    const token = await this.#context.overlay.createToken({ ...limits, ...(wanted === undefined ? {} : { rights: wanted as Right[] }) });
+    return { id: token.id, text: token.text, rights: token.rights, expiresAt: new Date(token.expiresMs).toISOString(), uses: token.uses };
+  }
+
+  revokeToken(id: string, hosts: boolean): Promise<readonly string[]> {
+    return this.#context.overlay.revokeToken(id, { hosts });
+  }
+
+  /** Expels a host, by name or peer id. */
+  async removeHost(which: string): Promise<void> {
+    await this.#context.overlay.revokeHost(this.#memberNamed(which).peer);
+  }
+
+  #memberNamed(which: string): { readonly peer: string } {
+    const found = this.#context.overlay.members().filter(({ name, peer }) => name === which || peer === which);
+    if (found.length === 0) throw new InfinitError('not-found', `there is no host "${which}": see \`infinit node ls\``);
+    if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);
+    return found[0]!;
+  }
+
+  #refuseWhileMounted(what: string): void {
+    const mounted = this.#context.volumes.mounted();
+    if (mounted.length > 0) throw new InfinitError('in-use', `${what}: volumes are mounted on this host (${mounted.join(', ')}): stop their containers first`);
+  }
+
+  async #serveCall(peer: string, body: Uint8Array): Promise<Uint8Array> {
+    if (body.length < volumeIdBytes) throw new InfinitError('bad-argument', 'a volume call begins with the volume’s id');
+    if (!this.#context.overlay.rightsOf(peer).includes('write')) throw new InfinitError('denied', `host ${peer} has no right to write`);
+    const sharing = this.#context.volumes.servedById(Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex'))?.sharing;
+    return sharing === undefined ? new Uint8Array(0) : sharing.serve(peer, body.subarray(volumeIdBytes));
+  }
+
+  #holders(body: Uint8Array): readonly string[] {
+    const served = this.#context.volumes.servedById(Buffer.from(body).toString('hex'));
+    return served === undefined ? [] : [served.name];
+  }
+
+  async #refreshCatalogue(): Promise<undefined> {
+    if (this.#context.overlay.clusterId === undefined) return;
+    await this.#context.catalogue.refresh().catch((error: unknown) => this.#context.logger.debug('the catalogue could not be read', { error }));
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#refresh);
+  }
+}

@@ -1,0 +1,16 @@
+import { firstStoreKind } from '../overlay/index.ts';
+
+/** The first kind above the store's. */
+const firstNodeKind = firstStoreKind + 32;
+
+/** Message kinds between the daemons themselves; docs/wire-protocol.md lists their bodies. */
+export const nodeKinds = {
+  /** An operation on a volume: its id (16 bytes), then the call; answered with the result, or nothing where this host does not serve the volume. */
+  volumeCall: firstNodeKind,
+  /** A volume's id (16 bytes); answered with the holders on this host as JSON, an empty list where it is not mounted. */
+  volumeHolders: firstNodeKind + 1,
+  /** The catalogue changed. A notification without a body. */
+  catalogueChanged: firstNodeKind + 2,
+  /** Answered with the host's status as JSON. */
+  status: firstNodeKind + 3,
+} as const;

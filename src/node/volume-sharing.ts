@@ -1,0 +1,139 @@
+import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import type { Transport } from '../overlay/index.ts';
+import type { BlockStore } from '../store/index.ts';
+import { nodeKinds } from './kinds.ts';
+import { type LeaseState, VolumeLease } from './volume-lease.ts';
+import { claimSession } from './volume-session.ts';
+import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
+
+/** How long one operation may take at the host that serves the volume, in ms; a wait for a lock is asked again after it. */
+const callDeadlineMs = 60_000;
+/** A host that was lost for so long has nothing open any more, in ms. */
+const dismissAfterMs = 8000;
+/** Operations of other hosts under way in the worker. */
+const maxServed = 65_536;
+
+export interface VolumeSharingOptions {
+  readonly volumeId: string;
+  readonly store: BlockStore;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly leaseUntilMs: Float64Array;
+  readonly send: (command: VolumeCommand) => void;
+}
+
+/** In the main thread: one shared volume's lease, and the way of its operations from host to host. */
+export class VolumeSharing implements AsyncDisposable {
+  readonly #options: VolumeSharingOptions;
+  readonly #id: Buffer;
+  readonly #lease: VolumeLease;
+  readonly #served = new Map<number, (answer: Uint8Array) => void>();
+  readonly #lost = new Map<string, NodeJS.Timeout>();
+  readonly #stops: (() => void)[];
+  #state: LeaseState = { role: 'none' };
+  #nextServe = 1;
+
+  constructor(options: VolumeSharingOptions) {
+    const { volumeId, store, transport, clock, logger, leaseUntilMs } = options;
+    this.#options = options;
+    this.#id = Buffer.from(volumeId, 'hex');
+    this.#lease = new VolumeLease({ store, volumeId, self: transport.self, clock, logger, leaseUntilMs, onChange: (state) => this.#onLease(state) });
+    this.#stops = [transport.onPeerDown((peer) => this.#onPeerDown(peer)), transport.onPeerUp((peer) => this.#onPeerUp(peer))];
+  }
+
+  /** Resolves once it is known who serves the volume. */
+  start(): Promise<void> {
+    return this.#lease.start();
+  }
+
+  /** A store for the worker that takes writes only under the lease. */
+  guard(store: BlockStore): BlockStore {
+    return {
+      get: (address, options) => store.get(address, options),
+      fetch: (address, options) => store.fetch(address, options),
+      commit: (stages, options) =>
+        this.#lease.held ? store.commit(stages, options) : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
+    };
+  }
+
+  /** What the worker says; false where it is not about sharing. */
+  hear(event: VolumeEvent): boolean {
+    if (event.type === 'ask') {
+      this.#ask(event.id, event.call).catch((error: unknown) => this.#options.send({ type: 'answer', id: event.id, code: codeOf(error), message: messageOf(error) }));
+      return true;
+    }
+    if (event.type === 'served') {
+      this.#served.get(event.id)?.(event.answer);
+      this.#served.delete(event.id);
+      return true;
+    }
+    return false;
+  }
+
+  /** An operation that another host asks for; an empty answer where this host does not serve the volume. */
+  serve(peer: string, call: Uint8Array): Promise<Uint8Array> {
+    if (this.#state.role !== 'holder' || !this.#lease.held) return Promise.resolve(new Uint8Array(0));
+    if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
+    const id = this.#nextServe++;
+    return new Promise((resolve) => {
+      this.#served.set(id, resolve);
+      this.#options.send({ type: 'serve', id, peer, call: Uint8Array.from(call) });
+    });
+  }
+
+  async #ask(id: number, call: Uint8Array): Promise<void> {
+    const { transport, send } = this.#options;
+    if (this.#state.role !== 'guest') throw new InfinitError('unavailable', 'no other host serves the volume');
+    const { holder } = this.#state;
+    const answer = await transport.request(holder, nodeKinds.volumeCall, [this.#id, call], { channel: call.length > 65_536 ? 'bulk' : 'control', deadlineMs: callDeadlineMs });
+    if (answer.length === 0) {
+      void this.#lease.beat();
+      throw new InfinitError('unavailable', `host ${holder} does not serve the volume`);
+    }
+    send({ type: 'answer', id, answer: Uint8Array.from(answer) });
+  }
+
+  #onLease(state: LeaseState): void {
+    this.#state = state;
+    const { send, store, volumeId, logger } = this.#options;
+    switch (state.role) {
+      case 'holder':
+        claimSession(store, volumeId).then(
+          (session) => {
+            if (this.#state === state) send({ type: 'holder', session });
+          },
+          (error: unknown) => logger.error('the volume cannot be opened here', { error }),
+        );
+        break;
+      case 'guest':
+        send({ type: 'guest' });
+        break;
+      case 'none':
+        send({ type: 'nobody' });
+        break;
+    }
+  }
+
+  #onPeerDown(peer: string): void {
+    if (this.#lost.has(peer)) return;
+    const timer = setTimeout(() => {
+      this.#lost.delete(peer);
+      this.#options.send({ type: 'dismiss', peer });
+    }, dismissAfterMs);
+    this.#lost.set(peer, timer);
+  }
+
+  #onPeerUp(peer: string): void {
+    clearTimeout(this.#lost.get(peer));
+    this.#lost.delete(peer);
+  }
+
+  /** To be called once the worker has written everything out: gives the lease back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const stop of this.#stops) stop();
+    for (const timer of this.#lost.values()) clearTimeout(timer);
+    await this.#lease[Symbol.asyncDispose]();
+    for (const settle of this.#served.values()) settle(new Uint8Array(0));
+  }
+}
