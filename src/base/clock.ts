@@ -9,8 +9,11 @@ export interface Clock {
   wallMs(): number;
 }
 
-/** The machine's own clocks. */
+/** The machine's own clocks; unlike performance.now() the monotonic one reads the same in all threads. */
 export const systemClock: Clock = {
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1000 + nanoseconds / 1e6;
+  },
   wallMs: () => Date.now(),
 };
