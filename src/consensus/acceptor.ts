@@ -129,7 +129,9 @@ export class Acceptor {
   #read(state: AcceptorState | undefined, request: Read, now: number): AcceptorStep {
     const recalls: PeerId[] = [];
     if (!this.leases.allows(request.from, request.block, 'read', now, recalls)) return this.#keep(state, request, 'leased', recalls);
-    const grant = request.lease === null ? 0 : this.leases.grant(request.from, request.block, request.lease, now);
+    // A lease is about a record: of a block that is not here there is nothing to hold.
+    const here = request.lease !== null && (state?.accepted ?? null) !== null && !state!.accepted!.pointer;
+    const grant = here ? this.leases.grant(request.from, request.block, request.lease!, now) : 0;
     return this.#answer(state, request, 'value', false, request.known, request.view, grant);
   }
 
@@ -163,7 +165,7 @@ export class Acceptor {
   /** A pointer that some view in force may lead to must stay: it is what keeps a second founding away. */
   #mayForget({ record, pointer }: Accepted, block: BlockId): boolean {
     if (pointer) return !this.#views(block).some(({ replicas }) => replicas.includes(this.self));
-    return record.value === null && record.previous.length === 0 && record.former.length === 0;
+    return record.value === null && record.previous.length === 0 && record.unsettled.length === 0;
   }
 
   /** A host that lost its record says nothing about the block until a chosen record says that it has nothing to say. */

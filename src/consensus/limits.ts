@@ -9,7 +9,7 @@ export const maxReplicas = 32;
 /** Sets that must agree at once: one while settled, two in a change, more only for a founding while rosters differ. */
 export const maxPreviousSets = 4;
 /** Hosts that a record remembers as not yet told that they left. A change that would pass it waits until some are settled. */
-export const maxFormer = 128;
+export const maxUnsettled = 128;
 /** Characters of a peer's or a block's name. */
 export const maxNameLength = 128;
 /** Blocks on which an acceptor has granted leases at once. */

@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
-import { maxFormer } from './limits.ts';
+import { maxUnsettled } from './limits.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
 import { type Accepted, type BlockId, type BlockRecord, type Origin, sameOrigin, sameReplicas, type View } from './record.ts';
@@ -82,6 +82,8 @@ export class Proposer {
   #doubtBallot: Ballot | null = null;
   /** A change of ours may have been accepted somewhere. */
   #changeSent = false;
+  /** The record was accepted again at the ballot that we hold. */
+  #reproposed = false;
   #grants: LeaseGrants | null = null;
 
   constructor({ block, tag, operation, views, ballots, random, hint, lease, rules = productionRules }: ProposerOptions) {
@@ -201,6 +203,7 @@ export class Proposer {
       throw error;
     }
     this.#ballot = ballot;
+    this.#reproposed = false;
     return this.#begin('prepare', this.#firstSets(), (head) => ({ type: 'prepare', ...head, ballot, view, known }));
   }
 
@@ -248,13 +251,17 @@ export class Proposer {
       if (sameOrigin(base.record.origin, this.#origin)) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
       // Ours may lie below what others wrote since: there is no way to tell.
       if (base.record.version > this.#doubtVersion) return this.#finish({ status: 'unknown' });
-      if (base.record.version === this.#doubtVersion && this.#chosen && compareBallots(base.ballot, this.#doubtBallot) > 0) {
+      // Whatever is chosen from now on descends from this record: ours never will be.
+      if (this.#chosen && compareBallots(base.ballot, this.#doubtBallot) > 0) {
         this.#doubtVersion = Infinity;
         this.#doubtBallot = null;
       }
     }
     const value = apply(base?.record ?? null);
-    if (value === undefined) return this.#conflict();
+    if (value === undefined) {
+      if (this.#doubtVersion === Infinity) return this.#conflict();
+      return base === null ? this.#finish({ status: 'unknown' }) : this.#repair();
+    }
     if (base === null) return this.#propose(this.#founding(value), 'value');
     // A joint record must be chosen before a record without its previous sets may follow it.
     if (base.record.previous.length > 0 && !this.#rules.mayFinish(this.#chosen)) return this.#repair();
@@ -274,17 +281,23 @@ export class Proposer {
     }
     if (joint) return this.#finishJoint();
     if (ours) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
-    const former = [...new Set([...record.former, ...record.replicas])];
-    if (former.length > maxFormer) return this.#finish({ status: 'no-quorum' });
-    return this.#propose({ ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], former }, 'joint');
+    const unsettled = [...new Set([...record.unsettled, ...record.replicas, ...replicas])];
+    if (unsettled.length > maxUnsettled) return this.#finish({ status: 'no-quorum' });
+    // The newcomers are announced before anything is sent to them: should this change come to nothing, what it leaves with them must be known.
+    if (unsettled.length > record.unsettled.length) return this.#propose({ ...record, unsettled }, 'repair');
+    return this.#propose({ ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], unsettled }, 'joint');
   }
 
   #decideSettle(): readonly Effect[] {
     const base = this.#base;
     if (base === null) return this.#finish({ status: 'conflict', accepted: null });
     if (base.record.previous.length > 0) return this.#finishJoint();
-    if (!this.#chosen) return this.#repair();
-    if (base.record.former.length === 0) return this.#finish({ status: 'committed', accepted: base });
+    if (this.#chosen && base.record.unsettled.length === 0) return this.#finish({ status: 'committed', accepted: base });
+    // At a ballot of our own: stragglers of changes that failed must meet a higher one wherever they arrive.
+    if (!this.#reproposed) {
+      this.#reproposed = true;
+      return this.#repair();
+    }
     return this.#tell(base, [base.record.replicas, this.#toSettle(base.record)]);
   }
 
@@ -293,7 +306,7 @@ export class Proposer {
     if (base === null) return this.#finish({ status: 'committed', accepted: null });
     if (base.record.previous.length > 0) return this.#finishJoint();
     if (!this.#chosen) return this.#repair();
-    if (base.record.value !== null || base.record.former.length > 0) return this.#finish({ status: 'conflict', accepted: base });
+    if (base.record.value !== null || base.record.unsettled.length > 0) return this.#finish({ status: 'conflict', accepted: base });
     return this.#tell(base, [base.record.replicas]);
   }
 
@@ -318,7 +331,7 @@ export class Proposer {
     let floor = 0;
     for (const reply of this.#answers.values()) floor = Math.max(floor, reply.floor);
     // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
-    return { version: floor + 1, epoch: 1, replicas, previous: others, former: [...new Set(others.flat())], origin: this.#origin, value };
+    return { version: floor + 1, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin: this.#origin, value };
   }
 
   // --- phase 2: accept ------------------------------------------------------------------------------------------------------
@@ -403,7 +416,7 @@ export class Proposer {
 
   #toSettle(record: BlockRecord): PeerId[] {
     const revoked = this.operation.kind === 'settle' ? this.operation.revoked : [];
-    return record.former.filter((peer) => !revoked.includes(peer));
+    return record.unsettled.filter((peer) => !revoked.includes(peer));
   }
 
   #tell(base: Accepted, sets: readonly (readonly PeerId[])[]): readonly Effect[] {
@@ -428,7 +441,7 @@ export class Proposer {
   }
 
   #settled(): readonly Effect[] {
-    return this.#propose({ ...this.#base!.record, former: [] }, 'settled');
+    return this.#propose({ ...this.#base!.record, unsettled: [] }, 'settled');
   }
 
   // --- the machinery --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 import type { Ballot, PeerId } from './ballot.ts';
-import { maxFormer, maxPreviousSets, maxReplicas, maxRound, maxValueBytes } from './limits.ts';
+import { maxUnsettled, maxPreviousSets, maxReplicas, maxRound, maxValueBytes } from './limits.ts';
 import type { Accepted, BlockRecord } from './record.ts';
 import type { Reader, Writer } from './wire.ts';
 
@@ -7,7 +7,7 @@ import type { Reader, Writer } from './wire.ts';
  * Layouts shared by states and messages. The value always comes last, outside of what is written here, so that it need not be copied.
  *
  *   ballot    round peer incarnation serial
- *   record    version epoch replicas previous* former* origin value-length+1 (0: tombstone)
+ *   record    version epoch replicas previous* unsettled* origin value-length+1 (0: tombstone)
  *   accepted  0 | 1 ballot pointer record           (with `elided`: 2 means present, but the record is not repeated)
  */
 
@@ -40,7 +40,7 @@ export function writeRecord(writer: Writer, record: BlockRecord): void {
   writer.peers(record.replicas);
   writer.number(record.previous.length);
   for (const set of record.previous) writer.peers(set);
-  writer.peers(record.former);
+  writer.peers(record.unsettled);
   const { peer, incarnation, serial } = record.origin;
   writer.peer(peer);
   writer.number(incarnation);
@@ -57,11 +57,11 @@ export function readRecord(reader: Reader): BlockRecord {
   const sets = reader.number(maxPreviousSets);
   const previous: PeerId[][] = [];
   for (let index = 0; index < sets; index++) previous.push(reader.peers(1, maxReplicas));
-  const former = reader.peers(0, maxFormer);
+  const unsettled = reader.peers(0, maxUnsettled);
   const origin = { peer: reader.peer(), incarnation: reader.number(), serial: reader.number() };
   const length = reader.number(maxValueBytes + 1);
   const value = length === 0 ? null : reader.rest(length - 1);
-  return { version, epoch, replicas, previous, former, origin, value };
+  return { version, epoch, replicas, previous, unsettled, origin, value };
 }
 
 /** Bytes that must follow the head, if any. */

@@ -16,8 +16,11 @@ export interface BlockRecord {
   readonly replicas: ReplicaSet;
   /** The sets that are being left: while not empty the record is *joint*, and a majority of each of them must agree too. */
   readonly previous: readonly ReplicaSet[];
-  /** Who belonged to an earlier set and has not yet confirmed that it knows a later one. While not empty, nobody may forget anything. */
-  readonly former: readonly PeerId[];
+  /**
+   * Who may hold an earlier record, or one that was proposed and never chosen, without knowing of this one: members of earlier sets, and newcomers of
+   * every change that was tried. While not empty, nobody forgets anything.
+   */
+  readonly unsettled: readonly PeerId[];
   /** The operation that wrote this version: lets its author recognise it whoever brought it through. */
   readonly origin: Origin;
   /** null: removed (a tombstone). */

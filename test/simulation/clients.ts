@@ -1,0 +1,161 @@
+import { type Accepted, compareAndSet, type Operation, type ProposalOutcome, putAny, putIfAbsent, read } from '../../src/consensus/index.ts';
+import type { Host } from './host.ts';
+import type { Action, Observation, Outcome } from './linearizability.ts';
+import { SeededRandom } from './random.ts';
+import type { World } from './world.ts';
+
+/** The workload: every host has clients that read and write, and remember what version they saw. */
+export class Clients {
+  readonly #world: World;
+  readonly #chance: SeededRandom;
+  /** The version that a host's clients saw last, a block. */
+  readonly #seen: Map<string, number>[];
+  /** Blocks that are being removed for good: read, but written no longer. */
+  readonly closing = new Set<string>();
+  readonly #founded = new Set<string>();
+  /** Operations that wait for their answer, a block. */
+  readonly pending = new Map<string, number>();
+  #left: number;
+  #ids = 0;
+  finished = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#chance = new SeededRandom(world.settings.seed, 5);
+    this.#seen = world.hosts.map(() => new Map());
+    this.#left = world.settings.operations;
+    for (const host of world.hosts) this.#schedule(host);
+  }
+
+  #schedule(host: Host): void {
+    const { thinkMs } = this.#world.settings;
+    this.#world.later(-Math.log(1 - this.#chance.unit()) * thinkMs, () => {
+      if (this.#left <= 0) return;
+      this.#schedule(host);
+      if (!host.up || host.pausedUntil > this.#world.now) return;
+      this.#left--;
+      this.#act(host);
+    });
+  }
+
+  #act(host: Host): void {
+    const chance = this.#chance;
+    const { settings, blocks } = this.#world;
+    const block = chance.pick(blocks);
+    const lease = chance.chance(settings.leases);
+    const dice = chance.below(100);
+    if (this.closing.has(block) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
+    const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
+    const seen = this.#seen[host.index]!.get(block);
+    if (dice < 60) this.#write(host, block, 'absent', false, writeLease);
+    else if (dice < 80 && seen !== undefined) this.#write(host, block, seen, chance.chance(0.1), writeLease);
+    else this.#write(host, block, 'any', chance.chance(0.1), writeLease);
+  }
+
+  /** Reads, from memory where a lease allows it. `done` is told whether it was answered. */
+  read(host: Host, block: string, lease?: 'shared', done?: (answered: boolean) => void): void {
+    const id = ++this.#ids;
+    const start = this.#world.now;
+    const action: Action = { kind: 'read' };
+    const local = host.holder.read(block, host.clock);
+    if (local !== undefined) {
+      this.#record(id, block, start, action, { status: 'value', ...observe(local) });
+      this.#world.trace.say(`${host.name}  ${block}  #${id} read from memory: version ${local.record.version}`);
+      done?.(true);
+      return;
+    }
+    this.#begin(host, block, id, action, read, lease, (outcome) => {
+      const answered = outcome?.status === 'committed';
+      if (answered) {
+        this.#record(id, block, start, action, { status: 'value', ...observe(outcome.accepted) });
+        if (outcome.accepted !== null) this.#seen[host.index]!.set(block, outcome.accepted.record.version);
+      }
+      done?.(answered);
+    });
+  }
+
+  /** Removes the block whatever it holds. */
+  remove(host: Host, block: string, done: () => void): void {
+    this.#write(host, block, 'any', true, undefined, done);
+  }
+
+  #write(
+    host: Host,
+    block: string,
+    expect: number | 'absent' | 'any',
+    remove: boolean,
+    lease: 'exclusive' | undefined,
+    committed?: () => void,
+  ): void {
+    const id = ++this.#ids;
+    const start = this.#world.now;
+    const value = remove ? null : String(id);
+    const bytes = value === null ? null : Buffer.from(value, 'latin1');
+    const action: Action = { kind: 'write', expect, value };
+    this.#begin(host, block, id, action, this.#operation(block, expect, bytes), lease, (outcome) => {
+      const seen = this.#seen[host.index]!;
+      if (outcome === undefined || outcome.status === 'unknown') {
+        this.#record(id, block, start, action, { status: 'unknown' });
+      } else if (outcome.status === 'committed') {
+        const { version } = outcome.accepted!.record;
+        seen.set(block, version);
+        this.#record(id, block, start, action, { status: 'committed', version });
+        committed?.();
+      } else if (outcome.status === 'conflict') {
+        if (outcome.accepted !== null) seen.set(block, outcome.accepted.record.version);
+        this.#record(id, block, start, action, { status: 'conflict', current: observe(outcome.accepted) });
+      } else {
+        this.#record(id, block, start, action, { status: 'failed' });
+      }
+    });
+  }
+
+  #operation(block: string, expect: number | 'absent' | 'any', bytes: Uint8Array | null): Operation {
+    // The very first operation on a block may know that nobody else knows it.
+    const fresh = this.#world.settings.fresh && !this.#founded.has(block);
+    this.#founded.add(block);
+    if (expect === 'absent') return putIfAbsent(bytes!, fresh);
+    return expect === 'any' ? putAny(bytes) : compareAndSet(expect, bytes);
+  }
+
+  #begin(
+    host: Host,
+    block: string,
+    id: number,
+    action: Action,
+    operation: Operation,
+    lease: 'shared' | 'exclusive' | undefined,
+    done: (outcome: ProposalOutcome | undefined) => void,
+  ): void {
+    this.pending.set(block, (this.pending.get(block) ?? 0) + 1);
+    this.#founded.add(block);
+    const { trace } = this.#world;
+    if (trace.on)
+      trace.say(`${host.name}  ${block}  #${id} ${action.kind === 'read' ? 'read' : `write ${action.value ?? 'nothing'} if ${action.expect}`}`);
+    host.run(block, operation, {
+      lease,
+      done: (outcome) => {
+        this.pending.set(block, this.pending.get(block)! - 1);
+        this.finished++;
+        if (trace.on) trace.say(`${host.name}  ${block}  #${id} is told: ${describe(outcome)}`);
+        done(outcome);
+      },
+    });
+  }
+
+  #record(id: number, register: string, start: number, action: Action, outcome: Outcome): void {
+    this.#world.judges.history.push({ id, register, start, end: outcome.status === 'unknown' ? Infinity : this.#world.now, action, outcome });
+  }
+}
+
+function observe(accepted: Accepted | null): Observation {
+  if (accepted === null) return { value: null };
+  const { version, value } = accepted.record;
+  return { version, value: value === null ? null : Buffer.from(value).toString('latin1') };
+}
+
+function describe(outcome: ProposalOutcome | undefined): string {
+  if (outcome === undefined) return 'nothing, its host died';
+  if (outcome.status === 'no-quorum' || outcome.status === 'unknown') return outcome.status;
+  return `${outcome.status}, ${outcome.accepted === null ? 'nothing there' : `version ${outcome.accepted.record.version}`}`;
+}

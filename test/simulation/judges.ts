@@ -1,0 +1,92 @@
+import { type Accepted, type AcceptorState, compareBallots, formatBallot, type Operation, type Request } from '../../src/consensus/index.ts';
+import type { Host } from './host.ts';
+import type { Operation as Observed } from './linearizability.ts';
+import type { World } from './world.ts';
+
+/** A promise of the protocol that was broken; the run stops there. */
+export class Violation extends Error {
+  readonly judge: string;
+
+  constructor(judge: string, message: string) {
+    super(`${judge}: ${message}`);
+    this.name = 'Violation';
+    this.judge = judge;
+  }
+}
+
+/** Watches a run: what was chosen, who holds leases, what clients were told. */
+export class Judges {
+  readonly history: Observed[] = [];
+  readonly #world: World;
+  /** The highest record of each block that somebody knew to be chosen. */
+  readonly #chosen = new Map<string, Accepted>();
+  /** What each ballot stands for. Keyed by the ballot's own object first: the same ballot nearly always is the same object. */
+  readonly #meanings = new Map<string, Map<string, string>>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** A proposer learnt that a record is chosen: nobody may read less from memory any longer. */
+  chosen(_by: Host, block: string, accepted: Accepted, kind: Operation['kind']): void {
+    const known = this.#chosen.get(block);
+    if (known !== undefined && compareBallots(accepted.ballot, known.ballot) <= 0) return;
+    this.#chosen.set(block, accepted);
+    if (kind === 'read') return;
+    for (const host of this.#world.hosts) {
+      const local = host.up ? host.holder.read(block, host.clock) : undefined;
+      if (local === undefined || local.record.version >= accepted.record.version) continue;
+      throw new Violation(
+        'lease freshness',
+        `${host.name} trusts version ${local.record.version} of ${block} while version ${accepted.record.version} is chosen`,
+      );
+    }
+  }
+
+  /** A host holds a lease from now on: nobody else may hold one that excludes it. */
+  leased(by: Host, block: string): void {
+    const exclusive = by.holder.holdsExclusive(block, by.clock);
+    for (const host of this.#world.hosts) {
+      if (host === by || !host.up) continue;
+      const other = host.holder.holdsExclusive(block, host.clock);
+      if (other || (exclusive && host.holder.read(block, host.clock) !== undefined)) {
+        throw new Violation(
+          'lease exclusivity',
+          `${by.name} (${exclusive ? 'exclusive' : 'shared'}) and ${host.name} (${other ? 'exclusive' : 'shared'}) hold ${block} at once`,
+        );
+      }
+    }
+  }
+
+  /** An acceptor accepted something: one ballot stands for one value, and nobody writes under another's exclusive lease. */
+  accepted(_at: Host, request: Request, state: AcceptorState | undefined): void {
+    if (request.type !== 'accept' || state?.accepted === null || state === undefined) return;
+    let meanings = this.#meanings.get(request.block);
+    if (meanings === undefined) this.#meanings.set(request.block, (meanings = new Map<string, string>()));
+    const { record } = request;
+    const ballot = formatBallot(request.ballot);
+    const meaning = `${record.version}/${record.epoch}/${record.previous.length}/${record.unsettled.length}/${record.origin.peer}/${record.origin.incarnation}/${record.origin.serial}`;
+    const known = meanings.get(ballot);
+    if (known === undefined) meanings.set(ballot, meaning);
+    else if (known !== meaning) throw new Violation('ballot reuse', `${ballot} of ${request.block} stands for ${known} and for ${meaning}`);
+  }
+
+  /** After quiescence: replicas that hold the same ballot hold the same bytes, and a majority holds the newest. */
+  agreement(block: string, newest: Accepted): void {
+    const { replicas } = newest.record;
+    let holders = 0;
+    for (const host of this.#world.hosts) {
+      const accepted = host.stateOf(block)?.accepted ?? null;
+      if (accepted === null || accepted.pointer || compareBallots(accepted.ballot, newest.ballot) !== 0) continue;
+      if (replicas.includes(host.name)) holders++;
+      if (!sameBytes(accepted.record.value, newest.record.value))
+        throw new Violation('agreement', `${host.name} holds other bytes of ${block} at the same ballot`);
+    }
+    if (holders * 2 <= replicas.length)
+      throw new Violation('agreement', `only ${holders} of ${replicas.join('')} hold the newest record of ${block}`);
+  }
+}
+
+function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0);
+}

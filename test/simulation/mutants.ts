@@ -1,0 +1,68 @@
+import { type Ballot, BallotSource, compareBallots, productionRules, type Rules } from '../../src/consensus/index.ts';
+import type { Settings } from './settings.ts';
+
+/** A variant of the code under test: the real one, or one that is broken on purpose. */
+export interface Mutant {
+  readonly name: string;
+  readonly rules: Rules;
+  readonly ballots: (peer: string, incarnation: number) => BallotSource;
+  readonly repliesBeforeSync?: boolean;
+  readonly keepsIncarnation?: boolean;
+  readonly ignoresRecalls?: boolean;
+  /** Forgets the hosts for which it must abstain after a restart. */
+  /** Settings in which the defect has something to break; drawn for each seed otherwise. */
+  readonly settings?: Partial<Settings>;
+}
+
+const ballots = (peer: string, incarnation: number): BallotSource => new BallotSource(peer, incarnation);
+
+/** The code as it ships. */
+export const production: Mutant = { name: 'production', rules: productionRules, ballots };
+
+/** Ballots that are told apart by their round alone, within a life of a process. */
+class SerialLess extends BallotSource {
+  override next(above: number): Ballot {
+    return { ...super.next(above), serial: 0 };
+  }
+}
+
+const broken = (name: string, rules: Partial<Rules>, settings?: Partial<Settings>): Mutant => ({
+  name,
+  rules: { ...productionRules, ...rules },
+  ballots,
+  ...(settings === undefined ? {} : { settings }),
+});
+
+const leasing: Partial<Settings> = { hosts: 4, replicas: 3, blocks: 1, leases: 0.8, leaseTermMs: 300, faults: 10 };
+const moving: Partial<Settings> = { hosts: 6, replicas: 3, blocks: 2, rosterChanges: 6 };
+
+/** Each of them must be caught. */
+export const mutants: readonly Mutant[] = [
+  broken('promises lower ballots', { mayPromise: () => true }),
+  broken('accepts below its promise', { mayAccept: (promised, ballot) => promised === null || ballot.round >= promised.round - 2 }),
+  { ...production, name: 'replies before its disk has synced', repliesBeforeSync: true },
+  { ...production, name: 'reuses ballots within a life', ballots: (peer, incarnation) => new SerialLess(peer, incarnation) },
+  { ...production, name: 'reuses ballots after a restart', ballots: (peer) => new BallotSource(peer, 1), keepsIncarnation: true },
+  broken('answers a read without writing back', { mayAnswer: () => true }),
+  broken('takes a minority for a majority', { majority: (size) => Math.max(1, size >> 1) }),
+  broken('changes replicas without joint majorities', { setsOf: ({ replicas }) => [replicas] }, moving),
+  broken('drops the old set before the joint record is chosen', { mayFinish: () => true }, moving),
+  broken('asks the old set only, once it changed', { setsOf: ({ previous, replicas }) => [previous[0] ?? replicas] }, moving),
+  broken(
+    'forgets when a majority acknowledged',
+    { mayForget: (acknowledged, all) => acknowledged * 2 > all },
+    { hosts: 4, replicas: 3, blocks: 5, faults: 12 },
+  ),
+  broken('keeps the fast path after an unknown outcome', { mayKeepHint: () => true }),
+  broken('builds on the lowest record it hears of', { isNewer: (candidate, best) => best === null || compareBallots(candidate, best) < 0 }),
+  broken('lets a stale member win over a round', { isNewer: (candidate, best) => best === null || candidate.round > best.round + 3 }),
+  broken('founds by its own view of the roster alone', { foundingSets: (views) => [views.at(-1)!.replicas] }, moving),
+  broken('lets hosts found in views that are gone', { mayFound: () => true, foundingSets: (views) => [views[0]!.replicas] }, moving),
+  broken('votes after it lost its record', { lostMayVote: () => true }, { hosts: 5, replicas: 3, faults: 30 }),
+  broken('accepts without looking, where one acceptor is the quorum', { meetsCondition: () => true }, { hosts: 3, replicas: 1, blocks: 1 }),
+  broken('grants leases right after a restart', { remembersLeases: () => true }, leasing),
+  broken('trusts a lease to the last tick', { trustMs: (termMs) => termMs * 1.05 }, leasing),
+  broken('reads under the exclusive lease of another', { leaseAllows: (access) => access === 'read' }, leasing),
+  broken('writes under the shared lease of another', { leaseAllows: (_access, _shared, exclusive) => exclusive === 0 }, leasing),
+  { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
+];

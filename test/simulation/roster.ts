@@ -1,0 +1,209 @@
+import type { Operation, ProposalOutcome } from '../../src/consensus/index.ts';
+import type { Clients } from './clients.ts';
+import type { Host } from './host.ts';
+import { SeededRandom } from './random.ts';
+import { workloadMs } from './settings.ts';
+import type { World } from './world.ts';
+
+const tickMs = 40;
+/** Views in force at once. */
+const maxViews = 3;
+
+/**
+ * What the membership and repair layers do in production, by the rules that docs/consensus.md sets them: new views of the roster that hosts learn of one
+ * by one, blocks that move after them, views that are retired, damaged copies that are replaced, removed blocks that are forgotten.
+ */
+export class Roster {
+  readonly #world: World;
+  readonly #clients: Clients;
+  readonly #chance: SeededRandom;
+  /** Housekeeping under way, by what it is about. */
+  readonly #busy = new Set<string>();
+  /** What is done for the retirement of the oldest view: `host/block` resolved, `block` moved. */
+  readonly #ready = new Set<string>();
+  /** Blocks that were removed for good, and those forgotten. */
+  readonly #removed = new Set<string>();
+  readonly forgotten = new Set<string>();
+  #restless = true;
+
+  constructor(world: World, clients: Clients) {
+    this.#world = world;
+    this.#clients = clients;
+    this.#chance = new SeededRandom(world.settings.seed, 6);
+    const end = workloadMs(world.settings);
+    for (let count = 0; count < world.settings.rosterChanges; count++) world.later(this.#chance.unit() * end, () => this.#newView());
+    this.#tick();
+  }
+
+  /** No more rivals and removals: only what brings everything to rest. */
+  calm(): void {
+    this.#restless = false;
+  }
+
+  get #oldest(): number {
+    return Math.min(...this.#world.hosts.map((host) => host.oldestView));
+  }
+
+  get #newest(): number {
+    return this.#world.rosters.length;
+  }
+
+  #newView(): void {
+    const { rosters, blocks, hosts, settings, names } = this.#world;
+    if (this.#newest - this.#oldest + 1 >= maxViews) return;
+    const chance = this.#chance;
+    const last = rosters.at(-1)!;
+    rosters.push(
+      new Map(
+        blocks.map((block) => {
+          const set = last.get(block)!;
+          const kept = chance.sample(set, chance.below(set.length + 1));
+          const size = chance.chance(0.3) ? this.#anySize() : set.length;
+          const others = names.filter((name) => !kept.includes(name));
+          return [block, [...kept, ...chance.sample(others, Math.max(0, size - kept.length))].slice(0, Math.max(size, 1))];
+        }),
+      ),
+    );
+    this.#world.trace.say(`-- view ${this.#newest}: ${[...rosters.at(-1)!].map(([block, set]) => `${block} at ${set.join('')}`).join(', ')}`);
+    const number = this.#newest;
+    for (const host of hosts) this.#world.later(chance.between(0, 300), () => this.#learn(host, number));
+  }
+
+  /** A host's roster is durable, so it may learn while it is down: at its next start it will know. */
+  #learn(host: Host, number: number): void {
+    host.newestView = Math.max(host.newestView, number);
+  }
+
+  #tick(): void {
+    this.#world.later(tickMs * this.#chance.between(0.5, 1.5), () => {
+      this.#tick();
+      this.#retire();
+      this.#replaceLost();
+      if (this.#restless) {
+        if (this.#chance.chance(0.05)) this.#rival();
+        if (this.#chance.chance(0.03)) this.#remove();
+        if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
+      }
+      this.#forget();
+    });
+  }
+
+  /** Runs housekeeping once at a time, on some host that is up. */
+  #run(what: string, block: string, operation: Operation, done?: (outcome: ProposalOutcome) => void, at?: Host, useHint = true): void {
+    const key = `${what}/${block}/${at?.name ?? ''}`;
+    const hosts = this.#world.hosts.filter((host) => host.up && host.pausedUntil < this.#world.now);
+    if (this.#busy.has(key) || hosts.length === 0 || (at !== undefined && !hosts.includes(at))) return;
+    this.#busy.add(key);
+    const host = at ?? this.#chance.pick(hosts);
+    host.run(block, operation, {
+      useHint,
+      done: (outcome) => {
+        this.#busy.delete(key);
+        if (this.#world.trace.on) this.#world.trace.say(`${host.name}  ${block}  ${what}: ${outcome?.status ?? 'died'}`);
+        if (outcome !== undefined) done?.(outcome);
+      },
+    });
+  }
+
+  /** Reads the block and then moves it to a set that depends on where it is. */
+  #change(what: string, block: string, wanted: (now: readonly string[]) => readonly string[], done?: () => void): void {
+    this.#run(`${what} look`, block, { kind: 'read' }, (found) => {
+      if (found.status !== 'committed') return;
+      if (found.accepted === null) return done?.();
+      const { record } = found.accepted;
+      const replicas = wanted(record.replicas);
+      if (record.previous.length === 0 && replicas.length === record.replicas.length && replicas.every((peer) => record.replicas.includes(peer)))
+        return done?.();
+      this.#run(`${what} change`, block, { kind: 'change', fromEpoch: record.epoch, replicas });
+    });
+  }
+
+  /** Step by step: all know a newer view; every host resolved what it has; every block moved; then the oldest view counts no longer. */
+  #retire(): void {
+    const { hosts, blocks, rosters } = this.#world;
+    const oldest = this.#oldest;
+    if (oldest === this.#newest || !hosts.every((host) => host.newestView > oldest)) return;
+    let ready = true;
+    for (const host of hosts) {
+      for (const block of blocks) {
+        const key = `${oldest}/${host.name}/${block}`;
+        if (this.#ready.has(key)) continue;
+        ready = false;
+        const check = (outcome: ProposalOutcome): void => {
+          if (!host.up || outcome.status !== 'committed' || !host.isResolved(block, outcome)) return;
+          if (outcome.accepted !== null) host.learn(block, outcome.accepted);
+          this.#ready.add(key);
+        };
+        this.#run('resolve', block, { kind: 'read' }, check, host, false);
+      }
+    }
+    if (!ready) return;
+    for (const block of blocks) {
+      const key = `${oldest}/${block}`;
+      if (this.#ready.has(key)) continue;
+      ready = false;
+      this.#change(
+        'move',
+        block,
+        () => rosters.at(-1)!.get(block)!,
+        () => this.#ready.add(key),
+      );
+    }
+    if (!ready) return;
+    this.#world.trace.say(`-- view ${oldest} is retired`);
+    for (const host of hosts) host.oldestView = oldest + 1;
+  }
+
+  /** A damaged copy is one failure, which a set of two or less does not survive. */
+  #anySize(): number {
+    const { hosts, faults } = this.#world.settings;
+    const least = faults > 0 ? Math.min(3, hosts) : 1;
+    return least + this.#chance.below(Math.min(5, hosts) - least + 1);
+  }
+
+  /** Somebody wants the block elsewhere. */
+  #rival(): void {
+    const { blocks, names, settings } = this.#world;
+    const replicas = this.#chance.sample(names, this.#anySize());
+    if (settings.rosterChanges > 0) this.#change('rival', this.#chance.pick(blocks), () => replicas);
+  }
+
+  /** A copy that turned out damaged is replaced: out of the set, told so, and free to come back. */
+  #replaceLost(): void {
+    for (const host of this.#world.hosts) {
+      if (!host.up) continue;
+      for (const block of this.#world.blocks) {
+        if (host.stateOf(block)?.lost !== true) continue;
+        const without = (now: readonly string[]): readonly string[] => (now.length > 1 ? now.filter((peer) => peer !== host.name) : now);
+        this.#change('replace', block, without, () => this.#run('tell', block, { kind: 'settle', revoked: [] }));
+      }
+    }
+  }
+
+  /** Removes a block for good, as only its owner would. */
+  #remove(): void {
+    const { blocks } = this.#world;
+    const block = this.#chance.pick(blocks);
+    if (blocks.length < 3 || this.#clients.closing.size * 2 >= blocks.length) return;
+    this.#clients.closing.add(block);
+  }
+
+  #forget(): void {
+    for (const block of this.#clients.closing) {
+      if (this.#forgettable(block))
+        this.#run('forget', block, { kind: 'forget' }, (outcome) => outcome.status === 'committed' && this.forgotten.add(block));
+    }
+  }
+
+  #forgettable(block: string): boolean {
+    // Founders by differing views may have left something where only the retirement of the older view finds it.
+    if (this.forgotten.has(block) || this.#oldest !== this.#newest || (this.#clients.pending.get(block) ?? 0) > 0) return false;
+    if (this.#removed.has(block)) {
+      this.#run('settle', block, { kind: 'settle', revoked: [] });
+      return true;
+    }
+    const host = this.#chance.pick(this.#world.hosts);
+    if (host.up && host.pausedUntil < this.#world.now) this.#clients.remove(host, block, () => this.#removed.add(block));
+    return false;
+  }
+}

@@ -1,0 +1,87 @@
+import { codeOf } from '../../src/base/index.ts';
+import type { ProposalOutcome } from '../../src/consensus/index.ts';
+import { Clients } from './clients.ts';
+import { type Fault, planFaults } from './faults.ts';
+import { Violation } from './judges.ts';
+import { checkLinearizable } from './linearizability.ts';
+import { type Mutant, production } from './mutants.ts';
+import { Roster } from './roster.ts';
+import { type Settings, settingsOf, workloadMs } from './settings.ts';
+import { Trace } from './trace.ts';
+import { World } from './world.ts';
+
+export interface RunResult {
+  readonly settings: Settings;
+  readonly faults: readonly Fault[];
+  /** undefined: every promise was kept. */
+  readonly violation: { readonly judge: string; readonly message: string } | undefined;
+  readonly deliveries: number;
+  readonly operations: number;
+  /** Virtual time, ms. */
+  readonly time: number;
+}
+
+export interface RunOptions {
+  readonly mutant?: Mutant;
+  readonly settings?: Settings;
+  readonly faults?: readonly Fault[];
+  readonly trace?: Trace;
+}
+
+/** Time in which all must be answered again once faults stop, beside leases that must run out. */
+const recoveryMs = 20_000;
+
+/** One run of the whole world from one seed. */
+export function run(seed: number, options: RunOptions = {}): RunResult {
+  const mutant = options.mutant ?? production;
+  const settings = options.settings ?? { ...settingsOf(seed), ...mutant.settings };
+  const faults = options.faults ?? planFaults(settings);
+  const world = new World(settings, mutant, options.trace ?? new Trace(false));
+  const clients = new Clients(world);
+  let violation: RunResult['violation'];
+  try {
+    const roster = new Roster(world, clients);
+    world.schedule(faults);
+    world.runUntil(workloadMs(settings) * 1.2);
+    roster.calm();
+    recover(world, clients);
+    judge(world);
+  } catch (error) {
+    // An assertion of the production code that fails is a find like any other.
+    violation =
+      error instanceof Violation ? { judge: error.judge, message: error.message } : { judge: codeOf(error), message: String((error as Error).stack) };
+  }
+  return { settings, faults, violation, deliveries: world.deliveries, operations: world.judges.history.length, time: world.now };
+}
+
+/** Faults stop: every host must be able to read every block again within bounded time, and all must read the same. */
+function recover(world: World, clients: Clients): void {
+  world.heal();
+  const until = world.now + recoveryMs + 3 * world.settings.leaseTermMs;
+  // Faults that began before the end run out first.
+  world.runUntil(world.now + 2 * world.settings.leaseTermMs + 5000);
+  for (const block of world.blocks) {
+    for (const host of world.hosts) {
+      let answered = false;
+      const ask = (): void => clients.read(host, block, undefined, (done) => (done ? (answered = true) : world.now < until && ask()));
+      ask();
+      world.runUntil(until, () => answered);
+      while (!answered && world.now < until) world.runUntil(Math.min(until, world.now + 100));
+      if (!answered) throw new Violation('liveness', `${host.name} cannot read ${block} ${Math.round(recoveryMs)} ms after the last fault`);
+    }
+  }
+}
+
+function judge(world: World): void {
+  const { judges } = world;
+  const verdict = checkLinearizable(judges.history, { forgets: true, maxBranches: 50_000 });
+  if (verdict.status === 'violation') throw new Violation('linearizability', verdict.reason);
+  for (const block of world.blocks) {
+    let outcome: ProposalOutcome | undefined;
+    world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done: (found) => (outcome = found) });
+    const until = world.now + recoveryMs;
+    while (outcome === undefined && world.now < until) world.runUntil(world.now + 1);
+    if (outcome?.status !== 'committed') throw new Violation('liveness', `no final read of ${block}`);
+    if (outcome.accepted !== null) judges.agreement(block, outcome.accepted);
+  }
+}

@@ -1,0 +1,67 @@
+import { maxClockDrift } from '../../src/consensus/index.ts';
+import { SeededRandom } from './random.ts';
+
+/** Everything about a run that is not a fault: drawn from the seed, or given by a scenario. */
+export interface Settings {
+  readonly seed: number;
+  readonly hosts: number;
+  /** Replicas of a block. */
+  readonly replicas: number;
+  readonly blocks: number;
+  /** Client operations in all. */
+  readonly operations: number;
+  /** Mean time between two operations of one host, ms. */
+  readonly thinkMs: number;
+  /** One-way delay of a message: at least, and the mean of what comes on top. */
+  readonly delayMs: number;
+  readonly jitterMs: number;
+  readonly loss: number;
+  readonly doubling: number;
+  /** Messages that come very late: how many of them, and how late at most. */
+  readonly straggling: number;
+  readonly stragglerMs: number;
+  readonly syncMs: number;
+  readonly leaseTermMs: number;
+  /** Share of reads that ask for a lease; of writes a quarter of that. */
+  readonly leases: number;
+  readonly drift: number;
+  /** Changes of the roster, each of which moves blocks. */
+  readonly rosterChanges: number;
+  /** Blocks are founded without looking where that is allowed. */
+  readonly fresh: boolean;
+  /** Faults to plan. */
+  readonly faults: number;
+}
+
+/** Time within which faults may start, as a share of the time that the workload takes. */
+export function workloadMs({ operations, hosts, thinkMs }: Settings): number {
+  return (operations / hosts) * thinkMs;
+}
+
+/** The settings of a seed. `operations` may be given to make runs longer. */
+export function settingsOf(seed: number, operations = 500): Settings {
+  const random = new SeededRandom(seed, 1);
+  const hosts = random.pick([1, 2, 3, 3, 3, 4, 5, 5, 6, 7]);
+  const quiet = random.chance(0.15);
+  return {
+    seed,
+    hosts,
+    replicas: Math.min(hosts, random.pick([1, 2, 3, 3, 3, 3, 5])),
+    blocks: random.pick([1, 2, 3, 5]),
+    operations,
+    thinkMs: random.pick([5, 20, 60]),
+    delayMs: random.between(0.05, 2),
+    jitterMs: random.pick([0.1, 1, 5, 20]),
+    loss: quiet ? 0 : random.pick([0, 0.01, 0.05, 0.2]),
+    doubling: quiet ? 0 : random.pick([0, 0.02, 0.1]),
+    straggling: quiet ? 0 : random.pick([0, 0.01, 0.05]),
+    stragglerMs: random.pick([200, 3000]),
+    syncMs: random.pick([0.2, 2, 10]),
+    leaseTermMs: random.pick([300, 1000, 3000]),
+    leases: random.pick([0, 0, 0.3, 0.8]),
+    drift: maxClockDrift,
+    rosterChanges: quiet ? 0 : random.pick([0, 1, 3, 6]),
+    fresh: random.chance(0.3),
+    faults: quiet ? 0 : random.below(14),
+  };
+}

@@ -1,0 +1,173 @@
+import type { ReplicaSet, View } from '../../src/consensus/index.ts';
+import { EventHeap } from './event-heap.ts';
+import type { HostEvent, SimulationEvent } from './events.ts';
+import { describeFault, type Fault } from './faults.ts';
+import { Host } from './host.ts';
+import { Judges } from './judges.ts';
+import type { Mutant } from './mutants.ts';
+import { Network } from './network.ts';
+import { SeededRandom } from './random.ts';
+import type { Settings } from './settings.ts';
+import { Trace } from './trace.ts';
+
+/** The simulated world: virtual time, hosts, the network between them, and one queue of everything that is to happen. */
+export class World {
+  readonly settings: Settings;
+  readonly mutant: Mutant;
+  readonly trace: Trace;
+  readonly chance: SeededRandom;
+  readonly network: Network;
+  readonly judges: Judges;
+  readonly names: readonly string[];
+  readonly hosts: readonly Host[];
+  readonly blocks: readonly string[];
+  /** Views of the roster by number − 1: for every block where it belongs. */
+  readonly rosters: ReadonlyMap<string, ReplicaSet>[] = [];
+  readonly #events = new EventHeap<SimulationEvent>();
+  readonly #indices: ReadonlyMap<string, number>;
+  readonly #views = new Map<string, readonly View[]>();
+  now = 0;
+  /** Messages that reached a process. */
+  deliveries = 0;
+
+  constructor(settings: Settings, mutant: Mutant, trace: Trace) {
+    this.settings = settings;
+    this.mutant = mutant;
+    this.trace = trace;
+    this.chance = new SeededRandom(settings.seed, 3);
+    this.network = new Network(settings, new SeededRandom(settings.seed, 4));
+    this.judges = new Judges(this);
+    this.names = Array.from(
+      { length: settings.hosts },
+      (_, index) => String.fromCharCode(65 + (index % 26)) + (index < 26 ? '' : String(Math.floor(index / 26))),
+    );
+    this.#indices = new Map(this.names.map((name, index) => [name, index]));
+    this.blocks = Array.from({ length: settings.blocks }, (_, index) => `x${index}`);
+    this.rosters.push(new Map(this.blocks.map((block) => [block, this.chance.sample(this.names, settings.replicas)])));
+    this.hosts = this.names.map((_, index) => new Host(this, index));
+    for (const host of this.hosts) host.start();
+  }
+
+  indexOf(name: string): number {
+    return this.#indices.get(name)!;
+  }
+
+  at(delayMs: number, event: SimulationEvent): void {
+    this.#events.push(this.now + delayMs, event);
+  }
+
+  /** Does something after a while, whatever happens to hosts meanwhile. */
+  later(delayMs: number, act: () => void): void {
+    this.#events.push(this.now + delayMs, { kind: 'world', act });
+  }
+
+  send(from: number, event: HostEvent): void {
+    if (event.to === from) {
+      this.#events.push(this.now, event);
+      return;
+    }
+    const delay = this.network.delay(from, event.to);
+    if (delay >= 0) this.#events.push(this.now + delay, event);
+    if (!this.network.doubles()) return;
+    const again = this.network.delay(from, event.to);
+    if (again >= 0) this.#events.push(this.now + again, event);
+  }
+
+  /** Where a block belongs by the views that a host takes into account. */
+  viewsOf(block: string, { oldestView, newestView }: Host): readonly View[] {
+    const key = `${block}/${oldestView}/${newestView}`;
+    let views = this.#views.get(key);
+    if (views === undefined) {
+      const numbers = Array.from({ length: newestView - oldestView + 1 }, (_, index) => oldestView + index);
+      views = numbers.map((number) => ({ number, replicas: this.rosters[number - 1]!.get(block)! }));
+      this.#views.set(key, views);
+    }
+    return views;
+  }
+
+  /** Lets everything happen up to a time, or until `enough`. */
+  runUntil(end: number, enough: () => boolean = () => false): void {
+    const events = this.#events;
+    const { trace, hosts } = this;
+    while (events.nextTime <= end) {
+      const time = events.nextTime;
+      const event = events.pop();
+      this.now = time;
+      trace.now = time;
+      if (event.kind === 'world') {
+        event.act();
+        if (enough()) return;
+        continue;
+      }
+      const host = hosts[event.to]!;
+      if (!host.up || (event.life >= 0 && event.life !== host.life)) continue;
+      if (host.pausedUntil > time) {
+        events.push(host.pausedUntil, event);
+        continue;
+      }
+      if (event.kind === 'request' || event.kind === 'reply' || event.kind === 'lease') this.deliveries++;
+      host.handle(event);
+    }
+    this.now = end;
+  }
+
+  // --- faults ----------------------------------------------------------------------------------------------------------------
+
+  schedule(faults: readonly Fault[]): void {
+    for (const fault of faults) this.later(fault.at - this.now, () => this.#strike(fault));
+  }
+
+  /** Ends every fault: hosts run, links are whole, disks write. */
+  heal(): void {
+    this.trace.say('-- everything heals');
+    this.network.heal();
+    for (const host of this.hosts) {
+      host.full = false;
+      host.syncMs = this.settings.syncMs;
+      if (!host.up) host.start();
+    }
+  }
+
+  #strike(fault: Fault): void {
+    this.trace.say(`-- ${describeFault(fault)}`);
+    const until = (undo: () => void): void => this.later(fault.forMs, undo);
+    switch (fault.kind) {
+      case 'crash':
+      case 'disk-error': {
+        const host = this.hosts[fault.host]!;
+        host.crash();
+        return until(() => host.up || host.start());
+      }
+      case 'pause':
+        this.hosts[fault.host]!.pausedUntil = this.now + fault.forMs;
+        return;
+      case 'partition': {
+        const links = this.hosts
+          .flatMap(({ index: from }) => this.hosts.map(({ index: to }) => [from, to] as const))
+          .filter(([from, to]) => fault.side.includes(from) && !fault.side.includes(to));
+        const set = (count: 1 | -1): void => {
+          for (const [from, to] of links) {
+            this.network.cut(from, to, count);
+            if (fault.both) this.network.cut(to, from, count);
+          }
+        };
+        set(1);
+        return until(() => set(-1));
+      }
+      case 'cut':
+        this.network.cut(fault.from, fault.to, 1);
+        return until(() => this.network.cut(fault.from, fault.to, -1));
+      case 'slow-link':
+        this.network.slow(fault.host, fault.delayMs);
+        return until(() => this.network.slow(fault.host, -fault.delayMs));
+      case 'slow-disk':
+        this.hosts[fault.host]!.syncMs = fault.syncMs;
+        return until(() => (this.hosts[fault.host]!.syncMs = this.settings.syncMs));
+      case 'disk-full':
+        this.hosts[fault.host]!.full = true;
+        return until(() => (this.hosts[fault.host]!.full = false));
+      case 'bit-rot':
+        this.hosts[fault.host]!.rot(this.blocks[fault.block]!);
+    }
+  }
+}
