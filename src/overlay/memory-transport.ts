@@ -143,6 +143,7 @@ export class MemoryTransport implements MeshTransport {
   readonly #network: MemoryNetwork;
   readonly #board = new Switchboard();
   readonly #peers = new Map<PeerId, Connection>();
+  readonly #redialling = new Set<PeerId>();
   #targets = new Set<PeerId>();
   #closed = false;
 
@@ -255,7 +256,10 @@ export class MemoryTransport implements MeshTransport {
   }
 
   #redial(peer: PeerId): void {
+    if (this.#redialling.has(peer)) return;
+    this.#redialling.add(peer);
     const timer = setTimeout(() => {
+      this.#redialling.delete(peer);
       // A host that is gone for good connects by itself when it opens again.
       if (this.#closed || this.isConnected(peer) || !this.#network.has(peer)) return;
       this.#network.connect(this.self, peer);

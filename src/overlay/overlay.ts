@@ -181,8 +181,8 @@ export class Overlay implements AsyncDisposable {
   async join(addresses: readonly string[], tokenText: string): Promise<void> {
     await this.#useToken(readToken(tokenText));
     await this.#mesh.start();
-    this.#mesh.setSeeds(addresses);
     this.#startMembership('joining');
+    this.#mesh.setSeeds(addresses);
   }
 
   /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */
@@ -252,8 +252,8 @@ export class Overlay implements AsyncDisposable {
     }
     await this.#loadMembers();
     await this.#mesh.start();
-    this.#mesh.setSeeds(join);
     this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
+    this.#mesh.setSeeds(join);
   }
 
   async #useToken(token: Token): Promise<void> {
@@ -319,12 +319,13 @@ export class Overlay implements AsyncDisposable {
 
   #onPeerUp(peer: PeerId): void {
     this.#troubles.clear('unreachable', peer);
-    // Told at once, so that a newcomer is known before its first heartbeat; then both learn what else the other knows.
     const { own } = this.#gate;
     if (own === undefined) return;
+    // A newcomer asks at once for all there is to know; between hosts that know much the digests show what is missing.
+    const isNew = this.#own.state === 'joining' || this.#table.size <= 2;
     if (this.#own.state === 'joining') this.#publish({ state: 'up' });
-    else this.#sync.tell({ entries: [{ record: this.#ownText, passport: own.text }], revocations: [] });
-    void this.#sync.sync(peer);
+    else this.#sync.tellOne(peer, { entries: [{ record: this.#ownText, passport: own.text }], revocations: [] });
+    if (isNew) void this.#sync.sync(peer);
   }
 
   #onNews(revoked: readonly Revocation[]): void {

@@ -28,7 +28,7 @@ export async function eventually(condition: () => boolean, what: string, withinM
   const end = performance.now() + withinMs;
   while (!condition()) {
     assert.ok(performance.now() < end, `not within ${withinMs} ms: ${what}`);
-    await sleep(5);
+    await sleep(10);
   }
 }
 

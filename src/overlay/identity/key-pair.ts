@@ -10,28 +10,27 @@ export const signatureBytes = 64;
 
 /** An Ed25519 key pair: a host's, a cluster's or an invitation's. The seed is the secret. */
 export class KeyPair {
-  /** 32 bytes. Never logged. */
-  readonly seed: Uint8Array;
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
   readonly #key: KeyObject;
+  readonly #seed: Uint8Array;
 
   /** @throws InfinitError `bad-argument` for a seed that has not 32 bytes. */
   constructor(seed: Uint8Array) {
     if (seed.length !== keyBytes) throw new InfinitError('bad-argument', `a key has ${keyBytes} bytes, not ${seed.length}`);
-    this.seed = Uint8Array.from(seed);
+    this.#seed = Uint8Array.from(seed);
     this.#key = createPrivateKey({ key: Buffer.concat([privatePrefix, seed]), format: 'der', type: 'pkcs8' });
     this.publicKey = Uint8Array.from(createPublicKey(this.#key).export({ format: 'der', type: 'spki' }).subarray(publicPrefix.length));
+  }
+
+  /** The secret, 32 bytes, for the key file and for libp2p. Private fields do not show when an object is printed. */
+  get seed(): Uint8Array {
+    return this.#seed;
   }
 
   /** The 64 bytes of an Ed25519 signature. */
   sign(bytes: Uint8Array): Uint8Array {
     return sign(null, bytes, this.#key);
-  }
-
-  /** Keeps the seed out of logs and error messages that print objects. */
-  toJSON(): string {
-    return '[key pair]';
   }
 }
 

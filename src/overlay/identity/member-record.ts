@@ -35,30 +35,38 @@ export function signRecord(record: Omit<MemberRecord, 'peer'>, key: KeyPair): Si
   return signText('member', { ...record, addresses: record.addresses.slice(0, maxAddresses), peer: peerIdOf(key.publicKey) }, key);
 }
 
-/** @throws InfinitError `denied`, `bad-argument`. */
-export function readRecord(text: unknown): MemberRecord {
+/**
+ * Verifies a record.
+ * @param isWanted Asked before the costly part, with the version that the record claims; false: undefined is returned.
+ * @throws InfinitError `denied`, `bad-argument`.
+ */
+export function readRecord(text: unknown, isWanted: (claim: RecordVersion) => boolean): MemberRecord | undefined;
+export function readRecord(text: unknown): MemberRecord;
+export function readRecord(text: unknown, isWanted: (claim: RecordVersion) => boolean = () => true): MemberRecord | undefined {
   const statement = readText('member', text, maxRecordLength);
   const { fields } = statement;
   const peer = textField(fields, 'peer', 80);
+  const version = { peer, incarnation: numberField(fields, 'incarnation'), sequence: numberField(fields, 'sequence'), nonce: textField(fields, 'nonce', 16) };
+  if (!isWanted(version)) return undefined;
   statement.verify(publicKeyOf(peer));
   const { addresses, state } = fields;
   if (!Array.isArray(addresses) || addresses.length > maxAddresses || addresses.some((address) => typeof address !== 'string' || address.length > 300))
     throw new InfinitError('bad-argument', `host ${peer} has no readable addresses`);
   return {
-    peer,
+    ...version,
     name: textField(fields, 'name', maxNameLength),
     zone: textField(fields, 'zone', maxNameLength),
     capacity: numberField(fields, 'capacity'),
     addresses: addresses as string[],
     // A state of a later minor version: the host is there, that much is known.
     state: memberStates.includes(state as MemberState) ? (state as MemberState) : 'up',
-    incarnation: numberField(fields, 'incarnation'),
-    nonce: textField(fields, 'nonce', 16),
-    sequence: numberField(fields, 'sequence'),
   };
 }
 
+/** What orders the records of one host. */
+export type RecordVersion = Pick<MemberRecord, 'peer' | 'incarnation' | 'sequence' | 'nonce'>;
+
 /** Whether a record replaces another of the same host. */
-export function isNewer(record: MemberRecord, than: MemberRecord): boolean {
+export function isNewer(record: Pick<RecordVersion, 'incarnation' | 'sequence'>, than: Pick<RecordVersion, 'incarnation' | 'sequence'>): boolean {
   return record.incarnation > than.incarnation || (record.incarnation === than.incarnation && record.sequence > than.sequence);
 }

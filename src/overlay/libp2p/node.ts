@@ -99,6 +99,8 @@ class Libp2pNode implements WireNode {
   readonly #listenHost: string | undefined;
   readonly #events: WireEvents;
   readonly #connections = new WeakMap<Connection, WireConnection>();
+  /** The last dial to each address and peer. */
+  readonly #dials = new Map<string, Promise<Connection>>();
 
   constructor(libp2p: Libp2p, options: Libp2pNodeOptions, listenHost: string | undefined, events: WireEvents) {
     this.#libp2p = libp2p;
@@ -132,9 +134,18 @@ class Libp2pNode implements WireNode {
 
   async dial(address: string, peer: PeerId | undefined, signal: AbortSignal): Promise<WireConnection> {
     const { host, port } = parseAddress(address);
-    const target = toMultiaddr(await resolveHost(host), port);
-    const connection = await this.#libp2p.dial(peer === undefined ? target : target.encapsulate(`/p2p/${peer}`), { force: true, signal });
-    return this.#wrap(connection);
+    const plain = toMultiaddr(await resolveHost(host), port);
+    const target = peer === undefined ? plain : plain.encapsulate(`/p2p/${peer}`);
+    // libp2p gives two dials at once to one address or peer the same connection, whatever they ask for: so they take turns.
+    const keys = [plain.toString(), ...(peer === undefined ? [] : [peer])];
+    const before = Promise.allSettled(keys.map((key) => this.#dials.get(key)));
+    const dial = before.then(() => this.#libp2p.dial(target, { force: true, signal }));
+    for (const key of keys) this.#dials.set(key, dial);
+    try {
+      return this.#wrap(await dial);
+    } finally {
+      for (const key of keys) if (this.#dials.get(key) === dial) this.#dials.delete(key);
+    }
   }
 
   addresses(): readonly string[] {

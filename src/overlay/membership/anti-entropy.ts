@@ -76,6 +76,10 @@ export class AntiEntropy implements Disposable {
     for (const peer of this.#transport.connected()) if (peer !== except) this.#transport.notify(peer, newsKind, body);
   }
 
+  tellOne(peer: PeerId, news: News): void {
+    this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(news)));
+  }
+
   /** Looks at the digest that a peer's heartbeat brought. */
   compare(peer: PeerId, digest: string): void {
     const partner = this.#partners.get(peer) ?? { differsSince: undefined, pauseMs: settleMs, nextAt: 0, running: false };

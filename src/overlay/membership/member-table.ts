@@ -39,6 +39,10 @@ export class MemberTable {
     this.#onConflict = onConflict;
   }
 
+  get size(): number {
+    return this.#members.size;
+  }
+
   get(peer: PeerId): MemberRecord | undefined {
     return this.#members.get(peer)?.record;
   }
@@ -77,11 +81,11 @@ export class MemberTable {
     const entries: Entry[] = [];
     for (const [peer, { record, entry }] of this.#members) {
       const known = theirs.get(peer);
-      if (known === undefined || isNewer(record, { ...record, ...known })) entries.push(entry);
+      if (known === undefined || isNewer(record, known)) entries.push(entry);
     }
     const wanted = summary.members.flatMap(([peer, incarnation, sequence]) => {
       const mine = this.#members.get(peer)?.record;
-      return mine === undefined || isNewer({ ...mine, incarnation, sequence }, mine) ? [peer] : [];
+      return mine === undefined || isNewer({ incarnation, sequence }, mine) ? [peer] : [];
     });
     const revoked = new Set(summary.revoked);
     const revocations = [...this.#gate.revocations.values()].flatMap(({ subject, text }) => (revoked.has(subject) ? [] : [text]));
@@ -98,13 +102,16 @@ export class MemberTable {
 
   /** Takes a member's entry. True where it is news. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
   merge(entry: Entry): boolean {
-    const record = readRecord(entry.record);
-    const known = this.#members.get(record.peer);
-    if (known !== undefined && known.record.incarnation === record.incarnation && known.record.nonce !== record.nonce) {
-      this.#onConflict(known.record, record);
+    const record = readRecord(entry.record, (claim) => {
+      const known = this.#members.get(claim.peer)?.record;
+      return known === undefined || isNewer(claim, known) || (claim.incarnation === known.incarnation && claim.nonce !== known.nonce);
+    });
+    if (record === undefined) return false;
+    const known = this.#members.get(record.peer)?.record;
+    if (known !== undefined && known.incarnation === record.incarnation && known.nonce !== record.nonce) {
+      this.#onConflict(known, record);
       return false;
     }
-    if (known !== undefined && !isNewer(record, known.record)) return false;
     if (known === undefined && this.#members.size >= maxTableSize) throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
     this.#gate.vouch(record.peer, entry.passport);
     this.#members.set(record.peer, { record, entry });

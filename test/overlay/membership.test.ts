@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import fc from 'fast-check';
+
+import { systemClock, systemRandom } from '../../src/base/index.ts';
+import { KeyPair, type MemberRecord, passportFromCluster, peerIdOf, signRecord, signRevocation } from '../../src/overlay/identity/index.ts';
+import { MemoryNetwork, type Overlay } from '../../src/overlay/index.ts';
+import { FailureDetector, type Liveness } from '../../src/overlay/membership/failure-detector.ts';
+import { type Entry, MemberTable } from '../../src/overlay/membership/member-table.ts';
+import { PassportGate } from '../../src/overlay/membership/passport-gate.ts';
+import { eventually } from '../suites/transport-suite.ts';
+import { Cluster, seenBy } from './fixture.ts';
+
+const heartbeat = { intervalMs: 40, suspectMs: 120, downMs: 200 };
+
+/** A cluster's key and the entries of some hosts. */
+const clusterKey = new KeyPair(systemRandom.bytes(32));
+const hostKeys = Array.from({ length: 4 }, () => new KeyPair(systemRandom.bytes(32)));
+const passports = hostKeys.map((key) => passportFromCluster(clusterKey, peerIdOf(key.publicKey), Date.now()).text);
+
+function entry(host: number, incarnation: number, sequence: number, change: Partial<MemberRecord> = {}): Entry {
+  const record = { name: `h${host}`, zone: 'z', capacity: sequence, addresses: [], state: 'up', incarnation, nonce: `${host}${incarnation}`, sequence, ...change } as const;
+  return { record: signRecord(record, hostKeys[host]!), passport: passports[host]! };
+}
+
+function table(onConflict: () => void = () => {}): { readonly table: MemberTable; readonly gate: PassportGate } {
+  const self = new KeyPair(systemRandom.bytes(32));
+  const gate = new PassportGate(peerIdOf(self.publicKey), systemClock);
+  gate.setOwn(passportFromCluster(clusterKey, peerIdOf(self.publicKey), Date.now()));
+  return { table: new MemberTable(gate, onConflict), gate };
+}
+
+describe('the member table', () => {
+  test('ends the same whatever the order, repetition and grouping of the news', () => {
+    const entries = [0, 1, 2, 3].flatMap((host) => [entry(host, 1, 1), entry(host, 1, 2), entry(host, 2, 1), entry(host, 3, 7)]);
+    const sorted = table().table;
+    for (const each of entries) sorted.merge(each);
+    fc.assert(
+      fc.property(fc.shuffledSubarray(entries.concat(entries), { minLength: entries.length }), (some) => {
+        const one = table().table;
+        for (const each of [...some, ...entries.filter((each) => !some.includes(each))]) one.merge(each);
+        assert.equal(one.digest, sorted.digest);
+        assert.deepEqual(one.records().map(({ incarnation, sequence }) => [incarnation, sequence]), Array.from({ length: 4 }, () => [3, 7]));
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  test('two tables are the same after one exchange of summaries', () => {
+    const pool = [0, 1, 2, 3].flatMap((host) => [entry(host, 1, 1), entry(host, 1, 2), entry(host, 2, 1)]);
+    fc.assert(
+      fc.property(fc.subarray(pool), fc.subarray(pool), (mine, yours) => {
+        const [one, other] = [table().table, table().table];
+        for (const each of mine) one.merge(each);
+        for (const each of yours) other.merge(each);
+        const { news, wanted } = other.compare(one.summary());
+        for (const each of news.entries) one.merge(each);
+        for (const each of one.pick(wanted, []).entries) other.merge(each);
+        assert.equal(one.digest, other.digest);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test('two records of one incarnation by two processes are a conflict, and the first one stays', () => {
+    let conflicts = 0;
+    const { table: one } = table(() => conflicts++);
+    one.merge(entry(0, 5, 1, { nonce: 'aa' }));
+    assert.equal(one.merge(entry(0, 5, 9, { nonce: 'bb' })), false);
+    assert.equal(conflicts, 1);
+    assert.equal(one.records()[0]!.nonce, 'aa');
+  });
+
+  test('a record that another host signed, or with the passport of another, is refused', () => {
+    const { table: one } = table();
+    assert.throws(() => one.merge({ ...entry(0, 1, 1), passport: passports[1]! }), { code: 'denied' });
+    const record = entry(0, 1, 1).record;
+    assert.throws(() => one.merge({ record: record.slice(0, -8) + 'AAAAAAAA', passport: passports[0]! }));
+    assert.equal(one.records().length, 0);
+  });
+
+  test('a revoked host disappears and does not come back', () => {
+    const { table: one } = table();
+    one.merge(entry(0, 1, 1));
+    const peer = peerIdOf(hostKeys[0]!.publicKey);
+    one.mergeRevocation(signRevocation(`host:${peer}`, Date.now(), { key: clusterKey, cluster: clusterKey.publicKey }).text, clusterKey.publicKey);
+    assert.throws(() => one.merge(entry(0, 2, 1)), { code: 'denied' });
+    assert.equal(one.records().length, 0);
+  });
+});
+
+describe('the failure detector', () => {
+  async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; stop: () => Promise<void> }> {
+    const network = new MemoryNetwork();
+    const hosts = ['a', 'b'].map((name) => network.open(name));
+    const states: [string, Liveness][] = [];
+    const detectors = hosts.map((host) => new FailureDetector(host, systemClock, () => '', () => {}, heartbeat));
+    detectors[0]!.onChange((peer, { liveness }) => states.push([peer, liveness]));
+    await eventually(() => states.length > 0, 'a hears of b');
+    return {
+      network,
+      states,
+      stop: async () => {
+        for (const detector of detectors) detector[Symbol.dispose]();
+        for (const host of hosts) await host[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  test('a killed host is down at once', async () => {
+    const { network, states, stop } = await watch();
+    network.crash('b');
+    assert.deepEqual(states, [['b', 'alive'], ['b', 'down']]);
+    await stop();
+  });
+
+  test('a silent host is suspect, then down, and alive again when it speaks', async () => {
+    const { network, states, stop } = await watch();
+    network.cut('b', 'a');
+    const started = performance.now();
+    await eventually(() => states.at(-1)![1] === 'down', 'it is seen');
+    assert.ok(performance.now() - started < 600);
+    network.heal();
+    await eventually(() => states.at(-1)![1] === 'alive', 'it is back');
+    assert.deepEqual(states.map(([, liveness]) => liveness), ['alive', 'suspect', 'down', 'alive']);
+    await stop();
+  });
+
+  test('a host that slept itself blames nobody', async () => {
+    const { states, stop } = await watch();
+    await sleep(50);
+    const until = performance.now() + 400;
+    while (performance.now() < until);
+    await sleep(100);
+    assert.deepEqual(states, [['b', 'alive']]);
+    await stop();
+  });
+});
+
+describe('members in memory', () => {
+  test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 60_000 }, async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat: { intervalMs: 1000, suspectMs: 4000, downMs: 8000 } });
+    const count = 100;
+    const first = await cluster.first('h0');
+    const tokenFile = await cluster.tokenFile(first);
+    const options = { tokenFile, join: [`memory:${first.self}`] };
+    for (let index = 1; index < count; index++) await cluster.open(`h${index}`, options);
+    const { hosts } = cluster;
+    await eventually(() => hosts.every((host) => host.transport.connected().length === count - 1 && host.roster().size === count), 'all know all', 40_000);
+    assert.equal(new Set(hosts.map((host) => host.roster().id)).size, 1);
+    await eventually(() => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1, 'all are up', 20_000);
+    const before = first.transport.traffic();
+    await sleep(2000);
+    const after = first.transport.traffic();
+    const messages = (after.sentMessages - before.sentMessages) / 2;
+    assert.ok(messages <= 3 * count, `${messages} messages a second from one host that has nothing to say`);
+    for (const victim of hosts.slice(90)) cluster.network!.crash(victim.self);
+    assert.ok(hosts.slice(0, 90).every((host) => host.members().filter(({ liveness }) => liveness === 'down').length === 10));
+  });
+
+  test('what was missed during a partition is learnt after it', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+    const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
+    await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
+    cluster.network!.partition([a.self, b.self], [c.self]);
+    await eventually(() => seenBy(a, c)?.liveness === 'down' && seenBy(c, a)?.liveness === 'down', 'the cut is seen');
+    b.setCapacity(77);
+    a.setState('draining');
+    await sleep(100);
+    assert.notEqual(seenBy(c, b)?.capacity, 77);
+    cluster.network!.heal();
+    await eventually(() => seenBy(c, b)?.capacity === 77 && seenBy(c, a)?.state === 'draining', 'the news arrive');
+    assert.equal(c.roster().get(a.self)?.capacity, 0, 'who drains takes no blocks');
+  });
+
+  test('a message that was lost is made up for by the digests in the heartbeats', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+    cluster.network!.setLoss(1);
+    b.setCapacity(123);
+    await sleep(20);
+    cluster.network!.setLoss(0);
+    await eventually(() => seenBy(a, b)?.capacity === 123, 'a learns of it');
+  });
+
+  test('a host that leaves is gone for all, one that was expelled is heard by none', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const names = ['b', 'c', 'd'];
+    const [b, c, d] = (await Promise.all(names.map((name) => cluster.join(name, a, { join: [`memory:${a.self}`] })))) as [Overlay, Overlay, Overlay];
+    await eventually(() => cluster.hosts.every((host) => host.members().length === 4), 'all know all');
+    await b.leave();
+    await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.roster().size === 3), 'b is gone');
+    await a.revokeHost(c.self);
+    await eventually(() => [a, d].every((host) => host.members().length === 2 && !host.transport.isConnected(c.self)), 'c is expelled');
+    await eventually(() => c.halted !== undefined, 'c knows it');
+    await sleep(100);
+    assert.ok(!d.transport.isConnected(c.self));
+    await assert.rejects(d.revokeHost(a.self), { code: 'denied' });
+    await assert.rejects(a.revokeHost('12D3KooWnobody'), { code: 'not-found' });
+  });
+
+  test('revoking a token with its hosts expels whoever joined with it', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const tokenFile = await cluster.tokenFile(a, { uses: 2 });
+    const join = [`memory:${a.self}`];
+    const b = await cluster.open('b', { tokenFile, join });
+    const c = await cluster.join('c', a, { join });
+    await b.whenJoined();
+    await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
+    assert.deepEqual(await a.revokeToken(/token-(\w+)$/.exec(tokenFile)![1]!, { hosts: true }), [b.self]);
+    await eventually(() => c.members().length === 2 && a.members().length === 2, 'b is expelled');
+  });
+
+});
