@@ -1,10 +1,41 @@
-import { InfinitError } from '../../base/index.ts';
+import { assert } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
 import type { MaybePromise } from '../file-system.ts';
+import { BlockTable } from './block-table.ts';
+import { compactionRanges } from './compaction.ts';
+import { CowTree, type Missing } from './cow-tree.ts';
+import { extentEdits } from './extent-edits.ts';
+import { ExtentNodeCache } from './extent-node-cache.ts';
+import { type Child, isLeaf, storedChild } from './node.ts';
+import { RecentExtents } from './recent-extents.ts';
+import { blockCodec, type BlockRecord, type Extent, extentCodec } from './records.ts';
+import { decodeRoot, encodeRoot, type MapRoot, type TreeRef } from './root-codec.ts';
+import { layerAt, visitLayers } from './layers.ts';
 import type { BlockUse, ByteRange, ExtentCommit, ExtentNodeIo, ExtentOptions, Segment } from './types.ts';
+import { walkBlocks } from './walk.ts';
 
-const pending = (): never => {
-  throw new InfinitError('unsupported', 'not written yet');
+/** Bytes that a node aims at: small ones, because scattered synced writes copy a path of nodes each. */
+const defaultNodeBytes = 4 * 1024;
+const minNodeBytes = 256;
+const maxNodeBytes = 16 * 1024;
+/** Bytes of recent changes in the root: about 100 scattered writes of a block each. */
+const defaultRecentBytes = 8 * 1024;
+/** Uncommitted changes after which a commit is due. */
+const dueChanges = 16_384;
+/** Leaves that one step of a large truncation takes away. */
+const stepLeaves = 16;
+/** Nodes of a map that shares no cache. */
+const ownCachedNodes = 64;
+
+const emptyRoot: MapRoot = {
+  epoch: 0,
+  nextBlock: 1,
+  allocatedBytes: 0,
+  extents: undefined,
+  blocks: undefined,
+  recent: [],
+  added: [],
+  lives: new Map(),
 };
 
 /**
@@ -13,96 +44,158 @@ const pending = (): never => {
  * Mutations are synchronous and need the nodes around what they replace, so a caller does
  * `for (let wait = map.ensureLoaded(o, l); wait !== undefined; wait = map.ensureLoaded(o, l)) await wait;`
  * and then mutates with no `await` in between. Answers return at once where the nodes are cached.
+ *
+ * Inside, recent changes lie over two trees (extents by offset, data blocks by number) and are merged into them by a commit once the
+ * root would get too long. The trees in memory are therefore always those of a commit.
  */
 export class ExtentMap {
+  readonly #extents: CowTree<Extent>;
+  readonly #blocks: CowTree<BlockRecord>;
+  readonly #recent: RecentExtents;
+  readonly #table: BlockTable;
+  readonly #recentBytes: number;
+  #allocated: number;
+  #epoch: number;
+  /** Nothing refers to these once the next commit is durable. */
+  #drops: BlockUse[] = [];
+  #committing: { readonly drops: readonly BlockUse[] } | undefined;
+  #dirty = false;
+  /** Mutations since the last commit was prepared. */
+  #mutations = 0;
+  /** Operations that load nodes right now. */
+  #loading = 0;
+  /** Where the next search for compaction candidates goes on. */
+  #compactFrom = 0;
+
+  private constructor(root: MapRoot, io: ExtentNodeIo, options: ExtentOptions) {
+    const cache = options.cache ?? new ExtentNodeCache(ownCachedNodes);
+    const nodeBytes = Math.min(maxNodeBytes, Math.max(minNodeBytes, options.nodeBytes ?? defaultNodeBytes));
+    this.#extents = new CowTree(extentCodec, io, cache, nodeBytes);
+    this.#blocks = new CowTree(blockCodec, io, cache, nodeBytes);
+    this.#extents.root = childOf(root.extents);
+    this.#blocks.root = childOf(root.blocks);
+    this.#recent = new RecentExtents([...root.recent]);
+    this.#table = new BlockTable(this.#blocks, root);
+    this.#recentBytes = options.recentBytes ?? defaultRecentBytes;
+    this.#allocated = root.allocatedBytes;
+    this.#epoch = options.epoch ?? root.epoch;
+  }
+
   /** The map that a root encodes; undefined or empty bytes: an empty map. No I/O. @throws InfinitError `damaged`, `wrong-version`. */
-  static open(root: Uint8Array | undefined, io: ExtentNodeIo, options?: ExtentOptions): ExtentMap {
-    void root;
-    void io;
-    void options;
-    return pending();
+  static open(root: Uint8Array | undefined, io: ExtentNodeIo, options: ExtentOptions = {}): ExtentMap {
+    return new ExtentMap(root === undefined || root.length === 0 ? emptyRoot : decodeRoot(root), io, options);
   }
 
   /** Bytes that are mapped to data blocks (not holes); what st_blocks is made of. */
   get allocatedBytes(): number {
-    return pending();
+    return this.#allocated;
   }
 
   /** There are changes that no successful commit covers. */
   get dirty(): boolean {
-    return pending();
+    return this.#dirty || this.#committing !== undefined;
   }
 
   /** So many changes are uncommitted that a commit is due now, whatever the caller's timers say. */
   get commitDue(): boolean {
-    return pending();
+    return this.#mutations >= dueChanges;
   }
 
   /** The epoch that new blocks belong to. */
   get epoch(): number {
-    return pending();
+    return this.#epoch;
   }
   set epoch(epoch: number) {
-    void epoch;
+    this.#epoch = epoch;
   }
 
   /** What lies in [offset, offset + length): segments in order, without gaps, holes merged. */
   lookup(offset: number, length: number): MaybePromise<readonly Segment[]> {
-    void offset;
-    void length;
-    return pending();
+    return this.#whenLoaded((missing) => this.#lookup(offset, offset + length, missing));
+  }
+
+  #lookup(start: number, end: number, missing: Missing): Segment[] {
+    const segments: Segment[] = [];
+    this.#visit(start, end, missing, ({ offset, length, block, at }) => {
+      const last = segments.at(-1);
+      if (block !== 0) segments.push({ offset, length, address: this.#table.get(block, missing)?.address, blockOffset: at });
+      else if (last !== undefined && last.address === undefined) segments[segments.length - 1] = { ...last, length: last.length + length };
+      else segments.push({ offset, length, address: undefined, blockOffset: 0 });
+    });
+    return segments;
   }
 
   /** Loads what a mutation of this range needs; undefined where it is all there. `length` may be Infinity. */
   ensureLoaded(offset: number, length: number): Promise<void> | undefined {
-    void offset;
-    void length;
-    return pending();
+    const attempt = (missing: Missing): void =>
+      this.#visit(offset, offset + length, missing, ({ block }) => void (block !== 0 && this.#table.get(block, missing)));
+    const missing: Missing = new Map();
+    attempt(missing);
+    return missing.size === 0 ? undefined : this.#loadUntil(attempt, missing, false);
   }
 
   /**
    * Maps [offset, offset + length) to the bytes at `blockOffset` of a data block of `blockSize` bytes. A new address is a new block, owned by
-   * this file; several extents may share one that was added since the last merge, as when scattered writes are packed into one block.
+   * this file; several extents may share one that was added since the last commit was prepared, as when scattered writes are packed into one block.
    * @throws InfinitError `bug` where the range was not loaded.
    */
   write(offset: number, length: number, address: Address, blockOffset: number, blockSize: number): void {
-    void offset;
-    void length;
-    void address;
-    void blockOffset;
-    void blockSize;
-    pending();
+    assert(offset >= 0 && length > 0 && Number.isSafeInteger(offset + length), 'an extent lies in the first 2^53 bytes');
+    assert(blockOffset >= 0 && blockOffset + length <= blockSize, 'an extent lies within its block');
+    // Counted as live first: a block that replaces a part of itself must not seem dead in between.
+    const block = this.#table.use(address, blockSize, length, this.#epoch);
+    this.#clear(offset, offset + length);
+    this.#recent.put({ offset, length, block, at: blockOffset });
+    this.#allocated += length;
+    this.#changed();
   }
 
   /** Makes [offset, offset + length) a hole. @throws InfinitError `bug` where the range was not loaded. */
   punch(offset: number, length: number): void {
-    void offset;
-    void length;
-    pending();
+    if (length <= 0) return;
+    this.#clear(offset, offset + length);
+    this.#recent.put({ offset, length, block: 0, at: 0 });
+    if (this.#extents.root === undefined) this.#recent.dropHoles();
+    this.#changed();
   }
 
   /** Makes everything from `size` on a hole; {@link ensureLoaded}(size, Infinity) first. For large files go in steps, see {@link truncateStep}. */
   truncate(size: number): void {
-    void size;
-    pending();
+    this.punch(size, Infinity);
   }
 
   /** The smallest size, at least `size`, to which truncating takes a bounded amount of memory and time; `size` itself at last. Truncate to it (and commit) and ask again. */
   truncateStep(size: number): MaybePromise<number> {
-    void size;
-    return pending();
+    return this.#whenLoaded((missing) => {
+      const last = this.#recent.list.at(-1);
+      // What lies under a hole without end is gone already.
+      const end = last?.length === Infinity ? last.offset : Infinity;
+      return Math.max(size, this.#extents.leafBefore(end, stepLeaves, missing) ?? 0);
+    });
   }
 
   /** The first mapped offset at or after `offset`; undefined where only a hole follows. */
   seekData(offset: number): MaybePromise<number | undefined> {
-    void offset;
-    return pending();
+    return this.#whenLoaded((missing) => {
+      for (let position = offset; position < Infinity;) {
+        const { data, until } = layerAt(this.#recent, this.#extents, position, missing);
+        if (missing.size > 0) return undefined;
+        if (data) return position;
+        position = until;
+      }
+      return undefined;
+    });
   }
 
   /** The first offset at or after `offset` that is in a hole; there always is one. */
   seekHole(offset: number): MaybePromise<number> {
-    void offset;
-    return pending();
+    return this.#whenLoaded((missing) => {
+      for (let position = offset; ;) {
+        const { data, until } = layerAt(this.#recent, this.#extents, position, missing);
+        if (missing.size > 0 || !data) return position;
+        position = until;
+      }
+    });
   }
 
   /**
@@ -110,17 +203,165 @@ export class ExtentMap {
    * A promise only where recent changes have to be merged into nodes that were evicted.
    */
   prepareCommit(): MaybePromise<ExtentCommit> {
-    return pending();
+    assert(this.#committing === undefined, 'one commit of an extent map at a time');
+    const root = this.#encode();
+    if (root.length <= this.#recentBytes) return this.#commit(root);
+    return this.#whenLoaded((missing) => {
+      const extents = extentEdits(this.#extents, this.#recent.list, missing);
+      const blocks = this.#table.edits(missing);
+      if (missing.size > 0) return undefined as never;
+      this.#drops.push(...this.#extents.edit(extents), ...this.#blocks.edit(blocks));
+      this.#recent.clear();
+      this.#table.clear();
+      return this.#commit(undefined);
+    });
+  }
+
+  #commit(encoded: Uint8Array | undefined): ExtentCommit {
+    const fresh: { readonly extents: Child<Extent>[]; readonly blocks: Child<BlockRecord>[] } = { extents: [], blocks: [] };
+    this.#extents.sealNew(this.#epoch, fresh.extents);
+    this.#blocks.sealNew(this.#epoch, fresh.blocks);
+    const root = encoded ?? this.#encode();
+    const committing = { drops: this.#drops };
+    this.#committing = committing;
+    this.#drops = [];
+    this.#dirty = false;
+    this.#mutations = 0;
+    const end = (): void => {
+      assert(this.#committing === committing, 'a commit ends once');
+      this.#committing = undefined;
+    };
+    return {
+      root,
+      nodes: [...fresh.extents, ...fresh.blocks].map((child) => child.sealed!),
+      drops: committing.drops,
+      succeeded: () => {
+        end();
+        this.#extents.settle(fresh.extents);
+        this.#blocks.settle(fresh.blocks);
+      },
+      failed: () => {
+        end();
+        this.#drops = [...committing.drops, ...this.#drops];
+        this.#dirty = true;
+      },
+    };
+  }
+
+  #encode(): Uint8Array {
+    return encodeRoot({
+      epoch: this.#epoch,
+      nextBlock: this.#table.next,
+      allocatedBytes: this.#allocated,
+      extents: refOf(this.#extents.root),
+      blocks: refOf(this.#blocks.root),
+      recent: this.#recent.list,
+      added: this.#table.added,
+      lives: this.#table.lives,
+    });
   }
 
   /** Ranges worth to be read and written again (by the caller, as an ordinary write): they refer to data blocks less than half live, or are scattered over many. At most about `limit` bytes. */
-  compactionCandidates(limit: number): Promise<readonly ByteRange[]> {
-    void limit;
-    return pending();
+  async compactionCandidates(limit: number): Promise<readonly ByteRange[]> {
+    const { ranges, next } = await compactionRanges(this.#compactFrom, limit, {
+      segments: (offset) => this.#whenLoaded((missing) => this.#following(offset, missing)),
+      block: (id) => this.#whenLoaded((missing) => this.#table.get(id, missing)),
+    });
+    this.#compactFrom = next;
+    return ranges;
+  }
+
+  /** Some mapped extents from `offset` on, and where to go on. */
+  #following(offset: number, missing: Missing): { extents: Extent[]; next: number | undefined } {
+    const data = layerAt(this.#recent, this.#extents, offset, missing);
+    const start = data.data ? offset : data.until;
+    if (start === Infinity || missing.size > 0) return { extents: [], next: undefined };
+    const end = Math.max(start + 1, this.#extents.leafEnd(start, missing) ?? Infinity);
+    const extents: Extent[] = [];
+    this.#visit(start, end, missing, (extent) => void (extent.block !== 0 && extents.push(extent)));
+    return { extents, next: end === Infinity ? undefined : end };
   }
 
   /** Every block that the last committed state and this one refer to, for unlink: data blocks and nodes. */
-  allBlocks(): AsyncIterable<BlockUse> {
-    return pending();
+  async *allBlocks(): AsyncIterable<BlockUse> {
+    const pending = [...(this.#committing?.drops ?? []), ...this.#drops];
+    const added = this.#table.added;
+    const lives = new Map(this.#table.lives);
+    const [extents, blocks] = [this.#extents.root, this.#blocks.root];
+    yield* pending;
+    for (const { address, epoch } of added) yield { address, epoch, kind: 'data' };
+    yield* walkBlocks(this.#blocks, blocks, (node) =>
+      isLeaf(node)
+        ? node.records.filter(({ id }) => lives.get(id) !== 0).map(({ address, epoch }): BlockUse => ({ address, epoch, kind: 'data' }))
+        : [],
+    );
+    yield* walkBlocks(this.#extents, extents, () => []);
   }
+
+  /** Visits what lies in [start, end), holes too, cut to it. */
+  #visit(start: number, end: number, missing: Missing, visit: (extent: Extent) => void): void {
+    visitLayers(this.#recent, this.#extents, start, end, missing, visit);
+  }
+
+  /** Releases what is mapped in [start, end), which is about to be replaced. */
+  #clear(start: number, end: number): void {
+    const missing: Missing = new Map();
+    const released: Extent[] = [];
+    this.#visit(start, end, missing, (extent) => void (extent.block !== 0 && released.push(extent)));
+    assert(missing.size === 0, 'a range is loaded before it is changed');
+    for (const { block, length } of released) {
+      this.#allocated -= length;
+      const dead = this.#table.release(block, length);
+      if (dead !== undefined) this.#drops.push({ address: dead.address, epoch: dead.epoch, kind: 'data' });
+    }
+  }
+
+  #changed(): void {
+    this.#dirty = true;
+    this.#mutations++;
+    this.#unpin();
+  }
+
+  /** The result of a synchronous attempt, at once or after the loads that it lacks. */
+  #whenLoaded<T>(attempt: (missing: Missing) => T): MaybePromise<T> {
+    const missing: Missing = new Map();
+    const result = attempt(missing);
+    if (missing.size === 0) return result;
+    const promise = this.#loadUntil(attempt, missing, true);
+    // A caller who only warms the cache drops it; whoever waits still sees the error.
+    promise.catch(() => {});
+    return promise;
+  }
+
+  async #loadUntil<T>(attempt: (missing: Missing) => T, first: Missing, release: boolean): Promise<T> {
+    this.#loading++;
+    try {
+      for (let missing = first; ;) {
+        await Promise.all([...missing.values()].map((load) => load()));
+        missing = new Map();
+        const result = attempt(missing);
+        if (missing.size === 0) return result;
+      }
+    } finally {
+      this.#loading--;
+      // What a mutation is about to need stays until it is made.
+      if (release) this.#unpin();
+    }
+  }
+
+  #unpin(): void {
+    if (this.#loading > 0) return;
+    this.#extents.unpin();
+    this.#blocks.unpin();
+  }
+}
+
+function childOf<R>(ref: TreeRef | undefined): Child<R> | undefined {
+  return ref === undefined ? undefined : storedChild(ref.address, ref.epoch, ref.weight);
+}
+
+function refOf(child: Child<unknown> | undefined): TreeRef | undefined {
+  if (child === undefined) return undefined;
+  assert(child.address !== undefined, 'a tree is sealed before its root is encoded');
+  return { address: child.address, epoch: child.epoch, weight: child.weight };
 }
