@@ -36,6 +36,11 @@ function apply(acl: Uint8Array, mode: number, and: boolean): Uint8Array {
   return copy;
 }
 
+/** Does the ACL say more than a mode can? */
+export function isExtended(acl: Uint8Array): boolean {
+  return entriesOf(acl).length > 3;
+}
+
 /** chmod on a file with an access ACL. */
 export function chmodAcl(inode: MemoryInode): void {
   const acl = inode.xattrs.get(accessAcl);
@@ -51,6 +56,6 @@ export function inheritAcl(parent: MemoryInode, child: MemoryInode, umask: numbe
   }
   const access = apply(acl, child.mode, true);
   child.mode = modeOfAcl(child.mode, access);
-  if (entriesOf(access).length > 3) child.xattrs.set(accessAcl, access);
+  if (isExtended(access)) child.xattrs.set(accessAcl, access);
   if (child.isDirectory) child.xattrs.set(defaultAcl, acl.slice());
 }

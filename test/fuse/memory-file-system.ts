@@ -11,7 +11,7 @@ import {
   type KernelCache,
   type MaybePromise,
 } from '../../src/filesystem/index.ts';
-import { accessAcl, chmodAcl, defaultAcl, inheritAcl, modeOfAcl } from './memory-acl.ts';
+import { accessAcl, chmodAcl, defaultAcl, inheritAcl, isExtended, modeOfAcl } from './memory-acl.ts';
 import { directoryType, linkType, MemoryInode, now, regularType, type SavedInode, typeBits } from './memory-inode.ts';
 import { MemoryLocks } from './memory-locks.ts';
 
@@ -341,7 +341,8 @@ export class MemoryFileSystem implements FileSystem {
     if (name === defaultAcl && !found.isDirectory) fail('EACCES');
     if (killSetgid) found.mode &= ~0o2000;
     if (name === accessAcl) found.mode = modeOfAcl(found.mode, value);
-    found.xattrs.set(name, value.slice());
+    if (name === accessAcl && !isExtended(value)) found.xattrs.delete(name);
+    else found.xattrs.set(name, value.slice());
     found.touch('changed');
   }
 

@@ -16,16 +16,16 @@ export class Mounted implements AsyncDisposable {
   /** What the server said on its standard error. */
   log = '';
 
-  private constructor(options: Partial<FuseOptions> | undefined) {
+  private constructor(options: Partial<FuseOptions> | undefined, serves: ServerSettings['serves']) {
     this.#temporary = mkdtempSync(path.join(tmpdir(), 'infinit-fuse-'));
     this.directory = this.#temporary;
-    const settings: ServerSettings = { mountPoint: this.directory, ...(options === undefined ? {} : { options }) };
+    const settings: ServerSettings = { mountPoint: this.directory, serves: serves ?? 'memory', ...(options === undefined ? {} : { options }) };
     this.child = fork(path.join(import.meta.dirname, 'server.ts'), [JSON.stringify(settings)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.log += text));
   }
 
-  static async start(options?: Partial<FuseOptions>): Promise<Mounted> {
-    const mounted = new Mounted(options);
+  static async start(options?: Partial<FuseOptions>, serves?: ServerSettings['serves']): Promise<Mounted> {
+    const mounted = new Mounted(options, serves);
     try {
       const first = await mounted.#message<{ ready?: boolean; init: SavedInit; connection: number }>();
       if (first.ready !== true) throw new Error(`the server did not start: ${mounted.log}`);

@@ -3,14 +3,18 @@
  * The test sends commands over the IPC channel, one at a time, and gets one answer to each.
  */
 import { closeSync } from 'node:fs';
-import { createLogger } from '../../src/base/index.ts';
-import type { FileSystem } from '../../src/filesystem/index.ts';
+import { createLogger, systemClock } from '../../src/base/index.ts';
+import { Sealer } from '../../src/block/index.ts';
+import { type FileSystem, Volume } from '../../src/filesystem/index.ts';
 import { type FuseOptions, mountFuse, serveFileSystem, setReadAhead } from '../../src/fuse/index.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { MemoryFileSystem } from './memory-file-system.ts';
 import type { MemoryInode } from './memory-inode.ts';
 
 export interface ServerSettings {
   readonly mountPoint: string;
+  /** 'volume': the real file system over blocks in memory, where commands that change the file system do nothing. */
+  readonly serves?: 'memory' | 'volume';
   readonly options?: Partial<FuseOptions>;
 }
 
@@ -66,14 +70,20 @@ function find(fileSystem: MemoryFileSystem, path: string): { parent: MemoryInode
   return { parent, name, inode: parent.entries.get(name)?.inode };
 }
 
-async function main({ mountPoint, options }: ServerSettings): Promise<void> {
+async function main({ mountPoint, options, serves = 'memory' }: ServerSettings): Promise<void> {
   const fileSystem = new MemoryFileSystem();
   const gate = new Gate();
+  const logger = createLogger('info', (_level, line) => process.stderr.write(`${line}\n`));
+  const volumeId = '00112233445566778899aabbccddeeff';
+  const served =
+    serves === 'memory'
+      ? gate.wrap(fileSystem)
+      : await Volume.open({ store: new MemoryBlockStore(), sealer: new Sealer(), volumeId, session: 1, clock: systemClock, logger });
   const mount = await mountFuse({ source: 'memory', mountPoint });
   const session = serveFileSystem({
     fd: mount.fd,
-    fileSystem: gate.wrap(fileSystem),
-    logger: createLogger('info', (_level, line) => process.stderr.write(`${line}\n`)),
+    fileSystem: served,
+    logger,
     ...(options === undefined ? {} : { options }),
   });
   const init = await session.ready;
@@ -118,6 +128,7 @@ async function main({ mountPoint, options }: ServerSettings): Promise<void> {
   process.send!({ ready: true, init, connection: mount.connection });
   const reason = await session.closed;
   closeSync(mount.fd);
+  await served.close();
   process.send!({ closed: reason });
   process.disconnect();
 }

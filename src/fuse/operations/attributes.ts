@@ -1,5 +1,6 @@
-import { type Attributes, errnos, type FileSystemStatistics } from '../../filesystem/index.ts';
+import { type Attributes, type AttributeChanges, errnos, FileSystemError, type FileSystemStatistics } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
+import { after } from '../handles.ts';
 import { decodeGetxattr, decodeSetattr, decodeSetxattr, hasExtendedSetxattr, isResent } from '../wire/index.ts';
 import { encodeNothing, recover } from './names.ts';
 
@@ -7,9 +8,24 @@ const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.pu
 
 export const getattr: Operation = (exchange, header) => exchange.answer(header, exchange.fileSystem.getattr(header.node), encodeAttributes);
 
+const [typeBits, directoryType] = [0o170000, 0o040000];
+
 /** Also how the kernel writes back size and times that it kept for a cached file. */
-export const setattr: Operation = (exchange, header, message) =>
-  exchange.answer(header, exchange.fileSystem.setattr(header.node, decodeSetattr(message)), encodeAttributes);
+export const setattr: Operation = (exchange, header, message) => {
+  const changes = decodeSetattr(message);
+  const { fileSystem } = exchange;
+  const inode = header.node;
+  if (!isBareChown(changes)) return exchange.answer(header, fileSystem.setattr(inode, changes), encodeAttributes);
+  const changed = after(fileSystem.getattr(inode), ({ mode }) =>
+    fileSystem.setattr(inode, (mode & typeBits) === directoryType ? changes : { ...changes, killPrivileges: true }),
+  );
+  exchange.answer(header, changed, encodeAttributes);
+};
+
+/** chown(file, -1, -1) changes no owner but takes suid and sgid away; with KILLPRIV_V2 all that the kernel tells us is a change of nothing. */
+function isBareChown({ mode, uid, gid, size, accessed, modified, killPrivileges }: AttributeChanges): boolean {
+  return (mode ?? uid ?? gid ?? size ?? accessed ?? modified ?? killPrivileges) === undefined;
+}
 
 const encodeStatx: Encode<Attributes> = ({ reply }, attributes) => reply.putStatx(attributes);
 
@@ -25,10 +41,18 @@ export const statfs: Operation = (exchange, header) => exchange.answer(header, e
 
 export const syncfs: Operation = (exchange, header) => exchange.answer(header, exchange.fileSystem.syncfs(), encodeNothing);
 
+/** The kernel hands over names of any kind and leaves it to us which there are. */
+const knownNames = /^(?:(?:user|trusted|security)\..|system\.posix_acl_(?:access|default)$)/s;
+
+function requireKnown(name: string): void {
+  if (!knownNames.test(name)) throw new FileSystemError('EOPNOTSUPP');
+}
+
 export const setxattr: Operation = (exchange, header, message) => {
   const extended = exchange.init !== undefined && hasExtendedSetxattr(exchange.init);
   const { name, value, flags, killSetgid } = decodeSetxattr(message, extended);
   const { fileSystem } = exchange;
+  requireKnown(name);
   if (!isResent(header)) return exchange.answer(header, fileSystem.setxattr(header.node, name, value, flags, killSetgid), encodeNothing);
   // XATTR_CREATE may meet what its first run made, and setting it again is the same.
   exchange.answer(header, fileSystem.setxattr(header.node, name, value, flags & ~1, killSetgid), encodeNothing);
@@ -42,6 +66,7 @@ function withinLimit({ reply }: Exchange, limit: number, length: number, put: ()
 
 export const getxattr: Operation = (exchange, header, message) => {
   const { name, limit } = decodeGetxattr(message, true);
+  requireKnown(name);
   exchange.answer(header, exchange.fileSystem.getxattr(header.node, name), (at, value) =>
     withinLimit(at, limit, value.length, () => at.reply.putBytes(value)),
   );
@@ -57,6 +82,7 @@ export const listxattr: Operation = (exchange, header, message) => {
 
 export const removexattr: Operation = (exchange, header, message) => {
   const name = message.text(40);
+  requireKnown(name);
   const { fileSystem } = exchange;
   const run = (): void | Promise<void> => fileSystem.removexattr(header.node, name);
   const removed = isResent(header) ? recover<unknown>(run, 'ENODATA', () => Promise.resolve('by the first run')) : run();

@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import path from 'node:path';
 import { compileAddon } from '../../../src/fuse/native/build.ts';
 
-type Argument = number | Uint8Array;
+type Argument = number | bigint | Uint8Array;
 
 const addon = createRequire(import.meta.url)(
   compileAddon(path.join(import.meta.dirname, 'native/syscall.c'), path.resolve(import.meta.dirname, '../../../build/syscall.node')),
@@ -131,7 +131,7 @@ export const fchown = (fd: number, uid: number, gid: number): Result => call('fc
 export const truncate = (file: string, size: number): Result => call('truncate', text(file), size);
 export const ftruncate = (fd: number, size: number): Result => call('ftruncate', fd, size);
 export const fallocate = (fd: number, mode: number, offset: number, length: number): Result => call('fallocate', fd, mode, offset, length);
-export const lseek = (fd: number, offset: number, whence: number): Result => call('lseek', fd, offset, whence);
+export const lseek = (fd: number, offset: number | bigint, whence: number): Result => call('lseek', fd, offset, whence);
 export const fsync = (fd: number): Result => call('fsync', fd);
 export const fdatasync = (fd: number): Result => call('fdatasync', fd);
 export const syncfs = (fd: number): Result => call('syncfs', fd);
@@ -159,6 +159,13 @@ function long(value: number): Buffer {
 export function pread(fd: number, length: number, offset: number): { readonly text: string; readonly error?: string } {
   const buffer = Buffer.alloc(length);
   const result = call('pread64', fd, buffer, length, offset);
+  return typeof result === 'string' ? { text: '', error: result } : { text: buffer.toString('latin1', 0, result) };
+}
+
+/** From the current position: for pipes. */
+export function read(fd: number, length: number): { readonly text: string; readonly error?: string } {
+  const buffer = Buffer.alloc(length);
+  const result = call('read', fd, buffer, length);
   return typeof result === 'string' ? { text: '', error: result } : { text: buffer.toString('latin1', 0, result) };
 }
 
@@ -305,13 +312,14 @@ export function as<T>(uid: number, gid: number, body: () => T, groups: readonly 
   const list = Buffer.alloc(Math.max(4, groups.length * 4));
   groups.forEach((group, index) => list.writeUInt32LE(group, index * 4));
   must(call('setgroups', groups.length, list));
-  must(call('setresgid', -1, gid, -1));
-  must(call('setresuid', -1, uid, -1));
+  // The saved ids stay root's: the way back.
+  must(call('setresgid', gid, gid, 0));
+  must(call('setresuid', uid, uid, 0));
   try {
     return body();
   } finally {
-    must(call('setresuid', -1, 0, -1));
-    must(call('setresgid', -1, 0, -1));
+    must(call('setresuid', 0, 0, 0));
+    must(call('setresgid', 0, 0, 0));
     must(call('setgroups', 0, list));
   }
 }

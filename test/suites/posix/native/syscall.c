@@ -1,5 +1,5 @@
 /*
- * call(number, argument…): a raw system call of the calling thread. Arguments are integers or Uint8Arrays (passed by address);
+ * call(number, argument…): a raw system call of the calling thread. Arguments are integers, BigInts or Uint8Arrays (passed by address);
  * the result is the kernel's, so -errno on failure. Raw setresuid and setgroups change this one thread only.
  */
 #define _GNU_SOURCE
@@ -11,6 +11,7 @@
 
 napi_status napi_is_typedarray(napi_env, napi_value, _Bool *);
 napi_status napi_get_value_int64(napi_env, napi_value, int64_t *);
+napi_status napi_get_value_bigint_int64(napi_env, napi_value, int64_t *, _Bool *lossless);
 napi_status napi_create_int64(napi_env, int64_t, napi_value *);
 
 static napi_value call(napi_env env, napi_callback_info info) {
@@ -28,8 +29,8 @@ static napi_value call(napi_env env, napi_callback_info info) {
       napi_value buffer;
       napi_get_typedarray_info(env, argument[i], &type, &length, &data, &buffer, &offset);
       value[i] = (int64_t)(intptr_t)data;
-    } else {
-      napi_get_value_int64(env, argument[i], &value[i]);
+    } else if (napi_get_value_int64(env, argument[i], &value[i]) != 0) {
+      napi_get_value_bigint_int64(env, argument[i], &value[i], &is_buffer);
     }
   }
   long result = syscall(value[0], value[1], value[2], value[3], value[4], value[5], value[6]);

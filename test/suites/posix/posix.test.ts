@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { Mounted } from '../../fuse/mounted.ts';
+import type { Outcome } from './suite.ts';
+
+/** Runs the suite in a process of its own, which switches users, and returns what failed. */
+async function failures(directory: string): Promise<readonly string[]> {
+  const args = [path.join(import.meta.dirname, 'run.ts'), directory];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 100_000_000, timeout: 120_000 }).catch(
+    // It also tells the outcome where some cases failed.
+    (error: Error & { stdout: string }) => {
+      if (!error.stdout.startsWith('[')) throw error;
+      return error;
+    },
+  );
+  const outcomes = JSON.parse(stdout) as readonly Outcome[];
+  assert.ok(outcomes.length > 100);
+  return outcomes.filter(({ failure }) => failure !== undefined).map(({ group, name, failure }) => `${group}: ${name}: ${failure}`);
+}
+
+/** Runs a command; returns what went wrong. */
+function run(command: string, ...args: string[]): string | undefined {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
+  return status === 0 ? undefined : `${command}: ${error?.message ?? stderr}`;
+}
+
+/** An ext4 of our own in memory, so that the oracle depends neither on the machine's disk nor on its load. */
+class Ext4 implements Disposable {
+  readonly directory = mkdtempSync(path.join(tmpdir(), 'infinit-ext4-'));
+  readonly #memory = mkdtempSync('/dev/shm/infinit-ext4-');
+  readonly problem: string | undefined;
+
+  constructor() {
+    const image = path.join(this.#memory, 'image');
+    this.problem =
+      run('truncate', '-s', '512M', image) ??
+      run('mkfs.ext4', '-q', '-b', '4096', '-E', 'lazy_itable_init=1,lazy_journal_init=1', image) ??
+      run('mount', '-o', 'loop', image, this.directory);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.problem === undefined) execFileSync('umount', [this.directory]);
+    rmSync(this.directory, { recursive: true });
+    rmSync(this.#memory, { recursive: true });
+  }
+}
+
+test('the suite is right: ext4 passes it', { timeout: 120_000 }, async (t) => {
+  using ext4 = new Ext4();
+  if (ext4.problem !== undefined) return t.skip(`no ext4 can be mounted here: ${ext4.problem}`);
+  assert.deepEqual(await failures(ext4.directory), []);
+});
+
+test('a mounted volume behaves as ext4 does', { timeout: 120_000 }, async () => {
+  await using mounted = await Mounted.start(undefined, 'volume');
+  assert.deepEqual(await failures(mounted.directory), [], mounted.log);
+  const { inFlight, failures: failed } = await mounted.statistics();
+  assert.deepEqual({ inFlight, failed }, { inFlight: 0, failed: 0 });
+});
