@@ -73,14 +73,10 @@ export class LeaseHolder {
     else if (session === known.id && trustedUntil > known.trustedUntil) known.trustedUntil = trustedUntil;
   }
 
-  /** Takes what an operation brought. Returns whether the lease holds now. */
-  granted(block: BlockId, { request, accepted, sessions }: LeaseGrants, now: number): boolean {
-    if (request.sequence <= Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0) || this.#writing.has(block)) return false;
-    const held = this.#held.get(block);
-    const weaker = held !== undefined && held.mode === 'exclusive' && request.mode === 'shared';
-    if (!this.#isLive({ mode: request.mode, accepted, sessions }, now)) return false;
-    if (!weaker || !this.#isLive(held, now)) this.#held.set(block, { mode: request.mode, accepted, sessions });
-    return true;
+  /** Takes what a read brought. Returns whether the lease holds now. */
+  granted(block: BlockId, grants: LeaseGrants, now: number): boolean {
+    const voidUpTo = Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0);
+    return grants.request.sequence > voidUpTo && !this.#writing.has(block) && this.#install(block, grants, now);
   }
 
   /** The record that the block holds for certain at this moment; undefined where no lease says so. A null value is a tombstone. */
@@ -101,16 +97,25 @@ export class LeaseHolder {
     this.#void(block);
   }
 
-  /** After an own write: the record that it committed; undefined where it did not, or nobody knows. Then the lease must be asked for again. */
-  endWrite(block: BlockId, committed: Accepted | undefined): void {
+  /**
+   * After an own write: the record that it committed (undefined: it did not, or nobody knows; then the lease must be asked for again) and the lease that it
+   * brought, if any. Returns whether a lease holds now.
+   */
+  endWrite(block: BlockId, committed: Accepted | undefined, grants: LeaseGrants | null, now: number): boolean {
     const left = (this.#writing.get(block) ?? 1) - 1;
     if (left > 0) this.#writing.set(block, left);
     else this.#writing.delete(block);
     const held = this.#held.get(block);
-    if (held === undefined) return;
     // A change of replicas leaves the grants with hosts that no longer decide.
-    if (committed === undefined || left > 0 || committed.record.epoch !== held.accepted.record.epoch) this.drop(block);
-    else this.#held.set(block, { ...held, accepted: committed });
+    const holds = held !== undefined && committed !== undefined && left === 0 && committed.record.epoch === held.accepted.record.epoch;
+    if (holds) this.#held.set(block, { ...held, accepted: committed });
+    else this.#held.delete(block);
+    const voidUpTo = Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0);
+    const brought =
+      committed !== undefined && left === 0 && grants !== null && grants.request.sequence > voidUpTo && this.#install(block, grants, now);
+    // Reads that ran beside the write may have seen what was before it.
+    this.#void(block);
+    return brought || (holds && this.read(block, now) !== undefined);
   }
 
   /** Stops using the block's lease. What it returns, sent to the block's acceptors, lets others go on. */
@@ -130,6 +135,15 @@ export class LeaseHolder {
     const dead = [...this.#held].filter(([, held]) => !this.#isLive(held, now)).map(([block]) => block);
     for (const block of dead) this.#held.delete(block);
     return dead;
+  }
+
+  #install(block: BlockId, { request, accepted, sessions }: LeaseGrants, now: number): boolean {
+    const fresh: Held = { mode: request.mode, accepted, sessions };
+    if (!this.#isLive(fresh, now)) return false;
+    const held = this.#held.get(block);
+    const stronger = held !== undefined && held.mode === 'exclusive' && request.mode === 'shared' && this.#isLive(held, now);
+    if (!stronger) this.#held.set(block, fresh);
+    return true;
   }
 
   /** No grant asked for until now counts for the block any longer. */

@@ -222,6 +222,7 @@ export class Proposer {
     if (this.#phase === 'prepare') return this.#decide();
     // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
     const all = this.#targets.every((peer) => this.#answers.has(peer));
+    if (found.forgotten) return this.#startPrepare();
     if (!this.#rules.mayAnswer(found.held)) return all || impatient ? this.#startPrepare() : none;
     this.#collectGrants();
     return this.#decide();

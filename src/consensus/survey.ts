@@ -13,12 +13,14 @@ export interface Survey {
   readonly complete: boolean;
   /** A majority of each of them has accepted it at this very ballot: it is chosen. */
   readonly held: boolean;
+  /** A pointer was passed over: see {@link survey}. */
+  readonly forgotten: boolean;
 }
 
 /**
  * The rule on which changes of replicas rest: whoever is asked, the *highest record* among the answers names the sets that must answer.
  * A pointer that leads to a quorum that knows nothing of it speaks of a block that was removed and forgotten:
- * nothing lower counts any longer.
+ * nothing lower counts any longer. Only promises above the pointer prove that; answers to a read may be older than the pointer is.
  */
 export function survey(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accepted | null, views: readonly View[]): Survey {
   let forgotten: Ballot | null = null;
@@ -26,7 +28,8 @@ export function survey(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known:
     const best = highest(rules, answers, known, forgotten);
     const sets = best === null ? rules.foundingSets(views) : rules.setsOf(best.record);
     const complete = isQuorum(rules, sets, (peer) => answers.has(peer));
-    if (best === null || !best.pointer || !complete) return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets) };
+    if (best === null || !best.pointer || !complete)
+      return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets), forgotten: forgotten !== null };
     forgotten = best.ballot;
   }
 }

@@ -268,8 +268,10 @@ export class Host {
     const kept = this.#hints.get(block);
     if (hint !== null && (kept === undefined || compareBallots(hint.accepted.ballot, kept.accepted.ballot) > 0)) this.#hints.set(block, hint);
     if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(this, block, outcome.accepted, operation.kind);
-    if (running.writes) this.holder.endWrite(block, outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined);
-    if (lease !== null && this.holder.granted(block, lease, this.clock)) this.#world.judges.leased(this, block);
+    const committed = outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined;
+    const now = this.clock;
+    const leased = running.writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);
+    if (leased) this.#world.judges.leased(this, block);
     running.done(outcome);
   }
 

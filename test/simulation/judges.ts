@@ -77,9 +77,11 @@ export class Judges {
     let holders = 0;
     for (const host of this.#world.hosts) {
       const accepted = host.stateOf(block)?.accepted ?? null;
-      if (accepted === null || accepted.pointer || compareBallots(accepted.ballot, newest.ballot) !== 0) continue;
-      if (replicas.includes(host.name)) holders++;
-      if (!sameBytes(accepted.record.value, newest.record.value))
+      // Housekeeping may have gone on since the read.
+      const order = accepted === null ? -1 : compareBallots(accepted.ballot, newest.ballot);
+      if (order >= 0 && replicas.includes(host.name)) holders++;
+      if (order !== 0 || accepted!.pointer) continue;
+      if (!sameBytes(accepted!.record.value, newest.record.value))
         throw new Violation('agreement', `${host.name} holds other bytes of ${block} at the same ballot`);
     }
     if (holders * 2 <= replicas.length)
