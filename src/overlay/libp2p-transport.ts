@@ -52,6 +52,12 @@ const raceMs = 5000;
 /** Clocks that differ by more are worth a word; nothing depends on them. */
 const maxClockDifferenceMs = 5 * 60_000;
 
+const listenErrors: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there',
+  EADDRNOTAVAIL: 'this is no address of this machine',
+  EACCES: 'this port needs more rights',
+};
+
 /** The first stream of a session whose second has not come. */
 interface Pending {
   readonly channel: Channel;
@@ -73,6 +79,8 @@ export class Libp2pTransport implements MeshTransport {
   readonly #pending = new Map<string, Pending>();
   readonly #strangers = new Set<WireConnection>();
   readonly #redialer: Redialer;
+  /** Addresses of the targets. */
+  #known: ReadonlyMap<PeerId, readonly string[]> = new Map();
   #node: WireNode | undefined;
   #closed = false;
 
@@ -105,7 +113,9 @@ export class Libp2pTransport implements MeshTransport {
     try {
       this.#node = await openLibp2pNode({ key, listen, tls, kademlia, mdns }, this.#events());
     } catch (cause) {
-      throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${messageOf(cause)}`, { cause });
+      const reason = /EADDRINUSE|EADDRNOTAVAIL|EACCES/.exec(messageOf(cause))?.[0];
+      const said = reason === undefined ? messageOf(cause) : `${listenErrors[reason]!} (${reason})`;
+      throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${said}`, { cause });
     }
     if (this.#closed) await this.#node.close();
   }
@@ -151,7 +161,11 @@ export class Libp2pTransport implements MeshTransport {
   }
 
   setTargets(targets: readonly Target[]): void {
-    if (!this.#closed) this.#redialer.setTargets(targets);
+    if (this.#closed) return;
+    const before = this.#known;
+    this.#known = new Map(targets.map(({ peer, addresses }) => [peer, addresses]));
+    this.#redialer.setTargets(targets);
+    for (const { peer, addresses } of targets) if (this.#sessions.has(peer) && before.get(peer)?.join() !== addresses.join()) this.#introduce(peer);
   }
 
   setSeeds(addresses: readonly string[]): void {
@@ -342,6 +356,15 @@ export class Libp2pTransport implements MeshTransport {
       this.#trouble({ kind: 'clock', about: peer, message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right` });
     this.#logger.debug('peer connected', { peer });
     this.#board.peerUp(peer);
+    this.#introduce(peer);
+  }
+
+  #introduce(peer: PeerId): void {
+    const addresses = this.#known.get(peer);
+    if (this.#options.kademlia !== true || addresses === undefined) return;
+    this.#wire()
+      .introduce(peer, addresses)
+      .catch((error: unknown) => this.#logger.debug('a peer was not taken into the look-up table', { peer, reason: messageOf(error) }));
   }
 
   #onBroken(session: Session, reason: string): void {

@@ -143,7 +143,8 @@ export class Overlay implements AsyncDisposable {
 
   /** What people should know: hosts that cannot be reached or were refused, wrong clocks, copied identities. */
   troubles(): readonly TroubleReport[] {
-    return this.#troubles.current();
+    const reached = new Set(this.members().flatMap(({ peer, addresses }) => (this.#mesh.isConnected(peer) ? [peer, ...addresses] : [])));
+    return this.#troubles.current().filter(({ kind, about }) => kind !== 'unreachable' || !reached.has(about));
   }
 
   /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
@@ -318,7 +319,6 @@ export class Overlay implements AsyncDisposable {
   }
 
   #onPeerUp(peer: PeerId): void {
-    this.#troubles.clear('unreachable', peer);
     const { own } = this.#gate;
     if (own === undefined) return;
     // A newcomer asks at once for all there is to know; between hosts that know much the digests show what is missing.

@@ -34,10 +34,6 @@ export class TroubleLog {
     for (const listener of this.#listeners) listener(trouble);
   }
 
-  clear(kind: Trouble['kind'], about: string): void {
-    this.#reports.delete(`${kind} ${about}`);
-  }
-
   current(): TroubleReport[] {
     const now = this.#clock.wallMs();
     return [...this.#reports.values()].filter(({ kind, lastMs }) => kind === 'duplicate-identity' || kind === 'clock' || now - lastMs < forgetMs);

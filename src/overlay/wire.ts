@@ -31,6 +31,8 @@ export interface WireNode {
   addresses(): readonly string[];
   /** Addresses that the look-up services know for a peer; empty where there is no such service. */
   lookUp(peer: PeerId, signal: AbortSignal): Promise<readonly string[]>;
+  /** Tells the look-up services of a connected member and its addresses. */
+  introduce(peer: PeerId, addresses: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
 

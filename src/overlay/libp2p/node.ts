@@ -1,6 +1,6 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
-import type { Connection, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, PeerInfo, Stream } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
@@ -80,7 +80,8 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
 async function kademliaServices(): Promise<ServiceFactoryMap> {
   const [{ identify }, { ping }, { kadDHT, passthroughMapper }] = await Promise.all([import('@libp2p/identify'), import('@libp2p/ping'), import('@libp2p/kad-dht')]);
   return {
-    identify: identify(),
+    // Kademlia wants it to be there; what it would ask a peer the roster says, and a stranger is told nothing.
+    identify: identify({ runOnConnectionOpen: false }),
     ping: ping(),
     kademlia: kadDHT({ protocol: protocols.kademlia, clientMode: false, peerInfoMapper: passthroughMapper }),
   } as unknown as ServiceFactoryMap;
@@ -125,7 +126,6 @@ class Libp2pNode implements WireNode {
       if (protocol.startsWith('/infinit/') && protocol !== protocols.kademlia) continue;
       this.#libp2p.use(protocol, (stream, connection, next) => {
         if (events.isMember(connection.remotePeer.toString())) return next(stream, connection);
-        connection.abort(new Error('not a member'));
         throw new InfinitError('denied', 'not a member');
       });
     }
@@ -159,6 +159,16 @@ class Libp2pNode implements WireNode {
     if (kademlia === undefined) return [];
     const { multiaddrs } = await this.#libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal });
     return multiaddrs.flatMap(toAddress);
+  }
+
+  async introduce(peer: PeerId, addresses: readonly string[]): Promise<void> {
+    const { kademlia } = this.#libp2p.services as { readonly kademlia?: KadDHT & { onPeerConnect(peer: PeerInfo & { protocols: string[] }): Promise<void> } };
+    if (kademlia === undefined || addresses.length === 0) return;
+    const id = peerIdFromString(peer);
+    const multiaddrs = addresses.map((address) => toMultiaddr(parseAddress(address).host, parseAddress(address).port));
+    // The roster says what libp2p would have to ask the peer for.
+    await this.#libp2p.peerStore.merge(id, { multiaddrs, protocols: [protocols.kademlia] });
+    await kademlia.onPeerConnect({ id, multiaddrs, protocols: [protocols.kademlia] });
   }
 
   async close(): Promise<void> {
@@ -254,8 +264,8 @@ class Libp2pStream implements WireStream {
   }
 }
 
-function toMultiaddr(ip: string, port: number): Multiaddr {
-  return multiaddr(`/${ip.includes(':') ? 'ip6' : 'ip4'}/${ip}/tcp/${port}`);
+function toMultiaddr(host: string, port: number): Multiaddr {
+  return multiaddr(`/${host.includes(':') ? 'ip6' : /^[\d.]+$/.test(host) ? 'ip4' : 'dns'}/${host}/tcp/${port}`);
 }
 
 function toAddress(address: Multiaddr): string[] {

@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { codeOf, createLogger, type Logger, systemRandom } from '../../src/base/index.ts';
+import { KeyPair, peerIdOf } from '../../src/overlay/index.ts';
+import { openLibp2pNode } from '../../src/overlay/libp2p/node.ts';
+import type { WireEvents, WireNode } from '../../src/overlay/wire.ts';
+import { eventually } from '../suites/transport-suite.ts';
+import { addressesOf, Cluster, clockOff, seenBy } from './fixture.ts';
+
+const yearMs = 365 * 24 * 3_600_000;
+const withinReason = (): AbortSignal => AbortSignal.timeout(15_000);
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function canListen(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+/** Everything that was logged. */
+function recordingLogger(): { readonly logger: Logger; readonly lines: string[] } {
+  const lines: string[] = [];
+  return { lines, logger: createLogger('debug', (_level, line) => lines.push(line)) };
+}
+
+describe('the overlay on loopback', () => {
+  test('a host alone listens nowhere; cluster init opens the port', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const port = await freePort();
+    const host = await cluster.open('a', { listen: `127.0.0.1:${port}` });
+    assert.equal(host.clusterId, undefined);
+    assert.equal(host.roster().size, 1, 'it may keep blocks for itself');
+    assert.ok(await canListen(port));
+    await host.initCluster();
+    assert.ok(!(await canListen(port)));
+    assert.deepEqual(addressesOf(host), [`127.0.0.1:${port}`]);
+    await assert.rejects(host.initCluster(), { code: 'already-exists' });
+  });
+
+  test('a port that is taken is a clear error, and no half-made cluster stays behind', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const first = await cluster.first();
+    const second = await cluster.open('b', { listen: addressesOf(first)[0]! });
+    await assert.rejects(second.initCluster(), { code: 'bad-argument', message: /^cannot listen on 127\.0\.0\.1:\d+: another process listens there/ });
+    assert.equal(second.clusterId, undefined);
+  });
+
+  test('hosts join through any member, and all see all', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first('a', { zone: 'north' });
+    const b = await cluster.join('b', a, { zone: 'south', capacity: 42 });
+    const c = await cluster.open('c', { tokenFile: await cluster.tokenFile(a), join: addressesOf(b), capacity: 0 });
+    await c.whenJoined(withinReason());
+    await eventually(() => [a, b, c].every((host) => host.members().length === 3 && host.transport.connected().length === 2), 'all see all');
+    assert.equal(new Set([a, b, c].map((host) => host.roster().id)).size, 1);
+    assert.equal(seenBy(c, b)?.zone, 'south');
+    assert.equal(a.roster().get(b.self)?.capacity, 42);
+    assert.equal(a.roster().size, 2, 'a host without capacity keeps no blocks');
+    assert.deepEqual(a.rightsOf(b.self), ['store', 'write']);
+    await assert.rejects(b.createToken({}), { code: 'denied' });
+  });
+
+  test('a running host can join by a call', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.open('b');
+    await b.join(addressesOf(a), (await a.createToken({})).text);
+    await b.whenJoined(withinReason());
+    assert.equal(b.clusterId, a.clusterId);
+  });
+
+  test('a restarted host needs neither token nor --join, though all others have new addresses', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    const c = await cluster.join('c', a);
+    await eventually(() => [a, b, c].every((host) => host.transport.connected().length === 2), 'all are connected');
+    await cluster.stop(c);
+    await eventually(() => seenBy(a, c)?.liveness === 'down', 'c is seen as down');
+    const before = seenBy(a, c)!.addresses;
+    const again = await cluster.open('c');
+    await eventually(() => again.transport.connected().length === 2, 'c is connected again', 10_000);
+    await eventually(() => seenBy(a, again)?.addresses.join() !== before.join(), 'its new address is known');
+    assert.equal(again.self, c.self);
+    assert.equal(seenBy(a, again)?.incarnation, 2);
+    await assert.rejects(readFile(path.join(cluster.directory, 'c', 'cluster.key')), { code: 'ENOENT' });
+  });
+
+  test('keys and tokens are for the daemon\'s user alone and never in the log', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const { logger, lines } = recordingLogger();
+    const a = await cluster.first('a', { logger });
+    const tokenFile = await cluster.tokenFile(a);
+    const b = await cluster.open('b', { tokenFile, join: addressesOf(a), logger });
+    await b.whenJoined(withinReason());
+    const secrets = [(await readFile(tokenFile, 'utf8')).trim()];
+    for (const host of ['a', 'b']) {
+      for (const name of await readdir(path.join(cluster.directory, host))) {
+        const file = path.join(cluster.directory, host, name);
+        assert.equal((await stat(file)).mode & 0o777, 0o600, file);
+        if (name.endsWith('.key')) secrets.push((await readFile(file, 'utf8')).trim());
+      }
+    }
+    assert.equal(secrets.length, 4);
+    for (const secret of secrets) assert.ok(lines.every((line) => !line.includes(secret.slice(0, 40))), 'no secret is logged');
+  });
+
+  test('a token file that others may read is warned of', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const { logger, lines } = recordingLogger();
+    const a = await cluster.first();
+    const tokenFile = path.join(cluster.directory, 'open-token');
+    await writeFile(tokenFile, (await a.createToken({})).text, { mode: 0o644 });
+    await cluster.open('b', { tokenFile, join: addressesOf(a), logger });
+    assert.ok(lines.some((line) => line.includes('others may read the token file')));
+  });
+
+  test('--join to a dead address is said and tried for ever', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const port = await freePort();
+    const a = await cluster.first('a', { listen: `127.0.0.1:${port}` });
+    const tokenFile = await cluster.tokenFile(a);
+    await cluster.stop(a);
+    const b = await cluster.open('b', { tokenFile, join: [`127.0.0.1:${port}`, 'no.such.host.invalid:1'] });
+    await eventually(() => b.troubles().length === 2, 'both are said', 10_000);
+    for (const { kind, message } of b.troubles()) {
+      assert.equal(kind, 'unreachable');
+      assert.match(message, /nobody listens there|cannot be resolved/);
+    }
+    assert.equal(b.members()[0]!.state, 'joining');
+    await cluster.open('a', { listen: `127.0.0.1:${port}` });
+    await b.whenJoined(withinReason());
+    await eventually(() => b.troubles().every(({ about }) => about.startsWith('no.such')), 'the trouble is over');
+  });
+
+  test('--join to the host itself, without a token, or to what is no address is a clear error', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const tokenFile = await cluster.tokenFile(a);
+    const port = await freePort();
+    const b = await cluster.open('b', { tokenFile, listen: `127.0.0.1:${port}`, join: [`127.0.0.1:${port}`] });
+    await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /--join .*host itself/ });
+    await assert.rejects(cluster.open('c', { join: addressesOf(a) }), { code: 'bad-argument', message: /needs a token/ });
+    const d = await cluster.open('d', { tokenFile, join: ['not an address'] });
+    await eventually(() => d.troubles().some(({ message }) => /is not HOST:PORT/.test(message)), 'it is said');
+  });
+
+  test('a host whose clock is a year off joins all the same, and both say so', async () => {
+    for (const [name, off] of [['early', -yearMs], ['late', yearMs]] as const) {
+      await using cluster = await Cluster.onLoopback();
+      const a = await cluster.first();
+      const b = await cluster.open(name, { tokenFile: await cluster.tokenFile(a, { expiresInMs: 2 * yearMs, uses: 9 }), join: addressesOf(a), clock: clockOff(off) });
+      await b.whenJoined(withinReason());
+      await eventually(() => [a, b].every((host) => host.troubles().some(({ kind }) => kind === 'clock')), 'both say it');
+      assert.match(a.troubles().find(({ kind }) => kind === 'clock')!.message, /the clock of host \w+ is -?3153\d{4} s ahead/);
+    }
+  });
+
+  test('a copied state directory: the copy is stopped and told, the original goes on', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    await eventually(() => a.transport.isConnected(b.self), 'b is there');
+    await sleep(700); // until b has kept its list of members
+    await cp(path.join(cluster.directory, 'b'), path.join(cluster.directory, 'copy'), { recursive: true });
+    const copy = await cluster.open('copy', { name: 'b' });
+    await eventually(() => copy.halted !== undefined, 'the copy is stopped', 10_000);
+    assert.match(copy.halted!, /two processes run with the identity/);
+    assert.ok(copy.troubles().some(({ kind }) => kind === 'duplicate-identity'));
+    assert.ok(a.troubles().some(({ kind }) => kind === 'duplicate-identity'));
+    assert.equal(b.halted, undefined);
+    assert.ok(a.transport.isConnected(b.self));
+  });
+
+  test('a state directory that is older than what the cluster saw is not trusted', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    await sleep(700);
+    await cp(path.join(cluster.directory, 'b'), path.join(cluster.directory, 'backup'), { recursive: true });
+    await cluster.stop(b);
+    for (let start = 0; start < 2; start++) {
+      const again = await cluster.open('b');
+      await eventually(() => again.transport.isConnected(a.self) && seenBy(a, again)?.incarnation === start + 2, 'b is back');
+      await cluster.stop(again);
+    }
+    await rm(path.join(cluster.directory, 'b'), { recursive: true });
+    await cp(path.join(cluster.directory, 'backup'), path.join(cluster.directory, 'b'), { recursive: true });
+    const restored = await cluster.open('b');
+    await eventually(() => restored.halted !== undefined, 'it stops', 10_000);
+  });
+
+  test('a damaged key is named; a damaged list of members comes back from the others', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    await cluster.stop(b);
+    await writeFile(path.join(cluster.directory, 'b', 'members.json'), '{"entries": [');
+    const again = await cluster.open('b', { join: addressesOf(a) });
+    await eventually(() => again.transport.isConnected(a.self), 'it is back');
+    await cluster.stop(again);
+    await writeFile(path.join(cluster.directory, 'b', 'host.key'), 'rubbish');
+    await assert.rejects(cluster.open('b'), (error: Error) => codeOf(error) === 'damaged' && /host\.key/.test(error.message));
+  });
+
+  test('mDNS finds a member without --join', async (t) => {
+    await using cluster = await Cluster.onLoopback({ mdns: true, listen: '0.0.0.0:0' });
+    const a = await cluster.first();
+    const b = await cluster.open('b', { tokenFile: await cluster.tokenFile(a) });
+    const found = await b.whenJoined(AbortSignal.timeout(8000)).then(
+      () => true,
+      () => false,
+    );
+    if (!found) t.skip('no multicast on this machine');
+  });
+
+  test('Kademlia knows where a peer is that this host was never told of', async () => {
+    const keys = Array.from({ length: 3 }, () => new KeyPair(systemRandom.bytes(32)));
+    const events: WireEvents = { admits: () => true, isMember: () => true, onConnection: () => {}, onStream: () => {}, onDiscovery: () => {}, onHandshakeError: () => {} };
+    const nodes = await Promise.all(keys.map((key) => openLibp2pNode({ key, listen: '127.0.0.1:0', tls: 'native', kademlia: true, mdns: false }, events)));
+    try {
+      const [middle, ...ends] = nodes as [WireNode, WireNode, WireNode];
+      for (const [index, end] of ends.entries()) {
+        await end.dial(middle.addresses()[0]!, undefined, AbortSignal.timeout(5000));
+        await end.introduce(peerIdOf(keys[0]!.publicKey), middle.addresses());
+        await middle.introduce(peerIdOf(keys[index + 1]!.publicKey), end.addresses());
+      }
+      await sleep(300);
+      const found = await ends[0]!.lookUp(peerIdOf(keys[2]!.publicKey), AbortSignal.timeout(5000));
+      assert.deepEqual(found, ends[1]!.addresses());
+    } finally {
+      await Promise.all(nodes.map((node) => node.close()));
+    }
+  });
+
+  test('hosts with Kademlia join as others do', async () => {
+    await using cluster = await Cluster.onLoopback({ kademlia: true });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    assert.ok(b.transport.isConnected(a.self));
+  });
+});
