@@ -39,7 +39,7 @@ const pageNames = 512;
 
 /** Walks a volume that nobody has mounted and reports what does not fit; changes nothing. @throws InfinitError where something cannot be read. */
 export async function checkVolume(setup: VolumeSetup, contents?: StoreContents): Promise<CheckReport> {
-  const core = await mount({ ...setup, options: { ...setup.options, readOnly: true } });
+  const core = await mount({ ...setup, options: { ...setup.options, readOnly: true } }, false);
   return new Check(core).run(contents);
 }
 
@@ -79,7 +79,7 @@ class Check {
   async #directory(inode: Inode, waiting: number[]): Promise<void> {
     this.#directories++;
     let subdirectories = 0;
-    for (let after = firstPosition - 1; ; ) {
+    for (let after = firstPosition - 1; ;) {
       const from = after;
       const page = await attempt(() => inode.directory!.list(from, pageNames));
       for (const entry of page.entries) {

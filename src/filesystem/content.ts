@@ -83,7 +83,7 @@ export class Content {
   /** Takes bytes in. A whole 1 MiB of the grid is sealed straight from the borrowed bytes and put in the background. */
   write(offset: number, data: Uint8Array): void {
     const before = this.dirty.bytes;
-    for (let done = 0; done < data.length; ) {
+    for (let done = 0; done < data.length;) {
       const position = offset + done;
       const cell = position - (position % dataBlockBytes);
       const length = Math.min(cell + dataBlockBytes - position, data.length - done);
@@ -252,7 +252,8 @@ export class Content {
         continue;
       }
       const key = `${segment.address}:${segment.blockOffset}:${segment.length}`;
-      const bytes = reading.pinned.get(key) ?? this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
+      const bytes =
+        reading.pinned.get(key) ?? this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
       if (bytes === undefined) reading.missing.push({ ...segment, address: segment.address, key });
       else reading.out.push(bytes);
     }

@@ -65,7 +65,7 @@ export class VolumeCore {
     const { log, journal, records, checkpoint } = this;
     this.names = new NameCommitter({ log, journal, records, checkpoint, usage });
     this.flusher = new Flusher(this);
-    state.bind(usage, () => this.journal.nextInode);
+    state.bind(usage, this.journal);
     this.budget.onHalf = () => this.flusher.hurry();
   }
 
@@ -98,8 +98,7 @@ export class VolumeCore {
 
   markGone(inode: Inode): void {
     inode.gone = true;
-    this.usage.files--;
-    if (inode.content !== undefined) this.usage.allocated -= inode.content.accounted;
+    this.usage.add(-(inode.content?.accounted ?? 0), -1);
     this.#clean(inode);
   }
 

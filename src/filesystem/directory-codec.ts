@@ -21,7 +21,16 @@ export const maxBucketNames = 32;
 export function keyOf(position: number): Key {
   const high = Math.floor(position / two32);
   const low = position >>> 0;
-  return String.fromCharCode(0, (high >>> 16) & 0xff, (high >>> 8) & 0xff, high & 0xff, low >>> 24, (low >>> 16) & 0xff, (low >>> 8) & 0xff, low & 0xff);
+  return String.fromCharCode(
+    0,
+    (high >>> 16) & 0xff,
+    (high >>> 8) & 0xff,
+    high & 0xff,
+    low >>> 24,
+    (low >>> 16) & 0xff,
+    (low >>> 8) & 0xff,
+    low & 0xff,
+  );
 }
 
 export function positionOf(key: Key): number {
@@ -52,7 +61,7 @@ export function encodeBucket(entries: readonly NamedDentry[]): Uint8Array {
 export function decodeBucket(value: Uint8Array): NamedDentry[] {
   const from = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   const entries: NamedDentry[] = [];
-  for (let at = 0; at < from.length; ) {
+  for (let at = 0; at < from.length;) {
     const end = at + 1 + from[at]!;
     if (end + 9 > from.length) throw new InfinitError('damaged', 'a directory entry is cut short');
     entries.push({

@@ -111,7 +111,7 @@ export class Files {
     const inode = this.#regular(number);
     if (whence !== seekData && whence !== seekHole) throw new FileSystemError('EINVAL');
     if (offset < 0 || offset >= inode.size) throw new FileSystemError('ENXIO');
-    for (let position = offset; position < inode.size; ) {
+    for (let position = offset; position < inode.size;) {
       const run = inode.content!.runAt(position);
       if (run.data === (whence === seekData)) return position;
       position = run.until;
@@ -124,7 +124,7 @@ export class Files {
   async copy(from: number, offset: number, to: number, toOffset: number, length: number): Promise<number> {
     if (from === to && offset < toOffset + length && toOffset < offset + length) throw new FileSystemError('EINVAL');
     const total = Math.min(length, maxCopyBytes);
-    for (let done = 0; done < total; ) {
+    for (let done = 0; done < total;) {
       const step = Math.min(copyStepBytes, total - done);
       const parts = await this.read(from, 0, offset + done, step);
       if (parts.length === 0) return done;

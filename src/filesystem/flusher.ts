@@ -70,7 +70,7 @@ export class Flusher {
   async settle(): Promise<void> {
     await this.flushAll();
     if (!this.#core.checkpoint.idle) await this.#core.checkpoint.run();
-    if (!this.#core.state.current) await this.#core.state.write({ tail: this.#core.journal.tail });
+    if (!this.#core.state.current) await this.#core.state.write({});
   }
 
   /** No further background work; what is under way is waited for. */
@@ -95,12 +95,13 @@ export class Flusher {
   }
 
   async #background(): Promise<void> {
-    const { log, names, checkpoint, journal, budget, context } = this.#core;
+    const { log, names, checkpoint, journal, state, budget, context } = this.#core;
     const calm = log.length === 0;
     try {
-      await settleAll([this.#flushRecords([...this.#dirty]), log.length === 0 ? undefined : names.flush(log.last)]);
+      await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]);
       // In quiet moments, or when the journal has grown.
       if (!checkpoint.idle && (calm || journal.used >= checkpointSlots)) await checkpoint.run();
+      else if (calm && !state.current) await state.write({});
       this.#retryMs = 0;
     } catch (error) {
       this.#retryMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#retryMs * 2));
@@ -129,6 +130,6 @@ export class Flusher {
 }
 
 /** Waits for all, then throws the first failure. */
-async function settleAll(work: readonly (Promise<void> | undefined)[]): Promise<void> {
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
 }

@@ -53,7 +53,8 @@ const two32 = 2 ** 32;
 
 /** An upper bound of the encoded size. */
 function boundOf(record: InodeRecord): number {
-  let bytes = fixedBytes + 16 + (record.target?.length ?? 0) + (record.inline?.length ?? 0) + (record.extents?.length ?? 0) + (record.previous?.length ?? 0);
+  let bytes =
+    fixedBytes + 16 + (record.target?.length ?? 0) + (record.inline?.length ?? 0) + (record.extents?.length ?? 0) + (record.previous?.length ?? 0);
   if (record.xattrs !== undefined) for (const [name, value] of record.xattrs) bytes += 5 + name.length + value.length;
   return bytes;
 }

@@ -96,7 +96,12 @@ export class InodeTable {
 
   /** A new inode, in memory only. */
   create(number: number, record: NewInode): Inode {
-    const inode = new Inode(number, new BlockVersion(this.#context, this.#context.inodeAddress(number), 0), { xattrs: undefined, previous: undefined, ...record }, false);
+    const inode = new Inode(
+      number,
+      new BlockVersion(this.#context, this.#context.inodeAddress(number), 0),
+      { xattrs: undefined, previous: undefined, ...record },
+      false,
+    );
     this.#equip(inode, undefined, undefined, true);
     inode.revision = 1;
     this.#inodes.set(number, inode);

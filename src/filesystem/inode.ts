@@ -62,7 +62,12 @@ export class Inode {
   /** Told to {@link VolumeSetup.onDirty}. */
   reportedDirty = false;
 
-  constructor(number: number, block: BlockVersion, record: Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating'>, born: boolean) {
+  constructor(
+    number: number,
+    block: BlockVersion,
+    record: Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating'>,
+    born: boolean,
+  ) {
     this.number = number;
     this.block = block;
     this.mode = record.mode;

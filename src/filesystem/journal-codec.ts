@@ -103,7 +103,12 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
       at += nameBytes + length;
     }
     for (let left = from.readUInt32LE(40); left > 0; left--) {
-      inodes.push({ number: readU64(from, at), links: from.readUInt32LE(at + 8), parent: readU64(from, at + 12), gone: from.readUInt8(at + 20) === 1 });
+      inodes.push({
+        number: readU64(from, at),
+        links: from.readUInt32LE(at + 8),
+        parent: readU64(from, at + 12),
+        gone: from.readUInt8(at + 20) === 1,
+      });
       at += inodeBytes;
     }
     return {

@@ -32,7 +32,7 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
   const fixed = direntBytes + (attributes ? entryOutBytes : 0);
   const names = core.table.names(directory);
   const found: PlacedDentry[] = [];
-  for (let after = cookie; room > 0; ) {
+  for (let after = cookie; room > 0;) {
     const page = names.list(after, Math.min(maxStepNames, Math.ceil(room / (fixed + 8))));
     for (const entry of page.entries) {
       if (room <= 0 && entry.position !== found.at(-1)?.position) break;

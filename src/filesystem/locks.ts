@@ -98,7 +98,7 @@ export class LockTable {
 
   /** Grants every waiter that nothing held is in the way of, in order of arrival; forgets an empty table. */
   #serve(inode: number, table: Table): void {
-    for (let i = 0; i < table.waiting.length; ) {
+    for (let i = 0; i < table.waiting.length;) {
       const waiter = table.waiting[i]!;
       if (table.held.some((held) => inTheWay(held, waiter.lock))) {
         i++;

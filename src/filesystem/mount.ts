@@ -1,6 +1,5 @@
 import { InfinitError } from '../base/index.ts';
-import type { VolumeContext, VolumeSetup } from './context.ts';
-import { VolumeContext as Context } from './context.ts';
+import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
 import { versionsOf } from './failure.ts';
 import { encodeInode } from './inode-codec.ts';
@@ -8,20 +7,22 @@ import type { Inode } from './inode.ts';
 import type { JournalBlock } from './journal-codec.ts';
 import { typeDirectory } from './mode.ts';
 import { VolumeUsage } from './usage.ts';
-import { VolumeState } from './volume-state.ts';
+import { type StateRecord, VolumeState } from './volume-state.ts';
 
 /** The root directory's inode. */
 export const rootInode = 1;
 /** How far past the last known number a crash may have left inodes that no journal block names: one batch. */
-const strayNumbers = 1024;
+const strayNumbers = 512;
 const parallelLoads = 64;
 
-/** Opens a volume, a new one too, and brings what a crash left half done to its end. */
-export async function mount(setup: VolumeSetup): Promise<VolumeCore> {
+/** Opens a volume, unless `create` is false a new one too, and brings what a crash left half done to its end. */
+export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCore> {
   if (!/^[0-9a-f]{32}$/.test(setup.volumeId)) throw new InfinitError('bad-argument', `"${setup.volumeId}" is not a volume id (32 hex digits)`);
-  const context = new Context(setup);
+  const context = new VolumeContext(setup);
   const state = new VolumeState(context);
-  const found = (await state.read()) ?? (await format(context, state));
+  const known = await state.read();
+  if (known === undefined && !create) throw new InfinitError('not-found', `volume ${setup.volumeId} was never mounted`);
+  const found = known ?? (await format(context, state));
   const core = new VolumeCore(setup, context, state, found.tail, new VolumeUsage(found));
   const readOnly = context.options.readOnly === true;
   if (!readOnly) {
@@ -33,11 +34,8 @@ export async function mount(setup: VolumeSetup): Promise<VolumeCore> {
   for (const block of blocks) await stage(core, block);
   if (readOnly) return core;
   const lastBlock = blocks.at(-1);
-  if (lastBlock !== undefined) {
-    core.usage.allocated = lastBlock.usage.allocated;
-    core.usage.files = lastBlock.usage.files;
-  }
-  await state.write({ tail: core.journal.tail });
+  if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
+  await state.write({});
   if (blocks.length > 0) await core.checkpoint.run();
   if (!found.clean) await removeStrays(core, lastBlock?.nextInode ?? found.nextInode);
   if (setup.resumed !== true) await removeOrphans(core);
@@ -49,7 +47,7 @@ export async function mount(setup: VolumeSetup): Promise<VolumeCore> {
 }
 
 /** A new volume: its root directory and its own block, in one commit. */
-async function format(context: VolumeContext, state: VolumeState): Promise<{ tail: number; nextInode: number; allocated: number; files: number; clean: boolean }> {
+async function format(context: VolumeContext, state: VolumeState): Promise<StateRecord> {
   const { options } = context;
   const now = context.clock.now();
   const root = encodeInode({
@@ -72,12 +70,12 @@ async function format(context: VolumeContext, state: VolumeState): Promise<{ tai
     truncating: false,
     previous: undefined,
   });
-  const record = { tail: 1, nextInode: 0, allocated: 0, files: 1, clean: true, session: context.session };
+  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, clean: true, session: context.session };
   const address = context.inodeAddress(rootInode);
   const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
   // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.
   const result = await context.store.commit([{ update: [{ address, expect: 'any', payload }] }, { update: [state.update(record)] }]);
-  state.written(versionsOf(result)[1]![0]!);
+  state.written(versionsOf(result)[1]![0]!, record);
   return record;
 }
 

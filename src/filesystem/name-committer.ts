@@ -114,7 +114,13 @@ export class NameCommitter {
       if (gone && !inode.born && inode.block.absent) continue;
       inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone });
     }
-    return journal.seal({ sequence: journal.next, nextInode: highWater(batch, journal.nextInode), usage: { allocated: usage.allocated, files: usage.files }, names, inodes });
+    return journal.seal({
+      sequence: journal.next,
+      nextInode: highWater(batch, journal.nextInode),
+      usage: { allocated: usage.allocated, files: usage.files },
+      names,
+      inodes,
+    });
   }
 
   #committed(batch: Batch): void {

@@ -146,7 +146,7 @@ export class Namespace {
       target: making.target,
       xattrs,
     });
-    this.#core.usage.files++;
+    this.#core.usage.add(0, 1);
     return inode;
   }
 

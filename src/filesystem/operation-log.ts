@@ -12,6 +12,8 @@ export interface Operation {
   readonly names: readonly { readonly directory: Inode; readonly change: NameChange }[];
   /** Link counts that changed, by how much. */
   readonly links: readonly { readonly inode: Inode; readonly delta: number }[];
+  /** Has another name now: its fsync makes that durable too. */
+  readonly renamed?: readonly Inode[];
   /** Lost its last name and user: its block goes. */
   readonly gone?: Inode;
   /** Directories that moved. */
@@ -57,6 +59,7 @@ export class OperationLog {
     this.#operations.push({ ...operation, sequence });
     for (const { directory } of operation.names) directory.lastOperation = sequence;
     for (const { inode } of operation.links) inode.lastOperation = sequence;
+    for (const inode of operation.renamed ?? []) inode.lastOperation = sequence;
     if (operation.gone !== undefined) operation.gone.lastOperation = sequence;
     for (const { inode } of operation.moved ?? []) inode.lastOperation = sequence;
   }

@@ -53,7 +53,7 @@ export class Orphans {
 
   /** Reads the list at mount. */
   async load(): Promise<void> {
-    for (let after: Key | undefined; ; ) {
+    for (let after: Key | undefined; ;) {
       const page = await this.#tree.scan(after, pageEntries);
       for (const { key } of page.entries) {
         this.#numbers.add(positionOf(key));

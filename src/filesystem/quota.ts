@@ -52,7 +52,7 @@ export class Quota {
 /** Bytes of [offset, end) that are in holes. @throws Miss */
 function missing(inode: Inode, offset: number, end: number): number {
   let bytes = 0;
-  for (let position = offset; position < end; ) {
+  for (let position = offset; position < end;) {
     const run = inode.content!.runAt(position);
     const until = Math.min(end, run.until);
     if (!run.data) bytes += until - position;

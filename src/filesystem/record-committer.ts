@@ -19,11 +19,12 @@ export interface JournalWrite {
   readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
 }
 
+/** An inode as it is at the cut; what changes while its content is prepared is the next commit's. */
 interface Prepared {
   readonly inode: Inode;
   readonly size: number;
   readonly plan: ContentPlan | undefined;
-  revision: number;
+  readonly revision: number;
 }
 
 /**
@@ -76,14 +77,14 @@ export class RecordCommitter {
       .filter((inode) => !inode.gone)
       .map((inode) => {
         const inherited = inode.content?.flushing !== undefined;
-        return { inode, inherited, size: inode.size, flush: inode.content?.cut(inode.size) };
+        return { inode, inherited, size: inode.size, revision: inode.revision, flush: inode.content?.cut(inode.size) };
       });
     try {
-      for (const { inode, inherited, size, flush } of cuts) {
+      for (const { inode, inherited, size, revision, flush } of cuts) {
         if (flush === undefined && inode.revision === inode.writtenRevision) continue;
         const plan = await flush?.plan();
         if (plan !== undefined && (inherited || !plan.last)) again.push(inode);
-        prepared.push({ inode, size, plan, revision: 0 });
+        prepared.push({ inode, size, plan, revision });
       }
       await Promise.all([journal?.block.learn(), ...prepared.map(({ inode }) => inode.block.learn())]);
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
@@ -110,14 +111,16 @@ export class RecordCommitter {
     const stages: Stage[] = [];
     if (put.length > 0) stages.push({ put });
     if (update.length > 0) stages.push({ update });
-    const last: Stage = { ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }), ...(drop.length === 0 ? {} : { drop }) };
+    const last: Stage = {
+      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }),
+      ...(drop.length === 0 ? {} : { drop }),
+    };
     if (last.update !== undefined || last.drop !== undefined) stages.push(last);
     return stages;
   }
 
   #record(one: Prepared, journal: JournalWrite | undefined): Update {
     const { inode, plan } = one;
-    one.revision = inode.revision;
     // An old inode's links change with the journal's block, which is durable only after this record.
     const fresh = inode.born ? undefined : journal?.linksOf(inode);
     assert(fresh !== undefined || inode.born, 'a new inode becomes durable with the operation that made it');
@@ -162,7 +165,7 @@ export class RecordCommitter {
       if (inode.content !== undefined && plan !== undefined) {
         inode.content.accounted = plan.allocated;
         inode.content.committedExtents = plan.extents;
-        if (!inode.gone) this.#usage.allocated += plan.allocated - before;
+        if (!inode.gone) this.#usage.add(plan.allocated - before, 0);
       }
       if (!inode.dirty) this.#onClean(inode);
     });

@@ -16,7 +16,15 @@ interface Place {
 }
 
 /** rename(2) and renameat2(2). One operation: see {@link attempt}. @throws Miss, FileSystemError */
-export function rename(core: VolumeCore, namespace: Namespace, parent: number, name: string, newParent: number, newName: string, flags: number): void {
+export function rename(
+  core: VolumeCore,
+  namespace: Namespace,
+  parent: number,
+  name: string,
+  newParent: number,
+  newName: string,
+  flags: number,
+): void {
   if ((flags & ~(renameNoReplace | renameExchange)) !== 0 || flags === (renameNoReplace | renameExchange)) throw new FileSystemError('EINVAL');
   const from: Place = { ...namespace.writableDirectory(parent), name };
   const to: Place = { ...namespace.writableDirectory(newParent), name: newName };
@@ -87,6 +95,7 @@ function move(core: VolumeCore, namespace: Namespace, from: Place, to: Place, so
   core.record({
     names,
     ...dropped,
+    renamed: [source],
     ...(crosses ? { moved: [{ inode: source, parent: to.inode.number }] } : {}),
     // Write a new file, rename it over the old one, without fsync: after a crash there must be one or the other, not an empty file.
     ...(target !== undefined && source.isRegular ? { settle: source } : {}),
@@ -118,7 +127,7 @@ function exchange(core: VolumeCore, namespace: Namespace, from: Place, to: Place
     inode.changed = now;
     core.touch(inode);
   }
-  core.record({ names, links, moved });
+  core.record({ names, links, moved, renamed: [source, target] });
 }
 
 function stampBoth(namespace: Namespace, from: Place, to: Place): Inode['changed'] {

@@ -10,6 +10,8 @@ import type { VolumeUsage } from './usage.ts';
 export interface StateRecord {
   /** Sequence of the first journal block that is still needed. */
   readonly tail: number;
+  /** Sequence of the journal block that comes next: the figures are as of then. */
+  readonly next: number;
   /** No inode from this number on is in use, as of `tail`. */
   readonly nextInode: number;
   readonly allocated: number;
@@ -21,7 +23,7 @@ export interface StateRecord {
 }
 
 const formatVersion = 1;
-const bytes = 48;
+const bytes = 56;
 const two32 = 2 ** 32;
 
 /** Reads and writes the volume's own block. */
@@ -30,8 +32,9 @@ export class VolumeState {
   readonly #address: Address;
   #block: BlockVersion;
   #usage: VolumeUsage | undefined;
-  #nextInode: () => number = () => 0;
+  #journal: { readonly nextInode: number; readonly next: number } = { nextInode: 0, next: 1 };
   #current: StateRecord | undefined;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(context: VolumeContext) {
     this.#context = context;
@@ -40,9 +43,9 @@ export class VolumeState {
   }
 
   /** From now on {@link write} takes these figures. */
-  bind(usage: VolumeUsage, nextInode: () => number): void {
+  bind(usage: VolumeUsage, journal: { readonly nextInode: number; readonly next: number }): void {
     this.#usage = usage;
-    this.#nextInode = nextInode;
+    this.#journal = journal;
   }
 
   /** undefined: the volume is new. */
@@ -64,16 +67,24 @@ export class VolumeState {
     return this.#block.update(this.#context.sealer.sealPayload(this.#address, this.#context.owner(0), encode(record)));
   }
 
-  written(version: number): void {
+  written(version: number, record: StateRecord): void {
     this.#block.written(version);
+    this.#current = record;
   }
 
-  /** Writes figures as they are now. @throws InfinitError `conflict` where another mount has taken the volume over. */
-  async write(changes: { readonly tail?: number; readonly clean?: boolean }): Promise<void> {
+  /** Writes figures as they are now; one write at a time. @throws InfinitError `conflict` where another mount has taken the volume over. */
+  write(changes: { readonly tail?: number; readonly clean?: boolean }): Promise<void> {
+    const after = this.#last.then(() => this.#write(changes));
+    this.#last = after.catch(() => {});
+    return after;
+  }
+
+  async #write(changes: { readonly tail?: number; readonly clean?: boolean }): Promise<void> {
     await this.#block.learn();
     const record: StateRecord = {
-      tail: changes.tail ?? this.#current?.tail ?? 1,
-      nextInode: this.#nextInode(),
+      tail: changes.tail ?? this.#current!.tail,
+      nextInode: this.#journal.nextInode,
+      next: this.#journal.next,
       allocated: this.#usage!.allocated,
       files: this.#usage!.files,
       clean: changes.clean ?? false,
@@ -95,7 +106,7 @@ function encode(record: StateRecord): Uint8Array {
   into[0] = formatVersion;
   into[1] = record.clean ? 1 : 0;
   into.writeUInt32LE(record.session, 4);
-  [record.tail, record.nextInode, record.allocated, record.files].forEach((value, index) => {
+  [record.tail, record.nextInode, record.allocated, record.files, record.next].forEach((value, index) => {
     into.writeUInt32LE(value % two32, 8 + index * 8);
     into.writeUInt32LE(Math.floor(value / two32), 12 + index * 8);
   });
@@ -108,5 +119,5 @@ function decode(body: Uint8Array): StateRecord {
     throw new InfinitError('wrong-version', `the volume has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
   if (from.length < bytes) throw new InfinitError('damaged', 'the volume’s own block is cut short');
   const at = (index: number): number => from.readUInt32LE(8 + index * 8) + from.readUInt32LE(12 + index * 8) * two32;
-  return { clean: from[1] === 1, session: from.readUInt32LE(4), tail: at(0), nextInode: at(1), allocated: at(2), files: at(3) };
+  return { clean: from[1] === 1, session: from.readUInt32LE(4), tail: at(0), nextInode: at(1), allocated: at(2), files: at(3), next: at(4) };
 }

@@ -279,7 +279,7 @@ export class Volume implements FileSystem {
     await this.#core.flusher.stop();
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
-    await this.#core.state.write({ tail: this.#core.journal.tail, clean: true });
+    await this.#core.state.write({ clean: true });
   }
 
   /** Bytes and inodes in memory, for status and tests. */

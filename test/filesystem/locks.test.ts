@@ -34,7 +34,7 @@ test('ranges are split, changed and merged, byte by byte as in a simple table', 
   const table = new LockTable();
   const size = 40;
   const owners = ['a', 'b', 'c'];
-  const model = owners.map(() => new Array<string>(size).fill('unlock'));
+  const model = owners.map(() => Array.from({ length: size }, () => 'unlock'));
   let state = 12345;
   const random = (below: number): number => {
     state = (state * 1103515245 + 12345) & 0x7fffffff;
@@ -47,7 +47,8 @@ test('ranges are split, changed and merged, byte by byte as in a simple table', 
     const type = (['read', 'write', 'unlock'] as const)[random(3)]!;
     const free = owners.every(
       (_, other) =>
-        other === who || model[other]!.slice(start, end + 1).every((held) => held === 'unlock' || type === 'unlock' || (held === 'read' && type === 'read')),
+        other === who ||
+        model[other]!.slice(start, end + 1).every((held) => held === 'unlock' || type === 'unlock' || (held === 'read' && type === 'read')),
     );
     const wanted = lock(owners[who]!, type, start, end);
     if (free) {
