@@ -90,7 +90,7 @@ export class BLinkTree {
     let from: Key | undefined = after ?? '';
     while (from !== undefined) {
       const { node }: Found = await this.#leaf(from);
-      from = collected.take(node);
+      from = collected.take(node, from);
     }
     return collected.page;
   }
@@ -102,7 +102,7 @@ export class BLinkTree {
     while (from !== undefined) {
       const leaf = this.#cachedLeaf(from);
       if (leaf === undefined) return collected.page.entries.length > 0 ? collected.page : undefined;
-      from = collected.take(leaf);
+      from = collected.take(leaf, from);
     }
     return collected.page;
   }
@@ -174,14 +174,12 @@ class PageBuilder {
     this.#limit = Math.max(1, limit);
   }
 
-  /** Takes what it wants of a leaf. @returns where to go on; undefined where the page is full or the tree ends. */
-  take(leaf: TreeNode): Key | undefined {
+  /** Takes what it wants of the leaf that covers `from`. @returns where to go on; undefined where the page is full or the tree ends. */
+  take(leaf: TreeNode, from: Key): Key | undefined {
     const { keys, values } = leaf;
-    let i = 0;
-    if (this.#after !== undefined && this.#entries.length === 0) {
-      i = lowerBound(keys, this.#after);
-      if (keys[i] === this.#after) i++;
-    }
+    // The leaf may begin before `from`, as it does when it took in a neighbour during the scan.
+    let i = lowerBound(keys, from);
+    if (keys[i] === this.#after) i++;
     for (; i < keys.length && this.#entries.length < this.#limit; i++) this.#entries.push({ key: keys[i]!, value: values[i]! });
     if (i < keys.length) return undefined;
     this.#done = leaf.high === undefined;

@@ -123,20 +123,16 @@ export class Housekeeper implements Obstacles {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       const parent = await this.search.find(first.separator, level);
       if (parent === undefined) return;
-      const near = [...this.#posts.values()].filter(
-        (post) => post.level === level && post.separator >= parent.node.low && !isBeyond(parent.node, post.separator),
-      );
-      posts = posts.concat(near.map(take)).filter((post) => !isBeyond(parent.node, post.separator) || !this.#requeue(post));
+      const { node: before } = parent;
+      const belongs = (post: Post): boolean => post.level === level && post.separator >= before.low && !isBeyond(before, post.separator);
+      // After a conflict the parent may cover less than it did.
+      for (const post of posts) if (!belongs(post)) this.#posts.set(`${level} ${post.separator}`, post);
+      posts = posts.filter(belongs).concat([...this.#posts.values()].filter(belongs).map(take));
       const node = await this.#withChildren(parent.node, posts);
       if (node === parent.node) return;
       const appended = node.right === undefined && node.keys.at(-1) !== parent.node.keys.at(-1);
       if ((await this.#rewrite(parent, node, appended)).status === 'committed') return;
     }
-  }
-
-  #requeue(post: Post): boolean {
-    this.#posts.set(`${post.level} ${post.separator}`, post);
-    return true;
   }
 
   /** The node with entries for these children, where they are not there yet and the children still live. */
