@@ -220,6 +220,7 @@ class Libp2pStream implements WireStream {
 
   constructor(stream: Stream) {
     this.#stream = stream;
+    widen(stream);
   }
 
   send(chunks: readonly Uint8Array[]): boolean {
@@ -262,6 +263,16 @@ class Libp2pStream implements WireStream {
       // its connection is gone already
     }
   }
+}
+
+/** Lets the peer send this much before it must wait for a window update. Yamux begins with 256 KiB and grows by round trips it measures in whole ms. */
+const streamWindowBytes = 4 * 1024 * 1024;
+
+function widen(stream: Stream): void {
+  const inner = stream as Stream & { recvWindow?: number; sendWindowUpdate?(): void };
+  if (typeof inner.recvWindow !== 'number' || inner.sendWindowUpdate === undefined) return;
+  inner.recvWindow = streamWindowBytes;
+  inner.sendWindowUpdate();
 }
 
 function toMultiaddr(host: string, port: number): Multiaddr {
