@@ -3,7 +3,7 @@ import path from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 
 import { type EffectiveOptions, typedOptions, type VolumeUsage } from '../api/index.ts';
-import { type Clock, InfinitError, type Logger, type LogLevel } from '../base/index.ts';
+import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { type BlockStore, servePort } from '../store/index.ts';
@@ -15,6 +15,9 @@ import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-work
 
 /** Milliseconds until a mount must have answered the kernel. */
 const startDeadlineMs = 60_000;
+
+/** Volumes whose threads are being started at once. */
+const startsAtOnce = 2;
 
 /** What serving volumes needs of the host. */
 export interface VolumeServerContext {
@@ -35,6 +38,8 @@ export interface VolumeServerContext {
 export class VolumeServer {
   readonly #context: VolumeServerContext;
   readonly #adoptable: Map<string, AdoptedMount>;
+  readonly #starts = new KeyedQueue();
+  #started = 0;
 
   constructor(context: VolumeServerContext) {
     this.#context = context;
@@ -46,7 +51,12 @@ export class VolumeServer {
     return [...this.#adoptable.keys()];
   }
 
-  async serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
+  /** A few at a time: many volumes that come at once, as after a reboot, would otherwise all miss their deadlines together. */
+  serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
+    return this.#starts.run(String(this.#started++ % startsAtOnce), () => this.#serve(entry, place));
+  }
+
+  async #serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
     const options = typedOptions(entry.options as EffectiveOptions);
     const key = options.encrypted ? volumeKey(this.#context.keyDir, entry.id) : undefined;
     const transport = this.#context.cluster();

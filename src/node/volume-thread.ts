@@ -1,0 +1,101 @@
+/** The thread of one mounted volume: file system and FUSE session. Only sealed blocks cross to the main thread, and in a cluster operations. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { codeOf, createLogger, messageOf, systemClock } from '../base/index.ts';
+import { Sealer } from '../block/index.ts';
+import { type FileSystem, Volume } from '../filesystem/index.ts';
+import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
+import { PortStore } from '../store/index.ts';
+import { DirtySet } from './dirty-set.ts';
+import { SharedRole } from './shared-role.ts';
+import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
+
+/** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
+const closeAttempts = 10;
+const closePauseMs = 1000;
+
+/** A volume that several hosts may have mounted: the kernel asks at every turn, and writes nothing behind our back. */
+const sharedFuseOptions: Partial<FuseOptions> = { entrySeconds: 0, attributeSeconds: 0, negativeSeconds: 0, keepCache: false, writebackCache: false };
+
+const data = workerData as VolumeWorkerData;
+const logger = createLogger(data.logLevel).with({ volume: data.name });
+const port = parentPort!;
+const store = new PortStore(data.store);
+
+function tell(event: VolumeEvent): void {
+  port.postMessage(event);
+}
+
+function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promise<Volume> {
+  const { options } = data;
+  return Volume.open({
+    store,
+    sealer: new Sealer(data.key),
+    volumeId: data.volumeId,
+    session,
+    clock: systemClock,
+    options: {
+      ...(options.sizeBytes === 0 ? {} : { sizeBytes: options.sizeBytes }),
+      uid: options.uid,
+      gid: options.gid,
+      mode: options.mode,
+      readOnly: options.readonly || options.access === 'readonly',
+    },
+    logger,
+    lostInodes: lost,
+    onDirty: (inode: number) => dirty.add(inode),
+    onClean: (inode: number) => dirty.delete(inode),
+  });
+}
+
+/** Writes everything out; a store that cannot take it now is given time. */
+async function closeFileSystem(fileSystem: FileSystem): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await fileSystem.close();
+    } catch (error) {
+      if (attempt === closeAttempts) throw error;
+      logger.warn('the last changes could not be written out; trying again', { attempt, error });
+      await sleep(closePauseMs);
+    }
+  }
+}
+
+async function report(id: number, fileSystem: FileSystem): Promise<void> {
+  const statistics = await fileSystem.statfs();
+  const usedBytes = (statistics.blocks - statistics.freeBlocks) * statistics.blockSize;
+  tell({ type: 'usage', id, usedBytes, sizeBytes: data.options.sizeBytes, inodes: statistics.files - statistics.freeFiles });
+}
+
+async function serve(): Promise<void> {
+  const { set, lost } = DirtySet.open(data.dirtyFile);
+  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, (session) => openVolume(session, set, lost), tell, logger);
+  const fileSystem = role?.fileSystem ?? (await openVolume(data.session, set, lost));
+  const session = serveFileSystem({
+    fd: data.descriptor,
+    fileSystem,
+    logger,
+    ...(role === undefined ? {} : { options: sharedFuseOptions }),
+    ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
+  });
+  port.on('message', (command: VolumeCommand) => {
+    if (command.type === 'stop') session.stop();
+    else if (command.type === 'usage') report(command.id, fileSystem).catch((error: unknown) => logger.warn('usage is not known', { error }));
+    else role?.hear(command);
+  });
+  tell({ type: 'ready', init: await session.ready });
+  const end = await session.closed;
+  await closeFileSystem(fileSystem);
+  set.close();
+  tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
+}
+
+try {
+  await serve();
+} catch (error) {
+  logger.error('the volume cannot be served', { error });
+  tell({ type: 'closed', reason: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
+}
+data.store.close();
+port.close();
