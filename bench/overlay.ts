@@ -57,15 +57,23 @@ async function measure(transport: Libp2pTransport, peer: PeerId): Promise<void> 
   const block = Buffer.alloc(1024 * 1024, 2);
   const ask = (): Promise<unknown> => transport.request(peer, small, body);
   const put = (): Promise<unknown> => transport.request(peer, large, block, { channel: 'bulk', deadlineMs: 20_000 });
-  const get = (): Promise<unknown> => transport.request(peer, large, Buffer.alloc(1), { channel: 'bulk', deadlineMs: 20_000, replyBytes: block.length });
+  const get = (): Promise<unknown> =>
+    transport.request(peer, large, Buffer.alloc(1), { channel: 'bulk', deadlineMs: 20_000, replyBytes: block.length });
   await load(64, ask);
   const alone = await load(1, ask);
   console.log(`small request alone: p50 ${percentile(alone.times, 0.5)}, p99 ${percentile(alone.times, 0.99)}`);
   const many = await load(64, ask);
-  console.log(`small requests, 64 under way: ${Math.round((many.times.length / many.ms) * 1000)} a second, ${((many.cpuMs * 1000) / many.times.length).toFixed(1)} µs of CPU at this end for each`);
-  for (const [name, call] of [['sent', put], ['fetched', get]] as const) {
+  console.log(
+    `small requests, 64 under way: ${Math.round((many.times.length / many.ms) * 1000)} a second, ${((many.cpuMs * 1000) / many.times.length).toFixed(1)} µs of CPU at this end for each`,
+  );
+  for (const [name, call] of [
+    ['sent', put],
+    ['fetched', get],
+  ] as const) {
     const { times, ms, cpuMs } = await load(8, call);
-    console.log(`1 MiB blocks ${name}: ${Math.round(((times.length * 1.048576) / ms) * 1000)} MB/s, ${(cpuMs / times.length).toFixed(2)} ms of CPU at this end for each`);
+    console.log(
+      `1 MiB blocks ${name}: ${Math.round(((times.length * 1.048576) / ms) * 1000)} MB/s, ${(cpuMs / times.length).toFixed(2)} ms of CPU at this end for each`,
+    );
   }
   let busy = true;
   const background = load(8, put).then(() => (busy = false));

@@ -138,7 +138,7 @@ export class Acceptor {
   #learn(state: AcceptorState | undefined, request: Learn): AcceptorStep {
     const { ballot, record } = request;
     const accepted = state?.accepted ?? null;
-    if (state === undefined && ballot.round <= this.#floor) return this.#keep(state, request, 'learned');
+    if (accepted === null && ballot.round <= this.#floor) return this.#keep(state, request, 'learned');
     const order = accepted === null ? 1 : compareBallots(ballot, accepted.ballot);
     const pointer = !isMember(record, this.self);
     const news = order > 0 || (order === 0 && pointer && !accepted!.pointer);

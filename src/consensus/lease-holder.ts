@@ -41,7 +41,7 @@ export class LeaseHolder {
   readonly #sessions = new Map<PeerId, Session>();
   readonly #held = new Map<BlockId, Held>();
   /** Own writes under way, a block: nothing may be read locally meanwhile. */
-  readonly #writing = new Map<BlockId, number>();
+  readonly #writing = new Map<BlockId, { count: number; overlapped: boolean }>();
   /** Counts requests; `#voidUpTo` says up to which number grants of a block no longer count, `#allVoidUpTo` those of any block. */
   #sequence = 0;
   #allVoidUpTo = 0;
@@ -75,8 +75,7 @@ export class LeaseHolder {
 
   /** Takes what a read brought. Returns whether the lease holds now. */
   granted(block: BlockId, grants: LeaseGrants, now: number): boolean {
-    const voidUpTo = Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0);
-    return grants.request.sequence > voidUpTo && !this.#writing.has(block) && this.#install(block, grants, now);
+    return this.#counts(block, grants) && !this.#writing.has(block) && this.#install(block, grants, now);
   }
 
   /** The record that the block holds for certain at this moment; undefined where no lease says so. A null value is a tombstone. */
@@ -91,10 +90,17 @@ export class LeaseHolder {
     return held !== undefined && held.mode === 'exclusive' && this.#isLive(held, now);
   }
 
-  /** Before an own write is sent: others may see it before we do, so nothing is read locally until it ended. */
+  /**
+   * Before the first accept of an own operation is sent, also of a read that writes back: others may see what it brings before we do, so nothing
+   * is read locally until it ended.
+   */
   beginWrite(block: BlockId): void {
-    this.#writing.set(block, (this.#writing.get(block) ?? 0) + 1);
-    this.#void(block);
+    const writes = this.#writing.get(block);
+    if (writes === undefined) this.#writing.set(block, { count: 1, overlapped: false });
+    else {
+      writes.count++;
+      writes.overlapped = true;
+    }
   }
 
   /**
@@ -102,17 +108,16 @@ export class LeaseHolder {
    * brought, if any. Returns whether a lease holds now.
    */
   endWrite(block: BlockId, committed: Accepted | undefined, grants: LeaseGrants | null, now: number): boolean {
-    const left = (this.#writing.get(block) ?? 1) - 1;
-    if (left > 0) this.#writing.set(block, left);
-    else this.#writing.delete(block);
+    const writes = this.#writing.get(block);
+    if (writes !== undefined && --writes.count === 0) this.#writing.delete(block);
+    // Of writes that overlapped, nobody here knows which came last.
+    const last = committed !== undefined && writes !== undefined && !writes.overlapped;
     const held = this.#held.get(block);
     // A change of replicas leaves the grants with hosts that no longer decide.
-    const holds = held !== undefined && committed !== undefined && left === 0 && committed.record.epoch === held.accepted.record.epoch;
+    const holds = held !== undefined && last && committed.record.epoch === held.accepted.record.epoch;
     if (holds) this.#held.set(block, { ...held, accepted: committed });
     else this.#held.delete(block);
-    const voidUpTo = Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0);
-    const brought =
-      committed !== undefined && left === 0 && grants !== null && grants.request.sequence > voidUpTo && this.#install(block, grants, now);
+    const brought = last && grants !== null && this.#counts(block, grants) && this.#install(block, grants, now);
     // Reads that ran beside the write may have seen what was before it.
     this.#void(block);
     return brought || (holds && this.read(block, now) !== undefined);
@@ -135,6 +140,10 @@ export class LeaseHolder {
     const dead = [...this.#held].filter(([, held]) => !this.#isLive(held, now)).map(([block]) => block);
     for (const block of dead) this.#held.delete(block);
     return dead;
+  }
+
+  #counts(block: BlockId, { request }: LeaseGrants): boolean {
+    return request.sequence > Math.max(this.#allVoidUpTo, this.#voidUpTo.get(block) ?? 0);
   }
 
   #install(block: BlockId, { request, accepted, sessions }: LeaseGrants, now: number): boolean {

@@ -23,7 +23,7 @@ const maxSlowLookups = 4;
 /** ...for so long. */
 const slowPeriodMs = 1000;
 /** So many fast ones make up for a slow one. */
-const fastPerSlow = 64;
+const fastPerSlow = 16;
 
 const entryBytes = 17;
 const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');

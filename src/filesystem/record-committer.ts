@@ -74,7 +74,8 @@ export class RecordCommitter {
     const again: Inode[] = [];
     const prepared: Prepared[] = [];
     const cuts = inodes
-      .filter((inode) => !inode.gone)
+      // One that is gone by now is still needed by the journal's block that makes it: the block that removes it comes later.
+      .filter((inode) => !inode.gone || (!inode.born && journal?.linksOf(inode) !== undefined))
       .map((inode) => {
         const inherited = inode.content?.flushing !== undefined;
         return { inode, inherited, size: inode.size, revision: inode.revision, flush: inode.content?.cut(inode.size) };

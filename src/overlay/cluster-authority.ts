@@ -1,5 +1,18 @@
 import { type Clock, InfinitError, type Random } from '../base/index.ts';
-import { allRights, createToken, keyBytes, KeyPair, type MemberRecord, passportFromCluster, peerIdOf, type Revocation, type Right, signRecord, signRevocation, type Subject } from './identity/index.ts';
+import {
+  allRights,
+  createToken,
+  keyBytes,
+  KeyPair,
+  type MemberRecord,
+  passportFromCluster,
+  peerIdOf,
+  type Revocation,
+  type Right,
+  signRecord,
+  signRevocation,
+  type Subject,
+} from './identity/index.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
 import type { StateFiles } from './state-files.ts';
 
@@ -57,8 +70,10 @@ export class ClusterAuthority {
   }
 
   async createToken({ rights = ['store', 'write'], expiresInMs = dayMs, uses = 1, passportMs }: TokenRequest): Promise<TokenSummary> {
-    if (rights.length === 0 || rights.some((right) => !allRights.includes(right))) throw new InfinitError('bad-argument', `rights are ${allRights.join(', ')}`);
-    if (!Number.isSafeInteger(uses) || uses < 1 || uses > maxUses) throw new InfinitError('bad-argument', `a token is good for 1 to ${maxUses} hosts, not ${uses}`);
+    if (rights.length === 0 || rights.some((right) => !allRights.includes(right)))
+      throw new InfinitError('bad-argument', `rights are ${allRights.join(', ')}`);
+    if (!Number.isSafeInteger(uses) || uses < 1 || uses > maxUses)
+      throw new InfinitError('bad-argument', `a token is good for 1 to ${maxUses} hosts, not ${uses}`);
     if (!(expiresInMs > 0) || !((passportMs ?? 1) > 0)) throw new InfinitError('bad-argument', 'a token and its passports must hold for some time');
     const id = Buffer.from(this.#random.bytes(8)).toString('hex');
     const expiresMs = Math.floor(this.#clock.wallMs() + expiresInMs);

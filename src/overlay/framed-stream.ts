@@ -1,5 +1,15 @@
 import { InfinitError, messageOf } from '../base/index.ts';
-import { decodeError, encodeError, FrameDecoder, frameType, headerBytes, type IncomingFrame, outgoing, type OutgoingFrame, writeHeader } from './frame.ts';
+import {
+  decodeError,
+  encodeError,
+  FrameDecoder,
+  frameType,
+  headerBytes,
+  type IncomingFrame,
+  outgoing,
+  type OutgoingFrame,
+  writeHeader,
+} from './frame.ts';
 import { maxBodyBytes } from './transport.ts';
 import type { WireStream } from './wire.ts';
 
@@ -65,7 +75,12 @@ export class FramedStream {
         this.onFrame = () => {};
         signal.removeEventListener('abort', onAbort);
         if (frame.type === type) resolve(Uint8Array.from(frame.body));
-        else reject(frame.type === frameType.error ? decodeError(frame.body) : new InfinitError('bad-argument', `the peer sent a frame of type ${frame.type} out of turn`));
+        else
+          reject(
+            frame.type === frameType.error
+              ? decodeError(frame.body)
+              : new InfinitError('bad-argument', `the peer sent a frame of type ${frame.type} out of turn`),
+          );
       };
     });
   }

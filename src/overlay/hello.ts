@@ -57,7 +57,10 @@ export function decodeHello(body: Uint8Array): Hello {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (bytes.length < 6 || !magic.equals(bytes.subarray(0, 4))) throw new InfinitError('bad-argument', 'the peer does not speak this protocol');
   if (bytes[4] !== majorVersion)
-    throw new InfinitError('wrong-version', `the peer speaks wire version ${bytes[4]}.${bytes[5]}, this host ${majorVersion}.${minorVersion}: upgrade the older one`);
+    throw new InfinitError(
+      'wrong-version',
+      `the peer speaks wire version ${bytes[4]}.${bytes[5]}, this host ${majorVersion}.${minorVersion}: upgrade the older one`,
+    );
   const channel = channels[bytes[6] ?? 255];
   if (bytes.length < helloBytes || channel === undefined) throw new InfinitError('bad-argument', 'the peer sent a broken hello');
   return {

@@ -9,7 +9,19 @@ import type { KeyPair } from './identity/index.ts';
 import { peerIdOf } from './identity/index.ts';
 import { describeFailure, Redialer } from './redialer.ts';
 import { type Half, Session } from './session.ts';
-import { type Body, type Channel, defaultDeadlineMs, type Handler, type Kind, type MeshTransport, type PeerId, type RequestOptions, type SendOptions, type Target, type Traffic } from './transport.ts';
+import {
+  type Body,
+  type Channel,
+  defaultDeadlineMs,
+  type Handler,
+  type Kind,
+  type MeshTransport,
+  type PeerId,
+  type RequestOptions,
+  type SendOptions,
+  type Target,
+  type Traffic,
+} from './transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from './wire.ts';
 
 export interface Libp2pTransportOptions {
@@ -299,7 +311,9 @@ export class Libp2pTransport implements MeshTransport {
   #lostRace(peer: PeerId): InfinitError | undefined {
     const existing = this.#sessions.get(peer);
     const raced = existing?.dialler === this.self && performance.now() - existing.openedAt < raceMs;
-    return this.self < peer && (raced || this.#greeting.has(peer)) ? new InfinitError('conflict', `host ${this.self} has just connected by itself`) : undefined;
+    return this.self < peer && (raced || this.#greeting.has(peer))
+      ? new InfinitError('conflict', `host ${this.self} has just connected by itself`)
+      : undefined;
   }
 
   async #connect(address: string, expected: PeerId | undefined): Promise<PeerId> {
@@ -336,7 +350,9 @@ export class Libp2pTransport implements MeshTransport {
     this.#greeting.add(peer);
     try {
       const id = Buffer.from(this.#random.bytes(8)).toString('hex');
-      const session = new Session(id, this.self, { control: controlHalf, bulk: bulkHalf }, this.#board, (ended, reason) => this.#onBroken(ended, reason));
+      const session = new Session(id, this.self, { control: controlHalf, bulk: bulkHalf }, this.#board, (ended, reason) =>
+        this.#onBroken(ended, reason),
+      );
       const hello = session.awaitHello(signal);
       session.sayHello(this.#options.process, this.#clock.wallMs());
       await hello;
@@ -353,7 +369,11 @@ export class Libp2pTransport implements MeshTransport {
     this.#sessions.set(peer, session);
     const difference = (remote?.wallMs ?? this.#clock.wallMs()) - this.#clock.wallMs();
     if (Math.abs(difference) > maxClockDifferenceMs)
-      this.#trouble({ kind: 'clock', about: peer, message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right` });
+      this.#trouble({
+        kind: 'clock',
+        about: peer,
+        message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right`,
+      });
     this.#logger.debug('peer connected', { peer });
     this.#board.peerUp(peer);
     this.#introduce(peer);

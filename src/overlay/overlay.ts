@@ -2,7 +2,18 @@ import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLo
 import { Roster } from '../placement/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import type { ProcessId } from './hello.ts';
-import { type KeyPair, type MemberRecord, type MemberState, passportFromToken, peerIdOf, readOwnPassport, readToken, type Revocation, type Right, type Token } from './identity/index.ts';
+import {
+  type KeyPair,
+  type MemberRecord,
+  type MemberState,
+  passportFromToken,
+  peerIdOf,
+  readOwnPassport,
+  readToken,
+  type Revocation,
+  type Right,
+  type Token,
+} from './identity/index.ts';
 import { Libp2pTransport, type Trouble } from './libp2p-transport.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
 import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
@@ -85,8 +96,21 @@ export class Overlay implements AsyncDisposable {
     this.#mesh = this.#makeTransport();
     this.transport = this.#mesh;
     this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
-    this.#sync = new AntiEntropy(this.#mesh, this.#table, () => this.#gate.cluster, this.#clock, this.#logger, (revoked) => this.#onNews(revoked));
-    this.#detector = new FailureDetector(this.#mesh, this.#clock, () => this.#table.digest, (peer, digest) => this.#sync.compare(peer, digest), options.heartbeat);
+    this.#sync = new AntiEntropy(
+      this.#mesh,
+      this.#table,
+      () => this.#gate.cluster,
+      this.#clock,
+      this.#logger,
+      (revoked) => this.#onNews(revoked),
+    );
+    this.#detector = new FailureDetector(
+      this.#mesh,
+      this.#clock,
+      () => this.#table.digest,
+      (peer, digest) => this.#sync.compare(peer, digest),
+      options.heartbeat,
+    );
     this.#mesh.onPeerUp((peer) => this.#onPeerUp(peer));
     const { name, zone, capacity } = options;
     this.#own = { name, zone, capacity, addresses: [], state: 'joining', ...this.#process, sequence: 0 };
@@ -106,7 +130,9 @@ export class Overlay implements AsyncDisposable {
   /** All members that have not left, this host first, then by name. */
   members(): readonly MemberView[] {
     const records = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');
-    return [{ peer: this.self, ...this.#own }, ...records.sort((a, b) => a.name.localeCompare(b.name) || (a.peer < b.peer ? -1 : 1))].map((record) => this.#view(record));
+    return [{ peer: this.self, ...this.#own }, ...records.sort((a, b) => a.name.localeCompare(b.name) || (a.peer < b.peer ? -1 : 1))].map((record) =>
+      this.#view(record),
+    );
   }
 
   member(peer: PeerId): MemberView | undefined {
@@ -201,7 +227,8 @@ export class Overlay implements AsyncDisposable {
   /** Expels a host for good: its connections break, no member talks to it again. */
   async revokeHost(peer: PeerId): Promise<void> {
     if (peer === this.self) throw new InfinitError('bad-argument', 'a host cannot expel itself: let another do it, or leave');
-    if (this.#table.get(peer) === undefined && this.#gate.passportOf(peer) === undefined) throw new InfinitError('not-found', `no member has the id ${peer}`);
+    if (this.#table.get(peer) === undefined && this.#gate.passportOf(peer) === undefined)
+      throw new InfinitError('not-found', `no member has the id ${peer}`);
     await this.#revoke([`host:${peer}`]);
   }
 
@@ -248,7 +275,8 @@ export class Overlay implements AsyncDisposable {
     // A token that was used already is of no interest: the passport made from it is kept.
     if (tokenFile !== undefined) await this.#useToken(readToken(await readTokenFile(tokenFile, this.#logger)));
     if (this.#gate.own === undefined) {
-      if (join.length > 0) throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
+      if (join.length > 0)
+        throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
       return;
     }
     await this.#loadMembers();
@@ -262,11 +290,17 @@ export class Overlay implements AsyncDisposable {
     const { own } = this.#gate;
     const now = this.#clock.wallMs();
     if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
-      throw new InfinitError('already-exists', `this host belongs to cluster ${this.clusterId!}, the token is for another: use another state directory`);
+      throw new InfinitError(
+        'already-exists',
+        `this host belongs to cluster ${this.clusterId!}, the token is for another: use another state directory`,
+      );
     if (own?.invitation?.id === invitation.id || (own !== undefined && own.invitation === undefined)) return;
     if (invitation.expiresMs <= now) {
       if (own !== undefined) return;
-      throw new InfinitError('denied', `the token expired on ${new Date(invitation.expiresMs).toISOString()} (this host's clock says ${new Date(now).toISOString()}): ask for a new one`);
+      throw new InfinitError(
+        'denied',
+        `the token expired on ${new Date(invitation.expiresMs).toISOString()} (this host's clock says ${new Date(now).toISOString()}): ask for a new one`,
+      );
     }
     const passport = passportFromToken(token, this.self, now);
     await this.#files.write('passport', `${passport.text}\n`);

@@ -171,6 +171,12 @@ function newAttempt(peer: PeerId | undefined, addresses: readonly string[]): Att
 export function describeFailure(address: string, error: unknown): string {
   if (error instanceof InfinitError) return `${address}: ${error.message}`;
   const text = messageOf(error);
-  const plain = /ECONNREFUSED/.test(text) ? 'nobody listens there' : /EHOSTUNREACH|ENETUNREACH/.test(text) ? 'there is no route to it' : /timed? ?out|abort/i.test(text) ? 'it does not answer' : text;
+  const plain = /ECONNREFUSED/.test(text)
+    ? 'nobody listens there'
+    : /EHOSTUNREACH|ENETUNREACH/.test(text)
+      ? 'there is no route to it'
+      : /timed? ?out|abort/i.test(text)
+        ? 'it does not answer'
+        : text;
   return `${address}: ${plain}`;
 }

@@ -5,10 +5,10 @@ import { engineCases } from './engine-cases.ts';
 import { everydayCases } from './everyday-cases.ts';
 import { DockerLab } from './lab.ts';
 import { managedCases } from './managed-cases.ts';
-import { managedDirectories } from './managed-form.ts';
+import { managedDaemon } from './managed-form.ts';
 import { Scene } from './scene.ts';
 
-const form = managedDirectories;
+const form = managedDaemon;
 
 suite(`the ${form.name}`, () => {
   const stack = new AsyncDisposableStack();

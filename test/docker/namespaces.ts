@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 
+import { tmpdir } from 'node:os';
+
 import { ended, must, onlyChildOf, type Outcome, run, type RunSettings } from './process.ts';
 
 /**
@@ -9,6 +11,8 @@ import { ended, must, onlyChildOf, type Outcome, run, type RunSettings } from '.
 const firstProcess = `
 set -e
 hostname "$1"
+# What other tests have mounted is not this host's, and a copy of it here would count as a user of it.
+while read -r _ _ _ _ place _; do case "$place" in "$3"/*) umount -l "$place";; esac; done < /proc/self/mountinfo
 mount -t tmpfs none /run
 mkdir -p /run/docker/plugins /run/infinit /run/lock
 [ -d /etc/docker ] && mount -t tmpfs none /etc/docker
@@ -46,7 +50,7 @@ export class Namespaces implements AsyncDisposable {
   /** @param directory on the shared file system; its folder `plugins` becomes the host's /run/docker/plugins. */
   static async create(name: string, directory: string): Promise<Namespaces> {
     const unshare = ['unshare', '--net', '--mount', '--uts', '--pid', '--fork', '--kill-child=KILL', '--mount-proc'];
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...unshare, 'bash', '-c', firstProcess, 'host', name, directory], {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...unshare, 'bash', '-c', firstProcess, 'host', name, directory, tmpdir()], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let trouble = '';

@@ -313,7 +313,7 @@ async function check(store: MemoryBlockStore, leaks: boolean): Promise<void> {
 }
 
 const steps = (maxLength: number): fc.Arbitrary<Step[]> =>
-  fc.array(fc.tuple(fc.nat(kinds.length - 1), fc.nat(7), fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 5, maxLength });
+  fc.array(fc.tuple(fc.nat(kinds.length - 1), fc.nat(7), fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 5, maxLength, size: 'max' });
 
 test('random operations end as in a simple model, and leave nothing behind', async () => {
   await fc.assert(

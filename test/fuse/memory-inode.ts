@@ -55,7 +55,9 @@ export class MemoryInode {
 
   attributes(): Attributes {
     const { inode, mode, links, uid, gid, device, size, accessed, modified, changed } = this;
-    return { inode, mode, links, uid, gid, device, size, blocks: this.#pieces.size * (pieceBytes / 512), accessed, modified, changed };
+    let blocks = 0;
+    for (const piece of this.#pieces.values()) blocks += piece.length / 512;
+    return { inode, mode, links, uid, gid, device, size, blocks, accessed, modified, changed };
   }
 
   touch(...times: ('accessed' | 'modified' | 'changed')[]): void {
@@ -76,7 +78,10 @@ export class MemoryInode {
     for (let at = offset; at < end;) {
       const within = at % pieceBytes;
       const take = Math.min(pieceBytes - within, end - at);
-      slices.push((this.#pieces.get(Math.floor(at / pieceBytes)) ?? zeros).subarray(within, within + take));
+      const piece = this.#pieces.get(Math.floor(at / pieceBytes)) ?? zeros;
+      slices.push(piece.subarray(within, within + take));
+      const beyond = Math.min(take, within + take - piece.length);
+      if (beyond > 0) slices.push(zeros.subarray(0, beyond));
       at += take;
     }
     return slices;
@@ -87,16 +92,20 @@ export class MemoryInode {
       const at = offset + from;
       const within = at % pieceBytes;
       const take = Math.min(pieceBytes - within, data.length - from);
-      this.#piece(Math.floor(at / pieceBytes)).set(data.subarray(from, from + take), within);
+      this.#piece(Math.floor(at / pieceBytes), within + take).set(data.subarray(from, from + take), within);
       from += take;
     }
     this.#size = Math.max(this.#size, offset + data.length);
   }
 
-  #piece(index: number): Uint8Array {
-    let piece = this.#pieces.get(index);
-    if (piece === undefined) this.#pieces.set(index, (piece = new Uint8Array(pieceBytes)));
-    return piece;
+  /** The piece with room for at least `bytes`: a small file does not take a whole one. */
+  #piece(index: number, bytes: number): Uint8Array {
+    const piece = this.#pieces.get(index);
+    if (piece !== undefined && piece.length >= bytes) return piece;
+    const grown = new Uint8Array(bytes <= 4096 ? 4096 : pieceBytes);
+    if (piece !== undefined) grown.set(piece);
+    this.#pieces.set(index, grown);
+    return grown;
   }
 
   truncate(size: number): void {
@@ -115,7 +124,7 @@ export class MemoryInode {
   }
 
   allocate(offset: number, length: number, keepSize: boolean): void {
-    for (let index = Math.floor(offset / pieceBytes); index * pieceBytes < offset + length; index++) this.#piece(index);
+    for (let index = Math.floor(offset / pieceBytes); index * pieceBytes < offset + length; index++) this.#piece(index, pieceBytes);
     if (!keepSize) this.#size = Math.max(this.#size, offset + length);
   }
 

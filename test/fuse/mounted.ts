@@ -6,6 +6,9 @@ import path from 'node:path';
 import type { FuseOptions, FuseStatistics, SavedInit } from '../../src/fuse/index.ts';
 import type { Command, ServerSettings } from './server.ts';
 
+/** What the session counts, and the server's process beside it. */
+export type ServerStatistics = FuseStatistics & { readonly inodes: number; readonly handles: number; readonly cpu: NodeJS.CpuUsage };
+
 /** A mount served from memory by a process of its own. */
 export class Mounted implements AsyncDisposable {
   readonly directory: string;
@@ -60,7 +63,7 @@ export class Mounted implements AsyncDisposable {
     return (await answer).answer;
   }
 
-  statistics(): Promise<FuseStatistics & { inodes: number; handles: number }> {
+  statistics(): Promise<ServerStatistics> {
     return this.command({ do: 'statistics' });
   }
 

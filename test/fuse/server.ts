@@ -99,7 +99,7 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
       case 'held':
         return gate.held;
       case 'statistics':
-        return { ...session.statistics, inodes: fileSystem.inodes.size, handles: fileSystem.handles.size };
+        return { ...session.statistics, cpu: process.cpuUsage(), inodes: fileSystem.inodes.size, handles: fileSystem.handles.size };
       case 'invalidate': {
         const { parent, name, inode } = find(fileSystem, command.path);
         if (command.what === 'entry') return session.notify.invalidateEntry(parent.inode, name);

@@ -4,7 +4,16 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 
 import { codeOf, errorCodes, type ErrorCode, InfinitError } from '../../src/base/index.ts';
-import { decodeError, encodeError, FrameDecoder, frameType, headerBytes, type IncomingFrame, outgoing, writeHeader } from '../../src/overlay/frame.ts';
+import {
+  decodeError,
+  encodeError,
+  FrameDecoder,
+  frameType,
+  headerBytes,
+  type IncomingFrame,
+  outgoing,
+  writeHeader,
+} from '../../src/overlay/frame.ts';
 import { decodeHello, encodeHello } from '../../src/overlay/hello.ts';
 
 const frames = fc.record({
@@ -38,7 +47,10 @@ test('frames come out as they went in, however the stream is cut into chunks', (
         chunks.push(stream.subarray(at, at + size));
         at += size;
       }
-      assert.deepEqual(decode(chunks), wanted.map((frame) => ({ ...frame })));
+      assert.deepEqual(
+        decode(chunks),
+        wanted.map((frame) => ({ ...frame })),
+      );
     }),
   );
 });
@@ -86,7 +98,12 @@ test('every error code crosses the wire; one of a later version means that nothi
 });
 
 test('a hello says who speaks; another major version is refused by name, a later minor one is welcome', () => {
-  const hello = { channel: 'bulk', session: '0123456789abcdef', process: { incarnation: 12, nonce: 'fedcba9876543210' }, wallMs: 1_700_000_000_123 } as const;
+  const hello = {
+    channel: 'bulk',
+    session: '0123456789abcdef',
+    process: { incarnation: 12, nonce: 'fedcba9876543210' },
+    wallMs: 1_700_000_000_123,
+  } as const;
   const bytes = encodeHello(hello);
   assert.deepEqual(decodeHello(bytes), { ...hello, minor: 0 });
   const later = Buffer.concat([bytes, Buffer.from('more fields')]);

@@ -55,7 +55,11 @@ async function speak(connection: WireConnection, protocol: string, bytes: Uint8A
 /** Hello and a request on a stream that only members may use. */
 async function forceEntry(connection: WireConnection, kind: number): Promise<void> {
   const hello = encodeHello({ channel: 'control', session: '00'.repeat(8), process: { incarnation: 1, nonce: '11'.repeat(8) }, wallMs: Date.now() });
-  const { types } = await speak(connection, protocols.control, Buffer.concat([frame(frameType.hello, 0, hello), frame(frameType.request, kind, Buffer.from('let me in'))]));
+  const { types } = await speak(
+    connection,
+    protocols.control,
+    Buffer.concat([frame(frameType.hello, 0, hello), frame(frameType.request, kind, Buffer.from('let me in'))]),
+  );
   assert.deepEqual(types, [], 'nothing is answered to who is no member');
 }
 
@@ -98,7 +102,10 @@ describe('the gate', () => {
       if (index % 3 === 0) await forceEntry(connection, 100);
       else {
         const { types, text } = await speak(connection, protocols.admission, frame(frameType.request, 0, credentials[index % credentials.length]!));
-        assert.ok(types.every((type) => type === frameType.error), 'a refusal is all that comes back');
+        assert.ok(
+          types.every((type) => type === frameType.error),
+          'a refusal is all that comes back',
+        );
         assert.ok(types.length === 0 || /denied|bad-argument/.test(text), text);
       }
       connection.abort('done');
@@ -188,7 +195,12 @@ describe('the gate', () => {
     const insider = await openIntruder();
     const passport = Buffer.from(passportFromToken(token, peerIdOf(insider.key.publicKey), Date.now()).text);
     const [address] = addressesOf(host);
-    for (const garbage of [systemRandom.bytes(100_000), Buffer.alloc(64, 0xff), frame(frameType.request, 100, Buffer.from('no hello')), frame(frameType.hello, 0, Buffer.from('INFT\x07\x03 from the future'))]) {
+    for (const garbage of [
+      systemRandom.bytes(100_000),
+      Buffer.alloc(64, 0xff),
+      frame(frameType.request, 100, Buffer.from('no hello')),
+      frame(frameType.hello, 0, Buffer.from('INFT\x07\x03 from the future')),
+    ]) {
       const connection = await insider.dial(address!, undefined, AbortSignal.timeout(5000));
       const framed = new FramedStream(await connection.openStream(protocols.admission, AbortSignal.timeout(5000)));
       const answer = framed.next(frameType.reply, AbortSignal.timeout(5000));

@@ -37,17 +37,18 @@ function tokenOf(rights: readonly Right[], signer: { readonly key: KeyPair; read
   return createToken({ id: 'a1', rights, expiresMs: now + hour, uses: 3 }, systemRandom.bytes(32), { cluster: cluster.publicKey, ...signer });
 }
 
-test('a peer id is libp2p\'s, and gives the public key back', () => {
+test("a peer id is libp2p's, and gives the public key back", () => {
   for (let round = 0; round < 20; round++) {
     const pair = key();
     const theirs = peerIdFromPrivateKey(privateKeyFromRaw(Buffer.concat([pair.seed, pair.publicKey]))).toString();
     assert.equal(peerOf(pair), theirs);
     assert.deepEqual(Buffer.from(publicKeyOf(theirs)), Buffer.from(pair.publicKey));
   }
-  for (const wrong of ['', 'nobody', 'Qm'.repeat(30), `${peerOf(first)}1`, peerOf(first).slice(0, -1)]) assert.throws(() => publicKeyOf(wrong), { code: 'bad-argument' });
+  for (const wrong of ['', 'nobody', 'Qm'.repeat(30), `${peerOf(first)}1`, peerOf(first).slice(0, -1)])
+    assert.throws(() => publicKeyOf(wrong), { code: 'bad-argument' });
 });
 
-test('a passport made from a token is verified with nothing but the cluster\'s public key', () => {
+test("a passport made from a token is verified with nothing but the cluster's public key", () => {
   const host = key();
   const passport = passportFromToken(readToken(tokenOf(['store', 'write'])), peerOf(host), now);
   const read = readPassport(passport.text, cluster.publicKey);
@@ -82,7 +83,10 @@ test('a chain that is too long is refused', () => {
 test('a passport, record or revocation with any one character changed is refused', () => {
   const host = key();
   const passport = passportFromToken(readToken(tokenOf(['store'])), peerOf(host), now).text;
-  const record = signRecord({ name: 'a', zone: 'z', capacity: 1, addresses: ['10.0.0.1:7470'], state: 'up', incarnation: 1, nonce: '00', sequence: 1 }, host);
+  const record = signRecord(
+    { name: 'a', zone: 'z', capacity: 1, addresses: ['10.0.0.1:7470'], state: 'up', incarnation: 1, nonce: '00', sequence: 1 },
+    host,
+  );
   const revocation = signRevocation(`host:${peerOf(host)}`, now, { key: cluster, cluster: cluster.publicKey }).text;
   const readers = [
     [passport, (text: string) => readPassport(text, cluster.publicKey)],
@@ -93,11 +97,18 @@ test('a passport, record or revocation with any one character changed is refused
     read(text);
     fc.assert(
       fc.property(fc.nat(text.length - 1), fc.constantFrom('A', 'x', '0', '_'), (at, character) => {
-        const bytes = (value: string): string => value.split('.').map((part) => Buffer.from(part, 'base64url').toString('hex')).join('.');
+        const bytes = (value: string): string =>
+          value
+            .split('.')
+            .map((part) => Buffer.from(part, 'base64url').toString('hex'))
+            .join('.');
         const changed = text.slice(0, at) + character + text.slice(at + 1);
         // The last character of base64 has bits that mean nothing.
         if (bytes(changed) === bytes(text)) return;
-        assert.throws(() => read(changed), (error) => ['denied', 'bad-argument'].includes(codeOf(error)));
+        assert.throws(
+          () => read(changed),
+          (error) => ['denied', 'bad-argument'].includes(codeOf(error)),
+        );
       }),
       { numRuns: 100 },
     );
@@ -120,7 +131,14 @@ test('a host without the right to invite can revoke nobody', () => {
 test('a bad token is refused without being repeated, a good one survives white space', () => {
   const token = tokenOf(['store']);
   readToken(`  ${token}\n`);
-  for (const wrong of ['', 'hunter2', token.slice(0, -20), `${token.slice(0, 60)}XX${token.slice(62)}`, 'x'.repeat(100_000), `infinit-token-1.${Buffer.from('{}').toString('base64url')}`]) {
+  for (const wrong of [
+    '',
+    'hunter2',
+    token.slice(0, -20),
+    `${token.slice(0, 60)}XX${token.slice(62)}`,
+    'x'.repeat(100_000),
+    `infinit-token-1.${Buffer.from('{}').toString('base64url')}`,
+  ]) {
     assert.throws(
       () => readToken(wrong),
       (error: Error) => codeOf(error) === 'bad-argument' && (wrong.length < 4 || !error.message.includes(wrong.slice(0, 40))),

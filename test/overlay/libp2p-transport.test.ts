@@ -5,7 +5,13 @@ import { transportSuite } from '../suites/transport-suite.ts';
 const process = (): ProcessId => ({ incarnation: 1, nonce: Buffer.from(systemRandom.bytes(8)).toString('hex') });
 
 async function openHost(options: Partial<Libp2pTransportOptions> = {}): Promise<Libp2pTransport> {
-  const transport = new Libp2pTransport({ key: new KeyPair(systemRandom.bytes(32)), process: process(), listen: '127.0.0.1:0', gate: openGate, ...options });
+  const transport = new Libp2pTransport({
+    key: new KeyPair(systemRandom.bytes(32)),
+    process: process(),
+    listen: '127.0.0.1:0',
+    gate: openGate,
+    ...options,
+  });
   await transport.start();
   return transport;
 }

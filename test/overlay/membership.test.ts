@@ -21,7 +21,17 @@ const hostKeys = Array.from({ length: 4 }, () => new KeyPair(systemRandom.bytes(
 const passports = hostKeys.map((key) => passportFromCluster(clusterKey, peerIdOf(key.publicKey), Date.now()).text);
 
 function entry(host: number, incarnation: number, sequence: number, change: Partial<MemberRecord> = {}): Entry {
-  const record = { name: `h${host}`, zone: 'z', capacity: sequence, addresses: [], state: 'up', incarnation, nonce: `${host}${incarnation}`, sequence, ...change } as const;
+  const record = {
+    name: `h${host}`,
+    zone: 'z',
+    capacity: sequence,
+    addresses: [],
+    state: 'up',
+    incarnation,
+    nonce: `${host}${incarnation}`,
+    sequence,
+    ...change,
+  } as const;
   return { record: signRecord(record, hostKeys[host]!), passport: passports[host]! };
 }
 
@@ -42,7 +52,10 @@ describe('the member table', () => {
         const one = table().table;
         for (const each of [...some, ...entries.filter((each) => !some.includes(each))]) one.merge(each);
         assert.equal(one.digest, sorted.digest);
-        assert.deepEqual(one.records().map(({ incarnation, sequence }) => [incarnation, sequence]), Array.from({ length: 4 }, () => [3, 7]));
+        assert.deepEqual(
+          one.records().map(({ incarnation, sequence }) => [incarnation, sequence]),
+          Array.from({ length: 4 }, () => [3, 7]),
+        );
       }),
       { numRuns: 10 },
     );
@@ -96,7 +109,16 @@ describe('the failure detector', () => {
     const network = new MemoryNetwork();
     const hosts = ['a', 'b'].map((name) => network.open(name));
     const states: [string, Liveness][] = [];
-    const detectors = hosts.map((host) => new FailureDetector(host, systemClock, () => '', () => {}, heartbeat));
+    const detectors = hosts.map(
+      (host) =>
+        new FailureDetector(
+          host,
+          systemClock,
+          () => '',
+          () => {},
+          heartbeat,
+        ),
+    );
     detectors[0]!.onChange((peer, { liveness }) => states.push([peer, liveness]));
     await eventually(() => states.length > 0, 'a hears of b');
     return {
@@ -112,7 +134,10 @@ describe('the failure detector', () => {
   test('a killed host is down at once', async () => {
     const { network, states, stop } = await watch();
     network.crash('b');
-    assert.deepEqual(states, [['b', 'alive'], ['b', 'down']]);
+    assert.deepEqual(states, [
+      ['b', 'alive'],
+      ['b', 'down'],
+    ]);
     await stop();
   });
 
@@ -124,7 +149,10 @@ describe('the failure detector', () => {
     assert.ok(performance.now() - started < 600);
     network.heal();
     await eventually(() => states.at(-1)![1] === 'alive', 'it is back');
-    assert.deepEqual(states.map(([, liveness]) => liveness), ['alive', 'suspect', 'down', 'alive']);
+    assert.deepEqual(
+      states.map(([, liveness]) => liveness),
+      ['alive', 'suspect', 'down', 'alive'],
+    );
     await stop();
   });
 
@@ -148,9 +176,17 @@ describe('members in memory', () => {
     const options = { tokenFile, join: [`memory:${first.self}`] };
     for (let index = 1; index < count; index++) await cluster.open(`h${index}`, options);
     const { hosts } = cluster;
-    await eventually(() => hosts.every((host) => host.transport.connected().length === count - 1 && host.roster().size === count), 'all know all', 40_000);
+    await eventually(
+      () => hosts.every((host) => host.transport.connected().length === count - 1 && host.roster().size === count),
+      'all know all',
+      40_000,
+    );
     assert.equal(new Set(hosts.map((host) => host.roster().id)).size, 1);
-    await eventually(() => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1, 'all are up', 20_000);
+    await eventually(
+      () => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1,
+      'all are up',
+      20_000,
+    );
     const before = first.transport.traffic();
     await sleep(2000);
     const after = first.transport.traffic();
@@ -217,5 +253,4 @@ describe('members in memory', () => {
     assert.deepEqual(await a.revokeToken(/token-(\w+)$/.exec(tokenFile)![1]!, { hosts: true }), [b.self]);
     await eventually(() => c.members().length === 2 && a.members().length === 2, 'b is expelled');
   });
-
 });

@@ -55,7 +55,10 @@ describe('the overlay on loopback', () => {
     await using cluster = await Cluster.onLoopback();
     const first = await cluster.first();
     const second = await cluster.open('b', { listen: addressesOf(first)[0]! });
-    await assert.rejects(second.initCluster(), { code: 'bad-argument', message: /^cannot listen on 127\.0\.0\.1:\d+: another process listens there/ });
+    await assert.rejects(second.initCluster(), {
+      code: 'bad-argument',
+      message: /^cannot listen on 127\.0\.0\.1:\d+: another process listens there/,
+    });
     assert.equal(second.clusterId, undefined);
   });
 
@@ -100,7 +103,7 @@ describe('the overlay on loopback', () => {
     await assert.rejects(readFile(path.join(cluster.directory, 'c', 'cluster.key')), { code: 'ENOENT' });
   });
 
-  test('keys and tokens are for the daemon\'s user alone and never in the log', async () => {
+  test("keys and tokens are for the daemon's user alone and never in the log", async () => {
     await using cluster = await Cluster.onLoopback();
     const { logger, lines } = recordingLogger();
     const a = await cluster.first('a', { logger });
@@ -116,7 +119,11 @@ describe('the overlay on loopback', () => {
       }
     }
     assert.equal(secrets.length, 4);
-    for (const secret of secrets) assert.ok(lines.every((line) => !line.includes(secret.slice(0, 40))), 'no secret is logged');
+    for (const secret of secrets)
+      assert.ok(
+        lines.every((line) => !line.includes(secret.slice(0, 40))),
+        'no secret is logged',
+      );
   });
 
   test('a token file that others may read is warned of', async () => {
@@ -160,10 +167,17 @@ describe('the overlay on loopback', () => {
   });
 
   test('a host whose clock is a year off joins all the same, and both say so', async () => {
-    for (const [name, off] of [['early', -yearMs], ['late', yearMs]] as const) {
+    for (const [name, off] of [
+      ['early', -yearMs],
+      ['late', yearMs],
+    ] as const) {
       await using cluster = await Cluster.onLoopback();
       const a = await cluster.first();
-      const b = await cluster.open(name, { tokenFile: await cluster.tokenFile(a, { expiresInMs: 2 * yearMs, uses: 9 }), join: addressesOf(a), clock: clockOff(off) });
+      const b = await cluster.open(name, {
+        tokenFile: await cluster.tokenFile(a, { expiresInMs: 2 * yearMs, uses: 9 }),
+        join: addressesOf(a),
+        clock: clockOff(off),
+      });
       await b.whenJoined(withinReason());
       await eventually(() => [a, b].every((host) => host.troubles().some(({ kind }) => kind === 'clock')), 'both say it');
       assert.match(a.troubles().find(({ kind }) => kind === 'clock')!.message, /the clock of host \w+ is -?3153\d{4} s ahead/);
@@ -230,8 +244,17 @@ describe('the overlay on loopback', () => {
 
   test('Kademlia knows where a peer is that this host was never told of', async () => {
     const keys = Array.from({ length: 3 }, () => new KeyPair(systemRandom.bytes(32)));
-    const events: WireEvents = { admits: () => true, isMember: () => true, onConnection: () => {}, onStream: () => {}, onDiscovery: () => {}, onHandshakeError: () => {} };
-    const nodes = await Promise.all(keys.map((key) => openLibp2pNode({ key, listen: '127.0.0.1:0', tls: 'native', kademlia: true, mdns: false }, events)));
+    const events: WireEvents = {
+      admits: () => true,
+      isMember: () => true,
+      onConnection: () => {},
+      onStream: () => {},
+      onDiscovery: () => {},
+      onHandshakeError: () => {},
+    };
+    const nodes = await Promise.all(
+      keys.map((key) => openLibp2pNode({ key, listen: '127.0.0.1:0', tls: 'native', kademlia: true, mdns: false }, events)),
+    );
     try {
       const [middle, ...ends] = nodes as [WireNode, WireNode, WireNode];
       for (const [index, end] of ends.entries()) {

@@ -22,7 +22,9 @@ class Child implements AsyncDisposable {
 
   static async start(cluster: Cluster, by: Overlay, name: string): Promise<Child> {
     const script = path.join(import.meta.dirname, 'child-host.ts');
-    const child = spawn(process.execPath, [script, path.join(cluster.directory, name), await cluster.tokenFile(by), addressesOf(by)[0]!], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [script, path.join(cluster.directory, name), await cluster.tokenFile(by), addressesOf(by)[0]!], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = (await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })) as [Buffer];
     return new Child(child, line.toString().trim());
   }
@@ -94,6 +96,9 @@ describe('hosts in processes of their own', () => {
       await using child = await Child.start(cluster, host, 'b');
       await eventually(() => seenBy(host, child.peer)?.incarnation === round && host.transport.isConnected(child.peer), 'it is there');
     }
-    assert.deepEqual(host.troubles().filter(({ kind }) => kind === 'duplicate-identity'), []);
+    assert.deepEqual(
+      host.troubles().filter(({ kind }) => kind === 'duplicate-identity'),
+      [],
+    );
   });
 });

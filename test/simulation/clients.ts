@@ -1,8 +1,20 @@
 import { type Accepted, compareAndSet, type Operation, type ProposalOutcome, putAny, putIfAbsent, read } from '../../src/consensus/index.ts';
 import type { Host } from './host.ts';
-import type { Action, Observation, Outcome } from './linearizability.ts';
+import type { Action, Observation, Operation as Observed, Outcome } from './linearizability.ts';
 import { SeededRandom } from './random.ts';
 import type { World } from './world.ts';
+
+/** A write that was acknowledged under an exclusive lease and not sent yet, and what read it meanwhile. */
+interface Buffered {
+  readonly id: number;
+  readonly value: string;
+  readonly at: number;
+  readonly reads: Observed[];
+  flushing: boolean;
+}
+
+/** A buffered write is sent after this time at the latest. */
+const flushMs = 150;
 
 /** The workload: every host has clients that read and write, and remember what version they saw. */
 export class Clients {
@@ -13,6 +25,7 @@ export class Clients {
   /** Blocks that are being removed for good: read, but written no longer. */
   readonly closing = new Set<string>();
   readonly #founded = new Set<string>();
+  readonly #buffers: Map<string, Buffered>[];
   /** Operations that wait for their answer, a block. */
   readonly pending = new Map<string, number>();
   #left: number;
@@ -24,7 +37,11 @@ export class Clients {
     this.#chance = new SeededRandom(world.settings.seed, 5);
     this.#seen = world.hosts.map(() => new Map());
     this.#left = world.settings.operations;
-    for (const host of world.hosts) this.#schedule(host);
+    this.#buffers = world.hosts.map(() => new Map());
+    for (const host of world.hosts) {
+      host.beforeRelease = (block, release) => this.#flush(host, block, release);
+      this.#schedule(host);
+    }
   }
 
   #schedule(host: Host): void {
@@ -42,6 +59,7 @@ export class Clients {
     const chance = this.#chance;
     const { settings, blocks } = this.#world;
     const block = chance.pick(blocks);
+    if (this.#actInMemory(host, block)) return;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
     if (this.closing.has(block) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
@@ -57,6 +75,12 @@ export class Clients {
     const id = ++this.#ids;
     const start = this.#world.now;
     const action: Action = { kind: 'read' };
+    const buffered = this.#buffer(host, block);
+    if (buffered !== undefined) {
+      buffered.reads.push({ id, register: block, start, end: start, action, outcome: { status: 'value', value: buffered.value } });
+      done?.(true);
+      return;
+    }
     const local = host.holder.read(block, host.clock);
     if (local !== undefined) {
       this.#record(id, block, start, action, { status: 'value', ...observe(local) });
@@ -107,6 +131,58 @@ export class Clients {
       } else {
         this.#record(id, block, start, action, { status: 'failed' });
       }
+    });
+  }
+
+  // --- buffering under an exclusive lease -------------------------------------------------------------------------------------
+
+  /** What is buffered of the block. Where the lease ran out first, it is lost, and with it what only this host saw of it. */
+  #buffer(host: Host, block: string): Buffered | undefined {
+    const buffers = this.#buffers[host.index]!;
+    const buffered = buffers.get(block);
+    if (buffered === undefined || buffered.flushing || host.holder.holdsExclusive(block, host.clock)) return buffered;
+    buffers.delete(block);
+    return undefined;
+  }
+
+  /** Under an exclusive lease a write is acknowledged at once; returns whether this was one. */
+  #actInMemory(host: Host, block: string): boolean {
+    const buffered = this.#buffer(host, block);
+    if (buffered?.flushing === true) return true;
+    if (
+      buffered === undefined &&
+      (this.closing.has(block) || !host.holder.holdsExclusive(block, host.clock) || host.holder.read(block, host.clock) === undefined)
+    )
+      return false;
+    if (buffered !== undefined && this.#chance.chance(0.5)) {
+      this.read(host, block);
+      return true;
+    }
+    const id = ++this.#ids;
+    // A later write hides the one before for good: nobody else can have seen it.
+    this.#buffers[host.index]!.set(block, { id, value: String(id), at: this.#world.now, reads: [], flushing: false });
+    this.#world.trace.say(`${host.name}  ${block}  #${id} write buffered under the exclusive lease`);
+    this.#world.later(flushMs, () => this.#flush(host, block, () => {}));
+    return true;
+  }
+
+  /** Sends what is buffered, then goes on. */
+  #flush(host: Host, block: string, then: () => void): void {
+    const buffered = this.#buffer(host, block);
+    const current = host.up && host.pausedUntil <= this.#world.now ? host.holder.read(block, host.clock) : undefined;
+    if (buffered === undefined || buffered.flushing || current === undefined) return then();
+    buffered.flushing = true;
+    const { id, value, at, reads } = buffered;
+    const action: Action = { kind: 'write', expect: 'any', value };
+    this.#begin(host, block, id, action, compareAndSet(current.record.version, Buffer.from(value, 'latin1')), undefined, (outcome) => {
+      this.#buffers[host.index]!.delete(block);
+      if (outcome?.status === 'committed') {
+        const { version } = outcome.accepted!.record;
+        this.#world.judges.history.push({ id, register: block, start: at, end: at, action, outcome: { status: 'committed', version } }, ...reads);
+      } else if (outcome === undefined || outcome.status === 'unknown') {
+        this.#record(id, block, at, action, { status: 'unknown' });
+      }
+      then();
     });
   }
 

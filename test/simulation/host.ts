@@ -27,7 +27,8 @@ import type { World } from './world.ts';
 /** One operation under way. */
 interface Running {
   readonly proposer: Proposer;
-  readonly writes: boolean;
+  /** Its accepts are counted as a write of this host. */
+  writes: boolean;
   readonly done: (outcome: ProposalOutcome | undefined) => void;
   token: number;
 }
@@ -57,6 +58,8 @@ export class Host {
   #offset: number;
   up = false;
   life = 0;
+  /** Lets whoever buffers under a lease send it first. */
+  beforeRelease: (block: string, release: () => void) => void = (_block, release) => release();
   pausedUntil = -1;
   full = false;
   syncMs: number;
@@ -97,7 +100,7 @@ export class Host {
     const { settings, mutant } = this.#world;
     this.up = true;
     this.life++;
-    if (mutant.keepsIncarnation !== true) this.disk.incarnation++;
+    this.disk.incarnation++;
     const { incarnation } = this.disk;
     const { rules } = mutant;
     const options = { self: this.name, incarnation, termMs: settings.leaseTermMs, rules };
@@ -217,12 +220,10 @@ export class Host {
 
   /** Runs one operation from this host. */
   run(block: string, operation: Operation, { lease, useHint = true, done }: RunOptions): void {
-    const writes = operation.kind === 'write' || operation.kind === 'change';
     const tag = ++this.#tags;
     const hint = useHint ? this.#hints.get(block) : undefined;
     // What was promised to this host is used once.
     if (operation.kind !== 'read') this.#hints.delete(block);
-    if (writes) this.holder.beginWrite(block);
     const proposer = new Proposer({
       block,
       tag,
@@ -234,7 +235,7 @@ export class Host {
       lease: lease === undefined ? undefined : this.holder.request(lease),
       rules: this.#world.mutant.rules,
     });
-    const running: Running = { proposer, writes, done, token: 0 };
+    const running: Running = { proposer, writes: false, done, token: 0 };
     this.#running.set(tag, running);
     this.#world.at(this.#real(deadlineMs), { kind: 'deadline', to: this.index, life: this.life, tag });
     this.#perform(running, proposer.start());
@@ -249,6 +250,10 @@ export class Host {
     const world = this.#world;
     for (const effect of effects) {
       if (effect.type === 'send') {
+        if (effect.message.type === 'accept' && !running.writes) {
+          running.writes = true;
+          this.holder.beginWrite(running.proposer.block);
+        }
         for (const peer of effect.to) {
           const to = world.indexOf(peer);
           world.send(this.index, { kind: 'request', to, life: to === this.index ? this.life : -1, message: effect.message });
@@ -296,13 +301,14 @@ export class Host {
       case 'heartbeat-reply':
         return this.holder.onHeartbeatReply(message);
       case 'recall':
-        return this.#world.mutant.ignoresRecalls === true ? undefined : this.#release(message.block);
+        return this.#world.mutant.ignoresRecalls === true ? undefined : this.beforeRelease(message.block, () => this.#release(message.block));
       case 'release':
         return this.#acceptor.leases.release(message);
     }
   }
 
   #release(block: string): void {
+    if (!this.up) return;
     const release = this.holder.drop(block);
     for (let to = 0; to < this.#world.hosts.length; to++) this.#sendLease(to, release);
   }

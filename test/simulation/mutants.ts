@@ -7,9 +7,7 @@ export interface Mutant {
   readonly rules: Rules;
   readonly ballots: (peer: string, incarnation: number) => BallotSource;
   readonly repliesBeforeSync?: boolean;
-  readonly keepsIncarnation?: boolean;
   readonly ignoresRecalls?: boolean;
-  /** Forgets the hosts for which it must abstain after a restart. */
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
   readonly settings?: Partial<Settings>;
 }
@@ -23,6 +21,16 @@ export const production: Mutant = { name: 'production', rules: productionRules, 
 class SerialLess extends BallotSource {
   override next(above: number): Ballot {
     return { ...super.next(above), serial: 0 };
+  }
+}
+
+/** Ballots that are told apart by a count of rounds that a restart forgets. */
+class Forgetful extends BallotSource {
+  #last = 0;
+
+  override next(above: number): Ballot {
+    this.#last = Math.max(this.#last, above) + 1;
+    return { round: this.#last, peer: this.peer, incarnation: 1, serial: 0 };
   }
 }
 
@@ -42,7 +50,7 @@ export const mutants: readonly Mutant[] = [
   broken('accepts below its promise', { mayAccept: (promised, ballot) => promised === null || ballot.round >= promised.round - 2 }),
   { ...production, name: 'replies before its disk has synced', repliesBeforeSync: true },
   { ...production, name: 'reuses ballots within a life', ballots: (peer, incarnation) => new SerialLess(peer, incarnation) },
-  { ...production, name: 'reuses ballots after a restart', ballots: (peer) => new BallotSource(peer, 1), keepsIncarnation: true },
+  { ...production, name: 'reuses ballots after a restart', ballots: (peer, incarnation) => new Forgetful(peer, incarnation) },
   broken('answers a read without writing back', { mayAnswer: () => true }),
   broken('takes a minority for a majority', { majority: (size) => Math.max(1, size >> 1) }),
   broken('changes replicas without joint majorities', { setsOf: ({ replicas }) => [replicas] }, moving),
@@ -60,9 +68,13 @@ export const mutants: readonly Mutant[] = [
   broken('lets hosts found in views that are gone', { mayFound: () => true, foundingSets: (views) => [views[0]!.replicas] }, moving),
   broken('votes after it lost its record', { lostMayVote: () => true }, { hosts: 5, replicas: 3, faults: 30 }),
   broken('accepts without looking, where one acceptor is the quorum', { meetsCondition: () => true }, { hosts: 3, replicas: 1, blocks: 1 }),
-  broken('grants leases right after a restart', { remembersLeases: () => true }, leasing),
-  broken('trusts a lease to the last tick', { trustMs: (termMs) => termMs * 1.05 }, leasing),
-  broken('reads under the exclusive lease of another', { leaseAllows: (access) => access === 'read' }, leasing),
+  broken('grants leases right after a restart', { remembersLeases: () => true }, { ...leasing, replicas: 1, leaseTermMs: 3000, faults: 25 }),
+  broken('trusts a lease to the last tick', { trustMs: (termMs) => termMs }, { ...leasing, drift: 0.2, leaseTermMs: 1000, faults: 40 }),
+  broken(
+    'reads under the exclusive lease of another',
+    { leaseAllows: (access, shared, exclusive) => access === 'read' || shared + exclusive === 0 },
+    leasing,
+  ),
   broken('writes under the shared lease of another', { leaseAllows: (_access, _shared, exclusive) => exclusive === 0 }, leasing),
   { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
 ];

@@ -27,10 +27,6 @@ function isBareChown({ mode, uid, gid, size, accessed, modified, killPrivileges 
   return (mode ?? uid ?? gid ?? size ?? accessed ?? modified ?? killPrivileges) === undefined;
 }
 
-const encodeStatx: Encode<Attributes> = ({ reply }, attributes) => reply.putStatx(attributes);
-
-export const statx: Operation = (exchange, header) => exchange.answer(header, exchange.fileSystem.getattr(header.node), encodeStatx);
-
 const encodeText: Encode<string> = ({ reply }, text) => reply.putText(text);
 
 export const readlink: Operation = (exchange, header) => exchange.answer(header, exchange.fileSystem.readlink(header.node), encodeText);

@@ -9,12 +9,15 @@ import * as names from './names.ts';
 
 const { lookup, forget, batchForget, symlink, mknod, mkdir, unlink, rmdir, rename, rename2, link } = names;
 const { open, read, write, flush, release, fsync, fallocate, lseek, create, tmpfile, copyFileRange, copyFileRange64 } = files;
-const { getattr, setattr, statx, readlink, statfs, syncfs, setxattr, getxattr, listxattr, removexattr } = attributes;
+const { getattr, setattr, readlink, statfs, syncfs, setxattr, getxattr, listxattr, removexattr } = attributes;
 const { opendir, readdir, readdirplus, releasedir, fsyncdir } = directories;
 const { getlk, setlk, setlkw, interrupt } = locks;
 const destroy: Operation = (exchange, header) => exchange.done(header);
 
-/** All but INIT, which the session itself answers. Whatever else the kernel asks is ENOSYS, and it does without. */
+/**
+ * All but INIT, which the session itself answers. Whatever else the kernel asks is ENOSYS, and it does without: STATX too, which
+ * adds only a time of birth that we do not have, and would cost programs that ask for it (Node's stat does) a request an inode.
+ */
 const byName: Readonly<Record<Exclude<OperationName, 'init'>, Operation>> = {
   lookup,
   forget,
@@ -41,7 +44,6 @@ const byName: Readonly<Record<Exclude<OperationName, 'init'>, Operation>> = {
   copyFileRange64,
   getattr,
   setattr,
-  statx,
   readlink,
   statfs,
   syncfs,

@@ -42,7 +42,6 @@ export const opcodes = {
   copyFileRange: 47,
   syncfs: 50,
   tmpfile: 51,
-  statx: 52,
   copyFileRange64: 53,
 } as const;
 

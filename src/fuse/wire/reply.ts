@@ -117,33 +117,6 @@ export class Reply extends Message {
     return 104;
   }
 
-  /** struct fuse_statx_out, the basic statistics: there is no birth time. */
-  putStatx(attributes: Attributes): number {
-    const words = this.words;
-    words.fill(0, firstWord, firstWord + 72);
-    words[firstWord] = this.validity.attributeSeconds;
-    words[firstWord + 2] = this.validity.attributeNanoseconds;
-    const at = firstWord + 8;
-    words[at] = statxBasicStats;
-    words[at + 1] = blockBytes;
-    words[at + 4] = attributes.links;
-    words[at + 5] = attributes.uid;
-    words[at + 6] = attributes.gid;
-    words[at + 7] = attributes.mode & 0xffff;
-    this.put64(at + 8, attributes.inode);
-    this.put64(at + 10, attributes.size);
-    this.put64(at + 12, attributes.blocks);
-    this.put64(at + 16, attributes.accessed.seconds);
-    words[at + 18] = attributes.accessed.nanoseconds;
-    this.put64(at + 24, attributes.changed.seconds);
-    words[at + 26] = attributes.changed.nanoseconds;
-    this.put64(at + 28, attributes.modified.seconds);
-    words[at + 30] = attributes.modified.nanoseconds;
-    words[at + 32] = (attributes.device & 0xfff00) >>> 8;
-    words[at + 33] = (attributes.device & 0xff) | ((attributes.device >>> 12) & 0xfff00);
-    return 288;
-  }
-
   /** struct fuse_open_out. */
   putOpen(handle: number, generation: number, flags: number): number {
     return this.#open(firstWord, handle, generation, flags);
@@ -272,4 +245,3 @@ export class Reply extends Message {
 
 /** st_blksize: what programs should read and write at a time at least. */
 const blockBytes = 4096;
-const statxBasicStats = 0x7ff;

@@ -46,11 +46,20 @@ export function readRecord(text: unknown, isWanted: (claim: RecordVersion) => bo
   const statement = readText('member', text, maxRecordLength);
   const { fields } = statement;
   const peer = textField(fields, 'peer', 80);
-  const version = { peer, incarnation: numberField(fields, 'incarnation'), sequence: numberField(fields, 'sequence'), nonce: textField(fields, 'nonce', 16) };
+  const version = {
+    peer,
+    incarnation: numberField(fields, 'incarnation'),
+    sequence: numberField(fields, 'sequence'),
+    nonce: textField(fields, 'nonce', 16),
+  };
   if (!isWanted(version)) return undefined;
   statement.verify(publicKeyOf(peer));
   const { addresses, state } = fields;
-  if (!Array.isArray(addresses) || addresses.length > maxAddresses || addresses.some((address) => typeof address !== 'string' || address.length > 300))
+  if (
+    !Array.isArray(addresses) ||
+    addresses.length > maxAddresses ||
+    addresses.some((address) => typeof address !== 'string' || address.length > 300)
+  )
     throw new InfinitError('bad-argument', `host ${peer} has no readable addresses`);
   return {
     ...version,

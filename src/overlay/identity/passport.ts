@@ -60,7 +60,11 @@ export interface InvitationTerms {
 }
 
 /** Signs an invitation with the cluster's key, or with the key of a host that may invite. @param secret 32 fresh random bytes. */
-export function createToken(terms: InvitationTerms, secret: Uint8Array, signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport }): string {
+export function createToken(
+  terms: InvitationTerms,
+  secret: Uint8Array,
+  signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport },
+): string {
   const { passport } = signer;
   for (const right of terms.rights)
     if (passport !== undefined && (!passport.rights.includes('invite') || !passport.rights.includes(right)))
@@ -156,7 +160,8 @@ function verifyPassport(text: unknown, depth: number): Passport {
   const issuedMs = numberField(fields, 'issued');
   const expiresMs = fields['expires'] === undefined ? undefined : numberField(fields, 'expires');
   if (invitation !== undefined) {
-    if (Buffer.compare(invitation.cluster, cluster) !== 0) throw new InfinitError('denied', 'a passport and its invitation are of different clusters');
+    if (Buffer.compare(invitation.cluster, cluster) !== 0)
+      throw new InfinitError('denied', 'a passport and its invitation are of different clusters');
     const over = rights.find((right) => !invitation.rights.includes(right));
     if (over !== undefined) throw new InfinitError('denied', `a passport claims the right to ${over}, which its invitation does not give`);
     if (invitation.passportMs !== undefined && (expiresMs ?? Infinity) > issuedMs + invitation.passportMs)
@@ -192,7 +197,8 @@ function readInvitation(text: unknown, depth: number): Invitation {
 
 function rightsField(fields: Readonly<Record<string, unknown>>): Right[] {
   const { rights } = fields;
-  if (!Array.isArray(rights) || rights.some((right) => !allRights.includes(right as Right))) throw new InfinitError('bad-argument', 'field rights is no list of rights');
+  if (!Array.isArray(rights) || rights.some((right) => !allRights.includes(right as Right)))
+    throw new InfinitError('bad-argument', 'field rights is no list of rights');
   return rights as Right[];
 }
 

@@ -17,7 +17,8 @@ export function peerIdOf(publicKey: Uint8Array): PeerId {
 /** The public key within a peer id. @throws InfinitError `bad-argument` for what is no peer id of an Ed25519 key. */
 export function publicKeyOf(peer: PeerId): Uint8Array {
   const bytes = fromBase58(peer, prefix.length + keyBytes);
-  if (bytes === undefined || !prefix.equals(bytes.subarray(0, prefix.length))) throw new InfinitError('bad-argument', `"${peer.slice(0, 80)}" is not the id of a host`);
+  if (bytes === undefined || !prefix.equals(bytes.subarray(0, prefix.length)))
+    throw new InfinitError('bad-argument', `"${peer.slice(0, 80)}" is not the id of a host`);
   return bytes.subarray(prefix.length);
 }
 
@@ -34,7 +35,13 @@ function base58(bytes: Uint8Array): string {
   }
   let zeros = 0;
   while (zeros < bytes.length && bytes[zeros] === 0) zeros++;
-  return '1'.repeat(zeros) + digits.toReversed().map((digit) => alphabet[digit]).join('');
+  return (
+    '1'.repeat(zeros) +
+    digits
+      .toReversed()
+      .map((digit) => alphabet[digit])
+      .join('')
+  );
 }
 
 function fromBase58(text: string, length: number): Uint8Array | undefined {

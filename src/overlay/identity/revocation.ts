@@ -21,7 +21,11 @@ export const maxRevocationLength = 16 * 1024;
 export const maxRevocations = 10_000;
 
 /** Revokes with the cluster's key, or with the key of a host that may invite. */
-export function signRevocation(subject: Subject, atMs: number, signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport }): Revocation {
+export function signRevocation(
+  subject: Subject,
+  atMs: number,
+  signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport },
+): Revocation {
   const { passport } = signer;
   if (passport !== undefined && !passport.rights.includes('invite')) throw new InfinitError('denied', 'this host has no right to revoke');
   const cluster = Buffer.from(signer.cluster).toString('base64url');

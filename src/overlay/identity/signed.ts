@@ -21,7 +21,8 @@ export function signText(purpose: Purpose, fields: object, key: KeyPair): Signed
 
 /** Takes a statement apart. @throws InfinitError `bad-argument` for what is none or is longer than `maxLength`. */
 export function readText(purpose: Purpose, text: unknown, maxLength: number): Unverified {
-  if (typeof text !== 'string' || text.length > maxLength) throw new InfinitError('bad-argument', `a ${purpose} is text of at most ${maxLength} characters`);
+  if (typeof text !== 'string' || text.length > maxLength)
+    throw new InfinitError('bad-argument', `a ${purpose} is text of at most ${maxLength} characters`);
   const dot = text.indexOf('.');
   const payload = Buffer.from(text.slice(0, Math.max(dot, 0)), 'base64url');
   const signature = Buffer.from(text.slice(dot + 1), 'base64url');
@@ -29,7 +30,8 @@ export function readText(purpose: Purpose, text: unknown, maxLength: number): Un
   return {
     fields,
     verify: (publicKey) => {
-      if (!verifySignature(publicKey, signedBytes(purpose, payload), signature)) throw new InfinitError('denied', `the signature of a ${purpose} is wrong`);
+      if (!verifySignature(publicKey, signedBytes(purpose, payload), signature))
+        throw new InfinitError('denied', `the signature of a ${purpose} is wrong`);
     },
   };
 }
@@ -51,7 +53,8 @@ function parseObject(purpose: Purpose, payload: Buffer): Record<string, unknown>
 /** A text field. @throws InfinitError `bad-argument`. */
 export function textField(fields: Readonly<Record<string, unknown>>, name: string, maxLength: number): string {
   const value = fields[name];
-  if (typeof value !== 'string' || value.length > maxLength) throw new InfinitError('bad-argument', `field ${name} is no text of at most ${maxLength} characters`);
+  if (typeof value !== 'string' || value.length > maxLength)
+    throw new InfinitError('bad-argument', `field ${name} is no text of at most ${maxLength} characters`);
   return value;
 }
 

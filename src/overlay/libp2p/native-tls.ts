@@ -2,7 +2,16 @@ import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 
-import type { ConnectionEncrypter, MessageStream, MultiaddrConnection, PrivateKey, SecureConnectionOptions, SecuredConnection, StreamMuxerFactory, Upgrader } from '@libp2p/interface';
+import type {
+  ConnectionEncrypter,
+  MessageStream,
+  MultiaddrConnection,
+  PrivateKey,
+  SecureConnectionOptions,
+  SecuredConnection,
+  StreamMuxerFactory,
+  Upgrader,
+} from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { generateCertificate } from '@libp2p/tls/utils';
 import { AbstractMessageStream, type MessageStreamInit, type SendResult } from '@libp2p/utils';
@@ -89,7 +98,11 @@ class NativeTls implements ConnectionEncrypter {
       if (options?.remotePeer !== undefined && options.remotePeer.toString() !== peer)
         throw new InfinitError('denied', `host ${peer} answered where ${options.remotePeer.toString()} was expected`);
       if (!isServer && typeof secure.alpnProtocol === 'string') muxer = muxers.get(secure.alpnProtocol);
-      return { remotePeer: peerIdFromString(peer), connection: new TlsStream(connection, secure), ...(muxer === undefined ? {} : { streamMuxer: muxer }) };
+      return {
+        remotePeer: peerIdFromString(peer),
+        connection: new TlsStream(connection, secure),
+        ...(muxer === undefined ? {} : { streamMuxer: muxer }),
+      };
     } catch (error) {
       this.#onError(error instanceof Error ? error.message : String(error));
       secure.destroy();
@@ -159,7 +172,8 @@ function peerOfCertificate(certificate: X509Certificate | undefined): PeerId {
     throw new InfinitError('denied', "the peer's certificate names no Ed25519 host key");
   const publicKey = raw.subarray(key, key + 32);
   const signed = Buffer.concat([Buffer.from('libp2p-tls-handshake:'), certificate.publicKey.export({ format: 'der', type: 'spki' })]);
-  if (!verifySignature(publicKey, signed, raw.subarray(signature, signature + 64))) throw new InfinitError('denied', "the peer's certificate is forged");
+  if (!verifySignature(publicKey, signed, raw.subarray(signature, signature + 64)))
+    throw new InfinitError('denied', "the peer's certificate is forged");
   return peerIdOf(publicKey);
 }
 

@@ -78,7 +78,11 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
 
 /** Loaded only where they are wanted: each costs memory. */
 async function kademliaServices(): Promise<ServiceFactoryMap> {
-  const [{ identify }, { ping }, { kadDHT, passthroughMapper }] = await Promise.all([import('@libp2p/identify'), import('@libp2p/ping'), import('@libp2p/kad-dht')]);
+  const [{ identify }, { ping }, { kadDHT, passthroughMapper }] = await Promise.all([
+    import('@libp2p/identify'),
+    import('@libp2p/ping'),
+    import('@libp2p/kad-dht'),
+  ]);
   return {
     // Kademlia wants it to be there; what it would ask a peer the roster says, and a stranger is told nothing.
     identify: identify({ runOnConnectionOpen: false }),
@@ -114,7 +118,8 @@ class Libp2pNode implements WireNode {
     const events = this.#events;
     this.#libp2p.addEventListener('connection:open', ({ detail }) => events.onConnection(this.#wrap(detail)));
     // libp2p also announces whoever connects: only what multicast finds is news.
-    if (this.#options.mdns) this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
+    if (this.#options.mdns)
+      this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
     for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
       await this.#libp2p.handle(protocol, (stream, connection) => events.onStream(protocol, new Libp2pStream(stream), this.#wrap(connection)), {
         maxInboundStreams: 1,
@@ -162,7 +167,9 @@ class Libp2pNode implements WireNode {
   }
 
   async introduce(peer: PeerId, addresses: readonly string[]): Promise<void> {
-    const { kademlia } = this.#libp2p.services as { readonly kademlia?: KadDHT & { onPeerConnect(peer: PeerInfo & { protocols: string[] }): Promise<void> } };
+    const { kademlia } = this.#libp2p.services as {
+      readonly kademlia?: KadDHT & { onPeerConnect(peer: PeerInfo & { protocols: string[] }): Promise<void> };
+    };
     if (kademlia === undefined || addresses.length === 0) return;
     const id = peerIdFromString(peer);
     const multiaddrs = addresses.map((address) => toMultiaddr(parseAddress(address).host, parseAddress(address).port));

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 
 import { InfinitError } from '../../base/index.ts';
-import { isNewer, type MemberRecord, maxRevocations, readRecord, readRevocation, type Revocation, type SignedText, type Subject } from '../identity/index.ts';
+import {
+  isNewer,
+  type MemberRecord,
+  maxRevocations,
+  readRecord,
+  readRevocation,
+  type Revocation,
+  type SignedText,
+  type Subject,
+} from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import type { PassportGate } from './passport-gate.ts';
 
@@ -72,7 +81,10 @@ export class MemberTable {
 
   /** Everything, for the state directory. */
   all(): News {
-    return { entries: [...this.#members.values()].map(({ entry }) => entry), revocations: [...this.#gate.revocations.values()].map(({ text }) => text) };
+    return {
+      entries: [...this.#members.values()].map(({ entry }) => entry),
+      revocations: [...this.#gate.revocations.values()].map(({ text }) => text),
+    };
   }
 
   /** What the other side of a summary lacks, and of what it knows more. */
@@ -112,7 +124,8 @@ export class MemberTable {
       this.#onConflict(known, record);
       return false;
     }
-    if (known === undefined && this.#members.size >= maxTableSize) throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
+    if (known === undefined && this.#members.size >= maxTableSize)
+      throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
     this.#gate.vouch(record.peer, entry.passport);
     this.#members.set(record.peer, { record, entry });
     this.#digest = undefined;

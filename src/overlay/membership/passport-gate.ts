@@ -105,18 +105,23 @@ export class PassportGate implements Gate {
   #check(passport: Passport): void {
     if (this.isRevoked(passport.peer)) throw new InfinitError('denied', `host ${passport.peer} was revoked`);
     if (this.#isExpired(passport))
-      throw new InfinitError('denied', `the passport of host ${passport.peer} expired on ${dateOf(passport.expiresMs!)}; here it is ${dateOf(this.#clock.wallMs())}`);
+      throw new InfinitError(
+        'denied',
+        `the passport of host ${passport.peer} expired on ${dateOf(passport.expiresMs!)}; here it is ${dateOf(this.#clock.wallMs())}`,
+      );
   }
 
   #checkToken(passport: Passport): void {
     const { invitation, peer } = passport;
     if (invitation === undefined) return;
     const now = this.#clock.wallMs();
-    if (invitation.expiresMs <= now) throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
+    if (invitation.expiresMs <= now)
+      throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
     const { tokens, hosts } = foundationsOf(passport);
     if (tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host)))
       throw new InfinitError('denied', `the token of host ${peer} was revoked`);
-    if (this.hostsOf(invitation.id).length >= invitation.uses) throw new InfinitError('denied', `the token of host ${peer} was good for ${invitation.uses} hosts, which have joined`);
+    if (this.hostsOf(invitation.id).length >= invitation.uses)
+      throw new InfinitError('denied', `the token of host ${peer} was good for ${invitation.uses} hosts, which have joined`);
   }
 }
 
