@@ -1,5 +1,5 @@
-/** The daemon itself, as `npm start` runs it: its file system, its store, and the plugin on its legacy socket. */
+/** The daemon as `npm start` runs it: its file system, its store, and the plugin on its legacy socket. */
+import { socketPlugin } from './chosen-form.ts';
 import { contractTests } from './contract.ts';
-import { daemonForm } from './plugin-forms.ts';
 
-contractTests(daemonForm);
+contractTests(socketPlugin);

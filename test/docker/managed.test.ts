@@ -1,14 +1,14 @@
 /** The plugin as the engine manages it: the same everyday contract, and what is special to this form. */
 import { after, before, suite } from 'node:test';
 
+import { managedPlugin } from './chosen-form.ts';
 import { engineCases } from './engine-cases.ts';
 import { everydayCases } from './everyday-cases.ts';
 import { DockerLab } from './lab.ts';
 import { managedCases } from './managed-cases.ts';
-import { managedDaemon } from './managed-form.ts';
 import { Scene } from './scene.ts';
 
-const form = managedDaemon;
+const form = managedPlugin;
 
 suite(`the ${form.name}`, () => {
   const stack = new AsyncDisposableStack();

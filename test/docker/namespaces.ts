@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
-
 import { tmpdir } from 'node:os';
 
 import { ended, must, onlyChildOf, type Outcome, run, type RunSettings } from './process.ts';

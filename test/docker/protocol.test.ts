@@ -7,13 +7,13 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
+import { socketPlugin } from './chosen-form.ts';
 import { DockerLab, labImage } from './lab.ts';
-import { directoryForm } from './plugin-forms.ts';
 import { eventually } from './process.ts';
 import { type RecordedCall, Recorder } from './recorder.ts';
 import { Scene } from './scene.ts';
 
-const form = directoryForm;
+const form = socketPlugin;
 
 let s: Scene;
 let recorder: Recorder;
