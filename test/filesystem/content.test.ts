@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { bytes, contentOf, errnoOf, open, put, readAt, root, user } from './harness.ts';
+
+const mebibyte = 1024 * 1024;
+
+function pattern(length: number, seed: number): Buffer {
+  const data = Buffer.alloc(length);
+  for (let at = 0; at < length; at += 4) data.writeUInt32LE((at * 2654435761 + seed) >>> 0, at);
+  return data;
+}
+
+test('a large file written in order becomes blocks of 1 MiB, each put once', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const data = pattern(10 * mebibyte + 4096, 1);
+  const { attributes, handle } = await volume.create(root, 'f', 0o644, 0, 2, user);
+  const { inode } = attributes;
+  for (let at = 0; at < data.length; at += mebibyte) await volume.write(inode, handle, at, data.subarray(at, at + mebibyte), false);
+  assert.ok(data.equals(await contentOf(volume, inode)), 'read back before it is flushed');
+  await volume.fsync(inode, handle, false);
+  assert.ok(store.counts.puts <= 13, `${store.counts.puts} puts`);
+  assert.ok(data.equals(await contentOf(volume, inode)), 'read back after');
+  assert.equal((await volume.getattr(inode)).blocks, data.length / 512);
+  store.restart();
+  volume = await open(store);
+  assert.ok(data.equals(await contentOf(volume, inode)), 'read back after a crash');
+});
+
+test('scattered small writes are packed into few blocks', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', pattern(4 * mebibyte, 2), true);
+  const expected = pattern(4 * mebibyte, 2);
+  const before = store.counts.puts;
+  for (let index = 0; index < 200; index++) {
+    const offset = ((index * 7919) % 1000) * 4096;
+    const data = pattern(4096, index);
+    data.copy(expected, offset);
+    await volume.write(inode, 0, offset, data, false);
+  }
+  await volume.fsync(inode, 0, false);
+  assert.ok(store.counts.puts - before <= 8, `${store.counts.puts - before} puts`);
+  await volume.recall();
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+});
+
+test('a sparse file of 16 TiB costs what was written; beyond is EFBIG', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const inode = await put(volume, root, 'f', '');
+  const size = 2 ** 44;
+  await volume.setattr(inode, { size });
+  await volume.write(inode, 0, size - 5, bytes('final'), false);
+  await volume.write(inode, 0, 2 ** 40, bytes('middle'), false);
+  assert.equal(await errnoOf(() => volume.write(inode, 0, size - 1, bytes('xx'), false)), 'EFBIG');
+  assert.equal(await errnoOf(() => volume.setattr(inode, { size: size + 1 })), 'EFBIG');
+  await volume.close();
+  volume = await open(store);
+  assert.equal((await volume.getattr(inode)).size, size);
+  assert.ok((await volume.getattr(inode)).blocks <= 16);
+  assert.equal((await readAt(volume, inode, size - 8, 100)).toString('latin1'), '\0\0\0final');
+  assert.equal(await volume.lseek(inode, 0, 0, 3), 2 ** 40);
+  assert.equal(await volume.lseek(inode, 0, 2 ** 40, 4), 2 ** 40 + 6);
+  assert.equal(await volume.lseek(inode, 0, 2 ** 40 + 6, 3), size - 5);
+  assert.equal(await errnoOf(() => volume.lseek(inode, 0, size, 3)), 'ENXIO');
+});
+
+test('a hole ends where data begins, and zeros are read from it', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const inode = await put(volume, root, 'f', pattern(3 * mebibyte, 3), true);
+  await volume.fallocate(inode, 0, 3, mebibyte, mebibyte);
+  for (const flushed of [false, true]) {
+    if (flushed) await volume.recall();
+    assert.equal(await volume.lseek(inode, 0, 0, 4), mebibyte);
+    assert.equal(await volume.lseek(inode, 0, mebibyte, 3), 2 * mebibyte);
+    assert.equal(await volume.lseek(inode, 0, 2 * mebibyte, 4), 3 * mebibyte);
+    assert.ok((await readAt(volume, inode, mebibyte, mebibyte)).equals(Buffer.alloc(mebibyte)));
+  }
+  assert.equal((await volume.getattr(inode)).blocks, (2 * mebibyte) / 512);
+});
+
+test('what a truncate cut off does not come back when the file grows', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const inode = await put(volume, root, 'f', Buffer.alloc(2 * mebibyte, 7), true);
+  await volume.setattr(inode, { size: 100 });
+  await volume.setattr(inode, { size: 50_000 });
+  await volume.close();
+  volume = await open(store);
+  const content = await contentOf(volume, inode);
+  assert.ok(content.subarray(0, 100).equals(Buffer.alloc(100, 7)));
+  assert.ok(content.subarray(100).equals(Buffer.alloc(49_900)));
+});
+
+test('fallocate: size, keep size, zero range, and what is not supported', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const inode = await put(volume, root, 'f', 'abcdef');
+  await volume.fallocate(inode, 0, 1, 0, 1000);
+  assert.equal((await volume.getattr(inode)).size, 6);
+  await volume.fallocate(inode, 0, 16, 2, 2);
+  assert.equal((await contentOf(volume, inode)).toString('latin1'), 'ab\0\0ef');
+  await volume.fallocate(inode, 0, 0, 0, 1000);
+  assert.equal((await volume.getattr(inode)).size, 1000);
+  await volume.fallocate(inode, 0, 16, 900, 200);
+  assert.equal((await volume.getattr(inode)).size, 1100);
+  assert.equal(await errnoOf(() => volume.fallocate(inode, 0, 8, 0, 4096)), 'EOPNOTSUPP');
+  assert.equal(await errnoOf(() => volume.fallocate(inode, 0, 0, 0, 0)), 'EINVAL');
+});
+
+test('copy_file_range copies, also within a file, but not onto itself', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const data = pattern(3 * mebibyte, 4);
+  const from = await put(volume, root, 'from', data);
+  const to = await put(volume, root, 'to', '');
+  assert.equal(await volume.copyFileRange(from, 0, 0, to, 0, 0, 100 * mebibyte), data.length);
+  assert.ok(data.equals(await contentOf(volume, to)));
+  assert.equal(await volume.copyFileRange(to, 0, 0, to, 0, 3 * mebibyte, 1000), 1000);
+  assert.equal(await errnoOf(() => volume.copyFileRange(to, 0, 0, to, 0, 10, 1000)), 'EINVAL');
+});
+
+test('a full volume says ENOSPC, can be overwritten, and has room again after a removal', async () => {
+  const volume = await open(new MemoryBlockStore(), { sizeBytes: 4 * mebibyte });
+  const inode = await put(volume, root, 'f', pattern(3 * mebibyte, 5), true);
+  const other = await put(volume, root, 'g', '');
+  assert.equal(await errnoOf(() => volume.write(other, 0, 0, new Uint8Array(2 * mebibyte), false)), 'ENOSPC');
+  for (let round = 0; round < 3; round++) await volume.write(inode, 0, 0, new Uint8Array(mebibyte).fill(round), false);
+  assert.equal((await volume.statfs()).blocks, 1024);
+  await volume.unlink(root, 'f');
+  volume.forget(inode, 1);
+  await volume.recall();
+  await volume.write(other, 0, 0, new Uint8Array(2 * mebibyte), false);
+  await volume.close();
+  assert.equal((await volume.statfs()).freeBlocks, 512);
+});
+
+test('writers wait while too much is buffered', async () => {
+  const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setTimeout(resolve, 1)) });
+  const volume = await open(store, { maxDirtyBytes: 4 * mebibyte });
+  const inode = await put(volume, root, 'f', '');
+  const data = new Uint8Array(mebibyte);
+  let waits = 0;
+  for (let index = 0; index < 32; index++) {
+    const answer = volume.write(inode, 0, index * mebibyte, data, false);
+    if (answer instanceof Promise) waits++;
+    await answer;
+    assert.ok(volume.memory.dirtyBytes <= 6 * mebibyte, `${volume.memory.dirtyBytes} bytes dirty`);
+  }
+  assert.ok(waits > 0);
+  await volume.close();
+});
+
+test('a file that outgrows its inode keeps its first bytes', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const inode = await put(volume, root, 'f', pattern(8192, 6), true);
+  await volume.write(inode, 0, 9000, bytes('more'), false);
+  await volume.write(inode, 0, 4, bytes('over'), false);
+  const expected = Buffer.alloc(9004);
+  pattern(8192, 6).copy(expected);
+  expected.write('more', 9000);
+  expected.write('over', 4);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+  await volume.close();
+  volume = await open(store);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+});
