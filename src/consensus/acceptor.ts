@@ -101,7 +101,7 @@ export class Acceptor {
     const promised = state?.promised ?? null;
     const accepted = state?.accepted ?? null;
     if (accepted !== null && sameBallot(accepted.ballot, ballot)) return this.#acceptedBefore(state!, request, now);
-    if (!this.leases.allows(request.from, request.block, 'write', now, recalls)) return this.#keep(state, request, 'leased', recalls);
+    if (!this.leases.allows(request.from, request.block, 'write', now, recalls, request)) return this.#keep(state, request, 'leased', recalls);
     if (state === undefined && ballot.round <= this.#floor) return this.#keep(state, request, 'rejected');
     if (!this.#rules.mayAccept(promised, ballot)) return this.#keep(state, request, 'rejected');
     const { condition } = request;

@@ -53,9 +53,14 @@ export class LeaseHolder {
     this.#trustMs = this.#rules.trustMs(options.termMs, options.drift);
   }
 
-  /** What to put into an operation so that it brings a lease; undefined where no more can be held. */
-  request(mode: LeaseMode): LeaseRequest | undefined {
-    if (this.#held.size >= maxHeldLeases) return undefined;
+  /** How many leases were asked for: what accepts of this host must carry. */
+  get clock(): number {
+    return this.#sequence;
+  }
+
+  /** What to put into an operation so that it brings a lease; undefined where none can be had now. */
+  request(block: BlockId, mode: LeaseMode): LeaseRequest | undefined {
+    if (this.#held.size >= maxHeldLeases || this.#writing.has(block)) return undefined;
     return { mode, incarnation: this.#options.incarnation, sequence: ++this.#sequence };
   }
 

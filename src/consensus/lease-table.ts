@@ -1,7 +1,7 @@
 import type { PeerId } from './ballot.ts';
 import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
 import { maxHolders, maxLeases } from './limits.ts';
-import type { LeaseMode, LeaseRequest } from './messages.ts';
+import type { Accept, LeaseMode, LeaseRequest } from './messages.ts';
 import type { BlockId } from './record.ts';
 import { productionRules, type Rules } from './rules.ts';
 
@@ -73,15 +73,21 @@ export class LeaseTable {
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
   }
 
-  /** Whether the peer may read or write the block now. Whoever stands against it is added to `recalls`. */
-  allows(peer: PeerId, block: BlockId, access: 'read' | 'write', now: number, recalls: PeerId[]): boolean {
+  /**
+   * Whether the peer may read or write the block now. Whoever stands against it is added to `recalls`. A peer's own lease stands against those
+   * of its accepts that were sent before it asked for the lease.
+   */
+  allows(peer: PeerId, block: BlockId, access: 'read' | 'write', now: number, recalls: PeerId[], accept?: Accept): boolean {
     if (this.#earlier.length > 0 && !this.#remembers(peer, now)) return false;
     const entry = this.#blocks.size === 0 ? undefined : this.#liveEntry(block, now);
     if (entry === undefined) return true;
     let shared = 0;
     let exclusive = 0;
     for (const grant of entry.grants) {
-      if (grant.peer === peer) continue;
+      if (grant.peer === peer) {
+        if (accept !== undefined && this.#isStraggler(accept, grant)) return false;
+        continue;
+      }
       if (grant.mode === 'shared') shared++;
       else exclusive++;
     }
@@ -165,6 +171,11 @@ export class LeaseTable {
   /** Holders of leases on the block, for inspection. */
   leasesOf(block: BlockId, now: number): readonly { readonly peer: PeerId; readonly mode: LeaseMode }[] {
     return this.#liveEntry(block, now)?.grants.map(({ peer, mode }) => ({ peer, mode })) ?? [];
+  }
+
+  #isStraggler({ from, ballot, leaseClock }: Accept, { sequence }: Grant): boolean {
+    const { incarnation } = this.#sessions.get(from)!;
+    return this.#rules.leaseOutlives(incarnation, sequence, ballot.incarnation, leaseClock);
   }
 
   #remembers(peer: PeerId, now: number): boolean {

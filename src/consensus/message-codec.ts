@@ -39,6 +39,7 @@ export function encodeRequest(request: Request): Parts {
     writer.byte(request.condition === null ? 0 : 1);
     if (request.condition !== null) writeBallotOrNone(writer, request.condition.ballot);
     writer.number(request.founding + 1);
+    writer.number(request.leaseClock);
     writeLease(writer, request.lease);
     writeRecord(writer, request.record);
   } else if (request.type === 'read') {
@@ -81,8 +82,9 @@ function readBody(reader: Reader, type: Request['type'], head: RequestHead): Req
   }
   const condition = reader.flag() ? { ballot: readBallotOrNone(reader) } : null;
   const founding = reader.number() - 1;
+  const leaseClock = reader.number();
   const lease = readLease(reader);
-  return { type, ...head, ballot, record: readRecord(reader), next, condition, founding, lease };
+  return { type, ...head, ballot, record: readRecord(reader), next, condition, founding, leaseClock, lease };
 }
 
 /** The wire form of a reply. */

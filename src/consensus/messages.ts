@@ -42,6 +42,8 @@ export interface Accept extends RequestHead {
   readonly condition: { readonly ballot: Ballot | null } | null;
   /** Where the record founds the block: the newest view that was taken into account. −1 elsewhere. */
   readonly founding: number;
+  /** How many leases the host had asked for when it sent this: a straggler must not pass under a lease of its own host that is younger than it. */
+  readonly leaseClock: number;
   readonly lease: LeaseRequest | null;
 }
 

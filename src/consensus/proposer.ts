@@ -28,6 +28,8 @@ export interface ProposerOptions {
   readonly hint?: Hint | undefined;
   /** Ask for a lease along the way. */
   readonly lease?: LeaseRequest | undefined;
+  /** The holder's count of lease requests, {@link LeaseHolder.clock}; needed where this host holds leases. */
+  readonly leaseClock?: (() => number) | undefined;
   readonly rules?: Rules;
 }
 
@@ -44,6 +46,7 @@ const backoffMs = 4;
 const maxBackoffMs = 500;
 
 const none: readonly Effect[] = [];
+const noLeases = (): number => 0;
 
 /**
  * One operation on one block as a state machine without I/O (Rystsov 2018, with replica sets in the record): events in, effects out.
@@ -57,6 +60,7 @@ export class Proposer {
   readonly #ballots: BallotSource;
   readonly #random: () => number;
   readonly #lease: LeaseRequest | null;
+  readonly #leaseClock: () => number;
   readonly #origin: Origin;
   readonly #hint: Hint | null;
   #views: readonly View[];
@@ -86,7 +90,7 @@ export class Proposer {
   #reproposed = false;
   #grants: LeaseGrants | null = null;
 
-  constructor({ block, tag, operation, views, ballots, random, hint, lease, rules = productionRules }: ProposerOptions) {
+  constructor({ block, tag, operation, views, ballots, random, hint, lease, leaseClock, rules = productionRules }: ProposerOptions) {
     this.block = block;
     this.tag = tag;
     this.operation = operation;
@@ -95,6 +99,7 @@ export class Proposer {
     this.#random = random;
     this.#hint = hint ?? null;
     this.#lease = lease ?? null;
+    this.#leaseClock = leaseClock ?? noLeases;
     this.#rules = rules;
     const { peer, incarnation, serial } = ballots.next(0);
     this.#origin = { peer, incarnation, serial };
@@ -355,6 +360,7 @@ export class Proposer {
     const founding = base === null ? this.#viewNumber() : -1;
     this.#ballot = ballot;
     const at = ballot;
+    const leaseClock = this.#leaseClock();
     return this.#begin('accept', this.#rules.setsOf(record), (head) => ({
       type: 'accept',
       ...head,
@@ -363,6 +369,7 @@ export class Proposer {
       next,
       condition,
       founding,
+      leaseClock,
       lease: this.#lease,
     }));
   }

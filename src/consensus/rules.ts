@@ -38,6 +38,8 @@ export interface Rules {
   remembersLeases(startedAt: number, termMs: number, now: number): boolean;
   /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
   leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
+  /** Whether a lease of that life of its holder and request number is younger than an accept of the same host. */
+  leaseOutlives(leaseLife: number, sequence: number, acceptLife: number, leaseClock: number): boolean;
 }
 
 const noSets: readonly ReplicaSet[] = [];
@@ -60,6 +62,7 @@ export const productionRules: Rules = {
   trustMs: (termMs, drift) => (termMs * (1 - drift)) / (1 + drift),
   remembersLeases: (startedAt, termMs, now) => now - startedAt >= termMs,
   leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
+  leaseOutlives: (leaseLife, sequence, acceptLife, leaseClock) => leaseLife > acceptLife || (leaseLife === acceptLife && sequence > leaseClock),
 };
 
 /** Whether the peers for which `has` holds are a majority of every one of the sets. Of no set at all nothing is a quorum. */

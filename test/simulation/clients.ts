@@ -170,7 +170,9 @@ export class Clients {
   #flush(host: Host, block: string, then: () => void): void {
     const buffered = this.#buffer(host, block);
     const current = host.up && host.pausedUntil <= this.#world.now ? host.holder.read(block, host.clock) : undefined;
-    if (buffered === undefined || buffered.flushing || current === undefined) return then();
+    // Whoever flushes already will release.
+    if (buffered?.flushing === true) return;
+    if (buffered === undefined || current === undefined) return then();
     buffered.flushing = true;
     const { id, value, at, reads } = buffered;
     const action: Action = { kind: 'write', expect: 'any', value };

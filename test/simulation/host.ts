@@ -232,7 +232,8 @@ export class Host {
       ballots: this.#ballots,
       random: () => this.#world.chance.unit(),
       hint,
-      lease: lease === undefined ? undefined : this.holder.request(lease),
+      lease: lease === undefined ? undefined : this.holder.request(block, lease),
+      leaseClock: () => this.holder.clock,
       rules: this.#world.mutant.rules,
     });
     const running: Running = { proposer, writes: false, done, token: 0 };

@@ -76,5 +76,10 @@ export const mutants: readonly Mutant[] = [
     leasing,
   ),
   broken('writes under the shared lease of another', { leaseAllows: (_access, _shared, exclusive) => exclusive === 0 }, leasing),
+  broken(
+    'lets its own stragglers pass under a younger lease',
+    { leaseOutlives: () => false },
+    { ...leasing, straggling: 0.2, loss: 0.2, leaseTermMs: 3000 },
+  ),
   { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
 ];
