@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { daemonOptions, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
+
+/** The options table of docs/docker.md. */
+function optionsTable(): string {
+  const rows = (volumeOptions as readonly VolumeOption[]).map(
+    ({ name, aliases, type, fallback, help }) =>
+      `| \`${name}\` | ${aliases.map((alias) => `\`${alias}\``).join(' ')} | ${type.wanted} | \`${fallback}\` | ${help} |`,
+  );
+  return ['| option | also | value | default | |', '|---|---|---|---|---|', ...rows].join('\n');
+}
+
+test('docs/docker.md lists the options that the parser knows', () => {
+  const page = readFileSync('docs/docker.md', 'utf8');
+  const table = /<!-- options:[^\n]*\n(?<table>.*)\n<!-- end of options -->/s.exec(page)?.groups?.['table'];
+  assert.equal(table, optionsTable());
+});
+
+const fallback = (flag: string): string | undefined => daemonOptions.find((option) => option.flag === flag)?.fallback;
+
+interface ManagedConfig {
+  readonly entrypoint: readonly string[];
+  readonly propagatedMount: string;
+  readonly env: readonly { readonly name: string }[];
+  readonly mounts: readonly { readonly destination: string }[];
+}
+
+test('config.json speaks of settings and places that the daemon knows', () => {
+  const config = JSON.parse(readFileSync('config.json', 'utf8')) as ManagedConfig;
+  const known = daemonOptions.map(({ environment }) => environment);
+  assert.deepEqual(
+    config.env.map(({ name }) => name).filter((name) => !known.includes(name)),
+    [],
+  );
+  assert.equal(config.propagatedMount, fallback('mount-dir'));
+  assert.deepEqual(
+    config.mounts.map(({ destination }) => destination),
+    [fallback('state-dir')],
+  );
+  const script = config.entrypoint.find((word) => word.endsWith('.ts'))!;
+  assert.ok(existsSync(path.relative('/opt/infinit', script)), script);
+  assert.match(
+    readFileSync('Dockerfile', 'utf8'),
+    new RegExp(
+      `ENTRYPOINT ${JSON.stringify(config.entrypoint)
+        .replaceAll(/[[\]]/g, String.raw`\$&`)
+        .replaceAll(',', ', ')}`,
+    ),
+  );
+});
