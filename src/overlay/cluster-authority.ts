@@ -6,12 +6,15 @@ import {
   KeyPair,
   type MemberRecord,
   passportFromCluster,
+  passportFromToken,
   peerIdOf,
+  readOwnPassport,
   type Revocation,
   type Right,
   signRecord,
   signRevocation,
   type Subject,
+  type Token,
 } from './identity/index.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
 import type { StateFiles } from './state-files.ts';
@@ -61,6 +64,33 @@ export class ClusterAuthority {
     const cluster = new KeyPair(this.#random.bytes(keyBytes));
     const passport = passportFromCluster(cluster, peerIdOf(this.#key.publicKey), this.#clock.wallMs());
     await this.#files.writeKey('cluster.key', cluster);
+    await this.#files.write('passport', `${passport.text}\n`);
+    this.#gate.setOwn(passport);
+  }
+
+  /** The passport of an earlier run. @throws InfinitError `damaged`. */
+  async loadPassport(): Promise<void> {
+    const text = await this.#files.read('passport');
+    if (text !== undefined) this.#gate.setOwn(readOwnPassport(text.trim()));
+  }
+
+  /**
+   * Makes this host's passport from a token. One that was used already, and any where the passport is the cluster's own, is of no interest.
+   * @throws InfinitError `already-exists` for a token of another cluster, `denied` for an expired one.
+   */
+  async useToken(token: Token): Promise<void> {
+    const { invitation } = token;
+    const { own } = this.#gate;
+    const now = this.#clock.wallMs();
+    if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
+      throw new InfinitError('already-exists', 'this host belongs to another cluster than the token: use another state directory');
+    if (own?.invitation?.id === invitation.id || (own !== undefined && own.invitation === undefined)) return;
+    if (invitation.expiresMs <= now) {
+      if (own !== undefined) return;
+      const [then, here] = [new Date(invitation.expiresMs).toISOString(), new Date(now).toISOString()];
+      throw new InfinitError('denied', `the token expired on ${then} (this host's clock says ${here}): ask for a new one`);
+    }
+    const passport = passportFromToken(token, peerIdOf(this.#key.publicKey), now);
     await this.#files.write('passport', `${passport.text}\n`);
     this.#gate.setOwn(passport);
   }

@@ -9,8 +9,9 @@ export { allRights, KeyPair, type MemberState, peerIdOf, publicKeyOf, type Right
 export type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
 export { Overlay } from './overlay.ts';
 export type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';
+export type { Trouble } from './trouble.ts';
 export type { TroubleReport } from './trouble-log.ts';
-export { Libp2pTransport, type Libp2pTransportOptions, type Trouble } from './libp2p-transport.ts';
+export { Libp2pTransport, type Libp2pTransportOptions } from './libp2p-transport.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-transport.ts';
 export {
   type Body,

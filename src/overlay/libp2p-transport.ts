@@ -1,13 +1,13 @@
 import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import { answerAdmission, askForAdmission } from './admission.ts';
-import { frameType } from './frame.ts';
+import { askForAdmission } from './admission.ts';
 import { FramedStream } from './framed-stream.ts';
 import type { Gate } from './gate.ts';
 import { Switchboard } from './handlers.ts';
-import { decodeHello, type Hello, type ProcessId } from './hello.ts';
+import type { Hello, ProcessId } from './hello.ts';
 import type { KeyPair } from './identity/index.ts';
 import { peerIdOf } from './identity/index.ts';
-import { describeFailure, Redialer } from './redialer.ts';
+import { Reception } from './reception.ts';
+import { Redialer } from './redialer.ts';
 import { type Half, Session } from './session.ts';
 import {
   type Body,
@@ -22,7 +22,8 @@ import {
   type Target,
   type Traffic,
 } from './transport.ts';
-import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from './wire.ts';
+import { describeFailure, type Trouble, troubleOf } from './trouble.ts';
+import { protocols, type WireConnection, type WireEvents, type WireNode } from './wire.ts';
 
 export interface Libp2pTransportOptions {
   /** The host's key; its peer id follows from it. */
@@ -42,20 +43,8 @@ export interface Libp2pTransportOptions {
   readonly onTrouble?: (trouble: Trouble) => void;
 }
 
-/** Something about another host that people should know; it is said again while it lasts. */
-export interface Trouble {
-  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'clock';
-  /** The peer id where it is known, else the address. */
-  readonly about: string;
-  readonly message: string;
-}
-
 /** From dial to hello, for one address. */
 const connectTimeoutMs = 5000;
-/** An accepted connection must have become a session, or gone, within this time. */
-const settleMs = 8000;
-/** Connections of hosts that have not been admitted. */
-const maxStrangers = 32;
 /** A request that every host answers with nothing: a sign of life. */
 const probeKind = 0;
 const probeMs = 1500;
@@ -70,13 +59,6 @@ const listenErrors: Readonly<Record<string, string>> = {
   EACCES: 'this port needs more rights',
 };
 
-/** The first stream of a session whose second has not come. */
-interface Pending {
-  readonly channel: Channel;
-  readonly half: Half;
-  readonly timer: NodeJS.Timeout;
-}
-
 /** Sessions with peers over libp2p connections: TCP, TLS, yamux, two connections a peer. */
 export class Libp2pTransport implements MeshTransport {
   readonly self: PeerId;
@@ -88,8 +70,7 @@ export class Libp2pTransport implements MeshTransport {
   readonly #sessions = new Map<PeerId, Session>();
   /** Peers to whom this host is saying hello, as the dialler. */
   readonly #greeting = new Set<PeerId>();
-  readonly #pending = new Map<string, Pending>();
-  readonly #strangers = new Set<WireConnection>();
+  readonly #reception: Reception;
   readonly #redialer: Redialer;
   /** Addresses of the targets. */
   #known: ReadonlyMap<PeerId, readonly string[]> = new Map();
@@ -104,6 +85,12 @@ export class Libp2pTransport implements MeshTransport {
     this.#logger = options.logger ?? silentLogger;
     this.#board.onBug = (error) => this.#logger.error('a message handler failed', { error });
     this.#board.handle(probeKind, () => undefined);
+    this.#reception = new Reception(
+      options.gate,
+      this.#logger,
+      (halves, hello) => void this.#accept(halves, hello),
+      (error, { peer, address }) => this.#trouble({ kind: troubleOf(error), about: peer, message: describeFailure(address, error) }),
+    );
     this.#redialer = new Redialer(
       {
         self: this.self,
@@ -204,80 +191,15 @@ export class Libp2pTransport implements MeshTransport {
   #events(): WireEvents {
     const { gate } = this.#options;
     return {
-      admits: (peer, direction) => {
-        const standing = gate.standing(peer);
-        if (this.#closed || standing === 'refused') return false;
-        return standing === 'member' || direction === 'outbound' || this.#strangers.size < maxStrangers;
-      },
+      admits: (peer, direction) => !this.#closed && this.#reception.admits(peer, direction),
       isMember: (peer) => gate.standing(peer) === 'member',
-      onConnection: (connection) => this.#watchStranger(connection),
-      onStream: (protocol, stream, connection) => this.#onStream(protocol, stream, connection),
+      onConnection: (connection) => this.#reception.watch(connection),
+      onStream: (protocol, stream, connection) => this.#reception.receive(protocol, stream, connection),
       onDiscovery: (peer, addresses) => {
         if (!this.#sessions.has(peer)) void this.#tryAll(peer, addresses);
       },
       onHandshakeError: (message) => this.#logger.debug('a handshake failed', { message }),
     };
-  }
-
-  #watchStranger(connection: WireConnection): void {
-    if (this.#options.gate.standing(connection.peer) === 'member') return;
-    this.#strangers.add(connection);
-    const timer = setTimeout(() => {
-      this.#strangers.delete(connection);
-      if (this.#options.gate.standing(connection.peer) !== 'member') connection.abort('no credential was shown in time');
-    }, connectTimeoutMs);
-    connection.onClose(() => {
-      clearTimeout(timer);
-      this.#strangers.delete(connection);
-    });
-  }
-
-  #onStream(protocol: string, stream: WireStream, connection: WireConnection): void {
-    const { gate } = this.#options;
-    if (protocol === protocols.admission) {
-      answerAdmission(stream, connection, gate, (reason) => {
-        this.#logger.warn('a host was refused', { peer: connection.peer, address: connection.address, reason });
-      });
-    } else if (gate.standing(connection.peer) === 'member') this.#receive(protocol === protocols.control ? 'control' : 'bulk', stream, connection);
-    else connection.abort('not a member');
-  }
-
-  /** A stream that a peer opened: once the two of a session have said hello, it is judged. */
-  #receive(channel: Channel, stream: WireStream, connection: WireConnection): void {
-    const framed = new FramedStream(stream);
-    const timer = setTimeout(() => connection.abort('said no hello in time'), settleMs);
-    framed.onBroken = (reason) => {
-      clearTimeout(timer);
-      connection.abort(reason);
-    };
-    framed.onFrame = (frame) => {
-      framed.onFrame = () => {};
-      try {
-        if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', 'a hello was expected');
-        const hello = decodeHello(frame.body);
-        if (hello.channel !== channel) throw new InfinitError('bad-argument', 'the hello is for the other channel');
-        this.#pair({ connection, framed }, hello, timer);
-      } catch (error) {
-        this.#say(error, connection);
-        framed.refuse(error as InfinitError, () => connection.abort(messageOf(error)));
-      }
-    };
-  }
-
-  #pair(half: Half, hello: Hello, timer: NodeJS.Timeout): void {
-    const key = `${half.connection.peer}/${hello.session}`;
-    const first = this.#pending.get(key);
-    if (first === undefined || first.channel === hello.channel) {
-      this.#pending.set(key, { channel: hello.channel, half, timer });
-      half.connection.onClose(() => {
-        if (this.#pending.get(key)?.half === half) this.#pending.delete(key);
-      });
-      return;
-    }
-    this.#pending.delete(key);
-    clearTimeout(first.timer);
-    clearTimeout(timer);
-    void this.#accept(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
   }
 
   async #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): Promise<void> {
@@ -415,18 +337,7 @@ export class Libp2pTransport implements MeshTransport {
     this.#trouble({ kind, about: kind === 'duplicate-identity' ? this.self : (peer ?? address), message: describeFailure(address, error) });
   }
 
-  #say(error: unknown, connection: WireConnection): void {
-    this.#trouble({ kind: troubleOf(error), about: connection.peer, message: describeFailure(connection.address, error) });
-  }
-
   #trouble(trouble: Trouble): void {
     this.#options.onTrouble?.(trouble);
   }
-}
-
-function troubleOf(error: unknown): Trouble['kind'] {
-  const code = error instanceof InfinitError ? error.code : undefined;
-  if (code === 'denied' || code === 'wrong-version') return code;
-  if (code === 'already-exists') return 'duplicate-identity';
-  return /dial self|host itself/.test(messageOf(error)) ? 'self' : 'unreachable';
 }

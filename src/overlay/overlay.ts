@@ -1,25 +1,15 @@
 import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import { Roster } from '../placement/index.ts';
+import type { Roster } from '../placement/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import type { ProcessId } from './hello.ts';
-import {
-  type KeyPair,
-  type MemberRecord,
-  type MemberState,
-  passportFromToken,
-  peerIdOf,
-  readOwnPassport,
-  readToken,
-  type Revocation,
-  type Right,
-  type Token,
-} from './identity/index.ts';
-import { Libp2pTransport, type Trouble } from './libp2p-transport.ts';
+import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
+import { Libp2pTransport } from './libp2p-transport.ts';
+import type { Trouble } from './trouble.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
 import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
 import { MemberTable, type News } from './membership/member-table.ts';
 import { PassportGate } from './membership/passport-gate.ts';
-import type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';
+import { type MemberView, type OverlayOptions, placementRoster, type TransportContext } from './overlay-options.ts';
 import { readTokenFile, StateFiles } from './state-files.ts';
 import type { MeshTransport, PeerId, Transport } from './transport.ts';
 import { TroubleLog, type TroubleReport } from './trouble-log.ts';
@@ -142,12 +132,7 @@ export class Overlay implements AsyncDisposable {
 
   /** The members as placement takes them: who drains or stores nothing has capacity 0, who left is not in it. The same object until it changes. */
   roster(): Roster {
-    this.#roster ??= Roster.of(
-      this.members().map(({ peer, zone, capacity, state, rights, self }) => {
-        const takesBlocks = state !== 'draining' && (rights.includes('store') || (self && this.#gate.own === undefined));
-        return { peer, zone, capacity: takesBlocks ? capacity : 0 };
-      }),
-    );
+    this.#roster ??= placementRoster(this.members(), this.#gate.own === undefined);
     return this.#roster;
   }
 
@@ -206,7 +191,7 @@ export class Overlay implements AsyncDisposable {
 
   /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, and `already-exists`. */
   async join(addresses: readonly string[], tokenText: string): Promise<void> {
-    await this.#useToken(readToken(tokenText));
+    await this.#authority.useToken(readToken(tokenText));
     await this.#mesh.start();
     this.#startMembership('joining');
     this.#mesh.setSeeds(addresses);
@@ -270,10 +255,9 @@ export class Overlay implements AsyncDisposable {
 
   async #enter(): Promise<void> {
     const { tokenFile, join = [] } = this.#options;
-    const text = await this.#files.read('passport');
-    if (text !== undefined) this.#gate.setOwn(readOwnPassport(text.trim()));
+    await this.#authority.loadPassport();
     // A token that was used already is of no interest: the passport made from it is kept.
-    if (tokenFile !== undefined) await this.#useToken(readToken(await readTokenFile(tokenFile, this.#logger)));
+    if (tokenFile !== undefined) await this.#authority.useToken(readToken(await readTokenFile(tokenFile, this.#logger)));
     if (this.#gate.own === undefined) {
       if (join.length > 0)
         throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
@@ -283,28 +267,6 @@ export class Overlay implements AsyncDisposable {
     await this.#mesh.start();
     this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
     this.#mesh.setSeeds(join);
-  }
-
-  async #useToken(token: Token): Promise<void> {
-    const { invitation } = token;
-    const { own } = this.#gate;
-    const now = this.#clock.wallMs();
-    if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
-      throw new InfinitError(
-        'already-exists',
-        `this host belongs to cluster ${this.clusterId!}, the token is for another: use another state directory`,
-      );
-    if (own?.invitation?.id === invitation.id || (own !== undefined && own.invitation === undefined)) return;
-    if (invitation.expiresMs <= now) {
-      if (own !== undefined) return;
-      throw new InfinitError(
-        'denied',
-        `the token expired on ${new Date(invitation.expiresMs).toISOString()} (this host's clock says ${new Date(now).toISOString()}): ask for a new one`,
-      );
-    }
-    const passport = passportFromToken(token, this.self, now);
-    await this.#files.write('passport', `${passport.text}\n`);
-    this.#gate.setOwn(passport);
   }
 
   async #loadMembers(): Promise<void> {

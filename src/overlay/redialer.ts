@@ -1,4 +1,4 @@
-import { codeOf, InfinitError, messageOf, type Random } from '../base/index.ts';
+import { codeOf, type Random } from '../base/index.ts';
 import type { PeerId, Target } from './transport.ts';
 
 /** What the redialer needs of a transport. */
@@ -165,18 +165,4 @@ export class Redialer {
 
 function newAttempt(peer: PeerId | undefined, addresses: readonly string[]): Attempt {
   return { peer, addresses, failures: 0, timer: undefined, running: false, stopped: false, found: undefined };
-}
-
-/** A short sentence for people about an address that does not answer. */
-export function describeFailure(address: string, error: unknown): string {
-  if (error instanceof InfinitError) return `${address}: ${error.message}`;
-  const text = messageOf(error);
-  const plain = /ECONNREFUSED/.test(text)
-    ? 'nobody listens there'
-    : /EHOSTUNREACH|ENETUNREACH/.test(text)
-      ? 'there is no route to it'
-      : /timed? ?out|abort/i.test(text)
-        ? 'it does not answer'
-        : text;
-  return `${address}: ${plain}`;
 }

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '../base/index.ts';
-import type { Trouble } from './libp2p-transport.ts';
+import type { Trouble } from './trouble.ts';
 
 /** A trouble with the times (wall clock, milliseconds) at which it was first and last seen. */
 export interface TroubleReport extends Trouble {

@@ -88,5 +88,5 @@ export function seenBy(host: Overlay, other: Overlay | string): MemberView | und
 
 /** The system's clock, some milliseconds off. */
 export function clockOff(ms: number): Clock {
-  return { monotonicMs: systemClock.monotonicMs, wallMs: () => systemClock.wallMs() + ms };
+  return { monotonicMs: () => systemClock.monotonicMs(), wallMs: () => systemClock.wallMs() + ms };
 }

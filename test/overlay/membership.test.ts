@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { systemClock, systemRandom } from '../../src/base/index.ts';
 import { KeyPair, type MemberRecord, passportFromCluster, peerIdOf, signRecord, signRevocation } from '../../src/overlay/identity/index.ts';
@@ -104,33 +104,34 @@ describe('the member table', () => {
   });
 });
 
-describe('the failure detector', () => {
-  async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; stop: () => Promise<void> }> {
-    const network = new MemoryNetwork();
-    const hosts = ['a', 'b'].map((name) => network.open(name));
-    const states: [string, Liveness][] = [];
-    const detectors = hosts.map(
-      (host) =>
-        new FailureDetector(
-          host,
-          systemClock,
-          () => '',
-          () => {},
-          heartbeat,
-        ),
-    );
-    detectors[0]!.onChange((peer, { liveness }) => states.push([peer, liveness]));
-    await eventually(() => states.length > 0, 'a hears of b');
-    return {
-      network,
-      states,
-      stop: async () => {
-        for (const detector of detectors) detector[Symbol.dispose]();
-        for (const host of hosts) await host[Symbol.asyncDispose]();
-      },
-    };
-  }
+/** Two hosts that watch each other, and what the first one saw. */
+async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; stop: () => Promise<void> }> {
+  const network = new MemoryNetwork();
+  const hosts = ['a', 'b'].map((name) => network.open(name));
+  const states: [string, Liveness][] = [];
+  const detectors = hosts.map(
+    (host) =>
+      new FailureDetector(
+        host,
+        systemClock,
+        () => '',
+        () => {},
+        heartbeat,
+      ),
+  );
+  detectors[0]!.onChange((peer, { liveness }) => states.push([peer, liveness]));
+  await eventually(() => states.length > 0, 'a hears of b');
+  return {
+    network,
+    states,
+    stop: async () => {
+      for (const detector of detectors) detector[Symbol.dispose]();
+      for (const host of hosts) await host[Symbol.asyncDispose]();
+    },
+  };
+}
 
+describe('the failure detector', () => {
   test('a killed host is down at once', async () => {
     const { network, states, stop } = await watch();
     network.crash('b');

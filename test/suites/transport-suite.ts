@@ -32,6 +32,21 @@ export async function eventually(condition: () => boolean, what: string, withinM
   }
 }
 
+/** Asks one host through another for the echo of a number. */
+async function askFor(index: number, from: MeshTransport, to: MeshTransport): Promise<void> {
+  const reply = await from.request(to.self, echo, bytes(String(index)), { channel: index % 2 === 0 ? 'control' : 'bulk' });
+  assert.equal(text(reply), String(index));
+}
+
+function pattern(size: number): Buffer {
+  return Buffer.alloc(size, `pattern of ${size} `);
+}
+
+async function askForBytes(size: number, from: MeshTransport, to: MeshTransport): Promise<void> {
+  const reply = await from.request(to.self, echo, [pattern(size)], { channel: 'bulk', deadlineMs: 20_000 });
+  assert.ok(pattern(size).equals(reply), `the ${size} bytes came back changed`);
+}
+
 /** What every transport must do. */
 export function transportSuite(name: string, open: () => Promise<TransportFixture>): void {
   describe(name, () => {
@@ -73,22 +88,13 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
 
     test('a thousand requests at once get each its own reply, on both channels and both ways', async () => {
       for (const host of [a, b]) host.handle(echo, async (_peer, body) => (Number(text(body)) % 3 === 0 ? body : turn().then(() => body)));
-      const ask = async (from: MeshTransport, to: MeshTransport, index: number): Promise<void> => {
-        const reply = await from.request(to.self, echo, bytes(String(index)), { channel: index % 2 === 0 ? 'control' : 'bulk' });
-        assert.equal(text(reply), String(index));
-      };
-      await Promise.all(Array.from({ length: 1000 }, (_, index) => (index % 5 === 0 ? ask(b, a, index) : ask(a, b, index))));
+      await Promise.all(Array.from({ length: 1000 }, (_, index) => (index % 5 === 0 ? askFor(index, b, a) : askFor(index, a, b))));
     });
 
     test('large bodies arrive whole, many of them, both ways at once', async () => {
       const sizes = [1, 65_535, 65_536, 1_000_000, 4_194_560, maxBodyBytes];
-      const pattern = (size: number): Buffer => Buffer.alloc(size, `pattern of ${size} `);
       for (const host of [a, b]) host.handle(echo, (_peer, body) => body);
-      const ask = async (from: MeshTransport, to: MeshTransport, size: number): Promise<void> => {
-        const reply = await from.request(to.self, echo, [pattern(size)], { channel: 'bulk', deadlineMs: 20_000 });
-        assert.ok(pattern(size).equals(reply), `the ${size} bytes came back changed`);
-      };
-      await Promise.all([...sizes, ...sizes].flatMap((size) => [ask(a, b, size), ask(b, a, size)]));
+      await Promise.all([...sizes, ...sizes].flatMap((size) => [askForBytes(size, a, b), askForBytes(size, b, a)]));
     });
 
     test('a body over the limit is refused here, a reply over the limit there', async () => {

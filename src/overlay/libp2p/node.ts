@@ -143,7 +143,7 @@ class Libp2pNode implements WireNode {
     const target = peer === undefined ? plain : plain.encapsulate(`/p2p/${peer}`);
     // libp2p gives two dials at once to one address or peer the same connection, whatever they ask for: so they take turns.
     const keys = [plain.toString(), ...(peer === undefined ? [] : [peer])];
-    const before = Promise.allSettled(keys.map((key) => this.#dials.get(key)));
+    const before = Promise.allSettled(keys.flatMap((key) => this.#dials.get(key) ?? []));
     const dial = before.then(() => this.#libp2p.dial(target, { force: true, signal }));
     for (const key of keys) this.#dials.set(key, dial);
     try {

@@ -1,0 +1,111 @@
+import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { answerAdmission } from './admission.ts';
+import { frameType } from './frame.ts';
+import { FramedStream } from './framed-stream.ts';
+import type { Gate } from './gate.ts';
+import { decodeHello, type Hello } from './hello.ts';
+import type { Half } from './session.ts';
+import type { Channel, PeerId } from './transport.ts';
+import { protocols, type WireConnection, type WireStream } from './wire.ts';
+
+/** Connections of hosts that have not been admitted. */
+const maxStrangers = 32;
+/** How long a stranger may take to show its credential. */
+const strangerMs = 5000;
+/** How long the two streams of a session may take to say hello. */
+const helloMs = 8000;
+
+/** The first stream of a session whose second has not come. */
+interface Pending {
+  readonly channel: Channel;
+  readonly half: Half;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Receives the connections and streams that others open, up to the point where both streams of a session have said hello. */
+export class Reception {
+  readonly #gate: Gate;
+  readonly #logger: Logger;
+  readonly #onSession: (halves: Readonly<Record<Channel, Half>>, hello: Hello) => void;
+  readonly #onBadHello: (error: unknown, connection: WireConnection) => void;
+  readonly #pending = new Map<string, Pending>();
+  readonly #strangers = new Set<WireConnection>();
+
+  constructor(
+    gate: Gate,
+    logger: Logger,
+    onSession: (halves: Readonly<Record<Channel, Half>>, hello: Hello) => void,
+    onBadHello: (error: unknown, connection: WireConnection) => void,
+  ) {
+    this.#gate = gate;
+    this.#logger = logger;
+    this.#onSession = onSession;
+    this.#onBadHello = onBadHello;
+  }
+
+  /** Whether an authenticated connection may stay at all. */
+  admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean {
+    const standing = this.#gate.standing(peer);
+    return standing === 'member' || (standing === 'unknown' && (direction === 'outbound' || this.#strangers.size < maxStrangers));
+  }
+
+  /** Gives a stranger a short while to be admitted. */
+  watch(connection: WireConnection): void {
+    if (this.#gate.standing(connection.peer) === 'member') return;
+    this.#strangers.add(connection);
+    const timer = setTimeout(() => {
+      this.#strangers.delete(connection);
+      if (this.#gate.standing(connection.peer) !== 'member') connection.abort('no credential was shown in time');
+    }, strangerMs);
+    connection.onClose(() => {
+      clearTimeout(timer);
+      this.#strangers.delete(connection);
+    });
+  }
+
+  /** Takes a stream that a peer opened. */
+  receive(protocol: string, stream: WireStream, connection: WireConnection): void {
+    const { peer, address } = connection;
+    if (protocol === protocols.admission)
+      answerAdmission(stream, connection, this.#gate, (reason) => this.#logger.warn('a host was refused', { peer, address, reason }));
+    else if (this.#gate.standing(peer) === 'member') this.#awaitHello(protocol === protocols.control ? 'control' : 'bulk', stream, connection);
+    else connection.abort('not a member');
+  }
+
+  #awaitHello(channel: Channel, stream: WireStream, connection: WireConnection): void {
+    const framed = new FramedStream(stream);
+    const timer = setTimeout(() => connection.abort('said no hello in time'), helloMs);
+    framed.onBroken = (reason) => {
+      clearTimeout(timer);
+      connection.abort(reason);
+    };
+    framed.onFrame = (frame) => {
+      framed.onFrame = () => {};
+      try {
+        if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', 'a hello was expected');
+        const hello = decodeHello(frame.body);
+        if (hello.channel !== channel) throw new InfinitError('bad-argument', 'the hello is for the other channel');
+        this.#pair({ connection, framed }, hello, timer);
+      } catch (error) {
+        this.#onBadHello(error, connection);
+        framed.refuse(error as InfinitError, () => connection.abort(messageOf(error)));
+      }
+    };
+  }
+
+  #pair(half: Half, hello: Hello, timer: NodeJS.Timeout): void {
+    const key = `${half.connection.peer}/${hello.session}`;
+    const first = this.#pending.get(key);
+    if (first === undefined || first.channel === hello.channel) {
+      this.#pending.set(key, { channel: hello.channel, half, timer });
+      half.connection.onClose(() => {
+        if (this.#pending.get(key)?.half === half) this.#pending.delete(key);
+      });
+      return;
+    }
+    this.#pending.delete(key);
+    clearTimeout(first.timer);
+    clearTimeout(timer);
+    this.#onSession(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
+  }
+}

@@ -1,0 +1,31 @@
+import { InfinitError, messageOf } from '../base/index.ts';
+
+/** Something about another host that people should know; it is said again while it lasts. */
+export interface Trouble {
+  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'clock';
+  /** The peer id where it is known, else the address. */
+  readonly about: string;
+  readonly message: string;
+}
+
+/** What kind of trouble a failed conversation with another host is. */
+export function troubleOf(error: unknown): Trouble['kind'] {
+  const code = error instanceof InfinitError ? error.code : undefined;
+  if (code === 'denied' || code === 'wrong-version') return code;
+  if (code === 'already-exists') return 'duplicate-identity';
+  return /dial self|host itself/.test(messageOf(error)) ? 'self' : 'unreachable';
+}
+
+/** A short sentence for people about an address that does not answer. */
+export function describeFailure(address: string, error: unknown): string {
+  if (error instanceof InfinitError) return `${address}: ${error.message}`;
+  const text = messageOf(error);
+  const plain = /ECONNREFUSED/.test(text)
+    ? 'nobody listens there'
+    : /EHOSTUNREACH|ENETUNREACH/.test(text)
+      ? 'there is no route to it'
+      : /timed? ?out|abort/i.test(text)
+        ? 'it does not answer'
+        : text;
+  return `${address}: ${plain}`;
+}
