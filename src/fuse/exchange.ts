@@ -18,6 +18,7 @@ import {
   type SavedInit,
   validity,
 } from './wire/index.ts';
+import { Writers } from './writers.ts';
 
 /** Writes a reply's body; below zero: -errno instead. */
 export type Encode<T> = (exchange: Exchange, value: T) => number;
@@ -42,6 +43,7 @@ export class Exchange {
   /** What was agreed with the kernel. Set before any other request. */
   init: SavedInit | undefined;
   handles = new Handles(1);
+  writers = new Writers(true);
   readonly lockOwners = new LockOwners();
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);

@@ -25,6 +25,7 @@ import {
   type SavedInit,
   validity,
 } from './wire/index.ts';
+import { Writers } from './writers.ts';
 
 const EPROTO = 71;
 /** How often files that stay open have their attributes refreshed after a write-back. */
@@ -140,6 +141,7 @@ export class FuseSession {
   #agree(init: SavedInit): void {
     this.#exchange.init = init;
     this.#exchange.handles = new Handles(init.generation);
+    this.#exchange.writers = new Writers(init.generation === 1);
     if (hasWritebackCache(init)) this.#refresh = setInterval(() => this.#exchange.refreshWritten(), refreshMs).unref();
     this.#settleReady.resolve(init);
   }

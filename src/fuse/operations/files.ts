@@ -60,18 +60,26 @@ function withHandle<T>(
   return after(resolved, run);
 }
 
-const encodeOpen: Encode<number> = (exchange, handle) => exchange.reply.putOpen(handle, exchange.handles.generation, fileFlags(exchange));
-
 export const open: Operation = (exchange, header, message) => {
   const inode = header.node;
-  const flags = handleFlags(exchange, decodeOpen(message).flags);
-  exchange.answer(header, exchange.fileSystem.open(inode, flags), encodeOpen, ({ fileSystem }, handle) => {
+  const { flags } = decodeOpen(message);
+  const opened = exchange.fileSystem.open(inode, handleFlags(exchange, flags));
+  const encode: Encode<number> = ({ reply, writers, handles }, handle) => {
+    writers.opened(inode, flags);
+    return reply.putOpen(handle, handles.generation, fileFlags(exchange));
+  };
+  exchange.answer(header, opened, encode, ({ fileSystem }, handle) => {
     void fileSystem.release(inode, handle);
   });
 };
 
-const encodeCreated: Encode<Created> = (exchange, { attributes, handle }) =>
-  exchange.reply.putCreated(attributes, handle, exchange.handles.generation, fileFlags(exchange));
+function encodeCreated(flags: number): Encode<Created> {
+  return (exchange, { attributes, handle }) => {
+    exchange.writers.opened(attributes.inode, flags);
+    return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, fileFlags(exchange));
+  };
+}
+
 const dropCreated: Undo<Created> = ({ fileSystem }, { attributes, handle }) => {
   void fileSystem.release(attributes.inode, handle);
   fileSystem.forget(attributes.inode, 1);
@@ -88,13 +96,13 @@ export const create: Operation = (exchange, header, message) => {
         return attributes && { attributes, handle: await fileSystem.open(attributes.inode, openWith & ~(exclusive | creating)) };
       })
     : run();
-  exchange.answer(header, created, encodeCreated, dropCreated);
+  exchange.answer(header, created, encodeCreated(flags), dropCreated);
 };
 
 export const tmpfile: Operation = (exchange, header, message) => {
   const { mode, umask, flags } = decodeTmpfile(message);
   const created = exchange.fileSystem.tmpfile(header.node, mode, umask, handleFlags(exchange, flags), callerOf(header));
-  exchange.answer(header, created, encodeCreated, dropCreated);
+  exchange.answer(header, created, encodeCreated(flags), dropCreated);
 };
 
 const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply.putSlices(slices);
@@ -148,7 +156,8 @@ export const flush: Operation = (exchange, header, message) => {
 };
 
 export const release: Operation = (exchange, header, message) => {
-  const { handle, flockOwner } = decodeRelease(message);
+  const { handle, flags, flockOwner } = decodeRelease(message);
+  if (handle.high === exchange.handles.generation) exchange.writers.closed(header.node, flags);
   for (const owner of exchange.lockOwners.released(header.node, handle)) {
     void exchange.fileSystem.setlk(header.node, { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
   }
@@ -189,7 +198,11 @@ export const lseek: Operation = (exchange, header, message) => {
   const seek = (): MaybePromise<number> =>
     withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
   const cached = exchange.init !== undefined && hasWritebackCache(exchange.init);
-  exchange.answer(header, cached ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(), encodeLong);
+  exchange.answer(
+    header,
+    cached && exchange.writers.mayBeDirty(inode) ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(),
+    encodeLong,
+  );
 };
 
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {
