@@ -2,7 +2,7 @@ import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { destroyFrom } from './destroy.ts';
 import { Housekeeper } from './housekeeper.ts';
-import { emptyNode, encodeNode, indexOf, lowerBound, type TreeNode } from './node.ts';
+import { emptyNode, indexOf, lowerBound, type TreeNode, valueAt } from './node.ts';
 import { NodeStore } from './node-store.ts';
 import type { Found } from './search.ts';
 import {
@@ -159,7 +159,7 @@ export class BLinkTree {
 
 /** The payload of an empty tree's root, for an owner who creates it himself (`missingRoot: 'fail'`), say in one stage with an inode. */
 export function emptyRoot(root: Address, sealer: NodeSealer): Uint8Array {
-  return sealer.seal(root, encodeNode(emptyNode));
+  return sealer.seal(root, emptyNode.body);
 }
 
 /** Collects a page from leaves in order. */
@@ -176,11 +176,11 @@ class PageBuilder {
 
   /** Takes what it wants of the leaf that covers `from`. @returns where to go on; undefined where the page is full or the tree ends. */
   take(leaf: TreeNode, from: Key): Key | undefined {
-    const { keys, values } = leaf;
+    const { keys } = leaf;
     // The leaf may begin before `from`, as it does when it took in a neighbour during the scan.
     let i = lowerBound(keys, from);
     if (keys[i] === this.#after) i++;
-    for (; i < keys.length && this.#entries.length < this.#limit; i++) this.#entries.push({ key: keys[i]!, value: values[i]! });
+    for (; i < keys.length && this.#entries.length < this.#limit; i++) this.#entries.push({ key: keys[i]!, value: valueAt(leaf, i) });
     if (i < keys.length) return undefined;
     this.#done = leaf.high === undefined;
     return this.#entries.length < this.#limit ? leaf.high : undefined;
@@ -193,7 +193,7 @@ class PageBuilder {
 
 function valueIn(leaf: TreeNode, key: Key): Uint8Array | undefined {
   const index = indexOf(leaf.keys, key);
-  return index < 0 ? undefined : leaf.values[index];
+  return index < 0 ? undefined : valueAt(leaf, index);
 }
 
 function checkChange(key: Key, change: Change): void {

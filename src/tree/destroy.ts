@@ -1,5 +1,5 @@
 import type { Address } from '../block/index.ts';
-import { childAt } from './node.ts';
+import { childAt, valueAt } from './node.ts';
 import type { NodeStore, NodeWrite } from './node-store.ts';
 import type { Entry, Key } from './types.ts';
 
@@ -23,7 +23,7 @@ export async function destroyFrom(
   if (node.right !== undefined && node.high !== undefined && (end === undefined || node.high < end))
     await destroyFrom(nodes, node.right, end, onEntries);
   if (node.level === 0) {
-    if (node.keys.length > 0) await onEntries?.(node.keys.map((key, i) => ({ key, value: node.values[i]! })));
+    if (node.keys.length > 0) await onEntries?.(node.keys.map((key, i) => ({ key, value: valueAt(node, i) })));
   } else {
     for (let i = 0; i < node.keys.length; i += batchNodes) {
       const some = node.keys.slice(i, i + batchNodes);

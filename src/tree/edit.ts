@@ -1,5 +1,5 @@
 import { InfinitError, messageOf } from '../base/index.ts';
-import { entryBytes, type TreeNode } from './node.ts';
+import { lowerBound, NodeBuilder, type TreeNode, valueAt } from './node.ts';
 import { type Change, type Key, maxValueBytes } from './types.ts';
 
 /** One key's change on its way into a leaf. */
@@ -32,45 +32,35 @@ export function editLeaf(node: TreeNode, changes: readonly KeyChange[]): Edit {
   // Stable: changes of one key stay in order.
   order.sort((a, b) => (changes[a]!.key < changes[b]!.key ? -1 : changes[a]!.key > changes[b]!.key ? 1 : 0));
   const verdicts: Verdict[] = Array.from({ length: changes.length });
-  const keys: Key[] = [];
-  const values: Uint8Array[] = [];
-  let bytes = node.bytes;
+  const builder = new NodeBuilder();
   let changed = false;
-  let from = 0;
+  let addedLast = false;
+  /** Entries before it are in the builder, or dealt with. */
+  let next = 0;
   for (let i = 0; i < order.length;) {
-    const key = changes[order[i]!]!.key;
-    while (from < node.keys.length && node.keys[from]! < key) {
-      keys.push(node.keys[from]!);
-      values.push(node.values[from]!);
-      from++;
-    }
-    const before = node.keys[from] === key ? node.values[from++] : undefined;
+    const { key } = changes[order[i]!]!;
+    const index = lowerBound(node.keys, key);
+    const present = node.keys[index] === key;
+    const before = present ? valueAt(node, index) : undefined;
     let value = before;
     for (; i < order.length && changes[order[i]!]!.key === key; i++) {
-      const next = decide(changes[order[i]!]!.change, value);
-      if (next === refused) verdicts[order[i]!] = { status: 'refused', current: value };
-      else if (next instanceof InfinitError) verdicts[order[i]!] = { status: 'failed', error: next };
+      const decision = decide(changes[order[i]!]!.change, value);
+      if (decision === refused) verdicts[order[i]!] = { status: 'refused', current: value };
+      else if (decision instanceof InfinitError) verdicts[order[i]!] = { status: 'failed', error: decision };
       else {
         verdicts[order[i]!] = applied;
-        value = next ?? undefined;
+        value = decision ?? undefined;
       }
     }
-    if (value !== before && !(value !== undefined && before !== undefined && equal(value, before))) changed = true;
-    if (before !== undefined) bytes -= entryBytes(key, before);
-    if (value === undefined) continue;
-    // What came from a caller is copied: he may use his buffer again.
-    const kept = value === before ? value : value.slice();
-    bytes += entryBytes(key, kept);
-    keys.push(key);
-    values.push(kept);
+    if (value === before || (value !== undefined && before !== undefined && equal(value, before))) continue;
+    changed = true;
+    builder.keep(node, next, index);
+    next = present ? index + 1 : index;
+    if (value !== undefined) builder.add(key, value);
+    addedLast = value !== undefined && !present && index === node.keys.length;
   }
   if (!changed) return { node, verdicts, appended: false };
-  const appended = from >= node.keys.length && node.right === undefined && keys.at(-1) !== node.keys.at(-1);
-  for (; from < node.keys.length; from++) {
-    keys.push(node.keys[from]!);
-    values.push(node.values[from]!);
-  }
-  return { node: { ...node, keys, values, bytes }, verdicts, appended };
+  return { node: builder.keep(node, next).build(node), verdicts, appended: addedLast && node.right === undefined };
 }
 
 const refused = Symbol('refused');

@@ -1,6 +1,6 @@
 import { assert, codeOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { childAt, childValue, indexOf, isBeyond, lowerBound, makeNode, type TreeNode } from './node.ts';
+import { childAt, childValue, indexOf, isBeyond, NodeBuilder, type NodeFrame, reframe, type TreeNode } from './node.ts';
 import type { NodeOutcome, NodeStore, NodeWrite } from './node-store.ts';
 import { planWrite } from './plan.ts';
 import { type Found, type Obstacles, Search } from './search.ts';
@@ -65,7 +65,7 @@ export class Housekeeper implements Obstacles {
       if (node.level === 0 || node.keys.length > 1) return;
       this.#collapse = true;
     } else {
-      if (node.bytes >= this.#target * underfull || this.#merges.size >= maxTasks) return;
+      if (node.body.length >= this.#target * underfull || this.#merges.size >= maxTasks) return;
       this.#merges.set(address, { level: node.level, low: node.low });
     }
     this.#wake();
@@ -137,21 +137,17 @@ export class Housekeeper implements Obstacles {
 
   /** The node with entries for these children, where they are not there yet and the children still live. */
   async #withChildren(node: TreeNode, posts: readonly Post[]): Promise<TreeNode> {
-    const keys = [...node.keys];
-    const values = [...node.values];
     let changed = false;
+    const children = childrenOf(node);
     for (const { separator, child } of posts) {
-      const index = lowerBound(keys, separator);
-      const present = keys[index] === separator;
-      if (present && Buffer.compare(values[index]!, childValue(child)) === 0) continue;
+      if (children.get(separator) === child) continue;
       const entry = this.#nodes.cached(child) ?? (await this.#nodes.load(child));
       // Merged away meanwhile: its range has another node.
       if (entry === undefined || entry.node.frozen || entry.node.low !== separator) continue;
-      keys.splice(index, present ? 1 : 0, separator);
-      values.splice(index, present ? 1 : 0, childValue(child));
+      children.set(separator, child);
       changed = true;
     }
-    return changed ? makeNode({ ...node, keys, values }) : node;
+    return changed ? innerNode(node, children) : node;
   }
 
   /** Writes new content of an existing node, splitting it where needed. @throws InfinitError where it failed otherwise than by a conflict. */
@@ -176,7 +172,7 @@ export class Housekeeper implements Obstacles {
     const parent = await this.search.find(low, level + 1);
     const found = await this.search.find(low, level);
     if (parent === undefined || found === undefined || found.address !== address) return;
-    if (found.node.bytes >= this.#target * underfull) return;
+    if (found.node.body.length >= this.#target * underfull) return;
     const index = indexOf(parent.node.keys, low);
     if (index < 0) {
       this.post(level + 1, low, address);
@@ -187,7 +183,7 @@ export class Housekeeper implements Obstacles {
     const left = index > 0 ? await this.search.find(low, level, 'below') : found;
     const right = index > 0 ? found : await this.#rightOf(found, parent.node);
     if (left === undefined || right === undefined || left.node.right !== right.address) return;
-    const fits = left.node.bytes + right.node.bytes <= this.#target * mergedFill;
+    const fits = left.node.body.length + right.node.body.length <= this.#target * mergedFill;
     if (fits || left.node.keys.length === 0 || right.node.keys.length === 0) await this.#absorb(right);
   }
 
@@ -198,7 +194,7 @@ export class Housekeeper implements Obstacles {
 
   /** Freezes a node and lets its left neighbour (or, for an only child, the root) take it in. */
   async #absorb({ address, version, node }: Found): Promise<void> {
-    const [[outcome]] = (await this.#nodes.write([[{ address, version, node: { ...node, frozen: true } }]])) as [[NodeOutcome]];
+    const [[outcome]] = (await this.#nodes.write([[{ address, version, node: reframe(node, { frozen: true }) }]])) as [[NodeOutcome]];
     if (outcome.status === 'committed') await this.complete(address);
     // Somebody writes to it: then it may not be underfull any longer.
     else if (outcome.status === 'failed') throw outcome.error;
@@ -232,8 +228,11 @@ export class Housekeeper implements Obstacles {
     if (left.node.high !== frozen.low || left.node.right !== address) return true;
     const { level, low } = left.node;
     const { high, right } = frozen;
-    const entries = { keys: left.node.keys.concat(frozen.keys), values: left.node.values.concat(frozen.values) };
-    const merged = makeNode({ level, frozen: false, low, high, right, ...(level > 0 ? withoutRepeats(entries) : entries) });
+    const frame = { level, frozen: false, low, high, right };
+    const merged =
+      level === 0
+        ? new NodeBuilder().keep(left.node).keep(frozen).build(frame)
+        : innerNode(frame, new Map([...childrenOf(left.node), ...childrenOf(frozen)]));
     if ((await this.#rewrite(left, merged, false)).status !== 'committed') return false;
     // Their children at the seam have a neighbour under the same parent now: one may have waited for that.
     if (level > 0)
@@ -253,7 +252,7 @@ export class Housekeeper implements Obstacles {
     assert(root !== undefined, 'a root can always be loaded');
     if (root.node.level !== frozen.level + 1 || childAt(root.node, 0) !== address) return true;
     assert(frozen.right === undefined, 'only an only child is taken into the root');
-    return (await this.#rewrite({ ...root, address: this.#nodes.root }, { ...frozen, frozen: false }, false)).status === 'committed';
+    return (await this.#rewrite({ ...root, address: this.#nodes.root }, reframe(frozen, { frozen: false }), false)).status === 'committed';
   }
 
   repair(level: number, separator: Key, child: Address): Promise<void> {
@@ -271,17 +270,14 @@ export class Housekeeper implements Obstacles {
       if (parent === undefined) return;
       const index = indexOf(parent.node.keys, separator);
       if (index < 0 || childAt(parent.node, index) !== child) return;
-      const keys = [...parent.node.keys];
-      const values = [...parent.node.values];
-      if (index > 0) {
-        keys.splice(index, 1);
-        values.splice(index, 1);
-      } else {
+      const children = childrenOf(parent.node);
+      if (index > 0) children.delete(separator);
+      else {
         const heir = separator === '' ? undefined : await this.#heirOf(separator, level - 1);
         if (heir === undefined || heir === child) return;
-        values[0] = childValue(heir);
+        children.set(separator, heir);
       }
-      if ((await this.#rewrite(parent, makeNode({ ...parent.node, ...withoutRepeats({ keys, values }) }), false)).status === 'committed') return;
+      if ((await this.#rewrite(parent, innerNode(parent.node, children), false)).status === 'committed') return;
     }
   }
 
@@ -326,8 +322,18 @@ export class Housekeeper implements Obstacles {
   }
 }
 
-/** Entries of an inner node without those that lead where the one before leads: a redirected entry next to the original. */
-function withoutRepeats({ keys, values }: Pick<TreeNode, 'keys' | 'values'>): Pick<TreeNode, 'keys' | 'values'> {
-  const wanted = keys.map((_, i) => i === 0 || Buffer.compare(values[i]!, values[i - 1]!) !== 0);
-  return { keys: keys.filter((_, i) => wanted[i]), values: values.filter((_, i) => wanted[i]) };
+/** Children by separator. */
+function childrenOf(node: TreeNode): Map<Key, Address> {
+  return new Map(node.keys.map((key, i) => [key, childAt(node, i)]));
+}
+
+/** An inner node of children, without those that lead where the one before leads: a redirected entry next to the original. */
+function innerNode(frame: NodeFrame, children: ReadonlyMap<Key, Address>): TreeNode {
+  const builder = new NodeBuilder();
+  let before: Address | undefined;
+  for (const [key, child] of [...children].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    if (child !== before) builder.add(key, childValue(child));
+    before = child;
+  }
+  return builder.build(frame);
 }

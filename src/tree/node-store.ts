@@ -2,7 +2,7 @@ import { assert, codeOf, type ErrorCode, InfinitError, messageOf, type Random, s
 import { type Address, mutableAddress } from '../block/index.ts';
 import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
 import { type CachedNode, NodeCache } from './node-cache.ts';
-import { decodeNode, emptyNode, encodeNode, type TreeNode } from './node.ts';
+import { decodeNode, emptyNode, type TreeNode } from './node.ts';
 import type { NodeSealer, TreeOptions } from './types.ts';
 
 /** One node to be written, or (null) removed, if it still is at `version`; version 0: if it does not exist. */
@@ -141,7 +141,7 @@ export class NodeStore {
     return {
       address,
       expect: version === 0 ? 'absent' : version,
-      payload: node === null ? null : this.#sealer.seal(address, encodeNode(node)),
+      payload: node === null ? null : this.#sealer.seal(address, node.body),
     };
   }
 

@@ -2,27 +2,34 @@ import { assert, InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes } from '../block/index.ts';
 import type { Key } from './types.ts';
 
-/**
- * A node of the tree, as one mutable block. It covers the keys from `low` ('' is below all keys) up to, not including, `high`
- * (undefined: without end), and `right` is the node of the same level that goes on at `high`.
- *
- * - At level 0 values are the callers'; above, they are the addresses of children, each under the low key of what it leads to.
- * - `low` never changes in a node's life: a node only grows to the right (by absorbing) or shrinks on the right (by splitting).
- * - A `frozen` node never changes again: it is being absorbed by its left neighbour, or by the root.
- *
- * Instances are never changed: an edit makes another one.
- */
-export interface TreeNode {
+/** What a node is, without its entries. */
+export interface NodeFrame {
   readonly level: number;
+  /** It never changes again: it is being absorbed by its left neighbour, or by the root. */
   readonly frozen: boolean;
+  /** '' is below all keys. Never changes in a node's life: a node only grows to the right (absorbing) or shrinks on the right (splitting). */
   readonly low: Key;
+  /** Undefined: without end. */
   readonly high: Key | undefined;
+  /** The node of the same level that goes on at `high`. */
   readonly right: Address | undefined;
+}
+
+/**
+ * A node of the tree, as one mutable block. It covers the keys from `low` up to, not including, `high`. At level 0 values are the
+ * callers'; above, they are the addresses of children, each under the low key of what it leads to.
+ *
+ * Instances are never changed. Each has its encoded form, so that an edit copies runs of bytes and values are views of it.
+ */
+export interface TreeNode extends NodeFrame {
   /** Strictly ascending. */
   readonly keys: readonly Key[];
-  readonly values: readonly Uint8Array[];
-  /** Bytes of the encoded form. */
-  readonly bytes: number;
+  /** The encoded form. */
+  readonly body: Uint8Array;
+  /** Where each entry starts in it; one more at the end. */
+  readonly starts: Uint32Array;
+  /** Addresses of children that were asked for, so that each is spelled out once. */
+  readonly children: (Address | undefined)[];
 }
 
 /**
@@ -38,30 +45,22 @@ const flagHigh = 2;
 const flagRight = 4;
 /** Levels that a tree can have; at the lowest fan-out more entries than there are addresses. */
 const maxLevel = 64;
+/** Keys up to this length are copied faster one by one than by a native call. */
+const shortKey = 24;
 
 /** Bytes that an entry takes in its node. */
 export function entryBytes(key: Key, value: Uint8Array): number {
   return entryOverheadBytes + key.length + value.length;
 }
 
-/** Bytes of a node without its entries. */
-export function frameBytes(low: Key, high: Key | undefined, right: Address | undefined): number {
-  return headerBytes + low.length + (high?.length ?? 0) + (right === undefined ? 0 : addressBytes);
+/** A value, as a view of the node's body. */
+export function valueAt(node: TreeNode, index: number): Uint8Array {
+  return node.body.subarray(node.starts[index]! + entryOverheadBytes + node.keys[index]!.length, node.starts[index + 1]);
 }
-
-/** A node from its parts; counts the bytes. */
-export function makeNode(parts: Omit<TreeNode, 'bytes'>): TreeNode {
-  let bytes = frameBytes(parts.low, parts.high, parts.right);
-  for (let i = 0; i < parts.keys.length; i++) bytes += entryBytes(parts.keys[i]!, parts.values[i]!);
-  return { ...parts, bytes };
-}
-
-/** A leaf without entries that covers all keys: the root of an empty tree. */
-export const emptyNode: TreeNode = makeNode({ level: 0, frozen: false, low: '', high: undefined, right: undefined, keys: [], values: [] });
 
 /** The address of the i-th child of an inner node. */
 export function childAt(node: TreeNode, index: number): Address {
-  return addressFromBytes(node.values[index]!);
+  return (node.children[index] ??= addressFromBytes(node.body, node.starts[index]! + entryOverheadBytes + node.keys[index]!.length));
 }
 
 /** The value under which a parent keeps a child. */
@@ -88,39 +87,100 @@ export function indexOf(keys: readonly Key[], key: Key): number {
 }
 
 /** Whether `key` lies right of what the node covers. */
-export function isBeyond(node: TreeNode, key: Key): boolean {
+export function isBeyond(node: NodeFrame, key: Key): boolean {
   return node.high !== undefined && key >= node.high;
 }
 
-/** The node's bytes. */
-export function encodeNode(node: TreeNode): Uint8Array {
-  const bytes = Buffer.allocUnsafe(node.bytes);
-  bytes[0] = format;
-  bytes[1] = node.level;
-  bytes[2] = (node.frozen ? flagFrozen : 0) | (node.high === undefined ? 0 : flagHigh) | (node.right === undefined ? 0 : flagRight);
-  bytes[3] = 0;
-  bytes.writeUInt32LE(node.keys.length, 4);
-  bytes.writeUInt16LE(node.low.length, 8);
-  bytes.writeUInt16LE(node.high?.length ?? 0, 10);
-  let at = headerBytes;
-  at += bytes.write(node.low, at, 'latin1');
-  if (node.high !== undefined) at += bytes.write(node.high, at, 'latin1');
-  if (node.right !== undefined) at += bytes.write(node.right, at, 'hex');
-  for (let i = 0; i < node.keys.length; i++) {
-    const key = node.keys[i]!;
-    const value = node.values[i]!;
-    bytes.writeUInt16LE(key.length, at);
-    bytes.writeUInt16LE(value.length, at + 2);
-    at += entryOverheadBytes;
-    at += bytes.write(key, at, 'latin1');
-    bytes.set(value, at);
-    at += value.length;
+/** Entries kept from a node, or one new entry. */
+type Part = { readonly node: TreeNode; readonly from: number; readonly to: number } | { readonly key: Key; readonly value: Uint8Array };
+
+/** Makes a node of entries of others and new ones, given in order. */
+export class NodeBuilder {
+  readonly #parts: Part[] = [];
+  #count = 0;
+  #bytes = 0;
+
+  /** Takes entries [from, to) of a node over. */
+  keep(node: TreeNode, from: number = 0, to: number = node.keys.length): this {
+    if (from >= to) return this;
+    this.#parts.push({ node, from, to });
+    this.#count += to - from;
+    this.#bytes += node.starts[to]! - node.starts[from]!;
+    return this;
   }
-  assert(at === node.bytes, 'a node encodes to the bytes it counts');
-  return bytes;
+
+  /** Adds an entry; the value is copied by {@link build}. */
+  add(key: Key, value: Uint8Array): this {
+    this.#parts.push({ key, value });
+    this.#count++;
+    this.#bytes += entryBytes(key, value);
+    return this;
+  }
+
+  build(frame: NodeFrame): TreeNode {
+    const start = headerBytes + frame.low.length + (frame.high?.length ?? 0) + (frame.right === undefined ? 0 : addressBytes);
+    const body = Buffer.allocUnsafeSlow(start + this.#bytes);
+    writeFrame(body, frame, this.#count);
+    const starts = new Uint32Array(this.#count + 1);
+    const keys: Key[] = [];
+    let at = start;
+    for (const part of this.#parts) {
+      if ('node' in part) {
+        const { node, from, to } = part;
+        const shift = at - node.starts[from]!;
+        for (let i = from; i < to; i++) {
+          starts[keys.length] = node.starts[i]! + shift;
+          keys.push(node.keys[i]!);
+        }
+        body.set(node.body.subarray(node.starts[from], node.starts[to]), at);
+        at = node.starts[to]! + shift;
+      } else {
+        starts[keys.length] = at;
+        keys.push(part.key);
+        at = writeEntry(body, at, part.key, part.value);
+      }
+    }
+    assert(at === body.length, 'a node encodes to the bytes it counts');
+    starts[keys.length] = at;
+    const { level, frozen, low, high, right } = frame;
+    return { level, frozen, low, high, right, keys, body: new Uint8Array(body.buffer, body.byteOffset, body.length), starts, children: [] };
+  }
 }
 
-/** The node in `body`, whose values alias it. `address` names it in errors. @throws InfinitError `damaged`, `wrong-version`. */
+/** The same entries in another frame. */
+export function reframe(node: TreeNode, changes: Partial<NodeFrame>): TreeNode {
+  return new NodeBuilder().keep(node).build({ ...node, ...changes });
+}
+
+/** A leaf without entries that covers all keys: the root of an empty tree. */
+export const emptyNode: TreeNode = new NodeBuilder().build({ level: 0, frozen: false, low: '', high: undefined, right: undefined });
+
+function writeFrame(into: Buffer, { level, frozen, low, high, right }: NodeFrame, count: number): void {
+  into[0] = format;
+  into[1] = level;
+  into[2] = (frozen ? flagFrozen : 0) | (high === undefined ? 0 : flagHigh) | (right === undefined ? 0 : flagRight);
+  into[3] = 0;
+  into.writeUInt32LE(count, 4);
+  into.writeUInt16LE(low.length, 8);
+  into.writeUInt16LE(high?.length ?? 0, 10);
+  let at = headerBytes;
+  at += into.write(low, at, 'latin1');
+  if (high !== undefined) at += into.write(high, at, 'latin1');
+  if (right !== undefined) into.write(right, at, 'hex');
+}
+
+function writeEntry(into: Buffer, start: number, key: Key, value: Uint8Array): number {
+  into.writeUInt16LE(key.length, start);
+  into.writeUInt16LE(value.length, start + 2);
+  let at = start + entryOverheadBytes;
+  if (key.length <= shortKey) for (let i = 0; i < key.length; i++) into[at + i] = key.charCodeAt(i);
+  else into.write(key, at, 'latin1');
+  at += key.length;
+  into.set(value, at);
+  return at + value.length;
+}
+
+/** The node in `body`, which it aliases. `address` names it in errors. @throws InfinitError `damaged`, `wrong-version`. */
 export function decodeNode(address: Address, body: Uint8Array): TreeNode {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   if (bytes.length < headerBytes) throw damaged(address);
@@ -129,29 +189,36 @@ export function decodeNode(address: Address, body: Uint8Array): TreeNode {
   const level = bytes[1]!;
   const flags = bytes[2]!;
   const count = bytes.readUInt32LE(4);
-  if (level > maxLevel || count * entryOverheadBytes > bytes.length) throw damaged(address);
-  let at = headerBytes;
-  const take = (length: number): number => {
-    const start = at;
-    at += length;
-    if (at > bytes.length) throw damaged(address);
-    return start;
-  };
-  const text = (length: number): Key => bytes.toString('latin1', take(length), at);
-  const low = text(bytes.readUInt16LE(8));
-  const highText = text(bytes.readUInt16LE(10));
-  const high = (flags & flagHigh) === 0 ? undefined : highText;
-  const right = (flags & flagRight) === 0 ? undefined : addressFromBytes(bytes, take(addressBytes));
+  const lowEnd = headerBytes + bytes.readUInt16LE(8);
+  const highEnd = lowEnd + bytes.readUInt16LE(10);
+  const start = highEnd + ((flags & flagRight) === 0 ? 0 : addressBytes);
+  if (level > maxLevel || start + count * entryOverheadBytes > bytes.length) throw damaged(address);
+  // One native call for all keys; short slices of a string are copies, long ones share it.
+  const text = bytes.toString('latin1', start);
   const keys: Key[] = [];
-  const values: Uint8Array[] = [];
+  const starts = new Uint32Array(count + 1);
+  let at = start;
   for (let i = 0; i < count; i++) {
-    const entry = take(entryOverheadBytes);
-    keys.push(text(bytes.readUInt16LE(entry)));
-    const start = take(bytes.readUInt16LE(entry + 2));
-    values.push(new Uint8Array(bytes.buffer, bytes.byteOffset + start, at - start));
+    starts[i] = at;
+    if (at + entryOverheadBytes > bytes.length) throw damaged(address);
+    const keyStart = at + entryOverheadBytes;
+    const keyEnd = keyStart + bytes[at]! + bytes[at + 1]! * 256;
+    at = keyEnd + bytes[at + 2]! + bytes[at + 3]! * 256;
+    keys.push(text.slice(keyStart - start, keyEnd - start));
   }
   if (at !== bytes.length) throw damaged(address);
-  return { level, frozen: (flags & flagFrozen) !== 0, low, high, right, keys, values, bytes: bytes.length };
+  starts[count] = at;
+  return {
+    level,
+    frozen: (flags & flagFrozen) !== 0,
+    low: bytes.toString('latin1', headerBytes, lowEnd),
+    high: (flags & flagHigh) === 0 ? undefined : bytes.toString('latin1', lowEnd, highEnd),
+    right: (flags & flagRight) === 0 ? undefined : addressFromBytes(bytes, highEnd),
+    keys,
+    body: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    starts,
+    children: [],
+  };
 }
 
 function damaged(address: Address): InfinitError {

@@ -1,6 +1,6 @@
 import type { Address } from '../block/index.ts';
 import type { NodeWrite } from './node-store.ts';
-import { childValue, makeNode, type TreeNode } from './node.ts';
+import { childValue, NodeBuilder, type TreeNode } from './node.ts';
 import { splitNode } from './split.ts';
 import type { Key } from './types.ts';
 
@@ -31,14 +31,8 @@ export function planWrite(
     return { stages: [siblings, [{ address, version, node: first }]], unposted };
   }
   const children = [{ address: options.newAddress(), version: 0, node: first }, ...siblings];
-  const root = makeNode({
-    level: node.level + 1,
-    frozen: false,
-    low: '',
-    high: undefined,
-    right: undefined,
-    keys: children.map((child) => child.node.low),
-    values: children.map((child) => childValue(child.address)),
-  });
-  return { stages: [children, [{ address, version, node: root }]], unposted: [] };
+  const root = new NodeBuilder();
+  for (const child of children) root.add(child.node.low, childValue(child.address));
+  const top = root.build({ level: node.level + 1, frozen: false, low: '', high: undefined, right: undefined });
+  return { stages: [children, [{ address, version, node: top }]], unposted: [] };
 }

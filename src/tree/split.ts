@@ -1,5 +1,5 @@
 import type { Address } from '../block/index.ts';
-import { entryBytes, makeNode, type TreeNode } from './node.ts';
+import { NodeBuilder, type TreeNode } from './node.ts';
 import type { Key } from './types.ts';
 
 /** How full the pieces of a split are, so that each has room for what comes next. */
@@ -17,19 +17,17 @@ export function splitNode(
   appended: boolean,
   newAddress: () => Address,
 ): readonly { readonly address: Address | undefined; readonly node: TreeNode }[] {
-  if (node.bytes <= target || node.keys.length < 2) return [{ address: undefined, node }];
+  if (node.body.length <= target || node.keys.length < 2) return [{ address: undefined, node }];
   const cuts = cutPoints(node, target * (appended ? appendFill : splitFill), appended);
   const addresses = [undefined, ...cuts.slice(1).map(newAddress)];
   return cuts.map((start, i) => {
     const end = cuts[i + 1] ?? node.keys.length;
-    const piece = makeNode({
+    const piece = new NodeBuilder().keep(node, start, end).build({
       level: node.level,
       frozen: false,
       low: i === 0 ? node.low : separator(node, start),
       high: i + 1 < cuts.length ? separator(node, end) : node.high,
       right: i + 1 < cuts.length ? addresses[i + 1] : node.right,
-      keys: node.keys.slice(start, end),
-      values: node.values.slice(start, end),
     });
     return { address: addresses[i], node: piece };
   });
@@ -37,12 +35,12 @@ export function splitNode(
 
 /** Indices at which the pieces start. Equal shares, or full ones and a rest where the growth was at the end. */
 function cutPoints(node: TreeNode, fill: number, appended: boolean): number[] {
-  const pieces = Math.max(2, Math.ceil(node.bytes / fill));
-  const share = appended ? fill : node.bytes / pieces;
+  const pieces = Math.max(2, Math.ceil(node.body.length / fill));
+  const share = appended ? fill : node.body.length / pieces;
   const cuts = [0];
   let bytes = 0;
   for (let i = 0; i < node.keys.length; i++) {
-    const size = entryBytes(node.keys[i]!, node.values[i]!);
+    const size = node.starts[i + 1]! - node.starts[i]!;
     if (bytes > 0 && bytes + size > share) {
       cuts.push(i);
       bytes = 0;
