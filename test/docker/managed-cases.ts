@@ -81,7 +81,7 @@ export function managedCases(scene: () => Scene): void {
     await s.create('outliving', 'size=7G');
     await s.sh('outliving', writeAndSync);
     await s.docker('plugin', 'rm', '-f', 'infinit');
-    await plugin().create();
+    await plugin().createByScript();
     assert.equal((await s.inspect('outliving')).Status.options['size'], '7G');
     assert.equal(await s.sh('outliving', 'cat /data/f'), 'kept');
     await s.removes('outliving');

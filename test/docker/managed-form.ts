@@ -6,7 +6,7 @@ import { buildAddon } from '../../src/fuse/index.ts';
 import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { PluginForm, RunningPlugin } from './plugin-forms.ts';
-import { eventually } from './process.ts';
+import { eventually, must } from './process.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 
@@ -27,7 +27,7 @@ export function managedForm(variant: ManagedVariant): PluginForm & { start(host:
     reportedDriver: 'infinit:latest',
     announced: false,
     async start(host) {
-      const plugin = new ManagedPlugin(host, assemble(variant, path.join(host.directory, 'managed')));
+      const plugin = new ManagedPlugin(host, assemble(variant, path.join(host.directory, 'managed')), variant.entrypoint === undefined);
       await plugin.create();
       return plugin;
     },
@@ -54,9 +54,11 @@ export class ManagedPlugin implements RunningPlugin {
   readonly #directory: string;
   /** The socket's real path is too long for the kernel's address. */
   readonly #link: string;
+  readonly #shipped: boolean;
   #id = '';
 
-  constructor(host: LabHost, directory: string) {
+  constructor(host: LabHost, directory: string, shipped: boolean) {
+    this.#shipped = shipped;
     this.#host = host;
     this.#directory = directory;
     this.#link = path.join(host.directory, 'managed.sock');
@@ -72,6 +74,20 @@ export class ManagedPlugin implements RunningPlugin {
     mkdirSync(this.stateDirectory, { recursive: true });
     await this.#host.mustDocker(['plugin', 'create', 'infinit', this.#directory]);
     await this.#host.mustDocker(['plugin', 'set', 'infinit', `state.source=${this.stateDirectory}`, 'INFINIT_LOG_LEVEL=debug']);
+    await this.#created();
+  }
+
+  /** The same by `npm run plugin:create`, where that registers what is tried here. */
+  async createByScript(): Promise<void> {
+    if (!this.#shipped) return await this.create();
+    const script = path.join(projectRoot, 'plugin/create-managed.ts');
+    await must(process.execPath, [script, '--state-dir', this.stateDirectory], {
+      env: { ...process.env, DOCKER_HOST: `unix://${this.#host.dockerSocket}` },
+    });
+    await this.#created();
+  }
+
+  async #created(): Promise<void> {
     this.#id = await this.#host.mustDocker(['plugin', 'inspect', '-f', '{{.Id}}', 'infinit']);
     rmSync(this.#link, { force: true });
     symlinkSync(path.join(this.#host.pluginDirectory, this.#id, 'infinit.sock'), this.#link);
