@@ -48,6 +48,13 @@ export class DirtySet {
     this.#write(slot, 0);
   }
 
+  /** Empties the set and returns what was in it. */
+  takeAll(): readonly number[] {
+    const inodes = [...this.#slots.keys()];
+    for (const inode of inodes) this.delete(inode);
+    return inodes;
+  }
+
   /** The mount ended in order: nothing can be lost any more. */
   close(): void {
     closeSync(this.#descriptor);

@@ -1,5 +1,6 @@
 import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
 import { CallServer, SharedFileSystem, type Volume } from '../filesystem/index.ts';
+import type { DirtySet } from './dirty-set.ts';
 import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Operations sent to another host and not yet answered. */
@@ -18,13 +19,18 @@ export class SharedRole {
   readonly #logger: Logger;
   readonly #asked = new Map<number, Asked>();
   #nextAsk = 1;
+  readonly #dirty: DirtySet;
+  #volume: Volume | undefined;
+  /** What was open here before and still finishes a write. */
+  #leaving: Promise<void> | undefined;
   #server: CallServer | undefined;
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
   #change = 0;
 
-  constructor(shared: NonNullable<VolumeWorkerData['shared']>, open: (session: number) => Promise<Volume>, tell: (event: VolumeEvent) => void, logger: Logger) {
+  constructor(shared: NonNullable<VolumeWorkerData['shared']>, dirty: DirtySet, open: (session: number) => Promise<Volume>, tell: (event: VolumeEvent) => void, logger: Logger) {
     const leaseUntilMs = new Float64Array(shared.leaseUntilMs);
     this.fileSystem = new SharedFileSystem(shared.self, () => systemClock.monotonicMs() < leaseUntilMs[0]!);
+    this.#dirty = dirty;
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;
@@ -38,10 +44,6 @@ export class SharedRole {
       case 'guest':
         this.#leave();
         this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
-        break;
-      case 'nobody':
-        this.#leave();
-        this.fileSystem.setBacking(undefined);
         break;
       case 'serve':
         void this.#serve(command.id, command.peer, command.call);
@@ -64,8 +66,10 @@ export class SharedRole {
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
     try {
+      await this.#leaving;
       const volume = await this.#open(session);
-      if (change !== this.#change) return;
+      if (change !== this.#change) return void volume.abandon();
+      this.#volume = volume;
       this.#server = new CallServer(volume);
       this.fileSystem.setBacking({ kind: 'local', volume });
       this.#logger.info('this host serves the volume', { session });
@@ -75,10 +79,13 @@ export class SharedRole {
     }
   }
 
-  /** What was open here is not written out: the lease is over, and others may have changed everything since. */
+  /** What was open here is not written out: the lease is over, and others may have changed everything since. Programs hear of lost writes. */
   #leave(): void {
     this.#change++;
     this.#server = undefined;
+    this.#leaving = this.#volume?.abandon();
+    this.#volume = undefined;
+    this.fileSystem.markLost(this.#dirty.takeAll());
   }
 
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {

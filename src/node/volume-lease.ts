@@ -16,8 +16,8 @@ const driftRate = 0.02;
 /** Renewals, and looks at somebody else's lease. */
 const beatMs = 2000;
 
-/** Who has the volume open, as this host knows it. */
-export type LeaseState = { readonly role: 'holder' } | { readonly role: 'guest'; readonly holder: string } | { readonly role: 'none' };
+/** Who has the volume open, as this host knows it. `resumed`: it lapsed, but nobody else had it in between. */
+export type LeaseState = { readonly role: 'holder'; readonly resumed: boolean } | { readonly role: 'guest'; readonly holder: string } | { readonly role: 'none' };
 
 export interface VolumeLeaseOptions {
   readonly store: BlockStore;
@@ -42,6 +42,8 @@ export class VolumeLease implements AsyncDisposable {
   #state: LeaseState = { role: 'none' };
   #validUntilMs = 0;
   #version: number | 'absent' = 'absent';
+  /** The version that this process wrote last. */
+  #ownVersion = 0;
   #count = 0;
   #seenVersion = 0;
   #seenAtMs = 0;
@@ -112,9 +114,10 @@ export class VolumeLease implements AsyncDisposable {
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
   async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
     this.#count = record?.count ?? 0;
+    const resumed = this.#ownVersion > 0 && this.#version === this.#ownVersion;
     if ((await this.#write(false)) !== 'written') return;
     this.#extend(began);
-    this.#become({ role: 'holder' });
+    this.#become({ role: 'holder', resumed });
   }
 
   /** The term counts from before the renewal left: others count it from when they see it. */
@@ -127,7 +130,7 @@ export class VolumeLease implements AsyncDisposable {
     const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released };
     const result = await this.#options.store.commit([{ update: [{ address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) }] }]);
     if (result.done) {
-      this.#version = result.versions[0]![0]!;
+      this.#version = this.#ownVersion = result.versions[0]![0]!;
       return 'written';
     }
     const [outcome] = result.outcomes;
@@ -136,7 +139,10 @@ export class VolumeLease implements AsyncDisposable {
     const block = await this.#options.store.fetch(this.#address);
     this.#version = block?.version ?? 'absent';
     const current = block === undefined ? undefined : decode(block.payload);
-    if (current?.holder === record.holder && current.count === record.count) return 'written';
+    if (block !== undefined && current?.holder === record.holder && current.count === record.count) {
+      this.#ownVersion = block.version;
+      return 'written';
+    }
     return current?.holder === record.holder ? 'unknown' : 'conflict';
   }
 

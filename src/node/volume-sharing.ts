@@ -99,6 +99,8 @@ export class VolumeSharing implements AsyncDisposable {
     const { send, store, volumeId, logger } = this.#options;
     switch (state.role) {
       case 'holder':
+        // The worker kept everything and only waited.
+        if (state.resumed) break;
         claimSession(store, volumeId).then(
           (session) => {
             if (this.#state === state) send({ type: 'holder', session });
@@ -110,7 +112,7 @@ export class VolumeSharing implements AsyncDisposable {
         send({ type: 'guest' });
         break;
       case 'none':
-        send({ type: 'nobody' });
+        // The worker sees for itself that the lease is over; until somebody else has it, it may come back.
         break;
     }
   }

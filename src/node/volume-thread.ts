@@ -70,7 +70,7 @@ async function report(id: number, fileSystem: FileSystem): Promise<void> {
 
 async function serve(): Promise<void> {
   const { set, lost } = DirtySet.open(data.dirtyFile);
-  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, (session) => openVolume(session, set, lost), tell, logger);
+  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, (session) => openVolume(session, set, lost), tell, logger);
   const fileSystem = role?.fileSystem ?? (await openVolume(data.session, set, lost));
   const session = serveFileSystem({
     fd: data.descriptor,

@@ -32,7 +32,6 @@ export type VolumeCommand =
   /** In a cluster: who has the volume open. `session`: the number of this role as holder. */
   | { readonly type: 'holder'; readonly session: number }
   | { readonly type: 'guest' }
-  | { readonly type: 'nobody' }
   /** An operation that another host asks for. */
   | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }
   /** That host is gone. */

@@ -27,6 +27,9 @@ interface Waiting {
 /** Calls under way at once from one worker; a further one is refused, which no well-bounded caller ever sees. */
 const maxCalls = 16_384;
 
+/** A program on a volume would rather wait than see EIO: longer than a failed host takes to be noticed, shorter than FUSE's own deadline. */
+const fileSystemDeadlineMs = 20_000;
+
 /** The worker's side. */
 export class PortStore implements BlockStore {
   readonly #port: MessagePort;
@@ -41,15 +44,15 @@ export class PortStore implements BlockStore {
   }
 
   get(address: Address, options?: CallOptions): Promise<Uint8Array> {
-    return this.#call((id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs }), options?.signal);
+    return this.#call((id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
   }
 
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
-    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs }), options?.signal);
+    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
   }
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
-    return this.#call((id) => ({ type: 'commit', id, stages, deadlineMs: options?.deadlineMs }), options?.signal);
+    return this.#call((id) => ({ type: 'commit', id, stages, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
   }
 
   #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined): Promise<T> {

@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { connect, type ControlClient } from '../../src/api/index.ts';
@@ -73,6 +73,16 @@ export class DaemonProcess implements AsyncDisposable {
     return this.client.mountVolume(name, 'test');
   }
 
+  /** Kills holder and daemon at once, as a power cut would. */
+  async kill(): Promise<void> {
+    const child = this.#child!;
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    for (const pid of children) process.kill(pid, 'SIGKILL');
+    await gone;
+  }
+
   /** Asks the daemon to end, and waits. */
   async stop(): Promise<void> {
     const child = this.#child;
@@ -84,6 +94,11 @@ export class DaemonProcess implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    // A daemon that was killed leaves its mounts; nothing of a test may outlive it.
+    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+      const place = line.split(' ')[1] ?? '';
+      if (place.startsWith(`${this.directory}/`)) spawnSync('umount', ['-l', place]);
+    }
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

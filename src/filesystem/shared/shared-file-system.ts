@@ -53,6 +53,7 @@ export class SharedFileSystem implements FileSystem {
   readonly #handles = new Map<number, Handle>();
   readonly #locks = new Map<string, { readonly inode: number; readonly lock: FileLock }[]>();
   #locksGeneration = 0;
+  readonly #lost = new Set<number>();
   #nextHandle = 1;
   #kernel: KernelCache | undefined;
 
@@ -78,6 +79,15 @@ export class SharedFileSystem implements FileSystem {
     if (backing === undefined) return;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
+  }
+
+  /** Writes to these inodes were acknowledged and are gone: whoever next makes one durable or closes it hears of it, once, as after a failed disk. */
+  markLost(inodes: Iterable<number>): void {
+    for (const inode of inodes) this.#lost.add(inode);
+  }
+
+  #sayLost(inode: number): void {
+    if (this.#lost.delete(inode)) throw new FileSystemError('EIO', 'writes were lost when the volume’s lease went to another host');
   }
 
   /** The volume where it is open in this thread and the lease is good at this moment. */
@@ -155,6 +165,7 @@ export class SharedFileSystem implements FileSystem {
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     this.#forgetLocks('posix', lockOwner, inode);
+    this.#sayLost(inode);
     return this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
   }
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
@@ -162,6 +173,7 @@ export class SharedFileSystem implements FileSystem {
     await this.#letGo('release', inode, handle, flockOwner === undefined ? undefined : this.#owner(flockOwner));
   }
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
+    this.#sayLost(inode);
     return this.#withHandle('fsync', inode, handle, dataOnly);
   }
   fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
