@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Who really uses a mount, asked of the kernel. Docker's Mount and Unmount calls cannot be counted on (docs/decisions/mounts.md): a killed
@@ -16,25 +17,67 @@ export async function deviceMountedAt(place: string): Promise<string | undefined
   return lines.map(parseMount).findLast((mount) => mount !== undefined && mount.place === place)?.device;
 }
 
-/** One process for each other mount namespace in which the file system is mounted. Processes that end meanwhile are passed over. */
-export async function foreignUsers(device: string): Promise<readonly MountUser[]> {
+/** How long a runtime may take to start a container: until then it has a copy of everything that is mounted, and drops it. */
+const containerStartMs = 2000;
+const askAgainMs = 50;
+
+/**
+ * One process for each other mount namespace in which the file system is mounted for somebody. Copies that the kernel made by propagation
+ * do not count: they go away with the mount at `place` itself. A service with a namespace of its own has such copies, and so has the whole host
+ * where the daemon is a managed plugin. Waits for containers that are just being started.
+ */
+export async function foreignUsers(device: string, place: string): Promise<readonly MountUser[]> {
+  for (let waited = 0; ; waited += askAgainMs) {
+    const users = await foreignUsersNow(device, place);
+    const starting = users.some(({ command }) => command.startsWith('runc:['));
+    if (!starting || waited >= containerStartMs) return users;
+    await sleep(askAgainMs);
+  }
+}
+
+async function foreignUsersNow(device: string, place: string): Promise<readonly MountUser[]> {
   const own = await readlink('/proc/self/ns/mnt');
+  const namespaces = [await mountsOf('self')];
   const seen = new Set<string>([own]);
-  const users: MountUser[] = [];
+  const holding: { readonly user: MountUser; readonly mounts: readonly Mount[] }[] = [];
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     try {
       const namespace = await readlink(`/proc/${entry}/ns/mnt`);
       if (seen.has(namespace)) continue;
-      const mounts = (await readFile(`/proc/${entry}/mountinfo`, 'utf8')).split('\n');
+      const mounts = await mountsOf(entry);
       // A namespace is settled once one process of it could be read.
       seen.add(namespace);
-      if (mounts.some((line) => parseMount(line)?.device === device)) users.push({ pid: Number(entry), command: await commandOf(entry) });
+      namespaces.push(mounts);
+      if (mounts.some((mount) => mount.device === device)) holding.push({ user: { pid: Number(entry), command: await commandOf(entry) }, mounts });
     } catch {
       // The process ended while we looked.
     }
   }
-  return users;
+  const ours = namespaces[0]!.findLast((mount) => mount.place === place && mount.device === device);
+  const receives = receivers(parentOf(ours, namespaces[0]!), namespaces.flat());
+  return holding
+    .filter(({ mounts }) => mounts.some((mount) => mount.device === device && !receives(parentOf(mount, mounts))))
+    .map(({ user }) => user);
+}
+
+function parentOf(mount: Mount | undefined, namespace: readonly Mount[]): Mount | undefined {
+  return namespace.find(({ id }) => id === mount?.parent);
+}
+
+/** Whether what is mounted upon, and unmounted from, a mount in our namespace is so upon another one too: its peers, and whoever they hand it on to. */
+function receivers(source: Mount | undefined, all: readonly Mount[]): (mount: Mount | undefined) => boolean {
+  const groups = new Set(source?.shared === undefined ? [] : [source.shared]);
+  for (let before = -1; before < groups.size;) {
+    before = groups.size;
+    for (const { shared, master } of all) if (shared !== undefined && master !== undefined && groups.has(master)) groups.add(shared);
+  }
+  return (mount) => [mount?.shared, mount?.master].some((group) => group !== undefined && groups.has(group));
+}
+
+async function mountsOf(pid: string): Promise<readonly Mount[]> {
+  const lines = (await readFile(`/proc/${pid}/mountinfo`, 'utf8')).split('\n');
+  return lines.flatMap((line) => parseMount(line) ?? []);
 }
 
 /** Other places of this namespace where the same file system is mounted: `infinit volume mount` and people's own binds. */
@@ -50,10 +93,24 @@ async function commandOf(pid: string): Promise<string> {
   return (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
 }
 
-/** The device and mount point in a line of mountinfo (proc(5)); octal escapes are undone. */
-function parseMount(line: string): { device: string; place: string } | undefined {
+interface Mount {
+  readonly id: string;
+  readonly parent: string;
+  /** "major:minor". */
+  readonly device: string;
+  readonly place: string;
+  /** The peer group that it sends mounts to and receives them from. */
+  readonly shared: string | undefined;
+  /** The peer group that it only receives from. */
+  readonly master: string | undefined;
+}
+
+/** A line of mountinfo (proc(5)); octal escapes are undone. */
+function parseMount(line: string): Mount | undefined {
   const fields = line.split(' ');
-  if (fields.length < 6) return undefined;
+  if (fields.length < 7) return undefined;
   const place = fields[4]!.replaceAll(/\\(?<octal>[0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  return { device: fields[2]!, place };
+  const optional = fields.slice(6, fields.indexOf('-', 6));
+  const tag = (name: string): string | undefined => optional.find((field) => field.startsWith(name))?.slice(name.length);
+  return { id: fields[0]!, parent: fields[1]!, device: fields[2]!, place, shared: tag('shared:'), master: tag('master:') };
 }

@@ -70,7 +70,7 @@ export class SharedRole {
       const volume = await this.#open(session);
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
-      this.#server = new CallServer(volume);
+      this.#server = new CallServer(volume, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0);
       this.fileSystem.setBacking({ kind: 'local', volume });
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {

@@ -171,7 +171,7 @@ export class Volumes implements VolumeService, AsyncDisposable {
   async #usersOf(served: ServedVolume): Promise<readonly string[]> {
     const device = await deviceMountedAt(served.mountpoint);
     if (device === undefined) return [];
-    const processes = (await foreignUsers(device)).map(({ pid, command }) => `process ${pid} (${command})`);
+    const processes = (await foreignUsers(device, served.mountpoint)).map(({ pid, command }) => `process ${pid} (${command})`);
     return [...processes, ...(await otherPlaces(device, served.mountpoint)).map((place) => `the mount at ${place}`)];
   }
 

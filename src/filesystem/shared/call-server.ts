@@ -8,6 +8,9 @@ const maxHandles = 100_000;
 /** Operations after which everything so far is made durable before the answer leaves: a host that dies loses only its own writes. */
 const changesNames: ReadonlySet<SharedMethod> = new Set(['setattr', 'symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'link', 'create', 'setxattr', 'removexattr', 'fallocate', 'copyFileRange']);
 
+/** Operations whose answer shows what is in the volume. */
+const shows: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'read', 'readdir', 'readlink', 'open', 'lseek', 'getxattr', 'listxattr']);
+
 /** What another host has open and locked here. */
 class Guest {
   readonly handles = new Map<number, { readonly inode: number; readonly directory: boolean }>();
@@ -22,10 +25,13 @@ class Guest {
  */
 export class CallServer {
   readonly #volume: FileSystem;
+  readonly #isDirty: () => boolean;
   readonly #guests = new Map<string, Guest>();
 
-  constructor(volume: FileSystem) {
+  /** @param isDirty whether anything that a guest could see is not durable yet. */
+  constructor(volume: FileSystem, isDirty: () => boolean) {
     this.#volume = volume;
+    this.#isDirty = isDirty;
   }
 
   /** Answers one call; never rejects: failures are answers too. */
@@ -54,6 +60,8 @@ export class CallServer {
 
   async #perform(peer: string, { method, args }: SharedCall, signal: AbortSignal | undefined): Promise<unknown> {
     const guest = this.#guest(peer);
+    // What a guest sees must not be undone by the loss of this host: a read never goes backwards.
+    if (shows.has(method) && this.#isDirty()) await this.#volume.syncfs();
     switch (method) {
       case 'forget':
         // Kernel references of another host are not counted here: what it has open is.

@@ -164,14 +164,25 @@ export class SharedFileSystem implements FileSystem {
     return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
-    this.#forgetLocks('posix', lockOwner, inode);
     this.#sayLost(inode);
-    return this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+    const key = lockKey('posix', lockOwner);
+    if (this.#locks.get(key)?.some((held) => held.inode === inode) !== true) return this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+    this.#forgetLocks('posix', lockOwner, inode);
+    return this.#flushLocked(inode, handle, lockOwner);
   }
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
-    if (flockOwner !== undefined) this.#forgetLocks('flock', flockOwner, inode);
+    if (flockOwner !== undefined) {
+      this.#forgetLocks('flock', flockOwner, inode);
+      await this.local?.syncfs();
+    }
     await this.#letGo('release', inode, handle, flockOwner === undefined ? undefined : this.#owner(flockOwner));
   }
+  /** Closing releases POSIX locks: see {@link setlk}. */
+  async #flushLocked(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
+    await this.local?.syncfs();
+    await this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+  }
+
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
     this.#sayLost(inode);
     return this.#withHandle('fsync', inode, handle, dataOnly);
@@ -221,6 +232,8 @@ export class SharedFileSystem implements FileSystem {
   }
   async setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     const global = { ...lock, owner: this.#owner(lock.owner) };
+    // What a lock protected is durable before another may take it: it must not be undone by the loss of this host.
+    if (lock.type === 'unlock') await this.local?.syncfs();
     const { local } = this;
     if (local === undefined) await this.#call('setlk', [inode, global, wait], signal);
     else await local.setlk(inode, global, wait, signal);
