@@ -1,4 +1,4 @@
-import type { NameChange } from './directory.ts';
+import type { NameChange } from './name-overlay.ts';
 import type { Inode } from './inode.ts';
 import type { InodeRemover } from './inode-remover.ts';
 import type { Journal } from './journal.ts';
@@ -9,6 +9,9 @@ import type { VolumeState } from './volume-state.ts';
 /** Directories whose trees are written at once, and inodes whose records go into one commit. */
 const parallelTrees = 8;
 const recordsPerCommit = 128;
+/** Names that a tree is told of at once, and how often at the same time. */
+const namesPerApply = 256;
+const parallelApplies = 4;
 
 export interface CheckpointParts {
   readonly journal: Journal;
@@ -96,19 +99,29 @@ export class Checkpoint {
     const work = async (): Promise<void> => {
       while (next < directories.length) {
         const inode = directories[next++]!;
-        if (!inode.gone) await applyNames(inode, [...inode.directory!.staged.values()]);
-        if (inode.gone || inode.directory!.staged.size === 0) this.#directories.delete(inode);
+        if (!inode.gone) await applyNames(inode, [...inode.directory!.overlay.staged.values()]);
+        if (inode.gone || inode.directory!.overlay.staged.size === 0) this.#directories.delete(inode);
       }
     };
     await Promise.all(Array.from({ length: Math.min(parallelTrees, directories.length) }, work));
   }
 }
 
-async function applyNames(inode: Inode, changes: readonly NameChange[]): Promise<void> {
+/** In order of place and some at a time: neighbours meet in the same leaves, and no step holds up the thread for long. */
+async function applyNames(inode: Inode, changes: NameChange[]): Promise<void> {
   if (changes.length === 0) return;
   const directory = inode.directory!;
   directory.touchTree();
-  const { failed } = await directory.tree.apply(directory.treeChanges(changes));
-  for (const [, error] of failed) throw error;
-  directory.applied(changes);
+  const ordered = directory.inPlaceOrder(changes);
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < ordered.length) {
+      const part = ordered.slice(next, next + namesPerApply);
+      next += namesPerApply;
+      const { failed } = await directory.tree.apply(directory.treeChanges(part));
+      for (const [, error] of failed) throw error;
+      directory.overlay.applied(part);
+    }
+  };
+  await Promise.all(Array.from({ length: parallelApplies }, work));
 }

@@ -95,7 +95,7 @@ async function stage(core: VolumeCore, block: JournalBlock): Promise<void> {
   for (const { directory, name, inode, type } of block.names) {
     const parent = inodes.get(directory);
     if (parent?.directory === undefined) continue;
-    parent.directory.stage([{ name, dentry: inode === 0 ? undefined : { inode, type } }]);
+    parent.directory.overlay.stage([{ name, dentry: inode === 0 ? undefined : { inode, type } }]);
     core.checkpoint.names(parent);
   }
   for (const { number, links, parent, gone } of block.inodes) {

@@ -129,7 +129,7 @@ export class NameCommitter {
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
     for (const [directory, changes] of batch.names) {
-      directory.directory!.stage(changes.values());
+      directory.directory!.overlay.stage(changes.values());
       checkpoint.names(directory);
     }
     for (const [inode, { delta, parent, gone }] of batch.links) {

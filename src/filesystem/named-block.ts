@@ -5,15 +5,15 @@ import type { VolumeContext } from './context.ts';
 
 /** The version of a block that only this mount writes. After a commit that did not end well it is unknown, and read again before the next. */
 export class BlockVersion {
+  readonly address: Address;
   readonly #context: VolumeContext;
-  readonly #address: Address;
   #version: number;
   #known: boolean;
 
   /** @param version 0: there is no such block; undefined: not known. */
   constructor(context: VolumeContext, address: Address, version: number | undefined) {
     this.#context = context;
-    this.#address = address;
+    this.address = address;
     this.#version = version ?? 0;
     this.#known = version !== undefined;
   }
@@ -25,17 +25,17 @@ export class BlockVersion {
   /** Reads the version where it is unknown. @throws InfinitError `conflict` where another mount has written the block since. */
   async learn(): Promise<void> {
     if (this.#known) return;
-    const block = await this.#context.store.fetch(this.#address);
+    const block = await this.#context.store.fetch(this.address);
     const version = block?.version ?? 0;
     if (block !== undefined && this.#version !== 0 && version > this.#version && ownerOf(block.payload).session !== this.#context.session)
-      throw new InfinitError('conflict', `block ${this.#address} of volume ${this.#context.volumeId} was changed by another mount`);
+      throw new InfinitError('conflict', `block ${this.address} of volume ${this.#context.volumeId} was changed by another mount`);
     this.#version = version;
     this.#known = true;
   }
 
   /** The next write of the block; null removes it. */
   update(payload: Uint8Array | null): Update {
-    return { address: this.#address, expect: this.#version === 0 ? 'absent' : this.#version, payload };
+    return { address: this.address, expect: this.#version === 0 ? 'absent' : this.#version, payload };
   }
 
   /** The write is durable under this version. */

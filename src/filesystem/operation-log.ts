@@ -1,9 +1,9 @@
-import type { NameChange } from './directory.ts';
+import type { NameChange } from './name-overlay.ts';
 import type { Inode } from './inode.ts';
 import { inodeCost, maxJournalBytes, nameCost } from './journal-codec.ts';
 
 /** Operations in one batch at the most: what sealing and sending their inodes at once costs the event loop. */
-const maxBatchOperations = 512;
+const maxBatchOperations = 256;
 
 /** What one operation did to names and link counts, in memory; it becomes durable as a whole. */
 export interface Operation {

@@ -148,8 +148,7 @@ export class RecordCommitter {
       truncating: plan?.last === false,
       previous: inode.previous,
     });
-    const address = this.#context.inodeAddress(inode.number);
-    return inode.block.update(this.#context.sealer.sealPayload(address, this.#context.owner(inode.number), body));
+    return inode.block.update(this.#context.sealer.sealPayload(inode.block.address, this.#context.owner(inode.number), body));
   }
 
   /** Blocks that snapshots do not need. */

@@ -1,0 +1,99 @@
+import type { Dentry } from './directory-codec.ts';
+import type { NameHash } from './name-hash.ts';
+
+/** A name's new meaning: a dentry, or undefined where it is removed. */
+export interface NameChange {
+  readonly name: string;
+  readonly dentry: Dentry | undefined;
+}
+
+interface Placed {
+  readonly position: number;
+  readonly name: string;
+}
+
+/**
+ * The changes to one directory's names that its tree does not have: in memory only (`pending`), over durable in the journal (`staged`).
+ * By name at once; in order of position by an array that follows the changes lazily, so that a listing amid thousands of changes costs a merge
+ * and not a sort.
+ */
+export class NameOverlay {
+  readonly #hash: NameHash;
+  readonly #pending = new Map<string, NameChange>();
+  readonly #staged = new Map<string, NameChange>();
+  /** Places of names, in order; some may not be overlaid any more. */
+  #ordered: Placed[] = [];
+  #recent: Placed[] = [];
+  /** Names that have a place in one of the two. */
+  readonly #placed = new Set<string>();
+
+  constructor(hash: NameHash) {
+    this.#hash = hash;
+  }
+
+  get size(): number {
+    return this.#pending.size + this.#staged.size;
+  }
+
+  get staged(): ReadonlyMap<string, NameChange> {
+    return this.#staged;
+  }
+
+  /** The newest change of a name. */
+  get(name: string): NameChange | undefined {
+    return this.#pending.get(name) ?? this.#staged.get(name);
+  }
+
+  change(change: NameChange): void {
+    this.#pending.set(change.name, change);
+    this.#place(change.name);
+  }
+
+  /** The journal has these changes. */
+  stage(changes: Iterable<NameChange>): void {
+    for (const change of changes) {
+      this.#staged.set(change.name, change);
+      if (this.#pending.get(change.name) === change) this.#pending.delete(change.name);
+      this.#place(change.name);
+    }
+  }
+
+  /** The tree has these changes. */
+  applied(changes: Iterable<NameChange>): void {
+    for (const change of changes) if (this.#staged.get(change.name) === change) this.#staged.delete(change.name);
+    if (this.size === 0) {
+      this.#ordered = [];
+      this.#recent = [];
+      this.#placed.clear();
+    }
+  }
+
+  /** Places in order; a name in it counts only while {@link get} knows it. */
+  ordered(): readonly { readonly position: number; readonly name: string }[] {
+    if (this.#recent.length > 0) this.#merge();
+    return this.#ordered;
+  }
+
+  #place(name: string): void {
+    if (this.#placed.has(name)) return;
+    this.#placed.add(name);
+    this.#recent.push({ position: this.#hash.of(name), name });
+  }
+
+  #merge(): void {
+    const recent = this.#recent.sort((a, b) => a.position - b.position);
+    let old = this.#ordered;
+    if (this.#placed.size > 2 * this.size + recent.length) {
+      old = old.filter(({ name }) => this.get(name) !== undefined || !this.#placed.delete(name));
+    }
+    const merged: Placed[] = [];
+    let index = 0;
+    for (const place of recent) {
+      while (index < old.length && old[index]!.position <= place.position) merged.push(old[index++]!);
+      merged.push(place);
+    }
+    while (index < old.length) merged.push(old[index++]!);
+    this.#ordered = merged;
+    this.#recent = [];
+  }
+}
