@@ -30,6 +30,7 @@ export class Clients {
   readonly pending = new Map<string, number>();
   #left: number;
   #ids = 0;
+  #patient = false;
   finished = 0;
 
   constructor(world: World) {
@@ -68,6 +69,11 @@ export class Clients {
     if (dice < 60) this.#write(host, block, 'absent', false, writeLease);
     else if (dice < 80 && seen !== undefined) this.#write(host, block, seen, chance.chance(0.1), writeLease);
     else this.#write(host, block, 'any', chance.chance(0.1), writeLease);
+  }
+
+  /** From now on clients wait as long as it takes. */
+  calm(): void {
+    this.#patient = true;
   }
 
   /** Reads, from memory where a lease allows it. `done` is told whether it was answered. */
@@ -212,6 +218,7 @@ export class Clients {
       trace.say(`${host.name}  ${block}  #${id} ${action.kind === 'read' ? 'read' : `write ${action.value ?? 'nothing'} if ${action.expect}`}`);
     host.run(block, operation, {
       lease,
+      deadlineMs: this.#patient ? undefined : this.#world.settings.deadlineMs,
       done: (outcome) => {
         this.pending.set(block, this.pending.get(block)! - 1);
         this.finished++;

@@ -36,12 +36,13 @@ interface Running {
 export interface RunOptions {
   readonly lease?: 'shared' | 'exclusive' | undefined;
   readonly useHint?: boolean;
+  readonly deadlineMs?: number | undefined;
   /** Called once; undefined: the process died before it was told. */
   readonly done: (outcome: ProposalOutcome | undefined) => void;
 }
 
-/** Milliseconds after which a caller gives up. */
-const deadlineMs = 2500;
+/** Housekeeping is patient. */
+const housekeepingMs = 2500;
 /** Heartbeats in a term. */
 const heartbeatsPerTerm = 4;
 
@@ -219,7 +220,7 @@ export class Host {
   // --- the proposer's shell --------------------------------------------------------------------------------------------------
 
   /** Runs one operation from this host. */
-  run(block: string, operation: Operation, { lease, useHint = true, done }: RunOptions): void {
+  run(block: string, operation: Operation, { lease, useHint = true, deadlineMs = housekeepingMs, done }: RunOptions): void {
     const tag = ++this.#tags;
     const hint = useHint ? this.#hints.get(block) : undefined;
     // What was promised to this host is used once.

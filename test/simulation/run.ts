@@ -44,6 +44,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     world.schedule(faults);
     world.runUntil(workloadMs(settings) * 1.2);
     roster.calm();
+    clients.calm();
     recover(world, clients);
     judge(world);
   } catch (error) {

@@ -21,6 +21,8 @@ export interface Settings {
   readonly straggling: number;
   readonly stragglerMs: number;
   readonly syncMs: number;
+  /** After how long a client gives up. */
+  readonly deadlineMs: number;
   readonly leaseTermMs: number;
   /** Share of reads that ask for a lease; of writes a quarter of that. */
   readonly leases: number;
@@ -57,6 +59,7 @@ export function settingsOf(seed: number, operations = 500): Settings {
     straggling: quiet ? 0 : random.pick([0, 0.01, 0.05]),
     stragglerMs: random.pick([200, 3000]),
     syncMs: random.pick([0.2, 2, 10]),
+    deadlineMs: random.pick([30, 200, 2500, 2500]),
     leaseTermMs: random.pick([300, 1000, 3000]),
     leases: random.pick([0, 0, 0.3, 0.8]),
     drift: maxClockDrift,
