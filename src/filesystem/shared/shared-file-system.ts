@@ -54,6 +54,7 @@ export class SharedFileSystem implements FileSystem {
   readonly #locks = new Map<string, { readonly inode: number; readonly lock: FileLock }[]>();
   #locksGeneration = 0;
   readonly #lost = new Set<number>();
+  readonly #releases = new Map<string, Promise<void>>();
   #nextHandle = 1;
   #kernel: KernelCache | undefined;
 
@@ -170,17 +171,35 @@ export class SharedFileSystem implements FileSystem {
     this.#forgetLocks('posix', lockOwner, inode);
     return this.#flushLocked(inode, handle, lockOwner);
   }
-  async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
-    if (flockOwner !== undefined) {
-      this.#forgetLocks('flock', flockOwner, inode);
+  release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
+    if (flockOwner === undefined) return this.#letGo('release', inode, handle, undefined);
+    this.#forgetLocks('flock', flockOwner, inode);
+    return this.#releasing('flock', flockOwner, async () => {
       await this.local?.syncfs();
-    }
-    await this.#letGo('release', inode, handle, flockOwner === undefined ? undefined : this.#owner(flockOwner));
+      await this.#letGo('release', inode, handle, this.#owner(flockOwner));
+    });
   }
   /** Closing releases POSIX locks: see {@link setlk}. */
-  async #flushLocked(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
-    await this.local?.syncfs();
-    await this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+  #flushLocked(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
+    return this.#releasing('posix', lockOwner, async () => {
+      await this.local?.syncfs();
+      await this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
+    });
+  }
+
+  /**
+   * Runs a release. The kernel does not wait for it before it gives the owner's number, a recycled address, to the next file: a lock
+   * of the same owner must not be taken before the release of the old one is through, or it would be released with it.
+   */
+  #releasing(kind: FileLock['kind'], owner: LockOwner, action: () => Promise<void>): Promise<void> {
+    const key = lockKey(kind, owner);
+    const done = (this.#releases.get(key) ?? Promise.resolve()).then(action, action);
+    this.#releases.set(key, done);
+    const settled = (): void => {
+      if (this.#releases.get(key) === done) this.#releases.delete(key);
+    };
+    done.then(settled, settled);
+    return done;
   }
 
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
@@ -232,6 +251,7 @@ export class SharedFileSystem implements FileSystem {
   }
   async setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     const global = { ...lock, owner: this.#owner(lock.owner) };
+    await this.#releases.get(lockKey(lock.kind, lock.owner))?.catch(() => {});
     // What a lock protected is durable before another may take it: it must not be undone by the loss of this host.
     if (lock.type === 'unlock') await this.local?.syncfs();
     const { local } = this;
