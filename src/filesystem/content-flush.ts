@@ -150,6 +150,7 @@ export class ContentFlush {
       bytes += length;
     }
     seal(pieces.length);
+    if (this.#packed.length > 0 && this.#size > dataBlockBytes) this.#content.services.onScattered(this.#content.inode);
     this.#state = 'packed';
   }
 

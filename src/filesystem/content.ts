@@ -17,6 +17,8 @@ export interface ContentServices {
   readonly nodes: ExtentNodeCache;
   readonly writer: BlockWriter;
   readonly budget: DirtyBudget;
+  /** Told that a flush put scattered pieces of a large file together into blocks. */
+  readonly onScattered: (inode: number) => void;
 }
 
 /** Parts of blocks that a read has waited for, by place: they stay at hand until it is done, whatever the cache does. */
@@ -37,7 +39,7 @@ export class Content {
   /** Changes since the last cut. */
   dirty = new Layer();
   /** Blocks of `dirty` that were sealed, and put, before any flush. */
-  early = new Set<DataBlock>();
+  early: Set<DataBlock> | undefined;
   /** Changes on their way into the store; reads see them until they are durable. */
   flushing: ContentFlush | undefined;
   /** Durable content of a small file. */
@@ -140,9 +142,9 @@ export class Content {
   /** The flush under way, or a new one of all that changed until now; `size` is the file's. Undefined where nothing changed. */
   cut(size: number): ContentFlush | undefined {
     if (this.flushing === undefined && !this.dirty.empty) {
-      this.flushing = new ContentFlush(this, this.dirty, this.early, size);
+      this.flushing = new ContentFlush(this, this.dirty, this.early ?? new Set(), size);
       this.dirty = new Layer();
-      this.early = new Set();
+      this.early = undefined;
     }
     return this.flushing;
   }
@@ -151,13 +153,13 @@ export class Content {
   discard(): DataBlock[] {
     this.services.budget.add(-this.dirty.bytes);
     this.dirty = new Layer();
-    const vain = [...this.early, ...(this.flushing?.abandon() ?? [])];
-    this.early.clear();
+    const vain = [...(this.early ?? []), ...(this.flushing?.abandon() ?? [])];
+    this.early = undefined;
     return vain;
   }
 
   #earlyBytes(): number {
-    return this.early.size * dataBlockBytes;
+    return (this.early?.size ?? 0) * dataBlockBytes;
   }
 
   *#layers(): Iterable<Layer> {
@@ -169,7 +171,7 @@ export class Content {
     const { context, writer } = this.services;
     const block = sealData(context, this.inode, data);
     this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
-    this.early.add(block);
+    (this.early ??= new Set()).add(block);
     writer.start(block);
   }
 

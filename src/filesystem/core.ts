@@ -2,6 +2,7 @@ import { NodeCache } from '../tree/index.ts';
 import { BlockCache } from './block-cache.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Checkpoint } from './checkpoint.ts';
+import { Compactor } from './compactor.ts';
 import type { ContentServices } from './content.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { DirtyBudget } from './dirty-budget.ts';
@@ -39,6 +40,7 @@ export class VolumeCore {
   readonly checkpoint: Checkpoint;
   readonly records: RecordCommitter;
   readonly names: NameCommitter;
+  readonly compactor: Compactor;
   readonly flusher: Flusher;
 
   constructor(setup: VolumeSetup, context: VolumeContext, state: VolumeState, tail: number, usage: VolumeUsage) {
@@ -54,6 +56,7 @@ export class VolumeCore {
       nodes: new ExtentNodeCache(),
       writer: new BlockWriter(context, this.budget),
       budget: this.budget,
+      onScattered: (inode) => this.compactor.scattered(inode),
     };
     this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
     this.numbers = new InodeNumbers(context);
@@ -64,6 +67,7 @@ export class VolumeCore {
     this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover, orphans: this.orphans, state });
     const { log, journal, records, checkpoint } = this;
     this.names = new NameCommitter({ log, journal, records, checkpoint, usage });
+    this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     state.bind(usage, this.journal);
     this.budget.onHalf = () => this.flusher.hurry();

@@ -87,7 +87,7 @@ export class Flusher {
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
         const busy = this.#core.log.length >= hurryOperations || this.#core.budget.bytes > this.#core.budget.limit / 2;
-        if (this.#dirty.size > 0 || this.#core.log.length > 0 || !this.#core.checkpoint.idle)
+        if (this.#dirty.size > 0 || this.#core.log.length > 0 || !this.#core.checkpoint.idle || !this.#core.compactor.idle)
           this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
       });
     }, delayMs);
@@ -95,13 +95,14 @@ export class Flusher {
   }
 
   async #background(): Promise<void> {
-    const { log, names, checkpoint, journal, state, budget, context } = this.#core;
+    const { log, names, checkpoint, journal, state, compactor, budget, context } = this.#core;
     const calm = log.length === 0;
     try {
       await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]);
       // In quiet moments, or when the journal has grown.
       if (!checkpoint.idle && (calm || journal.used >= checkpointSlots)) await checkpoint.run();
       else if (calm && !state.current) await state.write({});
+      if (calm) await compactor.run();
       this.#retryMs = 0;
     } catch (error) {
       this.#retryMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#retryMs * 2));

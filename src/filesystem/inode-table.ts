@@ -11,7 +11,7 @@ import { BlockVersion } from './named-block.ts';
 import type { NameHash } from './name-hash.ts';
 
 /** Inodes in memory unless told otherwise; those in use or not written yet come on top. */
-export const defaultCachedInodes = 100_000;
+export const defaultCachedInodes = 32_768;
 /** Inodes that one call looks at for eviction, so that no call takes long. */
 const evictionSlice = 64;
 /** Absent numbers remembered. */

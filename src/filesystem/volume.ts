@@ -45,7 +45,6 @@ export class Volume implements FileSystem {
   readonly #handles: Handles;
   readonly #locks = new LockTable();
   readonly #quota: Quota;
-  #kernel: KernelCache | undefined;
 
   private constructor(core: VolumeCore) {
     this.#core = core;
@@ -260,24 +259,17 @@ export class Volume implements FileSystem {
     return this.#locks.set(number, lock, wait, signal);
   }
 
-  attach(kernel: KernelCache): void {
-    this.#kernel = kernel;
-  }
+  /** Nothing changes behind the kernel's back while this host is the only user: there is nothing to tell it. */
+  attach(_kernel: KernelCache): void {}
 
   /**
-   * Another host wants the volume: writes everything out, into its place, and forgets what is cached, so that what comes next is read from
-   * the store. What the kernel cached is invalidated by the caller, who knows what it holds.
+   * Writes everything out and into its place, so that whoever reads the store sees the volume as it is, and gives up caches. A host that
+   * is to *write* it needs more: this one must {@link close} first.
    */
   async recall(): Promise<void> {
     await this.#core.flusher.settle();
     this.#core.table.clear();
     this.#core.blocks.clear();
-    this.#kernel?.invalidateInode(1, 0, 0);
-  }
-
-  /** The right to write is gone (a lost lease): nothing more is written, what is in memory is forgotten. */
-  async abandon(): Promise<void> {
-    await this.#core.flusher.stop();
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { kindOf, Sealer } from '../../src/block/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, contentOf, errnoOf, open, put, readAt, root, user } from './harness.ts';
+import { bytes, contentOf, errnoOf, open, put, readAt, root, TestClock, user } from './harness.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -166,4 +167,46 @@ test('a file that outgrows its inode keeps its first bytes', async () => {
   await volume.close();
   volume = await open(store);
   assert.ok(expected.equals(await contentOf(volume, inode)));
+});
+
+test('an encrypted volume reads back, and shows nothing of it in the store', async () => {
+  const store = new MemoryBlockStore();
+  const more = { sealer: new Sealer(new Uint8Array(32).fill(9)) };
+  let volume = await open(store, {}, more);
+  const data = Buffer.alloc(2 * mebibyte + 100, 'secret words ');
+  const inode = await put(volume, root, 'confidential', data, true);
+  const small = await put(volume, root, 'small', 'secret words', true);
+  assert.ok(data.equals(await contentOf(volume, inode)));
+  await volume.close();
+  for (const address of [...store.immutableAddresses(), ...store.mutableAddresses()]) {
+    const sealed = kindOf(address) === 'immutable' ? await store.get(address) : store.peek(address)!.payload;
+    const text = Buffer.from(sealed).toString('latin1');
+    assert.ok(!text.includes('secret') && !text.includes('confidential'));
+  }
+  volume = await open(store, {}, more);
+  assert.ok(data.equals(await contentOf(volume, inode)));
+  assert.equal((await contentOf(volume, small)).toString(), 'secret words');
+});
+
+test('scattered writes are put in order again in a quiet moment', async () => {
+  const store = new MemoryBlockStore();
+  const clock = new TestClock();
+  const volume = await open(store, { flushDelayMs: 1 }, { clock });
+  const expected = pattern(2 * mebibyte, 8);
+  const inode = await put(volume, root, 'f', expected, true);
+  for (let round = 0; round < 40; round++) {
+    const offset = ((round * 7919) % 500) * 4096;
+    const data = pattern(4096, round);
+    data.copy(expected, offset);
+    await volume.write(inode, 0, offset, data, false);
+    await volume.fsync(inode, 0, false);
+  }
+  const before = store.immutableAddresses().size;
+  clock.now += 60_000;
+  const deadline = Date.now() + 10_000;
+  while (store.immutableAddresses().size > 6 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(before > 30 && store.immutableAddresses().size <= 6, `${before} blocks before, ${store.immutableAddresses().size} after`);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+  await volume.close();
+  assert.ok(expected.equals(await contentOf(await open(store), inode)));
 });
