@@ -45,7 +45,9 @@ export class ControlClient {
 
   /** Returns the hosts that were expelled with it. */
   async revokeToken(id: string, hosts = false): Promise<readonly string[]> {
-    return (await this.#call<{ revokedHosts: readonly string[] }>('DELETE', `/v1/cluster/tokens/${encodeURIComponent(id)}${hosts ? '?hosts=true' : ''}`)).revokedHosts;
+    return (
+      await this.#call<{ revokedHosts: readonly string[] }>('DELETE', `/v1/cluster/tokens/${encodeURIComponent(id)}${hosts ? '?hosts=true' : ''}`)
+    ).revokedHosts;
   }
 
   listNodes(): Promise<readonly HostSummary[]> {
@@ -103,7 +105,9 @@ export class ControlClient {
           }
         });
       });
-      call.setTimeout(this.#deadlineMs, () => call.destroy(new InfinitError('deadline-exceeded', `${method} ${path} took more than ${this.#deadlineMs} ms`)));
+      call.setTimeout(this.#deadlineMs, () =>
+        call.destroy(new InfinitError('deadline-exceeded', `${method} ${path} took more than ${this.#deadlineMs} ms`)),
+      );
       call.on('error', (cause: NodeJS.ErrnoException) => reject(this.#explain(cause)));
       call.end(body === undefined ? undefined : JSON.stringify(body));
     });
@@ -112,7 +116,11 @@ export class ControlClient {
   #explain(cause: NodeJS.ErrnoException): unknown {
     if (cause instanceof InfinitError) return cause;
     if (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED') {
-      return new InfinitError('unavailable', `no daemon answers on ${this.#socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket`, { cause });
+      return new InfinitError(
+        'unavailable',
+        `no daemon answers on ${this.#socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket`,
+        { cause },
+      );
     }
     if (cause.code === 'EACCES') return new InfinitError('denied', `no right to use ${this.#socketPath}: run this as root`, { cause });
     return new InfinitError('unavailable', `${this.#socketPath}: ${cause.message}`, { cause });

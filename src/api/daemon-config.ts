@@ -80,26 +80,84 @@ function parseName(value: string, flag: string): string {
 }
 
 const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> } = {
-  stateDir: { flag: 'state-dir', value: 'DIR', fallback: () => '/var/lib/infinit', help: 'where this host keeps its blocks and identity', parse: parseAbsolute },
-  listen: { flag: 'listen', value: 'IP:PORT', fallback: () => '0.0.0.0:7470', help: 'where other hosts reach this one, once there is a cluster', parse: parseEndpoint },
+  stateDir: {
+    flag: 'state-dir',
+    value: 'DIR',
+    fallback: () => '/var/lib/infinit',
+    help: 'where this host keeps its blocks and identity',
+    parse: parseAbsolute,
+  },
+  listen: {
+    flag: 'listen',
+    value: 'IP:PORT',
+    fallback: () => '0.0.0.0:7470',
+    help: 'where other hosts reach this one, once there is a cluster',
+    parse: parseEndpoint,
+  },
   join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseList },
   token: { flag: 'token', value: 'FILE', fallback: () => '', help: 'file with the invitation from `infinit token create`', parse: optionalText },
-  pluginSocket: { flag: 'plugin-socket', value: 'PATH', fallback: () => '/run/docker/plugins/infinit.sock', help: 'where dockerd finds the volume plugin ("none": no plugin)', parse: optionalText },
-  controlSocket: { flag: 'control-socket', value: 'PATH', fallback: () => '/run/infinit/control.sock', help: 'where the command line talks to the daemon', parse: parseAbsolute },
-  mountDir: { flag: 'mount-dir', value: 'DIR', fallback: () => '/var/lib/infinit-volumes', help: 'below which volumes are mounted', parse: parseAbsolute },
-  replicas: { flag: 'replicas', value: 'N', fallback: () => '3', help: 'copies of each block (1, 3, 5, 7 or 9); fewer hosts keep fewer and say DEGRADED', parse: parseReplicas },
+  pluginSocket: {
+    flag: 'plugin-socket',
+    value: 'PATH',
+    fallback: () => '/run/docker/plugins/infinit.sock',
+    help: 'where dockerd finds the volume plugin ("none": no plugin)',
+    parse: optionalText,
+  },
+  controlSocket: {
+    flag: 'control-socket',
+    value: 'PATH',
+    fallback: () => '/run/infinit/control.sock',
+    help: 'where the command line talks to the daemon',
+    parse: parseAbsolute,
+  },
+  mountDir: {
+    flag: 'mount-dir',
+    value: 'DIR',
+    fallback: () => '/var/lib/infinit-volumes',
+    help: 'below which volumes are mounted',
+    parse: parseAbsolute,
+  },
+  replicas: {
+    flag: 'replicas',
+    value: 'N',
+    fallback: () => '3',
+    help: 'copies of each block (1, 3, 5, 7 or 9); fewer hosts keep fewer and say DEGRADED',
+    parse: parseReplicas,
+  },
   zone: { flag: 'zone', value: 'Z', fallback: () => 'default', help: 'failure zone of this host: copies go to different zones', parse: parseName },
-  capacity: { flag: 'capacity', value: 'SIZE', fallback: () => '', help: 'bytes this host offers (default: what its disk has)', parse: parseCapacity },
+  capacity: {
+    flag: 'capacity',
+    value: 'SIZE',
+    fallback: () => '',
+    help: 'bytes this host offers (default: what its disk has)',
+    parse: parseCapacity,
+  },
   name: { flag: 'name', value: 'NAME', fallback: hostname, help: 'what people call this host', parse: parseName },
   logLevel: { flag: 'log-level', value: 'LEVEL', fallback: () => 'info', help: 'debug, info, warn or error', parse: parseLevel },
-  dockerSocket: { flag: 'docker-socket', value: 'PATH', fallback: () => '/var/run/docker.sock', help: 'the Docker Engine to announce the plugin to ("none": do not)', parse: optionalText },
+  dockerSocket: {
+    flag: 'docker-socket',
+    value: 'PATH',
+    fallback: () => '/var/run/docker.sock',
+    help: 'the Docker Engine to announce the plugin to ("none": do not)',
+    parse: optionalText,
+  },
   metrics: { flag: 'metrics', value: 'IP:PORT', fallback: () => 'none', help: 'serve Prometheus metrics on TCP too', parse: parseEndpoint },
 };
 
 /** The table as the command line shows it. */
-export const daemonOptions: readonly { readonly flag: string; readonly value: string; readonly help: string; readonly environment: string; readonly fallback: string }[] = Object.values(
-  settings,
-).map(({ flag, value, help, fallback }) => ({ flag, value, help, environment: environmentName(flag), fallback: fallback() }));
+export const daemonOptions: readonly {
+  readonly flag: string;
+  readonly value: string;
+  readonly help: string;
+  readonly environment: string;
+  readonly fallback: string;
+}[] = Object.values(settings).map(({ flag, value, help, fallback }) => ({
+  flag,
+  value,
+  help,
+  environment: environmentName(flag),
+  fallback: fallback(),
+}));
 
 function environmentName(flag: string): string {
   return `INFINIT_${flag.toUpperCase().replaceAll('-', '_')}`;
@@ -120,18 +178,23 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
  * The settings from flags, else the environment, else the config file (a JSON object with the flags' names), else the default.
  * @throws InfinitError `bad-argument` that names the setting and where it came from.
  */
-export function loadDaemonConfig(flags: Readonly<Record<string, string | undefined>>, environment: NodeJS.ProcessEnv, configFile?: string): DaemonConfig {
+export function loadDaemonConfig(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: NodeJS.ProcessEnv,
+  configFile?: string,
+): DaemonConfig {
   const file = readConfigFile(configFile ?? environment['INFINIT_CONFIG']);
   const known = Object.values(settings).map((setting) => setting.flag);
   const stranger = Object.keys(file).find((key) => !known.includes(key));
-  if (stranger !== undefined) throw new InfinitError('bad-argument', `the config file has an unknown setting "${stranger}"; known are ${known.join(', ')}`);
+  if (stranger !== undefined)
+    throw new InfinitError('bad-argument', `the config file has an unknown setting "${stranger}"; known are ${known.join(', ')}`);
   const config: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     const variable = environmentName(setting.flag);
     const [given, source] =
       flags[setting.flag] !== undefined
         ? [flags[setting.flag], `--${setting.flag}`]
-        : environment[variable] !== undefined
+        : environment[variable] !== undefined && environment[variable] !== ''
           ? [environment[variable], variable]
           : file[setting.flag] !== undefined
             ? [String(file[setting.flag]), `"${setting.flag}" in the config file`]

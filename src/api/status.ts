@@ -70,7 +70,10 @@ export function healthOf(disk: DiskStatus, replicasWanted: number, hostsUp: numb
   if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });
   if (disk.damaged > 0) findings.push({ state: 'DEGRADED', reasons: [`${disk.damaged} damaged records were found on this host's disk`] });
   if (hostsUp < replicasWanted) {
-    findings.push({ state: 'DEGRADED', reasons: [`${replicasWanted} replicas are wanted and ${hostsUp === 1 ? 'there is 1 host' : `${hostsUp} hosts are up`}: data has fewer copies`] });
+    findings.push({
+      state: 'DEGRADED',
+      reasons: [`${replicasWanted} replicas are wanted and ${hostsUp === 1 ? 'there is 1 host' : `${hostsUp} hosts are up`}: data has fewer copies`],
+    });
   }
   return worst(findings);
 }

@@ -15,7 +15,14 @@ export type Format = string;
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
   const cells = [columns.map((column) => column.header), ...rows.map((row) => columns.map((column) => column.value(row)))];
   const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
-  return cells.map((line) => line.map((cell, index) => cell.padEnd(widths[index]!)).join('   ').trimEnd()).join('\n');
+  return cells
+    .map((line) =>
+      line
+        .map((cell, index) => cell.padEnd(widths[index]!))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** A list in the wanted format: a table, one JSON object a line, or the template once a row. */
@@ -54,7 +61,10 @@ export function fillTemplate(template: string, object: object): string {
 function fieldOf(object: object, path: string): unknown {
   let value: unknown = object;
   for (const name of path === '' ? [] : path.split('.')) {
-    const key = typeof value === 'object' && value !== null ? Object.keys(value).find((candidate) => candidate.toLowerCase() === name.toLowerCase()) : undefined;
+    const key =
+      typeof value === 'object' && value !== null
+        ? Object.keys(value).find((candidate) => candidate.toLowerCase() === name.toLowerCase())
+        : undefined;
     if (key === undefined) {
       const known = Object.keys(object).map((candidate) => `.${candidate}`);
       throw new InfinitError('bad-argument', `--format: there is no field ".${path}"; there are ${known.join(', ')}`);
@@ -68,7 +78,14 @@ function alignTabs(lines: readonly string[]): string {
   const cells = lines.map((line) => line.split('\t'));
   const widths: number[] = [];
   for (const line of cells) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
-  return cells.map((line) => line.map((cell, index) => cell.padEnd(widths[index]!)).join('   ').trimEnd()).join('\n');
+  return cells
+    .map((line) =>
+      line
+        .map((cell, index) => cell.padEnd(widths[index]!))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** Bytes as docker shows them: three significant digits and a unit. */

@@ -272,6 +272,11 @@ export class Volume implements FileSystem {
     this.#core.blocks.clear();
   }
 
+  /** The right to write is gone (a lost lease): nothing more is written, what is in memory is forgotten. */
+  async abandon(): Promise<void> {
+    await this.#core.flusher.stop();
+  }
+
   async close(): Promise<void> {
     await this.#core.flusher.stop();
     if (this.#core.context.options.readOnly === true) return;

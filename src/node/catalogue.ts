@@ -75,7 +75,9 @@ export class Catalogue {
     // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was.
     await this.#applyAll(new Map([[`${trashPrefix}${entry.id}`, encode(trashed)]]));
     const key = livePrefix + latin1(entry.name);
-    await this.#applyAll(new Map([[key, { value: null, condition: (current: Uint8Array | undefined) => current === undefined || decode(current).id === entry.id }]]));
+    await this.#applyAll(
+      new Map([[key, { value: null, condition: (current: Uint8Array | undefined) => current === undefined || decode(current).id === entry.id }]]),
+    );
     await this.#remember((known) => known.delete(entry.name));
   }
 

@@ -19,6 +19,9 @@ export interface ClusterContext {
   readonly status: () => Promise<HostStatus>;
   /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
   readonly forgetEverything: () => Promise<void>;
+  /** The cluster that this host's blocks belong to, kept on its disk. */
+  readonly knownCluster: () => Promise<string | undefined>;
+  readonly rememberCluster: (clusterId: string) => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -77,10 +80,19 @@ export class Cluster implements Disposable {
     const own = await status();
     const others = overlay.members().filter((member) => !member.self);
     const answers = await Promise.allSettled(
-      others.map(async ({ peer }) => JSON.parse(Buffer.from(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })).toString('utf8')) as HostStatus),
+      others.map(
+        async ({ peer }) =>
+          JSON.parse(
+            Buffer.from(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })).toString(
+              'utf8',
+            ),
+          ) as HostStatus,
+      ),
     );
     const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-    const silent = answers.flatMap((answer, index) => (answer.status === 'rejected' ? [{ name: others[index]!.name, reason: messageOf(answer.reason) }] : []));
+    const silent = answers.flatMap((answer, index) =>
+      answer.status === 'rejected' ? [{ name: others[index]!.name, reason: messageOf(answer.reason) }] : [],
+    );
     const troubles = overlay.troubles().map((trouble) => trouble.message);
     return { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
   }
@@ -88,17 +100,50 @@ export class Cluster implements Disposable {
   async init(): Promise<string> {
     this.#refuseWhileMounted('cluster init');
     const { clusterId } = await this.#context.overlay.initCluster();
+    await this.#context.rememberCluster(clusterId);
     return clusterId;
   }
 
   async join(addresses: readonly string[], token: string): Promise<void> {
     this.#refuseWhileMounted('join');
-    const [own] = await this.#context.catalogue.list();
-    if (own !== undefined) throw new InfinitError('already-exists', `this host has volumes of its own ("${own.name}" …) and cannot join a cluster with them: remove them, or give the daemon another --state-dir`);
+    await this.#refuseOwnVolumes();
     await this.#context.overlay.join(addresses, token);
     await this.#context.overlay.whenJoined(AbortSignal.timeout(20_000));
+    await this.#entered();
+  }
+
+  /**
+   * For a host that was told at its start to join: waits in the background until it is let in.
+   * @throws InfinitError `already-exists` where it has volumes of its own.
+   */
+  async enter(): Promise<void> {
+    const { overlay, logger, knownCluster } = this.#context;
+    if (overlay.clusterId === undefined || (await knownCluster()) === overlay.clusterId) return;
+    await this.#refuseOwnVolumes();
+    overlay
+      .whenJoined()
+      .then(
+        () => this.#entered(),
+        (error: unknown) => logger.error('this host was not let into the cluster', { error }),
+      )
+      .catch((error: unknown) => logger.error('this host could not enter the cluster', { error }));
+  }
+
+  /** What a host that was alone kept means nothing in the cluster. */
+  async #entered(): Promise<void> {
     await this.#context.forgetEverything();
+    await this.#context.rememberCluster(this.#context.overlay.clusterId!);
     await this.#refreshCatalogue();
+    this.#context.logger.info('joined the cluster', { cluster: this.#context.overlay.clusterId });
+  }
+
+  async #refuseOwnVolumes(): Promise<void> {
+    const [own] = await this.#context.catalogue.list();
+    if (own !== undefined)
+      throw new InfinitError(
+        'already-exists',
+        `this host has volumes of its own ("${own.name}" …) and cannot join a cluster with them: remove them, or give the daemon another --state-dir`,
+      );
   }
 
   async createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo> {
@@ -127,7 +172,8 @@ export class Cluster implements Disposable {
 
   #refuseWhileMounted(what: string): void {
     const mounted = this.#context.volumes.mounted();
-    if (mounted.length > 0) throw new InfinitError('in-use', `${what}: volumes are mounted on this host (${mounted.join(', ')}): stop their containers first`);
+    if (mounted.length > 0)
+      throw new InfinitError('in-use', `${what}: volumes are mounted on this host (${mounted.join(', ')}): stop their containers first`);
   }
 
   async #serveCall(peer: string, body: Uint8Array): Promise<Uint8Array> {

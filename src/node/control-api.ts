@@ -89,20 +89,32 @@ function parameter(request: Request, name: string): string {
 function optionalNumber(body: unknown, field: string): number | undefined {
   const value = (body as Record<string, unknown> | undefined)?.[field];
   if (value === undefined) return undefined;
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw new InfinitError('bad-argument', `"${field}" must be a number above 0`);
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
+    throw new InfinitError('bad-argument', `"${field}" must be a number above 0`);
   return value;
 }
 
 function stringList(body: unknown, field: string): string[] | undefined {
   const value = (body as Record<string, unknown> | undefined)?.[field];
   if (value === undefined) return undefined;
-  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) throw new InfinitError('bad-argument', `"${field}" must be a list of strings`);
+  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string'))
+    throw new InfinitError('bad-argument', `"${field}" must be a list of strings`);
   return value as string[];
 }
 
-function routeCluster(app: express.Express, cluster: ClusterControl, serve: (handler: Handler) => (request: Request, response: Response) => void): void {
-  app.get('/v1/cluster', serve(async (_request, response) => void response.json(await cluster.status())));
-  app.post('/v1/cluster', serve(async (_request, response) => void response.status(201).json({ clusterId: await cluster.init() })));
+function routeCluster(
+  app: express.Express,
+  cluster: ClusterControl,
+  serve: (handler: Handler) => (request: Request, response: Response) => void,
+): void {
+  app.get(
+    '/v1/cluster',
+    serve(async (_request, response) => void response.json(await cluster.status())),
+  );
+  app.post(
+    '/v1/cluster',
+    serve(async (_request, response) => void response.status(201).json({ clusterId: await cluster.init() })),
+  );
   app.post(
     '/v1/cluster/join',
     serve(async ({ body }, response) => {
@@ -114,15 +126,25 @@ function routeCluster(app: express.Express, cluster: ClusterControl, serve: (han
     '/v1/cluster/tokens',
     serve(async ({ body }, response) => {
       const [wanted, expiresInMs, uses] = [stringList(body, 'rights'), optionalNumber(body, 'expiresInMs'), optionalNumber(body, 'uses')];
-      const request = { ...(wanted === undefined ? {} : { rights: wanted }), ...(expiresInMs === undefined ? {} : { expiresInMs }), ...(uses === undefined ? {} : { uses }) };
+      const request = {
+        ...(wanted === undefined ? {} : { rights: wanted }),
+        ...(expiresInMs === undefined ? {} : { expiresInMs }),
+        ...(uses === undefined ? {} : { uses }),
+      };
       response.status(201).json(await cluster.createToken(request));
     }),
   );
   app.delete(
     '/v1/cluster/tokens/:id',
-    serve(async (request, response) => void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), request.query['hosts'] === 'true') })),
+    serve(
+      async (request, response) =>
+        void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), request.query['hosts'] === 'true') }),
+    ),
   );
-  app.get('/v1/nodes', serve(async (_request, response) => void response.json(cluster.hosts())));
+  app.get(
+    '/v1/nodes',
+    serve(async (_request, response) => void response.json(cluster.hosts())),
+  );
   app.delete(
     '/v1/nodes/:name',
     serve(async (request, response) => {
@@ -144,11 +166,20 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   app.disable('x-powered-by');
   app.use(express.json({ type: () => true, limit: maxBodyBytes }));
 
-  app.get('/v1/status', serve(async (_request, response) => void response.json(await target.status())));
-  app.get('/v1/volumes', serve(async (_request, response) => void response.json(await volumes.list())));
+  app.get(
+    '/v1/status',
+    serve(async (_request, response) => void response.json(await target.status())),
+  );
+  app.get(
+    '/v1/volumes',
+    serve(async (_request, response) => void response.json(await volumes.list())),
+  );
   app.post(
     '/v1/volumes',
-    serve(async ({ body }, response) => void response.status(201).json(await volumes.create(stringField(body, 'name'), stringOptions((body as { options?: unknown }).options)))),
+    serve(
+      async ({ body }, response) =>
+        void response.status(201).json(await volumes.create(stringField(body, 'name'), stringOptions((body as { options?: unknown }).options))),
+    ),
   );
   app.get(
     '/v1/volumes/:name',
@@ -165,7 +196,13 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       response.json({});
     }),
   );
-  app.post('/v1/volumes/:name/mount', serve(async (request, response) => void response.json({ mountpoint: await volumes.mount(parameter(request, 'name'), stringField(request.body, 'holder')) })));
+  app.post(
+    '/v1/volumes/:name/mount',
+    serve(
+      async (request, response) =>
+        void response.json({ mountpoint: await volumes.mount(parameter(request, 'name'), stringField(request.body, 'holder')) }),
+    ),
+  );
   app.post(
     '/v1/volumes/:name/unmount',
     serve(async (request, response) => {
@@ -173,9 +210,15 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       response.json({});
     }),
   );
-  app.get('/v1/volumes/:name/usage', serve(async (request, response) => void response.json(await target.usage(parameter(request, 'name')))));
+  app.get(
+    '/v1/volumes/:name/usage',
+    serve(async (request, response) => void response.json(await target.usage(parameter(request, 'name')))),
+  );
   routeCluster(app, target.cluster, serve);
-  app.get('/metrics', serve(async (_request, response) => void response.type('text/plain').send(await target.metrics())));
+  app.get(
+    '/metrics',
+    serve(async (_request, response) => void response.type('text/plain').send(await target.metrics())),
+  );
   app.use((request: Request, response: Response) => {
     answerFailure(new InfinitError('not-found', `the control API has no ${request.method} ${request.path}`), response, logger);
   });

@@ -13,7 +13,8 @@ export function hostKey(stateDir: string): KeyPair {
   const file = path.join(stateDir, fileName);
   try {
     const seed = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex');
-    if (seed.length !== keyBytes) throw new InfinitError('damaged', `${file} must hold ${keyBytes * 2} hex digits: restore it, or remove it to give this host a new identity`);
+    if (seed.length !== keyBytes)
+      throw new InfinitError('damaged', `${file} must hold ${keyBytes * 2} hex digits: restore it, or remove it to give this host a new identity`);
     return new KeyPair(seed);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

@@ -8,7 +8,7 @@ import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Overlay } from '../overlay/index.ts';
 import { Store } from '../store/index.ts';
 import { Catalogue } from './catalogue.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
 import { hostKey } from './host-key.ts';
 import { nextIncarnation } from './incarnation.ts';
@@ -20,6 +20,18 @@ import { Volumes } from './volumes.ts';
 
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
+
+/** Where the disk says which cluster its blocks belong to. */
+function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'rememberCluster'> {
+  const key = 'cluster';
+  return {
+    knownCluster: async () => {
+      const bytes = await disk.readMeta(key);
+      return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
+    },
+    rememberCluster: (clusterId) => disk.write([{ type: 'put-meta', key, bytes: Buffer.from(clusterId) }]),
+  };
+}
 
 /** What a node consists of, from the bottom up. */
 interface Parts {
@@ -64,7 +76,12 @@ export class Node implements AsyncDisposable {
   async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
     const config = this.#config;
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-    const disk = stack.use(await LogDisk.open(path.join(config.stateDir, 'store'), { logger, ...(config.capacity === undefined ? {} : { capacity: config.capacity }) }));
+    const disk = stack.use(
+      await LogDisk.open(path.join(config.stateDir, 'store'), {
+        logger,
+        ...(config.capacity === undefined ? {} : { capacityBytes: config.capacity }),
+      }),
+    );
     const key = hostKey(config.stateDir);
     const incarnation = await nextIncarnation(disk);
     const overlay = stack.use(
@@ -88,7 +105,17 @@ export class Node implements AsyncDisposable {
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
     const keyDir = path.join(config.stateDir, 'keys');
     const inCluster = () => (overlay.clusterId === undefined ? undefined : overlay.transport);
-    const server = new VolumeServer({ store, cluster: inCluster, self, clock: systemClock, holder, runDir, keyDir, logLevel: config.logLevel, logger });
+    const server = new VolumeServer({
+      store,
+      cluster: inCluster,
+      self,
+      clock: systemClock,
+      holder,
+      runDir,
+      keyDir,
+      logLevel: config.logLevel,
+      logger,
+    });
     mkdirSync(config.mountDir, { recursive: true });
     await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
     const volumes: Volumes = stack.use(
@@ -106,7 +133,18 @@ export class Node implements AsyncDisposable {
         logger,
       }),
     );
-    const cluster: Cluster = stack.use(new Cluster({ overlay, catalogue, volumes, status: () => this.status(), forgetEverything: () => store.forgetEverything(), logger }));
+    const cluster: Cluster = stack.use(
+      new Cluster({
+        overlay,
+        catalogue,
+        volumes,
+        status: () => this.status(),
+        forgetEverything: () => store.forgetEverything(),
+        ...clusterMemory(disk),
+        logger,
+      }),
+    );
+    await cluster.enter();
     return { disk, overlay, catalogue, volumes, cluster };
   }
 

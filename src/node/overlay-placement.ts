@@ -1,3 +1,4 @@
+import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { Overlay, PeerId } from '../overlay/index.ts';
 import { candidates, place, type Roster } from '../placement/index.ts';
@@ -18,12 +19,19 @@ export class OverlayPlacement implements StorePlacement {
     this.replicas = replicas;
   }
 
+  /** @throws InfinitError `unavailable` while this host is joining: its roster is not the cluster's yet. */
   get alone(): boolean {
-    return this.#overlay.members().length === 1;
+    const members = this.#overlay.members();
+    if (members[0]!.state === 'joining' && this.#overlay.clusterId !== undefined) {
+      throw new InfinitError('unavailable', 'this host is still joining its cluster: see `infinit status`');
+    }
+    if (this.#overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${this.#overlay.halted}`);
+    return members.length === 1;
   }
 
   rank(address: Address): readonly PeerId[] {
     const roster = this.#current();
+    if (this.alone) return [this.#overlay.self];
     let ranked = this.#ranks.get(address);
     if (ranked === undefined) {
       // The first of the candidates in their zones, then the successors of lost ones.

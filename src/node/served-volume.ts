@@ -79,7 +79,11 @@ export class VolumeServer {
       logLevel: this.#context.logLevel,
       shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
     };
-    const worker = new Worker(new URL('volume-worker.ts', import.meta.url), { workerData: data, transferList: [channel.port2], name: `volume ${entry.name}` });
+    const worker = new Worker(new URL('volume-worker.ts', import.meta.url), {
+      workerData: data,
+      transferList: [channel.port2],
+      name: `volume ${entry.name}`,
+    });
     const sharing = transport === undefined ? undefined : this.#share(entry, transport, leaseUntilMs!, worker);
     servePort(channel.port1, sharing?.guard(this.#context.store) ?? this.#context.store);
     const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing);
@@ -90,7 +94,15 @@ export class VolumeServer {
   #share(entry: CatalogueEntry, transport: Transport, leaseUntilMs: SharedArrayBuffer, worker: Worker): VolumeSharing {
     const { store, clock, logger } = this.#context;
     const send = (command: VolumeCommand): void => worker.postMessage(command);
-    return new VolumeSharing({ volumeId: entry.id, store, transport, clock, logger: logger.with({ volume: entry.name }), leaseUntilMs: new Float64Array(leaseUntilMs), send });
+    return new VolumeSharing({
+      volumeId: entry.id,
+      store,
+      transport,
+      clock,
+      logger: logger.with({ volume: entry.name }),
+      leaseUntilMs: new Float64Array(leaseUntilMs),
+      send,
+    });
   }
 
   async #mount(entry: CatalogueEntry, place: string, readOnly: boolean): Promise<FuseMount> {
@@ -133,7 +145,9 @@ export class ServedVolume {
   /** Resolves once the kernel is served; otherwise the mount is taken away again. */
   async started(): Promise<void> {
     const timeout = AbortSignal.timeout(startDeadlineMs);
-    timeout.addEventListener('abort', () => this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)));
+    timeout.addEventListener('abort', () =>
+      this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)),
+    );
     try {
       // Who serves the volume is found out while the kernel is being answered.
       await Promise.all([this.#start.promise, this.sharing?.start()]);
@@ -200,4 +214,3 @@ export class ServedVolume {
     void gone.then(() => shared?.[Symbol.asyncDispose]()).then(() => this.#end.resolve(reason));
   }
 }
-

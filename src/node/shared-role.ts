@@ -27,7 +27,13 @@ export class SharedRole {
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
   #change = 0;
 
-  constructor(shared: NonNullable<VolumeWorkerData['shared']>, dirty: DirtySet, open: (session: number) => Promise<Volume>, tell: (event: VolumeEvent) => void, logger: Logger) {
+  constructor(
+    shared: NonNullable<VolumeWorkerData['shared']>,
+    dirty: DirtySet,
+    open: (session: number) => Promise<Volume>,
+    tell: (event: VolumeEvent) => void,
+    logger: Logger,
+  ) {
     const leaseUntilMs = new Float64Array(shared.leaseUntilMs);
     this.fileSystem = new SharedFileSystem(shared.self, () => systemClock.monotonicMs() < leaseUntilMs[0]!);
     this.#dirty = dirty;
@@ -49,7 +55,9 @@ export class SharedRole {
         void this.#serve(command.id, command.peer, command.call);
         break;
       case 'dismiss':
-        void this.#server?.dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
+        void this.#server
+          ?.dismiss(command.peer)
+          .catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
       case 'answer': {
         const asked = this.#asked.get(command.id);
@@ -91,11 +99,16 @@ export class SharedRole {
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {
     // Without a server, or with one whose lease just ended, the asker looks for the holder again.
     const answer = this.#server === undefined || this.fileSystem.local === undefined ? undefined : await this.#server.serve(peer, call);
-    this.#tell(answer === undefined || this.fileSystem.local === undefined ? { type: 'served', id, answer: new Uint8Array(0) } : { type: 'served', id, answer });
+    this.#tell(
+      answer === undefined || this.fileSystem.local === undefined
+        ? { type: 'served', id, answer: new Uint8Array(0) }
+        : { type: 'served', id, answer },
+    );
   }
 
   #ask(call: Uint8Array): Promise<Uint8Array> {
-    if (this.#asked.size >= maxAsked) return Promise.reject(new InfinitError('overloaded', `${maxAsked} operations wait for the host that serves the volume`));
+    if (this.#asked.size >= maxAsked)
+      return Promise.reject(new InfinitError('overloaded', `${maxAsked} operations wait for the host that serves the volume`));
     const id = this.#nextAsk++;
     return new Promise((resolve, reject) => {
       this.#asked.set(id, { resolve, reject });

@@ -17,7 +17,10 @@ const driftRate = 0.02;
 const beatMs = 2000;
 
 /** Who has the volume open, as this host knows it. `resumed`: it lapsed, but nobody else had it in between. */
-export type LeaseState = { readonly role: 'holder'; readonly resumed: boolean } | { readonly role: 'guest'; readonly holder: string } | { readonly role: 'none' };
+export type LeaseState =
+  | { readonly role: 'holder'; readonly resumed: boolean }
+  | { readonly role: 'guest'; readonly holder: string }
+  | { readonly role: 'none' };
 
 export interface VolumeLeaseOptions {
   readonly store: BlockStore;
@@ -107,7 +110,8 @@ export class VolumeLease implements AsyncDisposable {
       this.#seenVersion = block.version;
       this.#seenAtMs = clock.monotonicMs();
     }
-    if (record === undefined || record.released || record.holder === self || began - this.#seenAtMs > leaseTermMs * (1 + driftRate)) return this.#take(record, began);
+    if (record === undefined || record.released || record.holder === self || began - this.#seenAtMs > leaseTermMs * (1 + driftRate))
+      return this.#take(record, began);
     this.#become({ role: 'guest', holder: record.holder });
   }
 
@@ -128,7 +132,9 @@ export class VolumeLease implements AsyncDisposable {
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
     const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released };
-    const result = await this.#options.store.commit([{ update: [{ address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) }] }]);
+    const result = await this.#options.store.commit([
+      { update: [{ address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) }] },
+    ]);
     if (result.done) {
       this.#version = this.#ownVersion = result.versions[0]![0]!;
       return 'written';

@@ -53,14 +53,18 @@ export class VolumeSharing implements AsyncDisposable {
       get: (address, options) => store.get(address, options),
       fetch: (address, options) => store.fetch(address, options),
       commit: (stages, options) =>
-        this.#lease.held ? store.commit(stages, options) : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
+        this.#lease.held
+          ? store.commit(stages, options)
+          : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
     };
   }
 
   /** What the worker says; false where it is not about sharing. */
   hear(event: VolumeEvent): boolean {
     if (event.type === 'ask') {
-      this.#ask(event.id, event.call).catch((error: unknown) => this.#options.send({ type: 'answer', id: event.id, code: codeOf(error), message: messageOf(error) }));
+      this.#ask(event.id, event.call).catch((error: unknown) =>
+        this.#options.send({ type: 'answer', id: event.id, code: codeOf(error), message: messageOf(error) }),
+      );
       return true;
     }
     if (event.type === 'served') {
@@ -86,7 +90,10 @@ export class VolumeSharing implements AsyncDisposable {
     const { transport, send } = this.#options;
     if (this.#state.role !== 'guest') throw new InfinitError('unavailable', 'no other host serves the volume');
     const { holder } = this.#state;
-    const answer = await transport.request(holder, nodeKinds.volumeCall, [this.#id, call], { channel: call.length > 65_536 ? 'bulk' : 'control', deadlineMs: callDeadlineMs });
+    const answer = await transport.request(holder, nodeKinds.volumeCall, [this.#id, call], {
+      channel: call.length > 65_536 ? 'bulk' : 'control',
+      deadlineMs: callDeadlineMs,
+    });
     if (answer.length === 0) {
       void this.#lease.beat();
       throw new InfinitError('unavailable', `host ${holder} does not serve the volume`);

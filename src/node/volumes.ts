@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 
-import { checkVolumeName, type EffectiveOptions, type Health, parseVolumeOptions, typedOptions, type Volume, type VolumeService } from '../api/index.ts';
+import {
+  checkVolumeName,
+  type EffectiveOptions,
+  type Health,
+  parseVolumeOptions,
+  typedOptions,
+  type Volume,
+  type VolumeService,
+} from '../api/index.ts';
 import { InfinitError, KeyedQueue, type Logger } from '../base/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
@@ -83,7 +91,8 @@ export class Volumes implements VolumeService, AsyncDisposable {
       const { sticky, onRemove } = typedOptions(entry.options as EffectiveOptions);
       if (sticky) throw new InfinitError('in-use', `volume "${name}" was created with sticky=true and is not to be removed`);
       const holders = this.#context.table.holders(name);
-      if (holders.length > 0) throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
+      if (holders.length > 0)
+        throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
       await this.#close(name, true);
       const elsewhere = await this.#context.mountedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
@@ -141,7 +150,8 @@ export class Volumes implements VolumeService, AsyncDisposable {
   async #serve(name: string): Promise<ServedVolume> {
     const { catalogue, server, mountDir } = this.#context;
     const entry = await catalogue.find(name);
-    if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
+    if (entry === undefined)
+      throw new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
     const served = await server.serve(entry, path.join(mountDir, name));
     this.#served.set(name, served);
     void served.closed.then((reason) => {

@@ -57,7 +57,8 @@ export class ImmutableBlocks {
     if (own !== undefined) return own;
     const { self, transport, placement } = this.#options;
     const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
-    if (transport === undefined || peers.length === 0) throw new InfinitError(transport === undefined ? 'not-found' : 'unavailable', `there is no copy of block ${address} in reach`);
+    if (transport === undefined || peers.length === 0)
+      throw new InfinitError(transport === undefined ? 'not-found' : 'unavailable', `there is no copy of block ${address} in reach`);
     return new Hedge(address, peers, (peer, cancel) => {
       const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
       return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });
@@ -68,7 +69,8 @@ export class ImmutableBlocks {
   drop(addresses: readonly Address[]): DiskOperation[] {
     const { transport } = this.#options;
     for (const peer of transport?.connected() ?? []) {
-      for (let at = 0; at < addresses.length; at += maxDropsAMessage) transport!.notify(peer, kinds.dropBlocks, addresses.slice(at, at + maxDropsAMessage).map(addressToBytes));
+      for (let at = 0; at < addresses.length; at += maxDropsAMessage)
+        transport!.notify(peer, kinds.dropBlocks, addresses.slice(at, at + maxDropsAMessage).map(addressToBytes));
     }
     return addresses.map((address) => ({ type: 'delete', address }));
   }
@@ -87,7 +89,12 @@ export class ImmutableBlocks {
       if (ok) return;
       while (next < ranked.length && ranked[next] === self) next++;
       if (next < ranked.length) ask(ranked[next++]!);
-      else if (underWay + acknowledged < majority) reject(new InfinitError('unavailable', `block ${block.address}: ${acknowledged} of ${wanted} copies were made, ${majority} are needed`, { cause: reason }));
+      else if (underWay + acknowledged < majority)
+        reject(
+          new InfinitError('unavailable', `block ${block.address}: ${acknowledged} of ${wanted} copies were made, ${majority} are needed`, {
+            cause: reason,
+          }),
+        );
     };
     const ask = (peer: PeerId): void => {
       underWay++;
@@ -96,11 +103,17 @@ export class ImmutableBlocks {
         transport === undefined
           ? Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`))
           : transport.request(peer, kinds.putBlock, body, { channel: 'bulk', deadlineMs: options.deadlineMs ?? this.#options.defaultDeadlineMs });
-      sent.then(() => settle(true), (reason: unknown) => settle(false, reason));
+      sent.then(
+        () => settle(true),
+        (reason: unknown) => settle(false, reason),
+      );
     };
     if (local !== undefined) {
       underWay++;
-      local.then(() => settle(true), (reason: unknown) => settle(false, reason));
+      local.then(
+        () => settle(true),
+        (reason: unknown) => settle(false, reason),
+      );
     }
     for (const peer of ranked.slice(0, wanted)) if (peer !== self) ask(peer);
     return promise;
@@ -109,7 +122,8 @@ export class ImmutableBlocks {
   async #keep(body: Uint8Array): Promise<undefined> {
     const address = addressFromBytes(body);
     const sealed = body.subarray(addressBytes);
-    if (sealed.length > maxImmutableBytes) throw new InfinitError('too-large', `block ${address} has ${sealed.length} bytes; ${maxImmutableBytes} are allowed`);
+    if (sealed.length > maxImmutableBytes)
+      throw new InfinitError('too-large', `block ${address} has ${sealed.length} bytes; ${maxImmutableBytes} are allowed`);
     if (immutableAddress(sealed) !== address) throw new InfinitError('damaged', `the bytes sent as block ${address} do not hash to it`);
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
   }
@@ -181,11 +195,14 @@ class Hedge {
     if (error instanceof InfinitError && error.code === 'not-found') this.#missing++;
     if (++this.#failed < this.#peers.length) return this.#askNext();
     const everywhereMissing = this.#missing === this.#peers.length;
-    this.#settle.reject(new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }));
+    this.#settle.reject(
+      new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }),
+    );
   }
 }
 
 function addressesIn(body: Uint8Array): Address[] {
-  if (body.length % addressBytes !== 0 || body.length > maxDropsAMessage * addressBytes) throw new InfinitError('bad-argument', `${body.length} bytes are no list of addresses`);
+  if (body.length % addressBytes !== 0 || body.length > maxDropsAMessage * addressBytes)
+    throw new InfinitError('bad-argument', `${body.length} bytes are no list of addresses`);
   return Array.from({ length: body.length / addressBytes }, (_, index) => addressFromBytes(body, index * addressBytes));
 }

@@ -14,9 +14,7 @@ type Call =
   | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
   | { readonly type: 'cancel'; readonly id: number };
 
-type Answer =
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly code: ErrorCode; readonly message: string };
+type Answer = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 interface Waiting {
   readonly resolve: (value: never) => void;
@@ -96,7 +94,11 @@ export function servePort(port: MessagePort, store: BlockStore): void {
     const options: CallOptions = { signal: controller.signal, ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }) };
     try {
       const value =
-        call.type === 'commit' ? await store.commit(call.stages, options) : call.type === 'get' ? await store.get(call.address, options) : await store.fetch(call.address, options);
+        call.type === 'commit'
+          ? await store.commit(call.stages, options)
+          : call.type === 'get'
+            ? await store.get(call.address, options)
+            : await store.fetch(call.address, options);
       port.postMessage({ id: call.id, value } satisfies Answer);
     } catch (error) {
       port.postMessage({ id: call.id, code: codeOf(error), message: messageOf(error) } satisfies Answer);

@@ -1,6 +1,17 @@
 import { assert, type Clock, InfinitError, type Random } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { BallotSource, type Effect, type Hint, type Operation, type PeerId, type ProposalOutcome, Proposer, type Reply, type Request, type View } from '../consensus/index.ts';
+import {
+  BallotSource,
+  type Effect,
+  type Hint,
+  type Operation,
+  type PeerId,
+  type ProposalOutcome,
+  Proposer,
+  type Reply,
+  type Request,
+  type View,
+} from '../consensus/index.ts';
 import type { DiskOperation } from '../disk/index.ts';
 import type { Replica } from './replica.ts';
 
@@ -93,7 +104,15 @@ export class Registers {
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     this.#hints.delete(address);
     const { views, random } = this.#options;
-    return new Proposer({ block: address, tag: this.#nextTag++, operation, views: views(address), ballots: this.#ballots, random: () => random.unit(), hint });
+    return new Proposer({
+      block: address,
+      tag: this.#nextTag++,
+      operation,
+      views: views(address),
+      ballots: this.#ballots,
+      random: () => random.unit(),
+      hint,
+    });
   }
 
   #remember(address: Address, hint: Hint | null): void {

@@ -1,6 +1,17 @@
 import { assert, type Clock } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { Acceptor, type AcceptorState, decodeState, encodeState, LeaseTable, lostState, type PeerId, type Reply, type Request, type View } from '../consensus/index.ts';
+import {
+  Acceptor,
+  type AcceptorState,
+  decodeState,
+  encodeState,
+  LeaseTable,
+  lostState,
+  type PeerId,
+  type Reply,
+  type Request,
+  type View,
+} from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import { isDamaged } from './failures.ts';
 
@@ -50,7 +61,13 @@ export class Replica {
 
   constructor(options: ReplicaOptions, floor: number) {
     this.#options = options;
-    const leases = new LeaseTable({ self: options.self, incarnation: options.incarnation, termMs: options.leaseTermMs, startedAt: options.clock.monotonicMs(), earlierHolders: [] });
+    const leases = new LeaseTable({
+      self: options.self,
+      incarnation: options.incarnation,
+      termMs: options.leaseTermMs,
+      startedAt: options.clock.monotonicMs(),
+      earlierHolders: [],
+    });
     this.acceptor = new Acceptor({ self: options.self, leases, views: (block) => options.views(block as Address), floor });
   }
 
@@ -117,7 +134,8 @@ export class Replica {
     register.state = step.state;
     register.unsaved = false;
     this.#resize(register, step.state);
-    const operation: DiskOperation = step.state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(step.state) };
+    const operation: DiskOperation =
+      step.state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(step.state) };
     return { reply: step.reply, operation };
   }
 

@@ -1,10 +1,32 @@
 import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
 
 import { type Address, kindOf, sealOverheadBytes } from '../block/index.ts';
-import { compareAndSet, decodeReply, decodeRequest, encodeReply, encodeRequest, type Operation, type PeerId, type ProposalOutcome, putAny, putIfAbsent, read, type View } from '../consensus/index.ts';
+import {
+  compareAndSet,
+  decodeReply,
+  decodeRequest,
+  encodeReply,
+  encodeRequest,
+  type Operation,
+  type PeerId,
+  type ProposalOutcome,
+  putAny,
+  putIfAbsent,
+  read,
+  type View,
+} from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Transport } from '../overlay/index.ts';
-import { type BlockStore, type CallOptions, type CommitResult, maxMutableBytes, type Stage, type StoredBlock, type Update, type UpdateOutcome } from './block-store.ts';
+import {
+  type BlockStore,
+  type CallOptions,
+  type CommitResult,
+  maxMutableBytes,
+  type Stage,
+  type StoredBlock,
+  type Update,
+  type UpdateOutcome,
+} from './block-store.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
 import { kinds } from './kinds.ts';
 import { type AskPeer, Registers } from './registers.ts';
@@ -75,11 +97,14 @@ export class Store implements BlockStore, AsyncDisposable {
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
     for (const update of stages.flatMap((stage) => stage.update ?? [])) checkUpdate(update);
     const { state, reason } = this.#disk.status();
-    if (state === 'read-only' && stages.some((stage) => (stage.put?.length ?? 0) + (stage.update?.length ?? 0) > 0)) {
-      return Promise.reject(new InfinitError('read-only', `this host takes no writes: ${reason ?? 'its disk is read-only'}`));
+    // Updates go on for a while on a full disk, and removals always: nothing could be deleted otherwise.
+    if (this.#placement.alone && state === 'read-only' && stages.some((stage) => (stage.put?.length ?? 0) > 0)) {
+      return Promise.reject(new InfinitError('disk-full', `this host takes no more data: ${reason ?? 'its disk is read-only'}`));
     }
     const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
-    return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address)) ? this.#commitHere(stages, addresses) : this.#commitAcross(stages, options);
+    return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address))
+      ? this.#commitHere(stages, addresses)
+      : this.#commitAcross(stages, options);
   }
 
   /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
@@ -163,7 +188,8 @@ export class Store implements BlockStore, AsyncDisposable {
 
 function checkUpdate({ address, payload }: Update): void {
   assert(kindOf(address) !== 'immutable', 'immutable blocks are put, not updated');
-  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes) throw new InfinitError('too-large', `a mutable block holds at most ${maxMutableBytes} bytes; ${address} was given ${payload.length}`);
+  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes)
+    throw new InfinitError('too-large', `a mutable block holds at most ${maxMutableBytes} bytes; ${address} was given ${payload.length}`);
 }
 
 function operationOf({ expect, payload }: Update): Operation {
@@ -207,5 +233,6 @@ function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult 
 /** Register requests over the wire. A reply is checked against what was asked by the proposer itself. */
 function askThrough(transport: Transport | undefined): AskPeer {
   if (transport === undefined) return (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
-  return async (peer, request, signal) => decodeReply(peer, Uint8Array.from(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
+  return async (peer, request, signal) =>
+    decodeReply(peer, Uint8Array.from(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
 }

@@ -15,13 +15,16 @@ function givenFlags(command: Command): Record<string, string | undefined> {
 
 /** `infinit daemon`: this host's part of the store, in the foreground. */
 export function daemonCommand(): Command {
-  const command = new Command('daemon').description('run this host’s part of the store, in the foreground').option('--config <file>', 'a JSON object with these settings (also INFINIT_CONFIG)');
+  const command = new Command('daemon')
+    .description('run this host’s part of the store, in the foreground')
+    .option('--config <file>', 'a JSON object with these settings (also INFINIT_CONFIG)');
   for (const { flag, value, help, environment, fallback } of daemonOptions) {
     command.addOption(new Option(`--${flag} <${value}>`, `${help} [${environment}; default: ${fallback === '' ? 'none' : fallback}]`));
   }
   return command.action(async ({ config }: { config?: string }) => {
     // --control-socket is also a global option, for clients: given there it means the same.
-    const global = command.parent?.getOptionValueSource('controlSocket') === 'cli' ? String(command.parent.getOptionValue('controlSocket')) : undefined;
+    const global =
+      command.parent?.getOptionValueSource('controlSocket') === 'cli' ? String(command.parent.getOptionValue('controlSocket')) : undefined;
     const flags = givenFlags(command);
     const settings = loadDaemonConfig({ ...flags, 'control-socket': flags['control-socket'] ?? global }, process.env, config);
     await runDaemon(settings);

@@ -28,14 +28,21 @@ function checkKernel(): Finding {
   const finding = `Linux ${version}`;
   if (major < 5 || (major === 5 && minor < 6)) return { topic: 'kernel', level: 'error', finding, advice: 'Linux 5.6 or newer is needed' };
   if (major < 6 || (major === 6 && minor < 9)) {
-    return { topic: 'kernel', level: 'warning', finding, advice: 'before 6.9 a request under way when the daemon is killed waits for ever: restart its container after a crash of the daemon' };
+    return {
+      topic: 'kernel',
+      level: 'warning',
+      finding,
+      advice: 'before 6.9 a request under way when the daemon is killed waits for ever: restart its container after a crash of the daemon',
+    };
   }
   return { topic: 'kernel', level: 'ok', finding: `${finding}: mounts survive a crash of the daemon` };
 }
 
 function checkRights(): Finding {
   const root = process.getuid?.() === 0;
-  return root ? { topic: 'rights', level: 'ok', finding: 'running as root' } : { topic: 'rights', level: 'error', finding: 'not root', advice: 'mounting needs root: use sudo' };
+  return root
+    ? { topic: 'rights', level: 'ok', finding: 'running as root' }
+    : { topic: 'rights', level: 'error', finding: 'not root', advice: 'mounting needs root: use sudo' };
 }
 
 function checkFuse(): Finding {
@@ -43,24 +50,43 @@ function checkFuse(): Finding {
     accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
     return { topic: 'fuse', level: 'ok', finding: '/dev/fuse can be opened' };
   } catch (error) {
-    return { topic: 'fuse', level: 'error', finding: messageOf(error), advice: 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN' };
+    return {
+      topic: 'fuse',
+      level: 'error',
+      finding: messageOf(error),
+      advice: 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN',
+    };
   }
 }
 
 function checkMountProgram(): Finding {
   const found = ['/bin/mount', '/usr/bin/mount'].some((file) => existsSync(file));
-  return found ? { topic: 'mount', level: 'ok', finding: 'mount(8) is installed' } : { topic: 'mount', level: 'error', finding: 'mount(8) is missing', advice: '`apt-get install mount`' };
+  return found
+    ? { topic: 'mount', level: 'ok', finding: 'mount(8) is installed' }
+    : { topic: 'mount', level: 'error', finding: 'mount(8) is missing', advice: '`apt-get install mount`' };
 }
 
 function checkClock(): Finding {
   // The state of the kernel's clock discipline; absent in most containers.
   const year = new Date().getFullYear();
-  if (year < 2025 || year > 2100) return { topic: 'clock', level: 'error', finding: `the clock says ${year}`, advice: 'set it: tokens and file times depend on it (safety of data does not)' };
+  if (year < 2025 || year > 2100)
+    return {
+      topic: 'clock',
+      level: 'error',
+      finding: `the clock says ${year}`,
+      advice: 'set it: tokens and file times depend on it (safety of data does not)',
+    };
   return { topic: 'clock', level: 'ok', finding: new Date().toISOString() };
 }
 
 async function checkDocker(socketPath: string): Promise<Finding> {
-  if (!existsSync(socketPath)) return { topic: 'docker', level: 'warning', finding: `no Docker Engine at ${socketPath}`, advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`' };
+  if (!existsSync(socketPath))
+    return {
+      topic: 'docker',
+      level: 'warning',
+      finding: `no Docker Engine at ${socketPath}`,
+      advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`',
+    };
   const answers = await new Promise<boolean>((resolve) => {
     const probe = connect(socketPath, () => {
       probe.destroy();
@@ -68,7 +94,9 @@ async function checkDocker(socketPath: string): Promise<Finding> {
     });
     probe.on('error', () => resolve(false));
   });
-  return answers ? { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` } : { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
+  return answers
+    ? { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` }
+    : { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
 }
 
 function checkStaleMounts(): Finding {
@@ -83,7 +111,12 @@ function checkStaleMounts(): Finding {
     }
   });
   if (broken.length === 0) return { topic: 'mounts', level: 'ok', finding: `${dead.length} mounted, none dead` };
-  return { topic: 'mounts', level: 'error', finding: `dead mounts: ${broken.join(', ')}`, advice: 'start the daemon, it clears them; by hand: `umount -l`' };
+  return {
+    topic: 'mounts',
+    level: 'error',
+    finding: `dead mounts: ${broken.join(', ')}`,
+    advice: 'start the daemon, it clears them; by hand: `umount -l`',
+  };
 }
 
 async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
@@ -94,14 +127,30 @@ async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
     findings.push(
       status.health.state === 'HEALTHY'
         ? { topic: 'health', level: 'ok', finding: 'HEALTHY' }
-        : { topic: 'health', level: status.health.state === 'DEGRADED' ? 'warning' : 'error', finding: `${status.health.state}: ${status.health.reasons.join('; ')}`, advice: 'see `infinit status`' },
+        : {
+            topic: 'health',
+            level: status.health.state === 'DEGRADED' ? 'warning' : 'error',
+            finding: `${status.health.state}: ${status.health.reasons.join('; ')}`,
+            advice: 'see `infinit status`',
+          },
     );
     findings.push(
       disk.freeBytes < scarceBytes
-        ? { topic: 'disk', level: 'warning', finding: `${humanBytes(disk.freeBytes)} free`, advice: 'free some room, or add a host: a full disk makes this host read-only' }
+        ? {
+            topic: 'disk',
+            level: 'warning',
+            finding: `${humanBytes(disk.freeBytes)} free`,
+            advice: 'free some room, or add a host: a full disk makes this host read-only',
+          }
         : { topic: 'disk', level: 'ok', finding: `${humanBytes(disk.freeBytes)} free` },
     );
-    if (status.memoryBytes > largeDaemonBytes) findings.push({ topic: 'memory', level: 'warning', finding: `the daemon takes ${humanBytes(status.memoryBytes)}`, advice: 'please report it, with `infinit status --format json`' });
+    if (status.memoryBytes > largeDaemonBytes)
+      findings.push({
+        topic: 'memory',
+        level: 'warning',
+        finding: `the daemon takes ${humanBytes(status.memoryBytes)}`,
+        advice: 'please report it, with `infinit status --format json`',
+      });
     return findings;
   } catch (error) {
     return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice: 'start it: `sudo npm start`, or `infinit daemon`' }];
@@ -111,7 +160,10 @@ async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
 function show(findings: readonly Finding[]): string {
   const signs = { ok: ' ok ', warning: 'WARN', error: 'FAIL' } as const;
   return findings
-    .map(({ topic, level, finding, advice }) => `[${signs[level]}] ${topic.padEnd(8)} ${finding}${advice === undefined ? '' : `\n${' '.repeat(16)}→ ${advice}`}`)
+    .map(
+      ({ topic, level, finding, advice }) =>
+        `[${signs[level]}] ${topic.padEnd(8)} ${finding}${advice === undefined ? '' : `\n${' '.repeat(16)}→ ${advice}`}`,
+    )
     .join('\n');
 }
 
@@ -122,7 +174,16 @@ export function doctorCommand(options: () => GlobalOptions): Command {
     .option('--format <format>', 'table, json or a template such as {{.Topic}}', 'table')
     .option('--docker-socket <path>', 'the Docker Engine', '/var/run/docker.sock')
     .action(async ({ format, dockerSocket }: { format: string; dockerSocket: string }) => {
-      const findings = [checkKernel(), checkRights(), checkFuse(), checkMountProgram(), checkClock(), checkStaleMounts(), await checkDocker(path.resolve(dockerSocket)), ...(await checkDaemon(options()))];
+      const findings = [
+        checkKernel(),
+        checkRights(),
+        checkFuse(),
+        checkMountProgram(),
+        checkClock(),
+        checkStaleMounts(),
+        await checkDocker(path.resolve(dockerSocket)),
+        ...(await checkDaemon(options())),
+      ];
       say(format === 'table' ? show(findings) : renderInspect(findings, format));
       if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
     });

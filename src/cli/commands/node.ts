@@ -29,7 +29,12 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .option('--format <format>', 'json or a template', 'json')
     .action(async (names: string[], { format }: { format: string }) => {
       const { hosts } = await client(options()).clusterStatus();
-      say(renderInspect(hosts.filter((host) => names.includes(host.name) || names.includes(host.peer)), format));
+      say(
+        renderInspect(
+          hosts.filter((host) => names.includes(host.name) || names.includes(host.peer)),
+          format,
+        ),
+      );
     });
   const remove = new Command('rm')
     .description('expel hosts for good; their copies are lost to the cluster')

@@ -37,6 +37,8 @@ export function statusCommand(options: () => GlobalOptions): Command {
       const { hosts, silent, troubles } = await client(options()).clusterStatus();
       if (format !== 'table') return say(renderInspect(hosts, format));
       const notes = [...silent.map(({ name, reason }) => `${name} does not answer: ${reason}`), ...troubles];
-      say([describe(hosts[0]!), ...(hosts.length > 1 ? [`\n${renderTable(hosts, hostColumns)}`] : []), ...notes.map((note) => `! ${note}`)].join('\n'));
+      say(
+        [describe(hosts[0]!), ...(hosts.length > 1 ? [`\n${renderTable(hosts, hostColumns)}`] : []), ...notes.map((note) => `! ${note}`)].join('\n'),
+      );
     });
 }

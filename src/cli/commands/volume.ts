@@ -46,7 +46,9 @@ function create(options: () => GlobalOptions): Command {
     .description('create a volume')
     .argument('<name...>')
     .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption, {})
-    .action((names: string[], { opt }: { opt: Record<string, string> }) => forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name));
+    .action((names: string[], { opt }: { opt: Record<string, string> }) =>
+      forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name),
+    );
 }
 
 function list(options: () => GlobalOptions): Command {
