@@ -59,6 +59,9 @@ export class Host {
   #offset: number;
   up = false;
   life = 0;
+  downSince = 0;
+  /** Counted out by the others while it was down. */
+  evicted = false;
   /** Lets whoever buffers under a lease send it first. */
   beforeRelease: (block: string, release: () => void) => void = (_block, release) => release();
   pausedUntil = -1;
@@ -111,6 +114,7 @@ export class Host {
     this.holder = new LeaseHolder({ ...options, drift: settings.drift });
     this.#ballots = mutant.ballots(this.name, incarnation);
     this.#tags = this.life * 1_000_000;
+    if (this.evicted) this.#returnEvicted();
     if (settings.leases > 0) this.#world.at(0, { kind: 'heartbeat', to: this.index, life: this.life });
   }
 
@@ -118,6 +122,7 @@ export class Host {
   crash(): void {
     if (!this.up) return;
     this.up = false;
+    this.downSince = this.#world.now;
     this.pausedUntil = -1;
     this.disk.crash(this.#world.chance);
     this.#memory.clear();
@@ -127,6 +132,16 @@ export class Host {
     this.#running.clear();
     for (const { done } of running) done(undefined);
     this.#offset = this.#world.chance.between(0, 1e6);
+  }
+
+  /** What was kept here may be of foundings in views that were retired without this host: it has no say until it is told where each block is. */
+  #returnEvicted(): void {
+    this.evicted = false;
+    [this.oldestView, this.newestView] = this.#world.currentViews(this);
+    for (const block of this.disk.blocks()) {
+      this.#memory.set(block, lostState);
+      this.#save(block, lostState, -1);
+    }
   }
 
   handle(event: HostEvent): void {

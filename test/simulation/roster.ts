@@ -41,7 +41,12 @@ export class Roster {
   }
 
   get #oldest(): number {
-    return Math.min(...this.#world.hosts.map((host) => host.oldestView));
+    return Math.min(...this.#members.map((host) => host.oldestView));
+  }
+
+  /** Hosts that count: not those that were counted out. */
+  get #members(): readonly Host[] {
+    return this.#world.hosts.filter(({ evicted }) => !evicted);
   }
 
   get #newest(): number {
@@ -49,7 +54,8 @@ export class Roster {
   }
 
   #newView(): void {
-    const { rosters, blocks, hosts, settings, names } = this.#world;
+    const { rosters, blocks, hosts, settings } = this.#world;
+    const names = this.#members.map(({ name }) => name);
     if (this.#newest - this.#oldest + 1 >= maxViews) return;
     const chance = this.#chance;
     const last = rosters.at(-1)!;
@@ -57,7 +63,8 @@ export class Roster {
       new Map(
         blocks.map((block) => {
           const set = last.get(block)!;
-          const kept = chance.sample(set, chance.below(set.length + 1));
+          const staying = set.filter((name) => names.includes(name));
+          const kept = chance.sample(staying, chance.below(staying.length + 1));
           const size = chance.chance(0.3) ? this.#anySize() : set.length;
           const others = names.filter((name) => !kept.includes(name));
           return [block, [...kept, ...chance.sample(others, Math.max(0, size - kept.length))].slice(0, Math.max(size, 1))];
@@ -77,6 +84,7 @@ export class Roster {
   #tick(): void {
     this.#world.later(tickMs * this.#chance.between(0.5, 1.5), () => {
       this.#tick();
+      this.#evict();
       this.#retire();
       this.#replaceLost();
       if (this.#restless) {
@@ -86,6 +94,16 @@ export class Roster {
       }
       this.#forget();
     });
+  }
+
+  /** One host at a time may be counted out; the roster changes without it. */
+  #evict(): void {
+    const { hosts, settings, now } = this.#world;
+    const gone = hosts.find((host) => !host.up && !host.evicted && now - host.downSince > settings.evictionMs);
+    if (gone === undefined || hosts.some((host) => host !== gone && (host.evicted || !host.up))) return;
+    gone.evicted = true;
+    this.#world.trace.say(`-- ${gone.name} is counted out`);
+    this.#newView();
   }
 
   /** Runs housekeeping once at a time, on some host that is up. */
@@ -120,7 +138,8 @@ export class Roster {
 
   /** Step by step: all know a newer view; every host resolved what it has; every block moved; then the oldest view counts no longer. */
   #retire(): void {
-    const { hosts, blocks, rosters } = this.#world;
+    const { blocks, rosters } = this.#world;
+    const hosts = this.#members;
     const oldest = this.#oldest;
     if (oldest === this.#newest || !hosts.every((host) => host.newestView > oldest)) return;
     let ready = true;

@@ -27,6 +27,8 @@ export interface Settings {
   /** Share of reads that ask for a lease; of writes a quarter of that. */
   readonly leases: number;
   readonly drift: number;
+  /** A host that is down for so long is counted out: its copies are replaced, and when it returns it counts as having lost them. */
+  readonly evictionMs: number;
   /** Changes of the roster, each of which moves blocks. */
   readonly rosterChanges: number;
   /** Blocks are founded without looking where that is allowed. */
@@ -63,6 +65,7 @@ export function settingsOf(seed: number, operations = 500): Settings {
     leaseTermMs: random.pick([300, 1000, 3000]),
     leases: random.pick([0, 0, 0.3, 0.8]),
     drift: maxClockDrift,
+    evictionMs: Infinity,
     rosterChanges: quiet ? 0 : random.pick([0, 1, 3, 6]),
     fresh: random.chance(0.3),
     faults: quiet ? 0 : random.below(14),

@@ -85,6 +85,12 @@ export class World {
     return views;
   }
 
+  /** The views in force among the others. */
+  currentViews(except: Host): readonly [oldest: number, newest: number] {
+    const others = this.hosts.filter((host) => host !== except && !host.evicted);
+    return [Math.min(...others.map((host) => host.oldestView)), Math.max(...others.map((host) => host.newestView))];
+  }
+
   /** Lets everything happen up to a time, or until `enough`. */
   runUntil(end: number, enough: () => boolean = () => false): void {
     const events = this.#events;
