@@ -131,7 +131,7 @@ export class Acceptor {
     if (!this.leases.allows(request.from, request.block, 'read', now, recalls)) return this.#keep(state, request, 'leased', recalls);
     // A lease is about a record: of a block that is not here there is nothing to hold.
     const here = request.lease !== null && (state?.accepted ?? null) !== null && !state!.accepted!.pointer;
-    const grant = here ? this.leases.grant(request.from, request.block, request.lease!, now) : 0;
+    const grant = here ? this.leases.grant(request.from, request.block, request.lease, now) : 0;
     return this.#answer(state, request, 'value', false, request.known, request.view, grant);
   }
 

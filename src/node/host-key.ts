@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { InfinitError, systemRandom } from '../base/index.ts';
-import { KeyPair, peerIdOf } from '../overlay/index.ts';
+import { KeyPair } from '../overlay/index.ts';
 
 const fileName = 'host.key';
 /** Bytes of an Ed25519 seed. */
@@ -22,9 +22,4 @@ export function hostKey(stateDir: string): KeyPair {
   const seed = systemRandom.bytes(keyBytes);
   writeFileSync(file, `${Buffer.from(seed).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
   return new KeyPair(seed);
-}
-
-/** This host's name between hosts. */
-export function hostPeerId(stateDir: string): string {
-  return peerIdOf(hostKey(stateDir).publicKey);
 }

@@ -88,7 +88,7 @@ export class Volumes implements VolumeService, AsyncDisposable {
         if (how.force === true) return;
         throw new InfinitError('not-found', `there is no volume "${name}"`);
       }
-      const { sticky, onRemove } = typedOptions(entry.options as EffectiveOptions);
+      const { sticky, onRemove } = typedOptions(entry.options);
       if (sticky) throw new InfinitError('in-use', `volume "${name}" was created with sticky=true and is not to be removed`);
       const holders = this.#context.table.holders(name);
       if (holders.length > 0)

@@ -36,7 +36,6 @@ export const minorVersion = 0;
 
 const magic = Buffer.from('INFT');
 const helloBytes = 40;
-export const maxHelloBytes = 1024;
 const channels: readonly Channel[] = ['control', 'bulk'];
 
 export function encodeHello(hello: Omit<Hello, 'minor'>): Uint8Array {

@@ -126,7 +126,7 @@ test('garbage instead of whole records is skipped, counted, and hides nothing af
   await using copy = await changed(master, async (segment) => {
     const bytes = await readFile(segment);
     // Lengths of all ones, magics without records, and noise.
-    bytes.fill(0xff, boundaries[3]!, boundaries[4]! + 200);
+    bytes.fill(0xff, boundaries[3], boundaries[4]! + 200);
     for (let at = boundaries[3]!; at < boundaries[4]!; at += 8) bytes.write('IFR1', at, 'latin1');
     await writeFile(segment, bytes);
   });

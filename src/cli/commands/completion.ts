@@ -52,7 +52,7 @@ export function completionCommands(root: Command, options: () => GlobalOptions):
     .action((shell: string) => {
       const script = scripts[shell];
       if (script === undefined) root.error(`infinit: bad-argument: "${shell}" is none of bash, zsh, fish`, { exitCode: 2 });
-      say(script!);
+      say(script);
     });
   const hidden = new Command('__complete')
     .argument('[words...]')

@@ -112,5 +112,5 @@ const checks: Readonly<Record<string, Check>> = {
 };
 
 function shapeOf(method: SharedMethod): Check[] {
-  return [...sharedMethods[method]].map((letter) => checks[letter]!);
+  return sharedMethods[method].split('').map((letter) => checks[letter]!);
 }
