@@ -33,7 +33,8 @@ const libraries: readonly (readonly [library: RegExp, places: RegExp])[] = [
 
 /** Pure layers: decisions only, so that they replay. */
 const pure = ['consensus', 'placement'];
-const impure = /\bDate\.now\(|\bnew Date\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\bprocess\.|\bperformance\.|from 'node:(fs|net|timers|worker_threads|child_process|http)/;
+const impure =
+  /\bDate\.now\(|\bnew Date\(|\bMath\.random\(|\bsetTimeout\(|\bsetInterval\(|\bprocess\.|\bperformance\.|from 'node:(fs|net|timers|worker_threads|child_process|http)/;
 
 interface Import {
   readonly file: string;
@@ -83,6 +84,7 @@ test('each library stays in its place', () => {
 });
 
 test('pure layers read no clock, randomness or I/O', () => {
-  const wrong = files.filter((file) => pure.includes(layerOf(file)) && impure.test(readFileSync(file, 'utf8')));
+  const code = (file: string): string => readFileSync(file, 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const wrong = files.filter((file) => pure.includes(layerOf(file)) && impure.test(code(file)));
   assert.deepEqual(wrong, []);
 });
