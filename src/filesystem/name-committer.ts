@@ -82,12 +82,12 @@ export class NameCommitter {
       await records.commit([...fresh, ...settled, ...extras], {
         block: journal.nextBlock(),
         payload: () => this.#seal(batch),
+        committed: () => this.#committed(batch),
         linksOf: (inode) => {
           const change = batch.links.get(inode);
           return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
         },
       });
-      this.#committed(batch);
     }
     for (const request of joined) request.extraDone = true;
   }

@@ -15,6 +15,8 @@ export interface JournalWrite {
   readonly block: BlockVersion;
   /** Sealed as late as possible: usage is what it is then. */
   readonly payload: () => Uint8Array;
+  /** The block is durable; further rounds for the inodes may follow. */
+  readonly committed: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
   readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
 }
@@ -84,8 +86,10 @@ export class RecordCommitter {
       for (const { inode, inherited, size, revision, flush } of cuts) {
         if (flush === undefined && inode.revision === inode.writtenRevision) continue;
         const plan = await flush?.plan();
-        if (plan !== undefined && (inherited || !plan.last)) again.push(inode);
-        prepared.push({ inode, size, plan, revision });
+        // The size is as of an earlier cut then, so the record is not what the inode is now.
+        const partly = plan !== undefined && (inherited || !plan.last);
+        if (partly) again.push(inode);
+        prepared.push({ inode, size, plan, revision: partly ? inode.writtenRevision : revision });
       }
       await Promise.all([journal?.block.learn(), ...prepared.map(({ inode }) => inode.block.learn())]);
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
@@ -93,7 +97,10 @@ export class RecordCommitter {
       if (stages.length === 0) return again;
       const versions = versionsOf(await this.#context.store.commit(stages));
       this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
-      journal?.block.written(versions.at(-1)![0]!);
+      if (journal !== undefined) {
+        journal.block.written(versions.at(-1)![0]!);
+        journal.committed();
+      }
     } catch (error) {
       for (const { inode, plan } of prepared) {
         plan?.failed();

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { silentLogger } from '../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { checkVolume, FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
@@ -302,12 +302,13 @@ class Run {
   }
 }
 
-async function check(store: MemoryBlockStore, leaks: boolean): Promise<void> {
+async function check(store: MemoryBlockStore, crashed: boolean): Promise<void> {
   const setup = { store, sealer: new Sealer(), volumeId, session: 4_000_000, clock: new TestClock(), logger: silentLogger };
-  const contents = leaks ? { immutable: store.immutableAddresses(), mutable: store.mutableAddresses() } : undefined;
-  const { problems } = await checkVolume(setup, contents);
+  const { problems } = await checkVolume(setup, { immutable: store.immutableAddresses(), mutable: store.mutableAddresses() });
+  // A crash may leave blocks for scrub, and figures of a few seconds ago: see docs/decisions/file-system-journal.md.
+  const allowed = crashed ? ['wrong-usage', 'leaked-block'] : [];
   assert.deepEqual(
-    problems.filter(({ kind }) => leaks || kind !== 'wrong-usage'),
+    problems.filter(({ kind }) => !allowed.includes(kind)),
     [],
   );
 }
@@ -325,7 +326,7 @@ test('random operations end as in a simple model, and leave nothing behind', asy
       await run.compare();
       await Promise.all(run.background);
       await run.volume.close();
-      await check(store, true);
+      await check(store, false);
       run.volume = await open(store);
       await run.compare();
     }),
@@ -352,9 +353,42 @@ test('after a crash anywhere the volume is whole and has what was acknowledged',
         store.restart();
         await Promise.all(run.background.splice(0));
         await run.recover();
-        await check(store, false);
+        await check(store, true);
       }
     }),
     { numRuns: Number(process.env['RUNS'] ?? 100), endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
+  );
+});
+
+test('failed and unknown outcomes lose nothing', async () => {
+  await fc.assert(
+    fc.asyncProperty(steps(120), fc.nat(), async (list, seed) => {
+      const random = generator(seed);
+      let broken = false;
+      const fates = ['failed', 'unknown-lost', 'unknown-applied'] as const;
+      const store = new MemoryBlockStore({
+        random,
+        delay: () => (random() < 0.1 ? new Promise((resolve) => setImmediate(resolve)) : undefined),
+        fate: () => (broken && random() < 0.1 ? fates[Math.floor(random() * 3)]! : 'normal'),
+      });
+      const run = new Run(store, await open(store));
+      broken = true;
+      for (const step of list) {
+        try {
+          await run.step(step);
+        } catch (error) {
+          // What a sync says of a failure is all that a failure may do.
+          if (!(error instanceof InfinitError || (error instanceof FileSystemError && error.errno === 'EIO'))) throw error;
+        }
+      }
+      await run.compare();
+      await Promise.all(run.background);
+      broken = false;
+      await run.volume.close();
+      await check(store, true);
+      run.volume = await open(store);
+      await run.compare();
+    }),
+    { numRuns: Number(process.env['RUNS'] ?? 60), endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
   );
 });
