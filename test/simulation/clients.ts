@@ -25,6 +25,8 @@ export class Clients {
   /** Blocks that are being removed for good: read, but written no longer. */
   readonly closing = new Set<string>();
   readonly #founded = new Set<string>();
+  /** Blocks whose address only its founder knows yet, by the founder's index. */
+  readonly #secret = new Map<string, number>();
   readonly #buffers: Map<string, Buffered>[];
   /** Operations that wait for their answer, a block. */
   readonly pending = new Map<string, number>();
@@ -60,7 +62,7 @@ export class Clients {
     const chance = this.#chance;
     const { settings, blocks } = this.#world;
     const block = chance.pick(blocks);
-    if (this.#actInMemory(host, block)) return;
+    if ((this.#secret.get(block) ?? host.index) !== host.index || this.#actInMemory(host, block)) return;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
     if (this.closing.has(block) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
@@ -122,7 +124,8 @@ export class Clients {
     const value = remove ? null : String(id);
     const bytes = value === null ? null : Buffer.from(value, 'latin1');
     const action: Action = { kind: 'write', expect, value };
-    this.#begin(host, block, id, action, this.#operation(block, expect, bytes), lease, (outcome) => {
+    this.#begin(host, block, id, action, this.#operation(host, block, expect, bytes), lease, (outcome) => {
+      if (outcome?.status === 'committed') this.#secret.delete(block);
       const seen = this.#seen[host.index]!;
       if (outcome === undefined || outcome.status === 'unknown') {
         this.#record(id, block, start, action, { status: 'unknown' });
@@ -194,10 +197,11 @@ export class Clients {
     });
   }
 
-  #operation(block: string, expect: number | 'absent' | 'any', bytes: Uint8Array | null): Operation {
-    // The very first operation on a block may know that nobody else knows it.
+  #operation(host: Host, block: string, expect: number | 'absent' | 'any', bytes: Uint8Array | null): Operation {
     const fresh = this.#world.settings.fresh && !this.#founded.has(block);
     this.#founded.add(block);
+    // The very first operation may rely on it that nobody else knows the address, which must then be so until it has committed.
+    if (fresh && expect !== 'any') this.#secret.set(block, host.index);
     if (expect === 'absent') return putIfAbsent(bytes!, fresh);
     return expect === 'any' ? putAny(bytes) : compareAndSet(expect, bytes);
   }

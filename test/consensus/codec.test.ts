@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { InfinitError } from '../../src/base/index.ts';
+import {
+  type Accepted,
+  Acceptor,
+  type AcceptorState,
+  type Ballot,
+  type BlockRecord,
+  decodeLeaseMessage,
+  decodeReply,
+  decodeRequest,
+  decodeState,
+  encodeLeaseMessage,
+  encodeReply,
+  encodeRequest,
+  encodeState,
+  type LeaseMessage,
+  LeaseTable,
+  maxCount,
+  maxEncodedBytes,
+  maxRound,
+  maxValueBytes,
+  type Reply,
+  type Request,
+} from '../../src/consensus/index.ts';
+import { ballot, record } from './fixtures.ts';
+
+const from = 'A';
+const peer = fc.constantFrom('A', 'B', 'C', 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N', '~');
+/** Plain objects, as the decoders make them. */
+const object = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> => fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
+const count = fc.oneof(fc.nat(300), fc.integer({ min: 0, max: maxCount }));
+const positive = count.map((value) => Math.max(1, value));
+const anyBallot = (who: fc.Arbitrary<string>): fc.Arbitrary<Ballot> =>
+  object({ round: fc.integer({ min: 1, max: maxRound }), peer: who, incarnation: count, serial: count });
+const ballots = anyBallot(peer);
+const set = fc.uniqueArray(peer, { minLength: 1, maxLength: 5 });
+const value = fc.option(fc.uint8Array({ maxLength: 300 }));
+const records: fc.Arbitrary<BlockRecord> = object({
+  version: positive,
+  epoch: positive,
+  replicas: set,
+  previous: fc.array(set, { maxLength: 3 }),
+  unsettled: fc.uniqueArray(peer, { maxLength: 5 }),
+  origin: object({ peer, incarnation: count, serial: count }),
+  value,
+});
+const accepteds: fc.Arbitrary<Accepted> = fc.oneof(
+  object({ ballot: ballots, record: records, pointer: fc.constant(false) }),
+  object({ ballot: ballots, record: records.map((each) => ({ ...each, value: null })), pointer: fc.constant(true) }),
+);
+const states: fc.Arbitrary<AcceptorState> = object({ promised: fc.option(ballots), accepted: fc.option(accepteds), lost: fc.boolean() });
+const head = { from: fc.constant(from), block: fc.constantFrom('x', 'a1b2'), tag: count, attempt: count };
+const view = fc.integer({ min: -1, max: maxCount - 1 });
+const lease = fc.option(object({ mode: fc.constantFrom('shared' as const, 'exclusive' as const), incarnation: count, sequence: count }));
+const own = anyBallot(fc.constant(from));
+const requests: fc.Arbitrary<Request> = fc.oneof(
+  object({ type: fc.constant('prepare' as const), ...head, ballot: own, view, known: fc.option(ballots) }),
+  object({ type: fc.constant('read' as const), ...head, view, known: fc.option(ballots), lease }),
+  object({ type: fc.constant('learn' as const), ...head, ballot: ballots, record: records }),
+  object({ type: fc.constant('forget' as const), ...head, ballot: ballots }),
+  object({
+    type: fc.constant('accept' as const),
+    ...head,
+    ballot: own.map((each) => ({ ...each, round: Math.min(each.round, maxRound - 1) })),
+    record: records,
+    next: fc.option(fc.constant({ round: maxRound, peer: from, incarnation: 1, serial: 1 })),
+    condition: fc.option(object({ ballot: fc.option(ballots) })),
+    founding: view,
+    leaseClock: count,
+    lease,
+  }),
+);
+const replies: fc.Arbitrary<Reply> = object({
+  type: fc.constantFrom('promised' as const, 'accepted' as const, 'value' as const, 'rejected' as const, 'leased' as const, 'lost' as const),
+  ...head,
+  promised: fc.option(ballots),
+  accepted: fc.option(accepteds),
+  same: fc.boolean(),
+  floor: count,
+  view: fc.option(object({ number: count, replicas: set })),
+  grant: count,
+}).map((reply) => ({ ...reply, same: reply.same && reply.accepted !== null }));
+const leaseMessages: fc.Arbitrary<LeaseMessage> = fc.oneof(
+  object({ type: fc.constant('heartbeat' as const), from: head.from, incarnation: count, sentAt: fc.nat() }),
+  object({ type: fc.constant('heartbeat-reply' as const), from: head.from, incarnation: count, sentAt: fc.nat(), session: count }),
+  object({ type: fc.constant('recall' as const), from: head.from, block: head.block }),
+  object({ type: fc.constant('release' as const), from: head.from, incarnation: count, block: head.block, sequence: count }),
+);
+
+const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+
+/** The decoder either gives a message that encodes to the very same bytes, or refuses with an error of ours. */
+function refusesOrRoundTrips<T>(bytes: Uint8Array, decode: (bytes: Uint8Array) => T, encode: (value: T) => Uint8Array): void {
+  let decoded: T;
+  try {
+    decoded = decode(bytes);
+  } catch (error) {
+    assert.ok(error instanceof InfinitError && error.code !== 'bug', String(error));
+    return;
+  }
+  assert.deepEqual(encode(decoded), bytes);
+}
+
+void test('states, requests, replies and lease messages come back as they were', () => {
+  fc.assert(fc.property(states, (state) => assert.deepEqual(decodeState(encodeState(state)), state)));
+  fc.assert(fc.property(requests, (request) => assert.deepEqual(decodeRequest(from, joined(encodeRequest(request))), request)));
+  fc.assert(fc.property(leaseMessages, (message) => assert.deepEqual(decodeLeaseMessage(from, encodeLeaseMessage(message)), message)));
+  fc.assert(
+    fc.property(replies, (reply) => {
+      const { accepted, same } = reply;
+      const expected = same && accepted !== null ? { ...reply, accepted: { ...accepted, record: { ...accepted.record, value: null } } } : reply;
+      assert.deepEqual(decodeReply(from, joined(encodeReply(reply))), expected);
+    }),
+  );
+});
+
+void test('a value goes over the wire from where it lies, and is read where it arrived', () => {
+  const large = new Uint8Array(maxValueBytes).fill(7);
+  const state = record(1, 'x');
+  const parts = encodeRequest({ type: 'learn', from, block: 'x', tag: 1, attempt: 1, ballot: ballot(1), record: { ...state, value: large } });
+  assert.equal(parts[1], large);
+  const bytes = joined(parts);
+  const decoded = decodeRequest(from, bytes);
+  assert.ok(decoded.type === 'learn' && decoded.record.value?.buffer === bytes.buffer);
+});
+
+void test('arbitrary bytes are refused with a typed error', () => {
+  const bytes = fc.uint8Array({ maxLength: 200 });
+  fc.assert(
+    fc.property(bytes, (raw) =>
+      refusesOrRoundTrips(
+        raw,
+        (given) => decodeRequest(from, given),
+        (request) => joined(encodeRequest(request)),
+      ),
+    ),
+  );
+  fc.assert(
+    fc.property(bytes, (raw) =>
+      refusesOrRoundTrips(
+        raw,
+        (given) => decodeReply(from, given),
+        (reply) => joined(encodeReply(reply)),
+      ),
+    ),
+  );
+  fc.assert(fc.property(bytes, (raw) => refusesOrRoundTrips(raw, decodeState, encodeState)));
+});
+
+void test('damaged messages are refused or mean exactly what their bytes say', () => {
+  const damage = object({ at: fc.nat(), to: fc.integer({ min: 0, max: 255 }), cut: fc.nat(400), more: fc.uint8Array({ maxLength: 4 }) });
+  fc.assert(
+    fc.property(requests, damage, (request, { at, to, cut, more }) => {
+      const bytes = joined(encodeRequest(request));
+      bytes[at % bytes.length] = to;
+      const again = (given: Uint8Array): void =>
+        refusesOrRoundTrips(
+          given,
+          (raw) => decodeRequest(from, raw),
+          (each) => joined(encodeRequest(each)),
+        );
+      again(bytes);
+      again(bytes.slice(0, cut));
+      again(joined([bytes, more]));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+void test('absurd rounds, foreign ballots and oversize are refused by name', () => {
+  const prepare = (made: Ballot): Uint8Array =>
+    joined(encodeRequest({ type: 'prepare', from, block: 'x', tag: 1, attempt: 1, ballot: made, view: 0, known: null }));
+  const code = (wanted: string) => (error: unknown) => error instanceof InfinitError && error.code === wanted;
+  assert.throws(() => decodeRequest(from, prepare(ballot(2 ** 52))), code('bad-argument'));
+  assert.throws(() => decodeRequest(from, prepare(ballot(2 ** 53 - 1))), code('bad-argument'));
+  assert.throws(() => decodeRequest('B', prepare(ballot(1))), code('denied'));
+  assert.throws(() => decodeRequest(from, new Uint8Array(maxEncodedBytes + 1)), code('too-large'));
+  assert.throws(() => decodeState(new Uint8Array([1, 0, 0])), code('damaged'));
+  assert.throws(() => decodeState(new Uint8Array([2])), code('wrong-version'));
+});
+
+void test('whatever a peer sends, an acceptor answers or refuses, and forgets no promise', () => {
+  const leases = (): LeaseTable => new LeaseTable({ self: 'B', incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [] });
+  fc.assert(
+    fc.property(fc.array(requests, { maxLength: 30 }), (sequence) => {
+      const acceptor = new Acceptor({ self: 'B', leases: leases(), views: () => [] });
+      let state: AcceptorState | undefined;
+      for (const request of sequence) {
+        const before = state;
+        const step = acceptor.step(before, request, 0);
+        if (!step.changed) assert.deepEqual(step.state, before);
+        if (step.state !== undefined && before?.promised != null) assert.ok((step.state.promised?.round ?? 0) >= before.promised.round);
+        if (step.state === undefined && before !== undefined) assert.ok(acceptor.floor >= (before.promised?.round ?? 0));
+        state = step.state;
+      }
+    }),
+  );
+});

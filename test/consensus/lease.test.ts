@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { type Accept, LeaseHolder, LeaseTable, type PeerId } from '../../src/consensus/index.ts';
+import { ballot, block, record } from './fixtures.ts';
+
+const termMs = 1000;
+const names = ['A', 'B', 'C'];
+const accepted = { ballot: ballot(3), record: record(2, 'two'), pointer: false };
+
+function table(self: PeerId, startedAt = 0, earlier: readonly PeerId[] = [], incarnation = 1): LeaseTable {
+  return new LeaseTable({ self, incarnation, termMs, startedAt, earlierHolders: earlier.map((peer) => ({ peer, incarnation: 1 })) });
+}
+
+function holder(self: PeerId, incarnation = 1): LeaseHolder {
+  return new LeaseHolder({ self, incarnation, termMs, drift: 0.02 });
+}
+
+function beat(one: LeaseHolder, tables: readonly LeaseTable[], now: number): void {
+  for (const each of tables) one.onHeartbeatReply(each.heartbeat(one.heartbeat(now), now).reply!);
+}
+
+function take(one: LeaseHolder, self: PeerId, tables: readonly LeaseTable[], mode: 'shared' | 'exclusive', now: number): boolean {
+  const request = one.request(block, mode)!;
+  const grants = tables.map((each, index) => [names[index]!, each.grant(self, block, request, now)] as const);
+  return one.granted(block, { request, accepted, sessions: new Map(grants.filter(([, session]) => session > 0)) }, now);
+}
+
+void test('a majority of grants is a lease, a minority is none', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  assert.equal(take(one, 'A', tables.slice(0, 1), 'shared', 1), false);
+  assert.equal(take(one, 'A', tables.slice(0, 2), 'shared', 1), true);
+  assert.equal(one.read(block, 2)?.record.version, 2);
+});
+
+void test('a holder stops to trust before any acceptor lets go, at the worst rates of both clocks', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  take(one, 'A', tables, 'shared', 0);
+  // True time t: the holder's clock shows 0.98 t, the acceptor's 1.02 t.
+  for (let t = 0; t < 1100; t++) {
+    const trusted = one.read(block, t * 0.98) !== undefined;
+    const lets = tables[0]!.allows('B', block, 'write', t * 1.02, []);
+    assert.ok(!(trusted && lets), `at ${t} ms`);
+  }
+});
+
+void test('shared leases exclude writers, exclusive ones readers too, and both are recalled', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  take(one, 'A', tables, 'shared', 1);
+  const recalls: PeerId[] = [];
+  assert.equal(tables[0]!.allows('B', block, 'read', 2, recalls), true);
+  assert.equal(tables[0]!.allows('B', block, 'write', 2, recalls), false);
+  assert.deepEqual(recalls, ['A']);
+  for (const each of tables) each.release(one.drop(block));
+  assert.equal(tables[0]!.allows('B', block, 'write', 3, recalls), true);
+  take(one, 'A', tables, 'exclusive', 4);
+  assert.equal(one.holdsExclusive(block, 5), true);
+  assert.equal(tables[0]!.allows('B', block, 'read', 5, []), false);
+});
+
+void test('while somebody waits nothing new is granted', () => {
+  const tables = names.map((name) => table(name));
+  const [one, two] = [holder('A'), holder('B')];
+  beat(one, tables, 0);
+  beat(two, tables, 0);
+  take(one, 'A', tables, 'shared', 1);
+  for (const each of tables) each.allows('C', block, 'write', 2, []);
+  assert.equal(take(two, 'B', tables, 'shared', 3), false);
+});
+
+void test('a lease ends with its session, and no later session revives it', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  take(one, 'A', tables, 'shared', 1);
+  assert.equal(tables[0]!.allows('B', block, 'write', 1000, []), true);
+  beat(one, tables, 1500);
+  assert.equal(one.read(block, 1501), undefined);
+});
+
+void test('sessions of an acceptor that restarted are not taken for those before', () => {
+  const one = holder('A');
+  const before = names.map((name) => table(name));
+  beat(one, before, 0);
+  take(one, 'A', before, 'shared', 1);
+  beat(
+    one,
+    names.map((name) => table(name, 2, ['A'], 2)),
+    3,
+  );
+  assert.equal(one.read(block, 4), undefined);
+});
+
+void test('an acceptor that restarted abstains for one term from what others could hold', () => {
+  const restarted = table('A', 5000, ['B']);
+  assert.equal(restarted.allows('C', block, 'write', 5999, []), false);
+  assert.equal(restarted.allows('C', block, 'read', 5999, []), false);
+  assert.equal(restarted.allows('B', block, 'write', 5500, []), true);
+  assert.equal(restarted.allows('C', block, 'write', 6000, []), true);
+});
+
+void test('a host that never granted leases to others need not abstain', () => {
+  assert.equal(table('A', 5000, ['A']).allows('A', block, 'write', 5001, []), true);
+});
+
+void test('a holder that restarted is waited for no longer', () => {
+  const restarted = table('A', 5000, ['B']);
+  restarted.heartbeat(holder('B', 2).heartbeat(5001), 5001);
+  assert.equal(restarted.allows('C', block, 'write', 5002, []), true);
+});
+
+void test('a release does not take back a lease that was asked for after it', () => {
+  const one = holder('A');
+  const only = table('A');
+  beat(one, [only], 0);
+  const release = one.drop(block);
+  const request = one.request(block, 'shared')!;
+  assert.ok(only.grant('A', block, request, 1) > 0);
+  only.release(release);
+  assert.equal(only.allows('B', block, 'write', 2, []), false);
+});
+
+void test('a read that began before or during an own write brings no lease', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  const request = one.request(block, 'shared')!;
+  one.beginWrite(block);
+  assert.equal(one.request(block, 'shared'), undefined);
+  one.endWrite(block, undefined, null, 1);
+  const sessions = new Map(names.map((name, index) => [name, tables[index]!.grant('A', block, request, 1)] as const));
+  assert.equal(one.granted(block, { request, accepted, sessions }, 2), false);
+});
+
+void test('a straggling accept of the holder itself does not pass under a younger lease', () => {
+  const only = table('A');
+  const one = holder('A');
+  beat(one, [only], 0);
+  const accept: Accept = {
+    type: 'accept',
+    from: 'A',
+    block,
+    tag: 1,
+    attempt: 1,
+    ballot: ballot(9),
+    record: record(3, 'three'),
+    next: null,
+    condition: null,
+    founding: -1,
+    leaseClock: one.clock,
+    lease: null,
+  };
+  only.grant('A', block, one.request(block, 'shared')!, 1);
+  assert.equal(only.allows('A', block, 'write', 2, [], accept), false);
+  assert.equal(only.allows('A', block, 'write', 2, [], { ...accept, leaseClock: one.clock }), true);
+});

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { compareAndSet, type ProposalOutcome, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
+import { bytes, Cluster, source, text } from './fixtures.ts';
+
+const replicas = ['A', 'B', 'C'];
+
+function valueOf(outcome: ProposalOutcome): string | null | undefined {
+  assert.ok(outcome.status === 'committed' || outcome.status === 'conflict', outcome.status);
+  return text(outcome.accepted?.record.value);
+}
+
+void test('what was written is read', () => {
+  const cluster = new Cluster(replicas);
+  assert.equal(valueOf(cluster.run(source('A'), putIfAbsent(bytes('one'))).outcome), 'one');
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), 'one');
+});
+
+void test('a second write of the same host takes one round trip and one disk write a replica', () => {
+  const cluster = new Cluster(replicas);
+  const a = source('A');
+  const { hint } = cluster.run(a, putAny(bytes('one')));
+  cluster.requests = cluster.diskWrites = 0;
+  const second = cluster.run(a, compareAndSet(1, bytes('two')), { hint });
+  assert.equal(second.outcome.status, 'committed');
+  assert.equal(cluster.requests, 3);
+  assert.equal(cluster.diskWrites, 3);
+});
+
+void test('on a single host a write is one disk write and a read is none, with or without a hint', () => {
+  const cluster = new Cluster(['A']);
+  const a = source('A');
+  const first = cluster.run(a, putAny(bytes('one')));
+  assert.equal(cluster.diskWrites, 1);
+  cluster.run(a, putAny(bytes('two')), { hint: first.hint });
+  assert.equal(cluster.diskWrites, 2);
+  cluster.run(source('A', 2), putAny(bytes('three')));
+  assert.equal(cluster.diskWrites, 3);
+  assert.equal(valueOf(cluster.run(a, read).outcome), 'three');
+  assert.equal(cluster.diskWrites, 3);
+});
+
+void test('a fresh block is founded in one round trip', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putIfAbsent(bytes('one'), true));
+  assert.equal(cluster.requests, 3);
+});
+
+void test('put-if-absent does not overwrite, but does write over a tombstone', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  const { outcome } = cluster.run(source('B'), putIfAbsent(bytes('two')));
+  assert.equal(outcome.status, 'conflict');
+  assert.equal(valueOf(outcome), 'one');
+  cluster.run(source('A'), compareAndSet(1, null));
+  const again = cluster.run(source('B'), putIfAbsent(bytes('three'))).outcome;
+  assert.equal(again.status === 'committed' && again.accepted?.record.version, 3);
+});
+
+void test('compare-and-set on another version is a conflict that tells the current record', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  const { outcome } = cluster.run(source('B'), compareAndSet(7, bytes('two')));
+  assert.equal(outcome.status, 'conflict');
+  assert.equal(valueOf(outcome), 'one');
+});
+
+void test('an update sees the current record', () => {
+  const cluster = new Cluster(replicas);
+  for (let count = 0; count < 4; count++)
+    cluster.run(
+      source('ABC'[count % 3]!),
+      update((current) => bytes(String(Number(text(current?.value) ?? 0) + 1))),
+    );
+  assert.equal(valueOf(cluster.run(source('A'), read).outcome), '4');
+});
+
+void test('without a majority nothing happens, and that is said', () => {
+  const cluster = new Cluster(replicas);
+  cluster.down.add('B').add('C');
+  assert.equal(cluster.run(source('A'), putAny(bytes('one'))).outcome.status, 'no-quorum');
+  cluster.down.clear();
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), undefined);
+});
+
+void test('a write whose accepts were sent but not answered has an unknown outcome and leaves no hint', () => {
+  const cluster = new Cluster(replicas);
+  const { outcome, hint } = cluster.run(source('A'), putAny(bytes('one')), { lose: ({ type }, to) => type === 'accept' && to !== 'C' });
+  assert.equal(outcome.status, 'unknown');
+  assert.equal(hint, null);
+});
+
+void test('a read finishes what a dead proposer left behind', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putAny(bytes('one')), { lose: ({ type }, to) => type === 'accept' && to !== 'C' });
+  cluster.down.add('B');
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), 'one');
+  cluster.down.clear();
+  cluster.down.add('C');
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), 'one');
+});
+
+void test('a deposed proposer cannot commit on its fast path', () => {
+  const cluster = new Cluster(replicas);
+  const a = source('A');
+  const { hint } = cluster.run(a, putAny(bytes('one')));
+  cluster.run(source('B'), putAny(bytes('two')));
+  const { outcome } = cluster.run(a, compareAndSet(1, bytes('three')), { hint });
+  assert.equal(outcome.status, 'conflict');
+  assert.equal(valueOf(outcome), 'two');
+});
+
+void test('a block grows from one replica to three to five and shrinks again', () => {
+  const names = ['A', 'B', 'C', 'D', 'E'];
+  const cluster = new Cluster(names, ['A']);
+  cluster.run(source('A'), putAny(bytes('one')));
+  const sets = [['A', 'B', 'C'], names, ['D', 'E', 'A'], ['E']];
+  for (const [index, set] of sets.entries()) {
+    const { outcome } = cluster.run(source('B', index + 1), { kind: 'change', fromEpoch: index + 1, replicas: set });
+    assert.equal(outcome.status, 'committed');
+    assert.deepEqual(outcome.status === 'committed' && outcome.accepted?.record.replicas, set);
+    assert.equal(valueOf(cluster.run(source('C', index + 1), read).outcome), 'one');
+  }
+});
+
+void test('a change that comes too late is a conflict', () => {
+  const cluster = new Cluster(['A', 'B', 'C', 'D'], replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  cluster.run(source('A'), { kind: 'change', fromEpoch: 1, replicas: ['A', 'B', 'D'] });
+  assert.equal(cluster.run(source('B'), { kind: 'change', fromEpoch: 1, replicas: ['B', 'C', 'D'] }).outcome.status, 'conflict');
+});
+
+void test('a proposer with an old hint follows the pointers to where the block went', () => {
+  const cluster = new Cluster(['A', 'B', 'C', 'D', 'E', 'F'], replicas);
+  const { hint } = cluster.run(source('A'), putAny(bytes('one')));
+  cluster.run(source('B'), { kind: 'change', fromEpoch: 1, replicas: ['D', 'E', 'F'] });
+  cluster.run(source('B', 2), { kind: 'settle', revoked: [] });
+  cluster.run(source('C'), putAny(bytes('two')));
+  assert.equal(valueOf(cluster.run(source('A', 2), read, { hint }).outcome), 'two');
+});
+
+void test('settling frees hosts that left, once no view leads to them', () => {
+  const cluster = new Cluster(['A', 'B', 'C', 'D', 'E', 'F'], replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  cluster.run(source('A'), { kind: 'change', fromEpoch: 1, replicas: ['D', 'E', 'F'] });
+  assert.equal(cluster.run(source('A', 2), { kind: 'settle', revoked: [] }).outcome.status, 'conflict');
+  cluster.views = [{ number: 2, replicas: ['D', 'E', 'F'] }];
+  assert.equal(cluster.run(source('A', 3), { kind: 'settle', revoked: [] }).outcome.status, 'committed');
+  assert.equal(cluster.states.get('A'), undefined);
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), 'one');
+});
+
+void test('a tombstone stays until every replica has it', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  cluster.down.add('C');
+  cluster.run(source('A', 2), putAny(null));
+  assert.equal(cluster.run(source('A', 3), { kind: 'forget' }).outcome.status, 'no-quorum');
+  cluster.down.clear();
+  assert.equal(cluster.run(source('A', 4), { kind: 'forget' }).outcome.status, 'committed');
+  for (const peer of replicas) assert.equal(cluster.states.get(peer), undefined);
+  assert.equal(valueOf(cluster.run(source('B'), read).outcome), undefined);
+});
+
+void test('versions go on where a forgotten block is written again', () => {
+  const cluster = new Cluster(replicas);
+  for (const value of ['one', 'two', null]) cluster.run(source('A'), putAny(value === null ? null : bytes(value)));
+  cluster.run(source('A', 2), { kind: 'forget' });
+  const { outcome } = cluster.run(source('B'), putAny(bytes('again')));
+  assert.ok(outcome.status === 'committed' && outcome.accepted!.record.version > 3);
+});
+
+void test('founders whose rosters differ found one register', () => {
+  const cluster = new Cluster(['A', 'B', 'C', 'D', 'E'], ['A', 'B', 'C']);
+  const old = cluster.views;
+  cluster.run(source('A'), putIfAbsent(bytes('one')));
+  cluster.views = [...old, { number: 2, replicas: ['C', 'D', 'E'] }];
+  cluster.down.add('C');
+  const { outcome } = cluster.run(source('D'), putIfAbsent(bytes('two')));
+  assert.equal(outcome.status, 'conflict');
+  assert.equal(valueOf(outcome), 'one');
+});
