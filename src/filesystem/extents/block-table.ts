@@ -37,11 +37,6 @@ export class BlockTable {
     return this.#lives;
   }
 
-  /** Changes that are not in the tree. */
-  get changes(): number {
-    return this.#added.size + this.#lives.size;
-  }
-
   /** The block's record; undefined where it is not in memory, and then its load is noted. */
   get(id: number, missing: Missing): BlockRecord | undefined {
     const added = this.#added.get(id);
@@ -83,23 +78,29 @@ export class BlockTable {
     return block;
   }
 
-  /** The tree's edits that take in all changes; those whose nodes are not in memory are noted. */
-  edits(missing: Missing): Edit<BlockRecord>[] {
+  /** The tree's edits that take in up to `limit` changes; those whose nodes are not in memory are noted. */
+  edits(limit: number, missing: Missing): Edit<BlockRecord>[] {
     const edits: Edit<BlockRecord>[] = [];
-    for (const [id, live] of [...this.#lives].toSorted(([a], [b]) => a - b)) {
+    for (const [id, live] of this.#lives) {
+      if (edits.length >= limit) break;
       const record = this.get(id, missing);
       edits.push({ key: id, record: live === 0 ? undefined : record });
     }
+    edits.sort((a, b) => a.key - b.key);
     // Added ones have the greater numbers.
-    for (const record of this.#added.values()) edits.push({ key: record.id, record });
+    for (const record of this.#added.values()) {
+      if (edits.length >= limit) break;
+      edits.push({ key: record.id, record });
+    }
     for (const { key } of edits) this.#tree.touch(key, missing);
     return edits;
   }
 
-  /** All changes are in the tree now. */
-  clear(): void {
-    this.#added.clear();
-    this.#lives.clear();
-    this.#numbers.clear();
+  /** These edits are in the tree now. */
+  merged(edits: readonly Edit<BlockRecord>[]): void {
+    for (const { key, record } of edits) {
+      this.#lives.delete(key);
+      if (this.#added.delete(key)) this.#numbers.delete(record!.address);
+    }
   }
 }

@@ -166,21 +166,34 @@ export class CowTree<R> {
     return superseded;
   }
 
-  /** Seals all new nodes, children first. Those of an earlier commit that failed keep their blocks. */
-  sealNew(epoch: number, into: Child<R>[]): void {
-    if (this.root !== undefined) this.#sealNew(this.root, epoch, into);
+  /** Seals up to `limit` new nodes, children first; those of an earlier commit that failed keep their blocks. @returns how many were sealed. */
+  seal(epoch: number, limit: number): number {
+    return this.root === undefined ? 0 : this.#seal(this.root, epoch, limit);
   }
 
-  #sealNew(child: Child<R>, epoch: number, into: Child<R>[]): void {
+  #seal(child: Child<R>, epoch: number, limit: number): number {
     const { node } = child;
-    if (node === undefined) return;
-    if (!isLeaf(node)) for (const below of node.children) this.#sealNew(below, epoch, into);
-    if (child.sealed === undefined) {
-      child.epoch = epoch;
-      child.sealed = this.#io.seal(encodeExtentNode(node, this.codec));
-      child.address = child.sealed.address;
-    }
-    into.push(child);
+    // Below a sealed node all are.
+    if (node === undefined || child.sealed !== undefined) return 0;
+    let done = 0;
+    if (!isLeaf(node)) for (const below of node.children) done += done < limit ? this.#seal(below, epoch, limit - done) : 0;
+    if (done >= limit) return done;
+    child.epoch = epoch;
+    child.sealed = this.#io.seal(encodeExtentNode(node, this.codec));
+    child.address = child.sealed.address;
+    return done + 1;
+  }
+
+  /** All sealed nodes that are not known to be durable. */
+  sealed(): Child<R>[] {
+    const found: Child<R>[] = [];
+    const collect = (child: Child<R>): void => {
+      if (child.node === undefined) return;
+      if (!isLeaf(child.node)) for (const below of child.node.children) collect(below);
+      found.push(child);
+    };
+    if (this.root !== undefined) collect(this.root);
+    return found;
   }
 
   /** These new nodes are durable: from now on the cache holds them. */

@@ -9,7 +9,7 @@ import { ExtentNodeCache } from './extent-node-cache.ts';
 import { type Child, isLeaf, storedChild } from './node.ts';
 import { RecentExtents } from './recent-extents.ts';
 import { blockCodec, type BlockRecord, type Extent, extentCodec } from './records.ts';
-import { decodeRoot, encodeRoot, type MapRoot, type TreeRef } from './root-codec.ts';
+import { decodeRoot, encodeRoot, leastRootBytes, type MapRoot, type TreeRef } from './root-codec.ts';
 import { layerAt, visitLayers } from './layers.ts';
 import type { BlockUse, ByteRange, ExtentCommit, ExtentNodeIo, ExtentOptions, Segment } from './types.ts';
 import { walkBlocks } from './walk.ts';
@@ -18,12 +18,15 @@ import { walkBlocks } from './walk.ts';
 const defaultNodeBytes = 4 * 1024;
 const minNodeBytes = 256;
 const maxNodeBytes = 16 * 1024;
-/** Bytes of recent changes in the root: about 100 scattered writes of a block each. */
-const defaultRecentBytes = 8 * 1024;
+/** Bytes of recent changes in the root: about 50 scattered writes of a block each. */
+const defaultRecentBytes = 4 * 1024;
 /** Uncommitted changes after which a commit is due. */
 const dueChanges = 16_384;
 /** Leaves that one step of a large truncation takes away. */
 const stepLeaves = 16;
+/** Changes merged, and nodes sealed, before other work may run. */
+const mergeSlice = 256;
+const sealSlice = 64;
 /** Nodes of a map that shares no cache. */
 const ownCachedNodes = 64;
 
@@ -49,6 +52,7 @@ const emptyRoot: MapRoot = {
  * root would get too long. The trees in memory are therefore always those of a commit.
  */
 export class ExtentMap {
+  readonly #io: ExtentNodeIo;
   readonly #extents: CowTree<Extent>;
   readonly #blocks: CowTree<BlockRecord>;
   readonly #recent: RecentExtents;
@@ -70,6 +74,7 @@ export class ExtentMap {
   private constructor(root: MapRoot, io: ExtentNodeIo, options: ExtentOptions) {
     const cache = options.cache ?? new ExtentNodeCache(ownCachedNodes);
     const nodeBytes = Math.min(maxNodeBytes, Math.max(minNodeBytes, options.nodeBytes ?? defaultNodeBytes));
+    this.#io = io;
     this.#extents = new CowTree(extentCodec, io, cache, nodeBytes);
     this.#blocks = new CowTree(blockCodec, io, cache, nodeBytes);
     this.#extents.root = childOf(root.extents);
@@ -204,24 +209,53 @@ export class ExtentMap {
    */
   prepareCommit(): MaybePromise<ExtentCommit> {
     assert(this.#committing === undefined, 'one commit of an extent map at a time');
-    const root = this.#encode();
-    if (root.length <= this.#recentBytes) return this.#commit(root);
+    if (leastRootBytes(this.#recent.list.length, this.#table.added.length, this.#table.lives.size) <= this.#recentBytes) {
+      // New nodes there are only where an earlier commit failed on its way.
+      this.#seal(Infinity);
+      const root = this.#encode();
+      if (root.length <= this.#recentBytes) return this.#commit(root);
+    }
+    const { pause } = this.#io;
+    if (pause !== undefined) return this.#commitInSlices(() => pause.call(this.#io));
     return this.#whenLoaded((missing) => {
-      const extents = extentEdits(this.#extents, this.#recent.list, missing);
-      const blocks = this.#table.edits(missing);
-      if (missing.size > 0) return undefined as never;
-      this.#drops.push(...this.#extents.edit(extents), ...this.#blocks.edit(blocks));
-      this.#recent.clear();
-      this.#table.clear();
-      return this.#commit(undefined);
+      if (!this.#merge(Infinity, missing)) return undefined as never;
+      this.#seal(Infinity);
+      return this.#commit(this.#encode());
     });
   }
 
-  #commit(encoded: Uint8Array | undefined): ExtentCommit {
-    const fresh: { readonly extents: Child<Extent>[]; readonly blocks: Child<BlockRecord>[] } = { extents: [], blocks: [] };
-    this.#extents.sealNew(this.#epoch, fresh.extents);
-    this.#blocks.sealNew(this.#epoch, fresh.blocks);
-    const root = encoded ?? this.#encode();
+  /** The trees do not change between slices but by these; what is mutated meanwhile is a recent change and goes with this commit. */
+  async #commitInSlices(pause: () => Promise<void>): Promise<ExtentCommit> {
+    for (let left = this.#recent.list.length + this.#table.added.length + this.#table.lives.size; left > 0; left -= mergeSlice) {
+      await this.#whenLoaded((missing) => this.#merge(mergeSlice, missing));
+      await pause();
+    }
+    while (this.#seal(sealSlice)) await pause();
+    return this.#commit(this.#encode());
+  }
+
+  /** Takes up to `limit` recent extents and as many blocks over into the trees; false where nodes for that are missing. */
+  #merge(limit: number, missing: Missing): boolean {
+    const recent = this.#recent.list.slice(0, limit);
+    const extents = extentEdits(this.#extents, recent, missing);
+    const blocks = this.#table.edits(limit, missing);
+    if (missing.size > 0) return false;
+    this.#drops.push(...this.#extents.edit(extents), ...this.#blocks.edit(blocks));
+    this.#recent.removeFirst(recent.length);
+    this.#table.merged(blocks);
+    return true;
+  }
+
+  /** Seals up to `limit` new nodes; true where there may be more. */
+  #seal(limit: number): boolean {
+    const done = this.#extents.seal(this.#epoch, limit);
+    return done >= limit || done + this.#blocks.seal(this.#epoch, limit - done) >= limit;
+  }
+
+  #commit(root: Uint8Array): ExtentCommit {
+    assert(this.#committing === undefined, 'one commit of an extent map at a time');
+    const extents = this.#extents.sealed();
+    const blocks = this.#blocks.sealed();
     const committing = { drops: this.#drops };
     this.#committing = committing;
     this.#drops = [];
@@ -233,12 +267,12 @@ export class ExtentMap {
     };
     return {
       root,
-      nodes: [...fresh.extents, ...fresh.blocks].map((child) => child.sealed!),
+      nodes: [...extents, ...blocks].map((child) => child.sealed!),
       drops: committing.drops,
       succeeded: () => {
         end();
-        this.#extents.settle(fresh.extents);
-        this.#blocks.settle(fresh.blocks);
+        this.#extents.settle(extents);
+        this.#blocks.settle(blocks);
       },
       failed: () => {
         end();

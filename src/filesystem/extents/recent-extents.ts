@@ -60,8 +60,9 @@ export class RecentExtents {
     if (kept.length < this.#list.length) this.#list.splice(0, this.#list.length, ...kept);
   }
 
-  clear(): void {
-    this.#list.length = 0;
+  /** Forgets the first `count`: they are in the tree now. */
+  removeFirst(count: number): void {
+    this.#list.splice(0, count);
   }
 }
 

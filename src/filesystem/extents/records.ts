@@ -36,6 +36,8 @@ export interface RecordCodec<R> {
   read(key: number, from: Buffer, at: number): R;
 }
 
+const two32 = 2 ** 32;
+
 /** Extents by file offset; the weight is mapped bytes. */
 export const extentCodec: RecordCodec<Extent> = {
   kind: 1,
@@ -45,9 +47,15 @@ export const extentCodec: RecordCodec<Extent> = {
   write: (extent, into, at) => {
     into.writeUInt32LE(extent.length, at);
     into.writeUInt32LE(extent.at, at + 4);
-    into.writeUIntLE(extent.block, at + 8, 6);
+    into.writeUInt32LE(extent.block % two32, at + 8);
+    into.writeUInt16LE(Math.floor(extent.block / two32), at + 12);
   },
-  read: (offset, from, at) => ({ offset, length: from.readUInt32LE(at), block: from.readUIntLE(at + 8, 6), at: from.readUInt32LE(at + 4) }),
+  read: (offset, from, at) => ({
+    offset,
+    length: from.readUInt32LE(at),
+    block: from.readUInt32LE(at + 8) + from.readUInt16LE(at + 12) * two32,
+    at: from.readUInt32LE(at + 4),
+  }),
 };
 
 /** Data blocks by number; the weight is live bytes. */

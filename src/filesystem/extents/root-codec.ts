@@ -36,6 +36,11 @@ const maxExtentBytes = 4 * 8;
 const maxBlockBytes = addressBytes + 4 * 8;
 const maxFixedBytes = 1 + 6 * 8 + 2 * (1 + addressBytes + 2 * 8);
 
+/** The least bytes that so many recent changes can take. */
+export function leastRootBytes(recent: number, added: number, lives: number): number {
+  return recent * 3 + added * (addressBytes + 4) + lives * 2;
+}
+
 export function encodeRoot(root: MapRoot): Uint8Array {
   const out = new Writer(maxFixedBytes + root.recent.length * maxExtentBytes + root.added.length * maxBlockBytes + root.lives.size * 16);
   out.byte(format);

@@ -31,6 +31,8 @@ export interface ExtentNodeIo {
   read(address: Address): Promise<Uint8Array>;
   /** Seals a node's body (synchronous; the block is not stored yet). */
   seal(body: Uint8Array): SealedBlock;
+  /** Lets other work of this thread run; a commit that has much to merge calls it every few milliseconds. Without it a commit goes through in one piece. */
+  pause?(): Promise<void>;
 }
 
 /** What makes a state of the map durable: `nodes` first, then the inode with `root` in it, then `drops`. */

@@ -17,19 +17,25 @@ export interface TestBlock {
 export class TestFile {
   readonly store: MemoryBlockStore;
   readonly options: ExtentOptions;
+  readonly pause: (() => Promise<void>) | undefined;
   map: ExtentMap;
   #version = 0;
   #sequence = 0;
   #pending: SealedBlock[] = [];
 
-  constructor(store: MemoryBlockStore = new MemoryBlockStore(), options: ExtentOptions = {}) {
+  constructor(store: MemoryBlockStore = new MemoryBlockStore(), options: ExtentOptions = {}, pause?: () => Promise<void>) {
     this.store = store;
+    this.pause = pause;
     this.options = options;
     this.map = ExtentMap.open(undefined, this.io, options);
   }
 
   get io(): ExtentNodeIo {
-    return { read: async (address) => (await this.store.get(address)).subarray(sequenceBytes), seal: (body) => this.#seal(body) };
+    return {
+      read: async (address) => (await this.store.get(address)).subarray(sequenceBytes),
+      seal: (body) => this.#seal(body),
+      ...(this.pause === undefined ? {} : { pause: this.pause }),
+    };
   }
 
   /** A map of what is durable. */
