@@ -8,7 +8,8 @@ cd "$root"
 # The lock file's copy inside node_modules is newer than the lock file itself once the modules are all there.
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "infinit: installing Node.js 24 and the modules of package-lock.json"
-  npm ci --no-progress --loglevel=error
+  # Not `npm ci`, which takes a mirror that lacks other platforms' builds for an incomplete lock file.
+  npm install --no-save --no-progress --loglevel=error
 fi
 if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
   echo "infinit: installing a C compiler for the FUSE add-on"
