@@ -1,4 +1,5 @@
 import type { NameChange } from './name-overlay.ts';
+import { inParallel } from './parallel.ts';
 import type { Inode } from './inode.ts';
 import type { InodeRemover } from './inode-remover.ts';
 import type { Journal } from './journal.ts';
@@ -95,15 +96,10 @@ export class Checkpoint {
   }
 
   async #applyNames(directories: readonly Inode[]): Promise<void> {
-    let next = 0;
-    const work = async (): Promise<void> => {
-      while (next < directories.length) {
-        const inode = directories[next++]!;
-        if (!inode.gone) await applyNames(inode, [...inode.directory!.overlay.staged.values()]);
-        if (inode.gone || inode.directory!.overlay.staged.size === 0) this.#directories.delete(inode);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(parallelTrees, directories.length) }, work));
+    await inParallel(directories, parallelTrees, async (inode) => {
+      if (!inode.gone) await applyNames(inode, [...inode.directory!.overlay.staged.values()]);
+      if (inode.gone || inode.directory!.overlay.staged.size === 0) this.#directories.delete(inode);
+    });
   }
 }
 
@@ -113,15 +109,11 @@ async function applyNames(inode: Inode, changes: NameChange[]): Promise<void> {
   const directory = inode.directory!;
   directory.touchTree();
   const ordered = directory.inPlaceOrder(changes);
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < ordered.length) {
-      const part = ordered.slice(next, next + namesPerApply);
-      next += namesPerApply;
-      const { failed } = await directory.tree.apply(directory.treeChanges(part));
-      for (const [, error] of failed) throw error;
-      directory.overlay.applied(part);
-    }
-  };
-  await Promise.all(Array.from({ length: parallelApplies }, work));
+  const parts: NameChange[][] = [];
+  for (let at = 0; at < ordered.length; at += namesPerApply) parts.push(ordered.slice(at, at + namesPerApply));
+  await inParallel(parts, parallelApplies, async (part) => {
+    const { failed } = await directory.tree.apply(directory.treeChanges(part));
+    for (const [, error] of failed) throw error;
+    directory.overlay.applied(part);
+  });
 }
