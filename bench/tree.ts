@@ -81,7 +81,7 @@ async function measure(entries: number): Promise<string[]> {
   const reads = (store.counts.fetches - fetches) / samples;
   let listed = 0;
   const list = await timed(entries, async () => {
-    for (let after: Key | undefined; ; ) {
+    for (let after: Key | undefined; ;) {
       const page = await tree.scan(after, 500);
       listed += page.entries.length;
       after = page.entries.at(-1)?.key;

@@ -3,7 +3,22 @@
  * `node volume-workloads.ts NAME DIRECTORY` prints one number, the rate.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import path from 'node:path';
 
 const KiB = 1024;
@@ -83,7 +98,8 @@ export const workloads: Readonly<Record<string, Workload>> = {
   'random 4 KiB read, cold': {
     unit: '/s',
     prepare: dropCaches,
-    run: (directory) => randomly(big(directory), 3000, (descriptor, offset) => readSync(descriptor, Buffer.allocUnsafe(4 * KiB), 0, 4 * KiB, offset), 'r'),
+    run: (directory) =>
+      randomly(big(directory), 3000, (descriptor, offset) => readSync(descriptor, Buffer.allocUnsafe(4 * KiB), 0, 4 * KiB, offset), 'r'),
   },
   'random 4 KiB write + fdatasync each': {
     unit: '/s',
@@ -111,21 +127,35 @@ export const workloads: Readonly<Record<string, Workload>> = {
   stat: { unit: '/s', run: (directory) => forFiles(directory, (file) => void statSync(file)) },
   'stat, cold': { unit: '/s', prepare: dropCaches, run: (directory) => forFiles(directory, (file) => void statSync(file)) },
   'read 1 KiB': { unit: '/s', run: (directory) => forFiles(directory, (file) => void readFileSync(file)) },
-  readdir: { unit: 'entries/s', run: (directory) => Array.from({ length: 20 }, () => readdirSync(path.join(directory, 'many')).length).reduce((sum, length) => sum + length, 0) },
+  readdir: {
+    unit: 'entries/s',
+    run: (directory) => Array.from({ length: 20 }, () => readdirSync(path.join(directory, 'many')).length).reduce((sum, length) => sum + length, 0),
+  },
   rename: { unit: '/s', run: (directory) => forFiles(directory, (file) => renameSync(file, `${file}.renamed`)) },
   unlink: { unit: '/s', run: (directory) => forFiles(directory, (file) => unlinkSync(`${file}.renamed`)) },
   'untar sources': {
     unit: '/s',
-    prepare: () => void spawnSync('sh', ['-c', 'test -e /tmp/infinit-bench.tar || tar -C node_modules -cf /tmp/infinit-bench.tar typescript @types libp2p express knip']),
+    prepare: () =>
+      void spawnSync('sh', [
+        '-c',
+        'test -e /tmp/infinit-bench.tar || tar -C node_modules -cf /tmp/infinit-bench.tar typescript @types libp2p express knip',
+      ]),
     run: (directory) => sh(directory, 'mkdir src && tar -C src -xf /tmp/infinit-bench.tar'),
   },
-  'tar sources, cold': { unit: '/s', prepare: dropCaches, run: (directory) => sh(directory, 'tar -C src -cf /dev/null . && tar -C src -cf - . | cat >/dev/null') },
+  'tar sources, cold': {
+    unit: '/s',
+    prepare: dropCaches,
+    run: (directory) => sh(directory, 'tar -C src -cf /dev/null . && tar -C src -cf - . | cat >/dev/null'),
+  },
   'rm -rf sources': { unit: '/s', run: (directory) => sh(directory, 'rm -rf src') },
   'git init, add, commit, gc, fsck': {
     unit: '/s',
     prepare: (directory) => void sh(directory, 'mkdir repo && tar -C repo -xf /tmp/infinit-bench.tar express knip libp2p'),
     run: (directory) =>
-      sh(directory, 'cd repo && git init -q . && git add . && git -c user.name=b -c user.email=b@example.invalid commit -qm x && git gc -q && git fsck 2>/dev/null'),
+      sh(
+        directory,
+        'cd repo && git init -q . && git add . && git -c user.name=b -c user.email=b@example.invalid commit -qm x && git gc -q && git fsck 2>/dev/null',
+      ),
   },
   'SQLite transactions': {
     unit: '/s',

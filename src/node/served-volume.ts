@@ -139,7 +139,7 @@ export class ServedVolume {
     this.closed = this.#end.promise;
     worker.on('message', (event: VolumeEvent) => this.#hear(event));
     worker.on('error', (error) => this.#start.reject(error));
-    worker.on('exit', (code) =>  this.#finish(code === 0 ? 'ended' : `worker exited with ${code}`));
+    worker.on('exit', (code) => this.#finish(code === 0 ? 'ended' : `worker exited with ${code}`));
   }
 
   /** Resolves once the kernel is served; otherwise the mount is taken away again. */
@@ -195,7 +195,7 @@ export class ServedVolume {
         break;
       case 'closed':
         if (event.error !== undefined) this.#start.reject(new InfinitError(event.error.code, event.error.message));
-         this.#finish(event.reason);
+        this.#finish(event.reason);
         break;
     }
   }

@@ -33,7 +33,16 @@ export class ClusterProcesses implements AsyncDisposable {
       const ports: number[] = [];
       for (let index = 0; index < count; index++) {
         ports.push(await freePort());
-        hosts.push(await DaemonProcess.start(path.join(directory, `h${index}`), ['--listen', `127.0.0.1:${ports[index]}`, '--name', `h${index}`, '--replicas', '3']));
+        hosts.push(
+          await DaemonProcess.start(path.join(directory, `h${index}`), [
+            '--listen',
+            `127.0.0.1:${ports[index]}`,
+            '--name',
+            `h${index}`,
+            '--replicas',
+            '3',
+          ]),
+        );
       }
       await hosts[0]!.client.initCluster();
       const { text } = await hosts[0]!.client.createToken({ uses: count });

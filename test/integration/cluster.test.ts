@@ -14,7 +14,10 @@ test('three hosts share a volume: every read sees the last write, of whichever h
     for (const place of places) assert.equal(await sh(`cat ${place}/f`), `${round}\n`);
   }
   const status = await cluster.hosts[1]!.client.clusterStatus();
-  assert.deepEqual(status.hosts.map(({ health }) => health.state), ['HEALTHY', 'HEALTHY', 'HEALTHY']);
+  assert.deepEqual(
+    status.hosts.map(({ health }) => health.state),
+    ['HEALTHY', 'HEALTHY', 'HEALTHY'],
+  );
 });
 
 test('hosts that create, append and lock at once lose nothing, and O_EXCL has one winner', async () => {
@@ -23,11 +26,27 @@ test('hosts that create, append and lock at once lose nothing, and O_EXCL has on
   for (const host of cluster.hosts) places.push(await host.mount('data'));
   await Promise.all(places.map((place, host) => sh(`for i in $(seq 20); do echo x > ${place}/h${host}-$i; done`)));
   for (const place of places) assert.equal((await sh(`ls ${place} | wc -l`)).trim(), '60');
-  await Promise.all(places.map((place, host) => sh(`for i in $(seq 20); do flock ${place}/lock sh -c 'n=$(cat ${place}/count 2>/dev/null || echo 0); echo $((n+1)) > ${place}/count'; echo h${host} >> ${place}/log; done`)));
+  await Promise.all(
+    places.map((place, host) =>
+      sh(
+        `for i in $(seq 20); do flock ${place}/lock sh -c 'n=$(cat ${place}/count 2>/dev/null || echo 0); echo $((n+1)) > ${place}/count'; echo h${host} >> ${place}/log; done`,
+      ),
+    ),
+  );
   assert.equal((await sh(`cat ${places[0]}/count`)).trim(), '60');
   assert.equal((await sh(`wc -l < ${places[1]}/log`)).trim(), '60');
-  const winners = await Promise.all(places.map((place) => sh(`set -C; echo me > ${place}/exclusive`).then(() => 1, () => 0)));
-  assert.equal(winners.reduce<number>((sum, winner) => sum + winner, 0), 1);
+  const winners = await Promise.all(
+    places.map((place) =>
+      sh(`set -C; echo me > ${place}/exclusive`).then(
+        () => 1,
+        () => 0,
+      ),
+    ),
+  );
+  assert.equal(
+    winners.reduce<number>((sum, winner) => sum + winner, 0),
+    1,
+  );
 });
 
 test('when the host that serves a volume dies, the others go on with all that was acknowledged', async () => {

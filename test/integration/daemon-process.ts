@@ -46,10 +46,26 @@ export class DaemonProcess implements AsyncDisposable {
 
   async restart(): Promise<void> {
     const at = (name: string): string => path.join(this.directory, name);
-    const defaults = ['--state-dir', at('state'), '--mount-dir', this.mountDir, '--control-socket', this.controlSocket, '--plugin-socket', 'none', '--docker-socket', 'none', '--listen', 'none', '--replicas', '1'];
+    const defaults = [
+      '--state-dir',
+      at('state'),
+      '--mount-dir',
+      this.mountDir,
+      '--control-socket',
+      this.controlSocket,
+      '--plugin-socket',
+      'none',
+      '--docker-socket',
+      'none',
+      '--listen',
+      'none',
+      '--replicas',
+      '1',
+    ];
     const child = spawn(process.execPath, [main, 'daemon', ...defaults, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-200_000)));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-200_000)));
     await this.answering();
   }
 
@@ -61,7 +77,8 @@ export class DaemonProcess implements AsyncDisposable {
         await this.client.status();
         return;
       } catch (error) {
-        if (performance.now() > deadline || this.#child?.exitCode !== null) throw new Error(`the daemon does not answer:\n${this.log}`, { cause: error });
+        if (performance.now() > deadline || this.#child?.exitCode !== null)
+          throw new Error(`the daemon does not answer:\n${this.log}`, { cause: error });
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }

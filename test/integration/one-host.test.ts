@@ -24,7 +24,9 @@ function daemonPid(daemon: DaemonProcess): number {
 test('what was written is there after unmount, restart of the daemon and remount', async () => {
   await using daemon = await startDaemon();
   const first = await daemon.mount('data');
-  await sh('echo hello > f; mkdir -p a/b; head -c 3000000 /dev/urandom > a/b/big; sha256sum a/b/big > sum; ln -s f link; mkfifo pipe; chmod 600 f', { cwd: first });
+  await sh('echo hello > f; mkdir -p a/b; head -c 3000000 /dev/urandom > a/b/big; sha256sum a/b/big > sum; ln -s f link; mkfifo pipe; chmod 600 f', {
+    cwd: first,
+  });
   await daemon.stop();
   await daemon.restart();
   const again = await daemon.mount('data');
@@ -35,7 +37,8 @@ test('an open file goes on after kill -9 of the daemon, and no dead mount stays 
   await using daemon = await startDaemon();
   const place = await daemon.mount('data');
   // What was in the dead daemon's memory alone is lost, and the first sync says so; the second finds all in order.
-  const script = 'exec 3> log; sync log; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i >&3; sleep 0.05; done; sync log 2>/dev/null || true; echo end >&3; sync log; wc -l < log';
+  const script =
+    'exec 3> log; sync log; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i >&3; sleep 0.05; done; sync log 2>/dev/null || true; echo end >&3; sync log; wc -l < log';
   const writer = sh(script, { cwd: place });
   await new Promise((resolve) => setTimeout(resolve, 500));
   process.kill(daemonPid(daemon), 'SIGKILL');
@@ -55,7 +58,10 @@ test('SQLite loses no committed transaction when the daemon is killed again and 
     while (!stop) {
       const next = committed + 1;
       // A failed commit (EIO after a crash) may or may not have taken effect: it is put in again.
-      const ok = await sh(`sqlite3 ${database} 'PRAGMA synchronous=FULL; INSERT OR IGNORE INTO t VALUES(${next})'`).then(() => true, () => false);
+      const ok = await sh(`sqlite3 ${database} 'PRAGMA synchronous=FULL; INSERT OR IGNORE INTO t VALUES(${next})'`).then(
+        () => true,
+        () => false,
+      );
       if (ok) committed = next;
     }
   })();
@@ -80,7 +86,10 @@ test('PostgreSQL runs on a volume and loses no committed transaction when the da
   let stop = false;
   const writer = (async () => {
     while (!stop) {
-      const ok = await postgres.query(`INSERT INTO t VALUES(${committed + 1}) ON CONFLICT DO NOTHING`).then(() => true, () => false);
+      const ok = await postgres.query(`INSERT INTO t VALUES(${committed + 1}) ON CONFLICT DO NOTHING`).then(
+        () => true,
+        () => false,
+      );
       if (ok) committed++;
       else await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -101,7 +110,12 @@ test('PostgreSQL runs on a volume and loses no committed transaction when the da
 test('git clones, commits, collects and finds nothing wrong', async () => {
   await using daemon = await startDaemon();
   const place = await daemon.mount('data');
-  await sh('git clone -q --no-hardlinks "$OLDPWD" repo 2>/dev/null || git clone -q ' + process.cwd() + ' repo; cd repo; echo x > new; git add new; git -c user.name=t -c user.email=t@example.invalid commit -qm new; git gc -q; git fsck --full --strict', { cwd: place });
+  await sh(
+    'git clone -q --no-hardlinks "$OLDPWD" repo 2>/dev/null || git clone -q ' +
+      process.cwd() +
+      ' repo; cd repo; echo x > new; git add new; git -c user.name=t -c user.email=t@example.invalid commit -qm new; git gc -q; git fsck --full --strict',
+    { cwd: place },
+  );
   assert.equal((await sh('git -C repo status --porcelain | wc -l', { cwd: place })).trim(), '0');
 });
 

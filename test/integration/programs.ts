@@ -4,10 +4,21 @@ import { globSync } from 'node:fs';
 /** A shell command's output; never run synchronously, since the mount may be served from this machine's busy cores. */
 export function sh(script: string, options: { readonly cwd?: string; readonly timeoutMs?: number; readonly input?: string } = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = execFile('sh', ['-ec', script], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, timeout: options.timeoutMs ?? 120_000, killSignal: 'SIGKILL', ...(options.cwd === undefined ? {} : { cwd: options.cwd }) }, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout);
-      else reject(new Error(`${script}\n${stdout}\n${stderr}`, { cause: error }));
-    });
+    const child = execFile(
+      'sh',
+      ['-ec', script],
+      {
+        encoding: 'utf8',
+        maxBuffer: 64 * 1024 * 1024,
+        timeout: options.timeoutMs ?? 120_000,
+        killSignal: 'SIGKILL',
+        ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      },
+      (error, stdout, stderr) => {
+        if (error === null) resolve(stdout);
+        else reject(new Error(`${script}\n${stdout}\n${stderr}`, { cause: error }));
+      },
+    );
     child.stdin!.end(options.input ?? '');
   });
 }
@@ -32,7 +43,9 @@ export class Postgres implements AsyncDisposable {
   }
 
   static async create(data: string, sockets: string): Promise<Postgres> {
-    await sh(`mkdir -p ${data} ${sockets}; chown postgres ${data} ${sockets}; chmod 700 ${data}; cd /; su postgres -c "${postgresPrograms()}/initdb -D ${data} -A trust"`);
+    await sh(
+      `mkdir -p ${data} ${sockets}; chown postgres ${data} ${sockets}; chmod 700 ${data}; cd /; su postgres -c "${postgresPrograms()}/initdb -D ${data} -A trust"`,
+    );
     const postgres = new Postgres(data, sockets);
     await postgres.start();
     return postgres;
@@ -41,7 +54,8 @@ export class Postgres implements AsyncDisposable {
   async start(): Promise<void> {
     const command = `exec ${postgresPrograms()}/postgres -D ${this.#data} -k ${this.#sockets} -p 5599 -c listen_addresses=`;
     const server = spawn('su', ['postgres', '-c', command], { cwd: '/', stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [server.stdout, server.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-50_000)));
+    for (const stream of [server.stdout, server.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-50_000)));
     this.#server = server;
     for (let attempt = 0; ; attempt++) {
       try {

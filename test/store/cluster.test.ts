@@ -47,7 +47,9 @@ test('what one host wrote every host reads, mutable and immutable', async () => 
 test('of five hosts that create one name one wins', async () => {
   const hosts = cluster(5);
   const address = namedAddress('catalogue', 'data');
-  const results = await Promise.all(hosts.map(({ self, store }) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(self) }] }])));
+  const results = await Promise.all(
+    hosts.map(({ self, store }) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(self) }] }])),
+  );
   assert.equal(results.filter((result) => result.done).length, 1);
   const values = await Promise.all(hosts.map(async ({ store }) => Buffer.from((await store.fetch(address))!.payload).toString()));
   assert.equal(new Set(values).size, 1);
@@ -73,7 +75,9 @@ test('entries added by all hosts at once are all there, those of unknown outcome
     }),
   );
   for (const { store } of hosts) {
-    const entries = Buffer.from((await store.fetch(address))!.payload).toString().split(',');
+    const entries = Buffer.from((await store.fetch(address))!.payload)
+      .toString()
+      .split(',');
     assert.equal(entries.length, 60);
     assert.equal(new Set(entries).size, 60);
   }
@@ -82,7 +86,8 @@ test('entries added by all hosts at once are all there, those of unknown outcome
 test('with one of three hosts gone all goes on; with two gone a write says unavailable and a read too', async () => {
   const hosts = cluster(3);
   const address = mutableAddress();
-  const write = (expect: number | 'absent', deadlineMs: number) => hosts[0]!.store.commit([{ put: [sealed(`data ${expect}`)] }, { update: [{ address, expect, payload: bytes('x') }] }], { deadlineMs });
+  const write = (expect: number | 'absent', deadlineMs: number) =>
+    hosts[0]!.store.commit([{ put: [sealed(`data ${expect}`)] }, { update: [{ address, expect, payload: bytes('x') }] }], { deadlineMs });
   assert.equal((await write('absent', 5000)).done, true);
   await hosts[2]!.transport[Symbol.asyncDispose]();
   assert.equal((await write(1, 5000)).done, true);

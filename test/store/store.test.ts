@@ -42,7 +42,10 @@ test('a stage after one that did not commit is not begun', async () => {
   const store = openStore(disk);
   const [first, second] = [mutableAddress(), mutableAddress()];
   const late = sealed('late');
-  const result = await store.commit([{ update: [{ address: first, expect: 3, payload: bytes('x') }] }, { put: [late], update: [{ address: second, expect: 'absent', payload: bytes('y') }] }]);
+  const result = await store.commit([
+    { update: [{ address: first, expect: 3, payload: bytes('x') }] },
+    { put: [late], update: [{ address: second, expect: 'absent', payload: bytes('y') }] },
+  ]);
   assert.equal(result.done, false);
   assert.equal(result.stage, 0);
   assert.equal(await store.fetch(second), undefined);
@@ -55,7 +58,10 @@ test('versions go on over removal and return', async () => {
   await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
   await store.commit([{ update: [{ address, expect: 1, payload: null }] }]);
   assert.equal(await store.fetch(address), undefined);
-  assert.deepEqual(firstOutcome(await store.commit([{ update: [{ address, expect: 1, payload: bytes('stale') }] }])), { status: 'conflict', current: undefined });
+  assert.deepEqual(firstOutcome(await store.commit([{ update: [{ address, expect: 1, payload: bytes('stale') }] }])), {
+    status: 'conflict',
+    current: undefined,
+  });
   assert.deepEqual(await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('3') }] }]), { done: true, versions: [[3]] });
 });
 
@@ -70,9 +76,11 @@ test('a thousand increments from many callers lose none', async () => {
       if (result.done) return;
     }
   };
-  await Promise.all(Array.from({ length: 20 }, async () => {
-    for (let round = 0; round < 50; round++) await increment();
-  }));
+  await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      for (let round = 0; round < 50; round++) await increment();
+    }),
+  );
   assert.deepEqual(await store.fetch(address), { version: 1000, payload: bytes('1000') });
 });
 

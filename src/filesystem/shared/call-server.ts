@@ -1,12 +1,29 @@
 import { InfinitError } from '../../base/index.ts';
-import type { FileLock, FileSystem, LockOwner } from '../file-system.ts';
-import { decodeCall, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
+import { type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
+import type { Appends } from './appends.ts';
+import { decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
 
 /** Handles that one other host may have open. */
 const maxHandles = 100_000;
+/** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
+const lockWaitMs = 1000;
 
 /** Operations after which everything so far is made durable before the answer leaves: a host that dies loses only its own writes. */
-const changesNames: ReadonlySet<SharedMethod> = new Set(['setattr', 'symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'link', 'create', 'setxattr', 'removexattr', 'fallocate', 'copyFileRange']);
+const changesNames: ReadonlySet<SharedMethod> = new Set([
+  'setattr',
+  'symlink',
+  'mknod',
+  'mkdir',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'create',
+  'setxattr',
+  'removexattr',
+  'fallocate',
+  'copyFileRange',
+]);
 
 /** Operations whose answer shows what is in the volume. */
 const shows: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'read', 'readdir', 'readlink', 'open', 'lseek', 'getxattr', 'listxattr']);
@@ -14,9 +31,10 @@ const shows: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'read', '
 /** What another host has open and locked here. */
 class Guest {
   readonly handles = new Map<number, { readonly inode: number; readonly directory: boolean }>();
-  /** Every (inode, owner) that ever took a lock; a release of none is harmless. */
+  /** Every (inode, owner) that took a lock and did not close the file since; a release of none is harmless. */
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
-  readonly waits = new Set<AbortController>();
+  /** Ends its waits for locks. */
+  readonly gone = new AbortController();
 }
 
 /**
@@ -25,22 +43,42 @@ class Guest {
  */
 export class CallServer {
   readonly #volume: FileSystem;
+  readonly #appends: Appends;
   readonly #isDirty: () => boolean;
+  readonly #grace: Promise<void>;
   readonly #guests = new Map<string, Guest>();
+  /** Hosts that do not know yet that they were given up. */
+  readonly #dismissed = new Set<string>();
+  #underWay = 0;
+  #idle: (() => void) | undefined;
 
-  /** @param isDirty whether anything that a guest could see is not durable yet. */
-  constructor(volume: FileSystem, isDirty: () => boolean) {
+  /**
+   * @param isDirty whether anything that a guest could see is not durable yet.
+   * @param grace until then only locks that were held before are given.
+   */
+  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: Promise<void>) {
     this.#volume = volume;
+    this.#appends = appends;
     this.#isDirty = isDirty;
+    this.#grace = grace;
   }
 
   /** Answers one call; never rejects: failures are answers too. */
-  async serve(peer: string, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+  async serve(peer: string, bytes: Uint8Array): Promise<Uint8Array> {
+    this.#underWay++;
     try {
-      return encodeResult(await this.#perform(peer, decodeCall(bytes), signal));
+      return encodeResult(await this.#perform(peer, decodeCall(bytes)));
     } catch (error) {
       return encodeFailure(error);
+    } finally {
+      if (--this.#underWay === 0) this.#idle?.();
     }
+  }
+
+  /** Ends waits for locks and resolves when nothing is under way any more: the asker of each knows how it ended. No call may come after. */
+  async drain(): Promise<void> {
+    for (const { gone } of this.#guests.values()) gone.abort();
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
   /** The host is gone: its handles are closed, its locks released. */
@@ -48,17 +86,28 @@ export class CallServer {
     const guest = this.#guests.get(peer);
     if (guest === undefined) return;
     this.#guests.delete(peer);
-    for (const wait of guest.waits) wait.abort();
-    for (const { inode, kind, owner } of guest.owners.values()) {
+    this.#dismissed.add(peer);
+    guest.gone.abort();
+    await this.#letGo(guest);
+  }
+
+  /** A second time where something was opened or locked for a host that was given up meanwhile. */
+  async #letGo(guest: Guest): Promise<void> {
+    const [owners, handles] = [[...guest.owners.values()], [...guest.handles]];
+    guest.owners.clear();
+    guest.handles.clear();
+    for (const { inode, kind, owner } of owners) {
       await this.#volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
     }
-    for (const [handle, { inode, directory }] of guest.handles) {
+    for (const [handle, { inode, directory }] of handles) {
       if (directory) await this.#volume.releasedir(inode, handle);
       else await this.#volume.release(inode, handle);
     }
   }
 
-  async #perform(peer: string, { method, args }: SharedCall, signal: AbortSignal | undefined): Promise<unknown> {
+  async #perform(peer: string, { method, args }: SharedCall): Promise<unknown> {
+    if (method === 'rejoin') return void this.#dismissed.delete(peer);
+    if (this.#dismissed.has(peer)) throw new Dismissed();
     const guest = this.#guest(peer);
     // What a guest sees must not be undone by the loss of this host: a read never goes backwards.
     if (shows.has(method) && this.#isDirty()) await this.#volume.syncfs();
@@ -75,30 +124,49 @@ export class CallServer {
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
         return written;
       }
-      case 'setlk':
-        return this.#lock(guest, args as unknown as readonly [number, FileLock, boolean], signal);
+      case 'append': {
+        const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
+        const written = await this.#appends.append(inode, handle, data, kill);
+        await this.#volume.fsync(inode, handle, true);
+        return written;
+      }
+      case 'setlk': {
+        const [inode, lock, wait] = args as unknown as readonly [number, FileLock, boolean];
+        if (lock.type !== 'unlock') await this.#grace;
+        return this.#lock(guest, inode, lock, wait);
+      }
+      case 'relock':
+        return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
       default: {
         const result = await this.#call(method, args);
+
         this.#account(guest, method, args, result);
+        if (guest.gone.signal.aborted) await this.#letGo(guest);
         if (changesNames.has(method)) await this.#volume.syncfs();
         return result;
       }
     }
   }
 
-  async #call<T>(method: SharedMethod, args: readonly unknown[]): Promise<T> {
+  async #call<T>(method: Exclude<SharedMethod, 'append' | 'relock' | 'rejoin'>, args: readonly unknown[]): Promise<T> {
     const operation = this.#volume[method] as (...values: readonly unknown[]) => T | Promise<T>;
     return operation.apply(this.#volume, [...args]);
   }
 
-  async #lock(guest: Guest, [inode, lock, wait]: readonly [number, FileLock, boolean], signal: AbortSignal | undefined): Promise<void> {
-    guest.owners.set(`${inode} ${lock.kind} ${lock.owner}`, { inode, kind: lock.kind, owner: lock.owner });
-    const controller = new AbortController();
-    guest.waits.add(controller);
+  async #lock(guest: Guest, inode: number, lock: FileLock, wait: boolean): Promise<void> {
+    if (guest.gone.signal.aborted) throw new Dismissed();
+    guest.owners.set(ownerKey(inode, lock.kind, lock.owner), { inode, kind: lock.kind, owner: lock.owner });
+    if (!wait) {
+      await this.#volume.setlk(inode, lock, false);
+      if (lock.type === 'unlock' && lock.start === 0 && lock.end === Infinity) guest.owners.delete(ownerKey(inode, lock.kind, lock.owner));
+      return;
+    }
+    const end = AbortSignal.timeout(lockWaitMs);
     try {
-      await this.#volume.setlk(inode, lock, wait, signal === undefined ? controller.signal : AbortSignal.any([signal, controller.signal]));
-    } finally {
-      guest.waits.delete(controller);
+      await this.#volume.setlk(inode, lock, true, AbortSignal.any([end, guest.gone.signal]));
+    } catch (error) {
+      const inTheWay = error instanceof FileSystemError && error.errno === 'EINTR';
+      throw inTheWay ? new FileSystemError('EAGAIN') : error;
     }
   }
 
@@ -118,6 +186,10 @@ export class CallServer {
       case 'release':
       case 'releasedir':
         guest.handles.delete(args[1] as number);
+        if (args[2] !== undefined) guest.owners.delete(ownerKey(inode, 'flock', args[2] as string));
+        break;
+      case 'flush':
+        guest.owners.delete(ownerKey(inode, 'posix', args[2] as string));
         break;
     }
   }
@@ -128,4 +200,8 @@ export class CallServer {
     if (guest.handles.size >= maxHandles) throw new InfinitError('overloaded', `host ${peer} has ${maxHandles} files open on this volume`);
     return guest;
   }
+}
+
+function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {
+  return `${inode} ${kind} ${owner}`;
 }

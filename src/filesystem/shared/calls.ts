@@ -26,6 +26,8 @@ export const sharedMethods = {
   tmpfile: 'nnnno',
   read: 'nnnn',
   write: 'nnnbx',
+  /** A write behind whatever is there: inode, handle, bytes, whether privileges go. */
+  append: 'nnbx',
   flush: 'nns',
   release: 'nn?',
   fsync: 'nnx',
@@ -44,9 +46,16 @@ export const sharedMethods = {
   removexattr: 'ns',
   getlk: 'no',
   setlk: 'nox',
-} as const satisfies Partial<Record<keyof FileSystem, string>>;
+  /** A lock that was held at the host that served the volume before. */
+  relock: 'no',
+  /** A host that was {@link Dismissed} has heard of it. */
+  rejoin: '',
+} as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'rejoin', string>>;
 
 export type SharedMethod = keyof typeof sharedMethods;
+
+/** The serving host had given this one up: its handles and locks there are gone. */
+export class Dismissed extends Error {}
 
 /** One call, decoded and checked. */
 export interface SharedCall {
@@ -65,9 +74,11 @@ export function encodeCall(method: SharedMethod, args: readonly unknown[]): Uint
 export function decodeCall(bytes: Uint8Array): SharedCall {
   if (bytes.length > maxCallBytes) throw new InfinitError('too-large', `a call of ${bytes.length} bytes: ${maxCallBytes} are allowed`);
   const [method, ...args] = decode(bytes) as unknown[];
-  if (typeof method !== 'string' || !Object.hasOwn(sharedMethods, method)) throw new InfinitError('bad-argument', `no file system operation "${String(method).slice(0, 40)}"`);
+  if (typeof method !== 'string' || !Object.hasOwn(sharedMethods, method))
+    throw new InfinitError('bad-argument', `no file system operation "${String(method).slice(0, 40)}"`);
   const shape = shapeOf(method as SharedMethod);
-  if (args.length > shape.length || shape.some((check, index) => !check(args[index]))) throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
+  if (args.length > shape.length || shape.some((check, index) => !check(args[index])))
+    throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
   return { method: method as SharedMethod, args };
 }
 
@@ -76,12 +87,22 @@ export function encodeResult(value: unknown): Uint8Array {
 }
 
 export function encodeFailure(error: unknown): Uint8Array {
-  return serialize(error instanceof FileSystemError ? { errno: error.errno, message: error.message } : { code: codeOf(error), message: messageOf(error) });
+  if (error instanceof Dismissed) return serialize({ dismissed: true });
+  return serialize(
+    error instanceof FileSystemError ? { errno: error.errno, message: error.message } : { code: codeOf(error), message: messageOf(error) },
+  );
 }
 
 /** The value of a result. @throws what the other host threw. */
 export function decodeResult(bytes: Uint8Array): unknown {
-  const { value, errno, code, message } = decode(bytes) as { value?: unknown; errno?: string; code?: string; message?: string };
+  const { value, errno, code, message, dismissed } = decode(bytes) as {
+    value?: unknown;
+    errno?: string;
+    code?: string;
+    message?: string;
+    dismissed?: boolean;
+  };
+  if (dismissed === true) throw new Dismissed();
   if (errno !== undefined) throw new FileSystemError(Object.hasOwn(errnos, errno) ? (errno as Errno) : 'EIO', message);
   if (code !== undefined) throw new InfinitError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'bug', message ?? code);
   return value;

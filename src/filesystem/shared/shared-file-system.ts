@@ -12,7 +12,9 @@ import {
   type LockOwner,
   type MaybePromise,
 } from '../file-system.ts';
-import { decodeResult, encodeCall, type SharedMethod } from './calls.ts';
+import type { Appends } from './appends.ts';
+import { decodeResult, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
+import { HeldLocks } from './held-locks.ts';
 
 /** How long an operation waits for a host that serves the volume, in ms: a lease's term and the time to open it. */
 const maxWaitMs = 30_000;
@@ -20,7 +22,10 @@ const maxWaitMs = 30_000;
 const retryMs = 100;
 
 /** Who does the work: the volume opened in this very thread, or the host that has it open. */
-export type Backing = { readonly kind: 'local'; readonly volume: FileSystem } | { readonly kind: 'remote'; readonly ask: (call: Uint8Array, signal?: AbortSignal) => Promise<Uint8Array> };
+export type Backing =
+  /** `grace`: until then only what was locked before may be locked. */
+  | { readonly kind: 'local'; readonly volume: FileSystem; readonly appends: Appends; readonly grace: Promise<void> }
+  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array> };
 
 interface Handle {
   readonly inode: number;
@@ -33,9 +38,33 @@ interface Handle {
 
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 const reopenMask = ~(0o100 | 0o200 | 0o1000);
+const openAppend = 0o2000;
 
 /** Methods that may simply be made again after an unknown outcome. */
-const repeatable: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'setattr', 'readlink', 'open', 'read', 'write', 'flush', 'fsync', 'fallocate', 'lseek', 'opendir', 'readdir', 'fsyncdir', 'syncfs', 'statfs', 'setxattr', 'getxattr', 'listxattr', 'getlk', 'setlk', 'copyFileRange']);
+const repeatable: ReadonlySet<SharedMethod> = new Set([
+  'lookup',
+  'getattr',
+  'setattr',
+  'readlink',
+  'open',
+  'read',
+  'write',
+  'flush',
+  'fsync',
+  'fallocate',
+  'lseek',
+  'opendir',
+  'readdir',
+  'fsyncdir',
+  'syncfs',
+  'statfs',
+  'setxattr',
+  'getxattr',
+  'listxattr',
+  'getlk',
+  'setlk',
+  'copyFileRange',
+]);
 /** Where the repetition of a call of unknown outcome ends like this, the first one took effect. */
 const doneAlready: Partial<Record<SharedMethod, string>> = { unlink: 'ENOENT', rmdir: 'ENOENT', rename: 'ENOENT', removexattr: 'ENODATA' };
 
@@ -51,8 +80,11 @@ export class SharedFileSystem implements FileSystem {
   #generation = 0;
   #changed = Promise.withResolvers<void>();
   readonly #handles = new Map<number, Handle>();
-  readonly #locks = new Map<string, { readonly inode: number; readonly lock: FileLock }[]>();
-  #locksGeneration = 0;
+  readonly #locks = new HeldLocks();
+  /** Resolves once a host that took over knows our locks. */
+  #relocked: Promise<void> = Promise.resolve();
+  /** Ends waits for locks when the lease moves: they begin anew at the next host. */
+  #moved = new AbortController();
   readonly #lost = new Set<number>();
   readonly #releases = new Map<string, Promise<void>>();
   #nextHandle = 1;
@@ -71,15 +103,40 @@ export class SharedFileSystem implements FileSystem {
   setBacking(backing: Backing | undefined): void {
     this.#backing = backing;
     this.#generation++;
-    if (backing?.kind === 'local') {
-      if (this.#kernel !== undefined) backing.volume.attach(this.#kernel);
-      this.#locksGeneration = this.#generation;
-      // Nobody else has been served yet: what this host had locked cannot be taken.
-      for (const { inode, lock } of [...this.#locks.values()].flat()) void backing.volume.setlk(inode, lock, false);
-    }
+    this.#moved.abort();
+    this.#moved = new AbortController();
     if (backing === undefined) return;
+    if (backing.kind === 'local' && this.#kernel !== undefined) backing.volume.attach(this.#kernel);
+    this.#relocked = this.#lockAgain(backing);
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
+  }
+
+  /** A new host knows none of our locks. What meanwhile went to another is lost, and the program hears of it as of a lost write. */
+  async #lockAgain(backing: Backing): Promise<void> {
+    for (const { inode, lock } of this.#locks.all()) {
+      while (this.#backing === backing) {
+        try {
+          if (backing.kind === 'local') await backing.volume.setlk(inode, lock, false);
+          else decodeResult(await backing.ask(encodeCall('relock', [inode, lock])));
+          break;
+        } catch (error) {
+          if (error instanceof FileSystemError) {
+            this.#locks.note(inode, { ...lock, type: 'unlock' });
+            this.#lost.add(inode);
+            break;
+          }
+          await pause(retryMs);
+        }
+      }
+    }
+  }
+
+  /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
+  async #rejoin(backing: Backing): Promise<void> {
+    if (backing.kind !== 'remote') return;
+    decodeResult(await backing.ask(encodeCall('rejoin', [])));
+    if (this.#backing === backing) this.setBacking({ ...backing });
   }
 
   /** Writes to these inodes were acknowledged and are gone: whoever next makes one durable or closes it hears of it, once, as after a failed disk. */
@@ -88,7 +145,7 @@ export class SharedFileSystem implements FileSystem {
   }
 
   #sayLost(inode: number): void {
-    if (this.#lost.delete(inode)) throw new FileSystemError('EIO', 'writes were lost when the volume’s lease went to another host');
+    if (this.#lost.delete(inode)) throw new FileSystemError('EIO', 'writes or locks were lost when the volume went to another host');
   }
 
   /** The volume where it is open in this thread and the lease is good at this moment. */
@@ -145,7 +202,14 @@ export class SharedFileSystem implements FileSystem {
   async open(inode: number, flags: number): Promise<number> {
     return this.#keep(inode, flags, false, await this.#do('open', inode, flags));
   }
-  async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
+  async create(
+    parent: number,
+    name: string,
+    mode: number,
+    umask: number,
+    flags: number,
+    caller: Caller,
+  ): Promise<{ attributes: Attributes; handle: number }> {
     const made = await this.#do<{ attributes: Attributes; handle: number }>('create', parent, name, mode, umask, flags, caller);
     return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, made.handle) };
   }
@@ -156,24 +220,30 @@ export class SharedFileSystem implements FileSystem {
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const here = this.#here(handle);
     if (here !== undefined) return this.local!.read(inode, here, offset, length);
-    return this.#withHandle<Uint8Array | readonly Uint8Array[]>('read', inode, handle, offset, length).then((bytes) => (bytes instanceof Uint8Array ? [bytes] : bytes));
+    return this.#withHandle<Uint8Array | readonly Uint8Array[]>('read', inode, handle, offset, length).then((bytes) =>
+      bytes instanceof Uint8Array ? [bytes] : bytes,
+    );
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
+    if (((this.#handles.get(handle)?.flags ?? 0) & openAppend) !== 0) return this.#append(inode, handle, Uint8Array.from(data), killPrivileges);
     const here = this.#here(handle);
     if (here !== undefined) return this.local!.write(inode, here, offset, data, killPrivileges);
     // Borrowed bytes: copied before anything is awaited.
     return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
   }
+  async #append(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): Promise<number> {
+    return this.#do('append', inode, await this.#backingHandle(handle), data, killPrivileges);
+  }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     this.#sayLost(inode);
-    const key = lockKey('posix', lockOwner);
-    if (this.#locks.get(key)?.some((held) => held.inode === inode) !== true) return this.#withHandle('flush', inode, handle, this.#owner(lockOwner));
-    this.#forgetLocks('posix', lockOwner, inode);
+    const owner = this.#owner(lockOwner);
+    if (!this.#locks.has(inode, 'posix', owner)) return this.#withHandle('flush', inode, handle, owner);
+    this.#locks.release(inode, 'posix', owner);
     return this.#flushLocked(inode, handle, lockOwner);
   }
   release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
     if (flockOwner === undefined) return this.#letGo('release', inode, handle, undefined);
-    this.#forgetLocks('flock', flockOwner, inode);
+    this.#locks.release(inode, 'flock', this.#owner(flockOwner));
     return this.#releasing('flock', flockOwner, async () => {
       await this.local?.syncfs();
       await this.#letGo('release', inode, handle, this.#owner(flockOwner));
@@ -212,7 +282,15 @@ export class SharedFileSystem implements FileSystem {
   lseek(inode: number, handle: number, offset: number, whence: number): MaybePromise<number> {
     return this.#withHandle('lseek', inode, handle, offset, whence);
   }
-  async copyFileRange(inode: number, handle: number, offset: number, toInode: number, toHandle: number, toOffset: number, length: number): Promise<number> {
+  async copyFileRange(
+    inode: number,
+    handle: number,
+    offset: number,
+    toInode: number,
+    toHandle: number,
+    toOffset: number,
+    length: number,
+  ): Promise<number> {
     const to = await this.#backingHandle(toHandle);
     return this.#withHandle('copyFileRange', inode, handle, offset, toInode, to, toOffset, length);
   }
@@ -254,13 +332,25 @@ export class SharedFileSystem implements FileSystem {
     await this.#releases.get(lockKey(lock.kind, lock.owner))?.catch(() => {});
     // What a lock protected is durable before another may take it: it must not be undone by the loss of this host.
     if (lock.type === 'unlock') await this.local?.syncfs();
-    const { local } = this;
-    if (local === undefined) await this.#call('setlk', [inode, global, wait], signal);
-    else await local.setlk(inode, global, wait, signal);
-    const key = lockKey(lock.kind, lock.owner);
-    const held = this.#locks.get(key) ?? [];
-    held.push({ inode, lock: global });
-    this.#locks.set(key, held);
+    for (;;) {
+      try {
+        await this.#setlkOnce(inode, global, wait, signal);
+        break;
+      } catch (error) {
+        const errno = error instanceof FileSystemError ? error.errno : undefined;
+        // The host that serves the volume waits a moment only, and ours not beyond the end of its lease.
+        if (!wait || (errno !== 'EAGAIN' && errno !== 'EINTR')) throw error;
+        if (signal?.aborted === true) throw new FileSystemError('EINTR');
+      }
+    }
+    this.#locks.note(inode, global);
+  }
+  async #setlkOnce(inode: number, lock: FileLock, wait: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const backing = this.#backing;
+    if (backing?.kind !== 'local' || !this.#leaseHeld()) return this.#call('setlk', [inode, lock, wait]);
+    if (lock.type !== 'unlock') await backing.grace;
+    const moved = this.#moved.signal;
+    await backing.volume.setlk(inode, lock, wait, signal === undefined ? moved : AbortSignal.any([signal, moved]));
   }
   async close(): Promise<void> {
     await this.local?.close();
@@ -268,13 +358,6 @@ export class SharedFileSystem implements FileSystem {
 
   #owner(owner: LockOwner): LockOwner {
     return `${owner}@${this.#self}`;
-  }
-
-  #forgetLocks(kind: FileLock['kind'], owner: LockOwner, inode: number): void {
-    const key = lockKey(kind, owner);
-    const left = (this.#locks.get(key) ?? []).filter((held) => held.inode !== inode);
-    if (left.length === 0) this.#locks.delete(key);
-    else this.#locks.set(key, left);
   }
 
   #keep(inode: number, flags: number, directory: boolean, backing: number): number {
@@ -295,7 +378,10 @@ export class SharedFileSystem implements FileSystem {
     if (known === undefined) throw new FileSystemError('EBADF');
     while (known.generation !== this.#generation || !this.#usable) {
       const generation = await this.#ready();
-      const backing = await this.#do<number>(known.directory ? 'opendir' : 'open', ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]));
+      const backing = await this.#do<number>(
+        known.directory ? 'opendir' : 'open',
+        ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]),
+      );
       if (generation !== this.#generation) continue;
       known.backing = backing;
       known.generation = generation;
@@ -317,33 +403,45 @@ export class SharedFileSystem implements FileSystem {
 
   #do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
     const { local } = this;
-    if (local === undefined) return this.#call<T>(method, args);
-    const operation = local[method] as (...values: readonly unknown[]) => MaybePromise<T>;
-    return operation.apply(local, [...args]);
+    return local === undefined ? this.#call<T>(method, args) : this.#perform<T>(local, method, args);
+  }
+
+  #perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
+    const target = method === 'append' ? (this.#backing as Backing & { kind: 'local' }).appends : local;
+    const operation = (target as unknown as Record<string, (...values: readonly unknown[]) => MaybePromise<T>>)[method]!;
+    return operation.apply(target, [...args]);
   }
 
   /** Asks the host that has the volume, whichever it is by then, until it answers. */
-  async #call<T>(method: SharedMethod, args: readonly unknown[], signal?: AbortSignal): Promise<T> {
+  async #call<T>(method: SharedMethod, args: readonly unknown[]): Promise<T> {
     const deadline = performance.now() + maxWaitMs;
     let doubtful = false;
     for (;;) {
       await this.#ready(deadline);
-      if (method !== 'setlk') await this.#takeLocksAgain();
       const backing = this.#backing;
       if (!this.#usable || backing === undefined) continue;
-      if (backing.kind === 'local') return this.#do<T>(method, ...args);
+      await Promise.race([this.#relocked, pause(deadline - performance.now())]);
+      if (this.#backing !== backing) continue;
       try {
-        return decodeResult(await backing.ask(encodeCall(method, args), signal)) as T;
+        if (backing.kind === 'local') return await this.#do<T>(method, ...args);
+        return decodeResult(await backing.ask(encodeCall(method, args))) as T;
       } catch (error) {
         if (error instanceof FileSystemError) {
           if (doubtful && doneAlready[method] === error.errno) return undefined as T;
           throw error;
         }
+        if (performance.now() > deadline) throw error;
+        if (error instanceof Dismissed) {
+          await this.#rejoin(backing).catch(() => {});
+          // A handle of the caller's is no longer good there: it has to be opened again.
+          if (takesHandle.has(method)) throw error;
+          continue;
+        }
         const code = codeOf(error);
-        if (!['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported'].includes(code) || performance.now() > deadline) throw error;
+        if (!transient.has(code)) throw error;
         if (code === 'unknown-outcome') doubtful = true;
         if (doubtful && !repeatable.has(method) && doneAlready[method] === undefined) throw error;
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        await pause(retryMs);
       }
     }
   }
@@ -353,25 +451,12 @@ export class SharedFileSystem implements FileSystem {
     while (!this.#usable) {
       const left = deadline - performance.now();
       if (left <= 0) throw new FileSystemError('EIO', 'no host serves the volume');
-      let timer: NodeJS.Timeout | undefined;
-      await Promise.race([this.#changed.promise, new Promise((resolve) => (timer = setTimeout(resolve, Math.min(left, retryMs))))]);
-      clearTimeout(timer);
+      await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
     }
     return this.#generation;
   }
-
-  /** A new host knows none of our locks: they are taken again before anything else is asked of it. */
-  async #takeLocksAgain(): Promise<void> {
-    if (this.#locksGeneration === this.#generation) return;
-    this.#locksGeneration = this.#generation;
-    for (const held of this.#locks.values()) {
-      for (const { inode, lock } of held) {
-        if (lock.type !== 'unlock') await this.#call('setlk', [inode, lock, false]);
-      }
-    }
-  }
 }
 
-function lockKey(kind: FileLock['kind'], owner: LockOwner): string {
-  return `${kind} ${owner}`;
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
