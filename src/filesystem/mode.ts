@@ -1,12 +1,8 @@
 /** Bits of st_mode, open(2) flags and the like, as Linux numbers them. */
 export const typeMask = 0o170000;
-export const typeSocket = 0o140000;
 export const typeSymlink = 0o120000;
 export const typeRegular = 0o100000;
-export const typeBlock = 0o060000;
 export const typeDirectory = 0o040000;
-export const typeCharacter = 0o020000;
-export const typeFifo = 0o010000;
 
 export const setUidBit = 0o4000;
 export const setGidBit = 0o2000;
@@ -15,11 +11,8 @@ export const groupExecuteBit = 0o0010;
 export const permissionMask = 0o7777;
 
 export const openAccessMask = 3;
-export const openWriteOnly = 1;
-export const openReadWrite = 2;
 export const openExclusive = 0o200;
 export const openTruncate = 0o1000;
-export const openAppend = 0o2000;
 
 export const renameNoReplace = 1;
 export const renameExchange = 2;
