@@ -198,7 +198,7 @@ export class Host {
     if (step.changed && this.full) return;
     if (step.changed) {
       this.#memory.set(block, step.state);
-      world.judges.accepted(this, request, step.state);
+      world.judges.accepted(request);
       this.#save(block, step.state, step.floor);
     }
     if (world.trace.on) world.trace.step(this.name, request, step.reply);

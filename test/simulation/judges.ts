@@ -1,4 +1,12 @@
-import { type Accepted, type AcceptorState, compareBallots, formatBallot, type Operation, type Request } from '../../src/consensus/index.ts';
+import {
+  type Accepted,
+  type Ballot,
+  type BlockRecord,
+  compareBallots,
+  formatBallot,
+  type Operation,
+  type Request,
+} from '../../src/consensus/index.ts';
 import type { Host } from './host.ts';
 import type { Operation as Observed } from './linearizability.ts';
 import type { World } from './world.ts';
@@ -14,14 +22,22 @@ export class Violation extends Error {
   }
 }
 
+interface Meaning {
+  readonly ballot: Ballot;
+  readonly record: BlockRecord;
+}
+
+/** More than any run has. */
+const maxHosts = 64;
+
 /** Watches a run: what was chosen, who holds leases, what clients were told. */
 export class Judges {
   readonly history: Observed[] = [];
   readonly #world: World;
   /** The highest record of each block that somebody knew to be chosen. */
   readonly #chosen = new Map<string, Accepted>();
-  /** What each ballot stands for. Keyed by the ballot's own object first: the same ballot nearly always is the same object. */
-  readonly #meanings = new Map<string, Map<string, string>>();
+  /** What each ballot stands for, by round and peer. */
+  readonly #meanings = new Map<string, Map<number, Meaning[]>>();
 
   constructor(world: World) {
     this.#world = world;
@@ -58,17 +74,21 @@ export class Judges {
     }
   }
 
-  /** An acceptor accepted something: one ballot stands for one value, and nobody writes under another's exclusive lease. */
-  accepted(_at: Host, request: Request, state: AcceptorState | undefined): void {
-    if (request.type !== 'accept' || state?.accepted === null || state === undefined) return;
-    let meanings = this.#meanings.get(request.block);
-    if (meanings === undefined) this.#meanings.set(request.block, (meanings = new Map<string, string>()));
-    const { record } = request;
-    const ballot = formatBallot(request.ballot);
-    const meaning = `${record.version}/${record.epoch}/${record.previous.length}/${record.unsettled.length}/${record.origin.peer}/${record.origin.incarnation}/${record.origin.serial}`;
-    const known = meanings.get(ballot);
-    if (known === undefined) meanings.set(ballot, meaning);
-    else if (known !== meaning) throw new Violation('ballot reuse', `${ballot} of ${request.block} stands for ${known} and for ${meaning}`);
+  /** An acceptor accepted something: one ballot stands for one value. */
+  accepted(request: Request): void {
+    if (request.type !== 'accept') return;
+    const { block, ballot, record } = request;
+    let meanings = this.#meanings.get(block);
+    if (meanings === undefined) this.#meanings.set(block, (meanings = new Map<number, Meaning[]>()));
+    const key = ballot.round * maxHosts + this.#world.indexOf(ballot.peer);
+    const known = meanings.get(key);
+    const same = known?.find((meaning) => compareBallots(meaning.ballot, ballot) === 0);
+    if (same === undefined) {
+      if (known === undefined) meanings.set(key, [{ ballot, record }]);
+      else known.push({ ballot, record });
+    } else if (same.record !== record && describe(same.record) !== describe(record)) {
+      throw new Violation('ballot reuse', `${formatBallot(ballot)} of ${block} stands for ${describe(same.record)} and for ${describe(record)}`);
+    }
   }
 
   /** After quiescence: replicas that hold the same ballot hold the same bytes, and a majority holds the newest. */
@@ -87,6 +107,10 @@ export class Judges {
     if (holders * 2 <= replicas.length)
       throw new Violation('agreement', `only ${holders} of ${replicas.join('')} hold the newest record of ${block}`);
   }
+}
+
+function describe({ version, epoch, previous, unsettled, origin }: BlockRecord): string {
+  return `v${version} e${epoch} ${previous.length} ${unsettled.length} ${formatBallot({ round: version, ...origin })}`;
 }
 
 function sameBytes(a: Uint8Array | null, b: Uint8Array | null): boolean {

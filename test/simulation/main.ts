@@ -81,6 +81,7 @@ function one(planned: Plan, seed: number): boolean {
 
 function many(planned: Plan, from: number, seeds: number): boolean {
   const begun = performance.now();
+  const cpu = process.cpuUsage();
   let [failed, deliveries, operations, time] = [0, 0, 0, 0];
   for (let seed = from; seed < from + seeds; seed++) {
     const result = runPlanned(planned, seed);
@@ -92,9 +93,11 @@ function many(planned: Plan, from: number, seeds: number): boolean {
     tell(planned, seed, result);
   }
   const seconds = (performance.now() - begun) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  const busySeconds = (user + system) / 1e6;
   console.log(
     `${seeds} seeds, ${operations} operations, ${deliveries} deliveries, ${(time / 3_600_000).toFixed(1)} h of simulated time in ${seconds.toFixed(1)} s ` +
-      `(${Math.round(deliveries / seconds)} deliveries/s, judges included): ${failed} failed`,
+      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed`,
   );
   return failed === 0;
 }

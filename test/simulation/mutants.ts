@@ -62,7 +62,7 @@ export const mutants: readonly Mutant[] = [
   broken(
     'drops the old set before the joint record is chosen',
     { mayFinish: () => true },
-    { ...moving, loss: 0.2, faults: 12, deadlineMs: 2500, thinkMs: 5 },
+    { ...moving, rivals: 0.9, deadlineMs: 2500, loss: 0.2, faults: 20 },
   ),
   broken('asks the old set only, once it changed', { setsOf: ({ previous, replicas }) => [previous[0] ?? replicas] }, moving),
   broken(

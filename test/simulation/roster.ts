@@ -88,7 +88,7 @@ export class Roster {
       this.#retire();
       this.#replaceLost();
       if (this.#restless) {
-        if (this.#chance.chance(0.05)) this.#rival();
+        if (this.#chance.chance(this.#world.settings.rivals)) this.#rival();
         if (this.#chance.chance(0.03)) this.#remove();
         if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
       }

@@ -31,6 +31,8 @@ export interface Settings {
   readonly evictionMs: number;
   /** Changes of the roster, each of which moves blocks. */
   readonly rosterChanges: number;
+  /** How likely it is, every 40 ms, that somebody moves a block just so. */
+  readonly rivals: number;
   /** Blocks are founded without looking where that is allowed. */
   readonly fresh: boolean;
   /** Faults to plan. */
@@ -68,6 +70,7 @@ export function settingsOf(seed: number, operations = 500): Settings {
     evictionMs: Infinity,
     rosterChanges: quiet ? 0 : random.pick([0, 1, 3, 6]),
     fresh: random.chance(0.3),
+    rivals: random.pick([0.02, 0.1, 0.5]),
     faults: quiet ? 0 : random.below(14),
   };
 }
