@@ -1,11 +1,16 @@
 /**
  * `npm test [name…]`: builds the add-on, runs every test file (or those whose path contains one of the names) and closes
  * with a plain line of counts. Test files run two at a time; those that measure or own the machine (docker, integration) one at a time.
+ *
+ * A file in which something failed is run once more, alone: on two shared cores a real process can miss a deadline because a
+ * neighbour ran. What passes then is named as unsteady, so that it is seen and mended; what fails twice has failed.
  */
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 
 interface Counts {
+  /** Files with a failure. */
+  files: readonly string[];
   passed: number;
   failed: number;
   skipped: number;
@@ -19,7 +24,7 @@ const alone = files.filter((file) => /^test\/(docker|integration)\//.test(file))
 const together = files.filter((file) => !alone.includes(file));
 
 function run(batch: readonly string[], concurrency: number): Promise<Counts> {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const counts: Counts = { files: [], passed: 0, failed: 0, skipped: 0 };
   if (batch.length === 0) return Promise.resolve(counts);
   const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, ...batch];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -35,6 +40,7 @@ function run(batch: readonly string[], concurrency: number): Promise<Counts> {
       counts.failed = count('fail') + count('cancelled');
       counts.skipped = count('skipped') + count('todo');
       if (code !== 0 && counts.failed === 0) counts.failed = 1;
+      counts.files = [...new Set([...tail.matchAll(/^test at (test\/[^:]+\.test\.ts):/gm)].map((match) => match[1]!))];
       resolve(counts);
     });
   });
@@ -42,6 +48,13 @@ function run(batch: readonly string[], concurrency: number): Promise<Counts> {
 
 const first = await run(together, 2);
 const second = await run(alone, 1);
-const failed = first.failed + second.failed;
-console.log(`${first.passed + second.passed} passed, ${failed} failed, ${first.skipped + second.skipped} skipped`);
-process.exitCode = failed === 0 && first.passed + second.passed > 0 ? 0 : 1;
+const failedOnce = first.failed + second.failed;
+const again = [...first.files, ...second.files];
+// Failures that name no file cannot be tried again.
+const third = again.length > 0 ? await run(again, 1) : undefined;
+const failed = third?.failed ?? failedOnce;
+const unsteady = third === undefined ? [] : again.filter((file) => !third.files.includes(file));
+if (unsteady.length > 0) console.log(`unsteady, passed at the second try: ${unsteady.join(', ')}`);
+const passed = first.passed + second.passed + failedOnce - failed;
+console.log(`${passed} passed, ${failed} failed, ${first.skipped + second.skipped} skipped`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
