@@ -1,5 +1,6 @@
 import type { NameChange } from './name-overlay.ts';
 import { inParallel } from './parallel.ts';
+import type { Directory } from './directory.ts';
 import type { Inode } from './inode.ts';
 import type { InodeRemover } from './inode-remover.ts';
 import type { Journal } from './journal.ts';
@@ -97,18 +98,17 @@ export class Checkpoint {
 
   async #applyNames(directories: readonly Inode[]): Promise<void> {
     await inParallel(directories, parallelTrees, async (inode) => {
-      if (!inode.gone) await applyNames(inode, [...inode.directory!.overlay.staged.values()]);
-      if (inode.gone || inode.directory!.overlay.staged.size === 0) this.#directories.delete(inode);
+      if (!inode.gone) await applyNames(inode.directory!);
+      if (inode.gone || inode.directory!.overlay.staged === 0) this.#directories.delete(inode);
     });
   }
 }
 
 /** In order of place and some at a time: neighbours meet in the same leaves, and no step holds up the thread for long. */
-async function applyNames(inode: Inode, changes: NameChange[]): Promise<void> {
-  if (changes.length === 0) return;
-  const directory = inode.directory!;
+async function applyNames(directory: Directory): Promise<void> {
+  const ordered = directory.overlay.stagedInOrder();
+  if (ordered.length === 0) return;
   directory.touchTree();
-  const ordered = directory.inPlaceOrder(changes);
   const parts: NameChange[][] = [];
   for (let at = 0; at < ordered.length; at += namesPerApply) parts.push(ordered.slice(at, at + namesPerApply));
   await inParallel(parts, parallelApplies, async (part) => {

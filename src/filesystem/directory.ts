@@ -67,19 +67,6 @@ export class Directory {
     return result;
   }
 
-  /** Changes sorted by where their names lie, as far as a number can tell: names that share a place stay together. */
-  inPlaceOrder(changes: readonly NameChange[]): NameChange[] {
-    const positions = new Float64Array(changes.length);
-    const byPosition = new Map<number, NameChange[]>();
-    changes.forEach((change, index) => {
-      const position = (positions[index] = this.#hash.of(change.name));
-      const same = byPosition.get(position);
-      if (same === undefined) byPosition.set(position, [change]);
-      else same.push(change);
-    });
-    return [...new Set(positions.sort())].flatMap((position) => byPosition.get(position)!);
-  }
-
   /** The tree is about to be written. */
   touchTree(): void {
     this.#fresh = false;

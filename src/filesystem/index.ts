@@ -6,4 +6,4 @@ export * from './file-system.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { Volume } from './volume.ts';
-export { type Backing, CallServer, SharedFileSystem } from './shared/index.ts';
+export { Appends, type Backing, CallServer, encodeFailure, SharedFileSystem } from './shared/index.ts';

@@ -12,8 +12,9 @@ import type { NameHash } from './name-hash.ts';
 
 /** Inodes in memory unless told otherwise; those in use or not written yet come on top. */
 export const defaultCachedInodes = 32_768;
-/** Inodes that one call looks at for eviction, so that no call takes long. */
-const evictionSlice = 64;
+/** Inodes that are looked at for eviction at once, so that no call takes long, and additions in between. */
+const evictionSlice = 128;
+const evictionPace = 32;
 /** Absent numbers remembered. */
 const maxAbsent = 1024;
 
@@ -29,6 +30,7 @@ export class InodeTable {
   readonly #trees: NodeCache;
   readonly #hash: NameHash;
   readonly #max: number;
+  #added = 0;
   readonly #inodes = new Map<number, Inode>();
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
   /** Numbers that were looked for in vain. None of them can appear later: a new inode gets a number of its own. */
@@ -116,7 +118,8 @@ export class InodeTable {
 
   /** Gives up some clean, unused inodes where there are too many. */
   evict(): void {
-    if (this.#inodes.size <= this.#max) return;
+    if (this.#inodes.size <= this.#max || ++this.#added < evictionPace) return;
+    this.#added = 0;
     let looked = 0;
     for (const [number, inode] of this.#inodes) {
       if (this.#inodes.size <= this.#max || looked++ >= evictionSlice) return;

@@ -125,27 +125,30 @@ export class LockTable {
     return false;
   }
 
-  /** Puts the lock over what its owner has: overlaps are replaced, split or shortened, neighbours of the same type become one. */
   #apply(table: Table, lock: FileLock): void {
-    const kept: FileLock[] = [];
-    let { start, end } = lock;
-    for (const held of table.held) {
-      const own = held.kind === lock.kind && held.owner === lock.owner;
-      if (!own || held.end + 1 < start || held.start > end + 1) kept.push(held);
-      else if (held.type === lock.type) {
-        start = Math.min(start, held.start);
-        end = Math.max(end, held.end);
-      } else {
-        if (held.start < lock.start) kept.push(held.end < lock.start ? held : { ...held, end: lock.start - 1 });
-        if (held.end > lock.end) kept.push(held.start > lock.end ? held : { ...held, start: lock.end + 1 });
-      }
-    }
-    if (lock.type !== 'unlock') {
-      if (kept.length >= maxLocks) throw new FileSystemError('ENOMEM');
-      kept.push({ ...lock, start, end });
-    }
-    table.held = kept;
+    const held = putLock(table.held, lock);
+    if (lock.type !== 'unlock' && held.length > maxLocks) throw new FileSystemError('ENOMEM');
+    table.held = held;
   }
+}
+
+/** Puts the lock over what its owner has: overlaps are replaced, split or shortened, neighbours of the same type become one. */
+export function putLock(before: readonly FileLock[], lock: FileLock): FileLock[] {
+  const kept: FileLock[] = [];
+  let { start, end } = lock;
+  for (const held of before) {
+    const own = held.kind === lock.kind && held.owner === lock.owner;
+    if (!own || held.end + 1 < start || held.start > end + 1) kept.push(held);
+    else if (held.type === lock.type) {
+      start = Math.min(start, held.start);
+      end = Math.max(end, held.end);
+    } else {
+      if (held.start < lock.start) kept.push(held.end < lock.start ? held : { ...held, end: lock.start - 1 });
+      if (held.end > lock.end) kept.push(held.start > lock.end ? held : { ...held, start: lock.end + 1 });
+    }
+  }
+  if (lock.type !== 'unlock') kept.push({ ...lock, start, end });
+  return kept;
 }
 
 function inTheWay(held: FileLock, lock: FileLock): boolean {

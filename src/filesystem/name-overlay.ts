@@ -7,6 +7,9 @@ export interface NameChange {
   readonly dentry: Dentry | undefined;
 }
 
+/** Places that wait to be sorted in: few, so that no call takes long. */
+const maxRecent = 1024;
+
 interface Placed {
   readonly position: number;
   readonly name: string;
@@ -35,8 +38,9 @@ export class NameOverlay {
     return this.#pending.size + this.#staged.size;
   }
 
-  get staged(): ReadonlyMap<string, NameChange> {
-    return this.#staged;
+  /** Changes that the next checkpoint has to put into the tree. */
+  get staged(): number {
+    return this.#staged.size;
   }
 
   /** The newest change of a name. */
@@ -68,6 +72,16 @@ export class NameOverlay {
     }
   }
 
+  /** What the tree is to be told next, in order of place: neighbours meet in the same leaves. */
+  stagedInOrder(): NameChange[] {
+    const changes: NameChange[] = [];
+    for (const { name } of this.ordered()) {
+      const change = this.#staged.get(name);
+      if (change !== undefined) changes.push(change);
+    }
+    return changes;
+  }
+
   /** Places in order; a name in it counts only while {@link get} knows it. */
   ordered(): readonly { readonly position: number; readonly name: string }[] {
     if (this.#recent.length > 0) this.#merge();
@@ -78,6 +92,7 @@ export class NameOverlay {
     if (this.#placed.has(name)) return;
     this.#placed.add(name);
     this.#recent.push({ position: this.#hash.of(name), name });
+    if (this.#recent.length >= maxRecent) this.#merge();
   }
 
   #merge(): void {
