@@ -6,6 +6,7 @@ import { compactionRanges } from './compaction.ts';
 import { CowTree, type Missing } from './cow-tree.ts';
 import { extentEdits } from './extent-edits.ts';
 import { ExtentNodeCache } from './extent-node-cache.ts';
+import { Loader } from './loader.ts';
 import { type Child, isLeaf, storedChild } from './node.ts';
 import { RecentExtents } from './recent-extents.ts';
 import { blockCodec, type BlockRecord, type Extent, extentCodec } from './records.ts';
@@ -66,8 +67,7 @@ export class ExtentMap {
   #dirty = false;
   /** Mutations since the last commit was prepared. */
   #mutations = 0;
-  /** Operations that load nodes right now. */
-  #loading = 0;
+  readonly #loader: Loader;
   /** Where the next search for compaction candidates goes on. */
   #compactFrom = 0;
 
@@ -79,6 +79,7 @@ export class ExtentMap {
     this.#blocks = new CowTree(blockCodec, io, cache, nodeBytes);
     this.#extents.root = childOf(root.extents);
     this.#blocks.root = childOf(root.blocks);
+    this.#loader = new Loader([this.#extents, this.#blocks]);
     this.#recent = new RecentExtents([...root.recent]);
     this.#table = new BlockTable(this.#blocks, root);
     this.#recentBytes = options.recentBytes ?? defaultRecentBytes;
@@ -116,7 +117,7 @@ export class ExtentMap {
 
   /** What lies in [offset, offset + length): segments in order, without gaps, holes merged. */
   lookup(offset: number, length: number): MaybePromise<readonly Segment[]> {
-    return this.#whenLoaded((missing) => this.#lookup(offset, offset + length, missing));
+    return this.#loader.whenLoaded((missing) => this.#lookup(offset, offset + length, missing));
   }
 
   #lookup(start: number, end: number, missing: Missing): Segment[] {
@@ -136,7 +137,7 @@ export class ExtentMap {
       this.#visit(offset, offset + length, missing, ({ block }) => void (block !== 0 && this.#table.get(block, missing)));
     const missing: Missing = new Map();
     attempt(missing);
-    return missing.size === 0 ? undefined : this.#loadUntil(attempt, missing, false);
+    return missing.size === 0 ? undefined : this.#loader.load(attempt, missing, false);
   }
 
   /**
@@ -171,7 +172,7 @@ export class ExtentMap {
 
   /** The smallest size, at least `size`, to which truncating takes a bounded amount of memory and time; `size` itself at last. Truncate to it (and commit) and ask again. */
   truncateStep(size: number): MaybePromise<number> {
-    return this.#whenLoaded((missing) => {
+    return this.#loader.whenLoaded((missing) => {
       const last = this.#recent.list.at(-1);
       // What lies under a hole without end is gone already.
       const end = last?.length === Infinity ? last.offset : Infinity;
@@ -181,7 +182,7 @@ export class ExtentMap {
 
   /** The first mapped offset at or after `offset`; undefined where only a hole follows. */
   seekData(offset: number): MaybePromise<number | undefined> {
-    return this.#whenLoaded((missing) => {
+    return this.#loader.whenLoaded((missing) => {
       for (let position = offset; position < Infinity;) {
         const { data, until } = layerAt(this.#recent, this.#extents, position, missing);
         if (missing.size > 0) return undefined;
@@ -194,7 +195,7 @@ export class ExtentMap {
 
   /** The first offset at or after `offset` that is in a hole; there always is one. */
   seekHole(offset: number): MaybePromise<number> {
-    return this.#whenLoaded((missing) => {
+    return this.#loader.whenLoaded((missing) => {
       for (let position = offset; ;) {
         const { data, until } = layerAt(this.#recent, this.#extents, position, missing);
         if (missing.size > 0 || !data) return position;
@@ -209,7 +210,10 @@ export class ExtentMap {
    */
   prepareCommit(): MaybePromise<ExtentCommit> {
     assert(this.#committing === undefined, 'one commit of an extent map at a time');
-    if (leastRootBytes(this.#recent.list.length, this.#table.added.length, this.#table.lives.size) <= this.#recentBytes) {
+    const least = leastRootBytes(this.#recent.list.length, this.#table.added.length, this.#table.lives.size);
+    // Trees of a file that became empty go at once.
+    const emptied = this.#allocated === 0 && this.#extents.root !== undefined;
+    if (least <= this.#recentBytes && !emptied) {
       // New nodes there are only where an earlier commit failed on its way.
       this.#seal(Infinity);
       const root = this.#encode();
@@ -217,7 +221,7 @@ export class ExtentMap {
     }
     const { pause } = this.#io;
     if (pause !== undefined) return this.#commitInSlices(() => pause.call(this.#io));
-    return this.#whenLoaded((missing) => {
+    return this.#loader.whenLoaded((missing) => {
       if (!this.#merge(Infinity, missing)) return undefined as never;
       this.#seal(Infinity);
       return this.#commit(this.#encode());
@@ -227,7 +231,7 @@ export class ExtentMap {
   /** The trees do not change between slices but by these; what is mutated meanwhile is a recent change and goes with this commit. */
   async #commitInSlices(pause: () => Promise<void>): Promise<ExtentCommit> {
     for (let left = this.#recent.list.length + this.#table.added.length + this.#table.lives.size; left > 0; left -= mergeSlice) {
-      await this.#whenLoaded((missing) => this.#merge(mergeSlice, missing));
+      await this.#loader.whenLoaded((missing) => this.#merge(mergeSlice, missing));
       await pause();
     }
     while (this.#seal(sealSlice)) await pause();
@@ -298,8 +302,8 @@ export class ExtentMap {
   /** Ranges worth to be read and written again (by the caller, as an ordinary write): they refer to data blocks less than half live, or are scattered over many. At most about `limit` bytes. */
   async compactionCandidates(limit: number): Promise<readonly ByteRange[]> {
     const { ranges, next } = await compactionRanges(this.#compactFrom, limit, {
-      segments: (offset) => this.#whenLoaded((missing) => this.#following(offset, missing)),
-      block: (id) => this.#whenLoaded((missing) => this.#table.get(id, missing)),
+      segments: (offset) => this.#loader.whenLoaded((missing) => this.#following(offset, missing)),
+      block: (id) => this.#loader.whenLoaded((missing) => this.#table.get(id, missing)),
     });
     this.#compactFrom = next;
     return ranges;
@@ -353,40 +357,7 @@ export class ExtentMap {
   #changed(): void {
     this.#dirty = true;
     this.#mutations++;
-    this.#unpin();
-  }
-
-  /** The result of a synchronous attempt, at once or after the loads that it lacks. */
-  #whenLoaded<T>(attempt: (missing: Missing) => T): MaybePromise<T> {
-    const missing: Missing = new Map();
-    const result = attempt(missing);
-    if (missing.size === 0) return result;
-    const promise = this.#loadUntil(attempt, missing, true);
-    // A caller who only warms the cache drops it; whoever waits still sees the error.
-    promise.catch(() => {});
-    return promise;
-  }
-
-  async #loadUntil<T>(attempt: (missing: Missing) => T, first: Missing, release: boolean): Promise<T> {
-    this.#loading++;
-    try {
-      for (let missing = first; ;) {
-        await Promise.all([...missing.values()].map((load) => load()));
-        missing = new Map();
-        const result = attempt(missing);
-        if (missing.size === 0) return result;
-      }
-    } finally {
-      this.#loading--;
-      // What a mutation is about to need stays until it is made.
-      if (release) this.#unpin();
-    }
-  }
-
-  #unpin(): void {
-    if (this.#loading > 0) return;
-    this.#extents.unpin();
-    this.#blocks.unpin();
+    this.#loader.unpin();
   }
 }
 

@@ -91,14 +91,15 @@ export class TestFile {
     return commit;
   }
 
-  /** Every block that the map owns, each of which must be listed once. */
-  async owned(): Promise<Set<Address>> {
-    const all = new Set<Address>();
-    for await (const { address } of this.map.allBlocks()) {
-      if (all.has(address)) throw new Error(`block ${address} is listed twice`);
-      all.add(address);
+  /** Data blocks and nodes that the map owns, each of which must be listed once. */
+  async owned(): Promise<readonly [data: Set<Address>, nodes: Set<Address>]> {
+    const data = new Set<Address>();
+    const nodes = new Set<Address>();
+    for await (const { address, kind } of this.map.allBlocks()) {
+      if (data.has(address) || nodes.has(address)) throw new Error(`block ${address} is listed twice`);
+      (kind === 'data' ? data : nodes).add(address);
     }
-    return all;
+    return [data, nodes];
   }
 
   #seal(body: Uint8Array): SealedBlock {
