@@ -1,7 +1,6 @@
 import { Command, Option } from 'commander';
 
 import { daemonOptions, loadDaemonConfig } from '../../api/index.ts';
-import { runDaemon } from '../run-daemon.ts';
 
 /** Which flags were given on the command line, by the names of the settings table. */
 function givenFlags(command: Command): Record<string, string | undefined> {
@@ -27,6 +26,8 @@ export function daemonCommand(): Command {
       command.parent?.getOptionValueSource('controlSocket') === 'cli' ? String(command.parent.getOptionValue('controlSocket')) : undefined;
     const flags = givenFlags(command);
     const settings = loadDaemonConfig({ ...flags, 'control-socket': flags['control-socket'] ?? global }, process.env, config);
+    // Only the daemon needs the file system and all below it.
+    const { runDaemon } = await import('../run-daemon.ts');
     await runDaemon(settings);
   });
 }
