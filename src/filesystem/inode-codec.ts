@@ -2,7 +2,7 @@ import { assert, InfinitError } from '../base/index.ts';
 import type { FileTime } from './file-system.ts';
 
 /**
- * What lies in an inode's block, little-endian (docs/on-disk-format.md):
+ * What lies in an inode's block, little-endian:
  *
  * ```
  *  0 u8  format version (1)     8 u32 uid        28 u32 snapshot epoch

@@ -52,6 +52,8 @@ export class Inode {
   lookups = 0;
   /** Without names and references: to be removed. */
   gone = false;
+  /** Loaded in a kernel session that began before this process: there may be open files and references that nobody counted here. */
+  uncounted = false;
   /** For the cache's second chance. */
   used = true;
   /** Failures of writing out, as Linux's errseq: handles compare their count with this. */
@@ -100,7 +102,14 @@ export class Inode {
 
   /** Neither names nor users: nobody can reach it any more. */
   get unused(): boolean {
-    return this.links === 0 && this.handles === 0 && this.lookups <= 0;
+    return this.links === 0 && this.handles === 0 && this.lookups <= 0 && !this.uncounted;
+  }
+
+  /** The kernel gives references back. */
+  forget(count: number): void {
+    // It gives all back at once when it drops an inode, those of before included. Without a name that is the only reason to give any back.
+    if (count > this.lookups || (this.links === 0 && count === this.lookups)) this.uncounted = false;
+    this.lookups = Math.max(0, this.lookups - count);
   }
 
   attributes(): Attributes {

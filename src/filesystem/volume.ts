@@ -65,11 +65,10 @@ export class Volume implements FileSystem {
     const inode = this.#core.table.peek(number);
     if (inode === undefined) {
       // Only an inode without a name has to be known again, to be removed.
-      if (this.#core.orphans.has(number)) this.#inBackground(this.#core.table.load(number).then((loaded) => loaded && this.#retireUnused(loaded)));
+      if (this.#core.orphans.has(number)) this.#inBackground(this.#core.table.load(number).then((loaded) => loaded && this.#forget(loaded, count)));
       return;
     }
-    inode.lookups = Math.max(0, inode.lookups - count);
-    this.#retireUnused(inode);
+    this.#forget(inode, count);
   }
 
   getattr(number: number): MaybePromise<Attributes> {
@@ -307,6 +306,11 @@ export class Volume implements FileSystem {
     if (known === undefined) return;
     this.#handles.close(known);
     this.#retireUnused(known.inode);
+  }
+
+  #forget(inode: Inode, count: number): void {
+    inode.forget(count);
+    this.#retireUnused(inode);
   }
 
   #retireUnused(inode: Inode): void {

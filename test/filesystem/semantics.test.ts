@@ -53,6 +53,23 @@ test('after a resumed session the kernel’s last forget removes the file', asyn
   assert.equal(await errnoOf(() => volume.getattr(attributes.inode)), 'ESTALE');
 });
 
+test('a file that was open before a restart survives its unlink after it', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const { attributes, handle } = await volume.create(root, 'f', 0o600, 0, 2, user);
+  const { inode } = attributes;
+  await volume.write(inode, handle, 0, bytes('kept'), false);
+  await volume.recall();
+  store.restart();
+  volume = await open(store, {}, { resumed: true });
+  await volume.unlink(root, 'f');
+  await volume.recall();
+  assert.equal((await contentOf(volume, inode)).toString(), 'kept');
+  await volume.release(inode, handle);
+  volume.forget(inode, 1);
+  assert.equal(await errnoOf(() => volume.getattr(inode)), 'ESTALE');
+});
+
 test('O_TMPFILE makes a file that linkat names', async () => {
   const volume = await open(new MemoryBlockStore());
   const { attributes, handle } = await volume.tmpfile(root, 0o600, 0, 2, user);
