@@ -16,6 +16,9 @@ import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-work
 /** Milliseconds until a mount must have answered the kernel. */
 const startDeadlineMs = 60_000;
 
+/** How long the end of an unmounted volume is waited for, in ms: what is in memory is written out meanwhile. */
+const endDeadlineMs = 30_000;
+
 /** Volumes whose threads are being started at once. */
 const startsAtOnce = 2;
 
@@ -127,6 +130,7 @@ export class ServedVolume {
   readonly #end = Promise.withResolvers<string>();
   readonly #usages = new Map<number, (usage: VolumeUsage) => void>();
   #nextUsage = 1;
+  #detached = false;
 
   constructor({ name, id }: CatalogueEntry, mount: FuseMount, worker: Worker, holder: HolderClient, sharing: VolumeSharing | undefined) {
     this.name = name;
@@ -158,10 +162,29 @@ export class ServedVolume {
     }
   }
 
+  /** The path is taken away, though the volume may live on: another mount namespace has it, or the last writes are not out yet. */
+  get detached(): boolean {
+    return this.#detached;
+  }
+
   /** Ends the mount. @throws InfinitError `in-use` where the kernel says that it is busy. */
   async unmount(): Promise<void> {
-    await unmountIdle(this.mountpoint);
-    await this.closed;
+    if (!this.#detached) await unmountIdle(this.mountpoint);
+    this.#detached = true;
+    await this.ended();
+  }
+
+  /** @throws InfinitError `in-use` where a volume whose path is gone is still used by somebody, or still writes. */
+  async ended(): Promise<void> {
+    const deadline = Promise.withResolvers<'late'>();
+    const timer = setTimeout(() => deadline.resolve('late'), endDeadlineMs);
+    const end = await Promise.race([this.closed, deadline.promise]);
+    clearTimeout(timer);
+    if (end === 'late')
+      throw new InfinitError(
+        'in-use',
+        `volume "${this.name}" was unmounted, but has not ended: a process in another mount namespace holds it, or its last writes wait for other hosts`,
+      );
   }
 
   /** Writes everything out and lets go of the mount without unmounting it: the holder keeps it for the next daemon, or ends it. */

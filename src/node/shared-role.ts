@@ -1,10 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
-import { CallServer, SharedFileSystem, type Volume } from '../filesystem/index.ts';
+import { Appends, CallServer, encodeFailure, SharedFileSystem, type Volume } from '../filesystem/index.ts';
 import type { DirtySet } from './dirty-set.ts';
 import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Operations sent to another host and not yet answered. */
 const maxAsked = 65_536;
+/** How long a mount that ends waits for what other hosts have asked, in ms. */
+const drainMs = 10_000;
 
 interface Asked {
   readonly resolve: (answer: Uint8Array) => void;
@@ -45,7 +49,7 @@ export class SharedRole {
   hear(command: VolumeCommand): void {
     switch (command.type) {
       case 'holder':
-        void this.#becomeHolder(command.session);
+        void this.#becomeHolder(command.session, command.graceMs);
         break;
       case 'guest':
         this.#leave();
@@ -69,7 +73,7 @@ export class SharedRole {
     }
   }
 
-  async #becomeHolder(session: number): Promise<void> {
+  async #becomeHolder(session: number, graceMs: number): Promise<void> {
     this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
@@ -78,8 +82,10 @@ export class SharedRole {
       const volume = await this.#open(session);
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
-      this.#server = new CallServer(volume, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0);
-      this.fileSystem.setBacking({ kind: 'local', volume });
+      const appends = new Appends(volume);
+      const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
+      this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
+      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
       this.#logger.error('the volume cannot be opened', { error });
@@ -96,14 +102,27 @@ export class SharedRole {
     this.fileSystem.markLost(this.#dirty.takeAll());
   }
 
+  /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */
+  async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    await Promise.race([server?.drain(), sleep(drainMs)]);
+    await this.fileSystem.close();
+  }
+
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {
-    // Without a server, or with one whose lease just ended, the asker looks for the holder again.
-    const answer = this.#server === undefined || this.fileSystem.local === undefined ? undefined : await this.#server.serve(peer, call);
-    this.#tell(
-      answer === undefined || this.fileSystem.local === undefined
-        ? { type: 'served', id, answer: new Uint8Array(0) }
-        : { type: 'served', id, answer },
-    );
+    const server = this.#server;
+    if (server === undefined || this.fileSystem.local === undefined) {
+      // The asker looks for the holder again.
+      this.#tell({ type: 'served', id, answer: new Uint8Array(0) });
+      return;
+    }
+    const volume = this.#volume;
+    const answer = await server.serve(peer, call);
+    // Done after the lease ended it may be undone, and what it shows may be old: the asker must not take it for "not done" either.
+    const late = this.#volume !== volume || this.fileSystem.local === undefined;
+    const unknown = (): Uint8Array => encodeFailure(new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile'));
+    this.#tell({ type: 'served', id, answer: late ? unknown() : answer });
   }
 
   #ask(call: Uint8Array): Promise<Uint8Array> {

@@ -7,14 +7,23 @@ interface LeaseRecord {
   readonly holder: string;
   readonly count: number;
   readonly released: boolean;
+  /** How long it lives without renewal, in ms. */
+  readonly termMs: number;
 }
 
-/** How long a lease lives without renewal, in ms. The same on all hosts. */
-export const leaseTermMs = 10_000;
+/**
+ * How long a lease lives without renewal, in ms: so long, and the time to open the volume, everybody stands still when a host is lost.
+ * A holder that is merely slow loses nothing by a lapse, see {@link patienceMs}.
+ */
+const leaseTermMs = 4000;
+/** A holder that is connected lives, and is left so long to renew, in ms: taking a volume from it would cost programs their unsynced writes. */
+const patienceMs = 12_000;
 /** How much faster or slower than another a host's clock may run; NTP's worst is a hundredth of it. */
 const driftRate = 0.02;
 /** Renewals, and looks at somebody else's lease. */
-const beatMs = 2000;
+export const beatMs = 1000;
+/** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
+const callMs = 2500;
 
 /** Who has the volume open, as this host knows it. `resumed`: it lapsed, but nobody else had it in between. */
 export type LeaseState =
@@ -30,13 +39,15 @@ export interface VolumeLeaseOptions {
   readonly logger: Logger;
   /** Where the worker reads until when the lease is good: one number, monotonic milliseconds. */
   readonly leaseUntilMs: Float64Array;
+  /** Whether a host seems to live. A matter of patience, not of safety. */
+  readonly isConnected: (peer: string) => boolean;
   /** Told of every change. Must not take long: renewals wait for it. */
   readonly onChange: (state: LeaseState) => void;
 }
 
 /**
  * The exclusive lease of a volume: a named block that its holder rewrites every {@link beatMs}. Another host takes it over
- * once it saw the block unchanged for a term by its own clock; the holder stops using it a drift's margin before that. So safety hangs on
+ * once it saw the block unchanged for the term that the block names, by its own clock; the holder stops using it a drift's margin before that. So safety hangs on
  * the register and on bounded clock *rate* drift alone (Gray & Cheriton 1989).
  */
 export class VolumeLease implements AsyncDisposable {
@@ -50,6 +61,7 @@ export class VolumeLease implements AsyncDisposable {
   #count = 0;
   #seenVersion = 0;
   #seenAtMs = 0;
+  #seenTermMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #closed = false;
@@ -75,10 +87,17 @@ export class VolumeLease implements AsyncDisposable {
       this.#beating = undefined;
       if (!this.#closed) {
         clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => void this.beat(), beatMs);
+        this.#timer = setTimeout(() => void this.beat(), this.#untilNextMs());
       }
     });
     return this.#beating;
+  }
+
+  /** The moment at which somebody else's lease is over is not missed. */
+  #untilNextMs(): number {
+    if (this.#state.role === 'holder') return beatMs;
+    const left = this.#seenAtMs + this.#seenTermMs * (1 + driftRate) - this.#options.clock.monotonicMs();
+    return left > 0 ? Math.min(beatMs, left + 1) : beatMs;
   }
 
   async #beatOnce(): Promise<void> {
@@ -103,23 +122,31 @@ export class VolumeLease implements AsyncDisposable {
   async #look(): Promise<void> {
     const { store, clock, self } = this.#options;
     const began = clock.monotonicMs();
-    const block = await store.fetch(this.#address);
+    const block = await store.fetch(this.#address, { deadlineMs: callMs });
     const record = block === undefined ? undefined : decode(block.payload);
     this.#version = block?.version ?? 'absent';
     if (block !== undefined && block.version !== this.#seenVersion) {
       this.#seenVersion = block.version;
       this.#seenAtMs = clock.monotonicMs();
+      this.#seenTermMs = record!.termMs;
     }
-    if (record === undefined || record.released || record.holder === self || began - this.#seenAtMs > leaseTermMs * (1 + driftRate))
-      return this.#take(record, began);
+    if (record === undefined || record.released || record.holder === self || this.#isOver(record, began)) return this.#take(record, began);
     this.#become({ role: 'guest', holder: record.holder });
+  }
+
+  #isOver({ holder, termMs }: LeaseRecord, now: number): boolean {
+    const age = now - this.#seenAtMs;
+    return age > termMs * (1 + driftRate) && (age > patienceMs || !this.#options.isConnected(holder));
   }
 
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
   async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
     this.#count = record?.count ?? 0;
     const resumed = this.#ownVersion > 0 && this.#version === this.#ownVersion;
-    if ((await this.#write(false)) !== 'written') return;
+    const outcome = await this.#write(false);
+    // Another was faster: its record is too young to be taken over, so this does not go on for ever.
+    if (outcome === 'conflict') return this.#look();
+    if (outcome === 'unknown') return;
     this.#extend(began);
     this.#become({ role: 'holder', resumed });
   }
@@ -131,10 +158,9 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
-    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released };
-    const result = await this.#options.store.commit([
-      { update: [{ address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) }] },
-    ]);
+    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released, termMs: leaseTermMs };
+    const update = { address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) };
+    const result = await this.#options.store.commit([{ update: [update] }], { deadlineMs: callMs });
     if (result.done) {
       this.#version = this.#ownVersion = result.versions[0]![0]!;
       return 'written';
@@ -142,7 +168,7 @@ export class VolumeLease implements AsyncDisposable {
     const [outcome] = result.outcomes;
     if (outcome?.status === 'conflict') return 'conflict';
     // It may have been written: the version must be read before the next attempt.
-    const block = await this.#options.store.fetch(this.#address);
+    const block = await this.#options.store.fetch(this.#address, { deadlineMs: callMs });
     this.#version = block?.version ?? 'absent';
     const current = block === undefined ? undefined : decode(block.payload);
     if (block !== undefined && current?.holder === record.holder && current.count === record.count) {

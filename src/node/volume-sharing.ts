@@ -2,12 +2,16 @@ import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../bas
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { nodeKinds } from './kinds.ts';
-import { type LeaseState, VolumeLease } from './volume-lease.ts';
+import { beatMs, type LeaseState, VolumeLease } from './volume-lease.ts';
 import { claimSession } from './volume-session.ts';
 import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
-/** How long one operation may take at the host that serves the volume, in ms; a wait for a lock is asked again after it. */
-const callDeadlineMs = 60_000;
+/** How long one operation may take at the host that serves the volume, in ms. */
+const callDeadlineMs = 30_000;
+/** After the volume came here, others may take locks only when those who have some have looked who serves it now, in ms. */
+const lockGraceMs = 2.5 * beatMs;
+/** How long hosts are asked whether they have the volume mounted, in ms. */
+const holdersDeadlineMs = 500;
 /** A host that was lost for so long has nothing open any more, in ms. */
 const dismissAfterMs = 8000;
 /** Operations of other hosts under way in the worker. */
@@ -28,17 +32,27 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #options: VolumeSharingOptions;
   readonly #id: Buffer;
   readonly #lease: VolumeLease;
-  readonly #served = new Map<number, (answer: Uint8Array) => void>();
+  readonly #served = new Map<number, { readonly resolve: (answer: Uint8Array) => void; readonly reject: (error: unknown) => void }>();
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
   #nextServe = 1;
+  #closed = false;
 
   constructor(options: VolumeSharingOptions) {
     const { volumeId, store, transport, clock, logger, leaseUntilMs } = options;
     this.#options = options;
     this.#id = Buffer.from(volumeId, 'hex');
-    this.#lease = new VolumeLease({ store, volumeId, self: transport.self, clock, logger, leaseUntilMs, onChange: (state) => this.#onLease(state) });
+    this.#lease = new VolumeLease({
+      store,
+      volumeId,
+      self: transport.self,
+      clock,
+      logger,
+      leaseUntilMs,
+      isConnected: (peer) => transport.isConnected(peer),
+      onChange: (state) => this.#onLease(state),
+    });
     this.#stops = [transport.onPeerDown((peer) => this.#onPeerDown(peer)), transport.onPeerUp((peer) => this.#onPeerUp(peer))];
   }
 
@@ -68,7 +82,7 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'served') {
-      this.#served.get(event.id)?.(event.answer);
+      this.#served.get(event.id)?.resolve(event.answer);
       this.#served.delete(event.id);
       return true;
     }
@@ -80,8 +94,8 @@ export class VolumeSharing implements AsyncDisposable {
     if (this.#state.role !== 'holder' || !this.#lease.held) return Promise.resolve(new Uint8Array(0));
     if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
     const id = this.#nextServe++;
-    return new Promise((resolve) => {
-      this.#served.set(id, resolve);
+    return new Promise((resolve, reject) => {
+      this.#served.set(id, { resolve, reject });
       this.#options.send({ type: 'serve', id, peer, call: Uint8Array.from(call) });
     });
   }
@@ -103,17 +117,12 @@ export class VolumeSharing implements AsyncDisposable {
 
   #onLease(state: LeaseState): void {
     this.#state = state;
-    const { send, store, volumeId, logger } = this.#options;
+    const { send } = this.#options;
     switch (state.role) {
       case 'holder':
         // The worker kept everything and only waited.
         if (state.resumed) break;
-        claimSession(store, volumeId).then(
-          (session) => {
-            if (this.#state === state) send({ type: 'holder', session });
-          },
-          (error: unknown) => logger.error('the volume cannot be opened here', { error }),
-        );
+        void this.#open(state);
         break;
       case 'guest':
         send({ type: 'guest' });
@@ -124,7 +133,35 @@ export class VolumeSharing implements AsyncDisposable {
     }
   }
 
+  /** Tries for as long as the lease is ours: nobody else can. */
+  async #open(state: LeaseState): Promise<void> {
+    const { send, store, volumeId, logger } = this.#options;
+    while (this.#state === state && !this.#closed) {
+      try {
+        const [session, alone] = await Promise.all([claimSession(store, volumeId), this.#isAlone()]);
+        if (this.#state === state) send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs });
+        return;
+      } catch (error) {
+        logger.warn('the volume cannot be opened here yet', { error });
+        await new Promise((resolve) => setTimeout(resolve, beatMs));
+      }
+    }
+  }
+
+  /** Whether no other host has the volume mounted; one that does not answer may have. */
+  async #isAlone(): Promise<boolean> {
+    const { transport } = this.#options;
+    const ask = async (peer: string): Promise<boolean> => {
+      const answer = await transport.request(peer, nodeKinds.volumeHolders, this.#id, { deadlineMs: holdersDeadlineMs });
+      return (JSON.parse(Buffer.from(answer).toString('utf8')) as string[]).length === 0;
+    };
+    const answers = await Promise.allSettled(transport.connected().map(ask));
+    return answers.every((answer) => answer.status === 'fulfilled' && answer.value);
+  }
+
   #onPeerDown(peer: string): void {
+    // What it last wrote counts from now at the latest.
+    if (this.#state.role === 'guest' && this.#state.holder === peer) void this.#lease.beat();
     if (this.#lost.has(peer)) return;
     const timer = setTimeout(() => {
       this.#lost.delete(peer);
@@ -140,9 +177,11 @@ export class VolumeSharing implements AsyncDisposable {
 
   /** To be called once the worker has written everything out: gives the lease back. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     for (const stop of this.#stops) stop();
     for (const timer of this.#lost.values()) clearTimeout(timer);
     await this.#lease[Symbol.asyncDispose]();
-    for (const settle of this.#served.values()) settle(new Uint8Array(0));
+    for (const { reject } of this.#served.values()) reject(new InfinitError('unknown-outcome', 'the host that serves the volume stopped'));
+    this.#served.clear();
   }
 }

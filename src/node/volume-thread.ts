@@ -50,7 +50,7 @@ function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promis
 }
 
 /** Writes everything out; a store that cannot take it now is given time. */
-async function closeFileSystem(fileSystem: FileSystem): Promise<void> {
+async function closeFileSystem(fileSystem: Pick<SharedRole, 'close'> | FileSystem): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await fileSystem.close();
@@ -86,7 +86,7 @@ async function serve(): Promise<void> {
   });
   tell({ type: 'ready', init: await session.ready });
   const end = await session.closed;
-  await closeFileSystem(fileSystem);
+  await closeFileSystem(role ?? fileSystem);
   set.close();
   tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
 }

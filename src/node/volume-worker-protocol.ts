@@ -29,8 +29,8 @@ export interface VolumeWorkerData {
 export type VolumeCommand =
   | { readonly type: 'stop' }
   | { readonly type: 'usage'; readonly id: number }
-  /** In a cluster: who has the volume open. `session`: the number of this role as holder. */
-  | { readonly type: 'holder'; readonly session: number }
+  /** In a cluster: who has the volume open. `session`: the number of this role as holder; for `graceMs` only locks are given that were held before. */
+  | { readonly type: 'holder'; readonly session: number; readonly graceMs: number }
   | { readonly type: 'guest' }
   /** An operation that another host asks for. */
   | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }

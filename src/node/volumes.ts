@@ -45,10 +45,12 @@ export class Volumes implements VolumeService, AsyncDisposable {
   /** One change at a time for each volume. */
   readonly #mutex = new KeyedQueue();
   readonly #idle: NodeJS.Timeout;
+  /** Volumes that are being looked at because nobody may need them any more. */
+  readonly #closing = new Set<string>();
 
   constructor(context: VolumesContext) {
     this.#context = context;
-    this.#idle = setInterval(() => void this.#closeIdle(), idleCheckMs);
+    this.#idle = setInterval(() => this.#closeIdle(), idleCheckMs);
     this.#idle.unref();
   }
 
@@ -104,6 +106,8 @@ export class Volumes implements VolumeService, AsyncDisposable {
 
   mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
     return this.#mutex.run(name, async () => {
+      // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
+      if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
       const served = this.#served.get(name) ?? (await this.#serve(name));
       if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
       await this.#context.table.add(name, holder);
@@ -119,7 +123,8 @@ export class Volumes implements VolumeService, AsyncDisposable {
   }
 
   mountpoint(name: string): string | undefined {
-    return this.#served.get(name)?.mountpoint;
+    const served = this.#served.get(name);
+    return served?.detached === false ? served.mountpoint : undefined;
   }
 
   /** What is mounted here now. */
@@ -185,11 +190,16 @@ export class Volumes implements VolumeService, AsyncDisposable {
     return [...processes, ...(await otherPlaces(device, served.mountpoint)).map((place) => `the mount at ${place}`)];
   }
 
-  async #closeIdle(): Promise<void> {
-    for (const name of this.#served.keys()) {
-      await this.#mutex.run(name, async () => {
-        if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
-      });
+  #closeIdle(): void {
+    for (const [name, { detached }] of this.#served) {
+      if (detached || this.#closing.has(name)) continue;
+      this.#closing.add(name);
+      this.#mutex
+        .run(name, async () => {
+          if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
+        })
+        .catch((error: unknown) => this.#context.logger.warn('a mount without holders could not be looked at', { volume: name, error }))
+        .finally(() => this.#closing.delete(name));
     }
   }
 

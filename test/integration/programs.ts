@@ -19,6 +19,8 @@ export function sh(script: string, options: { readonly cwd?: string; readonly ti
         else reject(new Error(`${script}\n${stdout}\n${stderr}`, { cause: error }));
       },
     );
+    // One that reads nothing may be gone already.
+    child.stdin!.on('error', () => {});
     child.stdin!.end(options.input ?? '');
   });
 }

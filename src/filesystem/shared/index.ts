@@ -1,3 +1,5 @@
 /** One volume on several hosts: the holder of its lease serves the operations of the others. */
+export { Appends } from './appends.ts';
 export { CallServer } from './call-server.ts';
+export { encodeFailure } from './calls.ts';
 export { type Backing, SharedFileSystem } from './shared-file-system.ts';

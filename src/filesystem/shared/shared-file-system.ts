@@ -1,4 +1,4 @@
-import { codeOf } from '../../base/index.ts';
+import { codeOf, InfinitError } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
@@ -65,6 +65,8 @@ const repeatable: ReadonlySet<SharedMethod> = new Set([
   'setlk',
   'copyFileRange',
 ]);
+/** Failures after which the next attempt may meet a host that serves the volume. */
+const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
 /** Where the repetition of a call of unknown outcome ends like this, the first one took effect. */
 const doneAlready: Partial<Record<SharedMethod, string>> = { unlink: 'ENOENT', rmdir: 'ENOENT', rename: 'ENOENT', removexattr: 'ENODATA' };
 
@@ -81,8 +83,8 @@ export class SharedFileSystem implements FileSystem {
   #changed = Promise.withResolvers<void>();
   readonly #handles = new Map<number, Handle>();
   readonly #locks = new HeldLocks();
-  /** Resolves once a host that took over knows our locks. */
-  #relocked: Promise<void> = Promise.resolve();
+  /** While a host that took over is told of our locks. */
+  #relocking: Promise<void> | undefined;
   /** Ends waits for locks when the lease moves: they begin anew at the next host. */
   #moved = new AbortController();
   readonly #lost = new Set<number>();
@@ -107,7 +109,10 @@ export class SharedFileSystem implements FileSystem {
     this.#moved = new AbortController();
     if (backing === undefined) return;
     if (backing.kind === 'local' && this.#kernel !== undefined) backing.volume.attach(this.#kernel);
-    this.#relocked = this.#lockAgain(backing);
+    const relocking = this.#lockAgain(backing).finally(() => {
+      if (this.#relocking === relocking) this.#relocking = undefined;
+    });
+    this.#relocking = relocking;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
@@ -134,7 +139,7 @@ export class SharedFileSystem implements FileSystem {
 
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
   async #rejoin(backing: Backing): Promise<void> {
-    if (backing.kind !== 'remote') return;
+    if (backing.kind !== 'remote' || this.#backing !== backing) return;
     decodeResult(await backing.ask(encodeCall('rejoin', [])));
     if (this.#backing === backing) this.setBacking({ ...backing });
   }
@@ -225,14 +230,12 @@ export class SharedFileSystem implements FileSystem {
     );
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
-    if (((this.#handles.get(handle)?.flags ?? 0) & openAppend) !== 0) return this.#append(inode, handle, Uint8Array.from(data), killPrivileges);
+    if (((this.#handles.get(handle)?.flags ?? 0) & openAppend) !== 0)
+      return this.#withHandle('append', inode, handle, Uint8Array.from(data), killPrivileges);
     const here = this.#here(handle);
     if (here !== undefined) return this.local!.write(inode, here, offset, data, killPrivileges);
     // Borrowed bytes: copied before anything is awaited.
     return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
-  }
-  async #append(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): Promise<number> {
-    return this.#do('append', inode, await this.#backingHandle(handle), data, killPrivileges);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     this.#sayLost(inode);
@@ -291,8 +294,15 @@ export class SharedFileSystem implements FileSystem {
     toOffset: number,
     length: number,
   ): Promise<number> {
-    const to = await this.#backingHandle(toHandle);
-    return this.#withHandle('copyFileRange', inode, handle, offset, toInode, to, toOffset, length);
+    return this.#call('copyFileRange', async () => [
+      inode,
+      await this.#backingHandle(handle),
+      offset,
+      toInode,
+      await this.#backingHandle(toHandle),
+      toOffset,
+      length,
+    ]);
   }
   async opendir(inode: number): Promise<number> {
     return this.#keep(inode, 0, true, await this.#do('opendir', inode));
@@ -353,7 +363,9 @@ export class SharedFileSystem implements FileSystem {
     await backing.volume.setlk(inode, lock, wait, signal === undefined ? moved : AbortSignal.any([signal, moved]));
   }
   async close(): Promise<void> {
-    await this.local?.close();
+    if (this.#backing?.kind !== 'local') return;
+    if (!this.#leaseHeld()) throw new InfinitError('unavailable', 'the lease of the volume cannot be renewed');
+    await this.#backing.volume.close();
   }
 
   #owner(owner: LockOwner): LockOwner {
@@ -390,7 +402,9 @@ export class SharedFileSystem implements FileSystem {
   }
 
   async #withHandle<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
-    return this.#do<T>(method, inode, await this.#backingHandle(handle), ...rest);
+    const here = this.#here(handle);
+    if (here !== undefined) return this.#perform<T>(this.local!, method, [inode, here, ...rest]);
+    return this.#call<T>(method, async () => [inode, await this.#backingHandle(handle), ...rest]);
   }
 
   async #letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<void> {
@@ -412,19 +426,29 @@ export class SharedFileSystem implements FileSystem {
     return operation.apply(target, [...args]);
   }
 
-  /** Asks the host that has the volume, whichever it is by then, until it answers. */
-  async #call<T>(method: SharedMethod, args: readonly unknown[]): Promise<T> {
+  /**
+   * Asks the host that has the volume, whichever it is by then, until it answers.
+   * @param args a function where they hold a handle, which is another one at another host.
+   */
+  async #call<T>(method: SharedMethod, args: readonly unknown[] | (() => Promise<readonly unknown[]>)): Promise<T> {
     const deadline = performance.now() + maxWaitMs;
     let doubtful = false;
     for (;;) {
       await this.#ready(deadline);
       const backing = this.#backing;
       if (!this.#usable || backing === undefined) continue;
-      await Promise.race([this.#relocked, pause(deadline - performance.now())]);
+      if (this.#relocking !== undefined && performance.now() < deadline) {
+        await Promise.race([this.#relocking, pause(retryMs)]);
+        continue;
+      }
+      const values = typeof args === 'function' ? await args() : args;
       if (this.#backing !== backing) continue;
+      if (backing.kind === 'local') {
+        if (this.local === undefined) continue;
+        return this.#perform<T>(this.local, method, values);
+      }
       try {
-        if (backing.kind === 'local') return await this.#do<T>(method, ...args);
-        return decodeResult(await backing.ask(encodeCall(method, args))) as T;
+        return decodeResult(await backing.ask(encodeCall(method, values))) as T;
       } catch (error) {
         if (error instanceof FileSystemError) {
           if (doubtful && doneAlready[method] === error.errno) return undefined as T;
@@ -432,9 +456,7 @@ export class SharedFileSystem implements FileSystem {
         }
         if (performance.now() > deadline) throw error;
         if (error instanceof Dismissed) {
-          await this.#rejoin(backing).catch(() => {});
-          // A handle of the caller's is no longer good there: it has to be opened again.
-          if (takesHandle.has(method)) throw error;
+          await this.#rejoin(backing).catch(() => pause(retryMs));
           continue;
         }
         const code = codeOf(error);
@@ -450,11 +472,15 @@ export class SharedFileSystem implements FileSystem {
   async #ready(deadline = performance.now() + maxWaitMs): Promise<number> {
     while (!this.#usable) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new FileSystemError('EIO', 'no host serves the volume');
+      if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
       await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
     }
     return this.#generation;
   }
+}
+
+function lockKey(kind: FileLock['kind'], owner: LockOwner): string {
+  return `${kind} ${owner}`;
 }
 
 function pause(ms: number): Promise<void> {

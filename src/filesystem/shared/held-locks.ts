@@ -1,0 +1,35 @@
+import type { FileLock, LockOwner } from '../file-system.ts';
+import { putLock } from '../locks.ts';
+
+/** Locks that this host's programs hold on a shared volume: what is taken again when another host serves it. */
+export class HeldLocks {
+  readonly #byInode = new Map<number, FileLock[]>();
+
+  /** A lock was taken or, with type `unlock`, given back. */
+  note(inode: number, lock: FileLock): void {
+    this.#set(inode, putLock(this.#byInode.get(inode) ?? [], lock));
+  }
+
+  /** A close gave back whatever the owner had. */
+  release(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
+    const held = this.#byInode.get(inode);
+    if (held !== undefined)
+      this.#set(
+        inode,
+        held.filter((lock) => lock.kind !== kind || lock.owner !== owner),
+      );
+  }
+
+  has(inode: number, kind: FileLock['kind'], owner: LockOwner): boolean {
+    return this.#byInode.get(inode)?.some((lock) => lock.kind === kind && lock.owner === owner) === true;
+  }
+
+  all(): readonly { readonly inode: number; readonly lock: FileLock }[] {
+    return [...this.#byInode].flatMap(([inode, locks]) => locks.map((lock) => ({ inode, lock })));
+  }
+
+  #set(inode: number, locks: FileLock[]): void {
+    if (locks.length === 0) this.#byInode.delete(inode);
+    else this.#byInode.set(inode, locks);
+  }
+}
