@@ -1,0 +1,129 @@
+/**
+ * The exhaustive search: the real acceptor and proposer through *every* order of deliveries, delays, time-outs and the faults of a scenario.
+ *
+ *     node test/simulation/exhaustive.ts --exhaustive [--quick] [--mutants] [--scenario TEXT]
+ *
+ * explores all scenarios (or the quick ones, or those whose name contains TEXT), says how many states each had, and fails on a violation
+ * with the steps that led to it. `--mutants` does the same with each broken variant and fails where one is *not* caught.
+ *
+ * The bound: an operation gives up after `maxAttempts` phases or `maxWakes` timers; a timer fires while nothing of its phase is under way.
+ */
+import { pathToFileURL } from 'node:url';
+
+import { productionRules } from '../../src/consensus/index.ts';
+import { Host } from './exhaustive-host.ts';
+import { Judge, runAlone } from './exhaustive-judge.ts';
+import { type Mutant, mutants, operationOf, type Scenario, scenarios } from './exhaustive-scenarios.ts';
+import { type Transition, World, type WorldState } from './exhaustive-world.ts';
+
+export interface ExploreOptions {
+  readonly mutant?: Mutant;
+  readonly maxStates?: number;
+}
+
+export interface Exploration {
+  readonly states: number;
+  readonly transitions: number;
+  /** Ways in which all operations ended, counted by what they were told. */
+  readonly endings: number;
+  readonly seconds: number;
+  /** False where the limit of states was met. */
+  readonly isComplete: boolean;
+  readonly violation?: { readonly reason: string; readonly trace: readonly string[] };
+}
+
+interface Frame {
+  readonly state: WorldState;
+  readonly transitions: readonly Transition[];
+  next: number;
+}
+
+/** Explores everything that can happen in a scenario, up to its bound, or until the first violation. */
+export function explore(scenario: Scenario, { mutant, maxStates = Infinity }: ExploreOptions = {}): Exploration {
+  const begun = performance.now();
+  const rules = mutant?.rules ?? productionRules;
+  const { acceptors, parts, views, maxAttempts, maxWakes, proposers, budget } = scenario;
+  const hosts = Object.entries(proposers).map(
+    ([peer, tasks]) => new Host({ peer, operations: tasks.map(operationOf), views }, rules, mutant?.reusesIncarnation),
+  );
+  const world = new World({ acceptors, parts, views, hosts, rules, maxAttempts, maxWakes });
+  let states = acceptors.map(() => undefined) as Parameters<World['initial']>[0];
+  for (const task of scenario.prelude) ({ states } = runAlone(world, operationOf(task), states, acceptors, rules));
+  const judge = new Judge(scenario, world, rules);
+
+  const visited = new Set<number>();
+  const stack: Frame[] = [];
+  let transitions = 0;
+  const visit = (state: WorldState): string | undefined => {
+    const hash = hashOf(world.key(state));
+    if (visited.has(hash)) return undefined;
+    visited.add(hash);
+    const reason = judge.violation(state);
+    stack.push({ state, transitions: world.transitions(state), next: 0 });
+    return reason;
+  };
+  let reason = visit(world.initial(states, budget));
+  while (reason === undefined && stack.length > 0 && visited.size < maxStates) {
+    const frame = stack.at(-1)!;
+    const transition = frame.transitions[frame.next++];
+    if (transition === undefined) {
+      stack.pop();
+      continue;
+    }
+    transitions++;
+    reason = visit(transition.state);
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  const counts = { states: visited.size, transitions, endings: judge.endings, seconds, isComplete: reason === undefined && stack.length === 0 };
+  if (reason === undefined) return counts;
+  // The last frame is the state in which the violation showed; those below it tell how it came about.
+  const trace = stack.slice(0, -1).map(({ transitions, next }) => transitions[next - 1]!.label());
+  return { ...counts, violation: { reason, trace } };
+}
+
+/**
+ * 53 bits of a text. Two of a million states share them with a chance of 6e-5; then one of both would not be looked at.
+ */
+function hashOf(text: string): number {
+  let [high, low] = [0xdeadbeef, 0x41c6ce57];
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    high = Math.imul(high ^ code, 2654435761);
+    low = Math.imul(low ^ code, 1597334677);
+  }
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
+  return 4294967296 * (2097151 & low) + (high >>> 0);
+}
+
+function print(name: string, { states, transitions, endings, seconds, isComplete, violation }: Exploration): void {
+  const verdict = violation === undefined ? (isComplete ? 'no violation' : 'stopped') : 'VIOLATION';
+  console.log(
+    `${verdict}: ${name}: ${states.toLocaleString('en')} states, ${transitions.toLocaleString('en')} transitions, ${endings} endings, ${seconds.toFixed(1)} s`,
+  );
+}
+
+function main(args: readonly string[]): void {
+  const wanted = args.includes('--scenario') ? (args[args.indexOf('--scenario') + 1] ?? '') : '';
+  const chosen = scenarios.filter(({ name, isQuick }) => name.includes(wanted) && (isQuick || !args.includes('--quick')));
+  if (args.includes('--mutants')) {
+    for (const mutant of mutants) {
+      const result = explore(
+        scenarios.find(({ name }) => name === mutant.scenario)!,
+        { mutant },
+      );
+      print(`${mutant.name}, in “${mutant.scenario}”`, result);
+      if (result.violation === undefined) process.exitCode = 1;
+    }
+    return;
+  }
+  for (const scenario of chosen) {
+    const result = explore(scenario, { maxStates: Number(process.env['MAXS'] ?? Infinity) });
+    print(scenario.name, result);
+    if (result.violation === undefined) continue;
+    console.log([...result.violation.trace, result.violation.reason].map((line) => `  ${line}`).join('\n'));
+    process.exitCode = 1;
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) main(process.argv.slice(2));
