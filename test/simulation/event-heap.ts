@@ -52,8 +52,8 @@ export class EventHeap<T> {
       let child = 2 * at + 1;
       if (child >= last) break;
       const right = child + 1;
-      if (right < last && (times[right]! < times[child]! || (times[right]! === times[child]! && orders[right]! < orders[child]!))) child = right;
-      if (time < times[child]! || (time === times[child]! && order < orders[child]!)) break;
+      if (right < last && before(times[right]!, orders[right]!, times[child]!, orders[child]!)) child = right;
+      if (before(time, order, times[child]!, orders[child]!)) break;
       times[at] = times[child]!;
       orders[at] = orders[child]!;
       events[at] = events[child];
@@ -75,4 +75,8 @@ export class EventHeap<T> {
     order.set(this.#order);
     this.#order = order;
   }
+}
+
+function before(time: number, order: number, otherTime: number, otherOrder: number): boolean {
+  return time < otherTime || (time === otherTime && order < otherOrder);
 }

@@ -285,11 +285,11 @@ export class Host {
   }
 
   #finish(running: Running, { outcome, hint, lease }: Extract<Effect, { type: 'done' }>): void {
-    const { block, tag, operation } = running.proposer;
+    const { block, tag } = running.proposer;
     this.#running.delete(tag);
     const kept = this.#hints.get(block);
     if (hint !== null && (kept === undefined || compareBallots(hint.accepted.ballot, kept.accepted.ballot) > 0)) this.#hints.set(block, hint);
-    if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(this, block, outcome.accepted, operation.kind);
+    if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(block, outcome.accepted);
     const committed = outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined;
     const now = this.clock;
     const leased = running.writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);

@@ -44,11 +44,10 @@ export class Judges {
   }
 
   /** A proposer learnt that a record is chosen: nobody may read less from memory any longer. */
-  chosen(_by: Host, block: string, accepted: Accepted, kind: Operation['kind']): void {
+  chosen(block: string, accepted: Accepted): void {
     const known = this.#chosen.get(block);
     if (known !== undefined && compareBallots(accepted.ballot, known.ballot) <= 0) return;
     this.#chosen.set(block, accepted);
-    if (kind === 'read') return;
     for (const host of this.#world.hosts) {
       const local = host.up ? host.holder.read(block, host.clock) : undefined;
       if (local === undefined || local.record.version >= accepted.record.version) continue;
@@ -91,20 +90,25 @@ export class Judges {
     }
   }
 
+  /** Whether nobody has accepted anything newer: housekeeping may have gone on since a read. */
+  isNewest(block: string, accepted: Accepted): boolean {
+    return this.#world.hosts.every((host) => compareBallots(host.stateOf(block)?.accepted?.ballot ?? null, accepted.ballot) <= 0);
+  }
+
   /** After quiescence: replicas that hold the same ballot hold the same bytes, and a majority holds the newest. */
   agreement(block: string, newest: Accepted): void {
     const { replicas } = newest.record;
     let holders = 0;
     for (const host of this.#world.hosts) {
       const accepted = host.stateOf(block)?.accepted ?? null;
-      // Housekeeping may have gone on since the read.
       const order = accepted === null ? -1 : compareBallots(accepted.ballot, newest.ballot);
-      if (order >= 0 && replicas.includes(host.name)) holders++;
+      if (order === 0 && replicas.includes(host.name)) holders++;
       if (order !== 0 || accepted!.pointer) continue;
       if (!sameBytes(accepted!.record.value, newest.record.value))
         throw new Violation('agreement', `${host.name} holds other bytes of ${block} at the same ballot`);
     }
-    if (holders * 2 <= replicas.length)
+    // A tombstone may have been forgotten meanwhile.
+    if (newest.record.value !== null && holders * 2 <= replicas.length)
       throw new Violation('agreement', `only ${holders} of ${replicas.join('')} hold the newest record of ${block}`);
   }
 }

@@ -78,7 +78,11 @@ export const mutants: readonly Mutant[] = [
   broken('builds on the lowest record it hears of', { isNewer: (candidate, best) => best === null || compareBallots(candidate, best) < 0 }),
   broken('lets a stale member win over a round', { isNewer: (candidate, best) => best === null || candidate.round > best.round + 3 }),
   broken('founds by its own view of the roster alone', { foundingSets: (views) => [views.at(-1)!.replicas] }, moving),
-  broken('lets hosts found in views that are gone', { mayFound: () => true, foundingSets: (views) => [views[0]!.replicas] }, moving),
+  broken(
+    'lets hosts found in views that are gone',
+    { mayFound: () => true, foundingSets: (views) => [views[0]!.replicas] },
+    { ...moving, blocks: 25, rosterChanges: 12, thinkMs: 20, operations: 300 },
+  ),
   broken('votes after it lost its record', { lostMayVote: () => true }, { hosts: 5, replicas: 3, faults: 30 }),
   broken('accepts without looking, where one acceptor is the quorum', { meetsCondition: () => true }, { hosts: 3, replicas: 1, blocks: 1 }),
   broken('grants leases right after a restart', { remembersLeases: () => true }, { ...leasing, replicas: 1, leaseTermMs: 3000, faults: 25 }),

@@ -54,7 +54,7 @@ export class Roster {
   }
 
   #newView(): void {
-    const { rosters, blocks, hosts, settings } = this.#world;
+    const { rosters, blocks, hosts } = this.#world;
     const names = this.#members.map(({ name }) => name);
     if (this.#newest - this.#oldest + 1 >= maxViews) return;
     const chance = this.#chance;

@@ -1,5 +1,5 @@
 import { codeOf } from '../../src/base/index.ts';
-import type { ProposalOutcome } from '../../src/consensus/index.ts';
+import type { Accepted, ProposalOutcome } from '../../src/consensus/index.ts';
 import { Clients } from './clients.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { Violation } from './judges.ts';
@@ -78,11 +78,20 @@ function judge(world: World): void {
   const verdict = checkLinearizable(judges.history, { forgets: true, maxBranches: 50_000 });
   if (verdict.status === 'violation') throw new Violation('linearizability', verdict.reason);
   for (const block of world.blocks) {
-    let outcome: ProposalOutcome | undefined;
-    world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done: (found) => (outcome = found) });
     const until = world.now + recoveryMs;
-    while (outcome === undefined && world.now < until) world.runUntil(world.now + 1);
-    if (outcome?.status !== 'committed') throw new Violation('liveness', `no final read of ${block}`);
-    if (outcome.accepted !== null) judges.agreement(block, outcome.accepted);
+    let found = finalRead(world, block, until);
+    while (found !== null && !judges.isNewest(block, found) && world.now < until) {
+      world.runUntil(world.now + 100);
+      found = finalRead(world, block, until);
+    }
+    if (found !== null) judges.agreement(block, found);
   }
+}
+
+function finalRead(world: World, block: string, until: number): Accepted | null {
+  let outcome: ProposalOutcome | undefined;
+  world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done: (found) => (outcome = found) });
+  while (outcome === undefined && world.now < until) world.runUntil(world.now + 1);
+  if (outcome?.status !== 'committed') throw new Violation('liveness', `no final read of ${block}`);
+  return outcome.accepted;
 }
