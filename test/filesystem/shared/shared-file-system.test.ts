@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError } from '../../../src/base/index.ts';
+import { Appends, CallServer, type FileLock, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { bytes, contentOf, open, put, root } from '../harness.ts';
+
+const openAppend = 0o2001;
+const none = Promise.resolve();
+
+function flock(owner: string, type: FileLock['type']): FileLock {
+  return { kind: 'flock', type, owner, pid: 1, start: 0, end: Infinity };
+}
+
+function posix(owner: string, type: FileLock['type'], start: number, end: number): FileLock {
+  return { kind: 'posix', type, owner, pid: 1, start, end };
+}
+
+/** A host that has the volume open, and guests of it. */
+class Serving {
+  readonly volume: Volume;
+  readonly server: CallServer;
+  readonly own = new SharedFileSystem('holder', () => true);
+
+  constructor(volume: Volume, grace: Promise<void> = none) {
+    this.volume = volume;
+    const appends = new Appends(volume);
+    this.server = new CallServer(volume, appends, () => false, grace);
+    this.own.setBacking({ kind: 'local', volume, appends, grace });
+  }
+
+  welcome(guest: SharedFileSystem, name: string): void {
+    guest.setBacking({ kind: 'remote', ask: (call) => this.server.serve(name, call) });
+  }
+
+  guest(name: string): SharedFileSystem {
+    const guest = new SharedFileSystem(name, () => false);
+    this.welcome(guest, name);
+    return guest;
+  }
+}
+
+test('hosts that append to one file through files open for long lose nothing', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'log', '');
+  const writers = [serving.own, serving.guest('a'), serving.guest('b')];
+  const handles = await Promise.all(writers.map((writer) => writer.open(inode, openAppend)));
+  // Each kernel believes that the file ends where it last wrote.
+  await Promise.all(
+    writers.map(async (writer, index) => {
+      for (let line = 0; line < 10; line++) await writer.write(inode, handles[index]!, line * 2, bytes(`${index}\n`), false);
+    }),
+  );
+  const lines = (await contentOf(serving.volume, inode)).toString().split('\n').filter(Boolean);
+  assert.deepEqual(
+    [0, 1, 2].map((index) => lines.filter((line) => line === String(index)).length),
+    [10, 10, 10],
+  );
+});
+
+test('the next holder is told of locks that are held, not of those that were given back', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const guest = first.guest('a');
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await guest.setlk(inode, flock('1', 'unlock'), false);
+  await guest.setlk(inode, posix('2', 'write', 0, 99), false);
+  await guest.setlk(inode, posix('2', 'unlock', 50, 99), false);
+  await first.volume.close();
+  const second = new Serving(await open(store));
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  const other = second.guest('b');
+  await other.setlk(inode, flock('1', 'write'), false);
+  await other.setlk(inode, posix('1', 'write', 50, 99), false);
+  await assert.rejects(other.setlk(inode, posix('1', 'write', 0, 10), false), { errno: 'EAGAIN' });
+});
+
+test('after a change of the holder nobody takes a lock before those who had it', async () => {
+  const grace = Promise.withResolvers<void>();
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const guest = first.guest('a');
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await first.volume.close();
+  const second = new Serving(await open(store), grace.promise);
+  const attempts = [second.own, second.guest('b')].map((other) => other.setlk(inode, flock('9', 'write'), false));
+  for (const attempt of attempts) attempt.catch(() => {});
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  grace.resolve();
+  for (const attempt of attempts) await assert.rejects(attempt, { errno: 'EAGAIN' });
+});
+
+test('a lock that another host got meanwhile is lost, and the program hears of it at its next fsync, once', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const guest = first.guest('a');
+  const handle = await guest.open(inode, 1);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await first.volume.close();
+  const second = new Serving(await open(store));
+  await second.own.setlk(inode, flock('9', 'write'), false);
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' });
+  await guest.fsync(inode, handle, false);
+});
+
+test('a wait for a lock goes on at the next holder, and ends when its waiter does', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const other = first.guest('b');
+  await other.setlk(inode, flock('9', 'write'), false);
+  const waits = [first.own, first.guest('a')].map((waiter) => {
+    const interrupt = new AbortController();
+    return { waiter, interrupt, taken: waiter.setlk(inode, flock('1', 'write'), true, interrupt.signal) };
+  });
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await Promise.all([first.server.drain(), first.volume.close()]);
+  const second = new Serving(await open(store));
+  second.welcome(other, 'b');
+  await other.getattr(inode);
+  for (const { waiter } of waits) second.welcome(waiter, waiter === first.own ? 'holder' : 'a');
+  waits[0]!.interrupt.abort();
+  await assert.rejects(waits[0]!.taken, { errno: 'EINTR' });
+  await other.setlk(inode, flock('9', 'unlock'), false);
+  await waits[1]!.taken;
+});
+
+test('a host that was given up hears so, and opens its files again', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await serving.server.dismiss('a');
+  await serving.own.setlk(inode, flock('9', 'write'), false);
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'x');
+  await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' }, 'its lock went to another');
+});
+
+test('an operation whose outcome is not known is repeated only where that does no harm', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'log', '');
+  await serving.volume.mkdir(root, 'd', 0o755, 0, { uid: 0, gid: 0, pid: 1 });
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, openAppend);
+  const plain = await guest.open(inode, 1);
+  let losing = 0;
+  guest.setBacking({
+    kind: 'remote',
+    ask: async (call) => {
+      const answer = await serving.server.serve('a', call);
+      if (losing-- > 0) throw new InfinitError('unknown-outcome', 'the answer was lost');
+      return answer;
+    },
+  });
+  // Opens both again at this backing.
+  await guest.fsync(inode, handle, true);
+  await guest.fsync(inode, plain, true);
+  losing = 1;
+  await guest.write(inode, plain, 0, bytes('a\n'), false);
+  losing = 1;
+  await assert.rejects(async () => guest.write(inode, handle, 0, bytes('b\n'), false), { code: 'unknown-outcome' });
+  assert.equal((await contentOf(serving.volume, inode)).toString(), 'a\nb\n', 'not twice');
+  losing = 1;
+  await guest.rmdir(root, 'd');
+});
+
+test('a volume is not called closed while its lease cannot be renewed', async () => {
+  let held = true;
+  const volume = await open(new MemoryBlockStore());
+  const shared = new SharedFileSystem('holder', () => held);
+  shared.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  held = false;
+  await assert.rejects(shared.close(), { code: 'unavailable' });
+  held = true;
+  await shared.close();
+});
