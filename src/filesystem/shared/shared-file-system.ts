@@ -39,6 +39,8 @@ interface Handle {
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 const reopenMask = ~(0o100 | 0o200 | 0o1000);
 const openAppend = 0o2000;
+/** O_WRONLY or O_RDWR. */
+const accessMask = 3;
 
 /** Methods that may simply be made again after an unknown outcome. */
 const repeatable: ReadonlySet<SharedMethod> = new Set([
@@ -238,7 +240,8 @@ export class SharedFileSystem implements FileSystem {
     return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
-    this.#sayLost(inode);
+    // Who only reads has lost nothing, and must not swallow what a writer has to hear.
+    if (((this.#handles.get(handle)?.flags ?? 0) & accessMask) !== 0) this.#sayLost(inode);
     const owner = this.#owner(lockOwner);
     if (!this.#locks.has(inode, 'posix', owner)) return this.#withHandle('flush', inode, handle, owner);
     this.#locks.release(inode, 'posix', owner);

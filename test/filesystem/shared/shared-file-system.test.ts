@@ -95,7 +95,7 @@ test('after a change of the holder nobody takes a lock before those who had it',
   for (const attempt of attempts) await assert.rejects(attempt, { errno: 'EAGAIN' });
 });
 
-test('a lock that another host got meanwhile is lost, and the program hears of it at its next fsync, once', async () => {
+test('a lock that another host got meanwhile is lost, and the program hears of it at its next fsync, once; a reader does not', async () => {
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
   const inode = await put(first.volume, root, 'f', 'x', true);
@@ -107,6 +107,8 @@ test('a lock that another host got meanwhile is lost, and the program hears of i
   await second.own.setlk(inode, flock('9', 'write'), false);
   second.welcome(guest, 'a');
   await guest.getattr(inode);
+  const reader = await guest.open(inode, 0);
+  await guest.flush(inode, reader, '5');
   await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' });
   await guest.fsync(inode, handle, false);
 });
