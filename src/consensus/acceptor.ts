@@ -155,7 +155,7 @@ export class Acceptor {
       }
     }
     // Whatever was promised here must stay refused when the promise itself is gone.
-    const floor = Math.max(ballot.round, state?.promised?.round ?? 0);
+    const floor = Math.max(ballot.round, request.floor, state?.promised?.round ?? 0);
     const raised = floor > this.#floor;
     if (raised) this.#floor = floor;
     const { reply } = this.#reply(undefined, request, 'forgotten', true, null, false, null, 0, nobody);

@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import { type Ballot, compareBallots, type PeerId } from './ballot.ts';
-import { maxEncodedBytes, maxReplicas } from './limits.ts';
+import { maxEncodedBytes, maxReplicas, maxRound } from './limits.ts';
 import type { LeaseRequest, Reply, ReplyType, Request, RequestHead } from './messages.ts';
 import {
   acceptedValue,
@@ -49,6 +49,7 @@ export function encodeRequest(request: Request): Parts {
   } else {
     writeBallot(writer, request.ballot);
     if (request.type === 'learn') writeRecord(writer, request.record);
+    else writer.number(request.floor);
   }
   const head = writer.finish();
   const value = request.type === 'accept' || request.type === 'learn' ? request.record.value : null;
@@ -71,7 +72,7 @@ export function decodeRequest(from: PeerId, bytes: Uint8Array): Request {
 function readBody(reader: Reader, type: Request['type'], head: RequestHead): Request {
   if (type === 'read') return { type, ...head, view: reader.number() - 1, known: readBallotOrNone(reader), lease: readLease(reader) };
   const ballot = readBallot(reader);
-  if (type === 'forget') return { type, ...head, ballot };
+  if (type === 'forget') return { type, ...head, ballot, floor: reader.number(maxRound) };
   if (type === 'learn') return { type, ...head, ballot, record: readRecord(reader) };
   own(ballot, head.from);
   if (type === 'prepare') return { type, ...head, ballot, view: reader.number() - 1, known: readBallotOrNone(reader) };

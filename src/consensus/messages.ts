@@ -66,6 +66,8 @@ export interface Learn extends RequestHead {
 export interface Forget extends RequestHead {
   readonly type: 'forget';
   readonly ballot: Ballot;
+  /** No ballot of this round or lower may meet an empty memory: it could carry what somebody told before he knew of this record. */
+  readonly floor: number;
 }
 
 export type Request = Prepare | Accept | Read | Learn | Forget;

@@ -434,12 +434,16 @@ export class Proposer {
   #onLearned(): readonly Effect[] {
     const base = this.#base!;
     let count = 0;
-    for (const { accepted } of this.#answers.values()) if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
+    let floor = 0;
+    for (const { accepted, promised, floor: known } of this.#answers.values()) {
+      if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
+      floor = Math.max(floor, known, promised?.round ?? 0);
+    }
     if (!this.#rules.mayForget(count, this.#targets.length)) return none;
     const { record } = base;
     const who = this.operation.kind === 'forget' ? record.replicas : this.#toSettle(record).filter((peer) => !record.replicas.includes(peer));
     if (who.length === 0) return this.#settled();
-    return this.#begin('forget', [who], (head) => ({ type: 'forget', ...head, ballot: base.ballot }));
+    return this.#begin('forget', [who], (head) => ({ type: 'forget', ...head, ballot: base.ballot, floor }));
   }
 
   #onForgotten(): readonly Effect[] {

@@ -80,7 +80,7 @@ void test('after forgetting, stragglers of what was forgotten are refused', () =
   const one = acceptor();
   const tombstone: Request = { ...(accept(7, 3) as Extract<Request, { type: 'accept' }>), record: record(3, null) };
   let step = one.step(undefined, tombstone, 0);
-  step = one.step(step.state, { ...head, type: 'forget', ballot: ballot(7) }, 0);
+  step = one.step(step.state, { ...head, type: 'forget', ballot: ballot(7), floor: 0 }, 0);
   assert.equal(step.state, undefined);
   assert.equal(step.floor, 7);
   for (const request of [prepare(7), accept(6, 2), { ...head, type: 'learn', ballot: ballot(6), record: record(2, 'two') } as const]) {
@@ -93,6 +93,12 @@ void test('after forgetting, stragglers of what was forgotten are refused', () =
 
 void test('only the exact tombstone is forgotten', () => {
   const live = after(accept(7, 3));
-  assert.equal(acceptor().step(live, { ...head, type: 'forget', ballot: ballot(7) }, 0).reply.type, 'rejected');
-  assert.equal(acceptor().step(live, { ...head, type: 'forget', ballot: ballot(6) }, 0).reply.type, 'rejected');
+  assert.equal(acceptor().step(live, { ...head, type: 'forget', ballot: ballot(7), floor: 0 }, 0).reply.type, 'rejected');
+  assert.equal(acceptor().step(live, { ...head, type: 'forget', ballot: ballot(6), floor: 0 }, 0).reply.type, 'rejected');
+});
+
+void test('forgetting raises the floor to what any replica had promised', () => {
+  const one = acceptor();
+  assert.equal(one.step(undefined, { ...head, type: 'forget', ballot: ballot(7), floor: 9 }, 0).floor, 9);
+  assert.equal(one.step(undefined, prepare(9), 0).reply.type, 'rejected');
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 import { InfinitError } from '../../src/base/index.ts';
 import {
@@ -62,7 +62,7 @@ const requests: fc.Arbitrary<Request> = fc.oneof(
   object({ type: fc.constant('prepare' as const), ...head, ballot: own, view, known: fc.option(ballots) }),
   object({ type: fc.constant('read' as const), ...head, view, known: fc.option(ballots), lease }),
   object({ type: fc.constant('learn' as const), ...head, ballot: ballots, record: records }),
-  object({ type: fc.constant('forget' as const), ...head, ballot: ballots }),
+  object({ type: fc.constant('forget' as const), ...head, ballot: ballots, floor: fc.nat() }),
   object({
     type: fc.constant('accept' as const),
     ...head,

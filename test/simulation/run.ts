@@ -79,19 +79,26 @@ function judge(world: World): void {
   if (verdict.status === 'violation') throw new Violation('linearizability', verdict.reason);
   for (const block of world.blocks) {
     const until = world.now + recoveryMs;
-    let found = finalRead(world, block, until);
-    while (found !== null && !judges.isNewest(block, found) && world.now < until) {
+    for (;;) {
+      const found = finalRead(world, block);
+      if (found === null || (found !== undefined && judges.isNewest(block, found))) {
+        if (found !== null) judges.agreement(block, found);
+        break;
+      }
+      if (world.now >= until) throw new Violation('liveness', `no read of ${block} comes to rest`);
       world.runUntil(world.now + 100);
-      found = finalRead(world, block, until);
     }
-    if (found !== null) judges.agreement(block, found);
   }
 }
 
-function finalRead(world: World, block: string, until: number): Accepted | null {
-  let outcome: ProposalOutcome | undefined;
-  world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done: (found) => (outcome = found) });
-  while (outcome === undefined && world.now < until) world.runUntil(world.now + 1);
-  if (outcome?.status !== 'committed') throw new Violation('liveness', `no final read of ${block}`);
-  return outcome.accepted;
+/** What the block holds; undefined: it was not answered. */
+function finalRead(world: World, block: string): Accepted | null | undefined {
+  const reading: { outcome?: ProposalOutcome | undefined; done: boolean } = { done: false };
+  const done = (outcome: ProposalOutcome | undefined): void => {
+    reading.outcome = outcome;
+    reading.done = true;
+  };
+  world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done });
+  while (!reading.done) world.runUntil(world.now + 1);
+  return reading.outcome?.status === 'committed' ? reading.outcome.accepted : undefined;
 }
