@@ -25,7 +25,8 @@ export {
   read,
   update,
 } from './operation.ts';
-export { maxRetransmitMs, Proposer, type ProposerEvent, type ProposerOptions, retransmitMs } from './proposer.ts';
+export { maxRetransmitMs, Proposer, retransmitMs } from './proposer.ts';
+export type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 export {
   type Accepted,
   type BlockId,

@@ -1,42 +1,14 @@
 import { InfinitError } from '../base/index.ts';
 import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
-import { maxUnsettled } from './limits.ts';
+import { decide, hostsToSettle, isDoubtOver, type Purpose, type Standing } from './decision.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
-import { type Accepted, type BlockId, type BlockRecord, type Origin, sameOrigin, sameReplicas, type View } from './record.ts';
+import { type Accepted, type BlockId, type BlockRecord, type Origin, sameReplicas, type View } from './record.ts';
+import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 import { isQuorum, productionRules, type Rules } from './rules.ts';
 import { type Survey, survey } from './survey.ts';
 
-/** What a proposer is told. */
-export type ProposerEvent =
-  | { readonly type: 'reply'; readonly reply: Reply }
-  /** The sleep it asked for last is over. */
-  | { readonly type: 'wake' }
-  /** The caller's patience is over: the next effect is `done`. */
-  | { readonly type: 'deadline' };
-
-export interface ProposerOptions {
-  readonly block: BlockId;
-  /** Names this operation among all of its process; replies bring it back. */
-  readonly tag: number;
-  readonly operation: Operation;
-  /** The views of the roster in force, as they apply to the block; at least one, the newest last. */
-  readonly views: readonly View[];
-  readonly ballots: BallotSource;
-  /** Uniform in [0, 1): spreads the retries of rivals. */
-  readonly random: () => number;
-  readonly hint?: Hint | undefined;
-  /** Ask for a lease along the way. */
-  readonly lease?: LeaseRequest | undefined;
-  /** The holder's count of lease requests, {@link LeaseHolder.clock}; needed where this host holds leases. */
-  readonly leaseClock?: (() => number) | undefined;
-  readonly rules?: Rules;
-}
-
 type Phase = 'idle' | 'read' | 'prepare' | 'accept' | 'learn' | 'forget' | 'backoff' | 'done';
-
-/** Why a record is proposed: the operation's own value or change, or a step on the way. */
-type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'settled';
 
 /** First wait for answers; doubles up to the maximum. */
 export const retransmitMs = 100;
@@ -236,109 +208,45 @@ export class Proposer {
   // --- what to do next ------------------------------------------------------------------------------------------------------
 
   #decide(): readonly Effect[] {
-    const { operation } = this;
-    switch (operation.kind) {
-      case 'read':
-        return this.#rules.mayAnswer(this.#chosen) ? this.#finish({ status: 'committed', accepted: this.#base }) : this.#repair();
-      case 'write':
-        return this.#decideWrite(operation.apply);
-      case 'change':
-        return this.#decideChange(operation.fromEpoch, operation.replicas);
-      case 'settle':
-        return this.#decideSettle();
-      case 'forget':
-        return this.#decideForget();
+    if (this.#doubtVersion !== Infinity && isDoubtOver(this.#standing())) {
+      this.#doubtVersion = Infinity;
+      this.#doubtBallot = null;
     }
-  }
-
-  #decideWrite(apply: (current: BlockRecord | null) => Uint8Array | null | undefined): readonly Effect[] {
-    const base = this.#base;
-    if (this.#doubtVersion !== Infinity && base !== null) {
-      if (sameOrigin(base.record.origin, this.#origin)) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
-      // Ours may lie below what others wrote since: there is no way to tell.
-      if (base.record.version > this.#doubtVersion) return this.#finish({ status: 'unknown' });
-      // Whatever is chosen from now on descends from this record: ours never will be.
-      if (this.#chosen && compareBallots(base.ballot, this.#doubtBallot) > 0) {
-        this.#doubtVersion = Infinity;
-        this.#doubtBallot = null;
+    const decision = decide(this.#rules, this.#standing());
+    switch (decision.type) {
+      case 'finish':
+        return this.#finish(decision.outcome);
+      case 'propose':
+        return this.#propose(decision.record, decision.purpose);
+      case 'tell': {
+        const { ballot, record } = decision.base;
+        return this.#begin('learn', decision.sets, (head) => ({ type: 'learn', ...head, ballot, record }));
       }
     }
-    const value = apply(base?.record ?? null);
-    if (value === undefined) {
-      if (this.#doubtVersion === Infinity) return this.#conflict();
-      return base === null ? this.#finish({ status: 'unknown' }) : this.#repair();
-    }
-    if (base === null) return this.#propose(this.#founding(value), 'value');
-    // A joint record must be chosen before a record without its previous sets may follow it.
-    if (base.record.previous.length > 0 && !this.#rules.mayFinish(this.#chosen)) return this.#repair();
-    return this.#propose({ ...base.record, version: base.record.version + 1, previous: [], origin: this.#origin, value }, 'value');
   }
 
-  #decideChange(fromEpoch: number, replicas: readonly PeerId[]): readonly Effect[] {
-    const base = this.#base;
-    if (base === null) return this.#finish({ status: 'conflict', accepted: null });
-    const { record } = base;
-    const joint = record.previous.length > 0;
-    const ours = record.epoch === fromEpoch + 1 && sameReplicas(record.replicas, replicas);
-    if (!ours && record.epoch !== fromEpoch) {
-      // Our change may be among those that led here.
-      const hidden = this.#changeSent && record.epoch > fromEpoch + 1;
-      return hidden ? this.#finish({ status: 'unknown' }) : this.#conflict();
-    }
-    if (joint) return this.#finishJoint();
-    if (ours) return this.#chosen ? this.#finish({ status: 'committed', accepted: base }) : this.#repair();
-    const unsettled = [...new Set([...record.unsettled, ...record.replicas, ...replicas])];
-    if (unsettled.length > maxUnsettled) return this.#finish({ status: 'no-quorum' });
-    // The newcomers are announced before anything is sent to them: should this change come to nothing, what it leaves with them must be known.
-    if (unsettled.length > record.unsettled.length) return this.#propose({ ...record, unsettled }, 'repair');
-    return this.#propose({ ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], unsettled }, 'joint');
+  #standing(): Standing {
+    return {
+      operation: this.operation,
+      origin: this.#origin,
+      base: this.#base,
+      chosen: this.#chosen,
+      doubtVersion: this.#doubtVersion,
+      doubtBallot: this.#doubtBallot,
+      changeSent: this.#changeSent,
+      reproposed: this.#reproposed,
+      founding: this.#founding,
+    };
   }
 
-  #decideSettle(): readonly Effect[] {
-    const base = this.#base;
-    if (base === null) return this.#finish({ status: 'conflict', accepted: null });
-    if (base.record.previous.length > 0) return this.#finishJoint();
-    if (this.#chosen && base.record.unsettled.length === 0) return this.#finish({ status: 'committed', accepted: base });
-    // At a ballot of our own: stragglers of changes that failed must meet a higher one wherever they arrive.
-    if (!this.#reproposed) {
-      this.#reproposed = true;
-      return this.#repair();
-    }
-    return this.#tell(base, [base.record.replicas, this.#toSettle(base.record)]);
-  }
-
-  #decideForget(): readonly Effect[] {
-    const base = this.#base;
-    if (base === null) return this.#finish({ status: 'committed', accepted: null });
-    if (base.record.previous.length > 0) return this.#finishJoint();
-    if (!this.#chosen) return this.#repair();
-    if (base.record.value !== null || base.record.unsettled.length > 0) return this.#finish({ status: 'conflict', accepted: base });
-    return this.#tell(base, [base.record.replicas]);
-  }
-
-  /** Drops the previous sets of a joint record, once it is chosen. */
-  #finishJoint(): readonly Effect[] {
-    return this.#rules.mayFinish(this.#chosen) ? this.#propose({ ...this.#base!.record, previous: [] }, 'final') : this.#repair();
-  }
-
-  /** Brings the highest record seen to a quorum, as it is. */
-  #repair(): readonly Effect[] {
-    return this.#propose(this.#base!.record, 'repair');
-  }
-
-  /** A conflict is a linearizable answer too: what it reports must be chosen. */
-  #conflict(): readonly Effect[] {
-    return this.#rules.mayAnswer(this.#chosen) ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#repair();
-  }
-
-  #founding(value: Uint8Array | null): BlockRecord {
+  readonly #founding = (value: Uint8Array | null): BlockRecord => {
     const { replicas } = this.#views.at(-1)!;
     const others = this.#rules.foundingSets(this.#views).filter((set) => !sameReplicas(set, replicas));
     let floor = 0;
     for (const reply of this.#answers.values()) floor = Math.max(floor, reply.floor);
     // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
     return { version: floor + 1, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin: this.#origin, value };
-  }
+  };
 
   // --- phase 2: accept ------------------------------------------------------------------------------------------------------
 
@@ -382,6 +290,7 @@ export class Proposer {
     this.#collectGrants();
     // Along with it the same quorum promised the next ballot: phase 1 of whatever follows is done.
     this.#ballot = this.#next;
+    if (this.#purpose === 'reproposal') this.#reproposed = true;
     if (this.#purpose === 'value' || this.#purpose === 'settled') return this.#finish({ status: 'committed', accepted: this.#base });
     return this.#decide();
   }
@@ -422,15 +331,6 @@ export class Proposer {
 
   // --- housekeeping: settle and forget --------------------------------------------------------------------------------------
 
-  #toSettle(record: BlockRecord): PeerId[] {
-    const revoked = this.operation.kind === 'settle' ? this.operation.revoked : [];
-    return record.unsettled.filter((peer) => !revoked.includes(peer));
-  }
-
-  #tell(base: Accepted, sets: readonly (readonly PeerId[])[]): readonly Effect[] {
-    return this.#begin('learn', sets, (head) => ({ type: 'learn', ...head, ballot: base.ballot, record: base.record }));
-  }
-
   #onLearned(): readonly Effect[] {
     const base = this.#base!;
     let count = 0;
@@ -441,7 +341,8 @@ export class Proposer {
     }
     if (!this.#rules.mayForget(count, this.#targets.length)) return none;
     const { record } = base;
-    const who = this.operation.kind === 'forget' ? record.replicas : this.#toSettle(record).filter((peer) => !record.replicas.includes(peer));
+    const who =
+      this.operation.kind === 'forget' ? record.replicas : hostsToSettle(this.operation, record).filter((peer) => !record.replicas.includes(peer));
     if (who.length === 0) return this.#settled();
     return this.#begin('forget', [who], (head) => ({ type: 'forget', ...head, ballot: base.ballot, floor }));
   }

@@ -1,0 +1,136 @@
+import { compareBallots, type Ballot, type PeerId } from './ballot.ts';
+import { maxUnsettled } from './limits.ts';
+import type { Apply, Operation, ProposalOutcome } from './operation.ts';
+import { type Accepted, type BlockRecord, type Origin, type ReplicaSet, sameOrigin, sameReplicas } from './record.ts';
+import type { Rules } from './rules.ts';
+
+/** Why a record is proposed: the operation's own value or change, or a step on the way. */
+export type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'reproposal' | 'settled';
+
+/** Where an operation stands once it knows the current record. */
+export interface Standing {
+  readonly operation: Operation;
+  readonly origin: Origin;
+  /** The highest record that a quorum told; null: none. */
+  readonly base: Accepted | null;
+  /** It is known to be chosen. */
+  readonly chosen: boolean;
+  /** The lowest version under which our value may have been accepted somewhere, and the highest ballot at which it was sent; ∞: nowhere. */
+  readonly doubtVersion: number;
+  readonly doubtBallot: Ballot | null;
+  /** A change of ours may have been accepted somewhere. */
+  readonly changeSent: boolean;
+  /** The record was accepted once more, at a ballot of ours. */
+  readonly reproposed: boolean;
+  /** The record that founds the block with a value. */
+  readonly founding: (value: Uint8Array | null) => BlockRecord;
+}
+
+/** What to do about it. */
+export type Decision =
+  | { readonly type: 'finish'; readonly outcome: ProposalOutcome }
+  | { readonly type: 'propose'; readonly record: BlockRecord; readonly purpose: Purpose }
+  /** Make all of these know the record, and wait for every one. */
+  | { readonly type: 'tell'; readonly base: Accepted; readonly sets: readonly ReplicaSet[] };
+
+/** The rules of docs/consensus.md, “The register” and “Changing replicas”, for each kind of operation. */
+export function decide(rules: Rules, standing: Standing): Decision {
+  const { operation, base, chosen } = standing;
+  switch (operation.kind) {
+    case 'read':
+      return base === null || rules.mayAnswer(chosen) ? finish({ status: 'committed', accepted: base }) : repair(base);
+    case 'write':
+      return decideWrite(rules, standing, operation.apply);
+    case 'change':
+      return base === null
+        ? finish({ status: 'conflict', accepted: null })
+        : decideChange(rules, standing, base, operation.fromEpoch, operation.replicas);
+    case 'settle':
+      return base === null ? finish({ status: 'conflict', accepted: null }) : decideSettle(rules, standing, base);
+    case 'forget':
+      return base === null ? finish({ status: 'committed', accepted: null }) : decideForget(rules, chosen, base);
+  }
+}
+
+/** Whether the value that we once sent can no longer come to life: whatever is chosen from now on descends from this record. */
+export function isDoubtOver({ base, chosen, origin, doubtVersion, doubtBallot }: Standing): boolean {
+  if (doubtVersion === Infinity || base === null || !chosen) return false;
+  const { version, origin: author } = base.record;
+  return !sameOrigin(author, origin) && version <= doubtVersion && compareBallots(base.ballot, doubtBallot) > 0;
+}
+
+/** Hosts that a settling must still reach. */
+export function hostsToSettle(operation: Operation, { unsettled }: BlockRecord): PeerId[] {
+  const revoked = operation.kind === 'settle' ? operation.revoked : [];
+  return unsettled.filter((peer) => !revoked.includes(peer));
+}
+
+function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
+  const { base, chosen, origin, doubtVersion, founding } = standing;
+  const doubtful = doubtVersion !== Infinity;
+  if (doubtful && base !== null) {
+    if (sameOrigin(base.record.origin, origin)) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);
+    // Ours may lie below what others wrote since: there is no way to tell.
+    if (base.record.version > doubtVersion) return finish({ status: 'unknown' });
+  }
+  const value = apply(base?.record ?? null);
+  if (base === null) {
+    if (value !== undefined) return { type: 'propose', record: founding(value), purpose: 'value' };
+    return finish(doubtful ? { status: 'unknown' } : { status: 'conflict', accepted: null });
+  }
+  if (value === undefined) return doubtful ? repair(base) : conflict(rules, chosen, base);
+  // A joint record must be chosen before a record without its previous sets may follow it.
+  if (base.record.previous.length > 0 && !rules.mayFinish(chosen)) return repair(base);
+  return { type: 'propose', record: { ...base.record, version: base.record.version + 1, previous: [], origin, value }, purpose: 'value' };
+}
+
+function decideChange(rules: Rules, { chosen, changeSent }: Standing, base: Accepted, fromEpoch: number, replicas: ReplicaSet): Decision {
+  const { record } = base;
+  const ours = record.epoch === fromEpoch + 1 && sameReplicas(record.replicas, replicas);
+  if (!ours && record.epoch !== fromEpoch) {
+    // Our change may be among those that led here.
+    return changeSent && record.epoch > fromEpoch + 1 ? finish({ status: 'unknown' }) : conflict(rules, chosen, base);
+  }
+  if (record.previous.length > 0) return finishJoint(rules, chosen, base);
+  if (ours) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);
+  const unsettled = [...new Set([...record.unsettled, ...record.replicas, ...replicas])];
+  if (unsettled.length > maxUnsettled) return finish({ status: 'no-quorum' });
+  // The newcomers are announced before anything is sent to them: should this change come to nothing, what it leaves with them must be known.
+  if (unsettled.length > record.unsettled.length) return { type: 'propose', record: { ...record, unsettled }, purpose: 'repair' };
+  const joint = { ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], unsettled };
+  return { type: 'propose', record: joint, purpose: 'joint' };
+}
+
+function decideSettle(rules: Rules, { operation, chosen, reproposed }: Standing, base: Accepted): Decision {
+  if (base.record.previous.length > 0) return finishJoint(rules, chosen, base);
+  if (chosen && base.record.unsettled.length === 0) return finish({ status: 'committed', accepted: base });
+  // At a ballot of our own: stragglers of changes that failed must meet a higher one wherever they arrive.
+  if (!reproposed) return { type: 'propose', record: base.record, purpose: 'reproposal' };
+  return { type: 'tell', base, sets: [base.record.replicas, hostsToSettle(operation, base.record)] };
+}
+
+function decideForget(rules: Rules, chosen: boolean, base: Accepted): Decision {
+  if (base.record.previous.length > 0) return finishJoint(rules, chosen, base);
+  if (!chosen) return repair(base);
+  if (base.record.value !== null || base.record.unsettled.length > 0) return finish({ status: 'conflict', accepted: base });
+  return { type: 'tell', base, sets: [base.record.replicas] };
+}
+
+/** Drops the previous sets of a joint record, once it is chosen. */
+function finishJoint(rules: Rules, chosen: boolean, base: Accepted): Decision {
+  return rules.mayFinish(chosen) ? { type: 'propose', record: { ...base.record, previous: [] }, purpose: 'final' } : repair(base);
+}
+
+/** Brings the highest record seen to a quorum, as it is. */
+function repair({ record }: Accepted): Decision {
+  return { type: 'propose', record, purpose: 'repair' };
+}
+
+/** A conflict is a linearizable answer too: what it reports must be chosen. */
+function conflict(rules: Rules, chosen: boolean, base: Accepted): Decision {
+  return rules.mayAnswer(chosen) ? finish({ status: 'conflict', accepted: base }) : repair(base);
+}
+
+function finish(outcome: ProposalOutcome): Decision {
+  return { type: 'finish', outcome };
+}
