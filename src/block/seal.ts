@@ -46,6 +46,8 @@ const suitePlain = 0;
 const suiteAesGcm = 1;
 const formatVersion = 1;
 const two32 = 2 ** 32;
+/** Below this a copy is cheaper than memory of its own. */
+const minSharedBytes = 32 * 1024;
 /** Derived keys kept at hand. */
 const maxCachedKeys = 4096;
 
@@ -65,7 +67,7 @@ export class Sealer {
   }
 
   /** The sealed immutable block of a body, with its address. */
-  seal(owner: OwnerTag, body: Uint8Array): { address: Address; sealed: Uint8Array<ArrayBuffer> } {
+  seal(owner: OwnerTag, body: Uint8Array): { address: Address; sealed: Uint8Array } {
     const sealed = this.#seal(owner, body, '');
     return { address: immutableAddress(sealed), sealed };
   }
@@ -76,8 +78,16 @@ export class Sealer {
     return this.#open(address, sealed, '');
   }
 
+  /**
+   * Opens what the block store's `get` gave: it has checked the bytes already, against the hash where they came from another host,
+   * against the record's CRC where they come from this host's disk. Hashing 1 MiB again would cost more than all else of a read.
+   */
+  openChecked(address: Address, sealed: Uint8Array): OpenBlock {
+    return this.#open(address, sealed, '');
+  }
+
   /** The payload of a mutable or named block; under AES it is bound to the address, so that no host can serve one block as another. */
-  sealPayload(address: Address, owner: OwnerTag, body: Uint8Array): Uint8Array<ArrayBuffer> {
+  sealPayload(address: Address, owner: OwnerTag, body: Uint8Array): Uint8Array {
     return this.#seal(owner, body, address);
   }
 
@@ -86,9 +96,9 @@ export class Sealer {
     return this.#open(address, payload, address);
   }
 
-  #seal(owner: OwnerTag, body: Uint8Array, binding: string): Uint8Array<ArrayBuffer> {
+  #seal(owner: OwnerTag, body: Uint8Array, binding: string): Uint8Array {
     const secret = this.#volumeKey !== undefined;
-    const sealed = Buffer.allocUnsafeSlow(headerBytes + body.length + (secret ? nonceBytes + tagBytes : 0));
+    const sealed = allocate(headerBytes + body.length + (secret ? nonceBytes + tagBytes : 0));
     writeHeader(sealed, secret ? suiteAesGcm : suitePlain, owner, body.length);
     if (!secret) {
       sealed.set(body, headerBytes);
@@ -150,6 +160,11 @@ export class Sealer {
     }
     return key;
   }
+}
+
+/** Large blocks lie in shared memory: they cross to the thread of the disk without a copy. */
+function allocate(bytes: number): Buffer<ArrayBufferLike> {
+  return bytes < minSharedBytes ? Buffer.allocUnsafeSlow(bytes) : Buffer.from(new SharedArrayBuffer(bytes));
 }
 
 /** Whose block it is, from the clear header of sealed bytes: what scrub reads. @throws InfinitError `damaged`. */

@@ -52,7 +52,7 @@ export class BlockCache {
   }
 
   async #load(address: Address): Promise<Uint8Array> {
-    const { body } = this.#context.sealer.open(address, await this.#context.store.get(address));
+    const { body } = this.#context.sealer.openChecked(address, await this.#context.store.get(address));
     this.#bodies.set(address, body);
     this.#bytes += body.length;
     for (const [oldest, evicted] of this.#bodies) {

@@ -8,6 +8,8 @@ import { listMounts, mountType } from './mount-table.ts';
 const commandTimeoutMs = 30_000;
 /** Mounts stacked on one path are taken off one by one, up to this many. */
 const maxStacked = 64;
+/** How far the kernel may read ahead; INIT agrees on less where that is wanted. */
+const maxReadAheadBytes = 1024 * 1024;
 
 export interface MountSettings {
   /** Shown as the device in the mount table: the volume's name. */
@@ -38,6 +40,8 @@ export async function mountFuse({ source, mountPoint, readOnly = false }: MountS
     await run('mount', ['-i', '-t', mountType, '-o', options.join(','), '--', source, mountPoint], fd);
     const mounted = (await listMounts(mountPoint)).findLast((entry) => entry.mountPoint === mountPoint);
     if (mounted === undefined) throw new InfinitError('denied', `${mountPoint} does not show in the mount table after mounting`);
+    // Before the session's INIT is answered the kernel keeps the smaller of this and what INIT allows.
+    await setReadAhead(mounted.connection, maxReadAheadBytes);
     return { fd, mountPoint, connection: mounted.connection };
   } catch (error) {
     closeSync(fd);

@@ -9,7 +9,7 @@ import type { Address } from '../block/index.ts';
  * - A mutable (or named) block is a linearizable register; each is its own quorum.
  */
 export interface BlockStore {
-  /** The sealed bytes of an immutable block, verified. @throws InfinitError `not-found`, `damaged`, `unavailable`, `deadline-exceeded`. */
+  /** The sealed bytes of an immutable block, verified, in a buffer of the caller's own. @throws InfinitError `not-found`, `damaged`, `unavailable`, `deadline-exceeded`. */
   get(address: Address, options?: CallOptions): Promise<Uint8Array>;
   /** The current value of a mutable or named block; undefined where it was never written or was removed. Linearizable. */
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined>;

@@ -59,10 +59,12 @@ export class ImmutableBlocks {
     const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
     if (transport === undefined || peers.length === 0)
       throw new InfinitError(transport === undefined ? 'not-found' : 'unavailable', `there is no copy of block ${address} in reach`);
-    return new Hedge(address, peers, (peer, cancel) => {
+    const fetched = await new Hedge(address, peers, (peer, cancel) => {
       const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
       return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });
     }).result;
+    // It may lie in a receive buffer between other messages, and is to be the caller's own.
+    return new Uint8Array(fetched);
   }
 
   /** Nothing refers to these any longer: their bytes may go, here and elsewhere. What cannot be told now is found by scrub. */

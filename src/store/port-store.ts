@@ -85,6 +85,18 @@ export class PortStore implements BlockStore {
   }
 }
 
+/** Bytes from here on are moved rather than copied; Node's own pools are smaller, and cannot be moved. */
+const minMovedBytes = 128 * 1024;
+/** What a record's header takes before the value that was read with it, at the most. */
+const maxMovedWaste = 4096;
+
+/** The buffer to move to the other thread, where the bytes are all that it holds: what `get` returns is the caller's own. */
+function ownBuffer(bytes: Uint8Array): ArrayBuffer[] {
+  const { buffer } = bytes;
+  const movable = buffer instanceof ArrayBuffer && bytes.length >= minMovedBytes && buffer.byteLength - bytes.length <= maxMovedWaste;
+  return movable ? [buffer] : [];
+}
+
 /** The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled. */
 export function servePort(port: MessagePort, store: BlockStore): void {
   const underWay = new Map<number, AbortController>();
@@ -99,7 +111,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
           : call.type === 'get'
             ? await store.get(call.address, options)
             : await store.fetch(call.address, options);
-      port.postMessage({ id: call.id, value } satisfies Answer);
+      port.postMessage({ id: call.id, value } satisfies Answer, call.type === 'get' ? ownBuffer(value as Uint8Array) : []);
     } catch (error) {
       port.postMessage({ id: call.id, code: codeOf(error), message: messageOf(error) } satisfies Answer);
     } finally {
