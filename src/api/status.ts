@@ -31,6 +31,8 @@ export interface HostSummary {
   readonly peer: string;
   readonly address: string;
   readonly zone: string;
+  /** Bytes that it offers; 0: it stores nothing. */
+  readonly capacity: number;
   /** Of this host its own state; of another: alive, suspect, down, draining … */
   readonly state: string;
   readonly self: boolean;

@@ -9,6 +9,8 @@ import type { Volumes } from './volumes.ts';
 const statusDeadlineMs = 3000;
 /** The catalogue is read again at least so often, in ms: a notification may have been lost. */
 const catalogueRefreshMs = 15_000;
+/** How long a host that joins waits for all members to say that they have no blocks, in ms. */
+const emptyDeadlineMs = 20_000;
 const volumeIdBytes = 16;
 const rights: readonly Right[] = ['store', 'write', 'invite'];
 
@@ -20,6 +22,8 @@ export interface ClusterContext {
   /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
   readonly forgetEverything: () => Promise<void>;
   /** The cluster that this host's blocks belong to, kept on its disk. */
+  /** From now on this host takes its share of the blocks. Kept on its disk. */
+  readonly storeBlocks: () => Promise<void>;
   readonly knownCluster: () => Promise<string | undefined>;
   readonly rememberCluster: (clusterId: string) => Promise<void>;
   readonly logger: Logger;
@@ -49,12 +53,12 @@ export class Cluster implements Disposable {
   }
 
   /** Hosts other than this one that have the volume mounted, by name. A host that does not answer in time is not among them: it cannot use the store either. */
-  async mountedElsewhere(volumeId: string): Promise<readonly string[]> {
+  async mountedElsewhere(volumeId: string, deadlineMs: number = statusDeadlineMs): Promise<readonly string[]> {
     const { transport } = this.#context.overlay;
     const id = Buffer.from(volumeId, 'hex');
     const answers = await Promise.allSettled(
       transport.connected().map(async (peer) => {
-        const answer = await transport.request(peer, nodeKinds.volumeHolders, id, { deadlineMs: statusDeadlineMs });
+        const answer = await transport.request(peer, nodeKinds.volumeHolders, id, { deadlineMs });
         const holders = JSON.parse(Buffer.from(answer).toString('utf8')) as string[];
         return holders.length === 0 ? [] : [this.#context.overlay.member(peer)?.name ?? peer];
       }),
@@ -69,6 +73,7 @@ export class Cluster implements Disposable {
       peer: member.peer,
       address: member.addresses[0] ?? '',
       zone: member.zone,
+      capacity: member.capacity,
       state: member.self ? member.state : member.state === 'up' ? member.liveness : member.state,
       self: member.self,
     }));
@@ -101,6 +106,7 @@ export class Cluster implements Disposable {
     this.#refuseWhileMounted('cluster init');
     const { clusterId } = await this.#context.overlay.initCluster();
     await this.#context.rememberCluster(clusterId);
+    await this.#context.storeBlocks();
     return clusterId;
   }
 
@@ -133,8 +139,27 @@ export class Cluster implements Disposable {
   async #entered(): Promise<void> {
     await this.#context.forgetEverything();
     await this.#context.rememberCluster(this.#context.overlay.clusterId!);
+    if (await this.#clusterIsEmpty()) await this.#context.storeBlocks();
+    else this.#context.logger.warn('the cluster has blocks already: this host uses its volumes, but stores nothing until blocks can be moved to it');
     await this.#refreshCatalogue();
     this.#context.logger.info('joined the cluster', { cluster: this.#context.overlay.clusterId });
+  }
+
+  /**
+   * Whether nothing was ever stored in the cluster. Only then may the roster that blocks are placed by still grow: a block is looked for where
+   * the roster says, and until blocks are moved when hosts join, a new host would answer "nothing" for those that it never got.
+   */
+  async #clusterIsEmpty(): Promise<boolean> {
+    const deadline = performance.now() + emptyDeadlineMs;
+    for (;;) {
+      const { hosts, silent } = await this.status();
+      const others = hosts.filter(({ peer }) => peer !== this.#context.overlay.self);
+      if (others.some(({ disk }) => disk.blocks > 0)) return false;
+      if (silent.length === 0 && others.length > 0) return true;
+      // Not all members are connected yet.
+      if (performance.now() > deadline) return false;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
   }
 
   async #refuseOwnVolumes(): Promise<void> {

@@ -21,6 +21,13 @@ import { Volumes } from './volumes.ts';
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
 
+/** Where the disk says that this host has its share of the cluster's blocks. */
+const storesKey = 'stores';
+
+async function storesBlocks(disk: Disk): Promise<boolean> {
+  return (await disk.readMeta(storesKey)) !== undefined;
+}
+
 /** Where the disk says which cluster its blocks belong to. */
 function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'rememberCluster'> {
   const key = 'cluster';
@@ -84,6 +91,7 @@ export class Node implements AsyncDisposable {
     );
     const key = hostKey(config.stateDir);
     const incarnation = await nextIncarnation(disk);
+    const capacity = config.capacity ?? disk.status().totalBytes;
     const overlay = stack.use(
       await Overlay.open({
         stateDirectory: path.join(config.stateDir, 'cluster'),
@@ -93,7 +101,8 @@ export class Node implements AsyncDisposable {
         tokenFile: config.token,
         name: config.name,
         zone: config.zone,
-        capacity: config.capacity ?? disk.status().totalBytes,
+        // Until it is known that this host takes part in storing, it offers nothing.
+        capacity: (await storesBlocks(disk)) ? capacity : 0,
         logger,
       }),
     );
@@ -128,11 +137,15 @@ export class Node implements AsyncDisposable {
         server,
         fallbacks: { replicas: String(config.replicas) },
         health: () => this.#health(),
-        mountedElsewhere: (id) => cluster.mountedElsewhere(id),
+        mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
         onCatalogueChange: () => cluster.announceCatalogue(),
         logger,
       }),
     );
+    const storeBlocks = async (): Promise<void> => {
+      await disk.write([{ type: 'put-meta', key: storesKey, bytes: Buffer.from('1') }]);
+      overlay.setCapacity(capacity);
+    };
     const cluster: Cluster = stack.use(
       new Cluster({
         overlay,
@@ -141,6 +154,7 @@ export class Node implements AsyncDisposable {
         status: () => this.status(),
         forgetEverything: () => store.forgetEverything(),
         ...clusterMemory(disk),
+        storeBlocks,
         logger,
       }),
     );

@@ -44,6 +44,7 @@ function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promis
     },
     logger,
     lostInodes: lost,
+    resumed: data.adopted !== undefined,
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
   });

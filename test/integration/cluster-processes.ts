@@ -61,7 +61,7 @@ export class ClusterProcesses implements AsyncDisposable {
     for (const host of this.hosts) {
       for (;;) {
         const nodes = await host.client.listNodes();
-        if (nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'alive')) break;
+        if (nodes.length === this.hosts.length && nodes.every(({ self, state, capacity }) => (self || state === 'alive') && capacity > 0)) break;
         if (performance.now() > deadline) throw new Error(`the cluster does not come together: ${JSON.stringify(nodes)}\n${host.log}`);
         await new Promise((resolve) => setTimeout(resolve, 100));
       }

@@ -2,12 +2,13 @@ import { Command } from 'commander';
 
 import type { HostSummary } from '../../api/index.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
-import { type Column, renderInspect, renderList } from '../output.ts';
+import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
 
 const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
   { header: 'STATE', field: 'State', value: (host) => host.state },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
+  { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];

@@ -1,5 +1,5 @@
 import { InfinitError } from '../../base/index.ts';
-import { type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
+import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
 
@@ -27,6 +27,9 @@ const changesNames: ReadonlySet<SharedMethod> = new Set([
 
 /** Operations whose answer shows what is in the volume. */
 const shows: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'read', 'readdir', 'readlink', 'open', 'lseek', 'getxattr', 'listxattr']);
+
+/** Operations whose answer is an entry, with a kernel reference. */
+const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
 
 /** What another host has open and locked here. */
 class Guest {
@@ -141,10 +144,22 @@ export class CallServer {
         const result = await this.#call(method, args);
 
         this.#account(guest, method, args, result);
+        this.#forgetReferences(method, result);
         if (guest.gone.signal.aborted) await this.#letGo(guest);
         if (changesNames.has(method)) await this.#volume.syncfs();
         return result;
       }
+    }
+  }
+
+  /** The volume counts a kernel reference for each entry that it gives out. A guest's kernel is not heard of here: what it has open is. */
+  #forgetReferences(method: SharedMethod, result: unknown): void {
+    if (method === 'readdir') {
+      for (const { attributes } of result as readonly DirectoryEntry[]) if (attributes !== undefined) this.#volume.forget(attributes.inode, 1);
+    } else if (givesEntry.has(method) && result !== undefined) {
+      this.#volume.forget((result as Attributes).inode, 1);
+    } else if (method === 'create' || method === 'tmpfile') {
+      this.#volume.forget((result as { attributes: Attributes }).attributes.inode, 1);
     }
   }
 
