@@ -11,6 +11,8 @@ export type Side = 'at' | 'below';
 /** A node that was found. */
 export interface Found extends CachedNode {
   readonly address: Address;
+  /** It was reached by a right link only. */
+  readonly hopped?: boolean;
 }
 
 /** How far the cache leads towards a key. */
@@ -57,14 +59,18 @@ export class Search {
     this.#obstacles = obstacles;
   }
 
-  /** Follows the cache as far as it leads. Synchronous; inner nodes may be stale, which costs hops but is not wrong. */
-  route(key: Key, level: number, side: Side, hopLimit: number = Infinity): Route {
-    let address = this.#nodes.root;
+  /**
+   * Follows the cache as far as it leads. Synchronous; inner nodes may be stale, which costs hops but is not wrong. `start` is a node
+   * that was just loaded on this way: with it a walk goes on even if the cache evicted all above.
+   */
+  route(key: Key, level: number, side: Side, hopLimit: number = Infinity, start?: Found): Route {
+    const from = start !== undefined && leadsTo(start.node, key, level, side) ? start : undefined;
+    let address = from?.address ?? this.#nodes.root;
     let via: Via | undefined;
     let parent: Address | undefined;
-    let hops = 0;
+    let hops = from?.hopped === true ? 1 : 0;
     for (;;) {
-      const entry = this.#nodes.cached(address);
+      const entry = this.#nodes.cached(address) ?? (address === from?.address ? from : undefined);
       if (entry === undefined) return { kind: 'load', address, via };
       const { node } = entry;
       if (node.level < level) return via === undefined ? { kind: 'none' } : { kind: 'stale', address: via.address };
@@ -78,7 +84,7 @@ export class Search {
         continue;
       }
       if (hops > 0 && address !== this.#nodes.root) this.#obstacles.post(node.level + 1, node.low, address);
-      if (node.level === level) return { kind: 'found', found: { ...entry, address } };
+      if (node.level === level) return { kind: 'found', found: { address, node, version: entry.version, term: entry.term } };
       const index = childIndex(node, key, side);
       if (index < 0) return { kind: 'stale', address };
       parent = address;
@@ -93,11 +99,11 @@ export class Search {
    * moment after the call (a lease makes the cache suffice), else it may be stale. @throws InfinitError.
    */
   async find(key: Key, level: number, side: Side = 'at', fresh: boolean = true): Promise<Found | undefined> {
-    let loaded: { readonly address: Address; readonly version: number } | undefined;
+    let loaded: Found | undefined;
     let hopLimit: number = maxHops;
     let rootLoaded = false;
     for (let loads = 0; loads < maxLoads; loads++) {
-      const route = this.route(key, level, side, hopLimit);
+      const route = this.route(key, level, side, hopLimit, loaded);
       if (route.kind === 'found') {
         const { found } = route;
         if (!fresh || this.#nodes.isCurrent(found) || (loaded?.address === found.address && found.version >= loaded.version)) return found;
@@ -111,16 +117,17 @@ export class Search {
         loaded = await this.load(route.address, route.via);
       } else {
         if (route.kind === 'stale') hopLimit = Infinity;
+        loaded = undefined;
         await this.pass(route);
       }
     }
     throw new InfinitError('unavailable', `tree ${this.#nodes.root} changed ${maxLoads} times during one search`);
   }
 
-  /** Loads a node into the cache and says under which address and version; undefined where it is gone, after the pointer to it was mended. */
-  async load(address: Address, via: Via | undefined): Promise<{ readonly address: Address; readonly version: number } | undefined> {
+  /** Loads a node; undefined where it is gone, after the pointer to it was mended. */
+  async load(address: Address, via: Via | undefined): Promise<Found | undefined> {
     const entry = await this.#nodes.load(address);
-    if (entry !== undefined) return { address, version: entry.version };
+    if (entry !== undefined) return { ...entry, address, hopped: via !== undefined && via.separator === undefined };
     if (via === undefined) return undefined;
     if (via.separator === undefined) this.#nodes.forget(via.address);
     else await this.#obstacles.repair(via.level, via.separator, address);
@@ -132,6 +139,11 @@ export class Search {
     if (route.kind === 'frozen') await this.#obstacles.complete(route.address);
     else this.#nodes.forget(route.address);
   }
+}
+
+/** Whether a walk to a key may start at a node. */
+function leadsTo(node: TreeNode, key: Key, level: number, side: Side): boolean {
+  return node.level >= level && (node.low === '' || (side === 'at' ? key >= node.low : key > node.low));
 }
 
 /** The child that leads to a key. */

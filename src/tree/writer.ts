@@ -11,7 +11,9 @@ import type { ApplyResult, Change, Key } from './types.ts';
 /** Changes that may wait in one tree; a call that would exceed it is refused. */
 export const maxQueuedChanges = 1_000_000;
 /** Leaves in one commit. */
-const maxLeavesPerCommit = 64;
+const maxLeavesPerCommit = 32;
+/** Leaves being written at once; the others' edits wait, so that a large batch does not hold its thread up. */
+const maxLeavesInFlight = 128;
 /** A leaf takes changes until it has grown by this many times its target, the rest in its next write: bounds the pieces of a split. */
 const maxGrowth = 16;
 /** Times that others may be first at a change's leaf before it fails. */
@@ -54,6 +56,9 @@ export class Writer {
   #incoming: Item[] = [];
   /** By leaf that is being written: who waits for it. */
   readonly #busy = new Map<Address, Item[]>();
+  /** Leaves whose turn comes next; busy already. */
+  readonly #ready: { readonly leaf: Found; readonly items: readonly Item[] }[] = [];
+  #inFlight = 0;
   /** By node that has to be loaded or passed first. */
   readonly #blocked = new Map<Address, Item[]>();
   #queued = 0;
@@ -78,8 +83,8 @@ export class Writer {
     });
   }
 
-  /** Sends each change to its leaf, or lets it wait for what is in its way. */
-  #dispatch(items: Item[]): void {
+  /** Sends each change to its leaf, or lets it wait for what is in its way. `start`: the node that they waited for. */
+  #dispatch(items: Item[], start?: Found): void {
     if (items.length === 0) return;
     // In order, so that neighbours share one walk. Stable: changes of one key stay in order.
     items.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
@@ -90,19 +95,29 @@ export class Writer {
         last.items.push(item);
         continue;
       }
-      const route = this.#search.route(item.key, 0, 'at', item.far ? Infinity : maxHops);
+      const route = this.#search.route(item.key, 0, 'at', item.far ? Infinity : maxHops, start);
       if (route.kind === 'found') {
         last = { leaf: route.found, items: [item] };
         leaves.push(last);
       } else this.#block(route, item);
     }
-    const ready: LeafWrite[] = [];
     for (const { leaf, items: some } of leaves) {
       const waiting = this.#busy.get(leaf.address);
       if (waiting !== undefined) waiting.push(...some);
-      else this.#prepare(leaf, some, ready);
+      else {
+        this.#busy.set(leaf.address, []);
+        this.#ready.push({ leaf, items: some });
+      }
     }
-    this.#commit(ready);
+    this.#pump();
+  }
+
+  /** Starts as many writes as may be under way. */
+  #pump(): void {
+    while (this.#ready.length > 0 && this.#inFlight < maxLeavesInFlight) {
+      const next = this.#ready.splice(0, Math.min(maxLeavesPerCommit, maxLeavesInFlight - this.#inFlight));
+      this.#commit(next.flatMap(({ leaf, items }) => this.#prepare(leaf, items) ?? []));
+    }
   }
 
   #block(route: Route, item: Item): void {
@@ -118,25 +133,36 @@ export class Writer {
       return waited;
     };
     done.then(
-      () => this.#dispatch(take()),
+      (start) => this.#dispatch(take(), start ?? undefined),
       (error: unknown) => this.#fail(take(), asError(error)),
     );
   }
 
-  /** Edits a leaf; what changes nothing is answered, else the leaf is busy from here on. */
-  #prepare(leaf: Found, all: Item[], ready: LeafWrite[]): void {
+  /** Edits a leaf. What changes nothing is answered; if the leaf changed while it waited, its changes are sent anew. */
+  #prepare(routed: Found, all: readonly Item[]): LeafWrite | undefined {
+    const { address } = routed;
+    // Where it was evicted meanwhile, what was routed to will do: were it stale, its write would conflict.
+    const entry = this.#nodes.cached(address) ?? routed;
+    const { node } = entry;
+    const covered = !node.frozen && node.level === 0 && all[0]!.key >= node.low && !isBeyond(node, all.at(-1)!.key);
+    this.#inFlight++;
+    if (!covered) {
+      this.#release(address, all);
+      return undefined;
+    }
+    const leaf: Found = { ...entry, address };
     const count = this.#intake(all);
     const items = count === all.length ? all : all.slice(0, count);
+    if (count < all.length) this.#busy.get(address)!.unshift(...all.slice(count));
     const edit = editLeaf(leaf.node, items);
-    this.#busy.set(leaf.address, count === all.length ? [] : all.slice(count));
     if (edit.node === leaf.node) {
       void this.#answerUnchanged(leaf, items, edit);
-      return;
+      return undefined;
     }
-    const isRoot = leaf.address === this.#nodes.root;
+    const isRoot = address === this.#nodes.root;
     const { newAddress } = this.#nodes;
-    const plan = planWrite(leaf.address, leaf.version, edit.node, { isRoot, target: this.#target, appended: edit.appended, newAddress });
-    ready.push({ leaf, items, edit, plan });
+    const plan = planWrite(address, leaf.version, edit.node, { isRoot, target: this.#target, appended: edit.appended, newAddress });
+    return { leaf, items, edit, plan };
   }
 
   /** How many of these changes one write of a leaf takes. */
@@ -201,10 +227,13 @@ export class Writer {
     this.#release(leaf.address);
   }
 
-  #release(leaf: Address): void {
-    const waiting = this.#busy.get(leaf);
+  /** A leaf is free again: `first`, and then whoever waited for it, are sent on. */
+  #release(leaf: Address, first: readonly Item[] = []): void {
+    const waiting = this.#busy.get(leaf) ?? [];
     this.#busy.delete(leaf);
-    if (waiting !== undefined) this.#dispatch(waiting);
+    this.#inFlight--;
+    this.#dispatch([...first, ...waiting]);
+    this.#pump();
   }
 
   /** Ahead of whoever waits for the leaf, so that changes of one key stay in order. */

@@ -248,3 +248,20 @@ test('a failed split changes nothing and leaves no block behind', async () => {
   assert.deepEqual(store.mutableAddresses(), before);
   checkShape(store);
 });
+
+test('a batch over far more leaves than the cache holds goes through', async () => {
+  const store = new MemoryBlockStore({ delay: () => Promise.resolve() });
+  const cache = new NodeCache(16);
+  await openTree(store, { cache }).apply(numbered(4000));
+  const tree = openTree(store, { cache, leased: true });
+  const result = await tree.apply(new Map([...numbered(4000).keys()].map((key) => [key, bytes('new')])));
+  assert.equal(result.failed.size, 0);
+  assert.ok(cache.size <= 16);
+  assert.deepEqual(new Set((await listAll(openTree(store), 500)).values()), new Set(['new']));
+});
+
+test('changes of one key in one tick are made in order', async () => {
+  const tree = openTree(new MemoryBlockStore());
+  await Promise.all(['1', '2', '3'].map((text) => tree.apply(new Map([['a', bytes(text)]]))));
+  assert.deepEqual(await tree.get('a'), bytes('3'));
+});
