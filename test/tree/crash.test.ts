@@ -122,3 +122,32 @@ async function checkOwn(tree: BLinkTree, who: number, model: ReadonlyMap<Key, st
   const own = [...(await listAll(tree))].filter(([key]) => key.endsWith(String(who)));
   assert.deepEqual(new Map(own), new Map([...model].toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }
+
+test('under failures and unknown outcomes each key has a value that the answers allow', async () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = seeded(seed + 300);
+    let trouble = true;
+    const fate = () => (!trouble || random() < 0.85 ? 'normal' : (['failed', 'unknown-lost', 'unknown-applied'] as const)[Math.floor(random() * 3)]!);
+    const store = new MemoryBlockStore({ random, fate });
+    const trees = [0, 1].map((i) => openTree(store, { random: randomOf(seeded(seed * 10 + i)) }));
+    const possible = new Map<Key, Set<string | undefined>>();
+    for (let round = 0; round < 60; round++) {
+      const batch = randomBatch(random, round % 40 < 24);
+      const result = await trees[round % 2]!.apply(batch);
+      for (const [key, change] of batch) {
+        const value = change instanceof Uint8Array ? Buffer.from(change).toString('latin1') : undefined;
+        const code = result.failed.get(key)?.code;
+        if (code === undefined) possible.set(key, new Set([value]));
+        else if (code === 'unknown-outcome') possible.set(key, new Set([...(possible.get(key) ?? [undefined]), value]));
+        else assert.equal(code, 'unavailable');
+      }
+      if (random() < 0.5) await trees[round % 2]!.settled();
+    }
+    trouble = false;
+    for (const tree of trees) await tree.settled();
+    checkShape(store);
+    const found = await listAll(openTree(store));
+    for (const [key, values] of possible) assert.ok(values.has(found.get(key)), `${key} is ${found.get(key)}`);
+    for (const key of found.keys()) assert.ok(possible.has(key));
+  }
+});
