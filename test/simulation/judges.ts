@@ -90,9 +90,12 @@ export class Judges {
     }
   }
 
-  /** Whether nobody has accepted anything newer: housekeeping may have gone on since a read. */
+  /** Whether no replica has accepted anything newer: housekeeping may have gone on since a read. */
   isNewest(block: string, accepted: Accepted): boolean {
-    return this.#world.hosts.every((host) => compareBallots(host.stateOf(block)?.accepted?.ballot ?? null, accepted.ballot) <= 0);
+    const { replicas } = accepted.record;
+    return this.#world.hosts.every(
+      (host) => !replicas.includes(host.name) || compareBallots(host.stateOf(block)?.accepted?.ballot ?? null, accepted.ballot) <= 0,
+    );
   }
 
   /** After quiescence: replicas that hold the same ballot hold the same bytes, and a majority holds the newest. */
