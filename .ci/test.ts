@@ -40,7 +40,7 @@ function run(batch: readonly string[], concurrency: number): Promise<Counts> {
       counts.failed = count('fail') + count('cancelled');
       counts.skipped = count('skipped') + count('todo');
       if (code !== 0 && counts.failed === 0) counts.failed = 1;
-      counts.files = [...new Set([...tail.matchAll(/^test at (test\/[^:]+\.test\.ts):/gm)].map((match) => match[1]!))];
+      counts.files = [...new Set([...tail.matchAll(/^test at (test\/[^:]+\.test\.ts):/gm)].map((match) => match[1]))];
       resolve(counts);
     });
   });
