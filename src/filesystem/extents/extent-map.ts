@@ -11,7 +11,7 @@ import { type Child, isLeaf, storedChild } from './node.ts';
 import { RecentExtents } from './recent-extents.ts';
 import { blockCodec, type BlockRecord, type Extent, extentCodec } from './records.ts';
 import { decodeRoot, encodeRoot, leastRootBytes, type MapRoot, type TreeRef } from './root-codec.ts';
-import { layerAt, visitLayers } from './layers.ts';
+import { holeAfter, layerAt, visitLayers } from './layers.ts';
 import type { BlockUse, ByteRange, ExtentCommit, ExtentNodeIo, ExtentOptions, Segment } from './types.ts';
 import { walkBlocks } from './walk.ts';
 
@@ -195,13 +195,7 @@ export class ExtentMap {
 
   /** The first offset at or after `offset` that is in a hole; there always is one. */
   seekHole(offset: number): MaybePromise<number> {
-    return this.#loader.whenLoaded((missing) => {
-      for (let position = offset; ;) {
-        const { data, until } = layerAt(this.#recent, this.#extents, position, missing);
-        if (missing.size > 0 || !data) return position;
-        position = until;
-      }
-    });
+    return this.#loader.whenLoaded((missing) => holeAfter(this.#recent, this.#extents, offset, missing));
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { CowTree, Missing } from './cow-tree.ts';
+import { type Child, floorIndex, isLeaf } from './node.ts';
 import { endOf, type RecentExtents } from './recent-extents.ts';
 import { cutExtent, type Extent } from './records.ts';
 
@@ -49,4 +50,37 @@ export function layerAt(
   const below = tree.floor(offset, missing);
   if (below !== undefined && endOf(below) > offset) return { data: true, until: Math.min(gapEnd, endOf(below)) };
   return { data: false, until: Math.min(gapEnd, tree.keyAfter(offset, missing) ?? Infinity) };
+}
+
+/** The first offset from `offset` on that lies in a hole. */
+export function holeAfter(recent: RecentExtents, tree: CowTree<Extent>, offset: number, missing: Missing): number {
+  let position = offset;
+  for (let i = recent.find(offset); ; i++) {
+    const over = recent.list[i];
+    const gapEnd = over?.offset ?? Infinity;
+    if (position < gapEnd) {
+      position = coveredUntil(tree, tree.root, position, missing);
+      if (position < gapEnd || missing.size > 0) return position;
+    }
+    // The gap is covered up to the recent change at least.
+    if (over === undefined || over.block === 0) return Math.max(offset, gapEnd);
+    position = endOf(over);
+  }
+}
+
+/** Until where the tree's extents go on from `position` without a gap. Looks into no node whose extents fill all of its range. */
+function coveredUntil(tree: CowTree<Extent>, child: Child<Extent> | undefined, position: number, missing: Missing): number {
+  const node = child === undefined ? undefined : tree.resolve(child, missing);
+  if (node === undefined) return position;
+  let until = position;
+  for (let i = Math.max(0, floorIndex(node.keys, position)); i < node.keys.length && node.keys[i]! <= until; i++) {
+    if (isLeaf(node)) until = Math.max(until, endOf(node.records[i]!));
+    else {
+      const next = node.keys[i + 1];
+      const below = node.children[i]!;
+      until = next !== undefined && below.weight === next - node.keys[i]! ? next : coveredUntil(tree, below, until, missing);
+      if (missing.size > 0) return until;
+    }
+  }
+  return until;
 }

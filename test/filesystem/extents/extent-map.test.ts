@@ -256,3 +256,14 @@ test('an unloaded range is not changed blindly', async () => {
   const { address, size } = file.newBlock(4096);
   assert.throws(() => cold.write(0, 4096, address, 0, size), { code: 'bug' });
 });
+
+test('the end of a dense file is found without looking into its leaves', async () => {
+  const file = await sequential(5000);
+  const cold = ExtentMap.open((await file.commit()).root, file.io, { cache: new ExtentNodeCache(100) });
+  const before = file.store.counts.gets;
+  assert.equal(await cold.seekHole(5), 5000 * mib);
+  assert.ok(file.store.counts.gets - before <= 3);
+  await file.punch(4000 * mib, 1);
+  assert.equal(await file.map.seekHole(5), 4000 * mib);
+  assert.equal(await file.map.seekHole(4000 * mib + 1), 5000 * mib);
+});
