@@ -2,7 +2,7 @@ import { closeSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 
-import { type EffectiveOptions, typedOptions, type VolumeUsage } from '../api/index.ts';
+import { typedOptions, type VolumeUsage } from '../api/index.ts';
 import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';

@@ -21,6 +21,9 @@ import type { ServedVolume, VolumeServer } from './served-volume.ts';
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
 const idleCheckMs = 2000;
 
+/** How long other hosts are asked whether they have a volume mounted, where it is only shown, in ms: engines ask at every turn. */
+const inspectDeadlineMs = 500;
+
 /** What {@link Volumes} needs of the rest of the host. */
 export interface VolumesContext {
   readonly hostName: string;
@@ -32,7 +35,7 @@ export interface VolumesContext {
   readonly fallbacks: Partial<EffectiveOptions>;
   readonly health: () => Health;
   /** Hosts other than this one that have the volume mounted. */
-  readonly mountedElsewhere: (volumeId: string) => Promise<readonly string[]>;
+  readonly mountedElsewhere: (volumeId: string, deadlineMs?: number) => Promise<readonly string[]>;
   /** A volume came or went. */
   readonly onCatalogueChange: () => void;
   readonly logger: Logger;
@@ -76,7 +79,9 @@ export class Volumes implements VolumeService, AsyncDisposable {
 
   async inspect(name: string): Promise<Volume | undefined> {
     const entry = await this.#context.catalogue.find(name);
-    return entry === undefined ? undefined : this.#show(entry);
+    if (entry === undefined) return undefined;
+    const shown = this.#show(entry);
+    return { ...shown, hosts: [...shown.hosts, ...(await this.#context.mountedElsewhere(entry.id, inspectDeadlineMs))] };
   }
 
   async list(): Promise<readonly Volume[]> {
