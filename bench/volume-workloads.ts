@@ -21,16 +21,22 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 
+import { postgresPrograms } from '../test/integration/programs.ts';
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
-const sequentialBytes = 512 * MiB;
-const files = 5000;
+/** `SCALE=0.2` for a quick look: a fifth of everything. */
+const scale = Number(process.env['SCALE'] ?? 1);
+const sequentialBytes = Math.ceil(512 * scale) * MiB;
+const files = Math.ceil(5000 * scale);
 
 interface Workload {
   readonly unit: string;
   /** Returns what was done; the time around it is measured. */
   readonly run: (directory: string) => number;
   readonly prepare?: (directory: string) => void;
+  /** Clears up after the measurement. */
+  readonly finish?: (directory: string) => void;
 }
 
 function block(bytes: number): Buffer {
@@ -65,7 +71,8 @@ function dropCaches(): void {
   writeFileSync('/proc/sys/vm/drop_caches', '3');
 }
 
-function randomly(file: string, count: number, action: (descriptor: number, offset: number) => void, flags = 'r+'): number {
+function randomly(file: string, fullCount: number, action: (descriptor: number, offset: number) => void, flags = 'r+'): number {
+  const count = Math.ceil(fullCount * scale);
   const descriptor = openSync(file, flags);
   let state = 12_345;
   for (let index = 0; index < count; index++) {
@@ -87,6 +94,19 @@ function sh(directory: string, script: string): number {
   return 1;
 }
 
+/** Runs PostgreSQL's programs as the user postgres, as they insist, in a directory that is that user's. */
+function postgres(directory: string, script: string): string {
+  const data = path.join(directory, 'pg');
+  spawnSync('sh', ['-c', `mkdir -p ${data}; chown postgres ${data}; chmod 700 ${data}`]);
+  const command = `PATH=${postgresPrograms()}:$PATH; ${script}`;
+  // Its server keeps the outputs: hence no pipe.
+  const result = spawnSync('sh', ['-c', 'su postgres -c "$0" >/tmp/infinit-bench.out 2>&1 </dev/null', command], { cwd: '/' });
+  const said = readFileSync('/tmp/infinit-bench.out', 'utf8');
+  if (result.status !== 0) throw new Error(said);
+  return said;
+}
+
+const pgPort = 5598;
 const small = block(KiB);
 const page = block(4 * KiB);
 const big = (directory: string): string => path.join(directory, 'big');
@@ -165,15 +185,41 @@ export const workloads: Readonly<Record<string, Workload>> = {
       sh(directory, 'sqlite3 test.db </tmp/infinit-bench.sql');
       return 500;
     },
+    finish: (directory) => rmSync(path.join(directory, 'test.db'), { force: true }),
+  },
+  'pgbench, 4 clients': {
+    unit: 'tps',
+    prepare: (directory) => {
+      const data = path.join(directory, 'pg');
+      postgres(
+        directory,
+        `initdb -A trust -D ${data} && pg_ctl -w -D ${data} -l ${data}/log -o "-k ${data} -p ${pgPort} -c listen_addresses=" start && ` +
+          `pgbench -h ${data} -p ${pgPort} -q -i -s 10 postgres`,
+      );
+    },
+    run: (directory) => {
+      const data = path.join(directory, 'pg');
+      const seconds = Number(process.env['PGBENCH_SECONDS'] ?? 10);
+      const said = postgres(directory, `pgbench -h ${data} -p ${pgPort} -c 4 -j 2 -T ${seconds} postgres`);
+      return Number(/number of transactions actually processed: (\d+)/.exec(said)![1]);
+    },
+    finish: (directory) => {
+      const data = path.join(directory, 'pg');
+      postgres(directory, `pg_ctl -w -D ${data} -m fast stop`);
+      rmSync(data, { recursive: true, force: true });
+    },
   },
 };
 
-if (process.argv[2] !== undefined) {
-  const workload = workloads[process.argv[2]]!;
+if (import.meta.main) {
+  const workload = workloads[process.argv[2]!]!;
   const directory = process.argv[3]!;
-  workload.prepare?.(directory);
-  const started = performance.now();
-  const done = workload.run(directory);
-  console.log(done / ((performance.now() - started) / 1000));
-  if (process.argv[2] === 'SQLite transactions') rmSync(path.join(directory, 'test.db'), { force: true });
+  try {
+    workload.prepare?.(directory);
+    const started = performance.now();
+    const done = workload.run(directory);
+    console.log(done / ((performance.now() - started) / 1000));
+  } finally {
+    workload.finish?.(directory);
+  }
 }

@@ -3,7 +3,7 @@
  * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { DaemonProcess } from '../test/integration/daemon-process.ts';
@@ -20,6 +20,8 @@ function measure(name: string, directory: string): number {
 }
 
 const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
+// PostgreSQL runs as a user of its own.
+chmodSync(home, 0o755);
 const daemon = await DaemonProcess.start(path.join(home, 'daemon'));
 const targets = new Map([
   ['ext4', path.join(home, 'ext4')],
@@ -33,7 +35,7 @@ try {
   console.log(`| workload | ${names.map((name) => (name === 'ext4' ? 'ext4' : `${name} | of ext4`)).join(' | ')} |`);
   console.log(`|---|${names.map((name) => (name === 'ext4' ? '---:' : '---:|---:')).join('|')}|`);
   for (const [name, { unit }] of Object.entries(workloads)) {
-    if (only !== undefined && !name.includes(only) && !['sequential write, 1 MiB', 'create 1 KiB'].includes(name)) continue;
+    if (only !== undefined && !new RegExp(only).test(name) && !['sequential write, 1 MiB', 'create 1 KiB'].includes(name)) continue;
     const rates = new Map<string, number>();
     for (let round = 0; round < (name.includes('read') || name === 'stat' ? rounds : 1); round++) {
       for (const [target, directory] of targets) rates.set(target, Math.max(rates.get(target) ?? 0, measure(name, directory)));
