@@ -78,6 +78,8 @@ export class Content {
     const io = {
       read: async (address: Address): Promise<Uint8Array> => context.sealer.open(address, await context.store.get(address)).body,
       seal: (body: Uint8Array) => context.sealer.seal(context.owner(this.inode), body),
+      // A large commit goes in slices, so that other requests get their turn.
+      pause: () => new Promise<void>((resolve) => setImmediate(resolve)),
     };
     return ExtentMap.open(extents, io, { cache: nodes, epoch: context.epoch });
   }
