@@ -31,6 +31,8 @@ export interface HostPlan {
   readonly peer: PeerId;
   readonly operations: readonly Operation[];
   readonly views: readonly View[];
+  /** The round that its ballots begin above: what came before the search used some. */
+  readonly floor: number;
 }
 
 export type HostEvent = { readonly type: 'start' } | { readonly type: 'crash' } | Exclude<ProposerEvent, { type: 'reply' }> | ReplyEvent;
@@ -204,16 +206,16 @@ export class Host {
   }
 
   #replay(path: readonly HostEvent[]): Life {
-    const { peer, operations, views } = this.plan;
+    const { peer, operations, views, floor } = this.plan;
     let incarnation = 1;
-    const life: Life = { ballots: new BallotSource(peer, incarnation), proposer: null, hint: null, outcomes: [], sent: [], pauses: false };
+    const life: Life = { ballots: new BallotSource(peer, incarnation, 0, floor), proposer: null, hint: null, outcomes: [], sent: [], pauses: false };
     for (const event of path) {
       life.sent = [];
       const wasPausing = life.pauses;
       if (event.type === 'crash') {
         if (life.proposer !== null) life.outcomes.push({ status: 'unknown' });
         if (!this.#reusesIncarnation) incarnation++;
-        Object.assign(life, { ballots: new BallotSource(peer, incarnation), proposer: null, hint: null, pauses: false });
+        Object.assign(life, { ballots: new BallotSource(peer, incarnation, 0, floor), proposer: null, hint: null, pauses: false });
         continue;
       }
       const index = life.outcomes.length;

@@ -47,8 +47,9 @@ export function runAlone(
       const index = acceptors.indexOf(peer);
       const step = world.acceptors[index]!.step(now[index], request, 0);
       now[index] = step.state;
-      effects = proposer.step({ type: 'reply', reply: step.reply });
-      if (effects.length > 0) break;
+      // The others get the request too; their answers are too late.
+      const more = proposer.step({ type: 'reply', reply: step.reply });
+      if (more.length > 0) effects = [...effects, ...more];
     }
     if (effects.length > 0) continue;
     effects = proposer.step({ type: wakes++ < maxLonelyWakes ? 'wake' : 'deadline' });

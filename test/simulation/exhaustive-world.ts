@@ -40,6 +40,8 @@ export interface Budget {
   readonly crashes: number;
   /** Timers that fire although answers are still under way. */
   readonly earlyWakes: number;
+  /** Callers that give up although answers are still under way. */
+  readonly deadlines: number;
 }
 
 export interface WorldState {
@@ -129,8 +131,8 @@ export class World {
       return `${parts[index]}${number}:${inFlight[index]!.join()}:${answers}`;
     });
     const common = hosts.map((host, index) => `${host.number}-${late[index]!}<${before[index]!.join()}`).join();
-    const { losses, copies, crashes, earlyWakes } = budget;
-    return `${each.sort().join('\n')}\n${common}\n${losses}${copies}${crashes}${earlyWakes}${mayStart ? 's' : ''}`;
+    const { losses, copies, crashes, earlyWakes, deadlines } = budget;
+    return `${each.sort().join('\n')}\n${common}\n${losses}${copies}${crashes}${earlyWakes}${deadlines}${mayStart ? 's' : ''}`;
   }
 
   transitions(state: WorldState): Transition[] {
@@ -172,6 +174,10 @@ export class World {
     if (!waits || budget.earlyWakes > 0) {
       const spent = waits ? { ...state, budget: { ...budget, earlyWakes: budget.earlyWakes - 1 } } : state;
       all.push({ label: () => `${peer} wakes`, state: this.#hostStep(spent, index, { type: 'wake' }) });
+    }
+    if (budget.deadlines > 0) {
+      const spent = { ...state, budget: { ...budget, deadlines: budget.deadlines - 1 } };
+      all.push({ label: () => `${peer} gives up early`, state: this.#hostStep(spent, index, { type: 'deadline' }) });
     }
     if (budget.crashes > 0) {
       const spent = { ...state, budget: { ...budget, crashes: budget.crashes - 1 } };
