@@ -33,6 +33,8 @@ export type Decision =
   /** Make all of these know the record, and wait for every one. */
   | { readonly type: 'tell'; readonly base: Accepted; readonly sets: readonly ReplicaSet[] };
 
+const nobody: readonly PeerId[] = [];
+
 /** The rules of docs/consensus.md, “The register” and “Changing replicas”, for each kind of operation. */
 export function decide(rules: Rules, standing: Standing): Decision {
   const { operation, base, chosen } = standing;
@@ -103,9 +105,12 @@ function decideChange(rules: Rules, { chosen, changeSent }: Standing, base: Acce
 
 function decideSettle(rules: Rules, { operation, chosen, reproposed }: Standing, base: Accepted): Decision {
   if (base.record.previous.length > 0) return finishJoint(rules, chosen, base);
-  if (chosen && base.record.unsettled.length === 0) return finish({ status: 'committed', accepted: base });
+  const { unsettled } = base.record;
+  const also = operation.kind === 'settle' && !reproposed ? (operation.also ?? nobody).filter((peer) => !unsettled.includes(peer)) : nobody;
+  if (chosen && unsettled.length + also.length === 0) return finish({ status: 'committed', accepted: base });
+  if (unsettled.length + also.length > maxUnsettled) return finish({ status: 'no-quorum' });
   // At a ballot of our own: stragglers of changes that failed must meet a higher one wherever they arrive.
-  if (!reproposed) return { type: 'propose', record: base.record, purpose: 'reproposal' };
+  if (!reproposed) return { type: 'propose', record: { ...base.record, unsettled: [...unsettled, ...also] }, purpose: 'reproposal' };
   return { type: 'tell', base, sets: [base.record.replicas, hostsToSettle(operation, base.record)] };
 }
 

@@ -15,8 +15,11 @@ export type Operation =
   | { readonly kind: 'write'; readonly apply: Apply; readonly fresh?: boolean }
   /** Makes `replicas` the block's set where its epoch is `fromEpoch`. */
   | { readonly kind: 'change'; readonly fromEpoch: number; readonly replicas: ReplicaSet }
-  /** Tells former replicas where the block is and lets them forget it. `revoked`: hosts whose identity will never speak again. */
-  | { readonly kind: 'settle'; readonly revoked: readonly PeerId[] }
+  /**
+   * Tells former replicas where the block is and lets them forget it. `revoked`: hosts whose identity will never speak again.
+   * `also`: hosts that turned out to hold something of the block without the record knowing of it; it does from then on.
+   */
+  | { readonly kind: 'settle'; readonly revoked: readonly PeerId[]; readonly also?: readonly PeerId[] }
   /** Forgets a tombstone once all replicas have it. */
   | { readonly kind: 'forget' };
 

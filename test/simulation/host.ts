@@ -218,13 +218,6 @@ export class Host {
     if (this.disk.start()) this.#world.at(this.syncMs * this.#world.chance.between(0.5, 1.5), { kind: 'synced', to: this.index, life: this.life });
   }
 
-  /** Takes what a read found into account: where this host is no replica, what it has left of the block becomes a pointer. */
-  learn(block: string, { ballot, record }: Accepted): void {
-    if (!isMember(record, this.name) && this.stateOf(block) !== undefined) {
-      this.#onRequest({ type: 'learn', from: this.name, block, tag: 0, attempt: 0, ballot, record });
-    }
-  }
-
   #onSynced(): void {
     const group = this.disk.finish();
     for (const { block } of group.writes) if (this.#unsynced.get(block) === group) this.#unsynced.delete(block);
@@ -334,12 +327,16 @@ export class Host {
     this.#world.send(this.index, { kind: 'lease', to, life: to === this.index ? this.life : -1, message });
   }
 
-  /** Whether what this host holds of a block is at most what a read found: nothing is left here that the read did not see. */
+  /** Whether a read that this host answered too found at least what it holds: nothing is left here that the read did not see. */
   isResolved(block: string, outcome: ProposalOutcome): boolean {
     const accepted = this.stateOf(block)?.accepted ?? null;
-    if (accepted === null || outcome.status !== 'committed') return accepted === null;
-    return outcome.accepted !== null
-      ? compareBallots(accepted.ballot, outcome.accepted.ballot) <= 0
-      : accepted.pointer || !isMember(accepted.record, this.name);
+    if (accepted === null || accepted.pointer) return true;
+    return outcome.status === 'committed' && outcome.accepted !== null && compareBallots(accepted.ballot, outcome.accepted.ballot) <= 0;
+  }
+
+  /** Whether this host holds a record of a block that it is no replica of. */
+  isOutsider(block: string, current: Accepted | null): boolean {
+    const accepted = this.stateOf(block)?.accepted ?? null;
+    return accepted !== null && !accepted.pointer && (current === null || !isMember(current.record, this.name));
   }
 }

@@ -150,8 +150,9 @@ export class Roster {
         ready = false;
         const check = (outcome: ProposalOutcome): void => {
           if (!host.up || outcome.status !== 'committed' || !host.isResolved(block, outcome)) return;
-          if (outcome.accepted !== null) host.learn(block, outcome.accepted);
-          this.#ready.add(key);
+          // What a host holds of a block of others must be known to the record.
+          if (host.isOutsider(block, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
+          else this.#ready.add(key);
         };
         this.#run('resolve', block, { kind: 'read' }, check, host, false);
       }
@@ -164,7 +165,7 @@ export class Roster {
       this.#change(
         'move',
         block,
-        () => rosters.at(-1)!.get(block)!,
+        () => rosters[oldest]!.get(block)!,
         () => this.#ready.add(key),
       );
     }
@@ -194,7 +195,7 @@ export class Roster {
       for (const block of this.#world.blocks) {
         if (host.stateOf(block)?.lost !== true) continue;
         const without = (now: readonly string[]): readonly string[] => (now.length > 1 ? now.filter((peer) => peer !== host.name) : now);
-        this.#change('replace', block, without, () => this.#run('tell', block, { kind: 'settle', revoked: [] }));
+        this.#change('replace', block, without, () => this.#run('tell', block, { kind: 'settle', revoked: [], also: [host.name] }));
       }
     }
   }
