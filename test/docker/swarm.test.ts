@@ -1,25 +1,32 @@
-/** Three hosts in one swarm. The plugin here shares plain directories between the hosts: what is tried is Swarm's side of the contract. */
+/** Three hosts in one swarm and, as the daemon, in one cluster. With INFINIT_TEST_PLUGIN=directories it is Swarm's side of the contract alone that is tried. */
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 
 import { announce, type SwarmMember } from '../../plugin/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
+import { socketPlugin } from './chosen-form.ts';
+import { clusterForm, complete, formCluster, type HostDaemon } from './cluster-hosts.ts';
 import { DockerLab, labImage } from './lab.ts';
 import { directoryForm } from './plugin-forms.ts';
 import { eventually } from './process.ts';
 import { lingering, Scene } from './scene.ts';
 
-const form = directoryForm;
+const alone = socketPlugin === directoryForm;
+const form = alone ? directoryForm : clusterForm;
+/** A host is missed by Swarm, its task started elsewhere, and the volume opened there. */
+const movedMs = 90_000;
 
 suite('in a swarm of three hosts', () => {
   const stack = new AsyncDisposableStack();
   let lab: DockerLab;
   let scenes: readonly Scene[];
   let manager: Scene;
+  let daemons: readonly HostDaemon[] = [];
 
   before(async () => {
     lab = stack.use(await DockerLab.up({ hosts: 3 }));
-    scenes = await Promise.all(lab.hosts.map(async (host) => new Scene(host, form, await form.start(host))));
+    if (!alone) daemons = await formCluster(lab);
+    scenes = await Promise.all(lab.hosts.map(async (host, index) => new Scene(host, form, daemons[index] ?? (await form.start(host)))));
     manager = scenes[0]!;
     await lab.swarm();
   });
@@ -124,6 +131,92 @@ suite('in a swarm of three hosts', () => {
         [lab.addressOf(1), true],
         [lab.addressOf(0), false],
       ],
+    );
+  });
+
+  /** The container of a service on a host; undefined where there is none. */
+  async function containerOf(name: string, scene: Scene): Promise<string | undefined> {
+    return (await scene.docker('ps', '-q', '--filter', `name=${name}`)).split('\n')[0] || undefined;
+  }
+
+  test(
+    'tasks on all hosts append to one file and make files of their own, and all see all; more and fewer of them do too',
+    { skip: alone },
+    async () => {
+      // One line a tenth of a second through one descriptor that stays open, as a log is written.
+      const script = 'touch /data/$(hostname); exec 3>> /data/log; for i in $(seq 30); do echo "$(hostname) $i" >&3; done; sleep 1000 & wait $!';
+      await service('appends', `source=appends,volume-driver=${form.driver}`, 2, script);
+      await running('appends', 2);
+      await manager.docker('service', 'scale', '-d', 'appends=3');
+      await running('appends', 3);
+      for (const scene of scenes) {
+        await eventually(`${scene.host.name} sees all`, async () =>
+          (await scene.sh('appends', 'busybox sort /data/log | busybox uniq | wc -l; ls /data | wc -l')) === '90\n4' ? true : undefined,
+        );
+        assert.ok((await scene.names()).includes('appends'));
+      }
+      assert.equal(await manager.sh('appends', 'wc -l < /data/log'), '90', 'no line is there twice');
+      await manager.docker('service', 'scale', '-d', 'appends=1');
+      await running('appends', 1);
+      await manager.docker('service', 'rm', 'appends');
+      await released('appends');
+    },
+  );
+
+  test('daemons are restarted and replaced one after another, and a program on another host has no error', { skip: alone }, async () => {
+    await manager.create('rolling');
+    for (const scene of scenes) await scene.linger(`rolling-${scene.host.name}`, 'rolling');
+    const writer =
+      'i=0; while [ ! -e /data/stop ]; do i=$((i+1)); echo $i | dd of=/data/n conv=fsync 2> /dev/null && [ "$(cat /data/n)" = $i ] && echo $i >> /data/kept || { echo "failed at $i"; exit 1; }; sleep 0.1; done; echo $i';
+    // The container of a host whose daemon stops loses its mount, so the program runs on the one that is restarted last, and then on the first.
+    for (const [rolled, other] of [
+      [[0, 1], 2],
+      [[2], 0],
+    ] as const) {
+      await scenes[other]!.sh('rolling', 'rm -f /data/stop /data/kept /data/n');
+      const program = scenes[other]!.docker('exec', `rolling-h${other + 1}`, 'sh', '-c', writer);
+      program.catch(() => {});
+      await scenes[other]!.docker('exec', `rolling-h${other + 1}`, 'sh', '-c', 'until [ -e /data/kept ]; do sleep 0.1; done');
+      for (const index of rolled) {
+        await daemons[index]!.replace();
+        await complete(daemons);
+        await scenes[index]!.docker('exec', `rolling-h${index + 1}`, 'cat', '/data/n');
+        await daemons[index]!.stop();
+        await daemons[index]!.start();
+        await complete(daemons);
+        await scenes[index]!.docker('rm', '-f', `rolling-h${index + 1}`);
+        await scenes[index]!.linger(`rolling-h${index + 1}`, 'rolling');
+      }
+      await scenes[other]!.docker('exec', `rolling-h${other + 1}`, 'touch', '/data/stop');
+      const last = await program;
+      assert.equal(await scenes[rolled[0]]!.sh('rolling', 'tail -n 1 /data/kept; cat /data/n; wc -l < /data/kept'), `${last}\n${last}\n${last}`);
+    }
+    for (const scene of scenes) await scene.docker('rm', '-f', `rolling-${scene.host.name}`);
+  });
+
+  test('a host is lost, and its task finds its data on another', { skip: alone }, async () => {
+    // Its workers are told apart by the constraint; the manager runs on.
+    await service(
+      'moves',
+      `source=moves,volume-driver=${form.driver}`,
+      1,
+      'echo $(hostname) >> /data/log; sync /data/log',
+      '--constraint',
+      'node.role==worker',
+      '--hostname',
+      '{{.Node.Hostname}}',
+    );
+    await running('moves', 1);
+    const at = (await containerOf('moves', scenes[1]!)) === undefined ? 2 : 1;
+    await eventually('the task wrote', async () =>
+      (await manager.sh('moves', 'cat /data/log 2> /dev/null || true')) === `h${at + 1}` ? true : undefined,
+    );
+    await lab.hosts[at]![Symbol.asyncDispose]();
+    const left = 3 - at;
+    await eventually(
+      'the task runs on the other worker and sees what it wrote before',
+      async () => ((await scenes[left]!.sh('moves', 'cat /data/log')) === `h${at + 1}\nh${left + 1}` ? true : undefined),
+      movedMs,
     );
   });
 });

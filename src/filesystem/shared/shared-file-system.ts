@@ -16,8 +16,8 @@ import type { Appends } from './appends.ts';
 import { decodeResult, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 
-/** How long an operation waits for a host that serves the volume, in ms: a lease's term and the time to open it. */
-const maxWaitMs = 30_000;
+/** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
+const maxWaitMs = 20_000;
 /** Pause before a call whose host did not take it is tried again. */
 const retryMs = 100;
 
