@@ -1,12 +1,4 @@
-import {
-  type Accepted,
-  type Ballot,
-  type BlockRecord,
-  compareBallots,
-  formatBallot,
-  type Operation,
-  type Request,
-} from '../../src/consensus/index.ts';
+import { type Accepted, type Ballot, type BlockRecord, compareBallots, formatBallot, type Request } from '../../src/consensus/index.ts';
 import type { Host } from './host.ts';
 import type { Operation as Observed } from './linearizability.ts';
 import type { World } from './world.ts';

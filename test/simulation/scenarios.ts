@@ -57,7 +57,8 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'return-after-a-year',
     story: 'A host is away while everything moves again and again, and then comes back with what it had.',
-    settings: (seed) => calm(seed, { hosts: 7, rosterChanges: 8, operations: 2000, thinkMs: 60, syncMs: 1, deadlineMs: 2500, evictionMs: 300, faults: 1 }),
+    settings: (seed) =>
+      calm(seed, { hosts: 7, rosterChanges: 8, operations: 2000, thinkMs: 60, syncMs: 1, deadlineMs: 2500, evictionMs: 300, faults: 1 }),
     faults: (settings) => [{ kind: 'crash', at: end(settings) * 0.1, forMs: end(settings) * 0.8, host: 2 }],
   },
   {
