@@ -40,6 +40,7 @@ export interface AcceptorOptions {
 }
 
 const nobody: readonly PeerId[] = [];
+const noViews: readonly View[] = [];
 
 /**
  * One host's acceptor (Lamport 2001; Rystsov 2018): what it promised and accepted, a block at a time. It decides and does nothing:
@@ -92,7 +93,7 @@ export class Acceptor {
     if (!this.#rules.mayPromise(promised, ballot)) return this.#keep(state, request, 'rejected');
     const again = state !== undefined && sameBallot(promised, ballot);
     const next = again ? state : { promised: ballot, accepted: state?.accepted ?? null, lost: false };
-    return this.#answer(next, request, 'promised', !again, request.known, request.view, 0);
+    return this.#answer(next, request, 'promised', !again, request.known, request.view, 0, now);
   }
 
   #accept(state: AcceptorState | undefined, request: Accept, now: number): AcceptorStep {
@@ -109,12 +110,12 @@ export class Acceptor {
     if (founding >= 0 && accepted === null) {
       const views = this.#views(request.block);
       if (!this.#rules.mayFound(founding, views))
-        return this.#reply(state, request, 'rejected', false, null, false, newest(views, founding), 0, nobody);
+        return this.#reply(state, request, 'rejected', false, null, false, newer(views, founding), 0, nobody);
     }
     // The record, not the message, is kept: the message's other fields must not stay in memory.
     const kept = { promised: next ?? ballot, accepted: { ballot, record, pointer: false }, lost: false };
     const grant = request.lease === null ? 0 : this.leases.grant(request.from, request.block, request.lease, now);
-    return this.#reply(kept, request, 'accepted', true, null, false, null, grant, nobody);
+    return this.#reply(kept, request, 'accepted', true, null, false, noViews, grant, nobody);
   }
 
   /** The same accept again, or one whose record was learnt meanwhile. What it asked to promise must hold too. */
@@ -123,7 +124,7 @@ export class Acceptor {
     const raise = next !== null && compareBallots(next, state.promised) > 0;
     const kept = raise ? { ...state, promised: next } : state;
     const grant = request.lease === null ? 0 : this.leases.grant(request.from, request.block, request.lease, now);
-    return this.#reply(kept, request, 'accepted', raise, null, false, null, grant, nobody);
+    return this.#reply(kept, request, 'accepted', raise, null, false, noViews, grant, nobody);
   }
 
   #read(state: AcceptorState | undefined, request: Read, now: number): AcceptorStep {
@@ -132,7 +133,7 @@ export class Acceptor {
     // A lease is about a record: of a block that is not here there is nothing to hold.
     const here = request.lease !== null && (state?.accepted ?? null) !== null && !state!.accepted!.pointer;
     const grant = here ? this.leases.grant(request.from, request.block, request.lease, now) : 0;
-    return this.#answer(state, request, 'value', false, request.known, request.view, grant);
+    return this.#answer(state, request, 'value', false, request.known, request.view, grant, now);
   }
 
   #learn(state: AcceptorState | undefined, request: Learn): AcceptorStep {
@@ -143,7 +144,7 @@ export class Acceptor {
     const pointer = !isMember(record, this.self);
     const news = order > 0 || (order === 0 && pointer && !accepted!.pointer);
     const kept = news ? learnt(state, ballot, record, pointer) : state;
-    return this.#answer(kept, request, 'learned', news, ballot, -1, 0);
+    return this.#answer(kept, request, 'learned', news, ballot, -1, 0, 0);
   }
 
   #forget(state: AcceptorState | undefined, request: Forget): AcceptorStep {
@@ -158,7 +159,7 @@ export class Acceptor {
     const floor = Math.max(ballot.round, request.floor, state?.promised?.round ?? 0);
     const raised = floor > this.#floor;
     if (raised) this.#floor = floor;
-    const { reply } = this.#reply(undefined, request, 'forgotten', true, null, false, null, 0, nobody);
+    const { reply } = this.#reply(undefined, request, 'forgotten', true, null, false, noViews, 0, nobody);
     return { state: undefined, reply, changed: state !== undefined || raised, floor: raised ? floor : -1, recalls: nobody };
   }
 
@@ -171,13 +172,13 @@ export class Acceptor {
   /** A host that lost its record says nothing about the block until a chosen record says that it has nothing to say. */
   #whileLost(state: AcceptorState, request: Request): AcceptorStep {
     if (request.type === 'learn' && !isMember(request.record, this.self)) {
-      return this.#answer(learnt(undefined, request.ballot, request.record, true), request, 'learned', true, request.ballot, -1, 0);
+      return this.#answer(learnt(undefined, request.ballot, request.record, true), request, 'learned', true, request.ballot, -1, 0, 0);
     }
     return this.#keep(state, request, 'lost');
   }
 
   #keep(state: AcceptorState | undefined, request: Request, type: ReplyType, recalls: readonly PeerId[] = nobody): AcceptorStep {
-    return this.#reply(state, request, type, false, null, false, null, 0, recalls);
+    return this.#reply(state, request, type, false, null, false, noViews, 0, recalls);
   }
 
   /** A reply that tells what was accepted. */
@@ -189,11 +190,13 @@ export class Acceptor {
     known: Ballot | null,
     view: number,
     grant: number,
+    now: number,
   ): AcceptorStep {
     const accepted = state?.accepted ?? null;
     const same = accepted !== null && known !== null && sameBallot(accepted.ballot, known);
-    const newer = accepted === null && view >= 0 ? newest(this.#views(request.block), view) : null;
-    return this.#reply(state, request, type, changed, accepted, same, newer, grant, nobody);
+    const views = accepted === null && view >= 0 ? newer(this.#views(request.block), view) : noViews;
+    const unsure = type !== 'learned' && this.leases.isUnsure(request.from, request.block, now);
+    return this.#reply(state, request, type, changed, accepted, same, views, grant, nobody, unsure);
   }
 
   #reply(
@@ -203,9 +206,10 @@ export class Acceptor {
     changed: boolean,
     accepted: Accepted | null,
     same: boolean,
-    view: View | null,
+    views: readonly View[],
     grant: number,
     recalls: readonly PeerId[],
+    unsure = false,
   ): AcceptorStep {
     const reply: Reply = {
       type,
@@ -217,7 +221,8 @@ export class Acceptor {
       accepted,
       same,
       floor: this.#floor,
-      view,
+      views,
+      unsure,
       grant,
     };
     return { state, reply, changed, floor: -1, recalls };
@@ -230,8 +235,7 @@ function learnt(state: AcceptorState | undefined, ballot: Ballot, record: BlockR
   return { promised: compareBallots(ballot, promised) > 0 ? ballot : promised, accepted: { ballot, record: kept, pointer }, lost: false };
 }
 
-/** The newest view where it is newer than what the asker knows. */
-function newest(views: readonly View[], known: number): View | null {
-  const view = views.at(-1);
-  return view !== undefined && view.number > known ? view : null;
+/** The views that are newer than what the asker knows: all of them, for each may be the one that leads to the block. */
+function newer(views: readonly View[], known: number): readonly View[] {
+  return views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known);
 }

@@ -1,6 +1,6 @@
 import type { PeerId } from './ballot.ts';
 import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
-import { maxHolders, maxLeases } from './limits.ts';
+import { maxHolders, maxLeases, maxRoundMs } from './limits.ts';
 import type { Accept, LeaseMode, LeaseRequest } from './messages.ts';
 import type { BlockId } from './record.ts';
 import { productionRules, type Rules } from './rules.ts';
@@ -59,9 +59,12 @@ export class LeaseTable {
   readonly #rules: Rules;
   readonly #startedAt: number;
   #earlier: readonly EarlierHolder[];
+  readonly #hadEarlier: boolean;
   #nextSession: number;
   readonly #sessions = new Map<PeerId, Session>();
   readonly #blocks = new Map<BlockId, Entry>();
+  /** Blocks whose exclusive lease ended lately, and whose it was. */
+  readonly #ended = new Map<BlockId, { readonly peer: PeerId; readonly at: number }>();
 
   constructor({ self, incarnation, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
     this.#self = self;
@@ -71,6 +74,7 @@ export class LeaseTable {
     this.#nextSession = incarnation * sessionsPerLife + 1;
     // Leases of this very process died with it.
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
+    this.#hadEarlier = this.#earlier.length > 0;
   }
 
   /**
@@ -101,6 +105,17 @@ export class LeaseTable {
       recalls.push(grant.peer);
     }
     return false;
+  }
+
+  /**
+   * Whether an answer about the block may be of another time than other answers of the same round, with writes of another host between them that it
+   * acknowledged from memory, under an exclusive lease that ended since: then only an accept proves that a record is the newest.
+   */
+  isUnsure(peer: PeerId, block: BlockId, now: number): boolean {
+    if (this.#hadEarlier && now - this.#startedAt < this.termMs + maxRoundMs) return true;
+    if (this.#ended.size === 0) return false;
+    const ended = this.#ended.get(block);
+    return ended !== undefined && ended.peer !== peer && now - ended.at < maxRoundMs;
   }
 
   /** Grants a lease where nothing stands against it. Returns the session that it hangs on; 0: not granted. */
@@ -149,16 +164,17 @@ export class LeaseTable {
   }
 
   /** Drops what the holder gave back. */
-  release({ from, incarnation, block, sequence }: Release): void {
+  release({ from, incarnation, block, sequence }: Release, now: number): void {
     const entry = this.#blocks.get(block);
     if (entry === undefined || this.#sessions.get(from)?.incarnation !== incarnation) return;
-    entry.grants = entry.grants.filter((grant) => grant.peer !== from || grant.sequence > sequence);
+    this.#keep(entry, block, now, (grant) => grant.peer !== from || grant.sequence > sequence);
     if (entry.grants.length === 0) this.#blocks.delete(block);
   }
 
   /** Forgets what has expired; call it now and then to bound memory. */
   sweep(now: number): void {
     for (const block of this.#blocks.keys()) this.#liveEntry(block, now);
+    for (const [block, { at }] of this.#ended) if (now - at >= maxRoundMs) this.#ended.delete(block);
   }
 
   /** Who may hold leases: what must be durable so that a restart knows for whom to abstain. */
@@ -202,10 +218,16 @@ export class LeaseTable {
       return session !== undefined && session.id === grant.session && session.expiresAt > now;
     };
     if (entry.grants.every(alive)) return entry;
-    entry.grants = entry.grants.filter(alive);
+    this.#keep(entry, block, now, alive);
     if (entry.grants.length > 0) return entry;
     this.#blocks.delete(block);
     return undefined;
+  }
+
+  #keep(entry: Entry, block: BlockId, now: number, wanted: (grant: Grant) => boolean): void {
+    const gone = entry.grants.find((grant) => grant.mode === 'exclusive' && !wanted(grant));
+    if (gone !== undefined) this.#ended.set(block, { peer: gone.peer, at: now });
+    entry.grants = entry.grants.filter(wanted);
   }
 
   #dropDeadSession(now: number): boolean {

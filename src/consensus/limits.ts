@@ -20,3 +20,7 @@ export const maxHolders = 4096;
 export const maxEncodedBytes = maxValueBytes + 64 * 1024;
 /** Blocks that one host holds leases on at once. */
 export const maxHeldLeases = 262_144;
+/** For so long at most a proposer puts answers of one round together, by any clock within the bound: longer than its longest wait for answers. */
+export const maxRoundMs = 4000;
+/** Views of the roster in force at once; a founding is joint over all of them. */
+export const maxViews = maxPreviousSets + 1;

@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import { type Ballot, compareBallots, type PeerId } from './ballot.ts';
-import { maxEncodedBytes, maxReplicas, maxRound } from './limits.ts';
+import { maxEncodedBytes, maxReplicas, maxRound, maxViews } from './limits.ts';
 import type { LeaseRequest, Reply, ReplyType, Request, RequestHead } from './messages.ts';
 import {
   acceptedValue,
@@ -98,10 +98,11 @@ export function encodeReply(reply: Reply): Parts {
   writer.number(reply.floor);
   writer.number(reply.grant);
   writeBallotOrNone(writer, reply.promised);
-  writer.byte(reply.view === null ? 0 : 1);
-  if (reply.view !== null) {
-    writer.number(reply.view.number);
-    writer.peers(reply.view.replicas);
+  writer.byte(reply.unsure ? 1 : 0);
+  writer.number(reply.views.length);
+  for (const view of reply.views) {
+    writer.number(view.number);
+    writer.peers(view.replicas);
   }
   writeAccepted(writer, reply.accepted, reply.same);
   const head = writer.finish();
@@ -119,9 +120,11 @@ export function decodeReply(from: PeerId, bytes: Uint8Array): Reply {
   const floor = reader.number();
   const grant = reader.number();
   const promised = readBallotOrNone(reader);
-  const view: View | null = reader.flag() ? { number: reader.number(), replicas: reader.peers(1, maxReplicas) } : null;
+  const unsure = reader.flag();
+  const views: View[] = [];
+  for (let left = reader.number(maxViews); left > 0; left--) views.push({ number: reader.number(), replicas: reader.peers(1, maxReplicas) });
   const { accepted, same } = readAccepted(reader, true);
-  return { type, from, block, tag, attempt, promised, accepted, same, floor, view, grant };
+  return { type, from, block, tag, attempt, promised, accepted, same, floor, views, unsure, grant };
 }
 
 function open(bytes: Uint8Array, what: string): Reader {

@@ -78,7 +78,7 @@ export type ReplyType =
   | 'value'
   | 'learned'
   | 'forgotten'
-  /** A higher ballot, a floor, a failed condition or a newer view stands against it: `promised`, `floor`, `view` tell. */
+  /** A higher ballot, a floor, a failed condition or a newer view stands against it: `promised`, `floor`, `views` tell. */
   | 'rejected'
   /** Somebody holds a lease, or might hold one that the acceptor forgot in a restart. Ask again. */
   | 'leased'
@@ -100,8 +100,10 @@ export interface Reply {
   readonly same: boolean;
   /** Ballots of this round and lower are refused for blocks that are not here. */
   readonly floor: number;
-  /** The acceptor's newest view of the block, where that is newer than the request's and the block is not here. */
-  readonly view: View | null;
+  /** The acceptor's views of the block that are newer than the request's, where the block is not here. */
+  readonly views: readonly View[];
+  /** Until recently another host could write here under an exclusive lease: answers of one round may be of before and after it. */
+  readonly unsure: boolean;
   /** The session under which the lease asked for was granted; 0: not granted. */
   readonly grant: number;
 }

@@ -115,7 +115,7 @@ export class Proposer {
     if (reply.promised !== null && reply.promised.round > this.#seenRound) this.#seenRound = reply.promised.round;
     // Asked again on the next wake: the holder may have let go, the acceptor may have been repaired.
     if (reply.type === 'leased' || reply.type === 'lost') return none;
-    if (reply.view !== null) this.#addView(reply.view);
+    if (reply.views.length > 0) this.#addViews(reply.views);
     if (reply.type === 'rejected') {
       this.#rejected.add(reply.from);
       return this.#onRejected();
@@ -143,9 +143,8 @@ export class Proposer {
         return this.#startPrepare();
       case 'read': {
         const effects = this.#onSurvey(true);
-        // Still reading: fall through, ask again, and ask where the roster says too.
         if (this.#phaseNow() !== 'read') return effects;
-        break;
+        return this.#readAgain();
       }
       case 'forget':
         // A tombstone that stays somewhere does no harm; a pointer must be gone before the record may forget the host.
@@ -154,7 +153,7 @@ export class Proposer {
         // The hosts that answer may be a majority if only our ballot were higher.
         if (this.#rejected.size > 0) return this.#retry();
     }
-    if (this.#phase === 'read' || this.#phase === 'prepare') this.#extend(this.#rules.foundingSets(this.#views));
+    if (this.#phase === 'prepare') this.#extend(this.#rules.foundingSets(this.#views));
     return this.#resend();
   }
 
@@ -165,6 +164,16 @@ export class Proposer {
     const view = this.#viewNumber();
     this.#ballot = null;
     return this.#begin('read', this.#firstSets(), (head) => ({ type: 'read', ...head, view, known, lease: this.#lease }));
+  }
+
+  /** Answers of one round must be of about one time (see `Reply.unsure`), so all are asked afresh, and where the roster says too. */
+  #readAgain(): readonly Effect[] {
+    const wakes = this.#wakes;
+    const [send] = this.#startRead();
+    this.#wakes = wakes;
+    const more = this.#extend(this.#rules.foundingSets(this.#views));
+    const message = this.#message!;
+    return more.length === 0 ? [send!, this.#sleep()] : [send!, { type: 'send', to: more, message }, this.#sleep()];
   }
 
   #startPrepare(): readonly Effect[] {
@@ -195,7 +204,8 @@ export class Proposer {
     const more = this.#extend(found.sets);
     if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#message! }] : none;
     this.#base = found.best;
-    this.#chosen = found.held;
+    // Promises that came over several rounds may be of too different times as well.
+    this.#chosen = found.held && (this.#phase === 'read' || this.#wakes === 0);
     if (this.#phase === 'prepare') return this.#decide();
     // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
     const all = this.#targets.every((peer) => this.#answers.has(peer));
@@ -398,8 +408,9 @@ export class Proposer {
     return { type: 'sleep', ms: ms * (0.75 + this.#random() / 2) };
   }
 
-  #addView(view: View): void {
-    if (this.#views.every(({ number }) => number < view.number)) this.#views = [...this.#views, view];
+  #addViews(views: readonly View[]): void {
+    const news = views.filter(({ number }) => this.#views.every((view) => view.number !== number));
+    if (news.length > 0) this.#views = [...this.#views, ...news].toSorted((a, b) => a.number - b.number);
   }
 
   #phaseNow(): Phase {

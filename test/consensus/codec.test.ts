@@ -82,7 +82,8 @@ const replies: fc.Arbitrary<Reply> = object({
   accepted: fc.option(accepteds),
   same: fc.boolean(),
   floor: count,
-  view: fc.option(object({ number: count, replicas: set })),
+  views: fc.array(object({ number: count, replicas: set }), { maxLength: 3 }),
+  unsure: fc.boolean(),
   grant: count,
 }).map((reply) => ({ ...reply, same: reply.same && reply.accepted !== null }));
 const leaseMessages: fc.Arbitrary<LeaseMessage> = fc.oneof(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Accept, LeaseHolder, LeaseTable, type PeerId } from '../../src/consensus/index.ts';
+import { type Accept, LeaseHolder, LeaseTable, maxRoundMs, type PeerId } from '../../src/consensus/index.ts';
 import { ballot, block, record } from './fixtures.ts';
 
 const termMs = 1000;
@@ -57,7 +57,7 @@ void test('shared leases exclude writers, exclusive ones readers too, and both a
   assert.equal(tables[0]!.allows('B', block, 'read', 2, recalls), true);
   assert.equal(tables[0]!.allows('B', block, 'write', 2, recalls), false);
   assert.deepEqual(recalls, ['A']);
-  for (const each of tables) each.release(one.drop(block));
+  for (const each of tables) each.release(one.drop(block), 2);
   assert.equal(tables[0]!.allows('B', block, 'write', 3, recalls), true);
   take(one, 'A', tables, 'exclusive', 4);
   assert.equal(one.holdsExclusive(block, 5), true);
@@ -122,7 +122,7 @@ void test('a release does not take back a lease that was asked for after it', ()
   const release = one.drop(block);
   const request = one.request(block, 'shared')!;
   assert.ok(only.grant('A', block, request, 1) > 0);
-  only.release(release);
+  only.release(release, 2);
   assert.equal(only.allows('B', block, 'write', 2, []), false);
 });
 
@@ -159,4 +159,15 @@ void test('a straggling accept of the holder itself does not pass under a younge
   only.grant('A', block, one.request(block, 'shared')!, 1);
   assert.equal(only.allows('A', block, 'write', 2, [], accept), false);
   assert.equal(only.allows('A', block, 'write', 2, [], { ...accept, leaseClock: one.clock }), true);
+});
+
+void test('after an exclusive lease answers are unsure for a while, except to its holder', () => {
+  const only = table('A');
+  const one = holder('A');
+  beat(one, [only], 0);
+  only.grant('A', block, one.request(block, 'exclusive')!, 1);
+  only.release(one.drop(block), 10);
+  assert.equal(only.isUnsure('B', block, 11), true);
+  assert.equal(only.isUnsure('A', block, 11), false);
+  assert.equal(only.isUnsure('B', block, 10 + maxRoundMs), false);
 });

@@ -270,10 +270,10 @@ function pastOf({ message, targets, answers, past }: HostState, event: HostEvent
  * A reply as the proposer takes it: what it is, the round that was promised, and what was accepted, with its record: in another
  * order of events the same ballot may have carried another.
  */
-export function contentOf({ type, promised, accepted, same, floor, view, grant }: Reply): string {
+export function contentOf({ type, promised, accepted, same, floor, views, unsure, grant }: Reply): string {
   const record =
     accepted === null ? '' : `${formatBallot(accepted.ballot)}${accepted.pointer ? '→' : ''}${same ? '=' : ''}${JSON.stringify(accepted.record)}`;
-  return `${type} ${promised?.round ?? 0} ${record}${floor > 0 || view !== null || grant > 0 ? JSON.stringify([floor, view, grant]) : ''}`;
+  return `${type} ${promised?.round ?? 0} ${record}${floor > 0 || views.length > 0 || unsure || grant > 0 ? JSON.stringify([floor, views, unsure, grant]) : ''}`;
 }
 
 function roundIn(content: string): number {

@@ -313,7 +313,7 @@ export class Host {
       case 'recall':
         return this.#world.mutant.ignoresRecalls === true ? undefined : this.beforeRelease(message.block, () => this.#release(message.block));
       case 'release':
-        return this.#acceptor.leases.release(message);
+        return this.#acceptor.leases.release(message, this.clock);
     }
   }
 

@@ -38,7 +38,7 @@ function describeRequest(request: Request): string {
 
 function describeReply(reply: Reply): string {
   const promised = reply.promised === null ? '' : ` promised ${formatBallot(reply.promised)}`;
-  const view = reply.view === null ? '' : ` view ${reply.view.number} ${reply.view.replicas.join('')}`;
+  const view = reply.views.map(({ number, replicas }) => ` view ${number} ${replicas.join('')}`).join('') + (reply.unsure ? ' unsure' : '');
   const grant = reply.grant === 0 ? '' : ` lease ${reply.grant}`;
   return `${reply.type}${reply.accepted === null ? '' : ` ${describeAccepted(reply.accepted)}`}${promised}${view}${grant}`;
 }
