@@ -132,7 +132,7 @@ function skip(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
 /** True for the errors that mean "no room", which pass, as against those that mean "broken", which do not. */
 export function isNoRoom(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  if (code === 'ENOSPC' || code === 'EDQUOT') return true;
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'disk-full') return true;
   // LevelDB only hands on strerror's text.
   return typeof message === 'string' && /No space left on device|Disk quota exceeded/.test(message);
 }

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rm, statfs } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
 import { ClassicLevel } from 'classic-level';
@@ -24,6 +24,9 @@ const maxSlowLookups = 4;
 const slowPeriodMs = 1000;
 /** So many fast ones make up for a slow one. */
 const fastPerSlow = 16;
+
+/** Room that LevelDB takes when it is opened after an error: it writes out what was in its memory. */
+const reopenBytes = 2 * 1024 * 1024;
 
 const entryBytes = 17;
 const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');
@@ -80,7 +83,10 @@ export class LevelIndex {
   /** The newest indexed entry. Answers at once where LevelDB does so fast; a promise where the disk is slow. @throws InfinitError `damaged`. */
   get(id: RecordId): Entry | undefined | Promise<Entry | undefined> {
     const key = Buffer.from(id, 'hex');
-    if (this.#reopening !== undefined) return this.#reopening.then(() => this.get(id));
+    if (this.#reopening !== undefined) {
+      const again = (): Entry | undefined | Promise<Entry | undefined> => this.get(id);
+      return this.#reopening.then(again, again);
+    }
     const start = performance.now();
     if (start < this.#slowUntil)
       return this.#level.get(key).then(
@@ -104,7 +110,7 @@ export class LevelIndex {
 
   /** The indexed entries of many ids, in their order. An entry that is damaged comes as `lost`. */
   async getMany(ids: readonly RecordId[]): Promise<(Entry | undefined)[]> {
-    await this.#reopening;
+    await this.#reopening?.catch(() => {});
     const entries: (Entry | undefined)[] = [];
     for (let start = 0; start < ids.length; start += stepOperations) {
       const keys = ids.slice(start, start + stepOperations).map((id) => Buffer.from(id, 'hex'));
@@ -145,7 +151,7 @@ export class LevelIndex {
 
   /** Up to `limit` entries with values, ids ascending, after `after`. */
   async list(after: RecordId, limit: number): Promise<(readonly [RecordId, Entry])[]> {
-    await this.#reopening;
+    await this.#reopening?.catch(() => {});
     const found: (readonly [RecordId, Entry])[] = [];
     const iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
     try {
@@ -179,6 +185,10 @@ export class LevelIndex {
   async reopen(): Promise<void> {
     this.#reopening ??= (async () => {
       try {
+        // Without room it could not be opened again, while as it is it still answers reads.
+        const { bavail, bsize } = await statfs(this.#directory);
+        if (bavail * bsize < reopenBytes)
+          throw new InfinitError('disk-full', `the index in ${this.#directory} needs ${reopenBytes} free bytes to take writes again`);
         await this.#level.close();
         this.#level = await openLevel(this.#directory);
       } finally {
