@@ -1,10 +1,7 @@
-import { lstatSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { connect } from 'node:net';
-import path from 'node:path';
+import { createServer } from 'node:http';
 
 import { InfinitError, type Logger, messageOf } from '../src/base/index.ts';
-import type { VolumeService } from '../src/api/index.ts';
+import { listenOnSocket, type VolumeService } from '../src/api/index.ts';
 import { Driver, type DriverSettings } from './driver.ts';
 import { createPluginApp } from './routes.ts';
 
@@ -34,8 +31,6 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
       `the plugin socket's path "${socketPath}" has more than ${maxSocketPathBytes} bytes: the kernel allows no more`,
     );
   }
-  await clearStaleSocket(socketPath);
-  mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o755 });
   const app = createPluginApp(new Driver(volumes, logger, settings), logger);
   const server = createServer({ requireHostHeader: false }, app);
   server.maxConnections = maxConnections;
@@ -43,7 +38,7 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
     logger.debug('not HTTP on the plugin socket', { error: messageOf(error) });
     socket.destroy();
   });
-  await listen(server, socketPath);
+  await listenOnSocket(server, socketPath, '--plugin-socket');
   server.on('error', (error) => logger.error('the plugin socket failed', { error }));
   logger.info('volume plugin ready', { socket: socketPath });
   return {
@@ -53,44 +48,4 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
       await closed;
     },
   };
-}
-
-async function listen(server: Server, socketPath: string): Promise<void> {
-  const listening = Promise.withResolvers<void>();
-  server.once('error', (cause: Error) => {
-    listening.reject(new InfinitError('unavailable', `the plugin socket ${socketPath} cannot be served: ${cause.message}`, { cause }));
-  });
-  // The socket is bound before listen() returns, so that there is no moment at which others may connect.
-  const before = process.umask(0o177);
-  try {
-    server.listen(socketPath, listening.resolve);
-  } finally {
-    process.umask(before);
-  }
-  await listening.promise;
-  server.removeAllListeners('error');
-}
-
-async function clearStaleSocket(socketPath: string): Promise<void> {
-  const found = lstatSync(socketPath, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket())
-    throw new InfinitError('bad-argument', `${socketPath} is there already and is not a socket: remove it, or give --plugin-socket another path`);
-  if (await answers(socketPath)) {
-    throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give --plugin-socket another path`);
-  }
-  rmSync(socketPath, { force: true });
-}
-
-/** Only a refused connection says that nobody listens; a full backlog, say, is a sign of life. */
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socketPath);
-    const settle = (alive: boolean): void => {
-      probe.destroy();
-      resolve(alive);
-    };
-    probe.once('connect', () => settle(true));
-    probe.once('error', (error: NodeJS.ErrnoException) => settle(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
-  });
 }

@@ -12,6 +12,7 @@ export {
   type VolumeUsage,
   worst,
 } from './status.ts';
+export { listenOnSocket } from './unix-socket.ts';
 export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';
 export {

@@ -1,12 +1,17 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { connect } from 'node:net';
-import path from 'node:path';
+import { createServer } from 'node:http';
 
 import express, { type NextFunction, type Request, type Response } from 'express';
 
 import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
-import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeService, VolumeUsage } from '../api/index.ts';
+import {
+  type ClusterStatus,
+  type HostStatus,
+  type HostSummary,
+  listenOnSocket,
+  type TokenInfo,
+  type VolumeService,
+  type VolumeUsage,
+} from '../api/index.ts';
 
 /** What the control API serves. */
 export interface ControlTarget {
@@ -229,31 +234,12 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
 
 /** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
 export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
-  await clearStaleSocket(socketPath);
-  mkdirSync(path.dirname(socketPath), { recursive: true });
-  const server: Server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(socketPath, resolve);
-  });
-  chmodSync(socketPath, 0o600);
+  const server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
+  await listenOnSocket(server, socketPath, '--control-socket');
   return {
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-/** Removes what a dead daemon left; never takes a living one's socket. */
-async function clearStaleSocket(socketPath: string): Promise<void> {
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(socketPath, () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.on('error', () => resolve(false));
-  });
-  if (alive) throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give --control-socket another path`);
-  rmSync(socketPath, { force: true });
 }

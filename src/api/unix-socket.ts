@@ -1,0 +1,51 @@
+import { lstatSync, mkdirSync, rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import path from 'node:path';
+
+import { InfinitError } from '../base/index.ts';
+
+/**
+ * Serves on a unix socket that only root may use, and removes what a dead daemon left there. `flag` names the setting in messages.
+ * @throws InfinitError `locked` where a living daemon answers there; `bad-argument` where something else lies there; `unavailable`.
+ */
+export async function listenOnSocket(server: Server, socketPath: string, flag: string): Promise<void> {
+  await clearStaleSocket(socketPath, flag);
+  mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o755 });
+  const listening = Promise.withResolvers<void>();
+  const refused = (cause: Error): void => {
+    listening.reject(new InfinitError('unavailable', `the socket ${socketPath} cannot be served: ${cause.message}`, { cause }));
+  };
+  server.once('error', refused);
+  // The socket is bound before listen() returns, so that there is no moment at which others may connect.
+  const before = process.umask(0o177);
+  try {
+    server.listen(socketPath, listening.resolve);
+  } finally {
+    process.umask(before);
+  }
+  await listening.promise;
+  server.off('error', refused);
+}
+
+async function clearStaleSocket(socketPath: string, flag: string): Promise<void> {
+  const found = lstatSync(socketPath, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket())
+    throw new InfinitError('bad-argument', `${socketPath} is there already and is not a socket: remove it, or give ${flag} another path`);
+  if (await answers(socketPath)) throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give ${flag} another path`);
+  rmSync(socketPath, { force: true });
+}
+
+/** Only a refused connection says that nobody listens; a full backlog, say, is a sign of life. */
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socketPath);
+    const settle = (alive: boolean): void => {
+      probe.destroy();
+      resolve(alive);
+    };
+    probe.once('connect', () => settle(true));
+    probe.once('error', (error: NodeJS.ErrnoException) => settle(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
+  });
+}
