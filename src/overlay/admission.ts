@@ -1,6 +1,5 @@
 import { codeOf, InfinitError, messageOf } from '../base/index.ts';
-import { frameType, outgoing } from './frame.ts';
-import { FramedStream } from './framed-stream.ts';
+import { FramedStream, frameType, outgoing } from '../exchange/index.ts';
 import { type Gate, maxCredentialBytes } from './gate.ts';
 import { protocols, type WireConnection, type WireStream } from './wire.ts';
 

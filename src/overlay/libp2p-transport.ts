@@ -1,8 +1,7 @@
 import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
+import { FramedStream, Switchboard } from '../exchange/index.ts';
 import { askForAdmission } from './admission.ts';
-import { FramedStream } from './framed-stream.ts';
 import type { Gate } from './gate.ts';
-import { Switchboard } from './handlers.ts';
 import type { Hello, ProcessId } from './hello.ts';
 import type { KeyPair } from './identity/index.ts';
 import { peerIdOf } from './identity/index.ts';

@@ -1,7 +1,5 @@
 import { InfinitError, type Random, systemRandom } from '../base/index.ts';
-import { Exchange, type Line } from './exchange.ts';
-import type { OutgoingFrame } from './frame.ts';
-import { joined, Switchboard } from './handlers.ts';
+import { Exchange, joined, type Line, type OutgoingFrame, Switchboard } from '../exchange/index.ts';
 import {
   type Body,
   type Channel,

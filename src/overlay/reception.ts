@@ -1,7 +1,6 @@
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { FramedStream, frameType } from '../exchange/index.ts';
 import { answerAdmission } from './admission.ts';
-import { frameType } from './frame.ts';
-import { FramedStream } from './framed-stream.ts';
 import type { Gate } from './gate.ts';
 import { decodeHello, type Hello } from './hello.ts';
 import type { Half } from './session.ts';

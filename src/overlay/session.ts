@@ -1,10 +1,6 @@
 import { InfinitError } from '../base/index.ts';
-import { Exchange } from './exchange.ts';
-import { decodeError, frameType, outgoing } from './frame.ts';
-import type { FramedStream } from './framed-stream.ts';
-import type { Switchboard } from './handlers.ts';
+import { decodeError, Exchange, type FramedStream, frameType, outgoing, StreamLine, type Switchboard } from '../exchange/index.ts';
 import { decodeHello, encodeHello, type Hello, type ProcessId } from './hello.ts';
-import { StreamLine } from './stream-line.ts';
 import type { Channel, PeerId } from './transport.ts';
 import type { WireConnection } from './wire.ts';
 

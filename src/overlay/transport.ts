@@ -1,45 +1,10 @@
-/** A libp2p peer id in its usual text form (`12D3KooW…`): the hash of a host's public key, and its only name between hosts. */
-export type PeerId = string;
+import type { Body, Handler, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
 
-/** Control: small messages that must not wait. Bulk: blocks. Each has a connection of its own, so that neither delays the other. */
-export type Channel = 'control' | 'bulk';
-
-/** What a message is about, 0–65535. Kinds below {@link firstStoreKind} belong to the overlay; docs/wire-protocol.md lists all. */
-export type Kind = number;
+export { defaultDeadlineMs, maxBodyBytes } from '../exchange/index.ts';
+export type { Body, Channel, Handler, IncomingCall, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
 
 /** The first kind that the layers above the overlay may use. */
 export const firstStoreKind = 64;
-
-/** A message body: parts are sent one after the other without being joined. Bytes must not change until the call settles. */
-export type Body = Uint8Array | readonly Uint8Array[];
-
-export interface SendOptions {
-  /** `control` where absent. */
-  readonly channel?: Channel;
-}
-
-export interface RequestOptions extends SendOptions {
-  /** Milliseconds until the request gives up; {@link defaultDeadlineMs} where absent. */
-  readonly deadlineMs?: number;
-  readonly signal?: AbortSignal;
-  /** Bulk only: bytes that the reply is likely to have; they count as in flight, so that many fetches do not flood a peer's connection. */
-  readonly replyBytes?: number;
-}
-
-/** What a handler may know of the request that it serves. */
-export interface IncomingCall {
-  /** Milliseconds that the caller was ready to wait when it sent the request; 0 for a notification. */
-  readonly deadlineMs: number;
-  readonly channel: Channel;
-  /** Fires when the caller gave up or its connection broke. Made only when asked for. */
-  readonly signal: AbortSignal;
-}
-
-/**
- * Serves the requests (and notifications, whose reply is ignored) of one kind. `body` may be part of a larger receive buffer: copy small
- * things that you keep. A thrown InfinitError reaches the caller with its code; anything else as `bug`.
- */
-export type Handler = (peer: PeerId, body: Uint8Array, call: IncomingCall) => Body | undefined | Promise<Body | undefined>;
 
 /**
  * Requests and notifications between hosts that trust each other's identity. Implementations: {@link Libp2pTransport} and
@@ -73,13 +38,6 @@ export interface Transport {
   traffic(): Traffic;
 }
 
-export interface Traffic {
-  readonly sentMessages: number;
-  readonly sentBytes: number;
-  readonly receivedMessages: number;
-  readonly receivedBytes: number;
-}
-
 /** Someone to stay connected with. */
 export interface Target {
   readonly peer: PeerId;
@@ -100,26 +58,3 @@ export interface MeshTransport extends Transport, AsyncDisposable {
   /** Breaks the connection with a peer, as if it had failed; the redial goes on. */
   drop(peer: PeerId, reason: string): void;
 }
-
-/** The largest body of a message: one immutable block of the largest size and what surrounds it. */
-export const maxBodyBytes = 5 * 1024 * 1024;
-/** Bulk bytes under way to one peer (a larger single message goes alone). More only adds delay: 2 MiB fill the connection. */
-export const maxBulkInFlightBytes = 2 * 1024 * 1024;
-/** Bulk requests to one peer that wait for their turn. */
-export const maxBulkWaiting = 4096;
-/** Bytes of such requests. */
-export const maxBulkWaitingBytes = 64 * 1024 * 1024;
-/** Requests to one peer whose reply has not come. */
-export const maxRequestsInFlight = 16_384;
-/** Requests of one peer that are served at once; further ones wait. */
-export const maxServed: Readonly<Record<Channel, number>> = { control: 1024, bulk: 32 };
-/** Requests of one peer that wait to be served; further ones are answered `overloaded`. */
-export const maxBacklog: Readonly<Record<Channel, number>> = { control: maxRequestsInFlight, bulk: maxBulkWaiting };
-/** Bytes of requests that wait to be served. */
-export const maxBacklogBytes = 16 * 1024 * 1024;
-/** While more bytes than this wait to leave on a channel, no further request of that peer is begun on it. */
-export const highWaterBytes = 8 * 1024 * 1024;
-/** A peer that lets more bytes than this pile up (it asks but does not read) is disconnected. */
-export const maxLineBytes = 256 * 1024 * 1024;
-/** Where a request names no deadline. */
-export const defaultDeadlineMs = 5000;

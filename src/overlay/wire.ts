@@ -1,4 +1,6 @@
-import type { PeerId } from './transport.ts';
+import type { PeerId, WireStream } from '../exchange/index.ts';
+
+export type { WireStream } from '../exchange/index.ts';
 
 /** An authenticated connection with one peer, whoever provides it. */
 export interface WireConnection {
@@ -10,17 +12,6 @@ export interface WireConnection {
   /** Breaks it at once. */
   abort(reason: string): void;
   onClose(listener: () => void): void;
-}
-
-/** An ordered stream of bytes both ways. */
-export interface WireStream {
-  /** Takes chunks by reference. False: the connection is full, wait for {@link onDrain} (they were taken all the same). */
-  send(chunks: readonly Uint8Array[]): boolean;
-  onData(listener: (chunk: Uint8Array) => void): void;
-  onDrain(listener: () => void): void;
-  /** Called once, when nothing can be sent any more. */
-  onClose(listener: () => void): void;
-  abort(reason: string): void;
 }
 
 /** A host's attachment to the network. */

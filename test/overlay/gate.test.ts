@@ -4,8 +4,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf, systemRandom } from '../../src/base/index.ts';
-import { frameType, headerBytes, outgoing, writeHeader } from '../../src/overlay/frame.ts';
-import { FramedStream } from '../../src/overlay/framed-stream.ts';
+import { frameType, FramedStream, headerBytes, outgoing, writeHeader } from '../../src/exchange/index.ts';
 import { encodeHello } from '../../src/overlay/hello.ts';
 import { readToken, passportFromToken } from '../../src/overlay/identity/index.ts';
 import { KeyPair, type Overlay, peerIdOf } from '../../src/overlay/index.ts';

@@ -1,17 +1,8 @@
 import { codeOf, InfinitError, messageOf } from '../base/index.ts';
 import { encodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
-import type { Switchboard } from './handlers.ts';
-import {
-  type Body,
-  type Channel,
-  type IncomingCall,
-  maxBacklog,
-  maxBacklogBytes,
-  maxBodyBytes,
-  maxServed,
-  highWaterBytes,
-  type PeerId,
-} from './transport.ts';
+import type { Switchboard } from './switchboard.ts';
+import type { Body, Channel, IncomingCall, PeerId } from './calls.ts';
+import { maxBacklog, maxBacklogBytes, maxBodyBytes, maxServed, highWaterBytes } from './limits.ts';
 
 /** A request or notification that is being served. Its abort signal is made only when somebody looks. */
 class Call implements IncomingCall {

@@ -1,5 +1,5 @@
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
-import { maxBodyBytes } from './transport.ts';
+import { maxBodyBytes } from './limits.ts';
 
 /**
  * A frame on the wire, little-endian (docs/wire-protocol.md):

@@ -13,7 +13,7 @@ import {
   type IncomingFrame,
   outgoing,
   writeHeader,
-} from '../../src/overlay/frame.ts';
+} from '../../src/exchange/index.ts';
 import { decodeHello, encodeHello } from '../../src/overlay/hello.ts';
 
 const frames = fc.record({

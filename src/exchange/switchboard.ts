@@ -1,5 +1,5 @@
 import { assert, InfinitError } from '../base/index.ts';
-import type { Handler, IncomingCall, Kind, PeerId, Traffic } from './transport.ts';
+import type { Handler, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
 
 /** What every transport has: handlers by kind, listeners, counters, and the service of requests to the host itself. */
 export class Switchboard {

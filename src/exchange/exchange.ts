@@ -1,21 +1,17 @@
 import { assert, InfinitError } from '../base/index.ts';
 import { decodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
-import type { Switchboard } from './handlers.ts';
+import type { Switchboard } from './switchboard.ts';
 import { Service } from './service.ts';
+import type { Body, Channel, Kind, PeerId, RequestOptions } from './calls.ts';
 import {
-  type Body,
-  type Channel,
   defaultDeadlineMs,
-  type Kind,
   maxBodyBytes,
   maxBulkInFlightBytes,
   maxBulkWaiting,
   maxBulkWaitingBytes,
   maxLineBytes,
   maxRequestsInFlight,
-  type PeerId,
-  type RequestOptions,
-} from './transport.ts';
+} from './limits.ts';
 
 /** One direction of one channel: takes frames, sends all of a tick in one write, and slows down with the connection. */
 export interface Line {

@@ -1,6 +1,6 @@
 import type { Line } from './exchange.ts';
 import { headerBytes, type OutgoingFrame, writeHeader } from './frame.ts';
-import type { WireStream } from './wire.ts';
+import type { WireStream } from './wire-stream.ts';
 
 /** Bodies up to this size are copied next to their header: cheaper than a chunk of their own. */
 const inlineBytes = 4096;

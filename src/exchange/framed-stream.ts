@@ -10,8 +10,8 @@ import {
   type OutgoingFrame,
   writeHeader,
 } from './frame.ts';
-import { maxBodyBytes } from './transport.ts';
-import type { WireStream } from './wire.ts';
+import { maxBodyBytes } from './limits.ts';
+import type { WireStream } from './wire-stream.ts';
 
 /** How long a peer that was refused has to read why. */
 const lastWordMs = 200;

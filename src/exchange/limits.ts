@@ -1,0 +1,24 @@
+import type { Channel } from './calls.ts';
+
+/** The largest body of a message: one immutable block of the largest size and what surrounds it. */
+export const maxBodyBytes = 5 * 1024 * 1024;
+/** Bulk bytes under way to one peer (a larger single message goes alone). More only adds delay: 2 MiB fill the connection. */
+export const maxBulkInFlightBytes = 2 * 1024 * 1024;
+/** Bulk requests to one peer that wait for their turn. */
+export const maxBulkWaiting = 4096;
+/** Bytes of such requests. */
+export const maxBulkWaitingBytes = 64 * 1024 * 1024;
+/** Requests to one peer whose reply has not come. */
+export const maxRequestsInFlight = 16_384;
+/** Requests of one peer that are served at once; further ones wait. */
+export const maxServed: Readonly<Record<Channel, number>> = { control: 1024, bulk: 32 };
+/** Requests of one peer that wait to be served; further ones are answered `overloaded`. */
+export const maxBacklog: Readonly<Record<Channel, number>> = { control: maxRequestsInFlight, bulk: maxBulkWaiting };
+/** Bytes of requests that wait to be served. */
+export const maxBacklogBytes = 16 * 1024 * 1024;
+/** While more bytes than this wait to leave on a channel, no further request of that peer is begun on it. */
+export const highWaterBytes = 8 * 1024 * 1024;
+/** A peer that lets more bytes than this pile up (it asks but does not read) is disconnected. */
+export const maxLineBytes = 256 * 1024 * 1024;
+/** Where a request names no deadline. */
+export const defaultDeadlineMs = 5000;
