@@ -30,7 +30,7 @@ export const volumeOptions = [
     aliases: ['repl', 'replication'],
     type: choiceType(['1', '3', '5', '7', '9']),
     fallback: '3',
-    help: 'copies of each block on different hosts; the fallback is the daemon’s --replicas, and fewer hosts keep fewer copies',
+    help: 'copies of each block on different hosts: the daemon’s --replicas for all volumes, another number is refused; fewer hosts keep fewer copies',
   },
   { name: 'uid', aliases: ['user'], type: integerType(0, maxId), fallback: '0', help: 'owner of the root directory' },
   { name: 'gid', aliases: ['group'], type: integerType(0, maxId), fallback: '0', help: 'group of the root directory' },
@@ -48,14 +48,14 @@ export const volumeOptions = [
     aliases: ['compress'],
     type: choiceType(['none', 'zstd'], switchWords('zstd', 'none')),
     fallback: 'none',
-    help: 'compress blocks that shrink by it',
+    help: 'compress data that shrinks by it, with zstd at level 1; what is on the volume already stays as it is',
   },
   {
     name: 'on-remove',
     aliases: ['on-delete', 'reclaim'],
     type: choiceType(['trash', 'delete', 'retain']),
     fallback: 'trash',
-    help: 'what `docker volume rm` does with the data: keep it for trash-days, delete it at once, or keep it until someone deletes it',
+    help: 'what `docker volume rm` does with the data: keep it in the trash for trash-days, delete it at once, or keep it in the trash until someone deletes it',
   },
   { name: 'trash-days', aliases: [], type: integerType(0, maxTrashDays), fallback: '7', help: 'days for which a removed volume can be brought back' },
   { name: 'sticky', aliases: ['protected'], type: booleanType, fallback: 'false', help: 'refuse `docker volume rm`' },
@@ -64,7 +64,7 @@ export const volumeOptions = [
     aliases: [],
     type: choiceType(['all', 'onewriter', 'readonly'], { 'one-writer': 'onewriter', 'read-only': 'readonly', ro: 'readonly' }),
     fallback: 'all',
-    help: 'who may mount it at a time: all hosts, one host to write and no other, or all hosts to read only',
+    help: 'who may mount it at a time: all hosts, one host and no other, or all hosts to read only',
   },
 ] as const satisfies readonly VolumeOption[];
 
@@ -121,7 +121,24 @@ function canonicalValue(option: VolumeOption, key: string, value: unknown): stri
   return (0o777 & ~Number.parseInt(canonical, 8)).toString(8).padStart(4, '0');
 }
 
+/** What other drivers can do and this one cannot: told apart from a slip of the pen. */
+const impossible: Readonly<Record<string, string>> = {
+  zone: 'blocks are spread over all zones of the cluster (--zone of each daemon); a volume cannot be tied to some of them',
+  nodes: 'blocks are placed by capacity on all hosts; a volume cannot be tied to some of them',
+  from: 'volumes cannot be cloned: create one and copy the files',
+  snapshot: 'there are no snapshots',
+};
+const impossibleAliases: Readonly<Record<string, string>> = {
+  zones: 'zone',
+  node: 'nodes',
+  hosts: 'nodes',
+  'clone-from': 'from',
+  snapshots: 'snapshot',
+};
+
 function unknownOption(key: string): InfinitError {
+  const why = impossible[impossibleAliases[folded(key)] ?? folded(key)];
+  if (why !== undefined) return new InfinitError('bad-argument', `the volume option ${JSON.stringify(key)} is not supported: ${why}`);
   const near = nearest(folded(key), [...byName.keys()]);
   const hint = near === undefined ? `known are ${volumeOptions.map(({ name }) => name).join(', ')}` : `did you mean "${near}"?`;
   return new InfinitError('bad-argument', `unknown volume option ${JSON.stringify(key)}: ${hint}`);

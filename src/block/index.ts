@@ -16,4 +16,4 @@ export {
   namedAddress,
   parseAddress,
 } from './address.ts';
-export { type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';
+export { bareBody, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

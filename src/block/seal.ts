@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyOb
 
 import { assert, InfinitError } from '../base/index.ts';
 import { type Address, immutableAddress } from './address.ts';
+import { compressed, decompressed } from './compression.ts';
 
 /**
  * What lies in a sealed block, little-endian (docs/on-disk-format.md):
@@ -9,13 +10,13 @@ import { type Address, immutableAddress } from './address.ts';
  * ```
  *  0  u8   format version (1)          8  16 B  volume (bucket) id
  *  1  u8   suite: 0 plain, 1 AES-GCM   24 u64   inode number
- *  2  u8   compression: 0 none         32 u32   snapshot epoch
+ *  2  u8   compression: 0, 1 zstd      32 u32   snapshot epoch
  *  3  u8   0                           36 u32   writer session
  *  4  u32  length of the open body     40 u64   sequence number in that session
  * 48  body | 12 B nonce, ciphertext, 16 B tag
  * ```
  *
- * The 48 bytes are in the clear, so that scrub can tell whose block it is without a key, and are authenticated (AAD) under AES.
+ * A compressed body is one zstd frame, made before it is encrypted. The 48 bytes are in the clear, so that scrub can tell whose block it is without a key, and are authenticated (AAD) under AES.
  * (session, sequence) makes each sealed block unique: a block has exactly one owner and can be dropped without counting references.
  */
 export interface OwnerTag {
@@ -44,8 +45,12 @@ export const sealOverheadBytes = headerBytes + nonceBytes + tagBytes;
 
 const suitePlain = 0;
 const suiteAesGcm = 1;
+const compressionNone = 0;
+const compressionZstd = 1;
 const formatVersion = 1;
 const two32 = 2 ** 32;
+/** The longest body that a compressed block may claim: memory is reserved on its word. */
+const maxUnpackedBytes = 4 * 1024 * 1024;
 /** Below this a copy is cheaper than memory of its own. */
 const minSharedBytes = 32 * 1024;
 /** Derived keys kept at hand. */
@@ -57,18 +62,24 @@ const maxCachedKeys = 4096;
  */
 export class Sealer {
   readonly #volumeKey: Uint8Array | undefined;
+  readonly #compress: boolean;
   readonly #keys = new Map<number, KeyObject>();
 
-  /** @param volumeKey 32 bytes, or undefined for the plain suite. */
-  constructor(volumeKey?: Uint8Array) {
+  /**
+   * @param volumeKey 32 bytes, or undefined for the plain suite.
+   * @param compress whether immutable blocks that shrink by it are compressed; what was compressed is opened either way.
+   */
+  constructor(volumeKey?: Uint8Array, compress = false) {
     if (volumeKey !== undefined && volumeKey.length !== 32)
       throw new InfinitError('bad-argument', `a volume key has 32 bytes, not ${volumeKey.length}`);
     this.#volumeKey = volumeKey;
+    this.#compress = compress;
   }
 
   /** The sealed immutable block of a body, with its address. */
   seal(owner: OwnerTag, body: Uint8Array): { address: Address; sealed: Uint8Array } {
-    const sealed = this.#seal(owner, body, '');
+    const frame = this.#compress ? compressed(body) : undefined;
+    const sealed = this.#seal(owner, body, '', frame);
     return { address: immutableAddress(sealed), sealed };
   }
 
@@ -96,12 +107,13 @@ export class Sealer {
     return this.#open(address, payload, address);
   }
 
-  #seal(owner: OwnerTag, body: Uint8Array, binding: string): Uint8Array {
+  #seal(owner: OwnerTag, body: Uint8Array, binding: string, frame?: Uint8Array): Uint8Array {
     const secret = this.#volumeKey !== undefined;
-    const sealed = allocate(headerBytes + body.length + (secret ? nonceBytes + tagBytes : 0));
-    writeHeader(sealed, secret ? suiteAesGcm : suitePlain, owner, body.length);
+    const kept = frame ?? body;
+    const sealed = allocate(headerBytes + kept.length + (secret ? nonceBytes + tagBytes : 0));
+    writeHeader(sealed, secret ? suiteAesGcm : suitePlain, frame === undefined ? compressionNone : compressionZstd, owner, body.length);
     if (!secret) {
-      sealed.set(body, headerBytes);
+      sealed.set(kept, headerBytes);
       return sealed;
     }
     // A session never repeats a sequence number and the key is the inode's own: the nonce is unique without randomness.
@@ -109,7 +121,7 @@ export class Sealer {
     sealed.copy(nonce, 0, 36, 48);
     const cipher = createCipheriv('aes-256-gcm', this.#keyOf(owner.inode), nonce);
     cipher.setAAD(Buffer.concat([sealed.subarray(0, headerBytes), Buffer.from(binding)]));
-    cipher.update(body).copy(sealed, headerBytes + nonceBytes);
+    cipher.update(kept).copy(sealed, headerBytes + nonceBytes);
     cipher.final();
     cipher.getAuthTag().copy(sealed, sealed.length - tagBytes);
     return sealed;
@@ -121,7 +133,7 @@ export class Sealer {
     if (bytes[0] !== formatVersion)
       throw new InfinitError('wrong-version', `block ${address} has format ${bytes[0]}; this host reads ${formatVersion}: upgrade it`);
     // Under a key these bytes are authenticated; without one, what this release does not know must not pass for plain.
-    if (bytes[1]! > suiteAesGcm || bytes[2] !== 0 || bytes[3] !== 0)
+    if (bytes[1]! > suiteAesGcm || bytes[2]! > compressionZstd || bytes[3] !== 0)
       throw new InfinitError(
         'wrong-version',
         `block ${address} has suite ${bytes[1]}, compression ${bytes[2]}, which this host does not read: upgrade it`,
@@ -129,25 +141,29 @@ export class Sealer {
     const owner = readOwner(bytes);
     const length = bytes.readUInt32LE(4);
     const secret = bytes[1] === suiteAesGcm;
-    if (bytes.length !== headerBytes + length + (secret ? nonceBytes + tagBytes : 0))
+    const packed = bytes[2] === compressionZstd;
+    const kept = bytes.length - headerBytes - (secret ? nonceBytes + tagBytes : 0);
+    if (packed ? kept <= 0 || kept >= length || length > maxUnpackedBytes : kept !== length)
       throw new InfinitError('damaged', `block ${address} has a wrong length`);
     if (!secret) {
       if (this.#volumeKey !== undefined)
         throw new InfinitError('wrong-key', `block ${address} is not encrypted, its volume is: refused as a forgery`);
-      return { owner, body: bytes.subarray(headerBytes) };
+      const body = bytes.subarray(headerBytes);
+      return { owner, body: packed ? unpack(address, body, length) : body };
     }
     if (this.#volumeKey === undefined) throw new InfinitError('wrong-key', `block ${address} is encrypted: the volume's key is needed`);
     const start = headerBytes + nonceBytes;
     const decipher = createDecipheriv('aes-256-gcm', this.#keyOf(owner.inode), bytes.subarray(headerBytes, start));
     decipher.setAAD(Buffer.concat([bytes.subarray(0, headerBytes), Buffer.from(binding)]));
     decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes));
+    let body: Uint8Array;
     try {
-      const body = decipher.update(bytes.subarray(start, bytes.length - tagBytes));
+      body = decipher.update(bytes.subarray(start, bytes.length - tagBytes));
       decipher.final();
-      return { owner, body };
     } catch (cause) {
       throw new InfinitError('wrong-key', `block ${address} does not open: wrong key or forged`, { cause });
     }
+    return { owner, body: packed ? unpack(address, body, length) : body };
   }
 
   #keyOf(inode: number): KeyObject {
@@ -162,6 +178,19 @@ export class Sealer {
   }
 }
 
+function unpack(address: Address, frame: Uint8Array, length: number): Uint8Array {
+  try {
+    return decompressed(frame, length);
+  } catch (cause) {
+    throw new InfinitError('damaged', `block ${address} cannot be decompressed`, { cause });
+  }
+}
+
+/** The open body within sealed bytes, where it stands there as it is: neither encrypted nor compressed. */
+export function bareBody(sealed: Uint8Array): Uint8Array | undefined {
+  return sealed[1] === suitePlain && sealed[2] === compressionNone ? sealed.subarray(headerBytes) : undefined;
+}
+
 /** Large blocks lie in shared memory: they cross to the thread of the disk without a copy. */
 function allocate(bytes: number): Buffer<ArrayBufferLike> {
   return bytes < minSharedBytes ? Buffer.allocUnsafeSlow(bytes) : Buffer.from(new SharedArrayBuffer(bytes));
@@ -173,11 +202,11 @@ export function ownerOf(sealed: Uint8Array): OwnerTag {
   return readOwner(Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength));
 }
 
-function writeHeader(into: Buffer, suite: number, owner: OwnerTag, length: number): void {
+function writeHeader(into: Buffer, suite: number, compression: number, owner: OwnerTag, length: number): void {
   assert(owner.volume.length === 16, 'a volume id has 16 bytes');
   into[0] = formatVersion;
   into[1] = suite;
-  into[2] = 0;
+  into[2] = compression;
   into[3] = 0;
   into.writeUInt32LE(length, 4);
   into.set(owner.volume, 8);

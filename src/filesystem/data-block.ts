@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { sealOverheadBytes } from '../block/index.ts';
+import { bareBody } from '../block/index.ts';
 import type { SealedBlock } from '../store/index.ts';
 import type { VolumeContext } from './context.ts';
 
@@ -38,7 +38,6 @@ export class DataBlock implements SealedBlock {
 export function sealData(context: VolumeContext, inode: number, body: Uint8Array): DataBlock {
   assert(body.length > 0 && body.length <= dataBlockBytes, 'a data block holds 1 byte to 1 MiB');
   const { address, sealed } = context.sealer.seal(context.owner(inode), body);
-  // In the plain suite the body stands open at the end of the sealed bytes and needs no second copy in memory.
-  const plain = sealed.length < body.length + sealOverheadBytes;
-  return new DataBlock(address, sealed, plain ? sealed.subarray(sealed.length - body.length) : undefined, body.length);
+  // Where the body stands open in the sealed bytes it needs no second copy in memory.
+  return new DataBlock(address, sealed, bareBody(sealed), body.length);
 }

@@ -118,6 +118,7 @@ export class Node implements AsyncDisposable {
       store,
       cluster: inCluster,
       self,
+      hostName: (peer) => overlay.member(peer)?.name ?? peer,
       clock: systemClock,
       holder,
       runDir,

@@ -28,6 +28,8 @@ export interface VolumeServerContext {
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
   readonly self: string;
+  /** What people call a host. */
+  readonly hostName: (peer: string) => string;
   readonly clock: Clock;
   readonly holder: HolderClient;
   /** Where the dirty sets are: a tmpfs. */
@@ -67,7 +69,7 @@ export class VolumeServer {
     const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
     this.#adoptable.delete(entry.name);
-    const mount = adopted ?? (await this.#mount(entry, place, options.readonly));
+    const mount = adopted ?? (await this.#mount(entry, place, options.readonly || options.access === 'readonly'));
     const channel = new MessageChannel();
     const data: VolumeWorkerData = {
       name: entry.name,
@@ -87,15 +89,15 @@ export class VolumeServer {
       transferList: [channel.port2],
       name: `volume ${entry.name}`,
     });
-    const sharing = transport === undefined ? undefined : this.#share(entry, transport, leaseUntilMs!, worker);
+    const sharing = transport === undefined ? undefined : this.#share(entry, transport, leaseUntilMs!, worker, options.access === 'onewriter');
     servePort(channel.port1, sharing?.guard(this.#context.store) ?? this.#context.store);
     const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing);
     await served.started();
     return served;
   }
 
-  #share(entry: CatalogueEntry, transport: Transport, leaseUntilMs: SharedArrayBuffer, worker: Worker): VolumeSharing {
-    const { store, clock, logger } = this.#context;
+  #share(entry: CatalogueEntry, transport: Transport, leaseUntilMs: SharedArrayBuffer, worker: Worker, exclusive: boolean): VolumeSharing {
+    const { store, clock, logger, hostName } = this.#context;
     const send = (command: VolumeCommand): void => worker.postMessage(command);
     return new VolumeSharing({
       volumeId: entry.id,
@@ -105,6 +107,8 @@ export class VolumeServer {
       logger: logger.with({ volume: entry.name }),
       leaseUntilMs: new Float64Array(leaseUntilMs),
       send,
+      exclusive,
+      hostName,
     });
   }
 

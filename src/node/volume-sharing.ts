@@ -16,6 +16,8 @@ const holdersDeadlineMs = 500;
 const dismissAfterMs = 8000;
 /** Operations of other hosts under way in the worker. */
 const maxServed = 65_536;
+/** How long a mount that must be the only one waits for a lease that a lost host left, in ms: longer than a lease lives. */
+const takeOverMs = 20_000;
 
 export interface VolumeSharingOptions {
   readonly volumeId: string;
@@ -25,6 +27,10 @@ export interface VolumeSharingOptions {
   readonly logger: Logger;
   readonly leaseUntilMs: Float64Array;
   readonly send: (command: VolumeCommand) => void;
+  /** access=onewriter: no two hosts at a time. The lease decides which. */
+  readonly exclusive: boolean;
+  /** What people call a host. */
+  readonly hostName: (peer: string) => string;
 }
 
 /** In the main thread: one shared volume's lease, and the way of its operations from host to host. */
@@ -56,9 +62,34 @@ export class VolumeSharing implements AsyncDisposable {
     this.#stops = [transport.onPeerDown((peer) => this.#onPeerDown(peer)), transport.onPeerUp((peer) => this.#onPeerUp(peer))];
   }
 
-  /** Resolves once it is known who serves the volume. */
-  start(): Promise<void> {
-    return this.#lease.start();
+  /** Resolves once it is known who serves the volume. @throws InfinitError `in-use` where it may be mounted on one host only, and is on another. */
+  async start(): Promise<void> {
+    await this.#lease.start();
+    if (this.#options.exclusive) await this.#takeOver();
+  }
+
+  /** Waits for a lease that nobody uses any more. */
+  async #takeOver(): Promise<void> {
+    const { transport, hostName } = this.#options;
+    const deadline = performance.now() + takeOverMs;
+    while (!this.#lease.held) {
+      const holder = this.#state.role === 'guest' ? this.#state.holder : undefined;
+      if (holder !== undefined && transport.isConnected(holder) && (await this.#isMountedOn(holder)))
+        throw new InfinitError('in-use', `the volume is mounted on ${hostName(holder)}, and access=onewriter allows one host at a time`);
+      if (performance.now() > deadline) {
+        const who = holder === undefined ? 'the lease of the volume cannot be had' : `${hostName(holder)} had the volume and has not let go of it`;
+        throw new InfinitError('unavailable', `${who}: access=onewriter allows one host at a time`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, beatMs / 4));
+      await this.#lease.beat();
+    }
+  }
+
+  async #isMountedOn(peer: string): Promise<boolean> {
+    const answer = await this.#options.transport
+      .request(peer, nodeKinds.volumeHolders, this.#id, { deadlineMs: holdersDeadlineMs })
+      .catch(() => undefined);
+    return answer !== undefined && (JSON.parse(Buffer.from(answer).toString('utf8')) as string[]).length > 0;
   }
 
   /** A store for the worker that takes writes only under the lease. */
@@ -92,6 +123,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** An operation that another host asks for; an empty answer where this host does not serve the volume. */
   serve(peer: string, call: Uint8Array): Promise<Uint8Array> {
     if (this.#state.role !== 'holder' || !this.#lease.held) return Promise.resolve(new Uint8Array(0));
+    if (this.#options.exclusive) throw new InfinitError('denied', 'the volume has access=onewriter and another host has it');
     if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
     const id = this.#nextServe++;
     return new Promise((resolve, reject) => {
@@ -101,7 +133,9 @@ export class VolumeSharing implements AsyncDisposable {
   }
 
   async #ask(id: number, call: Uint8Array): Promise<void> {
-    const { transport, send } = this.#options;
+    const { transport, send, exclusive, hostName } = this.#options;
+    if (exclusive && this.#state.role === 'guest')
+      throw new InfinitError('denied', `the volume has access=onewriter and ${hostName(this.#state.holder)} took it over from this host`);
     if (this.#state.role !== 'guest') throw new InfinitError('unavailable', 'no other host serves the volume');
     const { holder } = this.#state;
     const answer = await transport.request(holder, nodeKinds.volumeCall, [this.#id, call], {

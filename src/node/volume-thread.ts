@@ -31,7 +31,7 @@ function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promis
   const { options } = data;
   return Volume.open({
     store,
-    sealer: new Sealer(data.key),
+    sealer: new Sealer(data.key, options.compressed),
     volumeId: data.volumeId,
     session,
     clock: systemClock,

@@ -60,12 +60,17 @@ export class Volumes implements VolumeService, AsyncDisposable {
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     checkVolumeName(name);
     const effective = parseVolumeOptions(options, this.#context.fallbacks);
-    const { catalogue } = this.#context;
+    const { catalogue, fallbacks } = this.#context;
+    if (fallbacks.replicas !== undefined && effective.replicas !== fallbacks.replicas)
+      throw new InfinitError(
+        'bad-argument',
+        `replicas=${effective.replicas}: all volumes have the copies of the daemon's --replicas, ${fallbacks.replicas} here; leave the option out`,
+      );
     const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
     if (typedOptions(effective).encrypted) createVolumeKey(this.#context.keyDir, entry.id);
     const current = await catalogue.add(entry);
     if (current.id !== entry.id) {
-      const different = Object.keys(effective).filter((key) => current.options[key] !== entry.options[key]);
+      const different = Object.keys(effective).filter((key) => key !== 'replicas' && current.options[key] !== entry.options[key]);
       if (different.length > 0) {
         const details = different.map((key) => `${key} is ${current.options[key]}, not ${entry.options[key]}`).join('; ');
         throw new InfinitError('already-exists', `volume "${name}" exists with other options: ${details}`);

@@ -119,3 +119,10 @@ test('what is effective reads back to itself', () => {
     }),
   );
 });
+
+test('what other drivers offer and this one does not is refused with the reason', () => {
+  assert.match(refusal({ zone: 'a' }), /"zone" is not supported: blocks are spread over all zones/);
+  assert.match(refusal({ Nodes: 'a,b' }), /cannot be tied/);
+  assert.match(refusal({ clone_from: 'other' }), /cannot be cloned/);
+  assert.match(refusal({ snapshot: 's' }), /no snapshots/);
+});

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { type Address, immutableAddress, mutableAddress, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from '../../src/block/index.ts';
+import {
+  type Address,
+  bareBody,
+  immutableAddress,
+  mutableAddress,
+  ownerOf,
+  type OwnerTag,
+  Sealer,
+  sealOverheadBytes,
+} from '../../src/block/index.ts';
 import { InfinitError } from '../../src/base/index.ts';
 
 const owner: fc.Arbitrary<OwnerTag> = fc.record({
@@ -15,7 +25,12 @@ const owner: fc.Arbitrary<OwnerTag> = fc.record({
 });
 const body = fc.uint8Array({ maxLength: 300 });
 const key = new Uint8Array(32).fill(9);
-const sealers = { plain: new Sealer(), secret: new Sealer(key) };
+const sealers = {
+  plain: new Sealer(),
+  secret: new Sealer(key),
+  compressing: new Sealer(undefined, true),
+  secretAndCompressing: new Sealer(key, true),
+};
 const someone: OwnerTag = { volume: new Uint8Array(16).fill(3), inode: 2 ** 53 - 1, epoch: 4, session: 5, sequence: 6 };
 
 function plainOwner(tag: OwnerTag): OwnerTag {
@@ -81,7 +96,7 @@ for (const [suite, sealer] of Object.entries(sealers)) {
     // A suite or a compression that this release does not know must not pass for what it does know.
     for (const [at, value] of [
       [1, 2],
-      [2, 1],
+      [2, 2],
       [3, 1],
     ] as const) {
       const unknown = Uint8Array.from(payload);
@@ -102,6 +117,37 @@ for (const [suite, sealer] of Object.entries(sealers)) {
     );
   });
 }
+
+test('a block that shrinks is kept small and opens whichever way the sealer is set; one that does not stays as it is', () => {
+  const text = Buffer.from('the same words again and again, '.repeat(400));
+  for (const volumeKey of [undefined, key]) {
+    const { address, sealed } = new Sealer(volumeKey, true).seal(someone, text);
+    assert.ok(sealed.length < text.length / 10);
+    assert.ok(text.equals(new Sealer(volumeKey).open(address, sealed).body));
+    const noise = randomBytes(text.length);
+    const kept = new Sealer(volumeKey, true).seal(someone, noise);
+    assert.equal(kept.sealed.length, new Sealer(volumeKey).seal(someone, noise).sealed.length);
+    assert.ok(noise.equals(new Sealer(volumeKey, true).open(kept.address, kept.sealed).body));
+    assert.equal(bareBody(sealed), undefined);
+    assert.equal(bareBody(kept.sealed)?.length, volumeKey === undefined ? noise.length : undefined);
+  }
+});
+
+test('a compressed block that unpacks to another length than it says, or to none, is damaged; a bomb costs no memory', () => {
+  const { sealed } = sealers.compressing.seal(someone, Buffer.alloc(1024 * 1024));
+  assert.ok(sealed.length < 1000);
+  for (const length of [500, 1024 * 1024 - 1, 1024 * 1024 + 1, 2 ** 32 - 1]) {
+    const changed = Buffer.from(sealed);
+    changed.writeUInt32LE(length, 4);
+    assert.ok(
+      refused(() => sealers.plain.open(immutableAddress(changed), changed), ['damaged']),
+      `${length}`,
+    );
+  }
+  const noise = Buffer.from(sealed);
+  noise.fill(7, 48);
+  assert.ok(refused(() => sealers.plain.open(immutableAddress(noise), noise), ['damaged']));
+});
 
 test('under a key, a forged payload is refused whichever bit of it was changed', () => {
   const address = mutableAddress();
@@ -147,7 +193,7 @@ test('the body of an encrypted block is nowhere in its sealed bytes, and equal b
 test('no bytes from outside make opening do anything but answer or refuse', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 120 }), fc.boolean(), (noise, versioned) => {
-      if (versioned && noise.length > 4) noise.set([1, noise[1]! % 3, 0, 0]);
+      if (versioned && noise.length > 4) noise.set([1, noise[1]! % 3, noise[2]! % 2, 0]);
       const address: Address = immutableAddress(noise);
       for (const sealer of Object.values(sealers)) {
         try {
