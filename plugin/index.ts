@@ -3,4 +3,5 @@
  * process, that every call may be repeated, and that a volume whose state is not known is never called absent.
  */
 export { announce, type Announcement, type AnnounceSettings, type SwarmMember } from './discovery.ts';
+export { findPeersInSwarm, type SwarmPeersSettings } from './swarm-peers.ts';
 export { type PluginSettings, startPlugin } from './server.ts';

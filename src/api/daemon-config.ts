@@ -14,6 +14,13 @@ export interface DaemonConfig {
   readonly listen: { readonly host: string; readonly port: number } | undefined;
   readonly join: readonly string[];
   readonly token: string | undefined;
+  /** Ways to find a first member besides `join`. */
+  readonly discover: readonly DiscoveryWay[];
+  /** `HOST:PORT` to tell others in place of the network interfaces' addresses; empty: those. */
+  readonly advertise: readonly string[];
+  readonly tls: TlsKind;
+  /** Keep a Kademlia table of peers' addresses. */
+  readonly dht: boolean;
   readonly pluginSocket: string | undefined;
   readonly controlSocket: string;
   readonly mountDir: string;
@@ -26,6 +33,13 @@ export interface DaemonConfig {
   readonly dockerSocket: string | undefined;
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
 }
+
+/** `swarm`: the hosts that the local Docker Engine knows of its swarm; `mdns`: multicast on the local network. */
+export const discoveryWays = ['swarm', 'mdns'] as const;
+export type DiscoveryWay = (typeof discoveryWays)[number];
+/** Whose TLS secures connections between hosts; both say the same on the wire. */
+export const tlsKinds = ['native', 'stock'] as const;
+export type TlsKind = (typeof tlsKinds)[number];
 
 interface Setting<T> {
   readonly flag: string;
@@ -55,6 +69,31 @@ function parseEndpoint(value: string, flag: string): { host: string; port: numbe
 
 function parseList(value: string): string[] {
   return value.split(',').flatMap((item) => (item.trim() === '' ? [] : [item.trim()]));
+}
+
+function parseDiscovery(value: string, flag: string): DiscoveryWay[] {
+  if (value === 'none') return [];
+  const ways = parseList(value);
+  const wrong = ways.find((way) => !discoveryWays.includes(way as DiscoveryWay));
+  if (wrong !== undefined) refuse(flag, wrong, `one of ${discoveryWays.join(', ')} (or "none")`);
+  return ways as DiscoveryWay[];
+}
+
+function parseAddresses(value: string, flag: string): string[] {
+  const addresses = parseList(value);
+  const wrong = addresses.find((address) => !/^(\[[^\]]+\]|[\w.-]+):\d{1,5}$/.test(address));
+  if (wrong !== undefined) refuse(flag, wrong, 'HOST:PORT');
+  return addresses;
+}
+
+function parseTls(value: string, flag: string): TlsKind {
+  if (!tlsKinds.includes(value as TlsKind)) refuse(flag, value, `one of ${tlsKinds.join(', ')}`);
+  return value as TlsKind;
+}
+
+function parseSwitch(value: string, flag: string): boolean {
+  if (value !== 'on' && value !== 'off') refuse(flag, value, 'on or off');
+  return value === 'on';
 }
 
 function parseReplicas(value: string, flag: string): number {
@@ -94,8 +133,36 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     help: 'where other hosts reach this one, once there is a cluster',
     parse: parseEndpoint,
   },
-  join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseList },
+  join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseAddresses },
   token: { flag: 'token', value: 'FILE', fallback: () => '', help: 'file with the invitation from `infinit token create`', parse: optionalText },
+  discover: {
+    flag: 'discover',
+    value: 'WAYS',
+    fallback: () => 'swarm',
+    help: 'how a host with a token finds a first member without --join: swarm (the hosts of its Docker Swarm), mdns (multicast), or "none"',
+    parse: parseDiscovery,
+  },
+  advertise: {
+    flag: 'advertise',
+    value: 'HOST:PORT,…',
+    fallback: () => '',
+    help: 'where others reach this host, if not at the addresses of its network interfaces',
+    parse: parseAddresses,
+  },
+  tls: {
+    flag: 'tls',
+    value: 'KIND',
+    fallback: () => 'native',
+    help: "whose TLS: native (Node's own, faster) or stock (libp2p's); they understand each other",
+    parse: parseTls,
+  },
+  dht: {
+    flag: 'dht',
+    value: 'on|off',
+    fallback: () => 'off',
+    help: 'keep a Kademlia table of addresses: finds members whose address changed while this host was away; costs memory',
+    parse: parseSwitch,
+  },
   pluginSocket: {
     flag: 'plugin-socket',
     value: 'PATH',

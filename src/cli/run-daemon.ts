@@ -37,10 +37,23 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const node = stack.use(await Node.open(config, holder, logger));
   if (config.pluginSocket !== undefined) {
-    const { announce, startPlugin } = await import('../../plugin/index.ts');
+    const { announce, findPeersInSwarm, startPlugin } = await import('../../plugin/index.ts');
     const fallbacks = { replicas: String(config.replicas) };
     stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, logger, fallbacks }));
-    if (config.dockerSocket !== undefined) stack.use(announce({ socketPath: config.dockerSocket, logger }));
+    if (config.dockerSocket !== undefined) {
+      const engine = stack.use(announce({ socketPath: config.dockerSocket, logger }));
+      if (config.discover.includes('swarm') && config.listen !== undefined) {
+        stack.use(
+          findPeersInSwarm({
+            members: () => engine.swarmMembers(),
+            port: config.listen.port,
+            isLonely: () => node.isLonely,
+            suggest: (addresses) => node.suggestPeers(addresses),
+            logger,
+          }),
+        );
+      }
+    }
   }
   // A daemon that is killed leaves no compile cache behind, so it is written now that everything is loaded.
   flushCompileCache();

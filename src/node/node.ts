@@ -80,6 +80,16 @@ export class Node implements AsyncDisposable {
     return this.#parts!.volumes;
   }
 
+  /** True while this host belongs to a cluster and is connected with none of its members. */
+  get isLonely(): boolean {
+    return this.#parts!.overlay.isLonely;
+  }
+
+  /** Addresses at which members of the cluster may answer. */
+  suggestPeers(addresses: readonly string[]): void {
+    this.#parts!.overlay.suggest(addresses);
+  }
+
   async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
     const config = this.#config;
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
@@ -99,6 +109,10 @@ export class Node implements AsyncDisposable {
         listen: config.listen === undefined ? undefined : `${config.listen.host}:${config.listen.port}`,
         join: config.join,
         tokenFile: config.token,
+        ...(config.advertise.length === 0 ? {} : { advertise: config.advertise }),
+        tls: config.tls,
+        kademlia: config.dht,
+        mdns: config.discover.includes('mdns'),
         name: config.name,
         zone: config.zone,
         // Until it is known that this host takes part in storing, it offers nothing.

@@ -49,6 +49,9 @@ export class Overlay implements AsyncDisposable {
   #upkeep: NodeJS.Timeout | undefined;
   #saving: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
+  /** Addresses to begin with: those that the operator named, and those that were found while nobody was connected. */
+  #seeds: readonly string[] = [];
+  #suggested: readonly string[] = [];
   #halted: string | undefined;
   #closed = false;
 
@@ -194,7 +197,20 @@ export class Overlay implements AsyncDisposable {
     await this.#authority.useToken(readToken(tokenText));
     await this.#mesh.start();
     this.#startMembership('joining');
+    this.#seeds = addresses;
     this.#mesh.setSeeds(addresses);
+  }
+
+  /** True while this host belongs to a cluster and is connected with none of its members. */
+  get isLonely(): boolean {
+    return this.#gate.own !== undefined && this.#halted === undefined && this.#mesh.connected().length === 0;
+  }
+
+  /** Addresses at which members may answer: tried in addition to those named at the join, until the first answers. */
+  suggest(addresses: readonly string[]): void {
+    if (!this.isLonely) return;
+    this.#suggested = addresses;
+    this.#mesh.setSeeds([...new Set([...this.#seeds, ...addresses])]);
   }
 
   /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */
@@ -266,6 +282,7 @@ export class Overlay implements AsyncDisposable {
     await this.#loadMembers();
     await this.#mesh.start();
     this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
+    this.#seeds = join;
     this.#mesh.setSeeds(join);
   }
 
@@ -315,6 +332,9 @@ export class Overlay implements AsyncDisposable {
   }
 
   #onPeerUp(peer: PeerId): void {
+    // From here on members name each other.
+    if (this.#suggested.length > 0) this.#mesh.setSeeds(this.#seeds);
+    this.#suggested = [];
     const { own } = this.#gate;
     if (own === undefined) return;
     // A newcomer asks at once for all there is to know; between hosts that know much the digests show what is missing.

@@ -242,6 +242,22 @@ describe('the overlay on loopback', () => {
     if (!found) t.skip('no multicast on this machine');
   });
 
+  test('a host with a token and no address finds a member among suggested addresses, and forgets the others', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.open('b', { tokenFile: await cluster.tokenFile(a) });
+    assert.equal(b.isLonely, true);
+    b.suggest(['127.0.0.1:1', ...addressesOf(a)]);
+    await b.whenJoined(AbortSignal.timeout(8000));
+    assert.equal(b.isLonely, false);
+    b.suggest(['127.0.0.1:2']);
+    assert.deepEqual(
+      b.troubles().filter(({ about }) => about === '127.0.0.1:2'),
+      [],
+      'nobody is looked for once a member is there',
+    );
+  });
+
   test('Kademlia knows where a peer is that this host was never told of', async () => {
     const keys = Array.from({ length: 3 }, () => new KeyPair(systemRandom.bytes(32)));
     const events: WireEvents = {

@@ -24,7 +24,7 @@ function join(options: () => GlobalOptions): Command {
   return new Command('join')
     .description('make this host a member of a cluster')
     .argument('<token-file>', 'from `infinit cluster token create`')
-    .argument('<host:port...>', 'any members')
+    .argument('[host:port...]', 'any members; none: found as `infinit daemon --discover` says')
     .action(async (file: string, addresses: string[]) => {
       await client(options()).joinCluster(addresses, readFileSync(file, 'utf8').trim());
       say('joined');

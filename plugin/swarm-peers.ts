@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { type Logger, messageOf } from '../src/base/index.ts';
+import type { SwarmMember } from './discovery.ts';
+
+/** Milliseconds between two questions for as long as this host has found no member. */
+const defaultIntervalMs = 3000;
+/** A swarm's hosts that are tried: whoever answers names the others. */
+const maxSuggested = 64;
+
+/** What {@link findPeersInSwarm} needs. */
+export interface SwarmPeersSettings {
+  /** The swarm's hosts as the local engine knows them. */
+  readonly members: () => Promise<readonly SwarmMember[]>;
+  /** Where the other hosts' daemons listen: the port of this one. */
+  readonly port: number;
+  /** True while this host belongs to a cluster and is connected with nobody. */
+  readonly isLonely: () => boolean;
+  /** Takes addresses, `HOST:PORT`, at which members may answer. */
+  readonly suggest: (addresses: readonly string[]) => void;
+  readonly logger: Logger;
+  readonly intervalMs?: number;
+}
+
+/**
+ * The hosts of a Docker Swarm are likely to be the hosts of the cluster: while this host knows nobody, the local engine is asked for them.
+ * The token, not the swarm, decides who is let in. Disposal ends it.
+ */
+export function findPeersInSwarm(settings: SwarmPeersSettings): AsyncDisposable {
+  const { members, port, isLonely, suggest, logger, intervalMs = defaultIntervalMs } = settings;
+  const stop = new AbortController();
+  const run = async (): Promise<void> => {
+    while (!stop.signal.aborted) {
+      if (isLonely()) {
+        try {
+          const others = (await members()).filter(({ self, address }) => !self && address !== '');
+          suggest(others.slice(0, maxSuggested).map(({ address }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)));
+        } catch (error) {
+          // No engine, or one that starts: it is asked again.
+          logger.debug('the engine does not say which hosts are in the swarm', { reason: messageOf(error) });
+        }
+      }
+      await sleep(intervalMs, undefined, { signal: stop.signal }).catch(() => {});
+    }
+  };
+  const running = run();
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await running;
+    },
+  };
+}
