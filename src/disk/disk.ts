@@ -10,6 +10,8 @@ export interface Disk extends AsyncDisposable {
   read(address: Address): Promise<Uint8Array | undefined>;
   /** True where the address is present. Never touches the data. */
   has(address: Address): Promise<boolean>;
+  /** True where the block was found damaged and not written since (of a bounded number of them). */
+  isDamaged(address: Address): boolean;
   /**
    * Applies the operations in order and resolves once all are on stable storage. Concurrent calls share a group, in call order:
    * after a crash a prefix of all operations of all calls survives, never a later one without an earlier one.

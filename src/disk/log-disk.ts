@@ -192,6 +192,10 @@ export class LogDisk implements Disk {
     return entry !== undefined && entry.type !== recordTypes.delete;
   }
 
+  isDamaged(address: Address): boolean {
+    return this.#reader.isDamaged(address);
+  }
+
   async write(operations: readonly DiskOperation[]): Promise<void> {
     this.#checkOpen();
     checkOperations(operations);

@@ -41,6 +41,10 @@ export class MemoryDisk implements Disk {
     return this.#blocks.has(address);
   }
 
+  isDamaged(address: Address): boolean {
+    return this.#damaged.has(address);
+  }
+
   async write(operations: readonly DiskOperation[]): Promise<void> {
     this.#checkOpen();
     checkOperations(operations);

@@ -70,6 +70,10 @@ export class RecordReader {
     if (this.#damaged.size > 0) this.#damaged.delete(id);
   }
 
+  isDamaged(id: RecordId): boolean {
+    return this.#damaged.has(id);
+  }
+
   /** Ids found damaged and not written since, {@link maxDamagedIds} at most. */
   damagedIds(): RecordId[] {
     return [...this.#damaged];

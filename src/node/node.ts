@@ -122,7 +122,7 @@ export class Node implements AsyncDisposable {
     );
     const self = overlay.self;
     const placement = new OverlayPlacement(overlay, config.replicas);
-    const store = stack.use(Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
+    const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
     const catalogue = await Catalogue.open(store, disk, catalogueOwner);
     const table = await MountTable.open(disk);
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');

@@ -53,8 +53,11 @@ export class ImmutableBlocks {
 
   /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
   async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
-    const own = await this.#readOwn(address);
-    if (own !== undefined) return own;
+    return (await this.#readOwn(address)) ?? (await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) }));
+  }
+
+  /** The bytes from another host. */
+  async #fetch(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
     const { self, transport, placement } = this.#options;
     const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
     if (transport === undefined || peers.length === 0)
@@ -65,6 +68,44 @@ export class ImmutableBlocks {
     }).result;
     // It may lie in a receive buffer between other messages, and is to be the caller's own.
     return new Uint8Array(fetched);
+  }
+
+  /** Which of the blocks a host (or this one) has on stable storage, not known to be damaged. */
+  async has(peer: PeerId, addresses: readonly Address[], { deadlineMs, signal }: CallOptions): Promise<readonly boolean[]> {
+    const { self, transport } = this.#options;
+    const answers: boolean[] = [];
+    for (let at = 0; at < addresses.length; at += maxDropsAMessage) {
+      const group = addresses.slice(at, at + maxDropsAMessage);
+      const options = { ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) };
+      const bytes =
+        peer === self
+          ? await this.#hasHere(group)
+          : await this.#way(peer, transport).request(peer, kinds.hasBlocks, group.map(addressToBytes), options);
+      if (bytes.length !== group.length) throw new InfinitError('bad-argument', `host ${peer} answered ${bytes.length} of ${group.length} questions`);
+      for (const byte of bytes) answers.push(byte === 1);
+    }
+    return answers;
+  }
+
+  /** Sends this host's copy to another. undefined: there is no good one here. */
+  async push(address: Address, peer: PeerId, { deadlineMs, signal }: CallOptions): Promise<number | undefined> {
+    const sealed = await this.#readOwn(address);
+    if (sealed === undefined || immutableAddress(sealed) !== address) return undefined;
+    const options = { channel: 'bulk', ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) } as const;
+    await this.#way(peer, this.#options.transport).request(peer, kinds.putBlock, [addressToBytes(address), sealed], options);
+    return sealed.length;
+  }
+
+  /** Fetches a block that is missing or damaged here, and keeps it. */
+  async pull(address: Address, options: CallOptions): Promise<number> {
+    const sealed = await this.#fetch(address, options);
+    await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
+    return sealed.length;
+  }
+
+  #way(peer: PeerId, transport: Transport | undefined): Transport {
+    if (transport === undefined) throw new InfinitError('unavailable', `no way to host ${peer}`);
+    return transport;
   }
 
   /** Nothing refers to these any longer: their bytes may go, here and elsewhere. What cannot be told now is found by scrub. */
@@ -151,7 +192,11 @@ export class ImmutableBlocks {
   }
 
   async #hasHere(addresses: readonly Address[]): Promise<Uint8Array> {
-    return Uint8Array.from(await Promise.all(addresses.map(async (address) => ((await this.#options.disk.has(address)) ? 1 : 0))));
+    return Uint8Array.from(
+      await Promise.all(
+        addresses.map(async (address) => ((await this.#options.disk.has(address)) && !this.#options.disk.isDamaged(address) ? 1 : 0)),
+      ),
+    );
   }
 }
 

@@ -2,6 +2,7 @@ import { assert, type Clock, InfinitError, type Random } from '../base/index.ts'
 import type { Address } from '../block/index.ts';
 import {
   BallotSource,
+  compareBallots,
   type Effect,
   type Hint,
   type Operation,
@@ -31,6 +32,14 @@ export interface RegistersOptions {
   readonly ask: AskPeer;
   readonly clock: Clock;
   readonly random: Random;
+}
+
+/** How an operation is run. */
+export interface RunOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Housekeeping's read: nothing remembered is used, and where this host's own acceptor has a say it is heard before any other. */
+  readonly afresh?: boolean;
 }
 
 /** What one operation of {@link Registers.runHere} led to. */
@@ -87,11 +96,13 @@ export class Registers {
   }
 
   /** Runs an operation on whatever hosts the block is. Resolves within the deadline. */
-  run(address: Address, operation: Operation, deadlineMs: number, signal?: AbortSignal): Promise<ProposalOutcome> {
+  run(address: Address, operation: Operation, options: RunOptions): Promise<ProposalOutcome> {
     if (this.#running >= maxProposals) throw new InfinitError('overloaded', `${maxProposals} block operations are under way on this host`);
     this.#running++;
-    const drive = new Drive(this.#options, this.#propose(address, operation), (hint) => this.#remember(address, hint));
-    return drive.run(deadlineMs, signal).finally(() => this.#running--);
+    const afresh = options.afresh === true;
+    const proposer = this.#propose(address, operation, afresh);
+    const drive = new Drive(this.#options, proposer, afresh, (hint) => this.#remember(address, hint, afresh));
+    return drive.run(options).finally(() => this.#running--);
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */
@@ -99,10 +110,10 @@ export class Registers {
     this.#hints.clear();
   }
 
-  #propose(address: Address, operation: Operation): Proposer {
-    const hint = this.#hints.get(address);
+  #propose(address: Address, operation: Operation, afresh = false): Proposer {
+    const hint = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
-    this.#hints.delete(address);
+    if (!afresh) this.#hints.delete(address);
     const { views, random } = this.#options;
     return new Proposer({
       block: address,
@@ -115,11 +126,14 @@ export class Registers {
     });
   }
 
-  #remember(address: Address, hint: Hint | null): void {
+  /** @param beside The operation left an older hint where it was: that one is as good, unless the operation saw more. */
+  #remember(address: Address, hint: Hint | null, beside = false): void {
     if (hint === null) {
-      this.#hints.delete(address);
+      if (!beside) this.#hints.delete(address);
       return;
     }
+    const kept = this.#hints.get(address);
+    if (kept !== undefined && compareBallots(hint.accepted.ballot, kept.accepted.ballot) <= (beside ? 0 : -1)) return;
     this.#hints.set(address, hint);
     if (this.#hints.size > maxHints) this.#hints.delete(this.#hints.keys().next().value!);
   }
@@ -129,19 +143,23 @@ export class Registers {
 class Drive {
   readonly #options: RegistersOptions;
   readonly #proposer: Proposer;
+  readonly #ownFirst: boolean;
+  /** Replies of others, held back until this host's own acceptor has answered. */
+  #held: Reply[] | undefined;
   readonly #remember: (hint: Hint | null) => void;
   readonly #settle = Promise.withResolvers<ProposalOutcome>();
   readonly #abort = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #done = false;
 
-  constructor(options: RegistersOptions, proposer: Proposer, remember: (hint: Hint | null) => void) {
+  constructor(options: RegistersOptions, proposer: Proposer, ownFirst: boolean, remember: (hint: Hint | null) => void) {
     this.#options = options;
     this.#proposer = proposer;
+    this.#ownFirst = ownFirst;
     this.#remember = remember;
   }
 
-  async run(deadlineMs: number, signal?: AbortSignal): Promise<ProposalOutcome> {
+  async run({ deadlineMs, signal }: RunOptions): Promise<ProposalOutcome> {
     const giveUp = (): void => this.#take(this.#proposer.step({ type: 'deadline' }));
     const deadline = setTimeout(giveUp, deadlineMs);
     signal?.addEventListener('abort', giveUp, { once: true });
@@ -160,6 +178,7 @@ class Drive {
     for (const effect of effects) {
       switch (effect.type) {
         case 'send':
+          if (this.#ownFirst && effect.to.includes(this.#options.self)) this.#held ??= [];
           for (const peer of effect.to) this.#send(peer, effect.message);
           break;
         case 'sleep':
@@ -179,11 +198,27 @@ class Drive {
     const { self, replica, ask } = this.#options;
     const answer = peer === self ? replica.serve(request) : ask(peer, request, this.#abort.signal);
     answer.then(
-      (reply) => {
-        if (!this.#done) this.#take(this.#proposer.step({ type: 'reply', reply }));
-      },
+      (reply) => this.#hear(reply),
       // No answer: the proposer asks again when its sleep is over, and the deadline ends it.
-      () => {},
+      () => {
+        if (peer === self) this.#release();
+      },
     );
+  }
+
+  #hear(reply: Reply): void {
+    const own = reply.from === this.#options.self;
+    if (this.#held !== undefined && !own) {
+      this.#held.push(reply);
+      return;
+    }
+    if (!this.#done) this.#take(this.#proposer.step({ type: 'reply', reply }));
+    if (own) this.#release();
+  }
+
+  #release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const reply of held) if (!this.#done) this.#take(this.#proposer.step({ type: 'reply', reply }));
   }
 }

@@ -1,5 +1,5 @@
-import { assert, type Clock } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { assert, type Clock, InfinitError } from '../base/index.ts';
+import { type Address, kindOf } from '../block/index.ts';
 import {
   Acceptor,
   type AcceptorState,
@@ -30,6 +30,13 @@ interface Register {
   bytes: number;
 }
 
+/** Where the disk keeps the acceptor's floor. */
+const floorKey = 'acceptor/floor';
+/** Where it says that all states here are to count as lost. */
+const losingKey = 'acceptor/losing';
+/** Registers that are marked lost in one group. */
+const losingGroup = 512;
+
 /** The answer to a request, and what must happen before it may leave. */
 export interface Answer {
   readonly reply: Reply;
@@ -46,6 +53,8 @@ export interface ReplicaOptions {
   readonly leaseTermMs: number;
   /** Sends a recall of the block to the holder. */
   readonly recall: (holder: PeerId, block: Address) => void;
+  /** Told of a register whose record turned out to be damaged: it has no say until repair replaced it. */
+  readonly onLost: (block: Address) => void;
 }
 
 /**
@@ -58,8 +67,13 @@ export class Replica {
   readonly #registers = new Map<Address, Register>();
   readonly #loading = new Map<Address, Promise<Register>>();
   #cachedBytes = 0;
+  /** The write that makes the acceptor's floor durable; undefined: it is. */
+  #floorDurable: Promise<void> | undefined;
+  #floorUnsaved = false;
+  /** Nothing is served while all states are being marked lost. */
+  #barred = false;
 
-  constructor(options: ReplicaOptions, floor: number) {
+  private constructor(options: ReplicaOptions, floor: number) {
     this.#options = options;
     const leases = new LeaseTable({
       self: options.self,
@@ -71,15 +85,65 @@ export class Replica {
     this.acceptor = new Acceptor({ self: options.self, leases, views: (block) => options.views(block as Address), floor });
   }
 
+  /** The acceptor with the floor that its disk remembers. Finishes marking states lost, where a crash interrupted it. */
+  static async open(options: ReplicaOptions): Promise<Replica> {
+    const floor = await options.disk.readMeta(floorKey);
+    const replica = new Replica(options, floor === undefined ? 0 : decodeFloor(floor));
+    if ((await options.disk.readMeta(losingKey)) !== undefined) await replica.loseEverything();
+    return replica;
+  }
+
   /** Serves a request: the reply may leave when the promise resolves. @throws InfinitError `disk-full`, `disk-failed`, `read-only`: then nothing is said. */
   async serve(request: Request): Promise<Reply> {
     const address = request.block as Address;
-    const register = this.#registers.get(address) ?? (await this.#load(address));
+    const register = this.#registers.get(address) ?? (await this.#held(address));
+    if (this.#barred) throw new InfinitError('unavailable', 'this host was counted out and is giving up what it held');
     const { reply, operation } = this.#step(address, register, request);
-    if (operation !== undefined) this.track(address, this.#options.disk.write([operation]));
+    if (operation !== undefined || this.#floorUnsaved) this.#save(address, operation);
+    // The floor is told in every reply.
+    if (this.#floorDurable !== undefined) await this.#floorDurable;
     if (register.durable !== undefined) await register.durable;
     this.trim();
     return reply;
+  }
+
+  /** What is kept of a register, for housekeeping: as it is now, durable or not. Does not fill the cache. */
+  async peek(address: Address): Promise<AcceptorState | undefined> {
+    const register = this.#registers.get(address);
+    if (register !== undefined) return register.state;
+    try {
+      const bytes = await this.#options.disk.read(address);
+      // Somebody may have loaded and changed it meanwhile.
+      const now = this.#registers.get(address);
+      return now !== undefined ? now.state : bytes === undefined ? undefined : decodeState(bytes);
+    } catch (error) {
+      if (!isDamaged(error)) throw error;
+      return await this.#noteLost(address);
+    }
+  }
+
+  /**
+   * For a host that comes back after it was counted out: what it kept may be of foundings in views that were retired without it, so all of it counts
+   * as lost (docs/consensus.md, “A host that returns”). Goes on after a crash.
+   */
+  async loseEverything(): Promise<void> {
+    const { disk } = this.#options;
+    this.#barred = true;
+    await Promise.allSettled(this.#loading.values());
+    // Durable after every write that was begun before it.
+    await disk.write([{ type: 'put-meta', key: losingKey, bytes: new Uint8Array(1) }]);
+    const bytes = encodeState(lostState);
+    let after: Address | undefined;
+    for (;;) {
+      const entries = await disk.list(after, losingGroup);
+      if (entries.length === 0) break;
+      const registers = entries.filter(({ address }) => kindOf(address) !== 'immutable');
+      await disk.write(registers.map(({ address }) => ({ type: 'put', address, bytes })));
+      after = entries.at(-1)!.address;
+    }
+    this.clear();
+    await disk.write([{ type: 'delete-meta', key: losingKey }]);
+    this.#barred = false;
   }
 
   /** Makes registers ready for {@link stepNow}, which must follow without a pause: the cache may drop them afterwards. */
@@ -127,9 +191,41 @@ export class Replica {
     );
   }
 
+  /** Makes a step durable. A raised floor goes first: it must be there no later than the state that was forgotten. */
+  #save(address: Address, operation: DiskOperation | undefined): void {
+    const floor = this.#floorUnsaved;
+    const operations: DiskOperation[] = floor ? [{ type: 'put-meta', key: floorKey, bytes: encodeFloor(this.acceptor.floor) }] : [];
+    if (operation !== undefined) operations.push(operation);
+    const write = this.#options.disk.write(operations);
+    if (operation !== undefined) this.track(address, write);
+    if (!floor) return;
+    this.#floorUnsaved = false;
+    this.#floorDurable = write;
+    const settled = (failed: boolean): void => {
+      if (failed) this.#floorUnsaved = true;
+      if (this.#floorDurable === write) this.#floorDurable = undefined;
+    };
+    write.then(
+      () => settled(false),
+      () => settled(true),
+    );
+  }
+
+  /** Stores the damage, so that it is not taken for absence later. */
+  async #noteLost(address: Address): Promise<AcceptorState | undefined> {
+    const register = await this.#held(address);
+    if (register.unsaved && register.state?.lost === true) {
+      register.unsaved = false;
+      this.#save(address, { type: 'put', address, bytes: encodeState(lostState) });
+    }
+    if (register.durable !== undefined) await register.durable;
+    return register.state;
+  }
+
   #step(address: Address, register: Register, request: Request): Answer {
     const step = this.acceptor.step(register.state, request, this.#options.clock.monotonicMs());
     for (const holder of step.recalls) this.#options.recall(holder, address);
+    if (step.floor >= 0) this.#floorUnsaved = true;
     if (!step.changed && !register.unsaved) return { reply: step.reply, operation: undefined };
     register.state = step.state;
     register.unsaved = false;
@@ -137,6 +233,15 @@ export class Replica {
     const operation: DiskOperation =
       step.state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(step.state) };
     return { reply: step.reply, operation };
+  }
+
+  /** The register, in the cache. It may be dropped again between its loading and the caller's turn. */
+  async #held(address: Address): Promise<Register> {
+    for (;;) {
+      const register = this.#registers.get(address);
+      if (register !== undefined) return register;
+      await this.#load(address);
+    }
   }
 
   #load(address: Address): Promise<Register> {
@@ -149,19 +254,21 @@ export class Replica {
   }
 
   async #read(address: Address): Promise<Register> {
-    const register: Register = { state: await this.#stored(address), durable: undefined, unsaved: false, bytes: 0 };
+    const stored = await this.#stored(address);
+    const register: Register = { state: stored.state, durable: undefined, unsaved: stored.damaged, bytes: 0 };
     this.#resize(register, register.state);
     this.#registers.set(address, register);
+    if (stored.damaged) this.#options.onLost(address);
     return register;
   }
 
   /** A damaged record must not be taken for none: the acceptor would vote as if it had never promised anything. */
-  async #stored(address: Address): Promise<AcceptorState | undefined> {
+  async #stored(address: Address): Promise<{ readonly state: AcceptorState | undefined; readonly damaged: boolean }> {
     try {
       const bytes = await this.#options.disk.read(address);
-      return bytes === undefined ? undefined : decodeState(bytes);
+      return { state: bytes === undefined ? undefined : decodeState(bytes), damaged: false };
     } catch (error) {
-      if (isDamaged(error)) return lostState;
+      if (isDamaged(error)) return { state: lostState, damaged: true };
       throw error;
     }
   }
@@ -182,4 +289,15 @@ export class Replica {
       this.#resize(register, undefined);
     }
   }
+}
+
+/** A round is below 2^53: eight bytes as a little-endian double would do, digits are plainer to look at. */
+function encodeFloor(floor: number): Uint8Array {
+  return Buffer.from(String(floor));
+}
+
+function decodeFloor(bytes: Uint8Array): number {
+  const floor = Number(Buffer.from(bytes).toString('utf8'));
+  if (!Number.isSafeInteger(floor) || floor < 0) throw new InfinitError('damaged', 'the acceptor’s floor on this disk is no number');
+  return floor;
 }

@@ -27,6 +27,7 @@ import {
   type Update,
   type UpdateOutcome,
 } from './block-store.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
 import { kinds } from './kinds.ts';
 import { type AskPeer, Registers } from './registers.ts';
@@ -59,28 +60,58 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #blocks: ImmutableBlocks;
   readonly #placement: StorePlacement;
 
-  private constructor({ self, incarnation, disk, cluster, clock = systemClock, random = systemRandom }: StoreOptions) {
+  #clients = 0;
+  /** Told of a register whose record on this host turned out to be damaged. */
+  onLost: (address: Address) => void = () => {};
+  /** What repair may do. */
+  readonly housekeeping: Housekeeping;
+
+  private constructor({ self, incarnation, disk, cluster, clock = systemClock, random = systemRandom }: StoreOptions, replica: Replica) {
     const { transport, placement } = cluster ?? { transport: undefined, placement: soloPlacement(self) };
     const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
-    this.#replica = new Replica({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {} }, 0);
+    this.#replica = replica;
     this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask: askThrough(transport), clock, random });
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
     transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, Uint8Array.from(body)))));
     this.#placement = placement;
+    this.housekeeping = new Housekeeping({
+      self,
+      disk,
+      replica: this.#replica,
+      registers: this.#registers,
+      blocks: this.#blocks,
+      clients: () => this.#clients,
+    });
   }
 
-  static open(options: StoreOptions): Store {
-    return new Store(options);
+  /** @throws InfinitError as the disk's reads. */
+  static async open(options: StoreOptions): Promise<Store> {
+    const { self, incarnation, disk, cluster, clock = systemClock } = options;
+    const placement = cluster?.placement ?? soloPlacement(self);
+    const views = (address: Address): readonly View[] => placement.views(address);
+    const onLost = (address: Address): void => store.onLost(address);
+    const replica = await Replica.open({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {}, onLost });
+    const store: Store = new Store(options, replica);
+    return store;
   }
 
   get(address: Address, options: CallOptions = {}): Promise<Uint8Array> {
     assert(kindOf(address) === 'immutable', 'get is for immutable blocks; mutable ones are fetched');
-    return this.#blocks.get(address, options);
+    return this.#counted(this.#blocks.get(address, options));
   }
 
-  async fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
+  fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
+    return this.#counted(this.#fetch(address, options));
+  }
+
+  #counted<T>(call: Promise<T>): Promise<T> {
+    this.#clients++;
+    return call.finally(() => this.#clients--);
+  }
+
+  async #fetch(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
     if (this.#registers.isHere(address)) {
       await this.#replica.prepareAll([address]);
       const result = this.#registers.runHere(address, read);
@@ -91,7 +122,10 @@ export class Store implements BlockStore, AsyncDisposable {
         return blockIn(result.outcome, address);
       }
     }
-    return blockIn(await this.#registers.run(address, read, options.deadlineMs ?? defaultDeadlineMs, options.signal), address);
+    return blockIn(
+      await this.#registers.run(address, read, { deadlineMs: options.deadlineMs ?? defaultDeadlineMs, signal: options.signal }),
+      address,
+    );
   }
 
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
@@ -103,8 +137,8 @@ export class Store implements BlockStore, AsyncDisposable {
     }
     const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
     return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address))
-      ? this.#commitHere(stages, addresses)
-      : this.#commitAcross(stages, options);
+      ? this.#counted(this.#commitHere(stages, addresses))
+      : this.#counted(this.#commitAcross(stages, options));
   }
 
   /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
@@ -167,7 +201,7 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async #updateAcross(update: Update, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<UpdateOutcome> {
-    return outcomeOf(await this.#registers.run(update.address, operationOf(update), deadlineMs, signal), update.address);
+    return outcomeOf(await this.#registers.run(update.address, operationOf(update), { deadlineMs, signal }), update.address);
   }
 
   /** For a host that was alone and joins others: nothing that it kept means anything there. */

@@ -16,22 +16,24 @@ function cluster(hosts: number, replicas = 3) {
   const network = new MemoryNetwork();
   const names = Array.from({ length: hosts }, (_, index) => `host-${index}`);
   const roster = Roster.of(names.map((peer) => ({ peer, zone: 'z', capacity: 1 })));
-  return names.map((self) => {
-    const transport = network.open(self);
-    const disk = new MemoryDisk();
-    const placement = {
-      alone: hosts === 1,
-      replicas,
-      rank: (address: Parameters<typeof place>[0]) => place(address, roster, hosts),
-      views: (address: Parameters<typeof place>[0]) => [{ number: 0, replicas: place(address, roster, replicas) }],
-    };
-    const store = Store.open({ self, incarnation: 1, disk, logger: silentLogger, cluster: { transport, placement } });
-    return { self, transport, disk, store };
-  });
+  return Promise.all(
+    names.map(async (self) => {
+      const transport = network.open(self);
+      const disk = new MemoryDisk();
+      const placement = {
+        alone: hosts === 1,
+        replicas,
+        rank: (address: Parameters<typeof place>[0]) => place(address, roster, hosts),
+        views: (address: Parameters<typeof place>[0]) => [{ number: 0, replicas: place(address, roster, replicas) }],
+      };
+      const store = await Store.open({ self, incarnation: 1, disk, logger: silentLogger, cluster: { transport, placement } });
+      return { self, transport, disk, store };
+    }),
+  );
 }
 
 test('what one host wrote every host reads, mutable and immutable', async () => {
-  const hosts = cluster(5);
+  const hosts = await cluster(5);
   const block = sealed('data');
   const address = mutableAddress();
   const result = await hosts[0]!.store.commit([{ put: [block] }, { update: [{ address, expect: 'absent', payload: bytes('one') }] }]);
@@ -45,7 +47,7 @@ test('what one host wrote every host reads, mutable and immutable', async () => 
 });
 
 test('of five hosts that create one name one wins', async () => {
-  const hosts = cluster(5);
+  const hosts = await cluster(5);
   const address = namedAddress('catalogue', 'data');
   const results = await Promise.all(
     hosts.map(({ self, store }) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(self) }] }])),
@@ -56,7 +58,7 @@ test('of five hosts that create one name one wins', async () => {
 });
 
 test('entries added by all hosts at once are all there, those of unknown outcomes after a second try', async () => {
-  const hosts = cluster(3);
+  const hosts = await cluster(3);
   const address = mutableAddress();
   const add = async (store: Store, entry: string): Promise<void> => {
     for (;;) {
@@ -84,7 +86,7 @@ test('entries added by all hosts at once are all there, those of unknown outcome
 });
 
 test('with one of three hosts gone all goes on; with two gone a write says unavailable and a read too', async () => {
-  const hosts = cluster(3);
+  const hosts = await cluster(3);
   const address = mutableAddress();
   const write = (expect: number | 'absent', deadlineMs: number) =>
     hosts[0]!.store.commit([{ put: [sealed(`data ${expect}`)] }, { update: [{ address, expect, payload: bytes('x') }] }], { deadlineMs });

@@ -9,7 +9,7 @@ import { type CommitResult, Store } from '../../src/store/index.ts';
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const sealed = (text: string) => ({ address: immutableAddress(bytes(text)), sealed: bytes(text) });
 
-function openStore(disk: Disk, incarnation = 1): Store {
+function openStore(disk: Disk, incarnation = 1): Promise<Store> {
   return Store.open({ self: 'host-a', incarnation, disk, logger: silentLogger });
 }
 
@@ -21,16 +21,16 @@ function firstOutcome(result: CommitResult) {
 test('a block that was never written is absent, one that was is found, also by the next process', async () => {
   const disk = new MemoryDisk();
   const address = mutableAddress();
-  const store = openStore(disk);
+  const store = await openStore(disk);
   assert.equal(await store.fetch(address), undefined);
   const result = await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('one') }] }]);
   assert.deepEqual(result, { done: true, versions: [[1]] });
-  const next = openStore(disk, 2);
+  const next = await openStore(disk, 2);
   assert.deepEqual(await next.fetch(address), { version: 1, payload: bytes('one') });
 });
 
 test('of two creations of one name one wins, and the other learns the value', async () => {
-  const store = openStore(new MemoryDisk());
+  const store = await openStore(new MemoryDisk());
   const address = namedAddress('volume', 'x');
   const results = await Promise.all(['a', 'b'].map((text) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(text) }] }])));
   assert.deepEqual(results[0], { done: true, versions: [[1]] });
@@ -39,7 +39,7 @@ test('of two creations of one name one wins, and the other learns the value', as
 
 test('a stage after one that did not commit is not begun', async () => {
   const disk = new MemoryDisk();
-  const store = openStore(disk);
+  const store = await openStore(disk);
   const [first, second] = [mutableAddress(), mutableAddress()];
   const late = sealed('late');
   const result = await store.commit([
@@ -53,7 +53,7 @@ test('a stage after one that did not commit is not begun', async () => {
 });
 
 test('versions go on over removal and return', async () => {
-  const store = openStore(new MemoryDisk());
+  const store = await openStore(new MemoryDisk());
   const address = mutableAddress();
   await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
   await store.commit([{ update: [{ address, expect: 1, payload: null }] }]);
@@ -66,7 +66,7 @@ test('versions go on over removal and return', async () => {
 });
 
 test('a thousand increments from many callers lose none', async () => {
-  const store = openStore(new MemoryDisk());
+  const store = await openStore(new MemoryDisk());
   const address = mutableAddress();
   const increment = async (): Promise<void> => {
     for (;;) {
@@ -85,7 +85,7 @@ test('a thousand increments from many callers lose none', async () => {
 });
 
 test('dropped blocks are gone', async () => {
-  const store = openStore(new MemoryDisk());
+  const store = await openStore(new MemoryDisk());
   const block = sealed('data');
   await store.commit([{ put: [block] }]);
   assert.deepEqual(await store.get(block.address), bytes('data'));
@@ -108,7 +108,7 @@ function failing(disk: Disk): { disk: Disk; fail: (error: InfinitError | undefin
 
 test('after a failed write the outcome is unknown, nothing unsaved is shown, and the next good write heals it', async () => {
   const { disk, fail } = failing(new MemoryDisk());
-  const store = openStore(disk);
+  const store = await openStore(disk);
   const address = mutableAddress();
   await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
   fail(new InfinitError('disk-full', 'no room'));
@@ -119,6 +119,6 @@ test('after a failed write the outcome is unknown, nothing unsaved is shown, and
   fail(undefined);
   const current = await store.fetch(address);
   assert.ok(current !== undefined && [1, 2].includes(current.version));
-  const again = openStore(disk, 2);
+  const again = await openStore(disk, 2);
   assert.deepEqual(await again.fetch(address), current);
 });

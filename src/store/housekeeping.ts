@@ -1,0 +1,137 @@
+import { InfinitError } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import { type AcceptorState, compareBallots, isMember, type PeerId, type ProposalOutcome, type ReplicaSet } from '../consensus/index.ts';
+import type { Disk, DiskEntry } from '../disk/index.ts';
+import type { ImmutableBlocks } from './immutable-blocks.ts';
+import type { Registers } from './registers.ts';
+import type { Replica } from './replica.ts';
+
+/** Time and cancellation of one step of housekeeping. */
+export interface HousekeepingCall {
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What resolving one register came to. */
+export type Resolution =
+  /** The block as a quorum has it; nothing is left on this host that the quorum does not know of. */
+  | { readonly status: 'resolved'; readonly outcome: ProposalOutcome & { readonly status: 'committed' } }
+  /** This host holds a record of a block of others that the block's record does not list: `settle` with `also` this host comes first. */
+  | { readonly status: 'unlisted' }
+  /** No quorum answered, or it knows less than this host holds: to be tried again. */
+  | { readonly status: 'open' };
+
+/** Housekeeping is patient: several rounds of an undisturbed change. */
+const defaultDeadlineMs = 5000;
+
+/**
+ * What repair may do with the blocks of this host and their copies elsewhere: the operations of the consensus core that clients have no use
+ * for, and copies of immutable blocks. The rules for their use are in docs/consensus.md; `src/repair` follows them.
+ */
+export class Housekeeping {
+  readonly #self: PeerId;
+  readonly #disk: Disk;
+  readonly #replica: Replica;
+  readonly #registers: Registers;
+  readonly #blocks: ImmutableBlocks;
+  readonly #clients: () => number;
+
+  constructor(parts: {
+    readonly self: PeerId;
+    readonly disk: Disk;
+    readonly replica: Replica;
+    readonly registers: Registers;
+    readonly blocks: ImmutableBlocks;
+    readonly clients: () => number;
+  }) {
+    this.#self = parts.self;
+    this.#disk = parts.disk;
+    this.#replica = parts.replica;
+    this.#registers = parts.registers;
+    this.#blocks = parts.blocks;
+    this.#clients = parts.clients;
+  }
+
+  /** Calls of clients on this host that are under way. */
+  get clientCalls(): number {
+    return this.#clients();
+  }
+
+  /** What this host holds, in pages, as {@link Disk.list}. */
+  list(after: Address | undefined, limit: number): Promise<DiskEntry[]> {
+    return this.#disk.list(after, limit);
+  }
+
+  /** What this host's acceptor keeps of a register. A damaged record is stored as lost first. */
+  inspect(address: Address): Promise<AcceptorState | undefined> {
+    return this.#replica.peek(address);
+  }
+
+  /** A read through a quorum with this host's own acceptor answering: docs/consensus.md, “Genesis”, rule 2. */
+  async resolve(address: Address, call: HousekeepingCall = {}): Promise<Resolution> {
+    const outcome = await this.#registers.run(address, { kind: 'read' }, { ...withDeadline(call), afresh: true });
+    if (outcome.status !== 'committed') return { status: 'open' };
+    const accepted = (await this.inspect(address))?.accepted ?? null;
+    if (accepted === null || accepted.pointer) return { status: 'resolved', outcome };
+    const current = outcome.accepted;
+    if (current === null || compareBallots(accepted.ballot, current.ballot) > 0) return { status: 'open' };
+    if (isMember(current.record, this.#self) || current.record.unsettled.includes(this.#self)) return { status: 'resolved', outcome };
+    return { status: 'unlisted' };
+  }
+
+  /** Makes `replicas` the block's set, where its epoch is still `fromEpoch`. */
+  change(address: Address, fromEpoch: number, replicas: ReplicaSet, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    return this.#registers.run(address, { kind: 'change', fromEpoch, replicas }, withDeadline(call));
+  }
+
+  /** Tells former replicas where the block is and lets them forget it. `revoked` never speak again; `also` turned out to hold something. */
+  settle(address: Address, revoked: readonly PeerId[], also: readonly PeerId[] = [], call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    return this.#registers.run(address, { kind: 'settle', revoked, also }, withDeadline(call));
+  }
+
+  /** Forgets a settled tombstone. Only while one view of the roster is in force. */
+  forget(address: Address, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    return this.#registers.run(address, { kind: 'forget' }, withDeadline(call));
+  }
+
+  /** Which of these immutable blocks the peer (or this host) has, undamaged as far as it knows, on stable storage. */
+  has(peer: PeerId, addresses: readonly Address[], call: HousekeepingCall = {}): Promise<readonly boolean[]> {
+    return this.#blocks.has(peer, addresses, withDeadline(call));
+  }
+
+  /** Sends this host's copy of an immutable block to a peer. Resolves to its bytes once it is durable there; undefined: there is no good copy here. */
+  async push(address: Address, peer: PeerId, call: HousekeepingCall = {}): Promise<number | undefined> {
+    return await this.#blocks.push(address, peer, withDeadline(call));
+  }
+
+  /** Fetches an immutable block from wherever it is and keeps it here. Resolves to its bytes. @throws InfinitError as `get`. */
+  async pull(address: Address, call: HousekeepingCall = {}): Promise<number> {
+    return await this.#blocks.pull(address, withDeadline(call));
+  }
+
+  /** Removes this host's copies of immutable blocks. Only where all hosts that should have them do. */
+  async trim(addresses: readonly Address[]): Promise<void> {
+    await this.#disk.write(addresses.map((address) => ({ type: 'delete', address })));
+  }
+
+  /** A small durable fact of repair's own, such as how far it came; undefined: there is none. Whoever saves waits for all writes before. */
+  async load(key: string): Promise<string | undefined> {
+    const bytes = await this.#disk.readMeta(`repair/${key}`);
+    return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
+  }
+
+  async save(key: string, text: string): Promise<void> {
+    await this.#disk.write([{ type: 'put-meta', key: `repair/${key}`, bytes: Buffer.from(text) }]);
+  }
+
+  /** All registers of this host count as lost: see {@link Replica.loseEverything}. */
+  loseEverything(): Promise<void> {
+    this.#registers.clear();
+    return this.#replica.loseEverything();
+  }
+}
+
+function withDeadline({ deadlineMs = defaultDeadlineMs, signal }: HousekeepingCall): HousekeepingCall & { readonly deadlineMs: number } {
+  if (signal?.aborted === true) throw new InfinitError('cancelled', 'housekeeping was stopped');
+  return signal === undefined ? { deadlineMs } : { deadlineMs, signal };
+}
