@@ -1,6 +1,8 @@
 import { request } from 'node:http';
 
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
+import type { BlockReport } from './block-service.ts';
+import { explainSocketFailure } from './socket-failure.ts';
 import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeUsage } from './status.ts';
 import type { Volume } from './volume-service.ts';
 
@@ -10,7 +12,7 @@ export const defaultControlSocket = '/run/infinit/control.sock';
 /** Milliseconds a control call may take; a mount on a slow cluster is the longest. */
 const defaultDeadlineMs = 120_000;
 
-/** A program's way to a running daemon. Calls reject with {@link InfinitError}: codes as in docs/errors.md. */
+/** The control API's JSON calls, as the command line needs them; programs have {@link Infinit}. Calls reject with {@link InfinitError}: codes as in docs/errors.md. */
 export class ControlClient {
   readonly #socketPath: string;
   readonly #deadlineMs: number;
@@ -85,6 +87,11 @@ export class ControlClient {
     await this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/unmount`, { holder });
   }
 
+  /** @param block An address or `@NAME`. */
+  inspectBlock(block: string): Promise<BlockReport> {
+    return this.#call('GET', `/v1/blocks/${encodeURIComponent(block)}/inspect`);
+  }
+
   volumeUsage(name: string): Promise<VolumeUsage> {
     return this.#call('GET', `/v1/volumes/${encodeURIComponent(name)}/usage`);
   }
@@ -108,22 +115,9 @@ export class ControlClient {
       call.setTimeout(this.#deadlineMs, () =>
         call.destroy(new InfinitError('deadline-exceeded', `${method} ${path} took more than ${this.#deadlineMs} ms`)),
       );
-      call.on('error', (cause: NodeJS.ErrnoException) => reject(this.#explain(cause)));
+      call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));
       call.end(body === undefined ? undefined : JSON.stringify(body));
     });
-  }
-
-  #explain(cause: NodeJS.ErrnoException): unknown {
-    if (cause instanceof InfinitError) return cause;
-    if (cause.code === 'ENOENT' || cause.code === 'ECONNREFUSED') {
-      return new InfinitError(
-        'unavailable',
-        `no daemon answers on ${this.#socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket`,
-        { cause },
-      );
-    }
-    if (cause.code === 'EACCES') return new InfinitError('denied', `no right to use ${this.#socketPath}: run this as root`, { cause });
-    return new InfinitError('unavailable', `${this.#socketPath}: ${cause.message}`, { cause });
   }
 }
 
@@ -131,9 +125,4 @@ function failureIn(answer: unknown, status: number): InfinitError {
   const { code, message } = answer as { code?: string; message?: string };
   const known = code !== undefined && code in errorCodes ? (code as ErrorCode) : 'bug';
   return new InfinitError(known, message ?? `the daemon answered ${status}`);
-}
-
-/** Connects a program to the daemon on this host. */
-export function connect(socketPath?: string): ControlClient {
-  return new ControlClient(socketPath);
 }

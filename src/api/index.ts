@@ -1,5 +1,20 @@
 /** What a daemon and its callers have in common: the volume service, its options, status, and the client of the control API. */
-export { connect, ControlClient, defaultControlSocket } from './control-client.ts';
+export { blockKinds, decodeUpdate, decodeWait, encodeBlockState, encodeOutcome, upgradeProtocol } from './block-protocol.ts';
+export { addressOfName, programOwner, resolveBlock } from './block-reference.ts';
+export {
+  type BlockReport,
+  type BlockService,
+  type BlockState,
+  type CallLimits,
+  maxImmutableValueBytes,
+  maxValueBytes,
+  type ReplicaReport,
+  type WriteOutcome,
+} from './block-service.ts';
+export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './blocks.ts';
+export { ControlClient, defaultControlSocket } from './control-client.ts';
+export { connect, Infinit } from './infinit.ts';
+export { SocketStream } from './socket-stream.ts';
 export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './daemon-config.ts';
 export {
   type ClusterStatus,

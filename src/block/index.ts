@@ -16,4 +16,5 @@ export {
   namedAddress,
   parseAddress,
 } from './address.ts';
-export { bareBody, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';
+export { bodyWithLineage, continueLineage, findWrite, maxLineageBytes, valueIn } from './lineage.ts';
+export { bareBody, isOwnedBy, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

@@ -38,6 +38,7 @@ export interface OpenBlock {
 }
 
 const headerBytes = 48;
+const ownerOffset = 8;
 const nonceBytes = 12;
 const tagBytes = 16;
 /** What sealing adds to a body at the most. */
@@ -202,6 +203,13 @@ export function ownerOf(sealed: Uint8Array): OwnerTag {
   return readOwner(Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength));
 }
 
+/** Whether sealed bytes carry the owner's tag. What is no sealed block belongs to nobody. */
+export function isOwnedBy(sealed: Uint8Array, volume: Uint8Array): boolean {
+  if (sealed.length < headerBytes || sealed[0] !== formatVersion) return false;
+  for (let at = 0; at < volume.length; at++) if (sealed[ownerOffset + at] !== volume[at]) return false;
+  return true;
+}
+
 function writeHeader(into: Buffer, suite: number, compression: number, owner: OwnerTag, length: number): void {
   assert(owner.volume.length === 16, 'a volume id has 16 bytes');
   into[0] = formatVersion;
@@ -209,7 +217,7 @@ function writeHeader(into: Buffer, suite: number, compression: number, owner: Ow
   into[2] = compression;
   into[3] = 0;
   into.writeUInt32LE(length, 4);
-  into.set(owner.volume, 8);
+  into.set(owner.volume, ownerOffset);
   writeU64(into, owner.inode, 24);
   into.writeUInt32LE(owner.epoch, 32);
   into.writeUInt32LE(owner.session, 36);
@@ -218,7 +226,7 @@ function writeHeader(into: Buffer, suite: number, compression: number, owner: Ow
 
 function readOwner(bytes: Buffer): OwnerTag {
   return {
-    volume: bytes.subarray(8, 24),
+    volume: bytes.subarray(ownerOffset, 24),
     inode: readU64(bytes, 24),
     epoch: bytes.readUInt32LE(32),
     session: bytes.readUInt32LE(36),

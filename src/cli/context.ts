@@ -1,5 +1,5 @@
 import { codeOf, type ErrorCode, messageOf } from '../base/index.ts';
-import { ControlClient } from '../api/index.ts';
+import { connect, ControlClient, type Infinit } from '../api/index.ts';
 
 /** Options that every command has. */
 export interface GlobalOptions {
@@ -38,6 +38,11 @@ export function say(text: string): void {
 
 export function client(options: GlobalOptions): ControlClient {
   return new ControlClient(options.controlSocket);
+}
+
+/** The client that programs use. */
+export function infinit(options: GlobalOptions): Infinit {
+  return connect(options.controlSocket);
 }
 
 /** Runs a verb on several names: goes on past failures, successes on stdout, errors on stderr, the worst exit code at the end. */

@@ -1,6 +1,7 @@
 /** The command line: `infinit <object> <verb>`, also as `docker infinit …`. Only parses and prints; the daemon decides. */
 import { Command, CommanderError, Option } from 'commander';
 
+import { blockCommand } from './commands/block.ts';
 import { clusterCommand } from './commands/cluster.ts';
 import { completionCommands } from './commands/completion.ts';
 import { daemonCommand } from './commands/daemon.ts';
@@ -30,6 +31,7 @@ function createProgram(): Command {
   const options = (): GlobalOptions => program.opts<GlobalOptions>();
   program.addCommand(daemonCommand());
   program.addCommand(volumeCommand(options));
+  program.addCommand(blockCommand(options));
   program.addCommand(clusterCommand(options));
   program.addCommand(nodeCommand(options));
   program.addCommand(statusCommand(options));

@@ -134,6 +134,13 @@ export class Exchange {
     this.#service.resume(channel);
   }
 
+  /** Lets go of the timer where nothing is under way: it would keep an idle program alive. */
+  rest(): void {
+    if (this.#waiting.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = Infinity;
+  }
+
   /** Ends the conversation: what left is unknown, what did not is unavailable, what the peer asked for is cancelled. */
   close(reason: string): void {
     if (this.#closed !== undefined) return;

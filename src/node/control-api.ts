@@ -4,6 +4,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 
 import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import {
+  type BlockService,
   type ClusterStatus,
   type HostStatus,
   type HostSummary,
@@ -12,11 +13,14 @@ import {
   type VolumeService,
   type VolumeUsage,
 } from '../api/index.ts';
+import { routeBlocks } from './block-routes.ts';
+import { ProgramSessions } from './program-sessions.ts';
 
 /** What the control API serves. */
 export interface ControlTarget {
   readonly volumes: VolumeService;
   readonly cluster: ClusterControl;
+  readonly blocks: BlockService;
   status(): HostStatus | Promise<HostStatus>;
   usage(name: string): Promise<VolumeUsage>;
   metrics(): Promise<string>;
@@ -169,6 +173,8 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       handler(request, response).catch((error: unknown) => answerFailure(error, response, logger));
     };
   app.disable('x-powered-by');
+  // Before anything that reads bodies as JSON: a value is bytes.
+  routeBlocks(app, target.blocks, serve);
   app.use(express.json({ type: () => true, limit: maxBodyBytes }));
 
   app.get(
@@ -235,9 +241,12 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
 /** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
 export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
   const server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
+  const sessions = new ProgramSessions(target.blocks, logger);
+  sessions.attach(server);
   await listenOnSocket(server, socketPath, '--control-socket');
   return {
     async [Symbol.asyncDispose]() {
+      sessions[Symbol.dispose]();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },

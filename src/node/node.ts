@@ -7,6 +7,7 @@ import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Overlay } from '../overlay/index.ts';
 import { Store } from '../store/index.ts';
+import { BlockInspector } from './block-inspector.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
@@ -15,6 +16,7 @@ import { nextIncarnation } from './incarnation.ts';
 import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
 import { OverlayPlacement } from './overlay-placement.ts';
+import { ProgramBlocks } from './program-blocks.ts';
 import { VolumeServer } from './served-volume.ts';
 import { Volumes } from './volumes.ts';
 
@@ -47,6 +49,7 @@ interface Parts {
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly cluster: Cluster;
+  readonly blocks: ProgramBlocks;
 }
 
 /** One host, put together: disk, overlay, store, volumes, control API. The composition root: nothing else constructs these. */
@@ -67,8 +70,15 @@ export class Node implements AsyncDisposable {
     const parts = await node.#compose(stack, holder, logger);
     node.#parts = parts;
     const metrics = new Metrics(() => node.status());
-    const { volumes, cluster } = parts;
-    const target = { volumes, cluster, status: () => node.status(), usage: (name: string) => node.#usage(name), metrics: () => metrics.text() };
+    const { volumes, cluster, blocks } = parts;
+    const target = {
+      volumes,
+      cluster,
+      blocks,
+      status: () => node.status(),
+      usage: (name: string) => node.#usage(name),
+      metrics: () => metrics.text(),
+    };
     stack.use(await startControlApi(config.controlSocket, target, logger));
     // From here on the node owns what was opened; on any failure before, the stack closes it.
     node.#owned = stack.move();
@@ -174,7 +184,9 @@ export class Node implements AsyncDisposable {
       }),
     );
     await cluster.enter();
-    return { disk, overlay, catalogue, volumes, cluster };
+    const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
+    const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
+    return { disk, overlay, catalogue, volumes, cluster, blocks };
   }
 
   #health(): Health {

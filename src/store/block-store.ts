@@ -48,6 +48,11 @@ export interface Update {
   readonly expect: number | 'absent' | 'any';
   /** The new value, at most {@link maxMutableBytes}; null removes the block (a tombstone remains in the quorum). */
   readonly payload: Uint8Array | null;
+  /**
+   * Whose the block must be (16 bytes, as in its owner tag): one of somebody else, or none at all, is left alone and the outcome is a conflict.
+   * The payload must be sealed plainly and begin an empty lineage (src/block/lineage.ts), which is continued. Absent: nobody looks.
+   */
+  readonly owner?: Uint8Array;
 }
 
 /** What a stage does, all in parallel. `drop` lists immutable blocks that nothing refers to any longer. */

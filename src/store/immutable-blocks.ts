@@ -61,7 +61,10 @@ export class ImmutableBlocks {
     const { self, transport, placement } = this.#options;
     const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
     if (transport === undefined || peers.length === 0)
-      throw new InfinitError(transport === undefined ? 'not-found' : 'unavailable', `there is no copy of block ${address} in reach`);
+      throw new InfinitError(
+        transport === undefined || placement.alone ? 'not-found' : 'unavailable',
+        `there is no copy of block ${address} in reach`,
+      );
     const fetched = await new Hedge(address, peers, (peer, cancel) => {
       const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
       return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });

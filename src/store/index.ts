@@ -1,6 +1,7 @@
 /** Blocks on this host or on a thousand, behind one interface: immutable ones by hash, mutable ones each a quorum of its own. */
 export * from './block-store.ts';
 export { Housekeeping, type HousekeepingCall, type Resolution } from './housekeeping.ts';
+export { type Copy, newest as newestCopy } from './inspection.ts';
 export { PortStore, servePort } from './port-store.ts';
 export { Store, type StoreOptions } from './store.ts';
 export type { StorePlacement } from './store-placement.ts';

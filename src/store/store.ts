@@ -1,6 +1,6 @@
 import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
 
-import { type Address, kindOf, sealOverheadBytes } from '../block/index.ts';
+import { type Address, continueLineage, findWrite, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
 import {
   compareAndSet,
   decodeReply,
@@ -13,6 +13,7 @@ import {
   putAny,
   putIfAbsent,
   read,
+  update,
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
@@ -29,6 +30,7 @@ import {
 } from './block-store.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
+import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
@@ -59,6 +61,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #registers: Registers;
   readonly #blocks: ImmutableBlocks;
   readonly #placement: StorePlacement;
+  readonly #inspection: InspectionContext;
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
@@ -71,7 +74,9 @@ export class Store implements BlockStore, AsyncDisposable {
     const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
     this.#replica = replica;
-    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask: askThrough(transport), clock, random });
+    const ask = askThrough(transport);
+    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask, clock, random });
+    this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
     transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, Uint8Array.from(body)))));
@@ -104,6 +109,11 @@ export class Store implements BlockStore, AsyncDisposable {
 
   fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
     return this.#counted(this.#fetch(address, options));
+  }
+
+  /** What each host that should have the block has of it: for people, not for decisions. */
+  inspect(address: Address): Promise<Copy[]> {
+    return inspectBlock(this.#inspection, address);
   }
 
   #counted<T>(call: Promise<T>): Promise<T> {
@@ -222,15 +232,28 @@ export class Store implements BlockStore, AsyncDisposable {
 
 function checkUpdate({ address, payload }: Update): void {
   assert(kindOf(address) !== 'immutable', 'immutable blocks are put, not updated');
-  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes)
+  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes + maxLineageBytes)
     throw new InfinitError('too-large', `a mutable block holds at most ${maxMutableBytes} bytes; ${address} was given ${payload.length}`);
 }
 
-function operationOf({ expect, payload }: Update): Operation {
+function operationOf({ expect, payload, owner }: Update): Operation {
+  if (owner !== undefined) return updateOwned(owner, expect, payload);
   if (expect === 'any') return putAny(payload);
   if (expect !== 'absent') return compareAndSet(expect, payload);
   // Removing what must not be there changes nothing, but says whether it is.
   return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload);
+}
+
+/** The owner is looked at by the very step that replaces the value, so that nothing can come between. What was written already is not written again. */
+function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
+  return update((current) => {
+    if (current === null || current.value === null || !isOwnedBy(current.value, owner)) return undefined;
+    if (expect !== 'any' && expect !== current.version) return undefined;
+    if (payload === null) return null;
+    const before = { version: current.version, payload: current.value };
+    if (expect === 'any' && typeof findWrite(payload, before) === 'number') return undefined;
+    return continueLineage(payload, before);
+  });
 }
 
 function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOutcome {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 
-import { connect, type ControlClient } from '../../src/api/index.ts';
+import { ControlClient } from '../../src/api/index.ts';
 import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { DockerLab } from './lab.ts';
@@ -27,7 +27,7 @@ export class HostDaemon implements RunningPlugin {
     this.host = host;
     this.address = `${address}:${port}`;
     // The host's own /run, seen from outside.
-    this.client = connect(`/proc/${host.pid}/root/run/infinit/control.sock`);
+    this.client = new ControlClient(`/proc/${host.pid}/root/run/infinit/control.sock`);
     this.#env = {
       ...process.env,
       INFINIT_STATE_DIR: path.join(host.directory, 'state'),

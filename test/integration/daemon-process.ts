@@ -2,7 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { connect, type ControlClient } from '../../src/api/index.ts';
+import { ControlClient } from '../../src/api/index.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A daemon answers well within this time, on a busy machine too. */
@@ -20,7 +20,7 @@ export class DaemonProcess implements AsyncDisposable {
   private constructor(directory: string, flags: readonly string[]) {
     this.directory = directory;
     this.#flags = flags;
-    this.client = connect(this.controlSocket);
+    this.client = new ControlClient(this.controlSocket);
   }
 
   /** Starts one and waits until it answers. `flags` come after the defaults, which isolate it from everything else on the machine. */

@@ -1,0 +1,27 @@
+import { InfinitError } from '../base/index.ts';
+import { type Address, namedAddress, parseAddress } from '../block/index.ts';
+
+/** The owner that programs' named blocks are named under: no name of theirs meets a block of a volume or of the system. */
+const namespace = 'infinit programs';
+
+/** Bytes in the name of a named block. */
+export const maxBlockNameBytes = 512;
+
+/** The owner tag of all blocks of programs: 16 bytes where others carry a volume's id. By it the store refuses to let a program touch a volume. */
+export const programOwner: Uint8Array = Buffer.from(namespace);
+
+/**
+ * The address of a named block: the same for everybody who says the same name.
+ * @throws InfinitError `bad-argument` where the name is empty or too long.
+ */
+export function addressOfName(name: string): Address {
+  const bytes = Buffer.byteLength(name);
+  if (bytes === 0 || bytes > maxBlockNameBytes)
+    throw new InfinitError('bad-argument', `the name of a block has 1 to ${maxBlockNameBytes} bytes, not ${bytes}`);
+  return namedAddress(namespace, name);
+}
+
+/** The address in what a person or program gives: 64 hex digits, or `@NAME`. @throws InfinitError `bad-argument`. */
+export function resolveBlock(reference: string): Address {
+  return reference.startsWith('@') ? addressOfName(reference.slice(1)) : parseAddress(reference);
+}

@@ -1,0 +1,101 @@
+import { request } from 'node:http';
+import type { Socket } from 'node:net';
+
+import { InfinitError } from '../base/index.ts';
+import { type Body, Exchange, FramedStream, type Kind, type RequestOptions, StreamLine, Switchboard } from '../exchange/index.ts';
+import { upgradeProtocol } from './block-protocol.ts';
+import { explainSocketFailure } from './socket-failure.ts';
+import { SocketStream } from './socket-stream.ts';
+
+/** A daemon that does not answer a connection for so long is not there, in ms. */
+const connectDeadlineMs = 5000;
+
+interface Talk {
+  readonly exchange: Exchange;
+  readonly socket: Socket;
+}
+
+/**
+ * One connection with the daemon, over which many requests are under way at once. It is made by the first request, and made again by the
+ * first request after it broke: nothing needs to be done when the daemon restarts.
+ */
+export class Connection {
+  readonly #socketPath: string;
+  #opening: Promise<Talk> | undefined;
+  #talk: Talk | undefined;
+  #end: (() => void) | undefined;
+  #closed = false;
+
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath;
+  }
+
+  /**
+   * Asks the daemon.
+   * @throws InfinitError the daemon's own; `unavailable`: it was not asked; `unknown-outcome`: the connection broke or time passed before it
+   * answered; `cancelled`: by the signal, and it may have been served.
+   */
+  async request(kind: Kind, body: Body, options: RequestOptions): Promise<Uint8Array> {
+    const talk = this.#talk ?? (await this.#connected());
+    // Only what is under way keeps the program alive.
+    if (talk.exchange.inFlight === 0) talk.socket.ref();
+    try {
+      return await talk.exchange.request(kind, body, options);
+    } finally {
+      if (talk.exchange.inFlight === 0) {
+        talk.socket.unref();
+        talk.exchange.rest();
+      }
+    }
+  }
+
+  /** Ends the connection; what is under way fails, as by a broken one. */
+  close(): void {
+    this.#closed = true;
+    this.#end?.();
+  }
+
+  #connected(): Promise<Talk> {
+    if (this.#closed) return Promise.reject(new InfinitError('closed', 'this client was closed'));
+    this.#opening ??= this.#connect().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  #connect(): Promise<Talk> {
+    return new Promise((resolve, reject) => {
+      const call = request({ socketPath: this.#socketPath, path: '/v1/frames', headers: { connection: 'Upgrade', upgrade: upgradeProtocol } });
+      call.setTimeout(connectDeadlineMs, () => call.destroy(new InfinitError('unavailable', `${this.#socketPath} does not answer`)));
+      call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));
+      call.on('response', (response) => {
+        response.resume();
+        reject(new InfinitError('unsupported', `the daemon on ${this.#socketPath} does not speak ${upgradeProtocol}: is it of another version?`));
+      });
+      call.on('upgrade', (_response, socket, head) => {
+        socket.setTimeout(0);
+        // What came along with the answer to the upgrade is the first of the stream.
+        if (head.length > 0) socket.unshift(head);
+        resolve(this.#converse(socket));
+      });
+      call.end();
+    });
+  }
+
+  #converse(socket: Socket): Talk {
+    const stream = new SocketStream(socket);
+    const framed = new FramedStream(stream);
+    const line = new StreamLine(stream, () => exchange.drained('control'));
+    const exchange = new Exchange('daemon', new Switchboard(), { control: line, bulk: line }, () => stream.abort());
+    framed.onFrame = (frame) => exchange.receive('control', frame);
+    framed.onBroken = (reason) => {
+      this.#talk = this.#opening = this.#end = undefined;
+      exchange.close(reason);
+    };
+    this.#talk = { exchange, socket };
+    this.#end = () => stream.abort();
+    if (this.#closed) this.#end();
+    return this.#talk;
+  }
+}

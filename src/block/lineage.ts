@@ -1,0 +1,97 @@
+import { assert } from '../base/index.ts';
+import { ownerOf } from './seal.ts';
+
+/**
+ * What a block that many write to remembers of its earlier writers: of each other session the last write that it made. So a writer whose
+ * write ended as unknown finds out how it ended, also after others have written over it. In the body of a sealed block, little-endian:
+ *
+ * ```
+ * 48  u8   entries, each:  u32 session   u48 sequence number   u48 version that it wrote
+ *  …  the value
+ * ```
+ *
+ * A block that one session writes to has no entries.
+ */
+const bodyOffset = 48;
+const lengthOffset = 4;
+const sessionOffset = 36;
+const entryBytes = 16;
+const sequenceOffset = 4;
+const versionOffset = 10;
+/** Sessions that are remembered, the latest first. */
+const maxEntries = 8;
+
+/** What a lineage adds to a value at the most. */
+export const maxLineageBytes = 1 + maxEntries * entryBytes;
+
+/** The body to seal for a value: with a lineage that is still empty. */
+export function bodyWithLineage(value: Uint8Array): Uint8Array {
+  const body = new Uint8Array(1 + value.length);
+  body.set(value, 1);
+  return body;
+}
+
+/** The value in the open body of a sealed block. */
+export function valueIn(body: Uint8Array): Uint8Array {
+  return body.subarray(1 + body[0]! * entryBytes);
+}
+
+/** Plainly sealed bytes of {@link bodyWithLineage} as they follow upon what the block holds now. */
+export function continueLineage(sealed: Uint8Array, current: { readonly version: number; readonly payload: Uint8Array }): Uint8Array {
+  assert(sealed[bodyOffset] === 0, 'a lineage is continued once');
+  const session = sessionIn(sealed);
+  const entries = entriesIn(current.payload).filter((entry) => readSession(entry) !== session);
+  if (sessionIn(current.payload) !== session) entries.unshift(entryOf(current.payload, current.version));
+  if (entries.length === 0) return sealed;
+  const kept = entries.slice(0, maxEntries);
+  const value = sealed.subarray(bodyOffset + 1);
+  const added = kept.length * entryBytes;
+  const result = Buffer.allocUnsafeSlow(sealed.length + added);
+  result.set(sealed.subarray(0, bodyOffset));
+  result.writeUInt32LE(sealed.length - bodyOffset + added, lengthOffset);
+  result[bodyOffset] = kept.length;
+  for (const [index, entry] of kept.entries()) result.set(entry, bodyOffset + 1 + index * entryBytes);
+  result.set(value, bodyOffset + 1 + added);
+  return result;
+}
+
+/**
+ * The version that a write made, found by its session and number in what a block holds now. `never`: it was not made, and what it was to
+ * replace is gone; undefined: it is so long ago that nobody knows.
+ */
+export function findWrite(sealed: Uint8Array, current: { readonly version: number; readonly payload: Uint8Array }): number | 'never' | undefined {
+  const { session, sequence } = ownerOf(sealed);
+  const last = ownerOf(current.payload);
+  if (last.session === session) return last.sequence === sequence ? current.version : last.sequence < sequence ? 'never' : undefined;
+  const entries = entriesIn(current.payload);
+  const entry = entries.find((candidate) => readSession(candidate) === session);
+  if (entry === undefined) return entries.length < maxEntries ? 'never' : undefined;
+  const found = bufferOf(entry).readUIntLE(sequenceOffset, 6);
+  return found === sequence ? bufferOf(entry).readUIntLE(versionOffset, 6) : found < sequence ? 'never' : undefined;
+}
+
+function entriesIn(sealed: Uint8Array): Uint8Array[] {
+  const count = sealed[bodyOffset] ?? 0;
+  return Array.from({ length: count }, (_, index) => sealed.subarray(bodyOffset + 1 + index * entryBytes, bodyOffset + 1 + (index + 1) * entryBytes));
+}
+
+function entryOf(sealed: Uint8Array, version: number): Uint8Array {
+  const { session, sequence } = ownerOf(sealed);
+  const entry = Buffer.alloc(entryBytes);
+  entry.writeUInt32LE(session, 0);
+  entry.writeUIntLE(sequence, sequenceOffset, 6);
+  entry.writeUIntLE(version, versionOffset, 6);
+  return entry;
+}
+
+function sessionIn(sealed: Uint8Array): number {
+  return bufferOf(sealed).readUInt32LE(sessionOffset);
+}
+
+function readSession(entry: Uint8Array): number {
+  return bufferOf(entry).readUInt32LE(0);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,118 @@
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+
+import { Command } from 'commander';
+
+import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock } from '../../api/index.ts';
+import { InfinitError } from '../../base/index.ts';
+import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
+import { type Column, humanBytes, renderInspect, renderTable } from '../output.ts';
+
+const columns: readonly Column<ReplicaReport>[] = [
+  { header: 'HOST', field: 'Host', value: (replica) => replica.host },
+  { header: 'STATE', field: 'State', value: (replica) => replica.state },
+  { header: 'VERSION', field: 'Version', value: (replica) => String(replica.version ?? '') },
+  { header: 'SIZE', field: 'Size', value: (replica) => (replica.size === undefined ? '' : humanBytes(replica.size)) },
+  { header: 'ACCEPTED', field: 'Ballot', value: (replica) => replica.ballot ?? '' },
+  { header: 'PROMISED', field: 'Promised', value: (replica) => replica.promised ?? replica.reason ?? '' },
+];
+
+const reference = 'an address, or @NAME of a named block';
+
+type Make = (client: () => Infinit) => Command;
+
+/** A whole number of at least 1. */
+function version(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InfinitError('bad-argument', `--expect: "${text}" is no version such as 7`);
+  return Number(text);
+}
+
+async function contents(file: string | undefined): Promise<Uint8Array> {
+  if (file === undefined || file === '-') return buffer(process.stdin);
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new InfinitError('bad-argument', `${file}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Bytes as they are; the reader may go away early. */
+function write(value: Uint8Array): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(value, () => resolve()));
+}
+
+const put: Make = (client) =>
+  new Command('put')
+    .description('keep a value and print its address; an immutable block unless told otherwise')
+    .argument('[file]', 'the value; - or nothing: standard input')
+    .option('--mutable', 'a block that can be updated')
+    .option('--named <name>', 'a mutable block that everybody finds by its name; exits 4 where there is one')
+    .action(async (file: string | undefined, { mutable, named }: { mutable?: boolean; named?: string }) => {
+      if (mutable === true && named !== undefined) throw new InfinitError('bad-argument', 'a named block is mutable: give one of --mutable, --named');
+      const { blocks } = client();
+      const value = await contents(file);
+      if (named === undefined) return say(mutable === true ? (await blocks.create(value)).address : await blocks.put(value));
+      const result = await blocks.createNamed(named, value);
+      committed(result);
+      say(result.address);
+    });
+
+const get: Make = (client) =>
+  new Command('get')
+    .description('print a value, byte for byte')
+    .argument('<block>', reference)
+    .action(async (given: string) => {
+      const address = resolveBlock(given);
+      const block = await client().blocks.get(address);
+      if (block === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
+      await write(block.value);
+    });
+
+const update: Make = (client) =>
+  new Command('update')
+    .description('replace the value of a mutable or named block and print its version; exits 4 where somebody else was first')
+    .argument('<block>', reference)
+    .argument('[value]', 'the new value; - or nothing: standard input')
+    .option('--expect <version>', 'only where the block is at this version')
+    .action(async (given: string, value: string | undefined, { expect }: { expect?: string }) => {
+      const wanted = version(expect);
+      const bytes = value === undefined || value === '-' ? await buffer(process.stdin) : Buffer.from(value);
+      say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted === undefined ? {} : { expect: wanted }))));
+    });
+
+const remove: Make = (client) =>
+  new Command('rm')
+    .alias('remove')
+    .description('remove blocks')
+    .argument('<block...>', reference)
+    .option('--expect <version>', 'only where the block is at this version')
+    .action(async (given: string[], { expect }: { expect?: string }) => {
+      const wanted = version(expect);
+      await forEachName(given, async (name) => {
+        committed(await client().blocks.remove(resolveBlock(name), wanted === undefined ? {} : { expect: wanted }));
+        return name;
+      });
+    });
+
+function describe(report: BlockReport): string {
+  const healthy = report.replicas.filter(({ state }) => state === 'ok').length;
+  return `${report.address}\n${report.kind}, owner ${report.owner ?? 'not known'}, ${healthy} of ${report.wanted} copies are up to date\n\n${renderTable(report.replicas, columns)}`;
+}
+
+const inspect: Make = (client) =>
+  new Command('inspect')
+    .description('ask every host that should have a block what it has')
+    .argument('<block>', reference)
+    .option('--format <format>', 'table, json or a template such as {{.Kind}}', 'table')
+    .action(async (given: string, { format }: { format: string }) => {
+      const report = await client().blocks.inspect(resolveBlock(given));
+      say(format === 'table' ? describe(report) : renderInspect([report], format));
+    });
+
+/** `infinit block …`. */
+export function blockCommand(options: () => GlobalOptions): Command {
+  const command = new Command('block').description('the value store: blocks of programs');
+  for (const make of [put, get, update, remove, inspect]) command.addCommand(make(() => infinit(options())));
+  return command;
+}

@@ -1,0 +1,62 @@
+import { type BlockReport, type CallLimits, programOwner, type ReplicaReport } from '../api/index.ts';
+import { codeOf } from '../base/index.ts';
+import { type Address, isOwnedBy, kindOf, ownerOf } from '../block/index.ts';
+import { formatBallot } from '../consensus/index.ts';
+import { type Copy, newestCopy, type Store } from '../store/index.ts';
+
+/** What the hosts of a block have of it, in people's words: `infinit block inspect`. */
+export class BlockInspector {
+  readonly #store: Store;
+  readonly #wanted: number;
+  readonly #nameOf: (peer: string) => string;
+
+  constructor(store: Store, wanted: number, nameOf: (peer: string) => string) {
+    this.#store = store;
+    this.#wanted = wanted;
+    this.#nameOf = nameOf;
+  }
+
+  async report(address: Address, limits: CallLimits): Promise<BlockReport> {
+    const copies = await this.#store.inspect(address);
+    const best = newestCopy(copies);
+    const sealed = kindOf(address) === 'immutable' ? await this.#immutable(address, limits) : (best?.record.value ?? undefined);
+    return {
+      address,
+      kind: kindOf(address),
+      owner: sealed === undefined ? undefined : ownerName(sealed),
+      wanted: this.#wanted,
+      replicas: copies.map((copy) => ({ host: this.#nameOf(copy.peer), peer: copy.peer, ...describe(copy, best?.record.version ?? 0) })),
+    };
+  }
+
+  async #immutable(address: Address, limits: CallLimits): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#store.get(address, limits);
+    } catch (error) {
+      if (codeOf(error) === 'not-found' || codeOf(error) === 'unavailable') return undefined;
+      throw error;
+    }
+  }
+}
+
+function describe(copy: Copy, newest: number): Omit<ReplicaReport, 'host' | 'peer'> {
+  if (copy.kind === 'silent') return { state: 'silent', reason: copy.reason };
+  if (copy.kind === 'bytes') return { state: copy.present ? 'ok' : 'missing' };
+  const promised = formatBallot(copy.promised);
+  if (copy.lost) return { state: 'lost' };
+  if (copy.accepted === null) return { state: 'missing', promised };
+  const { record, ballot, pointer } = copy.accepted;
+  const state = pointer ? 'missing' : record.version < newest ? 'behind' : record.value === null ? 'removed' : 'ok';
+  return { state, version: record.version, ballot: formatBallot(ballot), promised, ...(record.value === null ? {} : { size: record.value.length }) };
+}
+
+/** The volume's id, or whose else the block is. */
+function ownerName(sealed: Uint8Array): string {
+  if (isOwnedBy(sealed, programOwner)) return 'program';
+  try {
+    const { volume } = ownerOf(sealed);
+    return volume.every((byte) => byte === 0) ? 'system' : Buffer.from(volume).toString('hex');
+  } catch {
+    return 'unknown';
+  }
+}

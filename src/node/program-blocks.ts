@@ -1,0 +1,166 @@
+import { randomInt } from 'node:crypto';
+
+import {
+  type BlockReport,
+  type BlockService,
+  type BlockState,
+  type CallLimits,
+  maxImmutableValueBytes,
+  maxValueBytes,
+  programOwner,
+  type WriteOutcome,
+} from '../api/index.ts';
+import { assert, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf } from '../base/index.ts';
+import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, valueIn } from '../block/index.ts';
+import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
+
+/** Programs' blocks are not encrypted. Of immutable ones the same value is the same block: hence one owner tag for all. */
+const sameTag = { volume: programOwner, inode: 0, epoch: 0, session: 0, sequence: 0 };
+const defaultDeadlineMs = 10_000;
+/** Between two attempts of a write whose outcome is open, at most. */
+const retryMs = 20;
+/** With these a commit that rejects says that nothing was changed. */
+const harmless: readonly ErrorCode[] = ['unavailable', 'cancelled', 'disk-full', 'read-only', 'overloaded', 'too-large', 'bad-argument', 'denied'];
+/** A removal of several versions at once: the outcome names none. */
+const droppedVersion = 1;
+
+/**
+ * The value store of programs over the block store that volumes share. What a program writes carries the programs' owner tag, and what it
+ * reads, writes or removes must carry it: a mistaken address cannot damage a volume.
+ */
+export class ProgramBlocks implements BlockService {
+  readonly #store: BlockStore;
+  readonly #sealer = new Sealer();
+  readonly #turns = new KeyedQueue();
+  readonly #session = randomInt(2 ** 32);
+  #nextWrite = 1;
+  readonly #report: (address: Address, limits: CallLimits) => Promise<BlockReport>;
+
+  constructor(store: BlockStore, report: (address: Address, limits: CallLimits) => Promise<BlockReport>) {
+    this.#store = store;
+    this.#report = report;
+  }
+
+  async put(value: Uint8Array, limits: CallLimits): Promise<Address> {
+    checkSize(value, maxImmutableValueBytes, 'an immutable block');
+    const sealed = this.#sealer.seal(sameTag, value);
+    const result = await this.#store.commit([{ put: [sealed] }], limits);
+    assert(result.done, 'a stage without updates is done or rejects');
+    return sealed.address;
+  }
+
+  async create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
+    checkSize(value, maxValueBytes, 'a mutable block');
+    return this.#commit({ address, expect: 'absent', payload: this.#seal(address, value) }, limits);
+  }
+
+  async update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
+    if (value !== null) checkSize(value, maxValueBytes, 'a mutable block');
+    const payload = value === null ? null : this.#seal(address, value);
+    return this.#commit({ address, expect: expect ?? 'any', payload, owner: programOwner }, limits);
+  }
+
+  async get(address: Address, limits: CallLimits): Promise<BlockState | undefined> {
+    if (kindOf(address) !== 'immutable') return this.#open(address, await this.#store.fetch(address, limits));
+    const sealed = await this.#sealed(address, limits);
+    return sealed === undefined ? undefined : { version: 1, value: this.#sealer.openChecked(address, sealed).body };
+  }
+
+  async drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
+    checkKind(address, 'immutable');
+    if ((await this.#sealed(address, limits)) === undefined) return { status: 'conflict', current: undefined };
+    const result = await this.#store.commit([{ drop: [address] }], limits);
+    assert(result.done, 'a stage without updates is done or rejects');
+    return { status: 'committed', version: droppedVersion };
+  }
+
+  inspect(address: Address, limits: CallLimits): Promise<BlockReport> {
+    return this.#report(address, limits);
+  }
+
+  #seal(address: Address, value: Uint8Array): Uint8Array {
+    checkKind(address, 'mutable or named');
+    // By this number a write recognises itself.
+    const tag = { ...sameTag, session: this.#session, sequence: this.#nextWrite++ };
+    return this.#sealer.sealPayload(address, tag, bodyWithLineage(value));
+  }
+
+  async #sealed(address: Address, limits: CallLimits): Promise<Uint8Array | undefined> {
+    try {
+      const sealed = await this.#store.get(address, limits);
+      checkOwner(address, sealed);
+      return sealed;
+    } catch (error) {
+      if (codeOf(error) === 'not-found') return undefined;
+      throw error;
+    }
+  }
+
+  #open(address: Address, block: StoredBlock | undefined): BlockState | undefined {
+    if (block === undefined) return undefined;
+    checkOwner(address, block.payload);
+    return { version: block.version, value: valueIn(this.#sealer.openPayload(address, block.payload).body) };
+  }
+
+  /** Writes of one block take turns, so that they do not outrun each other and each finds out how it ended. */
+  #commit(update: Update, limits: CallLimits): Promise<WriteOutcome> {
+    return this.#turns.run(update.address, () => this.#settle(update, limits));
+  }
+
+  /** A write that met one of another host may end as unknown. It is tried again, as it was, until the block's lineage tells how it ended. */
+  async #settle(update: Update, limits: CallLimits): Promise<WriteOutcome> {
+    const { deadlineMs = defaultDeadlineMs, signal } = limits;
+    const end = performance.now() + deadlineMs;
+    const outcome = await this.#once(update, limits);
+    while (outcome.status === 'unknown' && update.payload !== null) {
+      await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * retryMs));
+      const left = end - performance.now();
+      if (left <= 0 || signal?.aborted === true) break;
+      const again = await this.#once(update, { ...limits, deadlineMs: left });
+      if (again.status === 'committed') return again;
+      if (again.status === 'conflict') return this.#told(update.address, verdict(update, again) ?? outcome);
+    }
+    return this.#told(update.address, outcome);
+  }
+
+  async #once(update: Update, limits: CallLimits): Promise<UpdateOutcome> {
+    let result: CommitResult;
+    try {
+      result = await this.#store.commit([{ update: [update] }], limits);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'bug') throw error;
+      return { status: harmless.includes(code) ? 'failed' : 'unknown', code, message: messageOf(error) };
+    }
+    return result.done ? { status: 'committed', version: result.versions[0]![0]! } : result.outcomes[0]!;
+  }
+
+  #told(address: Address, outcome: UpdateOutcome): WriteOutcome {
+    return outcome.status === 'conflict' ? { status: 'conflict', current: this.#open(address, outcome.current) } : outcome;
+  }
+}
+
+/** How a write ended that a later attempt found in conflict with `current`; undefined: that cannot be told. */
+function verdict(update: Update, conflict: UpdateOutcome & { status: 'conflict' }): UpdateOutcome | undefined {
+  const { current } = conflict;
+  if (current === undefined || !isOwnedBy(current.payload, programOwner)) return undefined;
+  const found = findWrite(update.payload!, current);
+  if (typeof found === 'number') return { status: 'committed', version: found };
+  // What was made and removed again since leaves no trace: only an expected version, or the first, tells that this write was not.
+  const certain = found === 'never' && (typeof update.expect === 'number' || current.version === 1);
+  return certain ? conflict : undefined;
+}
+
+function checkSize(value: Uint8Array, limit: number, what: string): void {
+  if (value.length > limit) throw new InfinitError('too-large', `${what} holds at most ${limit} bytes, not ${value.length}`);
+}
+
+function checkKind(address: Address, wanted: 'immutable' | 'mutable or named'): void {
+  if ((kindOf(address) === 'immutable') !== (wanted === 'immutable'))
+    throw new InfinitError('bad-argument', `${address} is the address of a block that is ${kindOf(address)}, not ${wanted}`);
+}
+
+function checkOwner(address: Address, sealed: Uint8Array): void {
+  if (!isOwnedBy(sealed, programOwner))
+    throw new InfinitError('denied', `block ${address} is a volume's or the system's own: programs read and write only blocks of programs`);
+}

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+
+import { committed, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
+import { mutableAddress, Sealer } from '../../src/block/index.ts';
+import { ValueHosts } from './daemon-double.ts';
+
+test('what a program puts on one host any program reads on another', async () => {
+  await using cluster = await ValueHosts.start(4);
+  const [one, , , other] = cluster.hosts;
+  const address = await one!.infinit.blocks.put('hello');
+  assert.equal((await other!.infinit.blocks.get(address))!.text(), 'hello');
+  assert.equal(await other!.infinit.blocks.put('hello'), address);
+  const block = await one!.infinit.blocks.create('first');
+  assert.equal(block.version, 1);
+  const result = await other!.infinit.blocks.update(block.address, 'second', { expect: 1 });
+  assert.deepEqual(result, { status: 'committed', version: 2, address: block.address });
+  assert.equal((await one!.infinit.blocks.get(block.address))!.text(), 'second');
+});
+
+test('a conflict carries the current block, and says where there is none', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  const { address } = await blocks.create('a');
+  await blocks.update(address, 'b');
+  const late = await blocks.update(address, 'c', { expect: 1 });
+  assert.equal(late.status, 'conflict');
+  assert.deepEqual([late.current?.version, late.current?.text()], [2, 'b']);
+  assert.deepEqual(await blocks.remove(address, { expect: 2 }), { status: 'committed', version: 3, address });
+  assert.equal(await blocks.get(address), undefined);
+  assert.deepEqual(await blocks.update(address, 'd'), { status: 'conflict', current: undefined, address });
+  assert.throws(() => committed({ status: 'conflict', current: undefined, address }), { code: 'not-found' });
+});
+
+test('of many programs that make one named block one commits, and the others see what it wrote', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const results = await Promise.all(cluster.hosts.map(({ infinit, name }) => infinit.blocks.createNamed('leader', name)));
+  assert.equal(results.filter(({ status }) => status === 'committed').length, 1);
+  const current = await cluster.hosts[0]!.infinit.blocks.get(cluster.hosts[0]!.infinit.blocks.named('leader'));
+  for (const result of results) if (result.status === 'conflict') assert.equal(result.current?.text(), current?.text());
+});
+
+test('increments of three programs at once lose none', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { address } = await cluster.hosts[0]!.infinit.blocks.create('0');
+  await Promise.all(
+    cluster.hosts.map(async ({ infinit }) => {
+      for (let i = 0; i < 20; i++) await infinit.blocks.modify(address, (block) => String(Number(block!.text()) + 1));
+    }),
+  );
+  assert.equal((await cluster.hosts[1]!.infinit.blocks.get(address))!.text(), '60');
+});
+
+test('values of every size up to the limit come back as they were, and larger ones are refused by name of the limit', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  for (const size of [0, 1, 4096, 100_000, maxImmutableValueBytes]) {
+    const value = randomBytes(size);
+    const address = await blocks.put(value);
+    assert.ok(value.equals((await cluster.hosts[2]!.infinit.blocks.get(address))!.value));
+  }
+  const full = randomBytes(maxValueBytes);
+  assert.ok(full.equals((await blocks.get((await blocks.create(full)).address))!.value));
+  await assert.rejects(blocks.put(new Uint8Array(maxImmutableValueBytes + 1)), { code: 'too-large', message: /4194304/ });
+  await assert.rejects(blocks.create(new Uint8Array(maxValueBytes + 1)), { code: 'too-large', message: /65536/ });
+});
+
+test('a program can neither read nor write nor remove a block of a volume, whatever version it names', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [{ store, infinit }] = cluster.hosts as [(typeof cluster.hosts)[0]];
+  const { blocks } = infinit;
+  const sealer = new Sealer();
+  const owner = { volume: randomBytes(16), inode: 1, epoch: 0, session: 7, sequence: 1 };
+  const address = mutableAddress();
+  const immutable = sealer.seal(owner, Buffer.from('file data'));
+  const result = await store.commit([
+    { put: [immutable], update: [{ address, expect: 'absent', payload: sealer.sealPayload(address, owner, Buffer.from('inode')) }] },
+  ]);
+  assert.ok(result.done);
+  for (const expect of [undefined, 1]) {
+    const limits = expect === undefined ? {} : { expect };
+    assert.equal(statusOf(await blocks.update(address, 'mine', limits)), 'failed denied');
+    assert.equal(statusOf(await blocks.remove(address, limits)), 'failed denied');
+  }
+  assert.equal(statusOf(await blocks.remove(immutable.address)), 'failed denied');
+  await assert.rejects(blocks.get(address), { code: 'denied' });
+  await assert.rejects(blocks.get(immutable.address), { code: 'denied' });
+  assert.equal((await store.fetch(address))!.version, 1);
+  assert.ok((await store.get(immutable.address)).length > 0);
+});
+
+test('a removed immutable block is gone on every host', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  const address = await blocks.put('once');
+  assert.equal((await blocks.remove(address)).status, 'committed');
+  assert.equal((await blocks.remove(address)).status, 'conflict');
+  assert.equal(await cluster.hosts[1]!.infinit.blocks.get(address), undefined);
+});
+
+test('without a quorum a write has failed or is unknown, never committed, and the call ends by its deadline', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  const { address } = await blocks.create('before');
+  cluster.network.partition(['host-0'], ['host-1', 'host-2']);
+  const result = await blocks.update(address, 'after', { deadlineMs: 500 });
+  assert.ok(result.status === 'failed' || result.status === 'unknown', result.status);
+  await assert.rejects(blocks.get(address, { deadlineMs: 300 }), { code: 'unavailable' });
+});
+
+test('a call that is cancelled after it began is unknown, one before is cancelled', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  const { address } = await blocks.create('before');
+  cluster.network.partition(['host-0'], ['host-1', 'host-2']);
+  const controller = new AbortController();
+  const result = blocks.update(address, 'after', { signal: controller.signal });
+  setTimeout(() => controller.abort(), 50);
+  assert.deepEqual(statusOf(await result), 'unknown cancelled');
+  await assert.rejects(blocks.update(address, 'never', { signal: controller.signal }), { code: 'cancelled' });
+});
+
+test('when the daemon restarts, what was under way is unknown and the next call connects again', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [host] = cluster.hosts;
+  const { blocks } = host!.infinit;
+  const { address } = await blocks.create('before');
+  cluster.network.partition(['host-0'], ['host-1', 'host-2']);
+  const underWay = blocks.update(address, 'after');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await host!.restart();
+  assert.equal((await underWay).status, 'unknown');
+  cluster.network.heal();
+  const { text } = { text: (await blocks.get(address))!.text() };
+  assert.ok(text === 'before' || text === 'after');
+});
+
+test('inspect shows every replica with its version, and whose the block is', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [{ store, infinit }] = cluster.hosts as [(typeof cluster.hosts)[0]];
+  const { address } = await infinit.blocks.create('x');
+  await infinit.blocks.update(address, 'y');
+  const copies = await store.inspect(address);
+  assert.equal(copies.length, 3);
+  assert.ok(copies.filter((copy) => copy.kind === 'register' && copy.accepted?.record.version === 2).length >= 2);
+});
+
+function statusOf(result: { readonly status: string; readonly code?: string }): string {
+  return `${result.status} ${result.code ?? ''}`.trim();
+}
