@@ -3,6 +3,7 @@ import { type Express, raw, type Request, type Response } from 'express';
 import { type BlockService, type BlockState, type CallLimits, maxImmutableValueBytes, resolveBlock, type WriteOutcome } from '../api/index.ts';
 import { InfinitError } from '../base/index.ts';
 import { kindOf, mutableAddress } from '../block/index.ts';
+import type { BlockWatches } from './block-watches.ts';
 
 type Serve = (handler: (request: Request, response: Response) => Promise<void>) => (request: Request, response: Response) => void;
 
@@ -11,7 +12,7 @@ const maxDeadlineMs = 600_000;
 const defaultDeadlineMs = 10_000;
 
 /** The value store over plain HTTP: bodies are the values themselves, versions travel as ETags. docs/api.md shows each call. */
-export function routeBlocks(app: Express, blocks: BlockService, serve: Serve): void {
+export function routeBlocks(app: Express, blocks: BlockService, watches: BlockWatches, serve: Serve): void {
   const body = raw({ type: () => true, limit: maxImmutableValueBytes });
   app.post(
     '/v1/blocks',
@@ -33,7 +34,15 @@ export function routeBlocks(app: Express, blocks: BlockService, serve: Serve): v
     '/v1/blocks/:block',
     serve(async (request, response) => {
       const address = blockOf(request);
-      const state = await blocks.get(address, limitsOf(request));
+      const known = versionIn(request.query['after'], 'after', 0);
+      const limits = limitsOf(request);
+      const gone = new AbortController();
+      response.once('close', () => gone.abort());
+      const state =
+        known === undefined
+          ? await blocks.get(address, limits)
+          : await watches.wait(address, known, limits.deadlineMs ?? defaultDeadlineMs, gone.signal);
+      if (state === 'unchanged') return void response.status(304).end();
       if (state === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
       sendState(response, state);
     }),
@@ -87,9 +96,13 @@ function limitsOf(request: Request): CallLimits {
 /** The version in `If-Match: "7"`; undefined where there is none. */
 function expectation(request: Request): number | undefined {
   const header = request.headers['if-match'];
-  if (header === undefined || header === '*') return undefined;
-  const version = Number(/^"?(?<version>\d{1,15})"?$/.exec(header)?.groups?.['version'] ?? Number.NaN);
-  if (!(version >= 1)) throw new InfinitError('bad-argument', `If-Match: ${header} is no version such as "7"`);
+  return header === '*' ? undefined : versionIn(header?.replaceAll('"', ''), 'If-Match', 1);
+}
+
+function versionIn(text: unknown, what: string, least: number): number | undefined {
+  if (text === undefined) return undefined;
+  const version = typeof text === 'string' && /^\d{1,14}$/.test(text) ? Number(text) : -1;
+  if (version < least) throw new InfinitError('bad-argument', `${what}: ${JSON.stringify(text)} is no version such as 7`);
   return version;
 }
 

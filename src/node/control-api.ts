@@ -13,6 +13,7 @@ import {
   type VolumeService,
   type VolumeUsage,
 } from '../api/index.ts';
+import type { BlockWatches } from './block-watches.ts';
 import { routeBlocks } from './block-routes.ts';
 import { ProgramSessions } from './program-sessions.ts';
 
@@ -21,6 +22,7 @@ export interface ControlTarget {
   readonly volumes: VolumeService;
   readonly cluster: ClusterControl;
   readonly blocks: BlockService;
+  readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
   usage(name: string): Promise<VolumeUsage>;
   metrics(): Promise<string>;
@@ -174,7 +176,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     };
   app.disable('x-powered-by');
   // Before anything that reads bodies as JSON: a value is bytes.
-  routeBlocks(app, target.blocks, serve);
+  routeBlocks(app, target.blocks, target.watches, serve);
   app.use(express.json({ type: () => true, limit: maxBodyBytes }));
 
   app.get(
@@ -241,7 +243,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
 /** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
 export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
   const server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
-  const sessions = new ProgramSessions(target.blocks, logger);
+  const sessions = new ProgramSessions(target.blocks, target.watches, logger);
   sessions.attach(server);
   await listenOnSocket(server, socketPath, '--control-socket');
   return {

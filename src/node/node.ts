@@ -8,6 +8,7 @@ import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Overlay } from '../overlay/index.ts';
 import { Store } from '../store/index.ts';
 import { BlockInspector } from './block-inspector.ts';
+import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
@@ -50,6 +51,7 @@ interface Parts {
   readonly volumes: Volumes;
   readonly cluster: Cluster;
   readonly blocks: ProgramBlocks;
+  readonly watches: BlockWatches;
 }
 
 /** One host, put together: disk, overlay, store, volumes, control API. The composition root: nothing else constructs these. */
@@ -70,11 +72,12 @@ export class Node implements AsyncDisposable {
     const parts = await node.#compose(stack, holder, logger);
     node.#parts = parts;
     const metrics = new Metrics(() => node.status());
-    const { volumes, cluster, blocks } = parts;
+    const { volumes, cluster, blocks, watches } = parts;
     const target = {
       volumes,
       cluster,
       blocks,
+      watches,
       status: () => node.status(),
       usage: (name: string) => node.#usage(name),
       metrics: () => metrics.text(),
@@ -186,7 +189,8 @@ export class Node implements AsyncDisposable {
     await cluster.enter();
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
-    return { disk, overlay, catalogue, volumes, cluster, blocks };
+    const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
+    return { disk, overlay, catalogue, volumes, cluster, blocks, watches };
   }
 
   #health(): Health {

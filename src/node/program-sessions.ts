@@ -6,17 +6,21 @@ import {
   type BlockService,
   type CallLimits,
   decodeUpdate,
+  decodeWait,
   encodeBlockState,
   encodeOutcome,
   SocketStream,
   upgradeProtocol,
 } from '../api/index.ts';
-import type { Logger } from '../base/index.ts';
+import { InfinitError, type Logger } from '../base/index.ts';
 import { addressBytes, addressFromBytes, addressToBytes } from '../block/index.ts';
 import { type Channel, Exchange, FramedStream, type IncomingCall, type Kind, StreamLine, Switchboard } from '../exchange/index.ts';
+import type { BlockWatches } from './block-watches.ts';
 
 /** Programs connected at once; a further one is answered 503. */
 const maxSessions = 1024;
+/** Blocks that one connection watches at once. */
+const maxWaits = 512;
 /** The part of a caller's patience that the store may use: its answer, which says more than a caller's own deadline, shall arrive in time. */
 const storeShare = 0.9;
 /** What may take megabytes, and so is served a few at a time. */
@@ -27,8 +31,10 @@ export class ProgramSessions implements Disposable {
   readonly #board = new Switchboard();
   readonly #sessions = new Set<Duplex>();
   readonly #logger: Logger;
+  readonly #waits = new Map<string, number>();
+  #nextSession = 1;
 
-  constructor(blocks: BlockService, logger: Logger) {
+  constructor(blocks: BlockService, watches: BlockWatches, logger: Logger) {
     this.#logger = logger;
     this.#board.onBug = (error) => logger.error('a call of a program failed', { error });
     const board = this.#board;
@@ -41,7 +47,27 @@ export class ProgramSessions implements Disposable {
       const { address, value, expect } = decodeUpdate(body);
       return encodeOutcome(await blocks.update(address, value, expect, limitsOf(call)));
     });
+    board.handle(blockKinds.wait, async (peer, body, call) => {
+      const { address, known } = decodeWait(body);
+      const { deadlineMs = 0 } = limitsOf(call);
+      const state = await this.#waitFor(peer, () => watches.wait(address, known, deadlineMs, call.signal));
+      return state === 'unchanged' ? [] : encodeBlockState(state);
+    });
     board.handle(blockKinds.drop, async (_peer, body, call) => encodeOutcome(await blocks.drop(addressFromBytes(body), limitsOf(call))));
+  }
+
+  /** Waits take places among the calls that a connection serves at once; some are kept for those that do not wait. */
+  async #waitFor<T>(session: string, wait: () => Promise<T>): Promise<T> {
+    const waits = this.#waits.get(session) ?? 0;
+    if (waits >= maxWaits) throw new InfinitError('overloaded', `a connection watches at most ${maxWaits} blocks at once: open another`);
+    this.#waits.set(session, waits + 1);
+    try {
+      return await wait();
+    } finally {
+      const left = this.#waits.get(session)! - 1;
+      if (left === 0) this.#waits.delete(session);
+      else this.#waits.set(session, left);
+    }
   }
 
   /** Takes the upgrades of a server. */
@@ -62,7 +88,7 @@ export class ProgramSessions implements Disposable {
       exchange.drained('control');
       exchange.drained('bulk');
     });
-    const exchange = new Exchange('program', this.#board, { control: line, bulk: line }, (reason) => {
+    const exchange = new Exchange(`program ${this.#nextSession++}`, this.#board, { control: line, bulk: line }, (reason) => {
       this.#logger.warn('a program was disconnected', { reason });
       stream.abort();
     });

@@ -12,4 +12,8 @@ export const kinds = {
   dropBlocks: firstStoreKind + 3,
   /** Addresses, 32 bytes each; answered with one byte each: 1 where the block is here. */
   hasBlocks: firstStoreKind + 4,
+  /** Addresses, 32 bytes each: whoever asks is told of writes of these blocks that this host accepts, for 30 s. Answered with nothing. */
+  watchBlocks: firstStoreKind + 32,
+  /** Addresses, 32 bytes each, of watched blocks that may have changed. A notification. */
+  blocksChanged: firstStoreKind + 33,
 } as const;

@@ -55,6 +55,8 @@ export interface ReplicaOptions {
   readonly recall: (holder: PeerId, block: Address) => void;
   /** Told of a register whose record turned out to be damaged: it has no say until repair replaced it. */
   readonly onLost: (block: Address) => void;
+  /** Told when a register's new state is durable. */
+  readonly onDurable: (block: Address) => void;
 }
 
 /**
@@ -183,6 +185,7 @@ export class Replica {
     write.then(
       () => {
         if (register.durable === write) register.durable = undefined;
+        this.#options.onDurable(address);
       },
       () => {
         register.unsaved = true;

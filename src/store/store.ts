@@ -30,6 +30,7 @@ import {
 } from './block-store.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
+import { ChangeFeed } from './change-feed.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
 import { type AskPeer, Registers } from './registers.ts';
@@ -62,6 +63,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #blocks: ImmutableBlocks;
   readonly #placement: StorePlacement;
   readonly #inspection: InspectionContext;
+  readonly #changes: ChangeFeed;
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
@@ -76,6 +78,7 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#replica = replica;
     const ask = askThrough(transport);
     this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask, clock, random });
+    this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
@@ -97,7 +100,8 @@ export class Store implements BlockStore, AsyncDisposable {
     const placement = cluster?.placement ?? soloPlacement(self);
     const views = (address: Address): readonly View[] => placement.views(address);
     const onLost = (address: Address): void => store.onLost(address);
-    const replica = await Replica.open({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {}, onLost });
+    const onDurable = (address: Address): void => store.#changes.changed(address);
+    const replica = await Replica.open({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {}, onLost, onDurable });
     const store: Store = new Store(options, replica);
     return store;
   }
@@ -109,6 +113,11 @@ export class Store implements BlockStore, AsyncDisposable {
 
   fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
     return this.#counted(this.#fetch(address, options));
+  }
+
+  /** Has `listener` told when a mutable block may have changed; see {@link ChangeFeed}. */
+  watch(address: Address, listener: () => void): Disposable {
+    return this.#changes.watch(address, listener);
   }
 
   /** What each host that should have the block has of it: for people, not for decisions. */
@@ -227,7 +236,9 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#registers.clear();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#changes[Symbol.dispose]();
+  }
 }
 
 function checkUpdate({ address, payload }: Update): void {

@@ -8,6 +8,7 @@ import { silentLogger } from '../../src/base/index.ts';
 import type { Address } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { BlockInspector } from '../../src/node/block-inspector.ts';
+import { BlockWatches } from '../../src/node/block-watches.ts';
 import { ProgramBlocks } from '../../src/node/program-blocks.ts';
 import { ProgramSessions } from '../../src/node/program-sessions.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
@@ -52,16 +53,19 @@ export class ValueHosts implements AsyncDisposable {
     const hosts: ValueHost[] = [];
     for (const name of names) {
       const transport = network.open(name);
-      const store = await Store.open({ self: name, incarnation: 1, disk: new MemoryDisk(), logger: silentLogger, cluster: { transport, placement } });
+      const store = stack.use(
+        await Store.open({ self: name, incarnation: 1, disk: new MemoryDisk(), logger: silentLogger, cluster: { transport, placement } }),
+      );
       const inspector = new BlockInspector(store, replicas, (peer) => peer);
       const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
       const socketPath = path.join(directory, `${name}.sock`);
-      let end = await serve(blocks, socketPath);
+      const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
+      let end = await serve(blocks, watches, socketPath);
       stack.defer(() => end());
       const infinit = stack.use(connect(socketPath));
       const restart = async (): Promise<void> => {
         await end();
-        end = await serve(blocks, socketPath);
+        end = await serve(blocks, watches, socketPath);
       };
       hosts.push({ name, store, infinit, socketPath, restart });
     }
@@ -73,9 +77,9 @@ export class ValueHosts implements AsyncDisposable {
   }
 }
 
-async function serve(blocks: ProgramBlocks, socketPath: string): Promise<() => Promise<void>> {
+async function serve(blocks: ProgramBlocks, watches: BlockWatches, socketPath: string): Promise<() => Promise<void>> {
   const server = createServer();
-  const sessions = new ProgramSessions(blocks, silentLogger);
+  const sessions = new ProgramSessions(blocks, watches, silentLogger);
   sessions.attach(server);
   await listenOnSocket(server, socketPath, '--control-socket');
   return async () => {

@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
-import { type Column, humanBytes, renderInspect, renderTable } from '../output.ts';
+import { type Column, fillTemplate, humanBytes, renderInspect, renderTable } from '../output.ts';
 
 const columns: readonly Column<ReplicaReport>[] = [
   { header: 'HOST', field: 'Host', value: (replica) => replica.host },
@@ -110,9 +110,22 @@ const inspect: Make = (client) =>
       say(format === 'table' ? describe(report) : renderInspect([report], format));
     });
 
+const watch: Make = (client) =>
+  new Command('watch')
+    .description('print the value of a mutable or named block, and each newer one, until interrupted')
+    .argument('<block>', reference)
+    .option('--format <format>', 'json or a template such as {{.Version}}', '{{.Version}}\t{{.Value}}')
+    .action(async (given: string, { format }: { format: string }) => {
+      for await (const block of client().blocks.watch(resolveBlock(given))) {
+        // Of a block that is not there, version 0 and no value.
+        const shown = { address: resolveBlock(given), version: block?.version ?? 0, value: block?.text() ?? '' };
+        say(format === 'json' ? JSON.stringify(shown) : fillTemplate(format, shown));
+      }
+    });
+
 /** `infinit block …`. */
 export function blockCommand(options: () => GlobalOptions): Command {
   const command = new Command('block').description('the value store: blocks of programs');
-  for (const make of [put, get, update, remove, inspect]) command.addCommand(make(() => infinit(options())));
+  for (const make of [put, get, update, remove, inspect, watch]) command.addCommand(make(() => infinit(options())));
   return command;
 }
