@@ -1,0 +1,37 @@
+import type { PeerId } from '../overlay/index.ts';
+import type { Roster } from '../placement/index.ts';
+
+/** A numbered roster: the same number means the same hosts, and so the same places of blocks, on every host. */
+export interface RosterView {
+  readonly number: number;
+  readonly roster: Roster;
+  /** Copies wanted of each block; the roster may have fewer hosts. Part of the view, since it is part of where a block belongs. */
+  readonly replicas: number;
+}
+
+/** The views of the roster that are in force, as this host knows them: what places blocks, and what moves them. */
+export interface Views {
+  /** Oldest first; at least one. The same array until it changes. */
+  inForce(): readonly RosterView[];
+  /**
+   * The oldest view, where every storing host that counts knows a newer one: what it placed is to be resolved and moved to the next view's sets.
+   * undefined: nothing to do.
+   */
+  retiring(): { readonly from: RosterView; readonly to: RosterView } | undefined;
+  /**
+   * This host resolved everything that it holds, registers and immutable blocks, since `from` was retiring, and it is where `to` wants it.
+   * Not durable: to be said again after a restart. What it says about another view than the one that retires now is ignored.
+   */
+  resolved(from: number): Promise<void>;
+  /** Hosts that never speak again under this identity (revoked), or whose states count as lost (counted out): left out of what settle and forget wait for. */
+  countedOut(): ReadonlySet<PeerId>;
+  /** Tells of each change of any of the above. Returns the way to stop listening. */
+  onChange(listener: () => void): () => void;
+}
+
+/** One view that never changes: a host alone, and tests. */
+export function staticViews(view: RosterView): Views {
+  const views = [view];
+  const nobody = new Set<PeerId>();
+  return { inForce: () => views, retiring: () => undefined, resolved: () => Promise.resolve(), countedOut: () => nobody, onChange: () => () => {} };
+}
