@@ -13,7 +13,7 @@ export const kinds = {
   /** Addresses, 32 bytes each; answered with one byte each: 1 where the block is here. */
   hasBlocks: firstStoreKind + 4,
   /** Addresses, 32 bytes each: whoever asks is told of writes of these blocks that this host accepts, for 30 s. Answered with nothing. */
-  watchBlocks: firstStoreKind + 32,
+  watchBlocks: firstStoreKind + 16,
   /** Addresses, 32 bytes each, of watched blocks that may have changed. A notification. */
-  blocksChanged: firstStoreKind + 33,
+  blocksChanged: firstStoreKind + 17,
 } as const;
