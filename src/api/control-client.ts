@@ -4,7 +4,7 @@ import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
 import type { BlockReport } from './block-service.ts';
 import { explainSocketFailure } from './socket-failure.ts';
 import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeUsage } from './status.ts';
-import type { Volume } from './volume-service.ts';
+import type { TrashedVolume, Volume } from './volume-service.ts';
 
 /** Default of every control socket option: where a daemon with default settings listens. */
 export const defaultControlSocket = '/run/infinit/control.sock';
@@ -94,6 +94,26 @@ export class ControlClient {
 
   volumeUsage(name: string): Promise<VolumeUsage> {
     return this.#call('GET', `/v1/volumes/${encodeURIComponent(name)}/usage`);
+  }
+
+  /** Changes options of a volume, such as its size. */
+  updateVolume(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
+    return this.#call('PATCH', `/v1/volumes/${encodeURIComponent(name)}`, { options });
+  }
+
+  /** Removed volumes whose data is still there, the oldest first. */
+  listTrash(): Promise<readonly TrashedVolume[]> {
+    return this.#call('GET', '/v1/trash');
+  }
+
+  /** Brings a removed volume back, by name or id; `as`: under another name. */
+  restoreVolume(which: string, as?: string): Promise<Volume> {
+    return this.#call('POST', `/v1/trash/${encodeURIComponent(which)}/restore`, as === undefined ? {} : { name: as });
+  }
+
+  /** Deletes removed volumes for good, all or one. Returns what is being deleted; {@link listTrash} says when it is done. */
+  emptyTrash(which?: string): Promise<readonly TrashedVolume[]> {
+    return this.#call('DELETE', which === undefined ? '/v1/trash' : `/v1/trash/${encodeURIComponent(which)}`);
   }
 
   #call<T>(method: string, path: string, body?: unknown): Promise<T> {

@@ -32,10 +32,11 @@ export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';
 export {
   type EffectiveOptions,
+  parseVolumeChanges,
   parseVolumeOptions,
   type TypedVolumeOptions,
   typedOptions,
   type VolumeOption,
   volumeOptions,
 } from './volume-options.ts';
-export type { Volume, VolumeService } from './volume-service.ts';
+export type { TrashControl, TrashedVolume, Volume, VolumeControl, VolumeService } from './volume-service.ts';

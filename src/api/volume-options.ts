@@ -88,6 +88,33 @@ function folded(key: string): string {
  * @throws InfinitError `bad-argument` that names the option, and the nearest known one where it is unknown.
  */
 export function parseVolumeOptions(given: unknown, fallbacks: Partial<EffectiveOptions> = {}): EffectiveOptions {
+  const found = readOptions(given);
+  return Object.fromEntries(
+    volumeOptions.map(({ name, fallback }) => [name, found.get(name) ?? fallbacks[name] ?? fallback]),
+  ) as unknown as EffectiveOptions;
+}
+
+/** Options that may change in a volume's life. */
+const changeable: readonly VolumeOptionName[] = ['size', 'on-remove', 'trash-days', 'sticky', 'access', 'readonly'];
+/** Those of them that a mount is made with. */
+const boundToMount: readonly VolumeOptionName[] = ['access', 'readonly'];
+
+/**
+ * Reads options that are to change: only what is given. `needsUnmount`: the first that cannot change while the volume is mounted.
+ * @throws InfinitError `bad-argument`, also for an option that is fixed when the volume is made.
+ */
+export function parseVolumeChanges(given: unknown): { readonly changes: Partial<EffectiveOptions>; readonly needsUnmount: string | undefined } {
+  const found = readOptions(given);
+  for (const name of found.keys()) {
+    if (!changeable.includes(name as VolumeOptionName))
+      throw new InfinitError('bad-argument', `option "${name}" is fixed when a volume is created; these can change: ${changeable.join(', ')}`);
+  }
+  if (found.size === 0) throw new InfinitError('bad-argument', `give options to change with -o NAME=VALUE: ${changeable.join(', ')}`);
+  return { changes: Object.fromEntries(found), needsUnmount: boundToMount.find((name) => found.has(name)) };
+}
+
+/** The canonical values of what is given, by canonical name. */
+function readOptions(given: unknown): Map<string, string> {
   if (given !== null && given !== undefined && (typeof given !== 'object' || Array.isArray(given))) {
     throw new InfinitError('bad-argument', 'the options must be an object of strings');
   }
@@ -102,9 +129,7 @@ export function parseVolumeOptions(given: unknown, fallbacks: Partial<EffectiveO
     }
     found.set(option.name, { key, value: text });
   }
-  return Object.fromEntries(
-    volumeOptions.map(({ name, fallback }) => [name, found.get(name)?.value ?? fallbacks[name] ?? fallback]),
-  ) as unknown as EffectiveOptions;
+  return new Map([...found].map(([name, { value }]) => [name, value]));
 }
 
 function canonicalValue(option: VolumeOption, key: string, value: unknown): string {

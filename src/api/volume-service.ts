@@ -1,3 +1,5 @@
+import type { VolumeUsage } from './status.ts';
+
 /**
  * What the Docker plugin, the control API and the CLI do with volumes, on this host. All calls are idempotent:
  * dockerd repeats them, with and without a body, and after its own crash.
@@ -18,6 +20,23 @@ export interface VolumeService {
   mountpoint(name: string): string | undefined;
 }
 
+/** What people do with volumes beyond what the engine asks for. */
+export interface VolumeControl extends VolumeService {
+  /** Changes options of a volume; those that a mount depends on only while nobody has it mounted. @throws InfinitError `in-use`, `not-found`, `bad-argument`. */
+  update(name: string, options: Readonly<Record<string, string>>): Promise<Volume>;
+  /** What it takes, mounted or not. */
+  usage(name: string): Promise<VolumeUsage>;
+}
+
+/** The trash of the cluster. */
+export interface TrashControl {
+  list(): Promise<readonly TrashedVolume[]>;
+  /** `which`: a name (the one removed last) or an id. */
+  restore(which: string, name: string | undefined): Promise<{ readonly name: string }>;
+  /** Deletes for good, in the background; returns what is deleted. */
+  empty(which?: string): Promise<readonly TrashedVolume[]>;
+}
+
 /** A volume as people see it. */
 export interface Volume {
   readonly name: string;
@@ -34,4 +53,16 @@ export interface Volume {
   readonly hosts: readonly string[];
   /** HEALTHY, DEGRADED, READ-ONLY or UNAVAILABLE, and why. */
   readonly health: { readonly state: 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE'; readonly reasons: readonly string[] };
+}
+
+/** A removed volume whose data is still there. */
+export interface TrashedVolume {
+  readonly name: string;
+  readonly id: string;
+  /** When it was removed, RFC 3339. */
+  readonly trashedAt: string;
+  /** When its data is to be deleted; absent: not by itself, or it is being deleted now. */
+  readonly deletedAt?: string;
+  readonly state: 'kept' | 'restoring' | 'deleting';
+  readonly options: Readonly<Record<string, string>>;
 }

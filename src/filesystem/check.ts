@@ -43,6 +43,22 @@ export async function checkVolume(setup: VolumeSetup, contents?: StoreContents):
   return new Check(core).run(contents);
 }
 
+/** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */
+const openRounds = 3;
+
+/** Checks a volume in use: reports what was wrong in every round. */
+export async function checkOpen(core: VolumeCore): Promise<CheckReport> {
+  let report: CheckReport | undefined;
+  for (let round = 0; round < openRounds; round++) {
+    await core.flusher.settle();
+    const next = await new Check(core).run(undefined);
+    const seen = new Set(next.problems.map((problem) => JSON.stringify(problem)));
+    report = { ...next, problems: (report ?? next).problems.filter((problem) => seen.has(JSON.stringify(problem))) };
+    if (report.problems.length === 0) break;
+  }
+  return report!;
+}
+
 class Check {
   readonly #core: VolumeCore;
   readonly #problems: Problem[] = [];

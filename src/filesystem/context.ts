@@ -20,8 +20,8 @@ export interface VolumeSetup {
   readonly onClean?: (inode: number) => void;
   /** Inodes whose buffered content died with the process before this one: their next fsync or close says so, once. */
   readonly lostInodes?: ReadonlySet<number>;
-  /** How large the store is, as far as known: what statfs shows of a volume without a quota. Asked often, so it answers from memory. */
-  readonly capacity?: () => { readonly totalBytes: number; readonly freeBytes: number };
+  /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
+  readonly capacity?: () => { readonly freeBytes: number };
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
 }

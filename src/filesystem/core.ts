@@ -38,6 +38,7 @@ export class VolumeCore {
   readonly state: VolumeState;
   readonly journal: Journal;
   readonly checkpoint: Checkpoint;
+  readonly remover: InodeRemover;
   readonly records: RecordCommitter;
   readonly names: NameCommitter;
   readonly compactor: Compactor;
@@ -63,8 +64,8 @@ export class VolumeCore {
     this.orphans = new Orphans(context, trees);
     this.journal = new Journal(context, tail, 0);
     this.records = new RecordCommitter(context, usage, (inode) => this.#clean(inode));
-    const remover = new InodeRemover(context, this.records, this.table);
-    this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover, orphans: this.orphans, state });
+    this.remover = new InodeRemover(context, this.records, this.table);
+    this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
     const { log, journal, records, checkpoint } = this;
     this.names = new NameCommitter({ log, journal, records, checkpoint, usage });
     this.compactor = new Compactor(this);

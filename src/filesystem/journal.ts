@@ -21,6 +21,7 @@ export class Journal {
   #next: number;
   /** Of the oldest block that a crash would still need. */
   #tail: number;
+  #advanced = false;
 
   constructor(context: VolumeContext, tail: number, nextInode: number) {
     this.#context = context;
@@ -51,8 +52,14 @@ export class Journal {
     return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal(block));
   }
 
+  /** This session has written a block of its own: no earlier session can write one any more. */
+  get advanced(): boolean {
+    return this.#advanced;
+  }
+
   /** The batch is durable. */
   advance(nextInode: number): void {
+    this.#advanced = true;
     this.#next++;
     this.nextInode = nextInode;
   }

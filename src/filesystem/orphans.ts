@@ -51,6 +51,11 @@ export class Orphans {
     }
   }
 
+  /** Removes the list itself. */
+  destroy(): Promise<void> {
+    return this.#tree.destroy();
+  }
+
   /** Reads the list at mount. */
   async load(): Promise<void> {
     for (let after: Key | undefined; ;) {

@@ -5,10 +5,12 @@ import { Miss } from './miss.ts';
 import { maxNameBytes } from './names.ts';
 
 const blockSize = 4096;
-/** What a volume without a quota shows as its size, where nobody says how large the store is. */
+/** What a store shows as its room where nobody knows it. */
 const unlimitedBytes = 2 ** 50;
-/** What is shown as room for inodes: numbers never run out. */
-const freeFiles = 2 ** 31;
+/** The most that is shown as room for inodes: numbers never run out, space does. */
+const maxFreeFiles = 2 ** 31;
+/** What an inode takes in the store at least. */
+const inodeBytes = 512;
 
 /**
  * The volume's size. What is buffered counts in full until it is written out, since how much it replaces is known only then;
@@ -16,11 +18,16 @@ const freeFiles = 2 ** 31;
  */
 export class Quota {
   readonly #core: VolumeCore;
-  readonly #limit: number | undefined;
+  #limit: number | undefined;
 
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#limit = core.context.options.sizeBytes;
+  }
+
+  /** From now on; what is over it already stays. */
+  set limit(bytes: number | undefined) {
+    this.#limit = bytes;
   }
 
   /** Room for a write of [offset, end). @throws Miss, FileSystemError ENOSPC */
@@ -39,13 +46,17 @@ export class Quota {
     if (this.#limit !== undefined && this.#core.usage.allocated + bytes > this.#limit) throw new FileSystemError('ENOSPC');
   }
 
+  /** As df shows it: of a volume with a size, how much of it is used; of one without, as much room as the store has. What can be written is never more than the store has. */
   statistics(): FileSystemStatistics {
     const { usage, budget, context } = this.#core;
-    const store = context.setup.capacity?.();
+    const room = Math.floor((context.setup.capacity?.().freeBytes ?? unlimitedBytes) / blockSize);
     const used = Math.ceil((usage.allocated + budget.bytes) / blockSize);
-    const total = Math.ceil((this.#limit ?? store?.totalBytes ?? unlimitedBytes) / blockSize);
-    const free = Math.max(0, Math.min(total - used, store === undefined ? Infinity : Math.floor(store.freeBytes / blockSize)));
-    return { blockSize, blocks: total, freeBlocks: free, availableBlocks: free, files: usage.files + freeFiles, freeFiles, maxNameBytes };
+    const blocks = this.#limit === undefined ? used + room : Math.ceil(this.#limit / blockSize);
+    // A quota that was lowered may be below what is there.
+    const freeBlocks = Math.max(0, blocks - used);
+    const availableBlocks = Math.min(freeBlocks, room);
+    const freeFiles = Math.min(maxFreeFiles, (availableBlocks * blockSize) / inodeBytes);
+    return { blockSize, blocks, freeBlocks, availableBlocks, files: usage.files + freeFiles, freeFiles, maxNameBytes };
   }
 }
 

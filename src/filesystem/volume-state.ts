@@ -1,7 +1,7 @@
 import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { Update } from '../store/index.ts';
-import type { VolumeContext } from './context.ts';
+import { VolumeContext, type VolumeSetup } from './context.ts';
 import { versionsOf } from './failure.ts';
 import { BlockVersion } from './named-block.ts';
 import type { VolumeUsage } from './usage.ts';
@@ -99,6 +99,11 @@ export class VolumeState {
       throw error;
     }
   }
+}
+
+/** What an unmounted volume held when it was last written; undefined: it was never mounted. */
+export async function storedUsage(setup: VolumeSetup): Promise<{ readonly allocated: number; readonly files: number } | undefined> {
+  return new VolumeState(new VolumeContext(setup)).read();
 }
 
 function encode(record: StateRecord): Uint8Array {

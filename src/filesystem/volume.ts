@@ -1,4 +1,6 @@
 import { messageOf } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
 import {
@@ -27,6 +29,7 @@ import { Namespace } from './namespace.ts';
 import { Quota } from './quota.ts';
 import { rename } from './rename.ts';
 import { changeAttributes } from './set-attributes.ts';
+import { type OwnedBlock, unreferencedBlocks } from './unreferenced.ts';
 import { getXattr, removeXattr, setXattr } from './xattrs.ts';
 
 /**
@@ -223,6 +226,11 @@ export class Volume implements FileSystem {
     }
   }
 
+  /** A new quota, in bytes; undefined: none. */
+  resize(bytes: number | undefined): void {
+    this.#quota.limit = bytes;
+  }
+
   statfs(): FileSystemStatistics {
     return this.#quota.statistics();
   }
@@ -281,6 +289,16 @@ export class Volume implements FileSystem {
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
     await this.#core.state.write({ clean: true });
+  }
+
+  /** Which of these blocks nothing refers to, now or ever again. */
+  unreferenced(blocks: Iterable<OwnedBlock>): Promise<Address[]> {
+    return unreferencedBlocks(this.#core, blocks);
+  }
+
+  /** Looks for what does not fit together while the volume goes on. */
+  check(): Promise<CheckReport> {
+    return checkOpen(this.#core);
   }
 
   /** Bytes and inodes in memory, for status and tests. */

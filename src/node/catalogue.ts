@@ -7,9 +7,6 @@ import type { BlockStore } from '../store/index.ts';
 import { BLinkTree, ifAbsent, type NodeSealer } from '../tree/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 
-/** What happens to a removed volume's data. */
-export type RemovedData = 'trash' | 'delete' | 'retain';
-
 /** Where the local copy of the catalogue is kept, for the times when there is no quorum. */
 const metaKey = 'catalogue';
 /** Entries of one page of a scan. */
@@ -17,6 +14,9 @@ const pageEntries = 256;
 /** Names that live in the tree: first the kind, then the volume's name. */
 const livePrefix = 'volume/';
 const trashPrefix = 'trash/';
+const gonePrefix = 'gone/';
+
+type Value = Uint8Array | undefined;
 
 /**
  * All volumes by name, the same on every host: a B-link tree of mutable blocks. A creation is a linearizable put-if-absent.
@@ -56,12 +56,14 @@ export class Catalogue {
 
   /** From the local copy; on a miss the tree is asked, for another host may just have made it. */
   async find(name: string): Promise<CatalogueEntry | undefined> {
-    const known = this.#known.get(name);
-    if (known !== undefined) return known;
+    return this.#known.get(name) ?? (await this.current(name));
+  }
+
+  /** From the tree: linearizable. @throws InfinitError `unavailable`. */
+  async current(name: string): Promise<CatalogueEntry | undefined> {
     const value = await this.#tree.get(livePrefix + latin1(name));
-    if (value === undefined) return undefined;
-    const entry = decode(value);
-    await this.#remember((all) => all.set(name, entry));
+    const entry = value === undefined ? undefined : decode(value);
+    await this.#remember((all) => (entry === undefined ? all.delete(name) : all.set(name, entry)));
     return entry;
   }
 
@@ -69,35 +71,96 @@ export class Catalogue {
     return Promise.resolve([...this.#known.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)));
   }
 
-  /** Takes the name out of use. The data goes to the trash, or stays there for the purge to delete. */
-  async remove(entry: CatalogueEntry, data: RemovedData): Promise<void> {
-    const trashed = { ...entry, trashedAt: new Date().toISOString(), options: { ...entry.options, 'on-remove': data } };
-    // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was.
-    await this.#applyAll(new Map([[`${trashPrefix}${entry.id}`, encode(trashed)]]));
-    const key = livePrefix + latin1(entry.name);
-    await this.#applyAll(
-      new Map([[key, { value: null, condition: (current: Uint8Array | undefined) => current === undefined || decode(current).id === entry.id }]]),
+  /** Changes a volume's options. @throws InfinitError `not-found` where the name means another volume by now. */
+  async setOptions(entry: CatalogueEntry, options: CatalogueEntry['options']): Promise<CatalogueEntry> {
+    const next = { ...entry, options };
+    const { refused, failed } = await this.#tree.apply(
+      new Map([
+        [
+          livePrefix + latin1(entry.name),
+          { value: encode(next), condition: (current: Value) => current !== undefined && decode(current).id === entry.id },
+        ],
+      ]),
     );
+    for (const failure of failed.values()) throw failure;
+    if (refused.size > 0) throw new InfinitError('not-found', `volume "${entry.name}" was removed meanwhile`);
+    await this.#remember((known) => known.set(next.name, next));
+    return next;
+  }
+
+  /** Takes the name out of use; the data stays in the trash. */
+  async remove(entry: CatalogueEntry): Promise<void> {
+    const trashed = { ...entry, trashedAt: new Date().toISOString() };
+    // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was.
+    await this.#applyAll(new Map([[trashPrefix + entry.id, encode(trashed)]]));
+    const key = livePrefix + latin1(entry.name);
+    await this.#applyAll(new Map([[key, { value: null, condition: (current: Value) => current === undefined || decode(current).id === entry.id }]]));
     await this.#remember((known) => known.delete(entry.name));
   }
 
   /** Removed volumes whose data is still there. */
-  trash(): Promise<readonly CatalogueEntry[]> {
-    return this.#scan(trashPrefix);
+  async trash(): Promise<readonly CatalogueEntry[]> {
+    const entries = await this.#scan(trashPrefix);
+    const live = new Set((await this.#scan(livePrefix)).map(({ id }) => id));
+    return entries.filter(({ id }) => !live.has(id));
   }
 
-  /** The data is gone: so is the last trace. */
-  forget(id: string): Promise<void> {
-    return this.#applyAll(new Map([[trashPrefix + id, null]]));
+  /**
+   * From here on the volume cannot be brought back. False where it must not be deleted: it is being brought back, or its removal was never finished.
+   * The mark comes before the look at the name: a restore either came first and is seen, or is refused.
+   */
+  async markPurging({ id, name }: CatalogueEntry): Promise<boolean> {
+    const marked = await this.#changeTrashed(id, (entry) => (entry.restoringAs === undefined ? { ...entry, purging: true } : undefined));
+    if (marked === undefined) return false;
+    if ((await this.current(name))?.id !== id) return true;
+    await this.#changeTrashed(id, ({ purging: _not, ...entry }) => entry);
+    return false;
   }
 
-  /** Brings a removed volume back under a name. @throws InfinitError `already-exists`. */
+  /** The data is gone: so is the last trace, but for a note that lets every host drop blocks that nobody can name any more. */
+  async forget(id: string): Promise<void> {
+    await this.#applyAll(new Map([[gonePrefix + id, Buffer.from(new Date().toISOString())]]));
+    await this.#applyAll(new Map([[trashPrefix + id, null]]));
+  }
+
+  /** Whether a volume of this id was deleted for good. */
+  async isGone(id: string): Promise<boolean> {
+    return (await this.#tree.get(gonePrefix + id)) !== undefined;
+  }
+
+  /** Brings a removed volume back under a name. Repeating it after a crash finishes it. @throws InfinitError `already-exists`, `not-found`. */
   async restore(trashed: CatalogueEntry, name: string): Promise<CatalogueEntry> {
-    const { trashedAt: _dropped, ...entry } = { ...trashed, name };
+    // A restore that never ended, to another name, may have taken effect.
+    const before = trashed.restoringAs;
+    if (before !== undefined && before !== name && (await this.current(before))?.id === trashed.id) {
+      await this.#applyAll(new Map([[trashPrefix + trashed.id, null]]));
+      throw new InfinitError('already-exists', `the volume was brought back already, as "${before}"`);
+    }
+    const marked = await this.#changeTrashed(trashed.id, (entry) =>
+      entry.purging !== true && (entry.restoringAs === before || entry.restoringAs === name) ? { ...entry, restoringAs: name } : undefined,
+    );
+    if (marked === undefined)
+      throw new InfinitError('not-found', `volume "${trashed.name}" is not in the trash any more, or its data is being deleted`);
+    const { trashedAt: _when, restoringAs: _as, ...entry } = { ...marked, name };
     const kept = await this.add(entry);
-    if (kept.id !== entry.id) throw new InfinitError('already-exists', `there is a volume "${name}": give another name to restore to`);
-    await this.forget(entry.id);
+    if (kept.id !== entry.id) {
+      await this.#changeTrashed(trashed.id, ({ restoringAs: _name, ...rest }) => rest);
+      throw new InfinitError('already-exists', `there is a volume "${name}": give another name to restore to, with --as`);
+    }
+    await this.#applyAll(new Map([[trashPrefix + entry.id, null]]));
     return kept;
+  }
+
+  /** Changes an entry of the trash; undefined where there is none, or `change` wants none. */
+  async #changeTrashed(id: string, change: (entry: CatalogueEntry) => CatalogueEntry | undefined): Promise<CatalogueEntry | undefined> {
+    const key = trashPrefix + id;
+    const next = (current: Value): CatalogueEntry | undefined => (current === undefined ? undefined : change(decode(current)));
+    const condition = (current: Value): boolean => next(current) !== undefined;
+    const { refused, failed } = await this.#tree.apply(new Map([[key, { value: (current: Value) => encode(next(current)!), condition }]]));
+    for (const failure of failed.values()) throw failure;
+    if (refused.size > 0) return undefined;
+    const value = await this.#tree.get(key);
+    return value === undefined ? undefined : decode(value);
   }
 
   /** Brings the local copy up to date with the tree. */

@@ -215,7 +215,11 @@ export class Cluster implements Disposable {
 
   async #refreshCatalogue(): Promise<undefined> {
     if (this.#context.overlay.clusterId === undefined) return;
-    await this.#context.catalogue.refresh().catch((error: unknown) => this.#context.logger.debug('the catalogue could not be read', { error }));
+    const { catalogue, volumes, logger } = this.#context;
+    await catalogue
+      .refresh()
+      .then(() => volumes.applyOptions())
+      .catch((error: unknown) => logger.debug('the catalogue could not be read', { error }));
   }
 
   [Symbol.dispose](): void {

@@ -5,13 +5,14 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import {
   type BlockService,
+  checkVolumeName,
   type ClusterStatus,
   type HostStatus,
   type HostSummary,
   listenOnSocket,
   type TokenInfo,
-  type VolumeService,
-  type VolumeUsage,
+  type TrashControl,
+  type VolumeControl,
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
 import { routeBlocks } from './block-routes.ts';
@@ -19,12 +20,12 @@ import { ProgramSessions } from './program-sessions.ts';
 
 /** What the control API serves. */
 export interface ControlTarget {
-  readonly volumes: VolumeService;
+  readonly volumes: VolumeControl;
+  readonly trash: TrashControl;
   readonly cluster: ClusterControl;
   readonly blocks: BlockService;
   readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
-  usage(name: string): Promise<VolumeUsage>;
   metrics(): Promise<string>;
 }
 
@@ -165,6 +166,35 @@ function routeCluster(
   );
 }
 
+function routeTrash(
+  app: express.Express,
+  { trash, volumes }: ControlTarget,
+  serve: (handler: Handler) => (request: Request, response: Response) => void,
+): void {
+  app.get(
+    '/v1/trash',
+    serve(async (_request, response) => void response.json(await trash.list())),
+  );
+  app.post(
+    '/v1/trash/:which/restore',
+    serve(async (request, response) => {
+      const which = parameter(request, 'which');
+      const name = (request.body as { name?: unknown } | undefined)?.name === undefined ? undefined : stringField(request.body, 'name');
+      if (name !== undefined) checkVolumeName(name);
+      const { name: restored } = await trash.restore(which, name);
+      response.json(await volumes.inspect(restored));
+    }),
+  );
+  app.delete(
+    '/v1/trash',
+    serve(async (_request, response) => void response.json(await trash.empty())),
+  );
+  app.delete(
+    '/v1/trash/:which',
+    serve(async (request, response) => void response.json(await trash.empty(parameter(request, 'which')))),
+  );
+}
+
 /** The HTTP/JSON API of docs/api.md. */
 function createControlApp(target: ControlTarget, logger: Logger): express.Express {
   const app = express();
@@ -202,6 +232,15 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       response.json(volume);
     }),
   );
+  app.patch(
+    '/v1/volumes/:name',
+    serve(
+      async (request, response) =>
+        void response.json(
+          await volumes.update(parameter(request, 'name'), stringOptions((request.body as { options?: unknown } | undefined)?.options)),
+        ),
+    ),
+  );
   app.delete(
     '/v1/volumes/:name',
     serve(async (request, response) => {
@@ -225,8 +264,9 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   );
   app.get(
     '/v1/volumes/:name/usage',
-    serve(async (request, response) => void response.json(await target.usage(parameter(request, 'name')))),
+    serve(async (request, response) => void response.json(await volumes.usage(parameter(request, 'name')))),
   );
+  routeTrash(app, target, serve);
   routeCluster(app, target.cluster, serve);
   app.get(
     '/metrics',

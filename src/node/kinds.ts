@@ -13,4 +13,6 @@ export const nodeKinds = {
   catalogueChanged: firstNodeKind + 2,
   /** Answered with the host's status as JSON. */
   status: firstNodeKind + 3,
+  /** Answered with the bytes that the host still takes, a 64-bit float. */
+  space: firstNodeKind + 4,
 } as const;

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
-import { InfinitError, type Logger, systemClock } from '../base/index.ts';
+import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, version } from '../api/index.ts';
+import { type Logger, systemClock } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Overlay } from '../overlay/index.ts';
@@ -18,6 +18,8 @@ import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
 import { OverlayPlacement } from './overlay-placement.ts';
 import { ProgramBlocks } from './program-blocks.ts';
+import { StoreSpace } from './store-space.ts';
+import { Trash } from './trash.ts';
 import { VolumeServer } from './served-volume.ts';
 import { Volumes } from './volumes.ts';
 
@@ -49,6 +51,7 @@ interface Parts {
   readonly overlay: Overlay;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
+  readonly trash: Trash;
   readonly cluster: Cluster;
   readonly blocks: ProgramBlocks;
   readonly watches: BlockWatches;
@@ -72,14 +75,14 @@ export class Node implements AsyncDisposable {
     const parts = await node.#compose(stack, holder, logger);
     node.#parts = parts;
     const metrics = new Metrics(() => node.status());
-    const { volumes, cluster, blocks, watches } = parts;
+    const { volumes, cluster, trash, blocks, watches } = parts;
     const target = {
       volumes,
       cluster,
+      trash,
       blocks,
       watches,
       status: () => node.status(),
-      usage: (name: string) => node.#usage(name),
       metrics: () => metrics.text(),
     };
     stack.use(await startControlApi(config.controlSocket, target, logger));
@@ -150,23 +153,41 @@ export class Node implements AsyncDisposable {
       holder,
       runDir,
       keyDir,
+      freeBytes: stack.use(new StoreSpace(disk, overlay, config.replicas)).freeBytes,
       logLevel: config.logLevel,
       logger,
     });
     mkdirSync(config.mountDir, { recursive: true });
     await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
+    const onCatalogueChange = (): void => {
+      cluster.announceCatalogue();
+      trash.look();
+    };
+    const trash: Trash = stack.use(
+      new Trash({
+        catalogue,
+        store,
+        keyDir,
+        self,
+        clock: systemClock,
+        cluster: inCluster,
+        onCatalogueChange: () => cluster.announceCatalogue(),
+        logger,
+      }),
+    );
     const volumes: Volumes = stack.use(
       new Volumes({
         hostName: config.name,
         mountDir: config.mountDir,
         keyDir,
+        store,
         catalogue,
         table,
         server,
         fallbacks: { replicas: String(config.replicas) },
         health: () => this.#health(),
         mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
-        onCatalogueChange: () => cluster.announceCatalogue(),
+        onCatalogueChange,
         logger,
       }),
     );
@@ -187,10 +208,11 @@ export class Node implements AsyncDisposable {
       }),
     );
     await cluster.enter();
+    trash.look();
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, catalogue, volumes, cluster, blocks, watches };
+    return { disk, overlay, catalogue, volumes, trash, cluster, blocks, watches };
   }
 
   #health(): Health {
@@ -219,13 +241,6 @@ export class Node implements AsyncDisposable {
 
   clusterStatus(): Promise<ClusterStatus> {
     return this.#parts!.cluster.status();
-  }
-
-  async #usage(name: string): Promise<VolumeUsage> {
-    const served = this.volumes.served(name);
-    if (served !== undefined) return served.usage();
-    if ((await this.volumes.inspect(name)) === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
-    throw new InfinitError('unavailable', `volume "${name}" is not mounted on this host: mount it to see what it takes`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import { closeSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 
-import { typedOptions, type VolumeUsage } from '../api/index.ts';
+import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
 import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';
@@ -36,6 +36,8 @@ export interface VolumeServerContext {
   readonly runDir: string;
   readonly keyDir: string;
   readonly logLevel: LogLevel;
+  /** What the store still takes: one float. */
+  readonly freeBytes: SharedArrayBuffer;
   readonly logger: Logger;
 }
 
@@ -81,6 +83,7 @@ export class VolumeServer {
       adopted: adopted?.init,
       store: channel.port2,
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
+      freeBytes: this.#context.freeBytes,
       logLevel: this.#context.logLevel,
       shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
     };
@@ -134,14 +137,16 @@ export class ServedVolume {
   readonly #end = Promise.withResolvers<string>();
   readonly #usages = new Map<number, (usage: VolumeUsage) => void>();
   #nextUsage = 1;
+  #sizeBytes: number;
   #detached = false;
 
-  constructor({ name, id }: CatalogueEntry, mount: FuseMount, worker: Worker, holder: HolderClient, sharing: VolumeSharing | undefined) {
+  constructor({ name, id, options }: CatalogueEntry, mount: FuseMount, worker: Worker, holder: HolderClient, sharing: VolumeSharing | undefined) {
     this.name = name;
     this.id = id;
     this.sharing = sharing;
     this.mountpoint = mount.mountPoint;
     this.#mount = mount;
+    this.#sizeBytes = typedOptions(options).sizeBytes;
     this.#worker = worker;
     this.#holder = holder;
     this.closed = this.#end.promise;
@@ -195,6 +200,13 @@ export class ServedVolume {
   async stop(): Promise<void> {
     this.#send({ type: 'stop' });
     await this.closed;
+  }
+
+  /** The catalogue's options of the moment: what can change while it is mounted does. */
+  apply(options: TypedVolumeOptions): void {
+    if (options.sizeBytes === this.#sizeBytes) return;
+    this.#sizeBytes = options.sizeBytes;
+    this.#send({ type: 'resize', sizeBytes: options.sizeBytes });
   }
 
   usage(): Promise<VolumeUsage> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { InfinitError } from '../base/index.ts';
@@ -28,4 +28,9 @@ export function volumeKey(directory: string, volumeId: string): Uint8Array {
 export function createVolumeKey(directory: string, volumeId: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   writeFileSync(path.join(directory, `${volumeId}.key`), `${randomBytes(keyBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+}
+
+/** Forgets the key of a volume whose data is deleted. */
+export function removeVolumeKey(directory: string, volumeId: string): void {
+  rmSync(path.join(directory, `${volumeId}.key`), { force: true });
 }

@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 
@@ -74,6 +74,18 @@ export class VolumeLease implements AsyncDisposable {
   /** True while the lease may be used. */
   get held(): boolean {
     return this.#state.role === 'holder' && this.#options.clock.monotonicMs() < this.#validUntilMs;
+  }
+
+  /** A store that takes writes only under the lease. */
+  guard(store: BlockStore): BlockStore {
+    return {
+      get: (address, options) => store.get(address, options),
+      fetch: (address, options) => store.fetch(address, options),
+      commit: (stages, options) =>
+        this.held
+          ? store.commit(stages, options)
+          : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
+    };
   }
 
   /** Takes part: resolves when it is known who has the lease. */

@@ -94,14 +94,7 @@ export class VolumeSharing implements AsyncDisposable {
 
   /** A store for the worker that takes writes only under the lease. */
   guard(store: BlockStore): BlockStore {
-    return {
-      get: (address, options) => store.get(address, options),
-      fetch: (address, options) => store.fetch(address, options),
-      commit: (stages, options) =>
-        this.#lease.held
-          ? store.commit(stages, options)
-          : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
-    };
+    return this.#lease.guard(store);
   }
 
   /** What the worker says; false where it is not about sharing. */

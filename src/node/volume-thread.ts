@@ -23,20 +23,26 @@ const logger = createLogger(data.logLevel).with({ volume: data.name });
 const port = parentPort!;
 const store = new PortStore(data.store);
 
+const freeBytes = new Float64Array(data.freeBytes);
+/** The quota of the moment; 0: none. */
+let { sizeBytes } = data.options;
+/** What is open in this thread. */
+let opened: Volume | undefined;
+
 function tell(event: VolumeEvent): void {
   port.postMessage(event);
 }
 
-function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promise<Volume> {
+async function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promise<Volume> {
   const { options } = data;
-  return Volume.open({
+  opened = await Volume.open({
     store,
     sealer: new Sealer(data.key, options.compressed),
     volumeId: data.volumeId,
     session,
     clock: systemClock,
     options: {
-      ...(options.sizeBytes === 0 ? {} : { sizeBytes: options.sizeBytes }),
+      ...(sizeBytes === 0 ? {} : { sizeBytes }),
       uid: options.uid,
       gid: options.gid,
       mode: options.mode,
@@ -47,7 +53,16 @@ function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promis
     resumed: data.adopted !== undefined,
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
+    capacity: () => ({ freeBytes: freeBytes[0]! }),
   });
+  // It may have changed meanwhile.
+  resize(sizeBytes);
+  return opened;
+}
+
+function resize(bytes: number): void {
+  sizeBytes = bytes;
+  opened?.resize(bytes === 0 ? undefined : bytes);
 }
 
 /** Writes everything out; a store that cannot take it now is given time. */
@@ -66,7 +81,7 @@ async function closeFileSystem(fileSystem: Pick<SharedRole, 'close'> | FileSyste
 async function report(id: number, fileSystem: FileSystem): Promise<void> {
   const statistics = await fileSystem.statfs();
   const usedBytes = (statistics.blocks - statistics.freeBlocks) * statistics.blockSize;
-  tell({ type: 'usage', id, usedBytes, sizeBytes: data.options.sizeBytes, inodes: statistics.files - statistics.freeFiles });
+  tell({ type: 'usage', id, usedBytes, sizeBytes, inodes: statistics.files - statistics.freeFiles });
 }
 
 async function serve(): Promise<void> {
@@ -82,6 +97,7 @@ async function serve(): Promise<void> {
   });
   port.on('message', (command: VolumeCommand) => {
     if (command.type === 'stop') session.stop();
+    else if (command.type === 'resize') resize(command.sizeBytes);
     else if (command.type === 'usage') report(command.id, fileSystem).catch((error: unknown) => logger.warn('usage is not known', { error }));
     else role?.hear(command);
   });

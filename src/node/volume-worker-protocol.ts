@@ -20,6 +20,8 @@ export interface VolumeWorkerData {
   /** To the block store in the main thread. */
   readonly store: MessagePort;
   readonly dirtyFile: string;
+  /** What the store still takes, in bytes: one float, kept current by the main thread. */
+  readonly freeBytes: SharedArrayBuffer;
   readonly logLevel: LogLevel;
   /** In a cluster: this host's name, and until when the volume's lease is good ({@link Float64Array} of one, monotonic ms). */
   readonly shared: { readonly self: string; readonly leaseUntilMs: SharedArrayBuffer } | undefined;
@@ -29,6 +31,8 @@ export interface VolumeWorkerData {
 export type VolumeCommand =
   | { readonly type: 'stop' }
   | { readonly type: 'usage'; readonly id: number }
+  /** The quota changed; 0: none. */
+  | { readonly type: 'resize'; readonly sizeBytes: number }
   /** In a cluster: who has the volume open. `session`: the number of this role as holder; for `graceMs` only locks are given that were held before. */
   | { readonly type: 'holder'; readonly session: number; readonly graceMs: number }
   | { readonly type: 'guest' }

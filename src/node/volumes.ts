@@ -6,15 +6,20 @@ import {
   type EffectiveOptions,
   type Health,
   parseVolumeOptions,
+  parseVolumeChanges,
   typedOptions,
   type Volume,
-  type VolumeService,
+  type VolumeControl,
+  type VolumeUsage,
 } from '../api/index.ts';
-import { InfinitError, KeyedQueue, type Logger } from '../base/index.ts';
+import { InfinitError, KeyedQueue, type Logger, systemClock } from '../base/index.ts';
+import { Sealer } from '../block/index.ts';
+import { storedUsage } from '../filesystem/index.ts';
+import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { MountTable } from './mount-table.ts';
-import { createVolumeKey } from './volume-key.ts';
+import { createVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
 import type { ServedVolume, VolumeServer } from './served-volume.ts';
 
@@ -29,6 +34,7 @@ export interface VolumesContext {
   readonly hostName: string;
   readonly mountDir: string;
   readonly keyDir: string;
+  readonly store: BlockStore;
   readonly catalogue: Catalogue;
   readonly table: MountTable;
   readonly server: VolumeServer;
@@ -42,7 +48,7 @@ export interface VolumesContext {
 }
 
 /** The volumes of this host: one catalogue for all hosts, one served file system for each volume mounted here. */
-export class Volumes implements VolumeService, AsyncDisposable {
+export class Volumes implements VolumeControl, AsyncDisposable {
   readonly #context: VolumesContext;
   readonly #served = new Map<string, ServedVolume>();
   /** One change at a time for each volume. */
@@ -101,24 +107,65 @@ export class Volumes implements VolumeService, AsyncDisposable {
         throw new InfinitError('not-found', `there is no volume "${name}"`);
       }
       const { sticky, onRemove } = typedOptions(entry.options);
-      if (sticky) throw new InfinitError('in-use', `volume "${name}" was created with sticky=true and is not to be removed`);
+      if (sticky)
+        throw new InfinitError('in-use', `volume "${name}" has sticky=true: to remove it, \`infinit volume update ${name} -o sticky=false\` first`);
       const holders = this.#context.table.holders(name);
       if (holders.length > 0)
         throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
       await this.#close(name, true);
       const elsewhere = await this.#context.mountedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
-      await this.#context.catalogue.remove(entry, onRemove);
+      await this.#context.catalogue.remove(entry);
       this.#context.onCatalogueChange();
       this.#context.logger.info('volume removed', { volume: name, id: entry.id, data: onRemove });
     });
+  }
+
+  update(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
+    const { changes, needsUnmount } = parseVolumeChanges(options);
+    return this.#mutex.run(name, async () => {
+      const { catalogue, hostName, mountedElsewhere, onCatalogueChange, logger } = this.#context;
+      const entry = await catalogue.current(name);
+      if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
+      if (needsUnmount !== undefined) {
+        const hosts = [...(this.#served.has(name) ? [hostName] : []), ...(await mountedElsewhere(entry.id))];
+        if (hosts.length > 0)
+          throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
+      }
+      const updated = await catalogue.setOptions(entry, { ...entry.options, ...changes });
+      this.#served.get(name)?.apply(typedOptions(updated.options));
+      onCatalogueChange();
+      logger.info('volume changed', { volume: name, ...changes });
+      return this.#show(updated);
+    });
+  }
+
+  async usage(name: string): Promise<VolumeUsage> {
+    const served = this.#served.get(name);
+    if (served !== undefined) return served.usage();
+    const { catalogue, keyDir, store, logger } = this.#context;
+    const entry = await catalogue.find(name);
+    if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
+    const { encrypted, sizeBytes } = typedOptions(entry.options);
+    const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry.id) : undefined);
+    // As of its last mount's last word, which for one mounted on another host is a moment ago.
+    const stored = await storedUsage({ store, sealer, volumeId: entry.id, session: 0, clock: systemClock, logger });
+    return { name, usedBytes: stored?.allocated ?? 0, sizeBytes, inodes: stored?.files ?? 0 };
+  }
+
+  /** The catalogue was read anew: what is mounted here hears of changed options. */
+  async applyOptions(): Promise<void> {
+    for (const entry of await this.#context.catalogue.list()) {
+      const served = this.#served.get(entry.name);
+      if (served?.id === entry.id) served.apply(typedOptions(entry.options));
+    }
   }
 
   mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
     return this.#mutex.run(name, async () => {
       // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
       if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
-      const served = this.#served.get(name) ?? (await this.#serve(name));
+      const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
       if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
       await this.#context.table.add(name, holder);
       return served.mountpoint;
@@ -162,11 +209,21 @@ export class Volumes implements VolumeService, AsyncDisposable {
     }
   }
 
+  /** What the name means now, not what this host remembers: it may have been removed on another. */
+  async #serveCurrent(name: string): Promise<ServedVolume> {
+    const { catalogue } = this.#context;
+    await catalogue.current(name);
+    const served = await this.#serve(name);
+    // Removed while it was being mounted: nobody may write what is about to be deleted.
+    if ((await catalogue.current(name))?.id === served.id) return served;
+    await served.unmount();
+    throw noVolume(name);
+  }
+
   async #serve(name: string): Promise<ServedVolume> {
     const { catalogue, server, mountDir } = this.#context;
     const entry = await catalogue.find(name);
-    if (entry === undefined)
-      throw new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
+    if (entry === undefined) throw noVolume(name);
     const served = await server.serve(entry, path.join(mountDir, name));
     this.#served.set(name, served);
     void served.closed.then((reason) => {
@@ -231,6 +288,10 @@ export class Volumes implements VolumeService, AsyncDisposable {
     clearInterval(this.#idle);
     await Promise.all([...this.#served.values()].map((served) => served.stop()));
   }
+}
+
+function noVolume(name: string): InfinitError {
+  return new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
 }
 
 /** Docker's holders are 64 hex digits; twelve are what people know from `docker ps`. */

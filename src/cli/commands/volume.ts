@@ -5,6 +5,7 @@ import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../../api/index.ts';
+import { trashCommand } from './trash.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
 
@@ -128,6 +129,16 @@ function unmount(options: () => GlobalOptions): Command {
     });
 }
 
+function update(options: () => GlobalOptions): Command {
+  return new Command('update')
+    .description('change options of volumes: size, on-remove, trash-days, sticky; access and readonly while not mounted')
+    .argument('<name...>')
+    .requiredOption('-o, --opt <key=value>', 'the option and its new value, such as size=20G', collectOption, {})
+    .action((names: string[], { opt }: { opt: Record<string, string> }) =>
+      forEachName(names, async (name) => (await client(options()).updateVolume(name, opt)).name),
+    );
+}
+
 function usage(options: () => GlobalOptions): Command {
   return new Command('usage')
     .description('show what volumes take')
@@ -149,6 +160,6 @@ function usage(options: () => GlobalOptions): Command {
 /** `infinit volume …`. */
 export function volumeCommand(options: () => GlobalOptions): Command {
   const command = new Command('volume').description('manage volumes');
-  for (const make of [create, list, inspect, remove, mount, unmount, usage]) command.addCommand(make(options));
+  for (const make of [create, list, inspect, update, remove, mount, unmount, usage, trashCommand]) command.addCommand(make(options));
   return command;
 }

@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Command } from 'commander';
+
+import type { TrashedVolume } from '../../api/index.ts';
+import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { type Column, renderList } from '../output.ts';
+
+/** How often it is asked whether the data is gone, in ms. */
+const pollMs = 500;
+
+const columns: readonly Column<TrashedVolume>[] = [
+  { header: 'VOLUME NAME', field: 'Name', value: (volume) => volume.name },
+  { header: 'ID', field: 'ID', value: (volume) => volume.id },
+  { header: 'REMOVED', field: 'Removed', value: (volume) => volume.trashedAt },
+  { header: 'DELETED', field: 'Deleted', value: (volume) => volume.deletedAt ?? (volume.state === 'deleting' ? 'now' : 'never') },
+  { header: 'STATE', field: 'State', value: (volume) => volume.state },
+];
+
+function list(options: () => GlobalOptions): Command {
+  return new Command('ls')
+    .alias('list')
+    .description('list removed volumes, and when their data is deleted')
+    .option('-q, --quiet', 'ids only')
+    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
+      const volumes = await client(options()).listTrash();
+      say(quiet === true ? volumes.map(({ id }) => id).join('\n') : renderList(volumes, columns, format));
+    });
+}
+
+function restore(options: () => GlobalOptions): Command {
+  return new Command('restore')
+    .description('bring a removed volume back')
+    .argument('<volume>', 'its name (of several the one removed last) or its id')
+    .option('--as <name>', 'under another name')
+    .action(async (which: string, { as }: { as?: string }) => say((await client(options()).restoreVolume(which, as)).name));
+}
+
+function empty(options: () => GlobalOptions): Command {
+  return new Command('empty')
+    .description('delete removed volumes for good: those named, or all that are not kept by on-remove=retain')
+    .argument('[volume...]', 'names or ids')
+    .option('-f, --force', 'do not ask')
+    .option('-d, --detach', 'do not wait until the data is gone')
+    .action(async (which: string[], { force, detach }: { force?: boolean; detach?: boolean }) => {
+      const what = which.length > 0 ? which.join(', ') : 'everything in the trash';
+      if (force !== true && process.stdin.isTTY && !(await confirm(`Delete ${what}? It cannot be brought back.`))) return;
+      const deleted: TrashedVolume[] = [];
+      if (which.length === 0) deleted.push(...(await client(options()).emptyTrash()));
+      await forEachName(which, async (name) => {
+        deleted.push(...(await client(options()).emptyTrash(name)));
+        return '';
+      });
+      if (detach !== true) await gone(options, deleted);
+      say(deleted.map(({ name }) => name).join('\n'));
+    });
+}
+
+async function gone(options: () => GlobalOptions, volumes: readonly TrashedVolume[]): Promise<void> {
+  for (;;) {
+    const left = new Set((await client(options()).listTrash()).map(({ id }) => id));
+    if (!volumes.some(({ id }) => left.has(id))) return;
+    await sleep(pollMs);
+  }
+}
+
+/** `infinit volume trash …`. */
+export function trashCommand(options: () => GlobalOptions): Command {
+  const command = new Command('trash').description('removed volumes: list, bring back, delete for good');
+  for (const make of [list, restore, empty]) command.addCommand(make(options));
+  return command;
+}

@@ -1,0 +1,79 @@
+import type { Disk } from '../disk/index.ts';
+import type { Overlay, PeerId } from '../overlay/index.ts';
+import { nodeKinds } from './kinds.ts';
+
+/** How often the room is looked at, in ms. */
+const lookMs = 5000;
+/** Hosts asked in one look; of more, others the next time. */
+const maxAsked = 16;
+const deadlineMs = 2000;
+
+/**
+ * How much the store still takes, for statfs: the free space of all hosts that store, over the copies that each block has. Hosts that did not
+ * answer yet count as free as the others. An estimate: what really fits depends on where blocks fall.
+ */
+export class StoreSpace implements Disposable {
+  /** One float, shared with the volumes' threads. */
+  readonly freeBytes = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT);
+  readonly #free = new Float64Array(this.freeBytes);
+  readonly #disk: Disk;
+  readonly #overlay: Overlay;
+  readonly #replicas: number;
+  readonly #timer: NodeJS.Timeout;
+  /** Free space that other hosts told. */
+  readonly #told = new Map<PeerId, number>();
+  #next = 0;
+
+  constructor(disk: Disk, overlay: Overlay, replicas: number) {
+    this.#disk = disk;
+    this.#overlay = overlay;
+    this.#replicas = replicas;
+    overlay.transport.handle(nodeKinds.space, () => {
+      const answer = Buffer.alloc(8);
+      answer.writeDoubleLE(disk.status().freeBytes);
+      return answer;
+    });
+    this.#estimate();
+    this.#timer = setInterval(() => void this.#look(), lookMs);
+    this.#timer.unref();
+  }
+
+  async #look(): Promise<void> {
+    const peers = this.#stores();
+    const asked = Array.from({ length: Math.min(maxAsked, peers.length) }, (_, index) => peers[(this.#next + index) % peers.length]!);
+    this.#next += maxAsked;
+    const { transport } = this.#overlay;
+    await Promise.allSettled(
+      asked.map(async (peer) => {
+        const answer = await transport.request(peer, nodeKinds.space, new Uint8Array(0), { deadlineMs });
+        this.#told.set(peer, Buffer.from(answer).readDoubleLE());
+      }),
+    );
+    this.#estimate();
+  }
+
+  #estimate(): void {
+    const own = this.#disk.status().freeBytes;
+    const others = this.#stores();
+    for (const peer of this.#told.keys()) if (!others.includes(peer)) this.#told.delete(peer);
+    if (others.length === 0) {
+      this.#free[0] = own;
+      return;
+    }
+    const known = [own, ...this.#told.values()];
+    const hosts = others.length + 1;
+    const total = (known.reduce((sum, free) => sum + free, 0) / known.length) * hosts;
+    this.#free[0] = total / Math.min(this.#replicas, hosts);
+  }
+
+  /** Connected hosts that store blocks. */
+  #stores(): PeerId[] {
+    return this.#overlay
+      .members()
+      .flatMap(({ peer, self, capacity }) => (self || capacity === 0 || !this.#overlay.transport.isConnected(peer) ? [] : [peer]));
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
