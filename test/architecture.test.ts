@@ -18,7 +18,7 @@ const layers: Record<string, readonly string[]> = {
   kv: ['base', 'block', 'store', 'tree'],
   filesystem: ['base', 'block', 'store', 'tree'],
   fuse: ['base', 'filesystem'],
-  api: ['base', 'block', 'exchange', 'disk'],
+  api: ['base', 'block', 'exchange'],
   node: ['base', 'block', 'consensus', 'placement', 'exchange', 'disk', 'overlay', 'store', 'membership', 'tree', 'kv', 'filesystem', 'fuse', 'api'],
   plugin: ['base', 'api'],
   cli: ['base', 'block', 'fuse', 'api', 'node', 'plugin'],

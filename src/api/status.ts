@@ -1,5 +1,3 @@
-import type { DiskStatus } from '../disk/index.ts';
-
 /** The four states that people see, from good to bad. */
 export type HealthState = 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE';
 
@@ -7,6 +5,22 @@ export type HealthState = 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE';
 export interface Health {
   readonly state: HealthState;
   readonly reasons: readonly string[];
+}
+
+/** What a host's disk says of itself. */
+export interface HostDisk {
+  /** `read-only`: full or failed; it still serves reads. */
+  readonly state: 'healthy' | 'read-only';
+  /** Why it is read-only, for people. */
+  readonly reason?: string;
+  readonly blocks: number;
+  readonly liveBytes: number;
+  /** Bytes on the medium, garbage not yet compacted included. */
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** Records found damaged since start. */
+  readonly damaged: number;
 }
 
 /** One host as it sees itself: `GET /v1/status`. */
@@ -18,7 +32,7 @@ export interface HostStatus {
   readonly uptimeSeconds: number;
   /** Resident memory of the daemon. */
   readonly memoryBytes: number;
-  readonly disk: DiskStatus;
+  readonly disk: HostDisk;
   readonly replicas: { readonly wanted: number; readonly hosts: number };
   readonly volumes: number;
   readonly mounted: readonly string[];
@@ -67,7 +81,7 @@ export function worst(findings: readonly Health[]): Health {
 }
 
 /** The health that follows from a host's disk and from how many hosts there are for the copies wanted. */
-export function healthOf(disk: DiskStatus, replicasWanted: number, hostsUp: number): Health {
+export function healthOf(disk: HostDisk, replicasWanted: number, hostsUp: number): Health {
   const findings: Health[] = [];
   if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });
   if (disk.damaged > 0) findings.push({ state: 'DEGRADED', reasons: [`${disk.damaged} damaged records were found on this host's disk`] });
