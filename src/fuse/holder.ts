@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { type Logger, messageOf } from '../base/index.ts';
 import { loadAddon } from './addon.ts';
 import { type FromHolder, holderVariable, type AdoptedMount, type ToHolder } from './holder-messages.ts';
-import { abortMount } from './mount.ts';
+import { abortMount, removeMountPoint } from './mount.ts';
 import { listMounts } from './mount-table.ts';
 
 /** Descriptors 0 to 2 and the channel come before the mounts'. */
@@ -187,7 +187,10 @@ class Holder {
     for (const { mount } of left) {
       try {
         const mounts = await listMounts(mount.mountPoint);
-        if (mounts.some(({ connection }) => connection === mount.connection)) await abortMount(mount.mountPoint);
+        if (mounts.some(({ connection }) => connection === mount.connection)) {
+          await abortMount(mount.mountPoint);
+          await removeMountPoint(mount.mountPoint);
+        }
       } catch (error) {
         this.#logger.error('a mount could not be ended', { mountPoint: mount.mountPoint, error: messageOf(error) });
       }

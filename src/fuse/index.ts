@@ -6,7 +6,17 @@ export type { DeviceEnd } from './device.ts';
 export { superviseDaemon, type SupervisorSettings } from './holder.ts';
 export { HolderClient } from './holder-client.ts';
 export type { AdoptedMount } from './holder-messages.ts';
-export { abortMount, clearStaleMounts, detachMount, type FuseMount, mountFuse, type MountSettings, setReadAhead, unmountIdle } from './mount.ts';
+export {
+  abortMount,
+  clearStaleMounts,
+  detachMount,
+  type FuseMount,
+  mountFuse,
+  type MountSettings,
+  removeMountPoint,
+  setReadAhead,
+  unmountIdle,
+} from './mount.ts';
 export { listMounts, type MountEntry } from './mount-table.ts';
 export { buildAddon } from './native/build.ts';
 export type { Notifier } from './notifier.ts';

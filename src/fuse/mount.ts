@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readdir, rmdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import { listMounts, mountType } from './mount-table.ts';
 
@@ -81,7 +83,7 @@ export async function abortMount(mountPoint: string): Promise<void> {
 
 /**
  * Ends our mounts at or below `directory` that nobody serves any more (they answer ENOTCONN, or never). To be called before
- * the first mount of a daemon's life, by the owner of the directory.
+ * the first mount of a daemon's life, by the owner of the directory. Their empty directories go too.
  * @param served connections that a living session has taken over.
  * @returns the paths that were cleared.
  */
@@ -96,7 +98,16 @@ export async function clearStaleMounts(directory: string, served: ReadonlySet<nu
       cleared.push(mountPoint);
     }
   }
+  for (const name of await readdir(directory).catch(() => [])) await removeMountPoint(path.join(directory, name));
   return cleared;
+}
+
+/**
+ * Removes the directory that a mount has left: what a program wrote there now would silently go to the host's own disk. What is still mounted, or
+ * not empty, stays.
+ */
+export async function removeMountPoint(mountPoint: string): Promise<void> {
+  await rmdir(mountPoint).catch(() => {});
 }
 
 /** Lets the kernel read further ahead than its 128 KiB. Where /sys is read-only it stays as it is. */

@@ -4,7 +4,7 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
 import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
-import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, unmountIdle } from '../fuse/index.ts';
+import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, removeMountPoint, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { type BlockStore, servePort } from '../store/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
@@ -250,6 +250,8 @@ export class ServedVolume {
     // Whatever went wrong, no dead mount stays behind.
     const gone = reason === 'stopped' || reason === 'unmounted' ? Promise.resolve() : detachMount(this.mountpoint).catch(() => {});
     const shared = this.sharing;
-    void gone.then(() => shared?.[Symbol.asyncDispose]()).then(() => this.#end.resolve(reason));
+    // A volume that stops with its daemon is still mounted: the holder ends it.
+    const removed = reason === 'stopped' ? gone : gone.then(() => removeMountPoint(this.mountpoint));
+    void removed.then(() => shared?.[Symbol.asyncDispose]()).then(() => this.#end.resolve(reason));
   }
 }

@@ -5,6 +5,8 @@ import { checkLinearizable, type Operation } from '../simulation/linearizability
 
 /** Small files that every host writes and reads: each is a register. */
 const registers = 2;
+/** While a host's daemon is away its mount point is a plain directory, or was one when the shell went there: nothing that happens in it counts. */
+const onVolume = `[ "$(stat -f -c %t .)" = 65735546 ] || { echo 'not mounted' >&2; exit 9; }`;
 
 /**
  * Programs on every host that use one volume at once: they replace and read small files, whose history must be linearizable, append to one log, and
@@ -19,6 +21,11 @@ export class Workload implements AsyncDisposable {
   #next = 0;
   #running: Promise<unknown> = Promise.resolve();
   #stopped = false;
+  /** Appends that were acknowledged. */
+  get acknowledged(): number {
+    return this.#acknowledged.size;
+  }
+
   /** Operations that ended with an error. */
   failures = 0;
   /** The longest that one took, in ms. */
@@ -64,7 +71,7 @@ export class Workload implements AsyncDisposable {
 
   async #read(daemon: HostDaemon, id: number, register: string): Promise<void> {
     const { code, stdout, stderr, start, end } = await this.#run(daemon, `cat ${register}`);
-    const missing = stderr.includes('No such file');
+    const missing = stderr.includes(`${register}: No such file`);
     if (code !== 0 && !missing) return;
     this.#note({ id, register, start, end, action: { kind: 'read' }, outcome: { status: 'value', value: missing ? null : stdout.trim() } });
   }
@@ -76,7 +83,7 @@ export class Workload implements AsyncDisposable {
 
   async #run(daemon: HostDaemon, script: string): Promise<{ code: number; stdout: string; stderr: string; start: number; end: number }> {
     const start = performance.now();
-    const outcome = await daemon.try(this.#volume, script);
+    const outcome = await daemon.try(this.#volume, `${onVolume}; ${script}`);
     const end = performance.now();
     this.longestMs = Math.max(this.longestMs, Math.round(end - start));
     if (outcome.code !== 0 && !outcome.stderr.includes('No such file')) {

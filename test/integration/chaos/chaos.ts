@@ -1,0 +1,155 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { complete, formCluster, type HostDaemon } from '../../docker/cluster-hosts.ts';
+import { DockerLab } from '../../docker/lab.ts';
+import { SeededRandom } from '../../simulation/random.ts';
+import { Workload } from '../workload.ts';
+
+export interface ChaosOptions {
+  readonly hosts: number;
+  /** Faults of one round, after which everything heals and is verified. */
+  readonly faults: number;
+  readonly rounds: number;
+  /** Which faults, whom they hit and for how long. Not their timing to the millisecond: these are real processes. */
+  readonly seed: number;
+  /** Hosts in trouble at once. With more than a minority of a block's replicas operations fail meanwhile; nothing acknowledged may be lost all the same. */
+  readonly atOnce: number;
+  readonly say: (line: string) => void;
+}
+
+export interface ChaosReport {
+  readonly acknowledged: number;
+  readonly failures: number;
+  readonly longestMs: number;
+}
+
+/** What can happen to a host. Each resolves once the host is to be well again. */
+interface Fault {
+  readonly name: string;
+  strike(scene: ChaosScene, index: number, holdMs: number): Promise<void>;
+}
+
+const faults: readonly Fault[] = [
+  {
+    name: 'kill -9 of holder and daemon',
+    async strike({ daemons, comeBack }, index, holdMs) {
+      await daemons[index]!.kill();
+      await sleep(holdMs);
+      await comeBack(index);
+    },
+  },
+  { name: 'kill -9 of the daemon', strike: ({ daemons }, index) => daemons[index]!.crash() },
+  { name: 'upgrade', strike: ({ daemons }, index) => daemons[index]!.replace() },
+  {
+    name: 'stop and start',
+    async strike({ daemons, comeBack }, index, holdMs) {
+      await daemons[index]!.stop();
+      await sleep(holdMs);
+      await comeBack(index);
+    },
+  },
+  {
+    name: 'freeze',
+    async strike({ daemons }, index, holdMs) {
+      daemons[index]!.freeze('SIGSTOP');
+      await sleep(holdMs);
+      daemons[index]!.freeze('SIGCONT');
+    },
+  },
+  {
+    name: 'cut off',
+    async strike({ lab }, index, holdMs) {
+      await lab.cut(index);
+      await sleep(holdMs);
+      await lab.heal(index);
+    },
+  },
+  {
+    name: 'deaf',
+    async strike({ lab }, index, holdMs) {
+      await lab.hosts[index]!.must('iptables', ['-A', 'INPUT', '-i', 'eth0', '-j', 'DROP']);
+      await sleep(holdMs);
+      await lab.hosts[index]!.must('iptables', ['-F', 'INPUT']);
+    },
+  },
+  {
+    name: 'mute',
+    async strike({ lab }, index, holdMs) {
+      await lab.hosts[index]!.must('iptables', ['-A', 'OUTPUT', '-o', 'eth0', '-j', 'DROP']);
+      await sleep(holdMs);
+      await lab.hosts[index]!.must('iptables', ['-F', 'OUTPUT']);
+    },
+  },
+  {
+    name: 'slow network',
+    async strike({ lab }, index, holdMs) {
+      const link = ['dev', 'eth0', 'root'];
+      await lab.hosts[index]!.must('tc', ['qdisc', 'add', ...link, 'tbf', 'rate', '4mbit', 'burst', '32k', 'latency', '300ms']);
+      await sleep(holdMs);
+      await lab.hosts[index]!.must('tc', ['qdisc', 'del', ...link]);
+    },
+  },
+];
+
+interface ChaosScene {
+  readonly lab: DockerLab;
+  readonly daemons: readonly HostDaemon[];
+  /** Starts a host's daemon again and mounts the volume of the round. */
+  readonly comeBack: (index: number) => Promise<void>;
+}
+
+/** Milliseconds that a fault lasts, at least and at most: on both sides of the volume lease's term. */
+const holdMs = [200, 7000] as const;
+/** Milliseconds between two faults of one kind of trouble. */
+const pauseMs = [0, 1500] as const;
+
+/** Real daemons under a workload whose every acknowledged write is checked, while hosts die, freeze, go deaf and come back. @throws AssertionError. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  await using lab = await DockerLab.up({ hosts: options.hosts, engines: false, network: true });
+  const daemons = await formCluster(lab);
+  const chance = new SeededRandom(options.seed);
+  const report = { acknowledged: 0, failures: 0, longestMs: 0 };
+  for (let round = 1; round <= options.rounds; round++) {
+    const volume = `round-${round}`;
+    for (const index of chance.sample([...daemons.keys()], daemons.length)) await daemons[index]!.mount(volume);
+    const scene: ChaosScene = {
+      lab,
+      daemons,
+      comeBack: async (index) => {
+        await daemons[index]!.start();
+        await daemons[index]!.mount(volume);
+      },
+    };
+    await using workload = new Workload(daemons, volume);
+    await strikeAll(scene, chance, options);
+    await complete(daemons);
+    await workload.runFor(1000);
+    await workload.verify();
+    report.acknowledged += workload.acknowledged;
+    report.failures += workload.failures;
+    report.longestMs = Math.max(report.longestMs, workload.longestMs);
+    options.say(
+      `round ${round}: ${workload.acknowledged} acknowledged and there, ${workload.failures} failed, the longest took ${workload.longestMs} ms`,
+    );
+    for (const daemon of daemons) await daemon.client.unmountVolume(volume, 'test');
+  }
+  return report;
+}
+
+async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: ChaosOptions): Promise<void> {
+  const well = new Set(scene.daemons.keys());
+  let left = options.faults;
+  const trouble = async (): Promise<void> => {
+    while (left-- > 0) {
+      const index = chance.pick([...well]);
+      const fault = chance.pick(faults);
+      const hold = Math.round(chance.between(...holdMs));
+      well.delete(index);
+      options.say(`${scene.daemons[index]!.host.name}: ${fault.name}, ${hold} ms`);
+      await fault.strike(scene, index, hold);
+      well.add(index);
+      await sleep(chance.between(...pauseMs));
+    }
+  };
+  await Promise.all(Array.from({ length: options.atOnce }, trouble));
+}

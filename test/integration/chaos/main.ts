@@ -1,0 +1,28 @@
+/**
+ * npm run chaos -- [--hosts N] [--rounds N] [--faults N] [--at-once N] [--seed S]     real daemons, real faults, for as long as you like (root)
+ */
+import { parseArgs } from 'node:util';
+
+import { runChaos } from './chaos.ts';
+
+const { values } = parseArgs({
+  options: {
+    hosts: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '10' },
+    faults: { type: 'string', default: '12' },
+    'at-once': { type: 'string', default: '2' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  },
+});
+const number = (name: keyof typeof values): number => {
+  const value = Number(values[name]);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${values[name]}: a whole number above 0 is wanted`);
+  return value;
+};
+const [hosts, rounds, faults, atOnce, seed] = [number('hosts'), number('rounds'), number('faults'), number('at-once'), number('seed')];
+if (atOnce >= hosts) throw new Error(`--at-once ${atOnce}: at least one of ${hosts} hosts must be well`);
+console.log(`seed ${seed}`);
+const report = await runChaos({ hosts, rounds, faults, atOnce, seed, say: (line) => console.log(line) });
+console.log(
+  `${report.acknowledged} writes acknowledged and none lost, ${report.failures} operations failed, the longest took ${report.longestMs} ms`,
+);
