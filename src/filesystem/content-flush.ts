@@ -1,8 +1,10 @@
 import type { SealedBlock } from '../store/index.ts';
 import type { Content } from './content.ts';
+import type { JournalMark } from './content-journal.ts';
 import { type DataBlock, dataBlockBytes, sealData } from './data-block.ts';
 import type { BlockUse, ExtentCommit } from './extents/index.ts';
 import type { Layer } from './layer.ts';
+import type { Unsynced } from './unsynced.ts';
 
 /** Content up to this size lies in the inode itself. */
 export const maxInlineBytes = 8 * 1024;
@@ -34,6 +36,10 @@ export interface ContentPlan {
 export class ContentFlush {
   readonly layer: Layer;
   readonly bytes: number;
+  /** What of the layer neither the journal nor the store has. */
+  unsynced: Unsynced;
+  /** Where the journal was at the cut. */
+  readonly mark: JournalMark;
   readonly #content: Content;
   readonly #early: Set<DataBlock>;
   readonly #size: number;
@@ -43,9 +49,11 @@ export class ContentFlush {
   /** Where the extent map is still to be cut; Infinity: nothing (left) to cut. */
   #truncateTo = Infinity;
 
-  constructor(content: Content, layer: Layer, early: Set<DataBlock>, size: number) {
-    this.layer = layer;
-    this.bytes = layer.bytes;
+  constructor(content: Content, mark: JournalMark, early: Set<DataBlock>, size: number) {
+    this.layer = content.dirty;
+    this.unsynced = content.unsynced;
+    this.bytes = this.layer.bytes;
+    this.mark = mark;
     this.#content = content;
     this.#early = early;
     this.#size = size;

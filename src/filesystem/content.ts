@@ -3,12 +3,15 @@ import type { Address } from '../block/index.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { BlockWriter } from './block-writer.ts';
 import type { VolumeContext } from './context.ts';
-import { ContentFlush } from './content-flush.ts';
+import { ContentFlush, maxInlineBytes } from './content-flush.ts';
 import { DataBlock, dataBlockBytes, sealData } from './data-block.ts';
 import type { DirtyBudget } from './dirty-budget.ts';
 import { ExtentMap, type ExtentNodeCache } from './extents/index.ts';
+import type { ContentPiece } from './content-journal-codec.ts';
+import type { JournalMark } from './content-journal.ts';
 import { type BytesPiece, Layer, type Piece } from './layer.ts';
 import { Miss, need } from './miss.ts';
+import { maxUnsyncedBytes, maxUnsyncedSpans, Unsynced } from './unsynced.ts';
 
 /** What the contents of a volume's files share. */
 export interface ContentServices {
@@ -19,6 +22,8 @@ export interface ContentServices {
   readonly budget: DirtyBudget;
   /** Told that a flush put scattered pieces of a large file together into blocks. */
   readonly onScattered: (inode: number) => void;
+  /** Where the content journal is now. */
+  readonly mark: () => JournalMark;
 }
 
 /** Parts of blocks that a read has waited for, by place: they stay at hand until it is done, whatever the cache does. */
@@ -38,6 +43,8 @@ export class Content {
   readonly inode: number;
   /** Changes since the last cut. */
   dirty = new Layer();
+  /** What of `dirty` neither the journal nor the store has. */
+  unsynced = new Unsynced();
   /** Blocks of `dirty` that were sealed, and put, before any flush. */
   early: Set<DataBlock> | undefined;
   /** Changes on their way into the store; reads see them until they are durable. */
@@ -64,6 +71,41 @@ export class Content {
     return !this.dirty.empty || this.flushing !== undefined;
   }
 
+  /** There are changes that a crash would take. */
+  get exposed(): boolean {
+    return !this.unsynced.empty || this.flushing?.unsynced.empty === false;
+  }
+
+  /** With this size its content would lie in the inode itself. */
+  small(size: number): boolean {
+    return this.map === undefined && size <= maxInlineBytes;
+  }
+
+  /** How much {@link takeUnsynced} would take; `tooMuch`: the journal has no room for it. */
+  unsyncedSize(): { readonly spans: number; readonly bytes: number; readonly tooMuch: boolean } {
+    const below = this.flushing?.unsynced;
+    const spans = this.unsynced.spans.length + (below?.spans.length ?? 0);
+    const bytes = this.unsynced.bytes + (below?.bytes ?? 0);
+    const tooMuch = this.unsynced.tooMuch || below?.tooMuch === true || spans > maxUnsyncedSpans || bytes > maxUnsyncedBytes;
+    return { spans, bytes, tooMuch };
+  }
+
+  /** What an fsync has to make durable, as slices of what is in memory; counts as synced from now on. */
+  takeUnsynced(): ContentPiece[] {
+    const taken = this.unsynced;
+    this.unsynced = new Unsynced();
+    if (this.flushing !== undefined) {
+      for (const { start, end } of this.flushing.unsynced.spans) taken.add(start, end);
+      this.flushing.unsynced = new Unsynced();
+    }
+    return taken.spans.map(({ start, end }) => {
+      const reading: Reading = { out: [], missing: [], pinned: new Map() };
+      this.#readLayer(0, start, end, reading);
+      assert(reading.missing.length === 0, 'what is not durable yet is in memory');
+      return { offset: start, length: end - start, slices: reading.out };
+    });
+  }
+
   /** Bytes kept for it, as far as known: what is being written counts in full. */
   get allocated(): number {
     return this.durableAllocated + this.dirty.bytes + this.#earlyBytes() + (this.flushing?.bytes ?? 0);
@@ -87,6 +129,7 @@ export class Content {
   /** Takes bytes in. A whole 1 MiB of the grid is sealed straight from the borrowed bytes and put in the background. */
   write(offset: number, data: Uint8Array): void {
     const before = this.dirty.bytes;
+    this.unsynced.add(offset, offset + data.length);
     for (let done = 0; done < data.length;) {
       const position = offset + done;
       const cell = position - (position % dataBlockBytes);
@@ -102,6 +145,7 @@ export class Content {
   /** Makes [start, end) a hole; `end` may be Infinity. */
   punch(start: number, end: number): void {
     if (start >= end) return;
+    this.unsynced.overflow();
     const before = this.dirty.bytes;
     this.dirty.put({ kind: 'hole', start, end });
     this.services.budget.add(this.dirty.bytes - before);
@@ -144,8 +188,9 @@ export class Content {
   /** The flush under way, or a new one of all that changed until now; `size` is the file's. Undefined where nothing changed. */
   cut(size: number): ContentFlush | undefined {
     if (this.flushing === undefined && !this.dirty.empty) {
-      this.flushing = new ContentFlush(this, this.dirty, this.early ?? new Set(), size);
+      this.flushing = new ContentFlush(this, this.services.mark(), this.early ?? new Set(), size);
       this.dirty = new Layer();
+      this.unsynced = new Unsynced();
       this.early = undefined;
     }
     return this.flushing;
@@ -155,6 +200,7 @@ export class Content {
   discard(): DataBlock[] {
     this.services.budget.add(-this.dirty.bytes);
     this.dirty = new Layer();
+    this.unsynced = new Unsynced();
     const vain = [...(this.early ?? []), ...(this.flushing?.abandon() ?? [])];
     this.early = undefined;
     return vain;

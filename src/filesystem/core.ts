@@ -4,6 +4,7 @@ import { BlockWriter } from './block-writer.ts';
 import { Checkpoint } from './checkpoint.ts';
 import { Compactor } from './compactor.ts';
 import type { ContentServices } from './content.ts';
+import { ContentJournal } from './content-journal.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { DirtyBudget } from './dirty-budget.ts';
 import { ExtentNodeCache } from './extents/index.ts';
@@ -37,6 +38,7 @@ export class VolumeCore {
   readonly orphans: Orphans;
   readonly state: VolumeState;
   readonly journal: Journal;
+  readonly contents: ContentJournal;
   readonly checkpoint: Checkpoint;
   readonly remover: InodeRemover;
   readonly records: RecordCommitter;
@@ -58,12 +60,14 @@ export class VolumeCore {
       writer: new BlockWriter(context, this.budget),
       budget: this.budget,
       onScattered: (inode) => this.compactor.scattered(inode),
+      mark: () => this.contents.mark(),
     };
     this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
     this.numbers = new InodeNumbers(context);
     this.orphans = new Orphans(context, trees);
     this.journal = new Journal(context, tail, 0);
-    this.records = new RecordCommitter(context, usage, (inode) => this.#clean(inode));
+    this.contents = new ContentJournal(context, { onSynced: (inode) => this.#synced(inode), onFilling: () => this.flusher.hurry() });
+    this.records = new RecordCommitter(context, usage, this.contents, (inode) => this.#clean(inode));
     this.remover = new InodeRemover(context, this.records, this.table);
     this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
     const { log, journal, records, checkpoint } = this;
@@ -83,7 +87,7 @@ export class VolumeCore {
   /** The content changed. */
   dirtied(inode: Inode): void {
     this.flusher.add(inode);
-    if (!inode.reportedDirty && inode.content?.changed === true) {
+    if (!inode.reportedDirty && inode.content?.exposed === true) {
       inode.reportedDirty = true;
       this.context.setup.onDirty?.(inode.number);
     }
@@ -104,6 +108,7 @@ export class VolumeCore {
   markGone(inode: Inode): void {
     inode.gone = true;
     this.usage.add(-(inode.content?.accounted ?? 0), -1);
+    this.contents.forget(inode);
     this.#clean(inode);
   }
 
@@ -123,6 +128,10 @@ export class VolumeCore {
 
   #clean(inode: Inode): void {
     this.flusher.done(inode);
+    this.#synced(inode);
+  }
+
+  #synced(inode: Inode): void {
     if (!inode.reportedDirty) return;
     inode.reportedDirty = false;
     this.context.setup.onClean?.(inode.number);

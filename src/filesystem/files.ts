@@ -151,10 +151,11 @@ export class Files {
 
   async #syncInode(inode: Inode): Promise<void> {
     if (inode.gone) return;
-    const { log, names, records } = this.#core;
+    const { log, names, records, contents } = this.#core;
     const { revision } = inode;
     // A new name, a rename: with the operations before it, and the inode in the same commit.
     if (inode.lastOperation > log.durable) return names.flush(inode.lastOperation, inode);
+    if (inode.isRegular && (await contents.sync(inode))) return;
     if (inode.busy !== undefined || inode.content?.changed === true || inode.writtenRevision < revision) await records.commit([inode]);
   }
 

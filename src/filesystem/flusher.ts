@@ -2,6 +2,7 @@ import { messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { errnoOf } from './failure.ts';
 import type { Inode } from './inode.ts';
+import { hurrySlots } from './content-journal.ts';
 import { checkpointSlots } from './journal.ts';
 
 /** Changes reach the store at most this much later unless told otherwise. */
@@ -86,7 +87,8 @@ export class Flusher {
       this.#timer = undefined;
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
-        const busy = this.#core.log.length >= hurryOperations || this.#core.budget.bytes > this.#core.budget.limit / 2;
+        const { log, budget, contents } = this.#core;
+        const busy = log.length >= hurryOperations || budget.bytes > budget.limit / 2 || contents.used >= hurrySlots;
         if (this.#dirty.size > 0 || this.#core.log.length > 0 || !this.#core.checkpoint.idle || !this.#core.compactor.idle)
           this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
       });
@@ -123,7 +125,7 @@ export class Flusher {
         for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
       } catch (error) {
         failure ??= { error };
-        for (const inode of group) if (inode.content?.changed === true) this.#core.failed(inode, errnoOf(error));
+        for (const inode of group) if (inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
       }
     }
     if (failure !== undefined) throw failure.error;

@@ -1,16 +1,19 @@
 import { assert, InfinitError } from '../base/index.ts';
+import type { Stamp } from './content-journal-codec.ts';
+import { readTime, readU64, writeTime, writeU64 } from './fields.ts';
 import type { FileTime } from './file-system.ts';
 
 /**
  * What lies in an inode's block, little-endian:
  *
  * ```
- *  0 u8  format version (1)     8 u32 uid        28 u32 snapshot epoch
+ *  0 u8  format version (2)     8 u32 uid        28 u32 snapshot epoch
  *  1 u8  parts (bits below)    12 u32 gid        32 u64 size
  *  2 u16 count of xattrs       16 u32 links      40 u64 allocated bytes
  *  4 u32 mode                  20 u32 device     48 u64 parent directory (directories)
  *                              24 u32 reserved   56 3 × (i64 seconds, u32 nanoseconds): accessed, modified, changed
- * 92 parts, in the order of their bits, each u32 length and bytes; an xattr is u8 length, name, u32 length, value
+ *                                                92 u32 session and u32 number of the content journal that it covers
+ * 100 parts, in the order of their bits, each u32 length and bytes; an xattr is u8 length, name, u32 length, value
  * ```
  */
 export interface InodeRecord {
@@ -38,18 +41,19 @@ export interface InodeRecord {
   readonly extents: Uint8Array | undefined;
   /** Its map still reaches beyond `size`: a large truncation was under way. What lies there is to be cut off before the file grows again. */
   readonly truncating: boolean;
+  /** Everything that the content journal had of it up to there is in this record. */
+  readonly journaled: Stamp;
   /** The record as an older snapshot epoch left it: address of an immutable block, 32 bytes. */
   readonly previous: Uint8Array | undefined;
 }
 
-const formatVersion = 1;
-const fixedBytes = 92;
+const formatVersion = 2;
+const fixedBytes = 100;
 const hasTarget = 1;
 const hasInline = 2;
 const hasExtents = 4;
 const hasPrevious = 8;
 const isTruncating = 16;
-const two32 = 2 ** 32;
 
 /** An upper bound of the encoded size. */
 function boundOf(record: InodeRecord): number {
@@ -85,6 +89,8 @@ export function encodeInode(record: InodeRecord): Uint8Array {
   writeTime(into, record.accessed, 56);
   writeTime(into, record.modified, 68);
   writeTime(into, record.changed, 80);
+  into.writeUInt32LE(record.journaled.session, 92);
+  into.writeUInt32LE(record.journaled.count, 96);
   let at = fixedBytes;
   const part = (bytes: Uint8Array | undefined): void => {
     if (bytes === undefined) return;
@@ -162,6 +168,7 @@ function read(from: Buffer): InodeRecord {
     accessed: readTime(from, 56),
     modified: readTime(from, 68),
     changed: readTime(from, 80),
+    journaled: { session: from.readUInt32LE(92), count: from.readUInt32LE(96) },
     target,
     xattrs,
     inline,
@@ -169,24 +176,4 @@ function read(from: Buffer): InodeRecord {
     previous,
     truncating: (parts & isTruncating) !== 0,
   };
-}
-
-function writeU64(into: Buffer, value: number, at: number): void {
-  into.writeUInt32LE(value % two32, at);
-  into.writeUInt32LE(Math.floor(value / two32), at + 4);
-}
-
-function readU64(from: Buffer, at: number): number {
-  return from.readUInt32LE(at) + from.readUInt32LE(at + 4) * two32;
-}
-
-function writeTime(into: Buffer, time: FileTime, at: number): void {
-  // Two's complement over 64 bits, by halves: seconds may be negative.
-  into.writeInt32LE(Math.floor(time.seconds / two32), at + 4);
-  into.writeUInt32LE(time.seconds - Math.floor(time.seconds / two32) * two32, at);
-  into.writeUInt32LE(time.nanoseconds, at + 8);
-}
-
-function readTime(from: Buffer, at: number): FileTime {
-  return { seconds: from.readInt32LE(at + 4) * two32 + from.readUInt32LE(at), nanoseconds: from.readUInt32LE(at + 8) };
 }

@@ -19,7 +19,7 @@ const evictionPace = 32;
 const maxAbsent = 1024;
 
 /** The record of a new inode. */
-export type NewInode = Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating' | 'previous' | 'xattrs'> & {
+export type NewInode = Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating' | 'previous' | 'xattrs' | 'journaled'> & {
   readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
 };
 
@@ -101,7 +101,7 @@ export class InodeTable {
     const inode = new Inode(
       number,
       new BlockVersion(this.#context, this.#context.inodeAddress(number), 0),
-      { xattrs: undefined, previous: undefined, ...record },
+      { xattrs: undefined, previous: undefined, journaled: { session: 0, count: 0 }, ...record },
       false,
     );
     this.#equip(inode, undefined, undefined, true);

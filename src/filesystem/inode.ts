@@ -1,4 +1,5 @@
 import type { Content } from './content.ts';
+import type { Stamp } from './content-journal-codec.ts';
 import type { Directory } from './directory.ts';
 import { type Attributes, type Errno, type FileTime } from './file-system.ts';
 import type { InodeRecord } from './inode-codec.ts';
@@ -11,6 +12,8 @@ const directoryBytes = 4096;
 /** One inode in memory: what its record says, changed or not, and what this mount knows beyond. */
 export class Inode {
   readonly number: number;
+  /** Up to where its record in the store, as loaded, covers the content journal. */
+  readonly journaled: Stamp;
   mode: number;
   uid: number;
   gid: number;
@@ -42,6 +45,10 @@ export class Inode {
   /** Counts changes to the record; the record in the store has those up to `writtenRevision`. */
   revision = 0;
   writtenRevision = 0;
+  /** What the content journal has of it is as of this revision. */
+  journaledRevision = 0;
+  /** The last change of an extended attribute: those do not go into the content journal. */
+  xattrsRevision = 0;
   /** Number of the last operation on names that concerns it. */
   lastOperation = 0;
   /** A commit of the record is under way: the tail of a queue. */
@@ -71,6 +78,7 @@ export class Inode {
     born: boolean,
   ) {
     this.number = number;
+    this.journaled = record.journaled;
     this.block = block;
     this.mode = record.mode;
     this.uid = record.uid;

@@ -2,10 +2,12 @@ import { InfinitError } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
 import { versionsOf } from './failure.ts';
+import { type ContentBlock, isCovered } from './content-journal-codec.ts';
 import { encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { JournalBlock } from './journal-codec.ts';
 import { typeDirectory } from './mode.ts';
+import { Unsynced } from './unsynced.ts';
 import { VolumeUsage } from './usage.ts';
 import { type StateRecord, VolumeState } from './volume-state.ts';
 
@@ -32,6 +34,8 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   await core.orphans.load();
   const blocks = await core.journal.replay();
   for (const block of blocks) await stage(core, block);
+  // Before any record is written: a record says that it covers what was journaled before it.
+  for (const block of await core.contents.replay(found.clean)) await restore(core, block);
   if (readOnly) return core;
   const lastBlock = blocks.at(-1);
   if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
@@ -68,6 +72,7 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
     inline: undefined,
     extents: undefined,
     truncating: false,
+    journaled: { session: context.session, count: 0 },
     previous: undefined,
   });
   const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, clean: true, session: context.session };
@@ -112,6 +117,27 @@ async function stage(core: VolumeCore, block: JournalBlock): Promise<void> {
     inode.gone = true;
     core.checkpoint.gone(inode);
   }
+}
+
+/** Puts contents into memory that were durable in the journal alone. */
+async function restore(core: VolumeCore, { stamp, position, entries }: ContentBlock): Promise<void> {
+  const inodes = await Promise.all(entries.map(({ inode }) => core.table.load(inode)));
+  entries.forEach((entry, index) => {
+    const inode = inodes[index];
+    if (inode?.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
+    for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.write(offset, slice);
+    inode.content.unsynced = new Unsynced();
+    inode.size = entry.size;
+    inode.mode = entry.mode;
+    inode.uid = entry.uid;
+    inode.gid = entry.gid;
+    inode.accessed = entry.accessed;
+    inode.modified = entry.modified;
+    inode.changed = entry.changed;
+    inode.journaledRevision = ++inode.revision;
+    core.contents.needed(inode, position);
+    if (core.context.options.readOnly !== true) core.flusher.add(inode);
+  });
 }
 
 /** Inodes that were written just before a crash, whose operation was not: nothing names them. */

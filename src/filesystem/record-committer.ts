@@ -2,6 +2,7 @@ import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { SealedBlock, Stage, Update } from '../store/index.ts';
 import type { ContentPlan } from './content-flush.ts';
+import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import type { BlockUse } from './extents/index.ts';
 import { versionsOf } from './failure.ts';
@@ -27,6 +28,8 @@ interface Prepared {
   readonly size: number;
   readonly plan: ContentPlan | undefined;
   readonly revision: number;
+  /** The record covers the content journal up to here. */
+  readonly mark: JournalMark;
 }
 
 /**
@@ -36,12 +39,14 @@ interface Prepared {
 export class RecordCommitter {
   readonly #context: VolumeContext;
   readonly #usage: VolumeUsage;
+  readonly #contents: ContentJournal;
   /** Told when an inode has nothing more to write. */
   readonly #onClean: (inode: Inode) => void;
 
-  constructor(context: VolumeContext, usage: VolumeUsage, onClean: (inode: Inode) => void) {
+  constructor(context: VolumeContext, usage: VolumeUsage, contents: ContentJournal, onClean: (inode: Inode) => void) {
     this.#context = context;
     this.#usage = usage;
+    this.#contents = contents;
     this.#onClean = onClean;
   }
 
@@ -80,16 +85,17 @@ export class RecordCommitter {
       .filter((inode) => !inode.gone || (!inode.born && journal?.linksOf(inode) !== undefined))
       .map((inode) => {
         const inherited = inode.content?.flushing !== undefined;
-        return { inode, inherited, size: inode.size, revision: inode.revision, flush: inode.content?.cut(inode.size) };
+        const flush = inode.content?.cut(inode.size);
+        return { inode, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
       });
     try {
-      for (const { inode, inherited, size, revision, flush } of cuts) {
+      for (const { inode, inherited, size, revision, flush, mark } of cuts) {
         if (flush === undefined && inode.revision === inode.writtenRevision) continue;
         const plan = await flush?.plan();
         // The size is as of an earlier cut then, so the record is not what the inode is now.
         const partly = plan !== undefined && (inherited || !plan.last);
         if (partly) again.push(inode);
-        prepared.push({ inode, size, plan, revision: partly ? inode.writtenRevision : revision });
+        prepared.push({ inode, size, plan, revision: partly ? inode.writtenRevision : revision, mark });
       }
       await Promise.all([journal?.block.learn(), ...prepared.map(({ inode }) => inode.block.learn())]);
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
@@ -153,6 +159,7 @@ export class RecordCommitter {
       inline,
       extents,
       truncating: plan?.last === false,
+      journaled: one.mark.stamp,
       previous: inode.previous,
     });
     return inode.block.update(this.#context.sealer.sealPayload(inode.block.address, this.#context.owner(inode.number), body));
@@ -164,11 +171,12 @@ export class RecordCommitter {
   }
 
   #succeeded(prepared: readonly Prepared[], versions: readonly number[]): void {
-    prepared.forEach(({ inode, plan, revision }, index) => {
+    prepared.forEach(({ inode, plan, revision, mark }, index) => {
       inode.block.written(versions[index]!);
       inode.writtenRevision = Math.max(inode.writtenRevision, revision);
       const before = inode.content?.accounted ?? 0;
       plan?.succeeded();
+      this.#contents.covered(inode, mark);
       if (inode.content !== undefined && plan !== undefined) {
         inode.content.accounted = plan.allocated;
         inode.content.committedExtents = plan.extents;

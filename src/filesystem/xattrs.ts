@@ -90,6 +90,7 @@ function store(inode: Inode, name: string, value: Uint8Array): void {
 function changed(core: VolumeCore, inode: Inode): void {
   inode.changed = core.context.clock.now();
   core.touch(inode);
+  inode.xattrsRevision = inode.revision;
 }
 
 function checkName(name: string): void {

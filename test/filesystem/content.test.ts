@@ -199,7 +199,7 @@ test('scattered writes are put in order again in a quiet moment', async () => {
     const data = pattern(4096, round);
     data.copy(expected, offset);
     await volume.write(inode, 0, offset, data, false);
-    await volume.fsync(inode, 0, false);
+    await volume.syncfs();
   }
   const before = store.immutableAddresses().size;
   clock.now += 60_000;

@@ -1,0 +1,260 @@
+import type { Update } from '../store/index.ts';
+import {
+  type ContentBlock,
+  type ContentEntry,
+  decodeContentBlock,
+  encodeContentBlock,
+  entryCost,
+  maxContentBytes,
+  maxContentEntries,
+  type Stamp,
+} from './content-journal-codec.ts';
+import type { VolumeContext } from './context.ts';
+import { versionsOf } from './failure.ts';
+import type { Inode } from './inode.ts';
+import { BlockVersion } from './named-block.ts';
+
+/** Blocks of the ring. Files are written out well before they run out. */
+export const contentSlots = 1024;
+/** Slots in use from which on files are written out without waiting for the timer. */
+export const hurrySlots: number = contentSlots / 2;
+/** Versions of slots that are read ahead of their first use. */
+const learnAhead = 8;
+
+/** A place in the journal: everything before it that concerns a file is in the file as it is now. */
+export interface JournalMark {
+  readonly stamp: Stamp;
+  readonly position: number;
+}
+
+interface Request {
+  readonly inode: Inode;
+  readonly resolve: (taken: boolean) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface ContentJournalEvents {
+  /** Everything of the inode is durable; it need not be in its place yet. */
+  readonly onSynced: (inode: Inode) => void;
+  /** The ring fills: files should be written out. */
+  readonly onFilling: () => void;
+}
+
+/**
+ * Makes a little content durable with one small write: what an fsync finds unsynced goes, bytes and attributes, into one block of a ring of
+ * named blocks. The blocks of the file, its extents and its record follow in the background, many changes at once. Each record says up to
+ * where it covers the journal ({@link Stamp}), so that a mount after a crash applies just what is missing.
+ *
+ * One block is on its way at a time; fsyncs that arrive meanwhile, of whatever files, share the next one.
+ */
+export class ContentJournal {
+  readonly #context: VolumeContext;
+  readonly #events: ContentJournalEvents;
+  readonly #slots = new Map<number, BlockVersion>();
+  /** Where the blocks are that files still need. */
+  readonly #needed = new Map<Inode, { oldest: number; newest: number }>();
+  #requests: Request[] = [];
+  #running = false;
+  #position = 0;
+  #tail = 0;
+  /** Blocks of this session, those that failed included. */
+  #count = 0;
+
+  constructor(context: VolumeContext, events: ContentJournalEvents) {
+    this.#context = context;
+    this.#events = events;
+  }
+
+  /** Slots that a crash would need. */
+  get used(): number {
+    return this.#position - this.#tail;
+  }
+
+  /** For whoever is about to write an inode into its place, as it is in memory now. */
+  mark(): JournalMark {
+    return { stamp: { session: this.#context.session, count: this.#count }, position: this.#position };
+  }
+
+  /**
+   * Makes what was done to a regular file durable. False: that is not for the journal (too much, a hole, an extended attribute,
+   * no room), the inode is to be committed. @throws InfinitError; then it is committed the next time.
+   */
+  sync(inode: Inode): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ inode, resolve, reject });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  /** A record that was cut at `mark` is durable. */
+  covered(inode: Inode, mark: JournalMark): void {
+    const needed = this.#needed.get(inode);
+    if (needed === undefined) return;
+    const { oldest } = needed;
+    if (needed.newest < mark.position) this.#needed.delete(inode);
+    else needed.oldest = Math.max(oldest, mark.position);
+    if (oldest === this.#tail) this.#moveTail();
+  }
+
+  /** The inode is gone. */
+  forget(inode: Inode): void {
+    if (this.#needed.delete(inode)) this.#moveTail();
+  }
+
+  /** The inode is in memory only as the block at `position` has it. */
+  needed(inode: Inode, position: number): void {
+    const needed = this.#needed.get(inode);
+    if (needed === undefined) this.#needed.set(inode, { oldest: position, newest: position });
+    else needed.newest = position;
+    if (position < this.#tail) this.#tail = position;
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.#requests.length > 0) await this.#commit();
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** One block, with as many of the requests as it holds. */
+  async #commit(): Promise<void> {
+    const { taken, entries } = this.#take();
+    if (taken.length === 0) return;
+    const position = this.#position;
+    const revisions = taken.map(([inode]) => inode.revision);
+    const block = this.#slot(position);
+    try {
+      const stamp = { session: this.#context.session, count: ++this.#count };
+      const body = encodeContentBlock({ stamp, position, tail: this.#tail, entries });
+      const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
+      if (!block.known) await block.learn();
+      const update: Update = block.update(payload);
+      block.written(versionsOf(await this.#context.store.commit([{ update: [update] }]))[0]![0]!);
+    } catch (error) {
+      block.doubt();
+      for (const [inode, requests] of taken) {
+        inode.content!.unsynced.overflow();
+        for (const { reject } of requests) reject(error);
+      }
+      return;
+    }
+    this.#position++;
+    taken.forEach(([inode, requests], index) => {
+      if (!inode.gone) {
+        inode.journaledRevision = Math.max(inode.journaledRevision, revisions[index]!);
+        this.needed(inode, position);
+        if (!inode.content!.exposed) this.#events.onSynced(inode);
+      }
+      for (const { resolve } of requests) resolve(true);
+    });
+    if (this.#needed.size === 0) this.#tail = this.#position;
+    if (this.used >= hurrySlots) this.#events.onFilling();
+    this.#learnAhead();
+  }
+
+  /** Answers requests that need no block or must not have one; what the next block takes is snapshot here. */
+  #take(): { taken: (readonly [Inode, readonly Request[]])[]; entries: ContentEntry[] } {
+    const byInode = new Map<Inode, Request[]>();
+    const left: Request[] = [];
+    const entries: ContentEntry[] = [];
+    let bytes = 0;
+    for (const request of this.#requests) {
+      const { inode } = request;
+      const together = byInode.get(inode);
+      if (together !== undefined) {
+        together.push(request);
+        continue;
+      }
+      const cost = this.#costOf(inode);
+      if (cost === 0) request.resolve(true);
+      else if (cost === undefined) request.resolve(false);
+      else if (entries.length > 0 && (bytes + cost > maxContentBytes || entries.length >= maxContentEntries)) left.push(request);
+      else {
+        bytes += cost;
+        byInode.set(inode, [request]);
+        entries.push(entryOf(inode));
+      }
+    }
+    this.#requests = left;
+    return { taken: [...byInode], entries };
+  }
+
+  /** Bytes of the inode's entry; 0: nothing is to be written; undefined: not in the journal. */
+  #costOf(inode: Inode): number | undefined {
+    const { content } = inode;
+    if (inode.gone) return 0;
+    if (content === undefined || !inode.born || inode.xattrsRevision > inode.writtenRevision || content.small(inode.size)) return undefined;
+    const { spans, bytes, tooMuch } = content.unsyncedSize();
+    if (tooMuch) return undefined;
+    if (spans === 0 && Math.max(inode.writtenRevision, inode.journaledRevision) >= inode.revision) return 0;
+    // The last slot stays free: the block before the tail must not be overwritten.
+    const cost = entryCost(spans, bytes);
+    return this.used >= contentSlots - 1 || cost > maxContentBytes ? undefined : cost;
+  }
+
+  #moveTail(): void {
+    let tail = this.#position;
+    for (const { oldest } of this.#needed.values()) if (oldest < tail) tail = oldest;
+    this.#tail = tail;
+  }
+
+  #slot(position: number): BlockVersion {
+    const slot = position % contentSlots;
+    let block = this.#slots.get(slot);
+    if (block === undefined) {
+      block = new BlockVersion(this.#context, this.#context.address(`content:${slot}`), undefined);
+      this.#slots.set(slot, block);
+    }
+    return block;
+  }
+
+  /** The versions of slots that an earlier mount wrote are asked for before they are needed. */
+  #learnAhead(): void {
+    const block = this.#slot(this.#position + learnAhead);
+    if (!block.known) block.learn().catch(() => {});
+  }
+
+  /** Finds the newest block and, unless the volume was closed in order, returns it with all before it that were still needed then. */
+  async replay(clean: boolean): Promise<ContentBlock[]> {
+    const first = await this.#fetch(0);
+    if (first === undefined) {
+      for (let slot = 0; slot < contentSlots; slot++)
+        this.#slots.set(slot, new BlockVersion(this.#context, this.#context.address(`content:${slot}`), 0));
+      return [];
+    }
+    // Slots up to the newest block are of this turn of the ring, those behind it of the turn before.
+    let newest = first;
+    for (let low = 1, high = contentSlots; low < high;) {
+      const middle = (low + high) >>> 1;
+      const block = await this.#fetch(middle);
+      if (block?.position === first.position + middle) {
+        newest = block;
+        low = middle + 1;
+      } else high = middle;
+    }
+    this.#position = newest.position + 1;
+    this.#tail = this.#position;
+    if (clean) return [];
+    const blocks: ContentBlock[] = [];
+    for (let position = newest.tail; position < newest.position; position += learnAhead) {
+      const some = Array.from({ length: Math.min(learnAhead, newest.position - position) }, (_, index) => this.#fetch(position + index));
+      for (const block of await Promise.all(some)) if (block !== undefined) blocks.push(block);
+    }
+    return [...blocks, newest];
+  }
+
+  async #fetch(position: number): Promise<ContentBlock | undefined> {
+    const slot = position % contentSlots;
+    const address = this.#context.address(`content:${slot}`);
+    const stored = await this.#context.store.fetch(address);
+    this.#slots.set(slot, new BlockVersion(this.#context, address, stored?.version ?? 0));
+    return stored === undefined ? undefined : decodeContentBlock(this.#context.sealer.openPayload(address, stored.payload).body);
+  }
+}
+
+function entryOf(inode: Inode): ContentEntry {
+  const { number, mode, uid, gid, size, accessed, modified, changed } = inode;
+  return { inode: number, mode, uid, gid, size, accessed, modified, changed, pieces: inode.content!.takeUnsynced() };
+}

@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Volume } from '../../src/filesystem/index.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { contentOf, errnoOf, open, put, readAt, root } from './harness.ts';
+
+const size = 64 * 1024;
+
+async function largeFile(store: MemoryBlockStore): Promise<{ volume: Volume; inode: number }> {
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', Buffer.alloc(size, 1), true);
+  await volume.syncfs();
+  return { volume, inode };
+}
+
+async function write(volume: Volume, inode: number, offset: number, value: number, length = 100, sync = true): Promise<void> {
+  await volume.write(inode, 0, offset, Buffer.alloc(length, value), false);
+  if (sync) await volume.fsync(inode, 0, true);
+}
+
+/** The process dies: its background work with it. */
+async function crash(store: MemoryBlockStore, volume: Volume): Promise<Volume> {
+  await volume.abandon();
+  store.restart();
+  return open(store);
+}
+
+test('fsync of a small change in a large file is one small write', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  const before = { ...store.counts };
+  for (let round = 0; round < 10; round++) await write(volume, inode, round * 5000, 2);
+  assert.equal(store.counts.updates - before.updates, 10);
+  assert.equal(store.counts.puts, before.puts);
+  await volume.fsync(inode, 0, true);
+  assert.equal(store.counts.commits - before.commits, 10);
+});
+
+test('fsyncs that arrive together share a block', async () => {
+  const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)) });
+  const volume = await open(store);
+  const inodes = await Promise.all(['a', 'b', 'c', 'd'].map((name) => put(volume, root, name, Buffer.alloc(size, 1), true)));
+  await volume.syncfs();
+  const before = store.counts.commits;
+  await Promise.all(inodes.map((inode) => write(volume, inode, 100, 2)));
+  assert.ok(store.counts.commits - before <= 2, `${store.counts.commits - before} commits`);
+  const after = await crash(store, volume);
+  for (const inode of inodes) assert.ok((await readAt(after, inode, 100, 100)).equals(Buffer.alloc(100, 2)));
+});
+
+test('what is in the journal alone is there after a crash, and after another one, and in its place after that', async () => {
+  const store = new MemoryBlockStore();
+  let { volume, inode } = await largeFile(store);
+  await write(volume, inode, 10, 2);
+  await write(volume, inode, 60, 3);
+  await write(volume, inode, size, 4);
+  await volume.setattr(inode, { mode: 0o600 });
+  await volume.fsync(inode, 0, false);
+  const expected = Buffer.alloc(size + 100, 1)
+    .fill(2, 10, 60)
+    .fill(3, 60, 160)
+    .fill(4, size);
+  for (let time = 0; time < 3; time++) {
+    volume = await crash(store, volume);
+    assert.ok(expected.equals(await contentOf(volume, inode)), `after crash ${time + 1}`);
+    assert.equal((await volume.getattr(inode)).mode & 0o777, 0o600);
+    if (time === 1) await volume.syncfs();
+  }
+});
+
+test('an older fsync does not come back over what was written into its place later', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  await write(volume, inode, 0, 2);
+  await write(volume, inode, 0, 3, 100, false);
+  await volume.syncfs();
+  await write(volume, inode, 1000, 4);
+  const after = await crash(store, volume);
+  assert.ok((await readAt(after, inode, 0, 100)).equals(Buffer.alloc(100, 3)));
+  assert.ok((await readAt(after, inode, 1000, 100)).equals(Buffer.alloc(100, 4)));
+});
+
+test('the ring goes round: thousands of fsyncs, crashes in between', async () => {
+  const store = new MemoryBlockStore();
+  let { volume, inode } = await largeFile(store);
+  const expected = Buffer.alloc(size, 1);
+  for (let round = 0; round < 5000; round++) {
+    const at = (round * 7919) % (size - 8);
+    expected.writeUInt32LE(round, at);
+    await volume.write(inode, 0, at, expected.subarray(at, at + 4), false);
+    await volume.fsync(inode, 0, true);
+    if (round % 1700 === 1600) volume = await crash(store, volume);
+  }
+  volume = await crash(store, volume);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+  await volume.close();
+  const fetches = store.counts.fetches;
+  volume = await open(store);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+  assert.ok(store.counts.fetches - fetches < 32, 'a volume that was closed in order is not replayed');
+});
+
+test('holes, extended attributes and much at once go into their place', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  await write(volume, inode, 0, 2);
+  await volume.fallocate(inode, 0, 3, 4096, 8192);
+  await volume.fsync(inode, 0, false);
+  await volume.setxattr(inode, 'user.x', Buffer.from('y'), 0, false);
+  await volume.fsync(inode, 0, false);
+  await write(volume, inode, 0, 5, 60_000);
+  await volume.setattr(inode, { size: 50_000 });
+  await volume.fsync(inode, 0, false);
+  const after = await crash(store, volume);
+  assert.ok(Buffer.alloc(50_000, 5).equals(await contentOf(after, inode)));
+  assert.equal(Buffer.from(await after.getxattr(inode, 'user.x')).toString(), 'y');
+});
+
+test('a block that failed is not believed: the next fsync writes its content again', async () => {
+  for (const fate of ['failed', 'unknown-lost', 'unknown-applied'] as const) {
+    let broken = false;
+    const store = new MemoryBlockStore({ fate: () => (broken ? fate : 'normal') });
+    const { volume, inode } = await largeFile(store);
+    await write(volume, inode, 0, 2);
+    broken = true;
+    await write(volume, inode, 50, 3, 100, false);
+    assert.equal(await errnoOf(() => volume.fsync(inode, 0, true)), 'EIO', fate);
+    broken = false;
+    await write(volume, inode, 1000, 4);
+    await write(volume, inode, 2000, 5);
+    const after = await crash(store, volume);
+    const expected = Buffer.alloc(size, 1).fill(2, 0, 50).fill(3, 50, 150).fill(4, 1000, 1100).fill(5, 2000, 2100);
+    assert.ok(expected.equals(await contentOf(after, inode)), fate);
+  }
+});
+
+test('a removed file is not brought back by what the journal had of it', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  await write(volume, inode, 0, 2);
+  await volume.unlink(root, 'f');
+  volume.forget(inode, 1);
+  await volume.fsyncdir(root, 0);
+  const after = await crash(store, volume);
+  assert.equal(await after.lookup(root, 'f'), undefined);
+  await after.close();
+});
+
+test('what the journal has does not count as lost when the process dies', async () => {
+  const dirty = new Set<number>();
+  const store = new MemoryBlockStore();
+  const volume = await open(store, {}, { onDirty: (inode) => dirty.add(inode), onClean: (inode) => dirty.delete(inode) });
+  const inode = await put(volume, root, 'f', Buffer.alloc(size, 1), true);
+  await volume.syncfs();
+  await write(volume, inode, 0, 2, 100, false);
+  assert.deepEqual([...dirty], [inode]);
+  await volume.fsync(inode, 0, true);
+  assert.equal(dirty.size, 0);
+  await volume.setattr(inode, { mode: 0o600 });
+  assert.equal(dirty.size, 0);
+});
