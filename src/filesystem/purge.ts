@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
+import { contentSlots } from './content-journal.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
 import { versionsOf } from './failure.ts';
@@ -136,7 +137,8 @@ class Purge {
     const { context } = this.#core;
     await this.#core.orphans.destroy();
     const slots = Array.from({ length: journalSlots }, (_, slot) => context.address(`journal:${slot}`));
-    await inParallel([...slots, context.address('inodes')], parallelRemovals, (address) => removeBlock(context.store, address));
+    const contents = Array.from({ length: contentSlots }, (_, slot) => context.address(`content:${slot}`));
+    await inParallel([...slots, ...contents, context.address('inodes')], parallelRemovals, (address) => removeBlock(context.store, address));
     await removeBlock(context.store, context.address('volume'));
   }
 
