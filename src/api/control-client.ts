@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
 import type { BlockReport } from './block-service.ts';
 import { explainSocketFailure } from './socket-failure.ts';
-import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeUsage } from './status.ts';
+import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeCheck, VolumeUsage } from './status.ts';
 import type { TrashedVolume, Volume } from './volume-service.ts';
 
 /** Default of every control socket option: where a daemon with default settings listens. */
@@ -99,6 +99,11 @@ export class ControlClient {
   /** Changes options of a volume, such as its size. */
   updateVolume(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     return this.#call('PATCH', `/v1/volumes/${encodeURIComponent(name)}`, { options });
+  }
+
+  /** Looks whether a volume fits together; `free`: also frees what crashed writers left. A large volume takes long. */
+  checkVolume(name: string, free = false): Promise<VolumeCheck> {
+    return this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/check`, { free });
   }
 
   /** Removed volumes whose data is still there, the oldest first. */

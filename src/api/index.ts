@@ -24,6 +24,7 @@ export {
   type HostStatus,
   type HostSummary,
   type TokenInfo,
+  type VolumeCheck,
   type VolumeUsage,
   worst,
 } from './status.ts';

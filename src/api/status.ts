@@ -101,3 +101,16 @@ export interface VolumeUsage {
   readonly sizeBytes: number;
   readonly inodes: number;
 }
+
+/** What a check of a volume found. */
+export interface VolumeCheck {
+  readonly name: string;
+  /** In words, one each; empty: all fits. */
+  readonly problems: readonly string[];
+  readonly directories: number;
+  readonly files: number;
+  readonly allocatedBytes: number;
+  /** Blocks on this host that nothing refers to, and their bytes; absent where the volume is not mounted here. */
+  readonly unreferenced?: number;
+  readonly unreferencedBytes?: number;
+}

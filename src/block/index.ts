@@ -17,4 +17,4 @@ export {
   parseAddress,
 } from './address.ts';
 export { bodyWithLineage, continueLineage, findWrite, maxLineageBytes, valueIn } from './lineage.ts';
-export { bareBody, isOwnedBy, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';
+export { bareBody, headerBytes, isOwnedBy, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

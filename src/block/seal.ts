@@ -37,7 +37,8 @@ export interface OpenBlock {
   readonly body: Uint8Array;
 }
 
-const headerBytes = 48;
+/** Bytes that {@link ownerOf} reads. */
+export const headerBytes = 48;
 const ownerOffset = 8;
 const nonceBytes = 12;
 const tagBytes = 16;

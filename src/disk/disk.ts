@@ -8,6 +8,8 @@ import type { Address } from '../block/index.ts';
 export interface Disk extends AsyncDisposable {
   /** The bytes last written under the address; undefined where there are none. The caller owns the result. @throws InfinitError `damaged`. */
   read(address: Address): Promise<Uint8Array | undefined>;
+  /** The first bytes of the value, `length` at the most, not verified: for looking through many blocks, see whose they are. @throws InfinitError `damaged`. */
+  head(address: Address, length: number): Promise<Uint8Array | undefined>;
   /** True where the address is present. Never touches the data. */
   has(address: Address): Promise<boolean>;
   /** True where the block was found damaged and not written since (of a bounded number of them). */

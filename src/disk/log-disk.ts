@@ -186,6 +186,11 @@ export class LogDisk implements Disk {
     return await this.#reader.read(address);
   }
 
+  async head(address: Address, length: number): Promise<Uint8Array | undefined> {
+    this.#checkOpen();
+    return await this.#reader.read(address, length);
+  }
+
   async has(address: Address): Promise<boolean> {
     this.#checkOpen();
     const entry = await this.#reader.find(address);

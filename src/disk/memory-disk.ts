@@ -36,6 +36,10 @@ export class MemoryDisk implements Disk {
     return bytes === undefined ? undefined : Uint8Array.from(bytes);
   }
 
+  async head(address: Address, length: number): Promise<Uint8Array | undefined> {
+    return (await this.read(address))?.slice(0, length);
+  }
+
   async has(address: Address): Promise<boolean> {
     this.#checkOpen();
     return this.#blocks.has(address);

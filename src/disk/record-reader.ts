@@ -34,8 +34,8 @@ export class RecordReader {
     return this.#recent.get(id) ?? this.#index.get(id);
   }
 
-  /** The value, in a buffer of its own. @throws InfinitError `damaged`. */
-  async read(id: RecordId): Promise<Uint8Array | undefined> {
+  /** The value, in a buffer of its own; with `limit` only its first bytes, which are not verified. @throws InfinitError `damaged`. */
+  async read(id: RecordId, limit = Infinity): Promise<Uint8Array | undefined> {
     let gone = -1;
     for (let lookup = 0; lookup < maxLookups; lookup++) {
       const found = this.find(id);
@@ -51,7 +51,7 @@ export class RecordReader {
       }
       if (!segment.present) throw this.#report(id, `segment ${segment.number} is missing`);
       // Of its own, not from Node's pool: the caller may transfer it to another thread.
-      const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + entry.length);
+      const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + Math.min(limit, entry.length));
       const count = await this.#segments.read(entry.segment, bytes, entry.offset).catch((cause: unknown) => {
         if (this.#segments.get(entry.segment) !== segment) return undefined;
         throw this.#report(id, `segment ${segment.number} cannot be read at ${entry.offset}: ${messageOf(cause)}`, cause);
@@ -59,7 +59,8 @@ export class RecordReader {
       if (count === undefined) continue;
       const header = count === bytes.length ? readRecordHeader(bytes, 0, segment.seed, entry.offset) : undefined;
       const value = bytes.subarray(recordHeaderBytes);
-      if (header !== undefined && header.id === id && header.length === entry.length && crc32(value) === header.crc) return value;
+      const whole = value.length === entry.length;
+      if (header !== undefined && header.id === id && header.length === entry.length && (!whole || crc32(value) === header.crc)) return value;
       throw this.#report(id, `the record at ${entry.offset} of segment ${segment.number} does not match its checksum`);
     }
     throw new InfinitError('bug', `the record of ${id} keeps moving`);

@@ -12,6 +12,7 @@ import {
   listenOnSocket,
   type TokenInfo,
   type TrashControl,
+  type VolumeCheck,
   type VolumeControl,
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
@@ -27,6 +28,7 @@ export interface ControlTarget {
   readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
   metrics(): Promise<string>;
+  check(name: string, free: boolean): Promise<VolumeCheck>;
 }
 
 /** What the control API does with the cluster. */
@@ -261,6 +263,13 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       await volumes.unmount(parameter(request, 'name'), stringField(request.body, 'holder'));
       response.json({});
     }),
+  );
+  app.post(
+    '/v1/volumes/:name/check',
+    serve(
+      async (request, response) =>
+        void response.json(await target.check(parameter(request, 'name'), (request.body as { free?: unknown } | undefined)?.free === true)),
+    ),
   );
   app.get(
     '/v1/volumes/:name/usage',

@@ -15,4 +15,6 @@ export const nodeKinds = {
   status: firstNodeKind + 3,
   /** Answered with the bytes that the host still takes, a 64-bit float. */
   space: firstNodeKind + 4,
+  /** A volume's id (16 bytes), then JSON `[[address, inode, session]…]`; answered with the addresses of those that nothing refers to, or `null` where this host does not serve the volume. */
+  judgeBlocks: firstNodeKind + 5,
 } as const;

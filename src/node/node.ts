@@ -20,6 +20,8 @@ import { OverlayPlacement } from './overlay-placement.ts';
 import { ProgramBlocks } from './program-blocks.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './trash.ts';
+import { OrphanSweep } from './orphan-sweep.ts';
+import { checkNow, type VolumeCheckContext } from './volume-check.ts';
 import { VolumeServer } from './served-volume.ts';
 import { Volumes } from './volumes.ts';
 
@@ -52,6 +54,7 @@ interface Parts {
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly trash: Trash;
+  readonly check: VolumeCheckContext;
   readonly cluster: Cluster;
   readonly blocks: ProgramBlocks;
   readonly watches: BlockWatches;
@@ -84,6 +87,7 @@ export class Node implements AsyncDisposable {
       watches,
       status: () => node.status(),
       metrics: () => metrics.text(),
+      check: (name: string, free: boolean) => checkNow(parts.check, name, free),
     };
     stack.use(await startControlApi(config.controlSocket, target, logger));
     // From here on the node owns what was opened; on any failure before, the stack closes it.
@@ -209,10 +213,12 @@ export class Node implements AsyncDisposable {
     );
     await cluster.enter();
     trash.look();
+    const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
+    const check = { catalogue, volumes, sweep, store, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, catalogue, volumes, trash, cluster, blocks, watches };
+    return { disk, overlay, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
   #health(): Health {

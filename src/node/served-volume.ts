@@ -4,6 +4,8 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
 import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { CheckReport, OwnedBlock } from '../filesystem/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, removeMountPoint, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { type BlockStore, servePort } from '../store/index.ts';
@@ -11,7 +13,7 @@ import type { CatalogueEntry } from './catalogue-entry.ts';
 import { volumeKey } from './volume-key.ts';
 import { claimSession } from './volume-session.ts';
 import { VolumeSharing } from './volume-sharing.ts';
-import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
+import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Milliseconds until a mount must have answered the kernel. */
 const startDeadlineMs = 60_000;
@@ -135,8 +137,8 @@ export class ServedVolume {
   readonly #holder: HolderClient;
   readonly #start = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<string>();
-  readonly #usages = new Map<number, (usage: VolumeUsage) => void>();
-  #nextUsage = 1;
+  readonly #questions = new Map<number, { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }>();
+  #nextQuestion = 1;
   #sizeBytes: number;
   #detached = false;
 
@@ -209,12 +211,34 @@ export class ServedVolume {
     this.#send({ type: 'resize', sizeBytes: options.sizeBytes });
   }
 
-  usage(): Promise<VolumeUsage> {
-    const id = this.#nextUsage++;
-    return new Promise((resolve) => {
-      this.#usages.set(id, resolve);
-      this.#send({ type: 'usage', id });
+  async usage(): Promise<VolumeUsage> {
+    return { name: this.name, ...(await this.#ask<Omit<VolumeUsage, 'name'>>({ kind: 'usage' })) };
+  }
+
+  /** Which of these blocks nothing refers to; undefined: another host has the volume open, and knows. */
+  unreferenced(blocks: readonly OwnedBlock[]): Promise<readonly Address[] | undefined> {
+    return this.#ask({ kind: 'unreferenced', blocks });
+  }
+
+  /** What does not fit together; undefined: another host has the volume open, and can look. */
+  check(): Promise<CheckReport | undefined> {
+    return this.#ask({ kind: 'check' });
+  }
+
+  #ask<T>(question: VolumeQuestion): Promise<T> {
+    if (this.#finished) return Promise.reject(new InfinitError('closed', `volume "${this.name}" is no longer mounted`));
+    const id = this.#nextQuestion++;
+    return new Promise<T>((resolve, reject) => {
+      this.#questions.set(id, { resolve: resolve as (answer: unknown) => void, reject });
+      this.#send({ type: 'ask-volume', id, question });
     });
+  }
+
+  #told(event: VolumeEvent & { type: 'told' }): void {
+    const asked = this.#questions.get(event.id);
+    this.#questions.delete(event.id);
+    if ('code' in event) asked?.reject(new InfinitError(event.code, event.message));
+    else asked?.resolve(event.answer);
   }
 
   #send(command: VolumeCommand): void {
@@ -228,9 +252,8 @@ export class ServedVolume {
         this.#holder.register({ volume: this.name, ...this.#mount, init: event.init });
         this.#start.resolve();
         break;
-      case 'usage':
-        this.#usages.get(event.id)?.({ name: this.name, usedBytes: event.usedBytes, sizeBytes: event.sizeBytes, inodes: event.inodes });
-        this.#usages.delete(event.id);
+      case 'told':
+        this.#told(event);
         break;
       case 'closed':
         if (event.error !== undefined) this.#start.reject(new InfinitError(event.error.code, event.error.message));
@@ -244,6 +267,8 @@ export class ServedVolume {
   #finish(reason: string): void {
     if (this.#finished) return;
     this.#finished = true;
+    for (const { reject } of this.#questions.values()) reject(new InfinitError('closed', `volume "${this.name}" is no longer mounted`));
+    this.#questions.clear();
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
     if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
     closeSync(this.#mount.fd);

@@ -73,6 +73,11 @@ export class SharedRole {
     }
   }
 
+  /** The volume where it is open here and the lease is good. */
+  get volume(): Volume | undefined {
+    return this.fileSystem.local === undefined ? undefined : this.#volume;
+  }
+
   async #becomeHolder(session: number, graceMs: number): Promise<void> {
     this.#leave();
     const change = this.#change;

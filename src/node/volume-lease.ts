@@ -207,6 +207,13 @@ export class VolumeLease implements AsyncDisposable {
   }
 }
 
+/** Who holds a volume's lease, as far as its block says. */
+export async function leaseHolder(store: BlockStore, volumeId: string): Promise<string | undefined> {
+  const block = await store.fetch(namedAddress(volumeId, 'lease'), { deadlineMs: callMs });
+  const record = block === undefined ? undefined : decode(block.payload);
+  return record === undefined || record.released ? undefined : record.holder;
+}
+
 function decode(payload: Uint8Array): LeaseRecord {
   return JSON.parse(Buffer.from(payload).toString('utf8')) as LeaseRecord;
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
+import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, createLogger, messageOf, systemClock } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, Volume } from '../filesystem/index.ts';
@@ -9,7 +10,7 @@ import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { SharedRole } from './shared-role.ts';
-import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
+import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
 const closeAttempts = 10;
@@ -78,10 +79,22 @@ async function closeFileSystem(fileSystem: Pick<SharedRole, 'close'> | FileSyste
   }
 }
 
-async function report(id: number, fileSystem: FileSystem): Promise<void> {
+async function usage(fileSystem: FileSystem): Promise<Omit<VolumeUsage, 'name'>> {
   const statistics = await fileSystem.statfs();
   const usedBytes = (statistics.blocks - statistics.freeBlocks) * statistics.blockSize;
-  tell({ type: 'usage', id, usedBytes, sizeBytes, inodes: statistics.files - statistics.freeFiles });
+  return { usedBytes, sizeBytes, inodes: statistics.files - statistics.freeFiles };
+}
+
+/** `volume`: the volume where it is open in this thread. */
+function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume | undefined): Promise<unknown> {
+  switch (question.kind) {
+    case 'usage':
+      return usage(fileSystem);
+    case 'unreferenced':
+      return volume?.unreferenced(question.blocks) ?? Promise.resolve(undefined);
+    case 'check':
+      return volume?.check() ?? Promise.resolve(undefined);
+  }
 }
 
 async function serve(): Promise<void> {
@@ -98,8 +111,13 @@ async function serve(): Promise<void> {
   port.on('message', (command: VolumeCommand) => {
     if (command.type === 'stop') session.stop();
     else if (command.type === 'resize') resize(command.sizeBytes);
-    else if (command.type === 'usage') report(command.id, fileSystem).catch((error: unknown) => logger.warn('usage is not known', { error }));
-    else role?.hear(command);
+    else if (command.type === 'ask-volume') {
+      const { id, question } = command;
+      answer(question, fileSystem, role === undefined ? opened : role.volume).then(
+        (value) => tell({ type: 'told', id, answer: value }),
+        (error: unknown) => tell({ type: 'told', id, code: codeOf(error), message: messageOf(error) }),
+      );
+    } else role?.hear(command);
   });
   tell({ type: 'ready', init: await session.ready });
   const end = await session.closed;

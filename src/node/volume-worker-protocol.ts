@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { TypedVolumeOptions } from '../api/index.ts';
 import type { ErrorCode, LogLevel } from '../base/index.ts';
+import type { OwnedBlock } from '../filesystem/index.ts';
 import type { SavedInit } from '../fuse/index.ts';
 
 /** What a volume's worker thread is started with. */
@@ -27,10 +28,17 @@ export interface VolumeWorkerData {
   readonly shared: { readonly self: string; readonly leaseUntilMs: SharedArrayBuffer } | undefined;
 }
 
+/** What the main thread wants to know of a volume; a guest of another host answers `undefined` to what only the holder knows. */
+export type VolumeQuestion =
+  | { readonly kind: 'usage' }
+  /** Which of these blocks nothing refers to. */
+  | { readonly kind: 'unreferenced'; readonly blocks: readonly OwnedBlock[] }
+  | { readonly kind: 'check' };
+
 /** Main thread → worker. */
 export type VolumeCommand =
   | { readonly type: 'stop' }
-  | { readonly type: 'usage'; readonly id: number }
+  | { readonly type: 'ask-volume'; readonly id: number; readonly question: VolumeQuestion }
   /** The quota changed; 0: none. */
   | { readonly type: 'resize'; readonly sizeBytes: number }
   /** In a cluster: who has the volume open. `session`: the number of this role as holder; for `graceMs` only locks are given that were held before. */
@@ -48,7 +56,9 @@ export type VolumeCommand =
 export type VolumeEvent =
   /** The kernel was answered; `init` is what a later daemon needs to take the mount over. */
   | { readonly type: 'ready'; readonly init: SavedInit }
-  | { readonly type: 'usage'; readonly id: number; readonly usedBytes: number; readonly sizeBytes: number; readonly inodes: number }
+  /** The answer to an `ask-volume`. */
+  | { readonly type: 'told'; readonly id: number; readonly answer: unknown }
+  | { readonly type: 'told'; readonly id: number; readonly code: ErrorCode; readonly message: string }
   /** In a cluster: an operation for the host that has the volume open. */
   | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }

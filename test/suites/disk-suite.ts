@@ -56,6 +56,18 @@ function reading({ name, open }: DiskUnderTest): void {
     }
   });
 
+  test(`${name}: the head of a value is its first bytes, or all of a short one`, async () => {
+    await using disk = await open();
+    const [short, long, none] = addresses(3);
+    await disk.write([
+      { type: 'put', address: short!, bytes: bytes(5, 1) },
+      { type: 'put', address: long!, bytes: bytes(100_000, 2) },
+    ]);
+    assert.deepEqual(Uint8Array.from((await disk.head(short!, 48))!), bytes(5, 1));
+    assert.deepEqual(Uint8Array.from((await disk.head(long!, 48))!), bytes(48, 2));
+    assert.equal(await disk.head(none!, 48), undefined);
+  });
+
   test(`${name}: an address that was never written, or was deleted, has nothing`, async () => {
     await using disk = await open();
     const [address, other] = addresses(2);

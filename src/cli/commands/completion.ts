@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { client, type GlobalOptions, say } from '../context.ts';
 
 /** Verbs whose arguments are names of volumes. */
-const takesVolumes = new Set(['inspect', 'update', 'rm', 'remove', 'mount', 'unmount', 'umount', 'usage']);
+const takesVolumes = new Set(['inspect', 'update', 'rm', 'remove', 'mount', 'unmount', 'umount', 'usage', 'check']);
 
 const bash = `_infinit() {
   local IFS=$'\\n'

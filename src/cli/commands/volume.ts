@@ -4,7 +4,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
-import type { Volume } from '../../api/index.ts';
+import type { Volume, VolumeCheck } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
@@ -139,6 +139,36 @@ function update(options: () => GlobalOptions): Command {
     );
 }
 
+function check(options: () => GlobalOptions): Command {
+  return new Command('check')
+    .description('look whether volumes fit together; what is wrong goes to stdout, and the exit code is 1 then')
+    .argument('<name...>')
+    .option('--free', 'also free what crashed writers left; it is freed in the background anyway')
+    .option('--format <format>', 'table, json or a template', 'table')
+    .action(async (names: string[], { free, format }: { free?: boolean; format: string }) => {
+      const reports: VolumeCheck[] = [];
+      await forEachName(names, async (name) => {
+        reports.push(await client(options()).checkVolume(name, free === true));
+        return '';
+      });
+      const shown: readonly Column<VolumeCheck>[] = [
+        { header: 'VOLUME NAME', field: 'Name', value: (row) => row.name },
+        { header: 'DIRECTORIES', field: 'Directories', value: (row) => String(row.directories) },
+        { header: 'FILES', field: 'Files', value: (row) => String(row.files) },
+        { header: 'DATA', field: 'Data', value: (row) => humanBytes(row.allocatedBytes) },
+        { header: free === true ? 'FREED' : 'UNREFERENCED', field: 'Unreferenced', value: (row) => unreferencedIn(row) },
+        { header: 'PROBLEMS', field: 'Problems', value: (row) => String(row.problems.length) },
+      ];
+      say(renderList(reports, shown, format));
+      for (const { name, problems } of reports) for (const problem of problems) say(`${name}: ${problem}`);
+      if (reports.some(({ problems }) => problems.length > 0)) process.exitCode = 1;
+    });
+}
+
+function unreferencedIn({ unreferenced, unreferencedBytes }: VolumeCheck): string {
+  return unreferenced === undefined ? 'not known' : `${unreferenced} blocks, ${humanBytes(unreferencedBytes ?? 0)}`;
+}
+
 function usage(options: () => GlobalOptions): Command {
   return new Command('usage')
     .description('show what volumes take')
@@ -160,6 +190,6 @@ function usage(options: () => GlobalOptions): Command {
 /** `infinit volume …`. */
 export function volumeCommand(options: () => GlobalOptions): Command {
   const command = new Command('volume').description('manage volumes');
-  for (const make of [create, list, inspect, update, remove, mount, unmount, usage, trashCommand]) command.addCommand(make(options));
+  for (const make of [create, list, inspect, update, remove, mount, unmount, usage, check, trashCommand]) command.addCommand(make(options));
   return command;
 }
