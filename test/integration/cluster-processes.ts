@@ -6,7 +6,7 @@ import path from 'node:path';
 import { DaemonProcess } from './daemon-process.ts';
 
 /** A TCP port that nobody uses at this moment. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };

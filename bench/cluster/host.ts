@@ -1,0 +1,140 @@
+/**
+ * One host of the benchmark in a process of its own: the daemon's own disk, overlay and store, without volumes and sockets.
+ * The parent tells it over IPC what to do; its clients call the store in this very process.
+ */
+import { randomFillSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import path from 'node:path';
+
+import { silentLogger } from '../../src/base/index.ts';
+import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
+import { LogDisk } from '../../src/disk/index.ts';
+import { OverlayPlacement } from '../../src/node/overlay-placement.ts';
+import { Overlay } from '../../src/overlay/index.ts';
+import { Store } from '../../src/store/index.ts';
+import { drive, type Load, type Tally } from './workload.ts';
+
+export type Order =
+  | { readonly type: 'init' }
+  | { readonly type: 'token'; readonly uses: number }
+  | { readonly type: 'join'; readonly addresses: readonly string[]; readonly token: string }
+  | { readonly type: 'members' }
+  | { readonly type: 'prepare'; readonly keys: number; readonly bytes: number; readonly immutable: boolean }
+  | { readonly type: 'run'; readonly load: Load; readonly addresses: readonly Address[] }
+  | { readonly type: 'memory' };
+
+const [directory = '', name = ''] = process.argv.slice(2);
+const profiles = process.env['PROFILE'];
+const disk = await LogDisk.open(path.join(directory, 'store'));
+const overlay = await Overlay.open({ stateDirectory: path.join(directory, 'cluster'), listen: '127.0.0.1:0', name, zone: 'z', capacity: 1 });
+const placement = new OverlayPlacement(overlay, 3);
+const cluster = { transport: overlay.transport, placement };
+const store = await Store.open({ self: overlay.self, incarnation: 1, disk, logger: silentLogger, cluster });
+
+async function inParallel<T>(count: number, width: number, make: (index: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < count) {
+        const index = next++;
+        results[index] = await make(index);
+      }
+    }),
+  );
+  return results;
+}
+
+function block(bytes: number): { address: Address; sealed: Uint8Array } {
+  const sealed = randomFillSync(new Uint8Array(bytes));
+  return { address: immutableAddress(sealed), sealed };
+}
+
+async function put(address: Address, payload: Uint8Array): Promise<void> {
+  const result = await store.commit([{ update: [{ address, expect: 'any', payload }] }]);
+  if (!result.done) throw new Error(JSON.stringify(result.outcomes[0]));
+}
+
+async function prepare(keys: number, bytes: number, immutable: boolean): Promise<readonly Address[]> {
+  return inParallel(keys, 16, async () => {
+    if (immutable) {
+      const made = block(bytes);
+      await store.commit([{ put: [made] }]);
+      return made.address;
+    }
+    const address = mutableAddress();
+    await put(address, randomFillSync(new Uint8Array(bytes)));
+    return address;
+  });
+}
+
+function run(load: Load, given: readonly Address[]): Promise<Tally> {
+  const { workload, clients, bytes } = load;
+  // Every client has its own share of the keys: a value store's clients seldom write the same key at once.
+  const share = Math.max(1, Math.floor(given.length / clients));
+  const keyOf = (client: number, turn: number): Address => given[(client * share + (turn % share)) % given.length]!;
+  const value = randomFillSync(new Uint8Array(bytes));
+  switch (workload) {
+    case 'put':
+      return drive(load, (client, turn) => put(keyOf(client, turn), value));
+    case 'get':
+      return drive(load, async (client, turn) => {
+        if ((await store.fetch(keyOf(client, turn)))?.payload.length !== bytes) throw new Error('not what was written');
+      });
+    case 'put-immutable':
+      return drive(load, async () => {
+        // The bytes must be new each time: a counter in them is enough.
+        const sealed = new Uint8Array(value);
+        randomFillSync(sealed, 0, 16);
+        await store.commit([{ put: [{ address: immutableAddress(sealed), sealed }] }]);
+      });
+    case 'get-immutable':
+      return drive(load, (client, turn) => store.get(keyOf(client, turn)));
+  }
+}
+
+/** A CPU profile of the stretch that is measured, and of nothing else. */
+async function profiled<T>(file: string, work: () => Promise<T>): Promise<T> {
+  const session = new Session();
+  session.connect();
+  await session.post('Profiler.enable');
+  await session.post('Profiler.start');
+  const result = await work();
+  const { profile } = await session.post('Profiler.stop');
+  writeFileSync(file, JSON.stringify(profile));
+  session.disconnect();
+  return result;
+}
+
+async function obey(order: Order): Promise<unknown> {
+  switch (order.type) {
+    case 'init':
+      await overlay.initCluster();
+      return overlay.members()[0]!.addresses;
+    case 'token':
+      return (await overlay.createToken({ uses: order.uses })).text;
+    case 'join':
+      await overlay.join(order.addresses, order.token);
+      return overlay.whenJoined();
+    case 'members':
+      return overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
+    case 'prepare':
+      return prepare(order.keys, order.bytes, order.immutable);
+    case 'run':
+      return profiles === undefined
+        ? run(order.load, order.addresses)
+        : profiled(path.join(profiles, `${order.load.workload}-${name}.cpuprofile`), () => run(order.load, order.addresses));
+    case 'memory':
+      return process.memoryUsage();
+  }
+}
+
+process.on('message', (order: Order) => {
+  obey(order).then(
+    (value) => process.send!({ value }),
+    (error: unknown) => process.send!({ error: String(error instanceof Error ? error.stack : error) }),
+  );
+});
+process.on('disconnect', () => process.exit(0));
+process.send!({ value: overlay.self });

@@ -1,0 +1,48 @@
+/** What the cluster benchmark asks of a store, whatever the store is: a number of clients, each with one call under way. */
+
+export interface Load {
+  readonly workload: 'put' | 'get' | 'put-immutable' | 'get-immutable';
+  readonly clients: number;
+  readonly seconds: number;
+  /** Keys that the clients use, each client its own share. */
+  readonly keys: number;
+  readonly bytes: number;
+}
+
+export interface Tally {
+  readonly calls: number;
+  readonly failures: number;
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Processor time of the measuring process. */
+  readonly cpuSeconds: number;
+}
+
+/** Calls `call(client, turn)` over and over with every client for a while. */
+export async function drive({ clients, seconds }: Load, call: (client: number, turn: number) => Promise<unknown>): Promise<Tally> {
+  const times: number[] = [];
+  let failures = 0;
+  const cpu = process.cpuUsage();
+  const started = performance.now();
+  const end = started + seconds * 1000;
+  await Promise.all(
+    Array.from({ length: clients }, async (_, client) => {
+      for (let turn = 0; ; turn++) {
+        const before = performance.now();
+        if (before >= end) return;
+        try {
+          await call(client, turn);
+          times.push(performance.now() - before);
+        } catch {
+          failures++;
+        }
+      }
+    }),
+  );
+  const used = process.cpuUsage(cpu);
+  const took = (performance.now() - started) / 1000;
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => times[Math.floor((times.length - 1) * share)] ?? 0;
+  return { calls: times.length, failures, seconds: took, p50Ms: at(0.5), p99Ms: at(0.99), cpuSeconds: (used.user + used.system) / 1e6 };
+}
