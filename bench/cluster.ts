@@ -30,7 +30,9 @@ interface Contestant {
 async function infinit(home: string): Promise<Contestant> {
   const cluster = await BenchCluster.start(home, hostCount);
   const keys = Math.ceil((clients * keysAClient) / hostCount);
-  const sets = await Promise.all(cluster.hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys, bytes: mutableBytes, immutable: false })));
+  const sets = await Promise.all(
+    cluster.hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys, bytes: mutableBytes, immutable: false })),
+  );
   const immutable = await Promise.all(
     cluster.hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys: blocks / hostCount, bytes: blockBytes, immutable: true })),
   );
@@ -62,13 +64,15 @@ async function etcd(home: string): Promise<Contestant> {
   return {
     name: 'etcd',
     workloads: ['put', 'get'],
-    run: async (load) => [
-      await drive(load, async (client, turn) => {
+    run: async (load) => {
+      const before = cluster.cpuSeconds();
+      const tally = await drive(load, async (client, turn) => {
         const end = ends[client % hostCount]!;
         if (load.workload === 'put') await end.put(keyOf(client, turn), value);
         else if ((await end.get(keyOf(client, turn))).indexOf(value) < 0) throw new Error('not what was written');
-      }),
-    ],
+      });
+      return [{ ...tally, cpuSeconds: tally.cpuSeconds + cluster.cpuSeconds() - before }];
+    },
     close: async () => {
       for (const end of ends) end.close();
       await cluster[Symbol.asyncDispose]();
@@ -99,7 +103,9 @@ try {
     mkdirSync(directory);
     contestants.push(await makers[name](directory));
   }
-  console.log('| workload | store | rounds | best | p50 ms | p99 ms | CPU µs a call, measured processes | failures |\n|---|---|---|---:|---:|---:|---:|---:|');
+  console.log(
+    '| workload | store | rounds | best | p50 ms | p99 ms | CPU µs a call, clients and servers | failures |\n|---|---|---|---:|---:|---:|---:|---:|',
+  );
   for (const load of loads.filter(({ workload }) => only === undefined || new RegExp(only).test(workload))) {
     const results = new Map<Contestant, (readonly Tally[])[]>();
     for (let round = 0; round < rounds; round++) {

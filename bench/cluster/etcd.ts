@@ -1,5 +1,6 @@
 /** A three-member etcd on this machine, and a client for it: gRPC over one HTTP/2 connection a member, its two messages laid out by hand. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { connect, type ClientHttp2Session } from 'node:http2';
 import path from 'node:path';
 
@@ -21,6 +22,14 @@ function framed(body: Uint8Array): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(body.length, 1);
   return Buffer.concat([head, body]);
+}
+
+/** Linux counts in hundredths of a second. */
+const ticksASecond = 100;
+
+function cpuSecondsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticksASecond;
 }
 
 /** One connection with one member. */
@@ -80,12 +89,17 @@ export class Etcd implements AsyncDisposable {
     const members = indices.map((index) =>
       spawn(
         'etcd',
-        [
-          ...['--name', `m${index}`, '--data-dir', path.join(directory, `m${index}`), '--log-level', 'error'],
-          ...['--listen-client-urls', client(index), '--advertise-client-urls', client(index)],
-          ...['--listen-peer-urls', peer(index), '--initial-advertise-peer-urls', peer(index)],
-          ...['--initial-cluster', cluster, '--initial-cluster-state', 'new'],
-        ],
+        Object.entries({
+          name: `m${index}`,
+          'data-dir': path.join(directory, `m${index}`),
+          'log-level': 'error',
+          'listen-client-urls': client(index),
+          'advertise-client-urls': client(index),
+          'listen-peer-urls': peer(index),
+          'initial-advertise-peer-urls': peer(index),
+          'initial-cluster': cluster,
+          'initial-cluster-state': 'new',
+        }).flatMap(([name, value]) => [`--${name}`, value]),
         { stdio: 'ignore' },
       ),
     );
@@ -99,8 +113,9 @@ export class Etcd implements AsyncDisposable {
     }
   }
 
-  get pids(): readonly number[] {
-    return this.#members.map(({ pid }) => pid!);
+  /** Processor time of all members so far. */
+  cpuSeconds(): number {
+    return this.#members.reduce((sum, { pid }) => sum + cpuSecondsOf(pid!), 0);
   }
 
   async #ready(): Promise<void> {

@@ -33,7 +33,7 @@ export class Writer {
     const { length } = value;
     this.#reserve(length + 2);
     this.number(length);
-    for (let index = 0; index < length; index++) scratch[this.#at++] = value.charCodeAt(index);
+    this.#at += scratch.write(value, this.#at, 'latin1');
   }
 
   peer(peer: PeerId): void {
@@ -70,15 +70,17 @@ export class Writer {
   }
 }
 
+const printable = /^[!-~]*$/;
+
 /** Refuses what is not laid out as a {@link Writer} would, byte for byte. Everything thrown is an InfinitError. */
 export class Reader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly #what: string;
   #at = 0;
   #peers: PeerId[] = [];
 
   constructor(bytes: Uint8Array, what: string) {
-    this.#bytes = bytes;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#what = what;
   }
 
@@ -118,12 +120,9 @@ export class Reader {
     const end = this.#at + length;
     if (length === 0) this.refuse('an empty name');
     if (end > this.#bytes.length) this.refuse('cut short');
-    let text = '';
-    for (; this.#at < end; this.#at++) {
-      const byte = this.#bytes[this.#at]!;
-      if (byte <= 32 || byte >= 127) this.refuse('a name is not printable ASCII');
-      text += String.fromCharCode(byte);
-    }
+    const text = this.#bytes.toString('latin1', this.#at, end);
+    if (!printable.test(text)) this.refuse('a name is not printable ASCII');
+    this.#at = end;
     return text;
   }
 
@@ -152,7 +151,7 @@ export class Reader {
   /** The rest, not copied. */
   rest(length: number): Uint8Array {
     if (this.#bytes.length - this.#at !== length) this.refuse('the value has another length than announced');
-    const value = this.#bytes.subarray(this.#at);
+    const value = new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, length);
     this.#at = this.#bytes.length;
     return value;
   }

@@ -13,6 +13,8 @@ export class OverlayPlacement implements StorePlacement {
   readonly #overlay: Overlay;
   readonly #ranks = new Map<Address, readonly PeerId[]>();
   #roster: Roster | undefined;
+  #counted: Roster | undefined;
+  #isAlone = true;
 
   constructor(overlay: Overlay, replicas: number) {
     this.#overlay = overlay;
@@ -21,12 +23,16 @@ export class OverlayPlacement implements StorePlacement {
 
   /** @throws InfinitError `unavailable` while this host is joining: its roster is not the cluster's yet. */
   get alone(): boolean {
-    const members = this.#overlay.members();
-    if (members[0]!.state === 'joining' && this.#overlay.clusterId !== undefined) {
+    if (this.#overlay.state === 'joining' && this.#overlay.clusterId !== undefined)
       throw new InfinitError('unavailable', 'this host is still joining its cluster: see `infinit status`');
-    }
     if (this.#overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${this.#overlay.halted}`);
-    return members.length === 1;
+    // On the path of every call: the members are counted once for each roster.
+    const roster = this.#overlay.roster();
+    if (roster !== this.#counted) {
+      this.#isAlone = this.#overlay.members().length === 1;
+      this.#counted = roster;
+    }
+    return this.#isAlone;
   }
 
   rank(address: Address): readonly PeerId[] {

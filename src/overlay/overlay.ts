@@ -120,6 +120,11 @@ export class Overlay implements AsyncDisposable {
     return this.#halted;
   }
 
+  /** What this host tells of itself. */
+  get state(): MemberState {
+    return this.#own.state;
+  }
+
   /** All members that have not left, this host first, then by name. */
   members(): readonly MemberView[] {
     const records = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');

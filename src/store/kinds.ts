@@ -2,7 +2,7 @@ import { firstStoreKind } from '../overlay/index.ts';
 
 /** Message kinds of the store; docs/wire-protocol.md lists their bodies. */
 export const kinds = {
-  /** A request to the acceptor of one register, answered by its reply (src/consensus/message-codec.ts). */
+  /** A request to the acceptor of one register, answered by its reply (src/consensus/message-codec.ts): for single questions. */
   register: firstStoreKind,
   /** An immutable block to keep: 32 bytes of address, then the sealed bytes. Answered, with nothing, once it is durable. */
   putBlock: firstStoreKind + 1,
@@ -12,6 +12,10 @@ export const kinds = {
   dropBlocks: firstStoreKind + 3,
   /** Addresses, 32 bytes each; answered with one byte each: 1 where the block is here. */
   hasBlocks: firstStoreKind + 4,
+  /** Requests to acceptors, all of a tick: their number, the length of each (32 bits each), then they themselves. A notification. */
+  registerRequests: firstStoreKind + 5,
+  /** Replies of acceptors, laid out likewise. A notification. */
+  registerReplies: firstStoreKind + 6,
   /** Addresses, 32 bytes each: whoever asks is told of writes of these blocks that this host accepts, for 30 s. Answered with nothing. */
   watchBlocks: firstStoreKind + 16,
   /** Addresses, 32 bytes each, of watched blocks that may have changed. A notification. */

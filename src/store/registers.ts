@@ -1,9 +1,8 @@
-import { assert, type Clock, InfinitError, type Random } from '../base/index.ts';
+import { assert, InfinitError, type Random } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
   BallotSource,
   compareBallots,
-  type Effect,
   type Hint,
   type Operation,
   type PeerId,
@@ -14,12 +13,18 @@ import {
   type View,
 } from '../consensus/index.ts';
 import type { DiskOperation } from '../disk/index.ts';
+import { Drive, type DriveContext, type RunOptions, tickMs } from './drive.ts';
 import type { Replica } from './replica.ts';
 
 /** Blocks whose hint is kept: what makes the next write of the same host one round trip. */
 const maxHints = 65_536;
 /** Proposals under way at once on this host. */
 const maxProposals = 16_384;
+
+/** Tags of one start of the daemon: a straggler's reply to an earlier one must not be taken for one of this. */
+const tagsPerLife = 2 ** 32;
+/** The clock of operations stops after so many ticks without any. */
+const idleTicks = 20;
 
 /** How requests reach the acceptors of other hosts. A promise that rejects is an answer that did not come. */
 export type AskPeer = (peer: PeerId, request: Request, signal: AbortSignal) => Promise<Reply>;
@@ -29,17 +34,9 @@ export interface RegistersOptions {
   readonly incarnation: number;
   readonly replica: Replica;
   readonly views: (block: Address) => readonly View[];
-  readonly ask: AskPeer;
-  readonly clock: Clock;
+  /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
+  readonly send: (peer: PeerId, request: Request) => void;
   readonly random: Random;
-}
-
-/** How an operation is run. */
-export interface RunOptions {
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal | undefined;
-  /** Housekeeping's read: nothing remembered is used, and where this host's own acceptor has a say it is heard before any other. */
-  readonly afresh?: boolean;
 }
 
 /** What one operation of {@link Registers.runHere} led to. */
@@ -54,12 +51,17 @@ export class Registers {
   readonly #options: RegistersOptions;
   readonly #ballots: BallotSource;
   readonly #hints = new Map<Address, Hint>();
-  #nextTag = 1;
-  #running = 0;
+  readonly #running = new Map<number, Drive>();
+  readonly #context: DriveContext;
+  #nextTag: number;
+  #clock: NodeJS.Timeout | undefined;
+  #idle = 0;
 
   constructor(options: RegistersOptions) {
     this.#options = options;
     this.#ballots = new BallotSource(options.self, options.incarnation);
+    this.#nextTag = (options.incarnation % 2 ** 15) * tagsPerLife + 1;
+    this.#context = { self: options.self, send: options.send, ended: (drive, hint) => this.#ended(drive, hint) };
   }
 
   /** True where this host alone is the block's quorum as far as it knows: then {@link runHere} decides without waiting. */
@@ -97,12 +99,17 @@ export class Registers {
 
   /** Runs an operation on whatever hosts the block is. Resolves within the deadline. */
   run(address: Address, operation: Operation, options: RunOptions): Promise<ProposalOutcome> {
-    if (this.#running >= maxProposals) throw new InfinitError('overloaded', `${maxProposals} block operations are under way on this host`);
-    this.#running++;
-    const afresh = options.afresh === true;
-    const proposer = this.#propose(address, operation, afresh);
-    const drive = new Drive(this.#options, proposer, afresh, (hint) => this.#remember(address, hint, afresh));
-    return drive.run(options).finally(() => this.#running--);
+    if (this.#running.size >= maxProposals) throw new InfinitError('overloaded', `${maxProposals} block operations are under way on this host`);
+    const drive = new Drive(this.#context, this.#propose(address, operation, options.afresh === true), options);
+    this.#running.set(drive.proposer.tag, drive);
+    this.#clock ??= setInterval(() => this.#tick(), tickMs);
+    drive.start();
+    return drive.outcome;
+  }
+
+  /** Takes an acceptor's reply. */
+  hear(reply: Reply): void {
+    this.#running.get(reply.tag)?.hear(reply);
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */
@@ -126,6 +133,21 @@ export class Registers {
     });
   }
 
+  #ended({ proposer, afresh }: Drive, hint: Hint | null): void {
+    this.#running.delete(proposer.tag);
+    this.#remember(proposer.block as Address, hint, afresh);
+  }
+
+  #tick(): void {
+    this.#idle = this.#running.size === 0 ? this.#idle + 1 : 0;
+    if (this.#idle >= idleTicks) {
+      clearInterval(this.#clock);
+      this.#clock = undefined;
+    }
+    const now = performance.now();
+    for (const drive of this.#running.values()) drive.tick(now);
+  }
+
   /** @param beside The operation left an older hint where it was: that one is as good, unless the operation saw more. */
   #remember(address: Address, hint: Hint | null, beside = false): void {
     if (hint === null) {
@@ -136,89 +158,5 @@ export class Registers {
     if (kept !== undefined && compareBallots(hint.accepted.ballot, kept.accepted.ballot) <= (beside ? 0 : -1)) return;
     this.#hints.set(address, hint);
     if (this.#hints.size > maxHints) this.#hints.delete(this.#hints.keys().next().value!);
-  }
-}
-
-/** One proposer with real timers and messages. */
-class Drive {
-  readonly #options: RegistersOptions;
-  readonly #proposer: Proposer;
-  readonly #ownFirst: boolean;
-  /** Replies of others, held back until this host's own acceptor has answered. */
-  #held: Reply[] | undefined;
-  readonly #remember: (hint: Hint | null) => void;
-  readonly #settle = Promise.withResolvers<ProposalOutcome>();
-  readonly #abort = new AbortController();
-  #timer: NodeJS.Timeout | undefined;
-  #done = false;
-
-  constructor(options: RegistersOptions, proposer: Proposer, ownFirst: boolean, remember: (hint: Hint | null) => void) {
-    this.#options = options;
-    this.#proposer = proposer;
-    this.#ownFirst = ownFirst;
-    this.#remember = remember;
-  }
-
-  async run({ deadlineMs, signal }: RunOptions): Promise<ProposalOutcome> {
-    const giveUp = (): void => this.#take(this.#proposer.step({ type: 'deadline' }));
-    const deadline = setTimeout(giveUp, deadlineMs);
-    signal?.addEventListener('abort', giveUp, { once: true });
-    try {
-      this.#take(this.#proposer.start());
-      return await this.#settle.promise;
-    } finally {
-      clearTimeout(deadline);
-      clearTimeout(this.#timer);
-      signal?.removeEventListener('abort', giveUp);
-      this.#abort.abort();
-    }
-  }
-
-  #take(effects: readonly Effect[]): void {
-    for (const effect of effects) {
-      switch (effect.type) {
-        case 'send':
-          if (this.#ownFirst && effect.to.includes(this.#options.self)) this.#held ??= [];
-          for (const peer of effect.to) this.#send(peer, effect.message);
-          break;
-        case 'sleep':
-          clearTimeout(this.#timer);
-          this.#timer = setTimeout(() => this.#take(this.#proposer.step({ type: 'wake' })), effect.ms);
-          break;
-        case 'done':
-          this.#done = true;
-          this.#remember(effect.hint);
-          this.#settle.resolve(effect.outcome);
-          break;
-      }
-    }
-  }
-
-  #send(peer: PeerId, request: Request): void {
-    const { self, replica, ask } = this.#options;
-    const answer = peer === self ? replica.serve(request) : ask(peer, request, this.#abort.signal);
-    answer.then(
-      (reply) => this.#hear(reply),
-      // No answer: the proposer asks again when its sleep is over, and the deadline ends it.
-      () => {
-        if (peer === self) this.#release();
-      },
-    );
-  }
-
-  #hear(reply: Reply): void {
-    const own = reply.from === this.#options.self;
-    if (this.#held !== undefined && !own) {
-      this.#held.push(reply);
-      return;
-    }
-    if (!this.#done) this.#take(this.#proposer.step({ type: 'reply', reply }));
-    if (own) this.#release();
-  }
-
-  #release(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    for (const reply of held) if (!this.#done) this.#take(this.#proposer.step({ type: 'reply', reply }));
   }
 }

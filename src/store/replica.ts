@@ -36,6 +36,17 @@ const floorKey = 'acceptor/floor';
 const losingKey = 'acceptor/losing';
 /** Registers that are marked lost in one group. */
 const losingGroup = 512;
+/** Registers that are being read from the disk at once. */
+const maxLoading = 4096;
+
+/** Writes of one kind that follow each other. */
+interface Run {
+  readonly type: DiskOperation['type'];
+  readonly operations: DiskOperation[];
+  readonly registers: { readonly address: Address; readonly register: Register }[];
+}
+
+const ignore = (): void => {};
 
 /** The answer to a request, and what must happen before it may leave. */
 export interface Answer {
@@ -109,6 +120,71 @@ export class Replica {
     return reply;
   }
 
+  /**
+   * Serves requests that came together, in one group of the disk; `answer` is called for each whose reply may leave. Where the disk refuses, or where too
+   * many wait to be read from it, nothing is said: whoever asked asks again.
+   */
+  serveAll(requests: readonly Request[], answer: (reply: Reply) => void): void {
+    if (this.#barred) return;
+    const runs: Run[] = [];
+    const served: { readonly register: Register; readonly reply: Reply }[] = [];
+    for (const request of requests) {
+      const address = request.block as Address;
+      const register = this.#registers.get(address);
+      if (register === undefined) {
+        this.#serveLoaded(address, request, answer);
+        continue;
+      }
+      const { reply, operation } = this.#step(address, register, request);
+      served.push({ register, reply });
+      if (operation === undefined) continue;
+      let run = runs.at(-1);
+      // What makes room must not fail along with what needs it; the order of both is kept.
+      if (run === undefined || run.type !== operation.type) runs.push((run = { type: operation.type, operations: [], registers: [] }));
+      run.operations.push(operation);
+      run.registers.push({ address, register });
+    }
+    for (const run of runs) this.#saveRun(run);
+    if (this.#floorUnsaved) void this.#saveFloor([]);
+    this.#answerAll(served, answer);
+    this.trim();
+  }
+
+  #serveLoaded(address: Address, request: Request, answer: (reply: Reply) => void): void {
+    if (this.#loading.size >= maxLoading && !this.#loading.has(address)) return;
+    this.#load(address).then(
+      () => this.serveAll([request], answer),
+      () => {},
+    );
+  }
+
+  #saveRun({ type, operations, registers }: Run): void {
+    const write = type === 'delete' && this.#floorUnsaved ? this.#saveFloor(operations) : this.#options.disk.write(operations);
+    this.#trackAll(registers, write);
+  }
+
+  /** Each reply leaves when what its register holds is durable, and the floor, which every reply tells. */
+  #answerAll(served: readonly { readonly register: Register; readonly reply: Reply }[], answer: (reply: Reply) => void): void {
+    const waiting = new Map<Promise<void>, Reply[]>();
+    for (const { register, reply } of served) {
+      const { durable } = register;
+      if (durable === undefined) {
+        if (this.#floorDurable === undefined) answer(reply);
+        else this.#floorDurable.then(() => answer(reply), ignore);
+        continue;
+      }
+      const replies = waiting.get(durable);
+      if (replies === undefined) waiting.set(durable, [reply]);
+      else replies.push(reply);
+    }
+    for (const [durable, replies] of waiting) {
+      const all = this.#floorDurable === undefined ? durable : Promise.all([durable, this.#floorDurable]);
+      all.then(() => {
+        for (const reply of replies) answer(reply);
+      }, ignore);
+    }
+  }
+
   /** What is kept of a register, for housekeeping: as it is now, durable or not. Does not fill the cache. */
   async peek(address: Address): Promise<AcceptorState | undefined> {
     const register = this.#registers.get(address);
@@ -180,28 +256,37 @@ export class Replica {
 
   /** Ties a register to the write that makes it durable. Writes are durable in the order they were begun. */
   track(address: Address, write: Promise<void>): void {
-    const register = this.#registers.get(address)!;
-    register.durable = write;
+    this.#trackAll([{ address, register: this.#registers.get(address)! }], write);
+  }
+
+  #trackAll(registers: readonly { readonly address: Address; readonly register: Register }[], write: Promise<void>): void {
+    for (const { register } of registers) register.durable = write;
     write.then(
       () => {
-        if (register.durable === write) register.durable = undefined;
-        this.#options.onDurable(address);
+        for (const { address, register } of registers) {
+          if (register.durable === write) register.durable = undefined;
+          this.#options.onDurable(address);
+        }
       },
       () => {
-        register.unsaved = true;
-        if (register.durable === write) register.durable = undefined;
+        for (const { register } of registers) {
+          register.unsaved = true;
+          if (register.durable === write) register.durable = undefined;
+        }
       },
     );
   }
 
-  /** Makes a step durable. A raised floor goes first: it must be there no later than the state that was forgotten. */
+  /** Makes a step durable. */
   #save(address: Address, operation: DiskOperation | undefined): void {
-    const floor = this.#floorUnsaved;
-    const operations: DiskOperation[] = floor ? [{ type: 'put-meta', key: floorKey, bytes: encodeFloor(this.acceptor.floor) }] : [];
-    if (operation !== undefined) operations.push(operation);
-    const write = this.#options.disk.write(operations);
+    const operations = operation === undefined ? [] : [operation];
+    const write = this.#floorUnsaved ? this.#saveFloor(operations) : this.#options.disk.write(operations);
     if (operation !== undefined) this.track(address, write);
-    if (!floor) return;
+  }
+
+  /** Makes a raised floor durable, and what follows it: it must be there no later than the state that was forgotten is gone. */
+  #saveFloor(operations: readonly DiskOperation[]): Promise<void> {
+    const write = this.#options.disk.write([{ type: 'put-meta', key: floorKey, bytes: encodeFloor(this.acceptor.floor) }, ...operations]);
     this.#floorUnsaved = false;
     this.#floorDurable = write;
     const settled = (failed: boolean): void => {
@@ -212,6 +297,7 @@ export class Replica {
       () => settled(false),
       () => settled(true),
     );
+    return write;
   }
 
   /** Stores the damage, so that it is not taken for absence later. */

@@ -33,6 +33,7 @@ import { ImmutableBlocks } from './immutable-blocks.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
+import { RegisterLink } from './register-link.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
 import { soloPlacement, type StorePlacement } from './store-placement.ts';
@@ -71,18 +72,19 @@ export class Store implements BlockStore, AsyncDisposable {
   /** What repair may do. */
   readonly housekeeping: Housekeeping;
 
-  private constructor({ self, incarnation, disk, cluster, clock = systemClock, random = systemRandom }: StoreOptions, replica: Replica) {
+  private constructor({ self, incarnation, disk, cluster, random = systemRandom }: StoreOptions, replica: Replica) {
     const { transport, placement } = cluster ?? { transport: undefined, placement: soloPlacement(self) };
     const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
     this.#replica = replica;
     const ask = askThrough(transport);
-    this.#registers = new Registers({ self, incarnation, replica: this.#replica, views, ask, clock, random });
+    const link = new RegisterLink(self, transport, replica, (reply) => this.#registers.hear(reply));
+    this.#registers = new Registers({ self, incarnation, replica, views, send: (peer, request) => link.send(peer, request), random });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
-    transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, Uint8Array.from(body)))));
+    transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, new Uint8Array(body)))));
     this.#placement = placement;
     this.housekeeping = new Housekeeping({
       self,
@@ -125,26 +127,31 @@ export class Store implements BlockStore, AsyncDisposable {
     return inspectBlock(this.#inspection, address);
   }
 
-  #counted<T>(call: Promise<T>): Promise<T> {
+  async #counted<T>(call: Promise<T>): Promise<T> {
     this.#clients++;
-    return call.finally(() => this.#clients--);
+    try {
+      return await call;
+    } finally {
+      this.#clients--;
+    }
   }
 
   async #fetch(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
-    if (this.#registers.isHere(address)) {
-      await this.#replica.prepareAll([address]);
-      const result = this.#registers.runHere(address, read);
-      if (result !== undefined) {
-        // A read writes nothing, except what an earlier failed write left unsaved.
-        const failure = await this.#writeGroup(result.operations, new Set([address]), [address]);
-        if (failure !== undefined) throw failure;
-        return blockIn(result.outcome, address);
-      }
-    }
-    return blockIn(
-      await this.#registers.run(address, read, { deadlineMs: options.deadlineMs ?? defaultDeadlineMs, signal: options.signal }),
-      address,
-    );
+    return this.#registers.isHere(address) ? this.#fetchHere(address, options) : blockIn(await this.#run(address, read, options), address);
+  }
+
+  async #fetchHere(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
+    await this.#replica.prepareAll([address]);
+    const result = this.#registers.runHere(address, read);
+    if (result === undefined) return blockIn(await this.#run(address, read, options), address);
+    // A read writes nothing, except what an earlier failed write left unsaved.
+    const failure = await this.#writeGroup(result.operations, new Set([address]), [address]);
+    if (failure !== undefined) throw failure;
+    return blockIn(result.outcome, address);
+  }
+
+  #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<ProposalOutcome> {
+    return this.#registers.run(address, operation, { deadlineMs, signal });
   }
 
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
@@ -219,8 +226,8 @@ export class Store implements BlockStore, AsyncDisposable {
     return { done: true, versions };
   }
 
-  async #updateAcross(update: Update, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<UpdateOutcome> {
-    return outcomeOf(await this.#registers.run(update.address, operationOf(update), { deadlineMs, signal }), update.address);
+  async #updateAcross(update: Update, options: CallOptions): Promise<UpdateOutcome> {
+    return outcomeOf(await this.#run(update.address, operationOf(update), options), update.address);
   }
 
   /** For a host that was alone and joins others: nothing that it kept means anything there. */
@@ -302,5 +309,5 @@ function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult 
 function askThrough(transport: Transport | undefined): AskPeer {
   if (transport === undefined) return (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
   return async (peer, request, signal) =>
-    decodeReply(peer, Uint8Array.from(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
+    decodeReply(peer, new Uint8Array(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
 }

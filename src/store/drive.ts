@@ -1,0 +1,120 @@
+import type { PeerId, Proposer, Hint, Effect, ProposalOutcome, Reply, Request } from '../consensus/index.ts';
+
+/** How an operation is run. */
+export interface RunOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Housekeeping's read: nothing remembered is used, and where this host's own acceptor has a say it is heard before any other. */
+  readonly afresh?: boolean;
+}
+
+/** What all operations of a host share. */
+export interface DriveContext {
+  readonly self: PeerId;
+  readonly send: (peer: PeerId, request: Request) => void;
+  /** Called once, before the outcome is told. */
+  readonly ended: (drive: Drive, hint: Hint | null) => void;
+}
+
+/** How often {@link Drive.tick} is called, in ms; shorter pauses have timers of their own. */
+export const tickMs = 10;
+
+/** One proposer with real time and messages. Most operations end before any time-out, so time is looked at once a tick for all of them. */
+export class Drive {
+  readonly proposer: Proposer;
+  readonly outcome: Promise<ProposalOutcome>;
+  readonly #context: DriveContext;
+  readonly #options: RunOptions;
+  readonly #deadlineAt: number;
+  readonly #resolve: (outcome: ProposalOutcome) => void;
+  readonly #giveUp = (): void => this.#take(this.proposer.step({ type: 'deadline' }));
+  /** Replies of others, held back until this host's own acceptor has answered. */
+  #held: Reply[] | undefined;
+  #wakeAt = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #done = false;
+
+  constructor(context: DriveContext, proposer: Proposer, options: RunOptions) {
+    this.#context = context;
+    this.proposer = proposer;
+    this.#options = options;
+    this.#deadlineAt = performance.now() + options.deadlineMs;
+    const { promise, resolve } = Promise.withResolvers<ProposalOutcome>();
+    this.outcome = promise;
+    this.#resolve = resolve;
+  }
+
+  /** For housekeeping: whether {@link RunOptions.afresh} was asked for. */
+  get afresh(): boolean {
+    return this.#options.afresh === true;
+  }
+
+  start(): void {
+    this.#options.signal?.addEventListener('abort', this.#giveUp, { once: true });
+    this.#take(this.proposer.start());
+  }
+
+  tick(now: number): void {
+    if (now >= this.#deadlineAt) this.#giveUp();
+    else if (now >= this.#wakeAt) this.#wake();
+  }
+
+  hear(reply: Reply): void {
+    const own = reply.from === this.#context.self;
+    if (this.#held !== undefined && !own) {
+      this.#held.push(reply);
+      return;
+    }
+    this.#step(reply);
+    if (own) this.#release();
+  }
+
+  #step(reply: Reply): void {
+    if (!this.#done) this.#take(this.proposer.step({ type: 'reply', reply }));
+  }
+
+  #wake(): void {
+    this.#wakeAt = Infinity;
+    // This host's own acceptor cannot answer: go on without it.
+    this.#release();
+    if (!this.#done) this.#take(this.proposer.step({ type: 'wake' }));
+  }
+
+  #release(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    for (const reply of held) this.#step(reply);
+  }
+
+  #take(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'send':
+          if (this.afresh && effect.to.includes(this.#context.self)) this.#held ??= [];
+          for (const peer of effect.to) this.#context.send(peer, effect.message);
+          break;
+        case 'sleep':
+          this.#sleep(effect.ms);
+          break;
+        case 'done':
+          this.#end(effect.outcome, effect.hint);
+          break;
+      }
+    }
+  }
+
+  #sleep(ms: number): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#timer = ms < 2 * tickMs ? setTimeout(() => this.#wake(), ms) : undefined;
+    this.#wakeAt = this.#timer === undefined ? performance.now() + ms : Infinity;
+  }
+
+  #end(outcome: ProposalOutcome, hint: Hint | null): void {
+    this.#done = true;
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#options.signal?.removeEventListener('abort', this.#giveUp);
+    this.#context.ended(this, hint);
+    this.#resolve(outcome);
+  }
+}

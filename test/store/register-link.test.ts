@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts';
+import { mutableAddress } from '../../src/block/index.ts';
+import { read, type Request } from '../../src/consensus/index.ts';
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { MemoryNetwork } from '../../src/overlay/index.ts';
+import { Registers } from '../../src/store/registers.ts';
+import { Replica } from '../../src/store/replica.ts';
+import { Store } from '../../src/store/index.ts';
+
+const names = ['a', 'b', 'c'];
+const placement = { alone: false, replicas: 3, rank: () => names, views: () => [{ number: 0, replicas: names }] };
+
+async function hosts(network: MemoryNetwork) {
+  return Promise.all(
+    names.map((self) =>
+      Store.open({
+        self,
+        incarnation: 1,
+        disk: new MemoryDisk(),
+        logger: silentLogger,
+        cluster: { transport: network.open(self), placement },
+      }),
+    ),
+  );
+}
+
+test('operations end well though one message in four is lost', async () => {
+  const network = new MemoryNetwork();
+  const [first, second] = (await hosts(network)) as [Store, Store, Store];
+  const addresses = Array.from({ length: 40 }, () => mutableAddress());
+  network.setLoss(0.25);
+  const written = await Promise.all(
+    addresses.map((address, index) =>
+      first.commit([{ update: [{ address, expect: 'any', payload: Uint8Array.of(index) }] }], { deadlineMs: 30_000 }),
+    ),
+  );
+  assert.ok(written.every(({ done }) => done));
+  const read = await Promise.all(addresses.map((address) => second.fetch(address, { deadlineMs: 30_000 })));
+  assert.deepEqual(
+    read.map((block) => block?.payload[0]),
+    addresses.map((_, index) => index),
+  );
+});
+
+test('no tag of one start of the daemon is one of another start', async () => {
+  const disk = new MemoryDisk();
+  const unused = { recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
+  const tagsOf = (incarnation: number): number[] => {
+    const tags: number[] = [];
+    const send = (_peer: string, { tag }: Request): unknown => tags.push(tag);
+    const views = placement.views;
+    const registers = new Registers({ self: 'a', incarnation, replica, views, send, random: systemRandom });
+    for (let count = 0; count < 10; count++) void registers.run(mutableAddress(), read, { deadlineMs: 10 });
+    return tags;
+  };
+  const first = new Set(tagsOf(1));
+  assert.equal(first.size, 10);
+  assert.ok(tagsOf(2).every((tag) => !first.has(tag)));
+});
