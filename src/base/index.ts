@@ -7,4 +7,5 @@ export { type Clock, systemClock } from './clock.ts';
 export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
 export { type Random, systemRandom } from './random.ts';
+export { Histogram, histogramBounds } from './histogram.ts';
 export { KeyedQueue } from './keyed-queue.ts';

@@ -5,5 +5,6 @@
 export type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
 export { type Files, nodeFiles } from './files.ts';
 export { LogDisk, type LogDiskOptions } from './log-disk.ts';
+export type { WriteMeter } from './log-writer.ts';
 export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export { scrub, type ScrubOptions, type ScrubReport } from './scrub.ts';

@@ -8,7 +8,7 @@ import { type Files, isNoRoom, nodeFiles } from './files.ts';
 import { Health, type Need } from './health.ts';
 import type { LevelIndex } from './level-index.ts';
 import { listBlocks } from './listing.ts';
-import { LogWriter } from './log-writer.ts';
+import { LogWriter, type WriteMeter } from './log-writer.ts';
 import { checkOperations, costOf, toRecords } from './operations.ts';
 import { RecentTable } from './recent-table.ts';
 import { RecordReader } from './record-reader.ts';
@@ -97,6 +97,11 @@ export class LogDisk implements Disk {
       void files.replace(parts.directory.rebuild, `${how}\n`).catch(() => {});
     };
     this.#tick = setInterval(() => void (this.#ticking ??= this.#housekeep()), parts.options.tickMs).unref();
+  }
+
+  /** What was written since the start, and how long it took. */
+  get meter(): Readonly<WriteMeter> {
+    return this.#writer.meter;
   }
 
   /**

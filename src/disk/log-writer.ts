@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 
-import { assert, InfinitError, messageOf } from '../base/index.ts';
+import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
 import type { Entry, LogPosition } from './entry.ts';
 import { type Files, isNoRoom } from './files.ts';
 import {
@@ -84,12 +84,21 @@ export interface LogWriterOptions {
   readonly tight: () => boolean;
 }
 
+/** What was written since the start. */
+export interface WriteMeter {
+  /** How long each group took until it was on stable storage. */
+  readonly groupSeconds: Histogram;
+  records: number;
+  bytes: number;
+}
+
 /**
  * The one writer of the log. What arrives while a group is on its way makes up the next group: one durable write for all.
  * Groups go one after the other, so a crash leaves a prefix.
  */
 export class LogWriter {
   readonly #options: LogWriterOptions;
+  readonly meter: WriteMeter = { groupSeconds: new Histogram(), records: 0, bytes: 0 };
   #queue: Queued[] = [];
   /** First of #queue that is not taken yet: shifting an array is slow. */
   #next = 0;
@@ -190,7 +199,9 @@ export class LogWriter {
       head = await this.#headFor(bytes);
       const start = head.size;
       try {
+        const began = performance.now();
         await this.#options.files.write(this.#file, this.#encode(all, head, bytes), start);
+        this.meter.groupSeconds.observe(performance.now() - began);
       } catch (error) {
         // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
         // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
@@ -205,6 +216,8 @@ export class LogWriter {
       if (!isNoRoom(error)) this.#rejectAll(failure);
       return;
     }
+    this.meter.records += all.length;
+    this.meter.bytes += bytes;
     this.#apply(all, head);
     for (const copy of copies) copy.resolve(true);
     for (const { call } of records) if (--call.left === 0) call.resolve();

@@ -26,6 +26,11 @@ export class BlockWatches implements Disposable {
     this.#follow = follow;
   }
 
+  /** Blocks that are watched now. */
+  get size(): number {
+    return this.#watches.size;
+  }
+
   /**
    * The block's state as soon as it is another than the known one (version 0: that there is no block); `unchanged` when the time is up.
    * Linearizable: it is never older than what was known.

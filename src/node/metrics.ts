@@ -1,42 +1,211 @@
-import { Gauge, Registry } from 'prom-client';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-import type { HostStatus } from '../api/index.ts';
+import { type Metric, Registry } from 'prom-client';
+
+import { type HealthState, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
+import { Histogram, histogramBounds } from '../base/index.ts';
+import type { WriteMeter } from '../disk/index.ts';
+import type { Traffic } from '../overlay/index.ts';
+import type { CallMeter, MeasuredStore } from './measured-store.ts';
 
 /** Health as a number, so that a board can alarm on it. */
-const healthLevels: Readonly<Record<HostStatus['health']['state'], number>> = { HEALTHY: 0, DEGRADED: 1, 'READ-ONLY': 2, UNAVAILABLE: 3 };
+const healthLevels: Readonly<Record<HealthState, number>> = { HEALTHY: 0, DEGRADED: 1, 'READ-ONLY': 2, UNAVAILABLE: 3 };
+/** How fine the delays of the event loop are sampled, in ms. */
+const delayResolutionMs = 20;
+/** A volume that does not say in this time what it takes is left out of one scrape, in ms. */
+const usageDeadlineMs = 1000;
 
-/** The Prometheus metrics of one host; each is read when it is asked for, so that keeping them costs nothing. */
-export class Metrics {
+/** Where the figures come from. All are read when they are asked for; counting them costs the host some additions. */
+export interface MetricSources {
+  status(): Promise<HostStatus>;
+  readonly store: Pick<MeasuredStore, 'meters' | 'outcomes' | 'readBytes' | 'writtenBytes'>;
+  readonly programs: { readonly meters: Readonly<Record<string, CallMeter>> };
+  readonly disk: Readonly<WriteMeter>;
+  traffic(): Traffic;
+  /** Liveness of each other member. */
+  peers(): readonly string[];
+  watched(): number;
+  /** What the volumes mounted here take. */
+  usages(): readonly Promise<VolumeUsage>[];
+}
+
+interface Sample {
+  readonly value: number;
+  readonly labels?: Readonly<Record<string, string | number>>;
+  /** Of a histogram: `_bucket`, `_sum`, `_count`. */
+  readonly metricName?: string;
+}
+
+interface Snapshot {
+  readonly status: HostStatus;
+  readonly usages: readonly VolumeUsage[];
+}
+
+/** The Prometheus metrics of one host. */
+export class Metrics implements Disposable {
   readonly #registry = new Registry();
+  readonly #sources: MetricSources;
+  readonly #delay: ReturnType<typeof monitorEventLoopDelay>;
+  #snapshot: Promise<Snapshot> | undefined;
 
-  constructor(status: () => HostStatus | Promise<HostStatus>) {
-    const gauge = (name: string, help: string, value: (now: HostStatus) => number): void => {
-      const registered: Gauge = new Gauge({
-        name: `infinit_${name}`,
-        help,
-        registers: [this.#registry],
-        async collect() {
-          registered.set(value(await status()));
-        },
-      });
-    };
-    gauge('health', '0 HEALTHY, 1 DEGRADED, 2 READ-ONLY, 3 UNAVAILABLE', (now) => healthLevels[now.health.state]);
-    gauge('uptime_seconds', 'Seconds since the daemon started', (now) => now.uptimeSeconds);
-    gauge('memory_bytes', 'Resident memory of the daemon', (now) => now.memoryBytes);
-    gauge('disk_blocks', 'Blocks on this host', (now) => now.disk.blocks);
-    gauge('disk_live_bytes', 'Bytes of live blocks', (now) => now.disk.liveBytes);
-    gauge('disk_used_bytes', 'Bytes on the medium, garbage included', (now) => now.disk.usedBytes);
-    gauge('disk_free_bytes', 'Bytes that may still be written', (now) => now.disk.freeBytes);
-    gauge('disk_damaged_records', 'Damaged records found since the start', (now) => now.disk.damaged);
-    gauge('disk_read_only', '1 while the disk takes no writes', (now) => (now.disk.state === 'read-only' ? 1 : 0));
-    gauge('volumes', 'Volumes in the catalogue', (now) => now.volumes);
-    gauge('volumes_mounted', 'Volumes mounted on this host', (now) => now.mounted.length);
-    gauge('replicas_wanted', 'Copies wanted of each block', (now) => now.replicas.wanted);
-    gauge('hosts_up', 'Hosts that answer, this one included', (now) => now.replicas.hosts);
+  constructor(sources: MetricSources) {
+    this.#sources = sources;
+    this.#delay = monitorEventLoopDelay({ resolution: delayResolutionMs });
+    this.#delay.enable();
+    this.#defineHost();
+    this.#defineDisk();
+    this.#defineStore();
+    this.#defineNetwork();
+    this.#defineVolumes();
   }
 
   /** All metrics in Prometheus' text format. */
-  text(): Promise<string> {
+  async text(): Promise<string> {
+    this.#snapshot = this.#take();
+    await this.#snapshot;
     return this.#registry.metrics();
   }
+
+  async #take(): Promise<Snapshot> {
+    const patience = new Promise<undefined>((resolve) => setTimeout(resolve, usageDeadlineMs, undefined));
+    const answers = await Promise.all(this.#sources.usages().map((usage) => Promise.race([usage.catch(() => undefined), patience])));
+    return { status: await this.#sources.status(), usages: answers.filter((usage) => usage !== undefined) };
+  }
+
+  #defineHost(): void {
+    this.#gauge(
+      'health',
+      '0 HEALTHY, 1 DEGRADED, 2 READ-ONLY, 3 UNAVAILABLE: this host as it sees itself',
+      ({ status }) => healthLevels[status.health.state],
+    );
+    this.#samples('info', 'gauge', 'The version that runs here', ({ status }) => [{ value: 1, labels: { version, host: status.name } }]);
+    this.#gauge('uptime_seconds', 'Seconds since the daemon started', ({ status }) => status.uptimeSeconds);
+    this.#gauge('memory_bytes', 'Resident memory of the daemon', ({ status }) => status.memoryBytes);
+    this.#gauge('heap_bytes', 'JavaScript heap in use, of the main thread', () => process.memoryUsage().heapUsed);
+    this.#counter('cpu_seconds_total', 'Processor time of the daemon, all threads', () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    });
+    this.#samples('event_loop_delay_seconds', 'gauge', 'How late the main thread ran what was due, since the last scrape', () => this.#delays());
+    this.#gauge('replicas_wanted', 'Copies wanted of each block', ({ status }) => status.replicas.wanted);
+    this.#gauge('hosts_up', 'Hosts that answer, this one included', ({ status }) => status.replicas.hosts);
+  }
+
+  #defineDisk(): void {
+    const { disk } = this.#sources;
+    this.#gauge('disk_blocks', 'Blocks on this host', ({ status }) => status.disk.blocks);
+    this.#gauge('disk_live_bytes', 'Bytes of live blocks', ({ status }) => status.disk.liveBytes);
+    this.#gauge('disk_used_bytes', 'Bytes on the medium, garbage included', ({ status }) => status.disk.usedBytes);
+    this.#gauge('disk_free_bytes', 'Bytes that may still be written', ({ status }) => status.disk.freeBytes);
+    this.#gauge('disk_damaged_records', 'Damaged records found since the start', ({ status }) => status.disk.damaged);
+    this.#gauge('disk_read_only', '1 while the disk takes no writes', ({ status }) => (status.disk.state === 'read-only' ? 1 : 0));
+    this.#samples('disk_group_seconds', 'histogram', 'Time of one group commit: write and flush', () =>
+      histogramSamples('disk_group_seconds', disk.groupSeconds),
+    );
+    this.#counter('disk_records_total', 'Records written, in groups', () => disk.records);
+    this.#counter('disk_written_bytes_total', 'Bytes written to the log', () => disk.bytes);
+  }
+
+  #defineStore(): void {
+    const { store, programs } = this.#sources;
+    this.#calls('store', 'Calls of volumes and programs of this host to the store', store.meters);
+    this.#samples('store_outcomes_total', 'counter', 'How writes of mutable blocks ended', () =>
+      Object.entries(store.outcomes).map(([outcome, value]) => ({ value, labels: { outcome } })),
+    );
+    this.#samples('store_bytes_total', 'counter', 'Bytes that this host read from the store or gave to it', () => [
+      { value: store.readBytes, labels: { direction: 'read' } },
+      { value: store.writtenBytes, labels: { direction: 'written' } },
+    ]);
+    this.#calls('program', 'Calls of programs to the value store', programs.meters);
+    this.#gauge('watched_blocks', 'Blocks that programs of this host watch', () => this.#sources.watched());
+  }
+
+  #defineNetwork(): void {
+    const sources = this.#sources;
+    this.#samples('peers', 'gauge', 'Other hosts of the cluster, by how this one sees them', () => {
+      const seen = sources.peers();
+      return ['alive', 'suspect', 'down'].map((state) => ({ value: seen.filter((peer) => peer === state).length, labels: { state } }));
+    });
+    this.#samples('network_bytes_total', 'counter', 'Bytes of messages between hosts', () => {
+      const { sentBytes, receivedBytes } = sources.traffic();
+      return directions(sentBytes, receivedBytes);
+    });
+    this.#samples('network_messages_total', 'counter', 'Messages between hosts', () => {
+      const { sentMessages, receivedMessages } = sources.traffic();
+      return directions(sentMessages, receivedMessages);
+    });
+  }
+
+  #defineVolumes(): void {
+    this.#gauge('volumes', 'Volumes in the catalogue', ({ status }) => status.volumes);
+    this.#gauge('volumes_mounted', 'Volumes mounted on this host', ({ status }) => status.mounted.length);
+    const each = (name: string, help: string, value: (usage: VolumeUsage) => number): void =>
+      this.#samples(name, 'gauge', help, ({ usages }) => usages.map((usage) => ({ value: value(usage), labels: { volume: usage.name } })));
+    each('volume_used_bytes', 'What a volume mounted here takes', (usage) => usage.usedBytes);
+    each('volume_size_bytes', 'Quota of a volume mounted here; 0: none', (usage) => usage.sizeBytes);
+    each('volume_inodes', 'Files and directories of a volume mounted here', (usage) => usage.inodes);
+  }
+
+  #calls(prefix: string, help: string, meters: Readonly<Record<string, CallMeter>>): void {
+    const name = `${prefix}_call_seconds`;
+    this.#samples(name, 'histogram', `${help}: how long they took`, () =>
+      Object.entries(meters).flatMap(([call, meter]) => histogramSamples(name, meter.seconds, { call })),
+    );
+    this.#samples(`${prefix}_failures_total`, 'counter', `${help} that failed, by error code`, () =>
+      Object.entries(meters).flatMap(([call, meter]) => [...meter.failures].map(([code, value]) => ({ value, labels: { call, code } }))),
+    );
+  }
+
+  #delays(): Sample[] {
+    // The timer itself is due only at its next turn: what is measured includes its own period.
+    const late = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e9 - delayResolutionMs / 1000);
+    const samples = [50, 99].map((percentile) => ({
+      value: late(this.#delay.percentile(percentile)),
+      labels: { quantile: String(percentile / 100) },
+    }));
+    samples.push({ value: late(this.#delay.max), labels: { quantile: '1' } });
+    this.#delay.reset();
+    return samples;
+  }
+
+  #gauge(name: string, help: string, value: (now: Snapshot) => number): void {
+    this.#samples(name, 'gauge', help, (now) => [{ value: value(now) }]);
+  }
+
+  #counter(name: string, help: string, value: (now: Snapshot) => number): void {
+    this.#samples(name, 'counter', help, (now) => [{ value: value(now) }]);
+  }
+
+  /** The library's own metrics want to be told of every event; these are read when somebody asks. */
+  #samples(name: string, type: 'gauge' | 'counter' | 'histogram', help: string, read: (now: Snapshot) => readonly Sample[]): void {
+    const full = `infinit_${name}`;
+    const metric = { name: full, help, type, get: async () => ({ name: full, help, type, aggregator: 'sum', values: read(await this.#snapshot!) }) };
+    this.#registry.registerMetric(metric as unknown as Metric);
+  }
+
+  [Symbol.dispose](): void {
+    this.#delay.disable();
+  }
+}
+
+function directions(sent: number, received: number): Sample[] {
+  return [
+    { value: sent, labels: { direction: 'sent' } },
+    { value: received, labels: { direction: 'received' } },
+  ];
+}
+
+function histogramSamples(name: string, histogram: Histogram, labels: Readonly<Record<string, string>> = {}): Sample[] {
+  const samples: Sample[] = [];
+  let sum = 0;
+  for (const [index, count] of histogram.counts.entries()) {
+    sum += count;
+    const bound = histogramBounds[index];
+    samples.push({ metricName: `infinit_${name}_bucket`, labels: { ...labels, le: bound === undefined ? '+Inf' : bound }, value: sum });
+  }
+  samples.push(
+    { metricName: `infinit_${name}_sum`, labels, value: histogram.sumSeconds },
+    { metricName: `infinit_${name}_count`, labels, value: sum },
+  );
+  return samples;
 }

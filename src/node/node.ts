@@ -14,6 +14,8 @@ import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
 import { hostKey } from './host-key.ts';
 import { nextIncarnation } from './incarnation.ts';
+import { MeasuredStore } from './measured-store.ts';
+import { serveMetrics } from './metrics-endpoint.ts';
 import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
 import { OverlayPlacement } from './overlay-placement.ts';
@@ -49,8 +51,9 @@ function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'remem
 
 /** What a node consists of, from the bottom up. */
 interface Parts {
-  readonly disk: Disk;
+  readonly disk: LogDisk;
   readonly overlay: Overlay;
+  readonly measured: MeasuredStore;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly trash: Trash;
@@ -77,7 +80,8 @@ export class Node implements AsyncDisposable {
     const node = new Node(config);
     const parts = await node.#compose(stack, holder, logger);
     node.#parts = parts;
-    const metrics = new Metrics(() => node.status());
+    const metrics = stack.use(node.#measure(parts));
+    if (config.metrics !== undefined) stack.use(await serveMetrics(config.metrics, () => metrics.text(), logger));
     const { volumes, cluster, trash, blocks, watches } = parts;
     const target = {
       volumes,
@@ -148,8 +152,9 @@ export class Node implements AsyncDisposable {
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
     const keyDir = path.join(config.stateDir, 'keys');
     const inCluster = () => (overlay.clusterId === undefined ? undefined : overlay.transport);
+    const measured = new MeasuredStore(store);
     const server = new VolumeServer({
-      store,
+      store: measured,
       cluster: inCluster,
       self,
       hostName: (peer) => overlay.member(peer)?.name ?? peer,
@@ -216,15 +221,28 @@ export class Node implements AsyncDisposable {
     const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
     const check = { catalogue, volumes, sweep, store, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
-    const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
+    const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, catalogue, volumes, trash, check, cluster, blocks, watches };
+    return { disk, overlay, measured, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
   #health(): Health {
     const { disk, overlay } = this.#parts!;
     const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
     return healthOf(disk.status(), this.#config.replicas, up);
+  }
+
+  #measure({ disk, overlay, measured, volumes, blocks, watches }: Parts): Metrics {
+    return new Metrics({
+      status: () => this.status(),
+      store: measured,
+      programs: blocks,
+      disk: disk.meter,
+      traffic: () => overlay.transport.traffic(),
+      peers: () => overlay.members().flatMap(({ self, liveness }) => (self ? [] : [liveness])),
+      watched: () => watches.size,
+      usages: () => volumes.mounted().flatMap((name) => volumes.served(name)?.usage() ?? []),
+    });
   }
 
   async status(): Promise<HostStatus> {

@@ -13,6 +13,7 @@ import {
 import { assert, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf } from '../base/index.ts';
 import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, valueIn } from '../block/index.ts';
 import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
+import { CallMeter } from './measured-store.ts';
 
 /** Programs' blocks are not encrypted. Of immutable ones the same value is the same block: hence one owner tag for all. */
 const sameTag = { volume: programOwner, inode: 0, epoch: 0, session: 0, sequence: 0 };
@@ -29,6 +30,13 @@ const droppedVersion = 1;
  * reads, writes or removes must carry it: a mistaken address cannot damage a volume.
  */
 export class ProgramBlocks implements BlockService {
+  readonly meters = {
+    put: new CallMeter(),
+    get: new CallMeter(),
+    create: new CallMeter(),
+    update: new CallMeter(),
+    remove: new CallMeter(),
+  } as const;
   readonly #store: BlockStore;
   readonly #sealer = new Sealer();
   readonly #turns = new KeyedQueue();
@@ -41,7 +49,35 @@ export class ProgramBlocks implements BlockService {
     this.#report = report;
   }
 
-  async put(value: Uint8Array, limits: CallLimits): Promise<Address> {
+  put(value: Uint8Array, limits: CallLimits): Promise<Address> {
+    return this.meters.put.measure(this.#put(value, limits));
+  }
+
+  create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
+    return this.#measure(this.meters.create, this.#create(address, value, limits));
+  }
+
+  update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
+    return this.#measure(value === null ? this.meters.remove : this.meters.update, this.#update(address, value, expect, limits));
+  }
+
+  get(address: Address, limits: CallLimits): Promise<BlockState | undefined> {
+    return this.meters.get.measure(this.#get(address, limits));
+  }
+
+  drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
+    return this.#measure(this.meters.remove, this.#drop(address, limits));
+  }
+
+  /** Conflicts and outcomes that are not known are no exceptions, but count among the failures. */
+  async #measure(meter: CallMeter, call: Promise<WriteOutcome>): Promise<WriteOutcome> {
+    const outcome = await meter.measure(call);
+    if (outcome.status === 'conflict') meter.failed('conflict');
+    else if (outcome.status !== 'committed') meter.failed(outcome.code);
+    return outcome;
+  }
+
+  async #put(value: Uint8Array, limits: CallLimits): Promise<Address> {
     checkSize(value, maxImmutableValueBytes, 'an immutable block');
     const sealed = this.#sealer.seal(sameTag, value);
     const result = await this.#store.commit([{ put: [sealed] }], limits);
@@ -49,24 +85,24 @@ export class ProgramBlocks implements BlockService {
     return sealed.address;
   }
 
-  async create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
+  async #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
     checkSize(value, maxValueBytes, 'a mutable block');
     return this.#commit({ address, expect: 'absent', payload: this.#seal(address, value) }, limits);
   }
 
-  async update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
+  async #update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
     if (value !== null) checkSize(value, maxValueBytes, 'a mutable block');
     const payload = value === null ? null : this.#seal(address, value);
     return this.#commit({ address, expect: expect ?? 'any', payload, owner: programOwner }, limits);
   }
 
-  async get(address: Address, limits: CallLimits): Promise<BlockState | undefined> {
+  async #get(address: Address, limits: CallLimits): Promise<BlockState | undefined> {
     if (kindOf(address) !== 'immutable') return this.#open(address, await this.#store.fetch(address, limits));
     const sealed = await this.#sealed(address, limits);
     return sealed === undefined ? undefined : { version: 1, value: this.#sealer.openChecked(address, sealed).body };
   }
 
-  async drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
+  async #drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
     checkKind(address, 'immutable');
     if ((await this.#sealed(address, limits)) === undefined) return { status: 'conflict', current: undefined };
     const result = await this.#store.commit([{ drop: [address] }], limits);

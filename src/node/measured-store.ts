@@ -1,0 +1,63 @@
+import { codeOf, Histogram } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '../store/index.ts';
+
+/** What became of calls of one kind. */
+export class CallMeter {
+  readonly seconds = new Histogram();
+  /** By error code. */
+  readonly failures = new Map<string, number>();
+
+  failed(code: string): void {
+    this.failures.set(code, (this.failures.get(code) ?? 0) + 1);
+  }
+
+  /** Measures a call that is under way. */
+  async measure<T>(call: Promise<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      return await call;
+    } catch (error) {
+      this.failed(codeOf(error));
+      throw error;
+    } finally {
+      this.seconds.observe(performance.now() - began);
+    }
+  }
+}
+
+/** A block store whose calls are counted: what volumes and programs of this host ask for, and how long it takes. */
+export class MeasuredStore implements BlockStore {
+  readonly #store: BlockStore;
+  readonly meters = { get: new CallMeter(), fetch: new CallMeter(), commit: new CallMeter() } as const;
+  readonly outcomes = { committed: 0, conflict: 0, failed: 0, unknown: 0 };
+  readBytes = 0;
+  writtenBytes = 0;
+
+  constructor(store: BlockStore) {
+    this.#store = store;
+  }
+
+  async get(address: Address, options?: CallOptions): Promise<Uint8Array> {
+    const bytes = await this.meters.get.measure(this.#store.get(address, options));
+    this.readBytes += bytes.length;
+    return bytes;
+  }
+
+  async fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
+    const block = await this.meters.fetch.measure(this.#store.fetch(address, options));
+    this.readBytes += block?.payload.length ?? 0;
+    return block;
+  }
+
+  async commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
+    for (const { put, update } of stages) {
+      for (const { sealed } of put ?? []) this.writtenBytes += sealed.length;
+      for (const { payload } of update ?? []) this.writtenBytes += payload?.length ?? 0;
+    }
+    const result = await this.meters.commit.measure(this.#store.commit(stages, options));
+    if (result.done) for (const versions of result.versions) this.outcomes.committed += versions.length;
+    else for (const { status } of result.outcomes) this.outcomes[status]++;
+    return result;
+  }
+}

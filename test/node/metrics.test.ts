@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import type { HostStatus } from '../../src/api/index.ts';
+import { Histogram, silentLogger } from '../../src/base/index.ts';
+import { mutableAddress } from '../../src/block/index.ts';
+import { MeasuredStore } from '../../src/node/measured-store.ts';
+import { serveMetrics } from '../../src/node/metrics-endpoint.ts';
+import { Metrics } from '../../src/node/metrics.ts';
+import { ProgramBlocks } from '../../src/node/program-blocks.ts';
+import { ValueHosts } from './daemon-double.ts';
+
+const status = {
+  name: 'h0',
+  health: { state: 'DEGRADED', reasons: ['one host'] },
+  uptimeSeconds: 5,
+  memoryBytes: 100,
+  disk: { state: 'healthy', blocks: 1, liveBytes: 2, usedBytes: 3, freeBytes: 4, totalBytes: 7, damaged: 0 },
+  replicas: { wanted: 3, hosts: 1 },
+  volumes: 2,
+  mounted: ['data'],
+  hosts: [],
+} as unknown as HostStatus;
+
+async function scrape(use: (blocks: ProgramBlocks) => Promise<void>): Promise<string> {
+  await using cluster = await ValueHosts.start(1);
+  const store = new MeasuredStore(cluster.hosts[0]!.store);
+  const blocks = new ProgramBlocks(store, () => Promise.reject(new Error('nobody inspects')));
+  await use(blocks);
+  using metrics = new Metrics({
+    status: () => Promise.resolve(status),
+    store,
+    programs: blocks,
+    disk: { groupSeconds: new Histogram(), records: 7, bytes: 8 },
+    traffic: () => ({ sentMessages: 1, sentBytes: 2, receivedMessages: 3, receivedBytes: 4 }),
+    peers: () => ['alive', 'down'],
+    watched: () => 3,
+    usages: () => [Promise.resolve({ name: 'data', usedBytes: 10, sizeBytes: 20, inodes: 2 }), new Promise<never>(() => {})],
+  });
+  await using endpoint = await serveMetrics({ host: '127.0.0.1', port: 0 }, () => metrics.text(), silentLogger);
+  const answer = await fetch(`http://127.0.0.1:${endpoint.port}/metrics`);
+  assert.equal((await fetch(`http://127.0.0.1:${endpoint.port}/v1/volumes`)).status, 404);
+  return answer.text();
+}
+
+test('calls, their latencies, outcomes and failures are counted', async () => {
+  const text = await scrape(async (blocks) => {
+    const address = mutableAddress();
+    await blocks.create(address, Buffer.from('a'), {});
+    for (let i = 0; i < 3; i++) await blocks.update(address, Buffer.from('b'), undefined, {});
+    await blocks.update(address, Buffer.from('c'), 1, {});
+    await blocks.put(Buffer.alloc(1000), {});
+    await assert.rejects(blocks.put(Buffer.alloc(5_000_000), {}), { code: 'too-large' });
+  });
+  for (const line of [
+    'infinit_health 1',
+    'infinit_program_call_seconds_count{call="update"} 4',
+    'infinit_program_failures_total{call="update",code="conflict"} 1',
+    'infinit_program_failures_total{call="put",code="too-large"} 1',
+    'infinit_store_outcomes_total{outcome="committed"} 4',
+    'infinit_store_outcomes_total{outcome="conflict"} 1',
+    'infinit_peers{state="down"} 1',
+    'infinit_volume_used_bytes{volume="data"} 10',
+    'infinit_watched_blocks 3',
+  ])
+    assert.ok(text.split('\n').includes(line), `${line} is not in\n${text}`);
+  const buckets = [...text.matchAll(/^infinit_program_call_seconds_bucket\{call="update",le="[^"]+"\} (\d+)$/gm)].map((match) => Number(match[1]));
+  assert.deepEqual(
+    buckets,
+    buckets.toSorted((a, b) => a - b),
+  );
+  assert.equal(buckets.at(-1), 4);
+});
+
+test('every metric that the Grafana board names is there', async () => {
+  const text = await scrape(async () => {});
+  const known = new Set([...text.matchAll(/^# TYPE (\w+) /gm)].map((match) => match[1]!));
+  const board = readFileSync('docs/grafana.json', 'utf8');
+  const named = new Set([...board.matchAll(/\binfinit_\w+/g)].map((match) => match[0].replace(/_(bucket|count|sum)$/, '')));
+  assert.ok(named.size > 25);
+  assert.deepEqual(
+    [...named].filter((name) => !known.has(name)),
+    [],
+  );
+  // And the board leaves nothing out.
+  assert.deepEqual(
+    [...known].filter((name) => !named.has(name)),
+    [],
+  );
+});
