@@ -1,6 +1,14 @@
 import { InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { type AcceptorState, compareBallots, isMember, type PeerId, type ProposalOutcome, type ReplicaSet } from '../consensus/index.ts';
+import {
+  type Accepted,
+  type AcceptorState,
+  compareBallots,
+  isMember,
+  type PeerId,
+  type ProposalOutcome,
+  type ReplicaSet,
+} from '../consensus/index.ts';
 import type { Disk, DiskEntry } from '../disk/index.ts';
 import type { ImmutableBlocks } from './immutable-blocks.ts';
 import type { Registers } from './registers.ts';
@@ -57,6 +65,11 @@ export class Housekeeping {
     return this.#clients();
   }
 
+  /** Blocks on this host's disk. */
+  get blocks(): number {
+    return this.#disk.status().blocks;
+  }
+
   /** What this host holds, in pages, as {@link Disk.list}. */
   list(after: Address | undefined, limit: number): Promise<DiskEntry[]> {
     return this.#disk.list(after, limit);
@@ -92,6 +105,14 @@ export class Housekeeping {
   /** Forgets a settled tombstone. Only while one view of the roster is in force. */
   forget(address: Address, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
     return this.#registers.run(address, { kind: 'forget' }, withDeadline(call));
+  }
+
+  /** Makes replicas that lag behind know a record that was resolved, and so is chosen. */
+  async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<void> {
+    const { deadlineMs, signal } = withDeadline(call);
+    const timeout = AbortSignal.timeout(deadlineMs);
+    const cancel = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+    await Promise.all(peers.map((peer) => this.#registers.tell(address, accepted, peer, cancel)));
   }
 
   /** Which of these immutable blocks the peer (or this host) has, undamaged as far as it knows, on stable storage. */

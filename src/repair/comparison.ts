@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+
+import { InfinitError } from '../base/index.ts';
+import { type Address, isAddress, kindOf } from '../block/index.ts';
+import type { PeerId } from '../consensus/index.ts';
+import { repairKinds } from './kinds.ts';
+import { stampOf } from './register-keeper.ts';
+import type { Standpoint } from './standpoint.ts';
+
+/** A block that two hosts should both hold, and the state in which one of them has it: of a register its last ballot, of an immutable block nothing. */
+export type Line = readonly [address: Address, stamp: string];
+
+/** A question: what lies after `after` up to and with `last` (null: from the beginning, to the end). */
+interface Question {
+  readonly view: number;
+  readonly after: Address | null;
+  readonly last: Address | null;
+  readonly digest: string;
+}
+
+/** The answer where both differ: what the other side holds, up to and with `until` where there was more. */
+interface Answer {
+  readonly lines: readonly Line[];
+  readonly until: Address | null;
+}
+
+/** Blocks that one answer lists: about 60 KiB. */
+const maxLines = 512;
+/** Blocks that are listed at once to answer. */
+const listPage = 512;
+/** Blocks that are looked at for one answer, shared or not. */
+const maxScanned = 8192;
+const maxQuestionBytes = 1024;
+
+/**
+ * Anti-entropy between two hosts: page by page of addresses they compare a digest of what both should hold, and lists only where digests differ.
+ * The host with the smaller id asks; what differs is brought up on both sides.
+ */
+export class Comparison {
+  readonly #at: Standpoint;
+  readonly #stop: () => void;
+
+  constructor(standpoint: Standpoint) {
+    this.#at = standpoint;
+    this.#stop = standpoint.transport.handle(repairKinds.compare, async (peer, body) => this.#serve(peer, body));
+  }
+
+  /**
+   * Compares one page of what this host holds with every host that shares blocks with it, and mends what differs.
+   * @param last The page's last address; undefined: it goes to the end. Returns how many copies were missing or older somewhere.
+   */
+  async page(after: Address | undefined, last: Address | undefined, addresses: readonly Address[], signal: AbortSignal): Promise<number> {
+    const { self, newest, transport } = this.#at;
+    const peers = newest.roster.eligible.map(({ peer }) => peer).filter((peer) => peer > self && transport.isConnected(peer));
+    if (peers.length === 0 || newest.roster.get(self) === undefined) return 0;
+    const shared = new Map<PeerId, Line[]>(peers.map((peer) => [peer, []]));
+    for (const address of addresses) {
+      await this.#at.pace.breathe();
+      const home = this.#at.home(address, newest);
+      if (!home.includes(self)) continue;
+      const line: Line = [address, await this.#stamp(address)];
+      for (const peer of home) shared.get(peer)?.push(line);
+    }
+    let found = 0;
+    for (const [peer, lines] of shared) found += await this.#compare(peer, newest.number, after, last, lines, signal).catch(() => 0);
+    return found;
+  }
+
+  /** Stops serving. */
+  close(): void {
+    this.#stop();
+  }
+
+  async #compare(
+    peer: PeerId,
+    view: number,
+    after: Address | undefined,
+    last: Address | undefined,
+    mine: readonly Line[],
+    signal: AbortSignal,
+  ): Promise<number> {
+    let [from, rest, found] = [after, mine, 0];
+    for (;;) {
+      const answer = await this.#ask(peer, { view, after: from ?? null, last: last ?? null, digest: digestOf(rest) }, signal);
+      if (answer === undefined) return found;
+      const { until } = answer;
+      const within = until === null ? rest : rest.filter(([address]) => address <= until);
+      found += await this.#mend(peer, within, answer.lines, signal);
+      if (until === null || (last !== undefined && until >= last)) return found;
+      [from, rest] = [until, rest.slice(within.length)];
+    }
+  }
+
+  async #ask(peer: PeerId, question: Question, signal: AbortSignal): Promise<Answer | undefined> {
+    const reply = await this.#at.transport.request(peer, repairKinds.compare, Buffer.from(JSON.stringify(question)), { signal });
+    return reply.length === 0 ? undefined : answerIn(reply);
+  }
+
+  async #mend(peer: PeerId, mine: readonly Line[], theirs: readonly Line[], signal: AbortSignal): Promise<number> {
+    const here = new Map(mine);
+    const there = new Map(theirs);
+    const differing = [...new Set([...here.keys(), ...there.keys()])].filter((address) => here.get(address) !== there.get(address));
+    await this.#at.pace.each(differing, async (address) => {
+      try {
+        if (kindOf(address) !== 'immutable') await this.#bringUp(address, peer, here.get(address), there.get(address), signal);
+        else
+          await this.#at.pace.spend(
+            here.has(address)
+              ? ((await this.#at.housekeeping.push(address, peer, { signal })) ?? 0)
+              : await this.#at.housekeeping.pull(address, { signal }),
+          );
+      } catch {
+        // Found again by the next check.
+      }
+    });
+    return differing.length;
+  }
+
+  /** Whoever of both has less than what a quorum chose is told; a lost record is left to those who replace it. */
+  async #bringUp(address: Address, peer: PeerId, mine: string | undefined, theirs: string | undefined, signal: AbortSignal): Promise<void> {
+    const found = await this.#at.housekeeping.resolve(address, { signal });
+    const accepted = found.status === 'resolved' ? found.outcome.accepted : null;
+    if (accepted === null) return;
+    const chosen = stampOf({ promised: null, accepted, lost: false });
+    const behind: PeerId[] = [];
+    if (mine !== chosen && accepted.record.replicas.includes(this.#at.self)) behind.push(this.#at.self);
+    if (theirs !== chosen && accepted.record.replicas.includes(peer)) behind.push(peer);
+    await this.#at.housekeeping.tell(address, accepted, behind, { signal });
+  }
+
+  async #serve(peer: PeerId, body: Uint8Array): Promise<Uint8Array> {
+    const question = questionIn(body);
+    const { newest } = this.#at;
+    // Hosts with different rosters have nothing to compare: what moves is moved by other means.
+    if (question.view !== newest.number) return new Uint8Array(0);
+    const lines: Line[] = [];
+    let after = question.after ?? undefined;
+    let until: Address | null = null;
+    let scanned = 0;
+    listing: for (;;) {
+      const page = await this.#at.housekeeping.list(after, listPage);
+      for (const { address } of page) {
+        if (question.last !== null && address > question.last) break listing;
+        await this.#at.pace.breathe();
+        after = address;
+        const home = this.#at.home(address, newest);
+        if (home.includes(peer) && home.includes(this.#at.self)) lines.push([address, await this.#stamp(address)]);
+        if (lines.length < maxLines && ++scanned < maxScanned) continue;
+        until = address;
+        break listing;
+      }
+      if (page.length < listPage) break;
+    }
+    if (until === null && digestOf(lines) === question.digest) return new Uint8Array(0);
+    return Buffer.from(JSON.stringify({ lines, until } satisfies Answer));
+  }
+
+  async #stamp(address: Address): Promise<string> {
+    return kindOf(address) === 'immutable' ? '' : stampOf(await this.#at.housekeeping.inspect(address));
+  }
+}
+
+function digestOf(lines: readonly Line[]): string {
+  const hash = createHash('sha256');
+  for (const [address, stamp] of lines) hash.update(`${address}=${stamp}\n`);
+  return hash.digest('hex');
+}
+
+function questionIn(body: Uint8Array): Question {
+  if (body.length > maxQuestionBytes) throw new InfinitError('too-large', `a comparison of ${body.length} bytes`);
+  const { view, after, last, digest } = parsed(body) as Partial<Question>;
+  const isEnd = (end: unknown): end is Address | null => end === null || isAddress(end);
+  if (!Number.isSafeInteger(view) || !isEnd(after) || !isEnd(last) || typeof digest !== 'string')
+    throw new InfinitError('bad-argument', 'a comparison names a view, a range of addresses and a digest');
+  return { view: view!, after, last, digest };
+}
+
+function answerIn(reply: Uint8Array): Answer {
+  const { lines, until } = parsed(reply) as Partial<Answer>;
+  const isLine = (line: unknown): boolean => Array.isArray(line) && line.length === 2 && isAddress(line[0]) && typeof line[1] === 'string';
+  if (!Array.isArray(lines) || lines.length > maxLines || !lines.every(isLine) || (until !== null && !isAddress(until)))
+    throw new InfinitError('bad-argument', 'a comparison is answered with lines of address and stamp');
+  return { lines: lines as Line[], until };
+}
+
+function parsed(bytes: Uint8Array): object {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+    if (typeof value === 'object' && value !== null) return value;
+  } catch {
+    // Said below.
+  }
+  throw new InfinitError('bad-argument', 'a comparison is a JSON object');
+}

@@ -1,0 +1,181 @@
+import { type Address, kindOf } from '../block/index.ts';
+import { type AcceptorState, type BlockRecord, isMember, type PeerId, type ReplicaSet, sameReplicas } from '../consensus/index.ts';
+import type { Counter } from './counts.ts';
+import { maxWatchedTombstones } from './settings.ts';
+import type { Standpoint } from './standpoint.ts';
+import type { RosterView } from '../membership/index.ts';
+
+/** `open`: not as it should be, try again. */
+export type Tended = 'done' | 'open';
+
+/** Looks after the mutable and named blocks that this host holds, by the rules of docs/consensus.md. */
+export class RegisterKeeper {
+  readonly #at: Standpoint;
+  /** Settled tombstones, since when they have been seen, and in which check last. */
+  readonly #tombstones = new Map<Address, { readonly since: number; check: number }>();
+  #check = 0;
+
+  constructor(standpoint: Standpoint) {
+    this.#at = standpoint;
+  }
+
+  /**
+   * For the retirement of a view: resolves the block (its last word at a quorum, nothing here that the quorum does not know) and moves it to the
+   * next view's set, not past it.
+   * @param patience How often it was tried before: whose turn it is the first time may not come.
+   */
+  async move(address: Address, to: RosterView, patience: number, signal: AbortSignal): Promise<Tended> {
+    const { housekeeping } = this.#at;
+    if ((await housekeeping.inspect(address)) === undefined) return 'done';
+    let found = await housekeeping.resolve(address, { signal });
+    if (found.status === 'unlisted') {
+      await housekeeping.settle(address, this.#revoked(), [this.#at.self], { signal });
+      found = await housekeeping.resolve(address, { signal });
+    }
+    if (found.status !== 'resolved') return 'open';
+    const record = found.outcome.accepted?.record;
+    if (record === undefined) return 'done';
+    const wanted = this.#at.home(address, to);
+    if (wanted.length === 0 || isAt(record, wanted)) return 'done';
+    const holders = isMember(record, this.#at.self) ? record.replicas : [...record.replicas, this.#at.self];
+    if (!this.#at.isMyTurn(holders, patience)) return 'open';
+    return (await housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? 'done' : 'open';
+  }
+
+  /** Between changes of the roster: replaces a lost record, brings the block to where it belongs, settles it, forgets what was removed. */
+  async tend(address: Address, counter: Counter, signal: AbortSignal): Promise<Tended> {
+    const state = await this.#at.housekeeping.inspect(address);
+    if (state === undefined) return 'done';
+    counter[kindOf(address)]++;
+    if (state.lost) return this.#replaceLost(address, counter, signal);
+    const { accepted } = state;
+    if (accepted === null) return 'done';
+    const { record } = accepted;
+    if (accepted.pointer || !isMember(record, this.#at.self)) {
+      counter.surplus++;
+      return accepted.pointer ? 'done' : this.#list(address, signal);
+    }
+    this.#count(record, counter);
+    if (!this.#at.isMyTurn(record.replicas, 0)) return 'done';
+    const brought = await this.#bringHome(address, record, signal);
+    if (brought !== undefined) return brought;
+    if (record.unsettled.length > 0) return this.#settle(address, record, signal);
+    return record.value === null ? this.#forget(address, record, signal) : 'done';
+  }
+
+  /** This host holds something of a block of others: its record must say so before that may go. */
+  async #list(address: Address, signal: AbortSignal): Promise<Tended> {
+    const found = await this.#at.housekeeping.resolve(address, { signal });
+    if (found.status === 'unlisted') await this.#at.housekeeping.settle(address, this.#revoked(), [this.#at.self], { signal });
+    return found.status === 'open' ? 'open' : 'done';
+  }
+
+  /** docs/consensus.md, “Lost records”: out of the set, told so, and then an ordinary newcomer. */
+  async #replaceLost(address: Address, counter: Counter, signal: AbortSignal): Promise<Tended> {
+    const { housekeeping, self } = this.#at;
+    const found = await housekeeping.resolve(address, { signal });
+    const record = found.status === 'resolved' ? found.outcome.accepted?.record : undefined;
+    if (record === undefined) {
+      counter.damaged++;
+      return found.status === 'open' ? 'open' : 'done';
+    }
+    if (isMember(record, self)) {
+      const others = record.replicas.filter((peer) => peer !== self);
+      // Nobody else has it: that is for a person (`infinit salvage`).
+      const left = others.length > 0 && (await housekeeping.change(address, record.epoch, others, { signal })).status === 'committed';
+      if (!left) {
+        counter.damaged++;
+        return 'open';
+      }
+    }
+    await housekeeping.settle(address, this.#revoked(), [self], { signal });
+    if ((await housekeeping.inspect(address))?.lost === true) {
+      counter.damaged++;
+      return 'open';
+    }
+    const only = this.#at.onlyView;
+    if (only === undefined) return 'done';
+    const now = await housekeeping.resolve(address, { signal });
+    const current = now.status === 'resolved' ? now.outcome.accepted?.record : undefined;
+    return current === undefined ? 'open' : ((await this.#bringHome(address, current, signal)) ?? 'done');
+  }
+
+  /** Moves a block that is not where the only view says; undefined: it is. */
+  async #bringHome(address: Address, local: BlockRecord, signal: AbortSignal): Promise<Tended | undefined> {
+    const only = this.#at.onlyView;
+    if (only === undefined) return undefined;
+    const wanted = this.#at.home(address, only);
+    if (wanted.length === 0 || isAt(local, wanted)) return undefined;
+    const found = await this.#at.housekeeping.resolve(address, { signal });
+    const record = found.status === 'resolved' ? found.outcome.accepted?.record : undefined;
+    if (record === undefined) return 'open';
+    if (isAt(record, wanted)) return undefined;
+    return (await this.#at.housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? undefined : 'open';
+  }
+
+  /** Waits for all, so it is begun only where all can be asked; and not while an older view still leads to those that left. */
+  async #settle(address: Address, record: BlockRecord, signal: AbortSignal): Promise<Tended> {
+    if (this.#at.onlyView === undefined) return 'done';
+    const revoked = this.#revoked();
+    const all = [...record.replicas, ...record.unsettled.filter((peer) => !revoked.includes(peer))];
+    if (!all.every((peer) => this.#at.isUp(peer))) return 'done';
+    return (await this.#at.housekeeping.settle(address, revoked, [], { signal })).status === 'committed' ? 'done' : 'open';
+  }
+
+  async #forget(address: Address, record: BlockRecord, signal: AbortSignal): Promise<Tended> {
+    if (this.#at.onlyView === undefined || !record.replicas.every((peer) => this.#at.isUp(peer))) return 'done';
+    const now = performance.now();
+    const watched = this.#tombstones.get(address);
+    if (watched === undefined) {
+      if (this.#tombstones.size < maxWatchedTombstones) this.#tombstones.set(address, { since: now, check: this.#check });
+      return 'done';
+    }
+    watched.check = this.#check;
+    if (now - watched.since < this.#at.settings.tombstoneMs) return 'done';
+    this.#tombstones.delete(address);
+    await this.#at.housekeeping.forget(address, { signal });
+    return 'done';
+  }
+
+  /** Tombstones that are old enough to be forgotten. */
+  ripe(): Address[] {
+    const before = performance.now() - this.#at.settings.tombstoneMs;
+    return [...this.#tombstones].flatMap(([address, { since }]) => (since <= before ? [address] : []));
+  }
+
+  /** When the next tombstone is old enough; undefined: none is waited for. */
+  get ripeAt(): number | undefined {
+    const first = this.#tombstones.values().next();
+    return first.done === true ? undefined : first.value.since + this.#at.settings.tombstoneMs;
+  }
+
+  /** A check of everything begins; what it does not meet again is no tombstone any longer. */
+  beginCheck(): void {
+    for (const [address, { check }] of this.#tombstones) if (check < this.#check) this.#tombstones.delete(address);
+    this.#check++;
+  }
+
+  #count(record: BlockRecord, counter: Counter): void {
+    if (record.value === null) counter.tombstones++;
+    const up = this.#at.up(record.replicas);
+    if (up[0] !== this.#at.self) return;
+    if (up.length < Math.floor(record.replicas.length / 2) + 1) counter.underQuorum++;
+    if (up.length < this.#at.copiesWanted) counter.underReplicated++;
+  }
+
+  #revoked(): PeerId[] {
+    return [...this.#at.views.countedOut()];
+  }
+}
+
+function isAt(record: BlockRecord, wanted: ReplicaSet): boolean {
+  return record.previous.length === 0 && sameReplicas(record.replicas, wanted);
+}
+
+/** The digits that two hosts compare of a register: what its acceptor accepted last. */
+export function stampOf(state: AcceptorState | undefined): string {
+  const accepted = state?.accepted ?? null;
+  if (accepted === null || accepted.pointer || state?.lost === true) return '';
+  const { round, peer, incarnation, serial } = accepted.ballot;
+  return `${round}.${peer}.${incarnation}.${serial}`;
+}

@@ -1,0 +1,229 @@
+import { type Logger, messageOf } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { Transport } from '../overlay/index.ts';
+import type { Store } from '../store/index.ts';
+import { Comparison } from './comparison.ts';
+import { CopyKeeper } from './copy-keeper.ts';
+import { noCounts } from './counts.ts';
+import { Pace } from './pace.ts';
+import { Progress, type RepairStatus } from './progress.ts';
+import { RegisterKeeper } from './register-keeper.ts';
+import { defaultRepairSettings, maxUrgent, type RepairSettings, settleDownMs } from './settings.ts';
+import { Standpoint } from './standpoint.ts';
+import type { RosterView, Views } from '../membership/index.ts';
+import { pages, walkUntilDone } from './walk.ts';
+
+/** What was left open by a check is looked at again after so long, in ms. */
+const openAgainMs = 30_000;
+/** Pause after a failure that was not one block's, in ms. */
+const afterFailureMs = 1000;
+
+export interface RepairOptions {
+  readonly store: Store;
+  readonly transport: Transport;
+  readonly views: Views;
+  readonly settings?: Partial<RepairSettings>;
+  readonly logger: Logger;
+}
+
+/**
+ * Keeps every block that this host holds where it belongs and as often as is wanted, in the background: moves blocks when the roster changes,
+ * compares copies with those of other hosts, replaces what was damaged, forgets what was removed.
+ */
+export class Repair implements AsyncDisposable {
+  readonly #options: RepairOptions;
+  readonly #at: Standpoint;
+  readonly #registers: RegisterKeeper;
+  readonly #copies: CopyKeeper;
+  readonly #comparison: Comparison;
+  readonly #progress: Progress;
+  readonly #stop = new AbortController();
+  readonly #listening: (() => void)[];
+  readonly #running: Promise<void>;
+  /** Damaged registers that are not replaced yet. */
+  readonly #urgent = new Set<Address>();
+  /** The view for whose retirement everything here is resolved and moved, and the one of which the others were told so. */
+  #moved = -Infinity;
+  #resolved = -Infinity;
+  #checkAt = performance.now() + settleDownMs;
+  /** What is under way, and the views that it is about. */
+  #job: { readonly abort: AbortController; about: string } | undefined;
+  #wake: (() => void) | undefined;
+
+  private constructor(options: RepairOptions) {
+    const { store, transport, views } = options;
+    const settings = { ...defaultRepairSettings, ...options.settings };
+    const { housekeeping } = store;
+    const pace = new Pace(() => housekeeping.clientCalls, settings.bytesPerSecond);
+    this.#options = options;
+    this.#at = new Standpoint({ self: transport.self, housekeeping, transport, views, pace, settings });
+    this.#registers = new RegisterKeeper(this.#at);
+    this.#copies = new CopyKeeper(this.#at);
+    this.#comparison = new Comparison(this.#at);
+    this.#progress = new Progress(() => pace.bytes);
+    this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(() => this.#checkIn(settleDownMs))];
+    store.onLost = (address) => this.#noteLost(address);
+    this.#running = this.#run();
+  }
+
+  /** Begins to work, in the background. */
+  static start(options: RepairOptions): Repair {
+    return new Repair(options);
+  }
+
+  /** How far it is. Cheap. */
+  status(): RepairStatus {
+    return this.#progress.status();
+  }
+
+  /** Checks everything now. */
+  check(): void {
+    this.#checkIn(0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    for (const stop of this.#listening) stop();
+    this.#job?.abort.abort();
+    this.#wake?.();
+    await this.#running;
+    this.#comparison.close();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const job = { abort: new AbortController(), about: '' };
+      this.#job = job;
+      try {
+        if (!(await this.#work(job.abort.signal))) await this.#sleep();
+      } catch (error) {
+        if (job.abort.signal.aborted) continue;
+        this.#options.logger.warn('repair was interrupted and goes on', { error: messageOf(error) });
+        await this.#sleep(afterFailureMs);
+      }
+    }
+  }
+
+  /** The most pressing thing. False: there is nothing to do. */
+  async #work(signal: AbortSignal): Promise<boolean> {
+    const retiring = this.#at.views.retiring();
+    this.#job!.about = this.#about();
+    if (retiring !== undefined && retiring.from.number !== this.#resolved) {
+      await this.#retire(retiring.from, retiring.to, signal);
+      return true;
+    }
+    if (this.#urgent.size > 0) {
+      const urgent = [...this.#urgent];
+      this.#urgent.clear();
+      await this.#tend(urgent, signal);
+      return true;
+    }
+    if (performance.now() >= this.#checkAt) {
+      await this.#check(signal);
+      return true;
+    }
+    const ripe = this.#registers.ripe();
+    if (ripe.length > 0) await this.#tend(ripe, signal);
+    this.#progress.begin(this.#at.onlyView === undefined ? 'waiting' : 'idle', 0);
+    return false;
+  }
+
+  /** Resolves and moves everything that this host holds, one view further. */
+  async #retire(from: RosterView, to: RosterView, signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    logger.info('moving blocks to where the roster has them now', { from: from.number, to: to.number });
+    this.#progress.begin('moving', this.#at.housekeeping.blocks);
+    const step = async (registers: readonly Address[], copies: readonly Address[], patience: number): Promise<readonly Address[]> => {
+      const open: Address[] = [];
+      await this.#at.pace.each(registers, async (address) => {
+        const tended = await this.#registers.move(address, to, patience, signal).catch((error: unknown) => this.#failed(address, error, signal));
+        if (tended === 'open') open.push(address);
+      });
+      open.push(...(await this.#copies.move(copies, from, patience, signal)));
+      return open;
+    };
+    if (this.#moved !== from.number) await walkUntilDone(this.#at, `retire/${from.number}`, step, (blocks) => this.#progress.advance(blocks), signal);
+    this.#moved = from.number;
+    await this.#at.views.resolved(from.number);
+    this.#resolved = from.number;
+    this.#progress.begin('waiting', 0);
+    logger.info('this host has moved its blocks', { from: from.number, to: to.number });
+  }
+
+  /** Looks at everything once, mends what it can, and counts. */
+  async #check(signal: AbortSignal): Promise<void> {
+    this.#checkAt = performance.now() + this.#at.settings.checkIntervalMs;
+    this.#progress.begin('checking', this.#at.housekeeping.blocks);
+    this.#registers.beginCheck();
+    const counter = noCounts();
+    let open = false;
+    for await (const { after, next, registers, copies } of pages(this.#at, undefined, signal)) {
+      await this.#at.pace.each(registers, async (address) => {
+        const tended = await this.#registers.tend(address, counter, signal).catch((error: unknown) => this.#failed(address, error, signal));
+        if (tended === 'open') open = true;
+        await this.#at.pace.breathe();
+      });
+      await this.#copies.tend(copies, counter, signal);
+      // Both are in ascending order; immutable addresses come first.
+      this.#progress.repaired += await this.#comparison.page(after, next, [...copies, ...registers], signal);
+      this.#progress.advance(registers.length + copies.length);
+    }
+    this.#progress.checked(counter);
+    if (open) this.#checkIn(openAgainMs);
+  }
+
+  async #tend(addresses: readonly Address[], signal: AbortSignal): Promise<void> {
+    await this.#at.pace.each(addresses, async (address) => {
+      const tended = await this.#registers.tend(address, noCounts(), signal).catch((error: unknown) => this.#failed(address, error, signal));
+      if (tended === 'open') this.#checkIn(openAgainMs);
+    });
+  }
+
+  #failed(address: Address, error: unknown, signal: AbortSignal): 'open' {
+    signal.throwIfAborted();
+    this.#options.logger.debug('a block could not be tended', { address, error: messageOf(error) });
+    return 'open';
+  }
+
+  #noteLost(address: Address): void {
+    if (this.#urgent.size < maxUrgent) this.#urgent.add(address);
+    else this.#checkIn(settleDownMs);
+    this.#wake?.();
+  }
+
+  /** What is under way may be about a roster that is no longer the one. A move goes on when a further view comes. */
+  #viewsChanged(): void {
+    this.#checkIn(0);
+    const job = this.#job;
+    if (job !== undefined && job.about !== '' && job.about !== this.#about()) job.abort.abort();
+  }
+
+  #about(): string {
+    const retiring = this.#at.views.retiring();
+    if (retiring !== undefined && retiring.from.number !== this.#resolved) return `move ${retiring.from.number}`;
+    return `check ${this.#at.views
+      .inForce()
+      .map(({ number }) => number)
+      .join()}`;
+  }
+
+  #checkIn(ms: number): void {
+    this.#checkAt = Math.min(this.#checkAt, performance.now() + ms);
+    this.#wake?.();
+  }
+
+  /** Until the next thing is due, or `ms`, or somebody calls. */
+  async #sleep(ms = Infinity): Promise<void> {
+    const now = performance.now();
+    const due = Math.min(ms, Math.min(this.#checkAt, this.#registers.ripeAt ?? Infinity) - now);
+    if (this.#stop.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.max(10, Math.min(due, 2 ** 30)));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,40 @@
+/** What people may set of repair. */
+export interface RepairSettings {
+  /** Bytes of blocks that this host moves in a second, at the most. */
+  readonly bytesPerSecond: number;
+  /** Bytes that scrub reads in a second, at the most; 0: none. */
+  readonly scrubBytesPerSecond: number;
+  /** Pause between two checks of everything, in ms. */
+  readonly checkIntervalMs: number;
+  /** Pause between two scrubs of everything, in ms. */
+  readonly scrubIntervalMs: number;
+  /** How long a removed block is kept as a tombstone at least, in ms: far longer than any operation may still be under way. */
+  readonly tombstoneMs: number;
+}
+
+export const defaultRepairSettings: RepairSettings = {
+  bytesPerSecond: 64 * 1024 * 1024,
+  scrubBytesPerSecond: 4 * 1024 * 1024,
+  checkIntervalMs: 60 * 60 * 1000,
+  scrubIntervalMs: 7 * 24 * 60 * 60 * 1000,
+  tombstoneMs: 120_000,
+};
+
+/** Blocks looked at before the next ones are listed. */
+export const pageBlocks = 256;
+/** Operations of repair under way on this host while no client is, and while some are. */
+export const maxIdleJobs = 8;
+export const maxBusyJobs = 2;
+/** Blocks that could not be finished at once and are remembered by name; with more of them everything is walked again. */
+export const maxOpenBlocks = 8192;
+/** Damaged registers that wait to be replaced before the next check. */
+export const maxUrgent = 1024;
+/** Tombstones whose age is being watched. */
+export const maxWatchedTombstones = 65_536;
+/** Pause before blocks that could not be finished are tried again, in ms; doubles up to the maximum. */
+export const retryMs = 100;
+export const maxRetryMs = 15_000;
+/** How long after a host appeared everything is checked, in ms: others may be coming too. */
+export const settleDownMs = 3000;
+/** How far a walk came is written down so often, in ms. */
+export const saveEveryMs = 5000;

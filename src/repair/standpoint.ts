@@ -1,0 +1,62 @@
+import type { Address } from '../block/index.ts';
+import type { Transport } from '../overlay/index.ts';
+import { type PeerId, place } from '../placement/index.ts';
+import type { Housekeeping } from '../store/index.ts';
+import type { Pace } from './pace.ts';
+import type { RepairSettings } from './settings.ts';
+import type { RosterView, Views } from '../membership/index.ts';
+
+/** What repair looks at the cluster with, shared by its parts. */
+export class Standpoint {
+  readonly self: PeerId;
+  readonly housekeeping: Housekeeping;
+  readonly transport: Transport;
+  readonly views: Views;
+  readonly pace: Pace;
+  readonly settings: RepairSettings;
+
+  constructor(parts: Pick<Standpoint, 'self' | 'housekeeping' | 'transport' | 'views' | 'pace' | 'settings'>) {
+    this.self = parts.self;
+    this.housekeeping = parts.housekeeping;
+    this.transport = parts.transport;
+    this.views = parts.views;
+    this.pace = parts.pace;
+    this.settings = parts.settings;
+  }
+
+  get newest(): RosterView {
+    return this.views.inForce().at(-1)!;
+  }
+
+  /** The only view in force; undefined while there are several. */
+  get onlyView(): RosterView | undefined {
+    const views = this.views.inForce();
+    return views.length === 1 ? views[0] : undefined;
+  }
+
+  /** The hosts that a block belongs to. */
+  home(address: Address, { roster, replicas }: RosterView): readonly PeerId[] {
+    return place(address, roster, replicas);
+  }
+
+  /** Copies that each block should have: fewer than are wanted where there are fewer hosts. */
+  get copiesWanted(): number {
+    const { roster, replicas } = this.newest;
+    return Math.min(replicas, roster.size);
+  }
+
+  isUp(peer: PeerId): boolean {
+    return peer === this.self || this.transport.isConnected(peer);
+  }
+
+  /** The hosts among these that can be asked. */
+  up(peers: readonly PeerId[]): PeerId[] {
+    return peers.filter((peer) => this.isUp(peer));
+  }
+
+  /** Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. */
+  isMyTurn(holders: readonly PeerId[], patience: number): boolean {
+    const place = this.up(holders).indexOf(this.self);
+    return place >= 0 && place <= patience;
+  }
+}

@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { TestCluster } from './test-cluster.ts';
+import { Workload } from './workload.ts';
+
+const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `host-${String(index).padStart(2, '0')}`);
+
+test('from one host to three: old blocks get three copies', async () => {
+  const [a, b, c] = names(3) as [string, string, string];
+  await using cluster = await TestCluster.of([a]);
+  const workload = new Workload(cluster);
+  await workload.fill();
+  await cluster.open(b);
+  await cluster.open(c);
+  cluster.views.append([a, b, c]);
+  workload.start();
+  await cluster.settled([...workload.registers.slice(0, 1), ...workload.copies]);
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
+
+test('a newcomer takes its share and what is surplus is trimmed, while hosts write', async () => {
+  const all = names(6);
+  await using cluster = await TestCluster.of(all.slice(0, 5));
+  const workload = new Workload(cluster, 16);
+  await workload.fill(24);
+  workload.start();
+  await cluster.open(all[5]!);
+  cluster.views.append(all);
+  await cluster.settled(workload.copies.slice(0, 24));
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+  assert.ok((await cluster.disk(all[5]!).list(undefined, 1)).length > 0);
+});
+
+test('hosts that join at once and one after another: every block ends where the last roster has it', async () => {
+  const all = names(8);
+  await using cluster = await TestCluster.of(all.slice(0, 2));
+  const workload = new Workload(cluster);
+  await workload.fill();
+  workload.start();
+  await Promise.all(all.slice(2, 5).map((name) => cluster.open(name)));
+  cluster.views.append(all.slice(0, 5));
+  for (const [index, name] of all.slice(5).entries()) {
+    await cluster.open(name);
+    cluster.views.append(all.slice(0, 6 + index));
+  }
+  await cluster.settled(workload.copies.slice(0, 8));
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
+
+test('a cluster that restarts from its disks goes on with a move that was under way', async () => {
+  const all = names(4);
+  await using cluster = await TestCluster.of(all.slice(0, 3));
+  const workload = new Workload(cluster, 32);
+  await workload.fill(32);
+  await cluster.open(all[3]!);
+  cluster.views.append(all);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const name of all) await cluster.crash(name);
+  for (const name of all) await cluster.open(name);
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
+
+test('a host that is killed while hosts write is counted out, and its copies are made again elsewhere', async () => {
+  const all = names(5);
+  await using cluster = await TestCluster.of(all);
+  const workload = new Workload(cluster, 16);
+  await workload.fill(24);
+  workload.start();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await cluster.crash(all[1]!);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const left = all.filter((name) => name !== all[1]);
+  cluster.views.countOut(all[1]!);
+  cluster.views.append(left);
+  await cluster.settled(workload.copies.slice(0, 24));
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
+
+test('a frozen host that is counted out returns with old states and harms nobody', async () => {
+  const all = names(4);
+  await using cluster = await TestCluster.of(all);
+  const workload = new Workload(cluster);
+  await workload.fill();
+  const frozen = cluster.freeze(all[0]!);
+  workload.start();
+  cluster.views.countOut(all[0]!);
+  cluster.views.append(all.slice(1));
+  await cluster.settled([...workload.copies]);
+  cluster.thaw(frozen);
+  await frozen.store.housekeeping.loseEverything();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  cluster.views.countedOut.clear();
+  cluster.views.append(all);
+  await cluster.settled([...workload.copies]);
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
+
+test('a host that resigns gives everything away first, and then nothing is missing', async () => {
+  const all = names(4);
+  await using cluster = await TestCluster.of(all);
+  const workload = new Workload(cluster);
+  await workload.fill();
+  workload.start();
+  cluster.views.append(all.slice(1));
+  await cluster.settled([...workload.copies]);
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  assert.deepEqual(await cluster.disk(all[0]!).list(undefined, 1), []);
+  await cluster.crash(all[0]!);
+  await workload.verify();
+});
+
+test('the whole cluster is replaced host by host, thirty-two times, without a loss', { timeout: 300_000 }, async () => {
+  const all = names(36);
+  await using cluster = await TestCluster.of(all.slice(0, 4));
+  const workload = new Workload(cluster, 4);
+  await workload.fill(4);
+  workload.start(2);
+  for (let turn = 0; turn < 32; turn++) {
+    const gone = all[turn]!;
+    await cluster.crash(gone);
+    await cluster.open(all[turn + 4]!);
+    cluster.views.countOut(gone);
+    cluster.views.append(all.slice(turn + 1, turn + 5));
+    await cluster.settled(workload.copies.slice(0, 4));
+  }
+  await workload.stop();
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});
