@@ -8,10 +8,11 @@ import {
   type PeerId,
   type ProposalOutcome,
   type ReplicaSet,
+  type Request,
 } from '../consensus/index.ts';
 import type { Disk, DiskEntry } from '../disk/index.ts';
 import type { ImmutableBlocks } from './immutable-blocks.ts';
-import type { Registers } from './registers.ts';
+import type { AskPeer, Registers } from './registers.ts';
 import type { Replica } from './replica.ts';
 
 /** Time and cancellation of one step of housekeeping. */
@@ -42,6 +43,7 @@ export class Housekeeping {
   readonly #replica: Replica;
   readonly #registers: Registers;
   readonly #blocks: ImmutableBlocks;
+  readonly #ask: AskPeer;
   readonly #clients: () => number;
 
   constructor(parts: {
@@ -50,6 +52,7 @@ export class Housekeeping {
     readonly replica: Replica;
     readonly registers: Registers;
     readonly blocks: ImmutableBlocks;
+    readonly ask: AskPeer;
     readonly clients: () => number;
   }) {
     this.#self = parts.self;
@@ -57,6 +60,7 @@ export class Housekeeping {
     this.#replica = parts.replica;
     this.#registers = parts.registers;
     this.#blocks = parts.blocks;
+    this.#ask = parts.ask;
     this.#clients = parts.clients;
   }
 
@@ -112,7 +116,9 @@ export class Housekeeping {
     const { deadlineMs, signal } = withDeadline(call);
     const timeout = AbortSignal.timeout(deadlineMs);
     const cancel = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-    await Promise.all(peers.map((peer) => this.#registers.tell(address, accepted, peer, cancel)));
+    const { ballot, record } = accepted;
+    const message: Request = { type: 'learn', from: this.#self, block: address, tag: 0, attempt: 1, ballot, record };
+    await Promise.all(peers.map((peer) => (peer === this.#self ? this.#replica.serve(message) : this.#ask(peer, message, cancel))));
   }
 
   /** Which of these immutable blocks the peer (or this host) has, undamaged as far as it knows, on stable storage. */

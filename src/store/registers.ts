@@ -1,7 +1,6 @@
 import { assert, InfinitError, type Random } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
-  type Accepted,
   BallotSource,
   compareBallots,
   type Hint,
@@ -111,13 +110,6 @@ export class Registers {
   /** Takes an acceptor's reply. */
   hear(reply: Reply): void {
     this.#running.get(reply.tag)?.hear(reply);
-  }
-
-  /** Makes a host that lags behind know a record that is chosen. @throws as {@link AskPeer}. */
-  async tell(address: Address, { ballot, record }: Accepted, peer: PeerId, signal: AbortSignal): Promise<void> {
-    const { self, replica, ask } = this.#options;
-    const message: Request = { type: 'learn', from: self, block: address, tag: this.#nextTag++, attempt: 1, ballot, record };
-    await (peer === self ? replica.serve(message) : ask(peer, message, signal));
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */

@@ -92,6 +92,7 @@ export class Store implements BlockStore, AsyncDisposable {
       replica: this.#replica,
       registers: this.#registers,
       blocks: this.#blocks,
+      ask,
       clients: () => this.#clients,
     });
   }
