@@ -12,6 +12,8 @@ export interface ScrubOptions {
   readonly verify?: (address: Address, bytes: Uint8Array) => void;
   /** Told of each damaged block. */
   readonly onDamaged: (address: Address) => void;
+  /** Told now and then how far it is. */
+  readonly onProgress?: (report: ScrubReport) => void;
 }
 
 export interface ScrubReport {
@@ -52,6 +54,7 @@ export async function scrub(disk: Disk, options: ScrubOptions): Promise<ScrubRep
       const aheadMs = (bytes / options.bytesPerSecond) * 1000 - (performance.now() - started);
       if (aheadMs > paceMs) await pause(aheadMs, options.signal);
     }
+    options.onProgress?.({ blocks, bytes, damaged, last, finished: false });
     if (page.length < pageEntries) return { blocks, bytes, damaged, last, finished: true };
   }
 }

@@ -5,4 +5,5 @@
 export type { BlockCounts } from './counts.ts';
 export type { RepairPhase, RepairStatus } from './progress.ts';
 export { Repair, type RepairOptions } from './repair.ts';
+export type { ScrubStatus } from './scrubber.ts';
 export { defaultRepairSettings, type RepairSettings } from './settings.ts';

@@ -1,4 +1,5 @@
 import type { BlockCounts } from './counts.ts';
+import type { ScrubStatus } from './scrubber.ts';
 
 /** `waiting`: this host has done its part in moving blocks, others have not; `idle`: all is as it should be, as far as is known. */
 export type RepairPhase = 'idle' | 'moving' | 'waiting' | 'checking';
@@ -17,6 +18,7 @@ export interface RepairStatus {
   readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts };
   /** Copies that were missing or older somewhere and were brought up, since the start. */
   readonly repaired: number;
+  readonly scrub: ScrubStatus;
 }
 
 /** Measures one walk after another. */
@@ -49,7 +51,7 @@ export class Progress {
     this.#lastCheck = { at: performance.now(), counts };
   }
 
-  status(): RepairStatus {
+  status(): Omit<RepairStatus, 'scrub'> {
     const seconds = Math.max(0.001, (performance.now() - this.#since) / 1000);
     const active = this.#phase === 'moving' || this.#phase === 'checking';
     const last = this.#lastCheck;

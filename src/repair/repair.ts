@@ -8,6 +8,7 @@ import { noCounts } from './counts.ts';
 import { Pace } from './pace.ts';
 import { Progress, type RepairStatus } from './progress.ts';
 import { RegisterKeeper } from './register-keeper.ts';
+import { Scrubber } from './scrubber.ts';
 import { defaultRepairSettings, maxUrgent, type RepairSettings, settleDownMs } from './settings.ts';
 import { Standpoint } from './standpoint.ts';
 import type { RosterView, Views } from '../membership/index.ts';
@@ -37,9 +38,10 @@ export class Repair implements AsyncDisposable {
   readonly #copies: CopyKeeper;
   readonly #comparison: Comparison;
   readonly #progress: Progress;
+  readonly #scrubber: Scrubber;
   readonly #stop = new AbortController();
   readonly #listening: (() => void)[];
-  readonly #running: Promise<void>;
+  readonly #running: Promise<unknown>;
   /** Damaged registers that are not replaced yet. */
   readonly #urgent = new Set<Address>();
   /** The view for whose retirement everything here is resolved and moved, and the one of which the others were told so. */
@@ -61,9 +63,13 @@ export class Repair implements AsyncDisposable {
     this.#copies = new CopyKeeper(this.#at);
     this.#comparison = new Comparison(this.#at);
     this.#progress = new Progress(() => pace.bytes);
+    this.#scrubber = new Scrubber(this.#at, options.logger);
     this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(() => this.#checkIn(settleDownMs))];
     store.onLost = (address) => this.#noteLost(address);
-    this.#running = this.#run();
+    const scrubbing = this.#scrubber.run(this.#stop.signal).catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) options.logger.error('scrub ended', { error: messageOf(error) });
+    });
+    this.#running = Promise.all([this.#run(), scrubbing]);
   }
 
   /** Begins to work, in the background. */
@@ -73,7 +79,12 @@ export class Repair implements AsyncDisposable {
 
   /** How far it is. Cheap. */
   status(): RepairStatus {
-    return this.#progress.status();
+    return { ...this.#progress.status(), scrub: this.#scrubber.status() };
+  }
+
+  /** Reads everything on this host now, at a rate of its own. */
+  scrub(bytesPerSecond: number): void {
+    this.#scrubber.now(bytesPerSecond);
   }
 
   /** Checks everything now. */

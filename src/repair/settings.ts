@@ -38,3 +38,5 @@ export const maxRetryMs = 15_000;
 export const settleDownMs = 3000;
 /** How far a walk came is written down so often, in ms. */
 export const saveEveryMs = 5000;
+/** How long after its start a host begins to scrub, in ms. */
+export const scrubDelayMs = 60_000;

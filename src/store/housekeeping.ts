@@ -1,16 +1,17 @@
 import { InfinitError } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { type Address, immutableAddress, kindOf } from '../block/index.ts';
 import {
   type Accepted,
   type AcceptorState,
   compareBallots,
+  decodeState,
   isMember,
   type PeerId,
   type ProposalOutcome,
   type ReplicaSet,
   type Request,
 } from '../consensus/index.ts';
-import type { Disk, DiskEntry } from '../disk/index.ts';
+import { type Disk, type DiskEntry, scrub, type ScrubOptions, type ScrubReport } from '../disk/index.ts';
 import type { ImmutableBlocks } from './immutable-blocks.ts';
 import type { AskPeer, Registers } from './registers.ts';
 import type { Replica } from './replica.ts';
@@ -141,6 +142,11 @@ export class Housekeeping {
     await this.#disk.write(addresses.map((address) => ({ type: 'delete', address })));
   }
 
+  /** Reads everything on this host's disk once, at a bounded rate, and tells of what is damaged. Damaged registers are stored as lost. */
+  scrub(options: Pick<ScrubOptions, 'bytesPerSecond' | 'after' | 'signal' | 'onProgress' | 'onDamaged'>): Promise<ScrubReport> {
+    return scrub(this.#disk, { ...options, verify: verifyStored });
+  }
+
   /** A small durable fact of repair's own, such as how far it came; undefined: there is none. Whoever saves waits for all writes before. */
   async load(key: string): Promise<string | undefined> {
     const bytes = await this.#disk.readMeta(`repair/${key}`);
@@ -161,4 +167,10 @@ export class Housekeeping {
 function withDeadline({ deadlineMs = defaultDeadlineMs, signal }: HousekeepingCall): HousekeepingCall & { readonly deadlineMs: number } {
   if (signal?.aborted === true) throw new InfinitError('cancelled', 'housekeeping was stopped');
   return signal === undefined ? { deadlineMs } : { deadlineMs, signal };
+}
+
+/** @throws InfinitError `damaged` where the bytes are not what the address stands for. */
+function verifyStored(address: Address, bytes: Uint8Array): void {
+  if (kindOf(address) !== 'immutable') decodeState(bytes);
+  else if (immutableAddress(bytes) !== address) throw new InfinitError('damaged', `the bytes stored as block ${address} do not hash to it`);
 }

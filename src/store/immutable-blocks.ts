@@ -1,8 +1,9 @@
-import { InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
+import { DroppedBlocks } from './dropped-blocks.ts';
 import { kinds } from './kinds.ts';
 import type { StorePlacement } from './store-placement.ts';
 
@@ -10,6 +11,9 @@ import type { StorePlacement } from './store-placement.ts';
 const hedgeMs = 60;
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
+
+/** Copies that are made anew after a read, at once. */
+const maxWriteBacks = 8;
 
 export interface ImmutableBlocksOptions {
   readonly self: PeerId;
@@ -22,11 +26,14 @@ export interface ImmutableBlocksOptions {
 /** Immutable blocks on all hosts: no consensus, since the address says what the bytes must be. */
 export class ImmutableBlocks {
   readonly #options: ImmutableBlocksOptions;
+  readonly #dropped = new DroppedBlocks();
+  #writingBack = 0;
 
   constructor(options: ImmutableBlocksOptions) {
     this.#options = options;
     const { transport } = options;
     transport?.handle(kinds.putBlock, (_peer, body) => this.#keep(body));
+    transport?.handle(kinds.copyBlock, (_peer, body) => this.#keepCopy(body));
     transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
     transport?.handle(kinds.dropBlocks, (_peer, body) => this.#dropHere(addressesIn(body)));
     transport?.handle(kinds.hasBlocks, (_peer, body) => this.#hasHere(addressesIn(body)));
@@ -41,6 +48,7 @@ export class ImmutableBlocks {
       const ranked = this.#options.placement.rank(block.address);
       const wanted = Math.min(this.#options.placement.replicas, ranked.length);
       const mine = ranked.slice(0, wanted).includes(this.#options.self);
+      this.#dropped.forget(block.address);
       if (mine) here.push({ type: 'put', address: block.address, bytes: block.sealed });
       away.push(this.#spread(block, ranked, wanted, mine ? local.promise : undefined, options));
     }
@@ -53,7 +61,22 @@ export class ImmutableBlocks {
 
   /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
   async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
-    return (await this.#readOwn(address)) ?? (await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) }));
+    const own = await this.#readOwn(address);
+    if (own !== undefined) return own;
+    const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) });
+    this.#writeBack(address, fetched);
+    return fetched;
+  }
+
+  /** Read repair: a copy that should be here, and was missing or damaged, is made anew from the one that was fetched. */
+  #writeBack(address: Address, fetched: Uint8Array): void {
+    const { self, placement, disk } = this.#options;
+    if (this.#writingBack >= maxWriteBacks || this.#dropped.has(address)) return;
+    if (!placement.rank(address).slice(0, placement.replicas).includes(self)) return;
+    this.#writingBack++;
+    // The caller owns what it was given, and may change it.
+    const write = disk.write([{ type: 'put', address, bytes: Uint8Array.from(fetched) }]);
+    write.catch(() => {}).finally(() => this.#writingBack--);
   }
 
   /** The bytes from another host. */
@@ -95,12 +118,23 @@ export class ImmutableBlocks {
     const sealed = await this.#readOwn(address);
     if (sealed === undefined || immutableAddress(sealed) !== address) return undefined;
     const options = { channel: 'bulk', ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) } as const;
-    await this.#way(peer, this.#options.transport).request(peer, kinds.putBlock, [addressToBytes(address), sealed], options);
+    try {
+      await this.#way(peer, this.#options.transport).request(peer, kinds.copyBlock, [addressToBytes(address), sealed], options);
+    } catch (error) {
+      // It was removed, and the news did not come here.
+      if (codeOf(error) !== 'conflict') throw error;
+      await this.#dropHere([address]);
+      return undefined;
+    }
     return sealed.length;
   }
 
   /** Fetches a block that is missing or damaged here, and keeps it. */
   async pull(address: Address, options: CallOptions): Promise<number> {
+    if (this.#dropped.has(address)) {
+      this.#tellDropped([address]);
+      throw new InfinitError('not-found', `block ${address} was removed`);
+    }
     const sealed = await this.#fetch(address, options);
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
     return sealed.length;
@@ -113,12 +147,17 @@ export class ImmutableBlocks {
 
   /** Nothing refers to these any longer: their bytes may go, here and elsewhere. What cannot be told now is found by scrub. */
   drop(addresses: readonly Address[]): DiskOperation[] {
+    this.#dropped.add(addresses);
+    this.#tellDropped(addresses);
+    return addresses.map((address) => ({ type: 'delete', address }));
+  }
+
+  #tellDropped(addresses: readonly Address[]): void {
     const { transport } = this.#options;
     for (const peer of transport?.connected() ?? []) {
       for (let at = 0; at < addresses.length; at += maxDropsAMessage)
         transport!.notify(peer, kinds.dropBlocks, addresses.slice(at, at + maxDropsAMessage).map(addressToBytes));
     }
-    return addresses.map((address) => ({ type: 'delete', address }));
   }
 
   /** Sends one block to the replicas it wants, to the next candidates where those fail, until a majority has it. */
@@ -171,7 +210,14 @@ export class ImmutableBlocks {
     if (sealed.length > maxImmutableBytes)
       throw new InfinitError('too-large', `block ${address} has ${sealed.length} bytes; ${maxImmutableBytes} are allowed`);
     if (immutableAddress(sealed) !== address) throw new InfinitError('damaged', `the bytes sent as block ${address} do not hash to it`);
+    this.#dropped.forget(address);
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
+  }
+
+  async #keepCopy(body: Uint8Array): Promise<undefined> {
+    const address = addressFromBytes(body);
+    if (this.#dropped.has(address)) throw new InfinitError('conflict', `block ${address} was removed`);
+    return this.#keep(body);
   }
 
   async #give(address: Address): Promise<Uint8Array> {
@@ -191,6 +237,7 @@ export class ImmutableBlocks {
   }
 
   async #dropHere(addresses: readonly Address[]): Promise<undefined> {
+    this.#dropped.add(addresses);
     await this.#options.disk.write(addresses.map((address) => ({ type: 'delete', address })));
   }
 

@@ -16,6 +16,8 @@ export const kinds = {
   registerRequests: firstStoreKind + 5,
   /** Replies of acceptors, laid out likewise. A notification. */
   registerReplies: firstStoreKind + 6,
+  /** As putBlock, from repair: refused with `conflict` where the block was lately removed. */
+  copyBlock: firstStoreKind + 12,
   /** Addresses, 32 bytes each: whoever asks is told of writes of these blocks that this host accepts, for 30 s. Answered with nothing. */
   watchBlocks: firstStoreKind + 16,
   /** Addresses, 32 bytes each, of watched blocks that may have changed. A notification. */
