@@ -8,7 +8,8 @@ import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 import { isQuorum, productionRules, type Rules } from './rules.ts';
 import { type Survey, survey } from './survey.ts';
 
-type Phase = 'idle' | 'read' | 'prepare' | 'accept' | 'learn' | 'forget' | 'backoff' | 'done';
+/** What is awaited: answers to a message of that type, or time. */
+type Phase = 'idle' | Request['type'] | 'backoff' | 'done';
 
 /** First wait for answers; doubles up to the maximum. */
 export const retransmitMs = 100;
@@ -29,6 +30,7 @@ export class Proposer {
   readonly tag: number;
   readonly operation: Operation;
   readonly #rules: Rules;
+  readonly #from: PeerId;
   readonly #ballots: BallotSource;
   readonly #random: () => number;
   readonly #lease: LeaseRequest | null;
@@ -68,6 +70,7 @@ export class Proposer {
     this.operation = operation;
     this.#views = views;
     this.#ballots = ballots;
+    this.#from = ballots.peer;
     this.#random = random;
     this.#hint = hint ?? null;
     this.#lease = lease ?? null;
@@ -163,7 +166,8 @@ export class Proposer {
     const known = this.#hint?.accepted.ballot ?? null;
     const view = this.#viewNumber();
     this.#ballot = null;
-    return this.#begin('read', this.#firstSets(), (head) => ({ type: 'read', ...head, view, known, lease: this.#lease }));
+    const { block, tag } = this;
+    return this.#begin(this.#firstSets(), { type: 'read', from: this.#from, block, tag, attempt: ++this.#attempt, view, known, lease: this.#lease });
   }
 
   /** Answers of one round must be of about one time (see `Reply.unsure`), so all are asked afresh, and where the roster says too. */
@@ -190,7 +194,8 @@ export class Proposer {
     }
     this.#ballot = ballot;
     this.#reproposed = false;
-    return this.#begin('prepare', this.#firstSets(), (head) => ({ type: 'prepare', ...head, ballot, view, known }));
+    const { block, tag } = this;
+    return this.#begin(this.#firstSets(), { type: 'prepare', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, view, known });
   }
 
   /** Who is asked first: the sets of the newest record we know, else those that the roster names. */
@@ -229,8 +234,9 @@ export class Proposer {
       case 'propose':
         return this.#propose(decision.record, decision.purpose);
       case 'tell': {
+        const { block, tag } = this;
         const { ballot, record } = decision.base;
-        return this.#begin('learn', decision.sets, (head) => ({ type: 'learn', ...head, ballot, record }));
+        return this.#begin(decision.sets, { type: 'learn', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, record });
       }
     }
   }
@@ -277,19 +283,20 @@ export class Proposer {
     this.#next = next;
     const founding = base === null ? this.#viewNumber() : -1;
     this.#ballot = ballot;
-    const at = ballot;
-    const leaseClock = this.#leaseClock();
-    return this.#begin('accept', this.#rules.setsOf(record), (head) => ({
+    return this.#begin(this.#rules.setsOf(record), {
       type: 'accept',
-      ...head,
-      ballot: at,
+      from: this.#from,
+      block: this.block,
+      tag: this.tag,
+      attempt: ++this.#attempt,
+      ballot,
       record,
       next,
       condition,
       founding,
-      leaseClock,
+      leaseClock: this.#leaseClock(),
       lease: this.#lease,
-    }));
+    });
   }
 
   #onAccepted(): readonly Effect[] {
@@ -318,7 +325,7 @@ export class Proposer {
     if (this.#losses === 1) return this.#startPrepare();
     this.#phase = 'backoff';
     this.#attempt++;
-    return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * 2 ** Math.min(this.#losses, 16), maxBackoffMs) }];
+    return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * (1 << Math.min(this.#losses, 16)), maxBackoffMs) }];
   }
 
   /**
@@ -354,7 +361,8 @@ export class Proposer {
     const who =
       this.operation.kind === 'forget' ? record.replicas : hostsToSettle(this.operation, record).filter((peer) => !record.replicas.includes(peer));
     if (who.length === 0) return this.#settled();
-    return this.#begin('forget', [who], (head) => ({ type: 'forget', ...head, ballot: base.ballot, floor }));
+    const { block, tag } = this;
+    return this.#begin([who], { type: 'forget', from: this.#from, block, tag, attempt: ++this.#attempt, ballot: base.ballot, floor });
   }
 
   #onForgotten(): readonly Effect[] {
@@ -369,20 +377,16 @@ export class Proposer {
 
   // --- the machinery --------------------------------------------------------------------------------------------------------
 
-  #begin(
-    phase: Phase,
-    sets: readonly (readonly PeerId[])[],
-    make: (head: { from: PeerId; block: BlockId; tag: number; attempt: number }) => Request,
-  ): readonly Effect[] {
-    this.#phase = phase;
-    this.#attempt++;
-    this.#answers.clear();
-    this.#rejected.clear();
+  /** Begins a phase: one message to all of the sets, whose answers are awaited. */
+  #begin(sets: readonly (readonly PeerId[])[], message: Request): readonly Effect[] {
+    this.#phase = message.type;
+    if (this.#answers.size > 0) this.#answers = new Map();
+    if (this.#rejected.size > 0) this.#rejected = new Set();
     this.#targets = sets.length === 1 ? [...sets[0]!] : [...new Set(sets.flat())];
     this.#wakes = 0;
     this.#grants = null;
-    this.#message = make({ from: this.#ballots.peer, block: this.block, tag: this.tag, attempt: this.#attempt });
-    return [{ type: 'send', to: this.#targets.slice(), message: this.#message }, this.#sleep()];
+    this.#message = message;
+    return [{ type: 'send', to: this.#targets.slice(), message }, this.#sleep()];
   }
 
   /** Adds peers of the sets that were not asked yet; returns them. */
@@ -404,7 +408,7 @@ export class Proposer {
   }
 
   #sleep(): Effect {
-    const ms = Math.min(retransmitMs * 2 ** Math.min(this.#wakes, 16), maxRetransmitMs);
+    const ms = Math.min(retransmitMs * (1 << Math.min(this.#wakes, 16)), maxRetransmitMs);
     return { type: 'sleep', ms: ms * (0.75 + this.#random() / 2) };
   }
 

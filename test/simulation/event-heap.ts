@@ -1,82 +1,115 @@
-/** Events by time, those of one time in the order of their insertion: a binary heap without allocation per event. */
+/**
+ * Events by time, those of one time in the order of their insertion. A heap of four children a node, which is half as deep as one of two, over numbers
+ * alone: events stay where they were put, so that sifting moves no references. What is to happen at this very moment goes past the heap.
+ */
 export class EventHeap<T> {
   #times = new Float64Array(1024);
   #order = new Float64Array(1024);
+  #slots = new Int32Array(1024);
   readonly #events: (T | undefined)[] = [];
+  readonly #free: number[] = [];
   #size = 0;
   #inserted = 0;
+  /** Events for the moment that has come, after those of the heap for it: they were inserted later. */
+  #now = -Infinity;
+  readonly #immediate: (T | undefined)[] = [];
+  #waiting = 0;
+  #served = 0;
 
   get size(): number {
-    return this.#size;
+    return this.#size + this.#waiting - this.#served;
   }
 
   /** The time of the event that comes next; Infinity where there is none. */
   get nextTime(): number {
+    if (this.#served < this.#waiting) return this.#now;
     return this.#size === 0 ? Infinity : this.#times[0]!;
   }
 
   push(time: number, event: T): void {
-    if (this.#size === this.#times.length) this.#grow();
-    const order = this.#inserted++;
-    const times = this.#times;
-    const orders = this.#order;
-    const events = this.#events;
-    let at = this.#size++;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const parentTime = times[parent]!;
-      if (parentTime < time || (parentTime === time && orders[parent]! < order)) break;
-      times[at] = parentTime;
-      orders[at] = orders[parent]!;
-      events[at] = events[parent];
-      at = parent;
+    if (time === this.#now) {
+      this.#immediate[this.#waiting++] = event;
+      return;
     }
-    times[at] = time;
-    orders[at] = order;
-    events[at] = event;
+    if (this.#size === this.#times.length) this.#grow();
+    const slot = this.#free.pop() ?? this.#events.length;
+    this.#events[slot] = event;
+    this.#siftUp(this.#size++, time, this.#inserted++, slot);
   }
 
   /** Removes and returns the next event; there must be one. */
   pop(): T {
+    if (this.#served < this.#waiting && !(this.#size > 0 && this.#times[0]! <= this.#now)) return this.#popImmediate();
+    this.#now = this.#times[0]!;
+    const slot = this.#slots[0]!;
+    const event = this.#events[slot]!;
+    this.#events[slot] = undefined;
+    this.#free.push(slot);
+    const last = --this.#size;
+    if (last > 0) this.#siftDown(this.#times[last]!, this.#order[last]!, this.#slots[last]!);
+    return event;
+  }
+
+  #popImmediate(): T {
+    const event = this.#immediate[this.#served]!;
+    this.#immediate[this.#served++] = undefined;
+    if (this.#served === this.#waiting) this.#served = this.#waiting = 0;
+    return event;
+  }
+
+  #siftUp(from: number, time: number, order: number, slot: number): void {
     const times = this.#times;
     const orders = this.#order;
-    const events = this.#events;
-    const first = events[0]!;
-    const last = --this.#size;
-    const time = times[last]!;
-    const order = orders[last]!;
-    const event = events[last];
-    events[last] = undefined;
+    const slots = this.#slots;
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >> 2;
+      const parentTime = times[parent]!;
+      if (parentTime < time || (parentTime === time && orders[parent]! < order)) break;
+      times[at] = parentTime;
+      orders[at] = orders[parent]!;
+      slots[at] = slots[parent]!;
+      at = parent;
+    }
+    times[at] = time;
+    orders[at] = order;
+    slots[at] = slot;
+  }
+
+  #siftDown(time: number, order: number, slot: number): void {
+    const times = this.#times;
+    const orders = this.#order;
+    const slots = this.#slots;
+    const size = this.#size;
     let at = 0;
     for (;;) {
-      let child = 2 * at + 1;
-      if (child >= last) break;
-      const right = child + 1;
-      if (right < last && before(times[right]!, orders[right]!, times[child]!, orders[child]!)) child = right;
-      if (before(time, order, times[child]!, orders[child]!)) break;
-      times[at] = times[child]!;
-      orders[at] = orders[child]!;
-      events[at] = events[child];
-      at = child;
+      const first = 4 * at + 1;
+      if (first >= size) break;
+      const end = Math.min(first + 4, size);
+      let least = first;
+      for (let child = first + 1; child < end; child++) {
+        if (times[child]! < times[least]! || (times[child]! === times[least]! && orders[child]! < orders[least]!)) least = child;
+      }
+      const leastTime = times[least]!;
+      if (time < leastTime || (time === leastTime && order < orders[least]!)) break;
+      times[at] = leastTime;
+      orders[at] = orders[least]!;
+      slots[at] = slots[least]!;
+      at = least;
     }
-    if (last > 0) {
-      times[at] = time;
-      orders[at] = order;
-      events[at] = event;
-    }
-    return first;
+    times[at] = time;
+    orders[at] = order;
+    slots[at] = slot;
   }
 
   #grow(): void {
-    const times = new Float64Array(this.#times.length * 2);
-    times.set(this.#times);
-    this.#times = times;
-    const order = new Float64Array(this.#order.length * 2);
-    order.set(this.#order);
-    this.#order = order;
+    this.#times = grown(this.#times, new Float64Array(this.#times.length * 2));
+    this.#order = grown(this.#order, new Float64Array(this.#order.length * 2));
+    this.#slots = grown(this.#slots, new Int32Array(this.#slots.length * 2));
   }
 }
 
-function before(time: number, order: number, otherTime: number, otherOrder: number): boolean {
-  return time < otherTime || (time === otherTime && order < otherOrder);
+function grown<A extends Float64Array | Int32Array>(from: A, to: A): A {
+  to.set(from);
+  return to;
 }

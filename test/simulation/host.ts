@@ -20,7 +20,7 @@ import {
   type Request,
   type View,
 } from '../../src/consensus/index.ts';
-import type { HostEvent } from './events.ts';
+import { type HostEvent, leaseEvent, replyEvent, requestEvent, timeEvent } from './events.ts';
 import { type Group, SimulatedDisk } from './simulated-disk.ts';
 import type { World } from './world.ts';
 
@@ -39,6 +39,16 @@ export interface RunOptions {
   readonly deadlineMs?: number | undefined;
   /** Called once; undefined: the process died before it was told. */
   readonly done: (outcome: ProposalOutcome | undefined) => void;
+}
+
+/** What the process has of a block. */
+interface Kept {
+  state: AcceptorState | undefined;
+  /** `state` is what the disk has, or newer. */
+  loaded: boolean;
+  /** The group of writes that makes the state durable; undefined: it is. */
+  unsynced: Group<HostEvent> | undefined;
+  hint: Hint | undefined;
 }
 
 /** Housekeeping is patient. */
@@ -73,10 +83,10 @@ export class Host {
   #acceptor!: Acceptor;
   holder!: LeaseHolder;
   #ballots!: BallotSource;
-  readonly #memory = new Map<string, AcceptorState | undefined>();
-  readonly #unsynced = new Map<string, Group<HostEvent>>();
-  readonly #hints = new Map<string, Hint>();
+  readonly #blocks = new Map<string, Kept>();
   readonly #running = new Map<number, Running>();
+  readonly #random = (): number => this.#world.chance.unit();
+  readonly #leaseClock = (): number => this.holder.clock;
   #tags = 0;
 
   constructor(world: World, index: number) {
@@ -115,7 +125,7 @@ export class Host {
     this.#ballots = mutant.ballots(this.name, incarnation);
     this.#tags = this.life * 1_000_000;
     if (this.evicted) this.#returnEvicted();
-    if (settings.leases > 0) this.#world.at(0, { kind: 'heartbeat', to: this.index, life: this.life });
+    if (settings.leases > 0) this.#world.at(0, timeEvent('heartbeat', this.index, this.life));
   }
 
   /** The process dies. What it had said stays said; what its disk had not synced is lost, or not. */
@@ -125,9 +135,7 @@ export class Host {
     this.downSince = this.#world.now;
     this.pausedUntil = -1;
     this.disk.crash(this.#world.chance);
-    this.#memory.clear();
-    this.#unsynced.clear();
-    this.#hints.clear();
+    this.#blocks.clear();
     const running = [...this.#running.values()];
     this.#running.clear();
     for (const { done } of running) done(undefined);
@@ -139,8 +147,7 @@ export class Host {
     this.evicted = false;
     [this.oldestView, this.newestView] = this.#world.currentViews(this);
     for (const block of this.disk.blocks()) {
-      this.#memory.set(block, lostState);
-      this.#save(block, lostState, -1);
+      this.#save(block, this.#kept(block), lostState, -1);
     }
   }
 
@@ -149,7 +156,7 @@ export class Host {
       case 'request':
         return this.#onRequest(event.message);
       case 'reply':
-        return this.#onEvent(event.message.tag, { type: 'reply', reply: event.message });
+        return this.#onEvent(event.tag, { type: 'reply', reply: event.message });
       case 'lease':
         return this.#onLease(event.message);
       case 'synced':
@@ -170,57 +177,70 @@ export class Host {
 
   /** What the acceptor knows of a block. */
   stateOf(block: string): AcceptorState | undefined {
-    if (this.#memory.has(block)) return this.#memory.get(block);
+    return this.#load(block).state;
+  }
+
+  #kept(block: string): Kept {
+    let kept = this.#blocks.get(block);
+    if (kept === undefined) this.#blocks.set(block, (kept = { state: undefined, loaded: false, unsynced: undefined, hint: undefined }));
+    return kept;
+  }
+
+  #load(block: string): Kept {
+    const kept = this.#kept(block);
+    if (kept.loaded) return kept;
     const stored = this.disk.read(block);
-    let state: AcceptorState | undefined;
     if (stored === 'rotten') {
-      state = lostState;
-      this.#save(block, state, -1);
-    } else if (stored !== undefined) {
-      state = decodeState(stored);
+      this.#save(block, kept, lostState, -1);
+    } else {
+      kept.state = stored === undefined ? undefined : decodeState(stored);
+      kept.loaded = true;
     }
-    this.#memory.set(block, state);
-    return state;
+    return kept;
   }
 
   /** The record on the medium became unreadable, and what memory held of it is gone too. */
   rot(block: string): void {
-    if (!this.#unsynced.has(block) && this.disk.rot(block)) this.#memory.delete(block);
+    const kept = this.#kept(block);
+    if (kept.unsynced === undefined && this.disk.rot(block)) kept.loaded = false;
   }
 
   #onRequest(request: Request): void {
     const world = this.#world;
     const { block } = request;
-    const before = this.stateOf(block);
-    const step = this.#acceptor.step(before, request, this.clock);
+    const kept = this.#load(block);
+    const step = this.#acceptor.step(kept.state, request, this.clock);
     for (const peer of step.recalls) this.#sendLease(world.indexOf(peer), { type: 'recall', from: this.name, block });
     // A full disk: nothing was changed, nothing is said.
     if (step.changed && this.full) return;
     if (step.changed) {
-      this.#memory.set(block, step.state);
       world.judges.accepted(request);
-      this.#save(block, step.state, step.floor);
+      this.#save(block, kept, step.state, step.floor);
     }
     if (world.trace.on) world.trace.step(this.name, request, step.reply);
     const to = world.indexOf(request.from);
-    const reply: HostEvent = { kind: 'reply', to, life: to === this.index ? this.life : -1, message: step.reply };
-    const group = this.#unsynced.get(block);
-    if (group === undefined || world.mutant.repliesBeforeSync === true) world.send(this.index, reply);
-    else group.waiting.push(reply);
+    const reply = replyEvent(to, to === this.index ? this.life : -1, step.reply);
+    if (kept.unsynced === undefined || world.mutant.repliesBeforeSync === true) world.send(this.index, reply);
+    else kept.unsynced.waiting.push(reply);
   }
 
-  #save(block: string, state: AcceptorState | undefined, floor: number): void {
-    this.#unsynced.set(block, this.disk.write(block, state === undefined ? undefined : encodeState(state), floor));
+  #save(block: string, kept: Kept, state: AcceptorState | undefined, floor: number): void {
+    kept.state = state;
+    kept.loaded = true;
+    kept.unsynced = this.disk.write(block, state === undefined ? undefined : encodeState(state), floor);
     this.#sync();
   }
 
   #sync(): void {
-    if (this.disk.start()) this.#world.at(this.syncMs * this.#world.chance.between(0.5, 1.5), { kind: 'synced', to: this.index, life: this.life });
+    if (this.disk.start()) this.#world.at(this.syncMs * this.#world.chance.between(0.5, 1.5), timeEvent('synced', this.index, this.life));
   }
 
   #onSynced(): void {
     const group = this.disk.finish();
-    for (const { block } of group.writes) if (this.#unsynced.get(block) === group) this.#unsynced.delete(block);
+    for (const { block } of group.writes) {
+      const kept = this.#kept(block);
+      if (kept.unsynced === group) kept.unsynced = undefined;
+    }
     for (const reply of group.waiting) this.#world.send(this.index, reply);
     this.#sync();
   }
@@ -230,24 +250,25 @@ export class Host {
   /** Runs one operation from this host. */
   run(block: string, operation: Operation, { lease, useHint = true, deadlineMs = housekeepingMs, done }: RunOptions): void {
     const tag = ++this.#tags;
-    const hint = useHint ? this.#hints.get(block) : undefined;
+    const kept = this.#kept(block);
+    const hint = useHint ? kept.hint : undefined;
     // What was promised to this host is used once.
-    if (operation.kind !== 'read') this.#hints.delete(block);
+    if (operation.kind !== 'read') kept.hint = undefined;
     const proposer = new Proposer({
       block,
       tag,
       operation,
       views: this.#world.viewsOf(block, this),
       ballots: this.#ballots,
-      random: () => this.#world.chance.unit(),
+      random: this.#random,
       hint,
       lease: lease === undefined ? undefined : this.holder.request(block, lease),
-      leaseClock: () => this.holder.clock,
+      leaseClock: this.#leaseClock,
       rules: this.#world.mutant.rules,
     });
     const running: Running = { proposer, writes: false, done, token: 0 };
     this.#running.set(tag, running);
-    this.#world.at(this.#real(deadlineMs), { kind: 'deadline', to: this.index, life: this.life, tag });
+    this.#world.at(this.#real(deadlineMs), timeEvent('deadline', this.index, this.life, tag));
     this.#perform(running, proposer.start());
   }
 
@@ -266,11 +287,11 @@ export class Host {
         }
         for (const peer of effect.to) {
           const to = world.indexOf(peer);
-          world.send(this.index, { kind: 'request', to, life: to === this.index ? this.life : -1, message: effect.message });
+          world.send(this.index, requestEvent(to, to === this.index ? this.life : -1, effect.message));
         }
       } else if (effect.type === 'sleep') {
         const { tag } = running.proposer;
-        world.at(this.#real(effect.ms), { kind: 'wake', to: this.index, life: this.life, tag, token: ++running.token });
+        world.at(this.#real(effect.ms), timeEvent('wake', this.index, this.life, tag, ++running.token));
       } else {
         this.#finish(running, effect);
       }
@@ -280,8 +301,8 @@ export class Host {
   #finish(running: Running, { outcome, hint, lease }: Extract<Effect, { type: 'done' }>): void {
     const { block, tag } = running.proposer;
     this.#running.delete(tag);
-    const kept = this.#hints.get(block);
-    if (hint !== null && (kept === undefined || compareBallots(hint.accepted.ballot, kept.accepted.ballot) > 0)) this.#hints.set(block, hint);
+    const kept = this.#kept(block);
+    if (hint !== null && compareBallots(hint.accepted.ballot, kept.hint?.accepted.ballot ?? null) > 0) kept.hint = hint;
     if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(block, outcome.accepted);
     const committed = outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined;
     const now = this.clock;
@@ -297,7 +318,7 @@ export class Host {
     for (let to = 0; to < world.hosts.length; to++) this.#sendLease(to, this.holder.heartbeat(this.clock));
     this.#acceptor.leases.sweep(this.clock);
     for (const block of this.holder.sweep(this.clock)) this.#release(block);
-    world.at(this.#real(world.settings.leaseTermMs / heartbeatsPerTerm), { kind: 'heartbeat', to: this.index, life: this.life });
+    world.at(this.#real(world.settings.leaseTermMs / heartbeatsPerTerm), timeEvent('heartbeat', this.index, this.life));
   }
 
   #onLease(message: LeaseMessage): void {
@@ -324,7 +345,7 @@ export class Host {
   }
 
   #sendLease(to: number, message: LeaseMessage): void {
-    this.#world.send(this.index, { kind: 'lease', to, life: to === this.index ? this.life : -1, message });
+    this.#world.send(this.index, leaseEvent(to, to === this.index ? this.life : -1, message));
   }
 
   /** Whether a read that this host answered too found at least what it holds: nothing is left here that the read did not see. */

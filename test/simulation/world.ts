@@ -10,6 +10,8 @@ import { SeededRandom } from './random.ts';
 import type { Settings } from './settings.ts';
 import { Trace } from './trace.ts';
 
+const firstLetter = 'A'.charCodeAt(0);
+
 /** The simulated world: virtual time, hosts, the network between them, and one queue of everything that is to happen. */
 export class World {
   readonly settings: Settings;
@@ -25,7 +27,8 @@ export class World {
   readonly rosters: ReadonlyMap<string, ReplicaSet>[] = [];
   readonly #events = new EventHeap<SimulationEvent>();
   readonly #indices: ReadonlyMap<string, number>;
-  readonly #views = new Map<string, readonly View[]>();
+  /** By oldest and newest number, then by block. */
+  readonly #views = new Map<number, Map<string, readonly View[]>>();
   now = 0;
   /** Messages that reached a process. */
   deliveries = 0;
@@ -49,7 +52,7 @@ export class World {
   }
 
   indexOf(name: string): number {
-    return this.#indices.get(name)!;
+    return name.length === 1 ? name.charCodeAt(0) - firstLetter : this.#indices.get(name)!;
   }
 
   at(delayMs: number, event: SimulationEvent): void {
@@ -75,12 +78,14 @@ export class World {
 
   /** Where a block belongs by the views that a host takes into account. */
   viewsOf(block: string, { oldestView, newestView }: Host): readonly View[] {
-    const key = `${block}/${oldestView}/${newestView}`;
-    let views = this.#views.get(key);
+    const key = oldestView * 2 ** 20 + newestView;
+    let blocks = this.#views.get(key);
+    if (blocks === undefined) this.#views.set(key, (blocks = new Map<string, readonly View[]>()));
+    let views = blocks.get(block);
     if (views === undefined) {
       const numbers = Array.from({ length: newestView - oldestView + 1 }, (_, index) => oldestView + index);
       views = numbers.map((number) => ({ number, replicas: this.rosters[number - 1]!.get(block)! }));
-      this.#views.set(key, views);
+      blocks.set(block, views);
     }
     return views;
   }
