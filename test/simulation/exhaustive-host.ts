@@ -74,6 +74,8 @@ export interface HostState {
   readonly attempt: number;
   /** Timers that fired since the operation began. */
   readonly wakes: number;
+  /** A timer fired since the current phase began: its answers may be of too different times to prove anything together. */
+  readonly isLate: boolean;
   /** It waits for nothing but its timer. */
   readonly isPausing: boolean;
   /** The request of the current phase, and who was asked. */
@@ -122,6 +124,7 @@ export class Host {
       tag: 0,
       attempt: 0,
       wakes: 0,
+      isLate: false,
       isPausing: false,
       message: undefined,
       targets: [],
@@ -187,6 +190,7 @@ export class Host {
       tag: message?.tag ?? 0,
       attempt: message?.attempt ?? 0,
       wakes: began ? 0 : state.wakes + (event.type === 'wake' ? 1 : 0),
+      isLate: !turned && (state.isLate || event.type === 'wake'),
       isPausing: life.pauses,
       targets: [...new Set([...(turned ? [] : state.targets), ...life.sent.flatMap(({ to }) => to)])].sort((a, b) => (a < b ? -1 : 1)),
       past: began ? nothingPast : turned ? pastOf(state, event, sent?.message) : state.past,
@@ -247,10 +251,10 @@ function keyOf({ number, shortAnswers, sent }: HostState): string {
   return `${number}|${answers.join()}|${sent.length}`;
 }
 
-function commonOf({ outcomes, message, isRunning, isPausing, targets, past, wakes }: Omit<HostState, 'number'>, life: Life): string {
+function commonOf({ outcomes, message, isRunning, isPausing, isLate, targets, past, wakes }: Omit<HostState, 'number'>, life: Life): string {
   const rest = [outcomes, life.ballots.clone().next(0), life.hint];
   // Between operations there is nothing else.
-  return JSON.stringify(isRunning ? [...rest, isPausing ? null : message, targets, past, wakes] : rest);
+  return JSON.stringify(isRunning ? [...rest, isPausing ? null : message, isLate, targets, past, wakes] : rest);
 }
 
 /** What is left of a phase when another begins. */

@@ -25,6 +25,7 @@ import {
   type Rules,
   type View,
 } from '../../src/consensus/index.ts';
+import { Fingerprint } from './fingerprint.ts';
 import { contentOf, type Host, type HostEvent, type HostState } from './exhaustive-host.ts';
 
 /** Answers of a phase that may come too late without a fault: of three acceptors, or of each three in a change, two are enough. */
@@ -91,6 +92,8 @@ export class World {
   readonly #requests: Request[] = [];
   readonly #requestNumbers = new Map<string, number>();
   readonly #numbered = new WeakMap<Request, number>();
+  readonly #all = new Fingerprint();
+  readonly #each = new Fingerprint();
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -122,17 +125,33 @@ export class World {
     return state.hosts.every(({ outcomes }, index) => outcomes.length === this.options.hosts[index]!.plan.operations.length);
   }
 
-  /** The state as text, the same for states that differ only in which of several like acceptors is which. */
-  key({ acceptors, inFlight, hosts, budget, before, late, mayStart }: WorldState): string {
-    const { parts } = this.options;
-    const each = acceptors.map((number, index) => {
+  /** The same for states that differ only in which of several like acceptors is which. */
+  fingerprint({ acceptors, inFlight, hosts, budget, before, late, mayStart }: WorldState): number {
+    const all = this.#all;
+    const each = this.#each;
+    all.reset();
+    for (let index = 0; index < acceptors.length; index++) {
       const name = this.options.acceptors[index]!;
-      const answers = hosts.map((host) => host.shortAnswers.get(name) ?? '').join('|');
-      return `${parts[index]}${number}:${inFlight[index]!.join()}:${answers}`;
-    });
-    const common = hosts.map((host, index) => `${host.number}-${late[index]!}<${before[index]!.join()}`).join();
-    const { losses, copies, crashes, earlyWakes, deadlines } = budget;
-    return `${each.sort().join('\n')}\n${common}\n${losses}${copies}${crashes}${earlyWakes}${deadlines}${mayStart ? 's' : ''}`;
+      each.reset();
+      each.add(this.options.parts.charCodeAt(index));
+      each.add(acceptors[index]!);
+      for (const host of hosts) each.add(host.shortAnswers.get(name) ?? 0);
+      for (const number of inFlight[index]!) each.add(number);
+      all.addUnordered(each);
+    }
+    for (let index = 0; index < hosts.length; index++) {
+      all.add(hosts[index]!.number);
+      all.add(late[index]!);
+      for (const bits of before[index]!) all.add(bits);
+      all.add(-1);
+    }
+    all.add(budget.losses);
+    all.add(budget.copies);
+    all.add(budget.crashes);
+    all.add(budget.earlyWakes);
+    all.add(budget.deadlines);
+    all.add(mayStart ? 1 : 0);
+    return all.value();
   }
 
   transitions(state: WorldState): Transition[] {

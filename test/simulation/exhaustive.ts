@@ -17,6 +17,7 @@ import { productionRules } from '../../src/consensus/index.ts';
 import { Host } from './exhaustive-host.ts';
 import { Judge, runAlone } from './exhaustive-judge.ts';
 import { type Mutant, mutants, operationOf, type Scenario, scenarios } from './exhaustive-scenarios.ts';
+import { FingerprintSet } from './fingerprint.ts';
 import { type Transition, World, type WorldState } from './exhaustive-world.ts';
 
 export interface ExploreOptions {
@@ -55,13 +56,11 @@ export function explore(scenario: Scenario, { mutant, maxStates = Infinity }: Ex
   for (const task of scenario.prelude) ({ states } = runAlone(world, operationOf(task), states, acceptors, rules));
   const judge = new Judge(scenario, world, rules);
 
-  const visited = new Set<number>();
+  const visited = new FingerprintSet();
   const stack: Frame[] = [];
   let transitions = 0;
   const visit = (state: WorldState): string | undefined => {
-    const hash = hashOf(world.key(state));
-    if (visited.has(hash)) return undefined;
-    visited.add(hash);
+    if (!visited.add(world.fingerprint(state))) return undefined;
     const reason = judge.violation(state);
     stack.push({ state, transitions: world.transitions(state), next: 0 });
     return reason;
@@ -83,21 +82,6 @@ export function explore(scenario: Scenario, { mutant, maxStates = Infinity }: Ex
   // The last frame is the state in which the violation showed; those below it tell how it came about.
   const trace = stack.slice(0, -1).map(({ transitions, next }) => transitions[next - 1]!.label());
   return { ...counts, violation: { reason, trace } };
-}
-
-/**
- * 53 bits of a text. Two of a million states share them with a chance of 6e-5; then one of both would not be looked at.
- */
-function hashOf(text: string): number {
-  let [high, low] = [0xdeadbeef, 0x41c6ce57];
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    high = Math.imul(high ^ code, 2654435761);
-    low = Math.imul(low ^ code, 1597334677);
-  }
-  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909);
-  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909);
-  return 4294967296 * (2097151 & low) + (high >>> 0);
 }
 
 /** The scenarios of every test run, each to its smaller bound. */
