@@ -110,7 +110,7 @@ export class Acceptor {
     if (founding >= 0 && accepted === null) {
       const views = this.#views(request.block);
       if (!this.#rules.mayFound(founding, views))
-        return this.#reply(state, request, 'rejected', false, null, false, newer(views, founding), 0, nobody);
+        return this.#reply(state, request, 'rejected', false, null, false, this.#rules.viewsToTell(founding, views), 0, nobody);
     }
     // The record, not the message, is kept: the message's other fields must not stay in memory.
     const kept = { promised: next ?? ballot, accepted: { ballot, record, pointer: false }, lost: false };
@@ -139,7 +139,7 @@ export class Acceptor {
   #learn(state: AcceptorState | undefined, request: Learn): AcceptorStep {
     const { ballot, record } = request;
     const accepted = state?.accepted ?? null;
-    if (accepted === null && ballot.round <= this.#floor) return this.#keep(state, request, 'learned');
+    if (accepted === null && !this.#rules.mayLearn(this.#floor, ballot.round)) return this.#keep(state, request, 'learned');
     const order = accepted === null ? 1 : compareBallots(ballot, accepted.ballot);
     const pointer = !isMember(record, this.self);
     const news = order > 0 || (order === 0 && pointer && !accepted!.pointer);
@@ -194,7 +194,7 @@ export class Acceptor {
   ): AcceptorStep {
     const accepted = state?.accepted ?? null;
     const same = accepted !== null && known !== null && sameBallot(accepted.ballot, known);
-    const views = accepted === null && view >= 0 ? newer(this.#views(request.block), view) : noViews;
+    const views = accepted === null && view >= 0 ? this.#rules.viewsToTell(view, this.#views(request.block)) : noViews;
     const unsure = type !== 'learned' && this.leases.isUnsure(request.from, request.block, now);
     return this.#reply(state, request, type, changed, accepted, same, views, grant, nobody, unsure);
   }
@@ -233,9 +233,4 @@ function learnt(state: AcceptorState | undefined, ballot: Ballot, record: BlockR
   const promised = state?.promised ?? null;
   const kept = pointer && record.value !== null ? { ...record, value: null } : record;
   return { promised: compareBallots(ballot, promised) > 0 ? ballot : promised, accepted: { ballot, record: kept, pointer }, lost: false };
-}
-
-/** The views that are newer than what the asker knows: all of them, for each may be the one that leads to the block. */
-function newer(views: readonly View[], known: number): readonly View[] {
-  return views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known);
 }

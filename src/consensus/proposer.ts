@@ -147,7 +147,7 @@ export class Proposer {
       case 'read': {
         const effects = this.#onSurvey(true);
         if (this.#phaseNow() !== 'read') return effects;
-        return this.#readAgain();
+        return this.#rules.mayCombine() ? this.#resend() : this.#readAgain();
       }
       case 'forget':
         // A tombstone that stays somewhere does no harm; a pointer must be gone before the record may forget the host.
@@ -210,7 +210,7 @@ export class Proposer {
     if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#message! }] : none;
     this.#base = found.best;
     // Promises that came over several rounds may be of too different times as well.
-    this.#chosen = found.held && (this.#phase === 'read' || this.#wakes === 0);
+    this.#chosen = found.held && (this.#phase === 'read' || this.#wakes === 0 || this.#rules.mayCombine());
     if (this.#phase === 'prepare') return this.#decide();
     // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
     const all = this.#targets.every((peer) => this.#answers.has(peer));
@@ -356,6 +356,7 @@ export class Proposer {
       if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
       floor = Math.max(floor, known, promised?.round ?? 0);
     }
+    floor = this.#rules.floorToForget(floor);
     if (!this.#rules.mayForget(count, this.#targets.length)) return none;
     const { record } = base;
     const who =

@@ -14,6 +14,8 @@ export interface Rules {
   meetsCondition(accepted: Ballot | null, condition: Ballot | null): boolean;
   /** Whether the acceptor may found the block on behalf of a proposer that knows the views up to `known`. */
   mayFound(known: number, views: readonly View[]): boolean;
+  /** Which of its views an acceptor without the block tells a proposer that knows those up to `known`. */
+  viewsToTell(known: number, views: readonly View[]): readonly View[];
   /** How many of a set of `size` are a majority. */
   majority(size: number): number;
   /** The sets of which each must have a majority for the record to count. */
@@ -28,6 +30,10 @@ export interface Rules {
   foundingSets(views: readonly View[]): readonly ReplicaSet[];
   /** Whether a tombstone or a pointer may be forgotten by this many acknowledgements of `all`. */
   mayForget(acknowledged: number, all: number): boolean;
+  /** The round below which a forgotten block takes no ballot, given the highest that anybody who acknowledged had promised. */
+  floorToForget(promised: number): number;
+  /** Whether an acceptor without a record may learn one at this round. */
+  mayLearn(floor: number, round: number): boolean;
   /** Whether what was promised along with an accept may be used after an outcome that is not known. */
   mayKeepHint(outcomeKnown: boolean): boolean;
   /** Whether an acceptor that lost its record may vote as if it never had one. */
@@ -36,6 +42,8 @@ export interface Rules {
   trustMs(termMs: number, drift: number): number;
   /** Whether an acceptor that started at `startedAt` may treat blocks as free of leases that it does not remember. */
   remembersLeases(startedAt: number, termMs: number, now: number): boolean;
+  /** Whether answers that may be of different times, with an exclusive lease between them, prove together what is chosen. */
+  mayCombine(): boolean;
   /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
   leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
   /** Whether a lease of that life of its holder and request number is younger than an accept of the same host. */
@@ -43,6 +51,7 @@ export interface Rules {
 }
 
 const noSets: readonly ReplicaSet[] = [];
+const noViews: readonly View[] = [];
 
 /** What docs/consensus.md argues for. */
 export const productionRules: Rules = {
@@ -50,6 +59,8 @@ export const productionRules: Rules = {
   mayAccept: (promised, ballot) => compareBallots(ballot, promised) >= 0,
   meetsCondition: (accepted, condition) => sameBallot(accepted, condition),
   mayFound: (known, views) => views.every(({ number }) => number <= known),
+  // All that are newer, for each may be the one that leads to the block.
+  viewsToTell: (known, views) => (views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known)),
   majority: (size) => (size >> 1) + 1,
   setsOf: (record) => (record.previous.length === 0 ? [record.replicas] : [record.replicas, ...record.previous]),
   mayAnswer: (heldByQuorum) => heldByQuorum,
@@ -57,10 +68,13 @@ export const productionRules: Rules = {
   isNewer: (candidate, best) => compareBallots(candidate, best) > 0,
   foundingSets: (views) => (views.length === 0 ? noSets : views.map(({ replicas }) => replicas)),
   mayForget: (acknowledged, all) => acknowledged === all,
+  floorToForget: (promised) => promised,
+  mayLearn: (floor, round) => round > floor,
   mayKeepHint: (outcomeKnown) => outcomeKnown,
   lostMayVote: () => false,
   trustMs: (termMs, drift) => (termMs * (1 - drift)) / (1 + drift),
   remembersLeases: (startedAt, termMs, now) => now - startedAt >= termMs,
+  mayCombine: () => false,
   leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
   leaseOutlives: (leaseLife, sequence, acceptLife, leaseClock) => leaseLife > acceptLife || (leaseLife === acceptLife && sequence > leaseClock),
 };

@@ -46,7 +46,7 @@ function highest(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accep
 
 function isHeld(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, best: Accepted | null, sets: readonly ReplicaSet[]): boolean {
   if (best === null) return true;
-  for (const { unsure } of answers.values()) if (unsure) return false;
+  for (const { unsure } of answers.values()) if (unsure && !rules.mayCombine()) return false;
   return isQuorum(rules, sets, (peer) => {
     const accepted = answers.get(peer)?.accepted ?? null;
     return accepted !== null && !accepted.pointer && sameBallot(accepted.ballot, best.ballot);

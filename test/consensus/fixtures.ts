@@ -10,8 +10,10 @@ import {
   type Operation,
   type ProposalOutcome,
   Proposer,
+  productionRules,
   type Reply,
   type Request,
+  type Rules,
   type View,
 } from '../../src/consensus/index.ts';
 
@@ -51,11 +53,14 @@ export class Cluster {
   requests = 0;
   now = 0;
 
-  constructor(names: readonly string[], replicas: readonly string[] = names) {
+  readonly rules: Rules;
+
+  constructor(names: readonly string[], replicas: readonly string[] = names, rules: Rules = productionRules) {
     this.names = names;
+    this.rules = rules;
     this.views = [{ number: 1, replicas }];
-    const table = (self: string): LeaseTable => new LeaseTable({ self, incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [] });
-    this.acceptors = new Map(names.map((self) => [self, new Acceptor({ self, leases: table(self), views: () => this.views })]));
+    const table = (self: string): LeaseTable => new LeaseTable({ self, incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [], rules });
+    this.acceptors = new Map(names.map((self) => [self, new Acceptor({ self, leases: table(self), views: () => this.views, rules })]));
   }
 
   serve(peer: string, request: Request): Reply {
@@ -72,7 +77,16 @@ export class Cluster {
     options: { readonly hint?: Hint | null; readonly wakes?: number; readonly lose?: (request: Request, to: string) => boolean } = {},
   ): { readonly outcome: ProposalOutcome; readonly hint: Hint | null } {
     const { hint, wakes = 5, lose = () => false } = options;
-    const proposer = new Proposer({ block, tag: 1, operation, views: this.views, ballots, random: () => 0.5, hint: hint ?? undefined });
+    const proposer = new Proposer({
+      block,
+      tag: 1,
+      operation,
+      views: this.views,
+      ballots,
+      random: () => 0.5,
+      hint: hint ?? undefined,
+      rules: this.rules,
+    });
     const queue: Effect[] = [...proposer.start()];
     for (let wake = 0; ; wake++) {
       for (let effect = queue.shift(); effect !== undefined; effect = queue.shift()) {

@@ -124,6 +124,34 @@ void test('a block grows from one replica to three to five and shrinks again', (
   }
 });
 
+void test('a block rotates through 32 hosts, and no write is lost on the way', () => {
+  const names = Array.from({ length: 32 }, (_, index) => `host-${index}`);
+  const at = (index: number): string => names[index % names.length]!;
+  const cluster = new Cluster(names, names.slice(0, 3));
+  let count = 0;
+  const add = (by: string): void => {
+    const step = update((current) => bytes(`${text(current?.value) ?? ''}${count},`));
+    assert.equal(cluster.run(source(by, 1000 + count), step).outcome.status, 'committed');
+    count++;
+  };
+  add(at(0));
+  for (let turn = 1; turn <= 2 * names.length; turn++) {
+    const set = [at(turn), at(turn + 1), at(turn + 2)];
+    // One of the old set hears nothing of the change and keeps what it had.
+    cluster.down.add(at(turn - 1));
+    const change = { kind: 'change', fromEpoch: turn, replicas: set } as const;
+    assert.equal(cluster.run(source(at(turn + 7), turn), change).outcome.status, 'committed');
+    add(at(turn + 5));
+    cluster.down.clear();
+    cluster.views = [{ number: 1 + turn, replicas: set }];
+    // With what it had it comes back, and whoever asks it first is led on.
+    add(at(turn - 1));
+    if (turn % 2 === 0) assert.equal(cluster.run(source(at(turn), 2000 + turn), { kind: 'settle', revoked: [] }).outcome.status, 'committed');
+  }
+  const everything = Array.from({ length: count }, (_, index) => `${index},`).join('');
+  for (const reader of names) assert.equal(valueOf(cluster.run(source(reader, 5000), read).outcome), everything);
+});
+
 void test('a change that comes too late is a conflict', () => {
   const cluster = new Cluster(['A', 'B', 'C', 'D'], replicas);
   cluster.run(source('A'), putAny(bytes('one')));

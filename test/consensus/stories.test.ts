@@ -1,0 +1,155 @@
+/**
+ * Histories that were found to break an earlier state of the core, told message by message. Each is told twice: to the core as it is,
+ * which must keep its promises, and to one whose rule against it is taken away, which must break them.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import {
+  type BallotSource,
+  compareAndSet,
+  type Effect,
+  type Operation,
+  productionRules,
+  type ProposalOutcome,
+  Proposer,
+  putAny,
+  putIfAbsent,
+  read,
+  type Request,
+  type Rules,
+} from '../../src/consensus/index.ts';
+import { block, bytes, Cluster, source, text } from './fixtures.ts';
+
+/** An operation whose messages the story delivers one by one. */
+class Slow {
+  readonly #cluster: Cluster;
+  readonly #proposer: Proposer;
+  readonly #sent = new Map<string, Request>();
+  outcome: ProposalOutcome | undefined;
+
+  constructor(cluster: Cluster, ballots: BallotSource, operation: Operation, leaseClock = 0) {
+    this.#cluster = cluster;
+    const { views, rules } = cluster;
+    this.#proposer = new Proposer({ block, tag: 1, operation, views, ballots, random: () => 0.5, leaseClock: () => leaseClock, rules });
+    this.#take(this.#proposer.start());
+  }
+
+  /** The newest message to each of these hosts arrives, and so does the answer. */
+  reach(...peers: readonly string[]): this {
+    for (const peer of peers) {
+      const request = this.#sent.get(peer);
+      if (request === undefined || this.outcome !== undefined) continue;
+      this.#take(this.#proposer.step({ type: 'reply', reply: this.#cluster.serve(peer, request) }));
+    }
+    return this;
+  }
+
+  #take(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      if (effect.type === 'send') for (const peer of effect.to) this.#sent.set(peer, effect.message);
+      if (effect.type === 'done') this.outcome = effect.outcome;
+    }
+  }
+}
+
+function told(outcome: ProposalOutcome | undefined): string {
+  if (outcome === undefined) return 'nothing yet';
+  if (outcome.status === 'unknown' || outcome.status === 'no-quorum') return outcome.status;
+  return `${outcome.status} ${text(outcome.accepted?.record.value) ?? 'nothing'}`;
+}
+
+interface Story {
+  readonly name: string;
+  readonly without: Partial<Rules>;
+  /** What the last one in the story is told, in words. */
+  readonly tell: (rules: Rules) => string;
+  readonly right: string;
+  readonly wrong: string;
+}
+
+const stories: readonly Story[] = [
+  {
+    name: 'a read does not put an answer of before an exclusive holder’s flush together with one of after its release',
+    without: { mayCombine: () => true },
+    right: 'nothing yet',
+    wrong: 'committed old',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      cluster.run(source('H'), putAny(bytes('old')));
+      // H has an exclusive lease from A and B. From now on it acknowledges writes from memory.
+      for (const peer of ['A', 'B']) {
+        const { leases } = cluster.acceptors.get(peer)!;
+        leases.heartbeat({ type: 'heartbeat', from: 'H', incarnation: 1, sentAt: 0 }, cluster.now);
+        const lease = { mode: 'exclusive', incarnation: 1, sequence: 1 } as const;
+        assert.ok(cluster.serve(peer, { type: 'read', from: 'H', block, tag: 9, attempt: 1, view: 1, known: null, lease }).grant > 0);
+      }
+      // Then somebody begins to read; only C is reached at once.
+      const reading = new Slow(cluster, source('R'), read).reach('C');
+      // H is recalled: it flushes to B and C, and lets go.
+      assert.equal(told(new Slow(cluster, source('H', 2), putAny(bytes('new')), 1).reach('B', 'C', 'B', 'C', 'B', 'C').outcome), 'committed new');
+      for (const peer of ['A', 'B'])
+        cluster.acceptors.get(peer)!.leases.release({ type: 'release', from: 'H', incarnation: 1, block, sequence: 1 }, cluster.now);
+      return told(reading.reach('A').outcome);
+    },
+  },
+  {
+    name: 'a founder who knows an old view hears of every view since, for the block may be where one between them led',
+    without: { viewsToTell: (known, views) => productionRules.viewsToTell(known, views).slice(-1) },
+    right: 'conflict first',
+    wrong: 'committed second',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], ['A'], rules);
+      const late = new Slow(cluster, source('P'), putIfAbsent(bytes('second')));
+      // Before its first message arrives, everybody else goes on to view 2, the block is founded where that leads, and view 3 comes.
+      cluster.views = [{ number: 2, replicas: ['B'] }];
+      assert.equal(told(cluster.run(source('Q'), putIfAbsent(bytes('first'))).outcome), 'committed first');
+      cluster.views = [...cluster.views, { number: 3, replicas: ['C'] }];
+      for (let turn = 0; turn < 5; turn++) late.reach('A', 'B', 'C');
+      return told(late.outcome);
+    },
+  },
+  {
+    name: 'a promise of before a tombstone does not join promises of after it was forgotten',
+    without: { floorToForget: () => 0 },
+    right: 'committed nothing',
+    wrong: 'committed again',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      cluster.run(source('W'), putAny(bytes('old')));
+      const ballots = source('P');
+      ballots.raiseFloor(50);
+      // C promises a high ballot and tells what it has; the messages to A and B take their time.
+      const late = new Slow(cluster, ballots, compareAndSet(1, bytes('again'))).reach('C');
+      cluster.down.add('C');
+      assert.equal(told(cluster.run(source('W', 2), putAny(null)).outcome), 'committed nothing');
+      cluster.down.clear();
+      assert.equal(told(cluster.run(source('W', 3), { kind: 'forget' }).outcome), 'committed nothing');
+      for (let turn = 0; turn < 3; turn++) late.reach('A', 'B');
+      return told(cluster.run(source('R'), read).outcome);
+    },
+  },
+  {
+    name: 'a straggler that teaches a record does not bring a forgotten block back',
+    without: { mayLearn: () => true },
+    right: 'committed nothing',
+    wrong: 'committed old',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      const { outcome } = cluster.run(source('W'), putAny(bytes('old')));
+      assert.ok(outcome.status === 'committed' && outcome.accepted !== null);
+      const { ballot, record } = outcome.accepted;
+      cluster.run(source('W', 2), putAny(null));
+      cluster.run(source('W', 3), { kind: 'forget' });
+      for (const peer of ['A', 'B']) cluster.serve(peer, { type: 'learn', from: 'W', block, tag: 1, attempt: 9, ballot, record });
+      return told(cluster.run(source('R'), read).outcome);
+    },
+  },
+];
+
+for (const { name, without, tell, right, wrong } of stories) {
+  void test(name, () => {
+    assert.equal(tell(productionRules), right);
+    assert.equal(tell({ ...productionRules, ...without }), wrong);
+  });
+}
