@@ -189,7 +189,11 @@ export class Clients {
       this.#buffers[host.index]!.delete(block);
       if (outcome?.status === 'committed') {
         const { version } = outcome.accepted!.record;
-        this.#world.judges.history.push({ id, register: block, start: at, end: at, action, outcome: { status: 'committed', version } }, ...reads);
+        // Where the lease ran out before the flush got through, others may have read what was before it: then it is a write like any other, that took so long.
+        const stood = host.holder.holdsExclusive(block, host.clock);
+        const end = stood ? at : this.#world.now;
+        this.#world.judges.history.push({ id, register: block, start: at, end, action, outcome: { status: 'committed', version } });
+        if (stood) this.#world.judges.history.push(...reads);
       } else if (outcome === undefined || outcome.status === 'unknown') {
         this.#record(id, block, at, action, { status: 'unknown' });
       }
