@@ -87,10 +87,13 @@ export class EventHeap<T> {
       if (first >= size) break;
       const end = Math.min(first + 4, size);
       let least = first;
+      let leastTime = times[first]!;
       for (let child = first + 1; child < end; child++) {
-        if (times[child]! < times[least]! || (times[child]! === times[least]! && orders[child]! < orders[least]!)) least = child;
+        const childTime = times[child]!;
+        if (childTime > leastTime || (childTime === leastTime && orders[child]! > orders[least]!)) continue;
+        least = child;
+        leastTime = childTime;
       }
-      const leastTime = times[least]!;
       if (time < leastTime || (time === leastTime && order < orders[least]!)) break;
       times[at] = leastTime;
       orders[at] = orders[least]!;
