@@ -1,12 +1,15 @@
 import { flushCompileCache } from 'node:module';
 
-import { createLogger, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
-import { buildAddon, HolderClient, superviseDaemon } from '../fuse/index.ts';
+import { buildAddon, HolderClient, refusalExitCode, superviseDaemon } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
 
 /** Set for the process that does the work; without it `infinit daemon` is the holder, which starts that one. */
 const childVariable = 'INFINIT_DAEMON_CHILD';
+
+/** Failures that another start meets again. */
+const refusals: ReadonlySet<ErrorCode> = new Set(['wrong-version', 'locked', 'bad-argument', 'already-exists', 'denied']);
 
 /** Runs the daemon until it is told to stop. The exit code is left in `process.exitCode`. */
 export async function runDaemon(config: DaemonConfig): Promise<void> {
@@ -24,7 +27,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
     await serve(config, logger);
   } catch (error) {
     sayFailure(error);
-    process.exitCode = 1;
+    process.exitCode = refusals.has(codeOf(error)) ? refusalExitCode : 1;
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
   process.exit();

@@ -3,7 +3,12 @@
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
 cd "$root"
-[ "$(id -u)" = 0 ] || { echo "infinit: mounting volumes needs root: sudo npm start" >&2; exit 1; }
+if [ "$(id -u)" != 0 ]; then
+  # npm 7 and 8, run as root, give scripts the rights of whoever owns the directory.
+  case "${npm_config_user_agent:-}" in npm/[78].*) how="sudo src/cli/start.sh" ;; *) how="sudo npm start" ;; esac
+  echo "infinit: mounting volumes needs root: $how" >&2
+  exit 1
+fi
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "infinit: there is no /dev/fuse: this kernel cannot mount volumes" >&2; exit 1; }
 # The lock file's copy inside node_modules is newer than the lock file itself once the modules are all there.
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

@@ -8,6 +8,8 @@ import { type FromHolder, holderVariable, type AdoptedMount, type ToHolder } fro
 import { abortMount, removeMountPoint } from './mount.ts';
 import { listMounts } from './mount-table.ts';
 
+/** How a daemon ends that cannot work with what it was given (sysexits' EX_CONFIG): starting it again is of no use. */
+export const refusalExitCode = 78;
 /** Descriptors 0 to 2 and the channel come before the mounts'. */
 const firstInherited = 4;
 /** Mounts that one holder keeps; more are served, but end with their daemon. */
@@ -65,7 +67,7 @@ class Holder {
       const { code, signal } = await this.#runOnce();
       if (this.#stopping || !(await this.#again(code, signal))) {
         await this.#endAll();
-        return code ?? 128;
+        return code === refusalExitCode ? 1 : (code ?? 128);
       }
     }
   }
@@ -100,6 +102,8 @@ class Holder {
       return true;
     }
     if (code === 0 || !this.#started) return false;
+    // It said why it cannot work, and will say so again; only mounts would be worth the wait.
+    if (code === refusalExitCode && this.#kept.size === 0) return false;
     const now = performance.now();
     this.#crashes = this.#crashes.filter((moment) => now - moment < crashWindowMs);
     this.#crashes.push(now);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -50,5 +50,20 @@ test('config.json speaks of settings and places that the daemon knows', () => {
         .replaceAll(/[[\]]/g, String.raw`\$&`)
         .replaceAll(',', ', ')}`,
     ),
+  );
+});
+
+test('docs/docker-contract.md names tests that exist', () => {
+  const sources = globSync('test/{docker,plugin,integration,fuse}/*.ts')
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+  const page = readFileSync('docs/docker-contract.md', 'utf8');
+  // A name stands in quotes and is a sentence; others are words of people.
+  const named = [...page.matchAll(/"([^"\n]{20,})"/g)].map((match) => match[1]!);
+  assert.ok(named.length > 60, String(named.length));
+  const known = (name: string): boolean => [`'${name}'`, `"${name}"`, `\`${name}\``].some((quoted) => sources.includes(quoted));
+  assert.deepEqual(
+    named.filter((name) => !known(name)),
+    [],
   );
 });

@@ -24,16 +24,22 @@ export function collectOption(given: string, before: Record<string, string>): Re
   return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? 'true' : given.slice(at + 1) };
 }
 
-/** Keeps the volumes that a `--filter key=value` names. */
-function matches(volume: Volume, filters: readonly string[]): boolean {
-  return filters.every((filter) => {
-    const at = filter.indexOf('=');
-    const [key, value] = [filter.slice(0, at), filter.slice(at + 1)];
-    if (at > 0 && key === 'name') return volume.name.includes(value);
-    if (at > 0 && key === 'health') return volume.health.state.toLowerCase() === value.toLowerCase();
-    if (at > 0 && key === 'mounted') return String(volume.hosts.length > 0) === value;
-    throw new InfinitError('bad-argument', `--filter: "${filter}" is none of name=TEXT, health=STATE, mounted=true|false`);
+/** What `--filter key=value` keeps, by key. */
+const filterKeys: Readonly<Record<string, (volume: Volume, value: string) => boolean>> = {
+  name: (volume, value) => volume.name.includes(value),
+  health: (volume, value) => volume.health.state.toLowerCase() === value.toLowerCase(),
+  mounted: (volume, value) => String(volume.hosts.length > 0) === value,
+};
+
+/** The test that all filters make together. @throws InfinitError `bad-argument`. */
+function filterOf(filters: readonly string[]): (volume: Volume) => boolean {
+  const tests = filters.map((filter) => {
+    const [key = '', ...rest] = filter.split('=');
+    const keeps = Object.hasOwn(filterKeys, key) && rest.length > 0 ? filterKeys[key] : undefined;
+    if (keeps === undefined) throw new InfinitError('bad-argument', `--filter: "${filter}" is none of name=TEXT, health=STATE, mounted=true|false`);
+    return (volume: Volume): boolean => keeps(volume, rest.join('='));
   });
+  return (volume) => tests.every((passes) => passes(volume));
 }
 
 /** Runs mount(8) or umount(8) in the caller's own mount namespace, where the person wants to see the directory. */
@@ -60,7 +66,8 @@ function list(options: () => GlobalOptions): Command {
     .option('-f, --filter <key=value>', 'name=TEXT, health=STATE, mounted=true|false', (given: string, before: string[]) => [...before, given], [])
     .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
     .action(async ({ quiet, filter, format }: { quiet?: boolean; filter: string[]; format: string }) => {
-      const volumes = (await client(options()).listVolumes()).filter((volume) => matches(volume, filter));
+      const keeps = filterOf(filter);
+      const volumes = (await client(options()).listVolumes()).filter(keeps);
       say(quiet === true ? volumes.map((volume) => volume.name).join('\n') : renderList(volumes, columns, format));
     });
 }

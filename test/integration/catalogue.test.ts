@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ClusterProcesses } from './cluster-processes.ts';
+
+test('two hosts that create one name at once with different options: one has it, the other is told what is in effect', async () => {
+  await using cluster = await ClusterProcesses.start(2);
+  const sizes = ['1G', '2G'];
+  for (let round = 0; round < 5; round++) {
+    const name = `contested-${round}`;
+    const results = await Promise.allSettled(cluster.hosts.map((host, index) => host.client.createVolume(name, { size: sizes[index]! })));
+    const won = results.findIndex(({ status }) => status === 'fulfilled');
+    const lost = results[1 - won]!;
+    assert.ok(lost.status === 'rejected', 'both have it');
+    assert.deepEqual((lost.reason as { code: string }).code, 'already-exists');
+    assert.match((lost.reason as Error).message, new RegExp(`size is ${sizes[won]}, not ${sizes[1 - won]}`));
+    for (const host of cluster.hosts) assert.equal((await host.client.inspectVolume(name)).options['size'], sizes[won]);
+  }
+});
+
+test('a host that has lost the others still tells what it knows of volumes, and never says that an unknown one does not exist', async () => {
+  await using cluster = await ClusterProcesses.start(3);
+  const [first, second, third] = cluster.hosts;
+  await first!.client.createVolume('known', { size: '3G' });
+  await second!.kill();
+  await third!.kill();
+  // The engine takes every error of these for "does not exist", and forgets the volume's labels and options.
+  for (let round = 0; round < 3; round++) {
+    assert.equal((await first!.client.inspectVolume('known')).options['size'], '3G');
+    assert.deepEqual(
+      (await first!.client.listVolumes()).map(({ name }) => name),
+      ['known'],
+    );
+  }
+  await assert.rejects(first!.client.inspectVolume('unknown'), { code: 'unavailable' });
+  await assert.rejects(
+    first!.client.createVolume('unknown'),
+    (error: { code: string }) => error.code === 'unavailable' || error.code === 'unknown-outcome',
+  );
+});
