@@ -4,7 +4,18 @@ export type { BlockReport, CallLimits, ReplicaReport } from './block-service.ts'
 export { maxBlockNameBytes } from './block-reference.ts';
 export { maxImmutableValueBytes, maxValueBytes } from './block-service.ts';
 export { connect, type Infinit, type Volumes } from './infinit.ts';
-export type { ClusterStatus, Health, HealthState, HostStatus, HostSummary, VolumeUsage } from './status.ts';
+export type {
+  BlockCounts,
+  ClusterStatus,
+  Health,
+  HealthState,
+  HostDisk,
+  HostStatus,
+  HostSummary,
+  RepairProgress,
+  SilentHost,
+  VolumeUsage,
+} from './status.ts';
 export type { Volume } from './volume-service.ts';
 export { type Address, isAddress } from '../block/index.ts';
 export { type ErrorCode, InfinitError } from '../base/index.ts';

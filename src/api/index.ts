@@ -13,16 +13,20 @@ export {
 } from './block-service.ts';
 export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './blocks.ts';
 export { ControlClient, defaultControlSocket } from './control-client.ts';
+export { clusterHealth } from './cluster-health.ts';
 export { connect, Infinit } from './infinit.ts';
 export { SocketStream } from './socket-stream.ts';
 export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './daemon-config.ts';
 export {
+  type BlockCounts,
   type ClusterStatus,
   type Health,
   healthOf,
   type HealthState,
   type HostStatus,
   type HostSummary,
+  type RepairProgress,
+  type SilentHost,
   type TokenInfo,
   type VolumeCheck,
   type VolumeUsage,

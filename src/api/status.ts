@@ -37,6 +37,39 @@ export interface HostStatus {
   readonly volumes: number;
   readonly mounted: readonly string[];
   readonly hosts: readonly HostSummary[];
+  /** This host's wall clock, RFC 3339. */
+  readonly time: string;
+  /** How far this host is with bringing copies to where they belong; absent where it does not repair. */
+  readonly repair?: RepairProgress;
+}
+
+/** One host's part of repair. */
+export interface RepairProgress {
+  /** `waiting`: this host has done its part in moving blocks, others have not; `idle`: all is as it should be, as far as is known. */
+  readonly phase: 'idle' | 'moving' | 'waiting' | 'checking';
+  /** Blocks walked over and blocks in all, of the walk under way. */
+  readonly done: number;
+  readonly total: number;
+  readonly bytesPerSecond: number;
+  readonly etaSeconds?: number;
+  /** What the last check of everything on this host found. */
+  readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts };
+  /** Copies that were missing or older somewhere and were brought up, since the start. */
+  readonly repaired: number;
+}
+
+/** Copies on one host, and what is amiss with blocks; each block that is amiss is counted by one host. */
+export interface BlockCounts {
+  readonly immutable: number;
+  readonly mutable: number;
+  readonly named: number;
+  /** Removed blocks that are not forgotten yet. */
+  readonly tombstones: number;
+  readonly underReplicated: number;
+  readonly underQuorum: number;
+  /** Copies that belong elsewhere. */
+  readonly surplus: number;
+  readonly damaged: number;
 }
 
 /** Another host of the cluster as this one sees it. */
@@ -49,6 +82,10 @@ export interface HostSummary {
   readonly capacity: number;
   /** Of this host its own state; of another: alive, suspect, down, draining … */
   readonly state: string;
+  /** RFC 3339: since when this host sees it so; absent of this host itself, and where it is not known. */
+  readonly since?: string;
+  /** RFC 3339: when its passport ends, where it does. */
+  readonly passportExpiresAt?: string;
   readonly self: boolean;
 }
 
@@ -56,11 +93,23 @@ export interface HostSummary {
 export interface ClusterStatus {
   /** undefined: this host is alone. */
   readonly clusterId: string | undefined;
+  /** Of the cluster as a whole. */
+  readonly health: Health;
+  /** The host that was asked comes first. */
   readonly hosts: readonly HostStatus[];
   /** Members that did not answer. */
-  readonly silent: readonly { readonly name: string; readonly reason: string }[];
+  readonly silent: readonly SilentHost[];
   /** What people should know: refused hosts, wrong clocks, copied identities. */
-  readonly troubles: readonly string[];
+  readonly troubles: readonly { readonly kind: string; readonly about: string; readonly message: string }[];
+}
+
+/** A member that did not say how it is. */
+export interface SilentHost {
+  readonly name: string;
+  readonly peer: string;
+  readonly reason: string;
+  /** It keeps blocks: its copies are missing. */
+  readonly stores: boolean;
 }
 
 /** An invitation just made. `text` is the secret. */

@@ -1,4 +1,4 @@
-import type { ClusterStatus, HostStatus, HostSummary, TokenInfo } from '../api/index.ts';
+import { clusterHealth, type ClusterStatus, type HostStatus, type HostSummary, type SilentHost, type TokenInfo } from '../api/index.ts';
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Overlay, Right } from '../overlay/index.ts';
 import type { Catalogue } from './catalogue.ts';
@@ -75,6 +75,8 @@ export class Cluster implements Disposable {
       zone: member.zone,
       capacity: member.capacity,
       state: member.self ? member.state : member.state === 'up' ? member.liveness : member.state,
+      ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
+      ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,
     }));
   }
@@ -83,7 +85,7 @@ export class Cluster implements Disposable {
   async status(): Promise<ClusterStatus> {
     const { overlay, status } = this.#context;
     const own = await status();
-    const others = overlay.members().filter((member) => !member.self);
+    const others = overlay.members().filter((member) => !member.self && member.state !== 'left');
     const answers = await Promise.allSettled(
       others.map(
         async ({ peer }) =>
@@ -95,11 +97,15 @@ export class Cluster implements Disposable {
       ),
     );
     const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
-    const silent = answers.flatMap((answer, index) =>
-      answer.status === 'rejected' ? [{ name: others[index]!.name, reason: messageOf(answer.reason) }] : [],
-    );
-    const troubles = overlay.troubles().map((trouble) => trouble.message);
-    return { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
+    const silent = answers.flatMap((answer, index): SilentHost[] => {
+      if (answer.status === 'fulfilled') return [];
+      const { name, peer, capacity } = others[index]!;
+      const reason = overlay.transport.isConnected(peer) ? messageOf(answer.reason) : 'there is no connection with it';
+      return [{ name, peer, reason, stores: capacity > 0 }];
+    });
+    const troubles = overlay.troubles().map(({ kind, about, message }) => ({ kind, about, message }));
+    const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
+    return { ...found, health: clusterHealth(found) };
   }
 
   async init(): Promise<string> {

@@ -260,6 +260,7 @@ export class Node implements AsyncDisposable {
       volumes: (await catalogue.list()).length,
       mounted: volumes.mounted(),
       hosts: hosts.length > 1 ? hosts : [],
+      time: new Date().toISOString(),
     };
   }
 

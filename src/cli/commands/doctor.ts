@@ -5,17 +5,11 @@ import path from 'node:path';
 
 import { Command } from 'commander';
 
+import type { Health } from '../../api/index.ts';
 import { messageOf } from '../../base/index.ts';
+import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { humanBytes, renderInspect } from '../output.ts';
-
-/** One thing looked at: how it is and, where it is not well, what to do. */
-interface Finding {
-  readonly topic: string;
-  readonly level: 'ok' | 'warning' | 'error';
-  readonly finding: string;
-  readonly advice?: string;
-}
 
 /** Free room below this is a warning. */
 const scarceBytes = 5 * 1024 ** 3;
@@ -119,21 +113,19 @@ function checkStaleMounts(): Finding {
   };
 }
 
+function healthFinding({ state, reasons }: Health): Finding {
+  if (state === 'HEALTHY') return { topic: 'health', level: 'ok', finding: state };
+  const level = state === 'DEGRADED' ? 'warning' : 'error';
+  return { topic: 'health', level, finding: `${state}: ${reasons.join('; ')}`, advice: 'see `infinit status`' };
+}
+
 async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
   try {
-    const status = await client(options).status();
+    const cluster = await client(options).clusterStatus();
+    const status = cluster.hosts[0]!;
     const { disk } = status;
     const findings: Finding[] = [{ topic: 'daemon', level: 'ok', finding: `${status.name} answers on ${options.controlSocket}` }];
-    findings.push(
-      status.health.state === 'HEALTHY'
-        ? { topic: 'health', level: 'ok', finding: 'HEALTHY' }
-        : {
-            topic: 'health',
-            level: status.health.state === 'DEGRADED' ? 'warning' : 'error',
-            finding: `${status.health.state}: ${status.health.reasons.join('; ')}`,
-            advice: 'see `infinit status`',
-          },
-    );
+    findings.push(healthFinding(cluster.health));
     findings.push(
       disk.freeBytes < scarceBytes
         ? {
@@ -151,7 +143,7 @@ async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
         finding: `the daemon takes ${humanBytes(status.memoryBytes)}`,
         advice: 'please report it, with `infinit status --format json`',
       });
-    return findings;
+    return [...findings, ...clusterFindings(cluster, Date.now())];
   } catch (error) {
     return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice: 'start it: `sudo npm start`, or `infinit daemon`' }];
   }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 
-import type { HostSummary } from '../../api/index.ts';
+import type { ClusterStatus, HostSummary } from '../../api/index.ts';
+import { InfinitError } from '../../base/index.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
 
@@ -12,6 +13,17 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];
+
+/** What the cluster knows of a host, and what it says of itself; `silent` where it says nothing. */
+function inspected(name: string, members: readonly HostSummary[], { hosts, silent }: ClusterStatus): object[] {
+  const found = members.filter((member) => member.name === name || member.peer === name);
+  if (found.length === 0) throw new InfinitError('not-found', `there is no host "${name}": see \`infinit node ls\``);
+  return found.map((member) => {
+    const { hosts: _seen, ...status } = hosts.find(({ peer }) => peer === member.peer) ?? { hosts: [] };
+    const reason = silent.find(({ peer }) => peer === member.peer)?.reason;
+    return { ...member, ...(reason === undefined ? { status } : { silent: reason }) };
+  });
+}
 
 /** `infinit node …`. */
 export function nodeCommand(options: () => GlobalOptions): Command {
@@ -29,13 +41,14 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .argument('<name...>')
     .option('--format <format>', 'json or a template', 'json')
     .action(async (names: string[], { format }: { format: string }) => {
-      const { hosts } = await client(options()).clusterStatus();
-      say(
-        renderInspect(
-          hosts.filter((host) => names.includes(host.name) || names.includes(host.peer)),
-          format,
-        ),
-      );
+      const cluster = await client(options()).clusterStatus();
+      const members = await client(options()).listNodes();
+      const found: object[] = [];
+      await forEachName(names, async (name) => {
+        found.push(...inspected(name, members, cluster));
+        return '';
+      });
+      if (found.length > 0) say(renderInspect(found, format));
     });
   const remove = new Command('rm')
     .description('expel hosts for good; their copies are lost to the cluster')

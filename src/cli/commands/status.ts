@@ -1,31 +1,66 @@
 import { Command } from 'commander';
 
-import type { HostStatus } from '../../api/index.ts';
+import type { ClusterStatus, HostStatus, HostSummary, RepairProgress } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, humanDuration, renderInspect, renderTable } from '../output.ts';
 
-const hostColumns: readonly Column<HostStatus>[] = [
-  { header: 'HOST', field: 'Name', value: (host) => host.name },
-  { header: 'HEALTH', field: 'Health', value: (host) => host.health.state },
-  { header: 'BLOCKS', field: 'Blocks', value: (host) => String(host.disk.blocks) },
-  { header: 'USED', field: 'Used', value: (host) => humanBytes(host.disk.usedBytes) },
-  { header: 'FREE', field: 'Free', value: (host) => humanBytes(host.disk.freeBytes) },
-  { header: 'MOUNTED', field: 'Mounted', value: (host) => host.mounted.join(',') },
+/** One line of the table: a member, and what it says of itself if it does. */
+interface Row {
+  readonly summary: Pick<HostSummary, 'name' | 'self' | 'state'>;
+  readonly status: HostStatus | undefined;
+}
+
+const columns: readonly Column<Row>[] = [
+  { header: 'HOST', field: 'Name', value: ({ summary }) => (summary.self ? `${summary.name} *` : summary.name) },
+  { header: 'HEALTH', field: 'Health', value: ({ summary, status }) => status?.health.state ?? summary.state.toUpperCase() },
+  { header: 'BLOCKS', field: 'Blocks', value: ({ status }) => String(status?.disk.blocks ?? '') },
+  { header: 'USED', field: 'Used', value: ({ status }) => (status === undefined ? '' : humanBytes(status.disk.usedBytes)) },
+  { header: 'FREE', field: 'Free', value: ({ status }) => (status === undefined ? '' : humanBytes(status.disk.freeBytes)) },
+  { header: 'REPAIR', field: 'Repair', value: ({ status }) => repairText(status?.repair) },
+  { header: 'UP', field: 'Up', value: ({ status }) => (status === undefined ? '' : humanDuration(status.uptimeSeconds)) },
+  { header: 'MOUNTED', field: 'Mounted', value: ({ status }) => status?.mounted.join(',') ?? '' },
 ];
 
-function describe(status: HostStatus): string {
+function repairText(repair: RepairProgress | undefined): string {
+  if (repair === undefined || repair.phase === 'idle') return '';
+  if (repair.phase === 'waiting') return 'waiting for others';
+  const percent = repair.total === 0 ? 0 : Math.floor((100 * repair.done) / repair.total);
+  const eta = repair.etaSeconds === undefined ? '' : `, ${humanDuration(repair.etaSeconds)} left`;
+  return `${repair.phase} ${percent} %${repair.bytesPerSecond > 0 ? `, ${humanBytes(repair.bytesPerSecond)}/s` : ''}${eta}`;
+}
+
+function describe({ hosts, clusterId }: ClusterStatus): string {
+  const status = hosts[0]!;
   const { disk } = status;
+  const moving = repairText(status.repair);
   const lines: readonly (readonly [string, string])[] = [
     ['Host', `${status.name} (${status.peer})`],
+    ['Cluster', clusterId ?? 'none: this host is alone'],
     ['Version', status.version],
     ['Up', humanDuration(status.uptimeSeconds)],
     ['Memory', humanBytes(status.memoryBytes)],
     ['Blocks', `${disk.blocks}, ${humanBytes(disk.liveBytes)} live, ${humanBytes(disk.usedBytes)} on disk, ${humanBytes(disk.freeBytes)} free`],
     ['Replicas', `${status.replicas.wanted} wanted, ${status.replicas.hosts} host${status.replicas.hosts === 1 ? '' : 's'} up`],
+    ...(moving === '' ? [] : [['Repair', moving] as const]),
     ['Volumes', `${status.volumes}, mounted here: ${status.mounted.length === 0 ? 'none' : status.mounted.join(', ')}`],
   ];
-  const reasons = status.health.reasons.map((reason) => `  - ${reason}\n`).join('');
-  return `${status.health.state}\n${reasons}\n${lines.map(([name, value]) => `${`${name}:`.padEnd(10)} ${value}`).join('\n')}`;
+  return lines.map(([name, value]) => `${`${name}:`.padEnd(10)} ${value}`).join('\n');
+}
+
+/** The whole answer as people read it: one word, why, this host, then all hosts. */
+export function renderStatus(cluster: ClusterStatus): string {
+  const { health, hosts, troubles } = cluster;
+  const members = hosts[0]!.hosts;
+  const rows = members.map((summary): Row => ({ summary, status: hosts.find(({ peer }) => peer === summary.peer) }));
+  const notes = troubles.map(({ message }) => message).filter((message) => !health.reasons.includes(message));
+  return [
+    health.state,
+    ...health.reasons.map((reason) => `  - ${reason}`),
+    '',
+    describe(cluster),
+    ...(rows.length > 0 ? ['', renderTable(rows, columns)] : []),
+    ...notes.map((note) => `! ${note}`),
+  ].join('\n');
 }
 
 /** `infinit status`: one word first, then why, then the figures. */
@@ -34,11 +69,7 @@ export function statusCommand(options: () => GlobalOptions): Command {
     .description('say how the store is, and why')
     .option('--format <format>', 'table, json or a template such as {{.Health.State}}', 'table')
     .action(async ({ format }: { format: string }) => {
-      const { hosts, silent, troubles } = await client(options()).clusterStatus();
-      if (format !== 'table') return say(renderInspect(hosts, format));
-      const notes = [...silent.map(({ name, reason }) => `${name} does not answer: ${reason}`), ...troubles];
-      say(
-        [describe(hosts[0]!), ...(hosts.length > 1 ? [`\n${renderTable(hosts, hostColumns)}`] : []), ...notes.map((note) => `! ${note}`)].join('\n'),
-      );
+      const cluster = await client(options()).clusterStatus();
+      say(format === 'table' ? renderStatus(cluster) : renderInspect([cluster], format));
     });
 }

@@ -1,0 +1,68 @@
+import { type ClusterStatus, type Health, type HostStatus, worst } from './status.ts';
+
+/** How the whole cluster is, from what its hosts say of themselves and who says nothing. */
+export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, 'health'>): Health {
+  const own = hosts[0]!;
+  return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...troublesOf(own, troubles)]);
+}
+
+/** Copies that a block has, and how many of them may be missing while it can still be written. */
+function copies(own: HostStatus): { readonly storing: number; readonly wanted: number; readonly spare: number } {
+  const storing = own.hosts.length === 0 ? 1 : own.hosts.filter(({ capacity }) => capacity > 0).length;
+  const wanted = Math.max(1, Math.min(own.replicas.wanted, storing));
+  return { storing, wanted, spare: Math.ceil(wanted / 2) - 1 };
+}
+
+function silenceOf(own: HostStatus, silent: ClusterStatus['silent']): Health[] {
+  const { storing, wanted, spare } = copies(own);
+  const findings: Health[] = silent.map(({ name, reason }) => ({ state: 'DEGRADED', reasons: [`${name} does not answer: ${reason}`] }));
+  const lost = silent.filter(({ stores }) => stores).length;
+  if (lost > spare) {
+    const all = storing <= own.replicas.wanted;
+    const which = all ? 'no block has' : `blocks with more than ${spare} of their ${wanted} copies there do not have`;
+    findings.push({ state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts do not answer: ${which} a majority of copies in reach`] });
+  }
+  const up = storing - lost;
+  if (up < own.replicas.wanted)
+    findings.push({
+      state: 'DEGRADED',
+      reasons: [`${own.replicas.wanted} copies are wanted and ${up === 1 ? '1 host keeps' : `${up} hosts keep`} blocks`],
+    });
+  return findings;
+}
+
+function disksOf(hosts: readonly HostStatus[]): Health[] {
+  const { spare } = copies(hosts[0]!);
+  const full = hosts.filter(({ disk }) => disk.state === 'read-only');
+  const name = (host: HostStatus): string => (hosts.length === 1 ? 'this host' : host.name);
+  return [
+    // While enough others take writes, one disk is no reason to stop.
+    ...full.map((host): Health => ({
+      state: full.length > spare ? 'READ-ONLY' : 'DEGRADED',
+      reasons: [`${name(host)} takes no writes: ${host.disk.reason ?? 'its disk is read-only'}`],
+    })),
+    ...hosts
+      .filter(({ disk }) => disk.damaged > 0)
+      .map((host): Health => ({ state: 'DEGRADED', reasons: [`${host.disk.damaged} damaged records were found on the disk of ${name(host)}`] })),
+  ];
+}
+
+/** What repair counted. Each block is counted by one host. */
+function countsOf(hosts: readonly HostStatus[]): Health[] {
+  const sum = (field: 'underReplicated' | 'underQuorum' | 'damaged'): number =>
+    hosts.reduce((total, { repair }) => total + (repair?.lastCheck?.counts[field] ?? 0), 0);
+  const findings: Health[] = [];
+  if (sum('underQuorum') > 0)
+    findings.push({ state: 'UNAVAILABLE', reasons: [`blocks without a majority of copies in reach: ${sum('underQuorum')}`] });
+  if (sum('underReplicated') > 0) findings.push({ state: 'DEGRADED', reasons: [`blocks with fewer copies than wanted: ${sum('underReplicated')}`] });
+  if (sum('damaged') > 0) findings.push({ state: 'DEGRADED', reasons: [`damaged records not replaced yet: ${sum('damaged')}`] });
+  return findings;
+}
+
+/** An address that does not answer is no harm while its host is reached otherwise; the rest is. */
+function troublesOf(own: HostStatus, troubles: ClusterStatus['troubles']): Health[] {
+  const alone = own.hosts.length === 0;
+  return troubles
+    .filter(({ kind }) => alone || kind === 'duplicate-identity' || kind === 'clock' || kind === 'wrong-version')
+    .map(({ message }) => ({ state: 'DEGRADED', reasons: [message] }));
+}

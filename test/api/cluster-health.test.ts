@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { type BlockCounts, clusterHealth, type RepairProgress } from '../../src/api/index.ts';
+import { type HostSketch, sketch } from './cluster-statuses.ts';
+
+const fine: HostSketch = {};
+const silent: HostSketch = { silent: true };
+const full: HostSketch = { readOnly: true };
+
+const none: BlockCounts = { immutable: 5, mutable: 5, named: 0, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0 };
+function found(counts: Partial<BlockCounts>): { repair: RepairProgress } {
+  return {
+    repair: { phase: 'idle', done: 0, total: 0, bytesPerSecond: 0, lastCheck: { ageSeconds: 5, counts: { ...none, ...counts } }, repaired: 0 },
+  };
+}
+
+function verdict(replicas: number, hosts: readonly HostSketch[]): string {
+  const { state, reasons } = clusterHealth(sketch(replicas, hosts));
+  return [state, ...reasons].join('; ');
+}
+
+test('a cluster whose hosts all answer is HEALTHY', () => {
+  assert.equal(verdict(3, [fine, fine, fine]), 'HEALTHY');
+  assert.equal(verdict(1, [fine]), 'HEALTHY');
+  assert.equal(verdict(3, [fine, fine, fine, { capacity: 0 }]), 'HEALTHY');
+});
+
+test('fewer hosts than copies are DEGRADED', () => {
+  assert.equal(verdict(3, [fine]), 'DEGRADED; 3 copies are wanted and 1 host keeps blocks');
+  assert.equal(verdict(3, [fine, fine, { capacity: 0 }]), 'DEGRADED; 3 copies are wanted and 2 hosts keep blocks');
+});
+
+test('one silent host of three is named, and DEGRADED', () => {
+  assert.equal(verdict(3, [fine, silent, fine]), 'DEGRADED; h1 does not answer: no connection; 3 copies are wanted and 2 hosts keep blocks');
+  assert.equal(verdict(3, [fine, fine, fine, fine, silent]), 'DEGRADED; h4 does not answer: no connection');
+  assert.match(verdict(3, [fine, fine, fine, { silent: true, capacity: 0 }]), /^DEGRADED; h3 does not answer/);
+});
+
+test('without a majority it is UNAVAILABLE, and says for which blocks', () => {
+  assert.match(verdict(3, [fine, silent, silent]), /^UNAVAILABLE;.*2 of 3 storing hosts do not answer: no block has a majority/);
+  assert.match(verdict(3, [fine, fine, fine, silent, silent]), /^UNAVAILABLE;.*blocks with more than 1 of their 3 copies there/);
+  assert.match(verdict(3, [fine, silent]), /^UNAVAILABLE/);
+  assert.match(verdict(5, [fine, fine, fine, silent, silent]), /^DEGRADED/);
+});
+
+test('full disks degrade, and are READ-ONLY when too few others take writes', () => {
+  assert.equal(verdict(3, [fine, full, fine]), 'DEGRADED; h1 takes no writes: the disk is full');
+  assert.match(verdict(3, [full, full, fine]), /^READ-ONLY; h0 takes no writes.*h1 takes no writes/);
+  assert.equal(verdict(1, [full]), 'READ-ONLY; this host takes no writes: the disk is full');
+});
+
+test('what repair counted is said', () => {
+  assert.equal(verdict(3, [found({ underReplicated: 4 }), fine, found({ underReplicated: 3 })]), 'DEGRADED; blocks with fewer copies than wanted: 7');
+  assert.match(verdict(3, [fine, found({ underQuorum: 1 }), fine]), /^UNAVAILABLE; blocks without a majority of copies in reach: 1/);
+  assert.match(verdict(3, [fine, { damaged: 2 }, fine]), /^DEGRADED; 2 damaged records were found on the disk of h1/);
+});
+
+test('a copied identity and a wrong clock degrade; an address that does not answer is only a note', () => {
+  const trouble = (kind: string): string => clusterHealth(sketch(3, [fine, fine, fine], [{ kind, about: 'x', message: 'm' }])).state;
+  assert.deepEqual(['duplicate-identity', 'clock', 'wrong-version', 'unreachable', 'denied'].map(trouble), [
+    'DEGRADED',
+    'DEGRADED',
+    'DEGRADED',
+    'HEALTHY',
+    'HEALTHY',
+  ]);
+});

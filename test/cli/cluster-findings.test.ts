@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { ClusterStatus } from '../../src/api/index.ts';
+import { clusterFindings } from '../../src/cli/cluster-findings.ts';
+import { renderStatus } from '../../src/cli/commands/status.ts';
+import { now, sketch } from '../api/cluster-statuses.ts';
+
+function findings(status: ClusterStatus): string[] {
+  return clusterFindings(status, Date.parse(now) + 100).map(({ topic, level, finding }) => `${level} ${topic}: ${finding}`);
+}
+
+test('a sound cluster is found sound', () => {
+  assert.deepEqual(findings(sketch(3, [{}, {}, {}])), [
+    'ok hosts: all 3 hosts of cluster cccccccccccc answer',
+    'ok version: all hosts run 1.0.0',
+    'ok clocks: within 3 s of each other',
+  ]);
+  assert.deepEqual(findings(sketch(1, [{}])), ['ok cluster: this host is alone, with one copy of each block']);
+});
+
+test('a lone host that wants three copies is told how to get more', () => {
+  assert.deepEqual(findings(sketch(3, [{}])), ['warning cluster: this host is alone, and 3 copies of each block are wanted']);
+});
+
+test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passports are each found', () => {
+  const all = findings(
+    sketch(3, [
+      { passportExpiresAt: '2026-05-03T12:00:00.000Z' },
+      { version: '0.9.0', time: '2026-05-01T13:00:00.000Z' },
+      { silent: true, capacity: 0, passportExpiresAt: '2026-04-03T12:00:00.000Z' },
+    ]),
+  );
+  assert.deepEqual(all, [
+    'error hosts: h2 does not answer: no connection',
+    'warning copies: 3 copies of each block are wanted, 2 hosts store blocks',
+    'warning version: several versions run: 1.0.0 (h0), 0.9.0 (h1)',
+    "warning clocks: the clock of h1 is 1 hour ahead of this host's",
+    'warning passport: the passport of h0 expires in 2 days',
+    'error passport: the passport of h2 has expired',
+  ]);
+});
+
+test('every trouble of the network comes with advice', () => {
+  for (const kind of ['unreachable', 'denied', 'wrong-version', 'self', 'duplicate-identity', 'clock']) {
+    const found = clusterFindings(sketch(1, [{}], [{ kind, about: 'x', message: 'm' }]), Date.parse(now));
+    const alone = clusterFindings({ ...sketch(3, [{}, {}, {}], [{ kind, about: 'x', message: 'm' }]) }, Date.parse(now));
+    assert.ok(
+      [...found, ...alone].some(({ topic, advice }) => topic === 'network' && advice !== undefined),
+      kind,
+    );
+  }
+});
+
+test('status begins with one word, names who is silent, and shows every member', () => {
+  const status = sketch(3, [
+    {},
+    { repair: { phase: 'moving', done: 50, total: 200, bytesPerSecond: 2 ** 20, etaSeconds: 90, repaired: 0 } },
+    { silent: true },
+  ]);
+  const text = renderStatus({ ...status, health: { state: 'DEGRADED', reasons: ['h2 does not answer: no connection'] } });
+  const lines = text.split('\n');
+  assert.equal(lines[0], 'DEGRADED');
+  assert.equal(lines[1], '  - h2 does not answer: no connection');
+  assert.match(text, /^h0 \* +HEALTHY/m);
+  assert.match(text, /^h1 +HEALTHY .*moving 25 %, 1\.00 MiB\/s, 1 minute left/m);
+  assert.match(text, /^h2 +DOWN/m);
+});
