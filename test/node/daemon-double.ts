@@ -1,16 +1,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { connect, type Infinit, listenOnSocket } from '../../src/api/index.ts';
+import { connect, type Infinit } from '../../src/api/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
 import type { Address } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { BlockInspector } from '../../src/node/block-inspector.ts';
 import { BlockWatches } from '../../src/node/block-watches.ts';
+import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
 import { ProgramBlocks } from '../../src/node/program-blocks.ts';
-import { ProgramSessions } from '../../src/node/program-sessions.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { place, Roster } from '../../src/placement/index.ts';
 import { Store } from '../../src/store/index.ts';
@@ -77,13 +76,8 @@ export class ValueHosts implements AsyncDisposable {
   }
 }
 
+/** The control API without volumes and cluster, which these tests do not ask for. */
 async function serve(blocks: ProgramBlocks, watches: BlockWatches, socketPath: string): Promise<() => Promise<void>> {
-  const server = createServer();
-  const sessions = new ProgramSessions(blocks, watches, silentLogger);
-  sessions.attach(server);
-  await listenOnSocket(server, socketPath, '--control-socket');
-  return async () => {
-    sessions[Symbol.dispose]();
-    await new Promise((resolve) => server.close(resolve));
-  };
+  const api = await startControlApi(socketPath, { blocks, watches } as unknown as ControlTarget, silentLogger);
+  return async () => api[Symbol.asyncDispose]();
 }

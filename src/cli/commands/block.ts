@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
-import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock } from '../../api/index.ts';
+import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock, type WriteLimits } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
 import { type Column, fillTemplate, humanBytes, renderInspect, renderTable } from '../output.ts';
@@ -18,6 +18,21 @@ const columns: readonly Column<ReplicaReport>[] = [
 ];
 
 const reference = 'an address, or @NAME of a named block';
+
+/** How long a call may take. */
+const timeout = new Option('--timeout <seconds>', 'give up after so long').default('10');
+
+function limits({ timeout: text }: { timeout: string }): { deadlineMs: number } {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 3600)) throw new InfinitError('bad-argument', `--timeout: "${text}" is no number of seconds up to 3600`);
+  return { deadlineMs: Math.ceil(seconds * 1000) };
+}
+
+/** Limits of a write on a condition. */
+function condition(options: { timeout: string; expect?: string }): WriteLimits {
+  const expect = version(options.expect);
+  return expect === undefined ? limits(options) : { ...limits(options), expect };
+}
 
 type Make = (client: () => Infinit) => Command;
 
@@ -48,12 +63,15 @@ const put: Make = (client) =>
     .argument('[file]', 'the value; - or nothing: standard input')
     .option('--mutable', 'a block that can be updated')
     .option('--named <name>', 'a mutable block that everybody finds by its name; exits 4 where there is one')
-    .action(async (file: string | undefined, { mutable, named }: { mutable?: boolean; named?: string }) => {
+    .addOption(timeout)
+    .action(async (file: string | undefined, options: { mutable?: boolean; named?: string; timeout: string }) => {
+      const { mutable, named } = options;
       if (mutable === true && named !== undefined) throw new InfinitError('bad-argument', 'a named block is mutable: give one of --mutable, --named');
       const { blocks } = client();
       const value = await contents(file);
-      if (named === undefined) return say(mutable === true ? (await blocks.create(value)).address : await blocks.put(value));
-      const result = await blocks.createNamed(named, value);
+      if (named === undefined)
+        return say(mutable === true ? (await blocks.create(value, limits(options))).address : await blocks.put(value, limits(options)));
+      const result = await blocks.createNamed(named, value, limits(options));
       committed(result);
       say(result.address);
     });
@@ -62,9 +80,10 @@ const get: Make = (client) =>
   new Command('get')
     .description('print a value, byte for byte')
     .argument('<block>', reference)
-    .action(async (given: string) => {
+    .addOption(timeout)
+    .action(async (given: string, options: { timeout: string }) => {
       const address = resolveBlock(given);
-      const block = await client().blocks.get(address);
+      const block = await client().blocks.get(address, limits(options));
       if (block === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
       await write(block.value);
     });
@@ -75,10 +94,11 @@ const update: Make = (client) =>
     .argument('<block>', reference)
     .argument('[value]', 'the new value; - or nothing: standard input')
     .option('--expect <version>', 'only where the block is at this version')
-    .action(async (given: string, value: string | undefined, { expect }: { expect?: string }) => {
-      const wanted = version(expect);
+    .addOption(timeout)
+    .action(async (given: string, value: string | undefined, options: { expect?: string; timeout: string }) => {
+      const wanted = condition(options);
       const bytes = value === undefined || value === '-' ? await buffer(process.stdin) : Buffer.from(value);
-      say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted === undefined ? {} : { expect: wanted }))));
+      say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted))));
     });
 
 const remove: Make = (client) =>
@@ -87,10 +107,11 @@ const remove: Make = (client) =>
     .description('remove blocks')
     .argument('<block...>', reference)
     .option('--expect <version>', 'only where the block is at this version')
-    .action(async (given: string[], { expect }: { expect?: string }) => {
-      const wanted = version(expect);
+    .addOption(timeout)
+    .action(async (given: string[], options: { expect?: string; timeout: string }) => {
+      const wanted = condition(options);
       await forEachName(given, async (name) => {
-        committed(await client().blocks.remove(resolveBlock(name), wanted === undefined ? {} : { expect: wanted }));
+        committed(await client().blocks.remove(resolveBlock(name), wanted));
         return name;
       });
     });

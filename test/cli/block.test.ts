@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+
+import { type ValueHost, ValueHosts } from '../node/daemon-double.ts';
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+function start(host: ValueHost, args: readonly string[]): ReturnType<typeof spawn> {
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/cli/main.ts', '--control-socket', host.socketPath, 'block', ...args]);
+}
+
+async function infinit(host: ValueHost, input: string, ...args: string[]): Promise<Result> {
+  const child = start(host, args);
+  child.stdin!.end(input);
+  const [out, error, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'close')]);
+  return { code: code as number, out: out.trimEnd(), error };
+}
+
+test('the exit code says how it ended: 0 done, 2 usage, 3 not found, 4 conflict, 5 no majority', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [here, there] = cluster.hosts as [ValueHost, ValueHost, ValueHost];
+  const address = (await infinit(here, 'kept', 'put')).out;
+  assert.deepEqual(await infinit(there, '', 'get', address), { code: 0, out: 'kept', error: '' });
+  const mutable = (await infinit(here, 'one', 'put', '--mutable')).out;
+  assert.equal((await infinit(there, '', 'update', mutable, 'two', '--expect', '1')).out, '2');
+  assert.equal((await infinit(there, 'three', 'update', mutable, '-', '--expect', '1')).code, 4);
+  assert.equal((await infinit(here, 'x', 'put', '--named', 'leader')).code, 0);
+  assert.equal((await infinit(there, 'y', 'put', '--named', 'leader')).code, 4);
+  assert.equal((await infinit(there, '', 'get', '@leader')).out, 'x');
+  assert.equal((await infinit(there, '', 'get', '@nobody')).code, 3);
+  assert.equal((await infinit(there, '', 'rm', '@leader')).code, 0);
+  assert.equal((await infinit(there, '', 'rm', '@leader')).code, 3);
+  assert.equal((await infinit(here, '', 'get', 'no address')).code, 2);
+  assert.equal((await infinit(here, '', 'update', mutable, 'x', '--expect', 'soon')).code, 2);
+  cluster.network.partition(['host-0'], ['host-1', 'host-2']);
+  assert.equal((await infinit(here, '', 'get', mutable, '--timeout', '0.5')).code, 5);
+});
+
+test('inspect shows each host, and watch each change until it is interrupted', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [here, there] = cluster.hosts as [ValueHost, ValueHost, ValueHost];
+  const { address } = await here.infinit.blocks.create('one');
+  const { out } = await infinit(there, '', 'inspect', address);
+  assert.match(out, /mutable, owner program, 3 of 3 copies are up to date/);
+  for (const { name } of cluster.hosts) assert.match(out, new RegExp(`^${name} +ok +1 `, 'm'));
+  const watch = start(there, ['watch', address]);
+  const lines = createInterface({ input: watch.stdout! })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, '1\tone');
+  await here.infinit.blocks.update(address, 'two');
+  assert.equal((await lines.next()).value, '2\ttwo');
+  watch.kill('SIGINT');
+  await once(watch, 'close');
+});
