@@ -109,13 +109,16 @@ export class Replica {
   /** Serves a request: the reply may leave when the promise resolves. @throws InfinitError `disk-full`, `disk-failed`, `read-only`: then nothing is said. */
   async serve(request: Request): Promise<Reply> {
     const address = request.block as Address;
-    const register = this.#registers.get(address) ?? (await this.#held(address));
-    if (this.#barred) throw new InfinitError('unavailable', 'this host was counted out and is giving up what it held');
+    let register = this.#registers.get(address);
+    // Between the last look and the step nothing may happen: a register that the cache dropped meanwhile would live on in two places.
+    for (; register === undefined; register = this.#registers.get(address)) await this.#load(address);
+    if (this.#barred) throw givingUp();
     const { reply, operation } = this.#step(address, register, request);
     if (operation !== undefined || this.#floorUnsaved) this.#save(address, operation);
-    // The floor is told in every reply.
-    if (this.#floorDurable !== undefined) await this.#floorDurable;
-    if (register.durable !== undefined) await register.durable;
+    // The floor is told in every reply. Both are taken before either is waited for: a write that fails leaves none to wait for.
+    const { durable } = register;
+    if (this.#floorDurable !== undefined) await Promise.all([this.#floorDurable, durable]);
+    else if (durable !== undefined) await durable;
     this.trim();
     return reply;
   }
@@ -227,6 +230,7 @@ export class Replica {
   /** Makes registers ready for {@link stepNow}, which must follow without a pause: the cache may drop them afterwards. */
   async prepareAll(addresses: readonly Address[]): Promise<void> {
     for (;;) {
+      if (this.#barred) throw givingUp();
       const missing = addresses.filter((address) => !this.#registers.has(address));
       if (missing.length === 0) return;
       await Promise.all(missing.map((address) => this.#load(address)));
@@ -378,6 +382,10 @@ export class Replica {
       this.#resize(register, undefined);
     }
   }
+}
+
+function givingUp(): InfinitError {
+  return new InfinitError('unavailable', 'this host was counted out and is giving up what it held');
 }
 
 /** A round is below 2^53: eight bytes as a little-endian double would do, digits are plainer to look at. */

@@ -201,13 +201,15 @@ export class Store implements BlockStore, AsyncDisposable {
 
   /** Makes a group durable, and waits for what it only saw: a conflict must not reveal what a crash could still undo. Returns the failure, if any. */
   async #writeGroup(operations: readonly DiskOperation[], touched: ReadonlySet<Address>, seen: readonly Address[]): Promise<unknown> {
+    // Taken before anything is waited for: a write that fails meanwhile leaves none to wait for.
+    const waits = seen.map((address) => this.#replica.durability(address) ?? Promise.resolve());
     try {
       if (operations.length > 0) {
         const write = this.#disk.write(operations);
         for (const address of touched) this.#replica.track(address, write);
-        await write;
+        waits.push(write);
       }
-      for (const address of seen) await this.#replica.durability(address);
+      await Promise.all(waits);
       return undefined;
     } catch (error) {
       return error;

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError, systemClock } from '../../src/base/index.ts';
+import { type Address, mutableAddress } from '../../src/block/index.ts';
+import type { Request } from '../../src/consensus/index.ts';
+import { type DiskOperation, MemoryDisk } from '../../src/disk/index.ts';
+import { Replica } from '../../src/store/replica.ts';
+
+/** A disk that is so slow with what `slow` names, and has no room for values. */
+class StuckDisk extends MemoryDisk {
+  readonly #stuck = Promise.withResolvers<void>();
+
+  override async write(operations: readonly DiskOperation[]): Promise<void> {
+    if (operations.some(({ type }) => type === 'put')) throw new InfinitError('disk-full', 'a test said so');
+    await this.#stuck.promise;
+    await super.write(operations);
+  }
+
+  goOn(): void {
+    this.#stuck.resolve();
+  }
+}
+
+const head = (block: Address) => ({ from: 'b', block, tag: 1, attempt: 1 });
+const ballot = (round: number) => ({ round, peer: 'b', incarnation: 1, serial: round });
+
+test('a promise that the disk refused is not told, though another write is under way', async () => {
+  const disk = new StuckDisk();
+  const replica = await Replica.open({
+    self: 'a',
+    incarnation: 1,
+    disk,
+    clock: systemClock,
+    views: () => [],
+    leaseTermMs: 10_000,
+    recall: () => {},
+    onLost: () => {},
+    onDurable: () => {},
+  });
+  const forget: Request = { type: 'forget', ...head(mutableAddress()), ballot: ballot(1), floor: 5 };
+  const prepare: Request = { type: 'prepare', ...head(mutableAddress()), ballot: ballot(9), view: 0, known: null };
+  const forgotten = replica.serve(forget);
+  const promised = replica.serve(prepare);
+  // The refusal comes first, and then the floor gets through.
+  const refused = assert.rejects(promised, { code: 'disk-full' });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  disk.goOn();
+  await refused;
+  assert.equal((await forgotten).type, 'forgotten');
+});
