@@ -4,7 +4,7 @@ import { InfinitError } from '../base/index.ts';
 import { namedAddress, Sealer } from '../block/index.ts';
 import type { Disk } from '../disk/index.ts';
 import type { BlockStore } from '../store/index.ts';
-import { BLinkTree, ifAbsent, type NodeSealer } from '../tree/index.ts';
+import { BLinkTree, type Entry, ifAbsent, type NodeSealer } from '../tree/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 
 /** Where the local copy of the catalogue is kept, for the times when there is no quorum. */
@@ -15,6 +15,8 @@ const pageEntries = 256;
 const livePrefix = 'volume/';
 const trashPrefix = 'trash/';
 const gonePrefix = 'gone/';
+/** For so long a host that was away learns which of its blocks belong to nobody, in ms. */
+const goneKeptMs = 90 * 86_400_000;
 
 type Value = Uint8Array | undefined;
 
@@ -121,6 +123,8 @@ export class Catalogue {
   async forget(id: string): Promise<void> {
     await this.#applyAll(new Map([[gonePrefix + id, Buffer.from(new Date().toISOString())]]));
     await this.#applyAll(new Map([[trashPrefix + id, null]]));
+    const old = (await this.#pages(gonePrefix)).filter(({ value }) => Date.now() - Date.parse(Buffer.from(value).toString()) > goneKeptMs);
+    if (old.length > 0) await this.#applyAll(new Map(old.map(({ key }) => [key, null])));
   }
 
   /** Whether a volume of this id was deleted for good. */
@@ -173,14 +177,18 @@ export class Catalogue {
   }
 
   async #scan(prefix: string): Promise<CatalogueEntry[]> {
-    const found: CatalogueEntry[] = [];
+    return (await this.#pages(prefix)).map(({ value }) => decode(value));
+  }
+
+  async #pages(prefix: string): Promise<Entry[]> {
+    const found: Entry[] = [];
     let after = prefix;
     for (;;) {
       const page = await this.#tree.scan(after, pageEntries);
-      for (const { key, value } of page.entries) {
-        if (!key.startsWith(prefix)) return found;
-        found.push(decode(value));
-        after = key;
+      for (const entry of page.entries) {
+        if (!entry.key.startsWith(prefix)) return found;
+        found.push(entry);
+        after = entry.key;
       }
       if (page.done) return found;
     }

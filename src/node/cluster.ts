@@ -18,6 +18,8 @@ export interface ClusterContext {
   readonly overlay: Overlay;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
+  /** Another host said that volumes came or went. */
+  readonly onCatalogueNews: () => void;
   readonly status: () => Promise<HostStatus>;
   /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
   readonly forgetEverything: () => Promise<void>;
@@ -39,7 +41,10 @@ export class Cluster implements Disposable {
     const { transport } = context.overlay;
     transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
     transport.handle(nodeKinds.volumeHolders, (_peer, body) => Buffer.from(JSON.stringify(this.#holders(body))));
-    transport.handle(nodeKinds.catalogueChanged, () => this.#refreshCatalogue());
+    transport.handle(nodeKinds.catalogueChanged, () => {
+      context.onCatalogueNews();
+      return this.#refreshCatalogue();
+    });
     transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
     transport.onPeerUp(() => void this.#refreshCatalogue());
     this.#refresh = setInterval(() => void this.#refreshCatalogue(), catalogueRefreshMs);

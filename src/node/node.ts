@@ -209,6 +209,7 @@ export class Node implements AsyncDisposable {
         overlay,
         catalogue,
         volumes,
+        onCatalogueNews: () => trash.look(),
         status: () => this.status(),
         forgetEverything: () => store.forgetEverything(),
         ...clusterMemory(disk),

@@ -30,12 +30,18 @@ export class StoreSpace implements Disposable {
     this.#replicas = replicas;
     overlay.transport.handle(nodeKinds.space, () => {
       const answer = Buffer.alloc(8);
-      answer.writeDoubleLE(disk.status().freeBytes);
+      answer.writeDoubleLE(this.#own);
       return answer;
     });
     this.#estimate();
     this.#timer = setInterval(() => void this.#look(), lookMs);
     this.#timer.unref();
+  }
+
+  /** What this host takes: nothing once it is full, though a little may be free. */
+  get #own(): number {
+    const { state, freeBytes } = this.#disk.status();
+    return state === 'read-only' ? 0 : freeBytes;
   }
 
   async #look(): Promise<void> {
@@ -53,7 +59,7 @@ export class StoreSpace implements Disposable {
   }
 
   #estimate(): void {
-    const own = this.#disk.status().freeBytes;
+    const own = this.#own;
     const others = this.#stores();
     for (const peer of this.#told.keys()) if (!others.includes(peer)) this.#told.delete(peer);
     if (others.length === 0) {

@@ -17,8 +17,6 @@ const lookMs = 60_000;
 const dayMs = 86_400_000;
 /** Hosts take turns: each further one waits so much longer before it deletes what another could have deleted, in ms. */
 const turnMs = 600_000;
-/** What is due at once waits until no mount that began before the removal can still be on its way, in ms. */
-const graceMs = 120_000;
 
 export interface TrashContext {
   readonly catalogue: Catalogue;
@@ -34,12 +32,15 @@ export interface TrashContext {
 
 /**
  * Removed volumes. Any host empties the trash: whoever's turn it is takes the volume's own lease, so that no other host deletes or
- * serves it meanwhile, and removes its blocks at a bounded rate. A run that ends early is taken up by the next look, of any host.
+ * serves it meanwhile (and one that mounted it at the moment of its removal is left alone until it lets go), and removes its blocks at a
+ * bounded rate. A run that ends early is taken up by the next look, of any host.
  */
 export class Trash implements AsyncDisposable {
   readonly #context: TrashContext;
   readonly #timer: NodeJS.Timeout;
   readonly #stop = new AbortController();
+  /** What people asked this very host to delete. */
+  readonly #asked = new Set<string>();
   #looking: Promise<void> | undefined;
   #again = false;
 
@@ -69,10 +70,13 @@ export class Trash implements AsyncDisposable {
     const entries = which === undefined ? (await catalogue.trash()).filter((entry) => !isRetained(entry)) : [await this.#find(which)];
     const marked: TrashedVolume[] = [];
     for (const entry of entries) {
-      if (await catalogue.markPurging(entry)) marked.push(show({ ...entry, purging: true }));
-      else if (which !== undefined) throw new InfinitError('conflict', `volume "${entry.name}" is being restored or removed by somebody else`);
+      if (await catalogue.markPurging(entry)) {
+        this.#asked.add(entry.id);
+        marked.push(show({ ...entry, purging: true }));
+      } else if (which !== undefined) throw new InfinitError('conflict', `volume "${entry.name}" is being restored or removed by somebody else`);
     }
     this.look();
+    this.#context.onCatalogueChange();
     return marked;
   }
 
@@ -115,11 +119,11 @@ export class Trash implements AsyncDisposable {
     // A clock that is behind the one that wrote the time says nothing about how many days have passed.
     if (Number.isNaN(removed) || entry.restoringAs !== undefined) return undefined;
     const turn = this.#turn(entry.id);
-    if (entry.purging === true) return removed + (this.#context.cluster() === undefined ? 0 : graceMs) + turn * turnMs;
+    // Whoever was asked to has the key, as like as not.
+    if (entry.purging === true) return this.#asked.has(entry.id) ? removed : removed + turn * turnMs;
     const { onRemove, trashDays } = typedOptions(entry.options);
     if (onRemove === 'retain') return undefined;
-    const wait = onRemove === 'delete' ? 0 : trashDays * dayMs;
-    return removed + Math.max(wait, this.#context.cluster() === undefined ? 0 : graceMs) + turn * turnMs;
+    return removed + (onRemove === 'delete' ? 0 : trashDays * dayMs) + turn * turnMs;
   }
 
   /** This host's place in the order in which hosts try to delete a volume: 0 the first. */
@@ -153,6 +157,7 @@ export class Trash implements AsyncDisposable {
     }
     for (const name of ['session', 'lease']) await removeBlock(store, namedAddress(entry.id, name));
     await catalogue.forget(entry.id);
+    this.#asked.delete(entry.id);
     if (key !== undefined) removeVolumeKey(keyDir, entry.id);
   }
 

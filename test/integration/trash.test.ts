@@ -119,5 +119,27 @@ test('in a cluster any host lists, restores and empties, and a change of size re
   assert.equal((await sh('wc -c < f', { cwd: await second!.client.mountVolume('data', 'test') })).trim(), '4000000');
   await removeMounted(second!, 'data');
   await assert.rejects(first!.client.mountVolume('data', 'test'), { code: 'not-found' });
+  const before = (await second!.client.status()).disk.liveBytes;
   assert.equal((await first!.client.emptyTrash()).length, 1);
+  await eventually('the data is gone', async () => (await trashed(second!)).length === 0);
+  await eventually('on all hosts', async () => before - (await second!.client.status()).disk.liveBytes > 3_900_000);
+});
+
+test('a full disk says so, keeps what is there readable, and works on once something was removed', async () => {
+  await using daemon = await startDaemon(['--capacity', '128M']);
+  const [place, other] = [await daemon.mount('data'), await daemon.mount('other')];
+  await sh('head -c 20000000 /dev/urandom > kept; sync kept; sha256sum kept > sum; sync sum', { cwd: place });
+  await assert.rejects(sh('head -c 200000000 /dev/urandom > big; sync big', { cwd: place }), /No space left/);
+  await eventually('df says so, on every volume', async () => (await sh(`df --output=avail -m ${other} | tail -1`)).trim() === '0');
+  await assert.rejects(sh('head -c 2000000 /dev/urandom > f; sync f', { cwd: other }), /No space left/);
+  assert.match(await sh('sha256sum -c sum', { cwd: place }), /OK/);
+  assert.equal((await daemon.client.status()).health.state, 'READ-ONLY');
+  await sh('rm -f big', { cwd: place });
+  await eventually('there is room again', () =>
+    sh('rm -f f; head -c 5000000 /dev/urandom > f; sync f', { cwd: other }).then(
+      () => true,
+      () => false,
+    ),
+  );
+  assert.match(await sh('sha256sum -c sum', { cwd: place }), /OK/);
 });

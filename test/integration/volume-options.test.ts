@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -25,6 +26,21 @@ test('access=onewriter lets one host mount, names it to the others, and goes on 
   assert.equal(await sh(`cat ${there}/f; echo two > ${there}/g; sync ${there}/g`), 'one\n');
   await second!.kill();
   assert.equal(await sh(`cat ${await third!.mount('data', { access: 'onewriter' })}/g`), 'two\n');
+});
+
+test('a frozen host that had a volume with access=onewriter can neither read nor write it once another has it', async () => {
+  await using cluster = await ClusterProcesses.start(3);
+  const [first, second] = cluster.hosts;
+  const place = await first!.mount('data', { access: 'onewriter' });
+  await sh(`echo one > ${place}/f; sync ${place}/f`);
+  const frozen = Number(readFileSync(`/proc/${first!.pid}/task/${first!.pid}/children`, 'utf8').trim().split(' ')[0]);
+  process.kill(frozen, 'SIGSTOP');
+  const there = await second!.mount('data', { access: 'onewriter' });
+  await sh(`echo two > ${there}/f; sync ${there}/f`);
+  process.kill(frozen, 'SIGCONT');
+  await assert.rejects(sh(`for i in 1 2 3; do cat ${place}/f; sleep 1; done`), /Permission denied/);
+  await assert.rejects(sh(`echo three > ${place}/f`), /Permission denied/);
+  assert.equal(await sh(`cat ${there}/f`), 'two\n');
 });
 
 test('access=readonly and readonly mount without the right to write, for root too', async () => {

@@ -5,6 +5,9 @@ import { client, type GlobalOptions, say } from '../context.ts';
 /** Verbs whose arguments are names of volumes. */
 const takesVolumes = new Set(['inspect', 'update', 'rm', 'remove', 'mount', 'unmount', 'umount', 'usage', 'check']);
 
+/** And of removed ones. */
+const takesTrashed = new Set(['restore', 'empty']);
+
 const bash = `_infinit() {
   local IFS=$'\\n'
   COMPREPLY=( $(infinit __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) )
@@ -38,9 +41,11 @@ async function complete(root: Command, words: readonly string[], options: Global
     ? command.options.flatMap((option) => option.long ?? [])
     : command.commands.length > 0
       ? command.commands.filter((candidate) => !candidate.name().startsWith('_')).map((candidate) => candidate.name())
-      : takesVolumes.has(verb)
-        ? (await client(options).listVolumes()).map((volume) => volume.name)
-        : [];
+      : takesTrashed.has(verb)
+        ? (await client(options).listTrash()).map((volume) => volume.name)
+        : takesVolumes.has(verb)
+          ? (await client(options).listVolumes()).map((volume) => volume.name)
+          : [];
   return choices.filter((choice) => choice.startsWith(current)).toSorted();
 }
 
