@@ -78,10 +78,10 @@ export class Sealer {
     this.#compress = compress;
   }
 
-  /** The sealed immutable block of a body, with its address. */
-  seal(owner: OwnerTag, body: Uint8Array): { address: Address; sealed: Uint8Array } {
+  /** The sealed immutable block of a body, with its address; in `memory` where that has room. */
+  seal(owner: OwnerTag, body: Uint8Array, memory?: Uint8Array): { address: Address; sealed: Uint8Array } {
     const frame = this.#compress ? compressed(body) : undefined;
-    const sealed = this.#seal(owner, body, '', frame);
+    const sealed = this.#seal(owner, body, '', frame, memory);
     return { address: immutableAddress(sealed), sealed };
   }
 
@@ -109,10 +109,11 @@ export class Sealer {
     return this.#open(address, payload, address);
   }
 
-  #seal(owner: OwnerTag, body: Uint8Array, binding: string, frame?: Uint8Array): Uint8Array {
+  #seal(owner: OwnerTag, body: Uint8Array, binding: string, frame?: Uint8Array, memory?: Uint8Array): Uint8Array {
     const secret = this.#volumeKey !== undefined;
     const kept = frame ?? body;
-    const sealed = allocate(headerBytes + kept.length + (secret ? nonceBytes + tagBytes : 0));
+    const bytes = headerBytes + kept.length + (secret ? nonceBytes + tagBytes : 0);
+    const sealed = memory === undefined || memory.length < bytes ? allocate(bytes) : Buffer.from(memory.buffer, memory.byteOffset, bytes);
     writeHeader(sealed, secret ? suiteAesGcm : suitePlain, frame === undefined ? compressionNone : compressionZstd, owner, body.length);
     if (!secret) {
       sealed.set(kept, headerBytes);

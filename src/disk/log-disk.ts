@@ -185,15 +185,15 @@ export class LogDisk implements Disk {
     return disk;
   }
 
-  async read(address: Address): Promise<Uint8Array | undefined> {
+  async read(address: Address, memory?: Uint8Array): Promise<Uint8Array | undefined> {
     this.#checkOpen();
     if (!isAddress(address)) throw new InfinitError('bad-argument', `"${String(address).slice(0, 80)}" is not a block address`);
-    return await this.#reader.read(address);
+    return await this.#reader.read(address, memory);
   }
 
   async head(address: Address, length: number): Promise<Uint8Array | undefined> {
     this.#checkOpen();
-    return await this.#reader.read(address, length);
+    return await this.#reader.read(address, undefined, length);
   }
 
   async has(address: Address): Promise<boolean> {

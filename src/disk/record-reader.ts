@@ -34,8 +34,8 @@ export class RecordReader {
     return this.#recent.get(id) ?? this.#index.get(id);
   }
 
-  /** The value, in a buffer of its own; with `limit` only its first bytes, which are not verified. @throws InfinitError `damaged`. */
-  async read(id: RecordId, limit = Infinity): Promise<Uint8Array | undefined> {
+  /** The value, in `memory` where that has room for the record, or else in a buffer of its own; with `limit` only its first bytes, which are not verified. @throws InfinitError `damaged`. */
+  async read(id: RecordId, memory?: Uint8Array, limit = Infinity): Promise<Uint8Array | undefined> {
     let gone = -1;
     for (let lookup = 0; lookup < maxLookups; lookup++) {
       const found = this.find(id);
@@ -51,7 +51,9 @@ export class RecordReader {
       }
       if (!segment.present) throw this.#report(id, `segment ${segment.number} is missing`);
       // Of its own, not from Node's pool: the caller may transfer it to another thread.
-      const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + Math.min(limit, entry.length));
+      const needed = recordHeaderBytes + Math.min(limit, entry.length);
+      const bytes =
+        memory !== undefined && memory.length >= needed ? Buffer.from(memory.buffer, memory.byteOffset, needed) : Buffer.allocUnsafeSlow(needed);
       const count = await this.#segments.read(entry.segment, bytes, entry.offset).catch((cause: unknown) => {
         if (this.#segments.get(entry.segment) !== segment) return undefined;
         throw this.#report(id, `segment ${segment.number} cannot be read at ${entry.offset}: ${messageOf(cause)}`, cause);

@@ -1,4 +1,5 @@
 import type { Address } from '../block/index.ts';
+import { minPooledBytes } from './block-buffers.ts';
 import type { VolumeContext } from './context.ts';
 
 /** Bytes of open data blocks kept unless told otherwise. */
@@ -7,7 +8,10 @@ export const defaultCachedBytes = 64 * 1024 * 1024;
 /** Loads under way beyond which nothing is read ahead. */
 const maxPrefetches = 16;
 
-/** Open data blocks, least recently used first out; a block under way is fetched once however many ask. */
+/**
+ * Open data blocks, least recently used first out; a block under way is fetched once however many ask. What leaves the cache is overwritten
+ * soon: who keeps bytes of it beyond this turn of the event loop copies them.
+ */
 export class BlockCache {
   readonly #context: VolumeContext;
   readonly #maxBytes: number;
@@ -52,13 +56,28 @@ export class BlockCache {
   }
 
   async #load(address: Address): Promise<Uint8Array> {
-    const { body } = this.#context.sealer.openChecked(address, await this.#context.store.get(address));
+    const body = await this.#fetch(address);
     this.#bodies.set(address, body);
     this.#bytes += body.length;
     for (const [oldest, evicted] of this.#bodies) {
       if (this.#bytes <= this.#maxBytes) break;
       this.#bodies.delete(oldest);
       this.#bytes -= evicted.length;
+      this.#context.buffers.give(evicted);
+    }
+    return body;
+  }
+
+  async #fetch(address: Address): Promise<Uint8Array> {
+    const { buffers, store, sealer } = this.#context;
+    const memory = buffers.take();
+    // After a failure somebody may still write to it: then it is not given back.
+    const sealed = await store.get(address, { memory });
+    const { body } = sealer.openChecked(address, sealed);
+    if (body.buffer !== memory.buffer) buffers.give(memory);
+    else if (body.length < minPooledBytes) {
+      buffers.give(memory);
+      return Buffer.from(body);
     }
     return body;
   }

@@ -27,6 +27,7 @@ export class BlockWriter {
     try {
       const result = await this.#context.store.commit([{ put: [block] }]);
       block.durable = result.done;
+      block.released = result.done && result.released === true;
     } catch (error) {
       this.#context.logger.debug('a data block was not kept', { address: block.address, error: messageOf(error) });
     } finally {

@@ -226,8 +226,10 @@ export class ContentFlush {
   }
 
   #done(): void {
+    const { services } = this.#content;
     this.#content.flushing = undefined;
-    this.#content.services.budget.add(-this.bytes);
+    services.budget.add(-this.bytes);
+    for (const blocks of [this.#early, this.#packed]) for (const block of blocks) if (block.released) services.context.buffers.give(block.sealed);
   }
 }
 

@@ -29,6 +29,8 @@ export interface ContentServices {
 /** Parts of blocks that a read has waited for, by place: they stay at hand until it is done, whatever the cache does. */
 export type Pinned = Map<string, Uint8Array>;
 
+/** So many bytes that come at once are a block of their own, wherever they begin. */
+const minDirectBytes = 512 * 1024;
 /** Blocks that one read waits for at once. */
 const maxParallelLoads = 8;
 /** The first buffer of a run that turns out to be appended to. */
@@ -47,6 +49,8 @@ export class Content {
   unsynced = new Unsynced();
   /** Blocks of `dirty` that were sealed, and put, before any flush. */
   early: Set<DataBlock> | undefined;
+  /** Bytes of `early`. */
+  #earlySize = 0;
   /** Changes on their way into the store; reads see them until they are durable. */
   flushing: ContentFlush | undefined;
   /** Durable content of a small file. */
@@ -126,16 +130,19 @@ export class Content {
     return ExtentMap.open(extents, io, { cache: nodes, epoch: context.epoch });
   }
 
-  /** Takes bytes in. A whole 1 MiB of the grid is sealed straight from the borrowed bytes and put in the background. */
+  /** Takes bytes in. Large pieces are sealed straight from the borrowed bytes and put in the background. */
   write(offset: number, data: Uint8Array): void {
     const before = this.dirty.bytes;
     this.unsynced.add(offset, offset + data.length);
     for (let done = 0; done < data.length;) {
       const position = offset + done;
+      const rest = data.length - done;
       const cell = position - (position % dataBlockBytes);
-      const length = Math.min(cell + dataBlockBytes - position, data.length - done);
+      // Large requests of the kernel seldom begin on the grid: cutting them there would mean to copy them once more.
+      const direct = rest >= minDirectBytes;
+      const length = direct ? Math.min(rest, dataBlockBytes) : Math.min(cell + dataBlockBytes - position, rest);
       const part = length === data.length ? data : data.subarray(done, done + length);
-      if (length === dataBlockBytes) this.#seal(position, part);
+      if (direct) this.#seal(position, part);
       else this.#buffer(position, part, cell);
       done += length;
     }
@@ -154,9 +161,16 @@ export class Content {
   /** The bytes of [start, end), holes as zeros; slices of what is in memory. @throws Miss */
   read(start: number, end: number, pinned: Pinned): Uint8Array[] {
     const reading: Reading = { out: [], missing: [], pinned };
-    this.#readLayer(0, start, end, reading);
-    if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading));
-    return reading.out;
+    try {
+      this.#readLayer(0, start, end, reading);
+      if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading));
+      return reading.out;
+    } catch (error) {
+      // It will be a while until the next attempt, and the cache may use the memory of its blocks again.
+      const { buffers } = this.services.context;
+      for (const [key, part] of pinned) if (buffers.has(part)) pinned.set(key, copyOf(part));
+      throw error;
+    }
   }
 
   /** Starts loading what lies in [start, end), where that is known at once. */
@@ -207,7 +221,7 @@ export class Content {
   }
 
   #earlyBytes(): number {
-    return (this.early?.size ?? 0) * dataBlockBytes;
+    return this.early === undefined ? 0 : this.#earlySize;
   }
 
   *#layers(): Iterable<Layer> {
@@ -219,7 +233,12 @@ export class Content {
     const { context, writer } = this.services;
     const block = sealData(context, this.inode, data);
     this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
-    (this.early ??= new Set()).add(block);
+    if (this.early === undefined) {
+      this.early = new Set();
+      this.#earlySize = 0;
+    }
+    this.early.add(block);
+    this.#earlySize += block.size;
     writer.start(block);
   }
 
@@ -312,14 +331,15 @@ export class Content {
   /** Loads what is missing, a few at a time; keeps copies of scattered parts, so that a read needs not all blocks in the cache at once. */
   async #loadAll(reading: Reading): Promise<void> {
     const { missing, pinned } = reading;
-    const few = missing.length <= maxParallelLoads;
+    const only = missing.length === 1;
     let next = 0;
     const work = async (): Promise<void> => {
       while (next < missing.length) {
         const { address, blockOffset, length, key } = missing[next++]!;
         const part = (await this.services.cache.load(address)).subarray(blockOffset, blockOffset + length);
         assert(part.length === length, 'an extent lies within its block');
-        pinned.set(key, few ? part : copyOf(part));
+        // One alone is used in this turn of the event loop; others wait for the rest.
+        pinned.set(key, only ? part : copyOf(part));
       }
     };
     await Promise.all(Array.from({ length: Math.min(maxParallelLoads, missing.length) }, work));

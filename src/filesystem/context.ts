@@ -2,6 +2,7 @@ import type { Clock, Logger } from '../base/index.ts';
 import { type Address, namedAddress, type OwnerTag, type Sealer } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
+import { BlockBuffers } from './block-buffers.ts';
 import { FileClock } from './file-clock.ts';
 
 /** What a volume is opened with. */
@@ -56,6 +57,8 @@ export class VolumeContext {
   readonly options: VolumeOptions;
   readonly setup: VolumeSetup;
   readonly session: number;
+  /** Memory of large blocks. */
+  readonly buffers = new BlockBuffers();
   readonly #volume: Uint8Array;
   #sequence = 0;
 

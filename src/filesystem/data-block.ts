@@ -1,6 +1,7 @@
 import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { bareBody } from '../block/index.ts';
+import { minPooledBytes } from './block-buffers.ts';
 import type { SealedBlock } from '../store/index.ts';
 import type { VolumeContext } from './context.ts';
 
@@ -17,6 +18,8 @@ export class DataBlock implements SealedBlock {
   references = 1;
   /** The store has acknowledged it. */
   durable = false;
+  /** Nobody else looks at `sealed` any more, so its memory may be used again once nothing refers to the block. */
+  released = false;
   /** A put is under way; it never rejects. */
   putting: Promise<void> | undefined;
   #body: Uint8Array | undefined;
@@ -37,7 +40,9 @@ export class DataBlock implements SealedBlock {
 /** Seals a body: one copy, one hash. `body` may be borrowed. */
 export function sealData(context: VolumeContext, inode: number, body: Uint8Array): DataBlock {
   assert(body.length > 0 && body.length <= dataBlockBytes, 'a data block holds 1 byte to 1 MiB');
-  const { address, sealed } = context.sealer.seal(context.owner(inode), body);
+  const memory = body.length < minPooledBytes ? undefined : context.buffers.take();
+  const { address, sealed } = context.sealer.seal(context.owner(inode), body, memory);
+  if (memory !== undefined && sealed.buffer !== memory.buffer) context.buffers.give(memory);
   // Where the body stands open in the sealed bytes it needs no second copy in memory.
   return new DataBlock(address, sealed, bareBody(sealed), body.length);
 }

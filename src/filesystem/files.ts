@@ -128,8 +128,9 @@ export class Files {
       const step = Math.min(copyStepBytes, total - done);
       const parts = await this.read(from, 0, offset + done, step);
       if (parts.length === 0) return done;
-      for (const part of parts) {
-        await this.write(to, toOffset + done, part.slice(), true);
+      // The parts are good for this turn of the event loop only.
+      for (const part of parts.map((borrowed) => borrowed.slice())) {
+        await this.write(to, toOffset + done, part, true);
         done += part.length;
       }
     }

@@ -27,6 +27,8 @@ export interface CallOptions {
   /** Milliseconds until the call gives up; the store's own default where absent. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
+  /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */
+  readonly memory?: Uint8Array | undefined;
 }
 
 /** A mutable block as read. `version` counts its committed writes from 1 and never goes back, removal included. */
@@ -72,9 +74,9 @@ export type UpdateOutcome =
   /** It may or may not take effect, now or later: read the block to learn. `code` says what came between. */
   | { readonly status: 'unknown'; readonly code: ErrorCode; readonly message: string };
 
-/** `done`: every stage committed. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
+/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
 export type CommitResult =
-  | { readonly done: true; readonly versions: readonly (readonly number[])[] }
+  | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean }
   | { readonly done: false; readonly stage: number; readonly outcomes: readonly UpdateOutcome[] };
 
 /** The largest payload of a mutable block. */

@@ -60,8 +60,8 @@ export class ImmutableBlocks {
   }
 
   /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
-  async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
-    const own = await this.#readOwn(address);
+  async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal, memory }: CallOptions): Promise<Uint8Array> {
+    const own = await this.#readOwn(address, memory);
     if (own !== undefined) return own;
     const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) });
     this.#writeBack(address, fetched);
@@ -227,9 +227,9 @@ export class ImmutableBlocks {
   }
 
   /** This host's copy; a damaged one is as good as none, and is written anew when another was fetched. */
-  async #readOwn(address: Address): Promise<Uint8Array | undefined> {
+  async #readOwn(address: Address, memory?: Uint8Array): Promise<Uint8Array | undefined> {
     try {
-      return await this.#options.disk.read(address);
+      return await this.#options.disk.read(address, memory);
     } catch (error) {
       if (this.#options.transport === undefined || !(error instanceof InfinitError) || error.code !== 'damaged') throw error;
       return undefined;

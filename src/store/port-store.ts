@@ -10,7 +10,13 @@ import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '
  * One call is one message each way (~40 µs), hence the staged commit. Bytes in a SharedArrayBuffer cross by reference, others are copied.
  */
 type Call =
-  | { readonly type: 'get' | 'fetch'; readonly id: number; readonly address: Address; readonly deadlineMs?: number | undefined }
+  | {
+      readonly type: 'get' | 'fetch';
+      readonly id: number;
+      readonly address: Address;
+      readonly deadlineMs?: number | undefined;
+      readonly memory?: Uint8Array | undefined;
+    }
   | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
   | { readonly type: 'cancel'; readonly id: number };
 
@@ -42,7 +48,10 @@ export class PortStore implements BlockStore {
   }
 
   get(address: Address, options?: CallOptions): Promise<Uint8Array> {
-    return this.#call((id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
+    return this.#call(
+      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs, memory: options?.memory }),
+      options?.signal,
+    );
   }
 
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
@@ -109,7 +118,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
         call.type === 'commit'
           ? await store.commit(call.stages, options)
           : call.type === 'get'
-            ? await store.get(call.address, options)
+            ? await store.get(call.address, { ...options, memory: call.memory })
             : await store.fetch(call.address, options);
       port.postMessage({ id: call.id, value } satisfies Answer, call.type === 'get' ? ownBuffer(value as Uint8Array) : []);
     } catch (error) {

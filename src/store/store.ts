@@ -188,7 +188,7 @@ export class Store implements BlockStore, AsyncDisposable {
     const failure = await this.#writeGroup(operations, touched, stopped === undefined ? [] : addresses);
     this.#replica.trim();
     if (failure !== undefined) return afterFailure(stages, failure);
-    return stopped === undefined ? { done: true, versions } : { done: false, ...stopped };
+    return stopped === undefined ? { done: true, versions, released: true } : { done: false, ...stopped };
   }
 
   #updateHere(update: Update, operations: DiskOperation[], touched: Set<Address>): UpdateOutcome {

@@ -188,6 +188,32 @@ test('an encrypted volume reads back, and shows nothing of it in the store', asy
   assert.equal((await contentOf(volume, small)).toString(), 'secret words');
 });
 
+test('the memory of large blocks is used again, and no read ever sees another block in it', async () => {
+  const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)), verify: false });
+  const volume = await open(store, { maxDirtyBytes: 8 * mebibyte, maxCachedBytes: 3 * mebibyte });
+  const inode = await put(volume, root, 'f', '');
+  const count = 48;
+  // Each 4 KiB says which it is; requests begin beside the grid, as the kernel's do.
+  const whole = Buffer.alloc(count * mebibyte);
+  for (let at = 0; at < whole.length; at += 4096) whole.fill(1 + ((at / 4096) % 251), at, at + 4096);
+  for (let at = 0; at < whole.length; at += mebibyte) {
+    const from = at === 0 ? 0 : at + 12_288;
+    await volume.write(inode, 0, from, whole.subarray(from, at + mebibyte + 12_288), false);
+    if (at % (8 * mebibyte) === 0) await volume.fsync(inode, 0, false);
+  }
+  await volume.fsync(inode, 0, false);
+  await Promise.all(
+    Array.from({ length: 24 }, async (_, reader) => {
+      for (let round = 0; round < 12; round++) {
+        const offset = ((reader * 7919 + round * 104_729) % (count * 250)) * 4096;
+        const length = [4096, 100_000, mebibyte, 3 * mebibyte][(reader + round) % 4]!;
+        assert.ok((await readAt(volume, inode, offset, length)).equals(whole.subarray(offset, offset + length)), `${length} at ${offset}`);
+      }
+    }),
+  );
+  await volume.close();
+});
+
 test('scattered writes are put in order again in a quiet moment', async () => {
   const store = new MemoryBlockStore();
   const clock = new TestClock();

@@ -24,7 +24,7 @@ test('a block that was never written is absent, one that was is found, also by t
   const store = await openStore(disk);
   assert.equal(await store.fetch(address), undefined);
   const result = await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('one') }] }]);
-  assert.deepEqual(result, { done: true, versions: [[1]] });
+  assert.deepEqual(result, { done: true, versions: [[1]], released: true });
   const next = await openStore(disk, 2);
   assert.deepEqual(await next.fetch(address), { version: 1, payload: bytes('one') });
 });
@@ -33,7 +33,7 @@ test('of two creations of one name one wins, and the other learns the value', as
   const store = await openStore(new MemoryDisk());
   const address = namedAddress('volume', 'x');
   const results = await Promise.all(['a', 'b'].map((text) => store.commit([{ update: [{ address, expect: 'absent', payload: bytes(text) }] }])));
-  assert.deepEqual(results[0], { done: true, versions: [[1]] });
+  assert.deepEqual(results[0], { done: true, versions: [[1]], released: true });
   assert.deepEqual(firstOutcome(results[1]!), { status: 'conflict', current: { version: 1, payload: bytes('a') } });
 });
 
@@ -62,7 +62,11 @@ test('versions go on over removal and return', async () => {
     status: 'conflict',
     current: undefined,
   });
-  assert.deepEqual(await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('3') }] }]), { done: true, versions: [[3]] });
+  assert.deepEqual(await store.commit([{ update: [{ address, expect: 'absent', payload: bytes('3') }] }]), {
+    done: true,
+    versions: [[3]],
+    released: true,
+  });
 });
 
 test('a thousand increments from many callers lose none', async () => {

@@ -2,6 +2,7 @@ import { assert, InfinitError } from '../../src/base/index.ts';
 import { type Address, immutableAddress, kindOf } from '../../src/block/index.ts';
 import {
   type BlockStore,
+  type CallOptions,
   type CommitResult,
   maxImmutableBytes,
   maxMutableBytes,
@@ -71,12 +72,14 @@ export class MemoryBlockStore implements BlockStore {
     return block === undefined || block.payload === null ? undefined : { version: block.version, payload: block.payload };
   }
 
-  async get(address: Address): Promise<Uint8Array> {
+  async get(address: Address, { memory }: CallOptions = {}): Promise<Uint8Array> {
     this.counts.gets++;
     await this.#step(this.#life);
     const sealed = this.#immutable.get(address);
     if (sealed === undefined) throw new InfinitError('not-found', `block ${address} is not there`);
-    return sealed;
+    if (memory === undefined || memory.length < sealed.length) return sealed;
+    memory.set(sealed);
+    return memory.subarray(0, sealed.length);
   }
 
   async fetch(address: Address): Promise<StoredBlock | undefined> {
@@ -95,7 +98,7 @@ export class MemoryBlockStore implements BlockStore {
       if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
       versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
     }
-    return { done: true, versions };
+    return { done: true, versions, released: true };
   }
 
   /** All writes of a stage, in an order of its own. */
@@ -124,7 +127,7 @@ export class MemoryBlockStore implements BlockStore {
     this.counts.puts++;
     assert(sealed.length <= maxImmutableBytes, 'an immutable block is not over the limit');
     if (this.#options.verify !== false) assert(immutableAddress(sealed) === address, 'an immutable block hashes to its address');
-    this.#immutable.set(address, sealed.slice());
+    this.#immutable.set(address, Uint8Array.from(sealed));
   }
 
   #drop(address: Address): void {
