@@ -155,7 +155,7 @@ export class MemoryBlockStore implements BlockStore {
     if (!fits) return { status: 'conflict', current: this.peek(address) };
     this.counts.updates++;
     const version = (now?.version ?? 0) + 1;
-    this.#mutable.set(address, { version, payload: payload === null ? null : payload.slice() });
+    this.#mutable.set(address, { version, payload: payload === null ? null : Uint8Array.from(payload) });
     return { status: 'committed', version };
   }
 
