@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import path from 'node:path';
 
+import { daemonNodeFlags } from '../../src/cli/node-flags.ts';
 import type { Order } from './host.ts';
 
 const script = path.join(import.meta.dirname, 'host.ts');
@@ -13,7 +14,7 @@ export class BenchHost {
   readonly ready: Promise<string>;
 
   constructor(directory: string, name: string) {
-    this.child = fork(script, [directory, name], { serialization: 'advanced' });
+    this.child = fork(script, [directory, name], { execArgv: [...daemonNodeFlags], serialization: 'advanced' });
     this.ready = this.#answer();
     this.child.on('message', (answer: { value?: unknown; error?: string }) => {
       const waiting = this.#answers.shift();

@@ -4,6 +4,7 @@ import { codeOf, createLogger, type ErrorCode, type Logger, messageOf } from '..
 import type { DaemonConfig } from '../api/index.ts';
 import { buildAddon, HolderClient, refusalExitCode, superviseDaemon } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
+import { daemonNodeFlags } from './node-flags.ts';
 
 /** Set for the process that does the work; without it `infinit daemon` is the holder, which starts that one. */
 const childVariable = 'INFINIT_DAEMON_CHILD';
@@ -18,7 +19,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
     buildAddon();
     process.env[childVariable] = '1';
     process.title = 'infinit holder';
-    process.exitCode = await superviseDaemon({ argv: [...process.execArgv, ...process.argv.slice(1)], logger });
+    process.exitCode = await superviseDaemon({ argv: [...process.execArgv, ...daemonNodeFlags, ...process.argv.slice(1)], logger });
     return;
   }
   delete process.env[childVariable];

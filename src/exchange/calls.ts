@@ -38,6 +38,11 @@ export interface IncomingCall {
  */
 export type Handler = (peer: PeerId, body: Uint8Array, call: IncomingCall) => Body | undefined | Promise<Body | undefined>;
 
+export interface HandlerOptions {
+  /** The handler is done with the body when its promise settles: a large one's memory is used for the next message then. */
+  readonly borrows?: boolean;
+}
+
 export interface Traffic {
   readonly sentMessages: number;
   readonly sentBytes: number;

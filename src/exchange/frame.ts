@@ -1,5 +1,6 @@
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
 import { maxBodyBytes } from './limits.ts';
+import { messageBuffers } from './buffer-pool.ts';
 
 /**
  * A frame on the wire, little-endian (docs/wire-protocol.md):
@@ -42,6 +43,8 @@ export interface IncomingFrame {
   readonly id: number;
   readonly deadlineMs: number;
   readonly body: Uint8Array;
+  /** A buffer of {@link messageBuffers} that holds the frame alone; undefined where it lies in another one. */
+  readonly own?: Buffer | undefined;
 }
 
 export function outgoing(type: FrameType, kind: number, id: number, deadlineMs: number, body: readonly Uint8Array[]): OutgoingFrame {
@@ -101,7 +104,7 @@ export class FrameDecoder {
       const taken = bytes.copy(this.#lengthField, this.#filled, at, at + lengthBytes - this.#filled);
       this.#filled += taken;
       if (this.#filled === lengthBytes) {
-        this.#partial = Buffer.allocUnsafeSlow(this.#sizeOf(this.#lengthField, 0));
+        this.#partial = messageBuffers.take(this.#sizeOf(this.#lengthField, 0));
         this.#lengthField.copy(this.#partial);
       }
       return taken;
@@ -112,7 +115,7 @@ export class FrameDecoder {
     if (this.#filled === partial.length) {
       this.#partial = undefined;
       this.#filled = 0;
-      this.#emit(partial, 0, partial.length);
+      this.#emit(partial, 0, partial.length, partial);
     }
     return taken;
   }
@@ -123,7 +126,7 @@ export class FrameDecoder {
     return size;
   }
 
-  #emit(bytes: Buffer, at: number, size: number): void {
+  #emit(bytes: Buffer, at: number, size: number, own?: Buffer): void {
     const header = bytes[at + 5]!;
     if (header < headerBytes || header > size) throw new InfinitError('bad-argument', `a peer sent a frame with a header of ${header} bytes`);
     this.#onFrame({
@@ -132,6 +135,7 @@ export class FrameDecoder {
       id: bytes.readUInt32LE(at + 8),
       deadlineMs: bytes.readUInt32LE(at + 12),
       body: bytes.subarray(at + header, at + size),
+      own,
     });
   }
 }

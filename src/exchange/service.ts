@@ -1,4 +1,5 @@
 import { codeOf, InfinitError, messageOf } from '../base/index.ts';
+import { messageBuffers } from './buffer-pool.ts';
 import { encodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
 import type { Switchboard } from './switchboard.ts';
 import type { Body, Channel, IncomingCall, PeerId } from './calls.ts';
@@ -145,6 +146,7 @@ export class Service {
     } catch (error) {
       this.#fail(channel, frame, call, error);
     }
+    if (frame.own !== undefined && this.#board.borrows(frame.kind)) messageBuffers.give(frame.own);
     const desk = this.#desks[channel];
     desk.serving--;
     if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);

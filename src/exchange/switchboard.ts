@@ -1,9 +1,10 @@
 import { assert, InfinitError } from '../base/index.ts';
-import type { Handler, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
+import type { Handler, HandlerOptions, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
 
 /** What every transport has: handlers by kind, listeners, counters, and the service of requests to the host itself. */
 export class Switchboard {
   readonly #handlers = new Map<Kind, Handler>();
+  readonly #borrowing = new Set<Kind>();
   readonly #up = new Set<(peer: PeerId) => void>();
   readonly #down = new Set<(peer: PeerId) => void>();
   /** Counted by exchanges and lines as they go. */
@@ -15,12 +16,20 @@ export class Switchboard {
     return this.#handlers.get(kind);
   }
 
-  handle(kind: Kind, handler: Handler): () => void {
+  /** Whether the handler of the kind looks at no body after its promise has settled. */
+  borrows(kind: Kind): boolean {
+    return this.#borrowing.has(kind);
+  }
+
+  handle(kind: Kind, handler: Handler, { borrows = false }: HandlerOptions = {}): () => void {
     assert(Number.isInteger(kind) && kind >= 0 && kind <= 0xffff, `a kind is a number from 0 to 65535, not ${kind}`);
     assert(!this.#handlers.has(kind), `kind ${kind} has one handler`);
     this.#handlers.set(kind, handler);
+    if (borrows) this.#borrowing.add(kind);
     return () => {
-      if (this.#handlers.get(kind) === handler) this.#handlers.delete(kind);
+      if (this.#handlers.get(kind) !== handler) return;
+      this.#handlers.delete(kind);
+      this.#borrowing.delete(kind);
     };
   }
 

@@ -13,6 +13,7 @@ import {
   type Channel,
   defaultDeadlineMs,
   type Handler,
+  type HandlerOptions,
   type Kind,
   type MeshTransport,
   type PeerId,
@@ -130,8 +131,8 @@ export class Libp2pTransport implements MeshTransport {
     return this.#sessions.get(peer)?.exchange.notify(kind, body, options.channel ?? 'control') ?? false;
   }
 
-  handle(kind: Kind, handler: Handler): () => void {
-    return this.#board.handle(kind, handler);
+  handle(kind: Kind, handler: Handler, options?: HandlerOptions): () => void {
+    return this.#board.handle(kind, handler, options);
   }
 
   onPeerUp(listener: (peer: PeerId) => void): () => void {

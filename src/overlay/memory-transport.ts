@@ -5,6 +5,7 @@ import {
   type Channel,
   defaultDeadlineMs,
   type Handler,
+  type HandlerOptions,
   type Kind,
   type MeshTransport,
   type PeerId,
@@ -163,8 +164,8 @@ export class MemoryTransport implements MeshTransport {
     return this.#peers.get(peer)?.exchange.notify(kind, body, options.channel ?? 'control') ?? false;
   }
 
-  handle(kind: Kind, handler: Handler): () => void {
-    return this.#board.handle(kind, handler);
+  handle(kind: Kind, handler: Handler, options?: HandlerOptions): () => void {
+    return this.#board.handle(kind, handler, options);
   }
 
   onPeerUp(listener: (peer: PeerId) => void): () => void {

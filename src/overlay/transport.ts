@@ -1,7 +1,7 @@
-import type { Body, Handler, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
+import type { Body, Handler, HandlerOptions, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
 
 export { defaultDeadlineMs, maxBodyBytes } from '../exchange/index.ts';
-export type { Body, Channel, Handler, IncomingCall, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
+export type { Body, Channel, Handler, HandlerOptions, IncomingCall, Kind, PeerId, RequestOptions, SendOptions, Traffic } from '../exchange/index.ts';
 
 /** The first kind that the layers above the overlay may use. */
 export const firstStoreKind = 64;
@@ -26,7 +26,7 @@ export interface Transport {
   /** Tells a peer without waiting for anything. False where it surely did not leave: no connection or a full queue. */
   notify(peer: PeerId, kind: Kind, body: Body, options?: SendOptions): boolean;
   /** Serves a kind from now on. One handler a kind. Returns the way to stop. */
-  handle(kind: Kind, handler: Handler): () => void;
+  handle(kind: Kind, handler: Handler, options?: HandlerOptions): () => void;
   /** Tells of a peer that can be asked from now on. Returns the way to stop listening. */
   onPeerUp(listener: (peer: PeerId) => void): () => void;
   /** Tells of a peer whose connection is gone; what was under way to it fails with `unknown-outcome`. Returns the way to stop listening. */

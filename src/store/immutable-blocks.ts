@@ -32,7 +32,8 @@ export class ImmutableBlocks {
   constructor(options: ImmutableBlocksOptions) {
     this.#options = options;
     const { transport } = options;
-    transport?.handle(kinds.putBlock, (_peer, body) => this.#keep(body));
+    // The disk is done with the bytes when it acknowledged them.
+    transport?.handle(kinds.putBlock, (_peer, body) => this.#keep(body), { borrows: true });
     transport?.handle(kinds.copyBlock, (_peer, body) => this.#keepCopy(body));
     transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
     transport?.handle(kinds.dropBlocks, (_peer, body) => this.#dropHere(addressesIn(body)));

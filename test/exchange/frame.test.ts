@@ -32,7 +32,7 @@ function encode(frame: Omit<IncomingFrame, 'type'> & { readonly type: (typeof fr
 
 function decode(chunks: readonly Uint8Array[], maxBody?: number): IncomingFrame[] {
   const seen: IncomingFrame[] = [];
-  const decoder = new FrameDecoder((frame) => seen.push({ ...frame, body: Uint8Array.from(frame.body) }), maxBody);
+  const decoder = new FrameDecoder(({ own: _own, ...frame }) => seen.push({ ...frame, body: Uint8Array.from(frame.body) }), maxBody);
   for (const chunk of chunks) decoder.push(chunk);
   return seen;
 }
