@@ -6,6 +6,7 @@ import { type HealthState, type HostStatus, version, type VolumeUsage } from '..
 import { Histogram, histogramBounds } from '../base/index.ts';
 import type { WriteMeter } from '../disk/index.ts';
 import type { Traffic } from '../overlay/index.ts';
+import type { StoreMeter } from '../store/index.ts';
 import type { CallMeter, MeasuredStore } from './measured-store.ts';
 
 /** Health as a number, so that a board can alarm on it. */
@@ -21,6 +22,7 @@ export interface MetricSources {
   readonly store: Pick<MeasuredStore, 'meters' | 'outcomes' | 'readBytes' | 'writtenBytes'>;
   readonly programs: { readonly meters: Readonly<Record<string, CallMeter>> };
   readonly disk: Readonly<WriteMeter>;
+  consensus(): StoreMeter;
   traffic(): Traffic;
   /** Liveness of each other member. */
   peers(): readonly string[];
@@ -55,6 +57,7 @@ export class Metrics implements Disposable {
     this.#defineHost();
     this.#defineDisk();
     this.#defineStore();
+    this.#defineConsensus();
     this.#defineNetwork();
     this.#defineVolumes();
   }
@@ -118,6 +121,14 @@ export class Metrics implements Disposable {
     ]);
     this.#calls('program', 'Calls of programs to the value store', programs.meters);
     this.#gauge('watched_blocks', 'Blocks that programs of this host watch', () => this.#sources.watched());
+  }
+
+  #defineConsensus(): void {
+    const meter = (field: keyof StoreMeter) => (): number => this.#sources.consensus()[field];
+    this.#counter('consensus_operations_total', 'Reads and writes of mutable blocks by this host that asked other hosts', meter('operations'));
+    this.#counter('consensus_rounds_total', 'Rounds of messages they took: 1 each is the best there is', meter('rounds'));
+    this.#counter('replica_requests_total', 'Requests to this host as a replica', meter('requests'));
+    this.#counter('replica_loads_total', 'Blocks that had to be read from the disk for them: the others were in memory', meter('loads'));
   }
 
   #defineNetwork(): void {

@@ -53,6 +53,7 @@ function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'remem
 interface Parts {
   readonly disk: LogDisk;
   readonly overlay: Overlay;
+  readonly store: Store;
   readonly measured: MeasuredStore;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
@@ -224,7 +225,7 @@ export class Node implements AsyncDisposable {
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, measured, catalogue, volumes, trash, check, cluster, blocks, watches };
+    return { disk, overlay, store, measured, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
   #health(): Health {
@@ -233,12 +234,13 @@ export class Node implements AsyncDisposable {
     return healthOf(disk.status(), this.#config.replicas, up);
   }
 
-  #measure({ disk, overlay, measured, volumes, blocks, watches }: Parts): Metrics {
+  #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {
     return new Metrics({
       status: () => this.status(),
       store: measured,
       programs: blocks,
       disk: disk.meter,
+      consensus: () => store.meter,
       traffic: () => overlay.transport.traffic(),
       peers: () => overlay.members().flatMap(({ self, liveness }) => (self ? [] : [liveness])),
       watched: () => watches.size,

@@ -23,6 +23,8 @@ export const tickMs = 10;
 export class Drive {
   readonly proposer: Proposer;
   readonly outcome: Promise<ProposalOutcome>;
+  /** Messages to a set of hosts that this operation took: one where nobody else was at the block, two where it had to ask first. */
+  rounds = 0;
   readonly #context: DriveContext;
   readonly #options: RunOptions;
   readonly #deadlineAt: number;
@@ -91,6 +93,7 @@ export class Drive {
     for (const effect of effects) {
       switch (effect.type) {
         case 'send':
+          this.rounds++;
           if (this.afresh && effect.to.includes(this.#context.self)) this.#held ??= [];
           for (const peer of effect.to) this.#context.send(peer, effect.message);
           break;

@@ -53,6 +53,8 @@ export class Registers {
   readonly #hints = new Map<Address, Hint>();
   readonly #running = new Map<number, Drive>();
   readonly #context: DriveContext;
+  /** Operations over the network that ended, and the rounds they took, since the start. */
+  readonly meter = { operations: 0, rounds: 0 };
   #nextTag: number;
   #clock: NodeJS.Timeout | undefined;
   #idle = 0;
@@ -133,8 +135,10 @@ export class Registers {
     });
   }
 
-  #ended({ proposer, afresh }: Drive, hint: Hint | null): void {
+  #ended({ proposer, afresh, rounds }: Drive, hint: Hint | null): void {
     this.#running.delete(proposer.tag);
+    this.meter.operations++;
+    this.meter.rounds += rounds;
     this.#remember(proposer.block as Address, hint, afresh);
   }
 

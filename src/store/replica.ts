@@ -77,6 +77,8 @@ export interface ReplicaOptions {
 export class Replica {
   readonly acceptor: Acceptor;
   readonly #options: ReplicaOptions;
+  /** Requests to registers of this host, and registers that had to be read from its disk for them, since the start. */
+  readonly meter = { requests: 0, loads: 0 };
   readonly #registers = new Map<Address, Register>();
   readonly #loading = new Map<Address, Promise<Register>>();
   #cachedBytes = 0;
@@ -316,6 +318,7 @@ export class Replica {
   }
 
   #step(address: Address, register: Register, request: Request): Answer {
+    this.meter.requests++;
     const step = this.acceptor.step(register.state, request, this.#options.clock.monotonicMs());
     for (const holder of step.recalls) this.#options.recall(holder, address);
     if (step.floor >= 0) this.#floorUnsaved = true;
@@ -347,6 +350,7 @@ export class Replica {
   }
 
   async #read(address: Address): Promise<Register> {
+    this.meter.loads++;
     const stored = await this.#stored(address);
     const register: Register = { state: stored.state, durable: undefined, unsaved: stored.damaged, bytes: 0 };
     this.#resize(register, register.state);

@@ -56,6 +56,14 @@ export interface StoreOptions {
   readonly random?: Random;
 }
 
+/** What agreement on mutable blocks took, as proposer (operations, rounds) and as replica (requests, loads from the disk). */
+export interface StoreMeter {
+  readonly operations: number;
+  readonly rounds: number;
+  readonly requests: number;
+  readonly loads: number;
+}
+
 /** The block store of this host: acceptor, proposer and disk put together. */
 export class Store implements BlockStore, AsyncDisposable {
   readonly #disk: Disk;
@@ -116,6 +124,11 @@ export class Store implements BlockStore, AsyncDisposable {
 
   fetch(address: Address, options: CallOptions = {}): Promise<StoredBlock | undefined> {
     return this.#counted(this.#fetch(address, options));
+  }
+
+  /** Counts since the start. */
+  get meter(): StoreMeter {
+    return { ...this.#registers.meter, ...this.#replica.meter };
   }
 
   /** Has `listener` told when a mutable block may have changed; see {@link ChangeFeed}. */

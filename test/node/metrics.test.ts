@@ -32,6 +32,7 @@ async function scrape(use: (blocks: ProgramBlocks) => Promise<void>): Promise<st
     status: () => Promise.resolve(status),
     store,
     programs: blocks,
+    consensus: () => ({ operations: 1, rounds: 2, requests: 3, loads: 4 }),
     disk: { groupSeconds: new Histogram(), records: 7, bytes: 8 },
     traffic: () => ({ sentMessages: 1, sentBytes: 2, receivedMessages: 3, receivedBytes: 4 }),
     peers: () => ['alive', 'down'],
@@ -63,6 +64,7 @@ test('calls, their latencies, outcomes and failures are counted', async () => {
     'infinit_peers{state="down"} 1',
     'infinit_volume_used_bytes{volume="data"} 10',
     'infinit_watched_blocks 3',
+    'infinit_consensus_rounds_total 2',
   ])
     assert.ok(text.split('\n').includes(line), `${line} is not in\n${text}`);
   const buckets = [...text.matchAll(/^infinit_program_call_seconds_bucket\{call="update",le="[^"]+"\} (\d+)$/gm)].map((match) => Number(match[1]));
