@@ -78,6 +78,11 @@ export class Sealer {
     this.#compress = compress;
   }
 
+  /** Where an open body begins in each of the volume's immutable blocks; undefined where bodies do not lie open in them. */
+  get bareOffset(): number | undefined {
+    return this.#volumeKey === undefined && !this.#compress ? headerBytes : undefined;
+  }
+
   /** The sealed immutable block of a body, with its address; in `memory` where that has room. */
   seal(owner: OwnerTag, body: Uint8Array, memory?: Uint8Array): { address: Address; sealed: Uint8Array } {
     const frame = this.#compress ? compressed(body) : undefined;

@@ -19,6 +19,7 @@ const urgentGarbageShare = 0.05;
 const tombstoneShare = 1 / 16;
 const minTombstoneBytes = 16 * 1024 * 1024;
 const emptyBytes = new Uint8Array();
+const lostRecord = { type: recordTypes.lost, bytes: emptyBytes, crc: 0, table: emptyBytes };
 
 export interface CompactorOptions {
   readonly files: Files;
@@ -166,8 +167,8 @@ export class Compactor {
       const entries = await index.getMany(rest.map(({ id }) => id));
       const wanted = rest.filter((record, at) => recent.get(record.id) === undefined && counts(record, entries[at], victim));
       const written = await Promise.all(
-        wanted.map(({ type, id, bytes: value, crc, intact }) =>
-          writer.copy(intact ? { type, id, bytes: value, crc, generation } : { type: recordTypes.lost, id, bytes: emptyBytes, crc: 0, generation }),
+        wanted.map(({ type, id, bytes: value, crc, table, intact }) =>
+          writer.copy(intact ? { type, id, bytes: value, crc, table, generation } : { ...lostRecord, id, generation }),
         ),
       );
       for (const [at, done] of written.entries()) if (done) bytes += recordBytes(wanted[at]!.length);
@@ -186,7 +187,7 @@ export class Compactor {
       const { generation } = recent;
       const entries = await index.list(after, page);
       const lost = entries.filter(([id, entry]) => entry.segment === victim.number && hasValue(entry) && recent.get(id) === undefined);
-      const written = await Promise.all(lost.map(([id]) => writer.copy({ type: recordTypes.lost, id, bytes: emptyBytes, crc: 0, generation })));
+      const written = await Promise.all(lost.map(([id]) => writer.copy({ ...lostRecord, id, generation })));
       for (const [id] of lost) logger.error('a damaged record could not be carried forward', { id });
       // Overtaken: look at the same page again.
       if (written.includes(false)) continue;

@@ -8,6 +8,8 @@ import type { Address } from '../block/index.ts';
 export interface Disk extends AsyncDisposable {
   /** The bytes last written under the address; undefined where there are none. The caller owns the result, which may lie in `memory` where that is given. @throws InfinitError `damaged`. */
   read(address: Address, memory?: Uint8Array): Promise<Uint8Array | undefined>;
+  /** `length` bytes of the value from `offset` on, verified without the others. The caller owns them. @throws InfinitError `damaged`, `bad-argument` where the value is shorter. */
+  readPart(address: Address, offset: number, length: number): Promise<Uint8Array | undefined>;
   /** The first bytes of the value, `length` at the most, not verified: for looking through many blocks, see whose they are. @throws InfinitError `damaged`. */
   head(address: Address, length: number): Promise<Uint8Array | undefined>;
   /** True where the address is present. Never touches the data. */

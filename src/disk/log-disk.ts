@@ -191,6 +191,11 @@ export class LogDisk implements Disk {
     return await this.#reader.read(address, memory);
   }
 
+  async readPart(address: Address, offset: number, length: number): Promise<Uint8Array | undefined> {
+    this.#checkOpen();
+    return await this.#reader.readPart(address, offset, length);
+  }
+
   async head(address: Address, length: number): Promise<Uint8Array | undefined> {
     this.#checkOpen();
     return await this.#reader.read(address, undefined, length);

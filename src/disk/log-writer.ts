@@ -1,9 +1,9 @@
-import { crc32 } from 'node:zlib';
-
 import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
 import type { Entry, LogPosition } from './entry.ts';
 import { type Files, isNoRoom } from './files.ts';
 import {
+  type Checksum,
+  checksumOf,
   encodeSegmentHeader,
   recordBytes,
   recordHeaderBytes,
@@ -12,6 +12,7 @@ import {
   type RecordType,
   segmentFormatVersion,
   segmentHeaderBytes,
+  valueOffset,
   writeRecordHeader,
 } from './record.ts';
 import type { RecentTable } from './recent-table.ts';
@@ -42,14 +43,12 @@ export interface NewRecord {
 }
 
 /** A record that compaction carries forward, provided that nothing newer came up for its id. */
-export interface CopiedRecord extends NewRecord {
-  readonly crc: number;
+export interface CopiedRecord extends NewRecord, Checksum {
   /** {@link RecentTable.generation} when the index was asked. */
   readonly generation: number;
 }
 
-interface Queued extends NewRecord {
-  readonly crc: number;
+interface Queued extends NewRecord, Checksum {
   readonly call: Call;
 }
 
@@ -145,7 +144,8 @@ export class LogWriter {
     return new Promise((resolve, reject) => {
       const call: Call = { left: records.length, resolve, reject };
       for (const { type, id, bytes } of records) {
-        this.#queue.push({ type, id, bytes, crc: crc32(bytes), call });
+        const { crc, table } = checksumOf(bytes);
+        this.#queue.push({ type, id, bytes, crc, table, call });
         this.#queuedBytes += bytes.length;
       }
       this.#start();
@@ -191,7 +191,7 @@ export class LogWriter {
   async #writeGroup(): Promise<void> {
     const copies = this.#takeCopies();
     const records = this.#takeQueued(copies.reduce((sum, { record }) => sum + recordBytes(record.bytes.length), 0));
-    const all: (NewRecord & { readonly crc: number })[] = [...copies.map(({ record }) => record), ...records];
+    const all: (NewRecord & Checksum)[] = [...copies.map(({ record }) => record), ...records];
     if (all.length === 0) return;
     const bytes = all.reduce((sum, record) => sum + recordBytes(record.bytes.length), 0);
     let head: Segment;
@@ -315,9 +315,9 @@ export class LogWriter {
   }
 
   /** Headers and small values in one piece, large values by reference between. */
-  #encode(records: readonly (NewRecord & { readonly crc: number })[], head: Segment, bytes: number): Uint8Array[] {
+  #encode(records: readonly (NewRecord & Checksum)[], head: Segment, bytes: number): Uint8Array[] {
     const inline = records.reduce(
-      (sum, record) => sum + (record.bytes.length <= inlineBytes ? recordBytes(record.bytes.length) : recordHeaderBytes + 8),
+      (sum, record) => sum + (record.bytes.length <= inlineBytes ? recordBytes(record.bytes.length) : valueOffset(record.bytes.length) + 8),
       0,
     );
     if (inline > this.#scratch.length) this.#scratch = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(inline)));
@@ -328,10 +328,11 @@ export class LogWriter {
     let offset = head.size;
     let from = 0;
     let at = 0;
-    for (const [place, { type, id, bytes: value, crc }] of records.entries()) {
+    for (const [place, { type, id, bytes: value, crc, table }] of records.entries()) {
       const header = { type, id, length: value.length, crc, sequence: durable + place, durable, previous };
       writeRecordHeader(scratch, at, header, head.seed, offset);
-      at += recordHeaderBytes;
+      scratch.set(table, at + recordHeaderBytes);
+      at += recordHeaderBytes + table.length;
       if (value.length <= inlineBytes) {
         scratch.set(value, at);
         at += value.length;
@@ -339,7 +340,7 @@ export class LogWriter {
         buffers.push(scratch.subarray(from, at), value);
         from = at;
       }
-      const padding = recordBytes(value.length) - recordHeaderBytes - value.length;
+      const padding = recordBytes(value.length) - valueOffset(value.length) - value.length;
       scratch.fill(0, at, at + padding);
       at += padding;
       offset += recordBytes(value.length);

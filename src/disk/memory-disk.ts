@@ -40,6 +40,14 @@ export class MemoryDisk implements Disk {
     return (await this.read(address))?.slice(0, length);
   }
 
+  async readPart(address: Address, offset: number, length: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.read(address);
+    if (bytes === undefined) return undefined;
+    if (offset < 0 || length <= 0 || offset + length > bytes.length)
+      throw new InfinitError('bad-argument', `block ${address} has ${bytes.length} bytes; ${length} at ${offset} were asked for`);
+    return bytes.subarray(offset, offset + length);
+  }
+
   async has(address: Address): Promise<boolean> {
     this.#checkOpen();
     return this.#blocks.has(address);

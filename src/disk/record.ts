@@ -1,13 +1,14 @@
 import { crc32 } from 'node:zlib';
 
 /**
- * What the log is made of (docs/on-disk-format.md): a header of 96 bytes, the value, zeros up to a multiple of 8.
+ * What the log is made of (docs/on-disk-format.md): a header of 96 bytes, for a large value the table of its pieces' CRCs, the value, zeros
+ * up to a multiple of 8.
  *
  * ```
  *  0  u32  magic                         16 u64  sequence number, consecutive through the whole log
  *  4  u32  CRC of header bytes 8..95     24 u32  how many records before this one were not durable yet when it was written
  *  8  u32  length of the value           28 u8   type; 3 bytes of zeros
- * 12  u32  CRC of the value              32 32 B id                    64 32 B id of the record before it
+ * 12  u32  CRC of the value or table             32 32 B id                    64 32 B id of the record before it
  * ```
  *
  * The header's CRC is seeded with the store, the segment and the offset, so that bytes of a log that lie inside a value, or were
@@ -19,6 +20,7 @@ export interface RecordHeader {
   readonly id: RecordId;
   /** Bytes of the value. */
   readonly length: number;
+  /** See {@link checksumOf}. */
   readonly crc: number;
   readonly sequence: number;
   /** All records below this sequence number were on stable storage before this one was written. */
@@ -51,9 +53,45 @@ export const recordMagic = Buffer.from('IFR1', 'latin1');
 const magicNumber = recordMagic.readUInt32LE(0);
 const two32 = 2 ** 32;
 
+/** Values up to this have one CRC; larger ones one for each piece, so that a part can be read and checked without the rest. */
+const maxWholeBytes = 64 * 1024;
+/** A piece of a large value. */
+export const pieceBytes: number = 16 * 1024;
+const noTable = new Uint8Array();
+
+/** Bytes of the table before a value of this length. */
+export function tableBytes(length: number): number {
+  return length <= maxWholeBytes ? 0 : Math.ceil(length / pieceBytes) * 4;
+}
+
+/** Where in its record a value of this length begins. */
+export function valueOffset(length: number): number {
+  return recordHeaderBytes + tableBytes(length);
+}
+
 /** Bytes that a record with a value of this length takes in the log. */
 export function recordBytes(length: number): number {
-  return (recordHeaderBytes + length + recordAlignment - 1) & -recordAlignment;
+  return (valueOffset(length) + length + recordAlignment - 1) & -recordAlignment;
+}
+
+/** What a record says of its value: a CRC of it; of a large one the CRCs of its pieces as a table, and the CRC of that. */
+export interface Checksum {
+  readonly crc: number;
+  /** Empty for a value that is checked as a whole. */
+  readonly table: Uint8Array;
+}
+
+export function checksumOf(value: Uint8Array): Checksum {
+  const bytes = tableBytes(value.length);
+  if (bytes === 0) return { crc: crc32(value), table: noTable };
+  const table = Buffer.allocUnsafe(bytes);
+  for (let at = 0, place = 0; place < bytes; at += pieceBytes, place += 4) table.writeUInt32LE(crc32(value.subarray(at, at + pieceBytes)), place);
+  return { crc: crc32(table), table };
+}
+
+/** Does the value match what its record says, and the table as well? */
+export function isIntact(value: Uint8Array, table: Uint8Array, crc: number): boolean {
+  return checksumOf(value).crc === crc && (table.length === 0 || crc32(table) === crc);
 }
 
 /** Writes a header; `into` must have room for {@link recordHeaderBytes} at `at`. `offset` is the place in the segment. */
@@ -94,7 +132,7 @@ function seedAt(seed: number, offset: number): number {
 }
 
 export const segmentHeaderBytes = 64;
-export const segmentFormatVersion = 1;
+export const segmentFormatVersion = 2;
 const segmentMagic = 'INFINSEG';
 
 /** What a segment file starts with. */

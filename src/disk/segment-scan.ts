@@ -1,7 +1,15 @@
-import { crc32 } from 'node:zlib';
-
 import type { Files } from './files.ts';
-import { maxValueBytes, readRecordHeader, recordAlignment, recordBytes, type RecordHeader, recordHeaderBytes, recordMagic } from './record.ts';
+import {
+  isIntact,
+  maxValueBytes,
+  readRecordHeader,
+  recordAlignment,
+  recordBytes,
+  type RecordHeader,
+  recordHeaderBytes,
+  recordMagic,
+  valueOffset,
+} from './record.ts';
 
 /** A record as found in a segment. */
 export interface ScannedRecord extends RecordHeader {
@@ -11,6 +19,7 @@ export interface ScannedRecord extends RecordHeader {
   readonly intact: boolean;
   /** The value; shares a buffer with its neighbours. */
   readonly bytes: Buffer;
+  readonly table: Buffer;
 }
 
 /** Bytes that are no record though they should be, up to the next record or the end. */
@@ -63,8 +72,10 @@ export async function* scanSegment(source: ScanSource): AsyncGenerator<ScannedIt
     if (header !== undefined && fits) {
       if (gap !== undefined) items.push({ segment: source.segment, offset: gap, intact: false });
       gap = undefined;
-      const bytes = window.subarray(here + recordHeaderBytes, here + recordHeaderBytes + header.length);
-      items.push({ ...header, segment: source.segment, offset: at, intact: crc32(bytes) === header.crc, bytes });
+      const start = here + valueOffset(header.length);
+      const table = window.subarray(here + recordHeaderBytes, start);
+      const bytes = window.subarray(start, start + header.length);
+      items.push({ ...header, segment: source.segment, offset: at, intact: isIntact(bytes, table, header.crc), bytes, table });
       at += need;
       continue;
     }
@@ -101,7 +112,7 @@ function isZero(window: Buffer, from: number, to: number): boolean {
 
 /** The window that begins at `at`: what is left of the last one, and what follows it in the file. */
 async function load(source: ScanSource, rest: Buffer, at: number, bytes: number): Promise<Buffer> {
-  const length = Math.min(bytes, source.size - at, maxValueBytes + 2 * recordHeaderBytes);
+  const length = Math.min(bytes, source.size - at, recordBytes(maxValueBytes) + recordHeaderBytes);
   const window = Buffer.allocUnsafeSlow(Math.max(length, rest.length));
   rest.copy(window);
   const wanted = window.subarray(rest.length);

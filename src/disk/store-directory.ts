@@ -6,7 +6,7 @@ import type { Files } from './files.ts';
 import type { RecordId } from './record.ts';
 
 /** The one format of a store's directory so far. */
-export const diskFormatVersion = 1;
+export const diskFormatVersion = 2;
 const formatPattern = /^infinit-disk (\d+) ([0-9a-f]{32})\n$/;
 const segmentPattern = /^segment-([0-9a-f]{8})$/;
 /** What may lie in a directory that is to become a store. */

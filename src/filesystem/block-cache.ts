@@ -44,6 +44,18 @@ export class BlockCache {
     return loading;
   }
 
+  /**
+   * A few bytes of a block's body, without the rest where the store can do that; they do not stay in the cache.
+   * @throws InfinitError as {@link load}.
+   */
+  async loadPart(address: Address, offset: number, length: number): Promise<Uint8Array> {
+    const { sealer, store } = this.#context;
+    const start = sealer.bareOffset;
+    if (start === undefined || this.#bodies.has(address) || this.#loading.has(address))
+      return (await this.load(address)).slice(offset, offset + length);
+    return store.get(address, { part: { offset: start + offset, length } });
+  }
+
   /** Starts a load that nobody waits for, unless the cache is busy enough: what fails is asked for again by the read itself. */
   prefetch(address: Address): void {
     if (this.#bodies.has(address) || this.#loading.has(address) || this.#loading.size >= maxPrefetches) return;

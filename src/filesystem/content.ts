@@ -31,6 +31,8 @@ export type Pinned = Map<string, Uint8Array>;
 
 /** So many bytes that come at once are a block of their own, wherever they begin. */
 const minDirectBytes = 512 * 1024;
+/** Up to so many bytes of a block are read without the rest, unless a reader goes through the file in order. */
+const maxPartBytes = 64 * 1024;
 /** Blocks that one read waits for at once. */
 const maxParallelLoads = 8;
 /** The first buffer of a run that turns out to be appended to. */
@@ -158,12 +160,12 @@ export class Content {
     this.services.budget.add(this.dirty.bytes - before);
   }
 
-  /** The bytes of [start, end), holes as zeros; slices of what is in memory. @throws Miss */
-  read(start: number, end: number, pinned: Pinned): Uint8Array[] {
+  /** The bytes of [start, end), holes as zeros; slices of what is in memory. `sequential`: what follows will be read next. @throws Miss */
+  read(start: number, end: number, pinned: Pinned, sequential = false): Uint8Array[] {
     const reading: Reading = { out: [], missing: [], pinned };
     try {
       this.#readLayer(0, start, end, reading);
-      if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading));
+      if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading, sequential));
       return reading.out;
     } catch (error) {
       // It will be a while until the next attempt, and the cache may use the memory of its blocks again.
@@ -329,13 +331,17 @@ export class Content {
   }
 
   /** Loads what is missing, a few at a time; keeps copies of scattered parts, so that a read needs not all blocks in the cache at once. */
-  async #loadAll(reading: Reading): Promise<void> {
+  async #loadAll(reading: Reading, sequential: boolean): Promise<void> {
     const { missing, pinned } = reading;
     const only = missing.length === 1;
     let next = 0;
     const work = async (): Promise<void> => {
       while (next < missing.length) {
         const { address, blockOffset, length, key } = missing[next++]!;
+        if (length <= maxPartBytes && !sequential) {
+          pinned.set(key, await this.services.cache.loadPart(address, blockOffset, length));
+          continue;
+        }
         const part = (await this.services.cache.load(address)).subarray(blockOffset, blockOffset + length);
         assert(part.length === length, 'an extent lies within its block');
         // One alone is used in this turn of the event loop; others wait for the rest.

@@ -42,8 +42,9 @@ export class Files {
       const inode = this.#regular(number);
       const end = Math.min(offset + length, inode.size);
       if (offset >= end) return [];
-      const parts = inode.content!.read(offset, end, pinned);
-      this.#readAhead(inode, this.#handles.get(handle, number), offset, end);
+      const known = this.#handles.get(handle, number);
+      const parts = inode.content!.read(offset, end, pinned, known !== undefined && offset > 0 && offset === known.readEnd);
+      this.#readAhead(inode, known, offset, end);
       return parts;
     });
   }

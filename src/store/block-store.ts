@@ -29,6 +29,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */
   readonly memory?: Uint8Array | undefined;
+  /** Of `get`: only these bytes. On this host's disk they are read and verified without the others. */
+  readonly part?: { readonly offset: number; readonly length: number } | undefined;
 }
 
 /** A mutable block as read. `version` counts its committed writes from 1 and never goes back, removal included. */

@@ -61,12 +61,12 @@ export class ImmutableBlocks {
   }
 
   /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
-  async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal, memory }: CallOptions): Promise<Uint8Array> {
-    const own = await this.#readOwn(address, memory);
+  async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal, memory, part }: CallOptions): Promise<Uint8Array> {
+    const own = await this.#readOwn(address, memory, part);
     if (own !== undefined) return own;
     const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) });
     this.#writeBack(address, fetched);
-    return fetched;
+    return part === undefined ? fetched : fetched.slice(part.offset, part.offset + part.length);
   }
 
   /** Read repair: a copy that should be here, and was missing or damaged, is made anew from the one that was fetched. */
@@ -228,8 +228,9 @@ export class ImmutableBlocks {
   }
 
   /** This host's copy; a damaged one is as good as none, and is written anew when another was fetched. */
-  async #readOwn(address: Address, memory?: Uint8Array): Promise<Uint8Array | undefined> {
+  async #readOwn(address: Address, memory?: Uint8Array, part?: CallOptions['part']): Promise<Uint8Array | undefined> {
     try {
+      if (part !== undefined) return await this.#options.disk.readPart(address, part.offset, part.length);
       return await this.#options.disk.read(address, memory);
     } catch (error) {
       if (this.#options.transport === undefined || !(error instanceof InfinitError) || error.code !== 'damaged') throw error;

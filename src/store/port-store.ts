@@ -16,6 +16,7 @@ type Call =
       readonly address: Address;
       readonly deadlineMs?: number | undefined;
       readonly memory?: Uint8Array | undefined;
+      readonly part?: CallOptions['part'];
     }
   | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
   | { readonly type: 'cancel'; readonly id: number };
@@ -49,7 +50,7 @@ export class PortStore implements BlockStore {
 
   get(address: Address, options?: CallOptions): Promise<Uint8Array> {
     return this.#call(
-      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs, memory: options?.memory }),
+      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs, memory: options?.memory, part: options?.part }),
       options?.signal,
     );
   }
@@ -118,7 +119,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
         call.type === 'commit'
           ? await store.commit(call.stages, options)
           : call.type === 'get'
-            ? await store.get(call.address, { ...options, memory: call.memory })
+            ? await store.get(call.address, { ...options, memory: call.memory, part: call.part })
             : await store.fetch(call.address, options);
       port.postMessage({ id: call.id, value } satisfies Answer, call.type === 'get' ? ownBuffer(value as Uint8Array) : []);
     } catch (error) {

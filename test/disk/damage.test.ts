@@ -11,11 +11,12 @@ import { code, contents, numbered, TemporaryDirectory, valueOf } from './support
 const never = 1_000_000_000;
 const quiet = { checkpointRecords: never, tickMs: never } as const;
 const segmentHeader = 64;
-const sizes = [0, 1, 100, 300, 5000, 17_000, 40, 8, 2000, 300];
+/** One is large enough to be checked piece by piece. */
+const sizes = [0, 1, 100, 300, 5000, 70_000, 40, 8, 2000, 300];
 const count = sizes.length;
 
 function padded(length: number): number {
-  return Math.ceil((96 + length) / 8) * 8;
+  return Math.ceil((96 + (length > 65_536 ? Math.ceil(length / 16_384) * 4 : 0) + length) / 8) * 8;
 }
 /** Where each record begins, and the end. */
 const boundaries = sizes.reduce((all, size) => [...all, all.at(-1)! + padded(size)], [segmentHeader]);
@@ -141,7 +142,7 @@ test('garbage instead of whole records is skipped, counted, and hides nothing af
 
 test('a flipped bit in an indexed record is found when it is read', async () => {
   for (const [number, start] of boundaries.slice(0, -1).entries()) {
-    for (const place of [start + 8, start + 33, start + 96 + sizes[number]! - 1]) {
+    for (const place of [start + 8, start + 33, start + 96 + sizes[number]! - 1, ...(sizes[number]! > 65_536 ? [start + 96] : [])]) {
       await using copy = await changed(indexed, (segment) => flip(segment, place));
       await using disk = await LogDisk.open(copy.path, quiet);
       const expected = expectedUpTo(count);
@@ -149,6 +150,29 @@ test('a flipped bit in an indexed record is found when it is read', async () => 
       assert.deepEqual(await contents(disk, count), expected);
       assert.equal(disk.status().damaged, 1);
     }
+  }
+});
+
+test('a part of a large value is refused where its own piece, the table or the header is damaged, and nowhere else', async () => {
+  const number = sizes.indexOf(70_000);
+  const start = boundaries[number]!;
+  const value = start + 96 + 20;
+  for (const [place, damaged] of [
+    [start + 40, [0, 1, 2, 3, 4]],
+    [start + 96 + 9, [0, 1, 2, 3, 4]],
+    [value, [0]],
+    [value + 16_384, [1]],
+    [value + 3 * 16_384 - 1, [2]],
+    [value + 69_999, [4]],
+  ] as const) {
+    await using copy = await changed(indexed, (segment) => flip(segment, place));
+    await using disk = await LogDisk.open(copy.path, quiet);
+    for (let piece = 0; piece < 5; piece++) {
+      const part = disk.readPart(numbered(number), piece * 16_384, 100);
+      if (damaged.some((one) => one === piece)) await assert.rejects(part, code('damaged'), `piece ${piece}, flipped at ${place - start}`);
+      else assert.deepEqual(await part, valueOf(number, 70_000).slice(piece * 16_384, piece * 16_384 + 100));
+    }
+    await assert.rejects(disk.read(numbered(number)), code('damaged'));
   }
 });
 

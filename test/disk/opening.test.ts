@@ -32,9 +32,9 @@ test('a second daemon on the same directory is told who holds it, and the lock d
 
 test('a directory of another format version, or of somebody else, is refused and left alone', async () => {
   await using directory = await TemporaryDirectory.make();
-  for (const format of ['infinit-disk 2 00112233445566778899aabbccddeeff\n', 'something else\n', '']) {
+  for (const format of ['infinit-disk 3 00112233445566778899aabbccddeeff\n', 'something else\n', '']) {
     await writeFile(path.join(directory.path, 'format'), format);
-    await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /infinit-disk 1/ });
+    await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /infinit-disk 2/ });
     assert.equal(await readFile(path.join(directory.path, 'format'), 'utf8'), format);
   }
   const other = path.join(directory.path, 'other');
@@ -55,8 +55,8 @@ test('a segment of a later format version is refused by name', async () => {
   }
   const format = await readFile(path.join(directory.path, 'format'), 'latin1');
   const storeId = Buffer.from(format.trim().split(' ')[2]!, 'hex');
-  await writeFile(path.join(directory.path, 'segment-00000002'), encodeSegmentHeader(storeId, { version: 2, number: 2, firstSequence: 2 }));
-  await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /segment 2 has format 2/ });
+  await writeFile(path.join(directory.path, 'segment-00000002'), encodeSegmentHeader(storeId, { version: 3, number: 2, firstSequence: 2 }));
+  await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /segment 2 has format 3/ });
 });
 
 test('opens again and again, with nothing lost and no descriptor left open', async () => {

@@ -56,6 +56,25 @@ function reading({ name, open }: DiskUnderTest): void {
     }
   });
 
+  test(`${name}: a part of a value is those bytes`, async () => {
+    await using disk = await open();
+    const [short, long, none] = addresses(3);
+    await disk.write([
+      { type: 'put', address: short!, bytes: bytes(500, 1) },
+      { type: 'put', address: long!, bytes: bytes(1_000_003, 2) },
+    ]);
+    for (const [address, whole, offset, length] of [
+      [short!, bytes(500, 1), 10, 490],
+      [long!, bytes(1_000_003, 2), 0, 1],
+      [long!, bytes(1_000_003, 2), 16_383, 2],
+      [long!, bytes(1_000_003, 2), 500_000, 300_000],
+      [long!, bytes(1_000_003, 2), 1_000_000, 3],
+    ] as const)
+      assert.deepEqual(Uint8Array.from((await disk.readPart(address, offset, length))!), Uint8Array.from(whole.subarray(offset, offset + length)));
+    await assert.rejects(disk.readPart(long!, 1_000_000, 4), { code: 'bad-argument' });
+    assert.equal(await disk.readPart(none!, 0, 1), undefined);
+  });
+
   test(`${name}: the head of a value is its first bytes, or all of a short one`, async () => {
     await using disk = await open();
     const [short, long, none] = addresses(3);

@@ -72,11 +72,12 @@ export class MemoryBlockStore implements BlockStore {
     return block === undefined || block.payload === null ? undefined : { version: block.version, payload: block.payload };
   }
 
-  async get(address: Address, { memory }: CallOptions = {}): Promise<Uint8Array> {
+  async get(address: Address, { memory, part }: CallOptions = {}): Promise<Uint8Array> {
     this.counts.gets++;
     await this.#step(this.#life);
     const sealed = this.#immutable.get(address);
     if (sealed === undefined) throw new InfinitError('not-found', `block ${address} is not there`);
+    if (part !== undefined) return sealed.slice(part.offset, part.offset + part.length);
     if (memory === undefined || memory.length < sealed.length) return sealed;
     memory.set(sealed);
     return memory.subarray(0, sealed.length);
