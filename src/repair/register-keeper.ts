@@ -164,7 +164,7 @@ export class RegisterKeeper {
   }
 
   #revoked(): PeerId[] {
-    return [...this.#at.views.countedOut()];
+    return [...this.#at.views.countedOut()].filter((peer) => peer !== this.#at.self);
   }
 }
 

@@ -47,6 +47,9 @@ export class Repair implements AsyncDisposable {
   /** The view for whose retirement everything here is resolved and moved, and the one of which the others were told so. */
   #moved = -Infinity;
   #resolved = -Infinity;
+  /** The view that retires now, and how often that began anew: then everything is resolved once more. */
+  #retiring: number | undefined;
+  #begun = 0;
   #checkAt = performance.now() + settleDownMs;
   /** What is under way, and the views that it is about. */
   #job: { readonly abort: AbortController; about: string } | undefined;
@@ -153,7 +156,8 @@ export class Repair implements AsyncDisposable {
       open.push(...(await this.#copies.move(copies, from, patience, signal)));
       return open;
     };
-    if (this.#moved !== from.number) await walkUntilDone(this.#at, `retire/${from.number}`, step, (blocks) => this.#progress.advance(blocks), signal);
+    if (this.#moved !== from.number)
+      await walkUntilDone(this.#at, `retire/${from.number}/${this.#begun}`, step, (blocks) => this.#progress.advance(blocks), signal);
     this.#moved = from.number;
     await this.#at.views.resolved(from.number);
     this.#resolved = from.number;
@@ -205,6 +209,12 @@ export class Repair implements AsyncDisposable {
   /** What is under way may be about a roster that is no longer the one. A move goes on when a further view comes. */
   #viewsChanged(): void {
     this.#checkIn(0);
+    const retiring = this.#at.views.retiring()?.from.number;
+    if (retiring !== this.#retiring) {
+      if (this.#retiring !== undefined) this.#begun++;
+      this.#retiring = retiring;
+      this.#moved = this.#resolved = -Infinity;
+    }
     const job = this.#job;
     if (job !== undefined && job.about !== '' && job.about !== this.#about()) job.abort.abort();
   }

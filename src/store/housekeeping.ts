@@ -33,6 +33,13 @@ export type Resolution =
 
 /** Housekeeping is patient: several rounds of an undisturbed change. */
 const defaultDeadlineMs = 5000;
+/** Giving up, register by register. */
+const givingUpDeadlineMs = 3000;
+const givingUpPage = 256;
+const givingUpAtOnce = 16;
+/** Pause before what could not be given up is tried again, in ms; doubles up to the maximum. */
+const firstRetryMs = 100;
+const lastRetryMs = 10_000;
 
 /**
  * What repair may do with the blocks of this host and their copies elsewhere: the operations of the consensus core that clients have no use
@@ -157,10 +164,53 @@ export class Housekeeping {
     await this.#disk.write([{ type: 'put-meta', key: `repair/${key}`, bytes: Buffer.from(text) }]);
   }
 
-  /** All registers of this host count as lost: see {@link Replica.loseEverything}. */
-  loseEverything(): Promise<void> {
+  /**
+   * For a host that was counted out, and that no view in force leads to: all registers of this host count as lost, and it returns when the last of them
+   * is given up, which takes a chosen record that says where the block is, or a quorum that has nothing of it. Until then it must be in no view: a lost
+   * state has no say, and two such hosts in one set would be no majority. Goes on from the beginning after a crash.
+   * @param revoked Other hosts that never speak again.
+   */
+  async loseEverything(revoked: readonly PeerId[] = [], signal?: AbortSignal): Promise<void> {
     this.#registers.clear();
-    return this.#replica.loseEverything();
+    await this.#replica.loseEverything();
+    // It is counted out itself, but speaks again.
+    const others = revoked.filter((peer) => peer !== this.#self);
+    for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
+      if ((await this.#giveUpAll(others, signal)) === 0) return;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
+  }
+
+  /** Tries it with every lost register once. Returns how many are left. */
+  async #giveUpAll(revoked: readonly PeerId[], signal: AbortSignal | undefined): Promise<number> {
+    let left = 0;
+    let after: Address | undefined;
+    for (;;) {
+      const entries = await this.list(after, givingUpPage);
+      const registers = entries.map(({ address }) => address).filter((address) => kindOf(address) !== 'immutable');
+      for (let at = 0; at < registers.length; at += givingUpAtOnce) {
+        const some = registers.slice(at, at + givingUpAtOnce);
+        const done = await Promise.all(some.map((address) => this.#giveUp(address, revoked, signal)));
+        left += done.filter((gone) => !gone).length;
+      }
+      if (entries.length < givingUpPage) return left;
+      after = entries.at(-1)!.address;
+    }
+  }
+
+  async #giveUp(address: Address, revoked: readonly PeerId[], signal: AbortSignal | undefined): Promise<boolean> {
+    const call = withDeadline({ deadlineMs: givingUpDeadlineMs, ...(signal === undefined ? {} : { signal }) });
+    const state = await this.inspect(address);
+    if (state?.lost !== true) return true;
+    const found = await this.resolve(address, call);
+    if (found.status !== 'resolved') return false;
+    const record = found.outcome.accepted?.record;
+    // What was damaged before, and is nowhere else, stays lost: its promise is not known, so no floor covers it.
+    if (record === undefined) return (await this.#replica.dropLost(address)) || state.promised === null;
+    if (isMember(record, this.#self)) return false;
+    // It need not end: others that are to be told may be away. What counts is that this host was told, and is listed.
+    await this.settle(address, revoked, [this.#self], call);
+    return (await this.inspect(address))?.lost !== true;
   }
 }
 

@@ -1,5 +1,5 @@
 import { assert, type Clock, InfinitError } from '../base/index.ts';
-import { type Address, kindOf } from '../block/index.ts';
+import type { Address } from '../block/index.ts';
 import {
   Acceptor,
   type AcceptorState,
@@ -14,6 +14,7 @@ import {
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import { isDamaged } from './failures.ts';
+import { markAllLost } from './giving-up.ts';
 
 /** Registers whose state is kept in memory; those with a write under way come on top. */
 const maxCachedRegisters = 65_536;
@@ -34,8 +35,6 @@ interface Register {
 const floorKey = 'acceptor/floor';
 /** Where it says that all states here are to count as lost. */
 const losingKey = 'acceptor/losing';
-/** Registers that are marked lost in one group. */
-const losingGroup = 512;
 /** Registers that are being read from the disk at once. */
 const maxLoading = 4096;
 
@@ -215,18 +214,30 @@ export class Replica {
     await Promise.allSettled(this.#loading.values());
     // Durable after every write that was begun before it.
     await disk.write([{ type: 'put-meta', key: losingKey, bytes: new Uint8Array(1) }]);
-    const bytes = encodeState(lostState);
-    let after: Address | undefined;
-    for (;;) {
-      const entries = await disk.list(after, losingGroup);
-      if (entries.length === 0) break;
-      const registers = entries.filter(({ address }) => kindOf(address) !== 'immutable');
-      await disk.write(registers.map(({ address }) => ({ type: 'put', address, bytes })));
-      after = entries.at(-1)!.address;
-    }
+    const round = await markAllLost(disk);
+    const head = { from: this.#options.self, block: '', tag: 0, attempt: 0 };
+    const ballot = { round, peer: this.#options.self, incarnation: this.#options.incarnation, serial: 0 };
+    // Whatever was promised in the name of these states is refused by the floor from now on, also where a state is given up.
+    const { floor } = this.acceptor.step(undefined, { type: 'forget', ...head, ballot, floor: round }, this.#options.clock.monotonicMs());
+    if (floor >= 0) await this.#saveFloor([]);
     this.clear();
     await disk.write([{ type: 'delete-meta', key: losingKey }]);
     this.#barred = false;
+  }
+
+  /**
+   * Gives up a lost state whose promise the floor covers. Only where a quorum of every view in force holds nothing of the block and no view leads
+   * to this host. False: it has to stay.
+   */
+  async dropLost(address: Address): Promise<boolean> {
+    const register = await this.#held(address);
+    const { state } = register;
+    if (state === undefined) return true;
+    if (!state.lost || state.promised === null || state.promised.round > this.acceptor.floor) return false;
+    register.state = undefined;
+    this.#save(address, { type: 'delete', address });
+    await register.durable;
+    return true;
   }
 
   /** Makes registers ready for {@link stepNow}, which must follow without a pause: the cache may drop them afterwards. */

@@ -121,27 +121,50 @@ onDisks('a block follows a change of replicas and what is left behind is forgott
   for (const { store: each } of scene.hosts.values()) assert.equal(Buffer.from((await each.fetch(address))!.payload).toString(), 'one');
 });
 
-onDisks('a host that was counted out has no say until it is told where its blocks are', async (scene, open) => {
-  for (const name of ['a', 'b', 'c']) await open(name);
+onDisks('a host that was counted out has no say, and is empty once it was told where its blocks are', async (scene, open) => {
+  for (const name of ['a', 'b', 'c', 'd']) await open(name);
   const { store } = scene.hosts.get('a')!;
+  const [kept, removed] = [mutableAddress(), mutableAddress()];
+  await write(store, kept, 'absent', 'one');
+  await write(store, removed, 'absent', 'one');
+  scene.network.crash('c');
+  const move = async (address: Address): Promise<void> => {
+    assert.equal((await store.housekeeping.change(address, 1, ['a', 'b', 'd'])).status, 'committed');
+    assert.equal((await store.housekeeping.settle(address, ['c'])).status, 'committed');
+  };
+  scene.belongs = ['a', 'b', 'd'];
+  await move(kept);
+  await move(removed);
+  await write(store, removed, 1, null);
+  assert.equal((await store.housekeeping.forget(removed)).status, 'committed');
+  // Only the host that returns remembers the block that was removed.
+  const { store: returned } = await scene.open('c', scene.hosts.get('c')!.disk);
+  await returned.housekeeping.loseEverything();
+  for (const address of [kept, removed]) {
+    const state = await returned.housekeeping.inspect(address);
+    assert.ok(state === undefined || state.accepted?.pointer === true, JSON.stringify(state));
+  }
+  // And what it promised then stays refused.
+  const { store: again } = await scene.restart('c');
+  scene.belongs = ['a', 'c', 'd'];
+  assert.ok((await write(again, removed, 'absent', 'two')) > 2);
+  assert.equal(Buffer.from((await again.fetch(kept))!.payload).toString(), 'one');
+});
+
+test('while its blocks cannot be asked for, a host that was counted out holds them as lost, over a restart too', async () => {
+  const scene = new Scene();
+  const disks = new Map(['a', 'b', 'c'].map((name) => [name, new MemoryDisk()]));
+  for (const [name, disk] of disks) await scene.open(name, disk);
   const address = mutableAddress();
-  await write(store, address, 'absent', 'one');
-  const returned = scene.hosts.get('c')!.store.housekeeping;
-  await returned.loseEverything();
-  assert.equal((await returned.inspect(address))!.lost, true);
-  await scene.restart('c');
-  const { housekeeping } = scene.hosts.get('c')!.store;
-  assert.equal((await housekeeping.inspect(address))!.lost, true);
-  // The two others are a majority still, and repair takes the lost one out and in again.
-  assert.equal(await write(store, address, 1, 'two'), 2);
-  const current = (await housekeeping.resolve(address)) as { outcome: { accepted: { record: { epoch: number } } } };
-  assert.equal((await housekeeping.change(address, current.outcome.accepted.record.epoch, ['a', 'b'])).status, 'committed');
-  // The view leads to this host still, so it keeps a pointer: settling says so by a conflict.
-  assert.equal((await housekeeping.settle(address, [], ['c'])).status, 'conflict');
-  assert.equal((await housekeeping.inspect(address))!.lost, false);
-  assert.equal((await housekeeping.change(address, current.outcome.accepted.record.epoch + 1, ['a', 'b', 'c'])).status, 'committed');
-  assert.equal((await housekeeping.settle(address, [])).status, 'committed');
-  assert.equal((await housekeeping.inspect(address))!.accepted!.pointer, false);
+  await write(scene.hosts.get('a')!.store, address, 'absent', 'one');
+  const stop = new AbortController();
+  const losing = scene.hosts.get('c')!.store.housekeeping.loseEverything([], stop.signal);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  stop.abort();
+  await assert.rejects(losing, { code: 'cancelled' });
+  const { store } = await scene.restart('c');
+  assert.equal((await store.housekeeping.inspect(address))!.lost, true);
+  assert.equal(await write(scene.hosts.get('a')!.store, address, 1, 'two'), 2);
 });
 
 test('a damaged record is stored as lost, and told of', async () => {
