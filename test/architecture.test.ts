@@ -11,7 +11,7 @@ const layers: Record<string, readonly string[]> = {
   placement: ['base', 'block'],
   disk: ['base', 'block'],
   exchange: ['base'],
-  overlay: ['base', 'exchange', 'placement'],
+  overlay: ['base', 'exchange'],
   store: ['base', 'block', 'consensus', 'placement', 'disk', 'overlay'],
   membership: ['base', 'block', 'placement', 'disk', 'overlay', 'store'],
   repair: ['base', 'block', 'consensus', 'placement', 'overlay', 'store', 'membership'],

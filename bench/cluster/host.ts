@@ -7,11 +7,14 @@ import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import path from 'node:path';
 
-import { silentLogger } from '../../src/base/index.ts';
+import { silentLogger, systemClock } from '../../src/base/index.ts';
 import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
 import { LogDisk } from '../../src/disk/index.ts';
-import { OverlayPlacement } from '../../src/node/overlay-placement.ts';
+import { Membership } from '../../src/membership/index.ts';
+import { OverlayNeighbourhood } from '../../src/node/neighbourhood.ts';
+import { ViewPlacement } from '../../src/node/view-placement.ts';
 import { Overlay } from '../../src/overlay/index.ts';
+import { Repair } from '../../src/repair/index.ts';
 import { Store } from '../../src/store/index.ts';
 import { drive, type Load, type Tally } from './workload.ts';
 
@@ -28,9 +31,20 @@ const [directory = '', name = ''] = process.argv.slice(2);
 const profiles = process.env['PROFILE'];
 const disk = await LogDisk.open(path.join(directory, 'store'));
 const overlay = await Overlay.open({ stateDirectory: path.join(directory, 'cluster'), listen: '127.0.0.1:0', name, zone: 'z', capacity: 1 });
-const placement = new OverlayPlacement(overlay, 3);
+const membership = await Membership.open({
+  disk,
+  neighbourhood: new OverlayNeighbourhood(overlay),
+  own: { zone: 'z', capacity: 1 },
+  replicas: 3,
+  evictionDelayMs: 600_000,
+  clock: systemClock,
+  logger: silentLogger,
+});
+const placement = new ViewPlacement({ self: overlay.self, views: membership, check: () => {} });
 const cluster = { transport: overlay.transport, placement };
 const store = await Store.open({ self: overlay.self, incarnation: 1, disk, logger: silentLogger, cluster });
+membership.start(store);
+Repair.start({ store, transport: overlay.transport, views: membership, logger: silentLogger });
 
 async function inParallel<T>(count: number, width: number, make: (index: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
@@ -110,15 +124,18 @@ async function profiled<T>(file: string, work: () => Promise<T>): Promise<T> {
 async function obey(order: Order): Promise<unknown> {
   switch (order.type) {
     case 'init':
+      await membership.intendToFound();
       await overlay.initCluster();
+      await membership.found();
       return overlay.members()[0]!.addresses;
     case 'token':
       return (await overlay.createToken({ uses: order.uses })).text;
     case 'join':
       await overlay.join(order.addresses, order.token);
-      return overlay.whenJoined();
+      await overlay.whenJoined();
+      return membership.enter();
     case 'members':
-      return overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
+      return membership.status().views.length === 1 ? membership.inForce()[0]!.roster.size : 0;
     case 'prepare':
       return prepare(order.keys, order.bytes, order.immutable);
     case 'run':

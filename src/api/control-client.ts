@@ -56,9 +56,14 @@ export class ControlClient {
     return this.#call('GET', '/v1/nodes');
   }
 
-  /** Expels a host, by name or peer id. */
-  async removeNode(name: string): Promise<void> {
-    await this.#call('DELETE', `/v1/nodes/${encodeURIComponent(name)}`);
+  /** Expels a host, by name or peer id; `unsafe`: also where some block may have no majority without it. */
+  async removeNode(name: string, unsafe = false): Promise<void> {
+    await this.#call('DELETE', `/v1/nodes/${encodeURIComponent(name)}${unsafe ? '?unsafe=true' : ''}`);
+  }
+
+  /** Has a host give its blocks away so that it can leave, or (`on` false) stay after all. It is done when its status says `fresh`. */
+  async drainNode(name: string, on = true): Promise<void> {
+    await this.#call(on ? 'PUT' : 'DELETE', `/v1/nodes/${encodeURIComponent(name)}/drain`);
   }
 
   listVolumes(): Promise<readonly Volume[]> {

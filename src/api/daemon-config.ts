@@ -25,6 +25,8 @@ export interface DaemonConfig {
   readonly controlSocket: string;
   readonly mountDir: string;
   readonly replicas: number;
+  /** Silence after which another host takes the place of one, in ms. */
+  readonly evictionDelayMs: number;
   readonly zone: string;
   /** Bytes this host offers; undefined: what its file system has. */
   readonly capacity: number | undefined;
@@ -106,6 +108,14 @@ function parseCapacity(value: string, flag: string): number | undefined {
   const canonical = sizeType.canonical(value);
   if (canonical === undefined) refuse(flag, value, sizeType.wanted);
   return quotaBytes(canonical) || undefined;
+}
+
+function parseDuration(value: string, flag: string): number {
+  const match = /^(?<count>\d+)(?<unit>s|m|h|d)$/.exec(value);
+  const ms =
+    Number(match?.groups!['count']) * { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[(match?.groups!['unit'] ?? 's') as 's' | 'm' | 'h' | 'd'];
+  if (!(ms >= 1000)) refuse(flag, value, 'a time of at least a second, such as 30s, 10m or 2h');
+  return ms;
 }
 
 function parseLevel(value: string, flag: string): LogLevel {
@@ -190,6 +200,13 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     fallback: () => '3',
     help: 'copies of each block (1, 3, 5, 7 or 9); fewer hosts keep fewer and say DEGRADED',
     parse: parseReplicas,
+  },
+  evictionDelayMs: {
+    flag: 'eviction-delay',
+    value: 'TIME',
+    fallback: () => '10m',
+    help: 'how long a host may be silent before its blocks are copied to others (30s, 10m, 2h …)',
+    parse: parseDuration,
   },
   zone: { flag: 'zone', value: 'Z', fallback: () => 'default', help: 'failure zone of this host: copies go to different zones', parse: parseName },
   capacity: {

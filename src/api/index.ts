@@ -27,6 +27,7 @@ export {
   type HostSummary,
   type RepairProgress,
   type SilentHost,
+  type RosterStatus,
   type TokenInfo,
   type VolumeCheck,
   type VolumeUsage,

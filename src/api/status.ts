@@ -37,6 +37,7 @@ export interface HostStatus {
   readonly volumes: number;
   readonly mounted: readonly string[];
   readonly hosts: readonly HostSummary[];
+  readonly roster: RosterStatus;
   /** This host's wall clock, RFC 3339. */
   readonly time: string;
   /** How far this host is with bringing copies to where they belong; absent where it does not repair. */
@@ -70,6 +71,20 @@ export interface BlockCounts {
   /** Copies that belong elsewhere. */
   readonly surplus: number;
   readonly damaged: number;
+}
+
+/** The numbered views of the roster by which blocks are placed, as a host knows them. */
+export interface RosterStatus {
+  /** In force, the oldest first: more than one while blocks move. Empty while a host is joining, and on one that is alone. */
+  readonly views: readonly number[];
+  /** Hosts that store blocks by the newest view. */
+  readonly hosts: number;
+  /** The view that is about to be retired; 0: none. */
+  readonly retiring: number;
+  /** `member`: this host stores blocks, or did in a view that is still in force. `fresh`: it stores nothing. */
+  readonly standing: 'stranger' | 'fresh' | 'member' | 'outcast';
+  /** Hosts that were counted out, by name where it is known. */
+  readonly countedOut: readonly string[];
 }
 
 /** Another host of the cluster as this one sees it. */
@@ -129,9 +144,9 @@ export function worst(findings: readonly Health[]): Health {
   return { state, reasons: findings.flatMap((finding) => finding.reasons) };
 }
 
-/** The health that follows from a host's disk and from how many hosts there are for the copies wanted. */
-export function healthOf(disk: HostDisk, replicasWanted: number, hostsUp: number): Health {
-  const findings: Health[] = [];
+/** The health that follows from a host's disk, from how many hosts there are for the copies wanted, and from what hinders the roster. */
+export function healthOf(disk: HostDisk, replicasWanted: number, hostsUp: number, troubles: readonly string[] = []): Health {
+  const findings: Health[] = troubles.length === 0 ? [] : [{ state: 'DEGRADED', reasons: troubles }];
   if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });
   if (disk.damaged > 0) findings.push({ state: 'DEGRADED', reasons: [`${disk.damaged} damaged records were found on this host's disk`] });
   if (hostsUp < replicasWanted) {

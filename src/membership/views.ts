@@ -11,7 +11,9 @@ export interface RosterView {
 
 /** The views of the roster that are in force, as this host knows them: what places blocks, and what moves them. */
 export interface Views {
-  /** Oldest first; at least one. The same array until it changes. */
+  /** Settles once this host knows the views of its cluster; at once on a host alone. @throws InfinitError `cancelled` by the signal. */
+  whenKnown(signal?: AbortSignal): Promise<void>;
+  /** Oldest first; at least one. The same array until it changes. @throws InfinitError `unavailable` before they are known. */
   inForce(): readonly RosterView[];
   /**
    * The oldest view, where every storing host that counts knows a newer one: what it placed is to be resolved and moved to the next view's sets.
@@ -33,5 +35,6 @@ export interface Views {
 export function staticViews(view: RosterView): Views {
   const views = [view];
   const nobody = new Set<PeerId>();
-  return { inForce: () => views, retiring: () => undefined, resolved: () => Promise.resolve(), countedOut: () => nobody, onChange: () => () => {} };
+  const done = (): Promise<void> => Promise.resolve();
+  return { whenKnown: done, inForce: () => views, retiring: () => undefined, resolved: done, countedOut: () => nobody, onChange: () => () => {} };
 }

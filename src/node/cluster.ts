@@ -1,5 +1,6 @@
 import { clusterHealth, type ClusterStatus, type HostStatus, type HostSummary, type SilentHost, type TokenInfo } from '../api/index.ts';
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import type { Membership } from '../membership/index.ts';
 import type { Overlay, Right } from '../overlay/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import { nodeKinds } from './kinds.ts';
@@ -9,13 +10,14 @@ import type { Volumes } from './volumes.ts';
 const statusDeadlineMs = 3000;
 /** The catalogue is read again at least so often, in ms: a notification may have been lost. */
 const catalogueRefreshMs = 15_000;
-/** How long a host that joins waits for all members to say that they have no blocks, in ms. */
-const emptyDeadlineMs = 20_000;
+/** How long a host that joins waits to be let in and to be told the views of the roster, in ms. */
+const joinDeadlineMs = 20_000;
 const volumeIdBytes = 16;
 const rights: readonly Right[] = ['store', 'write', 'invite'];
 
 export interface ClusterContext {
   readonly overlay: Overlay;
+  readonly membership: Membership;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   /** Another host said that volumes came or went. */
@@ -24,10 +26,10 @@ export interface ClusterContext {
   /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
   readonly forgetEverything: () => Promise<void>;
   /** The cluster that this host's blocks belong to, kept on its disk. */
-  /** From now on this host takes its share of the blocks. Kept on its disk. */
-  readonly storeBlocks: () => Promise<void>;
   readonly knownCluster: () => Promise<string | undefined>;
   readonly rememberCluster: (clusterId: string) => Promise<void>;
+  /** Whether this host gives its blocks away to leave: kept on its disk. */
+  readonly drain: (on: boolean) => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -46,6 +48,10 @@ export class Cluster implements Disposable {
       return this.#refreshCatalogue();
     });
     transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
+    transport.handle(nodeKinds.drain, async (_peer, body) => {
+      await this.#drainHere(JSON.parse(Buffer.from(body).toString('utf8')) === true);
+      return undefined;
+    });
     transport.onPeerUp(() => void this.#refreshCatalogue());
     this.#refresh = setInterval(() => void this.#refreshCatalogue(), catalogueRefreshMs);
     this.#refresh.unref();
@@ -115,18 +121,27 @@ export class Cluster implements Disposable {
 
   async init(): Promise<string> {
     this.#refuseWhileMounted('cluster init');
-    const { clusterId } = await this.#context.overlay.initCluster();
-    await this.#context.rememberCluster(clusterId);
-    await this.#context.storeBlocks();
+    const { overlay, membership, rememberCluster } = this.#context;
+    await membership.intendToFound();
+    const { clusterId } = await overlay.initCluster().catch(async (error: unknown) => {
+      await membership.abandonFounding();
+      throw error;
+    });
+    await rememberCluster(clusterId);
+    await membership.found();
     return clusterId;
   }
 
   async join(addresses: readonly string[], token: string): Promise<void> {
     this.#refuseWhileMounted('join');
     await this.#refuseOwnVolumes();
-    await this.#context.overlay.join(addresses, token);
-    await this.#context.overlay.whenJoined(AbortSignal.timeout(20_000));
+    const { overlay, membership } = this.#context;
+    await membership.abandonFounding();
+    const patience = AbortSignal.timeout(joinDeadlineMs);
+    await overlay.join(addresses, token);
+    await overlay.whenJoined(patience);
     await this.#entered();
+    await membership.whenKnown(patience);
   }
 
   /**
@@ -150,27 +165,9 @@ export class Cluster implements Disposable {
   async #entered(): Promise<void> {
     await this.#context.forgetEverything();
     await this.#context.rememberCluster(this.#context.overlay.clusterId!);
-    if (await this.#clusterIsEmpty()) await this.#context.storeBlocks();
-    else this.#context.logger.warn('the cluster has blocks already: this host uses its volumes, but stores nothing until blocks can be moved to it');
+    await this.#context.membership.enter();
     await this.#refreshCatalogue();
     this.#context.logger.info('joined the cluster', { cluster: this.#context.overlay.clusterId });
-  }
-
-  /**
-   * Whether nothing was ever stored in the cluster. Only then may the roster that blocks are placed by still grow: a block is looked for where
-   * the roster says, and until blocks are moved when hosts join, a new host would answer "nothing" for those that it never got.
-   */
-  async #clusterIsEmpty(): Promise<boolean> {
-    const deadline = performance.now() + emptyDeadlineMs;
-    for (;;) {
-      const { hosts, silent } = await this.status();
-      const others = hosts.filter(({ peer }) => peer !== this.#context.overlay.self);
-      if (others.some(({ disk }) => disk.blocks > 0)) return false;
-      if (silent.length === 0 && others.length > 0) return true;
-      // Not all members are connected yet.
-      if (performance.now() > deadline) return false;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
   }
 
   async #refuseOwnVolumes(): Promise<void> {
@@ -194,12 +191,40 @@ export class Cluster implements Disposable {
     return this.#context.overlay.revokeToken(id, { hosts });
   }
 
-  /** Expels a host, by name or peer id. */
-  async removeHost(which: string): Promise<void> {
-    await this.#context.overlay.revokeHost(this.#memberNamed(which).peer);
+  /**
+   * Expels a host, by name or peer id; its copies are made again elsewhere.
+   * @param unsafe Also where some block may have no majority without it.
+   * @throws InfinitError `in-use` where that is so.
+   */
+  async removeHost(which: string, unsafe = false): Promise<void> {
+    const { overlay, membership } = this.#context;
+    const { peer } = this.#memberNamed(which);
+    const why = unsafe ? undefined : membership.whyItMustStay(peer);
+    if (why !== undefined)
+      throw new InfinitError(
+        'in-use',
+        `${which}: ${why}. Bring the missing hosts back, or drain it first (\`infinit node drain\`); \`--unsafe\` expels it all the same`,
+      );
+    await overlay.revokeHost(peer);
   }
 
-  #memberNamed(which: string): { readonly peer: string } {
+  /** Has a host give its blocks away so that it can leave, or (`on` false) stay after all. How far it is shows in its status. */
+  async drainHost(which: string, on: boolean): Promise<void> {
+    const { overlay } = this.#context;
+    const { peer, self } = this.#memberNamed(which);
+    if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host is alone: there is nobody to take its blocks');
+    const others = overlay.members().filter((member) => member.peer !== peer && member.state === 'up' && member.capacity > 0);
+    if (on && others.length === 0) throw new InfinitError('bad-argument', 'no other host stores blocks: there is nobody to take them');
+    if (self) await this.#drainHere(on);
+    else await overlay.transport.request(peer, nodeKinds.drain, Buffer.from(JSON.stringify(on)));
+  }
+
+  async #drainHere(on: boolean): Promise<void> {
+    await this.#context.drain(on);
+    this.#context.overlay.setState(on ? 'draining' : 'up');
+  }
+
+  #memberNamed(which: string): { readonly peer: string; readonly self: boolean } {
     const found = this.#context.overlay.members().filter(({ name, peer }) => name === which || peer === which);
     if (found.length === 0) throw new InfinitError('not-found', `there is no host "${which}": see \`infinit node ls\``);
     if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);

@@ -39,7 +39,8 @@ export interface ClusterControl {
   join(addresses: readonly string[], token: string): Promise<void>;
   createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo>;
   revokeToken(id: string, hosts: boolean): Promise<readonly string[]>;
-  removeHost(which: string): Promise<void>;
+  removeHost(which: string, unsafe: boolean): Promise<void>;
+  drainHost(which: string, on: boolean): Promise<void>;
 }
 
 /** Bodies above this are refused. */
@@ -162,10 +163,18 @@ function routeCluster(
   app.delete(
     '/v1/nodes/:name',
     serve(async (request, response) => {
-      await cluster.removeHost(parameter(request, 'name'));
+      await cluster.removeHost(parameter(request, 'name'), request.query['unsafe'] === 'true');
       response.json({});
     }),
   );
+  for (const on of [true, false]) {
+    const serveDrain = serve(async (request, response) => {
+      await cluster.drainHost(parameter(request, 'name'), on);
+      response.json({});
+    });
+    if (on) app.put('/v1/nodes/:name/drain', serveDrain);
+    else app.delete('/v1/nodes/:name/drain', serveDrain);
+  }
 }
 
 function routeTrash(

@@ -17,4 +17,6 @@ export const nodeKinds = {
   space: firstNodeKind + 4,
   /** A volume's id (16 bytes), then JSON `[[address, inode, session]…]`; answered with the addresses of those that nothing refers to, or `null` where this host does not serve the volume. */
   judgeBlocks: firstNodeKind + 5,
+  /** JSON `true`: begin to drain; `false`: stay after all. Answered with nothing. */
+  drain: firstNodeKind + 6,
 } as const;

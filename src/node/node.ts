@@ -1,11 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, version } from '../api/index.ts';
-import { type Logger, systemClock } from '../base/index.ts';
+import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, type RosterStatus, version } from '../api/index.ts';
+import { InfinitError, type Logger, systemClock } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
+import { Membership } from '../membership/index.ts';
 import { Overlay } from '../overlay/index.ts';
+import { Repair } from '../repair/index.ts';
 import { Store } from '../store/index.ts';
 import { BlockInspector } from './block-inspector.ts';
 import { BlockWatches } from './block-watches.ts';
@@ -18,24 +20,21 @@ import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
 import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
-import { OverlayPlacement } from './overlay-placement.ts';
+import { OverlayNeighbourhood } from './neighbourhood.ts';
 import { ProgramBlocks } from './program-blocks.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './trash.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
 import { checkNow, type VolumeCheckContext } from './volume-check.ts';
 import { VolumeServer } from './served-volume.ts';
+import { ViewPlacement } from './view-placement.ts';
 import { Volumes } from './volumes.ts';
 
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
 
-/** Where the disk says that this host has its share of the cluster's blocks. */
-const storesKey = 'stores';
-
-async function storesBlocks(disk: Disk): Promise<boolean> {
-  return (await disk.readMeta(storesKey)) !== undefined;
-}
+/** Where the disk says that this host gives its blocks away. */
+const drainKey = 'draining';
 
 /** Where the disk says which cluster its blocks belong to. */
 function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'rememberCluster'> {
@@ -49,12 +48,24 @@ function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'remem
   };
 }
 
+/** @throws InfinitError `unavailable` where another process runs with this host's identity, or it was expelled. */
+function checkTakesPart(overlay: Overlay): void {
+  if (overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${overlay.halted}`);
+}
+
+function rosterStatus(membership: Membership, overlay: Overlay): RosterStatus {
+  const { views, hosts, retiring, standing, countedOut } = membership.status();
+  return { views, hosts, retiring, standing, countedOut: countedOut.map((peer) => overlay.member(peer)?.name ?? peer) };
+}
+
 /** What a node consists of, from the bottom up. */
 interface Parts {
   readonly disk: LogDisk;
   readonly overlay: Overlay;
   readonly store: Store;
+  readonly membership: Membership;
   readonly measured: MeasuredStore;
+  readonly repair: Repair;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly trash: Trash;
@@ -126,7 +137,8 @@ export class Node implements AsyncDisposable {
     );
     const key = hostKey(config.stateDir);
     const incarnation = await nextIncarnation(disk);
-    const capacity = config.capacity ?? disk.status().totalBytes;
+    const { zone, replicas } = config;
+    const capacity = Math.max(1, config.capacity ?? disk.status().totalBytes);
     const overlay = stack.use(
       await Overlay.open({
         stateDirectory: path.join(config.stateDir, 'cluster'),
@@ -139,15 +151,28 @@ export class Node implements AsyncDisposable {
         kademlia: config.dht,
         mdns: config.discover.includes('mdns'),
         name: config.name,
-        zone: config.zone,
-        // Until it is known that this host takes part in storing, it offers nothing.
-        capacity: (await storesBlocks(disk)) ? capacity : 0,
+        zone,
+        capacity,
         logger,
       }),
     );
     const self = overlay.self;
-    const placement = new OverlayPlacement(overlay, config.replicas);
+    if (overlay.state === 'up' && (await disk.readMeta(drainKey)) !== undefined) overlay.setState('draining');
+    const membership = stack.use(
+      await Membership.open({
+        disk,
+        neighbourhood: new OverlayNeighbourhood(overlay),
+        own: { zone, capacity },
+        replicas,
+        evictionDelayMs: config.evictionDelayMs,
+        clock: systemClock,
+        logger,
+      }),
+    );
+    const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay) });
     const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
+    membership.start(store);
+    const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, logger }));
     const catalogue = await Catalogue.open(store, disk, catalogueOwner);
     const table = await MountTable.open(disk);
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
@@ -201,20 +226,17 @@ export class Node implements AsyncDisposable {
         logger,
       }),
     );
-    const storeBlocks = async (): Promise<void> => {
-      await disk.write([{ type: 'put-meta', key: storesKey, bytes: Buffer.from('1') }]);
-      overlay.setCapacity(capacity);
-    };
     const cluster: Cluster = stack.use(
       new Cluster({
         overlay,
+        membership,
         catalogue,
         volumes,
         onCatalogueNews: () => trash.look(),
         status: () => this.status(),
         forgetEverything: () => store.forgetEverything(),
         ...clusterMemory(disk),
-        storeBlocks,
+        drain: (on) => disk.write([on ? { type: 'put-meta', key: drainKey, bytes: Buffer.from('1') } : { type: 'delete-meta', key: drainKey }]),
         logger,
       }),
     );
@@ -225,13 +247,13 @@ export class Node implements AsyncDisposable {
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, store, measured, catalogue, volumes, trash, check, cluster, blocks, watches };
+    return { disk, overlay, membership, store, measured, repair, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
   #health(): Health {
-    const { disk, overlay } = this.#parts!;
+    const { disk, overlay, membership } = this.#parts!;
     const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
-    return healthOf(disk.status(), this.#config.replicas, up);
+    return healthOf(disk.status(), this.#config.replicas, up, overlay.clusterId === undefined ? [] : membership.status().troubles);
   }
 
   #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {
@@ -249,7 +271,7 @@ export class Node implements AsyncDisposable {
   }
 
   async status(): Promise<HostStatus> {
-    const { disk, overlay, catalogue, volumes, cluster } = this.#parts!;
+    const { disk, overlay, membership, repair, catalogue, volumes, cluster } = this.#parts!;
     const hosts = cluster.hosts();
     return {
       name: this.#config.name,
@@ -264,6 +286,8 @@ export class Node implements AsyncDisposable {
       mounted: volumes.mounted(),
       hosts: hosts.length > 1 ? hosts : [],
       time: new Date().toISOString(),
+      roster: rosterStatus(membership, overlay),
+      repair: repair.status(),
     };
   }
 

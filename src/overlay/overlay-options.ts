@@ -1,5 +1,4 @@
 import type { Clock, Logger, Random } from '../base/index.ts';
-import { Roster } from '../placement/index.ts';
 import type { Gate } from './gate.ts';
 import type { ProcessId } from './hello.ts';
 import type { KeyPair, MemberRecord, Right } from './identity/index.ts';
@@ -51,14 +50,4 @@ export interface MemberView extends Omit<MemberRecord, 'sequence' | 'nonce'> {
   /** Wall clock, milliseconds: since when it is seen so. */
   readonly livenessSinceMs: number;
   readonly passportExpiresMs: number | undefined;
-}
-
-/** The members as placement takes them: who drains or may not store has capacity 0. @param isAlone This host belongs to no cluster: it needs no right to store. */
-export function placementRoster(members: readonly MemberView[], isAlone: boolean): Roster {
-  return Roster.of(
-    members.map(({ peer, zone, capacity, state, rights }) => {
-      const takesBlocks = state !== 'draining' && (isAlone || rights.includes('store'));
-      return { peer, zone, capacity: takesBlocks ? capacity : 0 };
-    }),
-  );
 }

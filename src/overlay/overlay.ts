@@ -1,5 +1,4 @@
 import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import type { Roster } from '../placement/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
@@ -9,7 +8,7 @@ import { AntiEntropy } from './membership/anti-entropy.ts';
 import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
 import { MemberTable, type News } from './membership/member-table.ts';
 import { PassportGate } from './membership/passport-gate.ts';
-import { type MemberView, type OverlayOptions, placementRoster, type TransportContext } from './overlay-options.ts';
+import { type MemberView, type OverlayOptions, type TransportContext } from './overlay-options.ts';
 import { readTokenFile, StateFiles } from './state-files.ts';
 import type { MeshTransport, PeerId, Transport } from './transport.ts';
 import { TroubleLog, type TroubleReport } from './trouble-log.ts';
@@ -45,7 +44,6 @@ export class Overlay implements AsyncDisposable {
   readonly #memberListeners = new Set<() => void>();
   #own: Omit<MemberRecord, 'peer'>;
   #ownText = '';
-  #roster: Roster | undefined;
   #upkeep: NodeJS.Timeout | undefined;
   #saving: NodeJS.Timeout | undefined;
   #saved: Promise<void> = Promise.resolve();
@@ -138,10 +136,14 @@ export class Overlay implements AsyncDisposable {
     return record === undefined ? undefined : this.#view(record);
   }
 
-  /** The members as placement takes them: who drains or stores nothing has capacity 0, who left is not in it. The same object until it changes. */
-  roster(): Roster {
-    this.#roster ??= placementRoster(this.members(), this.#gate.own === undefined);
-    return this.#roster;
+  /** Hosts that said that they are gone for good. */
+  departed(): readonly MemberView[] {
+    return this.#table.records().flatMap((record) => (record.state === 'left' && record.peer !== this.self ? [this.#view(record)] : []));
+  }
+
+  /** Hosts that were expelled. */
+  expelled(): ReadonlySet<PeerId> {
+    return this.#gate.revokedHosts;
   }
 
   /** What a peer may do; empty for who is no member. */
@@ -396,7 +398,6 @@ export class Overlay implements AsyncDisposable {
   }
 
   #changed(): void {
-    this.#roster = undefined;
     const mine = this.#table.get(this.self);
     // Somebody holds a record of this host that it has not made: a twin, or this state directory is older than what the cluster saw.
     if (mine !== undefined && mine.nonce !== this.#process.nonce && mine.incarnation >= this.#process.incarnation)

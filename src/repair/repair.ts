@@ -109,6 +109,7 @@ export class Repair implements AsyncDisposable {
       const job = { abort: new AbortController(), about: '' };
       this.#job = job;
       try {
+        await this.#at.views.whenKnown(this.#stop.signal);
         if (!(await this.#work(job.abort.signal))) await this.#sleep();
       } catch (error) {
         if (job.abort.signal.aborted) continue;

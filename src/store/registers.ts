@@ -34,6 +34,7 @@ export interface RegistersOptions {
   readonly incarnation: number;
   readonly replica: Replica;
   readonly views: (block: Address) => readonly View[];
+  readonly hasSay: () => boolean;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
   readonly send: (peer: PeerId, request: Request) => void;
   readonly random: Random;
@@ -69,6 +70,7 @@ export class Registers {
   /** True where this host alone is the block's quorum as far as it knows: then {@link runHere} decides without waiting. */
   isHere(address: Address): boolean {
     const views = this.#options.views(address);
+    if (!this.#options.hasSay()) return false;
     if (!views.every(({ replicas }) => replicas.length === 1 && replicas[0] === this.#options.self)) return false;
     const record = this.#hints.get(address)?.accepted.record;
     return record === undefined || (record.replicas.length === 1 && record.replicas[0] === this.#options.self && record.previous.length === 0);

@@ -60,6 +60,8 @@ export interface ReplicaOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly views: (block: Address) => readonly View[];
+  /** Whether the acceptor may answer; see {@link StorePlacement.hasSay}. */
+  readonly hasSay: () => boolean;
   readonly leaseTermMs: number;
   /** Sends a recall of the block to the holder. */
   readonly recall: (holder: PeerId, block: Address) => void;
@@ -113,6 +115,7 @@ export class Replica {
     let register = this.#registers.get(address);
     // Between the last look and the step nothing may happen: a register that the cache dropped meanwhile would live on in two places.
     for (; register === undefined; register = this.#registers.get(address)) await this.#load(address);
+    if (!this.#options.hasSay()) throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
     if (this.#barred) throw givingUp();
     const { reply, operation } = this.#step(address, register, request);
     if (operation !== undefined || this.#floorUnsaved) this.#save(address, operation);
@@ -129,7 +132,7 @@ export class Replica {
    * many wait to be read from it, nothing is said: whoever asked asks again.
    */
   serveAll(requests: readonly Request[], answer: (reply: Reply) => void): void {
-    if (this.#barred) return;
+    if (this.#barred || !this.#options.hasSay()) return;
     const runs: Run[] = [];
     const served: { readonly register: Register; readonly reply: Reply }[] = [];
     for (const request of requests) {

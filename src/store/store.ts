@@ -87,7 +87,8 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#replica = replica;
     const ask = askThrough(transport);
     const link = new RegisterLink(self, transport, replica, (reply) => this.#registers.hear(reply));
-    this.#registers = new Registers({ self, incarnation, replica, views, send: (peer, request) => link.send(peer, request), random });
+    const hasSay = (): boolean => placement.hasSay !== false;
+    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send: (peer, request) => link.send(peer, request), random });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
@@ -112,7 +113,18 @@ export class Store implements BlockStore, AsyncDisposable {
     const views = (address: Address): readonly View[] => placement.views(address);
     const onLost = (address: Address): void => store.onLost(address);
     const onDurable = (address: Address): void => store.#changes.changed(address);
-    const replica = await Replica.open({ self, incarnation, disk, clock, views, leaseTermMs, recall: () => {}, onLost, onDurable });
+    const replica = await Replica.open({
+      self,
+      incarnation,
+      disk,
+      clock,
+      views,
+      hasSay: () => placement.hasSay !== false,
+      leaseTermMs,
+      recall: () => {},
+      onLost,
+      onDurable,
+    });
     const store: Store = new Store(options, replica);
     return store;
   }

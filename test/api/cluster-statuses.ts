@@ -55,6 +55,7 @@ function statusOf(host: HostSketch, index: number, replicas: number, summaries: 
     volumes: 0,
     mounted: [],
     hosts: summaries.length > 1 ? summaries : [],
+    roster: { views: [1], hosts: summaries.length, retiring: 0, standing: 'member', countedOut: [] },
     time: host.time ?? now,
     ...(host.repair === undefined ? {} : { repair: host.repair }),
   };

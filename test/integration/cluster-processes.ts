@@ -55,13 +55,15 @@ export class ClusterProcesses implements AsyncDisposable {
     }
   }
 
-  /** Waits until every host sees every other. */
+  /** Waits until every host sees every other, all of them store, and blocks are where they belong. */
   async complete(): Promise<void> {
     const deadline = performance.now() + 30_000;
     for (const host of this.hosts) {
       for (;;) {
         const nodes = await host.client.listNodes();
-        if (nodes.length === this.hosts.length && nodes.every(({ self, state, capacity }) => (self || state === 'alive') && capacity > 0)) break;
+        const { roster } = await host.client.status();
+        const together = nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'alive');
+        if (together && roster.views.length === 1 && roster.hosts === this.hosts.length) break;
         if (performance.now() > deadline) throw new Error(`the cluster does not come together: ${JSON.stringify(nodes)}\n${host.log}`);
         await new Promise((resolve) => setTimeout(resolve, 100));
       }

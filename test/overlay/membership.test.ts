@@ -178,11 +178,10 @@ describe('members in memory', () => {
     for (let index = 1; index < count; index++) await cluster.open(`h${index}`, options);
     const { hosts } = cluster;
     await eventually(
-      () => hosts.every((host) => host.transport.connected().length === count - 1 && host.roster().size === count),
+      () => hosts.every((host) => host.transport.connected().length === count - 1 && host.members().length === count),
       'all know all',
       40_000,
     );
-    assert.equal(new Set(hosts.map((host) => host.roster().id)).size, 1);
     await eventually(
       () => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1,
       'all are up',
@@ -211,7 +210,6 @@ describe('members in memory', () => {
     assert.notEqual(seenBy(c, b)?.capacity, 77);
     cluster.network!.heal();
     await eventually(() => seenBy(c, b)?.capacity === 77 && seenBy(c, a)?.state === 'draining', 'the news arrive');
-    assert.equal(c.roster().get(a.self)?.capacity, 0, 'who drains takes no blocks');
   });
 
   test('a message that was lost is made up for by the digests in the heartbeats', async () => {
@@ -232,7 +230,7 @@ describe('members in memory', () => {
     const [b, c, d] = (await Promise.all(names.map((name) => cluster.join(name, a, { join: [`memory:${a.self}`] })))) as [Overlay, Overlay, Overlay];
     await eventually(() => cluster.hosts.every((host) => host.members().length === 4), 'all know all');
     await b.leave();
-    await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.roster().size === 3), 'b is gone');
+    await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.departed().length === 1), 'b is gone');
     await a.revokeHost(c.self);
     await eventually(() => [a, d].every((host) => host.members().length === 2 && !host.transport.isConnected(c.self)), 'c is expelled');
     await eventually(() => c.halted !== undefined, 'c knows it');

@@ -45,6 +45,7 @@ export class SharedViews {
 
   of(peer: PeerId): Views {
     return {
+      whenKnown: () => Promise.resolve(),
       inForce: () => this.list,
       retiring: () => (this.list.length > 1 ? { from: this.list[0]!, to: this.list[1]! } : undefined),
       resolved: async (from) => this.resolved(peer, from),

@@ -47,13 +47,13 @@ test('operations end well though one message in four is lost', async () => {
 
 test('no tag of one start of the daemon is one of another start', async () => {
   const disk = new MemoryDisk();
-  const unused = { recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const unused = { hasSay: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
   const tagsOf = (incarnation: number): number[] => {
     const tags: number[] = [];
     const send = (_peer: string, { tag }: Request): unknown => tags.push(tag);
     const views = placement.views;
-    const registers = new Registers({ self: 'a', incarnation, replica, views, send, random: systemRandom });
+    const registers = new Registers({ self: 'a', incarnation, replica, views, hasSay: () => true, send, random: systemRandom });
     for (let count = 0; count < 10; count++) void registers.run(mutableAddress(), read, { deadlineMs: 10 });
     return tags;
   };

@@ -37,6 +37,7 @@ test('a promise that the disk refused is not told, though another write is under
     recall: () => {},
     onLost: () => {},
     onDurable: () => {},
+    hasSay: () => true,
   });
   const forget: Request = { type: 'forget', ...head(mutableAddress()), ballot: ballot(1), floor: 5 };
   const prepare: Request = { type: 'prepare', ...head(mutableAddress()), ballot: ballot(9), view: 0, known: null };

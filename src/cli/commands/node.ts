@@ -1,9 +1,12 @@
 import { Command } from 'commander';
 
-import type { ClusterStatus, HostSummary } from '../../api/index.ts';
+import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
+
+/** Between two looks at a host that drains, in ms. */
+const pollMs = 1000;
 
 const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
@@ -51,15 +54,43 @@ export function nodeCommand(options: () => GlobalOptions): Command {
       if (found.length > 0) say(renderInspect(found, format));
     });
   const remove = new Command('rm')
-    .description('expel hosts for good; their copies are lost to the cluster')
+    .description('expel hosts for good; their copies are made again from the others')
     .argument('<name...>')
     .option('-f, --force', 'do not ask')
-    .action(async (names: string[], { force }: { force?: boolean }) => {
+    .option('--unsafe', 'also where some block may have no majority without it')
+    .action(async (names: string[], { force, unsafe }: { force?: boolean; unsafe?: boolean }) => {
       if (force !== true && !(await confirm(`Expel ${names.join(', ')}?`))) return;
       await forEachName(names, async (name) => {
-        await client(options()).removeNode(name);
+        await client(options()).removeNode(name, unsafe === true);
         return name;
       });
     });
-  return new Command('node').description('manage the hosts of the cluster').addCommand(list).addCommand(inspect).addCommand(remove);
+  const drain = new Command('drain')
+    .description('have a host give its blocks away, and wait until it may leave')
+    .argument('<name>')
+    .option('--cancel', 'it stays after all')
+    .option('-d, --detach', 'do not wait')
+    .action(async (name: string, { cancel, detach }: { cancel?: boolean; detach?: boolean }) => {
+      await client(options()).drainNode(name, cancel !== true);
+      if (cancel !== true && detach !== true) await waitUntilDrained(client(options()), name);
+      say(name);
+    });
+  return new Command('node').description('manage the hosts of the cluster').addCommand(list).addCommand(inspect).addCommand(drain).addCommand(remove);
+}
+
+/** Says now and then how far it is, until the host stores nothing that a view in force leads to. */
+async function waitUntilDrained(daemon: ControlClient, name: string): Promise<void> {
+  let said = '';
+  for (;;) {
+    const { hosts } = await daemon.clusterStatus();
+    const host = hosts.find((each) => each.name === name || each.peer === name);
+    if (host?.roster.standing === 'fresh') {
+      process.stderr.write(`${name} stores nothing any longer: stop its daemon, then \`infinit node rm ${name}\`\n`);
+      return;
+    }
+    const progress = host === undefined ? `${name} does not answer` : `${name}: ${host.disk.blocks} blocks, ${humanBytes(host.disk.liveBytes)}`;
+    if (progress !== said) process.stderr.write(`${progress}\n`);
+    said = progress;
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
 }

@@ -12,6 +12,7 @@ export class PassportGate implements Gate {
   readonly #clock: Clock;
   readonly #passports = new Map<PeerId, Passport>();
   readonly #revocations = new Map<Subject, Revocation>();
+  #revokedHosts: ReadonlySet<PeerId> = new Set();
   #closed = false;
 
   constructor(self: PeerId, clock: Clock) {
@@ -78,11 +79,17 @@ export class PassportGate implements Gate {
   revoke(revocation: Revocation): boolean {
     if (this.#revocations.has(revocation.subject)) return false;
     this.#revocations.set(revocation.subject, revocation);
+    if (revocation.subject.startsWith('host:')) this.#revokedHosts = new Set([...this.#revokedHosts, revocation.subject.slice('host:'.length)]);
     return true;
   }
 
   isRevoked(peer: PeerId): boolean {
     return this.#revocations.has(`host:${peer}`);
+  }
+
+  /** Hosts that were revoked. The same set until there are more. */
+  get revokedHosts(): ReadonlySet<PeerId> {
+    return this.#revokedHosts;
   }
 
   passportOf(peer: PeerId): Passport | undefined {

@@ -1,0 +1,53 @@
+import type { PeerId } from '../overlay/index.ts';
+import { bearableLosses, isCountedOut, type RosterState } from './roster-state.ts';
+
+/** Bound of the clocks' rates against each other, as for leases (docs/consensus.md). */
+const rateBound = 0.02;
+
+/** How long it takes, by any clock within the bound, until what was confirmed before has expired everywhere. */
+export function expiryMs(termMs: number): number {
+  return termMs * (1 + 2 * rateBound);
+}
+
+/**
+ * Which hosts confirmed to this one, less than a term ago, that they know no newer roster than it does. Without enough of them its acceptor has no say.
+ *
+ * When a host is counted out, nobody relies on it before all hosts that count know of that and a term has passed. So one confirmation by a host that
+ * counts would be enough; at most as many hosts as a majority can bear to lose are counted out at once, and do not know it, so that many are asked for:
+ * no more than a majority of any block's hosts can give each other.
+ */
+export class Confirmations {
+  readonly #self: PeerId;
+  readonly #termMs: number;
+  readonly #sentAt = new Map<PeerId, number>();
+  #agreedAt = -Infinity;
+
+  constructor(self: PeerId, termMs: number) {
+    this.#self = self;
+    this.#termMs = termMs * (1 - 2 * rateBound);
+  }
+
+  /** A peer answered to what was sent at this time (monotonic, ms) that it knows nothing newer. */
+  note(peer: PeerId, sentAtMs: number): void {
+    if (sentAtMs > (this.#sentAt.get(peer) ?? -Infinity)) this.#sentAt.set(peer, sentAtMs);
+  }
+
+  /** What this host knew at this time (monotonic, ms) turned out to be what all agreed on: the block said so. */
+  noteAgreed(sentAtMs: number): void {
+    this.#agreedAt = Math.max(this.#agreedAt, sentAtMs);
+  }
+
+  /** Until when (monotonic, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
+  until(state: RosterState): number {
+    const needed = Math.max(...state.views.map(bearableLosses));
+    if (needed === 0) return Infinity;
+    const members = new Set(state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
+    const times: number[] = [];
+    for (const [peer, sentAt] of this.#sentAt) {
+      if (!members.has(peer)) this.#sentAt.delete(peer);
+      else if (peer !== this.#self && !isCountedOut(state, peer)) times.push(sentAt);
+    }
+    const latest = times.sort((a, b) => b - a)[needed - 1];
+    return Math.max(latest ?? -Infinity, this.#agreedAt) + this.#termMs;
+  }
+}

@@ -1,0 +1,352 @@
+import { InfinitError } from '../base/index.ts';
+import { Roster } from '../placement/index.ts';
+import type { BlockStore } from '../store/index.ts';
+import type { PeerId } from '../overlay/index.ts';
+import { Confirmations } from './confirmations.ts';
+import { Keeper, keepersOf } from './keeper.ts';
+import { DurableKnowledge } from './knowledge.ts';
+import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
+import { type Report, whyItMustStay } from './plan.ts';
+import { Poll } from './poll.ts';
+import { foundingState, isInForce, newestView, type RosterState } from './roster-state.ts';
+import { Silence } from './silence.ts';
+import type { RosterView, Views } from './views.ts';
+
+/** A host that has something to find out asks each other this often, in ms; longer where there are many. */
+const quickAskMs = 400;
+const quickAskMsAHost = 20;
+/** Reports that come together are looked at together, in ms. */
+const soonMs = 20;
+/** A host that knows no view, or is in none, asks so many others. */
+const strangersAsk = 3;
+
+/** What membership does with the store besides the roster block. */
+export interface MembershipStore extends BlockStore {
+  readonly housekeeping: { loseEverything(): Promise<void> };
+}
+
+/**
+ * The views of the roster on this host: what it knows of them, durably; what it tells others and hears from them; and its part in changing them.
+ * The decisions are pure functions: plan.ts (what should be agreed on next), standing.ts (what a host is by what it is told).
+ */
+export class Membership implements Views, AsyncDisposable {
+  readonly #options: MembershipOptions;
+  readonly #self: PeerId;
+  readonly #knowledge: DurableKnowledge;
+  readonly #confirmations: Confirmations;
+  readonly #silence: Silence;
+  readonly #poll: Poll;
+  readonly #listeners = new Set<() => void>();
+  readonly #stops: (() => void)[];
+  readonly #timer: NodeJS.Timeout;
+  readonly #alone: readonly RosterView[];
+  #store: MembershipStore | undefined;
+  #keeper: Keeper | undefined;
+  #sayUntil = -Infinity;
+  #resolved = 0;
+  #countedOut: ReadonlySet<PeerId> = new Set();
+  #lastTick: number;
+  #silenceSavedAt: number;
+  #givingUp = false;
+  #closed = false;
+  #soon: NodeJS.Timeout | undefined;
+  #silenceSaved = '[]';
+
+  static async open(options: MembershipOptions): Promise<Membership> {
+    const knowledge = await DurableKnowledge.open(options.disk, options.neighbourhood.self);
+    const membership = new Membership(options, knowledge, new Silence(await knowledge.loadSilence()));
+    // A founder that crashed before it knew its own first view.
+    if (options.neighbourhood.clusterId !== undefined && (await knowledge.intendsToFound())) await membership.#found();
+    return membership;
+  }
+
+  private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: Silence) {
+    const { neighbourhood, own, replicas, clock, logger, tickMs = 250 } = options;
+    this.#options = options;
+    this.#self = neighbourhood.self;
+    this.#knowledge = knowledge;
+    this.#silence = silence;
+    this.#alone = [{ number: 0, roster: Roster.of([{ peer: this.#self, ...own }]), replicas }];
+    this.#lastTick = clock.monotonicMs();
+    this.#silenceSavedAt = this.#lastTick;
+    this.#confirmations = new Confirmations(this.#self, termMsOf(options.evictionDelayMs));
+    this.#poll = new Poll({
+      transport: neighbourhood.transport,
+      clock,
+      logger,
+      confirmations: this.#confirmations,
+      state: () => this.#state,
+      report: () => this.#report(),
+      learn: (state) => this.#learn(state),
+      onReport: () => {
+        this.#reckon();
+        this.#lookSoon();
+      },
+    });
+    this.#stops = [neighbourhood.transport.onPeerUp((peer) => void this.#poll.ask(peer))];
+    this.#reckon();
+    this.#timer = setInterval(() => this.#tick(), tickMs);
+    this.#timer.unref();
+  }
+
+  /** From now on this host also changes the roster. */
+  start(store: MembershipStore): void {
+    this.#store = store;
+    const { neighbourhood, evictionDelayMs, clock, logger } = this.#options;
+    this.#keeper = new Keeper({
+      store,
+      neighbourhood,
+      evictionDelayMs,
+      clock,
+      logger,
+      reports: () => new Map(this.#poll.reports).set(this.#self, this.#report()),
+      learn: (state) => this.#learn(state),
+      tell: (state) => this.#poll.tell(state),
+      onAgreed: (sinceMs) => {
+        this.#confirmations.noteAgreed(sinceMs);
+        this.#reckon();
+      },
+    });
+    if (this.#knowledge.current.standing === 'outcast') void this.#giveUp();
+  }
+
+  /** @throws InfinitError `unavailable` while this host belongs to a cluster and does not know its views yet. */
+  inForce(): readonly RosterView[] {
+    const state = this.#state;
+    if (state !== undefined) return state.views;
+    if (this.#options.neighbourhood.clusterId === undefined) return this.#alone;
+    throw new InfinitError('unavailable', 'this host is still joining its cluster: see `infinit status`');
+  }
+
+  retiring(): { readonly from: RosterView; readonly to: RosterView } | undefined {
+    const state = this.#state;
+    if (state === undefined || state.retiring === 0 || this.#knowledge.current.standing !== 'member') return undefined;
+    return { from: state.views[0]!, to: state.views[1]! };
+  }
+
+  resolved(from: number): Promise<void> {
+    if (this.#state?.retiring === from && from !== 0) {
+      this.#resolved = from;
+      this.#tellKeepers();
+    }
+    return Promise.resolve();
+  }
+
+  countedOut(): ReadonlySet<PeerId> {
+    return this.#countedOut;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether this host's acceptor may answer: a host alone always, a member while others confirm that it was not counted out. */
+  get hasSay(): boolean {
+    if (this.#sayUntil === Infinity) return true;
+    return this.#options.clock.monotonicMs() < this.#sayUntil;
+  }
+
+  /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */
+  async enter(): Promise<void> {
+    if (this.#knowledge.current.standing === 'stranger' && (await this.#knowledge.becomeFresh())) this.#changed();
+  }
+
+  /** To be called before a cluster is made, and {@link found} after: a crash between the two leaves no cluster without a view. */
+  intendToFound(): Promise<void> {
+    return this.#knowledge.intendToFound(true);
+  }
+
+  /** No cluster was made after all. */
+  abandonFounding(): Promise<void> {
+    return this.#knowledge.intendToFound(false);
+  }
+
+  /** This host is the first of a new cluster: what it stores is the cluster's. */
+  async found(): Promise<void> {
+    await this.#found();
+    this.#tick();
+  }
+
+  async whenKnown(signal?: AbortSignal): Promise<void> {
+    if (this.#state !== undefined || this.#options.neighbourhood.clusterId === undefined) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => reject(new InfinitError('cancelled', 'the wait for the views of the roster was cancelled'));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const stop = this.onChange(() => this.#state !== undefined && resolve());
+    try {
+      await promise;
+    } finally {
+      stop();
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** True where no view in force has this host: it keeps nothing for anybody, and may go. */
+  get isOutside(): boolean {
+    const state = this.#state;
+    return state !== undefined && !isInForce(state, this.#self);
+  }
+
+  /** Why a host should not be expelled now; undefined: it may. */
+  whyItMustStay(peer: PeerId): string | undefined {
+    const state = this.#state;
+    return state === undefined ? undefined : whyItMustStay({ state, neighbours: this.#options.neighbourhood.neighbours() }, peer);
+  }
+
+  status(): MembershipStatus {
+    const { standing, state } = this.#knowledge.current;
+    const troubles = [...(this.#keeper?.troubles ?? [])];
+    if (standing === 'outcast') troubles.push('this host was counted out while it was away: it gives up what it held and comes back as a new one');
+    else if (standing === 'member' && !this.hasSay)
+      troubles.push('this host is cut off from the others: it keeps its blocks, and has no say about them until it hears from them');
+    return {
+      views: state?.views.map(({ number }) => number) ?? [],
+      hosts: state === undefined ? 0 : newestView(state).roster.size,
+      retiring: state?.retiring ?? 0,
+      standing,
+      countedOut: state?.countedOut.map(({ peer }) => peer) ?? [],
+      troubles,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    clearTimeout(this.#soon);
+    for (const stop of this.#stops) stop();
+    this.#poll[Symbol.dispose]();
+    await this.#saveSilence();
+  }
+
+  get #state(): RosterState | undefined {
+    return this.#knowledge.current.state;
+  }
+
+  async #found(): Promise<void> {
+    const { own, replicas } = this.#options;
+    await this.#knowledge.found(foundingState({ peer: this.#self, ...own }, replicas));
+    this.#changed();
+  }
+
+  async #learn(state: RosterState): Promise<void> {
+    if (!(await this.#knowledge.learn(state))) return;
+    if (this.#resolved !== state.retiring) this.#resolved = 0;
+    this.#changed();
+    if (this.#knowledge.current.standing === 'outcast') void this.#giveUp();
+    else if (!this.hasSay) this.#poll.askAll(this.#others(), 0);
+    this.#tellKeepers();
+  }
+
+  /** Those who look after the roster wait for what this host has to say. */
+  #tellKeepers(): void {
+    if (this.#state !== undefined) this.#poll.askAll(keepersOf(this.#state, this.#options.neighbourhood), 0);
+    this.#lookSoon();
+  }
+
+  /** What was reported may be the last that a change waits for. */
+  #lookSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      if (!this.#closed) this.#look(this.#options.clock.monotonicMs());
+    }, soonMs);
+    this.#soon.unref();
+  }
+
+  #changed(): void {
+    const state = this.#state;
+    this.#countedOut = new Set(state?.countedOut.flatMap(({ peer, settled }) => (settled ? [peer] : [])));
+    this.#reckon();
+    // Before it is told of a view there is nothing to look at.
+    if (state !== undefined) for (const listener of this.#listeners) listener();
+  }
+
+  /** Reckons until when this host has a say. */
+  #reckon(): void {
+    const { standing, state } = this.#knowledge.current;
+    if (state === undefined) this.#sayUntil = this.#options.neighbourhood.clusterId === undefined ? Infinity : -Infinity;
+    else this.#sayUntil = standing === 'member' ? this.#confirmations.until(state) : -Infinity;
+  }
+
+  /** What it held counts as lost; then it may come back. */
+  async #giveUp(): Promise<void> {
+    if (this.#givingUp || this.#store === undefined) return;
+    this.#givingUp = true;
+    try {
+      this.#options.logger.warn('this host is in no view of the roster any longer: it gives up the registers that it held');
+      await this.#store.housekeeping.loseEverything();
+      await this.#knowledge.becomeFresh();
+      this.#changed();
+    } catch (error) {
+      this.#options.logger.error('this host could not give up what it held: it tries again', { error });
+    } finally {
+      this.#givingUp = false;
+    }
+  }
+
+  #report(): Report {
+    const { standing, state } = this.#knowledge.current;
+    return {
+      serial: state?.serial ?? 0,
+      newest: state === undefined ? 0 : newestView(state).number,
+      standing,
+      resolved: this.#resolved,
+      silent: this.#silence.beyond(this.#options.evictionDelayMs),
+    };
+  }
+
+  /** Other hosts of the views in force. */
+  #others(): Set<PeerId> {
+    const peers = new Set(this.#state?.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
+    peers.delete(this.#self);
+    return peers;
+  }
+
+  #tick(): void {
+    if (this.#closed || this.#options.neighbourhood.clusterId === undefined) return;
+    const now = this.#options.clock.monotonicMs();
+    const elapsed = Math.min(now - this.#lastTick, 2 * (this.#options.tickMs ?? 250));
+    this.#lastTick = now;
+    const { standing, state } = this.#knowledge.current;
+    const others = this.#others();
+    const connected = this.#options.neighbourhood.transport.connected();
+    if (state !== undefined && standing === 'member') {
+      this.#listen(others, elapsed, now);
+      const work = this.#look(now);
+      const quick = Math.max(quickAskMs, others.size * quickAskMsAHost);
+      if (work || !this.hasSay) this.#poll.askAll(work ? connected : others, quick);
+      else this.#poll.askAll(others, termMsOf(this.#options.evictionDelayMs) / 4);
+    } else {
+      if (standing === 'outcast') void this.#giveUp();
+      const start = Math.floor(Math.random() * connected.length);
+      const some = Array.from({ length: Math.min(strangersAsk, connected.length) }, (_, index) => connected[(start + index) % connected.length]!);
+      this.#poll.askAll(some, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
+    }
+  }
+
+  /** Does its part in changing the roster. True where there is something to change. */
+  #look(now: number): boolean {
+    const { standing, state } = this.#knowledge.current;
+    return state !== undefined && standing === 'member' && this.#keeper?.look(state, now) === true;
+  }
+
+  /** Counts the others' silence, while this host itself hears most. */
+  #listen(others: ReadonlySet<PeerId>, elapsedMs: number, now: number): void {
+    const { transport } = this.#options.neighbourhood;
+    const heard = [...others].filter((peer) => transport.isConnected(peer)).length + 1;
+    if (heard * 2 > others.size + 1) this.#silence.count(others, (peer) => transport.isConnected(peer), elapsedMs);
+    if (now - this.#silenceSavedAt < Math.min(30_000, this.#options.evictionDelayMs / 10)) return;
+    this.#silenceSavedAt = now;
+    void this.#saveSilence();
+  }
+
+  async #saveSilence(): Promise<void> {
+    const entries = this.#silence.entries();
+    const text = JSON.stringify(entries);
+    if (text === this.#silenceSaved) return;
+    this.#silenceSaved = text;
+    await this.#knowledge
+      .saveSilence(entries)
+      .catch((error: unknown) => this.#options.logger.debug('how long hosts are silent was not kept', { error }));
+  }
+}

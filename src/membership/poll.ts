@@ -1,0 +1,99 @@
+import { type Clock, type Logger, messageOf } from '../base/index.ts';
+import type { PeerId, Transport } from '../overlay/index.ts';
+import type { Confirmations } from './confirmations.ts';
+import { decodeReport, encodeReport, kinds } from './messages.ts';
+import type { Report } from './plan.ts';
+import { decodeRosterState, encodeRosterState, type RosterState } from './roster-state.ts';
+
+/** A host that has not answered after so long is asked again, in ms. */
+const deadlineMs = 2000;
+
+export interface PollOptions {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly confirmations: Confirmations;
+  /** What this host knows, durably. */
+  readonly state: () => RosterState | undefined;
+  readonly report: () => Report;
+  readonly learn: (state: RosterState) => Promise<unknown>;
+  /** Told after an answer came. */
+  readonly onReport: () => void;
+}
+
+/** What hosts tell each other of the views: each asks others now and then, and what changes is told to all at once. */
+export class Poll implements Disposable {
+  /** The last answer of each host that is connected. */
+  readonly reports = new Map<PeerId, Report>();
+  readonly #options: PollOptions;
+  readonly #stops: (() => void)[];
+  readonly #asking = new Set<PeerId>();
+  readonly #askedAt = new Map<PeerId, number>();
+
+  constructor(options: PollOptions) {
+    this.#options = options;
+    const { transport, logger } = options;
+    this.#stops = [
+      transport.handle(kinds.report, (peer, body) => this.#answer(peer, decodeReport(body, undefined).report)),
+      transport.handle(kinds.news, async (_peer, body) => {
+        await options
+          .learn(decodeRosterState(body, options.state()))
+          .catch((error: unknown) => logger.warn('news of the roster could not be kept', { error }));
+        return undefined;
+      }),
+      transport.onPeerDown((peer) => {
+        this.reports.delete(peer);
+        this.#askedAt.delete(peer);
+      }),
+    ];
+  }
+
+  [Symbol.dispose](): void {
+    for (const stop of this.#stops) stop();
+  }
+
+  /** Asks each of these that was not asked for so long. */
+  askAll(peers: Iterable<PeerId>, unlessWithinMs: number): void {
+    const now = this.#options.clock.monotonicMs();
+    for (const peer of peers) if (now - (this.#askedAt.get(peer) ?? -Infinity) >= unlessWithinMs) void this.ask(peer);
+  }
+
+  async ask(peer: PeerId): Promise<void> {
+    const { transport, clock, confirmations, state, report, learn, onReport, logger } = this.#options;
+    if (this.#asking.has(peer) || !transport.isConnected(peer)) return;
+    this.#asking.add(peer);
+    const sentAt = clock.monotonicMs();
+    this.#askedAt.set(peer, sentAt);
+    try {
+      const serial = state()?.serial ?? 0;
+      const answer = decodeReport(await transport.request(peer, kinds.report, encodeReport(report(), undefined), { deadlineMs }), state());
+      // Its connection may have broken since.
+      if (transport.isConnected(peer)) this.reports.set(peer, answer.report);
+      if (answer.report.serial <= serial && answer.report.standing === 'member') confirmations.note(peer, sentAt);
+      if (answer.state !== undefined) await learn(answer.state);
+      onReport();
+    } catch (error) {
+      logger.debug('no report about the roster', { peer, reason: messageOf(error) });
+    } finally {
+      this.#asking.delete(peer);
+    }
+  }
+
+  /** Tells all hosts of a state that they may not know. */
+  tell(state: RosterState): void {
+    const { transport } = this.#options;
+    const body = encodeRosterState(state);
+    for (const peer of transport.connected()) transport.notify(peer, kinds.news, body);
+  }
+
+  #answer(peer: PeerId, told: Report): Uint8Array {
+    const { transport, state, report, onReport } = this.#options;
+    const own = state();
+    const { serial } = told;
+    if (transport.isConnected(peer)) this.reports.set(peer, told);
+    onReport();
+    // Who asks knows more: so will this host when it asks back.
+    if (serial > (own?.serial ?? 0)) void this.ask(peer);
+    return encodeReport(report(), own !== undefined && own.serial > serial ? own : undefined);
+  }
+}

@@ -1,0 +1,145 @@
+import { InfinitError } from '../base/index.ts';
+import { type Address, namedAddress } from '../block/index.ts';
+import type { PeerId } from '../overlay/index.ts';
+import { type Member, Roster } from '../placement/index.ts';
+import { maxMutableBytes } from '../store/index.ts';
+import type { RosterView } from './views.ts';
+
+/** Views in force at once; a founding must be agreed on in all of them. */
+export const maxViewsInForce = 4;
+/** Hosts that were counted out and are remembered. What is forgotten costs a little space elsewhere: such a host finds out by its age (standing.ts). */
+export const maxCountedOut = 256;
+/** The version of the format of the roster block. */
+const format = 1;
+const maxNameLength = 128;
+
+/** A host whose states count as lost, or that never speaks again. */
+export interface CountedOut {
+  readonly peer: PeerId;
+  /** Nobody relies on it any longer: all hosts that count know of it, and whatever they had confirmed to it before has expired. */
+  readonly settled: boolean;
+}
+
+/** What the roster block holds: the agreed list of views. */
+export interface RosterState {
+  /** Counts the changes, from 1: of two states the one with the higher number is newer. */
+  readonly serial: number;
+  /** In force, oldest first, at least one. */
+  readonly views: readonly RosterView[];
+  /** The number of the oldest view, once all hosts that count know a newer one; 0: none retires. */
+  readonly retiring: number;
+  readonly countedOut: readonly CountedOut[];
+}
+
+/** Where the cluster's roster is agreed on: a block like any other. */
+export function rosterAddress(clusterId: string): Address {
+  return namedAddress(clusterId, 'roster');
+}
+
+/** A new cluster of one host. */
+export function foundingState(founder: Member, replicas: number): RosterState {
+  return { serial: 1, views: [{ number: 1, roster: Roster.of([founder]), replicas }], retiring: 0, countedOut: [] };
+}
+
+export function newestView(state: RosterState): RosterView {
+  return state.views.at(-1)!;
+}
+
+/** True where some view in force has the host. */
+export function isInForce(state: RosterState, peer: PeerId): boolean {
+  return state.views.some(({ roster }) => roster.get(peer) !== undefined);
+}
+
+export function isCountedOut(state: RosterState, peer: PeerId): boolean {
+  return state.countedOut.some((host) => host.peer === peer);
+}
+
+/** Hosts that have a say in what views are retired: those of all views in force that were not counted out. */
+export function countingHosts(state: RosterState): PeerId[] {
+  const out = new Set(state.countedOut.map(({ peer }) => peer));
+  const peers = state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer));
+  return [...new Set(peers)].filter((peer) => !out.has(peer));
+}
+
+/** How many of a block's hosts may be missing so that a majority of those that the view names is left. */
+export function bearableLosses({ roster, replicas }: RosterView): number {
+  return Math.max(0, Math.floor((Math.min(replicas, roster.size) - 1) / 2));
+}
+
+/**
+ * JSON; hosts and zones are named once and then by their index.
+ * @throws InfinitError `too-large` where it does not fit into one block.
+ */
+export function encodeRosterState({ serial, views, retiring, countedOut }: RosterState): Uint8Array {
+  const peers = new Map<PeerId, number>();
+  const zones = new Map<string, number>();
+  const indexOf = <T>(map: Map<T, number>, key: T): number => map.get(key) ?? map.set(key, map.size).size - 1;
+  const lists = views.map(({ number, roster, replicas }) => ({
+    number,
+    replicas,
+    members: [...roster.members].map(({ peer, zone, capacity }) => [indexOf(peers, peer), indexOf(zones, zone), capacity]),
+  }));
+  const out = countedOut.map(({ peer, settled }) => [peer, settled ? 1 : 0]);
+  const value = { format, serial, retiring, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out };
+  const bytes = Buffer.from(JSON.stringify(value));
+  if (bytes.length > maxMutableBytes)
+    throw new InfinitError('too-large', `a roster of ${peers.size} storing hosts takes ${bytes.length} bytes; ${maxMutableBytes} are allowed`);
+  return bytes;
+}
+
+/** @param known A state whose views are used again where the numbers are the same. @throws InfinitError `damaged`, `wrong-version`. */
+export function decodeRosterState(bytes: Uint8Array, known?: RosterState): RosterState {
+  const value = parseObject(bytes);
+  if (value['format'] !== format)
+    throw new InfinitError('wrong-version', `the roster has format ${String(value['format'])}; this version knows ${format}`);
+  const peers = list(value['peers']).map(name);
+  const zones = list(value['zones']).map(name);
+  const views = list(value['views']).map((view) => decodeView(view, peers, zones, known));
+  const ordered = views.every((view, index) => index === 0 || view.number > views[index - 1]!.number);
+  if (views.length === 0 || views.length > maxViewsInForce || !ordered) throw unreadable();
+  const retiring = count(value['retiring']);
+  if (retiring !== 0 && (retiring !== views[0]!.number || views.length < 2)) throw unreadable();
+  const countedOut = list(value['countedOut']).map((host) => ({ peer: name(list(host)[0]), settled: list(host)[1] === 1 }));
+  return { serial: count(value['serial']), views, retiring, countedOut };
+}
+
+function decodeView(view: unknown, peers: readonly string[], zones: readonly string[], known: RosterState | undefined): RosterView {
+  if (typeof view !== 'object' || view === null) throw unreadable();
+  const { number, replicas, members } = view as Record<string, unknown>;
+  const same = known?.views.find((other) => other.number === number);
+  if (same !== undefined) return same;
+  const decoded = list(members).map((member) => {
+    const [peer, zone, capacity] = list(member);
+    return { peer: name(peers[count(peer)]), zone: name(zones[count(zone)]), capacity: count(capacity) };
+  });
+  return { number: count(number), roster: Roster.of(decoded), replicas: count(replicas) };
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // said below
+  }
+  throw unreadable();
+}
+
+function list(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw unreadable();
+  return value;
+}
+
+function name(value: unknown): string {
+  if (typeof value !== 'string' || value.length > maxNameLength) throw unreadable();
+  return value;
+}
+
+function count(value: unknown): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) throw unreadable();
+  return value as number;
+}
+
+function unreadable(): InfinitError {
+  return new InfinitError('damaged', 'a roster of hosts cannot be read');
+}

@@ -1,0 +1,40 @@
+import type { PeerId } from '../overlay/index.ts';
+import { isCountedOut, isInForce, newestView, type RosterState } from './roster-state.ts';
+
+/**
+ * What a host is to the others.
+ * `stranger`: it has not entered the cluster yet, and may hold blocks of the time when it was alone.
+ * `fresh`: it holds no state that could contradict anybody, and may be taken into a view. `member`: views that it knows have it, its acceptor has a say.
+ * `outcast`: it was counted out, or left the views, and its states count as lost: it says nothing until it has given them up, and is fresh then.
+ */
+export type Standing = 'stranger' | 'fresh' | 'member' | 'outcast';
+
+/** What a host knows, durably, before it acts on it or tells that it knows it. */
+export interface Knowledge {
+  readonly standing: Standing;
+  /** undefined: it has not been told yet. */
+  readonly state: RosterState | undefined;
+}
+
+/** What a host knows once it is told of a state. The same object where that is no news. */
+export function adopt(known: Knowledge, state: RosterState, self: PeerId): Knowledge {
+  if (known.state !== undefined && state.serial <= known.state.serial) return known;
+  return { standing: standingIn(known, state, self), state };
+}
+
+function standingIn({ standing, state: before }: Knowledge, state: RosterState, self: PeerId): Standing {
+  const takesPart = isInForce(state, self) && !isCountedOut(state, self);
+  switch (standing) {
+    case 'fresh':
+      return takesPart ? 'member' : 'fresh';
+    case 'stranger':
+    case 'outcast':
+      return standing;
+    case 'member': {
+      // A view is retired only when all hosts that count know a newer one: whoever does not, did not count. That holds however long it was away,
+      // also where the list of those that were counted out has forgotten it.
+      const missed = before !== undefined && newestView(before).number < state.views[0]!.number;
+      return takesPart && !missed ? 'member' : 'outcast';
+    }
+  }
+}
