@@ -1,5 +1,6 @@
 /**
- * `node bench/cluster.ts [infinit] [etcd]`: three hosts on this machine beside a three-member etcd, in one run and by turns.
+ * `node bench/cluster.ts [infinit] [daemons] [etcd]`: three hosts on this machine (the store in their own processes; and real daemons, asked by the
+ * client as programs do) beside a three-member etcd, in one run and by turns.
  * `SECONDS` and `ROUNDS` (2 and 3), `CLIENTS` (64), `PROFILE=DIRECTORY` (CPU profiles of the hosts), `BENCH_DIR`.
  */
 import { randomFillSync } from 'node:crypto';
@@ -7,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Address } from '../src/block/index.ts';
+import { Daemons } from './cluster/daemons.ts';
 import { Etcd, EtcdClient } from './cluster/etcd.ts';
 import { BenchCluster } from './cluster/hosts.ts';
 import { drive, type Load, type Tally } from './cluster/workload.ts';
@@ -54,6 +56,16 @@ async function infinit(home: string): Promise<Contestant> {
   };
 }
 
+async function daemons(): Promise<Contestant> {
+  const started = await Daemons.start(hostCount, clients, keysAClient, mutableBytes, { count: blocks, bytes: blockBytes });
+  return {
+    name: 'daemons, by the client',
+    workloads: ['put', 'get', 'put-immutable', 'get-immutable'],
+    run: (load) => started.run(load),
+    close: () => started[Symbol.asyncDispose](),
+  };
+}
+
 async function etcd(home: string): Promise<Contestant> {
   const cluster = await Etcd.start(home, hostCount);
   const ends = cluster.urls.map((url) => new EtcdClient(url));
@@ -92,7 +104,7 @@ const loads: readonly Load[] = [
   { workload: 'get-immutable', clients: 12, seconds, keys: blocks, bytes: blockBytes },
 ];
 
-const makers = { infinit, etcd };
+const makers = { infinit, daemons, etcd };
 const chosen = process.argv.slice(2).filter((name): name is keyof typeof makers => name in makers);
 const only = process.env['ONLY'];
 const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
