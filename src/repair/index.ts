@@ -5,5 +5,6 @@
 export type { BlockCounts } from './counts.ts';
 export type { RepairPhase, RepairStatus } from './progress.ts';
 export { Repair, type RepairOptions } from './repair.ts';
+export type { Audit, SalvageEntry, SalvageReport, SalvageRequest } from './salvage.ts';
 export type { ScrubStatus } from './scrubber.ts';
 export { defaultRepairSettings, type RepairSettings } from './settings.ts';

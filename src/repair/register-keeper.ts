@@ -35,10 +35,10 @@ export class RegisterKeeper {
     if (found.status !== 'resolved') return 'open';
     const record = found.outcome.accepted?.record;
     if (record === undefined) return 'done';
-    const wanted = this.#at.home(address, to);
+    const wanted = this.#at.successors(address, to);
     if (wanted.length === 0 || isAt(record, wanted)) return 'done';
     const holders = isMember(record, this.#at.self) ? record.replicas : [...record.replicas, this.#at.self];
-    if (!this.#at.isMyTurn(holders, patience)) return 'open';
+    if (!this.#at.isMyTurn(holders, patience) || !this.#at.canTake(wanted)) return 'open';
     return (await housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? 'done' : 'open';
   }
 
@@ -105,7 +105,7 @@ export class RegisterKeeper {
     const only = this.#at.onlyView;
     if (only === undefined) return undefined;
     const wanted = this.#at.home(address, only);
-    if (wanted.length === 0 || isAt(local, wanted)) return undefined;
+    if (wanted.length === 0 || isAt(local, wanted) || !this.#at.canTake(wanted)) return undefined;
     const found = await this.#at.housekeeping.resolve(address, { signal });
     const record = found.status === 'resolved' ? found.outcome.accepted?.record : undefined;
     if (record === undefined) return 'open';

@@ -1,6 +1,6 @@
-import { type Logger, messageOf } from '../base/index.ts';
+import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import type { Transport } from '../overlay/index.ts';
+import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Store } from '../store/index.ts';
 import { Comparison } from './comparison.ts';
 import { CopyKeeper } from './copy-keeper.ts';
@@ -8,6 +8,7 @@ import { noCounts } from './counts.ts';
 import { Pace } from './pace.ts';
 import { Progress, type RepairStatus } from './progress.ts';
 import { RegisterKeeper } from './register-keeper.ts';
+import { type Audit, Salvage, type SalvageReport, type SalvageRequest } from './salvage.ts';
 import { Scrubber } from './scrubber.ts';
 import { defaultRepairSettings, maxUrgent, type RepairSettings, settleDownMs } from './settings.ts';
 import { Standpoint } from './standpoint.ts';
@@ -24,6 +25,8 @@ export interface RepairOptions {
   readonly transport: Transport;
   readonly views: Views;
   readonly settings?: Partial<RepairSettings>;
+  /** Whether a host was expelled for good: the gate lets it in no more. */
+  readonly isExpelled?: (peer: PeerId) => boolean;
   readonly logger: Logger;
 }
 
@@ -39,6 +42,8 @@ export class Repair implements AsyncDisposable {
   readonly #comparison: Comparison;
   readonly #progress: Progress;
   readonly #scrubber: Scrubber;
+  readonly #salvage: Salvage;
+  #salvaging = false;
   readonly #stop = new AbortController();
   readonly #listening: (() => void)[];
   readonly #running: Promise<unknown>;
@@ -65,9 +70,12 @@ export class Repair implements AsyncDisposable {
     this.#registers = new RegisterKeeper(this.#at);
     this.#copies = new CopyKeeper(this.#at);
     this.#comparison = new Comparison(this.#at);
+    const isGone = (peer: PeerId): boolean => options.isExpelled?.(peer) === true || views.countedOut().has(peer);
+    this.#salvage = new Salvage(this.#at, isGone);
     this.#progress = new Progress(() => pace.bytes);
     this.#scrubber = new Scrubber(this.#at, options.logger);
-    this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(() => this.#checkIn(settleDownMs))];
+    const soon = (): void => this.#checkIn(settleDownMs);
+    this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(soon), transport.onPeerDown(soon)];
     store.onLost = (address) => this.#noteLost(address);
     const scrubbing = this.#scrubber.run(this.#stop.signal).catch((error: unknown) => {
       if (!this.#stop.signal.aborted) options.logger.error('scrub ended', { error: messageOf(error) });
@@ -88,6 +96,18 @@ export class Repair implements AsyncDisposable {
   /** Reads everything on this host now, at a rate of its own. */
   scrub(bytesPerSecond: number): void {
     this.#scrubber.now(bytesPerSecond);
+  }
+
+  /** Looks for blocks whose majority is lost and, where a person insists, rewrites them: see {@link Salvage}. One run at a time. */
+  async salvage(request: SalvageRequest, audit: Audit): Promise<SalvageReport> {
+    if (this.#salvaging) throw new InfinitError('overloaded', 'a salvage is under way already');
+    this.#salvaging = true;
+    try {
+      return await this.#salvage.run(request, audit, this.#stop.signal);
+    } finally {
+      this.#salvaging = false;
+      this.#checkIn(0);
+    }
   }
 
   /** Checks everything now. */

@@ -45,6 +45,20 @@ export class Standpoint {
     return Math.min(replicas, roster.size);
   }
 
+  /**
+   * Where a block goes when `view` follows one that retires: its set there, also while some of that are down. Where a majority of the set was counted
+   * out meanwhile nothing could be agreed on there: then those that are left, and hosts of the newest view beside them. Whoever looks by `view`
+   * finds one of those left, and its record names the others.
+   */
+  successors(address: Address, view: RosterView): readonly PeerId[] {
+    const home = this.home(address, view);
+    const gone = this.views.countedOut();
+    const left = home.filter((peer) => !gone.has(peer));
+    if (left.length === 0 || left.length >= Math.floor(home.length / 2) + 1) return home;
+    const others = this.home(address, this.newest).filter((peer) => !gone.has(peer) && !left.includes(peer));
+    return [...left, ...others].slice(0, home.length);
+  }
+
   isUp(peer: PeerId): boolean {
     return peer === this.self || this.transport.isConnected(peer);
   }
@@ -52,6 +66,12 @@ export class Standpoint {
   /** The hosts among these that can be asked. */
   up(peers: readonly PeerId[]): PeerId[] {
     return peers.filter((peer) => this.isUp(peer));
+  }
+
+  /** Whether a majority of the set is there: a change to any other could not be finished, and the block would be out of reach until it is. */
+  canTake(set: readonly PeerId[]): boolean {
+    const gone = this.views.countedOut();
+    return set.filter((peer) => this.isUp(peer) && !gone.has(peer)).length >= Math.floor(set.length / 2) + 1;
   }
 
   /** Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. */

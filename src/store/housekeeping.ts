@@ -3,12 +3,14 @@ import { type Address, immutableAddress, kindOf } from '../block/index.ts';
 import {
   type Accepted,
   type AcceptorState,
+  type BlockRecord,
   compareBallots,
   decodeState,
   isMember,
   type PeerId,
   type ProposalOutcome,
   type ReplicaSet,
+  type Reply,
   type Request,
 } from '../consensus/index.ts';
 import { type Disk, type DiskEntry, scrub, type ScrubOptions, type ScrubReport } from '../disk/index.ts';
@@ -121,12 +123,29 @@ export class Housekeeping {
 
   /** Makes replicas that lag behind know a record that was resolved, and so is chosen. */
   async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<void> {
-    const { deadlineMs, signal } = withDeadline(call);
-    const timeout = AbortSignal.timeout(deadlineMs);
-    const cancel = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+    const cancel = cancelOf(call);
     const { ballot, record } = accepted;
     const message: Request = { type: 'learn', from: this.#self, block: address, tag: 0, attempt: 1, ballot, record };
-    await Promise.all(peers.map((peer) => (peer === this.#self ? this.#replica.serve(message) : this.#ask(peer, message, cancel))));
+    await Promise.all(peers.map((peer) => this.#question(peer, message, cancel)));
+  }
+
+  /** What these hosts have of a register, each for itself. Who does not answer is left out. Promises nothing: for people. */
+  async ask(address: Address, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<readonly Reply[]> {
+    const message: Request = { type: 'read', from: this.#self, block: address, tag: 0, attempt: 1, view: -1, known: null, lease: null };
+    const replies = await Promise.allSettled(peers.map((peer) => this.#question(peer, message, cancelOf(call))));
+    return replies.flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value] : []));
+  }
+
+  /**
+   * Makes a record the block's at these hosts, past any quorum, at a ballot above the round: only for salvage, where the majority is lost for good.
+   * @throws InfinitError where not all of them took it.
+   */
+  async install(address: Address, record: BlockRecord, aboveRound: number, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<void> {
+    await this.tell(address, { ballot: this.#registers.ballotAbove(aboveRound), record, pointer: false }, peers, call);
+  }
+
+  #question(peer: PeerId, message: Request, cancel: AbortSignal): Promise<Reply> {
+    return peer === this.#self ? this.#replica.serve(message) : this.#ask(peer, message, cancel);
   }
 
   /** Which of these immutable blocks the peer (or this host) has, undamaged as far as it knows, on stable storage. */
@@ -217,6 +236,12 @@ export class Housekeeping {
 function withDeadline({ deadlineMs = defaultDeadlineMs, signal }: HousekeepingCall): HousekeepingCall & { readonly deadlineMs: number } {
   if (signal?.aborted === true) throw new InfinitError('cancelled', 'housekeeping was stopped');
   return signal === undefined ? { deadlineMs } : { deadlineMs, signal };
+}
+
+function cancelOf(call: HousekeepingCall): AbortSignal {
+  const { deadlineMs, signal } = withDeadline(call);
+  const timeout = AbortSignal.timeout(deadlineMs);
+  return signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
 }
 
 /** @throws InfinitError `damaged` where the bytes are not what the address stands for. */

@@ -1,6 +1,7 @@
 import { assert, InfinitError, type Random } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
+  type Ballot,
   BallotSource,
   compareBallots,
   type Hint,
@@ -114,6 +115,11 @@ export class Registers {
   /** Takes an acceptor's reply. */
   hear(reply: Reply): void {
     this.#running.get(reply.tag)?.hear(reply);
+  }
+
+  /** A ballot of this host that was never used, above the round. */
+  ballotAbove(round: number): Ballot {
+    return this.#ballots.next(round);
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */

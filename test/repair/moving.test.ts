@@ -141,3 +141,19 @@ test('the whole cluster is replaced host by host, thirty-two times, without a lo
   await cluster.settled([...workload.registers, ...workload.copies]);
   await workload.verify();
 });
+
+test('two hosts that come and are lost again at once, while blocks move to them, hold nobody up', async () => {
+  const all = names(6);
+  await using cluster = await TestCluster.of(all.slice(0, 4));
+  const workload = new Workload(cluster, 32);
+  await workload.fill(8);
+  for (const name of all.slice(4)) await cluster.open(name);
+  cluster.views.append(all);
+  for (const name of all.slice(4)) {
+    await cluster.crash(name);
+    cluster.views.countOut(name);
+  }
+  cluster.views.append(all.slice(0, 4));
+  await cluster.settled([...workload.registers, ...workload.copies]);
+  await workload.verify();
+});

@@ -1,0 +1,160 @@
+import { messageOf } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import { type Accepted, type BlockRecord, compareBallots, formatBallot, membersOf, type PeerId, type Reply } from '../consensus/index.ts';
+import type { Standpoint } from './standpoint.ts';
+import { pages } from './walk.ts';
+
+/** Blocks that one run names; the rest is counted. */
+const maxNamed = 1000;
+
+/** What a person asks for. */
+export interface SalvageRequest {
+  /** Rewrite; otherwise only look. */
+  readonly force: boolean;
+  /** Hosts that are lost for good, by peer id: they must have been expelled, so that they can never speak again. */
+  readonly lost: readonly PeerId[];
+}
+
+/** A block without a majority, and what can be or was done about it. */
+export interface SalvageEntry {
+  readonly address: Address;
+  /** Members of its sets that are out of reach. */
+  readonly missing: readonly PeerId[];
+  /** Hosts in reach that hold the newest record that is left. */
+  readonly holders: readonly PeerId[];
+  /** Of that record. Later writes may have been acknowledged and are lost then. */
+  readonly version: number;
+  readonly ballot: string;
+  readonly removed: boolean;
+  /** Where it will be or is now. */
+  readonly replicas: readonly PeerId[];
+  /** `possible`: with `force` it would be rewritten. `refused`: `reason` says why not. `failed`: tried. */
+  readonly result: 'possible' | 'refused' | 'rewritten' | 'failed';
+  readonly reason?: string;
+}
+
+export interface SalvageReport {
+  /** Registers of this host that were looked at. */
+  readonly looked: number;
+  /** How many are without a majority. */
+  readonly underQuorum: number;
+  readonly rewritten: number;
+  /** At most 1000 of them. */
+  readonly blocks: readonly SalvageEntry[];
+}
+
+/** Keeps what is done, durably, before and after it is done. */
+export type Audit = (line: { readonly step: 'begin' | 'end' } & SalvageEntry) => Promise<void>;
+
+/** What is left of a block. */
+interface Remains {
+  readonly newest: Accepted;
+  readonly missing: readonly PeerId[];
+  readonly holders: readonly PeerId[];
+  readonly replicas: readonly PeerId[];
+  /** No ballot up to this round may be used. */
+  readonly round: number;
+}
+
+/**
+ * For blocks whose majority is lost for good, by a person: the newest record that is left is made the block's record, with the surviving hosts
+ * as its set. This goes past the quorum, and is safe only where the missing hosts never return: so each of them must be named, and expelled.
+ */
+export class Salvage {
+  readonly #at: Standpoint;
+  readonly #isGone: (peer: PeerId) => boolean;
+
+  /** @param isGone Whether a host was expelled or counted out, so that it has no say whatever it does. */
+  constructor(standpoint: Standpoint, isGone: (peer: PeerId) => boolean) {
+    this.#at = standpoint;
+    this.#isGone = isGone;
+  }
+
+  /** Looks at all registers of this host. */
+  async run(request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageReport> {
+    const blocks: SalvageEntry[] = [];
+    let [looked, underQuorum, rewritten] = [0, 0, 0];
+    for await (const { registers } of pages(this.#at, undefined, signal)) {
+      for (const address of registers) {
+        looked++;
+        const remains = await this.#remains(address, signal);
+        if (remains === undefined) continue;
+        underQuorum++;
+        const entry = await this.#handle(address, remains, request, audit, signal);
+        if (entry.result === 'rewritten') rewritten++;
+        if (blocks.length < maxNamed) blocks.push(entry);
+        await this.#at.pace.breathe();
+      }
+    }
+    return { looked, underQuorum, rewritten, blocks };
+  }
+
+  /** undefined: the block has a majority in reach, or nothing of it is here. */
+  async #remains(address: Address, signal: AbortSignal): Promise<Remains | undefined> {
+    const state = await this.#at.housekeeping.inspect(address);
+    const local = state?.accepted ?? null;
+    if (local === null || local.pointer || !this.#lacksQuorum(local.record)) return undefined;
+    const asked = new Set<PeerId>();
+    const replies: Reply[] = [];
+    let newest = local;
+    // Each newer record may name further hosts that hold something.
+    for (;;) {
+      const peers = this.#at.up([...new Set([...membersOf(newest.record), ...newest.record.unsettled, ...this.#newSet(address)])]);
+      const more = peers.filter((peer) => !asked.has(peer));
+      if (more.length === 0) break;
+      for (const peer of more) asked.add(peer);
+      replies.push(...(await this.#at.housekeeping.ask(address, more, { signal })));
+      for (const { accepted } of replies) {
+        if (accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
+      }
+    }
+    if (!this.#lacksQuorum(newest.record)) return undefined;
+    const holds = (accepted: Accepted | null): boolean => accepted !== null && compareBallots(accepted.ballot, newest.ballot) === 0;
+    return {
+      newest,
+      missing: membersOf(newest.record).filter((peer) => !this.#at.isUp(peer)),
+      holders: replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from),
+      replicas: this.#newSet(address),
+      round: Math.max(newest.ballot.round, ...replies.map(({ promised, floor }) => Math.max(promised?.round ?? 0, floor))),
+    };
+  }
+
+  #lacksQuorum(record: BlockRecord): boolean {
+    return [record.replicas, ...record.previous].some((set) => this.#at.up(set).length < Math.floor(set.length / 2) + 1);
+  }
+
+  /** Where the roster wants it, as far as hosts are there; this host where none is. */
+  #newSet(address: Address): readonly PeerId[] {
+    const set = this.#at.up(this.#at.home(address, this.#at.newest));
+    return set.length > 0 ? set : [this.#at.self];
+  }
+
+  async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
+    const { newest, missing, holders, replicas } = remains;
+    const { version, value } = newest.record;
+    const entry = { address, missing, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas };
+    const unnamed = missing.filter((peer) => !lost.includes(peer));
+    if (unnamed.length > 0)
+      return { ...entry, result: 'refused', reason: 'hosts that are only out of reach may return: wait for them, or name them as lost' };
+    const mayReturn = missing.filter((peer) => !this.#isGone(peer));
+    if (mayReturn.length > 0)
+      return { ...entry, result: 'refused', reason: `expel ${mayReturn.join(', ')} first: what it holds must never speak again` };
+    if (!force) return { ...entry, result: 'possible' };
+    await audit({ step: 'begin', ...entry, result: 'possible' });
+    const done = await this.#rewrite(address, remains, signal).then(
+      (): SalvageEntry => ({ ...entry, result: 'rewritten' }),
+      (error: unknown): SalvageEntry => ({ ...entry, result: 'failed', reason: messageOf(error) }),
+    );
+    await audit({ step: 'end', ...done });
+    return done;
+  }
+
+  /** Should it break off in the middle, the record that some have then has its majority among the survivors: whoever reads it brings it through. */
+  async #rewrite(address: Address, { newest, replicas, round }: Remains, signal: AbortSignal): Promise<void> {
+    const { record } = newest;
+    const survivors = this.#at.up([...new Set([...membersOf(record), ...record.unsettled])]);
+    const unsettled = survivors.filter((peer) => !replicas.includes(peer));
+    const rewritten: BlockRecord = { ...record, epoch: record.epoch + 1, replicas, previous: [], unsettled };
+    await this.#at.housekeeping.install(address, rewritten, round, [...replicas, ...unsettled], { signal });
+  }
+}
