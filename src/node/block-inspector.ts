@@ -1,6 +1,6 @@
 import { type BlockReport, type CallLimits, programOwner, type ReplicaReport } from '../api/index.ts';
 import { codeOf } from '../base/index.ts';
-import { type Address, isOwnedBy, kindOf, ownerOf } from '../block/index.ts';
+import { type Address, headerBytes, isOwnedBy, kindOf, ownerOf, valueIn } from '../block/index.ts';
 import { formatBallot } from '../consensus/index.ts';
 import { type Copy, newestCopy, type Store } from '../store/index.ts';
 
@@ -47,7 +47,12 @@ function describe(copy: Copy, newest: number): Omit<ReplicaReport, 'host' | 'pee
   if (copy.accepted === null) return { state: 'missing', promised };
   const { record, ballot, pointer } = copy.accepted;
   const state = pointer ? 'missing' : record.version < newest ? 'behind' : record.value === null ? 'removed' : 'ok';
-  return { state, version: record.version, ballot: formatBallot(ballot), promised, ...(record.value === null ? {} : { size: record.value.length }) };
+  return { state, version: record.version, ballot: formatBallot(ballot), promised, ...(record.value === null ? {} : { size: sizeOf(record.value) }) };
+}
+
+/** Bytes of a program's value; of other blocks as they are sealed. */
+function sizeOf(sealed: Uint8Array): number {
+  return isOwnedBy(sealed, programOwner) ? valueIn(sealed.subarray(headerBytes)).length : sealed.length;
 }
 
 /** The volume's id, or whose else the block is. */

@@ -2,7 +2,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import { type Metric, Registry } from 'prom-client';
 
-import { type HealthState, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
+import { type BlockCounts, type HealthState, type HostStatus, version, type VolumeUsage } from '../api/index.ts';
 import { Histogram, histogramBounds } from '../base/index.ts';
 import type { WriteMeter } from '../disk/index.ts';
 import type { Traffic } from '../overlay/index.ts';
@@ -58,6 +58,7 @@ export class Metrics implements Disposable {
     this.#defineDisk();
     this.#defineStore();
     this.#defineConsensus();
+    this.#defineRepair();
     this.#defineNetwork();
     this.#defineVolumes();
   }
@@ -129,6 +130,21 @@ export class Metrics implements Disposable {
     this.#counter('consensus_rounds_total', 'Rounds of messages they took: 1 each is the best there is', meter('rounds'));
     this.#counter('replica_requests_total', 'Requests to this host as a replica', meter('requests'));
     this.#counter('replica_loads_total', 'Blocks that had to be read from the disk for them: the others were in memory', meter('loads'));
+  }
+
+  #defineRepair(): void {
+    const count =
+      (field: keyof BlockCounts) =>
+      ({ status }: Snapshot): number =>
+        status.repair?.lastCheck?.counts[field] ?? 0;
+    this.#gauge('blocks_under_replicated', 'Blocks with fewer copies than wanted, of those that this host counts', count('underReplicated'));
+    this.#gauge('blocks_under_quorum', 'Blocks without a majority of copies in reach, of those that this host counts', count('underQuorum'));
+    this.#gauge('blocks_surplus', 'Copies on this host that belong elsewhere', count('surplus'));
+    this.#gauge('repair_remaining_blocks', 'Blocks that repair still has to look at in its present walk', ({ status: { repair } }) =>
+      repair === undefined ? 0 : Math.max(0, repair.total - repair.done),
+    );
+    this.#gauge('repair_bytes_per_second', 'Bytes of blocks that repair moves', ({ status }) => status.repair?.bytesPerSecond ?? 0);
+    this.#counter('repaired_copies_total', 'Copies that were missing or older and were brought up', ({ status }) => status.repair?.repaired ?? 0);
   }
 
   #defineNetwork(): void {

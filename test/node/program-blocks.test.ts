@@ -90,13 +90,20 @@ test('a program can neither read nor write nor remove a block of a volume, whate
   assert.ok((await store.get(immutable.address)).length > 0);
 });
 
-test('a removed immutable block is gone on every host', async () => {
+test('a removed immutable block is gone on every host, and can be put again by any', async () => {
   await using cluster = await ValueHosts.start(3);
   const { blocks } = cluster.hosts[0]!.infinit;
   const address = await blocks.put('once');
   assert.equal((await blocks.remove(address)).status, 'committed');
   assert.equal((await blocks.remove(address)).status, 'conflict');
   assert.equal(await cluster.hosts[1]!.infinit.blocks.get(address), undefined);
+  assert.equal(await cluster.hosts[1]!.infinit.blocks.put('once'), address);
+  for (const host of cluster.hosts) assert.equal((await host.infinit.blocks.get(address))!.text(), 'once');
+  const { replicas } = await cluster.hosts[2]!.infinit.blocks.inspect(address);
+  assert.deepEqual(
+    replicas.map(({ state }) => state),
+    ['ok', 'ok', 'ok'],
+  );
 });
 
 test('without a quorum a write has failed or is unknown, never committed, and the call ends by its deadline', async () => {
@@ -136,14 +143,15 @@ test('when the daemon restarts, what was under way is unknown and the next call 
   assert.ok(text === 'before' || text === 'after');
 });
 
-test('inspect shows every replica with its version, and whose the block is', async () => {
+test('inspect shows every replica with its version and size, and whose the block is', async () => {
   await using cluster = await ValueHosts.start(3);
-  const [{ store, infinit }] = cluster.hosts as [(typeof cluster.hosts)[0]];
+  const { infinit } = cluster.hosts[0]!;
   const { address } = await infinit.blocks.create('x');
-  await infinit.blocks.update(address, 'y');
-  const copies = await store.inspect(address);
-  assert.equal(copies.length, 3);
-  assert.ok(copies.filter((copy) => copy.kind === 'register' && copy.accepted?.record.version === 2).length >= 2);
+  await infinit.blocks.update(address, 'four');
+  const report = await cluster.hosts[1]!.infinit.blocks.inspect(address);
+  assert.deepEqual([report.kind, report.owner, report.wanted], ['mutable', 'program', 3]);
+  const current = report.replicas.filter(({ state, version, size }) => state === 'ok' && version === 2 && size === 4);
+  assert.ok(current.length >= 2, JSON.stringify(report));
 });
 
 function statusOf(result: { readonly status: string; readonly code?: string }): string {
