@@ -22,7 +22,7 @@ const strangersAsk = 3;
 
 /** What membership does with the store besides the roster block. */
 export interface MembershipStore extends BlockStore {
-  readonly housekeeping: { loseEverything(): Promise<void> };
+  readonly housekeeping: { loseEverything(revoked: readonly PeerId[]): Promise<void> };
 }
 
 /**
@@ -274,7 +274,7 @@ export class Membership implements Views, AsyncDisposable {
     this.#givingUp = true;
     try {
       this.#options.logger.warn('this host is in no view of the roster any longer: it gives up the registers that it held');
-      await this.#store.housekeeping.loseEverything();
+      await this.#store.housekeeping.loseEverything([...this.#countedOut]);
       await this.#knowledge.becomeFresh();
       this.#changed();
     } catch (error) {

@@ -196,7 +196,7 @@ export class Housekeeping {
     const others = revoked.filter((peer) => peer !== this.#self);
     for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
       if ((await this.#giveUpAll(others, signal)) === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await new Promise((resolve) => void setTimeout(resolve, waitMs).unref());
     }
   }
 

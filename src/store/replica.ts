@@ -115,7 +115,8 @@ export class Replica {
     let register = this.#registers.get(address);
     // Between the last look and the step nothing may happen: a register that the cache dropped meanwhile would live on in two places.
     for (; register === undefined; register = this.#registers.get(address)) await this.#load(address);
-    if (!this.#options.hasSay()) throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
+    if (!this.#mayServe(request))
+      throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
     if (this.#barred) throw givingUp();
     const { reply, operation } = this.#step(address, register, request);
     if (operation !== undefined || this.#floorUnsaved) this.#save(address, operation);
@@ -132,10 +133,11 @@ export class Replica {
    * many wait to be read from it, nothing is said: whoever asked asks again.
    */
   serveAll(requests: readonly Request[], answer: (reply: Reply) => void): void {
-    if (this.#barred || !this.#options.hasSay()) return;
+    if (this.#barred) return;
     const runs: Run[] = [];
     const served: { readonly register: Register; readonly reply: Reply }[] = [];
     for (const request of requests) {
+      if (!this.#mayServe(request)) continue;
       const address = request.block as Address;
       const register = this.#registers.get(address);
       if (register === undefined) {
@@ -155,6 +157,11 @@ export class Replica {
     if (this.#floorUnsaved) void this.#saveFloor([]);
     this.#answerAll(served, answer);
     this.trim();
+  }
+
+  /** What is chosen a host may be told whether it has a say or not: a host that was counted out returns by being told. */
+  #mayServe({ type }: Request): boolean {
+    return type === 'learn' || this.#options.hasSay();
   }
 
   #serveLoaded(address: Address, request: Request, answer: (reply: Reply) => void): void {
