@@ -3,19 +3,20 @@ import { type ClusterStatus, type Health, type HostStatus, worst } from './statu
 /** How the whole cluster is, from what its hosts say of themselves and who says nothing. */
 export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, 'health'>): Health {
   const own = hosts[0]!;
-  return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...troublesOf(own, troubles)]);
+  return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...rostersOf(hosts), ...troublesOf(own, troubles)]);
 }
 
 /** Copies that a block has, and how many of them may be missing while it can still be written. */
 function copies(own: HostStatus): { readonly storing: number; readonly wanted: number; readonly spare: number } {
-  const storing = own.hosts.length === 0 ? 1 : own.hosts.filter(({ capacity }) => capacity > 0).length;
+  const storing = own.hosts.length === 0 ? 1 : own.hosts.filter(({ capacity, state }) => capacity > 0 && state !== 'counted out').length;
   const wanted = Math.max(1, Math.min(own.replicas.wanted, storing));
   return { storing, wanted, spare: Math.ceil(wanted / 2) - 1 };
 }
 
 function silenceOf(own: HostStatus, silent: ClusterStatus['silent']): Health[] {
   const { storing, wanted, spare } = copies(own);
-  const findings: Health[] = silent.map(({ name, reason }) => ({ state: 'DEGRADED', reasons: [`${name} does not answer: ${reason}`] }));
+  const missed = silent.filter(({ countedOut }) => !countedOut);
+  const findings: Health[] = missed.map(({ name, reason }) => ({ state: 'DEGRADED', reasons: [`${name} does not answer: ${reason}`] }));
   const lost = silent.filter(({ stores }) => stores).length;
   if (lost > spare) {
     const all = storing <= own.replicas.wanted;
@@ -45,6 +46,11 @@ function disksOf(hosts: readonly HostStatus[]): Health[] {
       .filter(({ disk }) => disk.damaged > 0)
       .map((host): Health => ({ state: 'DEGRADED', reasons: [`${host.disk.damaged} damaged records were found on the disk of ${name(host)}`] })),
   ];
+}
+
+/** What hinders blocks from following the roster. */
+function rostersOf(hosts: readonly HostStatus[]): Health[] {
+  return hosts.flatMap(({ name, roster }) => roster.troubles.map((trouble): Health => ({ state: 'DEGRADED', reasons: [`${name}: ${trouble}`] })));
 }
 
 /** What repair counted. Each block is counted by one host. */

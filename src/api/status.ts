@@ -85,6 +85,8 @@ export interface RosterStatus {
   readonly standing: 'stranger' | 'fresh' | 'member' | 'outcast';
   /** Hosts that were counted out, by name where it is known. */
   readonly countedOut: readonly string[];
+  /** What hinders the roster on this host. */
+  readonly troubles: readonly string[];
 }
 
 /** Another host of the cluster as this one sees it. */
@@ -125,6 +127,8 @@ export interface SilentHost {
   readonly reason: string;
   /** It keeps blocks: its copies are missing. */
   readonly stores: boolean;
+  /** It was silent for so long that other hosts took its place: it is missed no longer. */
+  readonly countedOut: boolean;
 }
 
 /** An invitation just made. `text` is the secret. */

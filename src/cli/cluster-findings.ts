@@ -44,10 +44,10 @@ export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[]
 
 function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
   const own = hosts[0]!;
-  const findings: Finding[] = silent.map(({ name, reason }) => ({
+  const findings: Finding[] = silent.map(({ name, reason, countedOut }) => ({
     topic: 'hosts',
-    level: 'error',
-    finding: `${name} does not answer: ${reason}`,
+    level: countedOut ? 'warning' : 'error',
+    finding: countedOut ? `${name} was silent for so long that other hosts took its place` : `${name} does not answer: ${reason}`,
     advice: `look at it; if it is lost for good: \`infinit node rm ${name}\``,
   }));
   if (silent.length === 0)

@@ -79,13 +79,14 @@ export class Cluster implements Disposable {
 
   /** The members as this host sees them, itself first. */
   hosts(): readonly HostSummary[] {
+    const out = this.#context.membership.status().countedOut;
     return this.#context.overlay.members().map((member) => ({
       name: member.name,
       peer: member.peer,
       address: member.addresses[0] ?? '',
       zone: member.zone,
       capacity: member.capacity,
-      state: member.self ? member.state : member.state === 'up' ? member.liveness : member.state,
+      state: out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness,
       ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
       ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,
@@ -94,7 +95,7 @@ export class Cluster implements Disposable {
 
   /** Asks every member how it is. */
   async status(): Promise<ClusterStatus> {
-    const { overlay, status } = this.#context;
+    const { overlay, membership, status } = this.#context;
     const own = await status();
     const others = overlay.members().filter((member) => !member.self && member.state !== 'left');
     const answers = await Promise.allSettled(
@@ -108,11 +109,13 @@ export class Cluster implements Disposable {
       ),
     );
     const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const out = membership.status().countedOut;
     const silent = answers.flatMap((answer, index): SilentHost[] => {
       if (answer.status === 'fulfilled') return [];
       const { name, peer, capacity } = others[index]!;
       const reason = overlay.transport.isConnected(peer) ? messageOf(answer.reason) : 'there is no connection with it';
-      return [{ name, peer, reason, stores: capacity > 0 }];
+      const countedOut = out.includes(peer);
+      return [{ name, peer, reason, stores: capacity > 0 && !countedOut, countedOut }];
     });
     const troubles = overlay.troubles().map(({ kind, about, message }) => ({ kind, about, message }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };

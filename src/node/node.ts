@@ -54,8 +54,8 @@ function checkTakesPart(overlay: Overlay): void {
 }
 
 function rosterStatus(membership: Membership, overlay: Overlay): RosterStatus {
-  const { views, hosts, retiring, standing, countedOut } = membership.status();
-  return { views, hosts, retiring, standing, countedOut: countedOut.map((peer) => overlay.member(peer)?.name ?? peer) };
+  const { views, hosts, retiring, standing, countedOut, troubles } = membership.status();
+  return { views, hosts, retiring, standing, countedOut: countedOut.map((peer) => overlay.member(peer)?.name ?? peer), troubles };
 }
 
 /** What a node consists of, from the bottom up. */

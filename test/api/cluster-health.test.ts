@@ -37,6 +37,15 @@ test('one silent host of three is named, and DEGRADED', () => {
   assert.match(verdict(3, [fine, fine, fine, { silent: true, capacity: 0 }]), /^DEGRADED; h3 does not answer/);
 });
 
+test('a host that was counted out is missed no longer', () => {
+  assert.equal(verdict(3, [fine, fine, fine, { silent: true, countedOut: true }]), 'HEALTHY');
+  assert.equal(verdict(3, [fine, fine, fine, { silent: true, countedOut: true }, silent]), 'DEGRADED; h4 does not answer: no connection');
+});
+
+test('what hinders the roster is said, with the host that says it', () => {
+  assert.equal(verdict(3, [fine, { troubles: ['this host is cut off'] }, fine]), 'DEGRADED; h1: this host is cut off');
+});
+
 test('without a majority it is UNAVAILABLE, and says for which blocks', () => {
   assert.match(verdict(3, [fine, silent, silent]), /^UNAVAILABLE;.*2 of 3 storing hosts do not answer: no block has a majority/);
   assert.match(verdict(3, [fine, fine, fine, silent, silent]), /^UNAVAILABLE;.*blocks with more than 1 of their 3 copies there/);

@@ -6,6 +6,8 @@ export interface HostSketch {
   readonly damaged?: number;
   readonly capacity?: number;
   readonly silent?: boolean;
+  readonly countedOut?: boolean;
+  readonly troubles?: readonly string[];
   readonly version?: string;
   readonly time?: string;
   readonly passportExpiresAt?: string;
@@ -22,13 +24,23 @@ export function sketch(replicas: number, all: readonly HostSketch[], troubles: C
     address: `10.0.0.${index}:7470`,
     zone: 'default',
     capacity: host.capacity ?? 1000,
-    state: host.silent === true ? 'down' : 'alive',
+    state: host.countedOut === true ? 'counted out' : host.silent === true ? 'down' : 'alive',
     self: index === 0,
     ...(host.passportExpiresAt === undefined ? {} : { passportExpiresAt: host.passportExpiresAt }),
   }));
   const hosts = all.flatMap((host, index): HostStatus[] => (host.silent === true ? [] : [statusOf(host, index, replicas, summaries)]));
   const silent = all.flatMap((host, index) =>
-    host.silent === true ? [{ name: `h${index}`, peer: `peer${index}`, reason: 'no connection', stores: (host.capacity ?? 1000) > 0 }] : [],
+    host.silent === true
+      ? [
+          {
+            name: `h${index}`,
+            peer: `peer${index}`,
+            reason: 'no connection',
+            stores: (host.capacity ?? 1000) > 0 && host.countedOut !== true,
+            countedOut: host.countedOut === true,
+          },
+        ]
+      : [],
   );
   return { clusterId: all.length > 1 ? 'c'.repeat(32) : undefined, health: { state: 'HEALTHY', reasons: [] }, hosts, silent, troubles };
 }
@@ -55,7 +67,7 @@ function statusOf(host: HostSketch, index: number, replicas: number, summaries: 
     volumes: 0,
     mounted: [],
     hosts: summaries.length > 1 ? summaries : [],
-    roster: { views: [1], hosts: summaries.length, retiring: 0, standing: 'member', countedOut: [] },
+    roster: { views: [1], hosts: summaries.length, retiring: 0, standing: 'member', countedOut: [], troubles: host.troubles ?? [] },
     time: host.time ?? now,
     ...(host.repair === undefined ? {} : { repair: host.repair }),
   };

@@ -32,6 +32,7 @@ function repairText(repair: RepairProgress | undefined): string {
 function describe({ hosts, clusterId }: ClusterStatus): string {
   const status = hosts[0]!;
   const { disk } = status;
+  const { views, hosts: count } = status.roster;
   const moving = repairText(status.repair);
   const lines: readonly (readonly [string, string])[] = [
     ['Host', `${status.name} (${status.peer})`],
@@ -41,6 +42,9 @@ function describe({ hosts, clusterId }: ClusterStatus): string {
     ['Memory', humanBytes(status.memoryBytes)],
     ['Blocks', `${disk.blocks}, ${humanBytes(disk.liveBytes)} live, ${humanBytes(disk.usedBytes)} on disk, ${humanBytes(disk.freeBytes)} free`],
     ['Replicas', `${status.replicas.wanted} wanted, ${status.replicas.hosts} host${status.replicas.hosts === 1 ? '' : 's'} up`],
+    ...(views.length === 0
+      ? []
+      : [['Roster', `view ${views.at(-1)}, ${count} hosts store blocks${views.length > 1 ? '; blocks are being moved' : ''}`] as const]),
     ...(moving === '' ? [] : [['Repair', moving] as const]),
     ['Volumes', `${status.volumes}, mounted here: ${status.mounted.length === 0 ? 'none' : status.mounted.join(', ')}`],
   ];
