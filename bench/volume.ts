@@ -1,11 +1,13 @@
 /**
  * `node bench/volume.ts [TARGET=DIRECTORY …]`: an Infinit volume beside ext4 (a directory on this machine's disk) and any other mounted
- * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine.
+ * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine. `HOSTS=3`: the volume is one of a cluster
+ * of three daemons on this machine, each block three times, mounted on the first.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
+import { ClusterProcesses } from '../test/integration/cluster-processes.ts';
 import { DaemonProcess } from '../test/integration/daemon-process.ts';
 import { workloads } from './volume-workloads.ts';
 
@@ -22,7 +24,9 @@ function measure(name: string, directory: string): number {
 const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
 // PostgreSQL runs as a user of its own.
 chmodSync(home, 0o755);
-const daemon = await DaemonProcess.start(path.join(home, 'daemon'));
+const hosts = Number(process.env['HOSTS'] ?? 1);
+const cluster = hosts > 1 ? await ClusterProcesses.start(hosts, home) : undefined;
+const daemon = cluster?.hosts[0] ?? (await DaemonProcess.start(path.join(home, 'daemon')));
 const targets = new Map([
   ['ext4', path.join(home, 'ext4')],
   ['infinit', await daemon.mount('bench')],
@@ -46,6 +50,6 @@ try {
     console.log(`| ${name}, ${unit} | ${cells.join(' | ')} |`);
   }
 } finally {
-  await daemon[Symbol.asyncDispose]();
+  await (cluster ?? daemon)[Symbol.asyncDispose]();
   rmSync(home, { recursive: true, force: true });
 }

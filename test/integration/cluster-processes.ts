@@ -24,8 +24,9 @@ export class ClusterProcesses implements AsyncDisposable {
     this.hosts = hosts;
   }
 
-  static async start(count: number): Promise<ClusterProcesses> {
-    const directory = await mkdtemp(path.join(tmpdir(), 'infinit-cluster-'));
+  /** @param base Where their state is kept. */
+  static async start(count: number, base = tmpdir()): Promise<ClusterProcesses> {
+    const directory = await mkdtemp(path.join(base, 'infinit-cluster-'));
     await chmod(directory, 0o711);
     const hosts: DaemonProcess[] = [];
     const cluster = new ClusterProcesses(directory, hosts);
