@@ -162,6 +162,7 @@ export class LeaseHolder {
 
   /** No grant asked for until now counts for the block any longer. */
   #void(block: BlockId): void {
+    if (this.#sequence === 0) return;
     if (this.#voidUpTo.size >= maxHeldLeases) {
       this.#voidUpTo.clear();
       this.#allVoidUpTo = this.#sequence;

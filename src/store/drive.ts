@@ -1,4 +1,4 @@
-import type { PeerId, Proposer, Hint, Effect, ProposalOutcome, Reply, Request } from '../consensus/index.ts';
+import type { Effect, PeerId, ProposalOutcome, Proposer, Reply, Request } from '../consensus/index.ts';
 
 /** How an operation is run. */
 export interface RunOptions {
@@ -12,9 +12,18 @@ export interface RunOptions {
 export interface DriveContext {
   readonly self: PeerId;
   readonly send: (peer: PeerId, request: Request) => void;
+  /** Called once, before the first accept is sent. */
+  readonly beginsWriting: (drive: Drive) => void;
   /** Called once, before the outcome is told. */
-  readonly ended: (drive: Drive, hint: Hint | null) => void;
+  readonly ended: (drive: Drive, end: End) => void;
 }
+
+/** The last effect of an operation. */
+export type End = Effect & { readonly type: 'done' };
+
+/** Who is told that somebody holds a lease asks again so soon, then after twice that and so on, in ms: a recall takes a round trip. */
+const firstLeasedMs = 2;
+const maxLeasedMs = 64;
 
 /** How often {@link Drive.tick} is called, in ms; shorter pauses have timers of their own. */
 export const tickMs = 10;
@@ -32,6 +41,13 @@ export class Drive {
   readonly #giveUp = (): void => this.#take(this.proposer.step({ type: 'deadline' }));
   /** Replies of others, held back until this host's own acceptor has answered. */
   #held: Reply[] | undefined;
+  /** Accepts were sent. */
+  writes = false;
+  #message: Request | undefined;
+  /** Hosts whose acceptor must be asked again, since it was waiting for a lease to end. */
+  #leased: PeerId[] = [];
+  #leasedTimer: NodeJS.Timeout | undefined;
+  #leasedMs = firstLeasedMs;
   #wakeAt = Infinity;
   #timer: NodeJS.Timeout | undefined;
   #done = false;
@@ -72,7 +88,9 @@ export class Drive {
   }
 
   #step(reply: Reply): void {
-    if (!this.#done) this.#take(this.proposer.step({ type: 'reply', reply }));
+    if (this.#done) return;
+    if (reply.type === 'leased') this.#onLeased(reply);
+    this.#take(this.proposer.step({ type: 'reply', reply }));
   }
 
   #wake(): void {
@@ -95,13 +113,18 @@ export class Drive {
         case 'send':
           this.rounds++;
           if (this.afresh && effect.to.includes(this.#context.self)) this.#held ??= [];
+          if (effect.message.type === 'accept' && !this.writes) {
+            this.writes = true;
+            this.#context.beginsWriting(this);
+          }
+          this.#message = effect.message;
           for (const peer of effect.to) this.#context.send(peer, effect.message);
           break;
         case 'sleep':
           this.#sleep(effect.ms);
           break;
         case 'done':
-          this.#end(effect.outcome, effect.hint);
+          this.#end(effect);
           break;
       }
     }
@@ -113,11 +136,29 @@ export class Drive {
     this.#wakeAt = this.#timer === undefined ? performance.now() + ms : Infinity;
   }
 
-  #end(outcome: ProposalOutcome, hint: Hint | null): void {
+  #onLeased({ from, attempt }: Reply): void {
+    if (attempt !== this.#message?.attempt) return;
+    this.#leased.push(from);
+    if (this.#leasedTimer !== undefined) return;
+    this.#leasedTimer = setTimeout(() => this.#askLeased(attempt), this.#leasedMs);
+    this.#leasedMs = Math.min(this.#leasedMs * 2, maxLeasedMs);
+  }
+
+  #askLeased(attempt: number): void {
+    const peers = this.#leased;
+    this.#leased = [];
+    this.#leasedTimer = undefined;
+    // The very message once more, as if the network had doubled it.
+    const message = this.#message!;
+    if (!this.#done && message.attempt === attempt) for (const peer of peers) this.#context.send(peer, message);
+  }
+
+  #end(end: End): void {
     this.#done = true;
+    if (this.#leasedTimer !== undefined) clearTimeout(this.#leasedTimer);
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener('abort', this.#giveUp);
-    this.#context.ended(this, hint);
-    this.#resolve(outcome);
+    this.#context.ended(this, end);
+    this.#resolve(end.outcome);
   }
 }

@@ -14,7 +14,8 @@ import {
   type View,
 } from '../consensus/index.ts';
 import type { DiskOperation } from '../disk/index.ts';
-import { Drive, type DriveContext, type RunOptions, tickMs } from './drive.ts';
+import { Drive, type DriveContext, type End, type RunOptions, tickMs } from './drive.ts';
+import type { Leases } from './leases.ts';
 import type { Replica } from './replica.ts';
 
 /** Blocks whose hint is kept: what makes the next write of the same host one round trip. */
@@ -38,6 +39,7 @@ export interface RegistersOptions {
   readonly hasSay: () => boolean;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
   readonly send: (peer: PeerId, request: Request) => void;
+  readonly leases: Leases;
   readonly random: Random;
 }
 
@@ -65,7 +67,12 @@ export class Registers {
     this.#options = options;
     this.#ballots = new BallotSource(options.self, options.incarnation);
     this.#nextTag = (options.incarnation % 2 ** 15) * tagsPerLife + 1;
-    this.#context = { self: options.self, send: options.send, ended: (drive, hint) => this.#ended(drive, hint) };
+    this.#context = {
+      self: options.self,
+      send: options.send,
+      beginsWriting: ({ proposer }) => options.leases.beginWrite(proposer.block as Address),
+      ended: (drive, end) => this.#ended(drive, end),
+    };
   }
 
   /** True where this host alone is the block's quorum as far as it knows: then {@link runHere} decides without waiting. */
@@ -82,7 +89,7 @@ export class Registers {
    * undefined: other hosts must be asked after all; nothing was decided, but `operations` of steps so far are in the register already.
    */
   runHere(address: Address, operation: Operation): HereResult | undefined {
-    const proposer = this.#propose(address, operation);
+    const proposer = this.#propose(address, operation, { here: true });
     const operations: DiskOperation[] = [];
     let effects = proposer.start();
     for (;;) {
@@ -97,7 +104,10 @@ export class Registers {
         return undefined;
       }
       const { reply, operation: write } = this.#options.replica.stepNow(address, send.message);
-      if (write !== undefined) operations.push(write);
+      if (write !== undefined) {
+        operations.push(write);
+        this.#options.leases.forget(address);
+      }
       effects = proposer.step({ type: 'reply', reply });
     }
   }
@@ -105,7 +115,7 @@ export class Registers {
   /** Runs an operation on whatever hosts the block is. Resolves within the deadline. */
   run(address: Address, operation: Operation, options: RunOptions): Promise<ProposalOutcome> {
     if (this.#running.size >= maxProposals) throw new InfinitError('overloaded', `${maxProposals} block operations are under way on this host`);
-    const drive = new Drive(this.#context, this.#propose(address, operation, options.afresh === true), options);
+    const drive = new Drive(this.#context, this.#propose(address, operation, { afresh: options.afresh === true }), options);
     this.#running.set(drive.proposer.tag, drive);
     this.#clock ??= setInterval(() => this.#tick(), tickMs);
     drive.start();
@@ -127,11 +137,11 @@ export class Registers {
     this.#hints.clear();
   }
 
-  #propose(address: Address, operation: Operation, afresh = false): Proposer {
+  #propose(address: Address, operation: Operation, { afresh = false, here = false } = {}): Proposer {
     const hint = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     if (!afresh) this.#hints.delete(address);
-    const { views, random } = this.#options;
+    const { views, random, leases } = this.#options;
     return new Proposer({
       block: address,
       tag: this.#nextTag++,
@@ -140,14 +150,20 @@ export class Registers {
       ballots: this.#ballots,
       random: () => random.unit(),
       hint,
+      lease: operation.kind === 'read' && !afresh && !here ? leases.ask(address) : undefined,
+      leaseClock: leases.requests,
     });
   }
 
-  #ended({ proposer, afresh, rounds }: Drive, hint: Hint | null): void {
+  #ended({ proposer, afresh, rounds, writes }: Drive, { outcome, hint, lease }: End): void {
+    const address = proposer.block as Address;
     this.#running.delete(proposer.tag);
     this.meter.operations++;
     this.meter.rounds += rounds;
-    this.#remember(proposer.block as Address, hint, afresh);
+    this.#remember(address, hint, afresh);
+    const committed = outcome.status === 'committed' ? (outcome.accepted ?? undefined) : undefined;
+    if (writes) this.#options.leases.endWrite(address, committed, lease);
+    else if (lease !== null) this.#options.leases.granted(address, lease);
   }
 
   #tick(): void {

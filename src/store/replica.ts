@@ -4,6 +4,7 @@ import {
   Acceptor,
   type AcceptorState,
   decodeState,
+  type EarlierHolder,
   encodeState,
   LeaseTable,
   lostState,
@@ -15,6 +16,7 @@ import {
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import { isDamaged } from './failures.ts';
 import { markAllLost } from './giving-up.ts';
+import { earlierHolders } from './leases.ts';
 
 /** Registers whose state is kept in memory; those with a write under way come on top. */
 const maxCachedRegisters = 65_536;
@@ -89,14 +91,14 @@ export class Replica {
   /** Nothing is served while all states are being marked lost. */
   #barred = false;
 
-  private constructor(options: ReplicaOptions, floor: number) {
+  private constructor(options: ReplicaOptions, floor: number, holders: readonly EarlierHolder[]) {
     this.#options = options;
     const leases = new LeaseTable({
       self: options.self,
       incarnation: options.incarnation,
       termMs: options.leaseTermMs,
       startedAt: options.clock.monotonicMs(),
-      earlierHolders: [],
+      earlierHolders: holders,
     });
     this.acceptor = new Acceptor({ self: options.self, leases, views: (block) => options.views(block as Address), floor });
   }
@@ -104,7 +106,7 @@ export class Replica {
   /** The acceptor with the floor that its disk remembers. Finishes marking states lost, where a crash interrupted it. */
   static async open(options: ReplicaOptions): Promise<Replica> {
     const floor = await options.disk.readMeta(floorKey);
-    const replica = new Replica(options, floor === undefined ? 0 : decodeFloor(floor));
+    const replica = new Replica(options, floor === undefined ? 0 : decodeFloor(floor), await earlierHolders(options.disk));
     if ((await options.disk.readMeta(losingKey)) !== undefined) await replica.loseEverything();
     return replica;
   }

@@ -2,6 +2,7 @@ import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type 
 
 import { type Address, continueLineage, findWrite, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
 import {
+  type Accepted,
   compareAndSet,
   decodeReply,
   decodeRequest,
@@ -14,6 +15,7 @@ import {
   putIfAbsent,
   read,
   update,
+  type Request,
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
@@ -33,6 +35,7 @@ import { ImmutableBlocks } from './immutable-blocks.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
+import { defaultLeaseTermMs, Leases } from './leases.ts';
 import { RegisterLink } from './register-link.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
@@ -42,8 +45,6 @@ import { soloPlacement, type StorePlacement } from './store-placement.ts';
 const defaultDeadlineMs = 5000;
 /** Blocks that are deleted in one group. */
 const forgetGroup = 1024;
-/** How long a lease lives without news of its holder, in ms. */
-const leaseTermMs = 10_000;
 
 export interface StoreOptions {
   readonly self: PeerId;
@@ -54,6 +55,8 @@ export interface StoreOptions {
   readonly cluster?: { readonly transport: Transport; readonly placement: StorePlacement };
   readonly clock?: Clock;
   readonly random?: Random;
+  /** How long a lease lives without news of its holder; the same on all hosts. */
+  readonly leaseTermMs?: number;
 }
 
 /** What agreement on mutable blocks took, as proposer (operations, rounds) and as replica (requests, loads from the disk). */
@@ -73,6 +76,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #placement: StorePlacement;
   readonly #inspection: InspectionContext;
   readonly #changes: ChangeFeed;
+  readonly #leases: Leases;
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
@@ -80,7 +84,10 @@ export class Store implements BlockStore, AsyncDisposable {
   /** What repair may do. */
   readonly housekeeping: Housekeeping;
 
-  private constructor({ self, incarnation, disk, cluster, random = systemRandom }: StoreOptions, replica: Replica) {
+  private constructor(
+    { self, incarnation, disk, cluster, clock = systemClock, random = systemRandom, leaseTermMs = defaultLeaseTermMs }: StoreOptions,
+    replica: Replica,
+  ) {
     const { transport, placement } = cluster ?? { transport: undefined, placement: soloPlacement(self) };
     const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
@@ -88,7 +95,9 @@ export class Store implements BlockStore, AsyncDisposable {
     const ask = askThrough(transport);
     const link = new RegisterLink(self, transport, replica, (reply) => this.#registers.hear(reply));
     const hasSay = (): boolean => placement.hasSay !== false;
-    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send: (peer, request) => link.send(peer, request), random });
+    this.#leases = new Leases({ self, incarnation, disk, clock, transport, termMs: leaseTermMs }, replica.acceptor.leases);
+    const send = (peer: PeerId, request: Request): void => link.send(peer, request);
+    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send, leases: this.#leases, random });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
@@ -108,11 +117,12 @@ export class Store implements BlockStore, AsyncDisposable {
 
   /** @throws InfinitError as the disk's reads. */
   static async open(options: StoreOptions): Promise<Store> {
-    const { self, incarnation, disk, cluster, clock = systemClock } = options;
+    const { self, incarnation, disk, cluster, clock = systemClock, leaseTermMs = defaultLeaseTermMs } = options;
     const placement = cluster?.placement ?? soloPlacement(self);
     const views = (address: Address): readonly View[] => placement.views(address);
     const onLost = (address: Address): void => store.onLost(address);
     const onDurable = (address: Address): void => store.#changes.changed(address);
+    const recall = (holder: PeerId, address: Address): void => store.#leases.recall(holder, address);
     const replica = await Replica.open({
       self,
       incarnation,
@@ -121,7 +131,7 @@ export class Store implements BlockStore, AsyncDisposable {
       views,
       hasSay: () => placement.hasSay !== false,
       leaseTermMs,
-      recall: () => {},
+      recall,
       onLost,
       onDurable,
     });
@@ -163,7 +173,9 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async #fetch(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
-    return this.#registers.isHere(address) ? this.#fetchHere(address, options) : blockIn(await this.#run(address, read, options), address);
+    if (this.#registers.isHere(address)) return this.#fetchHere(address, options);
+    const held = this.#leases.read(address);
+    return held === undefined ? blockIn(await this.#run(address, read, options), address) : blockOf(held);
   }
 
   async #fetchHere(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
@@ -273,6 +285,7 @@ export class Store implements BlockStore, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#changes[Symbol.dispose]();
+    this.#leases[Symbol.dispose]();
   }
 }
 
@@ -316,8 +329,11 @@ function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOutcome {
 }
 
 function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' }): StoredBlock | undefined {
-  const record = outcome.accepted?.record;
-  return record === undefined || record.value === null ? undefined : { version: record.version, payload: record.value };
+  return outcome.accepted === null ? undefined : blockOf(outcome.accepted);
+}
+
+function blockOf({ record }: Accepted): StoredBlock | undefined {
+  return record.value === null ? undefined : { version: record.version, payload: record.value };
 }
 
 function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | undefined {

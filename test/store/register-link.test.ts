@@ -6,6 +6,7 @@ import { mutableAddress } from '../../src/block/index.ts';
 import { read, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
+import { Leases } from '../../src/store/leases.ts';
 import { Registers } from '../../src/store/registers.ts';
 import { Replica } from '../../src/store/replica.ts';
 import { Store } from '../../src/store/index.ts';
@@ -49,11 +50,22 @@ test('no tag of one start of the daemon is one of another start', async () => {
   const disk = new MemoryDisk();
   const unused = { hasSay: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
+  const leasesOf = (incarnation: number): Leases =>
+    new Leases({ self: 'a', incarnation, disk, clock: systemClock, transport: undefined, termMs: 1000 }, replica.acceptor.leases);
   const tagsOf = (incarnation: number): number[] => {
     const tags: number[] = [];
     const send = (_peer: string, { tag }: Request): unknown => tags.push(tag);
     const views = placement.views;
-    const registers = new Registers({ self: 'a', incarnation, replica, views, hasSay: () => true, send, random: systemRandom });
+    const registers = new Registers({
+      self: 'a',
+      incarnation,
+      replica,
+      views,
+      hasSay: () => true,
+      send,
+      leases: leasesOf(incarnation),
+      random: systemRandom,
+    });
     for (let count = 0; count < 10; count++) void registers.run(mutableAddress(), read, { deadlineMs: 10 });
     return tags;
   };

@@ -33,7 +33,7 @@ test('a promise that the disk refused is not told, though another write is under
     disk,
     clock: systemClock,
     views: () => [],
-    leaseTermMs: 10_000,
+    leaseTermMs: 1000,
     recall: () => {},
     onLost: () => {},
     onDurable: () => {},
