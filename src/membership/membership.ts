@@ -22,7 +22,7 @@ const strangersAsk = 3;
 
 /** What membership does with the store besides the roster block. */
 export interface MembershipStore extends BlockStore {
-  readonly housekeeping: { loseEverything(revoked: readonly PeerId[]): Promise<void> };
+  readonly housekeeping: { loseEverything(revoked: readonly PeerId[], signal: AbortSignal): Promise<void> };
 }
 
 /**
@@ -48,6 +48,7 @@ export class Membership implements Views, AsyncDisposable {
   #lastTick: number;
   #silenceSavedAt: number;
   #givingUp = false;
+  readonly #stop = new AbortController();
   #closed = false;
   #soon: NodeJS.Timeout | undefined;
   #silenceSaved = '[]';
@@ -212,6 +213,7 @@ export class Membership implements Views, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    this.#stop.abort();
     clearInterval(this.#timer);
     clearTimeout(this.#soon);
     for (const stop of this.#stops) stop();
@@ -274,11 +276,11 @@ export class Membership implements Views, AsyncDisposable {
     this.#givingUp = true;
     try {
       this.#options.logger.warn('this host is in no view of the roster any longer: it gives up the registers that it held');
-      await this.#store.housekeeping.loseEverything([...this.#countedOut]);
+      await this.#store.housekeeping.loseEverything([...this.#countedOut], this.#stop.signal);
       await this.#knowledge.becomeFresh();
       this.#changed();
     } catch (error) {
-      this.#options.logger.error('this host could not give up what it held: it tries again', { error });
+      if (!this.#closed) this.#options.logger.error('this host could not give up what it held: it tries again', { error });
     } finally {
       this.#givingUp = false;
     }

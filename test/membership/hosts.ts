@@ -56,6 +56,12 @@ export class Hosts implements AsyncDisposable {
     return { cluster, hosts };
   }
 
+  /** Cuts hosts off from others, until the network heals; as the failure detector would, connections that are cut are dropped. */
+  separate(side: readonly PeerId[], others: readonly PeerId[]): void {
+    this.network.partition(side, others);
+    for (const one of side) for (const other of others) this.hosts.get(one)?.transport.drop(other, 'cut');
+  }
+
   get running(): Host[] {
     return [...this.hosts.values()].filter(({ closed }) => !closed);
   }
