@@ -106,9 +106,9 @@ export class ControlClient {
     return this.#call('PATCH', `/v1/volumes/${encodeURIComponent(name)}`, { options });
   }
 
-  /** Looks whether a volume fits together; `free`: also frees what crashed writers left. A large volume takes long. */
-  checkVolume(name: string, free = false): Promise<VolumeCheck> {
-    return this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/check`, { free });
+  /** Looks whether a volume fits together; `repair`: also frees what crashed writers left, and corrects its usage. A large volume takes long. */
+  checkVolume(name: string, repair = false): Promise<VolumeCheck> {
+    return this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/check`, { repair });
   }
 
   /** Removed volumes whose data is still there, the oldest first. */

@@ -24,6 +24,8 @@ export interface VolumeService {
 export interface VolumeControl extends VolumeService {
   /** Changes options of a volume; those that a mount depends on only while nobody has it mounted. @throws InfinitError `in-use`, `not-found`, `bad-argument`. */
   update(name: string, options: Readonly<Record<string, string>>): Promise<Volume>;
+  /** As {@link list}, with all hosts that have a volume mounted. */
+  listEverywhere(): Promise<readonly Volume[]>;
   /** What it takes, mounted or not. */
   usage(name: string): Promise<VolumeUsage>;
 }

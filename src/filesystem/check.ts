@@ -46,8 +46,8 @@ export async function checkVolume(setup: VolumeSetup, contents?: StoreContents):
 /** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */
 const openRounds = 3;
 
-/** Checks a volume in use: reports what was wrong in every round. */
-export async function checkOpen(core: VolumeCore): Promise<CheckReport> {
+/** Checks a volume in use: reports what was wrong in every round. `repair`: corrects the usage that a crash left wrong. */
+export async function checkOpen(core: VolumeCore, repair: boolean): Promise<CheckReport> {
   let report: CheckReport | undefined;
   for (let round = 0; round < openRounds; round++) {
     await core.flusher.settle();
@@ -56,7 +56,19 @@ export async function checkOpen(core: VolumeCore): Promise<CheckReport> {
     report = { ...next, problems: (report ?? next).problems.filter((problem) => seen.has(JSON.stringify(problem))) };
     if (report.problems.length === 0) break;
   }
+  if (repair) await correctUsage(core, report!);
   return report!;
+}
+
+/** By the difference, so that what was counted since is counted still. */
+async function correctUsage(core: VolumeCore, { problems }: CheckReport): Promise<void> {
+  for (const problem of problems) {
+    if (problem.kind !== 'wrong-usage') continue;
+    const difference = problem.counted - problem.recorded;
+    if (problem.what === 'files') core.usage.add(0, difference);
+    else core.usage.add(difference, 0);
+  }
+  if (core.context.options.readOnly !== true) await core.flusher.settle();
 }
 
 class Check {

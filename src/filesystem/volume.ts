@@ -296,9 +296,9 @@ export class Volume implements FileSystem {
     return unreferencedBlocks(this.#core, blocks);
   }
 
-  /** Looks for what does not fit together while the volume goes on. */
-  check(): Promise<CheckReport> {
-    return checkOpen(this.#core);
+  /** Looks for what does not fit together while the volume goes on; `repair`: corrects its usage. */
+  check(repair = false): Promise<CheckReport> {
+    return checkOpen(this.#core, repair);
   }
 
   /** Bytes and inodes in memory, for status and tests. */

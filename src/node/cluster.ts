@@ -43,6 +43,7 @@ export class Cluster implements Disposable {
     const { transport } = context.overlay;
     transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
     transport.handle(nodeKinds.volumeHolders, (_peer, body) => Buffer.from(JSON.stringify(this.#holders(body))));
+    transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
     transport.handle(nodeKinds.catalogueChanged, () => {
       context.onCatalogueNews();
       return this.#refreshCatalogue();
@@ -75,6 +76,21 @@ export class Cluster implements Disposable {
       }),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+  }
+
+  /** Which other hosts have which volumes mounted: names by volume id. Hosts that do not answer in time are left out. */
+  async mounts(deadlineMs: number): Promise<ReadonlyMap<string, readonly string[]>> {
+    const { transport } = this.#context.overlay;
+    const byVolume = new Map<string, string[]>();
+    const ask = async (peer: string): Promise<void> => {
+      const ids = JSON.parse(
+        Buffer.from(await transport.request(peer, nodeKinds.mounted, new Uint8Array(0), { deadlineMs })).toString('utf8'),
+      ) as string[];
+      const name = this.#context.overlay.member(peer)?.name ?? peer;
+      for (const id of ids) byVolume.set(id, [...(byVolume.get(id) ?? []), name]);
+    };
+    await Promise.allSettled(transport.connected().map(ask));
+    return byVolume;
   }
 
   /** The members as this host sees them, itself first. */

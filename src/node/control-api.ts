@@ -28,7 +28,7 @@ export interface ControlTarget {
   readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
   metrics(): Promise<string>;
-  check(name: string, free: boolean): Promise<VolumeCheck>;
+  check(name: string, repair: boolean): Promise<VolumeCheck>;
 }
 
 /** What the control API does with the cluster. */
@@ -226,7 +226,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   );
   app.get(
     '/v1/volumes',
-    serve(async (_request, response) => void response.json(await volumes.list())),
+    serve(async (_request, response) => void response.json(await volumes.listEverywhere())),
   );
   app.post(
     '/v1/volumes',
@@ -277,7 +277,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     '/v1/volumes/:name/check',
     serve(
       async (request, response) =>
-        void response.json(await target.check(parameter(request, 'name'), (request.body as { free?: unknown } | undefined)?.free === true)),
+        void response.json(await target.check(parameter(request, 'name'), (request.body as { repair?: unknown } | undefined)?.repair === true)),
     ),
   );
   app.get(

@@ -19,4 +19,6 @@ export const nodeKinds = {
   judgeBlocks: firstNodeKind + 5,
   /** JSON `true`: begin to drain; `false`: stay after all. Answered with nothing. */
   drain: firstNodeKind + 6,
+  /** Answered with the ids of the volumes that the host has mounted, as JSON. */
+  mounted: firstNodeKind + 7,
 } as const;

@@ -103,7 +103,7 @@ export class Node implements AsyncDisposable {
       watches,
       status: () => node.status(),
       metrics: () => metrics.text(),
-      check: (name: string, free: boolean) => checkNow(parts.check, name, free),
+      check: (name: string, repair: boolean) => checkNow(parts.check, name, repair),
     };
     stack.use(await startControlApi(config.controlSocket, target, logger));
     // From here on the node owns what was opened; on any failure before, the stack closes it.
@@ -222,6 +222,7 @@ export class Node implements AsyncDisposable {
         fallbacks: { replicas: String(config.replicas) },
         health: () => this.#health(),
         mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
+        mounts: (deadlineMs) => cluster.mounts(deadlineMs),
         onCatalogueChange,
         logger,
       }),

@@ -220,9 +220,9 @@ export class ServedVolume {
     return this.#ask({ kind: 'unreferenced', blocks });
   }
 
-  /** What does not fit together; undefined: another host has the volume open, and can look. */
-  check(): Promise<CheckReport | undefined> {
-    return this.#ask({ kind: 'check' });
+  /** What does not fit together, and with `repair` corrects its usage; undefined: another host has the volume open, and can look. */
+  check(repair: boolean): Promise<CheckReport | undefined> {
+    return this.#ask({ kind: 'check', repair });
   }
 
   #ask<T>(question: VolumeQuestion): Promise<T> {

@@ -21,22 +21,22 @@ export interface VolumeCheckContext {
 
 /**
  * Looks whether a volume fits together: on the host that has it open while it goes on, elsewhere only while nobody has it mounted. Blocks that nothing refers
- * to are counted (and with `free` freed) where the volume is open.
+ * to are counted (and with `repair` freed, and wrong usage is corrected) where the volume is open.
  * @throws InfinitError `not-found`, `in-use` that names the host to ask.
  */
-export async function checkNow(context: VolumeCheckContext, name: string, free: boolean): Promise<VolumeCheck> {
+export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
   const entry = await context.catalogue.current(name);
   if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
   const served = context.volumes.servedById(entry.id);
-  const open = await served?.check();
+  const open = await served?.check(repair);
   if (open !== undefined) {
-    const { unreferenced, unreferencedBytes } = await context.sweep.run({ volumeId: entry.id, dry: !free });
+    const { unreferenced, unreferencedBytes } = await context.sweep.run({ volumeId: entry.id, dry: !repair });
     return { ...shown(name, open), unreferenced, unreferencedBytes };
   }
   const hosts = await context.mountedElsewhere(entry.id);
   if (served !== undefined || hosts.length > 0)
     throw new InfinitError('in-use', `volume "${name}" is open on another host: check it there (it is mounted on ${hosts.join(', ')})`);
-  if (free) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to free blocks`);
+  if (repair) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
   return shown(name, await closedReport(context, entry));
 }
 

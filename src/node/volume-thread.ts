@@ -93,7 +93,7 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume
     case 'unreferenced':
       return volume?.unreferenced(question.blocks) ?? Promise.resolve(undefined);
     case 'check':
-      return volume?.check() ?? Promise.resolve(undefined);
+      return volume?.check(question.repair) ?? Promise.resolve(undefined);
   }
 }
 

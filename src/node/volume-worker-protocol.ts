@@ -33,7 +33,7 @@ export type VolumeQuestion =
   | { readonly kind: 'usage' }
   /** Which of these blocks nothing refers to. */
   | { readonly kind: 'unreferenced'; readonly blocks: readonly OwnedBlock[] }
-  | { readonly kind: 'check' };
+  | { readonly kind: 'check'; readonly repair: boolean };
 
 /** Main thread → worker. */
 export type VolumeCommand =

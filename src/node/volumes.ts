@@ -42,6 +42,8 @@ export interface VolumesContext {
   readonly health: () => Health;
   /** Hosts other than this one that have the volume mounted. */
   readonly mountedElsewhere: (volumeId: string, deadlineMs?: number) => Promise<readonly string[]>;
+  /** Which other hosts have which volumes mounted: names by volume id. */
+  readonly mounts: (deadlineMs: number) => Promise<ReadonlyMap<string, readonly string[]>>;
   /** A volume came or went. */
   readonly onCatalogueChange: () => void;
   readonly logger: Logger;
@@ -97,6 +99,11 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   async list(): Promise<readonly Volume[]> {
     return (await this.#context.catalogue.list()).map((entry) => this.#show(entry));
+  }
+
+  async listEverywhere(): Promise<readonly Volume[]> {
+    const [volumes, elsewhere] = await Promise.all([this.list(), this.#context.mounts(inspectDeadlineMs)]);
+    return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])] }));
   }
 
   remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
@@ -187,6 +194,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   /** What is mounted here now. */
   mounted(): readonly string[] {
     return [...this.#served.keys()];
+  }
+
+  mountedIds(): readonly string[] {
+    return [...this.#served.values()].map(({ id }) => id);
   }
 
   servedById(id: string): ServedVolume | undefined {

@@ -15,17 +15,16 @@ async function startDaemon(flags: readonly string[] = []): Promise<DaemonProcess
   return DaemonProcess.start(directory, flags);
 }
 
-test('access=onewriter lets one host mount, names it to the others, and goes on at another once that one is lost', async () => {
-  await using cluster = await ClusterProcesses.start(3);
-  const [first, second, third] = cluster.hosts;
+test('access=onewriter lets one host mount, names it to the others, and goes on at another once that one lets go', async () => {
+  await using cluster = await ClusterProcesses.start(2);
+  const [first, second] = cluster.hosts;
   const place = await first!.mount('data', { access: 'onewriter' });
   await sh(`echo one > ${place}/f; sync ${place}/f`);
   await assert.rejects(second!.mount('data', { access: 'onewriter' }), { code: 'in-use', message: /mounted on h0, and access=onewriter/ });
   await first!.client.unmountVolume('data', 'test');
   const there = await second!.mount('data', { access: 'onewriter' });
-  assert.equal(await sh(`cat ${there}/f; echo two > ${there}/g; sync ${there}/g`), 'one\n');
-  await second!.kill();
-  assert.equal(await sh(`cat ${await third!.mount('data', { access: 'onewriter' })}/g`), 'two\n');
+  assert.equal(await sh(`cat ${there}/f`), 'one\n');
+  assert.deepEqual((await first!.client.listVolumes())[0]?.hosts, ['h1']);
 });
 
 test('a frozen host that had a volume with access=onewriter can neither read nor write it once another has it', async () => {

@@ -4,7 +4,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
-import type { Volume, VolumeCheck } from '../../api/index.ts';
+import type { Volume, VolumeCheck, VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
@@ -150,12 +150,12 @@ function check(options: () => GlobalOptions): Command {
   return new Command('check')
     .description('look whether volumes fit together; what is wrong goes to stdout, and the exit code is 1 then')
     .argument('<name...>')
-    .option('--free', 'also free what crashed writers left; it is freed in the background anyway')
+    .option('--repair', 'also free what crashed writers left, and correct the usage that a crash left wrong')
     .option('--format <format>', 'table, json or a template', 'table')
-    .action(async (names: string[], { free, format }: { free?: boolean; format: string }) => {
+    .action(async (names: string[], { repair, format }: { repair?: boolean; format: string }) => {
       const reports: VolumeCheck[] = [];
       await forEachName(names, async (name) => {
-        reports.push(await client(options()).checkVolume(name, free === true));
+        reports.push(await client(options()).checkVolume(name, repair === true));
         return '';
       });
       const shown: readonly Column<VolumeCheck>[] = [
@@ -163,7 +163,7 @@ function check(options: () => GlobalOptions): Command {
         { header: 'DIRECTORIES', field: 'Directories', value: (row) => String(row.directories) },
         { header: 'FILES', field: 'Files', value: (row) => String(row.files) },
         { header: 'DATA', field: 'Data', value: (row) => humanBytes(row.allocatedBytes) },
-        { header: free === true ? 'FREED' : 'UNREFERENCED', field: 'Unreferenced', value: (row) => unreferencedIn(row) },
+        { header: repair === true ? 'FREED' : 'UNREFERENCED', field: 'Unreferenced', value: (row) => unreferencedIn(row) },
         { header: 'PROBLEMS', field: 'Problems', value: (row) => String(row.problems.length) },
       ];
       say(renderList(reports, shown, format));
@@ -183,8 +183,12 @@ function usage(options: () => GlobalOptions): Command {
     .option('--format <format>', 'table, json or a template', 'table')
     .action(async (names: string[], { format }: { format: string }) => {
       const wanted = names.length > 0 ? names : (await client(options()).listVolumes()).map((volume) => volume.name);
-      const rows = await Promise.all(wanted.map((name) => client(options()).volumeUsage(name)));
-      const shown: readonly Column<(typeof rows)[number]>[] = [
+      const rows: VolumeUsage[] = [];
+      await forEachName(wanted, async (name) => {
+        rows.push(await client(options()).volumeUsage(name));
+        return '';
+      });
+      const shown: readonly Column<VolumeUsage>[] = [
         { header: 'VOLUME NAME', field: 'Name', value: (row) => row.name },
         { header: 'USED', field: 'Used', value: (row) => humanBytes(row.usedBytes) },
         { header: 'SIZE', field: 'Size', value: (row) => (row.sizeBytes === 0 ? 'unlimited' : humanBytes(row.sizeBytes)) },
