@@ -34,6 +34,8 @@ export interface CompactorOptions {
   /** Limit while there is room enough. */
   readonly bytesPerSecond: number;
   readonly checkpoint: () => Promise<void>;
+  /** Little was written for a while: the segment that is written to may be ended early. */
+  readonly calm: () => boolean;
   readonly logger: Logger;
 }
 
@@ -113,12 +115,13 @@ export class Compactor {
         bestShare = share;
       }
     }
-    if (best !== undefined || !urgent) return best;
-    // All the garbage there is may lie in the segment that is being written.
+    const calm = this.#options.calm();
+    if (best !== undefined || !(urgent || calm)) return best;
+    // All the garbage there is may lie in the segment that is being written. Under load it will be full soon, and compacted for less.
     const { head } = writer;
     if (head === undefined || head.sealed || head.size - head.live - head.tombstones < head.size / 2 || head.size < this.#options.segmentBytes / 4)
       return undefined;
-    return this.#options.recent.size === 0 ? head : undefined;
+    return this.#options.recent.size === 0 || calm ? head : undefined;
   }
 
   /** Ends the segment that is written to, so that it can be compacted. */

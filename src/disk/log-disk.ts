@@ -40,6 +40,9 @@ const maxSegmentBytes = 256 * 1024 * 1024;
 const minSegmentBytes = 4 * 1024 * 1024;
 /** A disk is cut into at least so many segments. */
 const minSegments = 128;
+/** A disk is calm after so many ticks in a row with no more groups than these: leases are renewed each second. */
+const calmTicks = 10;
+const calmGroups = 16;
 /** Records not yet indexed, at the most: beyond that writers wait for the index. */
 const maxRecentRecords = 65_536;
 /** How long a write waits for compaction to make room before it is refused. */
@@ -61,6 +64,7 @@ export class LogDisk implements Disk {
   #ticking: Promise<void> | undefined;
   #groups = 0;
   #groupsAtTick = 0;
+  #calmTicks = 0;
   #indexBroken = false;
   #closing: Promise<void> | undefined;
 
@@ -90,6 +94,7 @@ export class LogDisk implements Disk {
       bytesPerSecond: compactionBytesPerSecond,
       writer: this.#writer,
       checkpoint: () => this.#checkpoint(),
+      calm: () => this.#calmTicks >= calmTicks,
       logger,
     });
     this.#index.onDamage = (how) => {
@@ -333,6 +338,7 @@ export class LogDisk implements Disk {
     try {
       await this.#health.refresh();
       const idle = this.#groups === this.#groupsAtTick;
+      this.#calmTicks = this.#groups - this.#groupsAtTick <= calmGroups ? this.#calmTicks + 1 : 0;
       this.#groupsAtTick = this.#groups;
       if ((idle && this.#recent.size > 0) || this.#indexBroken) await this.#checkpoint();
       this.#compactor.start();

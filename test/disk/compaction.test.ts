@@ -53,6 +53,21 @@ test('the room of deleted and overwritten blocks comes back, and the rest stays 
   assert.equal(disk.status().blocks, expected.size);
 });
 
+test('in calm times the segment that is written to gives its room back too, though a lease is renewed now and then', async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using disk = await LogDisk.open(directory.path, small);
+  const numbers = Array.from({ length: 8 }, (_, at) => at);
+  await Promise.all(numbers.map((number) => put(disk, number, number, 10_000)));
+  await disk.write(numbers.map((number) => ({ type: 'delete', address: numbered(number) })));
+  assert.ok(disk.status().usedBytes > 80_000);
+  for (let renewal = 0; disk.status().usedBytes > 20_000; renewal++) {
+    assert.ok(renewal < 1000, `${disk.status().usedBytes} bytes are used for ${disk.status().liveBytes}`);
+    await put(disk, 1000, renewal, 100);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.ok((await disk.read(numbered(1000))) !== undefined);
+});
+
 test('a store that is emptied shrinks to almost nothing', async () => {
   await using directory = await TemporaryDirectory.make();
   await using disk = await LogDisk.open(directory.path, small);

@@ -72,6 +72,8 @@ export class ClusterProcesses implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Hosts that stop in order wait for each other's answers; nothing of theirs is needed any more.
+    await Promise.allSettled(this.hosts.map((host) => host.kill()));
     await Promise.allSettled(this.hosts.map((host) => host[Symbol.asyncDispose]()));
     await rm(this.#directory, { recursive: true, force: true });
   }

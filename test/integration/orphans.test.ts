@@ -29,11 +29,16 @@ test('what a killed daemon was writing is found and freed, and nothing else', as
   await sh('cat big0 big1 > /dev/null 2>&1 || true', { cwd: again });
   const content = await sh('sha256sum big0 big1', { cwd: again });
   const before = await daemon.client.checkVolume('data');
-  assert.deepEqual(before.problems, []);
+  // A crash may leave the counters a little off, and nothing else.
+  assert.deepEqual(
+    before.problems.filter((problem) => !/^the volume counts \d+ bytes/.test(problem)),
+    [],
+  );
   assert.ok(before.unreferenced! > 0, 'the crash left nothing');
   const freed = await daemon.client.checkVolume('data', true);
   assert.equal(freed.unreferenced, before.unreferenced);
-  assert.equal((await daemon.client.checkVolume('data')).unreferenced, 0);
+  const after = await daemon.client.checkVolume('data');
+  assert.deepEqual([after.problems, after.unreferenced], [[], 0]);
   await daemon.client.unmountVolume('data', 'test');
   const fresh = await daemon.client.mountVolume('data', 'test');
   assert.match(await sh('sha256sum -c sum', { cwd: fresh }), /OK/);
@@ -57,8 +62,13 @@ test('a host that serves a volume after another was lost frees what that one had
   await third!.client.mountVolume('data', 'test');
   await assert.rejects(third!.client.checkVolume('data'), { code: 'in-use', message: /mounted on .*h1/ });
   const freed = await second!.client.checkVolume('data', true);
-  assert.deepEqual(freed.problems, []);
+  // A crash may leave the counters a little off, and nothing else.
+  assert.deepEqual(
+    freed.problems.filter((problem) => !/^the volume counts \d+ bytes/.test(problem)),
+    [],
+  );
   assert.ok(freed.unreferenced! > 0, 'the crash left nothing');
-  assert.equal((await second!.client.checkVolume('data')).unreferenced, 0);
+  const after = await second!.client.checkVolume('data');
+  assert.deepEqual([after.problems, after.unreferenced], [[], 0]);
   assert.match(await sh('sha256sum -c sum', { cwd: there }), /OK/);
 });

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, suite, test } from 'node:test';
+
+import { DaemonProcess } from './daemon-process.ts';
+import { sh } from './programs.ts';
+
+const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+
+suite('the command line', { concurrency: 2 }, () => {
+  let daemon: DaemonProcess;
+
+  interface Ended {
+    readonly code: number;
+    readonly out: string;
+    readonly err: string;
+  }
+
+  /** `infinit …` on the test's daemon. */
+  function infinit(...words: string[]): Promise<Ended> {
+    const env = { ...process.env, INFINIT_CONTROL: daemon.controlSocket };
+    return new Promise((resolve) => {
+      execFile(process.execPath, [main, ...words], { timeout: 60_000, env }, (error, out, err) =>
+        resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+      );
+    });
+  }
+  async function says(...words: string[]): Promise<string> {
+    const { code, out, err } = await infinit(...words);
+    assert.equal(code, 0, `${words.join(' ')}: ${err}`);
+    return out.trim();
+  }
+
+  before(async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'infinit-cli-'));
+    await chmod(directory, 0o711);
+    daemon = await DaemonProcess.start(directory);
+    for (const name of ['colour-blue', 'colour-green']) await daemon.client.createVolume(name, { size: '1G' });
+  });
+  after(() => daemon[Symbol.asyncDispose]());
+
+  test('ls lists names, tables, an object a line and templates, and filters', async () => {
+    assert.equal(await says('volume', 'ls', '-q', '-f', 'name=colour-bl'), 'colour-blue');
+    const [header, row] = (await says('volume', 'ls', '--filter', 'name=colour-green', '--filter', 'mounted=false')).split('\n');
+    assert.match(header!, /^DRIVER +VOLUME NAME +SIZE +REPLICAS +MOUNTED ON +HEALTH$/);
+    assert.match(row!, /^infinit +colour-green +1G +1 +HEALTHY$/);
+    const lines = (await says('volume', 'ls', '--filter', 'name=colour', '--format', 'json'))
+      .split('\n')
+      .map((line) => JSON.parse(line) as { Name: string });
+    assert.deepEqual(
+      lines.map(({ Name }) => Name),
+      ['colour-blue', 'colour-green'],
+    );
+    assert.equal(await says('volume', 'ls', '-f', 'name=colour-blue', '--format', '{{.Name}}:{{.Size}}'), 'colour-blue:1G');
+    assert.equal((JSON.parse(await says('volume', 'inspect', 'colour-blue', 'colour-green')) as unknown[]).length, 2);
+    assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{.Options.Size}}'), '1G');
+  });
+
+  test('a verb with several names goes on past a failure, and tells it apart', async () => {
+    const { code, out, err } = await infinit('volume', 'create', 'one', 'b/ad', 'two');
+    assert.deepEqual([code, out], [1, 'one\ntwo\n']);
+    assert.match(err, /^infinit: bad-argument: "b\/ad" is no volume name/);
+    assert.deepEqual(await infinit('volume', 'rm', '-f', 'one', 'never-made', 'two'), { code: 0, out: 'one\nnever-made\ntwo\n', err: '' });
+    assert.equal((await infinit('volume', 'rm', 'never-made')).code, 3);
+  });
+
+  test('a volume lives: mount on a directory, usage, check, update, unmount, removal, and back from the trash', async () => {
+    const place = path.join(daemon.directory, 'here');
+    assert.equal(await says('volume', 'create', 'life', '-o', 'size=2M'), 'life');
+    assert.equal(await says('volume', 'mount', 'life', place), place);
+    await sh(`echo hello > ${place}/f; sync ${place}/f`);
+    assert.equal((await infinit('volume', 'rm', 'life')).code, 4);
+    await says('volume', 'update', 'life', '-o', 'size=4M');
+    assert.match(await says('volume', 'usage', 'life'), /life +4\.00 KiB +4\.00 MiB +2/);
+    assert.match(await says('volume', 'check', 'life'), /life +1 +1 +6 B +0 blocks, 0 B +0$/m);
+    assert.equal(await says('volume', 'unmount', 'life', place), place);
+    assert.match(await says('volume', 'usage'), /life +6 B +4\.00 MiB +2/);
+    assert.equal(await says('volume', 'rm', 'life'), 'life');
+    assert.match(await says('volume', 'trash', 'ls'), /^life +[0-9a-f]{32} +\S+ +\S+ +kept$/m);
+    assert.equal(await says('volume', 'trash', 'restore', 'life', '--as', 'second-life'), 'second-life');
+    assert.equal(await says('volume', 'rm', 'second-life'), 'second-life');
+    assert.match(await says('volume', 'trash', 'empty', 'second-life'), /second-life/);
+    assert.equal((await infinit('volume', 'trash', 'restore', 'second-life')).code, 3);
+  });
+
+  test('completion knows verbs, flags, living volumes and removed ones', async () => {
+    assert.match(await says('__complete', '--', 'volume', ''), /^check\ncreate\ninspect\nls\n/);
+    assert.match(await says('__complete', '--', 'volume', 'inspect', 'colour-bl'), /^colour-blue$/);
+    assert.match(await says('__complete', '--', 'volume', 'create', '--o'), /^--opt$/);
+    await says('volume', 'create', 'gone-soon');
+    await says('volume', 'rm', 'gone-soon');
+    assert.match(await says('__complete', '--', 'volume', 'trash', 'restore', 'gone'), /^gone-soon$/);
+    for (const shell of ['bash', 'zsh', 'fish']) assert.match(await says('completion', shell), /infinit __complete --/);
+  });
+
+  test('docker finds it as `docker infinit`', async () => {
+    assert.equal((JSON.parse(await says('docker-cli-plugin-metadata')) as { SchemaVersion: string }).SchemaVersion, '0.1.0');
+    assert.equal(await says('infinit', 'volume', 'ls', '-q', '-f', 'name=colour-blue'), 'colour-blue');
+  });
+
+  test('without a daemon it says how to start one', async () => {
+    const { code, err } = await infinit('--control-socket', '/nowhere/control.sock', 'volume', 'ls');
+    assert.equal(code, 5);
+    assert.match(err, /^infinit: unavailable: no daemon answers on \/nowhere\/control\.sock: start one with `infinit daemon`/);
+  });
+});
