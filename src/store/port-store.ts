@@ -21,12 +21,18 @@ type Call =
   | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
   | { readonly type: 'cancel'; readonly id: number };
 
-type Answer = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly code: ErrorCode; readonly message: string };
+type Answer =
+  | { readonly id: number; readonly value: unknown }
+  /** The value of a `get` lies in the memory that came with the call. */
+  | { readonly id: number; readonly inMemory: { readonly offset: number; readonly length: number } }
+  | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 interface Waiting {
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   readonly release: (() => void) | undefined;
+  /** Given with a `get`. */
+  readonly memory: Uint8Array | undefined;
 }
 
 /** Calls under way at once from one worker; a further one is refused, which no well-bounded caller ever sees. */
@@ -52,6 +58,7 @@ export class PortStore implements BlockStore {
     return this.#call(
       (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs, memory: options?.memory, part: options?.part }),
       options?.signal,
+      options?.memory,
     );
   }
 
@@ -63,7 +70,7 @@ export class PortStore implements BlockStore {
     return this.#call((id) => ({ type: 'commit', id, stages, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
   }
 
-  #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined): Promise<T> {
+  #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(new InfinitError('closed', 'the daemon closed its block store'));
       if (this.#waiting.size >= maxCalls) return reject(new InfinitError('overloaded', `${maxCalls} calls to the block store are under way`));
@@ -72,7 +79,7 @@ export class PortStore implements BlockStore {
       const cancel = (): void => this.#port.postMessage({ type: 'cancel', id } satisfies Call);
       signal?.addEventListener('abort', cancel, { once: true });
       const release = signal === undefined ? undefined : (): void => signal.removeEventListener('abort', cancel);
-      this.#waiting.set(id, { resolve, reject, release });
+      this.#waiting.set(id, { resolve, reject, release, memory });
       this.#port.postMessage(make(id));
     });
   }
@@ -83,7 +90,11 @@ export class PortStore implements BlockStore {
     this.#waiting.delete(answer.id);
     waiting.release?.();
     if ('code' in answer) waiting.reject(new InfinitError(answer.code, answer.message));
-    else waiting.resolve(answer.value as never);
+    else if ('inMemory' in answer) {
+      // In the caller's own object: one that crosses comes back as another over the same bytes, which nobody could know for the memory he gave.
+      const { buffer } = waiting.memory!;
+      waiting.resolve(new Uint8Array(buffer, answer.inMemory.offset, answer.inMemory.length) as never);
+    } else waiting.resolve(answer.value as never);
   }
 
   #close(): void {
@@ -121,6 +132,12 @@ export function servePort(port: MessagePort, store: BlockStore): void {
           : call.type === 'get'
             ? await store.get(call.address, { ...options, memory: call.memory, part: call.part })
             : await store.fetch(call.address, options);
+      // Only shared memory is the same on both sides.
+      if (call.type === 'get' && call.memory?.buffer instanceof SharedArrayBuffer && (value as Uint8Array).buffer === call.memory.buffer) {
+        const { byteOffset: offset, length } = value as Uint8Array;
+        port.postMessage({ id: call.id, inMemory: { offset, length } } satisfies Answer);
+        return;
+      }
       port.postMessage({ id: call.id, value } satisfies Answer, call.type === 'get' ? ownBuffer(value as Uint8Array) : []);
     } catch (error) {
       port.postMessage({ id: call.id, code: codeOf(error), message: messageOf(error) } satisfies Answer);

@@ -33,6 +33,22 @@ test('what was written is there after unmount, restart of the daemon and remount
   assert.equal(await sh('cat link; sha256sum -c sum >/dev/null && stat -c %a f; ls -A', { cwd: again }), 'hello\n600\na\nf\nlink\npipe\nsum\n');
 });
 
+test('several readers of more than any cache holds get what was written, under writes and afterwards', async () => {
+  await using daemon = await startDaemon();
+  const place = await daemon.mount('data');
+  await sh('for i in 1 2 3 4 5 6; do head -c 24000000 /dev/urandom > f$i; done; sha256sum f* > sum; sync f* sum', { cwd: place });
+  // Past the kernel's cache: each read is the daemon's.
+  const readers = ['', '-r', '-R'].map((order) =>
+    sh(`for i in $(seq 6 | sort ${order}); do dd if=f$i iflag=direct bs=1M 2>/dev/null | sha256sum | cut -d' ' -f1 | grep -qf - sum; done`, {
+      cwd: place,
+    }),
+  );
+  await Promise.all([...readers, sh('for i in 1 2 3; do head -c 24000000 /dev/urandom > other; sync other; done', { cwd: place })]);
+  await daemon.stop();
+  await daemon.restart();
+  assert.doesNotMatch(await sh('sha256sum -c sum', { cwd: await daemon.mount('data') }), /FAILED/);
+});
+
 test('an open file goes on after kill -9 of the daemon, and no dead mount stays behind', async () => {
   await using daemon = await startDaemon();
   const place = await daemon.mount('data');
