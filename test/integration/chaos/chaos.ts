@@ -14,6 +14,8 @@ export interface ChaosOptions {
   readonly seed: number;
   /** Hosts in trouble at once. With more than a minority of a block's replicas operations fail meanwhile; nothing acknowledged may be lost all the same. */
   readonly atOnce: number;
+  /** `infinit daemon --eviction-delay`: with one shorter than the faults hosts are counted out meanwhile, blocks move, and hosts come back as newcomers. */
+  readonly evictionDelay: string;
   readonly say: (line: string) => void;
 }
 
@@ -106,7 +108,10 @@ const pauseMs = [0, 1500] as const;
 /** Real daemons under a workload whose every acknowledged write is checked, while hosts die, freeze, go deaf and come back. @throws AssertionError. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await using lab = await DockerLab.up({ hosts: options.hosts, engines: false, network: true });
-  const daemons = await formCluster(lab);
+  const daemons = await formCluster(
+    lab,
+    lab.hosts.map(() => ({ INFINIT_EVICTION_DELAY: options.evictionDelay })),
+  );
   const chance = new SeededRandom(options.seed);
   const report = { acknowledged: 0, failures: 0, longestMs: 0 };
   for (let round = 1; round <= options.rounds; round++) {
