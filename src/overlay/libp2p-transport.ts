@@ -1,6 +1,7 @@
 import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import { FramedStream, Switchboard } from '../exchange/index.ts';
+import { FramedStream } from '../exchange/index.ts';
 import { askForAdmission } from './admission.ts';
+import { ConnectedTransport } from './connected-transport.ts';
 import type { Gate } from './gate.ts';
 import type { Hello, ProcessId } from './hello.ts';
 import type { KeyPair } from './identity/index.ts';
@@ -8,20 +9,7 @@ import { peerIdOf } from './identity/index.ts';
 import { Reception } from './reception.ts';
 import { Redialer } from './redialer.ts';
 import { type Half, Session } from './session.ts';
-import {
-  type Body,
-  type Channel,
-  defaultDeadlineMs,
-  type Handler,
-  type HandlerOptions,
-  type Kind,
-  type MeshTransport,
-  type PeerId,
-  type RequestOptions,
-  type SendOptions,
-  type Target,
-  type Traffic,
-} from './transport.ts';
+import type { Channel, MeshTransport, PeerId, Target } from './transport.ts';
 import { describeFailure, type Trouble, troubleOf } from './trouble.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode } from './wire.ts';
 
@@ -60,14 +48,11 @@ const listenErrors: Readonly<Record<string, string>> = {
 };
 
 /** Sessions with peers over libp2p connections: TCP, TLS, yamux, two connections a peer. */
-export class Libp2pTransport implements MeshTransport {
-  readonly self: PeerId;
+export class Libp2pTransport extends ConnectedTransport<Session> implements MeshTransport {
   readonly #options: Libp2pTransportOptions;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logger: Logger;
-  readonly #board = new Switchboard();
-  readonly #sessions = new Map<PeerId, Session>();
   /** Peers to whom this host is saying hello, as the dialler. */
   readonly #greeting = new Set<PeerId>();
   readonly #reception: Reception;
@@ -75,16 +60,15 @@ export class Libp2pTransport implements MeshTransport {
   /** Addresses of the targets. */
   #known: ReadonlyMap<PeerId, readonly string[]> = new Map();
   #node: WireNode | undefined;
-  #closed = false;
 
   constructor(options: Libp2pTransportOptions) {
-    this.self = peerIdOf(options.key.publicKey);
+    super(peerIdOf(options.key.publicKey));
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
-    this.#board.onBug = (error) => this.#logger.error('a message handler failed', { error });
-    this.#board.handle(probeKind, () => undefined);
+    this.board.onBug = (error) => this.#logger.error('a message handler failed', { error });
+    this.board.handle(probeKind, () => undefined);
     this.#reception = new Reception(
       options.gate,
       this.#logger,
@@ -94,8 +78,8 @@ export class Libp2pTransport implements MeshTransport {
     this.#redialer = new Redialer(
       {
         self: this.self,
-        isConnected: (peer) => this.#sessions.has(peer),
-        connectedCount: () => this.#sessions.size,
+        isConnected: (peer) => this.peers.has(peer),
+        connectedCount: () => this.peers.size,
         connect: (address, peer) => this.#connect(address, peer),
         lookUp: (peer) => this.#wire().lookUp(peer, AbortSignal.timeout(connectTimeoutMs)),
         onFailure: (address, peer, error) => this.#onDialFailure(address, peer, error),
@@ -106,7 +90,7 @@ export class Libp2pTransport implements MeshTransport {
 
   /** Loads libp2p, which costs memory that a host alone need not spend. */
   async start(): Promise<void> {
-    if (this.#node !== undefined || this.#closed) return;
+    if (this.#node !== undefined || this.closed) return;
     const { openLibp2pNode } = await import('./libp2p/node.ts');
     const { key, listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
     try {
@@ -116,43 +100,7 @@ export class Libp2pTransport implements MeshTransport {
       const said = reason === undefined ? messageOf(cause) : `${listenErrors[reason]!} (${reason})`;
       throw new InfinitError('bad-argument', `cannot listen on ${listen ?? 'nothing'}: ${said}`, { cause });
     }
-    if (this.#closed) await this.#node.close();
-  }
-
-  async request(peer: PeerId, kind: Kind, body: Body, options: RequestOptions = {}): Promise<Uint8Array> {
-    if (this.#closed) throw new InfinitError('closed', 'the transport is closed');
-    if (peer === this.self) return this.#board.serveSelf(peer, kind, body, options.deadlineMs ?? defaultDeadlineMs, options.signal);
-    const session = this.#sessions.get(peer);
-    if (session === undefined) throw new InfinitError('unavailable', `no connection with ${peer}`);
-    return session.exchange.request(kind, body, options);
-  }
-
-  notify(peer: PeerId, kind: Kind, body: Body, options: SendOptions = {}): boolean {
-    return this.#sessions.get(peer)?.exchange.notify(kind, body, options.channel ?? 'control') ?? false;
-  }
-
-  handle(kind: Kind, handler: Handler, options?: HandlerOptions): () => void {
-    return this.#board.handle(kind, handler, options);
-  }
-
-  onPeerUp(listener: (peer: PeerId) => void): () => void {
-    return this.#board.onPeerUp(listener);
-  }
-
-  onPeerDown(listener: (peer: PeerId) => void): () => void {
-    return this.#board.onPeerDown(listener);
-  }
-
-  connected(): readonly PeerId[] {
-    return [...this.#sessions.keys()];
-  }
-
-  isConnected(peer: PeerId): boolean {
-    return this.#sessions.has(peer);
-  }
-
-  traffic(): Traffic {
-    return { ...this.#board.traffic };
+    if (this.closed) await this.#node.close();
   }
 
   addresses(): readonly string[] {
@@ -160,26 +108,26 @@ export class Libp2pTransport implements MeshTransport {
   }
 
   setTargets(targets: readonly Target[]): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     const before = this.#known;
     this.#known = new Map(targets.map(({ peer, addresses }) => [peer, addresses]));
     this.#redialer.setTargets(targets);
-    for (const { peer, addresses } of targets) if (this.#sessions.has(peer) && before.get(peer)?.join() !== addresses.join()) this.#introduce(peer);
+    for (const { peer, addresses } of targets) if (this.peers.has(peer) && before.get(peer)?.join() !== addresses.join()) this.#introduce(peer);
   }
 
   setSeeds(addresses: readonly string[]): void {
-    if (!this.#closed) this.#redialer.setSeeds(addresses);
+    if (!this.closed) this.#redialer.setSeeds(addresses);
   }
 
   drop(peer: PeerId, reason: string): void {
-    this.#sessions.get(peer)?.end(reason);
+    this.peers.get(peer)?.end(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     this.#redialer.close();
-    for (const session of this.#sessions.values()) session.end('this host is stopping');
+    for (const session of this.peers.values()) session.end('this host is stopping');
     await this.#node?.close();
   }
 
@@ -191,12 +139,12 @@ export class Libp2pTransport implements MeshTransport {
   #events(): WireEvents {
     const { gate } = this.#options;
     return {
-      admits: (peer, direction) => !this.#closed && this.#reception.admits(peer, direction),
+      admits: (peer, direction) => !this.closed && this.#reception.admits(peer, direction),
       isMember: (peer) => gate.standing(peer) === 'member',
       onConnection: (connection) => this.#reception.watch(connection),
       onStream: (protocol, stream, connection) => this.#reception.receive(protocol, stream, connection),
       onDiscovery: (peer, addresses) => {
-        if (!this.#sessions.has(peer)) void this.#tryAll(peer, addresses);
+        if (!this.peers.has(peer)) void this.#tryAll(peer, addresses);
       },
       onHandshakeError: (message) => this.#logger.debug('a handshake failed', { message }),
     };
@@ -204,12 +152,12 @@ export class Libp2pTransport implements MeshTransport {
 
   async #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): Promise<void> {
     const { peer } = halves.control.connection;
-    const refusal = this.#closed ? new InfinitError('closed', 'the host is stopping') : ((await this.#twinOf(peer, hello)) ?? this.#lostRace(peer));
+    const refusal = this.closed ? new InfinitError('closed', 'the host is stopping') : ((await this.#twinOf(peer, hello)) ?? this.#lostRace(peer));
     if (refusal !== undefined) {
       for (const { framed, connection } of [halves.control, halves.bulk]) framed.refuse(refusal, () => connection.abort(refusal.message));
       return;
     }
-    const session = new Session(hello.session, peer, halves, this.#board, (broken, reason) => this.#onBroken(broken, reason));
+    const session = new Session(hello.session, peer, halves, this.board, (broken, reason) => this.#onBroken(broken, reason));
     session.start(hello);
     session.sayHello(this.#options.process, this.#clock.wallMs());
     if (!session.broken) this.#install(session);
@@ -217,7 +165,7 @@ export class Libp2pTransport implements MeshTransport {
 
   /** A new process of a peer comes while the connection with its old one seems to live: where the old one still answers, there are two. */
   async #twinOf(peer: PeerId, hello: Hello): Promise<InfinitError | undefined> {
-    const existing = this.#sessions.get(peer);
+    const existing = this.peers.get(peer);
     if (existing === undefined || existing.remote?.process.nonce === hello.process.nonce) return undefined;
     try {
       await existing.exchange.request(probeKind, [], { deadlineMs: probeMs });
@@ -231,7 +179,7 @@ export class Libp2pTransport implements MeshTransport {
 
   /** Of two sessions that two hosts opened with each other at once, the one of the lower id is kept. */
   #lostRace(peer: PeerId): InfinitError | undefined {
-    const existing = this.#sessions.get(peer);
+    const existing = this.peers.get(peer);
     const raced = existing?.dialler === this.self && performance.now() - existing.openedAt < raceMs;
     return this.self < peer && (raced || this.#greeting.has(peer))
       ? new InfinitError('conflict', `host ${this.self} has just connected by itself`)
@@ -241,13 +189,13 @@ export class Libp2pTransport implements MeshTransport {
   async #connect(address: string, expected: PeerId | undefined): Promise<PeerId> {
     const signal = AbortSignal.timeout(connectTimeoutMs);
     const node = this.#wire();
-    if (this.#closed) throw new InfinitError('closed', 'the transport is closed');
+    if (this.closed) throw new InfinitError('closed', 'the transport is closed');
     if (node.addresses().includes(address)) throw new InfinitError('bad-argument', 'this is the address of this host itself');
     const control = await node.dial(address, expected, signal);
     const { peer } = control;
     const connections = [control];
     try {
-      if (this.#sessions.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
+      if (this.peers.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
       await askForAdmission(control, this.#options.gate, signal);
       const bulk = await node.dial(address, peer, signal);
       connections.push(bulk);
@@ -256,7 +204,7 @@ export class Libp2pTransport implements MeshTransport {
     } catch (error) {
       for (const connection of connections) connection.abort(messageOf(error));
       // It is whom we looked for, and connected: the purpose of the dial is met.
-      if (this.#sessions.has(peer)) return peer;
+      if (this.peers.has(peer)) return peer;
       throw error;
     }
   }
@@ -268,17 +216,17 @@ export class Libp2pTransport implements MeshTransport {
       return { connection, framed: new FramedStream(stream) };
     };
     const [controlHalf, bulkHalf] = await Promise.all([open(control, protocols.control), open(bulk, protocols.bulk)]);
-    if (this.#sessions.has(peer) || this.#greeting.has(peer)) throw new InfinitError('conflict', `host ${peer} is being connected already`);
+    if (this.peers.has(peer) || this.#greeting.has(peer)) throw new InfinitError('conflict', `host ${peer} is being connected already`);
     this.#greeting.add(peer);
     try {
       const id = Buffer.from(this.#random.bytes(8)).toString('hex');
-      const session = new Session(id, this.self, { control: controlHalf, bulk: bulkHalf }, this.#board, (ended, reason) =>
+      const session = new Session(id, this.self, { control: controlHalf, bulk: bulkHalf }, this.board, (ended, reason) =>
         this.#onBroken(ended, reason),
       );
       const hello = session.awaitHello(signal);
       session.sayHello(this.#options.process, this.#clock.wallMs());
       await hello;
-      if (session.broken || this.#closed) throw new InfinitError('unavailable', `the connection with ${peer} broke`);
+      if (session.broken || this.closed) throw new InfinitError('unavailable', `the connection with ${peer} broke`);
       this.#install(session);
     } finally {
       this.#greeting.delete(peer);
@@ -287,8 +235,8 @@ export class Libp2pTransport implements MeshTransport {
 
   #install(session: Session): void {
     const { peer, remote } = session;
-    this.#sessions.get(peer)?.end('a newer connection took its place');
-    this.#sessions.set(peer, session);
+    this.peers.get(peer)?.end('a newer connection took its place');
+    this.peers.set(peer, session);
     const difference = (remote?.wallMs ?? this.#clock.wallMs()) - this.#clock.wallMs();
     if (Math.abs(difference) > maxClockDifferenceMs)
       this.#trouble({
@@ -297,7 +245,7 @@ export class Libp2pTransport implements MeshTransport {
         message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right`,
       });
     this.#logger.debug('peer connected', { peer });
-    this.#board.peerUp(peer);
+    this.board.peerUp(peer);
     this.#introduce(peer);
   }
 
@@ -311,11 +259,11 @@ export class Libp2pTransport implements MeshTransport {
 
   #onBroken(session: Session, reason: string): void {
     const { peer } = session;
-    if (this.#sessions.get(peer) !== session) return;
-    this.#sessions.delete(peer);
+    if (this.peers.get(peer) !== session) return;
+    this.peers.delete(peer);
     this.#logger.debug('peer disconnected', { peer, reason });
-    this.#board.peerDown(peer);
-    if (!this.#closed) this.#redialer.lost(peer);
+    this.board.peerDown(peer);
+    if (!this.closed) this.#redialer.lost(peer);
   }
 
   async #tryAll(peer: PeerId, addresses: readonly string[]): Promise<void> {
@@ -330,7 +278,7 @@ export class Libp2pTransport implements MeshTransport {
   }
 
   #onDialFailure(address: string, peer: PeerId | undefined, error: unknown): void {
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#logger.debug('could not connect', { address, peer, reason: messageOf(error) });
     const kind = troubleOf(error);
     // That two processes share an identity is said of this host itself: the other one was there first.

@@ -1,19 +1,7 @@
 import { InfinitError, type Random, systemRandom } from '../base/index.ts';
 import { Exchange, joined, type Line, type OutgoingFrame, Switchboard } from '../exchange/index.ts';
-import {
-  type Body,
-  type Channel,
-  defaultDeadlineMs,
-  type Handler,
-  type HandlerOptions,
-  type Kind,
-  type MeshTransport,
-  type PeerId,
-  type RequestOptions,
-  type SendOptions,
-  type Target,
-  type Traffic,
-} from './transport.ts';
+import { ConnectedTransport } from './connected-transport.ts';
+import type { Channel, MeshTransport, PeerId, Target } from './transport.ts';
 
 export interface MemoryNetworkOptions {
   readonly random?: Random;
@@ -137,55 +125,15 @@ export class MemoryNetwork {
 }
 
 /** One host's end of a {@link MemoryNetwork}. */
-export class MemoryTransport implements MeshTransport {
-  readonly self: PeerId;
+export class MemoryTransport extends ConnectedTransport<Connection> implements MeshTransport {
   readonly #network: MemoryNetwork;
-  readonly #board = new Switchboard();
-  readonly #peers = new Map<PeerId, Connection>();
   readonly #redialling = new Set<PeerId>();
   #targets = new Set<PeerId>();
-  #closed = false;
 
   /** Use {@link MemoryNetwork.open}. */
   constructor(self: PeerId, network: MemoryNetwork) {
-    this.self = self;
+    super(self);
     this.#network = network;
-  }
-
-  async request(peer: PeerId, kind: Kind, body: Body, options: RequestOptions = {}): Promise<Uint8Array> {
-    if (this.#closed) throw new InfinitError('closed', 'the transport is closed');
-    if (peer === this.self) return this.#board.serveSelf(peer, kind, body, options.deadlineMs ?? defaultDeadlineMs, options.signal);
-    const connection = this.#peers.get(peer);
-    if (connection === undefined) throw new InfinitError('unavailable', `no connection with ${peer}`);
-    return connection.exchange.request(kind, body, options);
-  }
-
-  notify(peer: PeerId, kind: Kind, body: Body, options: SendOptions = {}): boolean {
-    return this.#peers.get(peer)?.exchange.notify(kind, body, options.channel ?? 'control') ?? false;
-  }
-
-  handle(kind: Kind, handler: Handler, options?: HandlerOptions): () => void {
-    return this.#board.handle(kind, handler, options);
-  }
-
-  onPeerUp(listener: (peer: PeerId) => void): () => void {
-    return this.#board.onPeerUp(listener);
-  }
-
-  onPeerDown(listener: (peer: PeerId) => void): () => void {
-    return this.#board.onPeerDown(listener);
-  }
-
-  connected(): readonly PeerId[] {
-    return [...this.#peers.keys()];
-  }
-
-  isConnected(peer: PeerId): boolean {
-    return this.#peers.has(peer);
-  }
-
-  traffic(): Traffic {
-    return { ...this.#board.traffic };
   }
 
   addresses(): readonly string[] {
@@ -210,7 +158,7 @@ export class MemoryTransport implements MeshTransport {
   }
 
   drop(peer: PeerId, reason: string): void {
-    this.#peers.get(peer)?.end(reason);
+    this.peers.get(peer)?.end(reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,33 +172,33 @@ export class MemoryTransport implements MeshTransport {
 
   /** The network's side of a new connection. */
   attach(remote: MemoryTransport): void {
-    const connection = new Connection(this.self, remote.self, this.#network, this.#board, (reason) => {
+    const connection = new Connection(this.self, remote.self, this.#network, this.board, (reason) => {
       this.#lose(remote.self, connection, reason);
       remote.#lose(this.self, connection.twin, reason);
     });
-    const twin = remote.#peers.get(this.self);
+    const twin = remote.peers.get(this.self);
     if (twin !== undefined) {
       connection.twin = twin;
       twin.twin = connection;
     }
-    this.#peers.set(remote.self, connection);
+    this.peers.set(remote.self, connection);
   }
 
   announce(peer: PeerId): void {
-    this.#board.peerUp(peer);
+    this.board.peerUp(peer);
   }
 
   /** The network's side of a crash. */
   end(reason: string): void {
-    this.#closed = true;
-    for (const connection of this.#peers.values()) connection.end(reason);
+    this.closed = true;
+    for (const connection of this.peers.values()) connection.end(reason);
   }
 
   #lose(peer: PeerId, connection: Connection | undefined, reason: string): void {
-    if (connection === undefined || this.#peers.get(peer) !== connection) return;
-    this.#peers.delete(peer);
+    if (connection === undefined || this.peers.get(peer) !== connection) return;
+    this.peers.delete(peer);
     connection.exchange.close(reason);
-    if (!this.#closed) this.#board.peerDown(peer);
+    if (!this.closed) this.board.peerDown(peer);
     this.#redial(peer);
   }
 
@@ -260,7 +208,7 @@ export class MemoryTransport implements MeshTransport {
     const timer = setTimeout(() => {
       this.#redialling.delete(peer);
       // A host that is gone for good connects by itself when it opens again.
-      if (this.#closed || this.isConnected(peer) || !this.#network.has(peer)) return;
+      if (this.closed || this.isConnected(peer) || !this.#network.has(peer)) return;
       this.#network.connect(this.self, peer);
       if (!this.isConnected(peer) && (this.#targets.size === 0 || this.#targets.has(peer))) this.#redial(peer);
     }, this.#network.redialMs);
