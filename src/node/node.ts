@@ -6,7 +6,7 @@ import { InfinitError, type Logger, systemClock } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Membership } from '../membership/index.ts';
-import { Overlay } from '../overlay/index.ts';
+import { hasPassport, Overlay } from '../overlay/index.ts';
 import { Repair } from '../repair/index.ts';
 import { Store } from '../store/index.ts';
 import { BlockInspector } from './block-inspector.ts';
@@ -14,14 +14,13 @@ import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
-import { hostKey } from './host-key.ts';
-import { nextIncarnation } from './incarnation.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
 import { Metrics } from './metrics.ts';
 import { MountTable } from './mount-table.ts';
 import { OverlayNeighbourhood } from './neighbourhood.ts';
 import { ProgramBlocks } from './program-blocks.ts';
+import { claimStore, nameStore } from './store-owner.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './trash.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
@@ -135,14 +134,13 @@ export class Node implements AsyncDisposable {
         ...(config.capacity === undefined ? {} : { capacityBytes: config.capacity }),
       }),
     );
-    const key = hostKey(config.stateDir);
-    const incarnation = await nextIncarnation(disk);
+    const clusterDirectory = path.join(config.stateDir, 'cluster');
+    await claimStore(disk, await hasPassport(clusterDirectory));
     const { zone, replicas } = config;
     const capacity = Math.max(1, config.capacity ?? disk.status().totalBytes);
     const overlay = stack.use(
       await Overlay.open({
-        stateDirectory: path.join(config.stateDir, 'cluster'),
-        identity: { key, incarnation },
+        stateDirectory: clusterDirectory,
         listen: config.listen === undefined ? undefined : `${config.listen.host}:${config.listen.port}`,
         join: config.join,
         tokenFile: config.token,
@@ -156,7 +154,8 @@ export class Node implements AsyncDisposable {
         logger,
       }),
     );
-    const self = overlay.self;
+    const { self, incarnation } = overlay;
+    await nameStore(disk, self);
     if (overlay.state === 'up' && (await disk.readMeta(drainKey)) !== undefined) overlay.setState('draining');
     const membership = stack.use(
       await Membership.open({

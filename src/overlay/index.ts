@@ -9,6 +9,7 @@ export { allRights, KeyPair, type MemberState, peerIdOf, publicKeyOf, type Right
 export type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
 export { Overlay } from './overlay.ts';
 export type { MemberView, OverlayOptions, TransportContext } from './overlay-options.ts';
+export { hasPassport } from './state-files.ts';
 export type { Trouble } from './trouble.ts';
 export type { TroubleReport } from './trouble-log.ts';
 export { Libp2pTransport, type Libp2pTransportOptions } from './libp2p-transport.ts';

@@ -9,8 +9,6 @@ import type { MeshTransport } from './transport.ts';
 export interface OverlayOptions {
   /** Where the keys, the passport and the known members are kept. */
   readonly stateDirectory: string;
-  /** This host's key and start number, where the caller keeps them; otherwise they are kept in the state directory. */
-  readonly identity?: { readonly key: KeyPair; readonly incarnation: number };
   /** `HOST:PORT`; undefined: only dial. Nothing listens before this host belongs to a cluster. */
   readonly listen?: string | undefined;
   /** What to tell others instead of the addresses of the network interfaces. */

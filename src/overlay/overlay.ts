@@ -60,8 +60,8 @@ export class Overlay implements AsyncDisposable {
    */
   static async open(options: OverlayOptions): Promise<Overlay> {
     const files = await StateFiles.open(options.stateDirectory);
-    const key = options.identity?.key ?? (await files.hostKey(options.random ?? systemRandom));
-    const incarnation = options.identity?.incarnation ?? (await files.nextIncarnation());
+    const key = await files.hostKey(options.random ?? systemRandom);
+    const incarnation = await files.nextIncarnation();
     const overlay = new Overlay(options, files, key, incarnation);
     try {
       await overlay.#enter();
@@ -105,6 +105,11 @@ export class Overlay implements AsyncDisposable {
     this.#mesh.onPeerUp((peer) => this.#onPeerUp(peer));
     const { name, zone, capacity } = options;
     this.#own = { name, zone, capacity, addresses: [], state: 'joining', ...this.#process, sequence: 0 };
+  }
+
+  /** Which start of this host it is: durably counted before anybody hears of it. */
+  get incarnation(): number {
+    return this.#process.incarnation;
   }
 
   /** Base64url of the cluster's public key; undefined: this host is alone. */

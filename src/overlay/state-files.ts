@@ -95,6 +95,11 @@ export class StateFiles {
   }
 }
 
+/** Whether the host whose overlay keeps its files there has belonged to a cluster. */
+export async function hasPassport(stateDirectory: string): Promise<boolean> {
+  return (await (await StateFiles.open(stateDirectory)).read('passport')) !== undefined;
+}
+
 /** The text of a token file. @throws InfinitError `not-found`, `bad-argument`. */
 export async function readTokenFile(file: string, logger: Logger): Promise<string> {
   try {

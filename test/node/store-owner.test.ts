@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { claimStore, nameStore } from '../../src/node/store-owner.ts';
+
+test('a store stays with the host that began it, also where its first start was cut short', async () => {
+  const disk = new MemoryDisk();
+  await claimStore(disk, false);
+  // The first start got a passport and died before it knew its own id: that is no loss.
+  await claimStore(disk, true);
+  await nameStore(disk, 'host-a');
+  await claimStore(disk, true);
+  await nameStore(disk, 'host-a');
+  await assert.rejects(nameStore(disk, 'host-b'), { code: 'damaged', message: /host-a.*host-b/ });
+});
+
+test('a member whose store is gone does not go on as if it had promised nothing', async () => {
+  await assert.rejects(claimStore(new MemoryDisk(), true), { code: 'damaged', message: /infinit node rm/ });
+});
