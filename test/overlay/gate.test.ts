@@ -7,23 +7,14 @@ import { codeOf, systemRandom } from '../../src/base/index.ts';
 import { frameType, FramedStream, headerBytes, outgoing, writeHeader } from '../../src/exchange/index.ts';
 import { encodeHello } from '../../src/overlay/hello.ts';
 import { readToken, passportFromToken } from '../../src/overlay/identity/index.ts';
-import { KeyPair, type Overlay, peerIdOf } from '../../src/overlay/index.ts';
-import { openLibp2pNode } from '../../src/overlay/libp2p/node.ts';
+import { type Overlay, peerIdOf } from '../../src/overlay/index.ts';
 import { protocols, type WireConnection, type WireNode } from '../../src/overlay/wire.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { addressesOf, Cluster, clockOff } from './fixture.ts';
+import { openIntruder } from './intruder.ts';
 
 const attempts = 100;
 const hour = 3_600_000;
-
-/** A host that speaks libp2p but keeps to no rule of ours. */
-async function openIntruder(key = new KeyPair(systemRandom.bytes(32))): Promise<WireNode & { readonly key: KeyPair }> {
-  const node = await openLibp2pNode(
-    { key, listen: undefined, tls: 'native', kademlia: false, mdns: false },
-    { admits: () => true, isMember: () => true, onConnection: () => {}, onStream: () => {}, onDiscovery: () => {}, onHandshakeError: () => {} },
-  );
-  return Object.assign(node, { key });
-}
 
 function frame(type: (typeof frameType)[keyof typeof frameType], kind: number, body: Uint8Array): Buffer {
   const header = Buffer.alloc(headerBytes);
