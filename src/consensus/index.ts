@@ -25,7 +25,7 @@ export {
   read,
   update,
 } from './operation.ts';
-export { maxRetransmitMs, Proposer, retransmitMs } from './proposer.ts';
+export { Proposer } from './proposer.ts';
 export type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 export {
   type Accepted,
@@ -38,5 +38,6 @@ export {
   sameReplicas,
   type View,
 } from './record.ts';
+export { maxRetransmitMs, retransmitMs } from './round.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { productionRules, type Rules } from './rules.ts';

@@ -5,15 +5,13 @@ import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
 import { type Accepted, type BlockId, type BlockRecord, type Origin, sameReplicas, type View } from './record.ts';
 import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
+import { Round } from './round.ts';
 import { isQuorum, productionRules, type Rules } from './rules.ts';
 import { type Survey, survey } from './survey.ts';
 
 /** What is awaited: answers to a message of that type, or time. */
 type Phase = 'idle' | Request['type'] | 'backoff' | 'done';
 
-/** First wait for answers; doubles up to the maximum. */
-export const retransmitMs = 100;
-export const maxRetransmitMs = 2000;
 /** First wait after losing against a rival, likewise. */
 const backoffMs = 4;
 const maxBackoffMs = 500;
@@ -40,11 +38,7 @@ export class Proposer {
   #views: readonly View[];
   #phase: Phase = 'idle';
   #attempt = 0;
-  #message: Request | null = null;
-  #targets: PeerId[] = [];
-  #answers = new Map<PeerId, Reply>();
-  #rejected = new Set<PeerId>();
-  #wakes = 0;
+  readonly #round = new Round();
   #losses = 0;
   #seenRound = 0;
   /** What we build on, whether it is known to be chosen, and the ballot that its quorum promised us, if any. */
@@ -113,17 +107,17 @@ export class Proposer {
   }
 
   #onReply(reply: Reply): readonly Effect[] {
-    if (reply.attempt !== this.#attempt || reply.tag !== this.tag || !this.#targets.includes(reply.from)) return none;
+    if (reply.attempt !== this.#attempt || reply.tag !== this.tag || !this.#round.targets.includes(reply.from)) return none;
     this.#ballots.raiseFloor(reply.floor);
     if (reply.promised !== null && reply.promised.round > this.#seenRound) this.#seenRound = reply.promised.round;
     // Asked again on the next wake: the holder may have let go, the acceptor may have been repaired.
     if (reply.type === 'leased' || reply.type === 'lost') return none;
     if (reply.views.length > 0) this.#addViews(reply.views);
     if (reply.type === 'rejected') {
-      this.#rejected.add(reply.from);
+      this.#round.reject(reply.from);
       return this.#onRejected();
     }
-    this.#answers.set(reply.from, reply);
+    this.#round.answer(reply);
     switch (this.#phase) {
       case 'read':
       case 'prepare':
@@ -140,7 +134,7 @@ export class Proposer {
   }
 
   #onWake(): readonly Effect[] {
-    this.#wakes++;
+    this.#round.wakes++;
     switch (this.#phase) {
       case 'backoff':
         return this.#startPrepare();
@@ -154,9 +148,9 @@ export class Proposer {
         return this.operation.kind === 'forget' ? this.#finish({ status: 'committed', accepted: null }) : this.#resend();
       default:
         // The hosts that answer may be a majority if only our ballot were higher.
-        if (this.#rejected.size > 0) return this.#retry();
+        if (this.#round.rejected.size > 0) return this.#retry();
     }
-    if (this.#phase === 'prepare') this.#extend(this.#rules.foundingSets(this.#views));
+    if (this.#phase === 'prepare') this.#round.extend(this.#rules.foundingSets(this.#views));
     return this.#resend();
   }
 
@@ -172,11 +166,11 @@ export class Proposer {
 
   /** Answers of one round must be of about one time (see `Reply.unsure`), so all are asked afresh, and where the roster says too. */
   #readAgain(): readonly Effect[] {
-    const wakes = this.#wakes;
+    const wakes = this.#round.wakes;
     const [send] = this.#startRead();
-    this.#wakes = wakes;
-    const more = this.#extend(this.#rules.foundingSets(this.#views));
-    const message = this.#message!;
+    this.#round.wakes = wakes;
+    const more = this.#round.extend(this.#rules.foundingSets(this.#views));
+    const message = this.#round.message;
     return more.length === 0 ? [send!, this.#sleep()] : [send!, { type: 'send', to: more, message }, this.#sleep()];
   }
 
@@ -205,15 +199,15 @@ export class Proposer {
   }
 
   #onSurvey(impatient: boolean): readonly Effect[] {
-    const found: Survey = survey(this.#rules, this.#answers, this.#hint?.accepted ?? null, this.#views);
-    const more = this.#extend(found.sets);
-    if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#message! }] : none;
+    const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views);
+    const more = this.#round.extend(found.sets);
+    if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
     this.#base = found.best;
     // Promises that came over several rounds may be of too different times as well.
-    this.#chosen = found.held && (this.#phase === 'read' || this.#wakes === 0 || this.#rules.mayCombine());
+    this.#chosen = found.held && (this.#phase === 'read' || this.#round.wakes === 0 || this.#rules.mayCombine());
     if (this.#phase === 'prepare') return this.#decide();
     // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
-    const all = this.#targets.every((peer) => this.#answers.has(peer));
+    const all = this.#round.targets.every((peer) => this.#round.answers.has(peer));
     if (found.forgotten) return this.#startPrepare();
     if (!this.#rules.mayAnswer(found.held)) return all || impatient ? this.#startPrepare() : none;
     this.#collectGrants();
@@ -259,7 +253,7 @@ export class Proposer {
     const { replicas } = this.#views.at(-1)!;
     const others = this.#rules.foundingSets(this.#views).filter((set) => !sameReplicas(set, replicas));
     let floor = 0;
-    for (const reply of this.#answers.values()) floor = Math.max(floor, reply.floor);
+    for (const reply of this.#round.answers.values()) floor = Math.max(floor, reply.floor);
     // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
     return { version: floor + 1, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin: this.#origin, value };
   };
@@ -301,7 +295,7 @@ export class Proposer {
 
   #onAccepted(): readonly Effect[] {
     const record = this.#proposal!;
-    if (!isQuorum(this.#rules, this.#rules.setsOf(record), (peer) => this.#answers.has(peer))) return none;
+    if (!isQuorum(this.#rules, this.#rules.setsOf(record), (peer) => this.#round.answers.has(peer))) return none;
     this.#base = { ballot: this.#ballot!, record, pointer: false };
     this.#chosen = true;
     this.#collectGrants();
@@ -315,7 +309,7 @@ export class Proposer {
   #onRejected(): readonly Effect[] {
     if (this.#phase === 'learn' || this.#phase === 'forget') return this.#phase === 'learn' ? none : this.#onForgotten();
     const sets = this.#phase === 'accept' ? this.#rules.setsOf(this.#proposal!) : this.#firstSets();
-    return isQuorum(this.#rules, sets, (peer) => !this.#rejected.has(peer)) ? none : this.#retry();
+    return isQuorum(this.#rules, sets, (peer) => !this.#round.rejected.has(peer)) ? none : this.#retry();
   }
 
   /** Starts over with a higher ballot: at once for the first time, then after a growing pause so that rivals do not chase each other. */
@@ -352,12 +346,12 @@ export class Proposer {
     const base = this.#base!;
     let count = 0;
     let floor = 0;
-    for (const { accepted, promised, floor: known } of this.#answers.values()) {
+    for (const { accepted, promised, floor: known } of this.#round.answers.values()) {
       if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
       floor = Math.max(floor, known, promised?.round ?? 0);
     }
     floor = this.#rules.floorToForget(floor);
-    if (!this.#rules.mayForget(count, this.#targets.length)) return none;
+    if (!this.#rules.mayForget(count, this.#round.targets.length)) return none;
     const { record } = base;
     const who =
       this.operation.kind === 'forget' ? record.replicas : hostsToSettle(this.operation, record).filter((peer) => !record.replicas.includes(peer));
@@ -367,9 +361,9 @@ export class Proposer {
   }
 
   #onForgotten(): readonly Effect[] {
-    if (this.#answers.size + this.#rejected.size < this.#targets.length) return none;
+    if (this.#round.answers.size + this.#round.rejected.size < this.#round.targets.length) return none;
     if (this.operation.kind === 'forget') return this.#finish({ status: 'committed', accepted: null });
-    return this.#rejected.size > 0 ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#settled();
+    return this.#round.rejected.size > 0 ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#settled();
   }
 
   #settled(): readonly Effect[] {
@@ -381,36 +375,17 @@ export class Proposer {
   /** Begins a phase: one message to all of the sets, whose answers are awaited. */
   #begin(sets: readonly (readonly PeerId[])[], message: Request): readonly Effect[] {
     this.#phase = message.type;
-    if (this.#answers.size > 0) this.#answers = new Map();
-    if (this.#rejected.size > 0) this.#rejected = new Set();
-    this.#targets = sets.length === 1 ? [...sets[0]!] : [...new Set(sets.flat())];
-    this.#wakes = 0;
     this.#grants = null;
-    this.#message = message;
-    return [{ type: 'send', to: this.#targets.slice(), message }, this.#sleep()];
-  }
-
-  /** Adds peers of the sets that were not asked yet; returns them. */
-  #extend(sets: readonly (readonly PeerId[])[]): readonly PeerId[] {
-    let more: PeerId[] | undefined;
-    for (const set of sets) {
-      for (const peer of set) {
-        if (this.#targets.includes(peer)) continue;
-        this.#targets.push(peer);
-        (more ??= []).push(peer);
-      }
-    }
-    return more ?? [];
+    this.#round.begin(sets, message);
+    return [{ type: 'send', to: this.#round.targets.slice(), message }, this.#sleep()];
   }
 
   #resend(): readonly Effect[] {
-    const to = this.#targets.filter((peer) => !this.#answers.has(peer));
-    return [{ type: 'send', to, message: this.#message! }, this.#sleep()];
+    return [{ type: 'send', to: this.#round.unanswered(), message: this.#round.message }, this.#sleep()];
   }
 
   #sleep(): Effect {
-    const ms = Math.min(retransmitMs * (1 << Math.min(this.#wakes, 16)), maxRetransmitMs);
-    return { type: 'sleep', ms: ms * (0.75 + this.#random() / 2) };
+    return { type: 'sleep', ms: this.#round.waitMs(this.#random()) };
   }
 
   #addViews(views: readonly View[]): void {
@@ -434,7 +409,7 @@ export class Proposer {
   #collectGrants(): void {
     if (this.#lease === null || this.#base === null) return;
     const sessions = new Map<PeerId, number>();
-    for (const [peer, { grant, accepted, type }] of this.#answers) {
+    for (const [peer, { grant, accepted, type }] of this.#round.answers) {
       if (grant > 0 && (type === 'accepted' || compareBallots(accepted?.ballot ?? null, this.#base.ballot) === 0)) sessions.set(peer, grant);
     }
     this.#grants = { request: this.#lease, accepted: this.#base, sessions };
