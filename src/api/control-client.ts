@@ -2,6 +2,7 @@ import { request } from 'node:http';
 
 import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
 import type { BlockReport } from './block-service.ts';
+import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
 import { explainSocketFailure } from './socket-failure.ts';
 import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeCheck, VolumeUsage } from './status.ts';
 import type { TrashedVolume, Volume } from './volume-service.ts';
@@ -64,6 +65,16 @@ export class ControlClient {
   /** Has a host give its blocks away so that it can leave, or (`on` false) stay after all. It is done when its status says `fresh`. */
   async drainNode(name: string, on = true): Promise<void> {
     await this.#call(on ? 'PUT' : 'DELETE', `/v1/nodes/${encodeURIComponent(name)}/drain`);
+  }
+
+  /** Lists blocks of the daemon's host whose majority is out of reach; with `force` rewrites them from what is left. */
+  salvage(call: SalvageCall): Promise<SalvageAnswer> {
+    return this.#call('POST', '/v1/repair/salvage', call);
+  }
+
+  /** Has the daemon read all that it keeps, at its own rate where none is given. */
+  async scrub(bytesPerSecond?: number): Promise<void> {
+    await this.#call('POST', '/v1/repair/scrub', bytesPerSecond === undefined ? {} : { bytesPerSecond });
   }
 
   listVolumes(): Promise<readonly Volume[]> {

@@ -27,6 +27,9 @@ export interface DaemonConfig {
   readonly replicas: number;
   /** Silence after which another host takes the place of one, in ms. */
   readonly evictionDelayMs: number;
+  /** Bytes that repair moves in a second at the most, and that scrub reads; scrub: 0 for none. */
+  readonly repairBytesPerSecond: number;
+  readonly scrubBytesPerSecond: number;
   readonly zone: string;
   /** Bytes this host offers; undefined: what its file system has. */
   readonly capacity: number | undefined;
@@ -108,6 +111,13 @@ function parseCapacity(value: string, flag: string): number | undefined {
   const canonical = sizeType.canonical(value);
   if (canonical === undefined) refuse(flag, value, sizeType.wanted);
   return quotaBytes(canonical) || undefined;
+}
+
+function parseRate(value: string, flag: string): number {
+  const canonical = sizeType.canonical(value);
+  const bytes = canonical === undefined ? 0 : quotaBytes(canonical);
+  if (bytes <= 0) refuse(flag, value, 'a number of bytes above 0, such as 64MiB');
+  return bytes;
 }
 
 function parseDuration(value: string, flag: string): number {
@@ -207,6 +217,20 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     fallback: () => '10m',
     help: 'how long a host may be silent before its blocks are copied to others (30s, 10m, 2h …)',
     parse: parseDuration,
+  },
+  repairBytesPerSecond: {
+    flag: 'repair-rate',
+    value: 'SIZE',
+    fallback: () => '64MiB',
+    help: 'how much of blocks this host moves in a second at the most when copies are made or moved; clients go first in any case',
+    parse: parseRate,
+  },
+  scrubBytesPerSecond: {
+    flag: 'scrub-rate',
+    value: 'SIZE',
+    fallback: () => '4MiB',
+    help: 'how much of its blocks this host reads in a second, once a week, to find damage ("none": not at all)',
+    parse: (text, flag) => (text === 'none' ? 0 : parseRate(text, flag)),
   },
   zone: { flag: 'zone', value: 'Z', fallback: () => 'default', help: 'failure zone of this host: copies go to different zones', parse: parseName },
   capacity: {

@@ -15,6 +15,7 @@ export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './
 export { ControlClient, defaultControlSocket } from './control-client.ts';
 export { clusterHealth } from './cluster-health.ts';
 export { connect, Infinit } from './infinit.ts';
+export type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from './repair-control.ts';
 export { SocketStream } from './socket-stream.ts';
 export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './daemon-config.ts';
 export {
@@ -26,6 +27,7 @@ export {
   type HostStatus,
   type HostSummary,
   type RepairProgress,
+  type ScrubProgress,
   type SilentHost,
   type RosterStatus,
   type TokenInfo,

@@ -57,6 +57,21 @@ export interface RepairProgress {
   readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts };
   /** Copies that were missing or older somewhere and were brought up, since the start. */
   readonly repaired: number;
+  readonly scrub: ScrubProgress;
+}
+
+/** How far a host is with reading all that it keeps. */
+export interface ScrubProgress {
+  readonly running: boolean;
+  /** Of the run under way, or the last one since the start. */
+  readonly blocks: number;
+  readonly bytes: number;
+  readonly damaged: number;
+  /** Damaged copies that were replaced from another host, and runs that came to the end, since the start. */
+  readonly repaired: number;
+  readonly runs: number;
+  /** Wall clock, ms: when everything was last read; absent: never. */
+  readonly finishedAtMs?: number;
 }
 
 /** Copies on one host, and what is amiss with blocks; each block that is amiss is counted by one host. */

@@ -7,6 +7,7 @@ import { completionCommands } from './commands/completion.ts';
 import { daemonCommand } from './commands/daemon.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { nodeCommand } from './commands/node.ts';
+import { salvageCommand, scrubCommand } from './commands/repair.ts';
 import { statusCommand } from './commands/status.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
@@ -36,6 +37,8 @@ function createProgram(): Command {
   program.addCommand(nodeCommand(options));
   program.addCommand(statusCommand(options));
   program.addCommand(doctorCommand(options));
+  program.addCommand(scrubCommand(options));
+  program.addCommand(salvageCommand(options));
   const [completion, hidden] = completionCommands(program, options);
   program.addCommand(completion!);
   program.addCommand(hidden!, { hidden: true });

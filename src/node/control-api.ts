@@ -10,6 +10,7 @@ import {
   type HostStatus,
   type HostSummary,
   listenOnSocket,
+  type RepairControl,
   type TokenInfo,
   type TrashControl,
   type VolumeCheck,
@@ -18,6 +19,7 @@ import {
 import type { BlockWatches } from './block-watches.ts';
 import { routeBlocks } from './block-routes.ts';
 import { ProgramSessions } from './program-sessions.ts';
+import { routeRepair } from './repair-routes.ts';
 
 /** What the control API serves. */
 export interface ControlTarget {
@@ -25,6 +27,7 @@ export interface ControlTarget {
   readonly trash: TrashControl;
   readonly cluster: ClusterControl;
   readonly blocks: BlockService;
+  readonly repair: RepairControl;
   readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
   metrics(): Promise<string>;
@@ -285,6 +288,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     serve(async (request, response) => void response.json(await volumes.usage(parameter(request, 'name')))),
   );
   routeTrash(app, target, serve);
+  routeRepair(app, target.repair, serve);
   routeCluster(app, target.cluster, serve);
   app.get(
     '/metrics',

@@ -57,8 +57,8 @@ export class Metrics implements Disposable {
     this.#defineHost();
     this.#defineDisk();
     this.#defineStore();
-    this.#defineConsensus();
     this.#defineRepair();
+    this.#defineConsensus();
     this.#defineNetwork();
     this.#defineVolumes();
   }
@@ -144,6 +144,13 @@ export class Metrics implements Disposable {
       repair === undefined ? 0 : Math.max(0, repair.total - repair.done),
     );
     this.#gauge('repair_bytes_per_second', 'Bytes of blocks that repair moves', ({ status }) => status.repair?.bytesPerSecond ?? 0);
+    this.#gauge(
+      'repair_check_age_seconds',
+      'How old the counts of blocks are; -1: none yet',
+      ({ status }) => status.repair?.lastCheck?.ageSeconds ?? -1,
+    );
+    this.#gauge('scrub_damaged_blocks', 'Damaged blocks that the last scrub found', ({ status }) => status.repair?.scrub.damaged ?? 0);
+    this.#counter('scrub_replaced_copies_total', 'Damaged copies that were replaced', ({ status }) => status.repair?.scrub.repaired ?? 0);
     this.#counter('repaired_copies_total', 'Copies that were missing or older and were brought up', ({ status }) => status.repair?.repaired ?? 0);
   }
 

@@ -26,6 +26,7 @@ import { Trash } from './trash.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
 import { checkNow, type VolumeCheckContext } from './volume-check.ts';
 import { VolumeServer } from './served-volume.ts';
+import { Upkeep } from './upkeep.ts';
 import { ViewPlacement } from './view-placement.ts';
 import { Volumes } from './volumes.ts';
 
@@ -65,6 +66,7 @@ interface Parts {
   readonly membership: Membership;
   readonly measured: MeasuredStore;
   readonly repair: Repair;
+  readonly upkeep: Upkeep;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly trash: Trash;
@@ -100,6 +102,7 @@ export class Node implements AsyncDisposable {
       trash,
       blocks,
       watches,
+      repair: parts.upkeep,
       status: () => node.status(),
       metrics: () => metrics.text(),
       check: (name: string, repair: boolean) => checkNow(parts.check, name, repair),
@@ -171,7 +174,11 @@ export class Node implements AsyncDisposable {
     const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay) });
     const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
     membership.start(store);
-    const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, logger }));
+    const { scrubBytesPerSecond } = config;
+    const settings = { bytesPerSecond: config.repairBytesPerSecond, scrubBytesPerSecond };
+    const isExpelled = (peer: string): boolean => overlay.expelled().has(peer);
+    const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, settings, isExpelled, logger }));
+    const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond, logger });
     const catalogue = await Catalogue.open(store, disk, catalogueOwner);
     const table = await MountTable.open(disk);
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
@@ -247,7 +254,7 @@ export class Node implements AsyncDisposable {
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, membership, store, measured, repair, catalogue, volumes, trash, check, cluster, blocks, watches };
+    return { disk, overlay, membership, store, measured, repair, upkeep, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
   #health(): Health {

@@ -13,6 +13,8 @@ export interface ScrubStatus {
   readonly damaged: number;
   /** Damaged copies that were replaced from another host, since the start. */
   readonly repaired: number;
+  /** Runs that came to the end, since the start. */
+  readonly runs: number;
   /** Wall clock, ms: when everything was last read; absent: never. */
   readonly finishedAtMs?: number;
 }
@@ -32,6 +34,7 @@ export class Scrubber {
   #running = false;
   #report = { blocks: 0, bytes: 0, damaged: 0 };
   #repaired = 0;
+  #runs = 0;
   #finishedAtMs: number | undefined;
   /** On demand: at this rate, from the beginning. */
   #asked: number | undefined;
@@ -44,7 +47,7 @@ export class Scrubber {
 
   status(): ScrubStatus {
     const finished = this.#finishedAtMs === undefined ? {} : { finishedAtMs: this.#finishedAtMs };
-    return { running: this.#running, ...this.#report, repaired: this.#repaired, ...finished };
+    return { running: this.#running, ...this.#report, repaired: this.#repaired, runs: this.#runs, ...finished };
   }
 
   /** Reads everything now, at this rate. What is under way is broken off. */
@@ -117,6 +120,7 @@ export class Scrubber {
       await Promise.all(mending);
       if (!finished) return last;
       this.#finishedAtMs = Date.now();
+      this.#runs++;
       await this.#save({ finishedAtMs: this.#finishedAtMs });
       return undefined;
     } finally {

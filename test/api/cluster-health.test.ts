@@ -11,7 +11,15 @@ const full: HostSketch = { readOnly: true };
 const none: BlockCounts = { immutable: 5, mutable: 5, named: 0, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0 };
 function found(counts: Partial<BlockCounts>): { repair: RepairProgress } {
   return {
-    repair: { phase: 'idle', done: 0, total: 0, bytesPerSecond: 0, lastCheck: { ageSeconds: 5, counts: { ...none, ...counts } }, repaired: 0 },
+    repair: {
+      phase: 'idle',
+      done: 0,
+      total: 0,
+      bytesPerSecond: 0,
+      lastCheck: { ageSeconds: 5, counts: { ...none, ...counts } },
+      repaired: 0,
+      scrub: { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 },
+    },
   };
 }
 

@@ -55,7 +55,17 @@ test('every trouble of the network comes with advice', () => {
 test('status begins with one word, names who is silent, and shows every member', () => {
   const status = sketch(3, [
     {},
-    { repair: { phase: 'moving', done: 50, total: 200, bytesPerSecond: 2 ** 20, etaSeconds: 90, repaired: 0 } },
+    {
+      repair: {
+        phase: 'moving',
+        done: 50,
+        total: 200,
+        bytesPerSecond: 2 ** 20,
+        etaSeconds: 90,
+        repaired: 0,
+        scrub: { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 },
+      },
+    },
     { silent: true },
   ]);
   const text = renderStatus({ ...status, health: { state: 'DEGRADED', reasons: ['h2 does not answer: no connection'] } });

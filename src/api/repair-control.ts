@@ -1,0 +1,39 @@
+/** What a person may have repair do: `POST /v1/repair/…`. */
+export interface RepairControl {
+  /** Lists the blocks of this host whose majority is out of reach, and rewrites them where that is forced. */
+  salvage(request: SalvageCall): Promise<SalvageAnswer>;
+  /** Reads all that this host keeps, now. @param bytesPerSecond At the most; the daemon's own rate where absent. */
+  scrub(bytesPerSecond: number | undefined): void;
+}
+
+export interface SalvageCall {
+  readonly force: boolean;
+  /** Hosts that are lost for good, by name or peer id. */
+  readonly lost: readonly string[];
+  /** Who asks, for the audit. */
+  readonly by: string;
+}
+
+/** A block without a majority, and what can be or was done about it. */
+export interface SalvagedBlock {
+  readonly address: string;
+  /** Its hosts that are out of reach, and those that hold the newest record that is left, by name where it is known. */
+  readonly missing: readonly string[];
+  readonly holders: readonly string[];
+  readonly version: number;
+  readonly ballot: string;
+  readonly removed: boolean;
+  /** Where it will be or is now. */
+  readonly replicas: readonly string[];
+  readonly result: 'possible' | 'refused' | 'rewritten' | 'failed';
+  readonly reason?: string;
+}
+
+export interface SalvageAnswer {
+  /** Mutable and named blocks of this host that were looked at. */
+  readonly looked: number;
+  readonly underQuorum: number;
+  readonly rewritten: number;
+  /** A thousand of them at the most. */
+  readonly blocks: readonly SalvagedBlock[];
+}

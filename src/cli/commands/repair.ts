@@ -1,0 +1,77 @@
+import { userInfo } from 'node:os';
+
+import { Command } from 'commander';
+
+import { ControlClient, type HostStatus, type SalvageAnswer, type SalvagedBlock } from '../../api/index.ts';
+import { InfinitError } from '../../base/index.ts';
+import { client, confirm, type GlobalOptions, say } from '../context.ts';
+import { type Column, humanBytes, renderTable } from '../output.ts';
+
+/** Between two looks at a scrub under way, in ms. */
+const pollMs = 1000;
+/** A salvage looks at every block, in ms. */
+const salvageDeadlineMs = 3_600_000;
+
+const columns: readonly Column<SalvagedBlock>[] = [
+  { header: 'BLOCK', field: 'Address', value: (block) => block.address },
+  { header: 'VERSION', field: 'Version', value: (block) => `${block.version}${block.removed ? ' (removed)' : ''}` },
+  { header: 'MISSING', field: 'Missing', value: (block) => block.missing.join(',') },
+  { header: 'LEFT AT', field: 'Holders', value: (block) => block.holders.join(',') },
+  { header: 'RESULT', field: 'Result', value: (block) => (block.reason === undefined ? block.result : `${block.result}: ${block.reason}`) },
+];
+
+function renderSalvage(answer: SalvageAnswer, format: string): string {
+  if (format === 'json') return JSON.stringify(answer, undefined, 4);
+  const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten`;
+  return answer.blocks.length === 0 ? counts : `${renderTable(answer.blocks, columns)}\n\n${counts}`;
+}
+
+/** `infinit salvage`: the last resort. */
+export function salvageCommand(options: () => GlobalOptions): Command {
+  return new Command('salvage')
+    .description('list blocks whose majority of copies is out of reach; with --force rewrite them from what is left')
+    .option('--lost <host...>', 'hosts that are lost for good and were expelled with `infinit node rm`, by name or id')
+    .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
+    .option('-y, --yes', 'do not ask')
+    .option('--format <format>', 'table or json', 'table')
+    .action(async ({ lost = [], force = false, yes = false, format }: { lost?: string[]; force?: boolean; yes?: boolean; format: string }) => {
+      if (force && lost.length === 0) throw new InfinitError('bad-argument', '--force needs --lost HOST…: the hosts that will never return');
+      const question = `Make what is left the truth, and give up what only ${lost.join(', ')} had?`;
+      if (force && !yes && !(await confirm(question))) throw new InfinitError('cancelled', 'nothing was changed');
+      const by = process.env['SUDO_USER'] ?? userInfo().username;
+      const daemon = new ControlClient(options().controlSocket, salvageDeadlineMs);
+      say(renderSalvage(await daemon.salvage({ force, lost, by }), format));
+    });
+}
+
+/** `infinit scrub`: reads everything now. */
+export function scrubCommand(options: () => GlobalOptions): Command {
+  return new Command('scrub')
+    .description('read all that this host keeps, now, and replace what is damaged from other copies')
+    .option('--rate <MiB/s>', 'at most so many MiB a second', (text: string) => {
+      const rate = Number(text);
+      if (!(rate > 0)) throw new InfinitError('bad-argument', `--rate: "${text}" is no number of MiB above 0`);
+      return rate;
+    })
+    .option('-d, --detach', 'do not wait for the end')
+    .action(async ({ rate, detach }: { rate?: number; detach?: boolean }) => {
+      const daemon = client(options());
+      const before = (await daemon.status()).repair?.scrub.runs ?? 0;
+      await daemon.scrub(rate === undefined ? undefined : rate * 1024 * 1024);
+      if (detach === true) return;
+      for (let said = ''; ;) {
+        const status = await daemon.status();
+        const progress = describeScrub(status);
+        if (progress !== said) process.stderr.write(`${progress}\n`);
+        said = progress;
+        if ((status.repair?.scrub.runs ?? 0) > before) return say(progress);
+        await new Promise((resolve) => setTimeout(resolve, pollMs));
+      }
+    });
+}
+
+function describeScrub({ repair }: HostStatus): string {
+  if (repair === undefined) throw new InfinitError('unsupported', 'this daemon does not scrub');
+  const { blocks, bytes, damaged, repaired } = repair.scrub;
+  return `${blocks} blocks, ${humanBytes(bytes)} read, ${damaged} damaged, ${repaired} replaced since the start`;
+}
