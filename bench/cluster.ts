@@ -40,7 +40,7 @@ async function infinit(home: string): Promise<Contestant> {
   );
   return {
     name: 'infinit',
-    workloads: ['put', 'get', 'put-immutable', 'get-immutable'],
+    workloads: ['put', 'get', 'commit', 'put-immutable', 'get-immutable'],
     // Each host serves its share of the clients.
     run: (load) =>
       Promise.all(
@@ -100,6 +100,7 @@ function rate(load: Load, tallies: readonly Tally[]): number {
 const loads: readonly Load[] = [
   { workload: 'put', clients, seconds, keys: clients * keysAClient, bytes: mutableBytes },
   { workload: 'get', clients, seconds, keys: clients * keysAClient, bytes: mutableBytes },
+  { workload: 'commit', clients: 3, seconds, keys: clients * keysAClient, bytes: mutableBytes },
   { workload: 'put-immutable', clients: 12, seconds, keys: blocks, bytes: blockBytes },
   { workload: 'get-immutable', clients: 12, seconds, keys: blocks, bytes: blockBytes },
 ];

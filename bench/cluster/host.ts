@@ -103,6 +103,11 @@ function run(load: Load, given: readonly Address[]): Promise<Tally> {
         randomFillSync(sealed, 0, 16);
         await store.commit([{ put: [{ address: immutableAddress(sealed), sealed }] }]);
       });
+    case 'commit':
+      return drive(load, async (client, turn) => {
+        const result = await store.commit([{ put: [block(4096)] }, { update: [{ address: keyOf(client, turn), expect: 'any', payload: value }] }]);
+        if (!result.done) throw new Error(JSON.stringify(result.outcomes[0]));
+      });
     case 'get-immutable':
       return drive(load, (client, turn) => store.get(keyOf(client, turn)));
   }

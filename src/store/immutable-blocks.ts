@@ -5,6 +5,7 @@ import type { PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
 import { DroppedBlocks } from './dropped-blocks.ts';
 import { kinds } from './kinds.ts';
+import { Spread } from './spread.ts';
 import type { StorePlacement } from './store-placement.ts';
 
 /** A further copy is asked for where the one before has not answered for so long. */
@@ -161,48 +162,20 @@ export class ImmutableBlocks {
     }
   }
 
-  /** Sends one block to the replicas it wants, to the next candidates where those fail, until a majority has it. */
-  #spread(block: SealedBlock, ranked: readonly PeerId[], wanted: number, local: Promise<void> | undefined, options: CallOptions): Promise<void> {
-    const { self, transport } = this.#options;
-    const majority = Math.floor(wanted / 2) + 1;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let acknowledged = 0;
-    let underWay = 0;
-    let next = wanted;
-    const settle = (ok: boolean, reason?: unknown): void => {
-      underWay--;
-      if (ok && ++acknowledged >= majority) resolve();
-      if (ok) return;
-      while (next < ranked.length && ranked[next] === self) next++;
-      if (next < ranked.length) ask(ranked[next++]!);
-      else if (underWay + acknowledged < majority)
-        reject(
-          new InfinitError('unavailable', `block ${block.address}: ${acknowledged} of ${wanted} copies were made, ${majority} are needed`, {
-            cause: reason,
-          }),
-        );
-    };
-    const ask = (peer: PeerId): void => {
-      underWay++;
-      const body = [addressToBytes(block.address), block.sealed];
-      const sent =
-        transport === undefined
-          ? Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`))
-          : transport.request(peer, kinds.putBlock, body, { channel: 'bulk', deadlineMs: options.deadlineMs ?? this.#options.defaultDeadlineMs });
-      sent.then(
-        () => settle(true),
-        (reason: unknown) => settle(false, reason),
-      );
-    };
-    if (local !== undefined) {
-      underWay++;
-      local.then(
-        () => settle(true),
-        (reason: unknown) => settle(false, reason),
-      );
-    }
-    for (const peer of ranked.slice(0, wanted)) if (peer !== self) ask(peer);
-    return promise;
+  #spread(
+    { address, sealed }: SealedBlock,
+    ranked: readonly PeerId[],
+    wanted: number,
+    local: Promise<void> | undefined,
+    options: CallOptions,
+  ): Promise<void> {
+    const { self, transport, defaultDeadlineMs } = this.#options;
+    const body = [addressToBytes(address), sealed];
+    const ask = (peer: PeerId, deadlineMs: number): Promise<unknown> =>
+      transport === undefined
+        ? Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`))
+        : transport.request(peer, kinds.putBlock, body, { channel: 'bulk', deadlineMs });
+    return new Spread({ address, ranked, wanted, self, local, deadlineMs: options.deadlineMs ?? defaultDeadlineMs, ask }).done;
   }
 
   async #keep(body: Uint8Array): Promise<undefined> {

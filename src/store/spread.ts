@@ -1,0 +1,95 @@
+import { codeOf, InfinitError } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
+import type { PeerId } from '../overlay/index.ts';
+
+/** Hosts that could not be reached are asked again after so long, in ms: a connection that broke is made anew within moments. */
+const retryMs = 100;
+
+export interface SpreadOptions {
+  readonly address: Address;
+  /** Hosts that may hold the block, best first. */
+  readonly ranked: readonly PeerId[];
+  /** How many of them should. */
+  readonly wanted: number;
+  readonly self: PeerId;
+  /** Settles with this host's own copy; undefined: it keeps none. */
+  readonly local: Promise<void> | undefined;
+  readonly deadlineMs: number;
+  /** Has a host make a copy. */
+  readonly ask: (peer: PeerId, deadlineMs: number) => Promise<unknown>;
+}
+
+/** Makes the copies of one block: at the hosts it belongs to, at the next ones where those fail, again and again until a majority has it or time is up. */
+export class Spread {
+  /** Resolves when a majority has the block on stable storage; the others go on in the background. @throws InfinitError `unavailable`. */
+  readonly done: Promise<void>;
+  readonly #options: SpreadOptions;
+  readonly #majority: number;
+  readonly #giveUpAt: number;
+  readonly #settle = Promise.withResolvers<void>();
+  #acknowledged = 0;
+  #underWay = 0;
+  #next: number;
+  /** Hosts that could not be reached. */
+  #missed: PeerId[] = [];
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(options: SpreadOptions) {
+    this.#options = options;
+    this.done = this.#settle.promise;
+    const { ranked, wanted, self, local, deadlineMs } = options;
+    this.#majority = Math.floor(wanted / 2) + 1;
+    this.#giveUpAt = performance.now() + deadlineMs;
+    this.#next = wanted;
+    if (local !== undefined) {
+      this.#underWay++;
+      local.then(
+        () => this.#kept(),
+        (reason: unknown) => this.#failed(undefined, reason),
+      );
+    }
+    for (const peer of ranked.slice(0, wanted)) if (peer !== self) this.#ask(peer);
+  }
+
+  #ask(peer: PeerId): void {
+    this.#underWay++;
+    this.#options.ask(peer, Math.max(1, this.#giveUpAt - performance.now())).then(
+      () => this.#kept(),
+      (reason: unknown) => this.#failed(peer, reason),
+    );
+  }
+
+  #kept(): void {
+    this.#underWay--;
+    if (++this.#acknowledged < this.#majority) return;
+    clearTimeout(this.#retry);
+    this.#settle.resolve();
+  }
+
+  #failed(peer: PeerId | undefined, reason: unknown): void {
+    const { ranked, self, wanted, address } = this.#options;
+    this.#underWay--;
+    if (peer !== undefined && isPassing(reason)) this.#missed.push(peer);
+    while (this.#next < ranked.length && ranked[this.#next] === self) this.#next++;
+    if (this.#next < ranked.length) this.#ask(ranked[this.#next++]!);
+    else if (this.#underWay + this.#acknowledged >= this.#majority || this.#retry !== undefined) return;
+    else if (this.#missed.length > 0 && performance.now() + retryMs < this.#giveUpAt) this.#retry = setTimeout(() => this.#askMissed(), retryMs);
+    else
+      this.#settle.reject(
+        new InfinitError('unavailable', `block ${address}: ${this.#acknowledged} of ${wanted} copies were made, ${this.#majority} are needed`, {
+          cause: reason,
+        }),
+      );
+  }
+
+  #askMissed(): void {
+    this.#retry = undefined;
+    for (const peer of this.#missed.splice(0)) this.#ask(peer);
+  }
+}
+
+/** Failures of the way to a host, as against those of the host itself. */
+function isPassing(reason: unknown): boolean {
+  const code = codeOf(reason);
+  return code === 'unavailable' || code === 'unknown-outcome' || code === 'overloaded';
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError } from '../../src/base/index.ts';
+import { immutableAddress } from '../../src/block/index.ts';
+import { Spread } from '../../src/store/spread.ts';
+
+const address = immutableAddress(Uint8Array.of(1));
+const options = { address, ranked: ['a', 'b', 'c', 'd'], wanted: 3, self: 'a', deadlineMs: 2000 };
+const unreachable = (): Promise<never> => Promise.reject(new InfinitError('unavailable', 'no connection'));
+
+test('hosts that cannot be reached for a moment are asked again', async () => {
+  const asked: string[] = [];
+  const ask = (peer: string): Promise<unknown> => {
+    asked.push(peer);
+    return asked.length <= 3 ? unreachable() : Promise.resolve();
+  };
+  await new Spread({ ...options, local: Promise.resolve(), ask }).done;
+  assert.deepEqual(asked.slice(0, 3), ['b', 'c', 'd']);
+});
+
+test('a host whose disk is full is replaced by the next, not asked again', async () => {
+  const asked: string[] = [];
+  const ask = (peer: string): Promise<unknown> => {
+    asked.push(peer);
+    return peer === 'd' ? Promise.resolve() : Promise.reject(new InfinitError('disk-full', 'no room'));
+  };
+  await new Spread({ ...options, local: Promise.resolve(), ask }).done;
+  assert.deepEqual(asked, ['b', 'c', 'd']);
+});
+
+test('where no majority can be reached the deadline ends it, and where none can take it nobody waits', async () => {
+  const local = Promise.resolve();
+  await assert.rejects(new Spread({ ...options, deadlineMs: 250, local, ask: unreachable }).done, { code: 'unavailable' });
+  const started = performance.now();
+  const full = (): Promise<never> => Promise.reject(new InfinitError('disk-full', 'no room'));
+  await assert.rejects(new Spread({ ...options, deadlineMs: 60_000, local, ask: full }).done, { code: 'unavailable' });
+  assert.ok(performance.now() - started < 30_000);
+});
