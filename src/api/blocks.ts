@@ -5,6 +5,7 @@ import { addressOfName } from './block-reference.ts';
 import { type BlockReport, type BlockState, type CallLimits, maxImmutableValueBytes, maxValueBytes } from './block-service.ts';
 import type { Connection } from './connection.ts';
 import type { ControlClient } from './control-client.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** What a block may be given: bytes, or text as UTF-8. */
 export type Value = Uint8Array | string;
@@ -53,13 +54,30 @@ const retryMs = 250;
 const transitMs = 250;
 /** Nobody loses a race for one block so often without something being wrong. */
 const maxModifyAttempts = 1000;
+/** Calls under way at once; further ones wait here. With the watches they are what the daemon serves at once for one connection. */
+const maxSmallCalls = 512;
+const maxLargeCalls = 24;
+/** Blocks watched at once. */
+const maxWatches = 512;
 /** With these nothing was changed. */
-const harmless: readonly ErrorCode[] = ['unavailable', 'overloaded', 'unsupported', 'too-large', 'bad-argument', 'denied', 'closed'];
+const harmless: readonly ErrorCode[] = [
+  'unavailable',
+  'deadline-exceeded',
+  'overloaded',
+  'unsupported',
+  'too-large',
+  'bad-argument',
+  'denied',
+  'closed',
+];
 
 /** The value store: blocks by address, replicated, each of them linearizable. See docs/api.md. */
 export class Blocks {
   readonly #connection: Connection;
   readonly #control: ControlClient;
+  readonly #small = new Turnstile(maxSmallCalls);
+  readonly #large = new Turnstile(maxLargeCalls);
+  #watches = 0;
 
   constructor(connection: Connection, control: ControlClient) {
     this.#connection = connection;
@@ -165,14 +183,20 @@ export class Blocks {
   async *watch(address: string, { signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Block | undefined, void, undefined> {
     const known = parseAddress(address);
     if (kindOf(known) === 'immutable') throw new InfinitError('bad-argument', 'an immutable block never changes: there is nothing to watch');
-    let last: Block | undefined;
-    let seen = false;
-    while (signal?.aborted !== true) {
-      const next = await this.#next(known, seen ? (last?.version ?? 0) : undefined, signal);
-      if (next === 'unchanged') continue;
-      last = next;
-      seen = true;
-      yield next;
+    if (this.#watches >= maxWatches) throw new InfinitError('overloaded', `a client watches at most ${maxWatches} blocks at once: connect another`);
+    this.#watches++;
+    try {
+      let last: Block | undefined;
+      let seen = false;
+      while (signal?.aborted !== true) {
+        const next = await this.#next(known, seen ? (last?.version ?? 0) : undefined, signal);
+        if (next === 'unchanged') continue;
+        last = next;
+        seen = true;
+        yield next;
+      }
+    } finally {
+      this.#watches--;
     }
   }
 
@@ -183,7 +207,7 @@ export class Blocks {
       const body =
         known === undefined
           ? await this.#ask(blockKinds.get, addressToBytes(address), limits)
-          : await this.#ask(blockKinds.wait, encodeWait(address, known), limits);
+          : await this.#send(blockKinds.wait, encodeWait(address, known), limits);
       return body.length === 0 ? 'unchanged' : blockIn(address, decodeBlockState(body));
     } catch (error) {
       const code = error instanceof InfinitError ? error.code : 'bug';
@@ -220,7 +244,19 @@ export class Blocks {
     }
   }
 
-  #ask(
+  async #ask(kind: number, body: Uint8Array | Uint8Array[], limits: CallLimits, bulkBytes?: number): Promise<Uint8Array> {
+    const gate = bulkBytes === undefined ? this.#small : this.#large;
+    const turn = gate.enter();
+    try {
+      // The deadline counts from here: how long the turn takes is this program's own doing.
+      if (turn !== undefined) await turn;
+      return await this.#send(kind, body, limits, bulkBytes);
+    } finally {
+      gate.leave();
+    }
+  }
+
+  #send(
     kind: number,
     body: Uint8Array | Uint8Array[],
     { deadlineMs = defaultDeadlineMs, signal }: CallLimits,

@@ -143,6 +143,17 @@ test('when the daemon restarts, what was under way is unknown and the next call 
   assert.ok(text === 'before' || text === 'after');
 });
 
+test('a program may ask for more at once than is served: the calls take turns, and none fails', async () => {
+  await using cluster = await ValueHosts.start(1);
+  const { blocks } = cluster.hosts[0]!.infinit;
+  const made = await Promise.all(Array.from({ length: 5_000 }, (_, index) => blocks.create(String(index))));
+  assert.equal(new Set(made.map(({ address }) => address)).size, 5_000);
+  const large = Array.from({ length: 50 }, () => randomBytes(1024 * 1024));
+  const addresses = await Promise.all(large.map((value) => blocks.put(value)));
+  const back = await Promise.all(addresses.map((address) => blocks.get(address)));
+  assert.ok(back.every((block, index) => large[index]!.equals(block!.value)));
+});
+
 test('inspect shows every replica with its version and size, and whose the block is', async () => {
   await using cluster = await ValueHosts.start(3);
   const { infinit } = cluster.hosts[0]!;
