@@ -103,6 +103,7 @@ export class Catalogue {
   /** Removed volumes whose data is still there. */
   async trash(): Promise<readonly CatalogueEntry[]> {
     const entries = await this.#scan(trashPrefix);
+    if (entries.length === 0) return entries;
     const live = new Set((await this.#scan(livePrefix)).map(({ id }) => id));
     return entries.filter(({ id }) => !live.has(id));
   }
