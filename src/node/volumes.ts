@@ -108,7 +108,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
     return this.#mutex.run(name, async () => {
-      const entry = await this.#context.catalogue.find(name);
+      // What the name means now: on another host it may have been removed and made anew.
+      const entry = await this.#context.catalogue.current(name);
       if (entry === undefined) {
         if (how.force === true) return;
         throw new InfinitError('not-found', `there is no volume "${name}"`);

@@ -18,6 +18,19 @@ test('two hosts that create one name at once with different options: one has it,
   }
 });
 
+test('a removal takes what the name means now, though another host has just removed it and made it anew', async () => {
+  await using cluster = await ClusterProcesses.start(2);
+  const [first, second] = cluster.hosts;
+  for (let round = 1; round <= 4; round++) {
+    await first!.client.createVolume('data');
+    await second!.client.removeVolume('data');
+    await second!.client.createVolume('data', { size: '2G' });
+    await first!.client.removeVolume('data');
+    await assert.rejects(second!.client.updateVolume('data', { size: '3G' }), { code: 'not-found' });
+    assert.equal((await second!.client.listTrash()).length, round * 2);
+  }
+});
+
 test('a host that has lost the others still tells what it knows of volumes, and never says that an unknown one does not exist', async () => {
   await using cluster = await ClusterProcesses.start(3);
   const [first, second, third] = cluster.hosts;
