@@ -25,6 +25,8 @@ export interface VolumeSetup {
   readonly capacity?: () => { readonly freeBytes: number };
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
+  /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */
+  readonly kernelOpens?: boolean;
 }
 
 /** Properties of the volume and bounds of its memory. */

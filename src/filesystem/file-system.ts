@@ -25,7 +25,10 @@ export interface FileSystem {
   rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void>;
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes>;
 
-  /** `flags` as in open(2). Returns a file handle, an integer below 2^32. */
+  /**
+   * `flags` as in open(2). Returns a file handle, an integer from 1 and below 2^32. Where the kernel opens files without asking, none
+   * is ever opened here, and 0 stands for the handle in all that follows.
+   */
   open(inode: number, flags: number): MaybePromise<number>;
   create(
     parent: number,

@@ -2,7 +2,7 @@ import type { VolumeCore } from './core.ts';
 import type { Pinned } from './content.ts';
 import { asFileSystemError } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
-import type { Handle, Handles } from './handles.ts';
+import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
 import { Miss, attempt } from './miss.ts';
 import type { Quota } from './quota.ts';
@@ -42,9 +42,9 @@ export class Files {
       const inode = this.#regular(number);
       const end = Math.min(offset + length, inode.size);
       if (offset >= end) return [];
-      const known = this.#handles.get(handle, number);
-      const parts = inode.content!.read(offset, end, pinned, known !== undefined && offset > 0 && offset === known.readEnd);
-      this.#readAhead(inode, known, offset, end);
+      const reader = this.#handles.reader(handle, number);
+      const parts = inode.content!.read(offset, end, pinned, offset > 0 && offset === reader.readEnd);
+      this.#readAhead(inode, reader, offset, end);
       return parts;
     });
   }
@@ -187,16 +187,15 @@ export class Files {
     this.#core.touch(inode);
   }
 
-  #readAhead(inode: Inode, handle: Handle | undefined, offset: number, end: number): void {
-    if (handle === undefined) return;
-    const sequential = offset === handle.readEnd && offset > 0;
-    handle.readEnd = end;
-    if (!sequential) handle.aheadEnd = end;
-    else if (handle.aheadEnd - end < readAheadBytes / 2) {
+  #readAhead(inode: Inode, reader: Reader, offset: number, end: number): void {
+    const sequential = offset === reader.readEnd && offset > 0;
+    reader.readEnd = end;
+    if (!sequential) reader.aheadEnd = end;
+    else if (reader.aheadEnd - end < readAheadBytes / 2) {
       const until = Math.min(inode.size, end + readAheadBytes);
-      const from = Math.max(end, handle.aheadEnd);
+      const from = Math.max(end, reader.aheadEnd);
       if (until > from) inode.content!.prefetch(from, until);
-      handle.aheadEnd = until;
+      reader.aheadEnd = until;
     }
   }
 }

@@ -1,18 +1,25 @@
 import type { Inode } from './inode.ts';
 
+/** Files without a handle whose reading is followed at a time. */
+const maxReaders = 1024;
+
 /** Handles of one mount session, before a number could be one of an earlier session's. */
 const handlesPerSession = 2 ** 20;
 
-/** An open file or directory. */
-export interface Handle {
-  readonly number: number;
-  readonly inode: Inode;
-  /** {@link Inode.failures} that its user was told of. */
-  failures: number;
+/** How a file is being read. */
+export interface Reader {
   /** Where the last read ended: one that goes on there is sequential. */
   readEnd: number;
   /** Read ahead up to here. */
   aheadEnd: number;
+}
+
+/** An open file or directory. */
+export interface Handle extends Reader {
+  readonly number: number;
+  readonly inode: Inode;
+  /** {@link Inode.failures} that its user was told of. */
+  failures: number;
 }
 
 /**
@@ -21,6 +28,8 @@ export interface Handle {
  */
 export class Handles {
   readonly #handles = new Map<number, Handle>();
+  /** By inode, for files that were opened without telling. */
+  readonly #readers = new Map<number, Reader>();
   #next: number;
 
   constructor(session: number) {
@@ -42,6 +51,17 @@ export class Handles {
   get(number: number, inode: number): Handle | undefined {
     const handle = this.#handles.get(number);
     return handle?.inode.number === inode ? handle : undefined;
+  }
+
+  /** Who reads an inode through this handle, or through any where there is none. */
+  reader(number: number, inode: number): Reader {
+    const handle = this.get(number, inode);
+    if (handle !== undefined) return handle;
+    let reader = this.#readers.get(inode);
+    if (reader !== undefined) return reader;
+    if (this.#readers.size >= maxReaders) this.#readers.delete(this.#readers.keys().next().value!);
+    this.#readers.set(inode, (reader = { readEnd: 0, aheadEnd: 0 }));
+    return reader;
   }
 
   close(handle: Handle): void {

@@ -156,7 +156,8 @@ export class InodeTable {
     const inode = new Inode(number, new BlockVersion(this.#context, address, block.version), record, true);
     inode.durableLinks = record.links;
     inode.durableParent = record.parent;
-    inode.uncounted = this.#context.setup.resumed === true;
+    // It may have been given up earlier, with the count of its references, and be open all the same.
+    inode.uncounted = this.#context.setup.resumed === true || this.#context.setup.kernelOpens === true;
     this.#equip(inode, record.inline, record.extents, false);
     // A large truncation that a crash interrupted goes on.
     if (record.truncating) inode.content?.punch(inode.size, Infinity);

@@ -59,7 +59,7 @@ export class Inode {
   lookups = 0;
   /** Without names and references: to be removed. */
   gone = false;
-  /** Loaded in a kernel session that began before this process: there may be open files and references that nobody counted here. */
+  /** Loaded while the kernel may have open files and references that nobody counted here: see {@link VolumeSetup.resumed} and `kernelOpens`. */
   uncounted = false;
   /** For the cache's second chance. */
   used = true;

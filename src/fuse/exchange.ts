@@ -19,6 +19,7 @@ import {
   validity,
 } from './wire/index.ts';
 import { Writers } from './writers.ts';
+import { WrittenFiles } from './written-files.ts';
 
 /** Writes a reply's body; below zero: -errno instead. */
 export type Encode<T> = (exchange: Exchange, value: T) => number;
@@ -27,8 +28,6 @@ export type Undo<T> = (exchange: Exchange, value: T) => void;
 /** Serves one kind of request; what it throws is the answer. */
 export type Operation = (exchange: Exchange, header: RequestHeader, message: Message) => void;
 
-/** Inodes written from the page cache of which the kernel is to be told that their block counts are new. */
-const maxWritten = 16_384;
 /** Lines about failed requests a second; more are only counted. */
 const maxLogLines = 10;
 
@@ -45,10 +44,10 @@ export class Exchange {
   handles = new Handles(1);
   writers = new Writers(true);
   readonly lockOwners = new LockOwners();
+  readonly written = new WrittenFiles();
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;
-  readonly #written = new Set<number>();
   readonly #logger: Logger;
   #logSecond = 0;
   #logLines = 0;
@@ -59,7 +58,7 @@ export class Exchange {
     this.notifier = notifier;
     this.options = options;
     this.#logger = logger;
-    this.reply = new Reply(validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds));
+    this.reply = new Reply(validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds), (inode) => this.written.has(inode));
     this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
   }
 
@@ -161,20 +160,8 @@ export class Exchange {
     this.device.sendNow(encodeInvalidateInode(inode, -1, 0));
   }
 
-  /** The kernel wrote dirty pages and does not know that the file takes more blocks now. */
+  /** The kernel wrote dirty pages and does not know that the file takes more blocks now; on a close it asks by itself. */
   noteWritten(inode: number): void {
-    if (this.#written.size >= maxWritten && !this.#written.has(inode)) this.refreshWritten();
-    this.#written.add(inode);
-  }
-
-  /** Was the inode written since it was last told? */
-  takeWritten(inode: number): boolean {
-    return this.#written.delete(inode);
-  }
-
-  /** For files that stay open: in the background. */
-  refreshWritten(): void {
-    for (const inode of this.#written) void this.notifier.invalidateInode(inode, -1, 0);
-    this.#written.clear();
+    if (this.written.add(inode)) void this.notifier.invalidateInode(inode, -1, 0);
   }
 }

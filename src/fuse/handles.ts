@@ -14,9 +14,14 @@ export class Handles {
     this.generation = generation;
   }
 
+  /** Given by this session, or 0: the kernel opened the file without asking, and the file system knows of no handle either. */
+  isOurs(handle: KernelHandle): boolean {
+    return handle.high === this.generation || (handle.high === 0 && handle.low === 0);
+  }
+
   /** The file system's handle. */
   resolve(handle: KernelHandle, reopen: () => MaybePromise<number>): MaybePromise<number> {
-    if (handle.high === this.generation) return handle.low;
+    if (this.isOurs(handle)) return handle.low;
     const key = `${handle.high}.${handle.low}`;
     const known = this.#reopened.get(key);
     if (known !== undefined) return known;

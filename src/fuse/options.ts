@@ -10,6 +10,12 @@ export interface FuseOptions {
   readonly keepCache: boolean;
   /** Does the kernel collect writes? It then is the authority on size and times of cached files: not for a mount whose files others write. */
   readonly writebackCache: boolean;
+  /**
+   * Does the kernel open, close and lock files and directories without asking us (zero-message opens)? Right where all users of the files
+   * are this kernel's: it keeps an inode for as long as anybody has it open, which is all that has to be known. Opening, reading and
+   * closing a file that it has cached then costs no request at all. Implies `keepCache`.
+   */
+  readonly kernelOpens: boolean;
   readonly readAheadBytes: number;
   /** No request but a wait for a lock is left unanswered for longer; then ETIMEDOUT. */
   readonly requestDeadlineMs: number;
@@ -22,6 +28,7 @@ export const defaultFuseOptions: FuseOptions = {
   negativeSeconds: 3600,
   keepCache: true,
   writebackCache: true,
+  kernelOpens: false,
   readAheadBytes: 1_048_576,
   requestDeadlineMs: 120_000,
 };

@@ -5,13 +5,14 @@ import { type DeviceEnd, FuseDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
 import { Notifier } from './notifier.ts';
-import { operations } from './operations/index.ts';
+import { operations, operationsWithoutOpens } from './operations/index.ts';
 import { defaultFuseOptions, type FuseOptions } from './options.ts';
 import {
   decodeHeader,
   decodeInit,
   encodeIncrementEpoch,
   encodeResend,
+  hasKernelOpens,
   hasResend,
   hasWritebackCache,
   malformed,
@@ -28,8 +29,8 @@ import {
 import { Writers } from './writers.ts';
 
 const EPROTO = 71;
-/** How often files that stay open have their attributes refreshed after a write-back. */
-const refreshMs = 1000;
+/** How often files that were written are looked at, whether that goes on. */
+const sweepMs = 1000;
 
 /** How long requests in flight may hold up a stop. */
 const stopLimitMs = 10_000;
@@ -78,7 +79,8 @@ export class FuseSession {
   readonly #logger: Logger;
   readonly #settleReady = Promise.withResolvers<SavedInit>();
   readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
-  #refresh: NodeJS.Timeout | undefined;
+  #operations = operations;
+  #sweep: NodeJS.Timeout | undefined;
 
   constructor({ fd, fileSystem, options, logger, adopted, transport }: ServeSettings) {
     const addon = transport ?? loadAddon();
@@ -141,8 +143,10 @@ export class FuseSession {
   #agree(init: SavedInit): void {
     this.#exchange.init = init;
     this.#exchange.handles = new Handles(init.generation);
-    this.#exchange.writers = new Writers(init.generation === 1);
-    if (hasWritebackCache(init)) this.#refresh = setInterval(() => this.#exchange.refreshWritten(), refreshMs).unref();
+    const kernelOpens = hasKernelOpens(init);
+    if (kernelOpens) this.#operations = operationsWithoutOpens;
+    this.#exchange.writers = new Writers(init.generation === 1 && !kernelOpens);
+    if (hasWritebackCache(init)) this.#sweep = setInterval(() => this.#exchange.written.sweep(), sweepMs).unref();
     this.#settleReady.resolve(init);
   }
 
@@ -151,7 +155,7 @@ export class FuseSession {
     try {
       header = decodeHeader(message);
       const { opcode } = header;
-      const operation = operations[opcode];
+      const operation = this.#operations[opcode];
       if (operation === undefined) return opcode === opcodes.init ? this.#init(header, message) : this.#exchange.refuse(header, errnos.ENOSYS);
       this.#exchange.counts[opcode]!++;
       if (!Number.isSafeInteger(header.node)) throw malformed('a node id beyond 2^53');
@@ -166,7 +170,7 @@ export class FuseSession {
   #init(header: RequestHeader, message: Message): void {
     const { options } = this.#exchange;
     const offer = decodeInit(message);
-    const init = negotiate(offer, options.writebackCache);
+    const init = negotiate(offer, options);
     if (init === undefined || this.#exchange.init !== undefined) {
       this.#exchange.refuse(header, EPROTO);
       const what = `the kernel speaks FUSE ${offer.major}.${offer.minor}, 7.${minMinor} (Linux 5.12) is the least`;
@@ -177,7 +181,7 @@ export class FuseSession {
   }
 
   async #end(end: DeviceEnd): Promise<void> {
-    clearInterval(this.#refresh);
+    clearInterval(this.#sweep);
     if (end === 'stopped') await this.#exchange.inFlight.settled(stopLimitMs);
     this.#exchange.inFlight.clear();
     this.notify.close();

@@ -16,6 +16,9 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } fro
 const closeAttempts = 10;
 const closePauseMs = 1000;
 
+/** A volume that only this host has mounted. */
+const soleFuseOptions: Partial<FuseOptions> = { kernelOpens: true };
+
 /** A volume that several hosts may have mounted: the kernel asks at every turn, and writes nothing behind our back. */
 const sharedFuseOptions: Partial<FuseOptions> = { entrySeconds: 0, attributeSeconds: 0, negativeSeconds: 0, keepCache: false, writebackCache: false };
 
@@ -52,6 +55,7 @@ async function openVolume(session: number, dirty: DirtySet, lost: Set<number>): 
     logger,
     lostInodes: lost,
     resumed: data.adopted !== undefined,
+    kernelOpens: data.shared === undefined,
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
@@ -105,7 +109,7 @@ async function serve(): Promise<void> {
     fd: data.descriptor,
     fileSystem,
     logger,
-    ...(role === undefined ? {} : { options: sharedFuseOptions }),
+    options: role === undefined ? soleFuseOptions : sharedFuseOptions,
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
   });
   port.on('message', (command: VolumeCommand) => {

@@ -324,6 +324,22 @@ test('memory is bounded: clean inodes are given up and come back', async () => {
   assert.ok(volume.memory.inodes <= 100, `${volume.memory.inodes} inodes in memory`);
 });
 
+test('a file that was given up from memory while the kernel had it open outlives its name', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store, {}, { kernelOpens: true });
+  const { inode } = await volume.mknod(root, 'open', 0o100644, 0, 0o022, user);
+  await volume.write(inode, 0, 0, bytes('kept'), false);
+  await volume.recall();
+  assert.equal(volume.memory.inodes, 0);
+  await volume.unlink(root, 'open');
+  await volume.recall();
+  assert.equal((await contentOf(volume, inode)).toString(), 'kept');
+  volume.forget(inode, 1);
+  await volume.recall();
+  assert.equal(await errnoOf(() => volume.getattr(inode)), 'ESTALE');
+  await volume.close();
+});
+
 test('many operations at once end as one after another', async () => {
   const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)) });
   const volume = await open(store);

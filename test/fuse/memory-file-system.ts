@@ -241,7 +241,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
-    const found = this.handles.get(handle) ?? fail('EBADF');
+    const found = handle === 0 ? this.#get(inode) : (this.handles.get(handle) ?? fail('EBADF'));
     if (found.inode !== inode) fail('EBADF');
     found.touch('accessed');
     return found.read(offset, length);

@@ -114,9 +114,22 @@ test('directory entries fill the reply to the limit and give back the rest', () 
 
 test('a kernel older than Linux 5.12 is not accepted, a newer one gets the flags it offered', () => {
   const all = { flags: 0xffff_ffff, flags2: 0xffff_ffff };
-  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, true), undefined);
-  const init = wire.negotiate({ major: 7, minor: 33, flags: 1 << 16, flags2: 0xffff_ffff }, true)!;
+  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, { writebackCache: true, kernelOpens: false }), undefined);
+  const init = wire.negotiate({ major: 7, minor: 33, flags: 1 << 16, flags2: 0xffff_ffff }, { writebackCache: true, kernelOpens: false })!;
   assert.equal(wire.hasWritebackCache(init), true);
   assert.equal(wire.hasResend(init), false, 'without INIT_EXT the second word means nothing');
-  assert.equal(wire.hasWritebackCache(wire.negotiate({ major: 7, minor: 50, ...all }, false)!), false);
+  const none = { writebackCache: false, kernelOpens: false };
+  assert.equal(wire.hasWritebackCache(wire.negotiate({ major: 7, minor: 50, ...all }, none)!), false);
+});
+
+test('the kernel opens files by itself only where it is offered and wanted, and then keeps locks, too', () => {
+  const [posixLocks, noOpen, noOpendir] = [1 << 1, 1 << 17, 1 << 24];
+  const of = (flags: number, kernelOpens: boolean): wire.SavedInit =>
+    wire.negotiate({ major: 7, minor: 45, flags, flags2: 0 }, { writebackCache: true, kernelOpens })!;
+  assert.equal(wire.hasKernelOpens(of(0xffff_ffff, true)), true);
+  assert.equal(of(0xffff_ffff, true).flags & posixLocks, 0);
+  for (const init of [of(0xffff_ffff, false), of(posixLocks | noOpen, true), of(posixLocks | noOpendir, true)]) {
+    assert.equal(wire.hasKernelOpens(init), false);
+    assert.equal(init.flags & posixLocks, posixLocks);
+  }
 });

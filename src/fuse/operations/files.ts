@@ -13,6 +13,7 @@ import {
   decodeRelease,
   decodeTmpfile,
   decodeWrite,
+  hasKernelOpens,
   hasWritebackCache,
   isResent,
   type KernelHandle,
@@ -76,6 +77,7 @@ export const open: Operation = (exchange, header, message) => {
 function encodeCreated(flags: number): Encode<Created> {
   return (exchange, { attributes, handle }) => {
     exchange.writers.opened(attributes.inode, flags);
+    exchange.written.add(attributes.inode);
     return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, fileFlags(exchange));
   };
 }
@@ -84,6 +86,9 @@ const dropCreated: Undo<Created> = ({ fileSystem }, { attributes, handle }) => {
   void fileSystem.release(attributes.inode, handle);
   fileSystem.forget(attributes.inode, 1);
 };
+
+const encodeUnopened: Encode<Created> = ({ reply }, { attributes }) => reply.putCreated(attributes, 0, 0, openFlags.keepCache);
+const forgetCreated: Undo<Created> = ({ fileSystem }, { attributes }) => fileSystem.forget(attributes.inode, 1);
 
 export const create: Operation = (exchange, header, message) => {
   const { name, mode, umask, flags } = decodeCreate(message);
@@ -102,7 +107,12 @@ export const create: Operation = (exchange, header, message) => {
 export const tmpfile: Operation = (exchange, header, message) => {
   const { mode, umask, flags } = decodeTmpfile(message);
   const created = exchange.fileSystem.tmpfile(header.node, mode, umask, handleFlags(exchange, flags), callerOf(header));
-  exchange.answer(header, created, encodeCreated(flags), dropCreated);
+  if (exchange.init === undefined || !hasKernelOpens(exchange.init)) return exchange.answer(header, created, encodeCreated(flags), dropCreated);
+  // The kernel never closes it either: the reference of the reply is what keeps the file.
+  const kept = after(created, ({ attributes, handle }) =>
+    after(exchange.fileSystem.release(attributes.inode, handle), (): Created => ({ attributes, handle: 0 })),
+  );
+  exchange.answer(header, kept, encodeUnopened, forgetCreated);
 };
 
 const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply.putSlices(slices);
@@ -123,7 +133,7 @@ export const write: Operation = (exchange, header, message) => {
   const { fileSystem } = exchange;
   const kill = request.killPrivileges && !request.cached;
   // What has to wait before the write itself outlives the message that the data lie in.
-  const data = request.handle.high === exchange.handles.generation && !kill ? request.data : request.data.slice();
+  const data = exchange.handles.isOurs(request.handle) && !kill ? request.data : request.data.slice();
   const put = (): MaybePromise<number> =>
     withHandle(exchange, inode, request.handle, request.flags, (handle) =>
       fileSystem.write(inode, handle, request.offset, data, request.killPrivileges),
@@ -149,10 +159,7 @@ export const flush: Operation = (exchange, header, message) => {
   const inode = header.node;
   exchange.lockOwners.flushed(inode, lockOwner);
   const flushed = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
-  exchange.answer(header, flushed, () => {
-    if (exchange.takeWritten(inode)) exchange.invalidateAttributesNow(inode);
-    return 0;
-  });
+  exchange.answer(header, flushed, encodeNothing);
 };
 
 export const release: Operation = (exchange, header, message) => {

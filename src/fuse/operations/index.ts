@@ -63,9 +63,16 @@ const byName: Readonly<Record<Exclude<OperationName, 'init'>, Operation>> = {
   destroy,
 };
 
-/** The operations by request code. */
-export const operations: readonly (Operation | undefined)[] = (() => {
+/** What the kernel does by itself from its first ENOSYS on. MKNOD takes the place of CREATE. */
+const opening: ReadonlySet<string> = new Set<OperationName>(['open', 'create', 'flush', 'opendir']);
+
+function tableOf(kernelOpens: boolean): readonly (Operation | undefined)[] {
   const table: (Operation | undefined)[] = Array.from({ length: opcodeLimit });
-  for (const [name, operation] of Object.entries(byName)) table[opcodes[name as OperationName]] = operation;
+  for (const [name, operation] of Object.entries(byName)) if (!kernelOpens || !opening.has(name)) table[opcodes[name as OperationName]] = operation;
   return table;
-})();
+}
+
+/** The operations by request code. */
+export const operations: readonly (Operation | undefined)[] = tableOf(false);
+/** The same for a kernel that opens files without asking. */
+export const operationsWithoutOpens: readonly (Operation | undefined)[] = tableOf(true);

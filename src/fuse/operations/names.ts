@@ -13,12 +13,18 @@ import {
   type RequestHeader,
 } from '../wire/index.ts';
 
+const typeBits = 0o170000;
+
 /** Who asks; `pid` is a thread id. */
 export function callerOf(header: RequestHeader): Caller {
   return { uid: header.uid, gid: header.gid, pid: header.pid };
 }
 
 const encodeEntry: Encode<Attributes> = ({ reply }, attributes) => reply.putEntry(attributes);
+const encodeMade: Encode<Attributes> = ({ reply, written }, attributes) => {
+  if ((attributes.mode & typeBits) === 0o100000) written.add(attributes.inode);
+  return reply.putEntry(attributes);
+};
 const encodeFound: Encode<Attributes | undefined> = ({ reply, options }, attributes) => {
   if (attributes !== undefined) return reply.putEntry(attributes);
   return options.negativeSeconds > 0 ? reply.putNegativeEntry() : -errnos.ENOENT;
@@ -51,8 +57,6 @@ export async function recover<T>(run: () => MaybePromise<T>, expected: string, v
   }
 }
 
-const typeBits = 0o170000;
-
 /** Makes a name; on a resent request an entry of the same type that is there already is the one it made. */
 function make(exchange: Exchange, header: RequestHeader, name: string, type: number, run: () => MaybePromise<Attributes>): void {
   const { fileSystem } = exchange;
@@ -63,7 +67,7 @@ function make(exchange: Exchange, header: RequestHeader, name: string, type: num
         fileSystem.forget(found.inode, 1);
       })
     : run();
-  exchange.answer(header, made, encodeEntry, forgetEntry);
+  exchange.answer(header, made, encodeMade, forgetEntry);
 }
 
 export const symlink: Operation = (exchange, header, message) => {

@@ -5,6 +5,7 @@
 export {
   decodeInit,
   hasExtendedSetxattr,
+  hasKernelOpens,
   hasResend,
   hasWritebackCache,
   maxTransferBytes,

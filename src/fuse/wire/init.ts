@@ -12,11 +12,13 @@ const initFlags = {
   readdirplusAuto: 1 << 14,
   asyncDirectIo: 1 << 15,
   writebackCache: 1 << 16,
+  noOpen: 1 << 17,
   parallelDirectoryOperations: 1 << 18,
   posixAcl: 1 << 20,
   abortError: 1 << 21,
   maxPages: 1 << 22,
   cacheSymlinks: 1 << 23,
+  noOpendir: 1 << 24,
   explicitInvalidation: 1 << 25,
   killPrivilegesV2: 1 << 28,
   setxattrExtended: 1 << 29,
@@ -57,18 +59,30 @@ export interface KernelOffer {
   readonly flags2: number;
 }
 
+/** What a mount is to have, see FuseOptions. */
+export interface InitChoices {
+  readonly writebackCache: boolean;
+  readonly kernelOpens: boolean;
+}
+
 export function decodeInit(message: Message): KernelOffer {
   message.require(56);
   const words = message.words;
   return { major: words[10]!, minor: words[11]!, flags: words[13]!, flags2: message.length >= 60 ? words[14]! : 0 };
 }
 
+/** Locks that are the kernel's own where it does not tell us of opens. */
+const lockFlags = initFlags.posixLocks | initFlags.flockLocks;
+const openingFlags = initFlags.noOpen | initFlags.noOpendir;
+
 /** Takes of the kernel's offer what we can use. `undefined`: it is too old. */
-export function negotiate(offer: KernelOffer, writebackCache: boolean): SavedInit | undefined {
+export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens }: InitChoices): SavedInit | undefined {
   if (offer.major !== 7 || offer.minor < minMinor) return undefined;
   let wanted = 0;
   for (const flag of Object.values(initFlags)) wanted |= flag;
   if (!writebackCache) wanted &= ~initFlags.writebackCache;
+  const alone = kernelOpens && (offer.flags & openingFlags) === openingFlags;
+  wanted &= alone ? ~lockFlags : ~openingFlags;
   let wanted2 = 0;
   for (const flag of Object.values(initFlags2)) wanted2 |= flag;
   const extended = (offer.flags & initFlags.initExtended) !== 0;
@@ -100,6 +114,11 @@ export function putInit(reply: Reply, init: SavedInit, readAheadBytes: number): 
 /** Does the kernel keep size and times of cached files itself? */
 export function hasWritebackCache(init: SavedInit): boolean {
   return (init.flags & initFlags.writebackCache) !== 0;
+}
+
+/** Does the kernel open files without us? Then their handle is 0, and nothing of opens and closes is asked. */
+export function hasKernelOpens(init: SavedInit): boolean {
+  return (init.flags & openingFlags) === openingFlags;
 }
 
 /** Are SETXATTR requests in their long form? */

@@ -4,6 +4,8 @@ import type { RequestHeader } from './request-header.ts';
 
 /** Most bytes of directory entries in one reply; the kernel asks again for the rest. */
 export const maxDirectoryReplyBytes = 131_072;
+/** How long attributes of a file that is being written are good: its blocks are counted here. */
+const briefSeconds = 1;
 /** Reads up to this size are copied into the reply, larger ones sent as slices. */
 const maxCopiedRead = 16_384;
 
@@ -43,10 +45,21 @@ export class Reply extends Message {
   /** Bytes to be sent after `bytes`, by reference. */
   slices: readonly Uint8Array[] = [];
   validity: Validity;
+  readonly #isBrief: (inode: number) => boolean;
 
-  constructor(validity: Validity) {
+  /** @param isBrief whose attributes are good for no more than {@link briefSeconds}. */
+  constructor(validity: Validity, isBrief: (inode: number) => boolean = () => false) {
     super(replyHeaderBytes + maxDirectoryReplyBytes);
     this.validity = validity;
+    this.#isBrief = isBrief;
+  }
+
+  /** Seconds at word `at`, nanoseconds at the other one. */
+  #attributeValidity(at: number, nanosecondsAt: number, inode: number): void {
+    const { words, validity } = this;
+    const brief = validity.attributeSeconds > briefSeconds && this.#isBrief(inode);
+    words[at] = brief ? briefSeconds : validity.attributeSeconds;
+    words[nanosecondsAt] = brief ? 0 : validity.attributeNanoseconds;
   }
 
   /** struct fuse_out_header. `errno` 0 is success. */
@@ -85,10 +98,9 @@ export class Reply extends Message {
     words[at + 3] = 0;
     words[at + 4] = this.validity.entrySeconds;
     words[at + 5] = 0;
-    words[at + 6] = this.validity.attributeSeconds;
+    this.#attributeValidity(at + 6, at + 9, attributes.inode);
     words[at + 7] = 0;
     words[at + 8] = this.validity.entryNanoseconds;
-    words[at + 9] = this.validity.attributeNanoseconds;
     this.#attributes(at + 10, attributes);
   }
 
@@ -109,9 +121,8 @@ export class Reply extends Message {
   /** struct fuse_attr_out. */
   putAttributes(attributes: Attributes): number {
     const words = this.words;
-    words[firstWord] = this.validity.attributeSeconds;
+    this.#attributeValidity(firstWord, firstWord + 2, attributes.inode);
     words[firstWord + 1] = 0;
-    words[firstWord + 2] = this.validity.attributeNanoseconds;
     words[firstWord + 3] = 0;
     this.#attributes(firstWord + 4, attributes);
     return 104;
