@@ -1,8 +1,10 @@
-import { flushCompileCache } from 'node:module';
+import { flushCompileCache, getCompileCacheDir } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { codeOf, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
-import { buildAddon, HolderClient, refusalExitCode, superviseDaemon } from '../fuse/index.ts';
+import { buildAddon, HolderClient, refusalExitCode } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
 import { daemonNodeFlags } from './node-flags.ts';
 
@@ -17,10 +19,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   const logger = createLogger(config.logLevel);
   if (process.env[childVariable] === undefined) {
     buildAddon();
-    process.env[childVariable] = '1';
-    process.title = 'infinit holder';
-    process.exitCode = await superviseDaemon({ argv: [...process.execArgv, ...daemonNodeFlags, ...process.argv.slice(1)], logger });
-    return;
+    return becomeHolder(config.logLevel);
   }
   delete process.env[childVariable];
   process.title = 'infinit daemon';
@@ -32,6 +31,26 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
   process.exit();
+}
+
+/**
+ * This process goes on as the holder, the same one to whoever started it, without all that the command line needed. Two arenas of malloc: one
+ * a thread, as is the default, keeps some ten MiB that nobody uses.
+ */
+function becomeHolder(logLevel: string): void {
+  flushCompileCache();
+  const program = fileURLToPath(new URL('../fuse/holder-main.ts', import.meta.url));
+  const daemon = [...process.execArgv, ...daemonNodeFlags, ...process.argv.slice(1)];
+  const argv = [process.execPath, ...process.execArgv, program, logLevel, ...daemon];
+  const cache = getCompileCacheDir();
+  // Known from the start, so that not even the first module has to be stripped of types, here and in the daemon.
+  const compiled = cache === undefined ? {} : { NODE_COMPILE_CACHE: path.dirname(cache) };
+  process.execve!(process.execPath, argv, {
+    ...process.env,
+    ...compiled,
+    MALLOC_ARENA_MAX: process.env['MALLOC_ARENA_MAX'] ?? '2',
+    [childVariable]: '1',
+  });
 }
 
 async function serve(config: DaemonConfig, logger: Logger): Promise<void> {

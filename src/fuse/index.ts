@@ -3,7 +3,7 @@
  * while the daemon is replaced. Every request is answered within a deadline, nothing is left mounted without somebody to serve it.
  */
 export type { DeviceEnd } from './device.ts';
-export { refusalExitCode, superviseDaemon, type SupervisorSettings } from './holder.ts';
+export { refusalExitCode } from './holder.ts';
 export { HolderClient } from './holder-client.ts';
 export type { AdoptedMount } from './holder-messages.ts';
 export {

@@ -8,7 +8,8 @@ import type { Address } from '../block/index.ts';
 import type { CheckReport, OwnedBlock } from '../filesystem/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, removeMountPoint, unmountIdle } from '../fuse/index.ts';
 import type { Transport } from '../overlay/index.ts';
-import { type BlockStore, servePort } from '../store/index.ts';
+import type { BlockStore } from '../store/index.ts';
+import { servePort } from '../store/port/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import { volumeKey } from './volume-key.ts';
 import { claimSession } from './volume-session.ts';
@@ -20,6 +21,9 @@ const startDeadlineMs = 60_000;
 
 /** How long the end of an unmounted volume is waited for, in ms: what is in memory is written out meanwhile. */
 const endDeadlineMs = 30_000;
+
+/** A worker does not share the main thread's compile cache; found compiled, not even its first module has to be stripped of types. */
+const threadSource = `require('node:module').enableCompileCache(); import(${JSON.stringify(import.meta.resolve('./volume-thread.ts'))});`;
 
 /** Volumes whose threads are being started at once. */
 const startsAtOnce = 2;
@@ -89,7 +93,8 @@ export class VolumeServer {
       logLevel: this.#context.logLevel,
       shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
     };
-    const worker = new Worker(new URL('volume-worker.ts', import.meta.url), {
+    const worker = new Worker(threadSource, {
+      eval: true,
       workerData: data,
       transferList: [channel.port2],
       name: `volume ${entry.name}`,

@@ -7,7 +7,7 @@ import { codeOf, createLogger, messageOf, systemClock } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, Volume } from '../filesystem/index.ts';
 import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
-import { PortStore } from '../store/index.ts';
+import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { SharedRole } from './shared-role.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';

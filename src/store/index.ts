@@ -2,6 +2,5 @@
 export * from './block-store.ts';
 export { Housekeeping, type HousekeepingCall, type Resolution } from './housekeeping.ts';
 export { type Copy, newest as newestCopy } from './inspection.ts';
-export { PortStore, servePort } from './port-store.ts';
 export { Store, type StoreMeter, type StoreOptions } from './store.ts';
 export type { StorePlacement } from './store-placement.ts';

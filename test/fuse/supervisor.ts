@@ -1,7 +1,7 @@
 /** The holder's process of the tests: runs `daemon.ts` with this process's arguments. */
 import path from 'node:path';
 import { createLogger } from '../../src/base/index.ts';
-import { superviseDaemon } from '../../src/fuse/index.ts';
+import { superviseDaemon } from '../../src/fuse/holder.ts';
 
 const logger = createLogger('info', (_level, line) => process.stderr.write(`holder: ${line}\n`));
 process.exitCode = await superviseDaemon({

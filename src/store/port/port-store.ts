@@ -1,9 +1,9 @@
 import type { MessagePort } from 'node:worker_threads';
 
-import { codeOf, InfinitError, messageOf } from '../base/index.ts';
-import type { ErrorCode } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
-import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from './block-store.ts';
+import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
+import type { ErrorCode } from '../../base/index.ts';
+import type { Address } from '../../block/index.ts';
+import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '../block-store.ts';
 
 /**
  * A block store across a thread boundary: a volume's worker calls {@link PortStore}, the main thread answers with {@link servePort}.
