@@ -19,7 +19,7 @@ export interface VolumeSetup {
   /** Told when an inode gets content that is not durable, and when all of it is; synchronously. */
   readonly onDirty?: (inode: number) => void;
   readonly onClean?: (inode: number) => void;
-  /** Inodes whose buffered content died with the process before this one: their next fsync or close says so, once. */
+  /** Inodes whose buffered content died with the process before this one: their next fsync, or close where the kernel tells of it, says so, once. */
   readonly lostInodes?: ReadonlySet<number>;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };

@@ -6,7 +6,7 @@ const slotBytes = 8;
 
 /**
  * Which inodes of a mount hold writes that are not durable yet, in a small file on tmpfs: it outlives a killed daemon, though not the
- * host. The next daemon takes over the mount, and the first fsync or close of such a file fails with EIO, as Linux does after a
+ * host. The next daemon takes over the mount, and the first fsync (or, where the kernel tells of them, close) of such a file fails with EIO, as Linux does after a
  * lost write-back: an application must never believe that what the dead process still had in memory is safe.
  * One 8-byte write (~2 µs) as a file becomes dirty, one as it becomes clean.
  */
