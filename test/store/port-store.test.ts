@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
 import { immutableAddress } from '../../src/block/index.ts';
-import { type BlockStore, PortStore, servePort } from '../../src/store/index.ts';
+import type { BlockStore } from '../../src/store/index.ts';
+import { PortStore, servePort } from '../../src/store/port/index.ts';
 
 const sealed = randomBytes(300_000);
 const address = immutableAddress(sealed);
