@@ -154,7 +154,13 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     parse: parseEndpoint,
   },
   join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseAddresses },
-  token: { flag: 'token', value: 'FILE', fallback: () => '', help: 'file with the invitation from `infinit token create`', parse: optionalText },
+  token: {
+    flag: 'token',
+    value: 'FILE',
+    fallback: () => '',
+    help: 'file with the invitation from `infinit cluster token create`',
+    parse: optionalText,
+  },
   discover: {
     flag: 'discover',
     value: 'WAYS',

@@ -2,7 +2,7 @@ import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { InfinitError, type Logger, messageOf, type Random } from '../base/index.ts';
-import { keyBytes, KeyPair } from './identity/index.ts';
+import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
 export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json';
@@ -102,6 +102,9 @@ export async function hasPassport(stateDirectory: string): Promise<boolean> {
 
 /** The text of a token file. @throws InfinitError `not-found`, `bad-argument`. */
 export async function readTokenFile(file: string, logger: Logger): Promise<string> {
+  // Not repeated: what is said here is logged, and the environment is shown by `docker inspect`.
+  if (file.includes(tokenPrefix))
+    throw new InfinitError('bad-argument', 'the token itself was given in place of a file: write it to a file of mode 0600, and make a new one');
   try {
     const { mode, size } = await stat(file);
     if (size > 64 * 1024) throw new InfinitError('bad-argument', `${file} is too large for a token file`);

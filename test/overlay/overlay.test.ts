@@ -123,6 +123,18 @@ describe('the overlay on loopback', () => {
       );
   });
 
+  test('a token in place of its file is refused without being repeated', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const { text } = await a.createToken({});
+    const { logger, lines } = recordingLogger();
+    await assert.rejects(cluster.open('b', { tokenFile: text, join: addressesOf(a), logger }), (error: Error) => {
+      assert.match(`${codeOf(error)}: ${error.message}`, /^bad-argument: the token itself/);
+      assert.ok(![error.stack, ...lines].some((line) => line?.includes(text.slice(20, 60))));
+      return true;
+    });
+  });
+
   test('a token file that others may read is warned of', async () => {
     await using cluster = await Cluster.onLoopback();
     const { logger, lines } = recordingLogger();

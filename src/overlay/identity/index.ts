@@ -13,6 +13,7 @@ export {
   readOwnPassport,
   readPassport,
   readToken,
+  tokenPrefix,
   type Right,
   type Token,
 } from './passport.ts';

@@ -49,7 +49,8 @@ export interface Token {
 export const maxPassportLength = 12 * 1024;
 /** Host invites host invites host: more links are refused. */
 const maxChain = 4;
-const tokenPrefix = 'infinit-token-1.';
+/** What every token begins with. */
+export const tokenPrefix = 'infinit-token-1.';
 
 export interface InvitationTerms {
   readonly id: string;
@@ -95,7 +96,7 @@ export function readToken(text: string): Token {
     if (Buffer.compare(read.key, key.publicKey) !== 0) throw new Error('key and invitation do not belong together');
     return { invitation: read, invitationText: String(invitation), key };
   } catch {
-    throw new InfinitError('bad-argument', 'this is no token, or it is damaged: make a new one with `infinit token create`');
+    throw new InfinitError('bad-argument', 'this is no token, or it is damaged: make a new one with `infinit cluster token create`');
   }
 }
 
