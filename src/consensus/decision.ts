@@ -1,4 +1,5 @@
-import { compareBallots, type Ballot, type PeerId } from './ballot.ts';
+import { compareBallots, type PeerId } from './ballot.ts';
+import type { Doubt } from './doubt.ts';
 import { maxUnsettled } from './limits.ts';
 import type { Apply, Operation, ProposalOutcome } from './operation.ts';
 import { type Accepted, type BlockRecord, type Origin, type ReplicaSet, sameOrigin, sameReplicas } from './record.ts';
@@ -15,11 +16,8 @@ export interface Standing {
   readonly base: Accepted | null;
   /** It is known to be chosen. */
   readonly chosen: boolean;
-  /** The lowest version under which our value may have been accepted somewhere, and the highest ballot at which it was sent; ∞: nowhere. */
-  readonly doubtVersion: number;
-  readonly doubtBallot: Ballot | null;
-  /** A change of ours may have been accepted somewhere. */
-  readonly changeSent: boolean;
+  /** What may live on somewhere of what was sent before. */
+  readonly doubt: Pick<Doubt, 'version' | 'ballot' | 'changeSent'>;
   /** The record was accepted once more, at a ballot of ours. */
   readonly reproposed: boolean;
   /** The record that founds the block with a value. */
@@ -55,10 +53,10 @@ export function decide(rules: Rules, standing: Standing): Decision {
 }
 
 /** Whether the value that we once sent can no longer come to life: whatever is chosen from now on descends from this record. */
-export function isDoubtOver({ base, chosen, origin, doubtVersion, doubtBallot }: Standing): boolean {
-  if (doubtVersion === Infinity || base === null || !chosen) return false;
+export function isDoubtOver({ base, chosen, origin, doubt }: Standing): boolean {
+  if (doubt.version === Infinity || base === null || !chosen) return false;
   const { version, origin: author } = base.record;
-  return !sameOrigin(author, origin) && version <= doubtVersion && compareBallots(base.ballot, doubtBallot) > 0;
+  return !sameOrigin(author, origin) && version <= doubt.version && compareBallots(base.ballot, doubt.ballot) > 0;
 }
 
 /** Hosts that a settling must still reach. */
@@ -68,12 +66,12 @@ export function hostsToSettle(operation: Operation, { unsettled }: BlockRecord):
 }
 
 function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
-  const { base, chosen, origin, doubtVersion, founding } = standing;
-  const doubtful = doubtVersion !== Infinity;
+  const { base, chosen, origin, doubt, founding } = standing;
+  const doubtful = doubt.version !== Infinity;
   if (doubtful && base !== null) {
     if (sameOrigin(base.record.origin, origin)) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);
     // Ours may lie below what others wrote since: there is no way to tell.
-    if (base.record.version > doubtVersion) return finish({ status: 'unknown' });
+    if (base.record.version > doubt.version) return finish({ status: 'unknown' });
   }
   const value = apply(base?.record ?? null);
   if (base === null) {
@@ -86,12 +84,12 @@ function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
   return { type: 'propose', record: { ...base.record, version: base.record.version + 1, previous: [], origin, value }, purpose: 'value' };
 }
 
-function decideChange(rules: Rules, { chosen, changeSent }: Standing, base: Accepted, fromEpoch: number, replicas: ReplicaSet): Decision {
+function decideChange(rules: Rules, { chosen, doubt }: Standing, base: Accepted, fromEpoch: number, replicas: ReplicaSet): Decision {
   const { record } = base;
   const ours = record.epoch === fromEpoch + 1 && sameReplicas(record.replicas, replicas);
   if (!ours && record.epoch !== fromEpoch) {
     // Our change may be among those that led here.
-    return changeSent && record.epoch > fromEpoch + 1 ? finish({ status: 'unknown' }) : conflict(rules, chosen, base);
+    return doubt.changeSent && record.epoch > fromEpoch + 1 ? finish({ status: 'unknown' }) : conflict(rules, chosen, base);
   }
   if (record.previous.length > 0) return finishJoint(rules, chosen, base);
   if (ours) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);

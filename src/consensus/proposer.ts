@@ -1,12 +1,14 @@
 import { InfinitError } from '../base/index.ts';
 import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
 import { decide, hostsToSettle, isDoubtOver, type Purpose, type Standing } from './decision.ts';
+import { Doubt } from './doubt.ts';
+import { foundingRecord } from './founding.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
-import { type Accepted, type BlockId, type BlockRecord, type Origin, sameReplicas, type View } from './record.ts';
+import { type Accepted, type BlockId, type BlockRecord, type Origin, type View } from './record.ts';
 import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 import { Round } from './round.ts';
-import { isQuorum, productionRules, type Rules } from './rules.ts';
+import { isQuorum, isSole, productionRules, type Rules } from './rules.ts';
 import { type Survey, survey } from './survey.ts';
 
 /** What is awaited: answers to a message of that type, or time. */
@@ -49,11 +51,7 @@ export class Proposer {
   #proposal: BlockRecord | null = null;
   #purpose: Purpose = 'repair';
   #next: Ballot | null = null;
-  /** The lowest version under which our value may have been accepted somewhere, and the highest ballot at which it was sent; ∞: nowhere. */
-  #doubtVersion = Infinity;
-  #doubtBallot: Ballot | null = null;
-  /** A change of ours may have been accepted somewhere. */
-  #changeSent = false;
+  readonly #doubt = new Doubt();
   /** The record was accepted again at the ballot that we hold. */
   #reproposed = false;
   #grants: LeaseGrants | null = null;
@@ -91,7 +89,7 @@ export class Proposer {
     }
     // A conflict is cheaper to find by a read, and where one acceptor is the quorum a read is all that a write needs before it.
     const conflict = this.#hint !== null && operation.apply(this.#hint.accepted.record) === undefined;
-    return conflict || this.#isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
+    return conflict || isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
   }
 
   step(event: ProposerEvent): readonly Effect[] {
@@ -217,10 +215,7 @@ export class Proposer {
   // --- what to do next ------------------------------------------------------------------------------------------------------
 
   #decide(): readonly Effect[] {
-    if (this.#doubtVersion !== Infinity && isDoubtOver(this.#standing())) {
-      this.#doubtVersion = Infinity;
-      this.#doubtBallot = null;
-    }
+    if (isDoubtOver(this.#standing())) this.#doubt.end();
     const decision = decide(this.#rules, this.#standing());
     switch (decision.type) {
       case 'finish':
@@ -241,22 +236,13 @@ export class Proposer {
       origin: this.#origin,
       base: this.#base,
       chosen: this.#chosen,
-      doubtVersion: this.#doubtVersion,
-      doubtBallot: this.#doubtBallot,
-      changeSent: this.#changeSent,
+      doubt: this.#doubt,
       reproposed: this.#reproposed,
       founding: this.#founding,
     };
   }
 
-  readonly #founding = (value: Uint8Array | null): BlockRecord => {
-    const { replicas } = this.#views.at(-1)!;
-    const others = this.#rules.foundingSets(this.#views).filter((set) => !sameReplicas(set, replicas));
-    let floor = 0;
-    for (const reply of this.#round.answers.values()) floor = Math.max(floor, reply.floor);
-    // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
-    return { version: floor + 1, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin: this.#origin, value };
-  };
+  readonly #founding = (value: Uint8Array | null): BlockRecord => foundingRecord(this.#rules, this.#views, this.#round.answers, this.#origin, value);
 
   // --- phase 2: accept ------------------------------------------------------------------------------------------------------
 
@@ -267,7 +253,7 @@ export class Proposer {
     if (ballot === null) {
       // Where one acceptor is the whole quorum it can compare and accept in one step: no promise is needed.
       const sets = base === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(base.record);
-      if (!this.#isSole(sets) || !this.#isSole(this.#rules.setsOf(record))) return this.#startPrepare();
+      if (!isSole(sets) || !isSole(this.#rules.setsOf(record))) return this.#startPrepare();
       ballot = this.#ballots.next(Math.max(this.#seenRound, base?.ballot.round ?? 0));
       condition = { ballot: base?.ballot ?? null };
     }
@@ -322,22 +308,13 @@ export class Proposer {
     return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * (1 << Math.min(this.#losses, 16)), maxBackoffMs) }];
   }
 
-  /**
-   * Remembers that our value may live on at some acceptor. Even where all of them rejected it: one may have accepted it, its answer may have been lost,
-   * a rival may have carried it on, and only then was the repeated request rejected.
-   */
   #recordDoubt(): void {
-    if (this.#phase !== 'accept') return;
-    if (this.#purpose === 'joint' || this.#purpose === 'final') this.#changeSent = true;
-    if (this.#purpose !== 'value') return;
-    this.#doubtVersion = Math.min(this.#doubtVersion, this.#proposal!.version);
-    this.#doubtBallot = this.#ballot;
+    if (this.#phase === 'accept') this.#doubt.note(this.#purpose, this.#proposal!.version, this.#ballot!);
   }
 
   #mayHaveActed(): boolean {
     this.#recordDoubt();
-    if (this.operation.kind === 'write') return this.#doubtVersion !== Infinity;
-    return this.operation.kind === 'change' && this.#changeSent;
+    return this.#doubt.mayHaveActed(this.operation);
   }
 
   // --- housekeeping: settle and forget --------------------------------------------------------------------------------------
@@ -399,10 +376,6 @@ export class Proposer {
 
   #viewNumber(): number {
     return this.#views.at(-1)?.number ?? -1;
-  }
-
-  #isSole(sets: readonly (readonly PeerId[])[]): boolean {
-    return sets.length === 1 && sets[0]!.length === 1;
   }
 
   /** A lease counts only by grants of acceptors that held the very record it is about: no other can have been chosen behind them. */

@@ -88,3 +88,8 @@ export function isQuorum(rules: Rules, sets: readonly ReplicaSet[], has: (peer: 
   }
   return sets.length > 0;
 }
+
+/** Whether one acceptor is the whole quorum of the sets. */
+export function isSole(sets: readonly ReplicaSet[]): boolean {
+  return sets.length === 1 && sets[0]!.length === 1;
+}

@@ -1,0 +1,47 @@
+import type { Ballot } from './ballot.ts';
+import type { Purpose } from './decision.ts';
+import type { Operation } from './operation.ts';
+
+/**
+ * What may live on somewhere of what an operation sent. Even where all acceptors rejected it: one may have accepted it, its answer may have been lost,
+ * a rival may have carried it on, and only then was the repeated request rejected.
+ */
+export class Doubt {
+  #version = Infinity;
+  #ballot: Ballot | null = null;
+  #changeSent = false;
+
+  /** The lowest version under which our value may have been accepted somewhere; ∞: nowhere. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The highest ballot at which it was sent. */
+  get ballot(): Ballot | null {
+    return this.#ballot;
+  }
+
+  /** A change of ours may have been accepted somewhere. */
+  get changeSent(): boolean {
+    return this.#changeSent;
+  }
+
+  /** An accept was sent and its outcome is not known. */
+  note(purpose: Purpose, version: number, ballot: Ballot): void {
+    if (purpose === 'joint' || purpose === 'final') this.#changeSent = true;
+    if (purpose !== 'value') return;
+    this.#version = Math.min(this.#version, version);
+    this.#ballot = ballot;
+  }
+
+  /** The value can no longer come to life. */
+  end(): void {
+    this.#version = Infinity;
+    this.#ballot = null;
+  }
+
+  /** Whether the operation may have had an effect, now or later. */
+  mayHaveActed({ kind }: Operation): boolean {
+    return kind === 'write' ? this.#version !== Infinity : kind === 'change' && this.#changeSent;
+  }
+}

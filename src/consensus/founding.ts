@@ -1,0 +1,20 @@
+import type { PeerId } from './ballot.ts';
+import type { Reply } from './messages.ts';
+import { type BlockRecord, type Origin, sameReplicas, type View } from './record.ts';
+import type { Rules } from './rules.ts';
+
+/** The record that founds a block: joint over all views in force, with the newest's set to keep it (docs/consensus.md, “Genesis”). */
+export function foundingRecord(
+  rules: Rules,
+  views: readonly View[],
+  answers: ReadonlyMap<PeerId, Reply>,
+  origin: Origin,
+  value: Uint8Array | null,
+): BlockRecord {
+  const { replicas } = views.at(-1)!;
+  const others = rules.foundingSets(views).filter((set) => !sameReplicas(set, replicas));
+  let floor = 0;
+  for (const reply of answers.values()) floor = Math.max(floor, reply.floor);
+  // Versions never go back, not even where a removed block was forgotten: a version is never above its ballot's round, and so not above the floor.
+  return { version: floor + 1, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin, value };
+}
