@@ -16,5 +16,5 @@ export {
   namedAddress,
   parseAddress,
 } from './address.ts';
-export { bodyWithLineage, continueLineage, findWrite, maxLineageBytes, valueIn } from './lineage.ts';
+export { beginLineage, bodyWithLineage, continueLineage, findWrite, maxLineageBytes, valueIn } from './lineage.ts';
 export { bareBody, headerBytes, isOwnedBy, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

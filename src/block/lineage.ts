@@ -6,13 +6,17 @@ import { ownerOf } from './seal.ts';
  * write ended as unknown finds out how it ended, also after others have written over it. In the body of a sealed block, little-endian:
  *
  * ```
- * 48  u8   entries, each:  u32 session   u48 sequence number   u48 version that it wrote
+ * 48  u8   entries   u48 version at which the block was made (again)
+ * 55  entries, each:  u32 session   u48 sequence number   u48 version that it wrote
  *  …  the value
  * ```
  *
- * A block that one session writes to has no entries.
+ * A block that one session writes to has no entries. A removal ends a lineage: what was before leaves no trace.
  */
 const bodyOffset = 48;
+const bornOffset = 49;
+const bodyHeaderBytes = 7;
+const entriesOffset = bodyOffset + bodyHeaderBytes;
 const lengthOffset = 4;
 const sessionOffset = 36;
 const entryBytes = 16;
@@ -22,18 +26,25 @@ const versionOffset = 10;
 const maxEntries = 8;
 
 /** What a lineage adds to a value at the most. */
-export const maxLineageBytes = 1 + maxEntries * entryBytes;
+export const maxLineageBytes = bodyHeaderBytes + maxEntries * entryBytes;
 
 /** The body to seal for a value: with a lineage that is still empty. */
 export function bodyWithLineage(value: Uint8Array): Uint8Array {
-  const body = new Uint8Array(1 + value.length);
-  body.set(value, 1);
+  const body = new Uint8Array(bodyHeaderBytes + value.length);
+  body.set(value, bodyHeaderBytes);
   return body;
 }
 
 /** The value in the open body of a sealed block. */
 export function valueIn(body: Uint8Array): Uint8Array {
-  return body.subarray(1 + body[0]! * entryBytes);
+  return body.subarray(bodyHeaderBytes + body[0]! * entryBytes);
+}
+
+/** Plainly sealed bytes of {@link bodyWithLineage} for a block that is made at a version. */
+export function beginLineage(sealed: Uint8Array, version: number): Uint8Array {
+  const result = Buffer.from(sealed);
+  result.writeUIntLE(version, bornOffset, 6);
+  return result;
 }
 
 /** Plainly sealed bytes of {@link bodyWithLineage} as they follow upon what the block holds now. */
@@ -42,37 +53,46 @@ export function continueLineage(sealed: Uint8Array, current: { readonly version:
   const session = sessionIn(sealed);
   const entries = entriesIn(current.payload).filter((entry) => readSession(entry) !== session);
   if (sessionIn(current.payload) !== session) entries.unshift(entryOf(current.payload, current.version));
-  if (entries.length === 0) return sealed;
   const kept = entries.slice(0, maxEntries);
-  const value = sealed.subarray(bodyOffset + 1);
+  const value = sealed.subarray(bodyOffset + bodyHeaderBytes);
   const added = kept.length * entryBytes;
   const result = Buffer.allocUnsafeSlow(sealed.length + added);
   result.set(sealed.subarray(0, bodyOffset));
   result.writeUInt32LE(sealed.length - bodyOffset + added, lengthOffset);
   result[bodyOffset] = kept.length;
-  for (const [index, entry] of kept.entries()) result.set(entry, bodyOffset + 1 + index * entryBytes);
-  result.set(value, bodyOffset + 1 + added);
+  result.writeUIntLE(bornAt(current.payload), bornOffset, 6);
+  for (const [index, entry] of kept.entries()) result.set(entry, entriesOffset + index * entryBytes);
+  result.set(value, entriesOffset + added);
   return result;
 }
 
 /**
- * The version that a write made, found by its session and number in what a block holds now. `never`: it was not made, and what it was to
- * replace is gone; undefined: it is so long ago that nobody knows.
+ * The version that a write made, found by its session and number in what a block holds now. `never`: it was not made, for certain, since an
+ * earlier write of its session is there, or the block was there at version `since` already, when the write was first tried or before.
+ * undefined: nobody knows: it may be forgotten, or have been removed with all that was then.
  */
-export function findWrite(sealed: Uint8Array, current: { readonly version: number; readonly payload: Uint8Array }): number | 'never' | undefined {
+export function findWrite(
+  sealed: Uint8Array,
+  current: { readonly version: number; readonly payload: Uint8Array },
+  since?: number,
+): number | 'never' | undefined {
   const { session, sequence } = ownerOf(sealed);
   const last = ownerOf(current.payload);
   if (last.session === session) return last.sequence === sequence ? current.version : last.sequence < sequence ? 'never' : undefined;
   const entries = entriesIn(current.payload);
   const entry = entries.find((candidate) => readSession(candidate) === session);
-  if (entry === undefined) return entries.length < maxEntries ? 'never' : undefined;
+  if (entry === undefined) return since !== undefined && bornAt(current.payload) <= since && entries.length < maxEntries ? 'never' : undefined;
   const found = bufferOf(entry).readUIntLE(sequenceOffset, 6);
   return found === sequence ? bufferOf(entry).readUIntLE(versionOffset, 6) : found < sequence ? 'never' : undefined;
 }
 
+function bornAt(sealed: Uint8Array): number {
+  return bufferOf(sealed).readUIntLE(bornOffset, 6);
+}
+
 function entriesIn(sealed: Uint8Array): Uint8Array[] {
   const count = sealed[bodyOffset] ?? 0;
-  return Array.from({ length: count }, (_, index) => sealed.subarray(bodyOffset + 1 + index * entryBytes, bodyOffset + 1 + (index + 1) * entryBytes));
+  return Array.from({ length: count }, (_, index) => sealed.subarray(entriesOffset + index * entryBytes, entriesOffset + (index + 1) * entryBytes));
 }
 
 function entryOf(sealed: Uint8Array, version: number): Uint8Array {

@@ -87,7 +87,7 @@ export class ProgramBlocks implements BlockService {
 
   async #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
     checkSize(value, maxValueBytes, 'a mutable block');
-    return this.#commit({ address, expect: 'absent', payload: this.#seal(address, value) }, limits);
+    return this.#commit({ address, expect: 'absent', payload: this.#seal(address, value), owner: programOwner }, limits);
   }
 
   async #update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
@@ -143,7 +143,7 @@ export class ProgramBlocks implements BlockService {
     return this.#turns.run(update.address, () => this.#settle(update, limits));
   }
 
-  /** A write that met one of another host may end as unknown. It is tried again, as it was, until the block's lineage tells how it ended. */
+  /** A write that met one of another host may end as unknown: then the block's lineage is asked how it ended, and it is tried again where that is safe. */
   async #settle(update: Update, limits: CallLimits): Promise<WriteOutcome> {
     const { deadlineMs = defaultDeadlineMs, signal } = limits;
     const end = performance.now() + deadlineMs;
@@ -152,9 +152,15 @@ export class ProgramBlocks implements BlockService {
       await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * retryMs));
       const left = end - performance.now();
       if (left <= 0 || signal?.aborted === true) break;
-      const again = await this.#once(update, { ...limits, deadlineMs: left });
+      const current = await this.#store.fetch(update.address, { ...limits, deadlineMs: left }).catch(() => 'silent' as const);
+      if (current === 'silent') continue;
+      const found = verdict(update, current);
+      if (typeof found === 'number') return { status: 'committed', version: found };
+      if (found === 'conflict') return { status: 'conflict', current: this.#open(update.address, current) };
+      if (found === 'open') break;
+      // It was not made so far. At exactly this version it is made once, by this attempt or by the one before.
+      const again = await this.#once({ ...update, expect: current!.version }, { ...limits, deadlineMs: Math.max(1, end - performance.now()) });
       if (again.status === 'committed') return again;
-      if (again.status === 'conflict') return this.#told(update.address, verdict(update, again) ?? outcome);
     }
     return this.#told(update.address, outcome);
   }
@@ -176,15 +182,20 @@ export class ProgramBlocks implements BlockService {
   }
 }
 
-/** How a write ended that a later attempt found in conflict with `current`; undefined: that cannot be told. */
-function verdict(update: Update, conflict: UpdateOutcome & { status: 'conflict' }): UpdateOutcome | undefined {
-  const { current } = conflict;
-  if (current === undefined || !isOwnedBy(current.payload, programOwner)) return undefined;
-  const found = findWrite(update.payload!, current);
-  if (typeof found === 'number') return { status: 'committed', version: found };
-  // What was made and removed again since leaves no trace: only an expected version, or the first, tells that this write was not.
-  const certain = found === 'never' && (typeof update.expect === 'number' || current.version === 1);
-  return certain ? conflict : undefined;
+/**
+ * What a block says of a write whose outcome is open: the version that it made; `conflict`: it was not made and cannot be any more;
+ * `again`: it was not made so far; `open`: that cannot be told.
+ */
+function verdict({ payload, expect }: Update, current: StoredBlock | undefined): number | 'conflict' | 'again' | 'open' {
+  // What was made and removed again since leaves no trace.
+  if (current === undefined || !isOwnedBy(current.payload, programOwner)) return 'open';
+  const found = findWrite(payload!, current, typeof expect === 'number' ? expect : undefined);
+  if (typeof found === 'number') return found;
+  if (expect === 'any') return found === 'never' ? 'again' : 'open';
+  if (expect === 'absent') return found === 'never' || current.version === 1 ? 'conflict' : 'open';
+  if (current.version === expect) return 'again';
+  // Somebody else has the very version that this write was to make, or the block was there all the time without it.
+  return current.version === expect + 1 || found === 'never' ? 'conflict' : 'open';
 }
 
 function checkSize(value: Uint8Array, limit: number, what: string): void {

@@ -1,6 +1,6 @@
 import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
 
-import { type Address, continueLineage, findWrite, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
+import { type Address, beginLineage, continueLineage, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
 import {
   type Accepted,
   compareAndSet,
@@ -303,15 +303,14 @@ function operationOf({ expect, payload, owner }: Update): Operation {
   return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload);
 }
 
-/** The owner is looked at by the very step that replaces the value, so that nothing can come between. What was written already is not written again. */
+/** The owner is looked at by the very step that replaces the value, so that nothing can come between. */
 function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
   return update((current) => {
-    if (current === null || current.value === null || !isOwnedBy(current.value, owner)) return undefined;
+    const value = current === null ? null : current.value;
+    if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, (current?.version ?? 0) + 1) : undefined;
+    if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
     if (expect !== 'any' && expect !== current.version) return undefined;
-    if (payload === null) return null;
-    const before = { version: current.version, payload: current.value };
-    if (expect === 'any' && typeof findWrite(payload, before) === 'number') return undefined;
-    return continueLineage(payload, before);
+    return payload === null ? null : continueLineage(payload, { version: current.version, payload: value });
   });
 }
 

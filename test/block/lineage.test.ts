@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { bodyWithLineage, continueLineage, findWrite, mutableAddress, Sealer, valueIn } from '../../src/block/index.ts';
+import { beginLineage, bodyWithLineage, continueLineage, findWrite, mutableAddress, Sealer, valueIn } from '../../src/block/index.ts';
 
 const sealer = new Sealer();
 const address = mutableAddress(new Uint8Array(31));
@@ -21,7 +21,7 @@ test('after any writes of any sessions the value is the last one, and recent wri
       for (const [index, session] of sessions.entries()) {
         const sealed = write(session, index + 1, `value ${index}`);
         if (current !== undefined) assert.equal(typeof findWrite(sealed, current) === 'number', false);
-        current = { version: index + 1, payload: current === undefined ? sealed : continueLineage(sealed, current) };
+        current = { version: index + 1, payload: current === undefined ? beginLineage(sealed, 1) : continueLineage(sealed, current) };
         lastOf.set(session, { sealed, version: index + 1 });
         assert.equal(Buffer.from(valueIn(sealer.openPayload(address, current.payload).body)).toString(), `value ${index}`);
         for (const { sealed: earlier, version } of lastOf.values()) {
@@ -34,16 +34,21 @@ test('after any writes of any sessions the value is the last one, and recent wri
   );
 });
 
-test('a write that was never made is told from one that is long forgotten', () => {
-  let current = { version: 1, payload: write(1, 1, 'a') };
-  const never = write(77, 1, 'never');
-  assert.equal(findWrite(never, current), 'never');
-  for (let session = 2; session < 12; session++) current = { version: session, payload: continueLineage(write(session, 1, 'b'), current) };
-  assert.equal(findWrite(never, current), undefined);
+test('that a write was never made is said only where the block was there when it was tried, and nobody is forgotten', () => {
+  let current = { version: 5, payload: beginLineage(write(1, 1, 'a'), 5) };
+  const lost = write(77, 2, 'lost');
+  assert.equal(findWrite(lost, current), undefined);
+  assert.equal(findWrite(lost, current, 4), undefined, 'the block was removed and made again since');
+  assert.equal(findWrite(lost, current, 5), 'never');
+  current = { version: 6, payload: continueLineage(write(77, 1, 'before'), current) };
+  current = { version: 7, payload: continueLineage(write(2, 1, 'b'), current) };
+  assert.equal(findWrite(lost, current), 'never', 'an earlier write of its session is there');
+  for (let session = 3; session < 13; session++) current = { version: session + 5, payload: continueLineage(write(session, 1, 'c'), current) };
+  assert.equal(findWrite(lost, current, 5), undefined);
 });
 
 test('a block with one writer carries no entries', () => {
-  const first = write(1, 1, 'a');
+  const first = beginLineage(write(1, 1, 'a'), 1);
   const second = continueLineage(write(1, 2, 'b'), { version: 1, payload: first });
   assert.equal(second.length, first.length);
 });
