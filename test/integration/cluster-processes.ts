@@ -14,40 +14,34 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** How long moving blocks may take, in ms. */
+const settleDeadlineMs = 45_000;
+
 /** Several real daemons on this machine that form one cluster over loopback. */
 export class ClusterProcesses implements AsyncDisposable {
-  readonly hosts: readonly DaemonProcess[];
+  readonly hosts: DaemonProcess[] = [];
   readonly #directory: string;
+  readonly #flags: readonly string[];
+  #address = '';
 
-  private constructor(directory: string, hosts: readonly DaemonProcess[]) {
+  private constructor(directory: string, flags: readonly string[]) {
     this.#directory = directory;
-    this.hosts = hosts;
+    this.#flags = flags;
   }
 
-  /** @param base Where their state is kept. */
-  static async start(count: number, base = tmpdir()): Promise<ClusterProcesses> {
+  /**
+   * @param base Where their state is kept.
+   * @param flags Further flags of each daemon.
+   */
+  static async start(count: number, base = tmpdir(), flags: readonly string[] = []): Promise<ClusterProcesses> {
     const directory = await mkdtemp(path.join(base, 'infinit-cluster-'));
     await chmod(directory, 0o711);
-    const hosts: DaemonProcess[] = [];
-    const cluster = new ClusterProcesses(directory, hosts);
+    const cluster = new ClusterProcesses(directory, flags);
     try {
-      const ports: number[] = [];
-      for (let index = 0; index < count; index++) {
-        ports.push(await freePort());
-        hosts.push(
-          await DaemonProcess.start(path.join(directory, `h${index}`), [
-            '--listen',
-            `127.0.0.1:${ports[index]}`,
-            '--name',
-            `h${index}`,
-            '--replicas',
-            '3',
-          ]),
-        );
-      }
-      await hosts[0]!.client.initCluster();
-      const { text } = await hosts[0]!.client.createToken({ uses: count });
-      for (const host of hosts.slice(1)) await host.client.joinCluster([`127.0.0.1:${ports[0]}`], text);
+      for (let index = 0; index < count; index++) await cluster.#open();
+      const [first, ...others] = cluster.hosts;
+      await first!.client.initCluster();
+      for (const host of others) await cluster.#join(host);
       await cluster.complete();
       return cluster;
     } catch (error) {
@@ -56,16 +50,29 @@ export class ClusterProcesses implements AsyncDisposable {
     }
   }
 
+  /** A further host, which joins. */
+  async add(): Promise<DaemonProcess> {
+    const host = await this.#open();
+    await this.#join(host);
+    return host;
+  }
+
   /** Waits until every host sees every other, all of them store, and blocks are where they belong. */
   async complete(): Promise<void> {
-    const deadline = performance.now() + 30_000;
-    for (const host of this.hosts) {
+    await this.settled(this.hosts, async (host) => {
+      const nodes = await host.client.listNodes();
+      return nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'alive');
+    });
+  }
+
+  /** Waits until these hosts know one view of the roster, of so many hosts as they are. */
+  async settled(hosts: readonly DaemonProcess[], also: (host: DaemonProcess) => Promise<boolean> = () => Promise.resolve(true)): Promise<void> {
+    const deadline = performance.now() + settleDeadlineMs;
+    for (const host of hosts) {
       for (;;) {
-        const nodes = await host.client.listNodes();
         const { roster } = await host.client.status();
-        const together = nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'alive');
-        if (together && roster.views.length === 1 && roster.hosts === this.hosts.length) break;
-        if (performance.now() > deadline) throw new Error(`the cluster does not come together: ${JSON.stringify(nodes)}\n${host.log}`);
+        if (roster.views.length === 1 && roster.hosts === hosts.length && (await also(host))) break;
+        if (performance.now() > deadline) throw new Error(`the cluster does not come together: ${JSON.stringify(roster)}\n${host.log}`);
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
@@ -76,5 +83,19 @@ export class ClusterProcesses implements AsyncDisposable {
     await Promise.allSettled(this.hosts.map((host) => host.kill()));
     await Promise.allSettled(this.hosts.map((host) => host[Symbol.asyncDispose]()));
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  async #open(): Promise<DaemonProcess> {
+    const name = `h${this.hosts.length}`;
+    const listen = `127.0.0.1:${await freePort()}`;
+    if (this.#address === '') this.#address = listen;
+    const host = await DaemonProcess.start(path.join(this.#directory, name), ['--listen', listen, '--name', name, '--replicas', '3', ...this.#flags]);
+    this.hosts.push(host);
+    return host;
+  }
+
+  async #join(host: DaemonProcess): Promise<void> {
+    const { text } = await this.hosts.find((other) => other !== host && other.isRunning)!.client.createToken();
+    await host.client.joinCluster([this.#address], text);
   }
 }

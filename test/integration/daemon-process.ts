@@ -44,6 +44,10 @@ export class DaemonProcess implements AsyncDisposable {
     return this.#child!.pid!;
   }
 
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   async restart(): Promise<void> {
     const at = (name: string): string => path.join(this.directory, name);
     const defaults = [
