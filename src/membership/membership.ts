@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, systemRandom } from '../base/index.ts';
 import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
@@ -8,17 +8,18 @@ import { DurableKnowledge } from './knowledge.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
-import { foundingState, isInForce, newestView, type RosterState } from './roster-state.ts';
+import { foundingState, newestView, type RosterState } from './roster-state.ts';
 import { Silence } from './silence.ts';
 import type { RosterView, Views } from './views.ts';
 
 /** A host that has something to find out asks each other this often, in ms; longer where there are many. */
 const quickAskMs = 400;
 const quickAskMsAHost = 20;
+const defaultTickMs = 250;
 /** Reports that come together are looked at together, in ms. */
 const soonMs = 20;
-/** A host that knows no view, or is in none, asks so many others. */
-const strangersAsk = 3;
+/** A host that only wants to stay up to date, or to have a say, asks so many others at once: more than a majority of any set. */
+const askedAtOnce = 8;
 
 /** What membership does with the store besides the roster block. */
 export interface MembershipStore extends BlockStore {
@@ -38,7 +39,7 @@ export class Membership implements Views, AsyncDisposable {
   readonly #poll: Poll;
   readonly #listeners = new Set<() => void>();
   readonly #stops: (() => void)[];
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   readonly #alone: readonly RosterView[];
   #store: MembershipStore | undefined;
   #keeper: Keeper | undefined;
@@ -46,6 +47,7 @@ export class Membership implements Views, AsyncDisposable {
   #resolved = 0;
   #countedOut: ReadonlySet<PeerId> = new Set();
   #lastTick: number;
+  #askedAt = -Infinity;
   #silenceSavedAt: number;
   #givingUp = false;
   readonly #stop = new AbortController();
@@ -62,7 +64,7 @@ export class Membership implements Views, AsyncDisposable {
   }
 
   private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: Silence) {
-    const { neighbourhood, own, replicas, clock, logger, tickMs = 250 } = options;
+    const { neighbourhood, own, replicas, clock, logger } = options;
     this.#options = options;
     this.#self = neighbourhood.self;
     this.#knowledge = knowledge;
@@ -86,7 +88,14 @@ export class Membership implements Views, AsyncDisposable {
     });
     this.#stops = [neighbourhood.transport.onPeerUp((peer) => void this.#poll.ask(peer))];
     this.#reckon();
-    this.#timer = setInterval(() => this.#tick(), tickMs);
+    if (neighbourhood.clusterId !== undefined) this.#begin();
+  }
+
+  /** A host alone has nothing to look after. */
+  #begin(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#lastTick = this.#options.clock.monotonicMs();
+    this.#timer = setInterval(() => this.#tick(), this.#options.tickMs ?? defaultTickMs);
     this.#timer.unref();
   }
 
@@ -150,6 +159,7 @@ export class Membership implements Views, AsyncDisposable {
 
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */
   async enter(): Promise<void> {
+    this.#begin();
     if (this.#knowledge.current.standing === 'stranger' && (await this.#knowledge.becomeFresh())) this.#changed();
   }
 
@@ -166,11 +176,17 @@ export class Membership implements Views, AsyncDisposable {
   /** This host is the first of a new cluster: what it stores is the cluster's. */
   async found(): Promise<void> {
     await this.#found();
+    this.#begin();
     this.#tick();
   }
 
+  /** Whether {@link inForce} has an answer. */
+  get isKnown(): boolean {
+    return this.#state !== undefined || this.#options.neighbourhood.clusterId === undefined;
+  }
+
   async whenKnown(signal?: AbortSignal): Promise<void> {
-    if (this.#state !== undefined || this.#options.neighbourhood.clusterId === undefined) return;
+    if (this.isKnown) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = (): void => reject(new InfinitError('cancelled', 'the wait for the views of the roster was cancelled'));
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -181,12 +197,6 @@ export class Membership implements Views, AsyncDisposable {
       stop();
       signal?.removeEventListener('abort', onAbort);
     }
-  }
-
-  /** True where no view in force has this host: it keeps nothing for anybody, and may go. */
-  get isOutside(): boolean {
-    const state = this.#state;
-    return state !== undefined && !isInForce(state, this.#self);
   }
 
   /** Why a host should not be expelled now; undefined: it may. */
@@ -236,7 +246,7 @@ export class Membership implements Views, AsyncDisposable {
     if (this.#resolved !== state.retiring) this.#resolved = 0;
     this.#changed();
     if (this.#knowledge.current.standing === 'outcast') void this.#giveUp();
-    else if (!this.hasSay) this.#poll.askAll(this.#others(), 0);
+    else if (!this.hasSay) this.#poll.askAll(this.#someOf([...this.#others()]), 0);
     this.#tellKeepers();
   }
 
@@ -307,7 +317,7 @@ export class Membership implements Views, AsyncDisposable {
   #tick(): void {
     if (this.#closed || this.#options.neighbourhood.clusterId === undefined) return;
     const now = this.#options.clock.monotonicMs();
-    const elapsed = Math.min(now - this.#lastTick, 2 * (this.#options.tickMs ?? 250));
+    const elapsed = Math.min(now - this.#lastTick, 2 * (this.#options.tickMs ?? defaultTickMs));
     this.#lastTick = now;
     const { standing, state } = this.#knowledge.current;
     const others = this.#others();
@@ -316,14 +326,27 @@ export class Membership implements Views, AsyncDisposable {
       this.#listen(others, elapsed, now);
       const work = this.#look(now);
       const quick = Math.max(quickAskMs, others.size * quickAskMsAHost);
-      if (work || !this.hasSay) this.#poll.askAll(work ? connected : others, quick);
-      else this.#poll.askAll(others, termMsOf(this.#options.evictionDelayMs) / 4);
+      const relaxed = termMsOf(this.#options.evictionDelayMs) / 4;
+      if (work) this.#poll.askAll(connected, quick);
+      else this.#askSome([...others, ...keepersOf(state, this.#options.neighbourhood)], now, this.hasSay ? relaxed : quickAskMs);
     } else {
       if (standing === 'outcast') void this.#giveUp();
-      const start = Math.floor(Math.random() * connected.length);
-      const some = Array.from({ length: Math.min(strangersAsk, connected.length) }, (_, index) => connected[(start + index) % connected.length]!);
-      this.#poll.askAll(some, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
+      this.#askSome(connected, now, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
     }
+  }
+
+  /** Now and then a host asks a few others, however many there are. */
+  #askSome(peers: readonly PeerId[], now: number, everyMs: number): void {
+    if (now - this.#askedAt < everyMs) return;
+    this.#askedAt = now;
+    this.#poll.askAll(this.#someOf(peers), 0);
+  }
+
+  #someOf(peers: readonly PeerId[]): PeerId[] {
+    const { transport } = this.#options.neighbourhood;
+    const connected = [...new Set(peers)].filter((peer) => transport.isConnected(peer));
+    const start = Math.floor(systemRandom.unit() * connected.length);
+    return Array.from({ length: Math.min(askedAtOnce, connected.length) }, (_, index) => connected[(start + index) % connected.length]!);
   }
 
   /** Does its part in changing the roster. True where there is something to change. */

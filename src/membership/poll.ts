@@ -28,6 +28,8 @@ export class Poll implements Disposable {
   readonly #options: PollOptions;
   readonly #stops: (() => void)[];
   readonly #asking = new Set<PeerId>();
+  /** To be asked once more when the answer is there: what this host has to say changed since it asked. */
+  readonly #again = new Set<PeerId>();
   readonly #askedAt = new Map<PeerId, number>();
 
   constructor(options: PollOptions) {
@@ -60,7 +62,11 @@ export class Poll implements Disposable {
 
   async ask(peer: PeerId): Promise<void> {
     const { transport, clock, confirmations, state, report, learn, onReport, logger } = this.#options;
-    if (this.#asking.has(peer) || !transport.isConnected(peer)) return;
+    if (!transport.isConnected(peer)) return;
+    if (this.#asking.has(peer)) {
+      this.#again.add(peer);
+      return;
+    }
     this.#asking.add(peer);
     const sentAt = clock.monotonicMs();
     this.#askedAt.set(peer, sentAt);
@@ -76,6 +82,7 @@ export class Poll implements Disposable {
       logger.debug('no report about the roster', { peer, reason: messageOf(error) });
     } finally {
       this.#asking.delete(peer);
+      if (this.#again.delete(peer)) void this.ask(peer);
     }
   }
 

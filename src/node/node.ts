@@ -257,10 +257,15 @@ export class Node implements AsyncDisposable {
     return { disk, overlay, membership, store, measured, repair, upkeep, catalogue, volumes, trash, check, cluster, blocks, watches };
   }
 
+  /** Copies wanted of each block: as the cluster's first host was told. */
+  #replicas(membership: Membership): number {
+    return membership.isKnown ? membership.inForce().at(-1)!.replicas : this.#config.replicas;
+  }
+
   #health(): Health {
     const { disk, overlay, membership } = this.#parts!;
     const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
-    return healthOf(disk.status(), this.#config.replicas, up, overlay.clusterId === undefined ? [] : membership.status().troubles);
+    return healthOf(disk.status(), this.#replicas(membership), up, overlay.clusterId === undefined ? [] : membership.status().troubles);
   }
 
   #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {
@@ -288,7 +293,7 @@ export class Node implements AsyncDisposable {
       uptimeSeconds: Math.floor((performance.now() - this.#started) / 1000),
       memoryBytes: process.memoryUsage.rss(),
       disk: disk.status(),
-      replicas: { wanted: this.#config.replicas, hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
+      replicas: { wanted: this.#replicas(membership), hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
       volumes: (await catalogue.list()).length,
       mounted: volumes.mounted(),
       hosts: hosts.length > 1 ? hosts : [],
