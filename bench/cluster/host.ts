@@ -70,11 +70,14 @@ async function put(address: Address, payload: Uint8Array): Promise<void> {
   if (!result.done) throw new Error(JSON.stringify(result.outcomes[0]));
 }
 
+/** Many large blocks at once may take a while. */
+const prepareMs = 60_000;
+
 async function prepare(keys: number, bytes: number, immutable: boolean): Promise<readonly Address[]> {
   return inParallel(keys, 16, async () => {
     if (immutable) {
       const made = block(bytes);
-      await store.commit([{ put: [made] }]);
+      await store.commit([{ put: [made] }], { deadlineMs: prepareMs });
       return made.address;
     }
     const address = mutableAddress();
@@ -102,6 +105,12 @@ function run(load: Load, given: readonly Address[]): Promise<Tally> {
         const sealed = new Uint8Array(value);
         randomFillSync(sealed, 0, 16);
         await store.commit([{ put: [{ address: immutableAddress(sealed), sealed }] }]);
+      });
+    case 'read-once':
+      // No lease is asked for along with it: a version that cannot be is a conflict, and a conflict is told by a quorum.
+      return drive(load, async (client, turn) => {
+        const result = await store.commit([{ update: [{ address: keyOf(client, turn), expect: 2 ** 40, payload: value }] }]);
+        if (result.done || result.outcomes[0]!.status !== 'conflict') throw new Error('not what was written');
       });
     case 'commit':
       return drive(load, async (client, turn) => {

@@ -1,8 +1,11 @@
 /** What the cluster benchmark asks of a store, whatever the store is: a number of clients, each with one call under way. */
 
 export interface Load {
-  /** `commit`: a new block of 4 KiB, then a register that names it, as an fdatasync of a volume does. */
-  readonly workload: 'put' | 'get' | 'commit' | 'put-immutable' | 'get-immutable';
+  /**
+   * `read-once`: asks a quorum, as a read of a block without a lease does.
+   * `commit`: a new block of 4 KiB, then a register that names it, as an fdatasync of a volume does.
+   */
+  readonly workload: 'put' | 'get' | 'read-once' | 'commit' | 'put-immutable' | 'get-immutable';
   readonly clients: number;
   readonly seconds: number;
   /** Keys that the clients use, each client its own share. */

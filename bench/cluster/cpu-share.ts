@@ -1,0 +1,31 @@
+import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+const periodUs = 50_000;
+const v1 = '/sys/fs/cgroup/cpu';
+const v2 = '/sys/fs/cgroup';
+
+/** A control group that gives its processes a fixed share of one processor. Needs root. */
+export class CpuShare implements Disposable {
+  readonly #directory: string;
+
+  constructor(name: string, share: number) {
+    const old = existsSync(v1);
+    this.#directory = path.join(old ? v1 : v2, name);
+    mkdirSync(this.#directory);
+    const quota = Math.round(periodUs * share);
+    if (old) {
+      writeFileSync(path.join(this.#directory, 'cpu.cfs_period_us'), String(periodUs));
+      writeFileSync(path.join(this.#directory, 'cpu.cfs_quota_us'), String(quota));
+    } else writeFileSync(path.join(this.#directory, 'cpu.max'), `${quota} ${periodUs}`);
+  }
+
+  add(pid: number): void {
+    writeFileSync(path.join(this.#directory, 'cgroup.procs'), String(pid));
+  }
+
+  /** Its processes must be gone. */
+  [Symbol.dispose](): void {
+    rmdirSync(this.#directory);
+  }
+}
