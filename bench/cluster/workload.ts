@@ -33,6 +33,8 @@ export async function drive({ clients, seconds }: Load, call: (client: number, t
   await Promise.all(
     Array.from({ length: clients }, async (_, client) => {
       for (let turn = 0; ; turn++) {
+        // What is answered from memory never waits: everything else in the process must get its turn.
+        if (turn % 64 === 63) await new Promise((resolve) => setImmediate(resolve));
         const before = performance.now();
         if (before >= end) return;
         try {
