@@ -2,7 +2,7 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { codeOf, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, collectWhenIdle, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
 import { buildAddon, HolderClient, refusalExitCode } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
@@ -79,6 +79,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     }
   }
   // A daemon that is killed leaves no compile cache behind, so it is written now that everything is loaded.
+  collectWhenIdle();
   flushCompileCache();
   logger.info('ready', { name: config.name, state: config.stateDir, control: config.controlSocket, plugin: config.pluginSocket ?? 'none' });
   const signal = await stopped;

@@ -25,10 +25,13 @@ export function setXattr(core: VolumeCore, inode: Inode, name: string, value: Ui
   changed(core, inode);
 }
 
+/** Made once: the kernel asks each file that is written for a capability, and hardly any has one. */
+const noData = new FileSystemError('ENODATA');
+
 export function getXattr(inode: Inode, name: string): Uint8Array {
   checkName(name);
   const value = inode.xattrs?.get(name);
-  if (value === undefined) throw new FileSystemError('ENODATA');
+  if (value === undefined) throw noData;
   return value;
 }
 

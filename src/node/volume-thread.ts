@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import type { VolumeUsage } from '../api/index.ts';
-import { codeOf, createLogger, messageOf, systemClock } from '../base/index.ts';
+import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, Volume } from '../filesystem/index.ts';
 import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
@@ -130,6 +130,7 @@ async function serve(): Promise<void> {
   tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
 }
 
+collectWhenIdle();
 try {
   await serve();
 } catch (error) {

@@ -19,7 +19,7 @@ import type { Leases } from './leases.ts';
 import type { Replica } from './replica.ts';
 
 /** Blocks whose hint is kept: what makes the next write of the same host one round trip. */
-const maxHints = 65_536;
+const maxHints = 16_384;
 /** Proposals under way at once on this host. */
 const maxProposals = 16_384;
 

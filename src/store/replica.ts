@@ -19,7 +19,7 @@ import { markAllLost } from './giving-up.ts';
 import { earlierHolders } from './leases.ts';
 
 /** Registers whose state is kept in memory; those with a write under way come on top. */
-const maxCachedRegisters = 65_536;
+const maxCachedRegisters = 16_384;
 /** Bytes of values among them. */
 const maxCachedBytes = 64 * 1024 * 1024;
 
