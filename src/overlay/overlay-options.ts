@@ -1,9 +1,9 @@
 import type { Clock, Logger, Random } from '../base/index.ts';
 import type { Gate } from './gate.ts';
 import type { ProcessId } from './hello.ts';
-import type { KeyPair, MemberRecord, Right } from './identity/index.ts';
+import type { KeyPair, MemberRecord, Passport, Right } from './identity/index.ts';
 import type { Trouble } from './trouble.ts';
-import type { FailureDetectorOptions, Liveness } from './membership/failure-detector.ts';
+import type { FailureDetectorOptions, Liveness, PeerHealth } from './membership/failure-detector.ts';
 import type { MeshTransport } from './transport.ts';
 
 export interface OverlayOptions {
@@ -48,4 +48,20 @@ export interface MemberView extends Omit<MemberRecord, 'sequence' | 'nonce'> {
   /** Wall clock, milliseconds: since when it is seen so. */
   readonly livenessSinceMs: number;
   readonly passportExpiresMs: number | undefined;
+}
+
+/** @param health undefined: it is this host itself. */
+export function memberView(
+  { sequence: _sequence, nonce: _nonce, ...record }: MemberRecord,
+  passport: Passport | undefined,
+  health: PeerHealth | undefined,
+): MemberView {
+  return {
+    ...record,
+    self: health === undefined,
+    rights: passport?.rights ?? [],
+    liveness: health?.liveness ?? 'alive',
+    livenessSinceMs: health?.sinceMs ?? 0,
+    passportExpiresMs: passport?.expiresMs,
+  };
 }

@@ -1,22 +1,21 @@
-import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
 import { Libp2pTransport } from './libp2p-transport.ts';
 import type { Trouble } from './trouble.ts';
+import { MemberFile } from './member-file.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
 import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
-import { MemberTable, type News } from './membership/member-table.ts';
+import { MemberTable } from './membership/member-table.ts';
 import { PassportGate } from './membership/passport-gate.ts';
-import { type MemberView, type OverlayOptions, type TransportContext } from './overlay-options.ts';
+import { type MemberView, memberView, type OverlayOptions, type TransportContext } from './overlay-options.ts';
 import { readTokenFile, StateFiles } from './state-files.ts';
 import type { MeshTransport, PeerId, Transport } from './transport.ts';
 import { TroubleLog, type TroubleReport } from './trouble-log.ts';
 
 /** Upkeep: addresses that changed, passports that expired. */
 const upkeepMs = 1000;
-/** Changes of the roster that come together are written together. */
-const saveDelayMs = 500;
 /** What a leaving host gives its last word to travel. */
 const farewellMs = 150;
 
@@ -30,7 +29,7 @@ export class Overlay implements AsyncDisposable {
   readonly #options: OverlayOptions;
   readonly #key: KeyPair;
   readonly #process: ProcessId;
-  readonly #files: StateFiles;
+  readonly #file: MemberFile;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logger: Logger;
@@ -45,8 +44,6 @@ export class Overlay implements AsyncDisposable {
   #own: Omit<MemberRecord, 'peer'>;
   #ownText = '';
   #upkeep: NodeJS.Timeout | undefined;
-  #saving: NodeJS.Timeout | undefined;
-  #saved: Promise<void> = Promise.resolve();
   /** Addresses to begin with: those that the operator named, and those that were found while nobody was connected. */
   #seeds: readonly string[] = [];
   #suggested: readonly string[] = [];
@@ -76,7 +73,6 @@ export class Overlay implements AsyncDisposable {
     this.self = peerIdOf(key.publicKey);
     this.#options = options;
     this.#key = key;
-    this.#files = files;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
@@ -87,6 +83,7 @@ export class Overlay implements AsyncDisposable {
     this.#mesh = this.#makeTransport();
     this.transport = this.#mesh;
     this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
+    this.#file = new MemberFile(files, this.#logger, () => this.#table.all());
     this.#sync = new AntiEntropy(
       this.#mesh,
       this.#table,
@@ -270,8 +267,7 @@ export class Overlay implements AsyncDisposable {
     this.#detector[Symbol.dispose]();
     this.#sync[Symbol.dispose]();
     await this.#mesh[Symbol.asyncDispose]();
-    if (this.#saving !== undefined) this.#save();
-    await this.#saved;
+    await this.#file[Symbol.asyncDispose]();
   }
 
   #makeTransport(): MeshTransport {
@@ -291,22 +287,11 @@ export class Overlay implements AsyncDisposable {
         throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
       return;
     }
-    await this.#loadMembers();
+    await this.#file.load((news) => this.#sync.take(news, this.self));
     await this.#mesh.start();
     this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
     this.#seeds = join;
     this.#mesh.setSeeds(join);
-  }
-
-  async #loadMembers(): Promise<void> {
-    const text = await this.#files.read('members.json');
-    if (text === undefined) return;
-    try {
-      const news = JSON.parse(text) as News;
-      await this.#sync.take({ entries: news.entries.filter(({ record }) => record !== ''), revocations: news.revocations }, this.self);
-    } catch (error) {
-      this.#logger.warn('the list of known members cannot be read; it comes back from the first member that answers', { reason: messageOf(error) });
-    }
   }
 
   #startMembership(state: MemberState): void {
@@ -407,30 +392,12 @@ export class Overlay implements AsyncDisposable {
     // Somebody holds a record of this host that it has not made: a twin, or this state directory is older than what the cluster saw.
     if (mine !== undefined && mine.nonce !== this.#process.nonce && mine.incarnation >= this.#process.incarnation)
       this.#onConflict(mine, { peer: this.self, ...this.#own });
-    if (this.#gate.own !== undefined && !this.#closed) this.#saving ??= setTimeout(() => this.#save(), saveDelayMs);
+    if (this.#gate.own !== undefined && !this.#closed) this.#file.saveSoon();
     for (const listener of this.#memberListeners) listener();
   }
 
-  #save(): void {
-    clearTimeout(this.#saving);
-    this.#saving = undefined;
-    const text = JSON.stringify(this.#table.all());
-    this.#saved = this.#saved
-      .then(() => this.#files.write('members.json', text))
-      .catch((error: unknown) => this.#logger.warn('the list of known members cannot be kept', { reason: messageOf(error) }));
-  }
-
-  #view({ sequence: _sequence, nonce: _nonce, ...record }: MemberRecord): MemberView {
-    const self = record.peer === this.self;
-    const passport = this.#gate.passportOf(record.peer);
-    const health = self ? { liveness: 'alive' as const, sinceMs: 0 } : this.#detector.healthOf(record.peer);
-    return {
-      ...record,
-      self,
-      rights: passport?.rights ?? [],
-      liveness: health.liveness,
-      livenessSinceMs: health.sinceMs,
-      passportExpiresMs: passport?.expiresMs,
-    };
+  #view(record: MemberRecord): MemberView {
+    const health = record.peer === this.self ? undefined : this.#detector.healthOf(record.peer);
+    return memberView(record, this.#gate.passportOf(record.peer), health);
   }
 }
