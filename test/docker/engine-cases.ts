@@ -47,7 +47,13 @@ export function engineCases(scene: () => Scene): void {
       await s.host.restartDocker('SIGTERM', '--live-restore');
       await s.create(name);
       await s.linger(name, name);
-      await s.docker('exec', name, 'sh', '-c', 'echo $$ > /data/f; (while :; do date +%s%N > /data/now; sleep 0.1; done) > /dev/null 2>&1 &');
+      await s.docker(
+        'exec',
+        name,
+        'sh',
+        '-c',
+        'echo $$ > /data/f; (while :; do date +%s%N > /data/next; mv /data/next /data/now; sleep 0.1; done) > /dev/null 2>&1 &',
+      );
       await s.host.stopDocker(signal);
       await s.host.startDocker('--live-restore');
       assert.equal(await s.docker('inspect', '-f', '{{.State.Running}} {{.RestartCount}}', name), 'true 0');
