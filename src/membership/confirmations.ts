@@ -39,9 +39,11 @@ export class Confirmations {
 
   /** Until when (monotonic, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
   until(state: RosterState): number {
-    const needed = Math.max(...state.views.map(bearableLosses));
-    if (needed === 0) return Infinity;
     const members = new Set(state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
+    // Where all others were expelled, after a disaster, there is nobody left who could count this host out.
+    const others = [...members].filter((peer) => peer !== this.#self && !isCountedOut(state, peer)).length;
+    const needed = Math.min(others, Math.max(...state.views.map(bearableLosses)));
+    if (needed === 0) return Infinity;
     const times: number[] = [];
     for (const [peer, sentAt] of this.#sentAt) {
       if (!members.has(peer)) this.#sentAt.delete(peer);

@@ -94,7 +94,8 @@ export class Salvage {
     const state = await this.#at.housekeeping.inspect(address);
     const local = state?.accepted ?? null;
     if (local === null || local.pointer || !this.#lacksQuorum(local.record)) return undefined;
-    const asked = new Set<PeerId>();
+    // This host's own acceptor may have no say while it hears too few others: what it holds is looked at directly.
+    const asked = new Set<PeerId>([this.#at.self]);
     const replies: Reply[] = [];
     let newest = local;
     // Each newer record may name further hosts that hold something.
@@ -113,9 +114,14 @@ export class Salvage {
     return {
       newest,
       missing: membersOf(newest.record).filter((peer) => !this.#at.isUp(peer)),
-      holders: replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from),
+      holders: [...(holds(local) ? [this.#at.self] : []), ...replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from)],
       replicas: this.#newSet(address),
-      round: Math.max(newest.ballot.round, ...replies.map(({ promised, floor }) => Math.max(promised?.round ?? 0, floor))),
+      round: Math.max(
+        newest.ballot.round,
+        state?.promised?.round ?? 0,
+        this.#at.housekeeping.floor,
+        ...replies.map(({ promised, floor }) => Math.max(promised?.round ?? 0, floor)),
+      ),
     };
   }
 

@@ -79,6 +79,11 @@ export class Housekeeping {
     return this.#clients();
   }
 
+  /** Blocks that are not here take no ballot of this round or lower. */
+  get floor(): number {
+    return this.#replica.acceptor.floor;
+  }
+
   /** Blocks on this host's disk. */
   get blocks(): number {
     return this.#disk.status().blocks;
