@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { InfinitError } from '../../src/base/index.ts';
+import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
+import { decodeReport } from '../../src/membership/messages.ts';
+import { decodeRosterState, encodeRosterState, type RosterState } from '../../src/membership/roster-state.ts';
+import { Silence } from '../../src/membership/silence.ts';
+import { adopt, type Knowledge } from '../../src/membership/standing.ts';
+import { Roster } from '../../src/placement/index.ts';
+
+function state(serial: number, views: Readonly<Record<number, string>>, countedOut: readonly string[] = []): RosterState {
+  const list = Object.entries(views).map(([number, peers]) => ({
+    number: Number(number),
+    roster: Roster.of(peers.split('').map((peer) => ({ peer, zone: 'z', capacity: 1 }))),
+    replicas: 3,
+  }));
+  return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled: true })) };
+}
+
+const member = (known: RosterState): Knowledge => ({ standing: 'member', state: known });
+
+describe('what a host is once it is told', () => {
+  const known = state(5, { 2: 'abc' });
+
+  test('of an older state or the same: what it was', () => {
+    const before = member(known);
+    assert.equal(adopt(before, known, 'a'), before);
+    assert.equal(adopt(before, state(4, { 1: 'a' }), 'a'), before);
+  });
+
+  test('of a view that has it: a member, if it holds nothing of before', () => {
+    assert.equal(adopt({ standing: 'fresh', state: known }, state(6, { 2: 'abc', 3: 'abcd' }), 'd').standing, 'member');
+    assert.equal(adopt({ standing: 'stranger', state: known }, state(6, { 2: 'abc', 3: 'abcd' }), 'd').standing, 'stranger');
+  });
+
+  test('that it was counted out: an outcast', () => {
+    assert.equal(adopt(member(known), state(6, { 2: 'abc', 3: 'ab' }, ['c']), 'c').standing, 'outcast');
+  });
+
+  test('that a newer view is without it, the older not retired: a member still', () => {
+    assert.equal(adopt(member(known), state(6, { 2: 'abc', 3: 'ab' }), 'c').standing, 'member');
+  });
+
+  test('that all views it knew are past: an outcast, though nobody remembers it or a later view has it', () => {
+    assert.equal(adopt(member(known), state(90, { 40: 'xyz' }), 'c').standing, 'outcast');
+    assert.equal(adopt(member(known), state(90, { 40: 'cyz' }), 'c').standing, 'outcast');
+  });
+});
+
+describe('confirmations', () => {
+  const term = 1000;
+
+  test('a host of a small roster needs none, another as many as a majority can lose', () => {
+    const two = new Confirmations('a', term);
+    assert.equal(two.until(state(1, { 1: 'ab' })), Infinity);
+    const three = new Confirmations('a', term);
+    assert.equal(three.until(state(1, { 1: 'abc' })), -Infinity);
+    three.note('b', 100);
+    assert.ok(three.until(state(1, { 1: 'abc' })) > 100);
+  });
+
+  test('those of strangers and of hosts that were counted out do not count', () => {
+    const confirmations = new Confirmations('a', term);
+    confirmations.note('x', 100);
+    confirmations.note('c', 100);
+    assert.equal(confirmations.until(state(1, { 1: 'abcd' }, ['c'])), -Infinity);
+  });
+
+  test('they end before anybody relies on it, at the worst rates of both clocks', () => {
+    const confirmations = new Confirmations('a', term);
+    confirmations.note('b', 0);
+    const slowest = confirmations.until(state(1, { 1: 'abc' })) * 1.02;
+    const fastest = expiryMs(term) * 0.98;
+    assert.ok(slowest <= fastest, `${slowest} > ${fastest}`);
+  });
+});
+
+test('silence is counted from the last sign of life, and goes on from what was saved', () => {
+  const peers = new Set(['a', 'b']);
+  const silence = new Silence();
+  silence.count(peers, (peer) => peer === 'a', 500);
+  silence.count(peers, (peer) => peer === 'a', 500);
+  const later = new Silence(silence.entries());
+  later.count(peers, () => false, 500);
+  assert.deepEqual(later.beyond(1500), ['b']);
+  later.count(peers, () => true, 500);
+  assert.equal(later.of('b'), 0);
+});
+
+test('a roster or a report that is none is refused', () => {
+  const bytes = encodeRosterState(state(7, { 1: 'abc', 2: 'abcd' }, ['e']));
+  const refuses = (garbage: Uint8Array): void => {
+    for (const decode of [decodeRosterState, (body: Uint8Array) => decodeReport(body, undefined)]) {
+      try {
+        decode(garbage);
+      } catch (error) {
+        assert.ok(error instanceof InfinitError, String(error));
+      }
+    }
+  };
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), refuses));
+  fc.assert(fc.property(fc.json(), (text) => refuses(Buffer.from(text))));
+  fc.assert(
+    fc.property(fc.nat(bytes.length - 1), fc.nat(255), (at, byte) => {
+      const changed = Uint8Array.from(bytes);
+      changed[at] = byte;
+      refuses(changed);
+    }),
+  );
+});
