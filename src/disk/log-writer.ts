@@ -177,9 +177,11 @@ export class LogWriter {
 
   async #run(): Promise<void> {
     try {
-      while (this.#next < this.#queue.length || this.#copies.length > 0) {
+      // A disk that does nothing is not kept waiting: what this turn of the event loop still brings joins the next group.
+      await undefined;
+      for (let idle = true; this.#next < this.#queue.length || this.#copies.length > 0; idle = false) {
         // Everything that the ends of the last group's calls set off joins this group.
-        await new Promise((resolve) => setImmediate(resolve));
+        if (!idle) await new Promise((resolve) => setImmediate(resolve));
         await this.#writeGroup();
         await this.#options.afterGroup();
       }

@@ -34,11 +34,6 @@ export class BlockBuffers {
     this.#timer ??= setInterval(() => this.#look(), idleMs).unref();
   }
 
-  /** True for memory that {@link give} takes back. */
-  has({ buffer }: Uint8Array): boolean {
-    return buffer instanceof SharedArrayBuffer && this.#ours.has(buffer);
-  }
-
   #keep(): void {
     this.#free.push(...this.#returned);
     this.#returned = [];

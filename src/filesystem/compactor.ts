@@ -1,4 +1,5 @@
 import { messageOf } from '../base/index.ts';
+import { Pinned } from './content.ts';
 import type { VolumeCore } from './core.ts';
 import { dataBlockBytes } from './data-block.ts';
 import type { Inode } from './inode.ts';
@@ -60,7 +61,7 @@ export class Compactor {
 
   /** Reads and writes the same bytes, in one step without a gap in which they could change. */
   async #rewrite(inode: Inode, start: number, end: number): Promise<void> {
-    const pinned = new Map<string, Uint8Array>();
+    const pinned = new Pinned();
     await attempt(() => {
       if (inode.gone || inode.content === undefined) return;
       const until = Math.min(end, inode.size);

@@ -26,8 +26,13 @@ export interface ContentServices {
   readonly mark: () => JournalMark;
 }
 
-/** Parts of blocks that a read has waited for, by place: they stay at hand until it is done, whatever the cache does. */
-export type Pinned = Map<string, Uint8Array>;
+/** What a read has waited for. */
+export class Pinned {
+  /** Parts of blocks by place: they stay at hand until the read is done, whatever the cache does. */
+  readonly parts = new Map<string, Uint8Array>();
+  /** Times that it waited. */
+  waits = 0;
+}
 
 /** So many bytes that come at once are a block of their own, wherever they begin. */
 const minDirectBytes = 512 * 1024;
@@ -105,7 +110,7 @@ export class Content {
       this.flushing.unsynced = new Unsynced();
     }
     return taken.spans.map(({ start, end }) => {
-      const reading: Reading = { out: [], missing: [], pinned: new Map() };
+      const reading: Reading = { out: [], missing: [], pinned: new Pinned() };
       this.#readLayer(0, start, end, reading);
       assert(reading.missing.length === 0, 'what is not durable yet is in memory');
       return { offset: start, length: end - start, slices: reading.out };
@@ -163,16 +168,9 @@ export class Content {
   /** The bytes of [start, end), holes as zeros; slices of what is in memory. `sequential`: what follows will be read next. @throws Miss */
   read(start: number, end: number, pinned: Pinned, sequential = false): Uint8Array[] {
     const reading: Reading = { out: [], missing: [], pinned };
-    try {
-      this.#readLayer(0, start, end, reading);
-      if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading, sequential));
-      return reading.out;
-    } catch (error) {
-      // It will be a while until the next attempt, and the cache may use the memory of its blocks again.
-      const { buffers } = this.services.context;
-      for (const [key, part] of pinned) if (buffers.has(part)) pinned.set(key, copyOf(part));
-      throw error;
-    }
+    this.#readLayer(0, start, end, reading);
+    if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading, sequential));
+    return reading.out;
   }
 
   /** Starts loading what lies in [start, end), where that is known at once. */
@@ -324,28 +322,31 @@ export class Content {
       }
       const key = `${segment.address}:${segment.blockOffset}:${segment.length}`;
       const bytes =
-        reading.pinned.get(key) ?? this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
+        reading.pinned.parts.get(key) ??
+        this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
       if (bytes === undefined) reading.missing.push({ ...segment, address: segment.address, key });
       else reading.out.push(bytes);
     }
   }
 
-  /** Loads what is missing, a few at a time; keeps copies of scattered parts, so that a read needs not all blocks in the cache at once. */
+  /**
+   * Loads what is missing, a few at a time. As a rule all of it is in the cache then; a read that waits again, because the cache is too small for
+   * it, keeps copies.
+   */
   async #loadAll(reading: Reading, sequential: boolean): Promise<void> {
     const { missing, pinned } = reading;
-    const only = missing.length === 1;
+    const keep = pinned.waits++ > 0;
     let next = 0;
     const work = async (): Promise<void> => {
       while (next < missing.length) {
         const { address, blockOffset, length, key } = missing[next++]!;
         if (length <= maxPartBytes && !sequential) {
-          pinned.set(key, await this.services.cache.loadPart(address, blockOffset, length));
+          pinned.parts.set(key, await this.services.cache.loadPart(address, blockOffset, length));
           continue;
         }
         const part = (await this.services.cache.load(address)).subarray(blockOffset, blockOffset + length);
         assert(part.length === length, 'an extent lies within its block');
-        // One alone is used in this turn of the event loop; others wait for the rest.
-        pinned.set(key, only ? part : copyOf(part));
+        if (keep) pinned.parts.set(key, copyOf(part));
       }
     };
     await Promise.all(Array.from({ length: Math.min(maxParallelLoads, missing.length) }, work));

@@ -1,5 +1,5 @@
 import type { VolumeCore } from './core.ts';
-import type { Pinned } from './content.ts';
+import { Pinned } from './content.ts';
 import { asFileSystemError } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
@@ -37,7 +37,7 @@ export class Files {
   }
 
   read(number: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
-    const pinned: Pinned = new Map();
+    const pinned = new Pinned();
     return attempt(() => {
       const inode = this.#regular(number);
       const end = Math.min(offset + length, inode.size);

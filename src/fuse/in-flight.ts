@@ -61,10 +61,6 @@ export class InFlight {
     if (this.#byKey.get(key) !== pending) return false;
     this.#byKey.delete(key);
     if (pending.abort !== undefined) this.#lockWaits--;
-    if (this.#byKey.size === 0) {
-      clearInterval(this.#sweep);
-      this.#sweep = undefined;
-    }
     return true;
   }
 
@@ -92,6 +88,12 @@ export class InFlight {
   }
 
   #look(): void {
+    // Not as soon as the last one is answered: a timer for each request costs more than all else here.
+    if (this.#byKey.size === 0) {
+      clearInterval(this.#sweep);
+      this.#sweep = undefined;
+      return;
+    }
     const now = performance.now();
     for (const pending of this.#byKey.values()) {
       if (pending.abort !== undefined) continue;
