@@ -78,7 +78,8 @@ export class MemoryBlockStore implements BlockStore {
     const sealed = this.#immutable.get(address);
     if (sealed === undefined) throw new InfinitError('not-found', `block ${address} is not there`);
     if (part !== undefined) return sealed.slice(part.offset, part.offset + part.length);
-    if (memory === undefined || memory.length < sealed.length) return sealed;
+    // The caller's own: it may move it to another thread.
+    if (memory === undefined || memory.length < sealed.length) return Uint8Array.from(sealed);
     memory.set(sealed);
     return memory.subarray(0, sealed.length);
   }
