@@ -178,7 +178,7 @@ export class LogWriter {
   async #run(): Promise<void> {
     try {
       // A disk that does nothing is not kept waiting: what this turn of the event loop still brings joins the next group.
-      await undefined;
+      await Promise.resolve();
       for (let idle = true; this.#next < this.#queue.length || this.#copies.length > 0; idle = false) {
         // Everything that the ends of the last group's calls set off joins this group.
         if (!idle) await new Promise((resolve) => setImmediate(resolve));

@@ -78,7 +78,10 @@ export class RecordReader {
     return await this.#newest(id, async (entry, segment) => {
       if (offset < 0 || length <= 0 || offset + length > entry.length)
         throw new InfinitError('bad-argument', `block ${id} has ${entry.length} bytes; ${length} at ${offset} were asked for`);
-      if (tableBytes(entry.length) === 0) return (await this.read(id))?.slice(offset, offset + length);
+      if (tableBytes(entry.length) === 0) {
+        const whole = await this.read(id);
+        return whole === undefined ? undefined : new Uint8Array(whole.subarray(offset, offset + length));
+      }
       const first = offset - (offset % pieceBytes);
       const end = Math.min(entry.length, Math.ceil((offset + length) / pieceBytes) * pieceBytes);
       const bytes = this.#spare(end - first);

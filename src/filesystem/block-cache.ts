@@ -52,7 +52,7 @@ export class BlockCache {
     const { sealer, store } = this.#context;
     const start = sealer.bareOffset;
     if (start === undefined || this.#bodies.has(address) || this.#loading.has(address))
-      return (await this.load(address)).slice(offset, offset + length);
+      return new Uint8Array((await this.load(address)).subarray(offset, offset + length));
     return store.get(address, { part: { offset: start + offset, length } });
   }
 

@@ -130,7 +130,7 @@ export class Files {
       const parts = await this.read(from, 0, offset + done, step);
       if (parts.length === 0) return done;
       // The parts are good for this turn of the event loop only.
-      for (const part of parts.map((borrowed) => borrowed.slice())) {
+      for (const part of parts.map((borrowed) => new Uint8Array(borrowed))) {
         await this.write(to, toOffset + done, part, true);
         done += part.length;
       }

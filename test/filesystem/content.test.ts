@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
 
 import { kindOf, Sealer } from '../../src/block/index.ts';
+import { PortStore, servePort } from '../../src/store/port/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, open, put, readAt, root, TestClock, user } from './harness.ts';
 
@@ -189,8 +191,10 @@ test('an encrypted volume reads back, and shows nothing of it in the store', asy
 });
 
 test('the memory of large blocks is used again, and no read ever sees another block in it', async () => {
-  const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)), verify: false });
-  const volume = await open(store, { maxDirtyBytes: 8 * mebibyte, maxCachedBytes: 3 * mebibyte });
+  // As in the daemon: the store is behind a port, and memory crosses it.
+  const channel = new MessageChannel();
+  servePort(channel.port1, new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)), verify: false }));
+  const volume = await open(new PortStore(channel.port2), { maxDirtyBytes: 8 * mebibyte, maxCachedBytes: 3 * mebibyte });
   const inode = await put(volume, root, 'f', '');
   const count = 24;
   // Each 4 KiB says which it is; requests begin beside the grid, as the kernel's do.
@@ -212,6 +216,7 @@ test('the memory of large blocks is used again, and no read ever sees another bl
     }),
   );
   await volume.close();
+  channel.port2.close();
 });
 
 test('scattered writes are put in order again in a quiet moment', async () => {
