@@ -65,8 +65,8 @@ try {
     console.log(`removed up to ${until.toLocaleString('en')}: ${rate(until - from, (index) => unlinkSync(file(from + index)))}`);
   }
   for (let round = 1; round <= 3; round++) {
-    await sleep(settleMs);
-    console.log(`${(round * settleMs) / 1000} s later: daemon ${memory(served)}`);
+    await sleep(2 * settleMs);
+    console.log(`${(round * 2 * settleMs) / 1000} s later: daemon ${memory(served)}`);
   }
 } finally {
   await daemon[Symbol.asyncDispose]();
