@@ -47,5 +47,5 @@ export interface MembershipStatus {
 
 /** How long confirmations hold (confirmations.ts): a fraction of what it takes to be counted out, within bounds. */
 export function termMsOf(evictionDelayMs: number): number {
-  return Math.min(60_000, Math.max(2000, evictionDelayMs / 4));
+  return Math.min(15_000, Math.max(2000, evictionDelayMs / 4));
 }

@@ -44,7 +44,12 @@ function describe({ hosts, clusterId }: ClusterStatus): string {
     ['Replicas', `${status.replicas.wanted} wanted, ${status.replicas.hosts} host${status.replicas.hosts === 1 ? '' : 's'} up`],
     ...(views.length === 0
       ? []
-      : [['Roster', `view ${views.at(-1)}, ${count} hosts store blocks${views.length > 1 ? '; blocks are being moved' : ''}`] as const]),
+      : [
+          [
+            'Roster',
+            `view ${views.at(-1)}, ${count === 1 ? '1 host stores' : `${count} hosts store`} blocks${views.length > 1 ? '; blocks are being moved' : ''}`,
+          ] as const,
+        ]),
     ...(moving === '' ? [] : [['Repair', moving] as const]),
     ['Volumes', `${status.volumes}, mounted here: ${status.mounted.length === 0 ? 'none' : status.mounted.join(', ')}`],
   ];
