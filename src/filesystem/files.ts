@@ -55,7 +55,7 @@ export class Files {
     } catch (error) {
       if (!(error instanceof Miss)) throw error;
       // `data` is borrowed until this call returns.
-      const copy = data.slice();
+      const copy = new Uint8Array(data);
       return error.loaded.then(() => attempt(() => this.#write(number, offset, copy, kill)));
     }
   }

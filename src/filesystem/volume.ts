@@ -236,7 +236,7 @@ export class Volume implements FileSystem {
   }
 
   setxattr(number: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
-    const own = value.slice();
+    const own = new Uint8Array(value);
     return attempt(() => {
       this.#core.writable();
       setXattr(this.#core, this.#core.table.get(number), name, own, flags, killSetgid);
