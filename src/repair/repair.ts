@@ -1,4 +1,4 @@
-import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Store } from '../store/index.ts';
@@ -133,7 +133,9 @@ export class Repair implements AsyncDisposable {
         if (!(await this.#work(job.abort.signal))) await this.#sleep();
       } catch (error) {
         if (job.abort.signal.aborted) continue;
-        this.#options.logger.warn('repair was interrupted and goes on', { error: messageOf(error) });
+        // A host that is joining does not know its views yet.
+        const level = codeOf(error) === 'unavailable' ? 'debug' : 'warn';
+        this.#options.logger[level]('repair was interrupted and goes on', { error: messageOf(error) });
         await this.#sleep(afterFailureMs);
       }
     }
