@@ -215,7 +215,8 @@ export class LogWriter {
       const failure = this.#options.onError(error);
       for (const copy of copies) copy.reject(failure);
       for (const { call } of records) call.reject(failure);
-      if (!isNoRoom(error)) this.#rejectAll(failure);
+      if (isNoRoom(error)) this.#forgetCalls(new Set(records.map(({ call }) => call)));
+      else this.#rejectAll(failure);
       return;
     }
     this.meter.records += all.length;
@@ -267,6 +268,13 @@ export class LogWriter {
       this.#next = 0;
     }
     return taken;
+  }
+
+  /** What these calls have in the queue still must not follow what of them was lost: an inode without its data, or memory that is somebody else's by then. */
+  #forgetCalls(calls: ReadonlySet<Call>): void {
+    this.#queue = this.#queue.slice(this.#next).filter(({ call }) => !calls.has(call));
+    this.#next = 0;
+    this.#queuedBytes = this.#queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
   }
 
   #rejectAll(failure: InfinitError): void {

@@ -70,6 +70,21 @@ test('a write that meets a full disk fails alone; the log is cut back and goes o
   }
 });
 
+test('of a write that takes several trips to the disk nothing follows what met a full disk', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  files.errors.write.push('ENOSPC');
+  // The last record refers to the ones before it, as an inode does to its data.
+  const lengths = [40_000, 40_000, 40_000, 100];
+  const write = disk.write(lengths.map((length, index) => ({ type: 'put', address: numbered(2 + index), bytes: valueOf(2 + index, length) })));
+  const other = disk.write([{ type: 'put', address: numbered(6), bytes: valueOf(6, 100) }]);
+  await assert.rejects(write, code('disk-full'));
+  await other;
+  assert.deepEqual([...(await contents(disk, 7)).keys()], [1, 6]);
+});
+
 test('a log that cannot be cut back after a full disk is failed, not full', async () => {
   await using directory = await TemporaryDirectory.make();
   const files = new FaultyFiles();
