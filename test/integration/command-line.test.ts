@@ -42,6 +42,17 @@ suite('the command line', { concurrency: 2 }, () => {
   });
   after(() => daemon[Symbol.asyncDispose]());
 
+  test('scrub reads everything and says what it found; salvage lists, and is not forced without naming who is lost', async () => {
+    assert.match(await says('scrub', '--rate', '100'), /^[1-9]\d* blocks, .* read, 0 damaged, 0 replaced since the start$/);
+    assert.match(await says('salvage'), /^[1-9]\d* mutable blocks of this host: 0 without a majority in reach, 0 rewritten$/);
+    const { code, err } = await infinit('salvage', '--force');
+    assert.equal(code, 2);
+    assert.match(err, /--lost HOST/);
+    const wrong = await infinit('salvage', '--lost', 'nobody');
+    assert.equal(wrong.code, 3);
+    assert.match(wrong.err, /there is no host "nobody"/);
+  });
+
   test('ls lists names, tables, an object a line and templates, and filters', async () => {
     assert.equal(await says('volume', 'ls', '-q', '-f', 'name=colour-bl'), 'colour-blue');
     const [header, row] = (await says('volume', 'ls', '--filter', 'name=colour-green', '--filter', 'mounted=false')).split('\n');
