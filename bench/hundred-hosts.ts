@@ -81,10 +81,12 @@ function areAll(hosts: readonly Host[], size: number): boolean {
 /** Blocks that fewer hosts have than should. */
 async function underReplicated(): Promise<number> {
   let under = 0;
-  for (const address of written.keys()) {
-    const copies = await hosts[0]!.store.inspect(address);
-    const here = copies.filter((copy) => (copy.kind === 'register' ? copy.accepted !== null : copy.kind === 'bytes' && copy.present));
-    if (here.length < replicas) under++;
+  const addresses = [...written.keys()];
+  for (let at = 0; at < addresses.length; at += 100) {
+    const found = await Promise.all(addresses.slice(at, at + 100).map((address) => hosts[0]!.store.inspect(address)));
+    for (const copies of found)
+      if (copies.filter((copy) => (copy.kind === 'register' ? copy.accepted !== null : copy.kind === 'bytes' && copy.present)).length < replicas)
+        under++;
   }
   return under;
 }
@@ -108,6 +110,7 @@ await step('found, and join one after the other', hosts, async () => {
     hosts.push(host);
   }
   await until('all hosts store blocks', () => areAll(hosts, count));
+  await until('all are connected', () => hosts.every(({ overlay }) => overlay.transport.connected().length === count - 1));
 });
 
 await step(`write ${registers} registers and ${blocks} blocks of 16 KiB`, hosts, async () => {
@@ -139,8 +142,7 @@ await step(`${dead.length} hosts die; the others count them out and make the cop
     await cluster.stop(overlay);
   }
   await until('the dead are counted out', () => areAll(hosts, count - dead.length));
-  const end = performance.now() + patienceMs;
-  while ((await underReplicated()) > 0 && performance.now() < end) await sleep(500);
+  await until('repair is done', () => hosts.every(({ repair }) => repair.status().phase === 'idle'));
 });
 
 let unreadable = 0;

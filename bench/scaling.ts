@@ -15,6 +15,7 @@ const share = Number(process.env['SHARE'] ?? 0.08);
 const seconds = Number(process.env['SECONDS'] ?? 4);
 const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2).map(Number) : [3, 6, 12];
 const clientsAHost = 16;
+const warmUpSeconds = 1.5;
 const keysAHost = 256;
 const bytes = 256;
 
@@ -27,19 +28,22 @@ async function measure(count: number, home: string): Promise<Map<Load['workload'
     await using cluster = await BenchCluster.start(home, count);
     const { hosts } = cluster;
     const sets = await Promise.all(hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys: keysAHost, bytes, immutable: false })));
+    const run = (workload: Load['workload'], forSeconds: number): Promise<Tally[]> =>
+      Promise.all(
+        hosts.map((host, index) => {
+          const load: Load = { workload, clients: clientsAHost, seconds: forSeconds, keys: keysAHost, bytes };
+          return host.ask<Tally>({ type: 'run', load, addresses: sets[workload === 'put' ? index : (index + 1) % count]! });
+        }),
+      );
+    // With the whole machine, so that no host spends its share on compiling.
+    for (const workload of [...loads, ...loads]) await run(workload, warmUpSeconds * (count / sizes[0]!));
     for (const [index, { child }] of hosts.entries()) {
       const group = new CpuShare(`infinit-bench-${process.pid}-${count}-${index}`, share);
       shares.push(group);
       group.add(child.pid!);
     }
     for (const workload of loads) {
-      const load: Load = { workload, clients: clientsAHost, seconds, keys: keysAHost, bytes };
-      const run = (): Promise<Tally[]> =>
-        Promise.all(
-          hosts.map((host, index) => host.ask<Tally>({ type: 'run', load, addresses: sets[workload === 'put' ? index : (index + 1) % count]! })),
-        );
-      await run();
-      const tallies = await run();
+      const tallies = await run(workload, seconds);
       const calls = tallies.reduce((sum, tally) => sum + tally.calls, 0);
       results.set(workload, {
         rate: tallies.reduce((sum, tally) => sum + tally.calls / tally.seconds, 0),
