@@ -100,11 +100,9 @@ export class RegisterKeeper {
     return current === undefined ? 'open' : ((await this.#bringHome(address, current, signal)) ?? 'done');
   }
 
-  /** Moves a block that is not where the only view says; undefined: it is. */
+  /** Moves a block that is not where the next view says; undefined: it is. */
   async #bringHome(address: Address, local: BlockRecord, signal: AbortSignal): Promise<Tended | undefined> {
-    const only = this.#at.onlyView;
-    if (only === undefined) return undefined;
-    const wanted = this.#at.home(address, only);
+    const wanted = this.#at.successors(address, this.#at.nextView);
     if (wanted.length === 0 || isAt(local, wanted) || !this.#at.canTake(wanted)) return undefined;
     const found = await this.#at.housekeeping.resolve(address, { signal });
     const record = found.status === 'resolved' ? found.outcome.accepted?.record : undefined;

@@ -34,6 +34,15 @@ export class Standpoint {
     return views.length === 1 ? views[0] : undefined;
   }
 
+  /**
+   * Where blocks may be brought now: to the only view, or, while several are in force, to the one after the oldest and not past it (docs/consensus.md,
+   * Genesis). That needs no retirement: with two hosts silent, neither of which may be counted out, their copies are made again all the same.
+   */
+  get nextView(): RosterView {
+    const views = this.views.inForce();
+    return views[Math.min(1, views.length - 1)]!;
+  }
+
   /** The hosts that a block belongs to. */
   home(address: Address, { roster, replicas }: RosterView): readonly PeerId[] {
     return place(address, roster, replicas);

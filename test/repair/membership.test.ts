@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { silentLogger } from '../../src/base/index.ts';
 import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
 import { Repair } from '../../src/repair/index.ts';
+import { rosterAddress } from '../../src/membership/roster-state.ts';
+import { place } from '../../src/placement/index.ts';
 import { type Host, Hosts, until } from '../membership/hosts.ts';
 
 /** The host's own mover makes room for the real one. */
@@ -55,4 +57,35 @@ test('a silent host is counted out, its copies are made again, it returns empty 
     assert.equal(Buffer.from((await returned.store.fetch(address))!.payload).toString(), address);
     assert.notEqual((await returned.store.housekeeping.inspect(address))?.lost, true);
   }
+});
+
+test('of two silent hosts neither is counted out, and blocks that have a majority get their third copy again', { timeout: 120_000 }, async () => {
+  const cluster = new Hosts({ evictionDelayMs: 1000 });
+  await using _ = cluster;
+  await using repairs = new AsyncDisposableStack();
+  for (let index = 0; index < 7; index++) {
+    const host = index === 0 ? await cluster.found('h0') : await cluster.start(`h${index}`);
+    repairs.use(repairOn(host));
+  }
+  await cluster.settled(7);
+  const [view] = cluster.running[0]!.membership.inForce();
+  const kept = place(rosterAddress('cluster'), view!.roster, 3).slice(0, 2);
+  const victims = cluster.running.filter(({ self }) => !kept.includes(self)).slice(0, 2);
+  const registers = Array.from({ length: 40 }, () => mutableAddress()).filter(
+    (address) => victims.filter(({ self }) => place(address, view!.roster, 3).includes(self)).length < 2,
+  );
+  for (const address of registers)
+    assert.ok((await cluster.running[0]!.store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from(address) }] }])).done);
+  for (const victim of victims) await victim.stop();
+  const left = cluster.running;
+  await until(() => left[0]!.membership.status().hosts === 5);
+  const isWhole = async (address: Address): Promise<boolean> => {
+    const copies = (await left[0]!.store.inspect(address)).flatMap((copy) =>
+      copy.kind === 'register' && copy.accepted?.pointer === false ? [copy] : [],
+    );
+    return copies.length === 3 && copies.every(({ accepted }) => accepted!.record.replicas.every((peer) => left.some(({ self }) => self === peer)));
+  };
+  await until(async () => (await Promise.all(registers.map(isWhole))).every(Boolean), 60_000);
+  assert.equal(left[0]!.membership.countedOut().size, 0);
+  for (const address of registers) assert.equal(Buffer.from((await left[1]!.store.fetch(address))!.payload).toString(), address);
 });
