@@ -51,8 +51,10 @@ export class ContentJournal {
   readonly #context: VolumeContext;
   readonly #events: ContentJournalEvents;
   readonly #slots = new Map<number, BlockVersion>();
-  /** Where the blocks are that files still need. */
-  readonly #needed = new Map<Inode, { oldest: number; newest: number }>();
+  /** Where the blocks are that files still need; `count`: of the newest, in this session. */
+  readonly #needed = new Map<Inode, { oldest: number; count: number }>();
+  /** Files whose record came to cover the block that is on its way; undefined: none is. */
+  #coveredMeanwhile: Set<Inode> | undefined;
   #requests: Request[] = [];
   #running = false;
   #position = 0;
@@ -88,10 +90,12 @@ export class ContentJournal {
 
   /** A record that was cut at `mark` is durable. */
   covered(inode: Inode, mark: JournalMark): void {
+    if (mark.stamp.count === this.#count) this.#coveredMeanwhile?.add(inode);
     const needed = this.#needed.get(inode);
     if (needed === undefined) return;
     const { oldest } = needed;
-    if (needed.newest < mark.position) this.#needed.delete(inode);
+    // Not by position: the mark may have been taken while the newest was on its way.
+    if (needed.count <= mark.stamp.count) this.#needed.delete(inode);
     else needed.oldest = Math.max(oldest, mark.position);
     if (oldest === this.#tail) this.#moveTail();
   }
@@ -101,11 +105,11 @@ export class ContentJournal {
     if (this.#needed.delete(inode)) this.#moveTail();
   }
 
-  /** The inode is in memory only as the block at `position` has it. */
-  needed(inode: Inode, position: number): void {
+  /** The inode is in memory only as the block at `position` has it; `count`: of this session, 0 for one of an earlier session. */
+  needed(inode: Inode, position: number, count = 0): void {
     const needed = this.#needed.get(inode);
-    if (needed === undefined) this.#needed.set(inode, { oldest: position, newest: position });
-    else needed.newest = position;
+    if (needed === undefined) this.#needed.set(inode, { oldest: position, count });
+    else needed.count = count;
     if (position < this.#tail) this.#tail = position;
   }
 
@@ -125,8 +129,9 @@ export class ContentJournal {
     const position = this.#position;
     const revisions = taken.map(([inode]) => inode.revision);
     const block = this.#slot(position);
+    const covered = (this.#coveredMeanwhile = new Set());
+    const stamp = { session: this.#context.session, count: ++this.#count };
     try {
-      const stamp = { session: this.#context.session, count: ++this.#count };
       const body = encodeContentBlock({ stamp, position, tail: this.#tail, entries });
       const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
       if (!block.known) await block.learn();
@@ -139,12 +144,14 @@ export class ContentJournal {
         for (const { reject } of requests) reject(error);
       }
       return;
+    } finally {
+      this.#coveredMeanwhile = undefined;
     }
     this.#position++;
     taken.forEach(([inode, requests], index) => {
       if (!inode.gone) {
         inode.journaledRevision = Math.max(inode.journaledRevision, revisions[index]!);
-        this.needed(inode, position);
+        if (!covered.has(inode)) this.needed(inode, position, stamp.count);
         if (!inode.content!.exposed) this.#events.onSynced(inode);
       }
       for (const { resolve } of requests) resolve(true);

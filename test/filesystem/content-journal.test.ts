@@ -101,6 +101,25 @@ test('the ring goes round: thousands of fsyncs, crashes in between', async () =>
   assert.ok(store.counts.fetches - fetches < 32, 'a volume that was closed in order is not replayed');
 });
 
+test('a file that was written into its place during its fsync holds no room in the ring', async () => {
+  let slow = false;
+  const store = new MemoryBlockStore({ delay: () => (slow ? new Promise((resolve) => setImmediate(resolve)) : Promise.resolve()) });
+  const { volume, inode } = await largeFile(store);
+  const other = await put(volume, root, 'g', Buffer.alloc(size, 1), true);
+  await volume.syncfs();
+  slow = true;
+  await write(volume, inode, 0, 2, 100, false);
+  await Promise.all([volume.fsync(inode, 0, true), volume.syncfs()]);
+  slow = false;
+  for (let round = 0; round < 1100; round++) {
+    await write(volume, other, (round * 100) % 60_000, 3);
+    if (round % 100 === 0) await volume.syncfs();
+  }
+  const { puts } = store.counts;
+  await write(volume, other, 0, 4);
+  assert.equal(store.counts.puts, puts, 'an fsync is one small write still');
+});
+
 test('holes, extended attributes and much at once go into their place', async () => {
   const store = new MemoryBlockStore();
   const { volume, inode } = await largeFile(store);
