@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { codeOf } from '../../../src/base/index.ts';
 import { complete, formCluster, type HostDaemon } from '../../docker/cluster-hosts.ts';
 import { DockerLab } from '../../docker/lab.ts';
+import { eventually } from '../../docker/process.ts';
 import { SeededRandom } from '../../simulation/random.ts';
 import { Workload } from '../workload.ts';
 
@@ -105,6 +107,15 @@ const holdMs = [200, 7000] as const;
 /** Milliseconds between two faults of one kind of trouble. */
 const pauseMs = [0, 1500] as const;
 
+/** How long a host that came back may take to mount: the longest fault of the others, and what the cluster needs after that. */
+const comeBackMs = 60_000;
+
+/** @throws what is not merely a lack of hosts. */
+function outOfReach(error: unknown): undefined {
+  const code = codeOf(error);
+  if (code !== 'unavailable' && code !== 'unknown-outcome' && code !== 'deadline-exceeded') throw error;
+}
+
 /** Real daemons under a workload whose every acknowledged write is checked, while hosts die, freeze, go deaf and come back. @throws AssertionError. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await using lab = await DockerLab.up({ hosts: options.hosts, engines: false, network: true });
@@ -122,7 +133,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       daemons,
       comeBack: async (index) => {
         await daemons[index]!.start();
-        await daemons[index]!.mount(volume);
+        // With others in trouble too, what the mount must read may be out of reach for a while.
+        await eventually(`${daemons[index]!.host.name} mounts again`, () => daemons[index]!.mount(volume).then(() => true, outOfReach), comeBackMs);
       },
     };
     await using workload = new Workload(daemons, volume);
