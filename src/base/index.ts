@@ -10,3 +10,4 @@ export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, ty
 export { type Random, systemRandom } from './random.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
 export { KeyedQueue } from './keyed-queue.ts';
+export { readU64, writeU64 } from './u64.ts';

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 
-import { assert, InfinitError } from '../base/index.ts';
+import { assert, InfinitError, readU64, writeU64 } from '../base/index.ts';
 import { type Address, immutableAddress } from './address.ts';
 import { compressed, decompressed } from './compression.ts';
 
@@ -50,7 +50,6 @@ const suiteAesGcm = 1;
 const compressionNone = 0;
 const compressionZstd = 1;
 const formatVersion = 1;
-const two32 = 2 ** 32;
 /** The longest body that a compressed block may claim: memory is reserved on its word. */
 const maxUnpackedBytes = 4 * 1024 * 1024;
 /** Below this a copy is cheaper than memory of its own. */
@@ -239,13 +238,4 @@ function readOwner(bytes: Buffer): OwnerTag {
     session: bytes.readUInt32LE(36),
     sequence: readU64(bytes, 40),
   };
-}
-
-function writeU64(into: Buffer, value: number, offset: number): void {
-  into.writeUInt32LE(value % two32, offset);
-  into.writeUInt32LE(Math.floor(value / two32), offset + 4);
-}
-
-function readU64(bytes: Buffer, offset: number): number {
-  return bytes.readUInt32LE(offset) + bytes.readUInt32LE(offset + 4) * two32;
 }

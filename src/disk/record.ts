@@ -1,3 +1,4 @@
+import { readU64, writeU64 } from '../base/index.ts';
 import { crc32 } from 'node:zlib';
 
 /**
@@ -51,7 +52,6 @@ export const maxValueBytes = 64 * 1024 * 1024;
 export const recordMagic = Buffer.from('IFR1', 'latin1');
 
 const magicNumber = recordMagic.readUInt32LE(0);
-const two32 = 2 ** 32;
 
 /** Values up to this have one CRC; larger ones one for each piece, so that a part can be read and checked without the rest. */
 const maxWholeBytes = 64 * 1024;
@@ -99,8 +99,7 @@ export function writeRecordHeader(into: Buffer, at: number, header: RecordHeader
   into.writeUInt32LE(magicNumber, at);
   into.writeUInt32LE(header.length, at + 8);
   into.writeUInt32LE(header.crc, at + 12);
-  into.writeUInt32LE(header.sequence % two32, at + 16);
-  into.writeUInt32LE(Math.floor(header.sequence / two32), at + 20);
+  writeU64(into, header.sequence, at + 16);
   into.writeUInt32LE(header.sequence - header.durable, at + 24);
   into.writeUInt32LE(header.type, at + 28);
   into.write(header.id, at + 32, 32, 'hex');
@@ -115,7 +114,7 @@ export function readRecordHeader(from: Buffer, at: number, seed: number, offset:
   const length = from.readUInt32LE(at + 8);
   const type = from.readUInt32LE(at + 28);
   if (length > maxValueBytes || type < recordTypes.put || type > recordTypes.lost) return undefined;
-  const sequence = from.readUInt32LE(at + 16) + from.readUInt32LE(at + 20) * two32;
+  const sequence = readU64(from, at + 16);
   return {
     type: type as RecordType,
     id: from.toString('hex', at + 32, at + 64),
@@ -150,8 +149,7 @@ export function encodeSegmentHeader(storeId: Uint8Array, header: SegmentHeader):
   bytes.writeUInt32LE(header.version, 8);
   bytes.writeUInt32LE(header.number, 12);
   bytes.set(storeId, 16);
-  bytes.writeUInt32LE(header.firstSequence % two32, 32);
-  bytes.writeUInt32LE(Math.floor(header.firstSequence / two32), 36);
+  writeU64(bytes, header.firstSequence, 32);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60);
   return bytes;
 }
@@ -164,7 +162,7 @@ export function decodeSegmentHeader(storeId: Uint8Array, bytes: Buffer): Segment
   return {
     version: bytes.readUInt32LE(8),
     number: bytes.readUInt32LE(12),
-    firstSequence: bytes.readUInt32LE(32) + bytes.readUInt32LE(36) * two32,
+    firstSequence: readU64(bytes, 32),
   };
 }
 

@@ -1,5 +1,5 @@
-import { InfinitError } from '../base/index.ts';
-import { readTime, readU64, writeTime, writeU64 } from './fields.ts';
+import { InfinitError, readU64, writeU64 } from '../base/index.ts';
+import { readTime, writeTime } from './fields.ts';
 import type { FileTime } from './file-system.ts';
 
 /**

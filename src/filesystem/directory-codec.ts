@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 import type { Key } from '../tree/index.ts';
 
 /** What a name stands for. */
@@ -49,8 +49,7 @@ export function encodeBucket(entries: readonly NamedDentry[]): Uint8Array {
     into[at] = name.length;
     into.write(name, at + 1, 'latin1');
     at += 1 + name.length;
-    into.writeUInt32LE(inode % two32, at);
-    into.writeUInt32LE(Math.floor(inode / two32), at + 4);
+    writeU64(into, inode, at);
     into[at + 8] = type >>> 12;
     at += 9;
   }
@@ -66,7 +65,7 @@ export function decodeBucket(value: Uint8Array): NamedDentry[] {
     if (end + 9 > from.length) throw new InfinitError('damaged', 'a directory entry is cut short');
     entries.push({
       name: from.toString('latin1', at + 1, end),
-      inode: from.readUInt32LE(end) + from.readUInt32LE(end + 4) * two32,
+      inode: readU64(from, end),
       type: from[end + 8]! << 12,
     });
     at = end + 9;

@@ -2,17 +2,6 @@ import type { FileTime } from './file-system.ts';
 
 const two32 = 2 ** 32;
 
-/** Writes an unsigned integer below 2^53, little-endian. */
-export function writeU64(into: Buffer, value: number, at: number): void {
-  into.writeUInt32LE(value % two32, at);
-  into.writeUInt32LE(Math.floor(value / two32), at + 4);
-}
-
-/** Reads what {@link writeU64} wrote. */
-export function readU64(from: Buffer, at: number): number {
-  return from.readUInt32LE(at) + from.readUInt32LE(at + 4) * two32;
-}
-
 /** Writes 12 bytes: seconds as i64, which may be negative, and nanoseconds as u32. */
 export function writeTime(into: Buffer, time: FileTime, at: number): void {
   // Two's complement over 64 bits, by halves: seconds may be negative.

@@ -1,6 +1,6 @@
-import { assert, InfinitError } from '../base/index.ts';
+import { assert, InfinitError, readU64, writeU64 } from '../base/index.ts';
 import type { Stamp } from './content-journal-codec.ts';
-import { readTime, readU64, writeTime, writeU64 } from './fields.ts';
+import { readTime, writeTime } from './fields.ts';
 import type { FileTime } from './file-system.ts';
 
 /**

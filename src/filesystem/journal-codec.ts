@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 
 /**
  * One block of the journal: what a batch of operations made of names and link counts, final values only, so that applying it twice is
@@ -46,7 +46,6 @@ const formatVersion = 1;
 const headBytes = 44;
 const nameBytes = 18;
 const inodeBytes = 21;
-const two32 = 2 ** 32;
 
 /** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
 export function nameCost(name: string): number {
@@ -121,13 +120,4 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
   } catch (cause) {
     throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });
   }
-}
-
-function writeU64(into: Buffer, value: number, at: number): void {
-  into.writeUInt32LE(value % two32, at);
-  into.writeUInt32LE(Math.floor(value / two32), at + 4);
-}
-
-function readU64(from: Buffer, at: number): number {
-  return from.readUInt32LE(at) + from.readUInt32LE(at + 4) * two32;
 }

@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { Update } from '../store/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
@@ -24,7 +24,6 @@ export interface StateRecord {
 
 const formatVersion = 1;
 const bytes = 56;
-const two32 = 2 ** 32;
 
 /** Reads and writes the volume's own block. */
 export class VolumeState {
@@ -111,10 +110,7 @@ function encode(record: StateRecord): Uint8Array {
   into[0] = formatVersion;
   into[1] = record.clean ? 1 : 0;
   into.writeUInt32LE(record.session, 4);
-  [record.tail, record.nextInode, record.allocated, record.files, record.next].forEach((value, index) => {
-    into.writeUInt32LE(value % two32, 8 + index * 8);
-    into.writeUInt32LE(Math.floor(value / two32), 12 + index * 8);
-  });
+  [record.tail, record.nextInode, record.allocated, record.files, record.next].forEach((value, index) => writeU64(into, value, 8 + index * 8));
   return into;
 }
 
@@ -123,6 +119,6 @@ function decode(body: Uint8Array): StateRecord {
   if (from[0] !== formatVersion)
     throw new InfinitError('wrong-version', `the volume has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
   if (from.length < bytes) throw new InfinitError('damaged', 'the volume’s own block is cut short');
-  const at = (index: number): number => from.readUInt32LE(8 + index * 8) + from.readUInt32LE(12 + index * 8) * two32;
+  const at = (index: number): number => readU64(from, 8 + index * 8);
   return { clean: from[1] === 1, session: from.readUInt32LE(4), tail: at(0), nextInode: at(1), allocated: at(2), files: at(3), next: at(4) };
 }

@@ -1,3 +1,4 @@
+import { readU64, writeU64 } from '../base/index.ts';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
@@ -62,8 +63,7 @@ export class DirtySet {
   }
 
   #write(slot: number, inode: number): void {
-    this.#slot.writeUInt32LE(inode % 2 ** 32, 0);
-    this.#slot.writeUInt32LE(Math.floor(inode / 2 ** 32), 4);
+    writeU64(this.#slot, inode, 0);
     writeSync(this.#descriptor, this.#slot, 0, slotBytes, slot * slotBytes);
   }
 }
@@ -77,7 +77,7 @@ function readLost(file: string): Set<number> {
     return lost;
   }
   for (let at = 0; at + slotBytes <= bytes.length; at += slotBytes) {
-    const inode = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
+    const inode = readU64(bytes, at);
     if (inode !== 0) lost.add(inode);
   }
   return lost;
