@@ -23,6 +23,8 @@ export interface VolumeSetup {
   readonly lostInodes?: ReadonlySet<number>;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };
+  /** Told when a block turns out to be written by another session: the volume is to be opened anew, for nothing more can be written to that block. */
+  readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
   /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */

@@ -27,8 +27,10 @@ export class BlockVersion {
     if (this.#known) return;
     const block = await this.#context.store.fetch(this.address);
     const version = block?.version ?? 0;
-    if (block !== undefined && this.#version !== 0 && version > this.#version && ownerOf(block.payload).session !== this.#context.session)
+    if (block !== undefined && this.#version !== 0 && version > this.#version && ownerOf(block.payload).session !== this.#context.session) {
+      this.#context.setup.onOvertaken?.();
       throw new InfinitError('conflict', `block ${this.address} of volume ${this.#context.volumeId} was changed by another mount`);
+    }
     this.#version = version;
     this.#known = true;
   }

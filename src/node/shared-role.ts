@@ -18,7 +18,7 @@ interface Asked {
 /** In a volume's worker: what the volume's lease makes of this host, its holder or a guest of another. */
 export class SharedRole {
   readonly fileSystem: SharedFileSystem;
-  readonly #open: (session: number) => Promise<Volume>;
+  readonly #open: (session: number, onOvertaken: () => void) => Promise<Volume>;
   readonly #tell: (event: VolumeEvent) => void;
   readonly #logger: Logger;
   readonly #asked = new Map<number, Asked>();
@@ -34,7 +34,7 @@ export class SharedRole {
   constructor(
     shared: NonNullable<VolumeWorkerData['shared']>,
     dirty: DirtySet,
-    open: (session: number) => Promise<Volume>,
+    open: (session: number, onOvertaken: () => void) => Promise<Volume>,
     tell: (event: VolumeEvent) => void,
     logger: Logger,
   ) {
@@ -84,7 +84,7 @@ export class SharedRole {
     this.fileSystem.setBacking(undefined);
     try {
       await this.#leaving;
-      const volume = await this.#open(session);
+      const volume = await this.#open(session, () => this.#overtaken(change, session));
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
       const appends = new Appends(volume);
@@ -94,8 +94,17 @@ export class SharedRole {
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
       this.#logger.error('the volume cannot be opened', { error });
-      this.#tell({ type: 'not-opened', message: messageOf(error) });
+      if (change === this.#change) this.#tell({ type: 'not-opened', session, message: messageOf(error) });
     }
+  }
+
+  /** A write of the holder before, which was on its way when the volume came here, took effect after all: what is in memory is not the volume as it is. */
+  #overtaken(change: number, session: number): void {
+    if (change !== this.#change) return;
+    this.#logger.warn('a late write of another host came between; the volume is opened anew', { session });
+    this.#leave();
+    this.fileSystem.setBacking(undefined);
+    this.#tell({ type: 'not-opened', session, message: 'a late write of another host came between' });
   }
 
   /** What was open here is not written out: the lease is over, and others may have changed everything since. Programs hear of lost writes. */

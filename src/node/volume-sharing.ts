@@ -42,6 +42,10 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
+  /** The session as which the worker was told last to open the volume. */
+  #session = 0;
+  /** The lease is ours, or was until just now, and the worker does not have the volume open: when it resumes there is nothing to go on with. */
+  #notOpen = false;
   #nextServe = 1;
   #closed = false;
 
@@ -105,6 +109,10 @@ export class VolumeSharing implements AsyncDisposable {
       );
       return true;
     }
+    if (event.type === 'not-opened') {
+      if (event.session === this.#session) this.#openAgain();
+      return true;
+    }
     if (event.type === 'served') {
       this.#served.get(event.id)?.resolve(event.answer);
       this.#served.delete(event.id);
@@ -148,7 +156,7 @@ export class VolumeSharing implements AsyncDisposable {
     switch (state.role) {
       case 'holder':
         // The worker kept everything and only waited.
-        if (state.resumed) break;
+        if (state.resumed && !this.#notOpen) break;
         void this.#open(state);
         break;
       case 'guest':
@@ -163,16 +171,29 @@ export class VolumeSharing implements AsyncDisposable {
   /** Tries for as long as the lease is ours: nobody else can. */
   async #open(state: LeaseState): Promise<void> {
     const { send, store, volumeId, logger } = this.#options;
+    this.#notOpen = true;
     while (this.#state === state && !this.#closed) {
       try {
         const [session, alone] = await Promise.all([claimSession(store, volumeId), this.#isAlone()]);
-        if (this.#state === state) send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs });
+        if (this.#state !== state) return;
+        this.#session = session;
+        this.#notOpen = false;
+        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs });
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });
         await new Promise((resolve) => setTimeout(resolve, beatMs));
       }
     }
+  }
+
+  /** The blocks that it needs may be in reach again a moment later. Where the lease lapsed meanwhile, its coming back opens the volume. */
+  #openAgain(): void {
+    this.#notOpen = true;
+    const state = this.#state;
+    setTimeout(() => {
+      if (state.role === 'holder' && this.#state === state) void this.#open(state);
+    }, beatMs).unref();
   }
 
   /** Whether no other host has the volume mounted; one that does not answer may have. */

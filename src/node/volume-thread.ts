@@ -37,7 +37,7 @@ function tell(event: VolumeEvent): void {
   port.postMessage(event);
 }
 
-async function openVolume(session: number, dirty: DirtySet, lost: Set<number>): Promise<Volume> {
+async function openVolume(session: number, dirty: DirtySet, lost: Set<number>, onOvertaken?: () => void): Promise<Volume> {
   const { options } = data;
   opened = await Volume.open({
     store,
@@ -56,6 +56,7 @@ async function openVolume(session: number, dirty: DirtySet, lost: Set<number>): 
     lostInodes: lost,
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
+    ...(onOvertaken === undefined ? {} : { onOvertaken }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
@@ -103,7 +104,8 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume
 
 async function serve(): Promise<void> {
   const { set, lost } = DirtySet.open(data.dirtyFile);
-  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, (session) => openVolume(session, set, lost), tell, logger);
+  const open = (session: number, onOvertaken: () => void): Promise<Volume> => openVolume(session, set, lost, onOvertaken);
+  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
   const fileSystem = role?.fileSystem ?? (await openVolume(data.session, set, lost));
   const session = serveFileSystem({
     fd: data.descriptor,

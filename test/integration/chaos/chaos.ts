@@ -139,7 +139,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     };
     await using workload = new Workload(daemons, volume);
     await strikeAll(scene, chance, options);
-    await complete(daemons);
+    await complete(daemons).catch(async (error: unknown) => {
+      for (const daemon of daemons) options.say(await standing(daemon));
+      throw error;
+    });
     await workload.runFor(1000);
     await workload.verify();
     report.acknowledged += workload.acknowledged;
@@ -151,6 +154,13 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     for (const daemon of daemons) await daemon.client.unmountVolume(volume, 'test');
   }
   return report;
+}
+
+/** What a host makes of the others, for a run whose hosts do not come together again. */
+async function standing({ host, client, log }: HostDaemon): Promise<string> {
+  const [nodes, status] = await Promise.allSettled([client.listNodes(), client.status()]);
+  const roster = status.status === 'fulfilled' ? status.value.roster : status.reason;
+  return `${host.name}: ${JSON.stringify(nodes)} ${JSON.stringify(roster)}\n${log.split('\n').slice(-40).join('\n')}`;
 }
 
 async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: ChaosOptions): Promise<void> {
