@@ -8,6 +8,7 @@ export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './e
 export { collectWhenIdle } from './idle-collection.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
 export { type Random, systemRandom } from './random.ts';
+export { RecentMap } from './recent-map.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
 export { KeyedQueue } from './keyed-queue.ts';
 export { readU64, writeU64 } from './u64.ts';

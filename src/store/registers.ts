@@ -1,4 +1,4 @@
-import { assert, InfinitError, type Random } from '../base/index.ts';
+import { assert, InfinitError, type Random, RecentMap } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
   type Ballot,
@@ -19,7 +19,7 @@ import type { Leases } from './leases.ts';
 import type { Replica } from './replica.ts';
 
 /** Blocks whose hint is kept: what makes the next write of the same host one round trip. */
-const maxHints = 16_384;
+const maxHints = 32_768;
 /** Proposals under way at once on this host. */
 const maxProposals = 16_384;
 
@@ -54,7 +54,7 @@ export interface HereResult {
 export class Registers {
   readonly #options: RegistersOptions;
   readonly #ballots: BallotSource;
-  readonly #hints = new Map<Address, Hint>();
+  readonly #hints = new RecentMap<Address, Hint>(maxHints);
   readonly #running = new Map<number, Drive>();
   readonly #context: DriveContext;
   /** Operations over the network that ended, and the rounds they took, since the start. */
@@ -185,6 +185,5 @@ export class Registers {
     const kept = this.#hints.get(address);
     if (kept !== undefined && compareBallots(hint.accepted.ballot, kept.accepted.ballot) <= (beside ? 0 : -1)) return;
     this.#hints.set(address, hint);
-    if (this.#hints.size > maxHints) this.#hints.delete(this.#hints.keys().next().value!);
   }
 }

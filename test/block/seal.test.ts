@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import * as fc from 'fast-check';
@@ -231,4 +231,14 @@ test('the sealed form is the one that was written down', () => {
       '626f6479',
     ].join(''),
   );
+});
+
+test('an inode’s key is what HKDF-SHA-256 derives from the volume’s, as the format says', () => {
+  const { sealed } = sealers.secret.seal(someone, Buffer.from('words'));
+  const derived = new Uint8Array(hkdfSync('sha256', key, '', `infinit inode ${someone.inode}`, 32));
+  const bytes = Buffer.from(sealed);
+  const decipher = createDecipheriv('aes-256-gcm', derived, bytes.subarray(48, 60));
+  decipher.setAAD(bytes.subarray(0, 48));
+  decipher.setAuthTag(bytes.subarray(-16));
+  assert.equal(Buffer.concat([decipher.update(bytes.subarray(60, -16)), decipher.final()]).toString(), 'words');
 });
