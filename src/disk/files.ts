@@ -1,4 +1,4 @@
-import { close, constants, fdatasync, fstat, ftruncate, open, read, writev } from 'node:fs';
+import { close, constants, fdatasync, fstat, ftruncate, open, read, readSync, writev } from 'node:fs';
 import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -16,6 +16,8 @@ export interface Files {
   size(file: number): Promise<number>;
   /** Bytes read; fewer than asked for only at the end of the file. */
   read(file: number, into: Uint8Array, position: number): Promise<number>;
+  /** The same on the event loop: for few bytes that are probably in the operating system's memory. */
+  readNow(file: number, into: Uint8Array, position: number): number;
   /** Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. */
   write(file: number, buffers: Uint8Array[], position: number): Promise<void>;
   /** Sets the length; what lay beyond never comes back. Resolves once that is on stable storage. */
@@ -48,6 +50,7 @@ export const nodeFiles: Files = {
   close: (file) => closeFile(file),
   size: async (file) => (await statFile(file)).size,
   read: readFully,
+  readNow: readFullyNow,
   write: writeFully,
   truncate: async (file, size) => {
     await truncateFile(file, size);
@@ -95,6 +98,14 @@ function readFully(file: number, into: Uint8Array, position: number): Promise<nu
     };
     next();
   });
+}
+
+function readFullyNow(file: number, into: Uint8Array, position: number): number {
+  for (let done = 0; ;) {
+    const count = readSync(file, into, done, into.length - done, position + done);
+    done += count;
+    if (count === 0 || done === into.length) return done;
+  }
 }
 
 function writeFully(file: number, buffers: Uint8Array[], position: number): Promise<void> {

@@ -5,6 +5,7 @@ import { ClassicLevel } from 'classic-level';
 
 import { InfinitError, messageOf } from '../base/index.ts';
 import type { Checkpoint, Entry } from './entry.ts';
+import { Pace } from './pace.ts';
 import { type RecordId, recordTypes } from './record.ts';
 
 /** What is known of a segment without reading it. */
@@ -16,15 +17,6 @@ export interface SegmentStats {
 
 /** Operations put into a batch, or keys looked up, before the event loop gets its turn. */
 const stepOperations = 512;
-/** A look-up on the event loop that took longer than this is slow... */
-const slowLookupMs = 1;
-/** ...and so many in a row, or nearly, mean a slow disk rather than a busy processor: then the next ones go through the thread pool... */
-const maxSlowLookups = 4;
-/** ...for so long. */
-const slowPeriodMs = 1000;
-/** So many fast ones make up for a slow one. */
-const fastPerSlow = 16;
-
 /** Room that LevelDB takes when it is opened after an error: it writes out what was in its memory. */
 const reopenBytes = 2 * 1024 * 1024;
 
@@ -51,8 +43,7 @@ export class LevelIndex {
   readonly #directory: string;
   #level: Level;
   #reopening: Promise<void> | undefined;
-  #slowUntil = 0;
-  #slowness = 0;
+  readonly #pace = new Pace();
   /** Number of the next batch. */
   #batch: number;
   /** Told once that something in the index is not as it was written: it should be made anew. */
@@ -87,25 +78,17 @@ export class LevelIndex {
       const again = (): Entry | undefined | Promise<Entry | undefined> => this.get(id);
       return this.#reopening.then(again, again);
     }
-    const start = performance.now();
-    if (start < this.#slowUntil)
-      return this.#level.get(key).then(
-        (value) => this.#decode(key, value),
-        (error: unknown) => this.#damaged(error),
-      );
-    let value: Buffer | undefined;
+    let read: { readonly result: Buffer | undefined } | undefined;
     try {
-      value = this.#level.getSync(key);
+      read = this.#pace.run(() => this.#level.getSync(key));
     } catch (error) {
       return this.#damaged(error);
     }
-    const end = performance.now();
-    if (end - start <= slowLookupMs) this.#slowness = Math.max(0, this.#slowness - 1 / fastPerSlow);
-    else if (++this.#slowness >= maxSlowLookups) {
-      this.#slowUntil = end + slowPeriodMs;
-      this.#slowness = 0;
-    }
-    return this.#decode(key, value);
+    if (read !== undefined) return this.#decode(key, read.result);
+    return this.#level.get(key).then(
+      (value) => this.#decode(key, value),
+      (error: unknown) => this.#damaged(error),
+    );
   }
 
   /** The indexed entries of many ids, in their order. An entry that is damaged comes as `lost`. */

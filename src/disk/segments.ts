@@ -1,11 +1,14 @@
 import { assert } from '../base/index.ts';
 import type { Files } from './files.ts';
 import type { LevelIndex } from './level-index.ts';
+import { Pace } from './pace.ts';
 import { segmentSeed } from './record.ts';
 import type { StoreDirectory } from './store-directory.ts';
 
 /** Open descriptors of sealed segments kept at hand. */
 export const maxOpenSegments = 256;
+/** Reads up to this size are tried on the event loop: a mutable block of the usual size. */
+const maxReadNowBytes = 16 * 1024;
 /** Files looked at together when a store opens. */
 const filesAtOnce = 64;
 
@@ -24,6 +27,8 @@ export class Segment {
   /** False where the file is missing although the index points into it. */
   present = true;
   file: Promise<number> | undefined;
+  /** Its descriptor, once it is open. */
+  descriptor: number | undefined;
   readers = 0;
 
   constructor(number: number, seed: number, size: number) {
@@ -41,6 +46,7 @@ export class Segments {
   #highest = 0;
   /** Segments with a descriptor, least recently opened first. */
   readonly #open = new Set<Segment>();
+  readonly #pace = new Pace();
   /** Bytes of all segments. */
   usedBytes = 0;
 
@@ -77,6 +83,7 @@ export class Segments {
   adopt(segment: Segment, file: number): void {
     void segment.file?.then((other) => this.#files.close(other)).catch(() => {});
     segment.file = Promise.resolve(file);
+    segment.descriptor = file;
     this.#open.add(segment);
   }
 
@@ -86,10 +93,15 @@ export class Segments {
     segment.size = size;
   }
 
-  /** Reads from a segment. Undefined where the segment is not there. */
+  /** Reads from a segment, a few bytes at once where that is fast. Undefined where the segment is not there. */
   async read(number: number, into: Uint8Array, position: number): Promise<number | undefined> {
     const segment = this.#segments.get(number);
     if (segment === undefined || !segment.present) return undefined;
+    const { descriptor } = segment;
+    if (descriptor !== undefined && into.length <= maxReadNowBytes) {
+      const read = this.#pace.run(() => this.#files.readNow(descriptor, into, position));
+      if (read !== undefined) return read.result;
+    }
     segment.readers++;
     try {
       const file = await (segment.file ?? this.#openFile(segment));
@@ -123,16 +135,22 @@ export class Segments {
     const file = this.#files.open(this.#directory.segment(segment.number), 'read');
     segment.file = file;
     this.#open.add(segment);
-    file.catch(() => {
-      segment.file = undefined;
-      this.#open.delete(segment);
-    });
+    file.then(
+      (descriptor) => {
+        if (segment.file === file) segment.descriptor = descriptor;
+      },
+      () => {
+        segment.file = undefined;
+        this.#open.delete(segment);
+      },
+    );
     return file;
   }
 
   async #closeFile(segment: Segment): Promise<void> {
     const { file } = segment;
     segment.file = undefined;
+    segment.descriptor = undefined;
     this.#open.delete(segment);
     // What cannot be closed is lost anyway; the data was made durable by the write itself.
     if (file !== undefined) await file.then((number) => this.#files.close(number)).catch(() => {});

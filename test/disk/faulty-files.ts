@@ -53,6 +53,11 @@ export class FaultyFiles implements Files {
       return nodeFiles.read(file, into, position);
     });
   }
+  readNow(file: number, into: Uint8Array, position: number): number {
+    if (this.dead) throw eio();
+    this.#fail(this.errors.read);
+    return nodeFiles.readNow(file, into, position);
+  }
   async write(file: number, buffers: Uint8Array[], position: number): Promise<void> {
     if (this.dead) throw eio();
     this.writes++;

@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
-import { immutableAddress } from '../../src/block/index.ts';
-import type { BlockStore } from '../../src/store/index.ts';
+import { InfinitError } from '../../src/base/index.ts';
+import { type Address, immutableAddress, namedAddress } from '../../src/block/index.ts';
+import type { BlockStore, CallOptions } from '../../src/store/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
 
 const sealed = randomBytes(300_000);
@@ -33,4 +34,54 @@ test('what is read into the caller’s memory comes back in that very memory, so
   assert.notEqual(own.buffer, memory.buffer);
   assert.ok(sealed.equals(own));
   port2.close();
+});
+
+test('calls of one tick each get their own answer or error, and begin in the order in which they were made', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const begun: Address[] = [];
+  const addresses = Array.from({ length: 1000 }, (_, index) => namedAddress('volume', `block ${index}`));
+  const blocks: Pick<BlockStore, 'fetch'> = {
+    fetch: async (wanted) => {
+      const index = begun.push(wanted) - 1;
+      if (index % 3 === 0) await new Promise(setImmediate);
+      if (index % 7 === 0) throw new InfinitError('damaged', wanted);
+      return { version: index + 1, payload: Buffer.from(wanted) };
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const results = await Promise.allSettled(addresses.map((wanted) => store.fetch(wanted)));
+  assert.deepEqual(begun, addresses);
+  for (const [index, result] of results.entries()) {
+    if (index % 7 === 0) assert.equal(result.status === 'rejected' && result.reason.code === 'damaged' && result.reason.message, addresses[index]);
+    else assert.equal(result.status === 'fulfilled' && Buffer.from(result.value!.payload).toString(), addresses[index]);
+  }
+  port2.close();
+});
+
+test('a call that waits for its turn can be cancelled like one that is under way, and all are when the worker goes away', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const ended: boolean[] = [];
+  const blocks: Pick<BlockStore, 'fetch'> = {
+    fetch: async (wanted, given) => {
+      // As a layer between may do.
+      const { signal }: CallOptions = { ...given };
+      if (!signal!.aborted) await new Promise((resolve) => signal!.addEventListener('abort', resolve));
+      ended.push(signal!.aborted);
+      throw new InfinitError('cancelled', wanted);
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const cancel = new AbortController();
+  const wanted = namedAddress('volume', 'block');
+  const calls = Array.from({ length: 500 }, (_, index) => store.fetch(wanted, index % 2 === 0 ? { signal: cancel.signal } : {}));
+  const outcomes = Promise.allSettled(calls);
+  cancel.abort();
+  for (const [index, call] of calls.entries()) if (index % 2 === 0) await assert.rejects(call, { code: 'cancelled' });
+  port2.close();
+  for (const [index, outcome] of (await outcomes).entries())
+    assert.equal(outcome.status === 'rejected' && outcome.reason.code, index % 2 === 0 ? 'cancelled' : 'unknown-outcome');
+  while (ended.length < calls.length) await new Promise(setImmediate);
+  assert.ok(ended.every(Boolean));
 });

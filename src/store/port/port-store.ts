@@ -7,7 +7,8 @@ import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '
 
 /**
  * A block store across a thread boundary: a volume's worker calls {@link PortStore}, the main thread answers with {@link servePort}.
- * One call is one message each way (~40 µs), hence the staged commit. Bytes in a SharedArrayBuffer cross by reference, others are copied.
+ * A message costs either side some 40 µs, hence the staged commit, and all calls of a tick are one message; answers to calls that came together
+ * leave together where they are ready in the same turn. Bytes in a SharedArrayBuffer cross by reference, others are copied.
  */
 type Call =
   | {
@@ -20,6 +21,8 @@ type Call =
     }
   | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
   | { readonly type: 'cancel'; readonly id: number };
+
+type StoreCall = Exclude<Call, { type: 'cancel' }>;
 
 type Answer =
   | { readonly id: number; readonly value: unknown }
@@ -38,6 +41,9 @@ interface Waiting {
 /** Calls under way at once from one worker; a further one is refused, which no well-bounded caller ever sees. */
 const maxCalls = 16_384;
 
+/** Calls that one turn of the main thread's event loop begins: a fetch takes some 20 µs of it. */
+const callsPerTurn = 64;
+
 /** A program on a volume would rather wait than see EIO: longer than a failed host takes to be noticed, shorter than FUSE's own deadline. */
 const fileSystemDeadlineMs = 20_000;
 
@@ -45,12 +51,16 @@ const fileSystemDeadlineMs = 20_000;
 export class PortStore implements BlockStore {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, Waiting>();
+  /** The calls of this tick. */
+  #calls: Call[] = [];
   #next = 1;
   #closed = false;
 
   constructor(port: MessagePort) {
     this.#port = port;
-    port.on('message', (answer: Answer) => this.#settle(answer));
+    port.on('message', (answers: readonly Answer[]) => {
+      for (const answer of answers) this.#settle(answer);
+    });
     port.on('close', () => this.#close());
   }
 
@@ -76,11 +86,22 @@ export class PortStore implements BlockStore {
       if (this.#waiting.size >= maxCalls) return reject(new InfinitError('overloaded', `${maxCalls} calls to the block store are under way`));
       if (signal?.aborted === true) return reject(new InfinitError('cancelled', 'the call was cancelled before it began'));
       const id = this.#next++;
-      const cancel = (): void => this.#port.postMessage({ type: 'cancel', id } satisfies Call);
+      const cancel = (): void => this.#post({ type: 'cancel', id });
       signal?.addEventListener('abort', cancel, { once: true });
       const release = signal === undefined ? undefined : (): void => signal.removeEventListener('abort', cancel);
       this.#waiting.set(id, { resolve, reject, release, memory });
-      this.#port.postMessage(make(id));
+      this.#post(make(id));
+    });
+  }
+
+  #post(call: Call): void {
+    this.#calls.push(call);
+    if (this.#calls.length > 1) return;
+    // After all that runs now, and before the event loop goes on.
+    process.nextTick(() => {
+      const calls = this.#calls;
+      this.#calls = [];
+      this.#port.postMessage(calls);
     });
   }
 
@@ -118,38 +139,105 @@ function ownBuffer(bytes: Uint8Array): ArrayBuffer[] {
   return movable ? [buffer] : [];
 }
 
+/** The signal of one call, made when somebody asks for it: what this host answers alone does not, and an AbortController costs as much as the rest of a call. */
+class Cancellation {
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+}
+
+function optionsOf(call: StoreCall, cancellation: Cancellation): CallOptions {
+  return {
+    // A property of its own, so that a copy of the options has it too.
+    get signal(): AbortSignal {
+      return cancellation.signal;
+    },
+    ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }),
+    ...(call.type === 'get' ? { memory: call.memory, part: call.part } : {}),
+  };
+}
+
+/** Sends answers: one that was asked for alone at once, others with all that are ready in the same turn of the event loop. */
+class Answers {
+  readonly #port: MessagePort;
+  #answers: Answer[] = [];
+  #moved: ArrayBuffer[] = [];
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  send(answer: Answer, moved: readonly ArrayBuffer[], alone: boolean): void {
+    if (alone) return this.#port.postMessage([answer] satisfies Answer[], moved);
+    this.#answers.push(answer);
+    this.#moved.push(...moved);
+    if (this.#answers.length === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const [answers, moved] = [this.#answers, this.#moved];
+    this.#answers = [];
+    this.#moved = [];
+    this.#port.postMessage(answers, moved);
+  }
+}
+
 /** The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled. */
 export function servePort(port: MessagePort, store: BlockStore): void {
-  const underWay = new Map<number, AbortController>();
-  const answer = async (call: Exclude<Call, { type: 'cancel' }>): Promise<void> => {
-    const controller = new AbortController();
-    underWay.set(call.id, controller);
-    const options: CallOptions = { signal: controller.signal, ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }) };
+  const underWay = new Map<number, Cancellation>();
+  const answers = new Answers(port);
+  /** Calls whose turn has not come: many that came together would hold up everybody else. */
+  let waiting: StoreCall[] = [];
+  const answer = async (call: StoreCall, alone: boolean): Promise<void> => {
+    const options = optionsOf(call, underWay.get(call.id)!);
     try {
       const value =
         call.type === 'commit'
           ? await store.commit(call.stages, options)
           : call.type === 'get'
-            ? await store.get(call.address, { ...options, memory: call.memory, part: call.part })
+            ? await store.get(call.address, options)
             : await store.fetch(call.address, options);
       // Only shared memory is the same on both sides.
       if (call.type === 'get' && call.memory?.buffer instanceof SharedArrayBuffer && (value as Uint8Array).buffer === call.memory.buffer) {
         const { byteOffset: offset, length } = value as Uint8Array;
-        port.postMessage({ id: call.id, inMemory: { offset, length } } satisfies Answer);
-        return;
-      }
-      port.postMessage({ id: call.id, value } satisfies Answer, call.type === 'get' ? ownBuffer(value as Uint8Array) : []);
+        answers.send({ id: call.id, inMemory: { offset, length } }, [], alone);
+      } else answers.send({ id: call.id, value }, call.type === 'get' ? ownBuffer(value as Uint8Array) : [], alone);
     } catch (error) {
-      port.postMessage({ id: call.id, code: codeOf(error), message: messageOf(error) } satisfies Answer);
+      answers.send({ id: call.id, code: codeOf(error), message: messageOf(error) }, [], alone);
     } finally {
       underWay.delete(call.id);
     }
   };
-  port.on('message', (call: Call) => {
-    if (call.type === 'cancel') underWay.get(call.id)?.abort();
-    else void answer(call);
+  const begin = (): void => {
+    const turn = waiting.slice(0, callsPerTurn);
+    waiting = waiting.slice(callsPerTurn);
+    for (const call of turn) void answer(call, false);
+    if (waiting.length > 0) setImmediate(begin);
+  };
+  port.on('message', (calls: readonly Call[]) => {
+    const idle = waiting.length === 0;
+    for (const call of calls) {
+      if (call.type === 'cancel') underWay.get(call.id)?.abort();
+      else {
+        underWay.set(call.id, new Cancellation());
+        if (idle && calls.length === 1) void answer(call, true);
+        else waiting.push(call);
+      }
+    }
+    if (idle && waiting.length > 0) begin();
   });
   port.on('close', () => {
-    for (const controller of underWay.values()) controller.abort();
+    waiting = [];
+    for (const cancellation of underWay.values()) cancellation.abort();
   });
 }
