@@ -112,7 +112,7 @@ export interface HostSummary {
   readonly zone: string;
   /** Bytes that it offers; 0: it stores nothing. */
   readonly capacity: number;
-  /** Of this host its own state; of another: alive, suspect, down, draining … */
+  /** Of this host its own state, or `alone`; of another: alive, suspect, down, draining … */
   readonly state: string;
   /** RFC 3339: since when this host sees it so; absent of this host itself, and where it is not known. */
   readonly since?: string;

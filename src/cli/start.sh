@@ -20,7 +20,7 @@ if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/inclu
   echo "infinit: installing a C compiler for the FUSE add-on"
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
 fi
-node_modules/.bin/node src/fuse/native/build.ts
+node_modules/.bin/node src/fuse/native/build.ts >/dev/null
 src/cli/link.sh
 docker=${INFINIT_DOCKER_SOCKET:-/var/run/docker.sock}
 [ "$docker" = none ] || [ -S "$docker" ] || echo "infinit: no Docker Engine at $docker: the plugin waits for one (apt-get install docker.io); \`infinit volume mount\` works without" >&2

@@ -208,7 +208,10 @@ export class Membership implements Views, AsyncDisposable {
   status(): MembershipStatus {
     const { standing, state } = this.#knowledge.current;
     const troubles = [...(this.#keeper?.troubles ?? [])];
-    if (standing === 'outcast') troubles.push('this host was counted out while it was away: it gives up what it held and comes back as a new one');
+    if (standing === 'outcast')
+      troubles.push(
+        'this host is in no view of the roster any longer (drained, or counted out while it was away): it gives up the registers that it held',
+      );
     else if (standing === 'member' && !this.hasSay)
       troubles.push('this host is cut off from the others: it keeps its blocks, and has no say about them until it hears from them');
     return {

@@ -96,13 +96,14 @@ export class Cluster implements Disposable {
   /** The members as this host sees them, itself first. */
   hosts(): readonly HostSummary[] {
     const out = this.#context.membership.status().countedOut;
+    const alone = this.#context.overlay.clusterId === undefined;
     return this.#context.overlay.members().map((member) => ({
       name: member.name,
       peer: member.peer,
       address: member.addresses[0] ?? '',
       zone: member.zone,
       capacity: member.capacity,
-      state: out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness,
+      state: alone ? 'alone' : out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness,
       ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
       ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,

@@ -174,7 +174,7 @@ export class Overlay implements AsyncDisposable {
   async whenJoined(signal?: AbortSignal): Promise<void> {
     if (this.#gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(new InfinitError('cancelled', 'the wait for the cluster was cancelled'));
+    const onAbort = (): void => reject(new InfinitError('cancelled', this.#whyNotJoined()));
     signal?.addEventListener('abort', onAbort, { once: true });
     const stops = [
       this.onMembersChange(() => this.#own.state !== 'joining' && resolve()),
@@ -190,6 +190,13 @@ export class Overlay implements AsyncDisposable {
       for (const stop of stops) stop();
       signal?.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** What keeps this host from its cluster, as far as it is known. */
+  #whyNotJoined(): string {
+    const why = this.troubles().map(({ message }) => message);
+    if (why.length > 0) return `no member has let this host in: ${why.join('; ')}`;
+    return 'no member was found to let this host in: name one as HOST:PORT';
   }
 
   /** Makes a new cluster with this host as its first member, and begins to listen. @throws InfinitError `already-exists`. */
@@ -280,8 +287,11 @@ export class Overlay implements AsyncDisposable {
   async #enter(): Promise<void> {
     const { tokenFile, join = [] } = this.#options;
     await this.#authority.loadPassport();
-    // A token that was used already is of no interest: the passport made from it is kept.
-    if (tokenFile !== undefined) await this.#authority.useToken(readToken(await readTokenFile(tokenFile, this.#logger)));
+    // A token that was used already is of no interest, nor whether its file is still there: the passport made from it is kept.
+    if (tokenFile !== undefined) {
+      const text = await readTokenFile(tokenFile, this.#logger, { optional: this.#gate.own !== undefined });
+      if (text !== undefined) await this.#authority.useToken(readToken(text));
+    }
     if (this.#gate.own === undefined) {
       if (join.length > 0)
         throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');

@@ -100,8 +100,8 @@ export async function hasPassport(stateDirectory: string): Promise<boolean> {
   return (await (await StateFiles.open(stateDirectory)).read('passport')) !== undefined;
 }
 
-/** The text of a token file. @throws InfinitError `not-found`, `bad-argument`. */
-export async function readTokenFile(file: string, logger: Logger): Promise<string> {
+/** The text of a token file; undefined where there is none and it is optional. @throws InfinitError `bad-argument`. */
+export async function readTokenFile(file: string, logger: Logger, { optional = false } = {}): Promise<string | undefined> {
   // Not repeated: what is said here is logged, and the environment is shown by `docker inspect`.
   if (file.includes(tokenPrefix))
     throw new InfinitError('bad-argument', 'the token itself was given in place of a file: write it to a file of mode 0600, and make a new one');
@@ -112,6 +112,9 @@ export async function readTokenFile(file: string, logger: Logger): Promise<strin
     return await readFile(file, 'utf8');
   } catch (cause) {
     if (cause instanceof InfinitError) throw cause;
-    throw new InfinitError('not-found', `cannot read the token file ${file}: ${messageOf(cause)}`, { cause });
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    if (missing && optional) return undefined;
+    const advice = missing ? 'there is none: make one on a member (`infinit cluster token create FILE`) and copy it here' : messageOf(cause);
+    throw new InfinitError('bad-argument', `cannot read the token file ${file}: ${advice}`, { cause });
   }
 }

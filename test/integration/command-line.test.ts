@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -110,6 +110,32 @@ suite('the command line', { concurrency: 2 }, () => {
   test('docker finds it as `docker infinit`', async () => {
     assert.equal((JSON.parse(await says('docker-cli-plugin-metadata')) as { SchemaVersion: string }).SchemaVersion, '0.1.0');
     assert.equal(await says('infinit', 'volume', 'ls', '-q', '-f', 'name=colour-blue'), 'colour-blue');
+  });
+
+  test('founding says who it is; a token goes to a new file, and nobody joins without one', async () => {
+    assert.match(await says('node', 'ls', '--format', '{{.Name}} {{.State}}'), / alone$/);
+    assert.match(await says('cluster', 'init'), /^[\w-]{43}$/);
+    assert.match(await says('node', 'ls', '--format', '{{.State}}'), /^up$/);
+    const file = path.join(daemon.directory, 'invitation');
+    assert.match(await says('cluster', 'token', 'create', file), /^[0-9a-f]{16}$/);
+    const { mode } = await stat(file);
+    assert.equal(mode & 0o777, 0o600);
+    const text = await readFile(file, 'utf8');
+    const again = await infinit('cluster', 'token', 'create', file);
+    assert.deepEqual([again.code, again.err], [2, `infinit: bad-argument: ${file} exists already: name another file\n`]);
+    assert.equal(await readFile(file, 'utf8'), text);
+    const other = `${file}-2`;
+    assert.equal((await infinit('cluster', 'token', 'create', other, '--uses', '0')).code, 2);
+    await assert.rejects(stat(other), { code: 'ENOENT' });
+    const without = await infinit('cluster', 'join', other);
+    assert.equal(without.code, 2);
+    assert.match(without.err, /^infinit: bad-argument: cannot read the token file: ENOENT/);
+  });
+
+  test('who is to be expelled is asked for; without a terminal nothing is done, and said so', async () => {
+    const { code, err } = await infinit('node', 'rm', 'nobody');
+    assert.equal(code, 1);
+    assert.match(err, /nobody was expelled: without a terminal say --force/);
   });
 
   test('without a daemon it says how to start one', async () => {

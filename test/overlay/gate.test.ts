@@ -234,7 +234,7 @@ describe('the gate', () => {
     };
     const once = await cluster.tokenFile(host, { uses: 1 });
     await (await cluster.open('b', { tokenFile: once, join })).whenJoined(AbortSignal.timeout(10_000));
-    await refused('c', once, /^denied: .*good for 1 hosts/);
+    await refused('c', once, /^denied: .*good for one host, which has joined already/);
     const revoked = await cluster.tokenFile(host, { uses: 5 });
     await host.revokeToken(/token-(\w+)$/.exec(revoked)![1]!);
     await refused('d', revoked, /^denied: .*token .* was revoked/);
@@ -242,7 +242,7 @@ describe('the gate', () => {
     await refused('e', old, /^denied: the token expired on/);
     await refused('f', old, /^denied: .*the token of host .* expired on/, { clock: clockOff(-hour) });
     await refused('g', '/dev/null', /^bad-argument: this is no token/);
-    await refused('h', `${cluster.directory}/nothing`, /^not-found: .*nothing/);
+    await refused('h', `${cluster.directory}/nothing`, /^bad-argument: .*nothing: there is none: make one/);
     const other = await cluster.first('other');
     await refused('i', await cluster.tokenFile(other), /^denied: .*another cluster/);
   });

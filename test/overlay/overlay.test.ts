@@ -83,6 +83,15 @@ describe('the overlay on loopback', () => {
     assert.equal(b.clusterId, a.clusterId);
   });
 
+  test('a member that is told of a token file which is gone starts all the same', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    await cluster.stop(b);
+    const again = await cluster.open('b', { tokenFile: path.join(cluster.directory, 'thrown-away'), join: addressesOf(a) });
+    await eventually(() => again.transport.isConnected(a.self), 'b is connected again', 10_000);
+  });
+
   test('a restarted host needs neither token nor --join, though all others have new addresses', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();
@@ -173,6 +182,7 @@ describe('the overlay on loopback', () => {
     await assert.rejects(cluster.open('c', { join: addressesOf(a) }), { code: 'bad-argument', message: /needs a token/ });
     const d = await cluster.open('d', { tokenFile, join: ['not an address'] });
     await eventually(() => d.troubles().some(({ message }) => /is not HOST:PORT/.test(message)), 'it is said');
+    await assert.rejects(d.whenJoined(AbortSignal.timeout(1)), { code: 'cancelled', message: /no member has let this host in: .*is not HOST:PORT/ });
   });
 
   test('a host whose clock is a year off joins all the same, and both say so', async () => {

@@ -1,8 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 import { Command } from 'commander';
 
-import { InfinitError } from '../../base/index.ts';
+import { InfinitError, messageOf } from '../../base/index.ts';
+import type { TokenInfo } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 
 const hourMs = 3_600_000;
@@ -12,6 +13,37 @@ function durationMs(text: string): number {
   const match = /^(?<count>\d+)(?<unit>[mhd])$/.exec(text);
   if (match === null) throw new InfinitError('bad-argument', `--expires: "${text}" is no time such as 90m, 24h or 7d`);
   return Number(match.groups!['count']) * { m: hourMs / 60, h: hourMs, d: 24 * hourMs }[match.groups!['unit'] as 'm' | 'h' | 'd'];
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (cause) {
+    throw new InfinitError('bad-argument', `cannot read the token file: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Writes a token to a file that only its owner reads. The file comes first: a token that nobody can read would be good all the same. */
+async function intoNewFile(file: string, make: () => Promise<TokenInfo>): Promise<TokenInfo> {
+  let open: number;
+  try {
+    open = openSync(file, 'wx', 0o600);
+  } catch (cause) {
+    const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+    throw new InfinitError('bad-argument', exists ? `${file} exists already: name another file` : `cannot write the token: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+  try {
+    const made = await make();
+    writeFileSync(open, `${made.text}\n`);
+    return made;
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(open);
+  }
 }
 
 function init(options: () => GlobalOptions): Command {
@@ -26,7 +58,7 @@ function join(options: () => GlobalOptions): Command {
     .argument('<token-file>', 'from `infinit cluster token create`')
     .argument('[host:port...]', 'any members; none: found as `infinit daemon --discover` says')
     .action(async (file: string, addresses: string[]) => {
-      await client(options()).joinCluster(addresses, readFileSync(file, 'utf8').trim());
+      await client(options()).joinCluster(addresses, readToken(file));
       say('joined');
     });
 }
@@ -39,8 +71,8 @@ function token(options: () => GlobalOptions): Command {
     .option('--uses <n>', 'how many hosts may join with it', '1')
     .option('--rights <list>', 'store, write, invite', 'store,write')
     .action(async (file: string, { expires, uses, rights }: { expires: string; uses: string; rights: string }) => {
-      const made = await client(options()).createToken({ expiresInMs: durationMs(expires), uses: Number(uses), rights: rights.split(',') });
-      writeFileSync(file, `${made.text}\n`, { mode: 0o600, flag: 'wx' });
+      const wanted = { expiresInMs: durationMs(expires), uses: Number(uses), rights: rights.split(',') };
+      const made = await intoNewFile(file, () => client(options()).createToken(wanted));
       process.stderr.write(`${file}: good for ${made.uses} host${made.uses === 1 ? '' : 's'} until ${made.expiresAt}\n`);
       say(made.id);
     });

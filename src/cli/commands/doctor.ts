@@ -6,7 +6,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 
 import type { Health } from '../../api/index.ts';
-import { messageOf } from '../../base/index.ts';
+import { codeOf, messageOf } from '../../base/index.ts';
 import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { humanBytes, renderInspect } from '../output.ts';
@@ -48,7 +48,9 @@ function checkFuse(): Finding {
       topic: 'fuse',
       level: 'error',
       finding: messageOf(error),
-      advice: 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN',
+      advice: existsSync('/dev/fuse')
+        ? 'use sudo; in a container pass --device /dev/fuse --cap-add SYS_ADMIN'
+        : 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN',
     };
   }
 }
@@ -81,16 +83,16 @@ async function checkDocker(socketPath: string): Promise<Finding> {
       finding: `no Docker Engine at ${socketPath}`,
       advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`',
     };
-  const answers = await new Promise<boolean>((resolve) => {
+  const failure = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
     const probe = connect(socketPath, () => {
       probe.destroy();
-      resolve(true);
+      resolve(undefined);
     });
-    probe.on('error', () => resolve(false));
+    probe.on('error', resolve);
   });
-  return answers
-    ? { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` }
-    : { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
+  if (failure === undefined) return { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` };
+  if (failure.code === 'EACCES') return { topic: 'docker', level: 'error', finding: `no right to use ${socketPath}`, advice: 'use sudo' };
+  return { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
 }
 
 function checkStaleMounts(): Finding {
@@ -145,7 +147,8 @@ async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
       });
     return [...findings, ...clusterFindings(cluster, Date.now())];
   } catch (error) {
-    return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice: 'start it: `sudo npm start`, or `infinit daemon`' }];
+    const advice = codeOf(error) === 'denied' ? 'use sudo' : 'start it: `sudo npm start`, or `infinit daemon`';
+    return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice }];
   }
 }
 

@@ -10,7 +10,7 @@ const pollMs = 1000;
 
 const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
-  { header: 'STATE', field: 'State', value: (host) => host.state },
+  { header: 'STATE', field: 'State', value: (host) => (host.state === 'alive' ? 'up' : host.state) },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
   { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
@@ -59,7 +59,8 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .option('-f, --force', 'do not ask')
     .option('--unsafe', 'also where some block may have no majority without it')
     .action(async (names: string[], { force, unsafe }: { force?: boolean; unsafe?: boolean }) => {
-      if (force !== true && !(await confirm(`Expel ${names.join(', ')}?`))) return;
+      if (force !== true && !(await confirm(`Expel ${names.join(', ')}?`)))
+        throw new InfinitError('cancelled', process.stdin.isTTY ? 'nobody was expelled' : 'nobody was expelled: without a terminal say --force');
       await forEachName(names, async (name) => {
         await client(options()).removeNode(name, unsafe === true);
         return name;

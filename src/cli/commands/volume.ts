@@ -19,7 +19,7 @@ const columns: readonly Column<Volume>[] = [
 ];
 
 /** `-o key=value`, repeatable; a key without a value is a switch. */
-export function collectOption(given: string, before: Record<string, string>): Record<string, string> {
+export function collectOption(given: string, before: Record<string, string> = {}): Record<string, string> {
   const at = given.indexOf('=');
   return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? 'true' : given.slice(at + 1) };
 }
@@ -52,8 +52,8 @@ function create(options: () => GlobalOptions): Command {
   return new Command('create')
     .description('create a volume')
     .argument('<name...>')
-    .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption, {})
-    .action((names: string[], { opt }: { opt: Record<string, string> }) =>
+    .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption)
+    .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) =>
       forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name),
     );
 }
@@ -140,7 +140,7 @@ function update(options: () => GlobalOptions): Command {
   return new Command('update')
     .description('change options of volumes: size, on-remove, trash-days, sticky; access and readonly while not mounted')
     .argument('<name...>')
-    .requiredOption('-o, --opt <key=value>', 'the option and its new value, such as size=20G', collectOption, {})
+    .requiredOption('-o, --opt <key=value>', 'the option and its new value, such as size=20G', collectOption)
     .action((names: string[], { opt }: { opt: Record<string, string> }) =>
       forEachName(names, async (name) => (await client(options()).updateVolume(name, opt)).name),
     );

@@ -128,7 +128,10 @@ export class PassportGate implements Gate {
     if (tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host)))
       throw new InfinitError('denied', `the token of host ${peer} was revoked`);
     if (this.hostsOf(invitation.id).length >= invitation.uses)
-      throw new InfinitError('denied', `the token of host ${peer} was good for ${invitation.uses} hosts, which have joined`);
+      throw new InfinitError(
+        'denied',
+        `the token of host ${peer} was good for ${invitation.uses === 1 ? 'one host, which has' : `${invitation.uses} hosts, which have`} joined already: it needs a token of its own`,
+      );
   }
 }
 
