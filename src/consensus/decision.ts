@@ -47,6 +47,8 @@ export function decide(rules: Rules, standing: Standing): Decision {
         : decideChange(rules, standing, base, operation.fromEpoch, operation.replicas);
     case 'settle':
       return base === null ? finish({ status: 'conflict', accepted: null }) : decideSettle(rules, standing, base);
+    case 'renew':
+      return base === null ? finish({ status: 'conflict', accepted: null }) : decideRenew(rules, standing, base);
     case 'forget':
       return base === null ? finish({ status: 'committed', accepted: null }) : decideForget(rules, chosen, base);
   }
@@ -110,6 +112,11 @@ function decideSettle(rules: Rules, { operation, chosen, reproposed }: Standing,
   // At a ballot of our own: stragglers of changes that failed must meet a higher one wherever they arrive.
   if (!reproposed) return { type: 'propose', record: { ...base.record, unsettled: [...unsettled, ...also] }, purpose: 'reproposal' };
   return { type: 'tell', base, sets: [base.record.replicas, hostsToSettle(operation, base.record)] };
+}
+
+function decideRenew(rules: Rules, { chosen, reproposed }: Standing, base: Accepted): Decision {
+  if (base.record.previous.length > 0) return finishJoint(rules, chosen, base);
+  return reproposed ? finish({ status: 'committed', accepted: base }) : { type: 'propose', record: base.record, purpose: 'reproposal' };
 }
 
 function decideForget(rules: Rules, chosen: boolean, base: Accepted): Decision {

@@ -20,6 +20,11 @@ export type Operation =
    * `also`: hosts that turned out to hold something of the block without the record knowing of it; it does from then on.
    */
   | { readonly kind: 'settle'; readonly revoked: readonly PeerId[]; readonly also?: readonly PeerId[] }
+  /**
+   * Accepts the record once more, as it is, at a ballot of this operation's own: for replicas that refuse the one it has, since it is not above their floor.
+   * Nobody's version or condition is touched by it.
+   */
+  | { readonly kind: 'renew' }
   /** Forgets a tombstone once all replicas have it. */
   | { readonly kind: 'forget' };
 

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 
-import { InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError } from '../base/index.ts';
 import { type Address, isAddress, kindOf } from '../block/index.ts';
-import type { PeerId } from '../consensus/index.ts';
+import type { Accepted, PeerId } from '../consensus/index.ts';
+import { bringUp, type Mend } from './bring-up.ts';
 import { repairKinds } from './kinds.ts';
 import { stampOf } from './register-keeper.ts';
 import type { Standpoint } from './standpoint.ts';
@@ -22,6 +23,17 @@ interface Question {
 interface Answer {
   readonly lines: readonly Line[];
   readonly until: Address | null;
+}
+
+/** What a comparison led to: copies that were missing or older somewhere and are there now, and blocks of which a copy is missing still. */
+export interface Compared {
+  readonly mended: number;
+  readonly short: ReadonlySet<Address>;
+}
+
+interface Tally {
+  mended: number;
+  readonly short: Set<Address>;
 }
 
 /** Blocks that one answer lists: about 60 KiB. */
@@ -47,12 +59,13 @@ export class Comparison {
 
   /**
    * Compares one page of what this host holds with every host that shares blocks with it, and mends what differs.
-   * @param last The page's last address; undefined: it goes to the end. Returns how many copies were missing or older somewhere.
+   * @param last The page's last address; undefined: it goes to the end.
    */
-  async page(after: Address | undefined, last: Address | undefined, addresses: readonly Address[], signal: AbortSignal): Promise<number> {
+  async page(after: Address | undefined, last: Address | undefined, addresses: readonly Address[], signal: AbortSignal): Promise<Compared> {
+    const compared: Tally = { mended: 0, short: new Set<Address>() };
     const { self, newest, transport } = this.#at;
     const peers = newest.roster.eligible.map(({ peer }) => peer).filter((peer) => peer > self && transport.isConnected(peer));
-    if (peers.length === 0 || newest.roster.get(self) === undefined) return 0;
+    if (peers.length === 0 || newest.roster.get(self) === undefined) return compared;
     const shared = new Map<PeerId, Line[]>(peers.map((peer) => [peer, []]));
     for (const address of addresses) {
       await this.#at.pace.breathe();
@@ -61,9 +74,8 @@ export class Comparison {
       const line: Line = [address, await this.#stamp(address)];
       for (const peer of home) shared.get(peer)?.push(line);
     }
-    let found = 0;
-    for (const [peer, lines] of shared) found += await this.#compare(peer, newest.number, after, last, lines, signal).catch(() => 0);
-    return found;
+    for (const [peer, lines] of shared) await this.#compare(peer, newest.number, after, last, lines, compared, signal).catch(() => {});
+    return compared;
   }
 
   /** Stops serving. */
@@ -77,16 +89,17 @@ export class Comparison {
     after: Address | undefined,
     last: Address | undefined,
     mine: readonly Line[],
+    compared: Tally,
     signal: AbortSignal,
-  ): Promise<number> {
-    let [from, rest, found] = [after, mine, 0];
+  ): Promise<void> {
+    let [from, rest] = [after, mine];
     for (;;) {
       const answer = await this.#ask(peer, { view, after: from ?? null, last: last ?? null, digest: digestOf(rest) }, signal);
-      if (answer === undefined) return found;
+      if (answer === undefined) return;
       const { until } = answer;
       const within = until === null ? rest : rest.filter(([address]) => address <= until);
-      found += await this.#mend(peer, within, answer.lines, signal);
-      if (until === null || (last !== undefined && until >= last)) return found;
+      await this.#mend(peer, within, answer.lines, compared, signal);
+      if (until === null || (last !== undefined && until >= last)) return;
       [from, rest] = [until, rest.slice(within.length)];
     }
   }
@@ -96,36 +109,37 @@ export class Comparison {
     return reply.length === 0 ? undefined : answerIn(reply);
   }
 
-  async #mend(peer: PeerId, mine: readonly Line[], theirs: readonly Line[], signal: AbortSignal): Promise<number> {
+  async #mend(peer: PeerId, mine: readonly Line[], theirs: readonly Line[], compared: Tally, signal: AbortSignal): Promise<void> {
     const here = new Map(mine);
     const there = new Map(theirs);
     const differing = [...new Set([...here.keys(), ...there.keys()])].filter((address) => here.get(address) !== there.get(address));
     await this.#at.pace.each(differing, async (address) => {
-      try {
-        if (kindOf(address) !== 'immutable') await this.#bringUp(address, peer, here.get(address), there.get(address), signal);
-        else
-          await this.#at.pace.spend(
-            here.has(address)
-              ? ((await this.#at.housekeeping.push(address, peer, { signal })) ?? 0)
-              : await this.#at.housekeeping.pull(address, { signal }),
-          );
-      } catch {
-        // Found again by the next check.
-      }
+      const isMended =
+        kindOf(address) === 'immutable'
+          ? this.#copy(address, peer, here.has(address), signal)
+          : this.#bringUp(address, peer, here.get(address), there.get(address), signal);
+      // What is short still is found again by the next check; what is gone was removed meanwhile.
+      const mend = await isMended.catch((error: unknown): Mend => (codeOf(error) === 'not-found' ? 'gone' : 'short'));
+      if (mend === 'mended') compared.mended++;
+      else if (mend === 'short') compared.short.add(address);
     });
-    return differing.length;
+  }
+
+  async #copy(address: Address, peer: PeerId, isHere: boolean, signal: AbortSignal): Promise<Mend> {
+    const { housekeeping, pace } = this.#at;
+    const bytes = isHere ? await housekeeping.push(address, peer, { signal }) : await housekeeping.pull(address, { signal });
+    await pace.spend(bytes ?? 0);
+    return bytes === undefined ? 'gone' : 'mended';
   }
 
   /** Whoever of both has less than what a quorum chose is told; a lost record is left to those who replace it. */
-  async #bringUp(address: Address, peer: PeerId, mine: string | undefined, theirs: string | undefined, signal: AbortSignal): Promise<void> {
-    const found = await this.#at.housekeeping.resolve(address, { signal });
-    const accepted = found.status === 'resolved' ? found.outcome.accepted : null;
-    if (accepted === null) return;
-    const chosen = stampOf({ promised: null, accepted, lost: false });
-    const behind: PeerId[] = [];
-    if (mine !== chosen && accepted.record.replicas.includes(this.#at.self)) behind.push(this.#at.self);
-    if (theirs !== chosen && accepted.record.replicas.includes(peer)) behind.push(peer);
-    await this.#at.housekeeping.tell(address, accepted, behind, { signal });
+  #bringUp(address: Address, peer: PeerId, mine: string | undefined, theirs: string | undefined, signal: AbortSignal): Promise<Mend> {
+    const behind = (accepted: Accepted): PeerId[] => {
+      const chosen = stampOf({ promised: null, accepted, lost: false });
+      const both = [...(mine === chosen ? [] : [this.#at.self]), ...(theirs === chosen ? [] : [peer])];
+      return both.filter((one) => accepted.record.replicas.includes(one));
+    };
+    return bringUp(this.#at, address, behind, signal);
   }
 
   async #serve(peer: PeerId, body: Uint8Array): Promise<Uint8Array> {

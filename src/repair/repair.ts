@@ -2,6 +2,7 @@ import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Store } from '../store/index.ts';
+import { bringUp } from './bring-up.ts';
 import { Comparison } from './comparison.ts';
 import { CopyKeeper } from './copy-keeper.ts';
 import { noCounts } from './counts.ts';
@@ -49,6 +50,9 @@ export class Repair implements AsyncDisposable {
   readonly #running: Promise<unknown>;
   /** Damaged registers that are not replaced yet. */
   readonly #urgent = new Set<Address>();
+  /** Registers that a replica's floor refused, and when they are looked at: the write that it refused should be over by then. */
+  readonly #refused = new Set<Address>();
+  #refusedAt = Infinity;
   /** The view for whose retirement everything here is resolved and moved, and the one of which the others were told so. */
   #moved = -Infinity;
   #resolved = -Infinity;
@@ -77,6 +81,7 @@ export class Repair implements AsyncDisposable {
     const soon = (): void => this.#checkIn(settleDownMs);
     this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(soon), transport.onPeerDown(soon)];
     store.onLost = (address) => this.#noteLost(address);
+    store.onRefused = (address) => this.#noteRefused(address);
     const scrubbing = this.#scrubber.run(this.#stop.signal).catch((error: unknown) => {
       if (!this.#stop.signal.aborted) options.logger.error('scrub ended', { error: messageOf(error) });
     });
@@ -155,6 +160,10 @@ export class Repair implements AsyncDisposable {
       await this.#tend(urgent, signal);
       return true;
     }
+    if (performance.now() >= this.#refusedAt) {
+      await this.#complete(signal);
+      return true;
+    }
     if (performance.now() >= this.#checkAt) {
       await this.#check(signal);
       return true;
@@ -203,17 +212,37 @@ export class Repair implements AsyncDisposable {
       });
       await this.#copies.tend(copies, counter, signal);
       // Both are in ascending order; immutable addresses come first.
-      this.#progress.repaired += await this.#comparison.page(after, next, [...copies, ...registers], signal);
+      const { mended, short } = await this.#comparison.page(after, next, [...copies, ...registers], signal);
+      this.#progress.repaired += mended;
+      for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;
+      if (short.size > 0) open = true;
       this.#progress.advance(registers.length + copies.length);
     }
     this.#progress.checked(counter);
     if (open) this.#checkIn(openAgainMs);
   }
 
+  /** All copies are in reach, and yet one is missing. Of the hosts the smallest compares with all others, so it knows of every such block. */
+  #isMineToCount(address: Address): boolean {
+    const up = this.#at.up(this.#at.home(address, this.#at.newest));
+    return up.length >= this.#at.copiesWanted && up.every((peer) => peer >= this.#at.self);
+  }
+
   async #tend(addresses: readonly Address[], signal: AbortSignal): Promise<void> {
     await this.#at.pace.each(addresses, async (address) => {
       const tended = await this.#registers.tend(address, noCounts(), signal).catch((error: unknown) => this.#failed(address, error, signal));
       if (tended === 'open') this.#checkIn(openAgainMs);
+    });
+  }
+
+  /** Brings what replicas refused to them. */
+  async #complete(signal: AbortSignal): Promise<void> {
+    const refused = [...this.#refused];
+    this.#refused.clear();
+    this.#refusedAt = Infinity;
+    await this.#at.pace.each(refused, async (address) => {
+      const mend = await bringUp(this.#at, address, ({ record }) => this.#at.up(record.replicas), signal).catch(() => 'short');
+      if (mend === 'short') this.#checkIn(openAgainMs);
     });
   }
 
@@ -226,6 +255,14 @@ export class Repair implements AsyncDisposable {
   #noteLost(address: Address): void {
     if (this.#urgent.size < maxUrgent) this.#urgent.add(address);
     else this.#checkIn(settleDownMs);
+    this.#wake?.();
+  }
+
+  #noteRefused(address: Address): void {
+    if (this.#refused.size >= maxUrgent) return this.#checkIn(settleDownMs);
+    this.#refused.add(address);
+    if (this.#refusedAt < Infinity) return;
+    this.#refusedAt = performance.now() + settleDownMs;
     this.#wake?.();
   }
 
@@ -259,7 +296,7 @@ export class Repair implements AsyncDisposable {
   /** Until the next thing is due, or `ms`, or somebody calls. */
   async #sleep(ms = Infinity): Promise<void> {
     const now = performance.now();
-    const due = Math.min(ms, Math.min(this.#checkAt, this.#registers.ripeAt ?? Infinity) - now);
+    const due = Math.min(ms, Math.min(this.#checkAt, this.#refusedAt, this.#registers.ripeAt ?? Infinity) - now);
     if (this.#stop.signal.aborted) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.max(10, Math.min(due, 2 ** 30)));

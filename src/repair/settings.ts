@@ -27,7 +27,7 @@ export const maxIdleJobs = 8;
 export const maxBusyJobs = 2;
 /** Blocks that could not be finished at once and are remembered by name; with more of them everything is walked again. */
 export const maxOpenBlocks = 8192;
-/** Damaged registers that wait to be replaced before the next check. */
+/** Damaged registers that wait to be replaced before the next check, and those that a replica refused. */
 export const maxUrgent = 1024;
 /** Tombstones whose age is being watched. */
 export const maxWatchedTombstones = 65_536;

@@ -126,12 +126,20 @@ export class Housekeeping {
     return this.#registers.run(address, { kind: 'forget' }, withDeadline(call));
   }
 
-  /** Makes replicas that lag behind know a record that was resolved, and so is chosen. */
-  async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<void> {
+  /** Accepts the record once more at a ballot above all floors that were told: for replicas whose floor refuses the one it has. */
+  renew(address: Address, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    return this.#registers.run(address, { kind: 'renew' }, withDeadline(call));
+  }
+
+  /** Makes replicas that lag behind know a record that was resolved, and so is chosen. Returns those that have it or a newer one now. */
+  async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<PeerId[]> {
     const cancel = cancelOf(call);
     const { ballot, record } = accepted;
     const message: Request = { type: 'learn', from: this.#self, block: address, tag: 0, attempt: 1, ballot, record };
-    await Promise.all(peers.map((peer) => this.#question(peer, message, cancel)));
+    const replies = await Promise.all(peers.map((peer) => this.#question(peer, message, cancel)));
+    for (const reply of replies) this.#registers.hear(reply);
+    // A replica whose floor is at or above the ballot acknowledges and stores nothing: it could be a straggler of a block that it forgot.
+    return replies.flatMap((reply) => (reply.accepted !== null && compareBallots(reply.accepted.ballot, ballot) >= 0 ? [reply.from] : []));
   }
 
   /** What these hosts have of a register, each for itself. Who does not answer is left out. Promises nothing: for people. */

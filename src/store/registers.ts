@@ -41,6 +41,8 @@ export interface RegistersOptions {
   readonly send: (peer: PeerId, request: Request) => void;
   readonly leases: Leases;
   readonly random: Random;
+  /** An acceptor of the block refused a record, since the ballot is not above its floor. A quorum may take it all the same. */
+  readonly onRefused: (block: Address) => void;
 }
 
 /** What one operation of {@link Registers.runHere} led to. */
@@ -122,8 +124,13 @@ export class Registers {
     return drive.outcome;
   }
 
-  /** Takes an acceptor's reply. */
+  /**
+   * Takes an acceptor's reply. One that comes too late tells its floor all the same: a replica that refused what a quorum took without it
+   * would refuse the next blocks as well.
+   */
   hear(reply: Reply): void {
+    this.#ballots.raiseFloor(reply.floor);
+    if (reply.type === 'rejected' && reply.promised === null && reply.accepted === null) this.#options.onRefused(reply.block as Address);
     this.#running.get(reply.tag)?.hear(reply);
   }
 

@@ -81,6 +81,8 @@ export class Store implements BlockStore, AsyncDisposable {
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
   onLost: (address: Address) => void = () => {};
+  /** Told of a register that a replica refused since its floor is too high: it may be short of a copy. */
+  onRefused: (address: Address) => void = () => {};
   /** What repair may do. */
   readonly housekeeping: Housekeeping;
 
@@ -97,7 +99,8 @@ export class Store implements BlockStore, AsyncDisposable {
     const hasSay = (): boolean => placement.hasSay !== false;
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, termMs: leaseTermMs }, replica.acceptor.leases);
     const send = (peer: PeerId, request: Request): void => link.send(peer, request);
-    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send, leases: this.#leases, random });
+    const onRefused = (address: Address): void => this.onRefused(address);
+    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send, leases: this.#leases, random, onRefused });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });

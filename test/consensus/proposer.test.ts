@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { compareAndSet, type ProposalOutcome, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
-import { bytes, Cluster, source, text } from './fixtures.ts';
+import { block, bytes, Cluster, source, text } from './fixtures.ts';
 
 const replicas = ['A', 'B', 'C'];
 
@@ -197,6 +197,30 @@ void test('versions go on where a forgotten block is written again', () => {
   cluster.run(source('A', 2), { kind: 'forget' });
   const { outcome } = cluster.run(source('B'), putAny(bytes('again')));
   assert.ok(outcome.status === 'committed' && outcome.accepted!.record.version > 3);
+});
+
+void test('a record that a floor refuses is renewed above it, and nothing else changes', () => {
+  const cluster = new Cluster(replicas);
+  const tombstone = {
+    from: 'A',
+    block,
+    tag: 1,
+    attempt: 1,
+    type: 'forget',
+    ballot: { round: 9, peer: 'A', incarnation: 1, serial: 1 },
+    floor: 9,
+  } as const;
+  cluster.serve('C', tombstone);
+  const low = source('A');
+  cluster.run(low, putAny(bytes('one')), { lose: (_request, to) => to === 'C' });
+  const before = cluster.states.get('A')!.accepted!;
+  const high = source('B');
+  high.raiseFloor(cluster.serve('C', { ...tombstone, type: 'learn', ballot: before.ballot, record: before.record }).floor);
+  assert.equal(cluster.states.get('C'), undefined);
+  assert.equal(cluster.run(high, { kind: 'renew' }).outcome.status, 'committed');
+  for (const peer of replicas) assert.deepEqual(cluster.states.get(peer)!.accepted!.record, before.record);
+  // Who expects the version of before is not disturbed.
+  assert.equal(cluster.run(low, compareAndSet(before.record.version, bytes('two'))).outcome.status, 'committed');
 });
 
 void test('founders whose rosters differ found one register', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
+import { MemoryDisk } from '../../src/disk/index.ts';
 import { place } from '../../src/placement/index.ts';
 import { eventually, TestCluster, type TestHost } from './test-cluster.ts';
 import { Workload } from './workload.ts';
@@ -120,4 +121,22 @@ test('status counts what has too few copies, by one host each, and says how old 
   await cluster.open('b');
   await eventually(async () => (await counts()) === 0, 10_000, 'all have three again');
   assert.ok(cluster.host('a').repair.status().lastCheck!.ageSeconds < 60);
+});
+
+test('a copy that a host in reach cannot take is missed by the counts, by one host', async () => {
+  await using cluster = new TestCluster();
+  cluster.views.append(three);
+  await cluster.open('a');
+  await cluster.open('b');
+  await cluster.open('c', new MemoryDisk({ capacityBytes: 64 * 1024 }));
+  const sealed = Buffer.alloc(256 * 1024, 'too large for c');
+  const address = immutableAddress(sealed);
+  await cluster.host('a').store.commit([{ put: [{ address, sealed }] }]);
+  const counts = async (): Promise<number[]> => {
+    for (const { repair } of cluster.hosts.values()) repair.check();
+    return three.map((name) => cluster.host(name).repair.status().lastCheck?.counts.underReplicated ?? 0);
+  };
+  await eventually(async () => (await counts()).join() === '1,0,0', 10_000, 'one block has two copies');
+  assert.deepEqual(await cluster.holders(address), ['a', 'b']);
+  assert.equal(cluster.host('a').repair.status().repaired, 0);
 });

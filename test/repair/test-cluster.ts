@@ -105,9 +105,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Starts a host: on the disk that it had, if it was there before. */
-  async open(name: PeerId): Promise<TestHost> {
+  async open(name: PeerId, disk: MemoryDisk = this.#disks.get(name) ?? new MemoryDisk()): Promise<TestHost> {
     const transport = this.network.open(name);
-    const disk = this.#disks.get(name) ?? new MemoryDisk();
     this.#disks.set(name, disk);
     const { views, replicas } = this;
     const placement = {

@@ -156,6 +156,8 @@ export class Host {
       case 'request':
         return this.#onRequest(event.message);
       case 'reply':
+        // Also of a reply that comes too late for its operation.
+        this.#ballots.raiseFloor(event.message.floor);
         return this.#onEvent(event.tag, { type: 'reply', reply: event.message });
       case 'lease':
         return this.#onLease(event.message);

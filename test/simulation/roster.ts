@@ -91,6 +91,7 @@ export class Roster {
         if (this.#chance.chance(this.#world.settings.rivals)) this.#rival();
         if (this.#chance.chance(0.03)) this.#remove();
         if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
+        if (this.#chance.chance(0.05)) this.#run('renew', this.#chance.pick(this.#world.blocks), { kind: 'renew' });
       }
       this.#forget();
     });

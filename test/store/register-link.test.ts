@@ -65,6 +65,7 @@ test('no tag of one start of the daemon is one of another start', async () => {
       send,
       leases: leasesOf(incarnation),
       random: systemRandom,
+      onRefused: () => {},
     });
     for (let count = 0; count < 10; count++) void registers.run(mutableAddress(), read, { deadlineMs: 10 });
     return tags;
