@@ -84,13 +84,16 @@ export class ImmutableBlocks {
   /** The bytes from another host. */
   async #fetch(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
     const { self, transport, placement } = this.#options;
-    const peers = placement.rank(address).filter((peer) => peer !== self && transport?.isConnected(peer) === true);
+    const others = placement.rank(address).filter((peer) => peer !== self);
+    const peers = others.filter((peer) => transport?.isConnected(peer) === true);
     if (transport === undefined || peers.length === 0)
       throw new InfinitError(
         transport === undefined || placement.alone ? 'not-found' : 'unavailable',
         `there is no copy of block ${address} in reach`,
       );
-    const fetched = await new Hedge(address, peers, (peer, cancel) => {
+    // A host that cannot be asked may be the one that has it.
+    const certain = peers.length === others.length;
+    const fetched = await new Hedge(address, peers, certain, (peer, cancel) => {
       const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
       return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });
     }).result;
@@ -230,6 +233,7 @@ class Hedge {
   readonly result: Promise<Uint8Array>;
   readonly #address: Address;
   readonly #peers: readonly PeerId[];
+  readonly #certain: boolean;
   readonly #ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>;
   readonly #settle = Promise.withResolvers<Uint8Array>();
   readonly #abort = new AbortController();
@@ -238,9 +242,11 @@ class Hedge {
   #missing = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(address: Address, peers: readonly PeerId[], ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>) {
+  /** @param certain Where none of the peers has the block, there is none. */
+  constructor(address: Address, peers: readonly PeerId[], certain: boolean, ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>) {
     this.#address = address;
     this.#peers = peers;
+    this.#certain = certain;
     this.#ask = ask;
     this.result = this.#settle.promise.finally(() => {
       clearTimeout(this.#timer);
@@ -266,7 +272,7 @@ class Hedge {
   #fail(error: unknown): void {
     if (error instanceof InfinitError && error.code === 'not-found') this.#missing++;
     if (++this.#failed < this.#peers.length) return this.#askNext();
-    const everywhereMissing = this.#missing === this.#peers.length;
+    const everywhereMissing = this.#certain && this.#missing === this.#peers.length;
     this.#settle.reject(
       new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }),
     );

@@ -85,6 +85,17 @@ test('entries added by all hosts at once are all there, those of unknown outcome
   }
 });
 
+test('a block whose copies are all out of reach is unavailable; one that no host has is not found', async () => {
+  const hosts = await cluster(5);
+  const block = sealed('data');
+  await hosts[0]!.store.commit([{ put: [block] }]);
+  const here = await Promise.all(hosts.map(({ disk }) => disk.has(block.address)));
+  const [reader] = hosts.filter((_, index) => !here[index]);
+  await assert.rejects(reader!.store.get(sealed('nobody wrote this').address), { code: 'not-found' });
+  for (const [index, { transport }] of hosts.entries()) if (here[index]) await transport[Symbol.asyncDispose]();
+  await assert.rejects(reader!.store.get(block.address, { deadlineMs: 1000 }), { code: 'unavailable' });
+});
+
 test('with one of three hosts gone all goes on; with two gone a write says unavailable and a read too', async () => {
   const hosts = await cluster(3);
   const address = mutableAddress();
