@@ -85,3 +85,21 @@ test('a call that waits for its turn can be cancelled like one that is under way
   while (ended.length < calls.length) await new Promise(setImmediate);
   assert.ok(ended.every(Boolean));
 });
+
+test('a block crosses without what its owner keeps with it, also where he adds to that right after the call', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const stored: unknown[] = [];
+  const blocks: Pick<BlockStore, 'commit'> = {
+    commit: (stages) => {
+      stored.push(...stages.flatMap(({ put }) => put ?? []));
+      return Promise.resolve({ done: true, versions: [[]] });
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const block: { address: Address; sealed: Uint8Array; putting?: Promise<unknown> } = { address, sealed };
+  block.putting = store.commit([{ put: [block] }]);
+  await block.putting;
+  assert.deepEqual(stored, [{ address, sealed: new Uint8Array(sealed) }]);
+  port2.close();
+});

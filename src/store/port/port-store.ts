@@ -77,7 +77,8 @@ export class PortStore implements BlockStore {
   }
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
-    return this.#call((id) => ({ type: 'commit', id, stages, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
+    const crossing = stages.map(crossingOf);
+    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
   }
 
   #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
@@ -125,6 +126,11 @@ export class PortStore implements BlockStore {
     // Whether a commit took effect cannot be known any more.
     for (const { reject } of lost) reject(new InfinitError('unknown-outcome', 'the daemon went away during the call'));
   }
+}
+
+/** The blocks alone: what the caller keeps with them, a promise perhaps, is not for the other thread. */
+function crossingOf(stage: Stage): Stage {
+  return stage.put === undefined ? stage : { ...stage, put: stage.put.map(({ address, sealed }) => ({ address, sealed })) };
 }
 
 /** Bytes from here on are moved rather than copied; Node's own pools are smaller, and cannot be moved. */
