@@ -121,7 +121,11 @@ export class ClusterAuthority {
     if (own === undefined) throw new InfinitError('denied', 'this host belongs to no cluster: `infinit cluster init` makes one');
     const cluster = await this.#files.readKey('cluster.key');
     if (cluster !== undefined && Buffer.compare(cluster.publicKey, own.cluster) === 0) return { key: cluster, cluster: own.cluster };
-    if (!own.rights.includes('invite')) throw new InfinitError('denied', "this host holds neither the cluster's key nor the right to invite");
+    if (!own.rights.includes('invite'))
+      throw new InfinitError(
+        'denied',
+        "this host may neither invite nor expel: do it on the host that founded the cluster, or put a copy of that one's cluster/cluster.key into this state directory's",
+      );
     return { key: this.#key, cluster: own.cluster, passport: own };
   }
 }

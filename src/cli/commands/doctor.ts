@@ -9,6 +9,7 @@ import type { Health } from '../../api/index.ts';
 import { codeOf, messageOf } from '../../base/index.ts';
 import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
+import { hiddenVolumes } from '../docker-findings.ts';
 import { humanBytes, renderInspect } from '../output.ts';
 
 /** Free room below this is a warning. */
@@ -121,7 +122,7 @@ function healthFinding({ state, reasons }: Health): Finding {
   return { topic: 'health', level, finding: `${state}: ${reasons.join('; ')}`, advice: 'see `infinit status`' };
 }
 
-async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
+async function checkDaemon(options: GlobalOptions, dockerSocket: string): Promise<Finding[]> {
   try {
     const cluster = await client(options).clusterStatus();
     const status = cluster.hosts[0]!;
@@ -145,7 +146,8 @@ async function checkDaemon(options: GlobalOptions): Promise<Finding[]> {
         finding: `the daemon takes ${humanBytes(status.memoryBytes)}`,
         advice: 'please report it, with `infinit status --format json`',
       });
-    return [...findings, ...clusterFindings(cluster, Date.now())];
+    const names = (await client(options).listVolumes()).map(({ name }) => name);
+    return [...findings, ...(await hiddenVolumes(dockerSocket, names)), ...clusterFindings(cluster, Date.now())];
   } catch (error) {
     const advice = codeOf(error) === 'denied' ? 'use sudo' : 'start it: `sudo npm start`, or `infinit daemon`';
     return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice }];
@@ -177,7 +179,7 @@ export function doctorCommand(options: () => GlobalOptions): Command {
         checkClock(),
         checkStaleMounts(),
         await checkDocker(path.resolve(dockerSocket)),
-        ...(await checkDaemon(options())),
+        ...(await checkDaemon(options(), path.resolve(dockerSocket))),
       ];
       say(format === 'table' ? show(findings) : renderInspect(findings, format));
       if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
