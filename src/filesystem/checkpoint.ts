@@ -1,4 +1,4 @@
-import type { NameChange } from './name-overlay.ts';
+import type { NameChange, NameOverlay } from './name-overlay.ts';
 import { inParallel } from './parallel.ts';
 import type { Directory } from './directory.ts';
 import type { Inode } from './inode.ts';
@@ -12,7 +12,7 @@ import type { VolumeState } from './volume-state.ts';
 const parallelTrees = 8;
 const recordsPerCommit = 128;
 /** Names that a tree is told of at once, and how often at the same time. */
-const namesPerApply = 256;
+const namesPerApply = 128;
 const parallelApplies = 4;
 
 export interface CheckpointParts {
@@ -106,14 +106,22 @@ export class Checkpoint {
 
 /** In order of place and some at a time: neighbours meet in the same leaves, and no step holds up the thread for long. */
 async function applyNames(directory: Directory): Promise<void> {
-  const ordered = directory.overlay.stagedInOrder();
-  if (ordered.length === 0) return;
+  const { overlay } = directory;
+  if (overlay.staged === 0) return;
   directory.touchTree();
-  const parts: NameChange[][] = [];
-  for (let at = 0; at < ordered.length; at += namesPerApply) parts.push(ordered.slice(at, at + namesPerApply));
-  await inParallel(parts, parallelApplies, async (part) => {
+  await inParallel(stagedParts(overlay), parallelApplies, async (part) => {
     const { failed } = await directory.tree.apply(directory.treeChanges(part));
     for (const [, error] of failed) throw error;
-    directory.overlay.applied(part);
+    overlay.applied(part);
   });
+}
+
+/** What is staged when its turn comes, each place once: what is staged behind it is left to the next run. */
+function* stagedParts(overlay: NameOverlay): Generator<readonly NameChange[]> {
+  for (let after = -Infinity; ;) {
+    const { changes, until } = overlay.stagedAfter(after, namesPerApply);
+    if (changes.length === 0) return;
+    yield changes;
+    after = until;
+  }
 }

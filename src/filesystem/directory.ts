@@ -3,7 +3,7 @@ import { decodeBucket, type Dentry, encodeBucket, keyOf, maxBucketNames, type Na
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import { Miss } from './miss.ts';
 import { firstPosition, type NameHash } from './name-hash.ts';
-import { type NameChange, NameOverlay } from './name-overlay.ts';
+import { firstAfter, type NameChange, NameOverlay } from './name-overlay.ts';
 
 /** A name at its place. */
 export interface PlacedDentry extends NamedDentry {
@@ -126,17 +126,6 @@ export class Directory {
     if (value instanceof Promise) throw new Miss(value);
     return value;
   }
-}
-
-function firstAfter(overlay: readonly { readonly position: number }[], position: number): number {
-  let low = 0;
-  let high = overlay.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (overlay[middle]!.position > position) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 /** A bucket after changes to some of its names; null where none is left. */

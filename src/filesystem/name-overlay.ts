@@ -72,14 +72,20 @@ export class NameOverlay {
     }
   }
 
-  /** What the tree is to be told next, in order of place: neighbours meet in the same leaves. */
-  stagedInOrder(): NameChange[] {
+  /** The staged changes placed after `position`, in order: `limit` of them and all that share the last one's place; none where nothing is left. */
+  stagedAfter(position: number, limit: number): { readonly changes: NameChange[]; readonly until: number } {
+    const places = this.ordered();
     const changes: NameChange[] = [];
-    for (const { name } of this.ordered()) {
-      const change = this.#staged.get(name);
-      if (change !== undefined) changes.push(change);
+    let until = position;
+    for (let index = firstAfter(places, position); index < places.length; index++) {
+      const place = places[index]!;
+      if (changes.length >= limit && place.position !== until) break;
+      const change = this.#staged.get(place.name);
+      if (change === undefined) continue;
+      changes.push(change);
+      until = place.position;
     }
-    return changes;
+    return { changes, until };
   }
 
   /** Places in order; a name in it counts only while {@link get} knows it. */
@@ -111,4 +117,16 @@ export class NameOverlay {
     this.#ordered = merged;
     this.#recent = [];
   }
+}
+
+/** Index of the first place beyond a position. */
+export function firstAfter(overlay: readonly { readonly position: number }[], position: number): number {
+  let low = 0;
+  let high = overlay.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (overlay[middle]!.position > position) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

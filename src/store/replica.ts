@@ -22,6 +22,8 @@ import { earlierHolders } from './leases.ts';
 const maxCachedRegisters = 16_384;
 /** Bytes of values among them. */
 const maxCachedBytes = 64 * 1024 * 1024;
+/** What trimming leaves of that: little goes at a time, so that it never takes long. */
+const trimmedShare = 15 / 16;
 
 /** One register on this host. */
 interface Register {
@@ -403,7 +405,7 @@ export class Replica {
   trim(): void {
     if (this.#registers.size <= maxCachedRegisters && this.#cachedBytes <= maxCachedBytes) return;
     for (const [address, register] of this.#registers) {
-      if (this.#registers.size <= maxCachedRegisters / 2 && this.#cachedBytes <= maxCachedBytes / 2) return;
+      if (this.#registers.size <= maxCachedRegisters * trimmedShare && this.#cachedBytes <= maxCachedBytes * trimmedShare) return;
       if (register.durable !== undefined || register.unsaved) continue;
       this.#registers.delete(address);
       this.#resize(register, undefined);

@@ -187,6 +187,7 @@ export class Store implements BlockStore, AsyncDisposable {
     if (result === undefined) return blockIn(await this.#run(address, read, options), address);
     // A read writes nothing, except what an earlier failed write left unsaved.
     const failure = await this.#writeGroup(result.operations, new Set([address]), [address]);
+    this.#replica.trim();
     if (failure !== undefined) throw failure;
     return blockIn(result.outcome, address);
   }

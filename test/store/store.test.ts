@@ -126,3 +126,14 @@ test('after a failed write the outcome is unknown, nothing unsaved is shown, and
   const again = await openStore(disk, 2);
   assert.deepEqual(await again.fetch(address), current);
 });
+
+test('blocks that are only read do not stay in memory for ever', async () => {
+  const store = await openStore(new MemoryDisk());
+  const addresses = Array.from({ length: 20_000 }, (_, index) => namedAddress('volume', `block ${index}`));
+  for (const address of addresses) assert.equal(await store.fetch(address), undefined);
+  const { loads } = store.meter;
+  await store.fetch(addresses.at(-1)!);
+  assert.equal(store.meter.loads, loads);
+  await store.fetch(addresses[0]!);
+  assert.equal(store.meter.loads, loads + 1);
+});
