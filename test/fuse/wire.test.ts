@@ -112,6 +112,14 @@ test('directory entries fill the reply to the limit and give back the rest', () 
   );
 });
 
+test('the kernel drops what it has cached of an open file that another host wrote, unless it is the only one that writes', () => {
+  const [automatic, explicit] = [1 << 12, 1 << 25];
+  const flagsOf = (writebackCache: boolean): number =>
+    wire.negotiate({ major: 7, minor: 45, flags: -1, flags2: -1 }, { writebackCache, kernelOpens: false })!.flags & (automatic | explicit);
+  assert.equal(flagsOf(false), automatic);
+  assert.equal(flagsOf(true), explicit);
+});
+
 test('a kernel older than Linux 5.12 is not accepted, a newer one gets the flags it offered', () => {
   const all = { flags: 0xffff_ffff, flags2: 0xffff_ffff };
   assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, { writebackCache: true, kernelOpens: false }), undefined);

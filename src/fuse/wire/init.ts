@@ -8,6 +8,7 @@ const initFlags = {
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
   flockLocks: 1 << 10,
+  automaticInvalidation: 1 << 12,
   readdirplus: 1 << 13,
   readdirplusAuto: 1 << 14,
   asyncDirectIo: 1 << 15,
@@ -80,7 +81,8 @@ export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens }: I
   if (offer.major !== 7 || offer.minor < minMinor) return undefined;
   let wanted = 0;
   for (const flag of Object.values(initFlags)) wanted |= flag;
-  if (!writebackCache) wanted &= ~initFlags.writebackCache;
+  // Without the writeback cache others write the files as well: what the kernel has cached of one, open or not, is old when its size or time are others.
+  wanted &= writebackCache ? ~initFlags.automaticInvalidation : ~(initFlags.writebackCache | initFlags.explicitInvalidation);
   const alone = kernelOpens && (offer.flags & openingFlags) === openingFlags;
   wanted &= alone ? ~lockFlags : ~openingFlags;
   let wanted2 = 0;
