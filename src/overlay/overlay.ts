@@ -236,6 +236,8 @@ export class Overlay implements AsyncDisposable {
 
   /** No further host joins with this token; with `hosts`, those that did are revoked too. Returns the hosts that were revoked. */
   async revokeToken(id: string, { hosts = false }: { readonly hosts?: boolean } = {}): Promise<readonly PeerId[]> {
+    if (!/^[0-9a-f]{16}$/.test(id))
+      throw new InfinitError('bad-argument', `"${id}" is no token's ID, which has 16 hex digits: it was printed where the token was made`);
     const peers = hosts ? this.#gate.hostsOf(id).filter((peer) => peer !== this.self) : [];
     await this.#revoke([`token:${id}`, ...peers.map((peer) => `host:${peer}` as const)]);
     return peers;

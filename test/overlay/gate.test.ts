@@ -237,6 +237,7 @@ describe('the gate', () => {
     await refused('c', once, /^denied: .*good for one host, which has joined already/);
     const revoked = await cluster.tokenFile(host, { uses: 5 });
     await host.revokeToken(/token-(\w+)$/.exec(revoked)![1]!);
+    await assert.rejects(host.revokeToken('mistyped'), { code: 'bad-argument', message: /"mistyped" is no token's ID/ });
     await refused('d', revoked, /^denied: .*token .* was revoked/);
     const old = await cluster.tokenFile(host, { expiresInMs: 1 });
     await refused('e', old, /^denied: the token expired on/);
