@@ -1,4 +1,4 @@
-import { close, constants, fdatasync, fstat, ftruncate, open, read, readSync, writev } from 'node:fs';
+import { close, constants, fdatasync, fstat, ftruncate, open, read, readSync, writev, writevSync } from 'node:fs';
 import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -18,8 +18,11 @@ export interface Files {
   read(file: number, into: Uint8Array, position: number): Promise<number>;
   /** The same on the event loop: for few bytes that are probably in the operating system's memory. */
   readNow(file: number, into: Uint8Array, position: number): number;
-  /** Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. */
-  write(file: number, buffers: Uint8Array[], position: number): Promise<void>;
+  /**
+   * Resolves once all the bytes are on stable storage. After a rejection any part of them may be there.
+   * `inThread`: the calling thread writes them itself and does nothing else meanwhile, see {@link InThread}.
+   */
+  write(file: number, buffers: Uint8Array[], position: number, inThread?: boolean): Promise<void>;
   /** Sets the length; what lay beyond never comes back. Resolves once that is on stable storage. */
   truncate(file: number, size: number): Promise<void>;
   unlink(file: string): Promise<void>;
@@ -51,7 +54,7 @@ export const nodeFiles: Files = {
   size: async (file) => (await statFile(file)).size,
   read: readFully,
   readNow: readFullyNow,
-  write: writeFully,
+  write: (file, buffers, position, inThread) => (inThread === true ? writeInThread : writeFully)(file, buffers, position),
   truncate: async (file, size) => {
     await truncateFile(file, size);
     await syncFile(file);
@@ -115,16 +118,31 @@ function writeFully(file: number, buffers: Uint8Array[], position: number): Prom
         if (error !== null) return reject(error);
         if (count === length) return resolve();
         // A short write: a signal, or a disk that just filled up, in which case the next one says so.
-        if (count === 0) return reject(Object.assign(new Error('a write wrote nothing'), { code: 'EIO' }));
+        if (count === 0) return reject(wroteNothing());
         next(skip(rest, count), at + count, length - count);
       });
     };
-    next(
-      buffers,
-      position,
-      buffers.reduce((sum, buffer) => sum + buffer.length, 0),
-    );
+    next(buffers, position, lengthOf(buffers));
   });
+}
+
+/** As {@link writeFully}, before it returns. */
+async function writeInThread(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+  const end = position + lengthOf(buffers);
+  for (let rest = buffers, at = position; at < end;) {
+    const count = writevSync(file, rest, at);
+    if (count === 0) throw wroteNothing();
+    at += count;
+    if (at < end) rest = skip(rest, count);
+  }
+}
+
+function lengthOf(buffers: readonly Uint8Array[]): number {
+  return buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+}
+
+function wroteNothing(): Error {
+  return Object.assign(new Error('a write wrote nothing'), { code: 'EIO' });
 }
 
 function skip(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {

@@ -1,6 +1,7 @@
 import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
 import type { Entry, LogPosition } from './entry.ts';
 import { type Files, isNoRoom } from './files.ts';
+import { InThread } from './in-thread.ts';
 import {
   type Checksum,
   checksumOf,
@@ -113,6 +114,7 @@ export class LogWriter {
   #nextSegment: number;
   #scratch = Buffer.allocUnsafeSlow(256 * 1024);
   #rollAsked = false;
+  readonly #inThread = new InThread();
 
   constructor(options: LogWriterOptions) {
     this.#options = options;
@@ -201,9 +203,7 @@ export class LogWriter {
       head = await this.#headFor(bytes);
       const start = head.size;
       try {
-        const began = performance.now();
-        await this.#options.files.write(this.#file, this.#encode(all, head, bytes), start);
-        this.meter.groupSeconds.observe(performance.now() - began);
+        await this.#put(this.#encode(all, head, bytes), start);
       } catch (error) {
         // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
         // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
@@ -224,6 +224,16 @@ export class LogWriter {
     this.#apply(all, head);
     for (const copy of copies) copy.resolve(true);
     for (const { call } of records) if (--call.left === 0) call.resolve();
+  }
+
+  async #put(buffers: Uint8Array[], position: number): Promise<void> {
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    const began = performance.now();
+    const inThread = this.#inThread.allows(length, began);
+    await this.#options.files.write(this.#file, buffers, position, inThread);
+    const now = performance.now();
+    this.#inThread.ended(inThread, now - began, now);
+    this.meter.groupSeconds.observe(now - began);
   }
 
   /** Copies go before the new records of a group: so a newer value of the same id in this group wins. */

@@ -58,7 +58,7 @@ export class FaultyFiles implements Files {
     this.#fail(this.errors.read);
     return nodeFiles.readNow(file, into, position);
   }
-  async write(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+  async write(file: number, buffers: Uint8Array[], position: number, inThread?: boolean): Promise<void> {
     if (this.dead) throw eio();
     this.writes++;
     if (--this.writesUntilCrash <= 0) {
@@ -72,7 +72,7 @@ export class FaultyFiles implements Files {
       await nodeFiles.write(file, [bytes.subarray(0, Math.floor(bytes.length * this.failedWriteShare))], position);
       throw failure(error);
     }
-    await nodeFiles.write(file, buffers, position);
+    await nodeFiles.write(file, buffers, position, inThread);
   }
   truncate(file: number, size: number): Promise<void> {
     return this.#alive(() => {
