@@ -7,6 +7,9 @@ import type { Batch, OperationLog } from './operation-log.ts';
 import type { RecordCommitter } from './record-committer.ts';
 import type { VolumeUsage } from './usage.ts';
 
+/** Directories that join the commit of an fsync: a record each. */
+const maxJoining = 2;
+
 interface Request {
   readonly through: number;
   /** An inode to be made durable in the same commit. */
@@ -79,7 +82,7 @@ export class NameCommitter {
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
       const settled = [...batch.settle].filter((inode) => inode.links > 0);
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
-      await records.commit([...fresh, ...settled, ...extras], {
+      await records.commit([...fresh, ...settled, ...extras, ...joining(batch, extras)], {
         block: journal.nextBlock(),
         payload: () => this.#seal(batch),
         committed: () => this.#committed(batch),
@@ -145,6 +148,12 @@ export class NameCommitter {
       checkpoint.orphan(inode, inode.durableLinks === 0 && !gone);
     }
   }
+}
+
+/** Who makes a new file durable will ask for its directory next, as databases do: together they are one commit instead of two. */
+function joining(batch: Batch, extras: readonly Inode[]): Inode[] {
+  if (batch.names.size > maxJoining || extras.every(({ born }) => born)) return [];
+  return [...batch.names.keys()].filter(({ born, gone, dirty }) => born && !gone && dirty);
 }
 
 /** The first number that no operation up to this batch has given to a new inode. */

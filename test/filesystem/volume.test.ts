@@ -26,12 +26,22 @@ test('what fsync acknowledged survives a crash, and only that need', async () =>
   assert.equal((await contentOf(again, inode)).toString(), 'durable');
 });
 
-test('fsync of a new file is one commit', async () => {
+test('fsync of a new file is one commit, and so are that and the fsync of its directory, time after time', async () => {
   const store = new MemoryBlockStore();
-  const volume = await open(store);
-  const before = store.counts.commits;
-  await put(volume, root, 'file', 'content', true);
-  assert.equal(store.counts.commits, before + 1);
+  let volume = await open(store);
+  for (let round = 1; round <= 3; round++) {
+    const before = store.counts.commits;
+    await put(volume, root, 'journal', 'content', true);
+    await volume.fsyncdir(root, 0);
+    assert.equal(store.counts.commits, before + 1);
+    const { modified } = await volume.getattr(root);
+    await volume.abandon();
+    store.restart();
+    volume = await open(store);
+    assert.deepEqual(await namesOf(volume, root), ['journal']);
+    assert.deepEqual((await volume.getattr(root)).modified, modified);
+    await volume.unlink(root, 'journal');
+  }
 });
 
 test('directories count their subdirectories and go only when empty', async () => {
