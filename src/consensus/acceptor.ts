@@ -150,11 +150,9 @@ export class Acceptor {
   #forget(state: AcceptorState | undefined, request: Forget): AcceptorStep {
     const { ballot } = request;
     const accepted = state?.accepted ?? null;
-    if (state !== undefined) {
-      if (accepted === null || !sameBallot(accepted.ballot, ballot) || !this.#mayForget(accepted, request.block)) {
-        return this.#keep(state, request, 'rejected');
-      }
-    }
+    // A bare promise may go at any time: the floor, raised to its round, refuses all that it refused.
+    if (accepted !== null && !(sameBallot(accepted.ballot, ballot) && this.#mayForget(accepted, request.block)))
+      return this.#keep(state, request, 'rejected');
     // Whatever was promised here must stay refused when the promise itself is gone.
     const floor = Math.max(ballot.round, request.floor, state?.promised?.round ?? 0);
     const raised = floor > this.#floor;

@@ -46,6 +46,11 @@ export class RegisterKeeper {
   async tend(address: Address, counter: Counter, signal: AbortSignal): Promise<Tended> {
     const state = await this.#at.housekeeping.inspect(address);
     if (state === undefined) return 'done';
+    if (!state.lost && state.accepted === null && this.#isForeign(address)) {
+      // A late prepare left it here: no block belongs to it, and no other rule would ever take it away.
+      await this.#at.housekeeping.forgetPromise(address);
+      return 'done';
+    }
     counter[kindOf(address)]++;
     if (state.lost) return this.#replaceLost(address, counter, signal);
     const { accepted } = state;
@@ -61,6 +66,11 @@ export class RegisterKeeper {
     if (brought !== undefined) return brought;
     if (record.unsettled.length > 0) return this.#settle(address, record, signal);
     return record.value === null ? this.#forget(address, record, signal) : 'done';
+  }
+
+  #isForeign(address: Address): boolean {
+    const view = this.#at.onlyView;
+    return view !== undefined && !this.#at.home(address, view).includes(this.#at.self);
   }
 
   /** This host holds something of a block of others: its record must say so before that may go. */

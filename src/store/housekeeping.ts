@@ -126,6 +126,13 @@ export class Housekeeping {
     return this.#registers.run(address, { kind: 'forget' }, withDeadline(call));
   }
 
+  /** Lets this host's acceptor forget that it promised something of a block of which it accepted nothing: its floor covers the promise. */
+  async forgetPromise(address: Address): Promise<void> {
+    // Nothing is accepted in round 0, so where something was accepted meanwhile, nothing is forgotten.
+    const ballot = { round: 0, peer: this.#self, incarnation: 0, serial: 0 };
+    await this.#replica.serve({ type: 'forget', from: this.#self, block: address, tag: 0, attempt: 1, ballot, floor: 0 });
+  }
+
   /** Accepts the record once more at a ballot above all floors that were told: for replicas whose floor refuses the one it has. */
   renew(address: Address, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
     return this.#registers.run(address, { kind: 'renew' }, withDeadline(call));

@@ -97,6 +97,17 @@ void test('only the exact tombstone is forgotten', () => {
   assert.equal(acceptor().step(live, { ...head, type: 'forget', ballot: ballot(6), floor: 0 }, 0).reply.type, 'rejected');
 });
 
+void test('a bare promise is forgotten at any time, and what it refused stays refused', () => {
+  const one = acceptor();
+  const forget = { ...head, type: 'forget', ballot: ballot(0), floor: 0 } as const;
+  const step = one.step(one.step(undefined, prepare(8), 0).state, forget, 0);
+  assert.deepEqual([step.reply.type, step.state, step.changed, step.floor], ['forgotten', undefined, true, 8]);
+  for (const request of [prepare(8), accept(7, 2), accept(8, 2)]) assert.equal(one.step(undefined, request, 0).reply.type, 'rejected');
+  const live = one.step(undefined, accept(9, 3), 0).state;
+  assert.equal(one.step(live, forget, 0).reply.type, 'rejected');
+  assert.equal(one.step(lostState, forget, 0).reply.type, 'lost');
+});
+
 void test('forgetting raises the floor to what any replica had promised', () => {
   const one = acceptor();
   assert.equal(one.step(undefined, { ...head, type: 'forget', ballot: ballot(7), floor: 9 }, 0).floor, 9);

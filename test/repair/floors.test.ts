@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type Address, mutableAddress } from '../../src/block/index.ts';
+import { encodeRequest, type Request } from '../../src/consensus/index.ts';
 import { place } from '../../src/placement/index.ts';
+import { kinds } from '../../src/store/kinds.ts';
 import { eventually, TestCluster, type TestHost } from './test-cluster.ts';
 
 const five = ['a', 'b', 'c', 'd', 'e'];
@@ -75,4 +77,18 @@ test('a host that was told a high floor, however late, writes its next blocks ab
     return ((await asks.inspect(address))?.accepted?.ballot.round ?? 0) > 40;
   };
   await eventually(told, 5000, 'the next blocks are refused as well');
+});
+
+test('a promise that a late prepare left at a host that the block does not belong to is forgotten', async () => {
+  await using cluster = await TestCluster.of(five, 3, { checkIntervalMs: 1e9 });
+  const address = registerAt(cluster, 'abc');
+  await write(cluster.host('a'), address, 'here');
+  const { transport, store } = cluster.host('e');
+  const ballot = { round: 7, peer: 'a', incarnation: 1, serial: 1000 };
+  const prepare: Request = { type: 'prepare', from: 'a', block: address, tag: 0, attempt: 1, ballot, view: 1, known: null };
+  await cluster.host('a').transport.request(transport.self, kinds.register, Buffer.concat(encodeRequest(prepare)), {});
+  assert.equal((await store.housekeeping.inspect(address))?.promised?.round, 7);
+  cluster.host('e').repair.check();
+  await eventually(async () => !(await cluster.disk('e').has(address)), 5000, 'the promise stayed');
+  assert.equal(store.housekeeping.floor, 7);
 });

@@ -1,5 +1,6 @@
 import type { Operation, ProposalOutcome } from '../../src/consensus/index.ts';
 import type { Clients } from './clients.ts';
+import { requestEvent } from './events.ts';
 import type { Host } from './host.ts';
 import { SeededRandom } from './random.ts';
 import { workloadMs } from './settings.ts';
@@ -92,6 +93,7 @@ export class Roster {
         if (this.#chance.chance(0.03)) this.#remove();
         if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
         if (this.#chance.chance(0.05)) this.#run('renew', this.#chance.pick(this.#world.blocks), { kind: 'renew' });
+        if (this.#chance.chance(0.1)) this.#forgetPromise();
       }
       this.#forget();
     });
@@ -207,6 +209,16 @@ export class Roster {
     const block = this.#chance.pick(blocks);
     if (blocks.length < 3 || this.#clients.closing.size * 2 >= blocks.length) return;
     this.#clients.closing.add(block);
+  }
+
+  /** At any host, at any time: a promise of a host that accepted nothing may always be left to the floor. */
+  #forgetPromise(): void {
+    const { hosts, blocks } = this.#world;
+    const host = this.#chance.pick(hosts);
+    const at = hosts.indexOf(host);
+    const ballot = { round: 0, peer: host.name, incarnation: 0, serial: 0 };
+    const message = { type: 'forget', from: host.name, block: this.#chance.pick(blocks), tag: 0, attempt: 1, ballot, floor: 0 } as const;
+    this.#world.send(at, requestEvent(at, -1, message));
   }
 
   #forget(): void {
