@@ -7,7 +7,7 @@ import type { InodeTable } from './inode-table.ts';
 import type { RecordCommitter } from './record-committer.ts';
 
 /** Inodes that one commit removes, and blocks that it drops at the most before it is sent. */
-const inodesPerCommit = 256;
+const inodesPerCommit = 64;
 const dropsPerCommit = 4096;
 
 /**
