@@ -22,6 +22,8 @@ const patienceMs = 12_000;
 const driftRate = 0.02;
 /** Renewals, and looks at somebody else's lease. */
 export const beatMs = 1000;
+/** A write that was under way when the lease lapsed waits so long to learn whether it still counts. */
+const resumeMs = 15_000;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
 
@@ -55,6 +57,8 @@ export class VolumeLease implements AsyncDisposable {
   readonly #address: Address;
   #state: LeaseState = { role: 'none' };
   #validUntilMs = 0;
+  /** Counts the times that somebody else has, or may have had, the lease. */
+  #tenure = 0;
   #version: number | 'absent' = 'absent';
   /** The version that this process wrote last. */
   #ownVersion = 0;
@@ -76,16 +80,34 @@ export class VolumeLease implements AsyncDisposable {
     return this.#state.role === 'holder' && this.#options.clock.monotonicMs() < this.#validUntilMs;
   }
 
-  /** A store that takes writes only under the lease. */
+  /**
+   * A store that takes writes only under the lease, and calls them done only while it is still held: what became durable after another host opened
+   * the volume may be unknown to it, and be overwritten.
+   */
   guard(store: BlockStore): BlockStore {
     return {
       get: (address, options) => store.get(address, options),
       fetch: (address, options) => store.fetch(address, options),
-      commit: (stages, options) =>
-        this.held
-          ? store.commit(stages, options)
-          : Promise.reject(new InfinitError('unavailable', 'the lease of the volume is not held by this host now')),
+      commit: async (stages, options) => {
+        if (!this.held) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
+        const tenure = this.#tenure;
+        const result = await store.commit(stages, options);
+        if (this.held && this.#tenure === tenure) return result;
+        if (await this.#resumes(tenure)) return result;
+        throw new InfinitError('unknown-outcome', 'the volume may have gone to another host while this was being written');
+      },
     };
+  }
+
+  /** For a lease that lapsed: whether it comes back without anybody else having had it. */
+  async #resumes(tenure: number): Promise<boolean> {
+    const { clock } = this.#options;
+    const deadline = clock.monotonicMs() + resumeMs;
+    while (this.#tenure === tenure && !this.#closed && clock.monotonicMs() < deadline) {
+      if (this.held) return true;
+      await new Promise((resolve) => setTimeout(resolve, beatMs / 10));
+    }
+    return false;
   }
 
   /** Takes part: resolves when it is known who has the lease. */
@@ -155,6 +177,7 @@ export class VolumeLease implements AsyncDisposable {
   async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
     this.#count = record?.count ?? 0;
     const resumed = this.#ownVersion > 0 && this.#version === this.#ownVersion;
+    if (!resumed) this.#tenure++;
     const outcome = await this.#write(false);
     // Another was faster: its record is too young to be taken over, so this does not go on for ever.
     if (outcome === 'conflict') return this.#look();
@@ -193,6 +216,7 @@ export class VolumeLease implements AsyncDisposable {
   #become(state: LeaseState): void {
     const same = state.role === this.#state.role && (state.role !== 'guest' || (this.#state.role === 'guest' && state.holder === this.#state.holder));
     this.#state = state;
+    if (state.role === 'guest') this.#tenure++;
     if (state.role !== 'holder') this.#options.leaseUntilMs[0] = 0;
     if (!same && !this.#closed) this.#options.onChange(state);
   }
