@@ -36,6 +36,7 @@ export interface DaemonConfig {
   readonly name: string;
   readonly logLevel: LogLevel;
   readonly dockerSocket: string | undefined;
+  readonly idleLatency: IdleLatency;
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
 }
 
@@ -45,6 +46,10 @@ export type DiscoveryWay = (typeof discoveryWays)[number];
 /** Whose TLS secures connections between hosts; both say the same on the wire. */
 export const tlsKinds = ['native', 'stock'] as const;
 export type TlsKind = (typeof tlsKinds)[number];
+
+/** `request`: processors are kept awake while requests flow; `leave`: they sleep as the machine is set up. */
+export const idleLatencies = ['request', 'leave'] as const;
+export type IdleLatency = (typeof idleLatencies)[number];
 
 interface Setting<T> {
   readonly flag: string;
@@ -94,6 +99,11 @@ function parseAddresses(value: string, flag: string): string[] {
 function parseTls(value: string, flag: string): TlsKind {
   if (!tlsKinds.includes(value as TlsKind)) refuse(flag, value, `one of ${tlsKinds.join(', ')}`);
   return value as TlsKind;
+}
+
+function parseIdleLatency(value: string, flag: string): IdleLatency {
+  if (!idleLatencies.includes(value as IdleLatency)) refuse(flag, value, idleLatencies.join(' or '));
+  return value as IdleLatency;
 }
 
 function parseSwitch(value: string, flag: string): boolean {
@@ -254,6 +264,13 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     fallback: () => '/var/run/docker.sock',
     help: 'the Docker Engine to announce the plugin to ("none": do not)',
     parse: optionalText,
+  },
+  idleLatency: {
+    flag: 'idle-latency',
+    value: 'request|leave',
+    fallback: () => 'request',
+    help: 'request: keep processors awake while requests flow (faster, takes power; needs /dev/cpu_dma_latency); leave: let them sleep',
+    parse: parseIdleLatency,
   },
   metrics: { flag: 'metrics', value: 'IP:PORT', fallback: () => 'none', help: 'serve Prometheus metrics on TCP too', parse: parseEndpoint },
 };

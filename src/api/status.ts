@@ -1,3 +1,5 @@
+import type { WakefulnessState } from '../base/index.ts';
+
 /** The four states that people see, from good to bad. */
 export type HealthState = 'HEALTHY' | 'DEGRADED' | 'READ-ONLY' | 'UNAVAILABLE';
 
@@ -32,6 +34,8 @@ export interface HostStatus {
   readonly uptimeSeconds: number;
   /** Resident memory of the daemon. */
   readonly memoryBytes: number;
+  /** Whether the main thread keeps processors awake: `held` while requests flow; `unavailable`: the device is missing or denied; `leave`: it is not to. */
+  readonly idleLatency?: WakefulnessState;
   readonly disk: HostDisk;
   readonly replicas: { readonly wanted: number; readonly hosts: number };
   readonly volumes: number;

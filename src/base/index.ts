@@ -12,3 +12,4 @@ export { RecentMap } from './recent-map.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
 export { KeyedQueue } from './keyed-queue.ts';
 export { readU64, writeU64 } from './u64.ts';
+export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';

@@ -127,6 +127,7 @@ export class Service {
   #serve(channel: Channel, frame: IncomingFrame): void {
     const handler = this.#board.handler(frame.kind);
     if (handler === undefined) return;
+    this.#board.serves(frame.kind);
     const call = new Call(channel, frame.deadlineMs);
     let reply: Body | undefined | Promise<Body | undefined>;
     try {

@@ -7,6 +7,7 @@ export class Switchboard {
   readonly #borrowing = new Set<Kind>();
   readonly #up = new Set<(peer: PeerId) => void>();
   readonly #down = new Set<(peer: PeerId) => void>();
+  readonly #served = new Set<(kind: Kind) => void>();
   /** Counted by exchanges and lines as they go. */
   readonly traffic: { -readonly [K in keyof Traffic]: number } = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
   /** Told of what a handler threw that is no InfinitError: a bug of ours, which the caller cannot repair. */
@@ -39,6 +40,14 @@ export class Switchboard {
 
   onPeerDown(listener: (peer: PeerId) => void): () => void {
     return listen(this.#down, listener);
+  }
+
+  onServe(listener: (kind: Kind) => void): () => void {
+    return listen(this.#served, listener);
+  }
+
+  serves(kind: Kind): void {
+    for (const listener of this.#served) listener(kind);
   }
 
   peerUp(peer: PeerId): void {

@@ -22,15 +22,18 @@ export class FuseDevice {
   readonly #addon: Addon;
   readonly #message = new Message(receiveBytes);
   readonly #onRequest: (message: Message) => void;
+  readonly #onWakeup: () => void;
   readonly #onEnd: (end: DeviceEnd) => void;
   #token: WatchToken | undefined;
   #ended = false;
 
-  constructor(fd: number, addon: Addon, onRequest: (message: Message) => void, onEnd: (end: DeviceEnd) => void) {
+  /** @param onWakeup Called before the requests of each wake-up. */
+  constructor(fd: number, addon: Addon, onRequest: (message: Message) => void, onEnd: (end: DeviceEnd) => void, onWakeup: () => void = () => {}) {
     this.#fd = fd;
     this.#addon = addon;
     this.#onRequest = onRequest;
     this.#onEnd = onEnd;
+    this.#onWakeup = onWakeup;
   }
 
   /** Starts to read, or goes on after {@link pause}. */
@@ -68,6 +71,7 @@ export class FuseDevice {
   }
 
   #drain(): void {
+    this.#onWakeup();
     const started = performance.now();
     let now = started;
     for (let served = 0; served < maxRequestsPerWakeup && now - started < maxWakeupMs; served++) {

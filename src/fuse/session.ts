@@ -42,6 +42,8 @@ export interface ServeSettings {
   readonly fileSystem: FileSystem;
   readonly options?: Partial<FuseOptions>;
   readonly logger: Logger;
+  /** Called when requests have come: once for all of them that are read together. */
+  readonly onRequests?: () => void;
   /** The agreement of the daemon that served this mount before and died. */
   readonly adopted?: SavedInit;
   /** How to reach the kernel: tests play the kernel themselves. */
@@ -82,7 +84,7 @@ export class FuseSession {
   #operations = operations;
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor({ fd, fileSystem, options, logger, adopted, transport }: ServeSettings) {
+  constructor({ fd, fileSystem, options, logger, onRequests, adopted, transport }: ServeSettings) {
     const addon = transport ?? loadAddon();
     this.#logger = logger;
     this.ready = this.#settleReady.promise;
@@ -94,6 +96,7 @@ export class FuseSession {
       addon,
       (message) => this.#serve(message),
       (end) => void this.#end(end),
+      onRequests,
     );
     this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger);
     if (adopted !== undefined) this.#adopt(adopted);

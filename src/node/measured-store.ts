@@ -29,28 +29,34 @@ export class CallMeter {
 /** A block store whose calls are counted: what volumes and programs of this host ask for, and how long it takes. */
 export class MeasuredStore implements BlockStore {
   readonly #store: BlockStore;
+  readonly #onCall: () => void;
   readonly meters = { get: new CallMeter(), fetch: new CallMeter(), commit: new CallMeter() } as const;
   readonly outcomes = { committed: 0, conflict: 0, failed: 0, unknown: 0 };
   readBytes = 0;
   writtenBytes = 0;
 
-  constructor(store: BlockStore) {
+  /** @param onCall Called before each call. */
+  constructor(store: BlockStore, onCall: () => void = () => {}) {
     this.#store = store;
+    this.#onCall = onCall;
   }
 
   async get(address: Address, options?: CallOptions): Promise<Uint8Array> {
+    this.#onCall();
     const bytes = await this.meters.get.measure(this.#store.get(address, options));
     this.readBytes += bytes.length;
     return bytes;
   }
 
   async fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
+    this.#onCall();
     const block = await this.meters.fetch.measure(this.#store.fetch(address, options));
     this.readBytes += block?.payload.length ?? 0;
     return block;
   }
 
   async commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
+    this.#onCall();
     for (const { put, update } of stages) {
       for (const { sealed } of put ?? []) this.writtenBytes += sealed.length;
       for (const { payload } of update ?? []) this.writtenBytes += payload?.length ?? 0;

@@ -2,18 +2,19 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, type RosterStatus, version } from '../api/index.ts';
-import { InfinitError, type Logger, systemClock } from '../base/index.ts';
+import { InfinitError, type Logger, systemClock, Wakefulness } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
 import { Membership } from '../membership/index.ts';
 import { hasPassport, Overlay } from '../overlay/index.ts';
 import { Repair } from '../repair/index.ts';
-import { Store } from '../store/index.ts';
+import { awaitedKinds, Store } from '../store/index.ts';
 import { BlockInspector } from './block-inspector.ts';
 import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster, type ClusterContext } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
+import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
 import { Metrics } from './metrics.ts';
@@ -74,6 +75,7 @@ interface Parts {
   readonly cluster: Cluster;
   readonly blocks: ProgramBlocks;
   readonly watches: BlockWatches;
+  readonly wakefulness: Wakefulness;
 }
 
 /** One host, put together: disk, overlay, store, volumes, control API. The composition root: nothing else constructs these. */
@@ -184,7 +186,12 @@ export class Node implements AsyncDisposable {
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
     const keyDir = path.join(config.stateDir, 'keys');
     const inCluster = () => (overlay.clusterId === undefined ? undefined : overlay.transport);
-    const measured = new MeasuredStore(store);
+    const keepAwake = config.idleLatency === 'request';
+    const wakefulness = stack.use(new Wakefulness({ logger, enabled: keepAwake }));
+    overlay.transport.onServe((kind) => {
+      if (awaitedKinds.has(kind) || kind === nodeKinds.volumeCall) wakefulness.touch();
+    });
+    const measured = new MeasuredStore(store, () => wakefulness.touch());
     const server = new VolumeServer({
       store: measured,
       cluster: inCluster,
@@ -196,6 +203,7 @@ export class Node implements AsyncDisposable {
       keyDir,
       freeBytes: stack.use(new StoreSpace(disk, overlay, config.replicas)).freeBytes,
       logLevel: config.logLevel,
+      keepAwake,
       logger,
     });
     mkdirSync(config.mountDir, { recursive: true });
@@ -254,7 +262,7 @@ export class Node implements AsyncDisposable {
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, membership, store, measured, repair, upkeep, catalogue, volumes, trash, check, cluster, blocks, watches };
+    return { disk, overlay, membership, store, measured, repair, upkeep, catalogue, volumes, trash, check, cluster, blocks, watches, wakefulness };
   }
 
   /** Copies wanted of each block: as the cluster's first host was told. */
@@ -283,7 +291,7 @@ export class Node implements AsyncDisposable {
   }
 
   async status(): Promise<HostStatus> {
-    const { disk, overlay, membership, repair, catalogue, volumes, cluster } = this.#parts!;
+    const { disk, overlay, membership, repair, catalogue, volumes, cluster, wakefulness } = this.#parts!;
     const hosts = cluster.hosts();
     return {
       name: this.#config.name,
@@ -292,6 +300,7 @@ export class Node implements AsyncDisposable {
       health: this.#health(),
       uptimeSeconds: Math.floor((performance.now() - this.#started) / 1000),
       memoryBytes: process.memoryUsage.rss(),
+      idleLatency: wakefulness.state,
       disk: disk.status(),
       replicas: { wanted: this.#replicas(membership), hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
       volumes: (await catalogue.list()).length,

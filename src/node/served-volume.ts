@@ -42,6 +42,8 @@ export interface VolumeServerContext {
   readonly runDir: string;
   readonly keyDir: string;
   readonly logLevel: LogLevel;
+  /** Keep processors awake while requests flow. */
+  readonly keepAwake: boolean;
   /** What the store still takes: one float. */
   readonly freeBytes: SharedArrayBuffer;
   readonly logger: Logger;
@@ -91,6 +93,7 @@ export class VolumeServer {
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
       freeBytes: this.#context.freeBytes,
       logLevel: this.#context.logLevel,
+      keepAwake: this.#context.keepAwake,
       shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
     };
     const worker = new Worker(threadSource, {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import type { VolumeUsage } from '../api/index.ts';
-import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock } from '../base/index.ts';
+import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, Volume } from '../filesystem/index.ts';
 import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
@@ -107,10 +107,12 @@ async function serve(): Promise<void> {
   const open = (session: number, onOvertaken: () => void): Promise<Volume> => openVolume(session, set, lost, onOvertaken);
   const role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
   const fileSystem = role?.fileSystem ?? (await openVolume(data.session, set, lost));
+  using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   const session = serveFileSystem({
     fd: data.descriptor,
     fileSystem,
     logger,
+    onRequests: () => wakefulness.touch(),
     options: role === undefined ? soleFuseOptions : sharedFuseOptions,
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
   });

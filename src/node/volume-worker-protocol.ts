@@ -24,6 +24,8 @@ export interface VolumeWorkerData {
   /** What the store still takes, in bytes: one float, kept current by the main thread. */
   readonly freeBytes: SharedArrayBuffer;
   readonly logLevel: LogLevel;
+  /** Keep processors awake while requests flow. */
+  readonly keepAwake: boolean;
   /** In a cluster: this host's name, and until when the volume's lease is good ({@link Float64Array} of one, monotonic ms). */
   readonly shared: { readonly self: string; readonly leaseUntilMs: SharedArrayBuffer } | undefined;
 }

@@ -48,6 +48,10 @@ export abstract class ConnectedTransport<Connection extends { readonly exchange:
     return this.board.onPeerDown(listener);
   }
 
+  onServe(listener: (kind: Kind) => void): () => void {
+    return this.board.onServe(listener);
+  }
+
   connected(): readonly PeerId[] {
     return [...this.peers.keys()];
   }

@@ -31,6 +31,8 @@ export interface Transport {
   onPeerUp(listener: (peer: PeerId) => void): () => void;
   /** Tells of a peer whose connection is gone; what was under way to it fails with `unknown-outcome`. Returns the way to stop listening. */
   onPeerDown(listener: (peer: PeerId) => void): () => void;
+  /** Tells of what comes from peers, just before it is served. Returns the way to stop listening. */
+  onServe(listener: (kind: Kind) => void): () => void;
   /** Peers that can be asked now, without this host itself. */
   connected(): readonly PeerId[];
   isConnected(peer: PeerId): boolean;

@@ -25,3 +25,6 @@ export const kinds = {
   /** Addresses, 32 bytes each, of watched blocks that may have changed. A notification. */
   blocksChanged: firstStoreKind + 17,
 } as const;
+
+/** What somebody waits for, who asked just now: not repair, nor what hosts tell each other by the clock. */
+export const awaitedKinds: ReadonlySet<number> = new Set([kinds.register, kinds.registerRequests, kinds.putBlock, kinds.getBlock]);

@@ -11,12 +11,15 @@ test('a flag wins over the environment, that over the default', () => {
   assert.equal(config.tls, 'stock');
   assert.equal(config.dht, false);
   assert.deepEqual(loadDaemonConfig({ discover: 'none' }, {}).discover, []);
+  assert.equal(loadDaemonConfig({}, {}).idleLatency, 'request');
+  assert.equal(loadDaemonConfig({}, { INFINIT_IDLE_LATENCY: 'leave' }).idleLatency, 'leave');
   assert.deepEqual(loadDaemonConfig({ advertise: 'a.example:1,[fd00::1]:2' }, {}).advertise, ['a.example:1', '[fd00::1]:2']);
 });
 
 const wrong = [
   ['discover', 'broadcast', /--discover: "broadcast" is not one of swarm, mdns/],
   ['tls', 'none', /--tls: "none" is not one of native, stock/],
+  ['idle-latency', 'no', /--idle-latency: "no" is not request or leave/],
   ['dht', 'yes', /--dht: "yes" is not on or off/],
   ['advertise', 'host', /--advertise: "host" is not HOST:PORT/],
   ['join', 'a:7470,http://b', /--join: "http:\/\/b" is not HOST:PORT/],

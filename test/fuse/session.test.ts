@@ -25,6 +25,14 @@ const created = (flags: number, text: string): Buffer => {
   return Buffer.concat([body, name(text)]);
 };
 
+test('who wants to know is told that requests have come', () => {
+  let told = 0;
+  const { kernel } = start({ onRequests: () => told++ });
+  const before = told;
+  kernel.request(opcodes.getattr, 1, Buffer.alloc(16));
+  assert.ok(told > before);
+});
+
 test('whatever bytes a request has, it is answered exactly once and the session lives on', async () => {
   const { kernel, session } = start();
   const codes = Object.values(opcodes).filter((code) => code !== opcodes.init && code !== opcodes.setlkw);

@@ -174,6 +174,20 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
       assert.equal(served, 1);
     });
 
+    test('who listens is told of what peers ask and tell, by kind, until they stop listening', async () => {
+      b.handle(echo, (_peer, body) => body);
+      const served: number[] = [];
+      const stop = b.onServe((kind) => served.push(kind));
+      const asked = (): number => served.filter((kind) => kind === echo).length;
+      await a.request(b.self, echo, bytes('1'));
+      assert.equal(asked(), 1);
+      assert.ok(a.notify(b.self, echo, bytes('2')));
+      await eventually(() => asked() === 2, 'the notification is served');
+      stop();
+      await a.request(b.self, echo, bytes('3'));
+      assert.equal(asked(), 2);
+    });
+
     test('notifications arrive in order and want no reply', async () => {
       const heard: string[] = [];
       b.handle(echo, (_peer, body) => {
