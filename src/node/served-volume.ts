@@ -1,6 +1,6 @@
 import { closeSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
 import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
@@ -75,12 +75,11 @@ export class VolumeServer {
     const options = typedOptions(entry.options);
     const key = options.encrypted ? volumeKey(this.#context.keyDir, entry.id) : undefined;
     const transport = this.#context.cluster();
-    const leaseUntilMs = transport === undefined ? undefined : new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT);
     const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
     this.#adoptable.delete(entry.name);
     const mount = adopted ?? (await this.#mount(entry, place, options.readonly || options.access === 'readonly'));
-    const channel = new MessageChannel();
+    const channel = transport === undefined ? new MessageChannel() : undefined;
     const data: VolumeWorkerData = {
       name: entry.name,
       volumeId: entry.id,
@@ -89,36 +88,35 @@ export class VolumeServer {
       options,
       descriptor: mount.fd,
       adopted: adopted?.init,
-      store: channel.port2,
+      store: channel?.port2,
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
       freeBytes: this.#context.freeBytes,
       logLevel: this.#context.logLevel,
       keepAwake: this.#context.keepAwake,
-      shared: leaseUntilMs === undefined ? undefined : { self: this.#context.self, leaseUntilMs },
+      shared: transport === undefined ? undefined : { self: this.#context.self },
     };
     const worker = new Worker(threadSource, {
       eval: true,
       workerData: data,
-      transferList: [channel.port2],
+      transferList: channel === undefined ? [] : [channel.port2],
       name: `volume ${entry.name}`,
     });
-    const sharing = transport === undefined ? undefined : this.#share(entry, transport, leaseUntilMs!, worker, options.access === 'onewriter');
-    servePort(channel.port1, sharing?.guard(this.#context.store) ?? this.#context.store);
-    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing);
+    const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, options.access === 'onewriter');
+    if (channel !== undefined) servePort(channel.port1, this.#context.store);
+    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing, this.#context.logger.with({ volume: entry.name }));
     await served.started();
     return served;
   }
 
-  #share(entry: CatalogueEntry, transport: Transport, leaseUntilMs: SharedArrayBuffer, worker: Worker, exclusive: boolean): VolumeSharing {
+  #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
     const { store, clock, logger, hostName } = this.#context;
-    const send = (command: VolumeCommand): void => worker.postMessage(command);
+    const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
     return new VolumeSharing({
       volumeId: entry.id,
       store,
       transport,
       clock,
       logger: logger.with({ volume: entry.name }),
-      leaseUntilMs: new Float64Array(leaseUntilMs),
       send,
       exclusive,
       hostName,
@@ -150,7 +148,14 @@ export class ServedVolume {
   #sizeBytes: number;
   #detached = false;
 
-  constructor({ name, id, options }: CatalogueEntry, mount: FuseMount, worker: Worker, holder: HolderClient, sharing: VolumeSharing | undefined) {
+  constructor(
+    { name, id, options }: CatalogueEntry,
+    mount: FuseMount,
+    worker: Worker,
+    holder: HolderClient,
+    sharing: VolumeSharing | undefined,
+    logger: Logger,
+  ) {
     this.name = name;
     this.id = id;
     this.sharing = sharing;
@@ -161,7 +166,14 @@ export class ServedVolume {
     this.#holder = holder;
     this.closed = this.#end.promise;
     worker.on('message', (event: VolumeEvent) => this.#hear(event));
-    worker.on('error', (error) => this.#start.reject(error));
+    worker.on('error', (error) => {
+      // Thrown where nobody caught it: the thread is gone, and with it what was not written out.
+      logger.error('the thread that serves the volume died; its mount is taken away, programs on it see errors, and it can be mounted anew', {
+        error: error instanceof Error ? (error.stack ?? error.message) : error,
+        mountpoint: mount.mountPoint,
+      });
+      this.#start.reject(error);
+    });
     worker.on('exit', (code) => this.#finish(code === 0 ? 'ended' : `worker exited with ${code}`));
   }
 

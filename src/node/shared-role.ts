@@ -1,14 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { MessagePort } from 'node:worker_threads';
 
 import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
 import { Appends, CallServer, encodeFailure, SharedFileSystem, type Volume } from '../filesystem/index.ts';
+import type { BlockStore } from '../store/index.ts';
+import { PortStore } from '../store/port/index.ts';
 import type { DirtySet } from './dirty-set.ts';
-import type { VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
+import type { OpenCommand, VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Operations sent to another host and not yet answered. */
 const maxAsked = 65_536;
 /** How long a mount that ends waits for what other hosts have asked, in ms. */
 const drainMs = 10_000;
+
+/** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken` as in a volume's setup. */
+export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void) => Promise<Volume>;
 
 interface Asked {
   readonly resolve: (answer: Uint8Array) => void;
@@ -16,15 +22,19 @@ interface Asked {
 }
 
 /** In a volume's worker: what the volume's lease makes of this host, its holder or a guest of another. */
-export class SharedRole {
+export class SharedRole implements Disposable {
   readonly fileSystem: SharedFileSystem;
-  readonly #open: (session: number, onOvertaken: () => void) => Promise<Volume>;
+  readonly #open: OpenVolume;
   readonly #tell: (event: VolumeEvent) => void;
   readonly #logger: Logger;
   readonly #asked = new Map<number, Asked>();
   #nextAsk = 1;
   readonly #dirty: DirtySet;
   #volume: Volume | undefined;
+  /** Until when what is open here may be used. */
+  #untilMs: Float64Array = new Float64Array(1);
+  /** Its way to the block store. */
+  #way: MessagePort | undefined;
   /** What was open here before and still finishes a write. */
   #leaving: Promise<void> | undefined;
   #server: CallServer | undefined;
@@ -34,13 +44,14 @@ export class SharedRole {
   constructor(
     shared: NonNullable<VolumeWorkerData['shared']>,
     dirty: DirtySet,
-    open: (session: number, onOvertaken: () => void) => Promise<Volume>,
+    open: OpenVolume,
     tell: (event: VolumeEvent) => void,
     logger: Logger,
   ) {
-    const leaseUntilMs = new Float64Array(shared.leaseUntilMs);
-    this.fileSystem = new SharedFileSystem(shared.self, () => systemClock.monotonicMs() < leaseUntilMs[0]!);
+    this.fileSystem = new SharedFileSystem(shared.self, () => systemClock.monotonicMs() < this.#untilMs[0]!);
     this.#dirty = dirty;
+    // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.
+    this.fileSystem.markLost(dirty.takeAll());
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;
@@ -49,7 +60,7 @@ export class SharedRole {
   hear(command: VolumeCommand): void {
     switch (command.type) {
       case 'holder':
-        void this.#becomeHolder(command.session, command.graceMs);
+        void this.#becomeHolder(command);
         break;
       case 'guest':
         this.#leave();
@@ -78,13 +89,15 @@ export class SharedRole {
     return this.fileSystem.local === undefined ? undefined : this.#volume;
   }
 
-  async #becomeHolder(session: number, graceMs: number): Promise<void> {
+  async #becomeHolder({ session, graceMs, store: port, untilMs }: OpenCommand): Promise<void> {
     this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
+    this.#untilMs = new Float64Array(untilMs);
+    this.#way = port;
     try {
       await this.#leaving;
-      const volume = await this.#open(session, () => this.#overtaken(change, session));
+      const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session));
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
       const appends = new Appends(volume);
@@ -93,8 +106,9 @@ export class SharedRole {
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
+      if (change !== this.#change) return;
       this.#logger.error('the volume cannot be opened', { error });
-      if (change === this.#change) this.#tell({ type: 'not-opened', session, message: messageOf(error) });
+      this.#tell({ type: 'not-opened', session, message: messageOf(error) });
     }
   }
 
@@ -111,6 +125,9 @@ export class SharedRole {
   #leave(): void {
     this.#change++;
     this.#server = undefined;
+    // What is under way over it ends at once, its outcome unknown.
+    this.#way?.close();
+    this.#way = undefined;
     this.#leaving = this.#volume?.abandon();
     this.#volume = undefined;
     this.fileSystem.markLost(this.#dirty.takeAll());
@@ -122,6 +139,10 @@ export class SharedRole {
     this.#server = undefined;
     await Promise.race([server?.drain(), sleep(drainMs)]);
     await this.fileSystem.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#way?.close();
   }
 
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {

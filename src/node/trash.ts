@@ -142,7 +142,7 @@ export class Trash implements AsyncDisposable {
     try {
       const report = await purgeVolume(
         {
-          store: lease?.guard(store) ?? store,
+          store: lease?.guard(store, lease.tenure, this.#stop.signal) ?? store,
           sealer: new Sealer(key),
           volumeId: entry.id,
           session: await claimSession(store, entry.id),
@@ -172,7 +172,6 @@ export class Trash implements AsyncDisposable {
       self,
       clock,
       logger,
-      leaseUntilMs: new Float64Array(1),
       isConnected: (peer) => transport.isConnected(peer),
       onChange: () => {},
     });

@@ -27,9 +27,9 @@ const resumeMs = 15_000;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
 
-/** Who has the volume open, as this host knows it. `resumed`: it lapsed, but nobody else had it in between. */
+/** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
-  | { readonly role: 'holder'; readonly resumed: boolean }
+  | { readonly role: 'holder'; readonly tenure: Tenure }
   | { readonly role: 'guest'; readonly holder: string }
   | { readonly role: 'none' };
 
@@ -39,12 +39,19 @@ export interface VolumeLeaseOptions {
   readonly self: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Where the worker reads until when the lease is good: one number, monotonic milliseconds. */
-  readonly leaseUntilMs: Float64Array;
   /** Whether a host seems to live. A matter of patience, not of safety. */
   readonly isConnected: (peer: string) => boolean;
-  /** Told of every change. Must not take long: renewals wait for it. */
+  /** Told of every change, a new tenure of this host included. Must not take long: renewals wait for it. */
   readonly onChange: (state: LeaseState) => void;
+}
+
+/**
+ * A stretch of time in which nobody else can have had the volume. What a worker knows of the volume is good within the tenure in which it was
+ * read: so each has a place of its own that says until when it may be used, and nothing of an earlier one comes back to life.
+ */
+export class Tenure {
+  /** One number, monotonic milliseconds, in shared memory: the worker reads it. */
+  readonly untilMs: Float64Array<SharedArrayBuffer> = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
 }
 
 /**
@@ -57,8 +64,8 @@ export class VolumeLease implements AsyncDisposable {
   readonly #address: Address;
   #state: LeaseState = { role: 'none' };
   #validUntilMs = 0;
-  /** Counts the times that somebody else has, or may have had, the lease. */
-  #tenure = 0;
+  /** The one that a lease of ours belongs to; another as soon as somebody else has, or may have had, it. */
+  #tenure = new Tenure();
   #version: number | 'absent' = 'absent';
   /** The version that this process wrote last. */
   #ownVersion = 0;
@@ -80,30 +87,36 @@ export class VolumeLease implements AsyncDisposable {
     return this.#state.role === 'holder' && this.#options.clock.monotonicMs() < this.#validUntilMs;
   }
 
+  /** The present one. */
+  get tenure(): Tenure {
+    return this.#tenure;
+  }
+
   /**
-   * A store that takes writes only under the lease, and calls them done only while it is still held: what became durable after another host opened
-   * the volume may be unknown to it, and be overwritten.
+   * A store for what is opened in a tenure. It takes writes only under the lease, begins no further stage of them without it, and calls them
+   * done only while it is still held: what became durable after another host opened the volume may be unknown to it, and be overwritten.
+   * @param over what was opened is no longer used: nothing of it may be written any more.
    */
-  guard(store: BlockStore): BlockStore {
+  guard(store: BlockStore, tenure: Tenure, over: AbortSignal): BlockStore {
+    const may = (): boolean => this.held && this.#tenure === tenure && !over.aborted;
     return {
       get: (address, options) => store.get(address, options),
       fetch: (address, options) => store.fetch(address, options),
       commit: async (stages, options) => {
-        if (!this.held) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
-        const tenure = this.#tenure;
-        const result = await store.commit(stages, options);
-        if (this.held && this.#tenure === tenure) return result;
-        if (await this.#resumes(tenure)) return result;
+        if (!may()) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
+        const result = await store.commit(stages, { ...options, proceed: may });
+        if (may()) return result;
+        if (await this.#resumes(tenure, over)) return result;
         throw new InfinitError('unknown-outcome', 'the volume may have gone to another host while this was being written');
       },
     };
   }
 
   /** For a lease that lapsed: whether it comes back without anybody else having had it. */
-  async #resumes(tenure: number): Promise<boolean> {
+  async #resumes(tenure: Tenure, over: AbortSignal): Promise<boolean> {
     const { clock } = this.#options;
     const deadline = clock.monotonicMs() + resumeMs;
-    while (this.#tenure === tenure && !this.#closed && clock.monotonicMs() < deadline) {
+    while (this.#tenure === tenure && !over.aborted && !this.#closed && clock.monotonicMs() < deadline) {
       if (this.held) return true;
       await new Promise((resolve) => setTimeout(resolve, beatMs / 10));
     }
@@ -176,20 +189,32 @@ export class VolumeLease implements AsyncDisposable {
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
   async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
     this.#count = record?.count ?? 0;
-    const resumed = this.#ownVersion > 0 && this.#version === this.#ownVersion;
-    if (!resumed) this.#tenure++;
+    if (!this.#isUnbroken(record)) this.#endTenure();
     const outcome = await this.#write(false);
     // Another was faster: its record is too young to be taken over, so this does not go on for ever.
     if (outcome === 'conflict') return this.#look();
     if (outcome === 'unknown') return;
     this.#extend(began);
-    this.#become({ role: 'holder', resumed });
+    this.#become({ role: 'holder', tenure: this.#tenure });
+  }
+
+  /** Nobody wrote since this process did. A renewal whose outcome was unknown may have come through late: no other process can put this host's name on what this one wrote. */
+  #isUnbroken(record: LeaseRecord | undefined): boolean {
+    if (this.#ownVersion === 0 || this.#version === 'absent') return false;
+    return this.#version === this.#ownVersion || (this.#version === this.#ownVersion + 1 && record?.holder === this.#options.self);
+  }
+
+  /** Nothing that was opened before can be used again. */
+  #endTenure(): void {
+    this.#validUntilMs = 0;
+    this.#tenure.untilMs[0] = 0;
+    this.#tenure = new Tenure();
   }
 
   /** The term counts from before the renewal left: others count it from when they see it. */
   #extend(began: number): void {
     this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
-    this.#options.leaseUntilMs[0] = this.#validUntilMs;
+    this.#tenure.untilMs[0] = this.#validUntilMs;
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
@@ -214,10 +239,10 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   #become(state: LeaseState): void {
-    const same = state.role === this.#state.role && (state.role !== 'guest' || (this.#state.role === 'guest' && state.holder === this.#state.holder));
+    const same = isSame(state, this.#state);
     this.#state = state;
-    if (state.role === 'guest') this.#tenure++;
-    if (state.role !== 'holder') this.#options.leaseUntilMs[0] = 0;
+    if (state.role === 'none') this.#tenure.untilMs[0] = 0;
+    if (state.role === 'guest' && !same) this.#endTenure();
     if (!same && !this.#closed) this.#options.onChange(state);
   }
 
@@ -229,6 +254,12 @@ export class VolumeLease implements AsyncDisposable {
     if (this.#state.role === 'holder' && this.held) await this.#write(true).catch(() => {});
     this.#state = { role: 'none' };
   }
+}
+
+function isSame(one: LeaseState, other: LeaseState): boolean {
+  if (one.role === 'holder') return other.role === 'holder' && one.tenure === other.tenure;
+  if (one.role === 'guest') return other.role === 'guest' && one.holder === other.holder;
+  return other.role === 'none';
 }
 
 /** Who holds a volume's lease, as far as its block says. */

@@ -1,8 +1,11 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+
 import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
+import { servePort } from '../store/port/index.ts';
 import { nodeKinds } from './kinds.ts';
-import { beatMs, type LeaseState, VolumeLease } from './volume-lease.ts';
+import { beatMs, type LeaseState, type Tenure, VolumeLease } from './volume-lease.ts';
 import { claimSession } from './volume-session.ts';
 import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
@@ -25,8 +28,7 @@ export interface VolumeSharingOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly leaseUntilMs: Float64Array;
-  readonly send: (command: VolumeCommand) => void;
+  readonly send: (command: VolumeCommand, transfer?: readonly MessagePort[]) => void;
   /** access=onewriter: no two hosts at a time. The lease decides which. */
   readonly exclusive: boolean;
   /** What people call a host. */
@@ -42,15 +44,15 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
-  /** The session as which the worker was told last to open the volume. */
-  #session = 0;
-  /** The lease is ours, or was until just now, and the worker does not have the volume open: when it resumes there is nothing to go on with. */
-  #notOpen = false;
+  /** What the worker was told last to open; undefined: when the lease resumes there is nothing to go on with. */
+  #opened: { readonly tenure: Tenure; readonly session: number } | undefined;
+  /** Ends what the worker had opened before. */
+  #over = new AbortController();
   #nextServe = 1;
   #closed = false;
 
   constructor(options: VolumeSharingOptions) {
-    const { volumeId, store, transport, clock, logger, leaseUntilMs } = options;
+    const { volumeId, store, transport, clock, logger } = options;
     this.#options = options;
     this.#id = Buffer.from(volumeId, 'hex');
     this.#lease = new VolumeLease({
@@ -59,7 +61,6 @@ export class VolumeSharing implements AsyncDisposable {
       self: transport.self,
       clock,
       logger,
-      leaseUntilMs,
       isConnected: (peer) => transport.isConnected(peer),
       onChange: (state) => this.#onLease(state),
     });
@@ -96,11 +97,6 @@ export class VolumeSharing implements AsyncDisposable {
     return answer !== undefined && (JSON.parse(Buffer.from(answer).toString('utf8')) as string[]).length > 0;
   }
 
-  /** A store for the worker that takes writes only under the lease. */
-  guard(store: BlockStore): BlockStore {
-    return this.#lease.guard(store);
-  }
-
   /** What the worker says; false where it is not about sharing. */
   hear(event: VolumeEvent): boolean {
     if (event.type === 'ask') {
@@ -110,7 +106,7 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'not-opened') {
-      if (event.session === this.#session) this.#openAgain();
+      if (event.session === this.#opened?.session) this.#openAgain();
       return true;
     }
     if (event.type === 'served') {
@@ -156,10 +152,11 @@ export class VolumeSharing implements AsyncDisposable {
     switch (state.role) {
       case 'holder':
         // The worker kept everything and only waited.
-        if (state.resumed && !this.#notOpen) break;
+        if (this.#opened?.tenure === state.tenure) break;
         void this.#open(state);
         break;
       case 'guest':
+        this.#shut();
         send({ type: 'guest' });
         break;
       case 'none':
@@ -169,16 +166,18 @@ export class VolumeSharing implements AsyncDisposable {
   }
 
   /** Tries for as long as the lease is ours: nobody else can. */
-  async #open(state: LeaseState): Promise<void> {
+  async #open(state: LeaseState & { role: 'holder' }): Promise<void> {
     const { send, store, volumeId, logger } = this.#options;
-    this.#notOpen = true;
+    this.#shut();
     while (this.#state === state && !this.#closed) {
       try {
         const [session, alone] = await Promise.all([claimSession(store, volumeId), this.#isAlone()]);
         if (this.#state !== state) return;
-        this.#session = session;
-        this.#notOpen = false;
-        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs });
+        this.#opened = { tenure: state.tenure, session };
+        const way = new MessageChannel();
+        servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
+        const untilMs = state.tenure.untilMs.buffer;
+        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs, store: way.port2, untilMs }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });
@@ -187,9 +186,16 @@ export class VolumeSharing implements AsyncDisposable {
     }
   }
 
+  /** What the worker has open, if anything, writes nothing from now on. */
+  #shut(): void {
+    this.#opened = undefined;
+    this.#over.abort();
+    this.#over = new AbortController();
+  }
+
   /** The blocks that it needs may be in reach again a moment later. Where the lease lapsed meanwhile, its coming back opens the volume. */
   #openAgain(): void {
-    this.#notOpen = true;
+    this.#shut();
     const state = this.#state;
     setTimeout(() => {
       if (state.role === 'holder' && this.#state === state) void this.#open(state);

@@ -5,11 +5,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
-import { type FileSystem, Volume } from '../filesystem/index.ts';
+import { type FileSystem, Volume, type VolumeSetup } from '../filesystem/index.ts';
 import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
-import { SharedRole } from './shared-role.ts';
+import { type OpenVolume, SharedRole } from './shared-role.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
@@ -25,7 +25,6 @@ const sharedFuseOptions: Partial<FuseOptions> = { entrySeconds: 0, attributeSeco
 const data = workerData as VolumeWorkerData;
 const logger = createLogger(data.logLevel).with({ volume: data.name });
 const port = parentPort!;
-const store = new PortStore(data.store);
 
 const freeBytes = new Float64Array(data.freeBytes);
 /** The quota of the moment; 0: none. */
@@ -37,13 +36,12 @@ function tell(event: VolumeEvent): void {
   port.postMessage(event);
 }
 
-async function openVolume(session: number, dirty: DirtySet, lost: Set<number>, onOvertaken?: () => void): Promise<Volume> {
+async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostInodes' | 'onOvertaken'>, dirty: DirtySet): Promise<Volume> {
   const { options } = data;
   opened = await Volume.open({
-    store,
+    ...setup,
     sealer: new Sealer(data.key, options.compressed),
     volumeId: data.volumeId,
-    session,
     clock: systemClock,
     options: {
       ...(sizeBytes === 0 ? {} : { sizeBytes }),
@@ -53,10 +51,8 @@ async function openVolume(session: number, dirty: DirtySet, lost: Set<number>, o
       readOnly: options.readonly || options.access === 'readonly',
     },
     logger,
-    lostInodes: lost,
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
-    ...(onOvertaken === undefined ? {} : { onOvertaken }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
@@ -104,9 +100,9 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume
 
 async function serve(): Promise<void> {
   const { set, lost } = DirtySet.open(data.dirtyFile);
-  const open = (session: number, onOvertaken: () => void): Promise<Volume> => openVolume(session, set, lost, onOvertaken);
-  const role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
-  const fileSystem = role?.fileSystem ?? (await openVolume(data.session, set, lost));
+  const open: OpenVolume = (store, session, onOvertaken) => openVolume({ store, session, onOvertaken }, set);
+  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
+  const fileSystem = role?.fileSystem ?? (await openVolume({ store: new PortStore(data.store!), session: data.session, lostInodes: lost }, set));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   const session = serveFileSystem({
     fd: data.descriptor,
@@ -141,5 +137,5 @@ try {
   logger.error('the volume cannot be served', { error });
   tell({ type: 'closed', reason: 'failed', error: { code: codeOf(error), message: messageOf(error) } });
 }
-data.store.close();
+data.store?.close();
 port.close();

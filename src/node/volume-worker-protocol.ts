@@ -18,16 +18,16 @@ export interface VolumeWorkerData {
   readonly descriptor: number;
   /** The answer to FUSE_INIT that an earlier daemon gave, where this mount outlived it. */
   readonly adopted: SavedInit | undefined;
-  /** To the block store in the main thread. */
-  readonly store: MessagePort;
+  /** To the block store in the main thread; undefined in a cluster, where each opening of the volume has a way of its own. */
+  readonly store: MessagePort | undefined;
   readonly dirtyFile: string;
   /** What the store still takes, in bytes: one float, kept current by the main thread. */
   readonly freeBytes: SharedArrayBuffer;
   readonly logLevel: LogLevel;
   /** Keep processors awake while requests flow. */
   readonly keepAwake: boolean;
-  /** In a cluster: this host's name, and until when the volume's lease is good ({@link Float64Array} of one, monotonic ms). */
-  readonly shared: { readonly self: string; readonly leaseUntilMs: SharedArrayBuffer } | undefined;
+  /** In a cluster. */
+  readonly shared: { readonly self: string } | undefined;
 }
 
 /** What the main thread wants to know of a volume; a guest of another host answers `undefined` to what only the holder knows. */
@@ -37,14 +37,27 @@ export type VolumeQuestion =
   | { readonly kind: 'unreferenced'; readonly blocks: readonly OwnedBlock[] }
   | { readonly kind: 'check'; readonly repair: boolean };
 
+/** In a cluster: the lease is this host's, and the worker is to open the volume, anew where it has it open: others may have changed everything. */
+export interface OpenCommand {
+  readonly type: 'holder';
+  /** Number of this role as holder. */
+  readonly session: number;
+  /** For so long only locks are given that were held before. */
+  readonly graceMs: number;
+  /** To the block store in the main thread, for what is opened now alone. */
+  readonly store: MessagePort;
+  /** Until when what is opened now may be used, and no longer ({@link Float64Array} of one, monotonic ms). */
+  readonly untilMs: SharedArrayBuffer;
+}
+
 /** Main thread → worker. */
 export type VolumeCommand =
   | { readonly type: 'stop' }
   | { readonly type: 'ask-volume'; readonly id: number; readonly question: VolumeQuestion }
   /** The quota changed; 0: none. */
   | { readonly type: 'resize'; readonly sizeBytes: number }
-  /** In a cluster: who has the volume open. `session`: the number of this role as holder; for `graceMs` only locks are given that were held before. */
-  | { readonly type: 'holder'; readonly session: number; readonly graceMs: number }
+  | OpenCommand
+  /** In a cluster: another host has the volume open. */
   | { readonly type: 'guest' }
   /** An operation that another host asks for. */
   | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }

@@ -3,29 +3,43 @@ import { test } from 'node:test';
 
 import { type Clock, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
-import { VolumeLease } from '../../src/node/volume-lease.ts';
-import type { BlockStore } from '../../src/store/index.ts';
+import { type LeaseState, type Tenure, VolumeLease } from '../../src/node/volume-lease.ts';
+import type { BlockStore, Update } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
 const volumeId = '00112233445566778899aabbccddeeff';
+const never = new AbortController().signal;
+
+/** Hosts that want the lease of one volume, on one store and one clock. */
+class Scene implements Clock {
+  readonly store = new MemoryBlockStore();
+  now = 1000;
+  monotonicMs(): number {
+    return this.now;
+  }
+  wallMs(): number {
+    return this.now;
+  }
+
+  lease(self: string, store: BlockStore = this.store, onChange: (state: LeaseState) => void = () => {}): VolumeLease {
+    return new VolumeLease({ store, volumeId, self, clock: this, logger: silentLogger, isConnected: () => false, onChange });
+  }
+}
+
+function update(): Update {
+  return { address: mutableAddress(), expect: 'absent', payload: new Uint8Array(1) };
+}
+
+/** Which of the states told are a holder's, by tenure. */
+function tenures(states: readonly LeaseState[]): Tenure[] {
+  return states.flatMap((state) => (state.role === 'holder' ? [state.tenure] : []));
+}
 
 test('a write that becomes durable after another host has the volume is not called done', async () => {
-  let now = 1000;
-  const clock: Clock = { monotonicMs: () => now, wallMs: () => now };
-  const store = new MemoryBlockStore();
-  const leaseOf = (self: string): VolumeLease =>
-    new VolumeLease({
-      store,
-      volumeId,
-      self,
-      clock,
-      logger: silentLogger,
-      leaseUntilMs: new Float64Array(1),
-      isConnected: () => false,
-      onChange: () => {},
-    });
-  await using first = leaseOf('first');
-  await using second = leaseOf('second');
+  const scene = new Scene();
+  const { store } = scene;
+  await using first = scene.lease('first');
+  await using second = scene.lease('second');
   await first.start();
   await second.start();
   const gate = Promise.withResolvers<void>();
@@ -37,14 +51,92 @@ test('a write that becomes durable after another host has the volume is not call
       return store.commit(stages);
     },
   };
-  const update = [{ address: mutableAddress(), expect: 'absent', payload: new Uint8Array(1) }] as const;
-  assert.equal((await first.guard(store).commit([{ update: [{ ...update[0], address: mutableAddress() }] }])).done, true);
-  const write = first.guard(slow).commit([{ update }]);
+  const { tenure } = first;
+  assert.equal((await first.guard(store, tenure, never).commit([{ update: [update()] }])).done, true);
+  const write = first.guard(slow, tenure, never).commit([{ update: [update()] }]);
   // The first host freezes; the second sees its lease run out and takes the volume.
-  now += 20_000;
+  scene.now += 20_000;
   await second.beat();
   assert.equal(second.held, true);
   gate.resolve();
   await assert.rejects(write, { code: 'unknown-outcome' });
-  await assert.rejects(first.guard(store).commit([{ update }]), { code: 'unavailable' });
+  await assert.rejects(first.guard(store, tenure, never).commit([{ update: [update()] }]), { code: 'unavailable' });
+});
+
+test('a host that had a lease before and after another one hears that it is a new tenure, and what it had open is not used again', async () => {
+  const scene = new Scene();
+  const states: LeaseState[] = [];
+  await using first = scene.lease('first', scene.store, (state) => states.push(state));
+  await first.start();
+  // Frozen: the first host does not look while the second has the volume and gives it back.
+  scene.now += 20_000;
+  {
+    await using second = scene.lease('second');
+    await second.beat();
+    scene.now += 5000;
+    await second.beat();
+    assert.equal(second.held, true);
+  }
+  await first.beat();
+  assert.equal(first.held, true);
+  const [before, after] = tenures(states);
+  assert.ok(after !== undefined && after !== before, 'a new tenure is a change');
+  assert.equal(before!.untilMs[0], 0);
+  assert.ok(after.untilMs[0]! > scene.now);
+  const { store } = scene;
+  await assert.rejects(first.guard(store, before!, never).commit([{ update: [update()] }]), { code: 'unavailable' });
+  assert.equal((await first.guard(store, after, never).commit([{ update: [update()] }])).done, true);
+});
+
+test('a lease that lapsed and that nobody took resumes, though a renewal came through late', async () => {
+  const scene = new Scene();
+  const { store } = scene;
+  const states: LeaseState[] = [];
+  let late: (() => Promise<unknown>) | undefined;
+  let cut = false;
+  const network: BlockStore = {
+    get: (address) => store.get(address),
+    fetch: async (address) => store.fetch(address),
+    commit: async (stages) => {
+      if (!cut) return store.commit(stages);
+      late = () => store.commit(stages);
+      return { done: false, stage: 0, outcomes: [{ status: 'unknown', code: 'unknown-outcome', message: 'cut off' }] };
+    },
+  };
+  await using lease = scene.lease('first', network, (state) => states.push(state));
+  await lease.start();
+  cut = true;
+  scene.now += 20_000;
+  await lease.beat();
+  assert.equal(lease.held, false);
+  await late!();
+  cut = false;
+  await lease.beat();
+  assert.equal(lease.held, true);
+  const [before, after] = tenures(states);
+  assert.equal(after, before);
+});
+
+test('a commit of several stages goes no further once the lease is over', async () => {
+  const scene = new Scene();
+  await using lease = scene.lease('first');
+  await lease.start();
+  let asked: (() => boolean) | undefined;
+  const network: BlockStore = {
+    get: (address) => scene.store.get(address),
+    fetch: (address) => scene.store.fetch(address),
+    commit: (stages, options) => {
+      asked = options?.proceed;
+      return scene.store.commit(stages);
+    },
+  };
+  const over = new AbortController();
+  await lease.guard(network, lease.tenure, over.signal).commit([{ update: [update()] }]);
+  assert.equal(asked!(), true);
+  scene.now += 5000;
+  assert.equal(asked!(), false);
+  await lease.beat();
+  assert.equal(asked!(), true);
+  over.abort();
+  assert.equal(asked!(), false, 'what was opened is closed');
 });

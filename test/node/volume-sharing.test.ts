@@ -4,14 +4,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { namedAddress } from '../../src/block/index.ts';
 import { InfinitError, silentLogger, systemClock } from '../../src/base/index.ts';
-import type { Volume } from '../../src/filesystem/index.ts';
 import { DirtySet } from '../../src/node/dirty-set.ts';
-import { SharedRole } from '../../src/node/shared-role.ts';
+import { type OpenVolume, SharedRole } from '../../src/node/shared-role.ts';
 import { VolumeSharing } from '../../src/node/volume-sharing.ts';
 import type { VolumeCommand, VolumeEvent } from '../../src/node/volume-worker-protocol.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
-import { errnoOf, open, root, user, volumeId } from '../filesystem/harness.ts';
+import { errnoOf, open, put, root, user, volumeId } from '../filesystem/harness.ts';
+import { eventually } from '../docker/process.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
 /** A worker's role with the main thread's part of the volume, on a store that both share. */
@@ -25,23 +26,26 @@ class Host implements AsyncDisposable {
     this.#stack = stack;
   }
 
-  static async start(store: MemoryBlockStore, openVolume: (session: number, onOvertaken: () => void) => Promise<Volume>): Promise<Host> {
+  /** @param lost inodes that a killed daemon had unsynced writes of. */
+  static async start(store: MemoryBlockStore, openVolume: OpenVolume, lost: readonly number[] = []): Promise<Host> {
     await using stack = new AsyncDisposableStack();
     const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
     stack.defer(() => rm(directory, { recursive: true, force: true }));
-    const { set } = DirtySet.open(path.join(directory, 'dirty'));
+    const file = path.join(directory, 'dirty');
+    const before = DirtySet.open(file);
+    for (const inode of lost) before.set.add(inode);
+    const { set } = DirtySet.open(file);
     stack.defer(() => set.close());
-    const leaseUntilMs = new SharedArrayBuffer(8);
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
-    const role = new SharedRole({ self: transport.self, leaseUntilMs }, set, openVolume, tell, silentLogger);
+    const role = new SharedRole({ self: transport.self }, set, openVolume, tell, silentLogger);
+    stack.use(role);
     const sharing = new VolumeSharing({
       volumeId,
       store,
       transport,
       clock: systemClock,
       logger: silentLogger,
-      leaseUntilMs: new Float64Array(leaseUntilMs),
       send: (command) => role.hear(command),
       exclusive: false,
       hostName: String,
@@ -73,7 +77,7 @@ test('a late write of the holder before has the volume opened anew, and programs
   const before = await open(store);
   await before.mkdir(root, 'd', 0o755, 0, user);
   await before.recall();
-  await using host = await Host.start(store, (_session, onOvertaken) => open(store, {}, { onOvertaken }));
+  await using host = await Host.start(store, (_store, _session, onOvertaken) => open(store, {}, { onOvertaken }));
   const { fileSystem } = host.role;
   await fileSystem.mkdir(root, 'here', 0o755, 0, user);
   // Sent before the lease ended, and held up by the network until now.
@@ -87,4 +91,43 @@ test('a late write of the holder before has the volume opened anew, and programs
   await fileSystem.syncfs();
   const after = await open(store);
   for (const name of ['d', 'late', 'after']) assert.ok((await after.lookup(root, name)) !== undefined, name);
+});
+
+test('a volume that another host had for a moment, unnoticed, is opened anew', async () => {
+  const store = new MemoryBlockStore();
+  await using host = await Host.start(store, (way, _session, onOvertaken) => open(way, {}, { onOvertaken }));
+  const { fileSystem } = host.role;
+  await fileSystem.mkdir(root, 'mine', 0o755, 0, user);
+  await fileSystem.syncfs();
+  assert.equal(await fileSystem.lookup(root, 'theirs'), undefined);
+  // As it is for a host that was frozen: it looks at the lease when all is over.
+  const other = await open(store);
+  await other.mkdir(root, 'theirs', 0o755, 0, user);
+  await other.close();
+  const payload = Buffer.from(JSON.stringify({ holder: 'b', count: 7, released: true, termMs: 4000 }));
+  await store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'any', payload }] }]);
+  await eventually('the host sees what the other one did', () => fileSystem.lookup(root, 'theirs'));
+  assert.ok((await fileSystem.lookup(root, 'mine')) !== undefined);
+});
+
+test('what a killed daemon lost is said once, however often the volume is opened then', async () => {
+  const store = new MemoryBlockStore();
+  const before = await open(store);
+  const inode = await put(before, root, 'f', 'x', true);
+  await before.close();
+  let opened = 0;
+  let overtaken: (() => void) | undefined;
+  const openVolume: OpenVolume = (way, _session, onOvertaken) => {
+    opened++;
+    overtaken = onOvertaken;
+    return open(way, {}, { onOvertaken });
+  };
+  await using host = await Host.start(store, openVolume, [inode]);
+  const { fileSystem } = host.role;
+  const handle = await fileSystem.open(inode, 2);
+  assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'EIO');
+  assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'none');
+  overtaken!();
+  await eventually('it is open again', async () => (await fileSystem.getattr(inode)) && (opened === 2 || undefined));
+  assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'none');
 });

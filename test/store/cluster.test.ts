@@ -109,3 +109,14 @@ test('with one of three hosts gone all goes on; with two gone a write says unava
   await assert.rejects(write(2, 300), { code: 'unavailable' });
   await assert.rejects(hosts[0]!.store.fetch(address, { deadlineMs: 300 }), { code: 'unavailable' });
 });
+
+test('a commit begins no further stage where it is not to proceed', async () => {
+  const [host] = await cluster(3);
+  const [first, second] = [mutableAddress(), mutableAddress()];
+  let asked = 0;
+  const stages = [first, second].map((address) => ({ update: [{ address, expect: 'absent' as const, payload: bytes('x') }] }));
+  await assert.rejects(host!.store.commit(stages, { proceed: () => ++asked < 2 }), { code: 'unknown-outcome' });
+  assert.ok((await host!.store.fetch(first)) !== undefined);
+  assert.equal(await host!.store.fetch(second), undefined);
+  await assert.rejects(host!.store.commit(stages, { proceed: () => false }), { code: 'cancelled' });
+});
