@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { threadId } from 'node:worker_threads';
 import { InfinitError } from '../../base/index.ts';
 
 /** Where the compiled add-on lies. */
@@ -25,8 +25,8 @@ export function compileAddon(source: string, target: string): string {
   const built = modifiedMs(target);
   if (built > 0 && built >= Math.max(modifiedMs(source), modifiedMs(path.join(import.meta.dirname, 'node-abi.h')))) return target;
   mkdirSync(path.dirname(target), { recursive: true });
-  // Compiled aside and moved into place: another thread or process may be building or loading it at this moment.
-  const draft = `${target}.${process.pid}.${threadId}.tmp`;
+  // Compiled aside and moved into place: another thread or process, of another PID namespace perhaps, may be building or loading it at this moment.
+  const draft = `${target}.${randomUUID()}.tmp`;
   const flags = ['-O2', '-Wall', '-Wextra', '-shared', '-fPIC', '-fvisibility=hidden', '-pthread', '-I', import.meta.dirname];
   const compiled = spawnSync('cc', [...flags, '-o', draft, source], { encoding: 'utf8' });
   if (compiled.status === 0) {
