@@ -223,13 +223,33 @@ export class ContentJournal {
     if (!block.known) block.learn().catch(() => {});
   }
 
-  /** Finds the newest block and, unless the volume was closed in order, returns it with all before it that were still needed then. */
-  async replay(clean: boolean): Promise<ContentBlock[]> {
+  /**
+   * Finds the newest block and, unless the volume was closed in order, returns it with all before it that were still needed then.
+   * @param fence makes the block that follows one of this session, see {@link Journal.fence}: none of an earlier session comes after what is returned.
+   */
+  async replay(clean: boolean, fence: boolean): Promise<ContentBlock[]> {
+    for (;;) {
+      const newest = await this.#newest();
+      this.#position = newest === undefined ? 0 : newest.position + 1;
+      const from = newest?.tail ?? 0;
+      if (!clean && fence && !(await this.#fence(from))) continue;
+      this.#tail = this.#position;
+      if (clean || newest === undefined) return [];
+      const blocks: ContentBlock[] = [];
+      for (let position = from; position < newest.position; position += learnAhead) {
+        const some = Array.from({ length: Math.min(learnAhead, newest.position - position) }, (_, index) => this.#fetch(position + index));
+        for (const block of await Promise.all(some)) if (block !== undefined) blocks.push(block);
+      }
+      return [...blocks, newest];
+    }
+  }
+
+  async #newest(): Promise<ContentBlock | undefined> {
     const first = await this.#fetch(0);
     if (first === undefined) {
       for (let slot = 0; slot < contentSlots; slot++)
         this.#slots.set(slot, new BlockVersion(this.#context, this.#context.address(`content:${slot}`), 0));
-      return [];
+      return undefined;
     }
     // Slots up to the newest block are of this turn of the ring, those behind it of the turn before.
     let newest = first;
@@ -241,15 +261,23 @@ export class ContentJournal {
         low = middle + 1;
       } else high = middle;
     }
-    this.#position = newest.position + 1;
-    this.#tail = this.#position;
-    if (clean) return [];
-    const blocks: ContentBlock[] = [];
-    for (let position = newest.tail; position < newest.position; position += learnAhead) {
-      const some = Array.from({ length: Math.min(learnAhead, newest.position - position) }, (_, index) => this.#fetch(position + index));
-      for (const block of await Promise.all(some)) if (block !== undefined) blocks.push(block);
-    }
-    return [...blocks, newest];
+    return newest;
+  }
+
+  /** False: an earlier session was faster. */
+  async #fence(tail: number): Promise<boolean> {
+    // Nobody writes into a ring that is full.
+    if (this.#position - tail >= contentSlots - 1) return true;
+    if ((await this.#fetch(this.#position))?.position === this.#position) return false;
+    const block = this.#slot(this.#position);
+    const stamp = { session: this.#context.session, count: ++this.#count };
+    const body = encodeContentBlock({ stamp, position: this.#position, tail, entries: [] });
+    const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
+    const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') return false;
+    block.written(versionsOf(result)[0]![0]!);
+    this.#position++;
+    return true;
   }
 
   async #fetch(position: number): Promise<ContentBlock | undefined> {

@@ -1,5 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import type { VolumeContext } from './context.ts';
+import { versionsOf } from './failure.ts';
 import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
 import { BlockVersion } from './named-block.ts';
 
@@ -64,12 +65,29 @@ export class Journal {
     this.nextInode = nextInode;
   }
 
+  /**
+   * Makes the next block one of this session, an empty one, so that no earlier session can write it any more: a host that lost the volume may still
+   * have one on its way. False: it was faster, and {@link replay} finds it. @throws InfinitError
+   */
+  async fence(figures: Pick<JournalBlock, 'nextInode' | 'usage'>): Promise<boolean> {
+    // Nobody writes into a ring that is full.
+    if (this.used >= journalSlots - 1) return true;
+    const block = this.nextBlock();
+    const payload = this.seal({ ...figures, sequence: this.#next, names: [], inodes: [] });
+    const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') return false;
+    block.written(versionsOf(result)[0]![0]!);
+    this.#advanced = true;
+    this.#next++;
+    return true;
+  }
+
   /** The checkpoint covers all blocks before this one. */
   trim(tail: number): void {
     this.#tail = tail;
   }
 
-  /** The blocks from the tail on that an earlier mount left; the next ones follow them. */
+  /** The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them. */
   async replay(): Promise<JournalBlock[]> {
     const blocks: JournalBlock[] = [];
     while (blocks.length < journalSlots) {

@@ -32,16 +32,18 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
     core.journal.nextInode = core.numbers.next;
   }
   await core.orphans.load();
-  const blocks = await core.journal.replay();
+  const fence = !readOnly && !found.clean;
+  const blocks = await replay(core, found, fence);
   for (const block of blocks) await stage(core, block);
   // Before any record is written: a record says that it covers what was journaled before it.
-  for (const block of await core.contents.replay(found.clean)) await restore(core, block);
+  for (const block of await core.contents.replay(found.clean, fence)) await restore(core, block);
   if (readOnly) return core;
   const lastBlock = blocks.at(-1);
   if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
   await state.write({});
-  if (blocks.length > 0) await core.checkpoint.run();
-  if (!found.clean) await removeStrays(core, lastBlock?.nextInode ?? found.nextInode);
+  // The journal remembers where strays may be until the checkpoint.
+  if (!found.clean) await markStrays(core, lastBlock?.nextInode ?? found.nextInode);
+  if (!core.checkpoint.idle) await core.checkpoint.run();
   if (setup.resumed !== true) await removeOrphans(core);
   for (const number of setup.lostInodes ?? []) {
     const inode = await core.table.load(number);
@@ -82,6 +84,26 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
   const result = await context.store.commit([{ update: [{ address, expect: 'any', payload }] }, { update: [state.update(record)] }]);
   state.written(versionsOf(result)[1]![0]!, record);
   return record;
+}
+
+/**
+ * The journal's blocks that the mount before left. With `fence` the one that follows them is this session's own: were a late one of the mount before to come
+ * after them, the inodes that it names would be taken for strays by then.
+ */
+async function replay({ journal }: VolumeCore, found: StateRecord, fence: boolean): Promise<JournalBlock[]> {
+  const blocks = await journal.replay();
+  for (let fenced = !fence; !fenced;) {
+    const last = blocks.at(-1);
+    fenced = await journal.fence({
+      nextInode: last?.nextInode ?? found.nextInode,
+      usage: last !== undefined && last.sequence >= found.next ? last.usage : found,
+    });
+    if (fenced) break;
+    const more = await journal.replay();
+    if (more.length === 0) throw new InfinitError('conflict', 'another mount has taken the volume over');
+    blocks.push(...more);
+  }
+  return blocks;
 }
 
 /** Puts a journal block into memory as if this mount had just made it durable. */
@@ -140,8 +162,8 @@ async function restore(core: VolumeCore, { stamp, position, entries }: ContentBl
   });
 }
 
-/** Inodes that were written just before a crash, whose operation was not: nothing names them. */
-async function removeStrays(core: VolumeCore, from: number): Promise<void> {
+/** Inodes that were written just before a crash, whose operation was not: nothing names them, and the next checkpoint removes them. */
+async function markStrays(core: VolumeCore, from: number): Promise<void> {
   if (from === 0) return;
   for (let at = from; at < from + strayNumbers; at += parallelLoads) {
     const numbers = Array.from({ length: parallelLoads }, (_, index) => at + index);
@@ -151,7 +173,6 @@ async function removeStrays(core: VolumeCore, from: number): Promise<void> {
       core.checkpoint.gone(inode);
     }
   }
-  if (!core.checkpoint.idle) await core.checkpoint.run();
 }
 
 /** Files without a name whose users died with the machine. */
