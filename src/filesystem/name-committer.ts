@@ -84,7 +84,7 @@ export class NameCommitter {
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
       await records.commit([...fresh, ...settled, ...extras, ...joining(batch, extras)], {
         block: journal.nextBlock(),
-        payload: () => this.#seal(batch),
+        payload: (allocated) => this.#seal(batch, allocated),
         committed: () => this.#committed(batch),
         linksOf: (inode) => {
           const change = batch.links.get(inode);
@@ -105,7 +105,7 @@ export class NameCommitter {
     this.#requests = open;
   }
 
-  #seal(batch: Batch): Uint8Array {
+  #seal(batch: Batch, allocated: number): Uint8Array {
     const { journal, usage } = this.#parts;
     const names: JournalName[] = [];
     for (const [directory, changes] of batch.names)
@@ -120,7 +120,7 @@ export class NameCommitter {
     return journal.seal({
       sequence: journal.next,
       nextInode: highWater(batch, journal.nextInode),
-      usage: { allocated: usage.allocated, files: usage.files },
+      usage: { allocated: usage.allocated + allocated, files: usage.files },
       names,
       inodes,
     });

@@ -14,8 +14,8 @@ import type { VolumeUsage } from './usage.ts';
 /** What goes into the store together with records: the journal's block, after them. */
 export interface JournalWrite {
   readonly block: BlockVersion;
-  /** Sealed as late as possible: usage is what it is then. */
-  readonly payload: () => Uint8Array;
+  /** Sealed as late as possible: usage is what it is then, with `allocated` bytes more that become durable before it in the same commit. */
+  readonly payload: (allocated: number) => Uint8Array;
   /** The block is durable; further rounds for the inodes may follow. */
   readonly committed: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
@@ -125,8 +125,9 @@ export class RecordCommitter {
     const stages: Stage[] = [];
     if (put.length > 0) stages.push({ put });
     if (update.length > 0) stages.push({ update });
+    const growth = prepared.reduce((sum, { inode, plan }) => sum + growthOf(inode, plan), 0);
     const last: Stage = {
-      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }),
+      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload(growth))] }),
       ...(drop.length === 0 ? {} : { drop }),
     };
     if (last.update !== undefined || last.drop !== undefined) stages.push(last);
@@ -174,17 +175,22 @@ export class RecordCommitter {
     prepared.forEach(({ inode, plan, revision, mark }, index) => {
       inode.block.written(versions[index]!);
       inode.writtenRevision = Math.max(inode.writtenRevision, revision);
-      const before = inode.content?.accounted ?? 0;
+      const growth = growthOf(inode, plan);
       plan?.succeeded();
       this.#contents.covered(inode, mark);
       if (inode.content !== undefined && plan !== undefined) {
         inode.content.accounted = plan.allocated;
         inode.content.committedExtents = plan.extents;
-        if (!inode.gone) this.#usage.add(plan.allocated - before, 0);
+        this.#usage.add(growth, 0);
       }
       if (!inode.dirty) this.#onClean(inode);
     });
   }
+}
+
+/** What the commit of a plan adds to the volume's usage; nothing for one that is gone, and counted out already. */
+function growthOf(inode: Inode, plan: ContentPlan | undefined): number {
+  return plan === undefined || inode.gone ? 0 : plan.allocated - (inode.content?.accounted ?? 0);
 }
 
 /** Waits for its turn at each inode, in the order of their numbers, so that nobody waits in a circle. */

@@ -55,3 +55,18 @@ test('directories count their subdirectories and go only when empty', async () =
   assert.equal((await volume.getattr(root)).links, 2);
   assert.equal(await look(volume, root, 'd'), undefined);
 });
+
+test('after a crash usage has what was synced with a new file, and not what a file without a name took', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const size = 200_000;
+  await put(volume, root, 'kept', new Uint8Array(size).fill(1), true);
+  const { attributes, handle } = await volume.tmpfile(root, 0o600, 0, 2, user);
+  await volume.write(attributes.inode, handle, 0, new Uint8Array(size).fill(2), false);
+  await volume.fsync(attributes.inode, handle, false);
+  store.restart();
+  const after = await open(store);
+  const report = await after.check();
+  assert.deepEqual(report.problems, []);
+  assert.equal(report.allocated, size);
+});
