@@ -22,17 +22,21 @@ export class BlockVersion {
     return this.#known;
   }
 
-  /** Reads the version where it is unknown. @throws InfinitError `conflict` where another mount has written the block since. */
+  /** Reads the version where it is unknown. @throws InfinitError `conflict` where another mount has written the block since this one had it, or a later mount at any time. */
   async learn(): Promise<void> {
     if (this.#known) return;
     const block = await this.#context.store.fetch(this.address);
     const version = block?.version ?? 0;
-    if (block !== undefined && this.#version !== 0 && version > this.#version && ownerOf(block.payload).session !== this.#context.session) {
+    if (block !== undefined && this.#isForeign(version, ownerOf(block.payload).session)) {
       this.#context.setup.onOvertaken?.();
       throw new InfinitError('conflict', `block ${this.address} of volume ${this.#context.volumeId} was changed by another mount`);
     }
     this.#version = version;
     this.#known = true;
+  }
+
+  #isForeign(version: number, session: number): boolean {
+    return session > this.#context.session || (session !== this.#context.session && this.#version !== 0 && version > this.#version);
   }
 
   /** The next write of the block; null removes it. */
