@@ -26,8 +26,7 @@ export class BlockWriter {
   async #put(block: DataBlock): Promise<void> {
     try {
       const result = await this.#context.store.commit([{ put: [block] }]);
-      block.durable = result.done;
-      block.released = result.done && result.released === true;
+      if (result.done) block.kept(result.released === true ? this.#context.buffers : undefined);
     } catch (error) {
       this.#context.logger.debug('a data block was not kept', { address: block.address, error: messageOf(error) });
     } finally {

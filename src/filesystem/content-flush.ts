@@ -69,7 +69,7 @@ export class ContentFlush {
   async plan(): Promise<ContentPlan> {
     const content = this.#content;
     for (const block of this.#early) await block.putting;
-    if (content.map === undefined && this.#size <= maxInlineBytes) return this.#planInline();
+    if (content.map === undefined && this.#size <= maxInlineBytes) return this.#planInline(await this.#bodies(this.#size));
     await this.#pack();
     const map = (content.map ??= content.openMap(undefined));
     if (this.#state === 'packed') await this.#mapPieces();
@@ -84,8 +84,21 @@ export class ContentFlush {
     return this.#planOf(commit, last);
   }
 
+  /** What the store has of the blocks in the first `size` bytes, where they are no longer in memory: a file that was cut short. */
+  async #bodies(size: number): Promise<ReadonlyMap<DataBlock, Uint8Array>> {
+    const { context, cache } = this.#content.services;
+    const bodies = new Map<DataBlock, Uint8Array>();
+    for (const piece of this.layer.pieces) {
+      if (piece.start >= size) break;
+      // What the cache gives is good for this turn of the event loop only.
+      if (piece.kind === 'block' && piece.block.body(context) === undefined)
+        bodies.set(piece.block, new Uint8Array(await cache.load(piece.block.address)));
+    }
+    return bodies;
+  }
+
   /** Small enough for the inode. */
-  #planInline(): ContentPlan {
+  #planInline(bodies: ReadonlyMap<DataBlock, Uint8Array>): ContentPlan {
     const content = this.#content;
     const inline = new Uint8Array(this.#size);
     if (content.inline !== undefined) inline.set(content.inline.subarray(0, this.#size));
@@ -94,7 +107,7 @@ export class ContentFlush {
       const end = Math.min(piece.end, this.#size);
       if (piece.kind === 'hole') inline.fill(0, piece.start, end);
       else {
-        const bytes = piece.kind === 'bytes' ? piece.buffer : piece.block.body(content.services.context);
+        const bytes = piece.kind === 'bytes' ? piece.buffer : (bodies.get(piece.block) ?? piece.block.body(content.services.context)!);
         inline.set(bytes.subarray(piece.at, piece.at + end - piece.start), piece.start);
       }
     }
@@ -213,7 +226,7 @@ export class ContentFlush {
       last,
       succeeded: () => {
         commit.succeeded();
-        for (const block of blocks) block.durable = true;
+        for (const block of blocks) block.kept(undefined);
         for (const block of unused) this.#early.delete(block);
         if (last) this.#done();
       },
@@ -229,7 +242,6 @@ export class ContentFlush {
     const { services } = this.#content;
     this.#content.flushing = undefined;
     services.budget.add(-this.bytes);
-    for (const blocks of [this.#early, this.#packed]) for (const block of blocks) if (block.released) services.context.buffers.give(block.sealed);
   }
 }
 

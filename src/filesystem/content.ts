@@ -92,13 +92,24 @@ export class Content {
     return this.map === undefined && size <= maxInlineBytes;
   }
 
-  /** How much {@link takeUnsynced} would take; `tooMuch`: the journal has no room for it. */
+  /** How much {@link takeUnsynced} would take; `tooMuch`: the journal has no room for it, or it is not in memory. */
   unsyncedSize(): { readonly spans: number; readonly bytes: number; readonly tooMuch: boolean } {
     const below = this.flushing?.unsynced;
     const spans = this.unsynced.spans.length + (below?.spans.length ?? 0);
     const bytes = this.unsynced.bytes + (below?.bytes ?? 0);
     const tooMuch = this.unsynced.tooMuch || below?.tooMuch === true || spans > maxUnsyncedSpans || bytes > maxUnsyncedBytes;
-    return { spans, bytes, tooMuch };
+    return { spans, bytes, tooMuch: tooMuch || this.#lacks(this.unsynced) || (below !== undefined && this.#lacks(below)) };
+  }
+
+  /** Part of it lies in a block that went into the store already. */
+  #lacks({ spans }: Unsynced): boolean {
+    // Without either no block was put yet.
+    if (this.early === undefined && this.flushing === undefined) return false;
+    return spans.some(({ start, end }) => {
+      const reading: Reading = { out: [], missing: [], pinned: new Pinned() };
+      this.#readLayer(0, start, end, reading);
+      return reading.missing.length > 0;
+    });
   }
 
   /** What an fsync has to make durable, as slices of what is in memory; counts as synced from now on. */
@@ -303,9 +314,10 @@ export class Content {
 
   #readPiece(piece: Piece, start: number, end: number, reading: Reading): void {
     if (piece.kind === 'hole') return zeros(end - start, reading.out);
-    const bytes = piece.kind === 'bytes' ? piece.buffer : piece.block.body(this.services.context);
     const at = piece.at + start - piece.start;
-    reading.out.push(bytes.subarray(at, at + end - start));
+    const bytes = piece.kind === 'bytes' ? piece.buffer : piece.block.body(this.services.context);
+    if (bytes === undefined && piece.kind === 'block') this.#readStored(piece.block.address, at, end - start, reading);
+    else reading.out.push(bytes!.subarray(at, at + end - start));
   }
 
   #readBase(start: number, end: number, reading: Reading): void {
@@ -320,13 +332,15 @@ export class Content {
         zeros(segment.length, reading.out);
         continue;
       }
-      const key = `${segment.address}:${segment.blockOffset}:${segment.length}`;
-      const bytes =
-        reading.pinned.parts.get(key) ??
-        this.services.cache.get(segment.address)?.subarray(segment.blockOffset, segment.blockOffset + segment.length);
-      if (bytes === undefined) reading.missing.push({ ...segment, address: segment.address, key });
-      else reading.out.push(bytes);
+      this.#readStored(segment.address, segment.blockOffset, segment.length, reading);
     }
+  }
+
+  #readStored(address: Address, blockOffset: number, length: number, reading: Reading): void {
+    const key = `${address}:${blockOffset}:${length}`;
+    const bytes = reading.pinned.parts.get(key) ?? this.services.cache.get(address)?.subarray(blockOffset, blockOffset + length);
+    if (bytes === undefined) reading.missing.push({ address, blockOffset, length, key });
+    else reading.out.push(bytes);
   }
 
   /**

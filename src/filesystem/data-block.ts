@@ -1,39 +1,55 @@
 import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { bareBody } from '../block/index.ts';
-import { minPooledBytes } from './block-buffers.ts';
+import { type BlockBuffers, minPooledBytes } from './block-buffers.ts';
 import type { SealedBlock } from '../store/index.ts';
 import type { VolumeContext } from './context.ts';
 
 /** Content is cut on this grid, and into blocks of at most this many bytes. */
 export const dataBlockBytes = 1024 * 1024;
 
-/** A sealed block of a file's content, until an inode that refers to it is durable. */
+/**
+ * A sealed block of a file's content, until an inode that refers to it is durable. Its bytes are in memory only until the store has them: what a
+ * stream of writes holds in memory is what the store has not acknowledged yet.
+ */
 export class DataBlock implements SealedBlock {
   readonly address: Address;
-  readonly sealed: Uint8Array;
   /** Bytes of its body. */
   readonly size: number;
   /** Pieces that refer to it; at 0 nothing will. */
   references = 1;
   /** The store has acknowledged it. */
   durable = false;
-  /** Nobody else looks at `sealed` any more, so its memory may be used again once nothing refers to the block. */
-  released = false;
   /** A put is under way; it never rejects. */
   putting: Promise<void> | undefined;
+  #sealed: Uint8Array | undefined;
   #body: Uint8Array | undefined;
 
   constructor(address: Address, sealed: Uint8Array, body: Uint8Array | undefined, size: number) {
     this.address = address;
-    this.sealed = sealed;
+    this.#sealed = sealed;
     this.size = size;
     this.#body = body;
   }
 
-  /** The open bytes. */
-  body(context: VolumeContext): Uint8Array {
-    return (this.#body ??= context.sealer.open(this.address, this.sealed).body);
+  get sealed(): Uint8Array {
+    assert(this.#sealed !== undefined, 'a block is put until it is durable');
+    return this.#sealed;
+  }
+
+  /** The open bytes; undefined: they are to be had from the store. */
+  body(context: VolumeContext): Uint8Array | undefined {
+    if (this.#sealed === undefined) return undefined;
+    return (this.#body ??= context.sealer.open(this.address, this.#sealed).body);
+  }
+
+  /** The store has it. `buffers`: where its memory goes that nobody else looks at any more. */
+  kept(buffers: BlockBuffers | undefined): void {
+    this.durable = true;
+    const sealed = this.#sealed;
+    this.#sealed = undefined;
+    this.#body = undefined;
+    if (sealed !== undefined) buffers?.give(sealed);
   }
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
 import { kindOf, Sealer } from '../../src/block/index.ts';
+import type { Volume } from '../../src/filesystem/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, open, put, readAt, root, TestClock, user } from './harness.ts';
@@ -30,6 +31,54 @@ test('a large file written in order becomes blocks of 1 MiB, each put once', asy
   store.restart();
   volume = await open(store);
   assert.ok(data.equals(await contentOf(volume, inode)), 'read back after a crash');
+});
+
+/** Waits until the store has all full blocks that were written. */
+async function stored(volume: Volume): Promise<void> {
+  while (volume.memory.dirtyBytes > 0) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('what the store has of a file is no longer in memory, whether its inode followed or not', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', '');
+  const data = pattern(4 * mebibyte, 21);
+  await volume.write(inode, 0, 0, data, false);
+  await stored(volume);
+  const before = store.counts.gets;
+  assert.ok(data.equals(await contentOf(volume, inode)));
+  assert.equal(store.counts.gets - before, 4);
+});
+
+test('an fsync of the last bytes of a block that the store has already', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const data = pattern(mebibyte, 22);
+  const inode = await put(volume, root, 'f', '', true);
+  for (let at = 0; at < mebibyte; at += 32_768) {
+    await volume.write(inode, 0, at, data.subarray(at, at + 32_768), false);
+    // The last one fills the block, which goes into the store at once.
+    if (at + 32_768 === mebibyte) await stored(volume);
+    await volume.fsync(inode, 0, false);
+  }
+  store.restart();
+  volume = await open(store);
+  assert.ok(data.equals(await contentOf(volume, inode)));
+});
+
+test('a file cut short to what fits into its inode, when the store has its block', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const inode = await put(volume, root, 'f', '', true);
+  const data = pattern(mebibyte, 23);
+  await volume.write(inode, 0, 0, data, false);
+  await stored(volume);
+  await volume.setattr(inode, { size: 1000 });
+  await volume.fsync(inode, 0, false);
+  assert.ok(data.subarray(0, 1000).equals(await contentOf(volume, inode)));
+  store.restart();
+  volume = await open(store);
+  assert.ok(data.subarray(0, 1000).equals(await contentOf(volume, inode)));
 });
 
 test('scattered small writes are packed into few blocks', async () => {
