@@ -1,6 +1,4 @@
-import { createServer } from 'node:http';
-
-import { InfinitError, type Logger, messageOf } from '../src/base/index.ts';
+import { http, InfinitError, type Logger, messageOf } from '../src/base/index.ts';
 import { listenOnSocket, type VolumeService } from '../src/api/index.ts';
 import { Driver, type DriverSettings } from './driver.ts';
 import { createPluginApp } from './routes.ts';
@@ -32,7 +30,7 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
     );
   }
   const app = createPluginApp(new Driver(volumes, logger, settings), logger);
-  const server = createServer({ requireHostHeader: false }, app);
+  const server = http().createServer({ requireHostHeader: false }, app);
   server.maxConnections = maxConnections;
   server.on('clientError', (error, socket) => {
     logger.debug('not HTTP on the plugin socket', { error: messageOf(error) });

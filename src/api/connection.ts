@@ -1,7 +1,6 @@
-import { request } from 'node:http';
 import type { Socket } from 'node:net';
 
-import { InfinitError } from '../base/index.ts';
+import { http, InfinitError } from '../base/index.ts';
 import { type Body, Exchange, FramedStream, type Kind, type RequestOptions, StreamLine, Switchboard } from '../exchange/index.ts';
 import { upgradeProtocol } from './block-protocol.ts';
 import { explainSocketFailure } from './socket-failure.ts';
@@ -66,7 +65,7 @@ export class Connection {
 
   #connect(): Promise<Talk> {
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: this.#socketPath, path: '/v1/frames', headers: { connection: 'Upgrade', upgrade: upgradeProtocol } });
+      const call = http().request({ socketPath: this.#socketPath, path: '/v1/frames', headers: { connection: 'Upgrade', upgrade: upgradeProtocol } });
       call.setTimeout(connectDeadlineMs, () => call.destroy(new InfinitError('unavailable', `${this.#socketPath} does not answer`)));
       call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));
       call.on('response', (response) => {

@@ -1,6 +1,4 @@
-import { request } from 'node:http';
-
-import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
+import { type ErrorCode, errorCodes, http, InfinitError } from '../base/index.ts';
 import type { BlockReport } from './block-service.ts';
 import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
 import { explainSocketFailure } from './socket-failure.ts';
@@ -139,7 +137,7 @@ export class ControlClient {
 
   #call<T>(method: string, path: string, body?: unknown): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const call = request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
+      const call = http().request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
         const parts: Buffer[] = [];
         response.on('data', (part: Buffer) => parts.push(part));
         response.on('error', reject);

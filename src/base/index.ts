@@ -5,6 +5,7 @@
 export { assert, unreachable } from './assert.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
+export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
 export { type Random, systemRandom } from './random.ts';

@@ -1,5 +1,4 @@
-import { request } from 'node:http';
-
+import { http } from '../base/index.ts';
 import type { Finding } from './cluster-findings.ts';
 
 /** Milliseconds for the engine to list its local volumes. It asks no plugin for that. */
@@ -30,7 +29,7 @@ async function localVolumes(socketPath: string): Promise<readonly string[]> {
   const filters = encodeURIComponent(JSON.stringify({ driver: ['local'] }));
   try {
     const text = await new Promise<string>((resolve, reject) => {
-      const call = request({ socketPath, path: `/volumes?filters=${filters}`, signal: AbortSignal.timeout(deadlineMs) }, (answer) => {
+      const call = http().request({ socketPath, path: `/volumes?filters=${filters}`, signal: AbortSignal.timeout(deadlineMs) }, (answer) => {
         let body = '';
         answer.setEncoding('utf8');
         answer.on('data', (part: string) => {

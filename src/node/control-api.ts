@@ -1,8 +1,6 @@
-import { createServer } from 'node:http';
-
 import express, { type NextFunction, type Request, type Response } from 'express';
 
-import { codeOf, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, type ErrorCode, http, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import {
   type BlockService,
   checkVolumeName,
@@ -304,7 +302,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
 
 /** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
 export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
-  const server = createServer({ requireHostHeader: false }, createControlApp(target, logger));
+  const server = http().createServer({ requireHostHeader: false }, createControlApp(target, logger));
   const sessions = new ProgramSessions(target.blocks, target.watches, logger);
   sessions.attach(server);
   await listenOnSocket(server, socketPath, '--control-socket');

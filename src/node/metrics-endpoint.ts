@@ -1,6 +1,4 @@
-import { createServer } from 'node:http';
-
-import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { http, InfinitError, type Logger, messageOf } from '../base/index.ts';
 
 /** A scraper that sends its request slower than this is cut off, in ms. */
 const requestTimeoutMs = 5000;
@@ -13,7 +11,7 @@ export async function serveMetrics(
   text: () => Promise<string>,
   logger: Logger,
 ): Promise<AsyncDisposable & { readonly port: number }> {
-  const server = createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
+  const server = http().createServer({ requestTimeout: requestTimeoutMs }, (request, response) => {
     if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('only GET /metrics is here\n');
       return;
