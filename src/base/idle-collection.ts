@@ -1,31 +1,48 @@
-import { performance } from 'node:perf_hooks';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** How often a thread is looked at, in ms, unless told otherwise. */
 const defaultIntervalMs = 5000;
-/** A thread that worked for less than this part of the interval is at rest. */
-const restingUtilization = 0.02;
+/** A thread that worked for less than this part of the interval is at rest. By its CPU time: on a busy machine the little it does takes long. */
+const restingShare = 0.02;
 /** Less than this is not worth the pause. */
 const minGrowthBytes = 8 * 1024 * 1024;
+
+export interface IdleCollectionOptions {
+  readonly intervalMs?: number;
+  /** Called after each collection: gives back to the system what the collection left to malloc. */
+  readonly release?: () => void;
+}
 
 type Collect = (options: { type: 'major'; execution: 'async' }) => Promise<void>;
 
 /**
  * Gives memory back when the calling thread has come to rest: V8 collects under pressure only, and after a burst of work there is none, so
- * what the burst left would stay for days. What is in use stays, of course. Ends with the thread.
+ * what the burst left would stay for days. What is in use stays, of course. Once a burst, and once memory has grown: a burst may have been
+ * collected already and have left to malloc what it freed. Ends with the thread.
  */
-export function collectWhenIdle(intervalMs: number = defaultIntervalMs): void {
+export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: IdleCollectionOptions = {}): void {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as Collect;
-  let before = performance.eventLoopUtilization();
+  let before = process.threadCpuUsage();
   let kept = used();
+  let worked = true;
   setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const resting = performance.eventLoopUtilization(now, before).utilization < restingUtilization;
+    const now = process.threadCpuUsage();
+    const busyMs = (now.user - before.user + now.system - before.system) / 1000;
     before = now;
-    if (!resting || used() - kept < minGrowthBytes) return;
-    void collect({ type: 'major', execution: 'async' }).then(() => (kept = used()));
+    if (busyMs >= restingShare * intervalMs) {
+      worked = true;
+      return;
+    }
+    if (!worked && used() - kept < minGrowthBytes) return;
+    worked = false;
+    void collect({ type: 'major', execution: 'async' }).then(() => {
+      release?.();
+      kept = used();
+      // What this took is no work.
+      before = process.threadCpuUsage();
+    });
   }, intervalMs).unref();
 }
 

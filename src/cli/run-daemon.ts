@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { codeOf, collectWhenIdle, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
-import { buildAddon, HolderClient, refusalExitCode } from '../fuse/index.ts';
+import { buildAddon, HolderClient, refusalExitCode, releaseFreedMemory } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
 import { daemonNodeFlags } from './node-flags.ts';
 
@@ -79,7 +79,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     }
   }
   // A daemon that is killed leaves no compile cache behind, so it is written now that everything is loaded.
-  collectWhenIdle();
+  collectWhenIdle({ release: releaseFreedMemory });
   flushCompileCache();
   logger.info('ready', { name: config.name, state: config.stateDir, control: config.controlSocket, plugin: config.pluginSocket ?? 'none' });
   const signal = await stopped;

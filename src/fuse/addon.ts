@@ -18,6 +18,8 @@ export interface Addon {
   closeDescriptor(fd: number): number;
   /** A duplicate of another process's descriptor. */
   takeDescriptor(pid: number, fd: number): number;
+  /** Gives the kernel the pages of malloc that hold nothing. */
+  trim(): number;
 }
 
 /** MAX_SLICES of native/addon.c. */
@@ -29,4 +31,9 @@ let loaded: Addon | undefined;
 export function loadAddon(): Addon {
   loaded ??= createRequire(import.meta.url)(buildAddon()) as Addon;
   return loaded;
+}
+
+/** Gives the kernel what malloc keeps of this process's freed memory: for a moment without work, since it takes some ms. */
+export function releaseFreedMemory(): void {
+  loadAddon().trim();
 }

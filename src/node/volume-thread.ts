@@ -6,7 +6,7 @@ import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, Volume, type VolumeSetup } from '../filesystem/index.ts';
-import { type FuseOptions, serveFileSystem } from '../fuse/index.ts';
+import { type FuseOptions, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { type OpenVolume, SharedRole } from './shared-role.ts';
@@ -130,7 +130,7 @@ async function serve(): Promise<void> {
   tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
 }
 
-collectWhenIdle();
+collectWhenIdle({ release: releaseFreedMemory });
 try {
   await serve();
 } catch (error) {

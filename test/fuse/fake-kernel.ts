@@ -88,4 +88,8 @@ export class FakeKernel implements Addon {
   takeDescriptor(): number {
     return -38;
   }
+
+  trim(): number {
+    return 0;
+  }
 }
