@@ -3,6 +3,8 @@ import { mkdir, open as openHandle, readdir, rename, rm, statfs } from 'node:fs/
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { DirectFile } from './direct-file.ts';
+
 /**
  * The few file operations that the log stands on. Everything a disk can do to us passes through here, so tests put a
  * faulty one in its place: lost writes, torn writes, flipped bits, EIO, ENOSPC.
@@ -19,7 +21,8 @@ export interface Files {
   /** The same on the event loop: for few bytes that are probably in the operating system's memory. */
   readNow(file: number, into: Uint8Array, position: number): number;
   /**
-   * Resolves once all the bytes are on stable storage. After a rejection any part of them may be there.
+   * Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. From 512 KiB on it must be the
+   * end of the file: zeros may follow, up to the next multiple of 4 KiB.
    * `inThread`: the calling thread writes them itself and does nothing else meanwhile, see {@link InThread}.
    */
   write(file: number, buffers: Uint8Array[], position: number, inThread?: boolean): Promise<void>;
@@ -45,17 +48,32 @@ const truncateFile = promisify(ftruncate) as (file: number, size: number) => Pro
 const writeFlags = constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC;
 const readFlags = constants.O_RDONLY;
 
+/** So many bytes at once go past the page cache where that can be done. */
+const minDirectBytes = 512 * 1024;
+/** Of the files that are open for writing, by descriptor. */
+const direct = new Map<number, DirectFile>();
+
 /** The operating system's own files. */
 export const nodeFiles: Files = {
   makeDirectory: async (directory) => void (await mkdir(directory, { recursive: true, mode: 0o700 })),
   list: (directory) => readdir(directory),
-  open: (file, mode) => openFile(file, mode === 'write' ? writeFlags : readFlags, 0o600),
-  close: (file) => closeFile(file),
+  open: async (file, mode) => {
+    if (mode === 'read') return openFile(file, readFlags, 0o600);
+    const opened = await openFile(file, writeFlags, 0o600);
+    direct.set(opened, new DirectFile(file));
+    return opened;
+  },
+  close: async (file) => {
+    const other = direct.get(file);
+    direct.delete(file);
+    await Promise.all([other?.close(), closeFile(file)]);
+  },
   size: async (file) => (await statFile(file)).size,
   read: readFully,
   readNow: readFullyNow,
   write: (file, buffers, position, inThread) => (inThread === true ? writeInThread : writeFully)(file, buffers, position),
   truncate: async (file, size) => {
+    direct.get(file)?.forget();
     await truncateFile(file, size);
     await syncFile(file);
   },
@@ -111,7 +129,14 @@ function readFullyNow(file: number, into: Uint8Array, position: number): number 
   }
 }
 
-function writeFully(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+async function writeFully(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+  const length = lengthOf(buffers);
+  const other = length < minDirectBytes ? undefined : direct.get(file);
+  if (other !== undefined && (await other.append(buffers, position, length, (into, at) => readFully(file, into, at)))) return;
+  await writeThrough(file, buffers, position, length);
+}
+
+function writeThrough(file: number, buffers: Uint8Array[], position: number, length: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const next = (rest: Uint8Array[], at: number, length: number): void => {
       writev(file, rest, at, (error, count) => {
@@ -122,7 +147,7 @@ function writeFully(file: number, buffers: Uint8Array[], position: number): Prom
         next(skip(rest, count), at + count, length - count);
       });
     };
-    next(buffers, position, lengthOf(buffers));
+    next(buffers, position, length);
   });
 }
 

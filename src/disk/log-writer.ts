@@ -1,5 +1,6 @@
 import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
 import type { Entry, LogPosition } from './entry.ts';
+import { directAlignment } from './direct-file.ts';
 import { type Files, isNoRoom } from './files.ts';
 import { InThread } from './in-thread.ts';
 import {
@@ -371,7 +372,8 @@ export class LogWriter {
       const ahead =
         bytes > maxZeroAheadGroup || this.#options.tight() ? 0 : Math.min(zeroAheadBytes, Math.max(0, this.#options.segmentBytes - offset));
       if (ahead > 0) buffers.push(zeros.subarray(0, ahead));
-      this.#prepared = offset + ahead;
+      // A large group is followed by zeros too, see Files.write.
+      this.#prepared = Math.max(offset + ahead, Math.ceil(offset / directAlignment) * directAlignment);
     }
     return buffers;
   }

@@ -2,8 +2,8 @@
 const bufferBytes = 1024 * 1024 + 4096;
 /** Blocks below this get memory of their own size. */
 export const minPooledBytes: number = 256 * 1024;
-/** Memory kept for reuse. */
-const maxKeptBytes = 32 * 1024 * 1024;
+/** Memory kept for reuse: as much as a stream of writes has on its way to the store. */
+const maxKeptBytes = 64 * 1024 * 1024;
 /** Memory that nobody asked for in this time is given up. */
 const idleMs = 5000;
 
