@@ -1,3 +1,4 @@
+import { InfinitError } from '../base/index.ts';
 import { NodeCache } from '../tree/index.ts';
 import { BlockCache } from './block-cache.ts';
 import { BlockWriter } from './block-writer.ts';
@@ -45,6 +46,7 @@ export class VolumeCore {
   readonly names: NameCommitter;
   readonly compactor: Compactor;
   readonly flusher: Flusher;
+  #abandoned = false;
 
   constructor(setup: VolumeSetup, context: VolumeContext, state: VolumeState, tail: number, usage: VolumeUsage) {
     this.context = context;
@@ -71,7 +73,7 @@ export class VolumeCore {
     this.remover = new InodeRemover(context, this.records, this.table);
     this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
     const { log, journal, records, checkpoint } = this;
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage });
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, onNamed: (directory) => this.#synced(directory) });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     state.bind(usage, this.journal);
@@ -87,15 +89,16 @@ export class VolumeCore {
   /** The content changed. */
   dirtied(inode: Inode): void {
     this.flusher.add(inode);
-    if (!inode.reportedDirty && inode.content?.exposed === true) {
-      inode.reportedDirty = true;
-      this.context.setup.onDirty?.(inode.number);
-    }
+    if (inode.content?.exposed === true) this.#unsynced(inode);
   }
 
   /** An operation on names was done in memory. */
   record(operation: Omit<Operation, 'sequence'>): void {
     this.log.append(operation);
+    for (const { directory } of operation.names) {
+      directory.lastNamed = this.log.last;
+      this.#unsynced(directory);
+    }
     this.flusher.namesChanged();
   }
 
@@ -112,8 +115,23 @@ export class VolumeCore {
     this.#clean(inode);
   }
 
-  /** @throws FileSystemError EROFS */
+  /** Nothing more can become durable; what asks for a change is refused. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
+  /** Inodes of which something is not durable: contents, attributes, or names in them. */
+  *unsynced(): Iterable<number> {
+    for (const inode of this.table.all()) {
+      const named = inode.lastNamed > this.log.durable;
+      const changed = Math.max(inode.writtenRevision, inode.journaledRevision) < inode.revision;
+      if (!inode.gone && (named || changed || inode.content?.exposed === true)) yield inode.number;
+    }
+  }
+
+  /** @throws FileSystemError EROFS; InfinitError `closed` after {@link abandon}. */
   writable(): void {
+    if (this.#abandoned) throw new InfinitError('closed', 'the volume went to another host');
     if (this.context.options.readOnly === true) throw new FileSystemError('EROFS');
   }
 
@@ -131,8 +149,14 @@ export class VolumeCore {
     this.#synced(inode);
   }
 
+  #unsynced(inode: Inode): void {
+    if (inode.reportedDirty || this.#abandoned) return;
+    inode.reportedDirty = true;
+    this.context.setup.onDirty?.(inode.number);
+  }
+
   #synced(inode: Inode): void {
-    if (!inode.reportedDirty) return;
+    if (!inode.reportedDirty || this.#abandoned || inode.lastNamed > this.log.durable) return;
     inode.reportedDirty = false;
     this.context.setup.onClean?.(inode.number);
   }

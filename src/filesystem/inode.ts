@@ -51,6 +51,8 @@ export class Inode {
   xattrsRevision = 0;
   /** Number of the last operation on names that concerns it. */
   lastOperation = 0;
+  /** Of a directory: the last operation that changed a name in it. */
+  lastNamed = 0;
   /** A commit of the record is under way: the tail of a queue. */
   busy: Promise<void> | undefined;
   /** Open handles. */

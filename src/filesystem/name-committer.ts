@@ -25,6 +25,8 @@ export interface NameCommitterParts {
   readonly records: RecordCommitter;
   readonly checkpoint: Checkpoint;
   readonly usage: VolumeUsage;
+  /** Names in the directory are durable. */
+  readonly onNamed: (directory: Inode) => void;
 }
 
 /**
@@ -127,13 +129,14 @@ export class NameCommitter {
   }
 
   #committed(batch: Batch): void {
-    const { log, journal, checkpoint } = this.#parts;
+    const { log, journal, checkpoint, onNamed } = this.#parts;
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
     for (const [directory, changes] of batch.names) {
       directory.directory!.overlay.stage(changes.values());
       checkpoint.names(directory);
+      onNamed(directory);
     }
     for (const [inode, { delta, parent, gone }] of batch.links) {
       inode.durableLinks += delta;

@@ -279,8 +279,14 @@ export class Volume implements FileSystem {
     this.#core.blocks.clear();
   }
 
-  /** The right to write is gone (a lost lease): nothing more is written, what is in memory is forgotten. */
+  /** Inodes of which something that was answered is not durable. */
+  unsynced(): Iterable<number> {
+    return this.#core.unsynced();
+  }
+
+  /** The right to write is gone (a lost lease): nothing more is written or changed, what is in memory is forgotten. */
   async abandon(): Promise<void> {
+    this.#core.abandon();
     await this.#core.flusher.stop();
   }
 

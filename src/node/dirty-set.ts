@@ -6,7 +6,7 @@ import path from 'node:path';
 const slotBytes = 8;
 
 /**
- * Which inodes of a mount hold writes that are not durable yet, in a small file on tmpfs: it outlives a killed daemon, though not the
+ * Which inodes of a mount hold writes, or directories changes of names, that are not durable yet, in a small file on tmpfs: it outlives a killed daemon, though not the
  * host. The next daemon takes over the mount, and the first fsync (or, where the kernel tells of them, close) of such a file fails with EIO, as Linux does after a
  * lost write-back: an application must never believe that what the dead process still had in memory is safe.
  * One 8-byte write (~2 µs) as a file becomes dirty, one as it becomes clean.
@@ -15,6 +15,8 @@ export class DirtySet {
   readonly #descriptor: number;
   readonly #file: string;
   readonly #slots = new Map<number, number>();
+  /** Of what is lost, and nobody has heard of. */
+  readonly #lost = new Map<number, number>();
   readonly #free: number[] = [];
   readonly #slot = Buffer.alloc(slotBytes);
   #next = 0;
@@ -24,10 +26,13 @@ export class DirtySet {
     this.#descriptor = descriptor;
   }
 
-  /** The set of one mount, with what a former daemon left in it. */
-  static open(file: string): { set: DirtySet; lost: Set<number> } {
+  /**
+   * The set of one mount, with what a former daemon left in it.
+   * @param adopted the mount outlived that daemon, and so did programs with open files. To those of a new mount it is as after a power cut: nothing they did is lost.
+   */
+  static open(file: string, adopted: boolean): { set: DirtySet; lost: Set<number> } {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    const lost = readLost(file);
+    const lost = adopted ? readLost(file) : new Set<number>();
     const set = new DirtySet(file, openSync(file, 'w+', 0o600));
     // What was lost stays lost until an application has heard of it; a second crash must not hide it.
     for (const inode of lost) set.add(inode);
@@ -35,31 +40,45 @@ export class DirtySet {
   }
 
   add(inode: number): void {
-    if (this.#slots.has(inode)) return;
-    const slot = this.#free.pop() ?? this.#next++;
-    this.#slots.set(inode, slot);
-    this.#write(slot, inode);
+    this.#add(this.#slots, inode);
   }
 
   delete(inode: number): void {
-    const slot = this.#slots.get(inode);
+    this.#delete(this.#slots, inode);
+  }
+
+  /** All that is in the set, and `more`, is lost: it stays here until it is {@link said}, so that the end of this process does not hide it. Returns it. */
+  lose(more: Iterable<number> = []): readonly number[] {
+    const inodes = new Set([...this.#slots.keys(), ...more]);
+    for (const inode of inodes) this.#add(this.#lost, inode);
+    for (const inode of this.#slots.keys()) this.delete(inode);
+    return [...inodes];
+  }
+
+  /** A program has heard that something of it is lost. */
+  said(inode: number): void {
+    this.#delete(this.#lost, inode);
+  }
+
+  #add(slots: Map<number, number>, inode: number): void {
+    if (slots.has(inode)) return;
+    const slot = this.#free.pop() ?? this.#next++;
+    slots.set(inode, slot);
+    this.#write(slot, inode);
+  }
+
+  #delete(slots: Map<number, number>, inode: number): void {
+    const slot = slots.get(inode);
     if (slot === undefined) return;
-    this.#slots.delete(inode);
+    slots.delete(inode);
     this.#free.push(slot);
     this.#write(slot, 0);
   }
 
-  /** Empties the set and returns what was in it. */
-  takeAll(): readonly number[] {
-    const inodes = [...this.#slots.keys()];
-    for (const inode of inodes) this.delete(inode);
-    return inodes;
-  }
-
-  /** The mount ended in order: nothing can be lost any more. */
-  close(): void {
+  /** Everything was written out. @param ended the mount is over; otherwise the next daemon goes on with it, and says what has not been said. */
+  close(ended: boolean): void {
     closeSync(this.#descriptor);
-    rmSync(this.#file, { force: true });
+    if (ended || this.#lost.size === 0) rmSync(this.#file, { force: true });
   }
 
   #write(slot: number, inode: number): void {

@@ -48,10 +48,14 @@ export class SharedRole implements Disposable {
     tell: (event: VolumeEvent) => void,
     logger: Logger,
   ) {
-    this.fileSystem = new SharedFileSystem(shared.self, () => systemClock.monotonicMs() < this.#untilMs[0]!);
+    this.fileSystem = new SharedFileSystem(
+      shared.self,
+      () => systemClock.monotonicMs() < this.#untilMs[0]!,
+      (inode) => dirty.said(inode),
+    );
     this.#dirty = dirty;
     // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.
-    this.fileSystem.markLost(dirty.takeAll());
+    this.fileSystem.markLost(dirty.lose());
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;
@@ -128,9 +132,10 @@ export class SharedRole implements Disposable {
     // What is under way over it ends at once, its outcome unknown.
     this.#way?.close();
     this.#way = undefined;
-    this.#leaving = this.#volume?.abandon();
+    const volume = this.#volume;
     this.#volume = undefined;
-    this.fileSystem.markLost(this.#dirty.takeAll());
+    this.fileSystem.markLost(this.#dirty.lose(volume?.unsynced()));
+    this.#leaving = volume?.abandon();
   }
 
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */

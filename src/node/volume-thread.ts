@@ -99,7 +99,7 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume
 }
 
 async function serve(): Promise<void> {
-  const { set, lost } = DirtySet.open(data.dirtyFile);
+  const { set, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
   const open: OpenVolume = (store, session, onOvertaken) => openVolume({ store, session, onOvertaken }, set);
   using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
   const fileSystem = role?.fileSystem ?? (await openVolume({ store: new PortStore(data.store!), session: data.session, lostInodes: lost }, set));
@@ -126,7 +126,7 @@ async function serve(): Promise<void> {
   tell({ type: 'ready', init: await session.ready });
   const end = await session.closed;
   await closeFileSystem(role ?? fileSystem);
-  set.close();
+  set.close(end !== 'stopped');
   tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
 }
 

@@ -70,3 +70,18 @@ test('after a crash usage has what was synced with a new file, and not what a fi
   assert.deepEqual(report.problems, []);
   assert.equal(report.allocated, size);
 });
+
+test('what is not durable yet is told, names in directories too, until it is', async () => {
+  const store = new MemoryBlockStore();
+  const dirty = new Set<number>();
+  const volume = await open(store, {}, { onDirty: (inode) => dirty.add(inode), onClean: (inode) => dirty.delete(inode) });
+  const inode = await put(volume, root, 'f', 'text');
+  assert.deepEqual(dirty, new Set([inode, root]));
+  await volume.fsync(inode, 0, false);
+  assert.deepEqual(dirty, new Set());
+  await volume.rename(root, 'f', root, 'g', 0);
+  assert.deepEqual(dirty, new Set([root]));
+  assert.ok([...volume.unsynced()].includes(root));
+  await volume.fsyncdir(root, 0);
+  assert.deepEqual(dirty, new Set());
+});

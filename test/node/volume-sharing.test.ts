@@ -32,10 +32,10 @@ class Host implements AsyncDisposable {
     const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
     stack.defer(() => rm(directory, { recursive: true, force: true }));
     const file = path.join(directory, 'dirty');
-    const before = DirtySet.open(file);
+    const before = DirtySet.open(file, false);
     for (const inode of lost) before.set.add(inode);
-    const { set } = DirtySet.open(file);
-    stack.defer(() => set.close());
+    const { set } = DirtySet.open(file, true);
+    stack.defer(() => set.close(true));
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
     const role = new SharedRole({ self: transport.self }, set, openVolume, tell, silentLogger);
@@ -88,6 +88,9 @@ test('a late write of the holder before has the volume opened anew, and programs
   await fileSystem.write(inode, handle, 0, bytes('mine'), false);
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'EIO', 'what was acknowledged but not synced is lost, and said to be');
   await errnoOf(() => fileSystem.fsync(inode, handle, false));
+  const directory = await fileSystem.opendir(root);
+  assert.equal(await errnoOf(() => fileSystem.fsyncdir(root, directory)), 'EIO', 'a name, too');
+  assert.equal(await errnoOf(() => fileSystem.syncfs()), 'EIO');
   await fileSystem.mkdir(root, 'after', 0o755, 0, user);
   await fileSystem.syncfs();
   const after = await open(store);

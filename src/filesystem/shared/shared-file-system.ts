@@ -15,6 +15,7 @@ import {
 import type { Appends } from './appends.ts';
 import { decodeResult, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
+import { type LossWitness, LostWrites } from './lost-writes.ts';
 
 /** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
 const maxWaitMs = 20_000;
@@ -27,8 +28,7 @@ export type Backing =
   | { readonly kind: 'local'; readonly volume: FileSystem; readonly appends: Appends; readonly grace: Promise<void> }
   | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array> };
 
-interface Handle {
-  readonly inode: number;
+interface Handle extends LossWitness {
   readonly flags: number;
   readonly directory: boolean;
   /** The backing's own number, good for one generation. */
@@ -89,7 +89,7 @@ export class SharedFileSystem implements FileSystem {
   #relocking: Promise<void> | undefined;
   /** Ends waits for locks when the lease moves: they begin anew at the next host. */
   #moved = new AbortController();
-  readonly #lost = new Set<number>();
+  readonly #lost: LostWrites;
   readonly #releases = new Map<string, Promise<void>>();
   #nextHandle = 1;
   #kernel: KernelCache | undefined;
@@ -97,10 +97,12 @@ export class SharedFileSystem implements FileSystem {
   /**
    * @param self distinguishes this host's lock owners from those of others.
    * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
+   * @param onSaid told when a program has heard what was lost of an inode.
    */
-  constructor(self: string, leaseHeld: () => boolean) {
+  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}) {
     this.#self = self;
     this.#leaseHeld = leaseHeld;
+    this.#lost = new LostWrites(onSaid);
   }
 
   /** The lease moved. undefined: nobody has it for now, operations wait. */
@@ -130,7 +132,7 @@ export class SharedFileSystem implements FileSystem {
         } catch (error) {
           if (error instanceof FileSystemError) {
             this.#locks.note(inode, { ...lock, type: 'unlock' });
-            this.#lost.add(inode);
+            this.markLost([inode]);
             break;
           }
           await pause(retryMs);
@@ -146,13 +148,16 @@ export class SharedFileSystem implements FileSystem {
     if (this.#backing === backing) this.setBacking({ ...backing });
   }
 
-  /** Writes to these inodes were acknowledged and are gone: whoever next makes one durable or closes it hears of it, once, as after a failed disk. */
+  /** Writes to these inodes were acknowledged and are gone: programs hear of it, see {@link LostWrites}. */
   markLost(inodes: Iterable<number>): void {
-    for (const inode of inodes) this.#lost.add(inode);
+    this.#lost.add(inodes, this.#handles.values());
   }
 
-  #sayLost(inode: number): void {
-    if (this.#lost.delete(inode)) throw new FileSystemError('EIO', 'writes or locks were lost when the volume went to another host');
+  /** Makes something durable. What it was to make durable may have been lost before it began, or while it waited for the next host that serves the volume. */
+  async #sync(inode: number, handle: number, sync: () => Promise<void>): Promise<void> {
+    this.#lost.say(inode, this.#handles.get(handle), 'sync');
+    await sync();
+    this.#lost.say(inode, this.#handles.get(handle), 'sync');
   }
 
   /** The volume where it is open in this thread and the lease is good at this moment. */
@@ -207,7 +212,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#do('link', inode, newParent, newName);
   }
   async open(inode: number, flags: number): Promise<number> {
-    return this.#keep(inode, flags, false, await this.#do('open', inode, flags));
+    return this.#keep(inode, flags, false, this.#generation, await this.#do('open', inode, flags));
   }
   async create(
     parent: number,
@@ -217,16 +222,21 @@ export class SharedFileSystem implements FileSystem {
     flags: number,
     caller: Caller,
   ): Promise<{ attributes: Attributes; handle: number }> {
+    const generation = this.#generation;
     const made = await this.#do<{ attributes: Attributes; handle: number }>('create', parent, name, mode, umask, flags, caller);
-    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, made.handle) };
+    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
+    const generation = this.#generation;
     const made = await this.#do<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
-    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, made.handle) };
+    return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const here = this.#here(handle);
-    if (here !== undefined) return this.local!.read(inode, here, offset, length);
+    const again = (): Promise<readonly Uint8Array[]> => this.#readThere(inode, handle, offset, length);
+    return here === undefined ? again() : this.#settled('read', this.local!.read(inode, here, offset, length), again);
+  }
+  #readThere(inode: number, handle: number, offset: number, length: number): Promise<readonly Uint8Array[]> {
     return this.#withHandle<Uint8Array | readonly Uint8Array[]>('read', inode, handle, offset, length).then((bytes) =>
       bytes instanceof Uint8Array ? [bytes] : bytes,
     );
@@ -235,13 +245,17 @@ export class SharedFileSystem implements FileSystem {
     if (((this.#handles.get(handle)?.flags ?? 0) & openAppend) !== 0)
       return this.#withHandle('append', inode, handle, Uint8Array.from(data), killPrivileges);
     const here = this.#here(handle);
-    if (here !== undefined) return this.local!.write(inode, here, offset, data, killPrivileges);
+    const written = here === undefined ? undefined : this.local!.write(inode, here, offset, data, killPrivileges);
+    if (written !== undefined && !(written instanceof Promise)) return written;
     // Borrowed bytes: copied before anything is awaited.
-    return this.#withHandle('write', inode, handle, offset, Uint8Array.from(data), killPrivileges);
+    const own = Uint8Array.from(data);
+    const again = (): Promise<number> => this.#withHandle('write', inode, handle, offset, own, killPrivileges);
+    return written === undefined ? again() : this.#settled('write', written, again);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
+    const known = this.#handles.get(handle);
     // Who only reads has lost nothing, and must not swallow what a writer has to hear.
-    if (((this.#handles.get(handle)?.flags ?? 0) & accessMask) !== 0) this.#sayLost(inode);
+    if (((known?.flags ?? 0) & accessMask) !== 0) this.#lost.say(inode, known, 'close');
     const owner = this.#owner(lockOwner);
     if (!this.#locks.has(inode, 'posix', owner)) return this.#withHandle('flush', inode, handle, owner);
     this.#locks.release(inode, 'posix', owner);
@@ -279,8 +293,7 @@ export class SharedFileSystem implements FileSystem {
   }
 
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
-    this.#sayLost(inode);
-    return this.#withHandle('fsync', inode, handle, dataOnly);
+    return this.#sync(inode, handle, () => this.#withHandle('fsync', inode, handle, dataOnly));
   }
   fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
     return this.#withHandle('fallocate', inode, handle, mode, offset, length);
@@ -308,7 +321,7 @@ export class SharedFileSystem implements FileSystem {
     ]);
   }
   async opendir(inode: number): Promise<number> {
-    return this.#keep(inode, 0, true, await this.#do('opendir', inode));
+    return this.#keep(inode, 0, true, this.#generation, await this.#do('opendir', inode));
   }
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
     return this.#withHandle('readdir', inode, handle, cookie, limit, attributes);
@@ -317,10 +330,12 @@ export class SharedFileSystem implements FileSystem {
     return this.#letGo('releasedir', inode, handle);
   }
   fsyncdir(inode: number, handle: number): MaybePromise<void> {
-    return this.#withHandle('fsyncdir', inode, handle);
+    return this.#sync(inode, handle, () => this.#withHandle('fsyncdir', inode, handle));
   }
-  syncfs(): MaybePromise<void> {
-    return this.#do('syncfs');
+  async syncfs(): Promise<void> {
+    this.#lost.sayAll();
+    await this.#do('syncfs');
+    this.#lost.sayAll();
   }
   statfs(): MaybePromise<FileSystemStatistics> {
     return this.#do('statfs');
@@ -375,9 +390,10 @@ export class SharedFileSystem implements FileSystem {
     return `${owner}@${this.#self}`;
   }
 
-  #keep(inode: number, flags: number, directory: boolean, backing: number): number {
+  /** @param generation as of before it was asked for: a handle that came from another host than that is opened again. */
+  #keep(inode: number, flags: number, directory: boolean, generation: number, backing: number): number {
     const handle = this.#nextHandle++;
-    this.#handles.set(handle, { inode, flags, directory, backing, generation: this.#generation });
+    this.#handles.set(handle, { inode, flags, directory, backing, generation });
     return handle;
   }
 
@@ -406,8 +422,8 @@ export class SharedFileSystem implements FileSystem {
 
   async #withHandle<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
     const here = this.#here(handle);
-    if (here !== undefined) return this.#perform<T>(this.local!, method, [inode, here, ...rest]);
-    return this.#call<T>(method, async () => [inode, await this.#backingHandle(handle), ...rest]);
+    const again = (): Promise<T> => this.#call<T>(method, async () => [inode, await this.#backingHandle(handle), ...rest]);
+    return here === undefined ? again() : this.#settled(method, this.#perform<T>(this.local!, method, [inode, here, ...rest]), again);
   }
 
   async #letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<void> {
@@ -420,7 +436,35 @@ export class SharedFileSystem implements FileSystem {
 
   #do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
     const { local } = this;
-    return local === undefined ? this.#call<T>(method, args) : this.#perform<T>(local, method, args);
+    const again = (): Promise<T> => this.#call<T>(method, args);
+    return local === undefined ? again() : this.#settled(method, this.#perform<T>(local, method, args), again);
+  }
+
+  /**
+   * What an operation in this thread comes to that had to wait: an answer counts only while the lease is held, and the volume in which it was
+   * found or done is still the one that is open.
+   * @param again asks whoever has the volume by then.
+   */
+  #settled<T>(method: SharedMethod, result: MaybePromise<T>, again: () => Promise<T>): MaybePromise<T> {
+    return result instanceof Promise ? this.#whenSettled(method, result, again) : result;
+  }
+
+  async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>): Promise<T> {
+    const generation = this.#generation;
+    let value: T;
+    try {
+      value = await result;
+    } catch (error) {
+      if (generation === this.#generation) throw error;
+      // It failed with the volume in which it was tried, before it changed anything.
+      return again();
+    }
+    const deadline = performance.now() + maxWaitMs;
+    // The lease may come back as it was.
+    while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
+    if (generation === this.#generation) return value;
+    if (repeatable.has(method)) return again();
+    throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
   }
 
   #perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
@@ -448,7 +492,7 @@ export class SharedFileSystem implements FileSystem {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
-        return this.#perform<T>(this.local, method, values);
+        return this.#settled(method, this.#perform<T>(this.local, method, values), () => this.#call(method, args));
       }
       try {
         return decodeResult(await backing.ask(encodeCall(method, values))) as T;
@@ -473,12 +517,15 @@ export class SharedFileSystem implements FileSystem {
 
   /** Waits until some host has the volume. */
   async #ready(deadline = performance.now() + maxWaitMs): Promise<number> {
-    while (!this.#usable) {
-      const left = deadline - performance.now();
-      if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
-      await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
-    }
+    while (!this.#usable) await this.#change(deadline);
     return this.#generation;
+  }
+
+  /** Waits for a change of who has the volume, or a moment. @throws InfinitError `unavailable` after the deadline. */
+  async #change(deadline: number): Promise<void> {
+    const left = deadline - performance.now();
+    if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
+    await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
   }
 }
 

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { InfinitError } from '../../../src/base/index.ts';
 import { Appends, CallServer, type FileLock, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { bytes, contentOf, open, put, root } from '../harness.ts';
+import type { BlockStore } from '../../../src/store/index.ts';
+import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';
 
 const openAppend = 0o2001;
 const none = Promise.resolve();
@@ -184,4 +185,78 @@ test('a volume is not called closed while its lease cannot be renewed', async ()
   await assert.rejects(shared.close(), { code: 'unavailable' });
   held = true;
   await shared.close();
+});
+
+test('a sync that waits while the volume goes to another host says what was lost with the one before', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', 'old', true);
+  let held = true;
+  const host = new SharedFileSystem('host', () => held);
+  const backing = { kind: 'local', volume, appends: new Appends(volume), grace: none } as const;
+  host.setBacking(backing);
+  const [handle, other] = [await host.open(inode, 2), await host.open(inode, 2)];
+  const directory = await host.opendir(root);
+  await host.write(inode, handle, 0, bytes('new'), false);
+  await host.mkdir(root, 'd', 0o755, 0, user);
+  held = false;
+  const syncs = [host.fsync(inode, handle, false), host.fsyncdir(root, directory)];
+  host.markLost(volume.unsynced());
+  await volume.abandon();
+  const next = new Serving(await open(store));
+  next.welcome(host, 'host');
+  for (const sync of syncs) await assert.rejects(async () => sync, { errno: 'EIO' });
+  await host.fsync(inode, handle, false);
+  assert.equal(await errnoOf(() => host.fsync(inode, other, false)), 'EIO', 'everybody who had it open hears of it');
+  await host.fsync(inode, other, false);
+  await host.fsyncdir(root, directory);
+  assert.equal((await contentOf(next.volume, inode)).toString(), 'old');
+});
+
+test('what a close says of a loss is said at the next sync all the same', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const { own } = new Serving(volume);
+  const inode = await put(volume, root, 'f', 'old', true);
+  const handle = await own.open(inode, 2);
+  own.markLost([inode]);
+  // A shell that appends looks at no close.
+  assert.equal(await errnoOf(() => own.flush(inode, handle, 'x')), 'EIO');
+  await own.release(inode, handle);
+  const later = await own.open(inode, 2);
+  assert.equal(await errnoOf(() => own.fsync(inode, later, false)), 'EIO');
+  await own.fsync(inode, later, false);
+  await own.flush(inode, later, 'x');
+});
+
+test('an operation that waits for a block when the lease ends is done at the next host, and never in the volume that was lost', async () => {
+  const store = new MemoryBlockStore();
+  const first = await open(store);
+  const inode = await put(first, root, 'f', 'old', true);
+  await first.close();
+  const gate = Promise.withResolvers<void>();
+  let slow = false;
+  const way: BlockStore = {
+    get: (address) => store.get(address),
+    fetch: async (address) => {
+      if (slow) await gate.promise;
+      return store.fetch(address);
+    },
+    commit: (stages) => store.commit(stages),
+  };
+  const lost = await open(way);
+  const host = new SharedFileSystem('host', () => true);
+  host.setBacking({ kind: 'local', volume: lost, appends: new Appends(lost), grace: none });
+  slow = true;
+  const handle = host.open(inode, 2);
+  const change = host.setattr(inode, { mode: 0o600 });
+  const made = host.mkdir(root, 'd', 0o755, 0, user);
+  const next = new Serving(await open(store));
+  next.welcome(host, 'host');
+  await lost.abandon();
+  gate.resolve();
+  await Promise.all([change, made]);
+  assert.equal((await next.volume.getattr(inode)).mode & 0o777, 0o600);
+  assert.ok((await next.volume.lookup(root, 'd')) !== undefined);
+  await host.write(inode, await handle, 0, bytes('new'), false);
+  assert.equal((await contentOf(next.volume, inode)).toString(), 'new');
 });

@@ -1,0 +1,59 @@
+import { FileSystemError } from '../file-system.ts';
+
+/** What is still to be said of a loss: once when a file is closed, once when it is made durable. */
+export interface Loss {
+  close: boolean;
+  sync: boolean;
+}
+
+/** A file that was open when something of it was lost. */
+export interface LossWitness {
+  readonly inode: number;
+  /** What its program has not heard yet. */
+  loss?: Loss | undefined;
+}
+
+/**
+ * What this host's programs were told is written, had not synced, and is gone, with the lease or with a daemon. As with Linux's own files whoever had the
+ * file open hears of it at the next sync, each of them, and so does the first who comes later; a close says it too, but takes it from nobody: shells ignore what a close says.
+ */
+export class LostWrites {
+  readonly #unsaid = new Map<number, Loss>();
+  readonly #onSaid: (inode: number) => void;
+  /** Something was lost since the last sync of the whole. */
+  #some = false;
+
+  /** @param onSaid told when a sync has said of an inode what was lost. */
+  constructor(onSaid: (inode: number) => void) {
+    this.#onSaid = onSaid;
+  }
+
+  /** @param open all files that are open. */
+  add(inodes: Iterable<number>, open: Iterable<LossWitness>): void {
+    const lost = new Set(inodes);
+    if (lost.size === 0) return;
+    this.#some = true;
+    for (const inode of lost) this.#unsaid.set(inode, { close: true, sync: true });
+    for (const witness of open) if (lost.has(witness.inode)) witness.loss = { close: true, sync: true };
+  }
+
+  /** @throws FileSystemError EIO for whoever has not heard it. */
+  say(inode: number, witness: LossWitness | undefined, at: keyof Loss): void {
+    const losses = [this.#unsaid.get(inode), witness?.loss].filter((loss) => loss?.[at] === true);
+    if (losses.length === 0) return;
+    for (const loss of losses) loss![at] = false;
+    if (at === 'sync' && this.#unsaid.delete(inode)) this.#onSaid(inode);
+    throw lost();
+  }
+
+  /** As {@link say}, for a sync of everything. */
+  sayAll(): void {
+    if (!this.#some) return;
+    this.#some = false;
+    throw lost();
+  }
+}
+
+function lost(): FileSystemError {
+  return new FileSystemError('EIO', 'writes or locks were lost when the volume went to another host');
+}
