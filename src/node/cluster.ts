@@ -3,6 +3,7 @@ import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership } from '../membership/index.ts';
 import type { Overlay, Right } from '../overlay/index.ts';
 import type { Catalogue } from './catalogue.ts';
+import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import type { Volumes } from './volumes.ts';
 
@@ -50,7 +51,7 @@ export class Cluster implements Disposable {
     });
     transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
     transport.handle(nodeKinds.drain, async (_peer, body) => {
-      await this.#drainHere(JSON.parse(Buffer.from(body).toString('utf8')) === true);
+      await this.#drainHere(jsonBody(body) === true);
       return undefined;
     });
     transport.onPeerUp(() => void this.#refreshCatalogue());
@@ -71,7 +72,7 @@ export class Cluster implements Disposable {
     const answers = await Promise.allSettled(
       transport.connected().map(async (peer) => {
         const answer = await transport.request(peer, nodeKinds.volumeHolders, id, { deadlineMs });
-        const holders = JSON.parse(Buffer.from(answer).toString('utf8')) as string[];
+        const holders = jsonBody(answer) as string[];
         return holders.length === 0 ? [] : [this.#context.overlay.member(peer)?.name ?? peer];
       }),
     );
@@ -83,9 +84,7 @@ export class Cluster implements Disposable {
     const { transport } = this.#context.overlay;
     const byVolume = new Map<string, string[]>();
     const ask = async (peer: string): Promise<void> => {
-      const ids = JSON.parse(
-        Buffer.from(await transport.request(peer, nodeKinds.mounted, new Uint8Array(0), { deadlineMs })).toString('utf8'),
-      ) as string[];
+      const ids = jsonBody(await transport.request(peer, nodeKinds.mounted, new Uint8Array(0), { deadlineMs })) as string[];
       const name = this.#context.overlay.member(peer)?.name ?? peer;
       for (const id of ids) byVolume.set(id, [...(byVolume.get(id) ?? []), name]);
     };
@@ -118,11 +117,7 @@ export class Cluster implements Disposable {
     const answers = await Promise.allSettled(
       others.map(
         async ({ peer }) =>
-          JSON.parse(
-            Buffer.from(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })).toString(
-              'utf8',
-            ),
-          ) as HostStatus,
+          jsonBody(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })) as HostStatus,
       ),
     );
     const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));

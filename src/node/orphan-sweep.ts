@@ -7,6 +7,7 @@ import type { OwnedBlock } from '../filesystem/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
+import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import type { Volumes } from './volumes.ts';
 import { leaseHolder } from './volume-lease.ts';
@@ -91,8 +92,7 @@ export class OrphanSweep implements AsyncDisposable {
   /** Another host asks about blocks of a volume that is open here. */
   async #answer(body: Uint8Array): Promise<Uint8Array> {
     const volumeId = Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex');
-    const rows = JSON.parse(Buffer.from(body.subarray(volumeIdBytes)).toString('utf8')) as [Address, number, number][];
-    const blocks = rows.map(([address, inode, session]) => ({ address, inode, session }));
+    const blocks = decodeHeld(body.subarray(volumeIdBytes));
     const found = await this.#context.volumes.servedById(volumeId)?.unreferenced(blocks);
     return Buffer.from(JSON.stringify(found ?? null));
   }
@@ -103,6 +103,18 @@ export class OrphanSweep implements AsyncDisposable {
     await this.#running;
     clearTimeout(this.#timer);
   }
+}
+
+/** @throws InfinitError `bad-argument` for what is no list of blocks. */
+function decodeHeld(body: Uint8Array): OwnedBlock[] {
+  const rows = jsonBody(body);
+  if (!Array.isArray(rows)) throw new InfinitError('bad-argument', 'no list of blocks');
+  return rows.map((row: unknown) => {
+    const [address, inode, session] = Array.isArray(row) ? (row as unknown[]) : [];
+    if (typeof address !== 'string' || !Number.isSafeInteger(inode) || !Number.isSafeInteger(session))
+      throw new InfinitError('bad-argument', 'a list of blocks holds something else');
+    return { address: address as Address, inode: inode as number, session: session as number };
+  });
 }
 
 interface Held extends OwnedBlock {
@@ -198,6 +210,6 @@ class SweepRun {
     const rows = held.map(({ address, inode, session }) => [address, inode, session]);
     const body = [Buffer.from(volumeId, 'hex'), Buffer.from(JSON.stringify(rows))];
     const answer = await transport.request(holder, nodeKinds.judgeBlocks, body, { channel: 'bulk', deadlineMs: askDeadlineMs });
-    return (JSON.parse(Buffer.from(answer).toString('utf8')) as Address[] | null) ?? undefined;
+    return (jsonBody(answer) as Address[] | null) ?? undefined;
   }
 }

@@ -4,6 +4,7 @@ import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../bas
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { servePort } from '../store/port/index.ts';
+import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import { beatMs, type LeaseState, type Tenure, VolumeLease } from './volume-lease.ts';
 import { claimSession } from './volume-session.ts';
@@ -94,7 +95,7 @@ export class VolumeSharing implements AsyncDisposable {
     const answer = await this.#options.transport
       .request(peer, nodeKinds.volumeHolders, this.#id, { deadlineMs: holdersDeadlineMs })
       .catch(() => undefined);
-    return answer !== undefined && (JSON.parse(Buffer.from(answer).toString('utf8')) as string[]).length > 0;
+    return answer !== undefined && (jsonBody(answer) as string[]).length > 0;
   }
 
   /** What the worker says; false where it is not about sharing. */
@@ -207,7 +208,7 @@ export class VolumeSharing implements AsyncDisposable {
     const { transport } = this.#options;
     const ask = async (peer: string): Promise<boolean> => {
       const answer = await transport.request(peer, nodeKinds.volumeHolders, this.#id, { deadlineMs: holdersDeadlineMs });
-      return (JSON.parse(Buffer.from(answer).toString('utf8')) as string[]).length === 0;
+      return (jsonBody(answer) as string[]).length === 0;
     };
     const answers = await Promise.allSettled(transport.connected().map(ask));
     return answers.every((answer) => answer.status === 'fulfilled' && answer.value);

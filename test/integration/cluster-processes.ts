@@ -50,6 +50,11 @@ export class ClusterProcesses implements AsyncDisposable {
     }
   }
 
+  /** Where a host that is to join reaches the first one. */
+  get address(): string {
+    return this.#address;
+  }
+
   /** A further host, which joins. */
   async add(): Promise<DaemonProcess> {
     const host = await this.#open();

@@ -12,18 +12,18 @@ export const sharedMethods = {
   lookup: 'ns',
   forget: 'nn',
   getattr: 'n',
-  setattr: 'no',
+  setattr: 'na',
   readlink: 'n',
-  symlink: 'nsso',
-  mknod: 'nsnnno',
-  mkdir: 'nsnno',
+  symlink: 'nssc',
+  mknod: 'nsnnnc',
+  mkdir: 'nsnnc',
   unlink: 'ns',
   rmdir: 'ns',
   rename: 'nsnsn',
   link: 'nns',
   open: 'nn',
-  create: 'nsnnno',
-  tmpfile: 'nnnno',
+  create: 'nsnnnc',
+  tmpfile: 'nnnnc',
   read: 'nnnn',
   write: 'nnnbx',
   /** A write behind whatever is there: inode, handle, bytes, whether privileges go. */
@@ -44,10 +44,10 @@ export const sharedMethods = {
   getxattr: 'ns',
   listxattr: 'n',
   removexattr: 'ns',
-  getlk: 'no',
-  setlk: 'nox',
+  getlk: 'nl',
+  setlk: 'nlx',
   /** A lock that was held at the host that served the volume before. */
-  relock: 'no',
+  relock: 'nl',
   /** A host that was {@link Dismissed} has heard of it. */
   rejoin: '',
 } as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'rejoin', string>>;
@@ -120,13 +120,54 @@ function decode(bytes: Uint8Array): unknown {
 
 type Check = (value: unknown) => boolean;
 
-const isNumber: Check = (value) => typeof value === 'number' && !Number.isNaN(value);
+/** Offsets may be larger than what a number tells exactly. */
+const isCount: Check = (value) => Number.isInteger(value) && (value as number) >= 0;
 const isText: Check = (value) => typeof value === 'string' && value.length <= 4096;
-/** Letters of the table: n number, s text, o object, b bytes, x boolean, ? text or nothing. */
+
+function fields(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+}
+
+function isTime(value: unknown): boolean {
+  const time = fields(value);
+  return value === 'now' || (Number.isSafeInteger(time?.['seconds']) && isCount(time?.['nanoseconds']) && (time!['nanoseconds'] as number) < 1e9);
+}
+
+const changeChecks: Readonly<Record<string, Check>> = {
+  mode: isCount,
+  uid: isCount,
+  gid: isCount,
+  size: isCount,
+  accessed: isTime,
+  modified: isTime,
+  changed: (value) => value !== 'now' && isTime(value),
+  killPrivileges: (value) => typeof value === 'boolean',
+};
+
+const isChanges: Check = (value) => {
+  const changes = fields(value);
+  return changes !== undefined && Object.entries(changes).every(([name, wanted]) => wanted === undefined || changeChecks[name]?.(wanted) === true);
+};
+
+const isCaller: Check = (value) => {
+  const caller = fields(value);
+  return caller !== undefined && ['uid', 'gid', 'pid'].every((name) => isCount(caller[name]));
+};
+
+const isLock: Check = (value) => {
+  const lock = fields(value);
+  if (lock === undefined || !isText(lock['owner']) || !isCount(lock['pid']) || !isCount(lock['start'])) return false;
+  const known = ['posix', 'flock'].includes(lock['kind'] as string) && ['read', 'write', 'unlock'].includes(lock['type'] as string);
+  return known && (lock['end'] === Infinity || isCount(lock['end']));
+};
+
+/** Letters of the table: n whole number, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
 const checks: Readonly<Record<string, Check>> = {
-  n: isNumber,
+  n: isCount,
   s: isText,
-  o: (value) => typeof value === 'object' && value !== null,
+  a: isChanges,
+  c: isCaller,
+  l: isLock,
   b: (value) => value instanceof Uint8Array,
   x: (value) => typeof value === 'boolean',
   '?': (value) => value === undefined || isText(value),
