@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
 import { DaemonProcess } from './daemon-process.ts';
+
+/** So many times 64 KiB are sent by each client that knows no end. */
+const endlessChunks = 256;
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
@@ -89,6 +94,41 @@ suite('bad input', () => {
     assert.equal((await raw(daemon, 'POST', '/v1/volumes/never-made/mount', '{"holder":"me"}')).code, 'not-found');
     assert.ok((await raw(daemon, 'GET', '/v1/volumes/%ff%00')).status >= 400);
     assert.deepEqual(await daemon.client.listVolumes(), []);
+    await lives();
+  });
+
+  test('clients that send garbage or no end, or ask and never read, harm nobody', async () => {
+    const sockets: Socket[] = [];
+    const upgrade = 'GET /v1/frames HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: infinit/1\r\n\r\n';
+    const greetings = [
+      '',
+      'GET / HTTP/1.1\r\nX: ',
+      'POST /v1/volumes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
+      upgrade,
+      `${upgrade}\0\0\0\0`,
+    ];
+    for (const greeting of greetings) {
+      for (const filler of [
+        randomBytes(65_536),
+        Buffer.alloc(65_536, 'x'),
+        Buffer.alloc(65_536, '1\r\nx\r\n'),
+        Buffer.alloc(65_536, 'GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n'),
+      ]) {
+        const socket = connect(daemon.controlSocket);
+        sockets.push(socket);
+        // It is cut off, as it should be.
+        socket.on('error', () => {});
+        // Nothing that comes back is read.
+        socket.pause();
+        socket.write(greeting);
+        for (let chunk = 0; chunk < endlessChunks; chunk++) socket.write(filler);
+      }
+    }
+    for (let round = 0; round < 5; round++) {
+      await lives();
+      await daemon.client.status();
+    }
+    for (const socket of sockets) socket.destroy();
     await lives();
   });
 
