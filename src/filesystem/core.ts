@@ -120,6 +120,10 @@ export class VolumeCore {
     this.#abandoned = true;
   }
 
+  get abandoned(): boolean {
+    return this.#abandoned;
+  }
+
   /** Inodes of which something is not durable: contents, attributes, or names in them. */
   *unsynced(): Iterable<number> {
     for (const inode of this.table.all()) {

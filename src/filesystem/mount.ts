@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, messageOf } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
 import { versionsOf } from './failure.ts';
@@ -44,7 +44,9 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   // The journal remembers where strays may be until the checkpoint.
   if (!found.clean) await markStrays(core, lastBlock?.nextInode ?? found.nextInode);
   if (!core.checkpoint.idle) await core.checkpoint.run();
-  if (setup.resumed !== true) await removeOrphans(core);
+  const { othersOpened, resumed } = setup;
+  if (othersOpened !== undefined) void removeLater(core, othersOpened);
+  else if (resumed !== true) await removeOrphans(core);
   for (const number of setup.lostInodes ?? []) {
     const inode = await core.table.load(number);
     if (inode !== undefined) core.failed(inode, 'EIO');
@@ -172,6 +174,19 @@ async function markStrays(core: VolumeCore, from: number): Promise<void> {
       inode.gone = true;
       core.checkpoint.gone(inode);
     }
+  }
+}
+
+/** Files without a name that nobody has open, whoever had. */
+async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Promise<void> {
+  await othersOpened;
+  try {
+    for (const number of core.orphans.all()) {
+      const inode = core.abandoned ? undefined : await core.table.load(number);
+      if (inode?.unused === true && !inode.gone && !core.abandoned) core.retire(inode);
+    }
+  } catch (error) {
+    core.context.logger.warn('files without a name are left to the next mount', { error: messageOf(error) });
   }
 }
 

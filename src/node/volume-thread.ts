@@ -16,6 +16,9 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } fro
 const closeAttempts = 10;
 const closePauseMs = 1000;
 
+/** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
+const othersOpenMs = 60_000;
+
 /** A volume that only this host has mounted. */
 const soleFuseOptions: Partial<FuseOptions> = { kernelOpens: true };
 
@@ -53,6 +56,7 @@ async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostIn
     logger,
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
+    ...(data.shared === undefined ? {} : { othersOpened: sleep(othersOpenMs, undefined, { ref: false }) }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
     capacity: () => ({ freeBytes: freeBytes[0]! }),

@@ -19,6 +19,8 @@ import { type LossWitness, LostWrites } from './lost-writes.ts';
 
 /** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
 const maxWaitMs = 20_000;
+/** Files that are opened again at once after the lease moved. */
+const parallelOpens = 16;
 /** Pause before a call whose host did not take it is tried again. */
 const retryMs = 100;
 
@@ -34,6 +36,8 @@ interface Handle extends LossWitness {
   /** The backing's own number, good for one generation. */
   backing: number;
   generation: number;
+  /** It is being opened again. */
+  opening?: Promise<number> | undefined;
 }
 
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
@@ -119,6 +123,21 @@ export class SharedFileSystem implements FileSystem {
     this.#relocking = relocking;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
+    void this.#openAgain(backing);
+  }
+
+  /** A new host knows nothing of what is open here, and would remove files that have no name any more. */
+  async #openAgain(backing: Backing): Promise<void> {
+    await this.#relocking;
+    const handles = [...this.#handles];
+    const lane = async (): Promise<void> => {
+      for (let next = handles.pop(); next !== undefined && this.#backing === backing; next = handles.pop()) {
+        const [handle, { directory }] = next;
+        // What cannot be opened says so to whoever uses it.
+        if (!directory) await this.#backingHandle(handle).catch(() => {});
+      }
+    };
+    await Promise.all(Array.from({ length: parallelOpens }, lane));
   }
 
   /** A new host knows none of our locks. What meanwhile went to another is lost, and the program hears of it as of a lost write. */
@@ -403,10 +422,14 @@ export class SharedFileSystem implements FileSystem {
     return this.local !== undefined && known?.generation === this.#generation ? known.backing : undefined;
   }
 
-  /** The backing's handle; opened again where the lease moved since. */
-  async #backingHandle(handle: number): Promise<number> {
+  /** The backing's handle; opened again where the lease moved since, once however many want it. */
+  #backingHandle(handle: number): Promise<number> {
     const known = this.#handles.get(handle);
-    if (known === undefined) throw new FileSystemError('EBADF');
+    if (known === undefined) return Promise.reject(new FileSystemError('EBADF'));
+    return (known.opening ??= this.#open(known).finally(() => (known.opening = undefined)));
+  }
+
+  async #open(known: Handle): Promise<number> {
     while (known.generation !== this.#generation || !this.#usable) {
       const generation = await this.#ready();
       const backing = await this.#do<number>(
@@ -429,6 +452,7 @@ export class SharedFileSystem implements FileSystem {
   async #letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<void> {
     const known = this.#handles.get(handle);
     this.#handles.delete(handle);
+    await known?.opening?.catch(() => {});
     // A handle of an earlier generation went with its host.
     if (known === undefined || known.generation !== this.#generation || !this.#usable) return;
     await this.#do(method, inode, known.backing, ...rest);

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
 import { Appends, CallServer, type FileLock, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { eventually } from '../../docker/process.ts';
+import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';
@@ -23,6 +25,8 @@ class Serving {
   readonly volume: Volume;
   readonly server: CallServer;
   readonly own = new SharedFileSystem('holder', () => true);
+  /** Files that guests opened here. */
+  opens = 0;
 
   constructor(volume: Volume, grace: Promise<void> = none) {
     this.volume = volume;
@@ -32,7 +36,14 @@ class Serving {
   }
 
   welcome(guest: SharedFileSystem, name: string): void {
-    guest.setBacking({ kind: 'remote', ask: (call) => this.server.serve(name, call) });
+    guest.setBacking({
+      kind: 'remote',
+      ask: async (call) => {
+        const answer = await this.server.serve(name, call);
+        if (decodeCall(call).method === 'open') this.opens++;
+        return answer;
+      },
+    });
   }
 
   guest(name: string): SharedFileSystem {
@@ -260,3 +271,34 @@ test('an operation that waits for a block when the lease ends is done at the nex
   await host.write(inode, await handle, 0, bytes('new'), false);
   assert.equal((await contentOf(next.volume, inode)).toString(), 'new');
 });
+
+test('a file that a program has open and that has no name any more outlives the host that served it, until it is closed', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const guest = first.guest('a');
+  const kept = await put(first.volume, root, 'kept', 'text', true);
+  const left = await put(first.volume, root, 'left', 'text', true);
+  const handle = await guest.open(kept, 2);
+  await first.volume.open(left, 2);
+  for (const name of ['kept', 'left']) await guest.unlink(root, name);
+  await first.volume.abandon();
+  const opened = Promise.withResolvers<void>();
+  const volume = await open(store, {}, { othersOpened: opened.promise });
+  const second = new Serving(volume);
+  second.welcome(guest, 'a');
+  // Idle, as far as the program is concerned.
+  await eventually('it is open there', () => (second.opens > 0 ? true : undefined));
+  opened.resolve();
+  await eventually('what nobody has open is gone', async () => ((await attributesOf(volume, left)) === undefined ? true : undefined));
+  assert.equal(Buffer.concat(await guest.read(kept, handle, 0, 10)).toString(), 'text');
+  await guest.release(kept, handle);
+  await eventually('it goes when it is closed', async () => ((await attributesOf(volume, kept)) === undefined ? true : undefined));
+});
+
+async function attributesOf(volume: Volume, inode: number): Promise<unknown> {
+  try {
+    return await volume.getattr(inode);
+  } catch {
+    return undefined;
+  }
+}
