@@ -4,6 +4,7 @@
  */
 export { assert, unreachable } from './assert.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { copyBytes } from './copy-bytes.ts';
 export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
 export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';

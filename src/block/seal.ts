@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 
-import { assert, InfinitError, readU64, writeU64 } from '../base/index.ts';
+import { assert, copyBytes, InfinitError, readU64, writeU64 } from '../base/index.ts';
 import { type Address, immutableAddress } from './address.ts';
 import { compressed, decompressed } from './compression.ts';
 
@@ -123,7 +123,7 @@ export class Sealer {
     const sealed = memory === undefined || memory.length < bytes ? allocate(bytes) : Buffer.from(memory.buffer, memory.byteOffset, bytes);
     writeHeader(sealed, secret ? suiteAesGcm : suitePlain, frame === undefined ? compressionNone : compressionZstd, owner, body.length);
     if (!secret) {
-      sealed.set(kept, headerBytes);
+      copyBytes(kept, sealed, headerBytes);
       return sealed;
     }
     // A session never repeats a sequence number and the key is the inode's own: the nonce is unique without randomness.
@@ -131,7 +131,7 @@ export class Sealer {
     sealed.copy(nonce, 0, 36, 48);
     const cipher = createCipheriv('aes-256-gcm', this.#keyOf(owner.inode), nonce);
     cipher.setAAD(Buffer.concat([sealed.subarray(0, headerBytes), Buffer.from(binding)]));
-    cipher.update(kept).copy(sealed, headerBytes + nonceBytes);
+    copyBytes(cipher.update(kept), sealed, headerBytes + nonceBytes);
     cipher.final();
     cipher.getAuthTag().copy(sealed, sealed.length - tagBytes);
     return sealed;

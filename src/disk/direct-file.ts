@@ -1,6 +1,8 @@
 import { close, constants, open, write } from 'node:fs';
 import { promisify } from 'node:util';
 
+import { copyBytes } from '../base/index.ts';
+
 // Node has it, its type declarations do not. Its memory begins at a page, which no other buffer of JavaScript does for sure.
 declare const WebAssembly: {
   readonly Memory: new (size: { readonly initial: number; readonly maximum: number }) => { readonly buffer: ArrayBuffer };
@@ -54,7 +56,7 @@ export class DirectFile {
       else if (head.length > 0 && (await before(head, start)) !== head.length) return false;
       let at = head.length;
       for (const buffer of buffers) {
-        memory.set(buffer, at);
+        copyBytes(buffer, memory, at);
         at += buffer.length;
       }
       memory.fill(0, at, end - start);

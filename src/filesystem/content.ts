@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, copyBytes } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { BlockWriter } from './block-writer.ts';
@@ -381,6 +381,6 @@ function zeros(length: number, out: Uint8Array[]): void {
 
 function copyOf(data: Uint8Array): Uint8Array {
   const copy = Buffer.allocUnsafeSlow(data.length);
-  copy.set(data);
+  copyBytes(data, copy, 0);
   return copy;
 }

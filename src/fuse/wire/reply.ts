@@ -1,3 +1,4 @@
+import { copyBytes } from '../../base/index.ts';
 import type { Attributes, DirectoryEntry, FileLock, FileSystemStatistics } from '../../filesystem/index.ts';
 import { Message, replyHeaderBytes } from './message.ts';
 import type { RequestHeader } from './request-header.ts';
@@ -158,7 +159,7 @@ export class Reply extends Message {
     }
     let at = replyHeaderBytes;
     for (const slice of slices) {
-      this.bytes.set(slice, at);
+      copyBytes(slice, this.bytes, at);
       at += slice.length;
     }
     return length;
