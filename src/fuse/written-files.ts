@@ -1,4 +1,4 @@
-/** Files that are being written at a time; of further ones the oldest is forgotten, and the kernel told again when it is written next. */
+/** Files that are being written at a time; of further ones the older half is forgotten, and the kernel told again when one is written next. */
 const maxFiles = 16_384;
 
 /**
@@ -6,26 +6,31 @@ const maxFiles = 16_384;
  * than we do, but not the blocks they take; so while it goes on, it is to trust their attributes for a moment only.
  */
 export class WrittenFiles {
-  /** True: something was written since the last sweep. */
-  readonly #files = new Map<number, boolean>();
+  /** Written since the last sweep. */
+  #lately = new Set<number>();
+  /** Written in the time before that. */
+  #before = new Set<number>();
+
+  get size(): number {
+    return this.#lately.size + this.#before.size;
+  }
 
   /** Returns true where the kernel may still trust attributes of before for long. */
   add(inode: number): boolean {
-    const begun = !this.#files.has(inode);
-    if (begun && this.#files.size >= maxFiles) this.#files.delete(this.#files.keys().next().value!);
-    this.#files.set(inode, true);
+    if (this.#lately.has(inode)) return false;
+    const begun = !this.#before.delete(inode);
+    if (this.#lately.size >= maxFiles / 2) this.sweep();
+    this.#lately.add(inode);
     return begun;
   }
 
   has(inode: number): boolean {
-    return this.#files.has(inode);
+    return this.#lately.has(inode) || this.#before.has(inode);
   }
 
   /** Now and then: what was not written since the last time is at rest. */
   sweep(): void {
-    for (const [inode, lately] of this.#files) {
-      if (lately) this.#files.set(inode, false);
-      else this.#files.delete(inode);
-    }
+    this.#before = this.#lately;
+    this.#lately = new Set();
   }
 }
