@@ -2,6 +2,7 @@ import type { BLinkTree, Change, Key, Page } from '../tree/index.ts';
 import { decodeBucket, type Dentry, encodeBucket, keyOf, maxBucketNames, type NamedDentry, positionOf } from './directory-codec.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import { Miss } from './miss.ts';
+import { NameFilter } from './name-filter.ts';
 import { firstPosition, type NameHash } from './name-hash.ts';
 import { firstAfter, type NameChange, NameOverlay } from './name-overlay.ts';
 
@@ -21,12 +22,15 @@ export class Directory {
   readonly #hash: NameHash;
   /** Nothing was ever put into the tree: no need to look. */
   #fresh: boolean;
+  /** All names that it ever had, where it was made in this mount. */
+  readonly #filter: NameFilter | undefined;
 
   constructor(inode: number, tree: BLinkTree, hash: NameHash, fresh: boolean) {
     this.inode = inode;
     this.tree = tree;
     this.#hash = hash;
     this.#fresh = fresh;
+    this.#filter = fresh ? new NameFilter() : undefined;
     this.overlay = new NameOverlay(hash);
   }
 
@@ -34,22 +38,21 @@ export class Directory {
   lookup(name: string): Dentry | undefined {
     const change = this.overlay.get(name);
     if (change !== undefined) return change.dentry;
-    if (this.#fresh) return undefined;
-    const value = this.#value(keyOf(this.#hash.of(name)));
+    const value = this.#valueOf(name);
     return value === undefined ? undefined : decodeBucket(value).find((entry) => entry.name === name);
   }
 
   /** Changes a name in memory; {@link lookup} has been asked before. @throws FileSystemError ENOSPC where too many names share a hash. */
   change(name: string, dentry: Dentry | undefined): NameChange {
     const change: NameChange = { name, dentry };
+    if (dentry !== undefined) this.#filter?.add(this.#hash.of(name));
     this.overlay.change(change);
     return change;
   }
 
   /** Whether there is room for a further name; @throws Miss, FileSystemError ENOSPC. */
   checkRoom(name: string): void {
-    if (this.#fresh) return;
-    const value = this.#value(keyOf(this.#hash.of(name)));
+    const value = this.#valueOf(name);
     if (value !== undefined && decodeBucket(value).length >= maxBucketNames) throw new FileSystemError('ENOSPC');
   }
 
@@ -117,6 +120,13 @@ export class Directory {
     const page = this.tree.scanCached(key, limit) ?? this.tree.scan(key, limit);
     if (page instanceof Promise) throw new Miss(page);
     return page;
+  }
+
+  /** What the tree has at a name's place. @throws Miss */
+  #valueOf(name: string): Uint8Array | undefined {
+    if (this.#fresh) return undefined;
+    const position = this.#hash.of(name);
+    return this.#filter?.has(position) === false ? undefined : this.#value(keyOf(position));
   }
 
   #value(key: Key): Uint8Array | undefined {
