@@ -4,6 +4,9 @@ import type { RecentTable } from './recent-table.ts';
 import type { RecordId } from './record.ts';
 import type { Segments } from './segments.ts';
 
+/** Entries counted before the event loop gets its turn. Nobody changes what is being checkpointed. */
+const stepEntries = 512;
+
 /** Moves what was recently written into the index, one synced batch at a time, while writers go on. */
 export class Checkpointer {
   readonly #index: LevelIndex;
@@ -111,6 +114,7 @@ export class Checkpointer {
       const old = before[at++];
       if (old !== undefined) count(id, old, -1);
       count(id, entry, 1);
+      if (at % stepEntries === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     return { live, blocks, liveBytes };
   }

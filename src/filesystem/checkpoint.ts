@@ -10,7 +10,7 @@ import type { VolumeState } from './volume-state.ts';
 
 /** Directories whose trees are written at once, and inodes whose records go into one commit. */
 const parallelTrees = 8;
-const recordsPerCommit = 128;
+const recordsPerCommit = 64;
 /** Names that a tree is told of at once, and how often at the same time. */
 const namesPerApply = 128;
 const parallelApplies = 4;

@@ -10,6 +10,8 @@ const direntBytes = 24;
 const entryOutBytes = 128;
 /** Names looked at in one step. */
 const maxStepNames = 512;
+/** Inodes that are asked for at once: what that, and taking the answers, costs the event loop. */
+const maxLoadsAtOnce = 128;
 const cookieDot = 1;
 const cookieDotDot = 2;
 
@@ -52,18 +54,18 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
   return out;
 }
 
-/** The inodes of entries; missing ones are loaded together. @throws Miss */
+/** The inodes of entries; missing ones are loaded together, some at a time. @throws Miss */
 function inodesOf(core: VolumeCore, entries: readonly PlacedDentry[]): (Inode | undefined)[] {
   const loads: Promise<unknown>[] = [];
-  const inodes = entries.map(({ inode }) => {
+  const inodes: (Inode | undefined)[] = [];
+  for (const { inode } of entries) {
     try {
-      return core.table.find(inode);
+      inodes.push(core.table.find(inode));
     } catch (error) {
       if (!(error instanceof Miss)) throw error;
-      loads.push(error.loaded);
-      return undefined;
+      if (loads.push(error.loaded) === maxLoadsAtOnce) break;
     }
-  });
+  }
   if (loads.length > 0) throw new Miss(Promise.all(loads));
   return inodes;
 }

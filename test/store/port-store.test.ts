@@ -59,6 +59,29 @@ test('calls of one tick each get their own answer or error, and begin in the ord
   port2.close();
 });
 
+test('of large commits that come together each has a turn of the event loop to itself', async () => {
+  const { port1, port2 } = new MessageChannel();
+  let inTurn = 0;
+  let most = 0;
+  const blocks: Pick<BlockStore, 'commit'> = {
+    commit: async () => {
+      most = Math.max(most, ++inTurn);
+      setImmediate(() => (inTurn = 0));
+      return { done: true, versions: [[1]] };
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const update = Array.from({ length: 100 }, (_, index) => ({
+    address: namedAddress('volume', `block ${index}`),
+    expect: 'absent' as const,
+    payload: new Uint8Array(10),
+  }));
+  await Promise.all(Array.from({ length: 10 }, () => store.commit([{ update }])));
+  port2.close();
+  assert.equal(most, 1);
+});
+
 test('a call that waits for its turn can be cancelled like one that is under way, and all are when the worker goes away', async () => {
   const { port1, port2 } = new MessageChannel();
   const ended: boolean[] = [];
