@@ -1,5 +1,6 @@
 import { InfinitError, KeyedQueue, type Logger, messageOf } from '../src/base/index.ts';
-import { checkVolumeName, type EffectiveOptions, parseVolumeOptions, type Volume, type VolumeService } from '../src/api/index.ts';
+import { checkVolumeName, type EffectiveOptions, type Membership, parseVolumeOptions, type Volume, type VolumeService } from '../src/api/index.ts';
+import { Outside } from './outside.ts';
 
 /** Milliseconds a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
 export const mountDeadlineMs = 110_000;
@@ -21,6 +22,9 @@ export interface DriverSettings {
   /** The daemon's own fallbacks for volume options. */
   readonly fallbacks?: Partial<EffectiveOptions>;
   readonly mountDeadlineMs?: number;
+  /** Whether this host is in its cluster; absent: it always is. */
+  readonly membership?: Membership;
+  readonly joinPatienceMs?: number;
 }
 
 /**
@@ -32,6 +36,7 @@ export class Driver {
   readonly #logger: Logger;
   readonly #fallbacks: Partial<EffectiveOptions>;
   readonly #deadlineMs: number;
+  readonly #outside: Outside;
   readonly #queue = new KeyedQueue();
 
   constructor(volumes: VolumeService, logger: Logger, settings: DriverSettings = {}) {
@@ -39,10 +44,12 @@ export class Driver {
     this.#logger = logger;
     this.#fallbacks = settings.fallbacks ?? {};
     this.#deadlineMs = settings.mountDeadlineMs ?? mountDeadlineMs;
+    this.#outside = new Outside(settings.membership ?? alwaysInside, logger, settings.joinPatienceMs);
   }
 
   async create(name: unknown, options: unknown): Promise<void> {
     checkVolumeName(name);
+    this.#outside.check(name);
     const effective = parseVolumeOptions(options, this.#fallbacks);
     await this.#queue.run(name, () => this.#volumes.create(name, effective));
   }
@@ -53,12 +60,22 @@ export class Driver {
    */
   async get(name: unknown): Promise<DockerVolume | undefined> {
     if (!isVolumeName(name)) return undefined;
+    const known = (await this.#volumes.list()).find((volume) => volume.name === name);
+    if (known === undefined) {
+      if (this.#outside.isNew(name)) return undefined;
+      const expected = await this.#outside.expect(name);
+      if (expected !== undefined) return expected;
+    }
     const volume = await this.#volumes.inspect(name);
-    return volume === undefined ? undefined : inDockersWords(volume);
+    if (volume === undefined) return this.#outside.isExpected(name) ? this.#outside.shown(name) : undefined;
+    await this.#outside.forget(name);
+    return inDockersWords(volume);
   }
 
   async list(): Promise<DockerVolume[]> {
-    return (await this.#volumes.list()).map(inDockersWords);
+    const volumes = (await this.#volumes.list()).map(inDockersWords);
+    const names = new Set(volumes.map(({ Name }) => Name));
+    return [...volumes, ...this.#outside.expected().filter(({ Name }) => !names.has(Name))];
   }
 
   /** '' where it is not mounted on this host. */
@@ -82,8 +99,11 @@ export class Driver {
 
   async #mountOrTakeBack(name: string, holder: string, signal: AbortSignal): Promise<string> {
     signal.throwIfAborted();
+    this.#outside.check(name);
     // `docker cp` mounts again with the ID of the running container: that one's hold is not ours to take back.
-    const heldBefore = (await this.#volumes.inspect(name))?.holders.includes(holder) ?? false;
+    const before = await this.#volumes.inspect(name);
+    if (before === undefined && this.#outside.isExpected(name)) throw this.#outside.missing(name);
+    const heldBefore = before?.holders.includes(holder) ?? false;
     const mountpoint = await this.#volumes.mount(name, holder, signal);
     if (!signal.aborted) return mountpoint;
     if (!heldBefore) {
@@ -107,6 +127,7 @@ export class Driver {
   async remove(name: unknown, gone: AbortSignal): Promise<void> {
     checkVolumeName(name);
     await this.#queue.run(name, async () => {
+      if (await this.#forgetExpected(name)) return;
       const volume = await this.#volumes.inspect(name);
       for (const holder of volume?.holders ?? []) {
         if (!holder.startsWith(holderPrefix)) continue;
@@ -116,7 +137,22 @@ export class Driver {
       await this.#volumes.remove(name, { signal: gone });
     });
   }
+
+  /** True where the engine alone believes in the volume, as far as this host can know. */
+  async #forgetExpected(name: string): Promise<boolean> {
+    if (!this.#outside.isExpected(name)) return false;
+    await this.#outside.forget(name);
+    if (this.#outside.isOutside) return (await this.#volumes.list()).every((volume) => volume.name !== name);
+    return (await this.#volumes.inspect(name)) === undefined;
+  }
 }
+
+/** A host that has no cluster to be let into. */
+const alwaysInside: Membership = {
+  whyOutside: () => undefined,
+  whenInside: () => Promise.resolve(),
+  expected: { list: () => [], has: () => false, add: () => Promise.resolve(), delete: () => Promise.resolve() },
+};
 
 function isVolumeName(name: unknown): name is string {
   try {

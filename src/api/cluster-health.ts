@@ -1,8 +1,9 @@
-import { type ClusterStatus, type Health, type HostStatus, worst } from './status.ts';
+import { type ClusterStatus, type Health, healthOutside, type HostStatus, worst } from './status.ts';
 
 /** How the whole cluster is, from what its hosts say of themselves and who says nothing. */
 export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, 'health'>): Health {
   const own = hosts[0]!;
+  if (own.outside !== undefined) return worst([healthOutside(own.outside), ...disksOf(hosts)]);
   return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...rostersOf(hosts), ...troublesOf(own, troubles)]);
 }
 

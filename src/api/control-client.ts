@@ -2,7 +2,7 @@ import { type ErrorCode, errorCodes, http, InfinitError } from '../base/index.ts
 import type { BlockReport } from './block-service.ts';
 import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
 import { explainSocketFailure } from './socket-failure.ts';
-import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, VolumeCheck, VolumeUsage } from './status.ts';
+import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, TokenState, VolumeCheck, VolumeUsage } from './status.ts';
 import type { TrashedVolume, Volume } from './volume-service.ts';
 
 /** Default of every control socket option: where a daemon with default settings listens. */
@@ -31,13 +31,22 @@ export class ControlClient {
   }
 
   /** Makes a new cluster of this host; returns its id. */
-  async initCluster(): Promise<string> {
-    return (await this.#call<{ clusterId: string }>('POST', '/v1/cluster')).clusterId;
+  initCluster(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
+    return this.#call('POST', '/v1/cluster');
   }
 
   /** Joins the daemon's host to a cluster with the text of a token. */
   async joinCluster(addresses: readonly string[], token: string): Promise<void> {
     await this.#call('POST', '/v1/cluster/join', { addresses, token });
+  }
+
+  listTokens(): Promise<readonly TokenState[]> {
+    return this.#call('GET', '/v1/cluster/tokens');
+  }
+
+  /** Gives a member the right to invite and to expel. */
+  async grantNode(name: string): Promise<void> {
+    await this.#call('POST', `/v1/nodes/${encodeURIComponent(name)}/grant`, {});
   }
 
   createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number } = {}): Promise<TokenInfo> {

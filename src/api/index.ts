@@ -23,6 +23,7 @@ export {
   type ClusterStatus,
   type Health,
   healthOf,
+  healthOutside,
   type HealthState,
   type HostStatus,
   type HostSummary,
@@ -31,6 +32,7 @@ export {
   type SilentHost,
   type RosterStatus,
   type TokenInfo,
+  type TokenState,
   type VolumeCheck,
   type VolumeUsage,
   worst,
@@ -47,4 +49,4 @@ export {
   type VolumeOption,
   volumeOptions,
 } from './volume-options.ts';
-export type { TrashControl, TrashedVolume, Volume, VolumeControl, VolumeService } from './volume-service.ts';
+export type { Membership, TrashControl, TrashedVolume, Volume, VolumeControl, VolumeService } from './volume-service.ts';

@@ -31,6 +31,8 @@ export interface HostStatus {
   readonly peer: string;
   readonly version: string;
   readonly health: Health;
+  /** Why it is no member of the cluster that it is to belong to (not let in yet, expelled …); absent: it is one, or alone by choice. */
+  readonly outside?: string;
   readonly uptimeSeconds: number;
   /** Resident memory of the daemon. */
   readonly memoryBytes: number;
@@ -123,6 +125,8 @@ export interface HostSummary {
   /** RFC 3339: when its passport ends, where it does. */
   readonly passportExpiresAt?: string;
   readonly self: boolean;
+  /** store, write, invite: the last is also the right to expel. */
+  readonly rights: readonly string[];
 }
 
 /** All hosts, each as it says itself: `GET /v1/cluster`. */
@@ -159,12 +163,28 @@ export interface TokenInfo {
   readonly uses: number;
 }
 
+/** An invitation as all hosts together know it. Nothing secret. */
+export interface TokenState {
+  readonly id: string;
+  readonly rights: readonly string[];
+  readonly expiresAt: string;
+  readonly uses: number;
+  /** Who joined with it. */
+  readonly hosts: readonly string[];
+  readonly state: 'open' | 'used up' | 'expired' | 'revoked';
+}
+
 const order: readonly HealthState[] = ['HEALTHY', 'DEGRADED', 'READ-ONLY', 'UNAVAILABLE'];
 
 /** The worst of several findings, with all their reasons. */
 export function worst(findings: readonly Health[]): Health {
   const state = findings.reduce<HealthState>((bad, { state }) => (order.indexOf(state) > order.indexOf(bad) ? state : bad), 'HEALTHY');
   return { state, reasons: findings.flatMap((finding) => finding.reasons) };
+}
+
+/** The health of a host that is no member of its cluster: it serves nothing. */
+export function healthOutside(why: string): Health {
+  return { state: 'UNAVAILABLE', reasons: [`this host is no member of its cluster: ${why}`] };
 }
 
 /** The health that follows from a host's disk, from how many hosts there are for the copies wanted, and from what hinders the roster. */

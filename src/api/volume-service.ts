@@ -20,6 +20,21 @@ export interface VolumeService {
   mountpoint(name: string): string | undefined;
 }
 
+/** Whether this host has a say about volumes at all, and what Docker believes about them while it has not. */
+export interface Membership {
+  /** Why this host is no member of the cluster that it is to belong to; undefined: it is one, or alone by choice. */
+  whyOutside(): string | undefined;
+  /** Waits for it to become one. @throws InfinitError at once where there is no hope; what the signal says. */
+  whenInside(signal: AbortSignal): Promise<void>;
+  /** Names that Docker was told are volumes although that was not known. Kept over restarts. */
+  readonly expected: {
+    list(): readonly string[];
+    has(name: string): boolean;
+    add(name: string): Promise<void>;
+    delete(name: string): Promise<void>;
+  };
+}
+
 /** What people do with volumes beyond what the engine asks for. */
 export interface VolumeControl extends VolumeService {
   /** Changes options of a volume; those that a mount depends on only while nobody has it mounted. @throws InfinitError `in-use`, `not-found`, `bad-argument`. */

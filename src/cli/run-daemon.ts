@@ -62,7 +62,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   if (config.pluginSocket !== undefined) {
     const { announce, findPeersInSwarm, startPlugin } = await import('../../plugin/index.ts');
     const fallbacks = { replicas: String(config.replicas) };
-    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, logger, fallbacks }));
+    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, membership: node.membership, logger, fallbacks }));
     if (config.dockerSocket !== undefined) {
       const engine = stack.use(announce({ socketPath: config.dockerSocket, logger }));
       if (config.discover.includes('swarm') && config.listen !== undefined) {

@@ -1,18 +1,26 @@
-import { clusterHealth, type ClusterStatus, type HostStatus, type HostSummary, type SilentHost, type TokenInfo } from '../api/index.ts';
+import {
+  clusterHealth,
+  type ClusterStatus,
+  type HostStatus,
+  type HostSummary,
+  type SilentHost,
+  type TokenInfo,
+  type TokenState,
+} from '../api/index.ts';
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership } from '../membership/index.ts';
-import type { Overlay, Right } from '../overlay/index.ts';
+import type { KnownToken, Overlay, Right } from '../overlay/index.ts';
 import type { Catalogue } from './catalogue.ts';
+import type { Entry } from './entry.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
+import { tokenStates } from './token-states.ts';
 import type { Volumes } from './volumes.ts';
 
 /** A host that has not said how it is after so long is called silent, in ms. */
 const statusDeadlineMs = 3000;
 /** The catalogue is read again at least so often, in ms: a notification may have been lost. */
 const catalogueRefreshMs = 15_000;
-/** How long a host that joins waits to be let in and to be told the views of the roster, in ms. */
-const joinDeadlineMs = 20_000;
 const volumeIdBytes = 16;
 const rights: readonly Right[] = ['store', 'write', 'invite'];
 
@@ -21,14 +29,10 @@ export interface ClusterContext {
   readonly membership: Membership;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
+  readonly entry: Entry;
   /** Another host said that volumes came or went. */
   readonly onCatalogueNews: () => void;
   readonly status: () => Promise<HostStatus>;
-  /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
-  readonly forgetEverything: () => Promise<void>;
-  /** The cluster that this host's blocks belong to, kept on its disk. */
-  readonly knownCluster: () => Promise<string | undefined>;
-  readonly rememberCluster: (clusterId: string) => Promise<void>;
   /** Whether this host gives its blocks away to leave: kept on its disk. */
   readonly drain: (on: boolean) => Promise<void>;
   readonly logger: Logger;
@@ -47,15 +51,16 @@ export class Cluster implements Disposable {
     transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
     transport.handle(nodeKinds.catalogueChanged, () => {
       context.onCatalogueNews();
-      return this.#refreshCatalogue();
+      return this.refreshCatalogue();
     });
     transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
+    transport.handle(nodeKinds.tokens, async () => Buffer.from(JSON.stringify(await context.overlay.tokens())));
     transport.handle(nodeKinds.drain, async (_peer, body) => {
       await this.#drainHere(jsonBody(body) === true);
       return undefined;
     });
-    transport.onPeerUp(() => void this.#refreshCatalogue());
-    this.#refresh = setInterval(() => void this.#refreshCatalogue(), catalogueRefreshMs);
+    transport.onPeerUp(() => void this.refreshCatalogue());
+    this.#refresh = setInterval(() => void this.refreshCatalogue(), catalogueRefreshMs);
     this.#refresh.unref();
   }
 
@@ -106,6 +111,7 @@ export class Cluster implements Disposable {
       ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
       ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,
+      rights: member.rights,
     }));
   }
 
@@ -134,64 +140,12 @@ export class Cluster implements Disposable {
     return { ...found, health: clusterHealth(found) };
   }
 
-  async init(): Promise<string> {
-    this.#refuseWhileMounted('cluster init');
-    const { overlay, membership, rememberCluster } = this.#context;
-    await membership.intendToFound();
-    const { clusterId } = await overlay.initCluster().catch(async (error: unknown) => {
-      await membership.abandonFounding();
-      throw error;
-    });
-    await rememberCluster(clusterId);
-    await membership.found();
-    return clusterId;
+  init(): ReturnType<Entry['init']> {
+    return this.#context.entry.init();
   }
 
-  async join(addresses: readonly string[], token: string): Promise<void> {
-    this.#refuseWhileMounted('join');
-    await this.#refuseOwnVolumes();
-    const { overlay, membership } = this.#context;
-    await membership.abandonFounding();
-    const patience = AbortSignal.timeout(joinDeadlineMs);
-    await overlay.join(addresses, token);
-    await overlay.whenJoined(patience);
-    await this.#entered();
-    await membership.whenKnown(patience);
-  }
-
-  /**
-   * For a host that was told at its start to join: waits in the background until it is let in.
-   * @throws InfinitError `already-exists` where it has volumes of its own.
-   */
-  async enter(): Promise<void> {
-    const { overlay, logger, knownCluster } = this.#context;
-    if (overlay.clusterId === undefined || (await knownCluster()) === overlay.clusterId) return;
-    await this.#refuseOwnVolumes();
-    overlay
-      .whenJoined()
-      .then(
-        () => this.#entered(),
-        (error: unknown) => logger.error('this host was not let into the cluster', { error }),
-      )
-      .catch((error: unknown) => logger.error('this host could not enter the cluster', { error }));
-  }
-
-  /** What a host that was alone kept means nothing in the cluster. */
-  async #entered(): Promise<void> {
-    await this.#context.forgetEverything();
-    await this.#context.rememberCluster(this.#context.overlay.clusterId!);
-    await this.#context.membership.enter();
-    await this.#refreshCatalogue();
-    this.#context.logger.info('joined the cluster', { cluster: this.#context.overlay.clusterId });
-  }
-
-  async #refuseOwnVolumes(): Promise<void> {
-    const [own] = await this.#context.catalogue.list();
-    if (own !== undefined)
-      throw new InfinitError(
-        'already-exists',
-        `this host has volumes of its own ("${own.name}" …) and cannot join a cluster with them: remove them, or give the daemon another --state-dir`,
-      );
+  join(addresses: readonly string[], token: string): Promise<void> {
+    return this.#context.entry.join(addresses, token);
   }
 
   async createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo> {
@@ -200,6 +154,26 @@ export class Cluster implements Disposable {
     const { rights: wanted, ...limits } = request;
     const token = await this.#context.overlay.createToken({ ...limits, ...(wanted === undefined ? {} : { rights: wanted as Right[] }) });
     return { id: token.id, text: token.text, rights: token.rights, expiresAt: new Date(token.expiresMs).toISOString(), uses: token.uses };
+  }
+
+  /** All invitations that some host in reach knows of, those that end last first. */
+  async tokens(): Promise<readonly TokenState[]> {
+    const { overlay } = this.#context;
+    const { transport } = overlay;
+    const ask = async (peer: string): Promise<readonly KnownToken[]> => {
+      const answer = await transport.request(peer, nodeKinds.tokens, new Uint8Array(0), { deadlineMs: statusDeadlineMs });
+      return jsonBody(answer) as KnownToken[];
+    };
+    const answers = await Promise.allSettled([...transport.connected().map(ask), overlay.tokens()]);
+    return tokenStates(
+      answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : [])),
+      Date.now(),
+    );
+  }
+
+  /** Gives a member the right to invite and to expel. */
+  async grant(which: string): Promise<void> {
+    await this.#context.overlay.grant(this.#memberNamed(which).peer);
   }
 
   revokeToken(id: string, hosts: boolean): Promise<readonly string[]> {
@@ -246,12 +220,6 @@ export class Cluster implements Disposable {
     return found[0]!;
   }
 
-  #refuseWhileMounted(what: string): void {
-    const mounted = this.#context.volumes.mounted();
-    if (mounted.length > 0)
-      throw new InfinitError('in-use', `${what}: volumes are mounted on this host (${mounted.join(', ')}): stop their containers first`);
-  }
-
   async #serveCall(peer: string, body: Uint8Array): Promise<Uint8Array> {
     if (body.length < volumeIdBytes) throw new InfinitError('bad-argument', 'a volume call begins with the volume’s id');
     if (!this.#context.overlay.rightsOf(peer).includes('write')) throw new InfinitError('denied', `host ${peer} has no right to write`);
@@ -264,7 +232,8 @@ export class Cluster implements Disposable {
     return served === undefined ? [] : [served.name];
   }
 
-  async #refreshCatalogue(): Promise<undefined> {
+  /** Reads the catalogue anew. */
+  async refreshCatalogue(): Promise<undefined> {
     if (this.#context.overlay.clusterId === undefined) return;
     const { catalogue, volumes, logger } = this.#context;
     await catalogue

@@ -10,6 +10,7 @@ import {
   listenOnSocket,
   type RepairControl,
   type TokenInfo,
+  type TokenState,
   type TrashControl,
   type VolumeCheck,
   type VolumeControl,
@@ -36,9 +37,11 @@ export interface ControlTarget {
 export interface ClusterControl {
   status(): Promise<ClusterStatus>;
   hosts(): readonly HostSummary[];
-  init(): Promise<string>;
+  init(): Promise<{ readonly clusterId: string; readonly keyFile: string }>;
   join(addresses: readonly string[], token: string): Promise<void>;
   createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo>;
+  tokens(): Promise<readonly TokenState[]>;
+  grant(which: string): Promise<void>;
   revokeToken(id: string, hosts: boolean): Promise<readonly string[]>;
   removeHost(which: string, unsafe: boolean): Promise<void>;
   drainHost(which: string, on: boolean): Promise<void>;
@@ -129,7 +132,7 @@ function routeCluster(
   );
   app.post(
     '/v1/cluster',
-    serve(async (_request, response) => void response.status(201).json({ clusterId: await cluster.init() })),
+    serve(async (_request, response) => void response.status(201).json(await cluster.init())),
   );
   app.post(
     '/v1/cluster/join',
@@ -148,6 +151,17 @@ function routeCluster(
         ...(uses === undefined ? {} : { uses }),
       };
       response.status(201).json(await cluster.createToken(request));
+    }),
+  );
+  app.get(
+    '/v1/cluster/tokens',
+    serve(async (_request, response) => void response.json(await cluster.tokens())),
+  );
+  app.post(
+    '/v1/nodes/:name/grant',
+    serve(async (request, response) => {
+      await cluster.grant(parameter(request, 'name'));
+      response.json({});
     }),
   );
   app.delete(

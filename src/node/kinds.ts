@@ -21,4 +21,6 @@ export const nodeKinds = {
   drain: firstNodeKind + 6,
   /** Answered with the ids of the volumes that the host has mounted, as JSON. */
   mounted: firstNodeKind + 7,
+  /** Answered with the invitations that the host knows of, as JSON: nothing secret. */
+  tokens: firstNodeKind + 8,
 } as const;

@@ -1,7 +1,17 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { type ClusterStatus, type DaemonConfig, type Health, healthOf, type HostStatus, type RosterStatus, version } from '../api/index.ts';
+import {
+  type ClusterStatus,
+  type DaemonConfig,
+  type Health,
+  healthOf,
+  healthOutside,
+  type HostStatus,
+  type Membership as VolumeMembership,
+  type RosterStatus,
+  version,
+} from '../api/index.ts';
 import { InfinitError, type Logger, systemClock, Wakefulness } from '../base/index.ts';
 import { type Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
@@ -12,8 +22,10 @@ import { awaitedKinds, Store } from '../store/index.ts';
 import { BlockInspector } from './block-inspector.ts';
 import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
-import { Cluster, type ClusterContext } from './cluster.ts';
+import { Cluster } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
+import { Entry, type EntryContext } from './entry.ts';
+import { ExpectedNames } from './expected-names.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
@@ -38,7 +50,7 @@ const catalogueOwner = 'infinit';
 const drainKey = 'draining';
 
 /** Where the disk says which cluster its blocks belong to. */
-function clusterMemory(disk: Disk): Pick<ClusterContext, 'knownCluster' | 'rememberCluster'> {
+function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'rememberCluster'> {
   const key = 'cluster';
   return {
     knownCluster: async () => {
@@ -73,6 +85,7 @@ interface Parts {
   readonly trash: Trash;
   readonly check: VolumeCheckContext;
   readonly cluster: Cluster;
+  readonly entry: Entry;
   readonly blocks: ProgramBlocks;
   readonly watches: BlockWatches;
   readonly wakefulness: Wakefulness;
@@ -118,6 +131,11 @@ export class Node implements AsyncDisposable {
 
   get volumes(): Volumes {
     return this.#parts!.volumes;
+  }
+
+  /** Whether this host is in its cluster. */
+  get membership(): VolumeMembership {
+    return this.#parts!.entry;
   }
 
   /** True while this host belongs to a cluster and is connected with none of its members. */
@@ -235,11 +253,28 @@ export class Node implements AsyncDisposable {
         server,
         fallbacks: { replicas: String(config.replicas) },
         health: () => this.#health(),
+        whyOutside: () => entry.whyOutside(),
         mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
         mounts: (deadlineMs) => cluster.mounts(deadlineMs),
         onCatalogueChange,
         logger,
       }),
+    );
+    const entry = stack.use(
+      new Entry(
+        {
+          overlay,
+          membership,
+          mounted: () => volumes.mounted(),
+          ownVolume: async () => (await catalogue.list())[0]?.name,
+          forgetEverything: () => store.forgetEverything(),
+          ...clusterMemory(disk),
+          keyFile: path.join(clusterDirectory, 'cluster.key'),
+          onEntered: () => cluster.refreshCatalogue(),
+          logger,
+        },
+        await ExpectedNames.open(disk),
+      ),
     );
     const cluster: Cluster = stack.use(
       new Cluster({
@@ -247,22 +282,38 @@ export class Node implements AsyncDisposable {
         membership,
         catalogue,
         volumes,
+        entry,
         onCatalogueNews: () => trash.look(),
         status: () => this.status(),
-        forgetEverything: () => store.forgetEverything(),
-        ...clusterMemory(disk),
         drain: (on) => disk.write([on ? { type: 'put-meta', key: drainKey, bytes: Buffer.from('1') } : { type: 'delete-meta', key: drainKey }]),
         logger,
       }),
     );
-    await cluster.enter();
+    await entry.enter();
     trash.look();
     const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
     const check = { catalogue, volumes, sweep, store, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
-    return { disk, overlay, membership, store, measured, repair, upkeep, catalogue, volumes, trash, check, cluster, blocks, watches, wakefulness };
+    return {
+      disk,
+      overlay,
+      membership,
+      store,
+      measured,
+      repair,
+      upkeep,
+      catalogue,
+      volumes,
+      trash,
+      check,
+      cluster,
+      entry,
+      blocks,
+      watches,
+      wakefulness,
+    };
   }
 
   /** Copies wanted of each block: as the cluster's first host was told. */
@@ -271,7 +322,9 @@ export class Node implements AsyncDisposable {
   }
 
   #health(): Health {
-    const { disk, overlay, membership } = this.#parts!;
+    const { disk, overlay, membership, entry } = this.#parts!;
+    const why = entry.whyOutside();
+    if (why !== undefined) return healthOutside(why);
     const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
     return healthOf(disk.status(), this.#replicas(membership), up, overlay.clusterId === undefined ? [] : membership.status().troubles);
   }
@@ -291,13 +344,15 @@ export class Node implements AsyncDisposable {
   }
 
   async status(): Promise<HostStatus> {
-    const { disk, overlay, membership, repair, catalogue, volumes, cluster, wakefulness } = this.#parts!;
+    const { disk, overlay, membership, repair, catalogue, volumes, cluster, entry, wakefulness } = this.#parts!;
     const hosts = cluster.hosts();
+    const outside = entry.whyOutside();
     return {
       name: this.#config.name,
       peer: overlay.self,
       version,
       health: this.#health(),
+      ...(outside === undefined ? {} : { outside }),
       uptimeSeconds: Math.floor((performance.now() - this.#started) / 1000),
       memoryBytes: process.memoryUsage.rss(),
       idleLatency: wakefulness.state,

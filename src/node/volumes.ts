@@ -40,6 +40,8 @@ export interface VolumesContext {
   readonly server: VolumeServer;
   readonly fallbacks: Partial<EffectiveOptions>;
   readonly health: () => Health;
+  /** Why this host is no member of its cluster; undefined: it is one, or alone by choice. */
+  readonly whyOutside: () => string | undefined;
   /** Hosts other than this one that have the volume mounted. */
   readonly mountedElsewhere: (volumeId: string, deadlineMs?: number) => Promise<readonly string[]>;
   /** Which other hosts have which volumes mounted: names by volume id. */
@@ -102,6 +104,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async listEverywhere(): Promise<readonly Volume[]> {
+    const why = this.#context.whyOutside();
+    if (why !== undefined) throw new InfinitError('unavailable', `this host is no member of its cluster, whose volumes it does not know: ${why}`);
     const [volumes, elsewhere] = await Promise.all([this.list(), this.#context.mounts(inspectDeadlineMs)]);
     return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])] }));
   }

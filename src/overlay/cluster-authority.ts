@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type Random } from '../base/index.ts';
+import { type Clock, InfinitError, KeyedQueue, type Random } from '../base/index.ts';
 import {
   allRights,
   createToken,
@@ -7,8 +7,11 @@ import {
   type MemberRecord,
   passportFromCluster,
   passportFromToken,
+  type Passport,
   peerIdOf,
   readOwnPassport,
+  readPassport,
+  readToken,
   type Revocation,
   type Right,
   signRecord,
@@ -18,6 +21,7 @@ import {
 } from './identity/index.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
 import type { StateFiles } from './state-files.ts';
+import type { PeerId } from './transport.ts';
 
 /** What a token is to allow. */
 export interface TokenRequest {
@@ -40,6 +44,12 @@ export interface TokenSummary {
   readonly uses: number;
 }
 
+/** What is kept of a token: nothing secret. */
+export type MadeToken = Omit<TokenSummary, 'text'>;
+
+/** Tokens made on this host that it remembers, and how long after their end. */
+const maxTokens = 1000;
+const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
 const maxUses = 1_000_000;
 
@@ -50,6 +60,8 @@ export class ClusterAuthority {
   readonly #gate: PassportGate;
   readonly #clock: Clock;
   readonly #random: Random;
+  /** The list of tokens is read and written by one at a time. */
+  readonly #remembering = new KeyedQueue();
 
   constructor(files: StateFiles, key: KeyPair, gate: PassportGate, clock: Clock, random: Random) {
     this.#files = files;
@@ -105,10 +117,59 @@ export class ClusterAuthority {
     if (!Number.isSafeInteger(uses) || uses < 1 || uses > maxUses)
       throw new InfinitError('bad-argument', `a token is good for 1 to ${maxUses} hosts, not ${uses}`);
     if (!(expiresInMs > 0) || !((passportMs ?? 1) > 0)) throw new InfinitError('bad-argument', 'a token and its passports must hold for some time');
-    const id = Buffer.from(this.#random.bytes(8)).toString('hex');
+    const id = this.#tokenId();
     const expiresMs = Math.floor(this.#clock.wallMs() + expiresInMs);
     const terms = { id, rights, expiresMs, uses, passportMs: passportMs === undefined ? undefined : Math.floor(passportMs) };
-    return { id, text: createToken(terms, this.#random.bytes(keyBytes), await this.#signer()), rights, expiresMs, uses };
+    const text = createToken(terms, this.#random.bytes(keyBytes), await this.#signer());
+    await this.#remember({ id, rights, expiresMs, uses });
+    return { id, text, rights, expiresMs, uses };
+  }
+
+  /** @throws InfinitError `denied`. */
+  async checkMayInvite(): Promise<void> {
+    await this.#signer();
+  }
+
+  /** A passport with all rights for a member, in place of its own. @throws InfinitError `denied` where this host may not invite. */
+  async passportFor(current: Passport): Promise<string> {
+    const { key, cluster, passport } = await this.#signer();
+    const { peer, invitation, joinedWith } = current;
+    const joined = [...(invitation === undefined ? [] : [invitation.id]), ...joinedWith];
+    // Later than the one that it replaces, also where this host's clock is behind.
+    const now = Math.max(this.#clock.wallMs(), current.issuedMs + 1);
+    if (passport === undefined) return passportFromCluster(key, peer, now, joined).text;
+    const terms = { id: this.#tokenId(), rights: allRights, expiresMs: now + dayMs, uses: 1 };
+    const token = readToken(createToken(terms, this.#random.bytes(keyBytes), { key, cluster, passport }));
+    return passportFromToken(token, peer, now, joined).text;
+  }
+
+  /** Takes a passport that somebody who may invite has made for this host. @throws InfinitError `denied`, `bad-argument`. */
+  async takePassport(text: string, self: PeerId): Promise<void> {
+    const { own } = this.#gate;
+    if (own === undefined) throw new InfinitError('denied', 'this host belongs to no cluster');
+    const passport = readPassport(text, own.cluster);
+    if (passport.peer !== self) throw new InfinitError('denied', `the passport is for host ${passport.peer}`);
+    if (passport.issuedMs < own.issuedMs || own.rights.some((right) => !passport.rights.includes(right)))
+      throw new InfinitError('denied', 'the passport is older than what this host has, or gives fewer rights');
+    await this.#files.write('passport', `${passport.text}\n`);
+    this.#gate.setOwn(passport);
+  }
+
+  /** The tokens that were made on this host, the oldest first. */
+  async tokensMade(): Promise<readonly MadeToken[]> {
+    const text = await this.#files.read('tokens.json');
+    return text === undefined ? [] : (JSON.parse(text) as MadeToken[]);
+  }
+
+  #remember(token: MadeToken): Promise<void> {
+    return this.#remembering.run('tokens', async () => {
+      const kept = (await this.tokensMade()).filter(({ expiresMs }) => expiresMs > this.#clock.wallMs() - forgetTokenMs);
+      await this.#files.write('tokens.json', JSON.stringify([...kept, token].slice(-maxTokens)));
+    });
+  }
+
+  #tokenId(): string {
+    return Buffer.from(this.#random.bytes(8)).toString('hex');
   }
 
   async revoke(subjects: readonly Subject[]): Promise<Revocation[]> {
@@ -124,7 +185,7 @@ export class ClusterAuthority {
     if (!own.rights.includes('invite'))
       throw new InfinitError(
         'denied',
-        "this host may neither invite nor expel: do it on the host that founded the cluster, or put a copy of that one's cluster/cluster.key into this state directory's",
+        'this host may neither invite nor expel: say it on one that may (`infinit node ls` shows the rights), or have that one say `infinit cluster grant NAME` for this host',
       );
     return { key: this.#key, cluster: own.cluster, passport: own };
   }

@@ -1,5 +1,6 @@
 import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
+import { Grants, type KnownToken } from './grants.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
 import { Libp2pTransport } from './libp2p-transport.ts';
@@ -39,6 +40,7 @@ export class Overlay implements AsyncDisposable {
   readonly #sync: AntiEntropy;
   readonly #detector: FailureDetector;
   readonly #authority: ClusterAuthority;
+  readonly #grants: Grants;
   readonly #troubles: TroubleLog;
   readonly #memberListeners = new Set<() => void>();
   #own: Omit<MemberRecord, 'peer'>;
@@ -82,6 +84,7 @@ export class Overlay implements AsyncDisposable {
     this.#troubles = new TroubleLog(this.#clock, this.#logger);
     this.#mesh = this.#makeTransport();
     this.transport = this.#mesh;
+    this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#publish({}));
     this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
     this.#file = new MemberFile(files, this.#logger, () => this.#table.all());
     this.#sync = new AntiEntropy(
@@ -118,6 +121,12 @@ export class Overlay implements AsyncDisposable {
   /** Why this host has stopped to take part, where it has: another process runs with its identity. */
   get halted(): string | undefined {
     return this.#halted;
+  }
+
+  /** Whether this host's own passport was good for a time that is over. */
+  get isPassportExpired(): boolean {
+    const expires = this.#gate.own?.expiresMs;
+    return expires !== undefined && expires <= this.#clock.wallMs();
   }
 
   /** What this host tells of itself. */
@@ -174,7 +183,7 @@ export class Overlay implements AsyncDisposable {
   async whenJoined(signal?: AbortSignal): Promise<void> {
     if (this.#gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(new InfinitError('cancelled', this.#whyNotJoined()));
+    const onAbort = (): void => reject(new InfinitError('cancelled', this.whyNotJoined()));
     signal?.addEventListener('abort', onAbort, { once: true });
     const stops = [
       this.onMembersChange(() => this.#own.state !== 'joining' && resolve()),
@@ -193,7 +202,7 @@ export class Overlay implements AsyncDisposable {
   }
 
   /** What keeps this host from its cluster, as far as it is known. */
-  #whyNotJoined(): string {
+  whyNotJoined(): string {
     const why = this.troubles().map(({ message }) => message);
     if (why.length > 0) return `no member has let this host in: ${why.join('; ')}`;
     return 'no member was found to let this host in: name one as HOST:PORT';
@@ -232,6 +241,16 @@ export class Overlay implements AsyncDisposable {
   /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */
   createToken(request: TokenRequest): Promise<TokenSummary> {
     return this.#authority.createToken(request);
+  }
+
+  /** The tokens that were made on this host, and those that members joined with. */
+  tokens(): Promise<readonly KnownToken[]> {
+    return this.#grants.tokens((peer) => this.member(peer)?.name ?? peer);
+  }
+
+  /** Gives a member all rights, the one to invite and to expel among them. @throws InfinitError `denied`, `not-found`, `unavailable`. */
+  grant(peer: PeerId): Promise<void> {
+    return this.#grants.grant(peer);
   }
 
   /** No further host joins with this token; with `hosts`, those that did are revoked too. Returns the hosts that were revoked. */
@@ -274,6 +293,7 @@ export class Overlay implements AsyncDisposable {
     this.#closed = true;
     clearInterval(this.#upkeep);
     this.#detector[Symbol.dispose]();
+    this.#grants[Symbol.dispose]();
     this.#sync[Symbol.dispose]();
     await this.#mesh[Symbol.asyncDispose]();
     await this.#file[Symbol.asyncDispose]();
@@ -335,8 +355,7 @@ export class Overlay implements AsyncDisposable {
     const addresses = this.#addresses();
     if (addresses.join() !== this.#own.addresses.join()) this.#publish({ addresses });
     for (const peer of this.#mesh.connected()) if (this.#gate.standing(peer) !== 'member') this.#mesh.drop(peer, 'it is no member any more');
-    const expires = this.#gate.own?.expiresMs;
-    if (expires !== undefined && expires <= this.#clock.wallMs())
+    if (this.isPassportExpired)
       this.#onTrouble({ kind: 'denied', about: this.self, message: "this host's own passport has expired: start it with a new token" });
   }
 
@@ -354,15 +373,21 @@ export class Overlay implements AsyncDisposable {
   }
 
   #onNews(revoked: readonly Revocation[]): void {
-    for (const { subject } of revoked) {
+    for (const { subject, text } of revoked) {
       const peer = subject.replace(/^host:/, '');
       if (subject.startsWith('token:')) continue;
       if (peer === this.self) this.#halt('this host was expelled from the cluster');
-      else this.#mesh.drop(peer, 'it was revoked');
+      else void this.#dismiss(peer, text);
       this.#detector.forget(peer);
     }
     if (this.#halted === undefined) this.#setTargets();
     this.#changed();
+  }
+
+  /** The last word to a host that was expelled is the revocation, so that its own people are told; nothing that it says counts from now on. */
+  async #dismiss(peer: PeerId, revocation: string): Promise<void> {
+    if (this.#mesh.isConnected(peer)) await this.#sync.tellAndWait(peer, { entries: [], revocations: [revocation] }, farewellMs).catch(() => {}); // it may be gone, or hang up first
+    this.#mesh.drop(peer, 'it was revoked');
   }
 
   /** Two records that only two processes can have made, or one of this host from a time that it does not remember. */

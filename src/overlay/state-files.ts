@@ -5,7 +5,7 @@ import { InfinitError, type Logger, messageOf, type Random } from '../base/index
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
-export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json';
+export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json';
 
 const secretMode = 0o600;
 

@@ -26,6 +26,7 @@ export function sketch(replicas: number, all: readonly HostSketch[], troubles: C
     capacity: host.capacity ?? 1000,
     state: host.countedOut === true ? 'counted out' : host.silent === true ? 'down' : 'alive',
     self: index === 0,
+    rights: ['store', 'write'],
     ...(host.passportExpiresAt === undefined ? {} : { passportExpiresAt: host.passportExpiresAt }),
   }));
   const hosts = all.flatMap((host, index): HostStatus[] => (host.silent === true ? [] : [statusOf(host, index, replicas, summaries)]));

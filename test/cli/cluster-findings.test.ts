@@ -41,6 +41,23 @@ test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passp
   ]);
 });
 
+test('a host that is no member of its cluster is told so and what to do, and nothing of copies and hosts', () => {
+  const sound = sketch(3, [{}, {}, {}]);
+  const [own, ...others] = sound.hosts;
+  for (const [why, advice] of [
+    ['no member was found', /infinit cluster join/],
+    ['this host was expelled from the cluster', /empty --state-dir and a new token/],
+    ['two processes run with the identity of host h0', /belongs to one host/],
+  ] as const) {
+    const all = clusterFindings({ ...sound, hosts: [{ ...own!, outside: why }, ...others] }, Date.parse(now));
+    assert.deepEqual(
+      all.map(({ level, finding }) => `${level}: ${finding}`),
+      [`error: not a member of the cluster: ${why}`],
+    );
+    assert.match(all[0]!.advice!, advice);
+  }
+});
+
 test('every trouble of the network comes with advice', () => {
   for (const kind of ['unreachable', 'denied', 'wrong-version', 'self', 'duplicate-identity', 'clock']) {
     const found = clusterFindings(sketch(1, [{}], [{ kind, about: 'x', message: 'm' }]), Date.parse(now));

@@ -240,6 +240,34 @@ describe('members in memory', () => {
     await assert.rejects(a.revokeHost('12D3KooWnobody'), { code: 'not-found' });
   });
 
+  test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first('a');
+    const tokenFile = await cluster.tokenFile(a, { uses: 1 });
+    const b = await cluster.open('b', { tokenFile, join: [`memory:${a.self}`] });
+    await b.whenJoined();
+    const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
+    await assert.rejects(b.createToken({}), { code: 'denied', message: /infinit cluster grant/ });
+    await assert.rejects(b.grant(c.self), { code: 'denied' });
+    await a.grant(b.self);
+    await eventually(() => [a, b, c].every((host) => host.rightsOf(b.self).includes('invite')), 'all know of it');
+    await cluster.stop(b);
+    const again = await cluster.open('b', { join: [`memory:${a.self}`] });
+    await eventually(() => again.transport.isConnected(c.self), 'b is back');
+    await again.grant(c.self);
+    await eventually(() => [a, again].every((host) => host.rightsOf(c.self).includes('invite')), 'all know of c');
+    const d = await cluster.join('d', c, { join: [`memory:${c.self}`] });
+    await eventually(() => again.transport.isConnected(d.self), 'd is in');
+    await again.revokeHost(d.self);
+    await eventually(() => d.halted !== undefined, 'd is told that it was expelled');
+    // The token that b joined with stays used: it was good for one host.
+    const id = /token-(\w+)$/.exec(tokenFile)![1]!;
+    assert.deepEqual(
+      (await a.tokens()).filter((token) => token.id === id).map(({ hosts, uses }) => [hosts, uses]),
+      [[['b'], 1]],
+    );
+  });
+
   test('revoking a token with its hosts expels whoever joined with it', async () => {
     await using cluster = await Cluster.inMemory({ heartbeat });
     const a = await cluster.first();

@@ -3,8 +3,9 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { Command } from 'commander';
 
 import { InfinitError, messageOf } from '../../base/index.ts';
-import type { TokenInfo } from '../../api/index.ts';
-import { client, type GlobalOptions, say } from '../context.ts';
+import type { TokenInfo, TokenState } from '../../api/index.ts';
+import { client, forEachName, type GlobalOptions, say } from '../context.ts';
+import { type Column, renderList } from '../output.ts';
 
 const hourMs = 3_600_000;
 
@@ -48,9 +49,39 @@ async function intoNewFile(file: string, make: () => Promise<TokenInfo>): Promis
 
 function init(options: () => GlobalOptions): Command {
   return new Command('init').description('make this host the first of a cluster').action(async () => {
-    say(await client(options()).initCluster());
+    const { clusterId, keyFile } = await client(options()).initCluster();
+    say(clusterId);
+    process.stderr.write(
+      `The cluster's key is ${keyFile}: keep a copy offline, this host may die. It lets this host invite and expel others;\n` +
+        'once they have joined, `infinit cluster grant --all` lets each of them do so too.\n',
+    );
   });
 }
+
+function grant(options: () => GlobalOptions): Command {
+  return new Command('grant')
+    .description('let members invite and expel hosts, as this one may')
+    .argument('[name...]', 'hosts, as `infinit node ls` shows them')
+    .option('--all', 'all members')
+    .action(async (names: string[], { all }: { all?: boolean }) => {
+      const daemon = client(options());
+      if ((all === true) === names.length > 0) throw new InfinitError('bad-argument', 'name hosts, or say --all');
+      const others = (await daemon.listNodes()).filter(({ self }) => !self);
+      await forEachName(all === true ? others.map(({ peer }) => peer) : names, async (name) => {
+        await daemon.grantNode(name);
+        return others.find(({ peer }) => peer === name)?.name ?? name;
+      });
+    });
+}
+
+const tokenColumns: readonly Column<TokenState>[] = [
+  { header: 'ID', field: 'Id', value: ({ id }) => id },
+  { header: 'STATE', field: 'State', value: ({ state }) => state },
+  { header: 'RIGHTS', field: 'Rights', value: ({ rights }) => rights.join(',') },
+  { header: 'USED', field: 'Used', value: ({ hosts, uses }) => `${hosts.length} of ${uses}` },
+  { header: 'EXPIRES', field: 'Expires', value: ({ expiresAt }) => expiresAt },
+  { header: 'HOSTS', field: 'Hosts', value: ({ hosts }) => hosts.join(',') },
+];
 
 function join(options: () => GlobalOptions): Command {
   return new Command('join')
@@ -84,10 +115,24 @@ function token(options: () => GlobalOptions): Command {
       const expelled = await client(options()).revokeToken(id, hosts === true);
       say([id, ...expelled.map((peer) => `expelled ${peer}`)].join('\n'));
     });
-  return new Command('token').description('invitations').addCommand(create).addCommand(revoke);
+  const list = new Command('ls')
+    .alias('list')
+    .description('list the invitations that the hosts in reach know of')
+    .option('-q, --quiet', 'ids only')
+    .option('--format <format>', 'table, json or a template such as {{.Id}}', 'table')
+    .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
+      const tokens = await client(options()).listTokens();
+      say(quiet === true ? tokens.map(({ id }) => id).join('\n') : renderList(tokens, tokenColumns, format));
+    });
+  return new Command('token').description('invitations').addCommand(create).addCommand(list).addCommand(revoke);
 }
 
 /** `infinit cluster …`. */
 export function clusterCommand(options: () => GlobalOptions): Command {
-  return new Command('cluster').description('manage the cluster').addCommand(init(options)).addCommand(join(options)).addCommand(token(options));
+  return new Command('cluster')
+    .description('manage the cluster')
+    .addCommand(init(options))
+    .addCommand(join(options))
+    .addCommand(grant(options))
+    .addCommand(token(options));
 }

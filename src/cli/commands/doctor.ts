@@ -128,7 +128,8 @@ async function checkDaemon(options: GlobalOptions, dockerSocket: string): Promis
     const status = cluster.hosts[0]!;
     const { disk } = status;
     const findings: Finding[] = [{ topic: 'daemon', level: 'ok', finding: `${status.name} answers on ${options.controlSocket}` }];
-    findings.push(healthFinding(cluster.health));
+    // What keeps it out of its cluster is said below, with what to do.
+    if (status.outside === undefined) findings.push(healthFinding(cluster.health));
     findings.push(
       disk.freeBytes < scarceBytes
         ? {
@@ -146,8 +147,15 @@ async function checkDaemon(options: GlobalOptions, dockerSocket: string): Promis
         finding: `the daemon takes ${humanBytes(status.memoryBytes)}`,
         advice: 'please report it, with `infinit status --format json`',
       });
-    const names = (await client(options).listVolumes()).map(({ name }) => name);
-    return [...findings, ...(await hiddenVolumes(dockerSocket, names)), ...clusterFindings(cluster, Date.now())];
+    // A host that is no member knows of no volumes.
+    const hidden =
+      status.outside === undefined
+        ? await hiddenVolumes(
+            dockerSocket,
+            (await client(options).listVolumes()).map(({ name }) => name),
+          )
+        : [];
+    return [...findings, ...hidden, ...clusterFindings(cluster, Date.now())];
   } catch (error) {
     const advice = codeOf(error) === 'denied' ? 'use sudo' : 'start it: `sudo npm start`, or `infinit daemon`';
     return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice }];

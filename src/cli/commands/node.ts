@@ -13,6 +13,7 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'STATE', field: 'State', value: (host) => (host.state === 'alive' ? 'up' : host.state) },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
   { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing') },
+  { header: 'RIGHTS', field: 'Rights', value: (host) => host.rights.join(',') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];

@@ -37,6 +37,8 @@ export interface Passport {
   readonly expiresMs: number | undefined;
   /** Undefined where the cluster's key signed it: the first host's. */
   readonly invitation: Invitation | undefined;
+  /** The tokens that the host joined with before it was given this passport: they stay used, and revoking one with its hosts still means this one. */
+  readonly joinedWith: readonly string[];
 }
 
 /** An invitation with its secret: what the token file holds. */
@@ -47,6 +49,8 @@ export interface Token {
 }
 
 export const maxPassportLength = 12 * 1024;
+/** Tokens that a passport remembers. */
+const maxJoinedWith = 8;
 /** Host invites host invites host: more links are refused. */
 const maxChain = 4;
 /** What every token begins with. */
@@ -70,6 +74,11 @@ export function createToken(
   for (const right of terms.rights)
     if (passport !== undefined && (!passport.rights.includes('invite') || !passport.rights.includes(right)))
       throw new InfinitError('denied', `this host may not hand out the right to ${right}`);
+  if (passport !== undefined && linksOf(passport) >= maxChain)
+    throw new InfinitError(
+      'denied',
+      `this host was invited over ${maxChain} hosts: invite on one nearer to the first, or have that one \`infinit cluster grant\` this host`,
+    );
   const key = new KeyPair(secret);
   const fields = {
     id: terms.id,
@@ -101,7 +110,7 @@ export function readToken(text: string): Token {
 }
 
 /** A host's passport from a token: the host itself signs with the invitation's key, nobody has to be asked. */
-export function passportFromToken(token: Token, peer: PeerId, nowMs: number): Passport {
+export function passportFromToken(token: Token, peer: PeerId, nowMs: number, joinedWith: readonly string[] = []): Passport {
   const { invitation } = token;
   const fields = {
     cluster: text64(invitation.cluster),
@@ -110,13 +119,14 @@ export function passportFromToken(token: Token, peer: PeerId, nowMs: number): Pa
     issued: nowMs,
     ...(invitation.passportMs === undefined ? {} : { expires: nowMs + invitation.passportMs }),
     invitation: token.invitationText,
+    ...joinedField(joinedWith),
   };
   return readPassport(signText('passport', fields, token.key), invitation.cluster);
 }
 
-/** The first host's passport, by the cluster's own key. */
-export function passportFromCluster(cluster: KeyPair, peer: PeerId, nowMs: number): Passport {
-  const fields = { cluster: text64(cluster.publicKey), peer, rights: allRights, issued: nowMs };
+/** A passport by the cluster's own key: the first host's, and that of whoever is given all rights. */
+export function passportFromCluster(cluster: KeyPair, peer: PeerId, nowMs: number, joinedWith: readonly string[] = []): Passport {
+  const fields = { cluster: text64(cluster.publicKey), peer, rights: allRights, issued: nowMs, ...joinedField(joinedWith) };
   return readPassport(signText('passport', fields, cluster), cluster.publicKey);
 }
 
@@ -168,7 +178,18 @@ function verifyPassport(text: unknown, depth: number): Passport {
     if (invitation.passportMs !== undefined && (expiresMs ?? Infinity) > issuedMs + invitation.passportMs)
       throw new InfinitError('denied', 'a passport claims to hold longer than its invitation allows');
   }
-  return { text: text as string, cluster, peer, rights, issuedMs, expiresMs, invitation };
+  return { text: text as string, cluster, peer, rights, issuedMs, expiresMs, invitation, joinedWith: joinedWithOf(fields) };
+}
+
+function joinedField(joinedWith: readonly string[]): { readonly joined?: readonly string[] } {
+  return joinedWith.length === 0 ? {} : { joined: joinedWith.slice(0, maxJoinedWith) };
+}
+
+function joinedWithOf({ joined }: Readonly<Record<string, unknown>>): readonly string[] {
+  if (joined === undefined) return [];
+  if (!Array.isArray(joined) || joined.length > maxJoinedWith || joined.some((id) => typeof id !== 'string' || id.length > 32))
+    throw new InfinitError('bad-argument', 'field joined is no list of tokens');
+  return joined as string[];
 }
 
 function readInvitation(text: unknown, depth: number): Invitation {
@@ -201,6 +222,13 @@ function rightsField(fields: Readonly<Record<string, unknown>>): Right[] {
   if (!Array.isArray(rights) || rights.some((right) => !allRights.includes(right as Right)))
     throw new InfinitError('bad-argument', 'field rights is no list of rights');
   return rights as Right[];
+}
+
+/** Invitations between a passport and the cluster's key. */
+function linksOf(passport: Passport): number {
+  let links = 0;
+  for (let { invitation } = passport; invitation !== undefined; invitation = invitation.issuer?.invitation) links++;
+  return links;
 }
 
 /** The ids of all invitations and issuing hosts that a passport rests on. */

@@ -80,6 +80,11 @@ export class AntiEntropy implements Disposable {
     this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(news)));
   }
 
+  /** @throws InfinitError where the peer does not take the news in time. */
+  async tellAndWait(peer: PeerId, news: News, deadlineMs: number): Promise<void> {
+    await this.#transport.request(peer, newsKind, Buffer.from(JSON.stringify(news)), { deadlineMs });
+  }
+
   /** Looks at the digest that a peer's heartbeat brought. */
   compare(peer: PeerId, digest: string): void {
     const partner = this.#partners.get(peer) ?? { differsSince: undefined, pauseMs: settleMs, nextAt: 0, running: false };

@@ -100,9 +100,16 @@ export class PassportGate implements Gate {
     return this.standing(peer) === 'member' ? this.#passports.get(peer)!.rights : [];
   }
 
+  /** The passports of all who were let in. */
+  passports(): readonly Passport[] {
+    return [...this.#passports.values()];
+  }
+
   /** Hosts that joined with a token. */
   hostsOf(tokenId: string): PeerId[] {
-    return [...this.#passports].flatMap(([peer, { invitation }]) => (invitation?.id === tokenId ? [peer] : []));
+    return [...this.#passports].flatMap(([peer, { invitation, joinedWith }]) =>
+      invitation?.id === tokenId || joinedWith.includes(tokenId) ? [peer] : [],
+    );
   }
 
   #isExpired(passport: Passport): boolean {

@@ -1,0 +1,173 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Membership } from '../api/index.ts';
+import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import type { Membership as Roster } from '../membership/index.ts';
+import type { Overlay } from '../overlay/index.ts';
+import type { ExpectedNames } from './expected-names.ts';
+
+/** How long a host that joins by command waits to be let in and to be told the views of the roster, in ms. */
+const joinDeadlineMs = 20_000;
+/** Pause before a host that was refused, or could not enter, tries again, in ms: the refusal may be mended elsewhere (a clock, a used-up token). */
+const retryMs = 1000;
+/** Between two looks at whether this host is in, in ms. */
+const pollMs = 50;
+
+export interface EntryContext {
+  readonly overlay: Overlay;
+  readonly membership: Roster;
+  /** Volumes that are mounted here. */
+  readonly mounted: () => readonly string[];
+  /** A volume of this host's own; undefined: it has none. */
+  readonly ownVolume: () => Promise<string | undefined>;
+  /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
+  readonly forgetEverything: () => Promise<void>;
+  /** The cluster that this host's blocks belong to, kept on its disk. */
+  readonly knownCluster: () => Promise<string | undefined>;
+  /** Where the key of a cluster that is founded here is. */
+  readonly keyFile: string;
+  readonly rememberCluster: (clusterId: string) => Promise<void>;
+  /** This host has become a member. */
+  readonly onEntered: () => Promise<void>;
+  readonly logger: Logger;
+}
+
+/** How this host comes into its cluster: founding one, joining one, and whether it is in. */
+export class Entry implements Membership, Disposable {
+  readonly expected: ExpectedNames;
+  readonly #context: EntryContext;
+  readonly #stop = new AbortController();
+  /** Belongs to a cluster by its passport, and has not been let in yet. */
+  #entering = false;
+
+  constructor(context: EntryContext, expected: ExpectedNames) {
+    this.#context = context;
+    this.expected = expected;
+  }
+
+  /** Why this host is no member of the cluster that it is to belong to; undefined: it is one, or alone by choice. */
+  whyOutside(): string | undefined {
+    const { overlay, membership } = this.#context;
+    if (overlay.halted !== undefined) return overlay.halted;
+    if (overlay.clusterId === undefined) return undefined;
+    if (overlay.isPassportExpired) return "this host's own passport has expired";
+    if (this.#entering && overlay.state === 'joining') return overlay.whyNotJoined();
+    return membership.isKnown && !this.#entering ? undefined : 'it was let in, and waits to be told which hosts store blocks';
+  }
+
+  /** Waits until this host is a member, or alone by choice. @throws InfinitError `unavailable` where it never will be; what the signal says. */
+  async whenInside(signal: AbortSignal): Promise<void> {
+    for (let why = this.whyOutside(); why !== undefined; why = this.whyOutside()) {
+      if (this.#context.overlay.halted !== undefined) throw new InfinitError('unavailable', why);
+      signal.throwIfAborted();
+      await sleep(pollMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Returns the new cluster's id, and where its key is: the one thing that must be kept safe. */
+  async init(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
+    this.#refuseWhileMounted('found a cluster');
+    const { overlay, membership, rememberCluster } = this.#context;
+    await membership.intendToFound();
+    const { clusterId } = await overlay.initCluster().catch(async (error: unknown) => {
+      await membership.abandonFounding();
+      throw error;
+    });
+    await rememberCluster(clusterId);
+    await membership.found();
+    return { clusterId, keyFile: this.#context.keyFile };
+  }
+
+  /**
+   * Joins at a command. Where nobody lets this host in in time, it goes on trying: it has its passport.
+   * @throws InfinitError `in-use`, `already-exists` where it has volumes of its own, `denied`, `cancelled` after a while.
+   */
+  async join(addresses: readonly string[], token: string): Promise<void> {
+    const { overlay, membership } = this.#context;
+    // A member that was given a new token keeps what it has.
+    if (await this.#isMember()) return overlay.join(addresses, token);
+    this.#refuseWhileMounted('join a cluster');
+    await this.#refuseOwnVolumes();
+    await membership.abandonFounding();
+    const patience = AbortSignal.timeout(joinDeadlineMs);
+    await overlay.join(addresses, token);
+    const letIn = overlay.whenJoined(patience);
+    this.#enterOnceLetIn();
+    await letIn;
+    await this.whenInside(patience);
+  }
+
+  /**
+   * For a host that was told at its start to join: waits in the background until it is let in.
+   * @throws InfinitError `already-exists` where it has volumes of its own.
+   */
+  async enter(): Promise<void> {
+    if (this.#context.overlay.clusterId === undefined || (await this.#isMember())) return;
+    await this.#refuseOwnVolumes();
+    this.#enterOnceLetIn();
+  }
+
+  async #isMember(): Promise<boolean> {
+    const { overlay, knownCluster } = this.#context;
+    return overlay.clusterId !== undefined && (await knownCluster()) === overlay.clusterId;
+  }
+
+  #enterOnceLetIn(): void {
+    if (this.#entering) return;
+    this.#entering = true;
+    const { overlay, logger } = this.#context;
+    const { signal } = this.#stop;
+    let said = '';
+    const attempt = async (): Promise<void> => {
+      while (!signal.aborted) {
+        try {
+          await overlay.whenJoined(signal);
+          await this.#entered();
+          return;
+        } catch (error) {
+          if (signal.aborted) return;
+          // A refusal is repeated at every attempt, and may be mended elsewhere: a clock, an invitation.
+          if (messageOf(error) !== said) logger.error('this host was not let into its cluster: it tries again', { error });
+          said = messageOf(error);
+          await sleep(retryMs, undefined, { signal }).catch(() => {});
+        }
+      }
+    };
+    void attempt();
+  }
+
+  /** What a host that was alone kept means nothing in the cluster. */
+  async #entered(): Promise<void> {
+    const { overlay, membership, forgetEverything, rememberCluster, onEntered, logger } = this.#context;
+    await forgetEverything();
+    await rememberCluster(overlay.clusterId!);
+    await membership.enter();
+    await membership.whenKnown(this.#stop.signal);
+    await onEntered();
+    this.#entering = false;
+    logger.info('joined the cluster', { cluster: overlay.clusterId });
+  }
+
+  async #refuseOwnVolumes(): Promise<void> {
+    const own = await this.#context.ownVolume();
+    if (own !== undefined)
+      throw new InfinitError(
+        'already-exists',
+        `this host has volumes of its own ("${own}" …) and cannot join a cluster with them: remove them, or give the daemon another --state-dir`,
+      );
+  }
+
+  #refuseWhileMounted(what: string): void {
+    const mounted = this.#context.mounted();
+    if (mounted.length > 0)
+      throw new InfinitError(
+        'in-use',
+        `to ${what} nothing may be mounted on this host, and ${mounted.map((name) => `"${name}"`).join(', ')} is: stop the containers that use it ` +
+          `(\`docker ps --filter volume=${mounted[0]!}\`; \`infinit volume unmount\` ends mounts made by hand), then say this again and start them`,
+      );
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+}
