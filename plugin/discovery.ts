@@ -9,6 +9,8 @@ import { type Logger, messageOf } from '../src/base/index.ts';
 const defaultRetryMs = 1000;
 /** Milliseconds for one question to the engine; listing waits for its slowest volume plugin. */
 const questionDeadlineMs = 60_000;
+/** Milliseconds for the names in an error message. */
+const containersDeadlineMs = 2000;
 
 /** What {@link announce} needs. */
 export interface AnnounceSettings {
@@ -32,6 +34,8 @@ export interface SwarmMember {
 export interface Announcement extends AsyncDisposable {
   /** Whether an engine answers at this moment. */
   readonly present: boolean;
+  /** The containers that refer to a volume, running or not: "web.1 of service web". Empty where the engine does not say. */
+  containersOf(volume: string): Promise<readonly string[]>;
   /** The swarm's hosts as this engine knows them: all of them on a manager, the managers and itself on a worker; empty outside a swarm. */
   swarmMembers(): Promise<readonly SwarmMember[]>;
 }
@@ -49,6 +53,7 @@ export function announce(settings: AnnounceSettings): Announcement {
     get present() {
       return watch.present;
     },
+    containersOf: async (volume) => (watch.present ? containersOf(await docker, volume) : []),
     swarmMembers: async () => swarmMembers(await docker),
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -125,6 +130,20 @@ function reasonOf(error: unknown): string {
   if (code === 'ECONNREFUSED') return 'nobody answers on it: is dockerd running?';
   if (code === 'EACCES') return 'no right to use it: run this as root';
   return messageOf(error);
+}
+
+async function containersOf(docker: Docker, volume: string): Promise<readonly string[]> {
+  try {
+    const abortSignal = AbortSignal.timeout(containersDeadlineMs);
+    const found = await docker.listContainers({ all: true, filters: { volume: [volume] }, abortSignal });
+    return found.map(({ Id, Names, Labels }) => {
+      const service = Labels['com.docker.swarm.service.name'];
+      const name = Names[0]?.replace(/^\//, '') ?? Id.slice(0, 12);
+      return service === undefined ? name : `${name} of service ${service}`;
+    });
+  } catch {
+    return []; // the mount ID has to do
+  }
 }
 
 /** The part of the engine's answers that counts here. */

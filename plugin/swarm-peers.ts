@@ -12,12 +12,10 @@ const maxSuggested = 64;
 export interface SwarmPeersSettings {
   /** The swarm's hosts as the local engine knows them. */
   readonly members: () => Promise<readonly SwarmMember[]>;
-  /** Where the other hosts' daemons listen: the port of this one. */
-  readonly port: number;
   /** True while this host belongs to a cluster and is connected with nobody. */
   readonly isLonely: () => boolean;
-  /** Takes addresses, `HOST:PORT`, at which members may answer. */
-  readonly suggest: (addresses: readonly string[]) => void;
+  /** Takes hosts on which members may answer, at the port of this one. */
+  readonly suggest: (hosts: readonly string[]) => void;
   readonly logger: Logger;
   readonly intervalMs?: number;
 }
@@ -27,14 +25,14 @@ export interface SwarmPeersSettings {
  * The token, not the swarm, decides who is let in. Disposal ends it.
  */
 export function findPeersInSwarm(settings: SwarmPeersSettings): AsyncDisposable {
-  const { members, port, isLonely, suggest, logger, intervalMs = defaultIntervalMs } = settings;
+  const { members, isLonely, suggest, logger, intervalMs = defaultIntervalMs } = settings;
   const stop = new AbortController();
   const run = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       if (isLonely()) {
         try {
           const others = (await members()).filter(({ self, address }) => !self && address !== '');
-          suggest(others.slice(0, maxSuggested).map(({ address }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)));
+          suggest(others.slice(0, maxSuggested).map(({ address }) => address));
         } catch (error) {
           // No engine, or one that starts: it is asked again.
           logger.debug('the engine does not say which hosts are in the swarm', { reason: messageOf(error) });

@@ -12,7 +12,8 @@ export {
   type WriteOutcome,
 } from './block-service.ts';
 export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './blocks.ts';
-export { ControlClient, defaultControlSocket } from './control-client.ts';
+export { nearest } from './nearest.ts';
+export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';
 export { clusterHealth } from './cluster-health.ts';
 export { connect, Infinit } from './infinit.ts';
 export type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from './repair-control.ts';

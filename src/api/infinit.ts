@@ -1,6 +1,6 @@
 import { Blocks } from './blocks.ts';
 import { Connection } from './connection.ts';
-import { ControlClient, defaultControlSocket } from './control-client.ts';
+import { ControlClient, controlSocketOf } from './control-client.ts';
 import type { ClusterStatus, HostStatus, VolumeUsage } from './status.ts';
 import type { Volume } from './volume-service.ts';
 
@@ -96,8 +96,8 @@ export class Volumes {
 
 /**
  * Connects a program to the daemon on this host. Nothing is sent before the first call, and a broken connection is made again by the next.
- * @param socketPath The daemon's control socket; else INFINIT_CONTROL, else where a daemon with default settings listens.
+ * @param socketPath The daemon's control socket; else INFINIT_CONTROL_SOCKET, else where a daemon with default settings listens.
  */
-export function connect(socketPath: string = process.env['INFINIT_CONTROL'] ?? defaultControlSocket): Infinit {
+export function connect(socketPath: string = controlSocketOf(process.env)): Infinit {
   return new Infinit(socketPath);
 }

@@ -1,4 +1,5 @@
 import { InfinitError } from '../base/index.ts';
+import { nearest } from './nearest.ts';
 import { booleanType, choiceType, integerType, modeType, type OptionType, quotaBytes, sizeType, switchWords, unquoted } from './option-values.ts';
 
 /** One thing that `docker volume create -o NAME=VALUE` can say. */
@@ -167,32 +168,6 @@ function unknownOption(key: string): InfinitError {
   const near = nearest(folded(key), [...byName.keys()]);
   const hint = near === undefined ? `known are ${volumeOptions.map(({ name }) => name).join(', ')}` : `did you mean "${near}"?`;
   return new InfinitError('bad-argument', `unknown volume option ${JSON.stringify(key)}: ${hint}`);
-}
-
-/** The word with the fewest edits, if it is near enough to have been meant. */
-function nearest(word: string, words: readonly string[]): string | undefined {
-  // Names are short, and a stranger's key may be long: there is no point in measuring those.
-  if (word.length > 32) return undefined;
-  let best: string | undefined;
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
-  for (const candidate of words) {
-    const edits = editDistance(word, candidate);
-    if (edits < least) [best, least] = [candidate, edits];
-  }
-  return best;
-}
-
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 /** The effective options in the types that a program wants. */

@@ -11,7 +11,7 @@ import { salvageCommand, scrubCommand } from './commands/repair.ts';
 import { statusCommand } from './commands/status.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
-import { defaultControlSocket, version } from '../api/index.ts';
+import { controlSocketOf, version } from '../api/index.ts';
 
 /** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
 const dockerPluginMetadata = {
@@ -25,7 +25,7 @@ function createProgram(): Command {
   const program = new Command('infinit')
     .description('Decentralised storage for Docker Swarm: all hosts are equal, any host can die.')
     .version(version)
-    .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL').default(defaultControlSocket))
+    .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL_SOCKET').default(controlSocketOf(process.env)))
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'infinit: ')) })
     .showSuggestionAfterError()
     .exitOverride();

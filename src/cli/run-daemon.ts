@@ -65,13 +65,13 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
     stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, membership: node.membership, logger, fallbacks }));
     if (config.dockerSocket !== undefined) {
       const engine = stack.use(announce({ socketPath: config.dockerSocket, logger }));
+      node.volumes.containersOf = (volume) => engine.containersOf(volume);
       if (config.discover.includes('swarm') && config.listen !== undefined) {
         stack.use(
           findPeersInSwarm({
             members: () => engine.swarmMembers(),
-            port: config.listen.port,
             isLonely: () => node.isLonely,
-            suggest: (addresses) => node.suggestPeers(addresses),
+            suggest: (hosts) => node.suggestPeers(hosts),
             logger,
           }),
         );

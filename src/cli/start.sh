@@ -12,9 +12,13 @@ fi
 [ -e /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "infinit: there is no /dev/fuse: this kernel cannot mount volumes" >&2; exit 1; }
 # The lock file's copy inside node_modules is newer than the lock file itself once the modules are all there.
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  echo "infinit: installing Node.js 24 and the modules of package-lock.json"
+  echo "infinit: installing Node.js 24 and the modules of package-lock.json, over the network (a minute or so)"
   # Not `npm ci`, which takes a mirror that lacks other platforms' builds for an incomplete lock file.
-  npm install --no-save --no-progress --loglevel=error
+  # Without a network npm would try again and again for minutes, and say nothing.
+  npm install --no-save --no-progress --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=2000 --fetch-timeout=60000 || {
+    echo "infinit: the modules could not be installed (see above): can this host reach the npm registry? \`npm ping\`. Without a network, copy node_modules from another clone" >&2
+    exit 1
+  }
 fi
 if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
   echo "infinit: installing a C compiler for the FUSE add-on"

@@ -16,6 +16,7 @@ import {
   type VolumeControl,
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
+import { noVolume } from './no-volume.ts';
 import { routeBlocks } from './block-routes.ts';
 import { ProgramSessions } from './program-sessions.ts';
 import { routeRepair } from './repair-routes.ts';
@@ -254,7 +255,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     '/v1/volumes/:name',
     serve(async (request, response) => {
       const volume = await volumes.inspect(parameter(request, 'name'));
-      if (volume === undefined) throw new InfinitError('not-found', `there is no volume "${parameter(request, 'name')}"`);
+      if (volume === undefined) throw noVolume(parameter(request, 'name'), await volumes.list());
       response.json(volume);
     }),
   );

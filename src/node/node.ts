@@ -143,9 +143,10 @@ export class Node implements AsyncDisposable {
     return this.#parts!.overlay.isLonely;
   }
 
-  /** Addresses at which members of the cluster may answer. */
-  suggestPeers(addresses: readonly string[]): void {
-    this.#parts!.overlay.suggest(addresses);
+  /** Hosts on which members of the cluster may answer, at the port at which this one listens. */
+  suggestPeers(hosts: readonly string[]): void {
+    const { listen } = this.#config;
+    if (listen !== undefined) this.#parts!.overlay.suggest(hosts, listen.port);
   }
 
   async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {

@@ -6,6 +6,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { OrphanSweep } from './orphan-sweep.ts';
+import { noVolume } from './no-volume.ts';
 import { volumeKey } from './volume-key.ts';
 import type { Volumes } from './volumes.ts';
 
@@ -26,7 +27,7 @@ export interface VolumeCheckContext {
  */
 export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
   const entry = await context.catalogue.current(name);
-  if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
+  if (entry === undefined) throw noVolume(name, await context.catalogue.list());
   const served = context.volumes.servedById(entry.id);
   const open = await served?.check(repair);
   if (open !== undefined) {

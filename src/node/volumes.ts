@@ -19,12 +19,18 @@ import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { MountTable } from './mount-table.ts';
+import { noVolume } from './no-volume.ts';
 import { createVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
 import type { ServedVolume, VolumeServer } from './served-volume.ts';
 
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
 const idleCheckMs = 2000;
+
+/** What the plugin's holders begin with; the rest is the engine's ID of the mount, which is not the container's. */
+const dockerPrefix = 'docker:';
+/** Digits of a mount ID that are shown. */
+const shortId = 12;
 
 /** How long other hosts are asked whether they have a volume mounted, where it is only shown, in ms: engines ask at every turn. */
 const inspectDeadlineMs = 500;
@@ -58,6 +64,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   /** One change at a time for each volume. */
   readonly #mutex = new KeyedQueue();
   readonly #idle: NodeJS.Timeout;
+  /** The containers that refer to a volume on this host, by name; whoever knows the engine sets it. */
+  containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
 
@@ -69,6 +77,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     checkVolumeName(name);
+    this.#refuseOutside();
     const effective = parseVolumeOptions(options, this.#context.fallbacks);
     const { catalogue, fallbacks } = this.#context;
     if (fallbacks.replicas !== undefined && effective.replicas !== fallbacks.replicas)
@@ -104,26 +113,29 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async listEverywhere(): Promise<readonly Volume[]> {
-    const why = this.#context.whyOutside();
-    if (why !== undefined) throw new InfinitError('unavailable', `this host is no member of its cluster, whose volumes it does not know: ${why}`);
+    this.#refuseOutside();
     const [volumes, elsewhere] = await Promise.all([this.list(), this.#context.mounts(inspectDeadlineMs)]);
     return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])] }));
   }
 
   remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
     return this.#mutex.run(name, async () => {
+      this.#refuseOutside();
       // What the name means now: on another host it may have been removed and made anew.
       const entry = await this.#context.catalogue.current(name);
       if (entry === undefined) {
         if (how.force === true) return;
-        throw new InfinitError('not-found', `there is no volume "${name}"`);
+        throw noVolume(name, await this.#context.catalogue.list());
       }
       const { sticky, onRemove } = typedOptions(entry.options);
       if (sticky)
         throw new InfinitError('in-use', `volume "${name}" has sticky=true: to remove it, \`infinit volume update ${name} -o sticky=false\` first`);
       const holders = this.#context.table.holders(name);
       if (holders.length > 0)
-        throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${holders.map(shortHolder).join(', ')}`);
+        throw new InfinitError(
+          'in-use',
+          `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, await this.containersOf(name)).join(', ')}`,
+        );
       await this.#close(name, true);
       const elsewhere = await this.#context.mountedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
@@ -136,9 +148,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   update(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     const { changes, needsUnmount } = parseVolumeChanges(options);
     return this.#mutex.run(name, async () => {
+      this.#refuseOutside();
       const { catalogue, hostName, mountedElsewhere, onCatalogueChange, logger } = this.#context;
       const entry = await catalogue.current(name);
-      if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
+      if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
       if (needsUnmount !== undefined) {
         const hosts = [...(this.#served.has(name) ? [hostName] : []), ...(await mountedElsewhere(entry.id))];
         if (hosts.length > 0)
@@ -157,7 +170,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     if (served !== undefined) return served.usage();
     const { catalogue, keyDir, store, logger } = this.#context;
     const entry = await catalogue.find(name);
-    if (entry === undefined) throw new InfinitError('not-found', `there is no volume "${name}"`);
+    if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
     const { encrypted, sizeBytes } = typedOptions(entry.options);
     const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry.id) : undefined);
     // As of its last mount's last word, which for one mounted on another host is a moment ago.
@@ -175,6 +188,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
     return this.#mutex.run(name, async () => {
+      this.#refuseOutside();
       // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
       if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
       const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
@@ -225,6 +239,12 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     }
   }
 
+  /** @throws InfinitError `unavailable` with the reason on a host that is no member of its cluster: what it asks of the others would only fail, and later. */
+  #refuseOutside(): void {
+    const why = this.#context.whyOutside();
+    if (why !== undefined) throw new InfinitError('unavailable', `this host is no member of its cluster: ${why}; see \`infinit doctor\``);
+  }
+
   /** What the name means now, not what this host remembers: it may have been removed on another. */
   async #serveCurrent(name: string): Promise<ServedVolume> {
     const { catalogue } = this.#context;
@@ -233,13 +253,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     // Removed while it was being mounted: nobody may write what is about to be deleted.
     if ((await catalogue.current(name))?.id === served.id) return served;
     await served.unmount();
-    throw noVolume(name);
+    throw noVolume(name, []);
   }
 
   async #serve(name: string): Promise<ServedVolume> {
     const { catalogue, server, mountDir } = this.#context;
     const entry = await catalogue.find(name);
-    if (entry === undefined) throw noVolume(name);
+    if (entry === undefined) throw noVolume(name, await catalogue.list());
     const served = await server.serve(entry, path.join(mountDir, name));
     this.#served.set(name, served);
     void served.closed.then((reason) => {
@@ -306,11 +326,19 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 }
 
-function noVolume(name: string): InfinitError {
-  return new InfinitError('not-found', `there is no volume "${name}": create it with \`docker volume create -d infinit ${name}\``);
-}
-
-/** Docker's holders are 64 hex digits; twelve are what people know from `docker ps`. */
-function shortHolder(holder: string): string {
-  return /^[0-9a-f]{64}$/.test(holder) ? `mount ${holder.slice(0, 12)}` : holder;
+/** Who holds a volume: containers by name where the engine gives them, mounts that people made by their place, else mount IDs as they are. */
+export function holdersInWords(holders: readonly string[], containers: readonly string[]): readonly string[] {
+  const [fromDocker, fromPeople] = [
+    holders.filter((holder) => holder.startsWith(dockerPrefix)),
+    holders.filter((holder) => !holder.startsWith(dockerPrefix)),
+  ];
+  const named = containers.map((name) => `container ${name}`);
+  return [
+    ...(fromDocker.length === 0
+      ? []
+      : named.length > 0
+        ? named
+        : fromDocker.map((holder) => `Docker (mount ${holder.slice(dockerPrefix.length).slice(0, shortId)})`)),
+    ...fromPeople.map((holder) => (holder.startsWith('cli:') ? `the mount at ${holder.slice('cli:'.length)}` : holder)),
+  ];
 }

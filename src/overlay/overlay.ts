@@ -1,4 +1,5 @@
 import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
+import { formatAddress } from './addresses.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import { Grants, type KnownToken } from './grants.ts';
 import type { ProcessId } from './hello.ts';
@@ -231,11 +232,11 @@ export class Overlay implements AsyncDisposable {
     return this.#gate.own !== undefined && this.#halted === undefined && this.#mesh.connected().length === 0;
   }
 
-  /** Addresses at which members may answer: tried in addition to those named at the join, until the first answers. */
-  suggest(addresses: readonly string[]): void {
+  /** Hosts on which members may answer: tried in addition to the addresses named at the join, until the first answers. */
+  suggest(hosts: readonly string[], port: number): void {
     if (!this.isLonely) return;
-    this.#suggested = addresses;
-    this.#mesh.setSeeds([...new Set([...this.#seeds, ...addresses])]);
+    this.#suggested = hosts.map((host) => formatAddress({ host, port }));
+    this.#mesh.setSeeds([...new Set([...this.#seeds, ...this.#suggested])]);
   }
 
   /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */

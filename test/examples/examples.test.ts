@@ -13,7 +13,7 @@ import { type ValueHost, ValueHosts } from '../node/daemon-double.ts';
 const run = promisify(execFile);
 
 function environment(host: ValueHost): { env: NodeJS.ProcessEnv } {
-  return { env: { ...process.env, INFINIT_CONTROL: host.socketPath, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' } };
+  return { env: { ...process.env, INFINIT_CONTROL_SOCKET: host.socketPath, NODE_OPTIONS: '--disable-warning=ExperimentalWarning' } };
 }
 
 async function example(host: ValueHost, name: string, ...args: string[]): Promise<string> {

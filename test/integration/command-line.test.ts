@@ -21,7 +21,7 @@ suite('the command line', { concurrency: 2 }, () => {
 
   /** `infinit …` on the test's daemon. */
   function infinit(...words: string[]): Promise<Ended> {
-    const env = { ...process.env, INFINIT_CONTROL: daemon.controlSocket };
+    const env = { ...process.env, INFINIT_CONTROL_SOCKET: daemon.controlSocket };
     return new Promise((resolve) => {
       execFile(process.execPath, [main, ...words], { timeout: 60_000, env }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),

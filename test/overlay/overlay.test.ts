@@ -261,17 +261,18 @@ describe('the overlay on loopback', () => {
     if (!found) t.skip('no multicast on this machine');
   });
 
-  test('a host with a token and no address finds a member among suggested addresses, and forgets the others', async () => {
+  test('a host with a token and no address finds a member among suggested hosts, and forgets the others', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();
     const b = await cluster.open('b', { tokenFile: await cluster.tokenFile(a) });
     assert.equal(b.isLonely, true);
-    b.suggest(['127.0.0.1:1', ...addressesOf(a)]);
+    const port = Number(addressesOf(a)[0]!.split(':')[1]);
+    b.suggest(['127.0.0.2', '127.0.0.1'], port);
     await b.whenJoined(AbortSignal.timeout(8000));
     assert.equal(b.isLonely, false);
-    b.suggest(['127.0.0.1:2']);
+    b.suggest(['127.0.0.3'], port);
     assert.deepEqual(
-      b.troubles().filter(({ about }) => about === '127.0.0.1:2'),
+      b.troubles().filter(({ about }) => about.startsWith('127.0.0.3')),
       [],
       'nobody is looked for once a member is there',
     );

@@ -7,7 +7,7 @@ import { silentLogger } from '../../src/base/index.ts';
 
 const member = (address: string, self = false): SwarmMember => ({ id: address, hostname: undefined, address, ready: true, self });
 
-test("while a host is lonely the swarm's other hosts are suggested at its own port, engine or not, and then nobody is asked", async () => {
+test("while a host is lonely the swarm's other hosts are suggested, engine or not, and then nobody is asked", async () => {
   let lonely = true;
   let asked = 0;
   const suggested: (readonly string[])[] = [];
@@ -17,7 +17,6 @@ test("while a host is lonely the swarm's other hosts are suggested at its own po
       if (++asked === 1) return Promise.reject(new Error('connect ENOENT'));
       return Promise.resolve([member('10.0.0.1', true), member('10.0.0.2'), member(''), member('fd00::3')]);
     },
-    port: 7470,
     isLonely: () => lonely,
     suggest: (addresses) => {
       suggested.push(addresses);
@@ -27,7 +26,7 @@ test("while a host is lonely the swarm's other hosts are suggested at its own po
     intervalMs: 5,
   });
   for (let turn = 0; turn < 400 && suggested.length === 0; turn++) await sleep(5);
-  assert.deepEqual(suggested, [['10.0.0.2:7470', '[fd00::3]:7470']]);
+  assert.deepEqual(suggested, [['10.0.0.2', 'fd00::3']]);
   const before = asked;
   await sleep(50);
   assert.equal(asked, before);

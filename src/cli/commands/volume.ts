@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, realpathSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
 
 import { Command } from 'commander';
 
@@ -83,7 +84,7 @@ function inspect(options: () => GlobalOptions): Command {
         found.push(await client(options()).inspectVolume(name));
         return '';
       });
-      say(renderInspect(found, format));
+      if (found.length > 0) say(renderInspect(found, format));
     });
 }
 
@@ -129,11 +130,38 @@ function unmount(options: () => GlobalOptions): Command {
     .argument('<name>')
     .argument('<directory>')
     .action(async (name: string, directory: string) => {
-      const place = realpathSync(directory);
-      runMount('umount', place);
-      await client(options()).unmountVolume(name, `cli:${place}`);
+      // A directory that is gone, or whose volume does not answer, is known by its name all the same.
+      const place = path.join(realPathOf(path.dirname(path.resolve(directory))), path.basename(path.resolve(directory)));
+      const holder = `cli:${place}`;
+      const { holders } = await client(options()).inspectVolume(name);
+      if (!holders.includes(holder)) throw new InfinitError('not-found', `volume "${name}" is not mounted at ${place}${elsewhere(holders)}`);
+      // Somebody may have unmounted it by hand, or the host was started anew: what is left then is the daemon's hold.
+      if (isMountPoint(place)) runMount('umount', place);
+      await client(options()).unmountVolume(name, holder);
       say(place);
     });
+}
+
+function realPathOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return directory;
+  }
+}
+
+/** Where else people have mounted it on this host. */
+function elsewhere(holders: readonly string[]): string {
+  const places = holders.flatMap((holder) => (holder.startsWith('cli:') ? [holder.slice('cli:'.length)] : []));
+  return places.length === 0 ? '' : `, but at ${places.join(', ')}`;
+}
+
+function isMountPoint(place: string): boolean {
+  // Blanks are written in octal there.
+  const written = place.replaceAll(/[\s\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[1] === written);
 }
 
 function update(options: () => GlobalOptions): Command {
@@ -166,7 +194,7 @@ function check(options: () => GlobalOptions): Command {
         { header: repair === true ? 'FREED' : 'UNREFERENCED', field: 'Unreferenced', value: (row) => unreferencedIn(row) },
         { header: 'PROBLEMS', field: 'Problems', value: (row) => String(row.problems.length) },
       ];
-      say(renderList(reports, shown, format));
+      if (reports.length > 0) say(renderList(reports, shown, format));
       for (const { name, problems } of reports) for (const problem of problems) say(`${name}: ${problem}`);
       if (reports.some(({ problems }) => problems.length > 0)) process.exitCode = 1;
     });
@@ -194,7 +222,7 @@ function usage(options: () => GlobalOptions): Command {
         { header: 'SIZE', field: 'Size', value: (row) => (row.sizeBytes === 0 ? 'unlimited' : humanBytes(row.sizeBytes)) },
         { header: 'INODES', field: 'Inodes', value: (row) => String(row.inodes) },
       ];
-      say(renderList(rows, shown, format));
+      if (rows.length > 0 || names.length === 0) say(renderList(rows, shown, format));
     });
 }
 
