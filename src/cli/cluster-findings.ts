@@ -39,19 +39,22 @@ export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[]
       ...troubles(status),
     ];
   }
-  if (own.outside !== undefined) return [outside(own.outside), ...troubles(status)];
+  if (own.outside !== undefined) return outside(own.outside, status);
   return [...membership(status), ...versions(status), ...clocks(status, nowMs), ...passports(status, nowMs), ...troubles(status)];
 }
 
-function outside(why: string): Finding {
-  const finding = `not a member of the cluster: ${why}`;
-  // The words are the overlay's own for a host that was told so, and for one whose state directory somebody copied.
+/** A host that is no member, with the advice for what keeps it out; then the troubles that this did not say. */
+function outside(why: string, status: ClusterStatus): Finding[] {
+  const said = status.troubles.filter(({ message }) => why.includes(message));
+  // The words are the overlay's own for a host that was told so.
   const advice = /expelled/.test(why)
     ? 'stop this daemon; to come back it needs an empty --state-dir and a new token (`infinit cluster token create FILE` on a member)'
-    : /identity/.test(why)
-      ? troubleAdvice['duplicate-identity']!
-      : 'name a running member: `infinit cluster join TOKEN-FILE HOST:PORT`; until it is let in this host serves no volume';
-  return { topic: 'cluster', level: 'error', finding, advice };
+    : (said.flatMap(({ kind }) => troubleAdvice[kind] ?? [])[0] ?? 'name a running member: `infinit cluster join TOKEN-FILE HOST:PORT`');
+  const finding = `not a member of the cluster, so no volume is served: ${why}`;
+  return [
+    { topic: 'cluster', level: 'error', finding, advice },
+    ...troubles({ ...status, troubles: status.troubles.filter((trouble) => !said.includes(trouble)) }),
+  ];
 }
 
 function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {

@@ -313,7 +313,7 @@ export class Overlay implements AsyncDisposable {
     // A token that was used already is of no interest, nor whether its file is still there: the passport made from it is kept.
     if (tokenFile !== undefined) {
       const text = await readTokenFile(tokenFile, this.#logger, { optional: this.#gate.own !== undefined });
-      if (text !== undefined) await this.#authority.useToken(readToken(text));
+      if (text !== undefined) await this.#authority.useToken(readToken(text, tokenFile));
     }
     if (this.#gate.own === undefined) {
       if (join.length > 0)

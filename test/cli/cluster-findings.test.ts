@@ -42,19 +42,21 @@ test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passp
 });
 
 test('a host that is no member of its cluster is told so and what to do, and nothing of copies and hosts', () => {
-  const sound = sketch(3, [{}, {}, {}]);
+  const trouble = { kind: 'denied', about: 'a', message: 'the token was used up' };
+  const other = { kind: 'clock', about: 'b', message: 'a clock is off' };
+  const sound = sketch(3, [{}, {}, {}], [trouble, other]);
   const [own, ...others] = sound.hosts;
-  for (const [why, advice] of [
-    ['no member was found', /infinit cluster join/],
-    ['this host was expelled from the cluster', /empty --state-dir and a new token/],
-    ['two processes run with the identity of host h0', /belongs to one host/],
+  for (const [why, advice, more] of [
+    ['no member was found', /infinit cluster join/, 2],
+    ['this host was expelled from the cluster', /empty --state-dir and a new token/, 2],
+    ['no member has let this host in: the token was used up', /infinit cluster token create/, 1],
   ] as const) {
     const all = clusterFindings({ ...sound, hosts: [{ ...own!, outside: why }, ...others] }, Date.parse(now));
-    assert.deepEqual(
-      all.map(({ level, finding }) => `${level}: ${finding}`),
-      [`error: not a member of the cluster: ${why}`],
-    );
+    assert.equal(`${all[0]!.level}: ${all[0]!.finding}`, `error: not a member of the cluster, so no volume is served: ${why}`);
     assert.match(all[0]!.advice!, advice);
+    // What was said is not said again.
+    assert.equal(all.filter(({ topic }) => topic === 'network').length, more);
+    assert.equal(all.length, 1 + more);
   }
 });
 

@@ -242,7 +242,7 @@ describe('the gate', () => {
     const old = await cluster.tokenFile(host, { expiresInMs: 1 });
     await refused('e', old, /^denied: the token expired on/);
     await refused('f', old, /^denied: .*the token of host .* expired on/, { clock: clockOff(-hour) });
-    await refused('g', '/dev/null', /^bad-argument: this is no token/);
+    await refused('g', '/dev/null', /^bad-argument: \/dev\/null is no token/);
     await refused('h', `${cluster.directory}/nothing`, /^bad-argument: .*nothing: there is none: make one/);
     const other = await cluster.first('other');
     await refused('i', await cluster.tokenFile(other), /^denied: .*another cluster/);

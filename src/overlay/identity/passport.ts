@@ -94,8 +94,8 @@ export function createToken(
   return tokenPrefix + text64(Buffer.from(JSON.stringify({ invitation, secret: text64(secret) })));
 }
 
-/** Reads a token. @throws InfinitError `bad-argument` for what is none; the message never repeats it. */
-export function readToken(text: string): Token {
+/** Reads a token. @param from Where it comes from, for the message. @throws InfinitError `bad-argument` for what is none; the message never repeats it. */
+export function readToken(text: string, from?: string): Token {
   const trimmed = text.trim();
   try {
     if (!trimmed.startsWith(tokenPrefix) || trimmed.length > 2 * maxPassportLength) throw new Error('no token');
@@ -105,7 +105,7 @@ export function readToken(text: string): Token {
     if (Buffer.compare(read.key, key.publicKey) !== 0) throw new Error('key and invitation do not belong together');
     return { invitation: read, invitationText: String(invitation), key };
   } catch {
-    throw new InfinitError('bad-argument', 'this is no token, or it is damaged: make a new one with `infinit cluster token create`');
+    throw new InfinitError('bad-argument', `${from ?? 'this'} is no token, or a damaged one: make a new one with \`infinit cluster token create\``);
   }
 }
 
