@@ -15,7 +15,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** How long moving blocks may take, in ms. */
-const settleDeadlineMs = 45_000;
+const settleDeadlineMs = 90_000;
 
 /** Several real daemons on this machine that form one cluster over loopback. */
 export class ClusterProcesses implements AsyncDisposable {

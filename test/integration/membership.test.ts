@@ -5,6 +5,9 @@ import { ClusterProcesses } from './cluster-processes.ts';
 import type { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 
+/** Giving blocks up and taking them again may take so long on a busy machine, in ms. */
+const drainDeadlineMs = 90_000;
+
 /** Writes some data of all kinds to a volume on this host. */
 async function fill(host: DaemonProcess, volume: string): Promise<void> {
   const place = await host.mount(volume);
@@ -59,5 +62,32 @@ test('a host that stays away is replaced and comes back as a new one; one that d
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   await h0.stop();
+  await check(h2, 'data');
+});
+
+test('a drain goes on over restarts; cancelled, the host stays a member over restarts and has its copies again', async () => {
+  await using cluster = await ClusterProcesses.start(3);
+  const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
+  const stateOf = async (name: string): Promise<string | undefined> => (await h0.client.listNodes()).find((node) => node.name === name)?.state;
+  const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
+    const deadline = performance.now() + drainDeadlineMs;
+    while (!(await condition())) {
+      assert.ok(performance.now() < deadline, `${what}: ${JSON.stringify((await h2.client.status()).roster)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  await fill(h0, 'data');
+  await h0.client.drainNode('h2');
+  await h2.stop();
+  await h2.restart();
+  await until('it drains on', async () => (await stateOf('h2')) === 'draining');
+  await cluster.settled([h0, h1]);
+  await h0.client.drainNode('h2', false);
+  await h2.stop();
+  await h2.restart();
+  await cluster.complete();
+  await until('it has its copies again', async () => (await blocksOf(h2)) >= (await blocksOf(h0)));
+  assert.equal(await stateOf('h2'), 'alive');
+  await h0.kill();
   await check(h2, 'data');
 });
