@@ -38,4 +38,7 @@ async function getFile(address: string, path: string): Promise<void> {
 
 if (verb === 'put' && from !== undefined) console.log(await putFile(from));
 else if (verb === 'get' && from !== undefined && to !== undefined) await getFile(from, to);
-else throw new Error('usage: files.ts put FILE | get ADDRESS FILE');
+else {
+  console.error('usage: node examples/files.ts put FILE | get ADDRESS FILE');
+  process.exitCode = 2;
+}
