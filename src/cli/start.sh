@@ -14,11 +14,15 @@ fi
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo "infinit: installing Node.js 24 and the modules of package-lock.json, over the network (a minute or so)"
   # Not `npm ci`, which takes a mirror that lacks other platforms' builds for an incomplete lock file.
-  # Without a network npm would try again and again for minutes, and say nothing.
+  # Without a network npm tries again for minutes and says nothing.
+  (sleep 20 && echo "infinit: npm still works on it, with $(npm config get registry): if that cannot be reached from here, Ctrl-C" >&2) &
+  patience=$!
   npm install --no-save --no-progress --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=2000 --fetch-timeout=60000 || {
+    kill $patience 2>/dev/null || true
     echo "infinit: the modules could not be installed (see above): can this host reach the npm registry? \`npm ping\`. Without a network, copy node_modules from another clone" >&2
     exit 1
   }
+  kill $patience 2>/dev/null || true
 fi
 if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
   echo "infinit: installing a C compiler for the FUSE add-on"
