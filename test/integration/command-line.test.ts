@@ -87,7 +87,14 @@ suite('the command line', { concurrency: 2 }, () => {
     await says('volume', 'update', 'life', '-o', 'size=4M');
     assert.match(await says('volume', 'usage', 'life'), /life +4\.00 KiB +4\.00 MiB +2/);
     assert.match(await says('volume', 'check', 'life'), /life +1 +1 +6 B +0 blocks, 0 B +0$/m);
+    const wrong = await infinit('volume', 'unmount', 'life', `${place}-too`);
+    assert.equal(wrong.code, 3);
+    assert.ok(wrong.err.includes(`volume "life" is not mounted at ${place}-too, but at ${place}`), wrong.err);
+    assert.ok((await infinit('volume', 'rm', 'life')).err.includes(`by the mount at ${place}`));
     assert.equal(await says('volume', 'unmount', 'life', place), place);
+    assert.equal((await infinit('volume', 'unmount', 'life', place)).code, 3);
+    const mistyped = await infinit('volume', 'check', 'lifr');
+    assert.deepEqual([mistyped.code, mistyped.out, mistyped.err], [3, '', 'infinit: not-found: there is no volume "lifr": did you mean "life"?\n']);
     assert.match(await says('volume', 'usage'), /life +6 B +4\.00 MiB +2/);
     assert.equal(await says('volume', 'rm', 'life'), 'life');
     assert.match(await says('volume', 'trash', 'ls'), /^life +[0-9a-f]{32} +\S+ +\S+ +kept$/m);
@@ -114,10 +121,17 @@ suite('the command line', { concurrency: 2 }, () => {
 
   test('founding says who it is; a token goes to a new file, and nobody joins without one', async () => {
     assert.match(await says('node', 'ls', '--format', '{{.Name}} {{.State}}'), / alone$/);
-    assert.match(await says('cluster', 'init'), /^[\w-]{43}$/);
+    const founded = await infinit('cluster', 'init');
+    assert.match(founded.out, /^[\w-]{43}\n$/);
+    const keyFile = path.join(daemon.directory, 'state', 'cluster', 'cluster.key');
+    assert.ok(founded.err.includes(`key is ${keyFile}: keep a copy`), founded.err);
+    assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
     assert.match(await says('node', 'ls', '--format', '{{.State}}'), /^up$/);
     const file = path.join(daemon.directory, 'invitation');
     assert.match(await says('cluster', 'token', 'create', file), /^[0-9a-f]{16}$/);
+    assert.match(await says('cluster', 'token', 'ls'), /^[0-9a-f]{16} +open +store,write +0 of 1 /m);
+    assert.equal((await infinit('cluster', 'grant', 'nobody')).code, 3);
+    assert.equal((await infinit('cluster', 'grant')).code, 2);
     const { mode } = await stat(file);
     assert.equal(mode & 0o777, 0o600);
     const text = await readFile(file, 'utf8');
