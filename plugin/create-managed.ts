@@ -3,12 +3,13 @@
  * `--name NAME`, `--state-dir DIR` (made if absent: the engine wants it to exist), `--no-enable`, `--keep DIR` (only assemble, there).
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { InfinitError, messageOf } from '../src/base/index.ts';
+import { managedConfig } from './managed-config.ts';
 import { assembleRootfs } from './managed-rootfs.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '..');
@@ -31,7 +32,7 @@ function main(): void {
   const directory = values.keep ?? mkdtempSync(path.join(tmpdir(), 'infinit-plugin-'));
   try {
     assembleRootfs({ projectRoot, target: path.join(directory, 'rootfs'), nodeBinary: process.execPath });
-    cpSync(path.join(projectRoot, 'config.json'), path.join(directory, 'config.json'));
+    writeFileSync(path.join(directory, 'config.json'), JSON.stringify(managedConfig(projectRoot), undefined, 2));
     if (values.keep !== undefined) return console.log(`assembled in ${directory}; now: docker plugin create ${values.name} ${directory}`);
     mkdirSync(values['state-dir'], { recursive: true, mode: 0o700 });
     docker('plugin', 'create', values.name, directory);

@@ -28,6 +28,12 @@ export function managedCases(scene: () => Scene): void {
     assert.ok(times.at(-1)! < answerMs, `it took ${times.map(Math.round).join(', ')} ms`);
   });
 
+  test('it has the device that keeps processors awake where the host has it', async () => {
+    const { host } = scene();
+    const has = async (root: string): Promise<boolean> => (await host.run('test', ['-c', `${root}/dev/cpu_dma_latency`])).code === 0;
+    assert.equal(await has(`/proc/${plugin().pid()}/root`), await has(''));
+  });
+
   test('the engine starts it again after a crash, and running containers have their files', async () => {
     const s = scene();
     await s.create('phoenix');

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { managedConfig } from '../../plugin/managed-config.ts';
 import { assembleRootfs } from '../../plugin/managed-rootfs.ts';
 import { buildAddon } from '../../src/fuse/index.ts';
 import { post, type Reply } from '../plugin/calls.ts';
@@ -42,7 +43,7 @@ function assemble(variant: ManagedVariant, directory: string): string {
     nodeBinary: process.execPath,
     ...(variant.parts === undefined ? {} : { parts: variant.parts }),
   });
-  const config = JSON.parse(readFileSync(path.join(projectRoot, 'config.json'), 'utf8')) as object;
+  const config = managedConfig(projectRoot);
   const changed = variant.entrypoint === undefined ? config : { ...config, entrypoint: variant.entrypoint };
   writeFileSync(path.join(directory, 'config.json'), JSON.stringify(changed));
   return directory;
