@@ -5,6 +5,17 @@ import { promisify } from 'node:util';
 
 import { DirectFile } from './direct-file.ts';
 
+/** How a write is best made; it is as durable in any case. */
+export interface WriteHints {
+  /** The calling thread writes the bytes itself and does nothing else meanwhile, see {@link InThread}. */
+  readonly inThread?: boolean;
+  /**
+   * The bytes are overwritten soon, in small pieces: they stay in the operating system's memory however many they are. A page that is not there has to be read
+   * from the disk before a part of it can be written.
+   */
+  readonly overwritten?: boolean;
+}
+
 /**
  * The few file operations that the log stands on. Everything a disk can do to us passes through here, so tests put a
  * faulty one in its place: lost writes, torn writes, flipped bits, EIO, ENOSPC.
@@ -23,9 +34,8 @@ export interface Files {
   /**
    * Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. From 512 KiB on it must be the
    * end of the file: zeros may follow, up to the next multiple of 4 KiB.
-   * `inThread`: the calling thread writes them itself and does nothing else meanwhile, see {@link InThread}.
    */
-  write(file: number, buffers: Uint8Array[], position: number, inThread?: boolean): Promise<void>;
+  write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void>;
   /** Sets the length; what lay beyond never comes back. Resolves once that is on stable storage. */
   truncate(file: number, size: number): Promise<void>;
   unlink(file: string): Promise<void>;
@@ -71,7 +81,8 @@ export const nodeFiles: Files = {
   size: async (file) => (await statFile(file)).size,
   read: readFully,
   readNow: readFullyNow,
-  write: (file, buffers, position, inThread) => (inThread === true ? writeInThread : writeFully)(file, buffers, position),
+  write: (file, buffers, position, hints = {}) =>
+    hints.inThread === true ? writeInThread(file, buffers, position) : writeFully(file, buffers, position, hints.overwritten === true),
   truncate: async (file, size) => {
     direct.get(file)?.forget();
     await truncateFile(file, size);
@@ -129,9 +140,9 @@ function readFullyNow(file: number, into: Uint8Array, position: number): number 
   }
 }
 
-async function writeFully(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+async function writeFully(file: number, buffers: Uint8Array[], position: number, cached: boolean): Promise<void> {
   const length = lengthOf(buffers);
-  const other = length < minDirectBytes ? undefined : direct.get(file);
+  const other = cached || length < minDirectBytes ? undefined : direct.get(file);
   if (other !== undefined && (await other.append(buffers, position, length, (into, at) => readFully(file, into, at)))) return;
   await writeThrough(file, buffers, position, length);
 }

@@ -3,7 +3,7 @@
  * what the medium damaged is reported as damaged, never as absent.
  */
 export type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
-export { type Files, nodeFiles } from './files.ts';
+export { type Files, nodeFiles, type WriteHints } from './files.ts';
 export { LogDisk, type LogDiskOptions } from './log-disk.ts';
 export type { WriteMeter } from './log-writer.ts';
 export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';

@@ -204,7 +204,7 @@ export class LogWriter {
       head = await this.#headFor(bytes);
       const start = head.size;
       try {
-        await this.#put(this.#encode(all, head, bytes), start);
+        await this.#put(this.#encode(all, head), start);
       } catch (error) {
         // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
         // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
@@ -228,10 +228,12 @@ export class LogWriter {
   }
 
   async #put(buffers: Uint8Array[], position: number): Promise<void> {
-    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    const ahead = this.#zerosAhead(position + bytes, bytes);
+    if (ahead > 0) buffers.push(zeros.subarray(0, ahead));
     const began = performance.now();
-    const inThread = this.#inThread.allows(length, began);
-    await this.#options.files.write(this.#file, buffers, position, inThread);
+    const inThread = this.#inThread.allows(bytes + ahead, began);
+    await this.#options.files.write(this.#file, buffers, position, { inThread, overwritten: ahead > 0 });
     const now = performance.now();
     this.#inThread.ended(inThread, now - began, now);
     this.meter.groupSeconds.observe(now - began);
@@ -336,7 +338,7 @@ export class LogWriter {
   }
 
   /** Headers and small values in one piece, large values by reference between. */
-  #encode(records: readonly (NewRecord & Checksum)[], head: Segment, bytes: number): Uint8Array[] {
+  #encode(records: readonly (NewRecord & Checksum)[], head: Segment): Uint8Array[] {
     const inline = records.reduce(
       (sum, record) => sum + (record.bytes.length <= inlineBytes ? recordBytes(record.bytes.length) : valueOffset(record.bytes.length) + 8),
       0,
@@ -368,14 +370,17 @@ export class LogWriter {
       previous = id;
     }
     if (at > from) buffers.push(scratch.subarray(from, at));
-    if (offset > this.#prepared) {
-      const ahead =
-        bytes > maxZeroAheadGroup || this.#options.tight() ? 0 : Math.min(zeroAheadBytes, Math.max(0, this.#options.segmentBytes - offset));
-      if (ahead > 0) buffers.push(zeros.subarray(0, ahead));
-      // A large group is followed by zeros too, see Files.write.
-      this.#prepared = Math.max(offset + ahead, Math.ceil(offset / directAlignment) * directAlignment);
-    }
     return buffers;
+  }
+
+  /** Zeros to be written behind a group of so many bytes that ends at `end`; 0: none. */
+  #zerosAhead(end: number, bytes: number): number {
+    if (end <= this.#prepared) return 0;
+    const { segmentBytes, tight } = this.#options;
+    const ahead = bytes > maxZeroAheadGroup || tight() ? 0 : Math.min(zeroAheadBytes, Math.max(0, segmentBytes - end));
+    // A large group is followed by zeros too, see Files.write.
+    this.#prepared = Math.max(end + ahead, Math.ceil(end / directAlignment) * directAlignment);
+    return ahead;
   }
 
   #apply(records: readonly NewRecord[], head: Segment): void {

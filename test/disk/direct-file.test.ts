@@ -117,3 +117,20 @@ test('the power goes in a large write: what was acknowledged is there, and the l
     assert.ok(acknowledged.size >= 6);
   }
 });
+
+/** Reads of the disk that this process has caused so far, in bytes. */
+async function readFromDisk(): Promise<number> {
+  return Number(/^read_bytes: (\d+)$/m.exec(await readFile('/proc/self/io', 'latin1'))![1]);
+}
+
+test('small durable writes read no pages from the disk: the room made ahead of them is in memory', async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using disk = await LogDisk.open(directory.path, { segmentBytes, reserveBytes: 0 });
+  await disk.write([{ type: 'put', address: numbered(0), bytes: valueOf(0, 5000) }]);
+  const before = await readFromDisk();
+  const count = 100;
+  for (let number = 1; number <= count; number++) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 5000) }]);
+  // Each begins a page or two; that the program itself may have to be read is allowed for.
+  const pages = ((await readFromDisk()) - before) / 4096;
+  assert.ok(pages < count / 2, `${pages} pages`);
+});

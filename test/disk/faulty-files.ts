@@ -1,4 +1,4 @@
-import { type Files, nodeFiles } from '../../src/disk/index.ts';
+import { type Files, nodeFiles, type WriteHints } from '../../src/disk/index.ts';
 
 /** What happens to a durable write in which the power goes. */
 export type Tear =
@@ -58,7 +58,7 @@ export class FaultyFiles implements Files {
     this.#fail(this.errors.read);
     return nodeFiles.readNow(file, into, position);
   }
-  async write(file: number, buffers: Uint8Array[], position: number, inThread?: boolean): Promise<void> {
+  async write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void> {
     if (this.dead) throw eio();
     this.writes++;
     if (--this.writesUntilCrash <= 0) {
@@ -72,7 +72,7 @@ export class FaultyFiles implements Files {
       await nodeFiles.write(file, [bytes.subarray(0, Math.floor(bytes.length * this.failedWriteShare))], position);
       throw failure(error);
     }
-    await nodeFiles.write(file, buffers, position, inThread);
+    await nodeFiles.write(file, buffers, position, hints);
   }
   truncate(file: number, size: number): Promise<void> {
     return this.#alive(() => {
