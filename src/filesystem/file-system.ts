@@ -180,6 +180,18 @@ export interface KernelCache {
   invalidateEntry(parent: number, name: string): void;
   /** The name is gone: the kernel also detaches a directory in use. */
   deleteEntry(parent: number, inode: number, name: string): void;
+  /** Until {@link endSole} nobody but this kernel changes the volume for the next `forMs()`, asked again and again: it may cache. */
+  beginSole(forMs: () => number): void;
+  /** Others may change it from now on; `lost`: they may have done so already, and what programs changed in mapped memory must not be written any more. */
+  endSole(lost: boolean): SoleUseEnd;
+}
+
+/** What the end of a time alone waits for. */
+export interface SoleUseEnd {
+  /** The kernel believes nothing any more that it was told in that time. undefined: so it is now. */
+  readonly expired: Promise<void> | undefined;
+  /** Pages that programs changed in mapped memory are written, and what open files had cached is gone. Waits for requests of the kernel. */
+  readonly dropped: Promise<void>;
 }
 
 /** Errno names of include/uapi/asm-generic/errno*.h that a file system operation can end with. */

@@ -4,10 +4,12 @@ import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
 import { InFlight, type Pending } from './in-flight.ts';
+import type { KernelTrust } from './kernel-trust.ts';
 import { LockOwners } from './lock-owners.ts';
 import type { Notifier } from './notifier.ts';
 import type { FuseOptions } from './options.ts';
 import {
+  encodeIncrementEpoch,
   encodeInvalidateInode,
   type Message,
   opcodeLimit,
@@ -45,6 +47,8 @@ export class Exchange {
   writers = new Writers(true);
   readonly lockOwners = new LockOwners();
   readonly written = new WrittenFiles();
+  /** Where others change the files as well: what the kernel may cache. */
+  readonly trust: KernelTrust | undefined;
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;
@@ -52,13 +56,16 @@ export class Exchange {
   #logSecond = 0;
   #logLines = 0;
 
-  constructor(fileSystem: FileSystem, device: FuseDevice, notifier: Notifier, options: FuseOptions, logger: Logger) {
+  constructor(fileSystem: FileSystem, device: FuseDevice, notifier: Notifier, options: FuseOptions, logger: Logger, trust?: KernelTrust) {
     this.fileSystem = fileSystem;
     this.device = device;
     this.notifier = notifier;
     this.options = options;
     this.#logger = logger;
-    this.reply = new Reply(validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds), (inode) => this.written.has(inode));
+    this.trust = trust;
+    const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
+    const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
+    this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted);
     this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
   }
 
@@ -103,6 +110,9 @@ export class Exchange {
   }
 
   #deliver<T>(header: RequestHeader, value: T, encode: Encode<T>, undo: Undo<T> | undefined): void {
+    const { trust } = this;
+    const began = trust === undefined ? 0 : performance.now();
+    if (trust !== undefined) this.reply.validity = trust.validityAt(began);
     let length: number;
     try {
       length = encode(this, value);
@@ -112,6 +122,13 @@ export class Exchange {
     }
     const sent = length < 0 ? this.#send(header, 0, -length) : this.#send(header, length, 0);
     if (!sent) undo?.(this, value);
+    if (trust?.leftInTime(began, this.reply.validity) === false) this.#takeBack(header, value);
+  }
+
+  /** This process stood still between looking how long the kernel may trust an answer and sending it. */
+  #takeBack(header: RequestHeader, value: unknown): void {
+    this.device.sendNow(encodeIncrementEpoch());
+    for (const inode of [header.node, ...inodesIn(value)]) void this.notifier.invalidateInode(inode, -1, 0);
   }
 
   #send(header: RequestHeader, bodyBytes: number, errno: number): boolean {
@@ -164,4 +181,12 @@ export class Exchange {
   noteWritten(inode: number): void {
     if (this.written.add(inode)) void this.notifier.invalidateInode(inode, -1, 0);
   }
+}
+
+/** Inodes whose attributes a result carries. */
+function inodesIn(value: unknown): readonly number[] {
+  if (typeof value !== 'object' || value === null) return [];
+  if (Array.isArray(value)) return value.flatMap(inodesIn);
+  if ('attributes' in value) return inodesIn(value.attributes);
+  return 'inode' in value && typeof value.inode === 'number' ? [value.inode] : [];
 }

@@ -46,6 +46,13 @@ export class Handles {
   }
 }
 
+/** The value where it is there at once. A promise for it that fails is nobody's concern. */
+export function known<T>(value: MaybePromise<T>): T | undefined {
+  if (!(value instanceof Promise)) return value;
+  value.catch(() => {});
+  return undefined;
+}
+
 /** Applies `apply` at once where the value is there, else when it comes. */
 export function after<T, U>(value: MaybePromise<T>, apply: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return value instanceof Promise ? value.then(apply) : apply(value);

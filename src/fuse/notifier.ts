@@ -127,7 +127,7 @@ export class Notifier {
   }
 
   /** The same for a file system that does not wait for it. */
-  get kernelCache(): KernelCache {
+  get kernelCache(): Omit<KernelCache, 'beginSole' | 'endSole'> {
     return {
       invalidateInode: (inode, offset, length) => void this.invalidateInode(inode, offset, length),
       invalidateEntry: (parent, name) => void this.invalidateEntry(parent, name),

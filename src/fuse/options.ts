@@ -16,6 +16,11 @@ export interface FuseOptions {
    * closing a file that it has cached then costs no request at all. Implies `keepCache`.
    */
   readonly kernelOpens: boolean;
+  /**
+   * Do other hosts change the files as well, from time to time? Then the kernel caches only while the file system says that this host is alone (KernelCache.beginSole), and
+   * the times above and `keepCache` have no meaning. Not with `writebackCache` or `kernelOpens`, which cannot be taken back.
+   */
+  readonly leased: boolean;
   readonly readAheadBytes: number;
   /** No request but a wait for a lock is left unanswered for longer; then ETIMEDOUT. */
   readonly requestDeadlineMs: number;
@@ -29,6 +34,7 @@ export const defaultFuseOptions: FuseOptions = {
   keepCache: true,
   writebackCache: true,
   kernelOpens: false,
+  leased: false,
   readAheadBytes: 1_048_576,
   requestDeadlineMs: 120_000,
 };

@@ -4,6 +4,7 @@ import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
 import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
+import { KernelTrust } from './kernel-trust.ts';
 import { Notifier } from './notifier.ts';
 import { operations, operationsWithoutOpens } from './operations/index.ts';
 import { defaultFuseOptions, type FuseOptions } from './options.ts';
@@ -98,9 +99,14 @@ export class FuseSession {
       (end) => void this.#end(end),
       onRequests,
     );
-    this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger);
+    const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined) : undefined;
+    this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger, trust);
     if (adopted !== undefined) this.#adopt(adopted);
-    fileSystem.attach(this.notify.kernelCache);
+    fileSystem.attach({
+      ...this.notify.kernelCache,
+      beginSole: (forMs) => trust?.begin(forMs),
+      endSole: (lost) => trust?.end(lost) ?? { expired: undefined, dropped: Promise.resolve() },
+    });
     this.#device.resume();
   }
 

@@ -40,6 +40,10 @@ export class SharedRole implements Disposable {
   #server: CallServer | undefined;
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
   #change = 0;
+  /** No other host uses the volume: the kernel may cache. */
+  #alone = false;
+  /** While what the kernel cached goes, before another host's first operation. */
+  #letting: Promise<void> | undefined;
 
   constructor(
     shared: NonNullable<VolumeWorkerData['shared']>,
@@ -67,8 +71,10 @@ export class SharedRole implements Disposable {
         void this.#becomeHolder(command);
         break;
       case 'guest':
-        this.#leave();
-        this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
+        void this.#becomeGuest();
+        break;
+      case 'alone':
+        if (this.#server !== undefined && this.#letting === undefined) this.#beginAlone();
         break;
       case 'serve':
         void this.#serve(command.id, command.peer, command.call);
@@ -93,14 +99,27 @@ export class SharedRole implements Disposable {
     return this.fileSystem.local === undefined ? undefined : this.#volume;
   }
 
-  async #becomeHolder({ session, graceMs, store: port, untilMs }: OpenCommand): Promise<void> {
-    this.#leave();
+  async #becomeGuest(): Promise<void> {
+    const expired = this.#leave();
+    const change = this.#change;
+    if (expired !== undefined) {
+      this.fileSystem.setBacking(undefined);
+      await expired;
+      if (change !== this.#change) return;
+    }
+    this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
+  }
+
+  async #becomeHolder({ session, graceMs, alone, store: port, untilMs }: OpenCommand): Promise<void> {
+    const expired = this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
     this.#untilMs = new Float64Array(untilMs);
     this.#way = port;
     try {
       await this.#leaving;
+      // What the kernel was told of what was open before must not be believed beside what is open now.
+      await expired;
       const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session));
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
@@ -108,6 +127,7 @@ export class SharedRole implements Disposable {
       const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
       this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
+      if (alone) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
       if (change !== this.#change) return;
@@ -120,13 +140,38 @@ export class SharedRole implements Disposable {
   #overtaken(change: number, session: number): void {
     if (change !== this.#change) return;
     this.#logger.warn('a late write of another host came between; the volume is opened anew', { session });
-    this.#leave();
+    void this.#leave();
     this.fileSystem.setBacking(undefined);
     this.#tell({ type: 'not-opened', session, message: 'a late write of another host came between' });
   }
 
-  /** What was open here is not written out: the lease is over, and others may have changed everything since. Programs hear of lost writes. */
-  #leave(): void {
+  #beginAlone(): void {
+    this.#alone = true;
+    const untilMs = this.#untilMs;
+    this.#logger.info('no other host uses the volume: the kernel caches');
+    this.fileSystem.kernel?.beginSole(() => untilMs[0]! - systemClock.monotonicMs());
+  }
+
+  /** Another host asks for an operation: before it is made, the kernel forgets what it cached, and asks at every turn from now on. undefined: so it does. */
+  #letOthersIn(): Promise<void> | undefined {
+    if (this.#alone) {
+      this.#alone = false;
+      const end = this.fileSystem.kernel?.endSole(false);
+      const letting = Promise.all([end?.expired, end?.dropped]).then(() => {
+        if (this.#letting === letting) this.#letting = undefined;
+      });
+      this.#letting = letting;
+    }
+    return this.#letting;
+  }
+
+  /**
+   * What was open here is not written out: the lease is over, and others may have changed everything since. Programs hear of lost writes. Returns when
+   * the kernel believes nothing any more that it was told; undefined: now.
+   */
+  #leave(): Promise<void> | undefined {
+    this.#alone = false;
+    const end = this.fileSystem.kernel?.endSole(true);
     this.#change++;
     this.#server = undefined;
     // What is under way over it ends at once, its outcome unknown.
@@ -136,6 +181,7 @@ export class SharedRole implements Disposable {
     this.#volume = undefined;
     this.fileSystem.markLost(this.#dirty.lose(volume?.unsynced()));
     this.#leaving = volume?.abandon();
+    return end?.expired;
   }
 
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */
@@ -151,6 +197,7 @@ export class SharedRole implements Disposable {
   }
 
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {
+    for (let wait = this.#letOthersIn(); wait !== undefined; wait = this.#letOthersIn()) await wait;
     const server = this.#server;
     if (server === undefined || this.fileSystem.local === undefined) {
       // The asker looks for the holder again.

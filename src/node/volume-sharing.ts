@@ -20,6 +20,8 @@ const holdersDeadlineMs = 500;
 const dismissAfterMs = 8000;
 /** Operations of other hosts under way in the worker. */
 const maxServed = 65_536;
+/** After so long without an operation of another host it is looked whether any has the volume mounted still, in ms. */
+const quietMs = 5000;
 /** How long a mount that must be the only one waits for a lease that a lost host left, in ms: longer than a lease lives. */
 const takeOverMs = 20_000;
 
@@ -51,6 +53,10 @@ export class VolumeSharing implements AsyncDisposable {
   #over = new AbortController();
   #nextServe = 1;
   #closed = false;
+  /** Other hosts may use the volume that is open here: the kernel caches nothing. */
+  #othersUse = false;
+  #lastServedMs = 0;
+  readonly #lookTimer: NodeJS.Timeout;
 
   constructor(options: VolumeSharingOptions) {
     const { volumeId, store, transport, clock, logger } = options;
@@ -65,6 +71,7 @@ export class VolumeSharing implements AsyncDisposable {
       isConnected: (peer) => transport.isConnected(peer),
       onChange: (state) => this.#onLease(state),
     });
+    this.#lookTimer = setInterval(() => void this.#lookWhetherAlone(), quietMs).unref();
     this.#stops = [transport.onPeerDown((peer) => this.#onPeerDown(peer)), transport.onPeerUp((peer) => this.#onPeerUp(peer))];
   }
 
@@ -124,6 +131,8 @@ export class VolumeSharing implements AsyncDisposable {
     if (this.#options.exclusive) throw new InfinitError('denied', 'the volume has access=onewriter and another host has it');
     if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
     const id = this.#nextServe++;
+    this.#othersUse = true;
+    this.#lastServedMs = performance.now();
     return new Promise((resolve, reject) => {
       this.#served.set(id, { resolve, reject });
       this.#options.send({ type: 'serve', id, peer, call: Uint8Array.from(call) });
@@ -175,10 +184,11 @@ export class VolumeSharing implements AsyncDisposable {
         const [session, alone] = await Promise.all([claimSession(store, volumeId), this.#isAlone()]);
         if (this.#state !== state) return;
         this.#opened = { tenure: state.tenure, session };
+        this.#othersUse = !alone;
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const untilMs = state.tenure.untilMs.buffer;
-        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs, store: way.port2, untilMs }, [way.port2]);
+        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs, alone, store: way.port2, untilMs }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });
@@ -214,6 +224,16 @@ export class VolumeSharing implements AsyncDisposable {
     return answers.every((answer) => answer.status === 'fulfilled' && answer.value);
   }
 
+  /** When no other host has the volume mounted any more, this one's kernel may cache again. Whoever comes all the same is let in first, so nothing hangs on this being right. */
+  async #lookWhetherAlone(): Promise<void> {
+    const [state, served] = [this.#state, this.#lastServedMs];
+    const quiet = (): boolean => this.#othersUse && this.#state === state && this.#served.size === 0 && this.#lastServedMs === served;
+    if (state.role !== 'holder' || this.#opened === undefined || !quiet() || performance.now() - served < quietMs) return;
+    if (!(await this.#isAlone()) || !quiet() || this.#closed) return;
+    this.#othersUse = false;
+    this.#options.send({ type: 'alone' });
+  }
+
   #onPeerDown(peer: string): void {
     // What it last wrote counts from now at the latest.
     if (this.#state.role === 'guest' && this.#state.holder === peer) void this.#lease.beat();
@@ -233,6 +253,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** To be called once the worker has written everything out: gives the lease back. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#lookTimer);
     for (const stop of this.#stops) stop();
     for (const timer of this.#lost.values()) clearTimeout(timer);
     await this.#lease[Symbol.asyncDispose]();

@@ -22,8 +22,8 @@ const othersOpenMs = 60_000;
 /** A volume that only this host has mounted. */
 const soleFuseOptions: Partial<FuseOptions> = { kernelOpens: true };
 
-/** A volume that several hosts may have mounted: the kernel asks at every turn, and writes nothing behind our back. */
-const sharedFuseOptions: Partial<FuseOptions> = { entrySeconds: 0, attributeSeconds: 0, negativeSeconds: 0, keepCache: false, writebackCache: false };
+/** A volume that several hosts may have mounted: the kernel caches while only this one has, and writes nothing behind our back. */
+const sharedFuseOptions: Partial<FuseOptions> = { leased: true, writebackCache: false };
 
 const data = workerData as VolumeWorkerData;
 const logger = createLogger(data.logLevel).with({ volume: data.name });

@@ -44,6 +44,8 @@ export interface OpenCommand {
   readonly session: number;
   /** For so long only locks are given that were held before. */
   readonly graceMs: number;
+  /** No other host has the volume mounted, as far as is known. */
+  readonly alone: boolean;
   /** To the block store in the main thread, for what is opened now alone. */
   readonly store: MessagePort;
   /** Until when what is opened now may be used, and no longer ({@link Float64Array} of one, monotonic ms). */
@@ -59,6 +61,8 @@ export type VolumeCommand =
   | OpenCommand
   /** In a cluster: another host has the volume open. */
   | { readonly type: 'guest' }
+  /** To the holder: no other host has it mounted any more, as far as is known. */
+  | { readonly type: 'alone' }
   /** An operation that another host asks for. */
   | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }
   /** That host is gone. */

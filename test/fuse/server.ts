@@ -27,8 +27,12 @@ export type Command =
   | { readonly do: 'held' }
   /** Drops a name or an inode from the kernel's cache and waits for that. */
   | { readonly do: 'invalidate'; readonly path: string; readonly what: 'inode' | 'data' | 'entry' | 'delete' }
-  /** Changes the file system behind the kernel's back. */
-  | { readonly do: 'write'; readonly path: string; readonly text: string }
+  /** Changes the file system behind the kernel's back; `secretly`: but for the time of change it looks as before. */
+  | { readonly do: 'write'; readonly path: string; readonly text: string; readonly secretly?: boolean }
+  /** For so long, unless it ends before, nobody else changes the file system. */
+  | { readonly do: 'alone'; readonly forMs: number }
+  /** The end of that, once it is done. */
+  | { readonly do: 'shared'; readonly lost: boolean }
   | { readonly do: 'remove'; readonly path: string }
   | { readonly do: 'grow'; readonly path: string; readonly text: string };
 
@@ -108,8 +112,20 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
       }
       case 'write': {
         const { inode } = find(fileSystem, command.path);
+        const { modified } = inode!;
         inode!.write(0, Buffer.from(command.text));
-        return inode!.touch('modified', 'changed');
+        inode!.touch('modified', 'changed');
+        if (command.secretly === true) inode!.modified = modified;
+        return;
+      }
+      case 'alone': {
+        const until = performance.now() + command.forMs;
+        return fileSystem.kernel!.beginSole(() => until - performance.now());
+      }
+      case 'shared': {
+        const { expired, dropped } = fileSystem.kernel!.endSole(command.lost);
+        await Promise.all([expired, dropped]);
+        return;
       }
       case 'grow': {
         const { inode } = find(fileSystem, command.path);

@@ -194,6 +194,11 @@ export class SharedFileSystem implements FileSystem {
     this.local?.attach(kernel);
   }
 
+  /** What the kernel may cache follows the lease; undefined where nobody serves a kernel. */
+  get kernel(): KernelCache | undefined {
+    return this.#kernel;
+  }
+
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
     return this.#do('lookup', parent, name);
   }

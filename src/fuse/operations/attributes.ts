@@ -6,7 +6,13 @@ import { encodeNothing, recover } from './names.ts';
 
 const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.putAttributes(attributes);
 
-export const getattr: Operation = (exchange, header) => exchange.answer(header, exchange.fileSystem.getattr(header.node), encodeAttributes);
+export const getattr: Operation = (exchange, header) => {
+  const { fileSystem, trust } = exchange;
+  const attributes = fileSystem.getattr(header.node);
+  if (trust === undefined) return exchange.answer(header, attributes, encodeAttributes);
+  const told = after(attributes, (known) => after<void, Attributes>(trust.beforeAttributes(known), () => known));
+  exchange.answer(header, told, encodeAttributes);
+};
 
 const [typeBits, directoryType] = [0o170000, 0o040000];
 

@@ -1,23 +1,29 @@
 import type { DirectoryEntry, MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
-import { after } from '../handles.ts';
+import { after, known } from '../handles.ts';
 import { decodeFsync, decodeRead, decodeRelease, type KernelHandle, type Message, type RequestHeader } from '../wire/index.ts';
 import { encodeNothing } from './names.ts';
 
-/** FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR: listings stay in the kernel until the directory changes or is invalidated. */
-const cacheListing = 2 | 8;
+/** FOPEN_*: with both of them listings stay in the kernel until the directory changes or is invalidated. */
+const openFlags = { keepCache: 2, cacheListing: 8 };
 
-const encodeOpen: Encode<number> = ({ reply, handles, options }, handle) =>
-  reply.putOpen(handle, handles.generation, options.keepCache ? cacheListing : 0);
+function directoryFlags({ options, trust, fileSystem }: Exchange, inode: number, handle: number): number {
+  if (trust === undefined) return options.keepCache ? openFlags.keepCache | openFlags.cacheListing : 0;
+  const how = trust.opened(inode, handle, () => known(fileSystem.getattr(inode)));
+  return how === 'direct' ? 0 : how === 'cached' ? openFlags.cacheListing : openFlags.keepCache | openFlags.cacheListing;
+}
 
 export const opendir: Operation = (exchange, header) => {
   const inode = header.node;
-  exchange.answer(header, exchange.fileSystem.opendir(inode), encodeOpen, ({ fileSystem }, handle) => {
+  const encode: Encode<number> = ({ reply, handles }, handle) => reply.putOpen(handle, handles.generation, directoryFlags(exchange, inode, handle));
+  exchange.answer(header, exchange.fileSystem.opendir(inode), encode, ({ fileSystem, trust }, handle) => {
+    trust?.closed(handle);
     void fileSystem.releasedir(inode, handle);
   });
 };
 
 function withHandle<T>(exchange: Exchange, inode: number, handle: KernelHandle, run: (handle: number) => MaybePromise<T>): MaybePromise<T> {
+  if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
   return after(
     exchange.handles.resolve(handle, () => exchange.fileSystem.opendir(inode)),
     run,
@@ -46,12 +52,14 @@ export const readdir: Operation = (exchange, header, message) => list(exchange, 
 export const readdirplus: Operation = (exchange, header, message) => list(exchange, header, message, true);
 
 export const releasedir: Operation = (exchange, header, message) => {
-  const known = exchange.handles.release(decodeRelease(message).handle);
-  if (known === undefined) return exchange.done(header);
+  const { handle } = decodeRelease(message);
+  if (exchange.handles.isOurs(handle)) exchange.trust?.closed(handle.low);
+  const open = exchange.handles.release(handle);
+  if (open === undefined) return exchange.done(header);
   const inode = header.node;
   exchange.answer(
     header,
-    after(known, (ours) => exchange.fileSystem.releasedir(inode, ours)),
+    after(open, (ours) => exchange.fileSystem.releasedir(inode, ours)),
     encodeNothing,
   );
 };

@@ -1,6 +1,6 @@
-import type { Attributes, MaybePromise } from '../../filesystem/index.ts';
+import { type Attributes, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
-import { after } from '../handles.ts';
+import { after, known } from '../handles.ts';
 import {
   decodeCopy,
   decodeCreate,
@@ -13,6 +13,7 @@ import {
   decodeRelease,
   decodeTmpfile,
   decodeWrite,
+  hasDirectMaps,
   hasKernelOpens,
   hasWritebackCache,
   isResent,
@@ -22,7 +23,7 @@ import {
 import { callerOf, encodeNothing, recover } from './names.ts';
 
 /** FOPEN_*: what the kernel may do with an open file. */
-const openFlags = { keepCache: 2, parallelDirectWrites: 64 };
+const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 
 /** open(2) on Linux, the same on all architectures that Node runs on but for values we do not use. */
 const accessMode = 3;
@@ -45,8 +46,12 @@ function handleFlags(exchange: Exchange, flags: number): number {
   return wanted & ~append;
 }
 
-function fileFlags(exchange: Exchange): number {
-  return exchange.options.keepCache ? openFlags.keepCache | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
+function fileFlags({ options, trust, init }: Exchange, inode: number, handle: number, attributes: () => Attributes | undefined): number {
+  if (trust === undefined) return options.keepCache ? openFlags.keepCache | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
+  const how = trust.opened(inode, handle, attributes);
+  if (how !== 'direct') return how === 'kept' ? openFlags.keepCache : 0;
+  // Files that cannot be mapped are of no use; older kernels drop what they have cached by size and time alone.
+  return init !== undefined && hasDirectMaps(init) ? openFlags.directIo | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
 }
 
 /** The file system's handle for the kernel's. `flags` as of the open file, where the request tells them. */
@@ -57,6 +62,7 @@ function withHandle<T>(
   flags: number,
   run: (handle: number) => MaybePromise<T>,
 ): MaybePromise<T> {
+  if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
   const resolved = exchange.handles.resolve(handle, () => exchange.fileSystem.open(inode, handleFlags(exchange, flags & ~(exclusive | creating))));
   return after(resolved, run);
 }
@@ -65,11 +71,13 @@ export const open: Operation = (exchange, header, message) => {
   const inode = header.node;
   const { flags } = decodeOpen(message);
   const opened = exchange.fileSystem.open(inode, handleFlags(exchange, flags));
-  const encode: Encode<number> = ({ reply, writers, handles }, handle) => {
+  const encode: Encode<number> = ({ reply, writers, handles, fileSystem }, handle) => {
     writers.opened(inode, flags);
-    return reply.putOpen(handle, handles.generation, fileFlags(exchange));
+    const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)));
+    return reply.putOpen(handle, handles.generation, how);
   };
-  exchange.answer(header, opened, encode, ({ fileSystem }, handle) => {
+  exchange.answer(header, opened, encode, ({ fileSystem, trust }, handle) => {
+    trust?.closed(handle);
     void fileSystem.release(inode, handle);
   });
 };
@@ -78,11 +86,13 @@ function encodeCreated(flags: number): Encode<Created> {
   return (exchange, { attributes, handle }) => {
     exchange.writers.opened(attributes.inode, flags);
     exchange.written.add(attributes.inode);
-    return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, fileFlags(exchange));
+    const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
+    return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
   };
 }
 
-const dropCreated: Undo<Created> = ({ fileSystem }, { attributes, handle }) => {
+const dropCreated: Undo<Created> = ({ fileSystem, trust }, { attributes, handle }) => {
+  trust?.closed(handle);
   void fileSystem.release(attributes.inode, handle);
   fileSystem.forget(attributes.inode, 1);
 };
@@ -124,6 +134,11 @@ export const read: Operation = (exchange, header, message) => {
   exchange.answer(header, slices, encodeSlices);
 };
 
+/** The kernel tells whoever next syncs or closes the mapped file. */
+function lostPage(): FileSystemError {
+  return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
+}
+
 const encodeCount: Encode<number> = ({ reply }, count) => reply.putCount(count);
 const [setuid, setgid] = [0o4000, 0o2000];
 
@@ -132,13 +147,22 @@ export const write: Operation = (exchange, header, message) => {
   const inode = header.node;
   const { fileSystem } = exchange;
   const kill = request.killPrivileges && !request.cached;
+  const may = request.cached && exchange.trust !== undefined ? exchange.trust.mayWriteMapped(inode) : true;
+  if (may === false) throw lostPage();
   // What has to wait before the write itself outlives the message that the data lie in.
-  const data = exchange.handles.isOurs(request.handle) && !kill ? request.data : request.data.slice();
+  const data = exchange.handles.isOurs(request.handle) && !kill && may === true ? request.data : request.data.slice();
   const put = (): MaybePromise<number> =>
     withHandle(exchange, inode, request.handle, request.flags, (handle) =>
       fileSystem.write(inode, handle, request.offset, data, request.killPrivileges),
     );
-  if (request.cached) exchange.noteWritten(inode);
+  if (may !== true) {
+    const allowed = may.then((still) => {
+      if (!still) throw lostPage();
+      return put();
+    });
+    return exchange.answer(header, allowed, encodeCount);
+  }
+  if (request.cached && exchange.trust === undefined) exchange.noteWritten(inode);
   if (!kill) return exchange.answer(header, put(), encodeCount);
   const before = fileSystem.getattr(inode);
   let privileged = false;
@@ -164,17 +188,20 @@ export const flush: Operation = (exchange, header, message) => {
 
 export const release: Operation = (exchange, header, message) => {
   const { handle, flags, flockOwner } = decodeRelease(message);
-  if (handle.high === exchange.handles.generation) exchange.writers.closed(header.node, flags);
+  if (handle.high === exchange.handles.generation) {
+    exchange.writers.closed(header.node, flags);
+    exchange.trust?.closed(handle.low);
+  }
   for (const owner of exchange.lockOwners.released(header.node, handle)) {
     void exchange.fileSystem.setlk(header.node, { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
   }
-  const known = exchange.handles.release(handle);
+  const open = exchange.handles.release(handle);
   // An earlier daemon's file that nobody touched since: there is nothing to release, its locks died with that daemon.
-  if (known === undefined) return exchange.done(header);
+  if (open === undefined) return exchange.done(header);
   const inode = header.node;
   exchange.answer(
     header,
-    after(known, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),
+    after(open, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),
     encodeNothing,
   );
 };

@@ -25,9 +25,9 @@ const encodeMade: Encode<Attributes> = ({ reply, written }, attributes) => {
   if ((attributes.mode & typeBits) === 0o100000) written.add(attributes.inode);
   return reply.putEntry(attributes);
 };
-const encodeFound: Encode<Attributes | undefined> = ({ reply, options }, attributes) => {
+const encodeFound: Encode<Attributes | undefined> = ({ reply }, attributes) => {
   if (attributes !== undefined) return reply.putEntry(attributes);
-  return options.negativeSeconds > 0 ? reply.putNegativeEntry() : -errnos.ENOENT;
+  return reply.validity.negativeSeconds + reply.validity.negativeNanoseconds > 0 ? reply.putNegativeEntry() : -errnos.ENOENT;
 };
 /** Each entry reply gives the kernel one reference. */
 const forgetEntry: Undo<Attributes | undefined> = ({ fileSystem }, attributes) => {

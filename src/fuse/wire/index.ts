@@ -4,6 +4,7 @@
  */
 export {
   decodeInit,
+  hasDirectMaps,
   hasExtendedSetxattr,
   hasKernelOpens,
   hasResend,
@@ -17,6 +18,6 @@ export {
 export { malformed, Message, replyHeaderBytes } from './message.ts';
 export { encodeDeleteEntry, encodeGrow, encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode, encodeResend } from './notifications.ts';
 export { opcodeLimit, opcodes, type OperationName, operationName } from './opcodes.ts';
-export { Reply, validity } from './reply.ts';
+export { Reply, type Validity, validity } from './reply.ts';
 export { decodeHeader, isResent, type RequestHeader, requestKey } from './request-header.ts';
 export * from './requests.ts';

@@ -123,6 +123,11 @@ export function hasKernelOpens(init: SavedInit): boolean {
   return (init.flags & openingFlags) === openingFlags;
 }
 
+/** Can files that are opened without a cache be mapped shared (Linux 6.6)? */
+export function hasDirectMaps(init: SavedInit): boolean {
+  return (init.flags2 & initFlags2.directIoAllowMmap) !== 0;
+}
+
 /** Are SETXATTR requests in their long form? */
 export function hasExtendedSetxattr(init: SavedInit): boolean {
   return (init.flags & initFlags.setxattrExtended) !== 0;

@@ -47,17 +47,26 @@ export class Reply extends Message {
   slices: readonly Uint8Array[] = [];
   validity: Validity;
   readonly #isBrief: (inode: number) => boolean;
+  readonly #isTrusted: (inode: number) => boolean;
 
-  /** @param isBrief whose attributes are good for no more than {@link briefSeconds}. */
-  constructor(validity: Validity, isBrief: (inode: number) => boolean = () => false) {
+  /**
+   * @param isBrief whose attributes are good for no more than {@link briefSeconds}.
+   * @param isTrusted whose attributes are good for any time.
+   */
+  constructor(validity: Validity, isBrief: (inode: number) => boolean = () => false, isTrusted: (inode: number) => boolean = () => true) {
     super(replyHeaderBytes + maxDirectoryReplyBytes);
     this.validity = validity;
     this.#isBrief = isBrief;
+    this.#isTrusted = isTrusted;
   }
 
   /** Seconds at word `at`, nanoseconds at the other one. */
   #attributeValidity(at: number, nanosecondsAt: number, inode: number): void {
     const { words, validity } = this;
+    if (!this.#isTrusted(inode)) {
+      words[at] = words[nanosecondsAt] = 0;
+      return;
+    }
     const brief = validity.attributeSeconds > briefSeconds && this.#isBrief(inode);
     words[at] = brief ? briefSeconds : validity.attributeSeconds;
     words[nanosecondsAt] = brief ? 0 : validity.attributeNanoseconds;

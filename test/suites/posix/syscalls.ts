@@ -35,6 +35,9 @@ const numbers = {
   lsetxattr: [189, 6],
   mkdirat: [258, 34],
   mknodat: [259, 33],
+  mmap: [9, 222],
+  msync: [26, 227],
+  munmap: [11, 215],
   openat: [257, 56],
   pread64: [17, 67],
   pwrite64: [18, 68],
@@ -321,5 +324,36 @@ export function as<T>(uid: number, gid: number, body: () => T, groups: readonly 
     must(call('setresuid', 0, 0, 0));
     must(call('setresgid', 0, 0, 0));
     must(call('setgroups', 0, list));
+  }
+}
+
+/** A shared mapping of a file's first `bytes`, written and read by having the kernel copy to and from it. */
+export class Mapping implements Disposable {
+  readonly #address: number;
+  readonly #bytes: number;
+
+  constructor(fd: number, bytes: number) {
+    const [readAndWrite, shared] = [3, 1];
+    this.#address = must(call('mmap', 0, bytes, readAndWrite, shared, fd, 0));
+    this.#bytes = bytes;
+  }
+
+  /** Takes `length` bytes from another file. */
+  copyFrom(fd: number, length: number): void {
+    must(call('pread64', fd, BigInt(this.#address), length, 0));
+  }
+
+  /** Its first bytes, by way of another file. */
+  copyTo(fd: number, length: number): void {
+    must(call('pwrite64', fd, BigInt(this.#address), length, 0));
+  }
+
+  sync(): Result {
+    const synchronously = 4;
+    return call('msync', BigInt(this.#address), this.#bytes, synchronously);
+  }
+
+  [Symbol.dispose](): void {
+    call('munmap', BigInt(this.#address), this.#bytes);
   }
 }

@@ -1,0 +1,204 @@
+import type { Attributes, FileTime, SoleUseEnd } from '../filesystem/index.ts';
+import type { Notifier } from './notifier.ts';
+import { type Validity, validity } from './wire/index.ts';
+
+/** The longest that the kernel trusts what it was told, in ms: so long another host's first operation may have to wait. */
+const maxTrustMs = 1000;
+/** Trust ends so long before the lease, in ms: an answer takes a moment to reach the kernel. */
+const marginMs = 100;
+/** The kernel counts in ticks, and rounds up, in ms. */
+const tickMs = 20;
+/** An answer that took longer to reach the kernel, in ms, is taken back: it would be trusted for too long. */
+const lateMs = 50;
+/** How often a page of a mapped file asks whether the lease has come back, and for how long, in ms. */
+const [lapsePauseMs, maxLapseMs] = [50, 20_000];
+/** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
+const maxCurrent = 65_536;
+
+const nothing = validity(0, 0, 0);
+const longest = validity(maxTrustMs / 1000, maxTrustMs / 1000, maxTrustMs / 1000);
+
+/** A time in which nobody but this kernel changes the volume. */
+interface Sole {
+  readonly forMs: () => number;
+  /** Nothing was opened before: all that the kernel has cached is of this time. */
+  readonly first: boolean;
+  /** Inodes of which the kernel has cached nothing from before. */
+  readonly current: Set<number>;
+}
+
+/** An inode that is open with a cache. */
+interface CachedInode {
+  handles: number;
+  /** As the kernel was told last, which was when its cached pages were right. */
+  changed: FileTime;
+  size: number;
+  /** While what is cached is being dropped. */
+  dropping: Promise<void> | undefined;
+}
+
+/**
+ * What the kernel may keep of a volume that other hosts may come to change: docs/decisions/kernel-caches.md. While this host has it alone, the kernel trusts
+ * names and attributes until just before the lease ends and no longer, so it has to ask even where this process stands still; and as it compares a file's
+ * time and size before it reads cached pages, these are bounded in the same way. Otherwise it trusts nothing, and files are opened without a cache.
+ */
+export class KernelTrust {
+  readonly #notifier: Notifier;
+  #sole: Sole | undefined;
+  /** False after a takeover: an earlier daemon's files may be open with a cache. */
+  readonly #allKnown: boolean;
+  /** Something may have been cached before the next time alone begins. */
+  #used: boolean;
+  /** Until when the kernel may trust something, as performance.now() counts. */
+  #trustedUntilMs = 0;
+  /** Handles of files and directories that are open with a cache. These three are bounded by the kernel's open files. */
+  readonly #handles = new Map<number, number>();
+  readonly #inodes = new Map<number, CachedInode>();
+  /** Handles whose opening drops what the kernel had cached; once they are used that is done. */
+  readonly #opening = new Map<number, Sole>();
+  /** Open files that programs may have changed in mapped memory under a lease that was lost. */
+  readonly #lost = new Set<number>();
+
+  /** @param adopted the mount is an earlier daemon's: what is open, and cached, is not known. */
+  constructor(notifier: Notifier, adopted: boolean) {
+    this.#notifier = notifier;
+    this.#allKnown = !adopted;
+    this.#used = adopted;
+  }
+
+  /** From now on nobody else changes the volume for `forMs()`, asked at each answer. */
+  begin(forMs: () => number): void {
+    this.#sole = { forMs, first: !this.#used, current: new Set() };
+    this.#used = true;
+  }
+
+  /** Others may change the volume from now on or, where the lease was lost, have done so already. */
+  end(lost: boolean): SoleUseEnd {
+    const wasSole = this.#sole !== undefined;
+    this.#sole = undefined;
+    const leftMs = this.#trustedUntilMs - performance.now();
+    const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
+    const open = wasSole ? [...this.#inodes.keys()] : [];
+    if (!lost) return { expired, dropped: Promise.all(open.map((inode) => this.#drop(inode))).then(() => {}) };
+    // Dropping them now would write what is dirty over what others wrote, and make the kernel ignore attributes that are on their way.
+    for (const inode of open) this.#lost.add(inode);
+    return { expired, dropped: Promise.resolve() };
+  }
+
+  /** For an answer that is about to leave, at `now`. */
+  validityAt(now: number): Validity {
+    const forMs = this.#forMs();
+    if (forMs <= 0) return nothing;
+    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + forMs + lateMs + tickMs);
+    return forMs >= maxTrustMs ? longest : validity(forMs / 1000, forMs / 1000, forMs / 1000);
+  }
+
+  /** An answer of `began` has left. False: so late that the kernel would trust it for too long. */
+  leftInTime(began: number, given: Validity): boolean {
+    if (given === nothing) return true;
+    const now = performance.now();
+    if (now - began <= lateMs) return true;
+    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + maxTrustMs + tickMs);
+    return false;
+  }
+
+  #forMs(): number {
+    return this.#sole === undefined ? 0 : Math.min(maxTrustMs, Math.floor(this.#sole.forMs() - marginMs));
+  }
+
+  /**
+   * How a file or directory is being opened: without a cache, or with one, and then whether what the kernel has of it already is kept.
+   * @param attributes gives them as they are now; undefined where they are not known at once.
+   */
+  opened(inode: number, handle: number, attributes: () => Attributes | undefined): 'direct' | 'cached' | 'kept' {
+    this.#used = true;
+    const sole = this.#sole;
+    const now = sole === undefined ? undefined : attributes();
+    if (sole === undefined || now === undefined) return 'direct';
+    this.#handles.set(handle, inode);
+    const known = this.#inodes.get(inode);
+    if (known === undefined) this.#inodes.set(inode, { handles: 1, changed: now.changed, size: now.size, dropping: undefined });
+    else known.handles++;
+    if (this.#isCurrent(sole, inode)) return 'kept';
+    this.#opening.set(handle, sole);
+    return 'cached';
+  }
+
+  /** A request through the handle: the kernel is through with opening it. */
+  used(handle: number): void {
+    const sole = this.#opening.get(handle);
+    if (sole === undefined) return;
+    this.#opening.delete(handle);
+    this.#noteCurrent(sole, this.#handles.get(handle)!);
+  }
+
+  #noteCurrent(sole: Sole, inode: number): void {
+    if (sole.current.size >= maxCurrent) sole.current.clear();
+    sole.current.add(inode);
+  }
+
+  closed(handle: number): void {
+    const inode = this.#handles.get(handle);
+    if (inode === undefined) return;
+    this.used(handle);
+    this.#handles.delete(handle);
+    const known = this.#inodes.get(inode)!;
+    if (--known.handles > 0) return;
+    this.#inodes.delete(inode);
+    this.#lost.delete(inode);
+  }
+
+  /**
+   * To be awaited before the kernel is told these attributes. It drops cached pages by itself where size or time of writing differ from those it knows; a file
+   * that others wrote and gave its old time of writing differs in its time of change alone, which the kernel does not compare.
+   */
+  beforeAttributes({ inode, changed, size }: Attributes): Promise<void> | undefined {
+    const known = this.#inodes.get(inode);
+    if (known === undefined) return undefined;
+    const unseen = size === known.size && (changed.seconds !== known.changed.seconds || changed.nanoseconds !== known.changed.nanoseconds);
+    known.changed = changed;
+    known.size = size;
+    const sole = this.#sole;
+    if (sole !== undefined && this.#isCurrent(sole, inode)) return undefined;
+    if (unseen) {
+      const dropping = Promise.all([known.dropping, this.#drop(inode)]).then(() => {
+        if (known.dropping === dropping) known.dropping = undefined;
+      });
+      known.dropping = dropping;
+    }
+    if (known.dropping !== undefined) return known.dropping;
+    if (sole !== undefined) this.#noteCurrent(sole, inode);
+    return undefined;
+  }
+
+  /** Whether attributes of the inode may be trusted at all: with them go the pages that open files have cached, perhaps in another time. */
+  mayTrust(inode: number): boolean {
+    const sole = this.#sole;
+    return sole !== undefined && (this.#isCurrent(sole, inode) || (this.#allKnown && !this.#inodes.has(inode)));
+  }
+
+  /** Whether a page of a mapped file may be written: it may have been changed under a lease that was lost since. */
+  mayWriteMapped(inode: number): boolean | Promise<boolean> {
+    const sole = this.#sole;
+    if (sole === undefined || this.#lost.has(inode)) return !this.#lost.has(inode);
+    return this.#forMs() > 0 || this.#afterLapse(sole, inode);
+  }
+
+  async #afterLapse(sole: Sole, inode: number): Promise<boolean> {
+    const deadline = performance.now() + maxLapseMs;
+    while (this.#sole === sole && this.#forMs() <= 0) {
+      if (performance.now() > deadline) return false;
+      await new Promise((resolve) => setTimeout(resolve, lapsePauseMs));
+    }
+    return !this.#lost.has(inode);
+  }
+
+  #isCurrent(sole: Sole, inode: number): boolean {
+    return sole.first || sole.current.has(inode);
+  }
+
+  /** Dirty pages are written back before. */
+  #drop(inode: number): Promise<void> {
+    return this.#notifier.invalidateInode(inode, 0, 0);
+  }
+}

@@ -1,0 +1,120 @@
+/** What a host's kernel has cached of a volume while it had it alone, when other hosts come, and when they take it over. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { after, before, suite, test } from 'node:test';
+
+import { eventually } from '../docker/process.ts';
+import { ClusterProcesses } from './cluster-processes.ts';
+import { sh } from './programs.ts';
+
+/** Answers each line with what it reads from the start of a file that it keeps open. */
+const readerSource = `const fs = require('node:fs');
+const fd = fs.openSync(process.argv[1], 'r');
+require('node:readline').createInterface({ input: process.stdin }).on('line', () => {
+  const buffer = Buffer.alloc(100);
+  console.log(buffer.toString('latin1', 0, fs.readSync(fd, buffer, 0, 100, 0)).trim());
+});`;
+
+/** A program that keeps a file open. */
+class Reader implements Disposable {
+  readonly #child: ChildProcess;
+
+  constructor(file: string) {
+    this.#child = spawn(process.execPath, ['-e', readerSource, file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  }
+
+  async read(): Promise<string> {
+    const answer = once(this.#child.stdout!, 'data');
+    this.#child.stdin!.write('\n');
+    return String(((await answer) as [Buffer])[0]).trim();
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** Gives a file other contents that no size and no time of writing show. */
+const secretly = (file: string, text: string): Promise<string> =>
+  sh(`touch -r ${file} ${file}.time; printf ${text} 1<> ${file}; touch -r ${file}.time ${file}; rm ${file}.time; sync ${file}`);
+
+suite('a volume that one host had alone', () => {
+  let cluster: ClusterProcesses;
+  let volumes = 0;
+  let name = '';
+  before(async () => {
+    cluster = await ClusterProcesses.start(3);
+  });
+  after(() => cluster[Symbol.asyncDispose]());
+
+  /** Waits until the first host has it alone for the `time`th time. */
+  const alone = (time: number): Promise<boolean> =>
+    eventually('it is alone', async () => {
+      const lines = cluster.hosts[0]!.log.split('\n').filter((line) => line.includes(name) && line.includes('no other host uses the volume'));
+      return lines.length >= time ? true : undefined;
+    });
+  const mount = (host: number): Promise<string> => cluster.hosts[host]!.mount(name);
+  async function mountAlone(): Promise<string> {
+    name = `v${++volumes}`;
+    const place = await mount(0);
+    await sh(`cd ${place}; mkdir d; printf before > d/open; printf before > d/closed; touch d/gone; cat d/*; ls d; ! test -e d/new`);
+    return place;
+  }
+
+  test('shows nothing of before once another host has changed it, also in files that stayed open', async () => {
+    const here = await mountAlone();
+    using reader = new Reader(`${here}/d/open`);
+    assert.equal(await reader.read(), 'before');
+    const there = await mount(1);
+    await secretly(`${there}/d/open`, 'behind');
+    assert.equal(await reader.read(), 'behind');
+    await secretly(`${there}/d/closed`, 'behind');
+    await sh(`cd ${there}/d; rm gone; touch new`);
+    assert.equal(await sh(`cd ${here}/d; cat closed; ls; stat -c %n new; ! test -e gone`), 'behindclosed\nnew\nopen\nnew\n');
+    await secretly(`${there}/d/open`, 'again.');
+    assert.equal(await reader.read(), 'again.');
+  });
+
+  test('shows what other hosts wrote when they are gone and it is alone again', async () => {
+    const here = await mountAlone();
+    using reader = new Reader(`${here}/d/open`);
+    assert.equal(await reader.read(), 'before');
+    for (const [time, text] of ['behind', 'again.'].entries()) {
+      const there = await mount(1);
+      for (const file of ['open', 'closed']) await secretly(`${there}/d/${file}`, text);
+      await cluster.hosts[1]!.client.unmountVolume(name, 'test');
+      await alone(time + 2);
+      assert.equal(await reader.read(), text);
+      assert.equal(await sh(`cat ${here}/d/closed`), text);
+    }
+  });
+
+  test('shows nothing old when another host took it over while this one stood still', async () => {
+    const here = await mountAlone();
+    await sh(`sync -f ${here}/d`);
+    const there = await mount(1);
+    await cluster.hosts[1]!.client.unmountVolume(name, 'test');
+    await alone(2);
+    using reader = new Reader(`${here}/d/open`);
+    assert.equal(await reader.read(), 'before');
+    const holder = cluster.hosts[0]!.pid;
+    const daemon = Number(readFileSync(`/proc/${holder}/task/${holder}/children`, 'utf8').trim().split(' ')[0]);
+    process.kill(daemon, 'SIGSTOP');
+    try {
+      await mount(1);
+      await secretly(`${there}/d/open`, 'behind');
+      await sh(`rm ${there}/d/gone; sync -f ${there}/d`);
+      // Asked while it stands still: only the kernel could answer.
+      const read = reader.read();
+      const gone = sh(`test ! -e ${here}/d/gone`);
+      process.kill(daemon, 'SIGCONT');
+      assert.equal(await read, 'behind');
+      await gone;
+    } finally {
+      process.kill(daemon, 'SIGCONT');
+    }
+    assert.equal(await sh(`cat ${here}/d/open`), 'behind');
+  });
+});
