@@ -12,6 +12,7 @@ export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, ty
 export { type Random, systemRandom } from './random.ts';
 export { RecentMap } from './recent-map.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
+export { keptCopy, keptMemory } from './kept-memory.ts';
 export { KeyedQueue } from './keyed-queue.ts';
 export { readU64, writeU64 } from './u64.ts';
 export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';

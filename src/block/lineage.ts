@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, keptCopy, keptMemory } from '../base/index.ts';
 import { ownerOf } from './seal.ts';
 
 /**
@@ -28,9 +28,9 @@ const maxEntries = 8;
 /** What a lineage adds to a value at the most. */
 export const maxLineageBytes = bodyHeaderBytes + maxEntries * entryBytes;
 
-/** The body to seal for a value: with a lineage that is still empty. */
+/** The body to seal for a value: with a lineage that is still empty. Made to be sealed and thrown away. */
 export function bodyWithLineage(value: Uint8Array): Uint8Array {
-  const body = new Uint8Array(bodyHeaderBytes + value.length);
+  const body = Buffer.allocUnsafe(bodyHeaderBytes + value.length).fill(0, 0, bodyHeaderBytes);
   body.set(value, bodyHeaderBytes);
   return body;
 }
@@ -42,7 +42,7 @@ export function valueIn(body: Uint8Array): Uint8Array {
 
 /** Plainly sealed bytes of {@link bodyWithLineage} for a block that is made at a version. */
 export function beginLineage(sealed: Uint8Array, version: number): Uint8Array {
-  const result = Buffer.from(sealed);
+  const result = bufferOf(keptCopy(sealed));
   result.writeUIntLE(version, bornOffset, 6);
   return result;
 }
@@ -56,7 +56,7 @@ export function continueLineage(sealed: Uint8Array, current: { readonly version:
   const kept = entries.slice(0, maxEntries);
   const value = sealed.subarray(bodyOffset + bodyHeaderBytes);
   const added = kept.length * entryBytes;
-  const result = Buffer.allocUnsafeSlow(sealed.length + added);
+  const result = bufferOf(keptMemory(sealed.length + added));
   result.set(sealed.subarray(0, bodyOffset));
   result.writeUInt32LE(sealed.length - bodyOffset + added, lengthOffset);
   result[bodyOffset] = kept.length;

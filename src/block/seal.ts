@@ -106,9 +106,9 @@ export class Sealer {
     return this.#open(address, sealed, '');
   }
 
-  /** The payload of a mutable or named block; under AES it is bound to the address, so that no host can serve one block as another. */
-  sealPayload(address: Address, owner: OwnerTag, body: Uint8Array): Uint8Array {
-    return this.#seal(owner, body, address);
+  /** The payload of a mutable or named block, in `memory` where that has room; under AES it is bound to the address, so that no host can serve one block as another. */
+  sealPayload(address: Address, owner: OwnerTag, body: Uint8Array, memory?: Uint8Array): Uint8Array {
+    return this.#seal(owner, body, address, undefined, memory);
   }
 
   /** Opens what {@link sealPayload} made. @throws InfinitError `damaged`, `wrong-key`, `wrong-version`. */

@@ -14,7 +14,7 @@ import {
   writeRecord,
 } from './record-codec.ts';
 import type { View } from './record.ts';
-import { Reader, Writer } from './wire.ts';
+import { type Keep, Reader, Writer } from './wire.ts';
 
 const requestTypes = ['prepare', 'accept', 'read', 'learn', 'forget'] as const satisfies readonly Request['type'][];
 const replyTypes: readonly ReplyType[] = ['promised', 'accepted', 'value', 'learned', 'forgotten', 'rejected', 'leased', 'lost'];
@@ -57,11 +57,11 @@ export function encodeRequest(request: Request): Parts {
 }
 
 /**
- * Reads a request that the authenticated peer `from` sent. Values are not copied.
+ * Reads a request that the authenticated peer `from` sent. Values are not copied, unless by `keep`.
  * @throws InfinitError `bad-argument`, `too-large`; `denied` where it speaks with another's ballot.
  */
-export function decodeRequest(from: PeerId, bytes: Uint8Array): Request {
-  const reader = open(bytes, 'request');
+export function decodeRequest(from: PeerId, bytes: Uint8Array, keep?: Keep): Request {
+  const reader = open(bytes, 'request', keep);
   const type = requestTypes[reader.byte()] ?? reader.refuse('an unknown type');
   const head: RequestHead = { from, block: reader.name(), tag: reader.number(), attempt: reader.number() };
   const request = readBody(reader, type, head);
@@ -110,9 +110,9 @@ export function encodeReply(reply: Reply): Parts {
   return value === null ? [head] : [head, value];
 }
 
-/** Reads a reply of the authenticated peer `from`. Values are not copied. @throws InfinitError `bad-argument`, `too-large`. */
-export function decodeReply(from: PeerId, bytes: Uint8Array): Reply {
-  const reader = open(bytes, 'reply');
+/** Reads a reply of the authenticated peer `from`. Values are not copied, unless by `keep`. @throws InfinitError `bad-argument`, `too-large`. */
+export function decodeReply(from: PeerId, bytes: Uint8Array, keep?: Keep): Reply {
+  const reader = open(bytes, 'reply', keep);
   const type = replyTypes[reader.byte()] ?? reader.refuse('an unknown type');
   const block = reader.name();
   const tag = reader.number();
@@ -127,9 +127,9 @@ export function decodeReply(from: PeerId, bytes: Uint8Array): Reply {
   return { type, from, block, tag, attempt, promised, accepted, same, floor, views, unsure, grant };
 }
 
-function open(bytes: Uint8Array, what: string): Reader {
+function open(bytes: Uint8Array, what: string, keep?: Keep): Reader {
   if (bytes.length > maxEncodedBytes) throw new InfinitError('too-large', `${what} of ${bytes.length} bytes: the limit is ${maxEncodedBytes}`);
-  return new Reader(bytes, what);
+  return new Reader(bytes, what, keep);
 }
 
 /** A host may use its own ballots only: that is what makes them unique. */

@@ -49,14 +49,16 @@ export class Writer {
     for (const peer of peers) this.peer(peer);
   }
 
-  /** The head alone, in memory of its own. */
+  /** The head alone, in memory that it shares with other short-lived things. */
   finish(): Uint8Array {
-    return new Uint8Array(scratch.subarray(0, this.#at));
+    const bytes = Buffer.allocUnsafe(this.#at);
+    bytes.set(scratch.subarray(0, this.#at));
+    return bytes;
   }
 
-  /** The head and the value in one piece. */
+  /** The head and the value in one piece; in memory as {@link finish}. */
   finishWith(value: Uint8Array): Uint8Array {
-    const bytes = new Uint8Array(this.#at + value.length);
+    const bytes = Buffer.allocUnsafe(this.#at + value.length);
     bytes.set(scratch.subarray(0, this.#at));
     bytes.set(value, this.#at);
     return bytes;
@@ -70,16 +72,22 @@ export class Writer {
   }
 }
 
+/** What becomes of a value that was read: it lies in the bytes that are read, which may be of a larger buffer. */
+export type Keep = (value: Uint8Array) => Uint8Array;
+const asItIs: Keep = (value) => value;
+
 const printable = /^[!-~]*$/;
 
 /** Refuses what is not laid out as a {@link Writer} would, byte for byte. Everything thrown is an InfinitError. */
 export class Reader {
   readonly #bytes: Buffer;
   readonly #what: string;
+  readonly #keep: Keep;
   #at = 0;
   #peers: PeerId[] = [];
 
-  constructor(bytes: Uint8Array, what: string) {
+  constructor(bytes: Uint8Array, what: string, keep: Keep = asItIs) {
+    this.#keep = keep;
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#what = what;
   }
@@ -148,12 +156,12 @@ export class Reader {
     return peers;
   }
 
-  /** The rest, not copied. */
+  /** The rest: what `keep` makes of it. */
   rest(length: number): Uint8Array {
     if (this.#bytes.length - this.#at !== length) this.refuse('the value has another length than announced');
     const value = new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, length);
     this.#at = this.#bytes.length;
-    return value;
+    return this.#keep(value);
   }
 
   end(): void {

@@ -11,7 +11,7 @@ import {
   type WriteOutcome,
 } from '../api/index.ts';
 import { assert, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf } from '../base/index.ts';
-import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, valueIn } from '../block/index.ts';
+import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, sealOverheadBytes, valueIn } from '../block/index.ts';
 import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
 import { CallMeter } from './measured-store.ts';
 
@@ -118,7 +118,9 @@ export class ProgramBlocks implements BlockService {
     checkKind(address, 'mutable or named');
     // By this number a write recognises itself.
     const tag = { ...sameTag, session: this.#session, sequence: this.#nextWrite++ };
-    return this.#sealer.sealPayload(address, tag, bodyWithLineage(value));
+    const body = bodyWithLineage(value);
+    // What is kept is the copy that continues the block's lineage.
+    return this.#sealer.sealPayload(address, tag, body, Buffer.allocUnsafe(body.length + sealOverheadBytes));
   }
 
   async #sealed(address: Address, limits: CallLimits): Promise<Uint8Array | undefined> {

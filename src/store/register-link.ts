@@ -1,3 +1,4 @@
+import { keptCopy } from '../base/index.ts';
 import { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts, type PeerId, type Reply, type Request } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
@@ -28,6 +29,8 @@ export class RegisterLink {
   readonly #requests = new Map<PeerId, Batch>();
   readonly #replies = new Map<PeerId, Batch>();
   #local: Request[] = [];
+  /** The last request: it goes to several peers. */
+  #encoded: { readonly request: Request; readonly parts: Parts } | undefined;
   #scheduled = false;
 
   constructor(self: PeerId, transport: Transport | undefined, replica: Replica, onReply: (reply: Reply) => void) {
@@ -44,16 +47,21 @@ export class RegisterLink {
     if (peer === this.#self) {
       this.#local.push(request);
       this.#schedule();
-    } else if (this.#transport?.isConnected(peer) === true) this.#add(this.#requests, kinds.registerRequests, peer, encodeRequest(request));
+    } else if (this.#transport?.isConnected(peer) === true) this.#add(this.#requests, kinds.registerRequests, peer, this.#encode(request));
+  }
+
+  #encode(request: Request): Parts {
+    if (this.#encoded?.request !== request) this.#encoded = { request, parts: encodeRequest(request) };
+    return this.#encoded.parts;
   }
 
   #serve(peer: PeerId, body: Uint8Array): undefined {
-    const requests = itemsOf(body).map((bytes) => decodeRequest(peer, bytes));
+    const requests = itemsOf(body).map((bytes) => decodeRequest(peer, bytes, keptCopy));
     this.#replica.serveAll(requests, (reply) => this.#add(this.#replies, kinds.registerReplies, peer, encodeReply(reply)));
   }
 
   #hear(peer: PeerId, body: Uint8Array): undefined {
-    for (const bytes of itemsOf(body)) this.#onReply(decodeReply(peer, bytes));
+    for (const bytes of itemsOf(body)) this.#onReply(decodeReply(peer, bytes, keptCopy));
   }
 
   #add(batches: Map<PeerId, Batch>, kind: number, peer: PeerId, parts: Parts): void {
@@ -83,6 +91,7 @@ export class RegisterLink {
 
   #flush(): void {
     this.#scheduled = false;
+    this.#encoded = undefined;
     this.#leaveAll(kinds.registerRequests, this.#requests);
     this.#leaveAll(kinds.registerReplies, this.#replies);
     const local = this.#local;
@@ -104,7 +113,7 @@ export class RegisterLink {
   }
 }
 
-/** The items of a message, each in memory of its own: what arrives lies in a large receive buffer, and values are kept. */
+/** The items of a message, where they lie in the receive buffer. */
 function itemsOf(body: Uint8Array): Uint8Array[] {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   const count = bytes.length < lengthBytes ? 0 : bytes.readUInt32LE(0);
@@ -114,7 +123,7 @@ function itemsOf(body: Uint8Array): Uint8Array[] {
   for (let index = 0; index < count; index++) {
     const end = at + bytes.readUInt32LE(lengthBytes * (index + 1));
     if (end > bytes.length) return items;
-    items.push(new Uint8Array(bytes.subarray(at, end)));
+    items.push(bytes.subarray(at, end));
     at = end;
   }
   return items;

@@ -198,10 +198,11 @@ export class Store implements BlockStore, AsyncDisposable {
 
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
     for (const update of stages.flatMap((stage) => stage.update ?? [])) checkUpdate(update);
-    const { state, reason } = this.#disk.status();
     // Updates go on for a while on a full disk, and removals always: nothing could be deleted otherwise.
-    if (this.#placement.alone && state === 'read-only' && stages.some((stage) => (stage.put?.length ?? 0) > 0)) {
-      return Promise.reject(new InfinitError('disk-full', `this host takes no more data: ${reason ?? 'its disk is read-only'}`));
+    if (this.#placement.alone && stages.some((stage) => (stage.put?.length ?? 0) > 0)) {
+      const { state, reason } = this.#disk.status();
+      if (state === 'read-only')
+        return Promise.reject(new InfinitError('disk-full', `this host takes no more data: ${reason ?? 'its disk is read-only'}`));
     }
     const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
     return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address))

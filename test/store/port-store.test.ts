@@ -126,3 +126,15 @@ test('a block crosses without what its owner keeps with it, also where he adds t
   assert.deepEqual(stored, [{ address, sealed: new Uint8Array(sealed) }]);
   port2.close();
 });
+
+test('a small block that shares its memory with others crosses alone', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const slab = randomBytes(8192);
+  const payload = new Uint8Array(slab.buffer, slab.byteOffset + 1000, 300);
+  const blocks: Pick<BlockStore, 'fetch'> = { fetch: () => Promise.resolve({ version: 7, payload }) };
+  servePort(port1, blocks as BlockStore);
+  const fetched = await new PortStore(port2).fetch(address);
+  assert.deepEqual(fetched, { version: 7, payload: Uint8Array.from(payload) });
+  assert.equal(fetched.payload.buffer.byteLength, 300);
+  port2.close();
+});

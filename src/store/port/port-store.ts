@@ -145,6 +145,12 @@ function ownBuffer(bytes: Uint8Array): ArrayBuffer[] {
   return movable ? [buffer] : [];
 }
 
+/** A block whose bytes are all of their buffer: a message takes along, and the other side keeps, the whole of one that others share. */
+function unshared(block: StoredBlock | undefined): StoredBlock | undefined {
+  const shared = block !== undefined && block.payload.buffer.byteLength > 2 * block.payload.byteLength;
+  return shared ? { ...block, payload: new Uint8Array(block.payload) } : block;
+}
+
 /** The signal of one call, made when somebody asks for it: what this host answers alone does not, and an AbortController costs as much as the rest of a call. */
 class Cancellation {
   #controller: AbortController | undefined;
@@ -223,7 +229,8 @@ export function servePort(port: MessagePort, store: BlockStore): void {
       if (call.type === 'get' && call.memory?.buffer instanceof SharedArrayBuffer && (value as Uint8Array).buffer === call.memory.buffer) {
         const { byteOffset: offset, length } = value as Uint8Array;
         answers.send({ id: call.id, inMemory: { offset, length } }, [], alone);
-      } else answers.send({ id: call.id, value }, call.type === 'get' ? ownBuffer(value as Uint8Array) : [], alone);
+      } else if (call.type === 'fetch') answers.send({ id: call.id, value: unshared(value as StoredBlock | undefined) }, [], alone);
+      else answers.send({ id: call.id, value }, call.type === 'get' ? ownBuffer(value as Uint8Array) : [], alone);
     } catch (error) {
       answers.send({ id: call.id, code: codeOf(error), message: messageOf(error) }, [], alone);
     } finally {
