@@ -269,7 +269,8 @@ export class Content {
       return;
     }
     // A copy of its own: `data` is borrowed.
-    dirty.pieces.splice(place, 0, { kind: 'bytes', start: position, end, buffer: copyOf(data), at: 0, limit: data.length });
+    const { buffer, at } = this.services.context.small.keep(data);
+    dirty.pieces.splice(place, 0, { kind: 'bytes', start: position, end, buffer, at, limit: at + data.length });
     dirty.bytes += data.length;
   }
 
@@ -278,7 +279,7 @@ export class Content {
     const needed = used + data.length;
     if (needed > piece.limit) {
       const room = cell + dataBlockBytes - piece.start;
-      const length = Math.min(room, Math.max(firstGrowth, needed, 2 * (piece.end - piece.start)));
+      const length = Math.min(room, Math.max(firstGrowth, needed - piece.at, 2 * (piece.end - piece.start)));
       const grown = Buffer.allocUnsafeSlow(length);
       grown.set(piece.buffer.subarray(piece.at, used));
       piece.buffer = grown;

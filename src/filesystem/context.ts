@@ -4,6 +4,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import { FileClock } from './file-clock.ts';
+import { SmallBuffers } from './small-buffers.ts';
 
 /** What a volume is opened with. */
 export interface VolumeSetup {
@@ -67,6 +68,8 @@ export class VolumeContext {
   readonly session: number;
   /** Memory of large blocks. */
   readonly buffers = new BlockBuffers();
+  /** Memory of small writes. */
+  readonly small = new SmallBuffers();
   readonly #volume: Uint8Array;
   #sequence = 0;
 

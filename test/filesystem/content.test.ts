@@ -81,6 +81,32 @@ test('a file cut short to what fits into its inode, when the store has its block
   assert.ok(data.subarray(0, 1000).equals(await contentOf(volume, inode)));
 });
 
+test('small writes to several files in turn, some appended to, some cut, stay apart in memory', async () => {
+  const store = new MemoryBlockStore();
+  let volume = await open(store);
+  const inodes = await Promise.all(['a', 'b', 'c'].map((name) => put(volume, root, name, '')));
+  const expected = inodes.map(() => Buffer.alloc(400_000));
+  const sizes = inodes.map(() => 0);
+  for (let round = 0; round < 60; round++) {
+    for (const [file, inode] of inodes.entries()) {
+      const length = 1 + ((round * 977 + file * 331) % 5000);
+      // Mostly at the end, now and then over what is there.
+      const at = round % 5 === 4 ? (round * 613) % sizes[file]! : sizes[file]!;
+      const data = pattern(5000, round * 3 + file).subarray(0, length);
+      data.copy(expected[file]!, at);
+      sizes[file] = Math.max(sizes[file]!, at + length);
+      await volume.write(inode, 0, at, data, false);
+    }
+  }
+  const check = async (): Promise<void> => {
+    for (const [file, inode] of inodes.entries()) assert.ok(expected[file]!.subarray(0, sizes[file]).equals(await contentOf(volume, inode)));
+  };
+  await check();
+  await volume.close();
+  volume = await open(store);
+  await check();
+});
+
 test('scattered small writes are packed into few blocks', async () => {
   const store = new MemoryBlockStore();
   const volume = await open(store);
