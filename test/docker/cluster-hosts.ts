@@ -138,11 +138,12 @@ export class HostDaemon implements RunningPlugin {
 /**
  * One cluster of all hosts of the lab: the first founds it, the second joins by the command line, the others by the environment.
  * @param env of single hosts, by index.
+ * @param hosts The first ones of the lab, where others are to {@link join} later.
  */
-export async function formCluster(lab: DockerLab, env: readonly NodeJS.ProcessEnv[] = []): Promise<readonly HostDaemon[]> {
-  const daemons = lab.hosts.map((host, index) => new HostDaemon(host, lab.addressOf(index), env[index]));
+export async function formCluster(lab: DockerLab, env: readonly NodeJS.ProcessEnv[] = [], hosts = lab.hosts.length): Promise<readonly HostDaemon[]> {
+  const daemons = lab.hosts.slice(0, hosts).map((host, index) => new HostDaemon(host, lab.addressOf(index), env[index]));
   const [first, second, ...others] = daemons;
-  const token = path.join(lab.directory, 'token');
+  const token = tokenOf(lab);
   await Promise.all([first!.start(), second?.start()]);
   await first!.infinit('cluster', 'init');
   await first!.infinit('cluster', 'token', 'create', '--uses', '10', token);
@@ -150,6 +151,17 @@ export async function formCluster(lab: DockerLab, env: readonly NodeJS.ProcessEn
   await Promise.all(others.map((daemon) => daemon.start({ INFINIT_JOIN: first!.address, INFINIT_TOKEN: token })));
   await complete(daemons);
   return daemons;
+}
+
+function tokenOf(lab: DockerLab): string {
+  return path.join(lab.directory, 'token');
+}
+
+/** A further host of the lab, which joins the others. */
+export async function join(lab: DockerLab, index: number): Promise<HostDaemon> {
+  const daemon = new HostDaemon(lab.hosts[index]!, lab.addressOf(index));
+  await daemon.start({ INFINIT_JOIN: `${lab.addressOf(0)}:${port}`, INFINIT_TOKEN: tokenOf(lab) });
+  return daemon;
 }
 
 /** Waits until every host sees every other, all of them store, and blocks are where they belong. */

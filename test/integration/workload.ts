@@ -13,13 +13,13 @@ const onVolume = `[ "$(stat -f -c %t .)" = 65735546 ] || { echo 'not mounted' >&
  * make files of their own. Remembers what was acknowledged.
  */
 export class Workload implements AsyncDisposable {
-  readonly #daemons: readonly HostDaemon[];
+  readonly #daemons: HostDaemon[] = [];
   readonly #volume: string;
   readonly #history: Operation[] = [];
   readonly #acknowledged = new Set<string>();
   readonly #doubtful = new Set<string>();
   #next = 0;
-  #running: Promise<unknown> = Promise.resolve();
+  readonly #running: Promise<void>[] = [];
   #stopped = false;
   /** Appends that were acknowledged. */
   get acknowledged(): number {
@@ -34,9 +34,14 @@ export class Workload implements AsyncDisposable {
   lastFailure = '';
 
   constructor(daemons: readonly HostDaemon[], volume: string) {
-    this.#daemons = daemons;
     this.#volume = volume;
-    this.#running = Promise.all(daemons.map((daemon) => this.#client(daemon)));
+    for (const daemon of daemons) this.add(daemon);
+  }
+
+  /** One more host, which has the volume mounted. */
+  add(daemon: HostDaemon): void {
+    this.#daemons.push(daemon);
+    this.#running.push(this.#client(daemon));
   }
 
   /** Lets it run on for a while. */
@@ -101,7 +106,7 @@ export class Workload implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     this.#stopped = true;
-    await this.#running;
+    await Promise.all(this.#running);
   }
 
   /** Ends the programs and holds what every host sees now against what was acknowledged. */
