@@ -118,7 +118,8 @@ export class Cluster implements Disposable {
   /** Asks every member how it is. */
   async status(): Promise<ClusterStatus> {
     const { overlay, membership, status } = this.#context;
-    const own = await status();
+    const { outside, ...rest } = await status();
+    const own: HostStatus = { ...rest, ...(outside === undefined ? {} : { outside: this.#withNames(outside) }) };
     const others = overlay.members().filter((member) => !member.self && member.state !== 'left');
     const answers = await Promise.allSettled(
       others.map(
@@ -135,9 +136,17 @@ export class Cluster implements Disposable {
       const countedOut = out.includes(peer);
       return [{ name, peer, reason, stores: capacity > 0 && !countedOut, countedOut }];
     });
-    const troubles = overlay.troubles().map(({ kind, about, message }) => ({ kind, about, message }));
+    const troubles = overlay.troubles().map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
     return { ...found, health: clusterHealth(found) };
+  }
+
+  /** Hosts by their names, where those say which host is meant: nobody knows peer ids by heart. */
+  #withNames(text: string): string {
+    const members = this.#context.overlay.members();
+    return members
+      .filter(({ name, peer }) => text.includes(peer) && members.filter((member) => member.name === name).length === 1)
+      .reduce((said, { name, peer }) => said.replaceAll(`host ${peer}`, `host ${name}`), text);
   }
 
   init(): ReturnType<Entry['init']> {

@@ -100,7 +100,10 @@ export class ClusterAuthority {
     if (invitation.expiresMs <= now) {
       if (own !== undefined) return;
       const [then, here] = [new Date(invitation.expiresMs).toISOString(), new Date(now).toISOString()];
-      throw new InfinitError('denied', `the token expired on ${then} (this host's clock says ${here}): ask for a new one`);
+      throw new InfinitError(
+        'denied',
+        `the token expired on ${then} (this host's clock says ${here}): set the clock right if it is wrong, else ask for a new one`,
+      );
     }
     const passport = passportFromToken(token, peerIdOf(this.#key.publicKey), now);
     await this.#files.write('passport', `${passport.text}\n`);

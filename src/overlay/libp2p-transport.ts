@@ -242,7 +242,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
       this.#trouble({
         kind: 'clock',
         about: peer,
-        message: `the clock of host ${peer} is ${Math.round(difference / 1000)} s ahead of this one's: set the wrong one right`,
+        message: `the clock of host ${peer} is ${inWords(Math.abs(difference))} ${difference > 0 ? 'ahead of' : 'behind'} this one's: set the wrong one right`,
       });
     this.#logger.debug('peer connected', { peer });
     this.board.peerUp(peer);
@@ -288,4 +288,16 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
   #trouble(trouble: Trouble): void {
     this.#options.onTrouble?.(trouble);
   }
+}
+
+const minuteMs = 60_000;
+
+/** Minutes, hours or days: how wrong a clock is. */
+function inWords(ms: number): string {
+  const minutes = Math.round(ms / minuteMs);
+  return minutes < 120
+    ? `${minutes} minutes`
+    : minutes < 2 * 24 * 60
+      ? `${Math.round(minutes / 60)} hours`
+      : `${Math.round(minutes / (24 * 60))} days`;
 }
