@@ -15,17 +15,41 @@ export async function askForAdmission(connection: WireConnection, gate: Gate, si
   gate.admit(connection.peer, await framed.next(frameType.reply, signal));
 }
 
+export interface AdmissionEvents {
+  readonly refused: (reason: string) => void;
+  /** The peer says that this host was expelled: text to be verified. */
+  readonly farewell: (revocation: string) => void;
+}
+
+/** How long a host that was expelled has to read that it was, in ms. */
+const farewellMs = 300;
+
+/** Tells a host that was expelled, on a stream of its own. Nothing that the host says is read. */
+export async function sayFarewell(connection: WireConnection, revocation: string): Promise<void> {
+  try {
+    const stream = await connection.openStream(protocols.admission, AbortSignal.timeout(farewellMs));
+    new FramedStream(stream, maxCredentialBytes).send(outgoing(frameType.reply, 0, 0, 0, [Buffer.from(revocation)]));
+    await new Promise((resolve) => void setTimeout(resolve, farewellMs));
+  } catch {
+    // It hung up, or does not listen.
+  } finally {
+    connection.abort('it was revoked');
+  }
+}
+
 /** Judges whoever asks; breaks the connection of those who have no right. */
-export function answerAdmission(stream: WireStream, connection: WireConnection, gate: Gate, onRefused: (reason: string) => void): void {
+export function answerAdmission(stream: WireStream, connection: WireConnection, gate: Gate, on: AdmissionEvents): void {
   const framed = new FramedStream(stream, maxCredentialBytes);
   framed.onFrame = (frame) => {
     framed.onFrame = () => {};
+    // Nobody was asked: it is the last word to a host that was expelled, if its signature says so.
+    if (frame.type === frameType.reply) return on.farewell(Buffer.from(frame.body).toString('utf8'));
     try {
       if (frame.type !== frameType.request) throw new InfinitError('bad-argument', 'a credential was expected');
       gate.admit(connection.peer, Uint8Array.from(frame.body));
       framed.send(outgoing(frameType.reply, 0, 1, 0, [gate.credential()]));
     } catch (error) {
-      onRefused(messageOf(error));
+      on.refused(messageOf(error));
       const shown = codeOf(error) === 'bug' ? new InfinitError('denied', 'the credential cannot be read') : (error as InfinitError);
       framed.refuse(shown, () => connection.abort('refused'));
     }

@@ -6,6 +6,8 @@ export interface Gate {
   credential(): Uint8Array;
   /** `member`: let in. `unknown`: may show a credential and nothing else. `refused`: revoked, not even that. */
   standing(peer: PeerId): 'member' | 'unknown' | 'refused';
+  /** What a refused peer is told as a last word: its signed revocation, where there is one. */
+  farewell?(peer: PeerId): string | undefined;
   /** Judges what a peer showed; it is a member afterwards. @throws InfinitError `denied` (and why). */
   admit(peer: PeerId, credential: Uint8Array): void;
 }

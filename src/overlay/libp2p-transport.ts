@@ -29,6 +29,8 @@ export interface Libp2pTransportOptions {
   readonly random?: Random;
   readonly logger?: Logger;
   readonly onTrouble?: (trouble: Trouble) => void;
+  /** A member says that this host was expelled: a revocation to be verified. */
+  readonly onFarewell?: (peer: PeerId, revocation: string) => void;
 }
 
 /** From dial to hello, for one address. */
@@ -74,6 +76,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
       this.#logger,
       (halves, hello) => void this.#accept(halves, hello),
       (error, { peer, address }) => this.#trouble({ kind: troubleOf(error), about: peer, message: describeFailure(address, error) }),
+      (peer, revocation) => options.onFarewell?.(peer, revocation),
     );
     this.#redialer = new Redialer(
       {

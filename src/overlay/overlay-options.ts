@@ -4,7 +4,7 @@ import type { ProcessId } from './hello.ts';
 import type { KeyPair, MemberRecord, Passport, Right } from './identity/index.ts';
 import type { Trouble } from './trouble.ts';
 import type { FailureDetectorOptions, Liveness, PeerHealth } from './membership/failure-detector.ts';
-import type { MeshTransport } from './transport.ts';
+import type { MeshTransport, PeerId } from './transport.ts';
 
 export interface OverlayOptions {
   /** Where the keys, the passport and the known members are kept. */
@@ -37,6 +37,8 @@ export interface TransportContext {
   readonly process: ProcessId;
   readonly gate: Gate;
   readonly onTrouble: (trouble: Trouble) => void;
+  /** A member says that this host was expelled: a revocation to be verified. */
+  readonly onFarewell: (peer: PeerId, revocation: string) => void;
 }
 
 /** A member as `node ls` shows it. */

@@ -301,7 +301,13 @@ export class Overlay implements AsyncDisposable {
   }
 
   #makeTransport(): MeshTransport {
-    const context: TransportContext = { key: this.#key, process: this.#process, gate: this.#gate, onTrouble: (trouble) => this.#onTrouble(trouble) };
+    const context: TransportContext = {
+      key: this.#key,
+      process: this.#process,
+      gate: this.#gate,
+      onTrouble: (trouble) => this.#onTrouble(trouble),
+      onFarewell: (peer, revocation) => void this.#sync.take({ entries: [], revocations: [revocation] }, peer),
+    };
     if (this.#options.makeTransport !== undefined) return this.#options.makeTransport(context);
     const { listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
     return new Libp2pTransport({ ...context, listen, tls, kademlia, mdns, clock: this.#clock, random: this.#random, logger: this.#logger });

@@ -1,6 +1,6 @@
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import { FramedStream, frameType } from '../exchange/index.ts';
-import { answerAdmission } from './admission.ts';
+import { answerAdmission, sayFarewell } from './admission.ts';
 import type { Gate } from './gate.ts';
 import { decodeHello, type Hello } from './hello.ts';
 import type { Half } from './session.ts';
@@ -26,6 +26,7 @@ export class Reception {
   readonly #gate: Gate;
   readonly #logger: Logger;
   readonly #onSession: (halves: Readonly<Record<Channel, Half>>, hello: Hello) => void;
+  readonly #onFarewell: (peer: PeerId, revocation: string) => void;
   readonly #onBadHello: (error: unknown, connection: WireConnection) => void;
   readonly #pending = new Map<string, Pending>();
   readonly #strangers = new Set<WireConnection>();
@@ -35,23 +36,30 @@ export class Reception {
     logger: Logger,
     onSession: (halves: Readonly<Record<Channel, Half>>, hello: Hello) => void,
     onBadHello: (error: unknown, connection: WireConnection) => void,
+    onFarewell: (peer: PeerId, revocation: string) => void,
   ) {
     this.#gate = gate;
     this.#logger = logger;
     this.#onSession = onSession;
     this.#onBadHello = onBadHello;
+    this.#onFarewell = onFarewell;
   }
 
   /** Whether an authenticated connection may stay at all. */
   admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean {
     const standing = this.#gate.standing(peer);
-    return standing === 'member' || (standing === 'unknown' && (direction === 'outbound' || this.#strangers.size < maxStrangers));
+    if (standing === 'member' || (standing === 'unknown' && direction === 'outbound')) return true;
+    // Who was expelled may come in to be told so, and is not listened to.
+    const mayCome = standing === 'unknown' || this.#gate.farewell?.(peer) !== undefined;
+    return mayCome && direction === 'inbound' && this.#strangers.size < maxStrangers;
   }
 
   /** Gives a stranger a short while to be admitted. */
   watch(connection: WireConnection): void {
     if (this.#gate.standing(connection.peer) === 'member') return;
     this.#strangers.add(connection);
+    const farewell = this.#gate.standing(connection.peer) === 'refused' ? this.#gate.farewell?.(connection.peer) : undefined;
+    if (farewell !== undefined) void sayFarewell(connection, farewell);
     const timer = setTimeout(() => {
       this.#strangers.delete(connection);
       if (this.#gate.standing(connection.peer) !== 'member') connection.abort('no credential was shown in time');
@@ -65,8 +73,13 @@ export class Reception {
   /** Takes a stream that a peer opened. */
   receive(protocol: string, stream: WireStream, connection: WireConnection): void {
     const { peer, address } = connection;
+    // It is being told why; were its stream broken now, it would hang up before it has read that.
+    if (this.#gate.standing(peer) === 'refused') return;
     if (protocol === protocols.admission)
-      answerAdmission(stream, connection, this.#gate, (reason) => this.#logger.warn('a host was refused', { peer, address, reason }));
+      answerAdmission(stream, connection, this.#gate, {
+        refused: (reason) => this.#logger.warn('a host was refused', { peer, address, reason }),
+        farewell: (revocation) => this.#onFarewell(peer, revocation),
+      });
     else if (this.#gate.standing(peer) === 'member') this.#awaitHello(protocol === protocols.control ? 'control' : 'bulk', stream, connection);
     else connection.abort('not a member');
   }

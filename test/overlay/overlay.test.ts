@@ -204,6 +204,22 @@ describe('the overlay on loopback', () => {
     }
   });
 
+  test('a host that was expelled while it was away is told when it comes back, and remembers', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a);
+    await eventually(() => a.members().length === 2, 'a knows b');
+    await cluster.stop(b);
+    await a.revokeHost(b.self);
+    const back = await cluster.open('b', { join: addressesOf(a) });
+    await eventually(() => back.halted !== undefined, 'b is told');
+    assert.match(back.halted!, /was expelled/);
+    await eventually(() => a.transport.connected().length === 0, 'a talks to nobody');
+    await cluster.stop(back);
+    const alone = await cluster.open('b');
+    assert.match(alone.halted!, /was expelled/);
+  });
+
   test('a copied state directory: the copy is stopped and told, the original goes on', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();

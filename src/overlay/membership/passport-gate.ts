@@ -52,6 +52,10 @@ export class PassportGate implements Gate {
     return passport === undefined || this.#isExpired(passport) ? 'unknown' : 'member';
   }
 
+  farewell(peer: PeerId): string | undefined {
+    return this.#closed ? undefined : this.#revocations.get(`host:${peer}`)?.text;
+  }
+
   admit(peer: PeerId, credential: Uint8Array): void {
     const { cluster } = this;
     if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
