@@ -44,7 +44,7 @@ export class Driver {
     this.#logger = logger;
     this.#fallbacks = settings.fallbacks ?? {};
     this.#deadlineMs = settings.mountDeadlineMs ?? mountDeadlineMs;
-    this.#outside = new Outside(settings.membership ?? alwaysInside, logger, settings.joinPatienceMs);
+    this.#outside = new Outside(settings.membership ?? alwaysInside, logger, settings.membership === undefined ? 0 : settings.joinPatienceMs);
   }
 
   async create(name: unknown, options: unknown): Promise<void> {
@@ -66,7 +66,7 @@ export class Driver {
       const expected = await this.#outside.expect(name);
       if (expected !== undefined) return expected;
     }
-    const volume = await this.#volumes.inspect(name);
+    const volume = await this.#outside.patiently(() => this.#volumes.inspect(name));
     if (volume === undefined) return this.#outside.isExpected(name) ? this.#outside.shown(name) : undefined;
     await this.#outside.forget(name);
     return inDockersWords(volume);

@@ -1,4 +1,6 @@
-import { InfinitError, type Logger } from '../src/base/index.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { codeOf, InfinitError, type Logger } from '../src/base/index.ts';
 import type { Membership } from '../src/api/index.ts';
 
 /**
@@ -6,6 +8,9 @@ import type { Membership } from '../src/api/index.ts';
  * to have its answer also if that was in vain.
  */
 export const joinPatienceMs = 20_000;
+
+/** Between two attempts to learn whether a volume exists, in ms. */
+const retryMs = 250;
 
 /** What the engine calls a volume without a name. Nobody asks for such a name to find a volume that another host has. */
 const anonymous = /^[0-9a-f]{64}$/;
@@ -47,6 +52,23 @@ export class Outside {
     this.#logger.warn('Docker asks for a volume, and this host is no member of its cluster: it is told that it cannot be had', { volume: name, why });
     await this.#membership.expected.add(name);
     return this.shown(name);
+  }
+
+  /**
+   * Asks until the cluster can say, for as long as such a question waits: hosts that start or are cut off for a moment find each other meanwhile,
+   * and a question without an answer ends in a local volume.
+   * @throws InfinitError what the last attempt did.
+   */
+  async patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const until = performance.now() + this.#patienceMs;
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (codeOf(error) !== 'unavailable' || performance.now() > until) throw error;
+        await sleep(retryMs);
+      }
+    }
   }
 
   /** Whether a name can only be one that this host makes itself. */

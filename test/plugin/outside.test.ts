@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { Driver } from '../../plugin/driver.ts';
 import type { Membership } from '../../src/api/index.ts';
-import { silentLogger } from '../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { MemoryVolumes } from './memory-volumes.ts';
 
 const never = new AbortController().signal;
@@ -89,4 +89,22 @@ test('a name that Docker was told of stays a volume that cannot be mounted, unti
   assert.ok(!volumes.volumes.has('found'));
   for (const name of ['made', 'found']) await driver.get(name);
   assert.deepEqual([...gate.names], []);
+});
+
+test('a member that cannot ask the others for a moment asks again, and gives up without an answer in the end', async () => {
+  const { gate, volumes, driver } = outside(patient);
+  gate.letIn();
+  await volumes.create('there', {});
+  volumes.list = () => Promise.resolve([]);
+  const inspect = volumes.inspect.bind(volumes);
+  let asked = 0;
+  volumes.inspect = (name) => (++asked < 3 ? Promise.reject(new InfinitError('unavailable', 'no majority answers')) : inspect(name));
+  assert.equal((await driver.get('there'))?.Name, 'there');
+  assert.equal(asked, 3);
+  const hasty = outside(impatient);
+  hasty.gate.letIn();
+  hasty.volumes.trouble = new InfinitError('unavailable', 'no majority answers');
+  hasty.volumes.list = () => Promise.resolve([]);
+  await assert.rejects(hasty.driver.get('there'), { code: 'unavailable' });
+  assert.deepEqual([...hasty.gate.names], []);
 });
