@@ -103,8 +103,10 @@ console.log(
 );
 await during('rest, three hosts', () => sleep(restSeconds * 1000));
 let fourth: DaemonProcess | undefined;
-await during('a fourth starts and joins, blocks move to it', async () => {
+await during('a fourth starts and joins', async () => {
   fourth = await cluster.add();
+});
+await during('blocks move to it', async () => {
   await cluster.complete();
   await repaired(cluster.hosts);
 });
