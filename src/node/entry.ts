@@ -102,7 +102,10 @@ export class Entry implements Membership, Disposable {
    * @throws InfinitError `already-exists` where it has volumes of its own.
    */
   async enter(): Promise<void> {
-    if (this.#context.overlay.clusterId === undefined || (await this.#isMember())) return;
+    const { overlay, membership, rememberCluster } = this.#context;
+    if (overlay.clusterId === undefined || (await this.#isMember())) return;
+    // A founder that crashed before it had noted its own cluster: what it stores is the cluster's.
+    if (membership.status().standing === 'member') return rememberCluster(overlay.clusterId);
     await this.#refuseOwnVolumes();
     this.#enterOnceLetIn();
   }

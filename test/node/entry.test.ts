@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { silentLogger } from '../../src/base/index.ts';
+import { Entry, type EntryContext } from '../../src/node/entry.ts';
+import { ExpectedNames } from '../../src/node/expected-names.ts';
+
+/** The part of the overlay and of the roster that an entry asks. */
+interface World {
+  clusterId: string | undefined;
+  known: string | undefined;
+  standing: 'stranger' | 'member';
+  halted: string | undefined;
+  forgotten: number;
+  letIn: PromiseWithResolvers<void>;
+}
+
+async function entryIn(world: World): Promise<Entry> {
+  const context = {
+    overlay: {
+      get clusterId() {
+        return world.clusterId;
+      },
+      get halted() {
+        return world.halted;
+      },
+      get state() {
+        return world.known === undefined ? 'joining' : 'up';
+      },
+      isPassportExpired: false,
+      whyNotJoined: () => 'nobody answers',
+      whenJoined: () => world.letIn.promise,
+    },
+    membership: {
+      isKnown: true,
+      status: () => ({ standing: world.standing }),
+      enter: () => Promise.resolve(),
+      whenKnown: () => Promise.resolve(),
+    },
+    mounted: () => [],
+    ownVolume: () => Promise.resolve(world.standing === 'member' ? 'data' : undefined),
+    forgetEverything: async () => void world.forgotten++,
+    knownCluster: () => Promise.resolve(world.known),
+    rememberCluster: async (id: string) => void (world.known = id),
+    keyFile: '/nowhere',
+    onEntered: () => Promise.resolve(),
+    logger: silentLogger,
+  };
+  return new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
+}
+
+function world(): World {
+  return { clusterId: 'c', known: undefined, standing: 'stranger', halted: undefined, forgotten: 0, letIn: Promise.withResolvers<void>() };
+}
+
+test('a founder that crashed before it had noted its cluster keeps its volumes', async () => {
+  const founder: World = { ...world(), standing: 'member' };
+  using entry = await entryIn(founder);
+  await entry.enter();
+  assert.equal(entry.whyOutside(), undefined);
+  assert.deepEqual([founder.known, founder.forgotten], ['c', 0]);
+});
+
+test('a host that waits to be let in is outside until then, and one that was stopped has no hope', async () => {
+  const late = world();
+  using entry = await entryIn(late);
+  await entry.enter();
+  assert.equal(entry.whyOutside(), 'nobody answers');
+  const inside = entry.whenInside(AbortSignal.timeout(10_000));
+  late.letIn.resolve();
+  await inside;
+  assert.deepEqual([entry.whyOutside(), late.known, late.forgotten], [undefined, 'c', 1]);
+  late.halted = 'this host was expelled';
+  assert.equal(entry.whyOutside(), 'this host was expelled');
+  await assert.rejects(entry.whenInside(AbortSignal.timeout(10_000)), { code: 'unavailable', message: /was expelled/ });
+});
+
+test('names that Docker was told of outlive a restart, so many at the most', async () => {
+  const disk = new MemoryDisk();
+  const names = await ExpectedNames.open(disk);
+  for (let index = 0; index < 1030; index++) await names.add(`v${index}`);
+  await names.delete('v1000');
+  const again = await ExpectedNames.open(disk);
+  assert.ok(again.has('v1029') && !again.has('v1000') && !again.has('v0'));
+  assert.equal(again.list().length, 1023);
+});
