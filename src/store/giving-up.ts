@@ -1,3 +1,4 @@
+import { InfinitError } from '../base/index.ts';
 import { type Address, kindOf } from '../block/index.ts';
 import { type AcceptorState, decodeState, encodeState, lostState } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
@@ -28,6 +29,11 @@ export async function markAllLost(disk: Disk): Promise<number> {
     if (entries.length < group) return round;
     after = entries.at(-1)!.address;
   }
+}
+
+/** Why nothing is served meanwhile. */
+export function givingUp(): InfinitError {
+  return new InfinitError('unavailable', 'this host was counted out and is giving up what it held');
 }
 
 async function stored(disk: Disk, address: Address): Promise<AcceptorState | undefined> {

@@ -14,8 +14,9 @@ import {
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
+import { DurableFloor } from './durable-floor.ts';
 import { isDamaged } from './failures.ts';
-import { markAllLost } from './giving-up.ts';
+import { givingUp, markAllLost } from './giving-up.ts';
 import { earlierHolders } from './leases.ts';
 
 /** Registers whose state is kept in memory; those with a write under way come on top. */
@@ -35,8 +36,6 @@ interface Register {
   bytes: number;
 }
 
-/** Where the disk keeps the acceptor's floor. */
-const floorKey = 'acceptor/floor';
 /** Where it says that all states here are to count as lost. */
 const losingKey = 'acceptor/losing';
 /** Registers that are being read from the disk at once. */
@@ -87,14 +86,13 @@ export class Replica {
   readonly #registers = new Map<Address, Register>();
   readonly #loading = new Map<Address, Promise<Register>>();
   #cachedBytes = 0;
-  /** The write that makes the acceptor's floor durable; undefined: it is. */
-  #floorDurable: Promise<void> | undefined;
-  #floorUnsaved = false;
+  readonly #floor: DurableFloor;
   /** Nothing is served while all states are being marked lost. */
   #barred = false;
 
   private constructor(options: ReplicaOptions, floor: number, holders: readonly EarlierHolder[]) {
     this.#options = options;
+    this.#floor = new DurableFloor(options.disk);
     const leases = new LeaseTable({
       self: options.self,
       incarnation: options.incarnation,
@@ -107,8 +105,7 @@ export class Replica {
 
   /** The acceptor with the floor that its disk remembers. Finishes marking states lost, where a crash interrupted it. */
   static async open(options: ReplicaOptions): Promise<Replica> {
-    const floor = await options.disk.readMeta(floorKey);
-    const replica = new Replica(options, floor === undefined ? 0 : decodeFloor(floor), await earlierHolders(options.disk));
+    const replica = new Replica(options, await DurableFloor.load(options.disk), await earlierHolders(options.disk));
     if ((await options.disk.readMeta(losingKey)) !== undefined) await replica.loseEverything();
     return replica;
   }
@@ -123,10 +120,10 @@ export class Replica {
       throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
     if (this.#barred) throw givingUp();
     const { reply, operation } = this.#step(address, register, request);
-    if (operation !== undefined || this.#floorUnsaved) this.#save(address, operation);
+    if (operation !== undefined || this.#floor.unsaved) this.#save(address, operation);
     // The floor is told in every reply. Both are taken before either is waited for: a write that fails leaves none to wait for.
     const { durable } = register;
-    if (this.#floorDurable !== undefined) await Promise.all([this.#floorDurable, durable]);
+    if (this.#floor.durable !== undefined) await Promise.all([this.#floor.durable, durable]);
     else if (durable !== undefined) await durable;
     this.trim();
     return reply;
@@ -158,7 +155,7 @@ export class Replica {
       run.registers.push({ address, register });
     }
     for (const run of runs) this.#saveRun(run);
-    if (this.#floorUnsaved) void this.#saveFloor([]);
+    if (this.#floor.unsaved) void this.#floor.save(this.acceptor.floor, []);
     this.#answerAll(served, answer);
     this.trim();
   }
@@ -177,7 +174,7 @@ export class Replica {
   }
 
   #saveRun({ type, operations, registers }: Run): void {
-    const write = type === 'delete' && this.#floorUnsaved ? this.#saveFloor(operations) : this.#options.disk.write(operations);
+    const write = type === 'delete' && this.#floor.unsaved ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
     this.#trackAll(registers, write);
   }
 
@@ -187,8 +184,8 @@ export class Replica {
     for (const { register, reply } of served) {
       const { durable } = register;
       if (durable === undefined) {
-        if (this.#floorDurable === undefined) answer(reply);
-        else this.#floorDurable.then(() => answer(reply), ignore);
+        if (this.#floor.durable === undefined) answer(reply);
+        else this.#floor.durable.then(() => answer(reply), ignore);
         continue;
       }
       const replies = waiting.get(durable);
@@ -196,7 +193,7 @@ export class Replica {
       else replies.push(reply);
     }
     for (const [durable, replies] of waiting) {
-      const all = this.#floorDurable === undefined ? durable : Promise.all([durable, this.#floorDurable]);
+      const all = this.#floor.durable === undefined ? durable : Promise.all([durable, this.#floor.durable]);
       all.then(() => {
         for (const reply of replies) answer(reply);
       }, ignore);
@@ -233,7 +230,7 @@ export class Replica {
     const ballot = { round, peer: this.#options.self, incarnation: this.#options.incarnation, serial: 0 };
     // Whatever was promised in the name of these states is refused by the floor from now on, also where a state is given up.
     const { floor } = this.acceptor.step(undefined, { type: 'forget', ...head, ballot, floor: round }, this.#options.clock.monotonicMs());
-    if (floor >= 0) await this.#saveFloor([]);
+    if (floor >= 0) await this.#floor.save(this.acceptor.floor, []);
     this.clear();
     await disk.write([{ type: 'delete-meta', key: losingKey }]);
     this.#barred = false;
@@ -311,24 +308,8 @@ export class Replica {
   /** Makes a step durable. */
   #save(address: Address, operation: DiskOperation | undefined): void {
     const operations = operation === undefined ? [] : [operation];
-    const write = this.#floorUnsaved ? this.#saveFloor(operations) : this.#options.disk.write(operations);
+    const write = this.#floor.unsaved ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
     if (operation !== undefined) this.track(address, write);
-  }
-
-  /** Makes a raised floor durable, and what follows it: it must be there no later than the state that was forgotten is gone. */
-  #saveFloor(operations: readonly DiskOperation[]): Promise<void> {
-    const write = this.#options.disk.write([{ type: 'put-meta', key: floorKey, bytes: encodeFloor(this.acceptor.floor) }, ...operations]);
-    this.#floorUnsaved = false;
-    this.#floorDurable = write;
-    const settled = (failed: boolean): void => {
-      if (failed) this.#floorUnsaved = true;
-      if (this.#floorDurable === write) this.#floorDurable = undefined;
-    };
-    write.then(
-      () => settled(false),
-      () => settled(true),
-    );
-    return write;
   }
 
   /** Stores the damage, so that it is not taken for absence later. */
@@ -346,7 +327,7 @@ export class Replica {
     this.meter.requests++;
     const step = this.acceptor.step(register.state, request, this.#options.clock.monotonicMs());
     for (const holder of step.recalls) this.#options.recall(holder, address);
-    if (step.floor >= 0) this.#floorUnsaved = true;
+    if (step.floor >= 0) this.#floor.unsaved = true;
     if (!step.changed && !register.unsaved) return { reply: step.reply, operation: undefined };
     register.state = step.state;
     register.unsaved = false;
@@ -411,19 +392,4 @@ export class Replica {
       this.#resize(register, undefined);
     }
   }
-}
-
-function givingUp(): InfinitError {
-  return new InfinitError('unavailable', 'this host was counted out and is giving up what it held');
-}
-
-/** A round is below 2^53: eight bytes as a little-endian double would do, digits are plainer to look at. */
-function encodeFloor(floor: number): Uint8Array {
-  return Buffer.from(String(floor));
-}
-
-function decodeFloor(bytes: Uint8Array): number {
-  const floor = Number(Buffer.from(bytes).toString('utf8'));
-  if (!Number.isSafeInteger(floor) || floor < 0) throw new InfinitError('damaged', 'the acceptor’s floor on this disk is no number');
-  return floor;
 }

@@ -50,12 +50,17 @@ export class Clients {
   #schedule(host: Host): void {
     const { thinkMs } = this.#world.settings;
     this.#world.later(-Math.log(1 - this.#chance.unit()) * thinkMs, () => {
-      if (this.#left <= 0) return;
+      if (this.isDone || this.#patient) return;
       this.#schedule(host);
-      if (!host.up || host.pausedUntil > this.#world.now) return;
-      this.#left--;
-      this.#act(host);
+      // Reads that were not answered say nothing: they are asked again, as others.
+      if (this.#left <= 0) return;
+      if (host.up && host.pausedUntil <= this.#world.now) this.#act(host);
     });
+  }
+
+  /** All answers that were wanted are there. */
+  get isDone(): boolean {
+    return this.#world.judges.history.length >= this.#world.settings.operations;
   }
 
   #act(host: Host): void {
@@ -63,6 +68,7 @@ export class Clients {
     const { settings, blocks } = this.#world;
     const block = chance.pick(blocks);
     if ((this.#secret.get(block) ?? host.index) !== host.index || this.#actInMemory(host, block)) return;
+    this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
     if (this.closing.has(block) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
@@ -101,7 +107,7 @@ export class Clients {
       if (answered) {
         this.#record(id, block, start, action, { status: 'value', ...observe(outcome.accepted) });
         if (outcome.accepted !== null) this.#seen[host.index]!.set(block, outcome.accepted.record.version);
-      }
+      } else this.#left++;
       done?.(answered);
     });
   }

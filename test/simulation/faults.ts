@@ -45,7 +45,7 @@ export function planFaults(settings: Settings): Fault[] {
     else if (dice < 80) faults.push({ kind: 'slow-disk', at, forMs, host, syncMs: random.between(20, 400) });
     else if (dice < 86) faults.push({ kind: 'disk-full', at, forMs, host });
     else if (dice < 92) faults.push({ kind: 'disk-error', at, forMs, host });
-    else if (replicas >= 3) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
+    else if (replicas >= 3 && !settings.agreed) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
   }
   return faults.toSorted((a, b) => a.at - b.at);
 }

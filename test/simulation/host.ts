@@ -4,10 +4,7 @@ import {
   type AcceptorState,
   type BallotSource,
   compareBallots,
-  decodeState,
   type Effect,
-  encodeState,
-  type Hint,
   isMember,
   LeaseHolder,
   type LeaseMessage,
@@ -20,8 +17,8 @@ import {
   type Request,
   type View,
 } from '../../src/consensus/index.ts';
-import { type HostEvent, leaseEvent, replyEvent, requestEvent, timeEvent } from './events.ts';
-import { type Group, SimulatedDisk } from './simulated-disk.ts';
+import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, requestEvent, timeEvent } from './events.ts';
+import { HostStates } from './states.ts';
 import type { World } from './world.ts';
 
 /** One operation under way. */
@@ -30,7 +27,12 @@ interface Running {
   /** Its accepts are counted as a write of this host. */
   writes: boolean;
   readonly done: (outcome: ProposalOutcome | undefined) => void;
-  token: number;
+  /** When it wants to be woken, and when its caller's patience is over. */
+  wakeAt: number;
+  readonly deadlineAt: number;
+  /** The next two times at which an event looks whether it is time for either; ∞: none. Events that come for nothing do no harm. */
+  nearAt: number;
+  farAt: number;
 }
 
 export interface RunOptions {
@@ -41,18 +43,10 @@ export interface RunOptions {
   readonly done: (outcome: ProposalOutcome | undefined) => void;
 }
 
-/** What the process has of a block. */
-interface Kept {
-  state: AcceptorState | undefined;
-  /** `state` is what the disk has, or newer. */
-  loaded: boolean;
-  /** The group of writes that makes the state durable; undefined: it is. */
-  unsynced: Group<HostEvent> | undefined;
-  hint: Hint | undefined;
-}
-
 /** Housekeeping is patient. */
 const housekeepingMs = 2500;
+const wake: ProposerEvent = { type: 'wake' };
+const deadline: ProposerEvent = { type: 'deadline' };
 /** Heartbeats in a term. */
 const heartbeatsPerTerm = 4;
 
@@ -63,7 +57,7 @@ const heartbeatsPerTerm = 4;
 export class Host {
   readonly index: number;
   readonly name: string;
-  readonly disk = new SimulatedDisk<HostEvent>();
+  readonly #states = new HostStates(() => this.#sync());
   readonly #world: World;
   readonly #rate: number;
   #offset: number;
@@ -74,6 +68,10 @@ export class Host {
   evicted = false;
   /** Lets whoever buffers under a lease send it first. */
   beforeRelease: (block: string, release: () => void) => void = (_block, release) => release();
+  /** Whether the acceptor may answer; what a chosen record says it may be told in any case. */
+  hasSay: () => boolean = () => true;
+  onReport: (message: ReportMessage) => void = () => {};
+  onStart: () => void = () => {};
   pausedUntil = -1;
   full = false;
   syncMs: number;
@@ -83,7 +81,6 @@ export class Host {
   #acceptor!: Acceptor;
   holder!: LeaseHolder;
   #ballots!: BallotSource;
-  readonly #blocks = new Map<string, Kept>();
   readonly #running = new Map<number, Running>();
   readonly #random = (): number => this.#world.chance.unit();
   readonly #leaseClock = (): number => this.holder.clock;
@@ -97,6 +94,10 @@ export class Host {
     this.#rate = world.chance.between(1 - drift, 1 + drift);
     this.#offset = world.chance.between(0, 1e6);
     this.syncMs = syncMs;
+  }
+
+  get evictionMs(): number {
+    return this.#world.settings.evictionMs;
   }
 
   get clock(): number {
@@ -114,17 +115,18 @@ export class Host {
     const { settings, mutant } = this.#world;
     this.up = true;
     this.life++;
-    this.disk.incarnation++;
-    const { incarnation } = this.disk;
+    this.#states.disk.incarnation++;
+    const { incarnation } = this.#states.disk;
     const { rules } = mutant;
     const options = { self: this.name, incarnation, termMs: settings.leaseTermMs, rules };
-    const leases = new LeaseTable({ ...options, incarnation: this.life, startedAt: this.clock, earlierHolders: this.disk.earlierHolders });
+    const leases = new LeaseTable({ ...options, incarnation: this.life, startedAt: this.clock, earlierHolders: this.#states.disk.earlierHolders });
     const views = (block: string): readonly View[] => this.#world.viewsOf(block, this);
-    this.#acceptor = new Acceptor({ self: this.name, leases, views, floor: this.disk.floor, rules });
+    this.#acceptor = new Acceptor({ self: this.name, leases, views, floor: this.#states.disk.floor, rules });
     this.holder = new LeaseHolder({ ...options, drift: settings.drift });
     this.#ballots = mutant.ballots(this.name, incarnation);
     this.#tags = this.life * 1_000_000;
     if (this.evicted) this.#returnEvicted();
+    this.onStart();
     if (settings.leases > 0) this.#world.at(0, timeEvent('heartbeat', this.index, this.life));
   }
 
@@ -134,8 +136,7 @@ export class Host {
     this.up = false;
     this.downSince = this.#world.now;
     this.pausedUntil = -1;
-    this.disk.crash(this.#world.chance);
-    this.#blocks.clear();
+    this.#states.crash(this.#world.chance);
     const running = [...this.#running.values()];
     this.#running.clear();
     for (const { done } of running) done(undefined);
@@ -146,9 +147,23 @@ export class Host {
   #returnEvicted(): void {
     this.evicted = false;
     [this.oldestView, this.newestView] = this.#world.currentViews(this);
-    for (const block of this.disk.blocks()) {
-      this.#save(block, this.#kept(block), lostState, -1);
+    for (const block of this.#states.disk.blocks()) {
+      this.#states.save(block, this.#states.of(block), lostState, -1);
     }
+  }
+
+  /** As `Replica.loseEverything`: whatever was promised in the name of these states, the floor refuses from now on. */
+  loseEverything(): void {
+    const round = this.#states.loseEverything();
+    const ballot = { round, peer: this.name, incarnation: this.#states.disk.incarnation, serial: 0 };
+    const head = { from: this.name, block: '', tag: 0, attempt: 0 };
+    const { floor } = this.#acceptor.step(undefined, { type: 'forget', ...head, ballot, floor: round }, this.clock);
+    this.#states.disk.floor = Math.max(this.#states.disk.floor, floor);
+  }
+
+  /** As `Replica.dropLost`. */
+  dropLost(block: string): boolean {
+    return this.#states.dropLost(block, this.#acceptor.floor);
   }
 
   handle(event: HostEvent): void {
@@ -161,15 +176,14 @@ export class Host {
         return this.#onEvent(event.tag, { type: 'reply', reply: event.message });
       case 'lease':
         return this.#onLease(event.message);
+      case 'report':
+        return this.onReport(event.message);
       case 'synced':
         return this.#onSynced();
-      case 'wake': {
+      case 'timer': {
         const running = this.#running.get(event.tag);
-        if (running !== undefined && running.token === event.token) this.#onEvent(event.tag, { type: 'wake' });
-        return;
+        return running === undefined ? undefined : this.#onTimer(running);
       }
-      case 'deadline':
-        return this.#onEvent(event.tag, { type: 'deadline' });
       case 'heartbeat':
         return this.#beat();
     }
@@ -179,45 +193,30 @@ export class Host {
 
   /** What the acceptor knows of a block. */
   stateOf(block: string): AcceptorState | undefined {
-    return this.#load(block).state;
+    return this.#states.load(block).state;
   }
 
-  #kept(block: string): Kept {
-    let kept = this.#blocks.get(block);
-    if (kept === undefined) this.#blocks.set(block, (kept = { state: undefined, loaded: false, unsynced: undefined, hint: undefined }));
-    return kept;
+  /** Whether what the process has of a block is on the medium. */
+  isDurable(block: string): boolean {
+    return this.#states.of(block).unsynced === undefined;
   }
 
-  #load(block: string): Kept {
-    const kept = this.#kept(block);
-    if (kept.loaded) return kept;
-    const stored = this.disk.read(block);
-    if (stored === 'rotten') {
-      this.#save(block, kept, lostState, -1);
-    } else {
-      kept.state = stored === undefined ? undefined : decodeState(stored);
-      kept.loaded = true;
-    }
-    return kept;
-  }
-
-  /** The record on the medium became unreadable, and what memory held of it is gone too. */
   rot(block: string): void {
-    const kept = this.#kept(block);
-    if (kept.unsynced === undefined && this.disk.rot(block)) kept.loaded = false;
+    this.#states.rot(block);
   }
 
   #onRequest(request: Request): void {
     const world = this.#world;
     const { block } = request;
-    const kept = this.#load(block);
+    if (request.type !== 'learn' && !this.hasSay()) return;
+    const kept = this.#states.load(block);
     const step = this.#acceptor.step(kept.state, request, this.clock);
     for (const peer of step.recalls) this.#sendLease(world.indexOf(peer), { type: 'recall', from: this.name, block });
     // A full disk: nothing was changed, nothing is said.
     if (step.changed && this.full) return;
     if (step.changed) {
       world.judges.accepted(request);
-      this.#save(block, kept, step.state, step.floor);
+      this.#states.save(block, kept, step.state, step.floor);
     }
     if (world.trace.on) world.trace.step(this.name, request, step.reply);
     const to = world.indexOf(request.from);
@@ -226,24 +225,12 @@ export class Host {
     else kept.unsynced.waiting.push(reply);
   }
 
-  #save(block: string, kept: Kept, state: AcceptorState | undefined, floor: number): void {
-    kept.state = state;
-    kept.loaded = true;
-    kept.unsynced = this.disk.write(block, state === undefined ? undefined : encodeState(state), floor);
-    this.#sync();
-  }
-
   #sync(): void {
-    if (this.disk.start()) this.#world.at(this.syncMs * this.#world.chance.between(0.5, 1.5), timeEvent('synced', this.index, this.life));
+    if (this.#states.disk.start()) this.#world.at(this.syncMs * this.#world.chance.between(0.5, 1.5), timeEvent('synced', this.index, this.life));
   }
 
   #onSynced(): void {
-    const group = this.disk.finish();
-    for (const { block } of group.writes) {
-      const kept = this.#kept(block);
-      if (kept.unsynced === group) kept.unsynced = undefined;
-    }
-    for (const reply of group.waiting) this.#world.send(this.index, reply);
+    for (const reply of this.#states.synced().waiting) this.#world.send(this.index, reply);
     this.#sync();
   }
 
@@ -252,7 +239,7 @@ export class Host {
   /** Runs one operation from this host. */
   run(block: string, operation: Operation, { lease, useHint = true, deadlineMs = housekeepingMs, done }: RunOptions): void {
     const tag = ++this.#tags;
-    const kept = this.#kept(block);
+    const kept = this.#states.of(block);
     const hint = useHint ? kept.hint : undefined;
     // What was promised to this host is used once.
     if (operation.kind !== 'read') kept.hint = undefined;
@@ -268,10 +255,33 @@ export class Host {
       leaseClock: this.#leaseClock,
       rules: this.#world.mutant.rules,
     });
-    const running: Running = { proposer, writes: false, done, token: 0 };
+    const deadlineAt = this.#world.now + this.#real(deadlineMs);
+    const running: Running = { proposer, writes: false, done, wakeAt: Infinity, deadlineAt, nearAt: Infinity, farAt: Infinity };
     this.#running.set(tag, running);
-    this.#world.at(this.#real(deadlineMs), timeEvent('deadline', this.index, this.life, tag));
     this.#perform(running, proposer.start());
+  }
+
+  /** Sleeps are longer than most phases: an event that is on its way already is used again, where it is early enough. */
+  #arm(running: Running): void {
+    const at = Math.min(running.wakeAt, running.deadlineAt);
+    if (at >= running.nearAt) return;
+    running.farAt = running.nearAt;
+    running.nearAt = at;
+    this.#world.push(at, timeEvent('timer', this.index, this.life, running.proposer.tag));
+  }
+
+  #onTimer(running: Running): void {
+    const { now } = this.#world;
+    if (running.nearAt <= now) {
+      running.nearAt = running.farAt > now ? running.farAt : Infinity;
+      running.farAt = Infinity;
+    }
+    if (running.deadlineAt <= now) return this.#perform(running, running.proposer.step(deadline));
+    if (running.wakeAt <= now) {
+      running.wakeAt = Infinity;
+      this.#perform(running, running.proposer.step(wake));
+    }
+    if (this.#running.has(running.proposer.tag)) this.#arm(running);
   }
 
   #onEvent(tag: number, event: ProposerEvent): void {
@@ -292,8 +302,8 @@ export class Host {
           world.send(this.index, requestEvent(to, to === this.index ? this.life : -1, effect.message));
         }
       } else if (effect.type === 'sleep') {
-        const { tag } = running.proposer;
-        world.at(this.#real(effect.ms), timeEvent('wake', this.index, this.life, tag, ++running.token));
+        running.wakeAt = world.now + this.#real(effect.ms);
+        this.#arm(running);
       } else {
         this.#finish(running, effect);
       }
@@ -303,7 +313,7 @@ export class Host {
   #finish(running: Running, { outcome, hint, lease }: Extract<Effect, { type: 'done' }>): void {
     const { block, tag } = running.proposer;
     this.#running.delete(tag);
-    const kept = this.#kept(block);
+    const kept = this.#states.of(block);
     if (hint !== null && compareBallots(hint.accepted.ballot, kept.hint?.accepted.ballot ?? null) > 0) kept.hint = hint;
     if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(block, outcome.accepted);
     const committed = outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined;
@@ -327,7 +337,7 @@ export class Host {
     switch (message.type) {
       case 'heartbeat': {
         const { reply, remember } = this.#acceptor.leases.heartbeat(message, this.clock);
-        if (remember !== undefined) this.disk.earlierHolders = remember;
+        if (remember !== undefined) this.#states.disk.earlierHolders = remember;
         if (reply !== undefined) this.#sendLease(this.#world.indexOf(message.from), reply);
         return;
       }

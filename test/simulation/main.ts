@@ -82,12 +82,14 @@ function one(planned: Plan, seed: number): boolean {
 function many(planned: Plan, from: number, seeds: number): boolean {
   const begun = performance.now();
   const cpu = process.cpuUsage();
-  let [failed, deliveries, operations, time] = [0, 0, 0, 0];
+  let [failed, undecided, outOfReach, deliveries, operations, time] = [0, 0, 0, 0, 0, 0];
   for (let seed = from; seed < from + seeds; seed++) {
     const result = runPlanned(planned, seed);
     deliveries += result.deliveries;
     operations += result.operations;
     time += result.time;
+    if (result.undecided) undecided++;
+    outOfReach += result.outOfReach;
     if (result.violation === undefined) continue;
     failed++;
     tell(planned, seed, result);
@@ -97,7 +99,7 @@ function many(planned: Plan, from: number, seeds: number): boolean {
   const busySeconds = (user + system) / 1e6;
   console.log(
     `${seeds} seeds, ${operations} operations, ${deliveries} deliveries, ${(time / 3_600_000).toFixed(1)} h of simulated time in ${seconds.toFixed(1)} s ` +
-      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed`,
+      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end`,
   );
   return failed === 0;
 }

@@ -8,6 +8,10 @@ export interface Mutant {
   readonly ballots: (peer: string, incarnation: number) => BallotSource;
   readonly repliesBeforeSync?: boolean;
   readonly ignoresRecalls?: boolean;
+  /** The acceptor answers though nobody confirms that the host was not counted out. */
+  readonly answersUnconfirmed?: boolean;
+  /** It takes more seeds than a test has time for: only `--mutants` runs it. */
+  readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
   readonly settings?: Partial<Settings>;
 }
@@ -166,6 +170,57 @@ export const mutants: readonly Mutant[] = [
       faults: 0,
     },
   ),
-  broken('learns what it has forgotten', { mayLearn: () => true }, { hosts: 4, replicas: 3, blocks: 5, faults: 12 }),
+  broken(
+    'learns what it has forgotten',
+    { mayLearn: () => true },
+    {
+      hosts: 4,
+      replicas: 3,
+      blocks: 20,
+      thinkMs: 20,
+      delayMs: 0.5,
+      jitterMs: 1,
+      loss: 0.02,
+      straggling: 0.3,
+      stragglerMs: 3000,
+      syncMs: 0.2,
+      deadlineMs: 2500,
+      leases: 0,
+      rosterChanges: 3,
+      rivals: 0.1,
+      removals: 0.1,
+      fresh: false,
+      faults: 0,
+    },
+  ),
+  {
+    ...production,
+    name: 'answers though nobody confirms that it was not counted out',
+    answersUnconfirmed: true,
+    slow: true,
+    settings: {
+      agreed: true,
+      hosts: 5,
+      replicas: 3,
+      blocks: 40,
+      operations: 800,
+      thinkMs: 60,
+      delayMs: 0.5,
+      jitterMs: 1,
+      loss: 0.05,
+      doubling: 0,
+      straggling: 0,
+      syncMs: 2,
+      deadlineMs: 200,
+      leases: 0,
+      leaseTermMs: 1000,
+      fresh: false,
+      rosterChanges: 3,
+      removals: 0.6,
+      evictionMs: 300,
+      confirmMs: 150,
+      faults: 60,
+    },
+  },
   { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
 ];

@@ -1,4 +1,5 @@
 import type { Operation, ProposalOutcome } from '../../src/consensus/index.ts';
+import { Agreement } from './agreement.ts';
 import type { Clients } from './clients.ts';
 import { requestEvent } from './events.ts';
 import type { Host } from './host.ts';
@@ -26,6 +27,7 @@ export class Roster {
   /** Blocks that were removed for good, and those forgotten. */
   readonly #removed = new Set<string>();
   readonly forgotten = new Set<string>();
+  readonly #agreement: Agreement | undefined;
   #restless = true;
 
   constructor(world: World, clients: Clients) {
@@ -33,14 +35,17 @@ export class Roster {
     this.#clients = clients;
     this.#chance = new SeededRandom(world.settings.seed, 6);
     this.#mending = new SeededRandom(world.settings.seed, 7);
+    this.#agreement = world.settings.agreed ? new Agreement(world) : undefined;
     const end = workloadMs(world.settings);
-    for (let count = 0; count < world.settings.rosterChanges; count++) world.later(this.#chance.unit() * end, () => this.#newView());
+    const changes = world.settings.agreed ? 0 : world.settings.rosterChanges;
+    for (let count = 0; count < changes; count++) world.later(this.#chance.unit() * end, () => this.#newView());
     this.#tick();
   }
 
   /** No more rivals and removals: only what brings everything to rest. */
   calm(): void {
     this.#restless = false;
+    this.#agreement?.calm();
   }
 
   get #oldest(): number {
@@ -87,13 +92,15 @@ export class Roster {
   #tick(): void {
     this.#world.later(tickMs * this.#chance.between(0.5, 1.5), () => {
       this.#tick();
-      this.#evict();
-      this.#retire();
-      this.#replaceLost();
+      if (this.#agreement === undefined) {
+        this.#evict();
+        this.#retire();
+        this.#replaceLost();
+      }
       if (this.#restless) {
-        if (this.#chance.chance(this.#world.settings.rivals)) this.#rival();
-        if (this.#chance.chance(0.03)) this.#remove();
-        if (this.#chance.chance(0.05)) this.#run('settle', this.#chance.pick(this.#world.blocks), { kind: 'settle', revoked: [] });
+        if (this.#agreement === undefined && this.#chance.chance(this.#world.settings.rivals)) this.#rival();
+        if (this.#chance.chance(this.#world.settings.removals)) this.#remove();
+        if (this.#chance.chance(0.05)) this.#settle(this.#chance.pick(this.#world.blocks));
         this.#mend();
       }
       this.#forget();
@@ -229,18 +236,35 @@ export class Roster {
     this.#world.send(at, requestEvent(at, -1, message));
   }
 
+  #settle(block: string): void {
+    const at = this.#keeper();
+    this.#run('settle', block, { kind: 'settle', revoked: at === undefined ? [] : this.#agreement!.revoked(at) }, undefined, at);
+  }
+
+  /** The host that settles or forgets, by what it knows; undefined: any, where all know the same. */
+  #keeper(): Host | undefined {
+    if (this.#agreement === undefined) return undefined;
+    const hosts = this.#world.hosts.filter((host) => host.up && this.#agreement!.mayForget(host));
+    return this.#chance.pick(hosts.length > 0 ? hosts : this.#world.hosts);
+  }
+
+  #isOneView(): boolean {
+    if (this.#agreement === undefined) return this.#oldest === this.#newest;
+    return this.#world.hosts.some((host) => host.up && this.#agreement!.mayForget(host));
+  }
+
   #forget(): void {
     for (const block of this.#clients.closing) {
       if (this.#forgettable(block))
-        this.#run('forget', block, { kind: 'forget' }, (outcome) => outcome.status === 'committed' && this.forgotten.add(block));
+        this.#run('forget', block, { kind: 'forget' }, (outcome) => outcome.status === 'committed' && this.forgotten.add(block), this.#keeper());
     }
   }
 
   #forgettable(block: string): boolean {
     // Founders by differing views may have left something where only the retirement of the older view finds it.
-    if (this.forgotten.has(block) || this.#oldest !== this.#newest || (this.#clients.pending.get(block) ?? 0) > 0) return false;
+    if (this.forgotten.has(block) || !this.#isOneView() || (this.#clients.pending.get(block) ?? 0) > 0) return false;
     if (this.#removed.has(block)) {
-      this.#run('settle', block, { kind: 'settle', revoked: [] });
+      this.#settle(block);
       return true;
     }
     const host = this.#chance.pick(this.#world.hosts);

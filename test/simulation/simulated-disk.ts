@@ -1,3 +1,4 @@
+import { type AcceptorState, encodeState } from '../../src/consensus/index.ts';
 import type { SeededRandom } from './random.ts';
 
 /** What lies on the medium under a block; `rotten`: unreadable, which the disk's checksum notices. */
@@ -6,7 +7,7 @@ export type Stored = Uint8Array | 'rotten';
 interface Write {
   readonly block: string;
   /** undefined: deleted. */
-  readonly bytes: Uint8Array | undefined;
+  readonly state: AcceptorState | undefined;
   /** The host's floor, where not −1. */
   readonly floor: number;
 }
@@ -32,8 +33,8 @@ export class SimulatedDisk<T> {
   earlierHolders: readonly { readonly peer: string; readonly incarnation: number }[] = [];
 
   /** Adds to the group that is gathering and returns it. */
-  write(block: string, bytes: Uint8Array | undefined, floor: number): Group<T> {
-    this.#next.writes.push({ block, bytes, floor });
+  write(block: string, state: AcceptorState | undefined, floor: number): Group<T> {
+    this.#next.writes.push({ block, state, floor });
     return this.#next;
   }
 
@@ -49,7 +50,7 @@ export class SimulatedDisk<T> {
   finish(): Group<T> {
     const group = this.#syncing!;
     this.#syncing = undefined;
-    for (const write of group.writes) this.#apply(write);
+    this.#apply(group.writes, group.writes.length);
     group.done = true;
     return group;
   }
@@ -66,7 +67,7 @@ export class SimulatedDisk<T> {
   crash(random: SeededRandom): void {
     const writes = [...(this.#syncing?.writes ?? []), ...this.#next.writes];
     const kept = random.below(writes.length + 1);
-    for (let index = 0; index < kept; index++) this.#apply(writes[index]!);
+    this.#apply(writes, kept);
     this.#syncing = undefined;
     this.#next = new Group();
   }
@@ -78,9 +79,20 @@ export class SimulatedDisk<T> {
     return true;
   }
 
-  #apply({ block, bytes, floor }: Write): void {
-    if (floor >= 0) this.floor = Math.max(this.floor, floor);
-    if (bytes === undefined) this.#durable.delete(block);
-    else this.#durable.set(block, bytes);
+  /** The first so many writes reach the medium. States are laid out by the production codec; what a later write of these replaces need not be. */
+  #apply(writes: readonly Write[], count: number): void {
+    for (let index = count - 1; index >= 0; index--) {
+      const { block, state, floor } = writes[index]!;
+      if (floor > this.floor) this.floor = floor;
+      if (isReplaced(writes, index, count)) continue;
+      if (state === undefined) this.#durable.delete(block);
+      else this.#durable.set(block, encodeState(state));
+    }
   }
+}
+
+function isReplaced(writes: readonly Write[], at: number, count: number): boolean {
+  const { block } = writes[at]!;
+  for (let later = at + 1; later < count; later++) if (writes[later]!.block === block) return true;
+  return false;
 }

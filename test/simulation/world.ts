@@ -1,6 +1,6 @@
 import type { ReplicaSet, View } from '../../src/consensus/index.ts';
 import { EventHeap } from './event-heap.ts';
-import type { HostEvent, SimulationEvent } from './events.ts';
+import { type HostEvent, type ReportMessage, reportEvent, type SimulationEvent } from './events.ts';
 import { describeFault, type Fault } from './faults.ts';
 import { Host } from './host.ts';
 import { Judges } from './judges.ts';
@@ -59,6 +59,10 @@ export class World {
     this.#events.push(this.now + delayMs, event);
   }
 
+  push(time: number, event: SimulationEvent): void {
+    this.#events.push(time, event);
+  }
+
   /** Does something after a while, whatever happens to hosts meanwhile. */
   later(delayMs: number, act: () => void): void {
     this.#events.push(this.now + delayMs, { kind: 'world', act });
@@ -74,6 +78,10 @@ export class World {
     if (!this.network.doubles()) return;
     const again = this.network.delay(from, event.to);
     if (again >= 0) this.#events.push(this.now + again, event);
+  }
+
+  sendReport(from: number, to: number, message: ReportMessage): void {
+    this.send(from, reportEvent(to, message));
   }
 
   /** Where a block belongs by the views that a host takes into account. */
@@ -116,7 +124,7 @@ export class World {
         events.push(host.pausedUntil, event);
         continue;
       }
-      if (event.kind === 'request' || event.kind === 'reply' || event.kind === 'lease') this.deliveries++;
+      if (event.kind === 'request' || event.kind === 'reply' || event.kind === 'lease' || event.kind === 'report') this.deliveries++;
       host.handle(event);
     }
     this.now = end;

@@ -1,0 +1,364 @@
+import type { Address } from '../../src/block/index.ts';
+import { isMember, type ProposalOutcome, sameReplicas } from '../../src/consensus/index.ts';
+import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
+import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
+import { countingHosts, newestView, type RosterState } from '../../src/membership/roster-state.ts';
+import { Silence } from '../../src/membership/silence.ts';
+import { adopt, type Knowledge } from '../../src/membership/standing.ts';
+import { place, Roster as Hosts } from '../../src/placement/index.ts';
+import { Standpoint } from '../../src/repair/standpoint.ts';
+import type { ReportMessage } from './events.ts';
+import type { Host } from './host.ts';
+import { SeededRandom } from './random.ts';
+import { workloadMs } from './settings.ts';
+import type { World } from './world.ts';
+
+const tickMs = 50;
+/** Who was not heard for so long, by the own clock, is not connected. */
+const connectedMs = 250;
+
+/** A host's part in the views, what it knows durably and what its process holds. */
+class Part {
+  readonly host: Host;
+  readonly silence = new Silence();
+  readonly standpoint: Standpoint;
+  knowledge: Knowledge;
+  confirmations!: Confirmations;
+  readonly reports = new Map<string, Report>();
+  readonly heardAt = new Map<string, number>();
+  sayUntil = -Infinity;
+  lastTick = 0;
+  /** The retiring view for which all is resolved, and the blocks that are. */
+  resolved = 0;
+  readonly done = new Set<string>();
+  allKnow: { readonly serial: number; readonly since: number } | undefined;
+
+  constructor(host: Host, state: RosterState) {
+    this.host = host;
+    this.knowledge = { standing: 'member', state };
+    const views = { inForce: () => this.state.views, countedOut: () => new Set(this.gone) };
+    this.standpoint = new Standpoint({ self: host.name, views, transport: { isConnected: (peer: string) => this.isConnected(peer) } } as never);
+  }
+
+  get state(): RosterState {
+    return this.knowledge.state!;
+  }
+
+  /** Hosts on which nobody relies any longer. */
+  get gone(): string[] {
+    return this.state.countedOut.flatMap(({ peer, settled }) => (settled && peer !== this.host.name ? [peer] : []));
+  }
+
+  get others(): Set<string> {
+    const peers = new Set(this.state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
+    peers.delete(this.host.name);
+    return peers;
+  }
+
+  get report(): Report {
+    const { standing } = this.knowledge;
+    const silent = this.silence.beyond(this.host.evictionMs);
+    return { serial: this.state.serial, newest: newestView(this.state).number, standing, resolved: this.resolved, silent };
+  }
+
+  isConnected(peer: string): boolean {
+    return peer === this.host.name || this.host.clock - (this.heardAt.get(peer) ?? -Infinity) < connectedMs;
+  }
+
+  hearsMost(): boolean {
+    const { others } = this;
+    return ([...others].filter((peer) => this.isConnected(peer)).length + 1) * 2 > others.size + 1;
+  }
+}
+
+/**
+ * Views that are agreed on as in production: the decisions are those of src/membership (what should be agreed on, what a host is by what it is told,
+ * whether its acceptor has a say) and of src/repair (where a block goes). Hosts hear of views by messages that may be lost; hosts are counted out that
+ * live and do not know it, and come back once they gave up what they held. What stands in is the roster block: a compare-and-set that happens at once.
+ */
+export class Agreement {
+  readonly #world: World;
+  readonly #chance: SeededRandom;
+  readonly #parts: readonly Part[];
+  #agreed: RosterState;
+  /** What hosts offer and whether they drain. */
+  readonly #offers: { capacity: number; draining: boolean }[];
+  readonly #busy = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#chance = new SeededRandom(world.settings.seed, 8);
+    const { replicas, rosterChanges } = world.settings;
+    this.#offers = world.hosts.map(() => ({ capacity: 1, draining: false }));
+    const roster = Hosts.of(world.names.map((peer) => ({ peer, zone: peer, capacity: 1 })));
+    this.#agreed = { serial: 1, views: [{ number: 1, roster, replicas }], retiring: 0, countedOut: [] };
+    world.rosters.length = 0;
+    this.#placeNew();
+    this.#parts = world.hosts.map((host) => new Part(host, this.#agreed));
+    for (const part of this.#parts) this.#attach(part);
+    for (let count = 0; count < rosterChanges; count++) world.later(this.#chance.unit() * workloadMs(world.settings), () => this.#changeOffer());
+  }
+
+  /** Nobody drains any longer. */
+  calm(): void {
+    for (const offer of this.#offers) offer.draining = false;
+  }
+
+  /** Whether a settled tombstone may be forgotten by this host, as src/repair decides it. */
+  mayForget(host: Host): boolean {
+    const part = this.#parts[host.index]!;
+    return part.knowledge.standing === 'member' && part.standpoint.onlyView !== undefined;
+  }
+
+  /** Hosts that are left out of what settling waits for, as this host knows. */
+  revoked(host: Host): readonly string[] {
+    return this.#parts[host.index]!.gone;
+  }
+
+  #attach(part: Part): void {
+    const { host } = part;
+    host.hasSay = () => part.sayUntil === Infinity || host.clock < part.sayUntil || this.#world.mutant.answersUnconfirmed === true;
+    host.onReport = (message) => this.#onReport(part, message);
+    host.onStart = () => this.#begin(part);
+    this.#begin(part);
+    const again = (): void =>
+      this.#world.later(tickMs * this.#chance.between(0.7, 1.3), () => {
+        again();
+        if (host.up && host.pausedUntil <= this.#world.now) this.#tick(part);
+      });
+    again();
+  }
+
+  /** A process starts. */
+  #begin(part: Part): void {
+    part.confirmations = new Confirmations(part.host.name, this.#world.settings.confirmMs);
+    part.reports.clear();
+    part.heardAt.clear();
+    part.resolved = 0;
+    part.done.clear();
+    part.allKnow = undefined;
+    part.lastTick = part.host.clock;
+    if (part.knowledge.standing === 'outcast') part.host.loseEverything();
+    this.#reckon(part);
+  }
+
+  #placeNew(): void {
+    const { rosters, blocks } = this.#world;
+    const { number, roster, replicas } = newestView(this.#agreed);
+    if (rosters.length < number) rosters.push(new Map(blocks.map((block) => [block, place(block as Address, roster, replicas)])));
+  }
+
+  /**
+   * A host drains, or comes back, or offers another amount: blocks will have to move. One drains at a time, and only where a set bears the loss of one:
+   * docs/consensus.md tells what may happen otherwise (“What is not promised”).
+   */
+  #changeOffer(): void {
+    const { replicas } = this.#world.settings;
+    const offer = this.#chance.pick(this.#offers);
+    const others = this.#offers.filter((other) => other !== offer && !other.draining);
+    if (this.#chance.chance(0.5))
+      offer.draining = !offer.draining && replicas >= 3 && others.length === this.#offers.length - 1 && others.length >= replicas;
+    else offer.capacity = this.#chance.pick([1, 3, 9]);
+  }
+
+  // --- what hosts tell each other ----------------------------------------------------------------------------------------------
+
+  #tick(part: Part): void {
+    const { host, knowledge } = part;
+    const now = host.clock;
+    const elapsed = Math.min(now - part.lastTick, 2 * tickMs);
+    part.lastTick = now;
+    for (const name of this.#world.names) if (name !== host.name) this.#send(part, name, { type: 'ask', sentAt: now, serial: part.state.serial });
+    if (knowledge.standing === 'outcast') return this.#giveUp(part);
+    if (knowledge.standing !== 'member') return;
+    if (part.hearsMost()) {
+      part.silence.count(part.others, (peer) => part.isConnected(peer), elapsed);
+      this.#look(part);
+    }
+    this.#repair(part);
+  }
+
+  #send(part: Part, to: string, message: Pick<ReportMessage, 'type' | 'sentAt' | 'serial'>, state?: RosterState): void {
+    this.#world.sendReport(part.host.index, this.#world.indexOf(to), { ...message, from: part.host.name, report: part.report, state });
+  }
+
+  #onReport(part: Part, { type, from, sentAt, serial, report, state }: ReportMessage): void {
+    part.heardAt.set(from, part.host.clock);
+    part.reports.set(from, report);
+    if (type === 'ask') {
+      const news = part.state.serial > report.serial ? part.state : undefined;
+      return this.#send(part, from, { type: 'answer', sentAt, serial }, news);
+    }
+    if (type === 'answer' && report.serial <= serial && report.standing === 'member') part.confirmations.note(from, sentAt);
+    if (state !== undefined) this.#learn(part, state);
+    this.#reckon(part);
+  }
+
+  #learn(part: Part, state: RosterState): void {
+    const { host, knowledge } = part;
+    const next = adopt(knowledge, state, host.name);
+    if (next === knowledge) return;
+    part.knowledge = next;
+    if (part.resolved !== state.retiring) part.resolved = 0;
+    if (knowledge.state!.retiring !== state.retiring) part.done.clear();
+    host.oldestView = state.views[0]!.number;
+    host.newestView = newestView(state).number;
+    if (next.standing === 'outcast' && knowledge.standing !== 'outcast') {
+      this.#world.trace.say(`-- ${host.name} learns that it was counted out`);
+      host.loseEverything();
+    }
+    this.#reckon(part);
+  }
+
+  #reckon(part: Part): void {
+    part.sayUntil = part.knowledge.standing === 'member' ? part.confirmations.until(part.state) : -Infinity;
+  }
+
+  // --- what is agreed on -------------------------------------------------------------------------------------------------------
+
+  #look(part: Part): void {
+    const { next, reasons } = plan({
+      state: part.state,
+      neighbours: this.#neighbours(part),
+      revoked: new Set(),
+      reports: new Map([...part.reports].filter(([peer]) => part.isConnected(peer))).set(part.host.name, part.report),
+      expired: this.#expired(part),
+    });
+    if (next === undefined || this.#chance.chance(0.5)) return;
+    if (this.#agreed.serial !== part.state.serial) return this.#learn(part, this.#agreed);
+    this.#agreed = next;
+    this.#placeNew();
+    this.#world.trace.say(`-- ${part.host.name} has it agreed on: state ${next.serial}, ${reasons.join('; ')}`);
+    this.#learn(part, next);
+    for (const name of this.#world.names) if (name !== part.host.name) this.#send(part, name, { type: 'news', sentAt: 0, serial: 0 }, next);
+  }
+
+  #neighbours(part: Part): Neighbour[] {
+    return this.#world.names.map((peer, index) => {
+      const { capacity, draining } = this.#offers[index]!;
+      return { peer, name: peer, zone: peer, capacity, state: draining ? 'draining' : 'up', alive: part.isConnected(peer) };
+    });
+  }
+
+  /** Since all that count know the state, what was confirmed before has expired: as src/membership's keeper reckons it. */
+  #expired(part: Part): boolean {
+    const { state, host } = part;
+    const all = countingHosts(state).every(
+      (peer) => peer === host.name || (part.isConnected(peer) && (part.reports.get(peer)?.serial ?? 0) >= state.serial),
+    );
+    if (all && part.allKnow?.serial !== state.serial) part.allKnow = { serial: state.serial, since: host.clock };
+    return part.allKnow?.serial === state.serial && host.clock - part.allKnow.since >= expiryMs(this.#world.settings.confirmMs);
+  }
+
+  // --- what a host does with its blocks ----------------------------------------------------------------------------------------
+
+  #repair(part: Part): void {
+    const { state, host } = part;
+    const { blocks } = this.#world;
+    if (state.retiring !== 0 && part.resolved !== state.retiring) {
+      for (const block of blocks) {
+        if (part.done.has(block)) continue;
+        if (host.stateOf(block) === undefined) part.done.add(block);
+        else this.#move(part, block);
+      }
+      if (part.done.size === blocks.length) part.resolved = state.retiring;
+    }
+    const block = this.#chance.pick(blocks);
+    const kept = host.stateOf(block);
+    if (kept?.lost === true) return this.#replaceLost(part, block);
+    if (kept?.accepted != null && isMember(kept.accepted.record, host.name)) this.#bringHome(part, block);
+  }
+
+  /** Reads the block with this host's own acceptor answering, and goes on where nothing is here that the quorum does not know of. */
+  #resolve(part: Part, block: string, then: (outcome: ProposalOutcome & { readonly status: 'committed' }) => void): void {
+    const { host } = part;
+    const key = `${host.name}/${block}`;
+    if (this.#busy.has(key)) return;
+    this.#busy.add(key);
+    host.run(
+      block,
+      { kind: 'read' },
+      {
+        useHint: false,
+        done: (outcome) => {
+          this.#busy.delete(key);
+          if (outcome?.status !== 'committed' || !host.isResolved(block, outcome)) return;
+          const listed = outcome.accepted?.record.unsettled.includes(host.name) === true;
+          if (host.isOutsider(block, outcome.accepted) && !listed) this.#settle(part, block);
+          else then(outcome);
+        },
+      },
+    );
+  }
+
+  #settle(part: Part, block: string): void {
+    part.host.run(block, { kind: 'settle', revoked: part.gone, also: [part.host.name] }, { done: () => {} });
+  }
+
+  #move(part: Part, block: string): void {
+    const { retiring } = part.state;
+    this.#resolve(part, block, ({ accepted }) => {
+      const { host, state, standpoint } = part;
+      if (state.retiring !== retiring || !host.up) return;
+      if (accepted === null) return void part.done.add(block);
+      const { record } = accepted;
+      const wanted = standpoint.successors(block as Address, state.views[1]!);
+      if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
+      const holders = isMember(record, host.name) ? record.replicas : [...record.replicas, host.name];
+      if (standpoint.isMyTurn(holders, this.#chance.below(3)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
+    });
+  }
+
+  /** Blocks move as soon as there is a newer view, whether the oldest retires or not; to the one after the oldest, not past it. */
+  #bringHome(part: Part, block: string): void {
+    const { standpoint } = part;
+    const wanted = standpoint.successors(block as Address, standpoint.nextView);
+    if (wanted.length === 0 || !standpoint.canTake(wanted)) return;
+    this.#resolve(part, block, ({ accepted }) => {
+      if (accepted === null || (accepted.record.previous.length === 0 && sameReplicas(accepted.record.replicas, wanted))) return;
+      this.#change(part, block, accepted.record.epoch, wanted);
+    });
+  }
+
+  #change(part: Part, block: string, fromEpoch: number, replicas: readonly string[]): void {
+    part.host.run(block, { kind: 'change', fromEpoch, replicas }, { done: () => {} });
+  }
+
+  /** A damaged copy leaves the set, is told so, and is an ordinary newcomer then. */
+  #replaceLost(part: Part, block: string): void {
+    const { host } = part;
+    this.#resolve(part, block, ({ accepted }) => {
+      if (accepted === null) return;
+      const { record } = accepted;
+      const others = record.replicas.filter((peer) => peer !== host.name);
+      if (!isMember(record, host.name)) this.#settle(part, block);
+      else if (others.length > 0) this.#change(part, block, record.epoch, others);
+    });
+  }
+
+  /** Counted out: each lost state is given up when the host is told where the block is, or when nobody has it and the floor covers what was promised. */
+  #giveUp(part: Part): void {
+    const { host } = part;
+    let left = 0;
+    for (const block of this.#world.blocks) {
+      const kept = host.stateOf(block);
+      // What is given up is gone from the disk before the host says so.
+      if (!host.isDurable(block)) left++;
+      if (kept?.lost !== true) continue;
+      left++;
+      if (part.done.has(block)) left--;
+      this.#resolve(part, block, ({ accepted }) => {
+        if (part.knowledge.standing !== 'outcast' || !host.up) return;
+        if (accepted === null) {
+          // What was damaged before, and is nowhere else, stays lost: its promise is not known, so no floor covers it.
+          if (!host.dropLost(block) && kept.promised === null) part.done.add(block);
+        } else if (!isMember(accepted.record, host.name)) this.#settle(part, block);
+      });
+    }
+    if (left > 0) return;
+    this.#world.trace.say(`-- ${host.name} has given up what it held`);
+    part.done.clear();
+    part.knowledge = { standing: 'fresh', state: part.state };
+    this.#reckon(part);
+  }
+}
