@@ -24,6 +24,8 @@ function calm(seed: number, changes: Partial<Settings>): Settings {
     leases: 0,
     fresh: false,
     faults: 0,
+    agreed: false,
+    evictionMs: Infinity,
     ...changes,
   };
 }
