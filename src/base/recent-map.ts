@@ -11,6 +11,10 @@ export class RecentMap<K, V> {
     this.#half = Math.max(1, Math.floor(max / 2));
   }
 
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+
   /** The value, which thereby counts as recent. */
   get(key: K): V | undefined {
     const young = this.#young.get(key);

@@ -97,7 +97,9 @@ export class Registers {
     for (;;) {
       const done = effects.find((effect) => effect.type === 'done');
       if (done !== undefined) {
-        this.#remember(address, done.hint);
+        // A block that was removed is hardly ever written again: a large removal must not fill memory with what is gone.
+        if (done.hint?.accepted.record.value === null) this.#hints.delete(address);
+        else this.#remember(address, done.hint);
         return { outcome: done.outcome, operations };
       }
       const send = effects.find((effect) => effect.type === 'send');
@@ -132,6 +134,11 @@ export class Registers {
     this.#ballots.raiseFloor(reply.floor);
     if (reply.type === 'rejected' && reply.promised === null && reply.accepted === null) this.#options.onRefused(reply.block as Address);
     this.#running.get(reply.tag)?.hear(reply);
+  }
+
+  /** Blocks of which something is kept. */
+  get hints(): number {
+    return this.#hints.size;
   }
 
   /** A ballot of this host that was never used, above the round. */

@@ -87,6 +87,10 @@ export class Replica {
   readonly #loading = new Map<Address, Promise<Register>>();
   #cachedBytes = 0;
   readonly #floor: DurableFloor;
+  /** Registers that became tombstones since the last trim. */
+  readonly #removed: Address[] = [];
+  /** Its turn is near. */
+  #trimming = false;
   /** Nothing is served while all states are being marked lost. */
   #barred = false;
 
@@ -276,6 +280,11 @@ export class Replica {
     return this.#registers.get(address)?.durable;
   }
 
+  /** Registers in memory. */
+  get cached(): number {
+    return this.#registers.size;
+  }
+
   /** Forgets what is in memory: the disk was emptied. */
   clear(): void {
     this.#registers.clear();
@@ -293,8 +302,10 @@ export class Replica {
       () => {
         for (const { address, register } of registers) {
           if (register.durable === write) register.durable = undefined;
+          if (isRemoved(register)) this.#removed.push(address);
           this.#options.onDurable(address);
         }
+        if (this.#removed.length > 0) this.trim();
       },
       () => {
         for (const { register } of registers) {
@@ -382,14 +393,41 @@ export class Replica {
     register.bytes = bytes;
   }
 
-  /** Drops the registers that were loaded first, but none that is not durable yet. */
+  /**
+   * Has registers dropped where there are too many: those that were loaded first, but none that is not durable yet. In a turn of its own, since in
+   * this one somebody may be between {@link prepareAll} and {@link stepNow}.
+   */
   trim(): void {
+    if (this.#removed.length === 0 && this.#registers.size <= maxCachedRegisters && this.#cachedBytes <= maxCachedBytes) return;
+    if (this.#trimming) return;
+    this.#trimming = true;
+    setImmediate(() => {
+      this.#trimming = false;
+      this.#trim();
+    });
+  }
+
+  #trim(): void {
+    // A tombstone is hardly ever asked for: a large removal must not fill memory with what is gone.
+    for (const address of this.#removed.splice(0)) {
+      const register = this.#registers.get(address);
+      if (register !== undefined && isRemoved(register)) this.#drop(address, register);
+    }
     if (this.#registers.size <= maxCachedRegisters && this.#cachedBytes <= maxCachedBytes) return;
     for (const [address, register] of this.#registers) {
       if (this.#registers.size <= maxCachedRegisters * trimmedShare && this.#cachedBytes <= maxCachedBytes * trimmedShare) return;
-      if (register.durable !== undefined || register.unsaved) continue;
-      this.#registers.delete(address);
-      this.#resize(register, undefined);
+      this.#drop(address, register);
     }
   }
+
+  #drop(address: Address, register: Register): void {
+    if (register.durable !== undefined || register.unsaved) return;
+    this.#registers.delete(address);
+    this.#resize(register, undefined);
+  }
+}
+
+/** It holds a tombstone. */
+function isRemoved({ state }: Register): boolean {
+  return state?.accepted?.record.value === null;
 }

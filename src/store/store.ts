@@ -156,6 +156,11 @@ export class Store implements BlockStore, AsyncDisposable {
     return { ...this.#registers.meter, ...this.#replica.meter };
   }
 
+  /** Blocks of which this host as acceptor, and as proposer, has something in memory. */
+  get cached(): { readonly registers: number; readonly hints: number } {
+    return { registers: this.#replica.cached, hints: this.#registers.hints };
+  }
+
   /** Has `listener` told when a mutable block may have changed; see {@link ChangeFeed}. */
   watch(address: Address, listener: () => void): Disposable {
     return this.#changes.watch(address, listener);

@@ -131,9 +131,26 @@ test('blocks that are only read do not stay in memory for ever', async () => {
   const store = await openStore(new MemoryDisk());
   const addresses = Array.from({ length: 20_000 }, (_, index) => namedAddress('volume', `block ${index}`));
   for (const address of addresses) assert.equal(await store.fetch(address), undefined);
+  // Memory is put in order between turns of the event loop.
+  await new Promise(setImmediate);
   const { loads } = store.meter;
   await store.fetch(addresses.at(-1)!);
   assert.equal(store.meter.loads, loads);
   await store.fetch(addresses[0]!);
   assert.equal(store.meter.loads, loads + 1);
+});
+
+test('of blocks that were removed nothing stays in memory', async () => {
+  const store = await openStore(new MemoryDisk());
+  const addresses = Array.from({ length: 500 }, () => mutableAddress());
+  await store.commit([{ update: addresses.map((address) => ({ address, expect: 'absent', payload: bytes('x') })) }]);
+  assert.deepEqual(store.cached, { registers: 500, hints: 500 });
+  await store.commit([{ update: addresses.map((address) => ({ address, expect: 1, payload: null })) }]);
+  // Whoever asks at this moment is not disturbed.
+  assert.deepEqual(await Promise.all(addresses.slice(0, 10).map((address) => store.fetch(address))), Array(10).fill(undefined));
+  while (store.cached.registers > 0) await new Promise(setImmediate);
+  assert.equal(store.cached.hints, 0);
+  const again = await store.commit([{ update: [{ address: addresses[7]!, expect: 'absent', payload: bytes('y') }] }]);
+  assert.ok(again.done);
+  assert.equal((await store.fetch(addresses[7]!))!.payload.length, 1);
 });
