@@ -7,6 +7,8 @@ const defaultIntervalMs = 5000;
 const restingShare = 0.02;
 /** Less than this is not worth the pause. */
 const minGrowthBytes = 8 * 1024 * 1024;
+/** Collections after a burst at the most: the first leaves pages with holes, which the next ones empty. */
+const maxCollections = 3;
 
 export interface IdleCollectionOptions {
   readonly intervalMs?: number;
@@ -18,7 +20,7 @@ type Collect = (options: { type: 'major'; execution: 'async' }) => Promise<void>
 
 /**
  * Gives memory back when the calling thread has come to rest: V8 collects under pressure only, and after a burst of work there is none, so
- * what the burst left would stay for days. What is in use stays, of course. Once a burst, and once memory has grown: a burst may have been
+ * what the burst left would stay for days. What is in use stays, of course. After each burst, and once memory has grown: a burst may have been
  * collected already and have left to malloc what it freed. Ends with the thread.
  */
 export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: IdleCollectionOptions = {}): void {
@@ -26,17 +28,18 @@ export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: Idl
   const collect = runInNewContext('gc') as Collect;
   let before = process.threadCpuUsage();
   let kept = used();
-  let worked = true;
+  let left = maxCollections;
   setInterval(() => {
     const now = process.threadCpuUsage();
     const busyMs = (now.user - before.user + now.system - before.system) / 1000;
     before = now;
     if (busyMs >= restingShare * intervalMs) {
-      worked = true;
+      left = maxCollections;
       return;
     }
-    if (!worked && used() - kept < minGrowthBytes) return;
-    worked = false;
+    const due = left === maxCollections || (left > 0 && holes() >= minGrowthBytes) || used() - kept >= minGrowthBytes;
+    if (!due) return;
+    left = Math.max(0, left - 1);
     void collect({ type: 'major', execution: 'async' }).then(() => {
       release?.();
       kept = used();
@@ -44,6 +47,12 @@ export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: Idl
       before = process.threadCpuUsage();
     });
   }, intervalMs).unref();
+}
+
+/** Bytes that V8 holds without using them. */
+function holes(): number {
+  const { total_heap_size, used_heap_size } = getHeapStatistics();
+  return total_heap_size - used_heap_size;
 }
 
 /** Bytes of objects and of the buffers that they hold, garbage included. */

@@ -6,8 +6,8 @@ import { BlockVersion } from './named-block.ts';
 
 /** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
 export const journalSlots = 256;
-/** Slots in use from which on a checkpoint is due. In a large directory each name changes another leaf: the more names at once, the fewer leaves a name. */
-export const checkpointSlots = 160;
+/** Slots in use from which on a checkpoint is due. */
+export const checkpointSlots = 48;
 
 /**
  * The volume's journal: a ring of named blocks, each with one batch of operations on names. An operation is durable as soon as its
