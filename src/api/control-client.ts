@@ -8,9 +8,9 @@ import type { TrashedVolume, Volume } from './volume-service.ts';
 /** Default of every control socket option: where a daemon with default settings listens. */
 export const defaultControlSocket = '/run/infinit/control.sock';
 
-/** Which daemon is meant where nobody names one. INFINIT_CONTROL is what the variable was called first. */
+/** Which daemon is meant where nobody names one. */
 export function controlSocketOf(env: Readonly<Record<string, string | undefined>>): string {
-  return env['INFINIT_CONTROL_SOCKET'] ?? env['INFINIT_CONTROL'] ?? defaultControlSocket;
+  return env['INFINIT_CONTROL_SOCKET'] ?? defaultControlSocket;
 }
 
 /** Milliseconds a control call may take; a mount on a slow cluster is the longest. */
