@@ -45,9 +45,6 @@ export interface ContentPiece {
   readonly length: number;
 }
 
-/** Blocks of the ring. Files are written out well before they run out. */
-export const contentSlots = 1024;
-
 const formatVersion = 1;
 const headBytes = 28;
 const entryBytes = 68;

@@ -1,8 +1,7 @@
-import type { CommitResult } from '../store/index.ts';
+import type { Update } from '../store/index.ts';
 import {
   type ContentBlock,
   type ContentEntry,
-  contentSlots,
   decodeContentBlock,
   encodeContentBlock,
   entryCost,
@@ -14,8 +13,9 @@ import type { VolumeContext } from './context.ts';
 import { versionsOf } from './failure.ts';
 import type { Inode } from './inode.ts';
 import { BlockVersion } from './named-block.ts';
-import { SlotsAhead } from './slots-ahead.ts';
 
+/** Blocks of the ring. Files are written out well before they run out. */
+export const contentSlots = 1024;
 /** Slots in use from which on files are written out without waiting for the timer. */
 export const hurrySlots: number = contentSlots / 2;
 /** Versions of slots that are read ahead of their first use. */
@@ -51,8 +51,6 @@ export class ContentJournal {
   readonly #context: VolumeContext;
   readonly #events: ContentJournalEvents;
   readonly #slots = new Map<number, BlockVersion>();
-  /** Where that saves a round trip. */
-  readonly #ahead: SlotsAhead | undefined;
   /** Where the blocks are that files still need; `count`: of the newest, in this session. */
   readonly #needed = new Map<Inode, { oldest: number; count: number }>();
   /** Files whose record came to cover the block that is on its way; undefined: none is. */
@@ -67,12 +65,6 @@ export class ContentJournal {
   constructor(context: VolumeContext, events: ContentJournalEvents) {
     this.#context = context;
     this.#events = events;
-    this.#ahead = context.setup.slotsAhead === true ? new SlotsAhead(context, (position) => this.#slot(position)) : undefined;
-  }
-
-  /** Nothing is on its way afterwards. */
-  async stop(): Promise<void> {
-    await this.#ahead?.stop();
   }
 
   /** Slots that a crash would need. */
@@ -142,9 +134,9 @@ export class ContentJournal {
     try {
       const body = encodeContentBlock({ stamp, position, tail: this.#tail, entries });
       const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
-      await this.#ahead?.settled(position);
       if (!block.known) await block.learn();
-      block.written(await this.#write(block, payload));
+      const update: Update = block.update(payload);
+      block.written(versionsOf(await this.#context.store.commit([{ update: [update] }]))[0]![0]!);
     } catch (error) {
       block.doubt();
       for (const [inode, requests] of taken) {
@@ -167,17 +159,6 @@ export class ContentJournal {
     if (this.#needed.size === 0) this.#tail = this.#position;
     if (this.used >= hurrySlots) this.#events.onFilling();
     this.#learnAhead();
-  }
-
-  /** Returns the block's new version. */
-  async #write(block: BlockVersion, payload: Uint8Array): Promise<number> {
-    const commit = (): Promise<CommitResult> => this.#context.store.commit([{ update: [block.update(payload)] }]);
-    const result = await commit();
-    if (result.done || result.outcomes[0]?.status !== 'conflict' || block.exists) return versionsOf(result)[0]![0]!;
-    // An earlier session had made it ready for itself, and that came only now.
-    block.doubt();
-    await block.learn();
-    return versionsOf(await commit())[0]![0]!;
   }
 
   /** Answers requests that need no block or must not have one; what the next block takes is snapshot here. */
@@ -238,7 +219,6 @@ export class ContentJournal {
 
   /** The versions of slots that an earlier mount wrote are asked for before they are needed. */
   #learnAhead(): void {
-    if (this.#ahead !== undefined) return this.#ahead.next(this.#position);
     const block = this.#slot(this.#position + learnAhead);
     if (!block.known) block.learn().catch(() => {});
   }

@@ -30,8 +30,6 @@ export interface VolumeSetup {
   readonly resumed?: boolean;
   /** Programs on other hosts may have files open that have no name any more: once this resolves they have opened them here, and what nobody has open is removed. */
   readonly othersOpened?: Promise<unknown>;
-  /** The first write of a block by a host takes a round trip more than the next ones: blocks that will be needed are asked for before. */
-  readonly slotsAhead?: boolean;
   /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */
   readonly kernelOpens?: boolean;
 }

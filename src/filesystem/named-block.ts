@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import { type Address, ownerOf } from '../block/index.ts';
-import type { StoredBlock, Update } from '../store/index.ts';
+import type { Update } from '../store/index.ts';
 import type { VolumeContext } from './context.ts';
 
 /** The version of a block that only this mount writes. After a commit that did not end well it is unknown, and read again before the next. */
@@ -24,11 +24,8 @@ export class BlockVersion {
 
   /** Reads the version where it is unknown. @throws InfinitError `conflict` where another mount has written the block since this one had it, or a later mount at any time. */
   async learn(): Promise<void> {
-    if (!this.#known) this.found(await this.#context.store.fetch(this.address));
-  }
-
-  /** What was read of it. @throws InfinitError as {@link learn}. */
-  found(block: StoredBlock | undefined): void {
+    if (this.#known) return;
+    const block = await this.#context.store.fetch(this.address);
     const version = block?.version ?? 0;
     if (block !== undefined && this.#isForeign(version, ownerOf(block.payload).session)) {
       this.#context.setup.onOvertaken?.();
@@ -61,11 +58,6 @@ export class BlockVersion {
   /** Whether the write took effect is not known. */
   doubt(): void {
     this.#known = false;
-  }
-
-  /** It is there, as far as is known. */
-  get exists(): boolean {
-    return this.#version !== 0;
   }
 
   /** Nothing was ever written. */

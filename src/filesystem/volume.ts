@@ -288,12 +288,10 @@ export class Volume implements FileSystem {
   async abandon(): Promise<void> {
     this.#core.abandon();
     await this.#core.flusher.stop();
-    await this.#core.contents.stop();
   }
 
   async close(): Promise<void> {
     await this.#core.flusher.stop();
-    await this.#core.contents.stop();
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
     await this.#core.state.write({ clean: true });

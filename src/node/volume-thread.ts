@@ -56,7 +56,6 @@ async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostIn
     logger,
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
-    slotsAhead: data.shared !== undefined,
     ...(data.shared === undefined ? {} : { othersOpened: sleep(othersOpenMs, undefined, { ref: false }) }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),

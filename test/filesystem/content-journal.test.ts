@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { InfinitError } from '../../src/base/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
-import type { BlockStore } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, errnoOf, open, put, readAt, root } from './harness.ts';
 
@@ -120,53 +118,6 @@ test('a file that was written into its place during its fsync holds no room in t
   const { puts } = store.counts;
   await write(volume, other, 0, 4);
   assert.equal(store.counts.puts, puts, 'an fsync is one small write still');
-});
-
-test('blocks that are made ready before their turn change nothing: thousands of fsyncs, crashes in between, other sessions', async () => {
-  const store = new MemoryBlockStore({ delay: () => new Promise((resolve) => setImmediate(resolve)) });
-  const ahead = { slotsAhead: true };
-  let volume = await open(store, {}, ahead);
-  const inode = await put(volume, root, 'f', Buffer.alloc(size, 1), true);
-  await volume.syncfs();
-  const expected = Buffer.alloc(size, 1);
-  for (let round = 0; round < 2600; round++) {
-    const [offset, value] = [(round * 977) % (size - 100), round % 250];
-    await write(volume, inode, offset, value, 50);
-    expected.fill(value, offset, offset + 50);
-    if (round % 300 === 299) await volume.syncfs();
-    if (round % 170 !== 169) continue;
-    // Whether in the middle of it or not.
-    await volume.abandon();
-    store.restart();
-    volume = await open(store, {}, round % 340 < 170 ? ahead : {});
-    assert.ok((await contentOf(volume, inode)).equals(expected), `after ${round} fsyncs`);
-  }
-});
-
-test('a block that an earlier session made ready too late does not fail an fsync', async () => {
-  const store = new MemoryBlockStore();
-  let late: (() => Promise<unknown>) | undefined;
-  // The way of the earlier session: what it makes ready is held up.
-  const way: BlockStore = {
-    get: (address) => store.get(address),
-    fetch: (address) => store.fetch(address),
-    commit: (stages) => {
-      if ((stages[0]?.update?.length ?? 0) < 64) return store.commit(stages);
-      late = () => store.commit(stages);
-      return Promise.reject(new InfinitError('unknown-outcome', 'held up'));
-    },
-  };
-  const before = await open(way, {}, { slotsAhead: true });
-  const inode = await put(before, root, 'f', Buffer.alloc(size, 1), true);
-  await before.syncfs();
-  await write(before, inode, 0, 2);
-  await before.abandon();
-  const after = await open(store);
-  await write(after, inode, 1000, 3);
-  await late!();
-  for (let round = 0; round < 100; round++) await write(after, inode, round * 100, 4);
-  const last = await crash(store, after);
-  assert.ok((await readAt(last, inode, 0, 10_000)).equals(Buffer.alloc(10_000, 4)));
 });
 
 test('holes, extended attributes and much at once go into their place', async () => {
