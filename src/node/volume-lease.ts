@@ -22,8 +22,9 @@ const patienceMs = 12_000;
 const driftRate = 0.02;
 /** Renewals, and looks at somebody else's lease. */
 export const beatMs = 1000;
-/** A write that was under way when the lease lapsed waits so long to learn whether it still counts. */
-const resumeMs = 15_000;
+/** A write that was under way when the lease lapsed waits to learn whether it still counts: so long in all, in ms, and a few beats at the least. No program waits for both, one after the other. */
+const resumeMs = 20_000;
+const leastResumeMs = 3 * beatMs;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
 
@@ -104,18 +105,19 @@ export class VolumeLease implements AsyncDisposable {
       fetch: (address, options) => store.fetch(address, options),
       commit: async (stages, options) => {
         if (!may()) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
+        const began = this.#options.clock.monotonicMs();
         const result = await store.commit(stages, { ...options, proceed: may });
         if (may()) return result;
-        if (await this.#resumes(tenure, over)) return result;
+        if (await this.#resumes(tenure, over, began)) return result;
         throw new InfinitError('unknown-outcome', 'the volume may have gone to another host while this was being written');
       },
     };
   }
 
   /** For a lease that lapsed: whether it comes back without anybody else having had it. */
-  async #resumes(tenure: Tenure, over: AbortSignal): Promise<boolean> {
+  async #resumes(tenure: Tenure, over: AbortSignal, began: number): Promise<boolean> {
     const { clock } = this.#options;
-    const deadline = clock.monotonicMs() + resumeMs;
+    const deadline = Math.max(began + resumeMs, clock.monotonicMs() + leastResumeMs);
     while (this.#tenure === tenure && !over.aborted && !this.#closed && clock.monotonicMs() < deadline) {
       if (this.held) return true;
       await new Promise((resolve) => setTimeout(resolve, beatMs / 10));
