@@ -50,7 +50,12 @@ export class Outside {
     const why = this.#membership.whyOutside();
     if (why === undefined) return undefined;
     this.#logger.warn('Docker asks for a volume, and this host is no member of its cluster: it is told that it cannot be had', { volume: name, why });
-    await this.#membership.expected.add(name);
+    try {
+      await this.#membership.expected.add(name);
+    } catch (error) {
+      // It is remembered until a restart. No answer would make the local volume.
+      this.#logger.error('a name that Docker asked for cannot be written down', { volume: name, error });
+    }
     return this.shown(name);
   }
 

@@ -105,13 +105,20 @@ export class Wakefulness implements Disposable {
   }
 }
 
-/** A virtual machine's processor that halts leaves to its host, and to come back takes tens of microseconds. */
+let suitableUs: number | undefined;
+
+/** A virtual machine's processor that halts leaves to its host, and to come back takes tens of microseconds. Found out once: older kernels take their time over cpuinfo. */
 function suitableLatencyUs(): number {
-  return read('/sys/devices/system/cpu/cpuidle/current_driver').trim() === 'haltpoll' ||
+  suitableUs ??= isVirtual() ? virtualLatencyUs : bareLatencyUs;
+  return suitableUs;
+}
+
+function isVirtual(): boolean {
+  return (
+    read('/sys/devices/system/cpu/cpuidle/current_driver').trim() === 'haltpoll' ||
     existsSync('/sys/hypervisor/type') ||
     /^flags\b.*\bhypervisor\b/m.test(read('/proc/cpuinfo'))
-    ? virtualLatencyUs
-    : bareLatencyUs;
+  );
 }
 
 function read(file: string): string {

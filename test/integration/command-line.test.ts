@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { symlinkSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -93,6 +94,10 @@ suite('the command line', { concurrency: 2 }, () => {
     assert.ok((await infinit('volume', 'rm', 'life')).err.includes(`by the mount at ${place}`));
     assert.equal(await says('volume', 'unmount', 'life', place), place);
     assert.equal((await infinit('volume', 'unmount', 'life', place)).code, 3);
+    const link = `${place}-link`;
+    symlinkSync(place, link);
+    assert.equal(await says('volume', 'mount', 'life', link), place);
+    assert.equal(await says('volume', 'unmount', 'life', link), place);
     const mistyped = await infinit('volume', 'check', 'lifr');
     assert.deepEqual([mistyped.code, mistyped.out, mistyped.err], [3, '', 'infinit: not-found: there is no volume "lifr": did you mean "life"?\n']);
     assert.match(await says('volume', 'usage'), /life +6 B +4\.00 MiB +2/);

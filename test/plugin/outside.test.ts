@@ -67,6 +67,12 @@ test('a host that is not let in says that an unknown volume exists, and refuses 
   );
 });
 
+test('a name that cannot be written down is shown all the same: without an answer Docker would make a local volume', async () => {
+  const { gate, driver } = outside(impatient);
+  gate.expected.add = () => Promise.reject(new InfinitError('disk-full', 'the disk is full'));
+  assert.equal((await driver.get('data'))?.Status['health'], 'UNAVAILABLE');
+});
+
 test('volumes that the host knows are shown at once, and anonymous ones of other drivers are nobody’s', async () => {
   const { volumes, driver } = outside(patient);
   await volumes.create('known', {});

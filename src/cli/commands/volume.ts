@@ -130,16 +130,22 @@ function unmount(options: () => GlobalOptions): Command {
     .argument('<name>')
     .argument('<directory>')
     .action(async (name: string, directory: string) => {
-      // A directory that is gone, or whose volume does not answer, is known by its name all the same.
-      const place = path.join(realPathOf(path.dirname(path.resolve(directory))), path.basename(path.resolve(directory)));
-      const holder = `cli:${place}`;
       const { holders } = await client(options()).inspectVolume(name);
+      const places = placesOf(directory);
+      const place = places.find((each) => holders.includes(`cli:${each}`)) ?? places[0]!;
+      const holder = `cli:${place}`;
       if (!holders.includes(holder)) throw new InfinitError('not-found', `volume "${name}" is not mounted at ${place}${elsewhere(holders)}`);
       // Somebody may have unmounted it by hand, or the host was started anew: what is left then is the daemon's hold.
       if (isMountPoint(place)) runMount('umount', place);
       await client(options()).unmountVolume(name, holder);
       say(place);
     });
+}
+
+/** What a directory may have been mounted as: what it leads to, or its own name where it is gone or its volume does not answer. */
+function placesOf(directory: string): readonly string[] {
+  const place = path.resolve(directory);
+  return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
 }
 
 function realPathOf(directory: string): string {

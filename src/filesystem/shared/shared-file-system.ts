@@ -489,8 +489,11 @@ export class SharedFileSystem implements FileSystem {
       return again();
     }
     const deadline = performance.now() + maxWaitMs;
+    const waits = !this.#leaseHeld();
     // The lease may come back as it was.
     while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
+    // What a read gives lies in the cache's memory, which by now may be another block's.
+    if (waits && method === 'read') return again();
     if (generation === this.#generation) return value;
     if (repeatable.has(method)) return again();
     throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');

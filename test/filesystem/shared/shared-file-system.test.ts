@@ -239,6 +239,31 @@ test('what a close says of a loss is said at the next sync all the same', async 
   await own.flush(inode, later, 'x');
 });
 
+test('a read that waited for the lease is done again: what the cache gave was good for that moment only', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const inode = await put(volume, root, 'f', 'right', true);
+  let held = true;
+  const host = new SharedFileSystem('host', () => held);
+  const memory = new Uint8Array(5);
+  const lending = new Proxy(volume, {
+    get(target, name) {
+      if (name === 'read') return async () => (memory.set(bytes('right')), [memory]);
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
+    },
+  });
+  host.setBacking({ kind: 'local', volume: lending, appends: new Appends(volume), grace: none });
+  const handle = await host.open(inode, 0);
+  const reading = host.read(inode, handle, 0, 5);
+  held = false;
+  // A turn later the cache has given the memory to another block.
+  await new Promise(setImmediate);
+  memory.set(bytes('wrong'));
+  held = true;
+  assert.equal(Buffer.concat([...(await reading)]).toString(), 'right');
+  await host.close();
+});
+
 test('an operation that waits for a block when the lease ends is done at the next host, and never in the volume that was lost', async () => {
   const store = new MemoryBlockStore();
   const first = await open(store);
