@@ -122,7 +122,7 @@ export class NameCommitter {
     return journal.seal({
       sequence: journal.next,
       nextInode: highWater(batch, journal.nextInode),
-      usage: { allocated: usage.allocated + allocated, files: usage.files },
+      usage: usage.after(allocated),
       names,
       inodes,
     });

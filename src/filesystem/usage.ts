@@ -24,8 +24,13 @@ export class VolumeUsage implements Usage {
   }
 
   add(allocated: number, files: number): void {
-    this.#allocated = Math.max(0, this.#allocated + allocated);
+    this.#allocated = this.after(allocated).allocated;
     this.#files = Math.max(1, this.#files + files);
+  }
+
+  /** What it will be once so many bytes more are durable. After a crash less may be counted than is then given back. */
+  after(allocated: number): Usage {
+    return { allocated: Math.max(0, this.#allocated + allocated), files: this.#files };
   }
 
   /** The figures that an earlier mount left. */
