@@ -70,6 +70,7 @@ export class Service {
   }
 
   request(channel: Channel, frame: IncomingFrame): void {
+    if (!this.#board.mayAsk(this.#peer)) return this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
     if (this.#board.handler(frame.kind) === undefined)
       return this.#refuse(channel, frame, new InfinitError('unsupported', `this host does not know message kind ${frame.kind}`));
     if (!this.#admit(channel, frame)) this.#refuse(channel, frame, new InfinitError('overloaded', 'too many requests wait to be served'));
@@ -77,7 +78,7 @@ export class Service {
 
   /** One that cannot be taken is lost: notifications promise nothing. */
   notification(channel: Channel, frame: IncomingFrame): void {
-    if (this.#board.handler(frame.kind) !== undefined) this.#admit(channel, frame);
+    if (this.#board.handler(frame.kind) !== undefined && this.#board.mayAsk(this.#peer)) this.#admit(channel, frame);
   }
 
   /** The caller gave up: a request that waits is forgotten, one that is served is told. */
@@ -97,7 +98,8 @@ export class Service {
     while (desk.backlog.length > 0 && this.#isFree(channel) && !this.#closed) {
       const frame = desk.backlog.shift()!;
       desk.backlogBytes -= frame.body.length;
-      this.#serve(channel, frame);
+      if (this.#board.mayAsk(this.#peer)) this.#serve(channel, frame);
+      else this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
     }
   }
 
@@ -170,4 +172,8 @@ export class Service {
     if (this.#closed || frame.type !== frameType.request) return;
     this.#send(channel, outgoing(frameType.error, frame.kind, frame.id, 0, [encodeError(codeOf(error), messageOf(error))]));
   }
+}
+
+function notMember(peer: PeerId): string {
+  return `host ${peer} is no member any more`;
 }

@@ -10,6 +10,8 @@ export class Switchboard {
   readonly #served = new Set<(kind: Kind) => void>();
   /** Counted by exchanges and lines as they go. */
   readonly traffic: { -readonly [K in keyof Traffic]: number } = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
+  /** Who may ask for anything. A session lives on for a moment after its peer has lost that right, so each request is judged. */
+  mayAsk: (peer: PeerId) => boolean = () => true;
   /** Told of what a handler threw that is no InfinitError: a bug of ours, which the caller cannot repair. */
   onBug: (error: unknown) => void = () => {};
 

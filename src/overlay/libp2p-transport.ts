@@ -69,6 +69,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
+    this.board.mayAsk = (peer) => options.gate.standing(peer) === 'member';
     this.board.onBug = (error) => this.#logger.error('a message handler failed', { error });
     this.board.handle(probeKind, () => undefined);
     this.#reception = new Reception(

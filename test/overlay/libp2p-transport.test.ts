@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
 import { systemRandom } from '../../src/base/index.ts';
 import { KeyPair, Libp2pTransport, type Libp2pTransportOptions, openGate, type ProcessId } from '../../src/overlay/index.ts';
-import { transportSuite } from '../suites/transport-suite.ts';
+import { eventually, transportSuite } from '../suites/transport-suite.ts';
 
 const process = (): ProcessId => ({ incarnation: 1, nonce: Buffer.from(systemRandom.bytes(8)).toString('hex') });
 
@@ -34,3 +37,24 @@ for (const tls of ['native', 'stock'] as const) {
     };
   });
 }
+
+test('a peer that is no member any more is served nothing, though its connection lives on', async () => {
+  let standing: 'member' | 'refused' = 'member';
+  const host = await openHost({ gate: { ...openGate, standing: () => standing } });
+  const guest = await openHost();
+  let served = 0;
+  host.handle(100, () => void served++);
+  guest.setTargets([{ peer: host.self, addresses: host.addresses() }]);
+  try {
+    await eventually(() => host.isConnected(guest.self) && guest.isConnected(host.self), 'they are connected');
+    await guest.request(host.self, 100, []);
+    standing = 'refused';
+    // The order of frames on one channel is kept: the refusal also says that the notification was seen.
+    guest.notify(host.self, 100, []);
+    await assert.rejects(guest.request(host.self, 100, []), { code: 'denied', message: /is no member any more/ });
+    assert.ok(host.isConnected(guest.self));
+    assert.equal(served, 1);
+  } finally {
+    await Promise.all([host, guest].map((each) => each[Symbol.asyncDispose]()));
+  }
+});
