@@ -6,13 +6,14 @@ import { protocols, type WireConnection, type WireStream } from './wire.ts';
 /**
  * The first stream of a session: the dialler shows its credential, the other side its own or a refusal. Nothing else of a peer is read
  * before its credential was verified, and no more than {@link maxCredentialBytes} of that.
+ * @param askedToJoin As for {@link Gate.admit}.
  * @throws InfinitError what the peer refused with, or `denied` where the peer itself is no member.
  */
-export async function askForAdmission(connection: WireConnection, gate: Gate, signal: AbortSignal): Promise<void> {
+export async function askForAdmission(connection: WireConnection, gate: Gate, signal: AbortSignal, askedToJoin: boolean): Promise<void> {
   const stream = await connection.openStream(protocols.admission, signal);
   const framed = new FramedStream(stream, maxCredentialBytes);
   framed.send(outgoing(frameType.request, 0, 1, 0, [gate.credential()]));
-  gate.admit(connection.peer, await framed.next(frameType.reply, signal));
+  gate.admit(connection.peer, await framed.next(frameType.reply, signal), askedToJoin);
 }
 
 export interface AdmissionEvents {

@@ -8,8 +8,14 @@ export interface Gate {
   standing(peer: PeerId): 'member' | 'unknown' | 'refused';
   /** What a refused peer is told as a last word: its signed revocation, where there is one. */
   farewell?(peer: PeerId): string | undefined;
-  /** Judges what a peer showed; it is a member afterwards. @throws InfinitError `denied` (and why). */
-  admit(peer: PeerId, credential: Uint8Array): void;
+  /**
+   * Judges what a peer showed; it is a member afterwards.
+   * @param askedToJoin This host was a newcomer when it dialled the peer, at an address that it was given: see {@link isJoining}.
+   * @throws InfinitError `denied` (and why).
+   */
+  admit(peer: PeerId, credential: Uint8Array, askedToJoin?: boolean): void;
+  /** Whether this host is a newcomer that no member has let in yet. False where absent. */
+  readonly isJoining?: boolean;
 }
 
 /** Lets everybody in: for tests of what lies above. */

@@ -195,12 +195,15 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     const node = this.#wire();
     if (this.closed) throw new InfinitError('closed', 'the transport is closed');
     if (node.addresses().includes(address)) throw new InfinitError('bad-argument', 'this is the address of this host itself');
+    // Asked before the dial: of several members that are asked at once the first to answer ends the joining. A peer that is expected
+    // announced itself or is a member already: that address was not given.
+    const askedToJoin = expected === undefined && this.#options.gate.isJoining === true;
     const control = await node.dial(address, expected, signal);
     const { peer } = control;
     const connections = [control];
     try {
       if (this.peers.has(peer)) throw new InfinitError('conflict', `host ${peer} is connected already`);
-      await askForAdmission(control, this.#options.gate, signal);
+      await askForAdmission(control, this.#options.gate, signal, askedToJoin);
       const bulk = await node.dial(address, peer, signal);
       connections.push(bulk);
       await this.#greet(control, bulk, signal);

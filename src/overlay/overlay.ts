@@ -80,7 +80,7 @@ export class Overlay implements AsyncDisposable {
     this.#random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
     this.#process = { incarnation, nonce: Buffer.from(this.#random.bytes(8)).toString('hex') };
-    this.#gate = new PassportGate(this.self, this.#clock);
+    this.#gate = new PassportGate(this.self, this.#clock, () => this.#own.state === 'joining');
     this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, this.#random);
     this.#troubles = new TroubleLog(this.#clock, this.#logger);
     this.#mesh = this.#makeTransport();

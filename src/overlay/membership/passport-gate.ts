@@ -6,18 +6,32 @@ import type { PeerId } from '../transport.ts';
 /**
  * The gate of a cluster's member. Who is known (by the roster, or let in before) needs a passport that has not expired and no
  * revocation. A newcomer needs a token behind its passport that is still good: not expired, not revoked, not used up.
+ *
+ * A host that is a newcomer itself knows nobody, so it cannot tell a member that joined long ago from a stranger with an old token by the
+ * token's age. To the members that it asks to be let in, it applies another rule: the passport must have been made while the token was
+ * good. When it was made is the peer's own word, so this alone would let in whoever holds a token that expired unused. It holds only for
+ * dials to addresses that the operator named (or the engine, of the swarm's hosts), and only until the first member has let this host in:
+ * such a stranger would have to answer in a member's place at that moment. It never holds for who calls, for hosts that announce
+ * themselves on the network, or once this host knows the members.
  */
 export class PassportGate implements Gate {
   readonly #self: PeerId;
   readonly #clock: Clock;
+  readonly #isJoining: () => boolean;
   readonly #passports = new Map<PeerId, Passport>();
   readonly #revocations = new Map<Subject, Revocation>();
   #revokedHosts: ReadonlySet<PeerId> = new Set();
   #closed = false;
 
-  constructor(self: PeerId, clock: Clock) {
+  /** @param isJoining Whether this host is a newcomer that no member has let in yet. */
+  constructor(self: PeerId, clock: Clock, isJoining: () => boolean = () => false) {
     this.#self = self;
     this.#clock = clock;
+    this.#isJoining = isJoining;
+  }
+
+  get isJoining(): boolean {
+    return this.#isJoining();
   }
 
   /** This host's own passport; undefined before it belongs to a cluster. */
@@ -56,14 +70,14 @@ export class PassportGate implements Gate {
     return this.#closed ? undefined : this.#revocations.get(`host:${peer}`)?.text;
   }
 
-  admit(peer: PeerId, credential: Uint8Array): void {
+  admit(peer: PeerId, credential: Uint8Array, askedToJoin = false): void {
     const { cluster } = this;
     if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
     if (credential.length === 0) throw new InfinitError('denied', `host ${peer} belongs to no cluster: give it a token`);
     const passport = readPassport(Buffer.from(credential.buffer, credential.byteOffset, credential.byteLength).toString(), cluster);
     if (passport.peer !== peer) throw new InfinitError('denied', `host ${peer} showed the passport of ${passport.peer}`);
     this.#check(passport);
-    if (!this.#passports.has(peer)) this.#checkToken(passport);
+    if (!this.#passports.has(peer)) this.#checkToken(passport, askedToJoin);
     this.#passports.set(peer, passport);
   }
 
@@ -88,7 +102,7 @@ export class PassportGate implements Gate {
   }
 
   isRevoked(peer: PeerId): boolean {
-    return this.#revocations.has(`host:${peer}`);
+    return this.#revokedHosts.has(peer);
   }
 
   /** Hosts that were revoked. The same set until there are more. */
@@ -102,6 +116,12 @@ export class PassportGate implements Gate {
 
   rightsOf(peer: PeerId): readonly Right[] {
     return this.standing(peer) === 'member' ? this.#passports.get(peer)!.rights : [];
+  }
+
+  /** Whether a token or a host that the passport rests on was revoked. */
+  restsOnRevoked(passport: Passport): boolean {
+    const { tokens, hosts } = foundationsOf(passport);
+    return tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host));
   }
 
   /** The passports of all who were let in. */
@@ -129,15 +149,13 @@ export class PassportGate implements Gate {
       );
   }
 
-  #checkToken(passport: Passport): void {
-    const { invitation, peer } = passport;
+  #checkToken(passport: Passport, askedToJoin: boolean): void {
+    const { invitation, peer, issuedMs } = passport;
     if (invitation === undefined) return;
     const now = this.#clock.wallMs();
-    if (invitation.expiresMs <= now)
+    if (invitation.expiresMs <= (askedToJoin ? issuedMs : now))
       throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
-    const { tokens, hosts } = foundationsOf(passport);
-    if (tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host)))
-      throw new InfinitError('denied', `the token of host ${peer} was revoked`);
+    if (this.restsOnRevoked(passport)) throw new InfinitError('denied', `the token of host ${peer} was revoked`);
     if (this.hostsOf(invitation.id).length >= invitation.uses)
       throw new InfinitError(
         'denied',

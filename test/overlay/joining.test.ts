@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Clock } from '../../src/base/index.ts';
+import { addressesOf, Cluster } from './fixture.ts';
+import { eventually } from '../suites/transport-suite.ts';
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+/** A clock that all hosts share and the test turns. */
+function commonClock(): { readonly clock: Clock; readonly pass: (ms: number) => void } {
+  let ahead = 0;
+  return { clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() + ahead }, pass: (ms) => (ahead += ms) };
+}
+
+test('days after its founding a host joins through members that joined with tokens of a day', async () => {
+  const { clock, pass } = commonClock();
+  await using cluster = await Cluster.onLoopback({ clock });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a);
+  const c = await cluster.join('c', a);
+  pass(2 * dayMs);
+  const join = [...addressesOf(b), ...addressesOf(c)];
+  const d = await cluster.join('d', a, { join });
+  await eventually(() => cluster.hosts.every((host) => host.transport.connected().length === 3), 'all are connected');
+  assert.deepEqual(d.troubles(), []);
+});
+
+test('days after it was granted the right to invite, a host lets others in by itself', async () => {
+  const { clock, pass } = commonClock();
+  await using cluster = await Cluster.onLoopback({ clock });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a);
+  const c = await cluster.join('c', a);
+  await a.grant(b.self);
+  await eventually(() => c.rightsOf(b.self).includes('invite'), 'c knows what b may');
+  await cluster.stop(a);
+  // b has not the cluster's key: c's new passport rests on an invitation of b.
+  await eventually(() => b.transport.isConnected(c.self), 'b and c are connected');
+  await b.grant(c.self);
+  pass(2 * dayMs);
+  const d = await cluster.join('d', c);
+  await eventually(() => d.transport.isConnected(b.self), 'd knows b too');
+  assert.deepEqual(
+    d.members().map(({ name, state }) => [name, state]),
+    [
+      ['d', 'up'],
+      ['a', 'up'],
+      ['b', 'up'],
+      ['c', 'up'],
+    ],
+  );
+});

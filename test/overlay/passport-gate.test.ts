@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { systemRandom } from '../../src/base/index.ts';
+import { createToken, KeyPair, passportFromToken, readToken, signRevocation, type Token } from '../../src/overlay/identity/index.ts';
+import { peerIdOf } from '../../src/overlay/index.ts';
+import { PassportGate } from '../../src/overlay/membership/passport-gate.ts';
+
+const dayMs = 24 * 60 * 60 * 1000;
+const now = 100 * dayMs;
+const clusterKey = new KeyPair(systemRandom.bytes(32));
+const signer = { key: clusterKey, cluster: clusterKey.publicKey };
+const newPeer = (): string => peerIdOf(new KeyPair(systemRandom.bytes(32)).publicKey);
+
+function token(id: string, expiresMs: number): Token {
+  return readToken(createToken({ id, rights: ['store'], expiresMs, uses: 1 }, systemRandom.bytes(32), signer));
+}
+
+function gateOf(isJoining: boolean): PassportGate {
+  const self = newPeer();
+  const clock = { monotonicMs: () => now, wallMs: () => now };
+  const gate = new PassportGate(self, clock, () => isJoining);
+  gate.setOwn(passportFromToken(token('00', now + dayMs), self, now));
+  return gate;
+}
+
+const old = token('01', now - dayMs);
+const other = newPeer();
+const made = Buffer.from(passportFromToken(old, other, now - 2 * dayMs).text);
+
+test('a newcomer that asks to be let in takes a member whose token has expired since it joined', () => {
+  const gate = gateOf(true);
+  gate.admit(other, made, gate.isJoining);
+  assert.equal(gate.standing(other), 'member');
+});
+
+test('an expired token lets nobody in who calls, nor who answers a host that has joined', () => {
+  for (const [gate, askedToJoin] of [
+    [gateOf(true), false],
+    [gateOf(false), gateOf(false).isJoining],
+  ] as const) {
+    assert.throws(() => gate.admit(other, made, askedToJoin), { code: 'denied', message: /the token of host \w+ expired on/ });
+    assert.equal(gate.standing(other), 'unknown');
+  }
+});
+
+test('a passport made after its token expired lets nobody in, not even where a newcomer asked', () => {
+  const gate = gateOf(true);
+  assert.throws(() => gate.admit(other, Buffer.from(passportFromToken(old, other, now - dayMs).text), true), {
+    code: 'denied',
+    message: /expired on/,
+  });
+});
+
+test('a newcomer that asks to be let in refuses who rests on a token that was revoked', () => {
+  const gate = gateOf(true);
+  gate.revoke(signRevocation('token:01', now, signer));
+  assert.throws(() => gate.admit(other, made, true), { code: 'denied', message: /the token of host \w+ was revoked/ });
+});
