@@ -9,7 +9,7 @@ import {
 } from '../api/index.ts';
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership } from '../membership/index.ts';
-import type { KnownToken, Overlay, Right } from '../overlay/index.ts';
+import { type KnownToken, knownTokens, type Overlay, type Right } from '../overlay/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Entry } from './entry.ts';
 import { jsonBody } from './json-body.ts';
@@ -171,9 +171,9 @@ export class Cluster implements Disposable {
     const { transport } = overlay;
     const ask = async (peer: string): Promise<readonly KnownToken[]> => {
       const answer = await transport.request(peer, nodeKinds.tokens, new Uint8Array(0), { deadlineMs: statusDeadlineMs });
-      return jsonBody(answer) as KnownToken[];
+      return knownTokens(jsonBody(answer));
     };
-    const answers = await Promise.allSettled([...transport.connected().map(ask), overlay.tokens()]);
+    const answers = await Promise.allSettled([...transport.connected().map(ask), overlay.tokens().then(knownTokens)]);
     return tokenStates(
       answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : [])),
       Date.now(),

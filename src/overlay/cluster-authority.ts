@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, KeyedQueue, type Random } from '../base/index.ts';
+import { type Clock, InfinitError, KeyedQueue, type Logger, messageOf, type Random } from '../base/index.ts';
 import {
   allRights,
   createToken,
@@ -19,6 +19,7 @@ import {
   type Subject,
   type Token,
 } from './identity/index.ts';
+import { type MadeToken, madeTokens, maxMadeTokens } from './known-tokens.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
 import type { StateFiles } from './state-files.ts';
 import type { PeerId } from './transport.ts';
@@ -44,13 +45,11 @@ export interface TokenSummary {
   readonly uses: number;
 }
 
-/** What is kept of a token: nothing secret. */
-export type MadeToken = Omit<TokenSummary, 'text'>;
-
-/** Tokens made on this host that it remembers, and how long after their end. */
-const maxTokens = 1000;
+/** How long a token that was made here is remembered after its end. */
 const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
+/** How far ahead of this host's clock a passport may be made. */
+const maxClockAheadMs = dayMs;
 const maxUses = 1_000_000;
 
 /** Everything that this host signs: with the cluster's key where it is here (it may be kept elsewhere), otherwise with its own. */
@@ -60,15 +59,17 @@ export class ClusterAuthority {
   readonly #gate: PassportGate;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #logger: Logger;
   /** The list of tokens is read and written by one at a time. */
   readonly #remembering = new KeyedQueue();
 
-  constructor(files: StateFiles, key: KeyPair, gate: PassportGate, clock: Clock, random: Random) {
+  constructor(files: StateFiles, key: KeyPair, gate: PassportGate, clock: Clock, random: Random, logger: Logger) {
     this.#files = files;
     this.#key = key;
     this.#gate = gate;
     this.#clock = clock;
     this.#random = random;
+    this.#logger = logger;
   }
 
   /** Makes the cluster's key and this host's passport. */
@@ -146,14 +147,28 @@ export class ClusterAuthority {
     return passportFromToken(token, peer, now, joined).text;
   }
 
-  /** Takes a passport that somebody who may invite has made for this host. @throws InfinitError `denied`, `bad-argument`. */
-  async takePassport(text: string, self: PeerId): Promise<void> {
+  /**
+   * Takes a passport with all rights that somebody who may invite has made for this host. It is for good, so it must be no less than what
+   * it replaces: any holder of a token can sign a passport for any host, and one with a short end or a bad foundation would throw it out.
+   * @param from Who sends it.
+   * @throws InfinitError `denied`, `bad-argument`.
+   */
+  async takePassport(text: string, self: PeerId, from: PeerId): Promise<void> {
     const { own } = this.#gate;
     if (own === undefined) throw new InfinitError('denied', 'this host belongs to no cluster');
     const passport = readPassport(text, own.cluster);
     if (passport.peer !== self) throw new InfinitError('denied', `the passport is for host ${passport.peer}`);
-    if (passport.issuedMs < own.issuedMs || own.rights.some((right) => !passport.rights.includes(right)))
-      throw new InfinitError('denied', 'the passport is older than what this host has, or gives fewer rights');
+    // The cluster's own signature speaks for itself: its key may be on a host whose passport gives less.
+    if (passport.invitation !== undefined && !this.#gate.rightsOf(from).includes('invite'))
+      throw new InfinitError('denied', `host ${from} may not invite, so it grants nothing`);
+    if (passport.issuedMs < own.issuedMs || (passport.expiresMs ?? Infinity) < (own.expiresMs ?? Infinity))
+      throw new InfinitError('denied', 'the passport is older than what this host has, or ends earlier');
+    if (!passport.rights.includes('invite') || own.rights.some((right) => !passport.rights.includes(right)))
+      throw new InfinitError('denied', 'the passport does not give the right to invite, or fewer rights than this host has');
+    // One from the future would keep every later one out.
+    if (passport.issuedMs > this.#clock.wallMs() + maxClockAheadMs)
+      throw new InfinitError('denied', 'the passport is of the future: one of the two clocks is wrong');
+    if (this.#gate.restsOnRevoked(passport)) throw new InfinitError('denied', 'the passport rests on a token or a host that was revoked');
     await this.#files.write('passport', `${passport.text}\n`);
     this.#gate.setOwn(passport);
   }
@@ -161,13 +176,20 @@ export class ClusterAuthority {
   /** The tokens that were made on this host, the oldest first. */
   async tokensMade(): Promise<readonly MadeToken[]> {
     const text = await this.#files.read('tokens.json');
-    return text === undefined ? [] : (JSON.parse(text) as MadeToken[]);
+    if (text === undefined) return [];
+    try {
+      return madeTokens(JSON.parse(text));
+    } catch (error) {
+      // The list is for people: without it tokens are made and hosts join as ever.
+      this.#logger.warn('the list of the tokens that were made here cannot be read: it begins anew', { reason: messageOf(error) });
+      return [];
+    }
   }
 
   #remember(token: MadeToken): Promise<void> {
     return this.#remembering.run('tokens', async () => {
       const kept = (await this.tokensMade()).filter(({ expiresMs }) => expiresMs > this.#clock.wallMs() - forgetTokenMs);
-      await this.#files.write('tokens.json', JSON.stringify([...kept, token].slice(-maxTokens)));
+      await this.#files.write('tokens.json', JSON.stringify([...kept, token].slice(-maxMadeTokens)));
     });
   }
 

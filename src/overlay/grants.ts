@@ -1,5 +1,6 @@
 import { InfinitError } from '../base/index.ts';
-import type { ClusterAuthority, MadeToken } from './cluster-authority.ts';
+import type { ClusterAuthority } from './cluster-authority.ts';
+import type { KnownToken } from './known-tokens.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
 import type { PeerId, Transport } from './transport.ts';
 
@@ -7,13 +8,6 @@ import type { PeerId, Transport } from './transport.ts';
 export const passportKind = 4;
 
 const deadlineMs = 5000;
-
-/** A token with what became of it. */
-export interface KnownToken extends MadeToken {
-  readonly revoked: boolean;
-  /** Who joined with it, by name where it is known. */
-  readonly hosts: readonly string[];
-}
 
 /** Gives members all rights, and takes them: a passport for a host that is there already travels to it by itself. */
 export class Grants implements Disposable {
@@ -29,8 +23,8 @@ export class Grants implements Disposable {
     this.#gate = gate;
     this.#authority = authority;
     this.#self = self;
-    this.#stop = transport.handle(passportKind, async (_peer, body) => {
-      await authority.takePassport(Buffer.from(body).toString('utf8'), self);
+    this.#stop = transport.handle(passportKind, async (peer, body) => {
+      await authority.takePassport(Buffer.from(body).toString('utf8'), self, peer);
       onTaken();
       return undefined;
     });

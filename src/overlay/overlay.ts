@@ -1,9 +1,10 @@
 import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { formatAddress } from './addresses.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
-import { Grants, type KnownToken } from './grants.ts';
+import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
+import type { KnownToken } from './known-tokens.ts';
 import { Libp2pTransport } from './libp2p-transport.ts';
 import type { Trouble } from './trouble.ts';
 import { MemberFile } from './member-file.ts';
@@ -81,7 +82,7 @@ export class Overlay implements AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
     this.#process = { incarnation, nonce: Buffer.from(this.#random.bytes(8)).toString('hex') };
     this.#gate = new PassportGate(this.self, this.#clock, () => this.#own.state === 'joining');
-    this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, this.#random);
+    this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, this.#random, this.#logger);
     this.#troubles = new TroubleLog(this.#clock, this.#logger);
     this.#mesh = this.#makeTransport();
     this.transport = this.#mesh;
