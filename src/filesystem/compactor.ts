@@ -43,10 +43,12 @@ export class Compactor {
     const inode = this.#core.table.peek(first[0]);
     this.#queue.delete(first[0]);
     if (inode?.content?.map === undefined || inode.gone || inode.dirty) return;
+    const { budget } = this.#core;
     try {
       const ranges = await inode.content.map.compactionCandidates(bytesPerRun);
       for (const { offset, length } of ranges) {
-        for (let at = offset; at < offset + length;) {
+        // With too much in memory the moment is quiet no longer. Room is not to be waited for here: the flusher, which makes it, waits for this run.
+        for (let at = offset; at < offset + length && budget.bytes <= budget.limit;) {
           const end = Math.min(offset + length, at - (at % dataBlockBytes) + dataBlockBytes);
           await this.#rewrite(inode, at, end);
           at = end;
@@ -70,6 +72,5 @@ export class Compactor {
       inode.used = true;
       this.#core.dirtied(inode);
     });
-    await this.#core.budget.wait();
   }
 }

@@ -316,3 +316,55 @@ test('scattered writes are put in order again in a quiet moment', async () => {
   await volume.close();
   assert.ok(expected.equals(await contentOf(await open(store), inode)));
 });
+
+/** The first read of a data block from {@link hold} on waits until it is let go on. */
+class HeldReads extends MemoryBlockStore {
+  readonly reached = Promise.withResolvers<void>();
+  readonly #let = Promise.withResolvers<void>();
+  #holds = false;
+
+  hold(): void {
+    this.#holds = true;
+  }
+
+  letGo(): void {
+    this.#let.resolve();
+  }
+
+  override async get(...call: Parameters<MemoryBlockStore['get']>): Promise<Uint8Array> {
+    if (this.#holds) {
+      this.reached.resolve();
+      await this.#let.promise;
+    }
+    return super.get(...call);
+  }
+}
+
+test('writers that fill the memory while files are put in order do not wait for ever', async () => {
+  const store = new HeldReads();
+  const clock = new TestClock();
+  const volume = await open(store, { flushDelayMs: 1, maxDirtyBytes: mebibyte }, { clock });
+  const expected = pattern(2 * mebibyte, 8);
+  const [inode, other] = [await put(volume, root, 'f', expected, true), await put(volume, root, 'other', '', true)];
+  for (let round = 0; round < 40; round++) {
+    const offset = ((round * 7919) % 500) * 4096;
+    const data = pattern(4096, round);
+    data.copy(expected, offset);
+    await volume.write(inode, 0, offset, data, false);
+    await volume.syncfs();
+  }
+  // So that its blocks have to be read; only inodes in memory are put in order.
+  await volume.recall();
+  for (const number of [inode, other]) await volume.getattr(number);
+  store.hold();
+  clock.now += 60_000;
+  await store.reached.promise;
+  // Far apart, so that none of it becomes a block of its own and leaves by itself.
+  let waiting: number | Promise<number> = 0;
+  for (let at = 0; typeof waiting === 'number'; at += 8192) waiting = volume.write(other, 0, at, new Uint8Array(4096), false);
+  store.letGo();
+  await waiting;
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+  await volume.close();
+  assert.ok(expected.equals(await contentOf(await open(store), inode)));
+});
