@@ -287,6 +287,8 @@ export class Volume implements FileSystem {
   /** The right to write is gone (a lost lease): nothing more is written or changed, what is in memory is forgotten. */
   async abandon(): Promise<void> {
     this.#core.abandon();
+    // Nobody makes room any more.
+    this.#core.budget.release();
     await this.#core.flusher.stop();
   }
 

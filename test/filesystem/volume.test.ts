@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { createLogger } from '../../src/base/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
 
@@ -84,4 +85,18 @@ test('what is not durable yet is told, names in directories too, until it is', a
   assert.ok([...volume.unsynced()].includes(root));
   await volume.fsyncdir(root, 0);
   assert.deepEqual(dirty, new Set());
+});
+
+test('a writer who waits for room goes on when the volume is abandoned, also while the store takes nothing', async () => {
+  const store = new MemoryBlockStore();
+  const { promise: failed, resolve } = Promise.withResolvers<void>();
+  const volume = await open(store, { maxDirtyBytes: 64 * 1024 }, { logger: createLogger('warn', () => resolve()) });
+  const inode = await put(volume, root, 'f', '', true);
+  store.crashAfter(0);
+  await volume.write(inode, 0, 0, new Uint8Array(60 * 1024), false);
+  await failed;
+  const waiting = volume.write(inode, 0, 60 * 1024, new Uint8Array(30 * 1024), false);
+  assert.ok(waiting instanceof Promise);
+  await volume.abandon();
+  await waiting;
 });
