@@ -26,6 +26,20 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   if (known === undefined && !create) throw new InfinitError('not-found', `volume ${setup.volumeId} was never mounted`);
   const found = known ?? (await format(context, state));
   const core = new VolumeCore(setup, context, state, found.tail, new VolumeUsage(found));
+  try {
+    await recover(core, setup, found);
+  } catch (error) {
+    // Its flusher would try for ever to write out what was restored by then. Nothing is lost: the journals have it.
+    core.abandon();
+    await core.flusher.stop();
+    throw error;
+  }
+  return core;
+}
+
+/** What the mount before left half done; what this one needs to begin. */
+async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord): Promise<void> {
+  const { context, state } = core;
   const readOnly = context.options.readOnly === true;
   if (!readOnly) {
     await core.numbers.reserve();
@@ -37,7 +51,7 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   for (const block of blocks) await stage(core, block);
   // Before any record is written: a record says that it covers what was journaled before it.
   for (const block of await core.contents.replay(found.clean, fence)) await restore(core, block);
-  if (readOnly) return core;
+  if (readOnly) return;
   const lastBlock = blocks.at(-1);
   if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
   await state.write({});
@@ -51,7 +65,6 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
     const inode = await core.table.load(number);
     if (inode !== undefined) core.failed(inode, 'EIO');
   }
-  return core;
 }
 
 /** A new volume: its root directory and its own block, in one commit. */

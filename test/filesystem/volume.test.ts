@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { createLogger } from '../../src/base/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
+import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user } from './harness.ts';
 
 test('a small file survives a close and a new mount', async () => {
   const store = new MemoryBlockStore();
@@ -99,4 +99,36 @@ test('a writer who waits for room goes on when the volume is abandoned, also whi
   assert.ok(waiting instanceof Promise);
   await volume.abandon();
   await waiting;
+});
+
+test('an opening that fails leaves nothing behind that would go on writing', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', new Uint8Array(100_000), true);
+  await volume.syncfs();
+  // Durable in the journal alone.
+  await volume.write(inode, 0, 0, bytes('later'), false);
+  await volume.fsync(inode, 0, false);
+  await volume.abandon();
+  let tried = 0;
+  const logger = createLogger('warn', () => void tried++);
+  // Each opening gets further than the one before, until one gets through.
+  let failures = 0;
+  for (let writes = 0; ; writes++) {
+    store.crashAfter(writes);
+    const opened = await open(store, { flushDelayMs: 0 }, { logger }).catch(() => undefined);
+    if (opened !== undefined) {
+      await opened.abandon();
+      break;
+    }
+    failures++;
+    tried = 0;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.equal(tried, 0, `after ${writes} writes`);
+    store.restart();
+  }
+  assert.ok(failures > 0);
+  store.restart();
+  const after = await open(store);
+  assert.equal((await readAt(after, inode, 0, 5)).toString(), 'later');
 });
