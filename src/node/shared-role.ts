@@ -38,6 +38,8 @@ export class SharedRole implements Disposable {
   /** What was open here before and still finishes a write. */
   #leaving: Promise<void> | undefined;
   #server: CallServer | undefined;
+  /** The mount ends: an opening that is under way serves nobody else. */
+  #closing = false;
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
   #change = 0;
   /** No other host uses the volume: the kernel may cache. */
@@ -125,7 +127,7 @@ export class SharedRole implements Disposable {
       this.#volume = volume;
       const appends = new Appends(volume);
       const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
-      this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
+      if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
       if (alone) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
@@ -186,6 +188,7 @@ export class SharedRole implements Disposable {
 
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */
   async close(): Promise<void> {
+    this.#closing = true;
     const server = this.#server;
     this.#server = undefined;
     await Promise.race([server?.drain(), sleep(drainMs)]);

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
 
 import { namedAddress } from '../../src/block/index.ts';
 import { InfinitError, silentLogger, systemClock } from '../../src/base/index.ts';
@@ -135,4 +136,36 @@ test('what a killed daemon lost is said once, however often the volume is opened
   overtaken!();
   await eventually('it is open again', async () => (await fileSystem.getattr(inode)) && (opened === 2 || undefined));
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'none');
+});
+
+test('that no other host uses the volume any more counts also where it is said before the volume is open', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
+  const { set } = DirtySet.open(path.join(directory, 'dirty'), true);
+  const store = new MemoryBlockStore();
+  const opening = Promise.withResolvers<void>();
+  const openVolume: OpenVolume = async () => {
+    await opening.promise;
+    return open(store);
+  };
+  using role = new SharedRole({ self: 'a' }, set, openVolume, () => {}, silentLogger);
+  let told = 0;
+  role.fileSystem.attach({
+    invalidateInode: () => {},
+    invalidateEntry: () => {},
+    deleteEntry: () => {},
+    beginSole: () => void told++,
+    endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
+  });
+  const { port1, port2 } = new MessageChannel();
+  const untilMs = new SharedArrayBuffer(8);
+  new Float64Array(untilMs)[0] = Infinity;
+  role.hear({ type: 'holder', session: 1, graceMs: 0, alone: false, store: port1, untilMs });
+  role.hear({ type: 'alone' });
+  assert.equal(told, 0);
+  opening.resolve();
+  await eventually('the kernel is told', () => told || undefined);
+  await role.close();
+  port2.close();
+  set.close(true);
+  await rm(directory, { recursive: true, force: true });
 });
