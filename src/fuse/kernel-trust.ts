@@ -2,14 +2,18 @@ import type { Attributes, FileTime, SoleUseEnd } from '../filesystem/index.ts';
 import type { Notifier } from './notifier.ts';
 import { type Validity, validity } from './wire/index.ts';
 
-/** The longest that the kernel trusts what it was told, in ms: so long another host's first operation may have to wait. */
+/** The longest that the kernel trusts what it was told, in ms: so long, and {@link slackMs} more, another host's first operation may have to wait. */
 const maxTrustMs = 1000;
-/** Trust ends so long before the lease, in ms: an answer takes a moment to reach the kernel. */
-const marginMs = 100;
+/** The kernel counts from when the thread that asked takes the answer in; on a host whose processors are all busy that is so long after it was sent, in ms. */
+const askerMs = 500;
+/** Trust ends so long before the lease, in ms, as counted from when an answer is sent. */
+const marginMs = askerMs + 100;
 /** The kernel counts in ticks, and rounds up, in ms. */
 const tickMs = 20;
 /** An answer that took longer to reach the kernel, in ms, is taken back: it would be trusted for too long. */
 const lateMs = 50;
+/** All that may come on top of a trust that was given, in ms. */
+const slackMs = lateMs + tickMs + askerMs;
 /** How often a page of a mapped file asks whether the lease has come back, and for how long, in ms. */
 const [lapsePauseMs, maxLapseMs] = [50, 20_000];
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
@@ -50,7 +54,7 @@ export class KernelTrust {
   /** Something may have been cached before the next time alone begins. */
   #used: boolean;
   /** Until when the kernel may trust something, as performance.now() counts. */
-  #trustedUntilMs = 0;
+  #trustedUntilMs: number;
   /** Handles of files and directories that are open with a cache. These three are bounded by the kernel's open files. */
   readonly #handles = new Map<number, number>();
   readonly #inodes = new Map<number, CachedInode>();
@@ -64,6 +68,8 @@ export class KernelTrust {
     this.#notifier = notifier;
     this.#allKnown = !adopted;
     this.#used = adopted;
+    // What the earlier daemon told just before it ended holds for a while.
+    this.#trustedUntilMs = adopted ? performance.now() + maxTrustMs + slackMs : 0;
   }
 
   /** From now on nobody else changes the volume for `forMs()`, asked at each answer. */
@@ -89,7 +95,7 @@ export class KernelTrust {
   validityAt(now: number): Validity {
     const forMs = this.#forMs();
     if (forMs <= 0) return nothing;
-    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + forMs + lateMs + tickMs);
+    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + forMs + slackMs);
     return forMs >= maxTrustMs ? longest : validity(forMs / 1000, forMs / 1000, forMs / 1000);
   }
 
@@ -98,7 +104,7 @@ export class KernelTrust {
     if (given === nothing) return true;
     const now = performance.now();
     if (now - began <= lateMs) return true;
-    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + maxTrustMs + tickMs);
+    this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + maxTrustMs + slackMs);
     return false;
   }
 

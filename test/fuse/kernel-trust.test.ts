@@ -6,7 +6,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { silentLogger } from '../../src/base/index.ts';
+import type { Attributes } from '../../src/filesystem/index.ts';
+import { KernelTrust } from '../../src/fuse/kernel-trust.ts';
+import { Notifier } from '../../src/fuse/notifier.ts';
 import * as sys from '../suites/posix/syscalls.ts';
+import { FakeKernel } from './fake-kernel.ts';
 import { Mounted } from './mounted.ts';
 
 /** Far longer than a test. */
@@ -179,5 +184,24 @@ describe('a mount whose files other hosts change from time to time', () => {
       closeSync(source);
       assert.equal(readFileSync(at('file'), 'utf8'), 'behind');
     });
+  });
+});
+
+describe('what the kernel is trusted with', () => {
+  const trust = (adopted = false): KernelTrust => new KernelTrust(new Notifier(new FakeKernel(), -1, silentLogger), adopted);
+
+  test('nothing shortly before the lease ends: whoever asked may take the answer in late', () => {
+    const late = trust();
+    late.begin(() => 500);
+    const { entrySeconds, entryNanoseconds, attributeSeconds, attributeNanoseconds } = late.validityAt(performance.now());
+    assert.deepEqual([entrySeconds, entryNanoseconds, attributeSeconds, attributeNanoseconds], [0, 0, 0, 0]);
+    assert.equal(late.end(false).expired, undefined);
+  });
+
+  test('what an earlier daemon of the mount told is waited for', async () => {
+    assert.equal(trust().end(true).expired, undefined);
+    const { expired } = trust(true).end(true);
+    assert.ok(expired instanceof Promise);
+    await expired;
   });
 });
