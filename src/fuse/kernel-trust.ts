@@ -36,7 +36,6 @@ interface CachedInode {
   handles: number;
   /** As the kernel was told last, which was when its cached pages were right. */
   changed: FileTime;
-  size: number;
   /** While what is cached is being dropped. */
   dropping: Promise<void> | undefined;
 }
@@ -123,7 +122,7 @@ export class KernelTrust {
     if (sole === undefined || now === undefined) return 'direct';
     this.#handles.set(handle, inode);
     const known = this.#inodes.get(inode);
-    if (known === undefined) this.#inodes.set(inode, { handles: 1, changed: now.changed, size: now.size, dropping: undefined });
+    if (known === undefined) this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined });
     else known.handles++;
     if (this.#isCurrent(sole, inode)) return 'kept';
     this.#opening.set(handle, sole);
@@ -156,14 +155,14 @@ export class KernelTrust {
 
   /**
    * To be awaited before the kernel is told these attributes. It drops cached pages by itself where size or time of writing differ from those it knows; a file
-   * that others wrote and gave its old time of writing differs in its time of change alone, which the kernel does not compare.
+   * that others wrote and gave its old time of writing differs in its time of change alone, which the kernel does not compare. Whether the size it knows is another one
+   * cannot be told here: other answers carry sizes as well.
    */
-  beforeAttributes({ inode, changed, size }: Attributes): Promise<void> | undefined {
+  beforeAttributes({ inode, changed }: Attributes): Promise<void> | undefined {
     const known = this.#inodes.get(inode);
     if (known === undefined) return undefined;
-    const unseen = size === known.size && (changed.seconds !== known.changed.seconds || changed.nanoseconds !== known.changed.nanoseconds);
+    const unseen = changed.seconds !== known.changed.seconds || changed.nanoseconds !== known.changed.nanoseconds;
     known.changed = changed;
-    known.size = size;
     const sole = this.#sole;
     if (sole !== undefined && this.#isCurrent(sole, inode)) return undefined;
     if (unseen) {

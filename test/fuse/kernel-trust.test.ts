@@ -204,4 +204,20 @@ describe('what the kernel is trusted with', () => {
     assert.ok(expired instanceof Promise);
     await expired;
   });
+
+  test('nothing that it cached of an open file that others changed, whatever sizes it was told meanwhile', async () => {
+    const attributes = { inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } } as Attributes;
+    const shared = trust();
+    shared.begin(() => 10_000);
+    assert.equal(
+      shared.opened(7, 1, () => attributes),
+      'kept',
+    );
+    await shared.end(false).dropped;
+    assert.equal(shared.beforeAttributes(attributes), undefined);
+    // A lookup may have told it the new size.
+    const dropped = shared.beforeAttributes({ ...attributes, size: 11, changed: { seconds: 2, nanoseconds: 0 } });
+    assert.ok(dropped instanceof Promise);
+    await dropped;
+  });
 });
