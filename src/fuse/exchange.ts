@@ -1,5 +1,5 @@
 import type { Logger } from '../base/index.ts';
-import { errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
+import { type DirectoryEntry, errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
 import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
@@ -127,7 +127,11 @@ export class Exchange {
 
   /** This process stood still between looking how long the kernel may trust an answer and sending it. */
   #takeBack(header: RequestHeader, value: unknown): void {
-    this.device.sendNow(encodeIncrementEpoch());
+    if (this.device.sendNow(encodeIncrementEpoch()) < 0) {
+      // Kernels before 6.16 have to be told each name.
+      const names = header.name === undefined ? namesIn(value) : [header.name];
+      for (const name of names) void this.notifier.invalidateEntry(header.node, name);
+    }
     for (const inode of [header.node, ...inodesIn(value)]) void this.notifier.invalidateInode(inode, -1, 0);
   }
 
@@ -181,6 +185,13 @@ export class Exchange {
   noteWritten(inode: number): void {
     if (this.written.add(inode)) void this.notifier.invalidateInode(inode, -1, 0);
   }
+}
+
+/** Names that a listing tells with their attributes. */
+function namesIn(value: unknown): readonly string[] {
+  if (!Array.isArray(value)) return [];
+  const entries = value as readonly (DirectoryEntry | Uint8Array)[];
+  return entries.flatMap((entry) => ('attributes' in entry && entry.attributes !== undefined ? [entry.name] : []));
 }
 
 /** Inodes whose attributes a result carries. */

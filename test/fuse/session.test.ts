@@ -164,3 +164,46 @@ test('a request sent again after a crash succeeds where its first run had taken 
   await setTimeout(2);
   assert.equal(kernel.answerTo(mismatch)?.errno, errnos.EEXIST, 'what is there is not what it would have made');
 });
+
+/** A kernel before 6.16, to which an answer takes long. Notifications have a descriptor of their own. */
+class SlowOldKernel extends FakeKernel {
+  readonly notified: { readonly code: number; readonly name: string }[] = [];
+  isSlow = false;
+
+  override send(fd: number, from: Uint8Array, length: number): number {
+    const message = Buffer.from(from.subarray(0, length));
+    const code = message.readInt32LE(4);
+    if (fd === notifierDescriptor) {
+      this.notified.push({ code, name: code === 3 ? message.toString('latin1', 32, length - 1) : '' });
+      return length;
+    }
+    if (code === 8) return -22;
+    for (const until = performance.now() + 60; this.isSlow && performance.now() < until;);
+    return super.send(fd, from, length);
+  }
+
+  override watch(fd: number, callback: (status: number) => void): object {
+    return fd === notifierDescriptor ? {} : super.watch(fd, callback);
+  }
+
+  override notifier(): number {
+    return notifierDescriptor;
+  }
+}
+const notifierDescriptor = 99;
+
+test('a name whose answer took too long to reach the kernel is taken back, also from a kernel that knows no epochs', async () => {
+  const kernel = new SlowOldKernel();
+  const { session, fileSystem } = start({ transport: kernel, options: { leased: true } });
+  kernel.init();
+  fileSystem.kernel!.beginSole(() => 10_000);
+  await fileSystem.mkdir(1, 'directory', 0o755, 0, { uid: 0, gid: 0, pid: 1 });
+  kernel.isSlow = true;
+  const unique = kernel.request(opcodes.lookup, 1, name('directory'));
+  assert.equal(kernel.answerTo(unique)?.errno, 0);
+  kernel.request(opcodes.lookup, 1, name('absent'));
+  kernel.isSlow = false;
+  const names = kernel.notified.filter(({ code }) => code === 3).map((notification) => notification.name);
+  assert.deepEqual(names, ['directory', 'absent']);
+  session.stop();
+});

@@ -102,6 +102,7 @@ const forgetCreated: Undo<Created> = ({ fileSystem }, { attributes }) => fileSys
 
 export const create: Operation = (exchange, header, message) => {
   const { name, mode, umask, flags } = decodeCreate(message);
+  header.name = name;
   const { fileSystem } = exchange;
   const openWith = handleFlags(exchange, flags);
   const run = (): MaybePromise<Created> => fileSystem.create(header.node, name, mode, umask, openWith, callerOf(header));

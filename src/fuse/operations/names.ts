@@ -36,8 +36,10 @@ const forgetEntry: Undo<Attributes | undefined> = ({ fileSystem }, attributes) =
 /** For answers without a body. */
 export const encodeNothing: Encode<unknown> = () => 0;
 
-export const lookup: Operation = (exchange, header, message) =>
-  exchange.answer(header, exchange.fileSystem.lookup(header.node, message.name(40)), encodeFound, forgetEntry);
+export const lookup: Operation = (exchange, header, message) => {
+  const name = (header.name = message.name(40));
+  exchange.answer(header, exchange.fileSystem.lookup(header.node, name), encodeFound, forgetEntry);
+};
 
 export const forget: Operation = ({ fileSystem }, header, message) => fileSystem.forget(header.node, decodeForget(message));
 
@@ -60,6 +62,7 @@ export async function recover<T>(run: () => MaybePromise<T>, expected: string, v
 /** Makes a name; on a resent request an entry of the same type that is there already is the one it made. */
 function make(exchange: Exchange, header: RequestHeader, name: string, type: number, run: () => MaybePromise<Attributes>): void {
   const { fileSystem } = exchange;
+  header.name = name;
   const made = isResent(header)
     ? recover(run, 'EEXIST', async () => {
         const found = await fileSystem.lookup(header.node, name);
@@ -87,6 +90,7 @@ export const mkdir: Operation = (exchange, header, message) => {
 
 export const link: Operation = (exchange, header, message) => {
   const { inode, newName } = decodeLink(message);
+  header.name = newName;
   const { fileSystem } = exchange;
   const run = (): MaybePromise<Attributes> => fileSystem.link(inode, header.node, newName);
   const linked = isResent(header)

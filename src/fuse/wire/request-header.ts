@@ -12,6 +12,8 @@ export interface RequestHeader {
   readonly gid: number;
   /** The asking thread, in our pid namespace; 0: not visible there. */
   readonly pid: number;
+  /** The name under the inode that the answer will tell of, where it is about one; set by whoever decodes it. */
+  name: string | undefined;
 }
 
 /** FUSE_UNIQUE_RESEND. */
@@ -30,6 +32,7 @@ export function decodeHeader(message: Message): RequestHeader {
     uid: words[6]!,
     gid: words[7]!,
     pid: words[8]!,
+    name: undefined,
   };
 }
 
