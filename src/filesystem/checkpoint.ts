@@ -78,6 +78,11 @@ export class Checkpoint {
     }
   }
 
+  /** The one that runs, if any, has ended, well or not: with it the journal may have room again. */
+  async ended(): Promise<void> {
+    await this.#running?.catch(() => {});
+  }
+
   async #once(): Promise<void> {
     const { journal, records, remover, orphans, state } = this.#parts;
     const through = journal.next - 1;

@@ -56,7 +56,8 @@ export class Flusher {
   /** Waits while there are more operations in memory than is good. */
   room(): Promise<void> | undefined {
     if (this.#core.log.length < maxOperations) return undefined;
-    return this.#core.names.flush(this.#core.log.last - maxOperations / 2);
+    // For a few batches only: who waits has a deadline, and the journal may have to make room first.
+    return this.#core.names.flush(this.#core.log.last - maxOperations + hurryOperations);
   }
 
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */

@@ -78,7 +78,8 @@ export class NameCommitter {
     if (batch === undefined) await records.commit(extras);
     else {
       if (journal.used >= journalSlots - 1) {
-        await checkpoint.run();
+        await checkpoint.ended();
+        if (journal.used >= journalSlots - 1) await checkpoint.run();
         if (journal.used >= journalSlots - 1) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
       }
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { createLogger } from '../../src/base/index.ts';
+import { namedAddress } from '../../src/block/index.ts';
+import { maxOperations } from '../../src/filesystem/flusher.ts';
+import { journalSlots } from '../../src/filesystem/journal.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user } from './harness.ts';
+import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
 
 test('a small file survives a close and a new mount', async () => {
   const store = new MemoryBlockStore();
@@ -131,4 +134,54 @@ test('an opening that fails leaves nothing behind that would go on writing', asy
   store.restart();
   const after = await open(store);
   assert.equal((await readAt(after, inode, 0, 5)).toString(), 'later');
+});
+
+test('who makes a file while memory is full of names waits for some of them, not for most', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const directory = await volume.mkdir(root, 'd', 0o755, 0, user);
+  let made: unknown;
+  for (let index = 0; !(made instanceof Promise); index++) made = volume.mknod(directory.inode, `f${index}`, 0o644, 0, 0, user);
+  assert.ok(volume.memory.operations >= maxOperations);
+  await made;
+  const left = volume.memory.operations;
+  assert.ok(left < maxOperations && left > (maxOperations * 3) / 4, `${left} left`);
+  await volume.abandon();
+});
+
+/** Holds up writes of a volume's own block. */
+class HeldState extends MemoryBlockStore {
+  readonly reached = Promise.withResolvers<void>();
+  readonly #let = Promise.withResolvers<void>();
+  holds = false;
+  held = 0;
+
+  letGo(): void {
+    this.#let.resolve();
+  }
+
+  override async commit(...call: Parameters<MemoryBlockStore['commit']>): ReturnType<MemoryBlockStore['commit']> {
+    if (this.holds && call[0].some(({ update }) => update?.some(({ address }) => address === namedAddress(volumeId, 'volume')) === true)) {
+      this.held++;
+      this.reached.resolve();
+      await this.#let.promise;
+    }
+    return super.commit(...call);
+  }
+}
+
+test('an fsync that finds the journal full goes on when the checkpoint under way ends', async () => {
+  const store = new HeldState();
+  const volume = await open(store);
+  await put(volume, root, 'f', '', true);
+  store.holds = true;
+  const settled = volume.recall();
+  await store.reached.promise;
+  // A slot each, and one is in use: now it is full.
+  for (let index = 0; index < journalSlots - 2; index++) await put(volume, root, `f${index}`, '', true);
+  const last = put(volume, root, 'last', '', true).then(() => store.held);
+  store.letGo();
+  // That of the checkpoint, and the one with which recalling ends.
+  assert.ok((await last) <= 2);
+  await settled;
+  await volume.abandon();
 });
