@@ -24,6 +24,8 @@ const driftRate = 0.02;
 export const beatMs = 1000;
 /** A write that was under way when the lease lapsed waits to learn whether it still counts: so long in all, in ms, and a few beats at the least. No program waits for both, one after the other. */
 const resumeMs = 20_000;
+/** A write that comes in a lapse, and one with stages to go, waits for the lease to resume before it begins one: so long after it came, in ms. Below what a file system gives a call. */
+const beginMs = 15_000;
 const leastResumeMs = 3 * beatMs;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
@@ -94,8 +96,9 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   /**
-   * A store for what is opened in a tenure. It takes writes only under the lease, begins no further stage of them without it, and calls them
-   * done only while it is still held: what became durable after another host opened the volume may be unknown to it, and be overwritten.
+   * A store for what is opened in a tenure. It begins writes, and each stage of them, only under the lease, and calls them done only while it is
+   * still held: what became durable after another host opened the volume may be unknown to it, and be overwritten. In a lapse they wait a while for
+   * the same tenure to go on: a failure would be told to programs that lost nothing.
    * @param over what was opened is no longer used: nothing of it may be written any more.
    */
   guard(store: BlockStore, tenure: Tenure, over: AbortSignal): BlockStore {
@@ -104,21 +107,23 @@ export class VolumeLease implements AsyncDisposable {
       get: (address, options) => store.get(address, options),
       fetch: (address, options) => store.fetch(address, options),
       commit: async (stages, options) => {
-        if (!may()) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
         const began = this.#options.clock.monotonicMs();
-        const result = await store.commit(stages, { ...options, proceed: may });
+        const ends = (): boolean => over.aborted || options?.signal?.aborted === true;
+        const proceed = (): boolean | Promise<boolean> => may() || this.#resumes(tenure, ends, began + beginMs);
+        if (!may() && !(await proceed())) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
+        const result = await store.commit(stages, { ...options, proceed });
         if (may()) return result;
-        if (await this.#resumes(tenure, over, began)) return result;
+        if (await this.#resumes(tenure, () => over.aborted, began + resumeMs)) return result;
         throw new InfinitError('unknown-outcome', 'the volume may have gone to another host while this was being written');
       },
     };
   }
 
-  /** For a lease that lapsed: whether it comes back without anybody else having had it. */
-  async #resumes(tenure: Tenure, over: AbortSignal, began: number): Promise<boolean> {
+  /** For a lease that lapsed: whether it comes back, by a time, without anybody else having had it. It is held when this resolves with true. */
+  async #resumes(tenure: Tenure, ends: () => boolean, until: number): Promise<boolean> {
     const { clock } = this.#options;
-    const deadline = Math.max(began + resumeMs, clock.monotonicMs() + leastResumeMs);
-    while (this.#tenure === tenure && !over.aborted && !this.#closed && clock.monotonicMs() < deadline) {
+    const deadline = Math.max(until, clock.monotonicMs() + leastResumeMs);
+    while (this.#tenure === tenure && !ends() && !this.#closed && clock.monotonicMs() < deadline) {
       if (this.held) return true;
       await new Promise((resolve) => setTimeout(resolve, beatMs / 10));
     }

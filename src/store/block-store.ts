@@ -27,8 +27,8 @@ export interface CallOptions {
   /** Milliseconds until the call gives up; the store's own default where absent. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
-  /** Of `commit`: asked before each stage that is an exchange of its own with other hosts. False: it is not begun, and the call rejects. */
-  readonly proceed?: () => boolean;
+  /** Of `commit`: asked before each stage that is an exchange of its own with other hosts. The stage waits for a promise. False: it is not begun, and the call rejects. */
+  readonly proceed?: () => boolean | Promise<boolean>;
   /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */
   readonly memory?: Uint8Array | undefined;
   /** Of `get`: only these bytes. On this host's disk they are read and verified without the others. */

@@ -267,7 +267,8 @@ export class Store implements BlockStore, AsyncDisposable {
   async #commitAcross(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
     const versions: number[][] = [];
     for (const [index, stage] of stages.entries()) {
-      if (options.proceed?.() === false)
+      const proceeds = options.proceed?.();
+      if ((proceeds instanceof Promise ? await proceeds : proceeds) === false)
         throw new InfinitError(index === 0 ? 'cancelled' : 'unknown-outcome', `stage ${index} of a commit was not to be begun any more`);
       if (stage.put !== undefined && stage.put.length > 0) await this.#blocks.put(stage.put, options);
       const outcomes = await Promise.all((stage.update ?? []).map((update) => this.#updateAcross(update, options)));

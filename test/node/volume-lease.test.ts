@@ -117,11 +117,11 @@ test('a lease that lapsed and that nobody took resumes, though a renewal came th
   assert.equal(after, before);
 });
 
-test('a commit of several stages goes no further once the lease is over', async () => {
+test('a commit of several stages goes no further without the lease, and goes on where it comes back', async () => {
   const scene = new Scene();
   await using lease = scene.lease('first');
   await lease.start();
-  let asked: (() => boolean) | undefined;
+  let asked: (() => boolean | Promise<boolean>) | undefined;
   const network: BlockStore = {
     get: (address) => scene.store.get(address),
     fetch: (address) => scene.store.fetch(address),
@@ -134,9 +134,38 @@ test('a commit of several stages goes no further once the lease is over', async 
   await lease.guard(network, lease.tenure, over.signal).commit([{ update: [update()] }]);
   assert.equal(asked!(), true);
   scene.now += 5000;
-  assert.equal(asked!(), false);
+  const waiting = asked!();
+  assert.ok(waiting instanceof Promise, 'nothing is begun while the lease is not held');
   await lease.beat();
-  assert.equal(asked!(), true);
+  assert.equal(await waiting, true);
+  scene.now += 5000;
+  const closing = asked!();
   over.abort();
-  assert.equal(asked!(), false, 'what was opened is closed');
+  assert.equal(await closing, false, 'what was opened is closed');
+  await lease.beat();
+  assert.equal(await asked!(), false);
+});
+
+test('a write that comes while the lease lapses begins when it is back, and does not where another host has it', async () => {
+  const scene = new Scene();
+  const { store } = scene;
+  await using first = scene.lease('first');
+  await first.start();
+  const guarded = first.guard(store, first.tenure, never);
+  scene.now += 5000;
+  const [early, lost] = [update(), update()];
+  const write = guarded.commit([{ update: [early] }]);
+  await new Promise(setImmediate);
+  assert.equal(await store.fetch(early.address), undefined, 'not under a lease that is over');
+  await first.beat();
+  assert.equal((await write).done, true);
+  scene.now += 20_000;
+  const late = guarded.commit([{ update: [lost] }]);
+  await using second = scene.lease('second');
+  await second.beat();
+  scene.now += 5000;
+  await second.beat();
+  assert.equal(second.held, true);
+  await assert.rejects(late, { code: 'unavailable' });
+  assert.equal(await store.fetch(lost.address), undefined);
 });

@@ -119,4 +119,5 @@ test('a commit begins no further stage where it is not to proceed', async () => 
   assert.ok((await host!.store.fetch(first)) !== undefined);
   assert.equal(await host!.store.fetch(second), undefined);
   await assert.rejects(host!.store.commit(stages, { proceed: () => false }), { code: 'cancelled' });
+  await assert.rejects(host!.store.commit(stages, { proceed: () => Promise.resolve(false) }), { code: 'cancelled' });
 });
