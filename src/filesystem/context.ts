@@ -28,7 +28,7 @@ export interface VolumeSetup {
   readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
-  /** Programs on other hosts may have files open that have no name any more: once this resolves they have opened them here, and what nobody has open is removed. */
+  /** Programs on other hosts may have files open that have no name any more: once this resolves they have opened them here, and what nobody has open is removed. Until then no file of before is. */
   readonly othersOpened?: Promise<unknown>;
   /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */
   readonly kernelOpens?: boolean;

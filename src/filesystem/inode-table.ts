@@ -35,6 +35,8 @@ export class InodeTable {
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
   /** Numbers that were looked for in vain. None of them can appear later: a new inode gets a number of its own. */
   readonly #absent = new Set<number>();
+  /** Other hosts still open here what their programs have open. */
+  #awaitsOthers: boolean;
   /** True for an inode that must stay though it is clean. */
   readonly #pinned: (inode: Inode) => boolean;
 
@@ -44,6 +46,7 @@ export class InodeTable {
     this.#trees = trees;
     this.#hash = hash;
     this.#max = context.options.maxCachedInodes ?? defaultCachedInodes;
+    this.#awaitsOthers = context.setup.othersOpened !== undefined;
     this.#pinned = pinned;
   }
 
@@ -53,6 +56,12 @@ export class InodeTable {
 
   all(): Iterable<Inode> {
     return this.#inodes.values();
+  }
+
+  /** What any program has open is open here from now on, and what nobody has open is not in use. */
+  othersOpened(): void {
+    this.#awaitsOthers = false;
+    for (const inode of this.#inodes.values()) inode.awaited = false;
   }
 
   /** From memory alone. */
@@ -158,6 +167,8 @@ export class InodeTable {
     inode.durableParent = record.parent;
     // It may have been given up earlier, with the count of its references, and be open all the same.
     inode.uncounted = this.#context.setup.resumed === true || this.#context.setup.kernelOpens === true;
+    // Directories are not opened again: nobody would be waited for.
+    inode.awaited = this.#awaitsOthers && !inode.isDirectory;
     this.#equip(inode, record.inline, record.extents, false);
     // A large truncation that a crash interrupted goes on.
     if (record.truncating) inode.content?.punch(inode.size, Infinity);

@@ -63,6 +63,8 @@ export class Inode {
   gone = false;
   /** Loaded while the kernel may have open files and references that nobody counted here: see {@link VolumeSetup.resumed} and `kernelOpens`. */
   uncounted = false;
+  /** A file, loaded while programs on other hosts may have it open that have not opened it here yet: see {@link VolumeSetup.othersOpened}. */
+  awaited = false;
   /** For the cache's second chance. */
   used = true;
   /** Failures of writing out, as Linux's errseq: handles compare their count with this. */
@@ -112,7 +114,7 @@ export class Inode {
 
   /** Neither names nor users: nobody can reach it any more. */
   get unused(): boolean {
-    return this.links === 0 && this.handles === 0 && this.lookups <= 0 && !this.uncounted;
+    return this.links === 0 && this.handles === 0 && this.lookups <= 0 && !this.uncounted && !this.awaited;
   }
 
   /** The kernel gives references back. */

@@ -193,8 +193,11 @@ async function markStrays(core: VolumeCore, from: number): Promise<void> {
 /** Files without a name that nobody has open, whoever had. */
 async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Promise<void> {
   await othersOpened;
+  core.table.othersOpened();
+  // Those that lost their name meanwhile need not be on the list yet.
+  const nameless = [...core.table.all()].filter((inode) => inode.links === 0).map(({ number }) => number);
   try {
-    for (const number of core.orphans.all()) {
+    for (const number of new Set([...nameless, ...core.orphans.all()])) {
       const inode = core.abandoned ? undefined : await core.table.load(number);
       if (inode?.unused === true && !inode.gone && !core.abandoned) core.retire(inode);
     }

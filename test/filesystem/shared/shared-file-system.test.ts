@@ -320,6 +320,56 @@ test('a file that a program has open and that has no name any more outlives the 
   await eventually('it goes when it is closed', async () => ((await attributesOf(volume, kept)) === undefined ? true : undefined));
 });
 
+test('a file that loses its name before the host whose program has it open has opened it at the new holder stays until then', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const names = ['open', 'replaced', 'unused'];
+  const inodes = await Promise.all(names.map((name) => put(first.volume, root, name, 'text', true)));
+  await put(first.volume, root, 'new', '', true);
+  await first.volume.abandon();
+  const opened = Promise.withResolvers<void>();
+  const volume = await open(store, {}, { othersOpened: opened.promise });
+  const [inode, replaced, unused] = inodes as [number, number, number];
+  // Another host's program, and the new holder's kernel, which drops what it knew of it.
+  for (const name of ['open', 'unused']) await volume.unlink(root, name);
+  await volume.rename(root, 'new', root, 'replaced', 0);
+  await volume.syncfs();
+  volume.forget(inode, 1);
+  const handles = [await volume.open(inode, 2), await volume.open(replaced, 0)];
+  await volume.release(replaced, handles[1]!);
+  assert.ok((await attributesOf(volume, replaced)) !== undefined, 'another host may have it open, too');
+  opened.resolve();
+  for (const gone of [replaced, unused])
+    await eventually('what nobody has open is gone', async () => ((await attributesOf(volume, gone)) === undefined ? true : undefined));
+  assert.equal((await contentOf(volume, inode)).toString(), 'text');
+  await volume.release(inode, handles[0]!);
+  assert.equal(await attributesOf(volume, inode), undefined);
+  const made = await put(volume, root, 'made', '', true);
+  volume.forget(made, 1);
+  await volume.unlink(root, 'made');
+  assert.equal(await attributesOf(volume, made), undefined);
+  await volume.close();
+});
+
+test('an orphan of before is not removed by what a kernel gives back while hosts still open theirs', async () => {
+  const store = new MemoryBlockStore();
+  const before = await open(store);
+  const inode = await put(before, root, 'f', 'text', true);
+  await before.open(inode, 2);
+  await before.unlink(root, 'f');
+  await before.syncfs();
+  await before.abandon();
+  const opened = Promise.withResolvers<void>();
+  const volume = await open(store, {}, { othersOpened: opened.promise });
+  volume.forget(inode, 1);
+  await new Promise(setImmediate);
+  const handle = await volume.open(inode, 2);
+  opened.resolve();
+  assert.equal((await contentOf(volume, inode)).toString(), 'text');
+  await volume.release(inode, handle);
+  await eventually('it goes when it is closed', async () => ((await attributesOf(volume, inode)) === undefined ? true : undefined));
+});
+
 async function attributesOf(volume: Volume, inode: number): Promise<unknown> {
   try {
     return await volume.getattr(inode);
