@@ -10,6 +10,9 @@ import { InfinitError, silentLogger, systemClock } from '../../src/base/index.ts
 import { DirtySet } from '../../src/node/dirty-set.ts';
 import { type OpenVolume, SharedRole } from '../../src/node/shared-role.ts';
 import { VolumeSharing } from '../../src/node/volume-sharing.ts';
+import type { Volume } from '../../src/filesystem/index.ts';
+import { encodeCall } from '../../src/filesystem/shared/calls.ts';
+import type { BlockStore } from '../../src/store/index.ts';
 import type { VolumeCommand, VolumeEvent } from '../../src/node/volume-worker-protocol.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { bytes, contentOf, errnoOf, look, open, put, root, user, volumeId } from '../filesystem/harness.ts';
@@ -114,6 +117,59 @@ test('a volume that another host had for a moment, unnoticed, is opened anew', a
   await store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'any', payload }] }]);
   await eventually('the host sees what the other one did', () => fileSystem.lookup(root, 'theirs'));
   assert.ok((await fileSystem.lookup(root, 'mine')) !== undefined);
+});
+
+test('a volume that comes back while its mount ends serves no other host', async () => {
+  const store = new MemoryBlockStore();
+  const before = await open(store);
+  const inode = await put(before, root, 'f', 'x', true);
+  await before.close();
+  const gate = Promise.withResolvers<void>();
+  const slow: BlockStore = {
+    get: (address) => store.get(address),
+    fetch: async (address) => {
+      if (address === namedAddress(volumeId, `inode:${inode}`)) await gate.promise;
+      return store.fetch(address);
+    },
+    commit: (stages) => store.commit(stages),
+  };
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const { set } = DirtySet.open(path.join(directory, 'dirty'), false);
+  stack.defer(() => set.close(true));
+  const served = new Map<number, Uint8Array>();
+  const tell = (event: VolumeEvent): void => void (event.type === 'served' && served.set(event.id, event.answer));
+  const volumes: Volume[] = [];
+  const openVolume: OpenVolume = async () => {
+    const volume = await open(volumes.length === 0 ? slow : store);
+    volumes.push(volume);
+    return volume;
+  };
+  using role = new SharedRole({ self: 'a' }, set, openVolume, tell, silentLogger);
+  const come = async (session: number): Promise<void> => {
+    const { port1, port2 } = new MessageChannel();
+    stack.defer(() => port1.close());
+    role.hear({
+      type: 'holder',
+      session,
+      graceMs: 0,
+      alone: false,
+      store: port2,
+      untilMs: new Float64Array(new SharedArrayBuffer(8)).fill(Infinity).buffer,
+    });
+    await eventually('the volume is open', () => (volumes.length > session && role.volume === volumes[session] ? true : undefined));
+  };
+  const ask = (id: number, number: number): void => role.hear({ type: 'serve', id, peer: 'b', call: encodeCall('getattr', [number]) });
+  await come(0);
+  ask(1, inode);
+  const closing = role.close();
+  await come(1);
+  ask(2, root);
+  await eventually('it is answered', () => (served.has(2) ? true : undefined));
+  assert.equal(served.get(2)!.length, 0, 'the asker looks for the next holder');
+  gate.resolve();
+  await closing;
 });
 
 test('what a killed daemon lost is said once, however often the volume is opened then', async () => {
