@@ -40,6 +40,12 @@ interface Handle extends LossWitness {
   opening?: Promise<number> | undefined;
 }
 
+/** What an operation came to, and in which generation. */
+interface Done<T> {
+  readonly value: T;
+  readonly generation: number;
+}
+
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 const reopenMask = ~(0o100 | 0o200 | 0o1000);
 const openAppend = 0o2000;
@@ -236,7 +242,8 @@ export class SharedFileSystem implements FileSystem {
     return this.#do('link', inode, newParent, newName);
   }
   async open(inode: number, flags: number): Promise<number> {
-    return this.#keep(inode, flags, false, this.#generation, await this.#do('open', inode, flags));
+    const { value, generation } = await this.#doOnce<number>('open', inode, flags);
+    return this.#keep(inode, flags, false, generation, value);
   }
   async create(
     parent: number,
@@ -246,13 +253,19 @@ export class SharedFileSystem implements FileSystem {
     flags: number,
     caller: Caller,
   ): Promise<{ attributes: Attributes; handle: number }> {
-    const generation = this.#generation;
-    const made = await this.#do<{ attributes: Attributes; handle: number }>('create', parent, name, mode, umask, flags, caller);
+    const { value: made, generation } = await this.#doOnce<{ attributes: Attributes; handle: number }>(
+      'create',
+      parent,
+      name,
+      mode,
+      umask,
+      flags,
+      caller,
+    );
     return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
-    const generation = this.#generation;
-    const made = await this.#do<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
+    const { value: made, generation } = await this.#doOnce<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
     return { attributes: made.attributes, handle: this.#keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
@@ -345,7 +358,8 @@ export class SharedFileSystem implements FileSystem {
     ]);
   }
   async opendir(inode: number): Promise<number> {
-    return this.#keep(inode, 0, true, this.#generation, await this.#do('opendir', inode));
+    const { value, generation } = await this.#doOnce<number>('opendir', inode);
+    return this.#keep(inode, 0, true, generation, value);
   }
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
     return this.#withHandle('readdir', inode, handle, cookie, limit, attributes);
@@ -414,7 +428,7 @@ export class SharedFileSystem implements FileSystem {
     return `${owner}@${this.#self}`;
   }
 
-  /** @param generation as of before it was asked for: a handle that came from another host than that is opened again. */
+  /** @param generation in which it was opened: in a later one it is opened again. */
   #keep(inode: number, flags: number, directory: boolean, generation: number, backing: number): number {
     const handle = this.#nextHandle++;
     this.#handles.set(handle, { inode, flags, directory, backing, generation });
@@ -435,14 +449,12 @@ export class SharedFileSystem implements FileSystem {
   }
 
   async #open(known: Handle): Promise<number> {
-    while (known.generation !== this.#generation || !this.#usable) {
-      const generation = await this.#ready();
-      const backing = await this.#do<number>(
+    while ((await this.#ready()) !== known.generation) {
+      const { value, generation } = await this.#doOnce<number>(
         known.directory ? 'opendir' : 'open',
         ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]),
       );
-      if (generation !== this.#generation) continue;
-      known.backing = backing;
+      known.backing = value;
       known.generation = generation;
     }
     return known.backing;
@@ -467,6 +479,15 @@ export class SharedFileSystem implements FileSystem {
     const { local } = this;
     const again = (): Promise<T> => this.#call<T>(method, args);
     return local === undefined ? again() : this.#settled(method, this.#perform<T>(local, method, args), again);
+  }
+
+  /** As {@link #do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
+  async #doOnce<T>(method: SharedMethod, ...args: readonly unknown[]): Promise<Done<T>> {
+    let generation = this.#generation;
+    const { local } = this;
+    const again = (): Promise<T> => this.#call<T>(method, args, (now) => (generation = now));
+    const value = await (local === undefined ? again() : this.#settled(method, this.#perform<T>(local, method, args), again));
+    return { value, generation };
   }
 
   /**
@@ -508,8 +529,13 @@ export class SharedFileSystem implements FileSystem {
   /**
    * Asks the host that has the volume, whichever it is by then, until it answers.
    * @param args a function where they hold a handle, which is another one at another host.
+   * @param onAsk told of the generation of each attempt.
    */
-  async #call<T>(method: SharedMethod, args: readonly unknown[] | (() => Promise<readonly unknown[]>)): Promise<T> {
+  async #call<T>(
+    method: SharedMethod,
+    args: readonly unknown[] | (() => Promise<readonly unknown[]>),
+    onAsk?: (generation: number) => void,
+  ): Promise<T> {
     const deadline = performance.now() + maxWaitMs;
     let doubtful = false;
     for (;;) {
@@ -524,8 +550,10 @@ export class SharedFileSystem implements FileSystem {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
-        return this.#settled(method, this.#perform<T>(this.local, method, values), () => this.#call(method, args));
+        onAsk?.(this.#generation);
+        return this.#settled(method, this.#perform<T>(this.local, method, values), () => this.#call(method, args, onAsk));
       }
+      onAsk?.(this.#generation);
       try {
         return decodeResult(await backing.ask(encodeCall(method, values))) as T;
       } catch (error) {

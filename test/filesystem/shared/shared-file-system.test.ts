@@ -351,6 +351,33 @@ test('a file that loses its name before the host whose program has it open has o
   await volume.close();
 });
 
+test('a file that is opened while the volume moves is opened once at the host where it counts, and closed there', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'text', true);
+  const guest = new SharedFileSystem('a', () => false);
+  const opening = guest.open(inode, 2);
+  serving.welcome(guest, 'a');
+  const handle = await opening;
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 4)).toString(), 'text');
+  assert.equal(serving.opens, 1);
+  // At home, in a lapse of the lease: what was opened there before the lapse is still good.
+  let held = true;
+  const { volume } = serving;
+  const host = new SharedFileSystem('host', () => held);
+  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  const kept = await host.open(inode, 2);
+  held = false;
+  const read = host.read(inode, kept, 0, 4);
+  await new Promise(setImmediate);
+  held = true;
+  await read;
+  await host.release(inode, kept);
+  await guest.unlink(root, 'f');
+  await guest.release(inode, handle);
+  volume.forget(inode, 1);
+  await eventually('nobody has it open', async () => ((await attributesOf(volume, inode)) === undefined ? true : undefined));
+});
+
 test('an orphan of before is not removed by what a kernel gives back while hosts still open theirs', async () => {
   const store = new MemoryBlockStore();
   const before = await open(store);
