@@ -21,6 +21,8 @@ import { type LossWitness, LostWrites } from './lost-writes.ts';
 const maxWaitMs = 20_000;
 /** Files that are opened again at once after the lease moved. */
 const parallelOpens = 16;
+/** Pause before a file that could not be opened again for want of an answer is tried once more, in ms: the host that serves the volume may be cut off for longer than a program waits. */
+const reopenPauseMs = 1000;
 /** Pause before a call whose host did not take it is tried again. */
 const retryMs = 100;
 
@@ -139,8 +141,15 @@ export class SharedFileSystem implements FileSystem {
     const lane = async (): Promise<void> => {
       for (let next = handles.pop(); next !== undefined && this.#backing === backing; next = handles.pop()) {
         const [handle, { directory }] = next;
-        // What cannot be opened says so to whoever uses it.
-        if (!directory) await this.#backingHandle(handle).catch(() => {});
+        if (directory) continue;
+        try {
+          await this.#backingHandle(handle);
+        } catch (error) {
+          // What cannot be opened says so to whoever uses it.
+          if (error instanceof FileSystemError || this.#backing !== backing) continue;
+          handles.unshift(next);
+          await idle(reopenPauseMs);
+        }
       }
     };
     await Promise.all(Array.from({ length: parallelOpens }, lane));
@@ -595,4 +604,9 @@ function lockKey(kind: FileLock['kind'], owner: LockOwner): string {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** As {@link pause}, and keeps no process alive. */
+function idle(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -378,6 +378,35 @@ test('a file that is opened while the volume moves is opened once at the host wh
   await eventually('nobody has it open', async () => ((await attributesOf(volume, inode)) === undefined ? true : undefined));
 });
 
+test('a file that cannot be opened again for want of an answer is tried until it is open or closed', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const [kept, closed] = [await put(serving.volume, root, 'kept', 'text', true), await put(serving.volume, root, 'closed', 'text', true)];
+  const guest = serving.guest('a');
+  await guest.open(kept, 2);
+  const handle = await guest.open(closed, 2);
+  serving.opens = 0;
+  let cut = true;
+  const refused: unknown[] = [];
+  guest.setBacking({
+    kind: 'remote',
+    ask: async (call) => {
+      const { method, args } = decodeCall(call);
+      if (cut && method === 'open') {
+        refused.push(args[0]);
+        throw new InfinitError('deadline-exceeded', 'no answer');
+      }
+      const answer = await serving.server.serve('a', call);
+      if (method === 'open') serving.opens++;
+      return answer;
+    },
+  });
+  await eventually('both were tried', () => (new Set(refused).size === 2 ? true : undefined));
+  await guest.release(closed, handle);
+  cut = false;
+  await eventually('what a program has open is open', () => (serving.opens > 0 ? true : undefined));
+  assert.equal(serving.opens, 1);
+});
+
 test('an orphan of before is not removed by what a kernel gives back while hosts still open theirs', async () => {
   const store = new MemoryBlockStore();
   const before = await open(store);
