@@ -30,6 +30,8 @@ export interface FileSystem {
    * is ever opened here, and 0 stands for the handle in all that follows.
    */
   open(inode: number, flags: number): MaybePromise<number>;
+  /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
+  inherited?(inode: number, handle: number): void;
   create(
     parent: number,
     name: string,

@@ -1,4 +1,4 @@
-import type { MaybePromise } from '../filesystem/index.ts';
+import type { FileSystem, MaybePromise } from '../filesystem/index.ts';
 import type { KernelHandle } from './wire/index.ts';
 
 /**
@@ -56,4 +56,12 @@ export function known<T>(value: MaybePromise<T>): T | undefined {
 /** Applies `apply` at once where the value is there, else when it comes. */
 export function after<T, U>(value: MaybePromise<T>, apply: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return value instanceof Promise ? value.then(apply) : apply(value);
+}
+
+/** The handle that an earlier daemon's stands for from now on. */
+export function reopened(fileSystem: FileSystem, inode: number, opened: MaybePromise<number>): MaybePromise<number> {
+  return after(opened, (handle) => {
+    fileSystem.inherited?.(inode, handle);
+    return handle;
+  });
 }

@@ -61,7 +61,7 @@ export class SharedRole implements Disposable {
     );
     this.#dirty = dirty;
     // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.
-    this.fileSystem.markLost(dirty.lose());
+    this.fileSystem.inheritLost(dirty.lose());
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;

@@ -117,6 +117,8 @@ test('no more is read while the bound of requests in flight is reached', async (
 
 test('after a takeover handles of the last daemon are opened anew, and released as new ones', () => {
   const { kernel, session, fileSystem } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
+  const inherited: number[] = [];
+  Object.assign(fileSystem, { inherited: (inode: number) => inherited.push(inode) });
   assert.deepEqual(
     kernel.sent.map(({ errno }) => -errno),
     [7, 8],
@@ -133,6 +135,7 @@ test('after a takeover handles of the last daemon are opened anew, and released 
   assert.equal(fileSystem.handles.size, 2);
   assert.equal(kernel.answerTo(kernel.request(opcodes.read, 2, body))?.errno, 0);
   assert.equal(fileSystem.handles.size, 2, 'opened once');
+  assert.deepEqual(inherited, [2], 'the file system knows which of them the last daemon gave');
   assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0);
   assert.equal(fileSystem.handles.size, 1);
   assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0, 'never seen: nothing to do');

@@ -172,7 +172,7 @@ test('a volume that comes back while its mount ends serves no other host', async
   await closing;
 });
 
-test('what a killed daemon lost is said once, however often the volume is opened then', async () => {
+test('what a killed daemon lost is said once to each who had it open, however often the volume is opened then', async () => {
   const store = new MemoryBlockStore();
   const before = await open(store);
   const inode = await put(before, root, 'f', 'x', true);
@@ -189,6 +189,11 @@ test('what a killed daemon lost is said once, however often the volume is opened
   const handle = await fileSystem.open(inode, 2);
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'EIO');
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'none');
+  // A program that had it open then, too, and comes only now.
+  const other = await fileSystem.open(inode, 2);
+  fileSystem.inherited(inode, other);
+  assert.equal(await errnoOf(() => fileSystem.fsync(inode, other, false)), 'EIO');
+  for (const heard of [handle, other]) assert.equal(await errnoOf(() => fileSystem.fsync(inode, heard, false)), 'none');
   overtaken!();
   await eventually('it is open again', async () => (await fileSystem.getattr(inode)) && (opened === 2 || undefined));
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'none');

@@ -19,6 +19,8 @@ export interface LossWitness {
  */
 export class LostWrites {
   readonly #unsaid = new Map<number, Loss>();
+  /** Lost with the process before this one: files that were open then become known as they are used. Bounded by what that one had unsynced. */
+  readonly #inherited = new Set<number>();
   readonly #onSaid: (inode: number) => void;
   /** Something was lost since the last sync of the whole. */
   #some = false;
@@ -35,6 +37,18 @@ export class LostWrites {
     this.#some = true;
     for (const inode of lost) this.#unsaid.set(inode, { close: true, sync: true });
     for (const witness of open) if (lost.has(witness.inode)) witness.loss = { close: true, sync: true };
+  }
+
+  /** Lost with the process before this one. */
+  inherit(inodes: Iterable<number>): void {
+    const lost = [...inodes];
+    this.add(lost, []);
+    for (const inode of lost) this.#inherited.add(inode);
+  }
+
+  /** The file was open before this process was. */
+  wasOpen(witness: LossWitness): void {
+    if (this.#inherited.has(witness.inode)) witness.loss = { close: true, sync: true };
   }
 
   /** @throws FileSystemError EIO for whoever has not heard it. */

@@ -187,6 +187,16 @@ export class SharedFileSystem implements FileSystem {
     this.#lost.add(inodes, this.#handles.values());
   }
 
+  /** As {@link markLost}, of the process before this one. */
+  inheritLost(inodes: Iterable<number>): void {
+    this.#lost.inherit(inodes);
+  }
+
+  inherited(_inode: number, handle: number): void {
+    const known = this.#handles.get(handle);
+    if (known !== undefined) this.#lost.wasOpen(known);
+  }
+
   /** Makes something durable. What it was to make durable may have been lost before it began, or while it waited for the next host that serves the volume. */
   async #sync(inode: number, handle: number, sync: () => Promise<void>): Promise<void> {
     this.#lost.say(inode, this.#handles.get(handle), 'sync');

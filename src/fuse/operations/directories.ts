@@ -1,6 +1,6 @@
 import type { DirectoryEntry, MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
-import { after, known } from '../handles.ts';
+import { after, known, reopened } from '../handles.ts';
 import { decodeFsync, decodeRead, decodeRelease, type KernelHandle, type Message, type RequestHeader } from '../wire/index.ts';
 import { encodeNothing } from './names.ts';
 
@@ -24,8 +24,9 @@ export const opendir: Operation = (exchange, header) => {
 
 function withHandle<T>(exchange: Exchange, inode: number, handle: KernelHandle, run: (handle: number) => MaybePromise<T>): MaybePromise<T> {
   if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
+  const { fileSystem } = exchange;
   return after(
-    exchange.handles.resolve(handle, () => exchange.fileSystem.opendir(inode)),
+    exchange.handles.resolve(handle, () => reopened(fileSystem, inode, fileSystem.opendir(inode))),
     run,
   );
 }

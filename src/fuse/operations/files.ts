@@ -1,6 +1,6 @@
 import { type Attributes, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
-import { after, known } from '../handles.ts';
+import { after, known, reopened } from '../handles.ts';
 import {
   decodeCopy,
   decodeCreate,
@@ -63,8 +63,10 @@ function withHandle<T>(
   run: (handle: number) => MaybePromise<T>,
 ): MaybePromise<T> {
   if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
-  const resolved = exchange.handles.resolve(handle, () => exchange.fileSystem.open(inode, handleFlags(exchange, flags & ~(exclusive | creating))));
-  return after(resolved, run);
+  const { fileSystem } = exchange;
+  const reopen = (): MaybePromise<number> =>
+    reopened(fileSystem, inode, fileSystem.open(inode, handleFlags(exchange, flags & ~(exclusive | creating))));
+  return after(exchange.handles.resolve(handle, reopen), run);
 }
 
 export const open: Operation = (exchange, header, message) => {
