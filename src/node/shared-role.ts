@@ -44,6 +44,8 @@ export class SharedRole implements Disposable {
   #change = 0;
   /** No other host uses the volume: the kernel may cache. */
   #alone = false;
+  /** The role in which that was said last, perhaps before the volume was open; undefined: others came since. */
+  #aloneIn: number | undefined;
   /** While what the kernel cached goes, before another host's first operation. */
   #letting: Promise<void> | undefined;
 
@@ -76,6 +78,7 @@ export class SharedRole implements Disposable {
         void this.#becomeGuest();
         break;
       case 'alone':
+        this.#aloneIn = this.#change;
         if (this.#server !== undefined && this.#letting === undefined) this.#beginAlone();
         break;
       case 'serve':
@@ -129,7 +132,7 @@ export class SharedRole implements Disposable {
       const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
       if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
-      if (alone) this.#beginAlone();
+      if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
       if (change !== this.#change) return;
@@ -200,6 +203,7 @@ export class SharedRole implements Disposable {
   }
 
   async #serve(id: number, peer: string, call: Uint8Array): Promise<void> {
+    this.#aloneIn = undefined;
     for (let wait = this.#letOthersIn(); wait !== undefined; wait = this.#letOthersIn()) await wait;
     const server = this.#server;
     if (server === undefined || this.fileSystem.local === undefined) {
