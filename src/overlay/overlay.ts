@@ -207,7 +207,7 @@ export class Overlay implements AsyncDisposable {
   whyNotJoined(): string {
     const why = this.troubles().map(({ message }) => message);
     if (why.length > 0) return `no member has let this host in: ${why.join('; ')}`;
-    return 'no member was found to let this host in: name one as HOST:PORT';
+    return 'no member has let this host in yet; where that lasts, name one as HOST:PORT';
   }
 
   /** Makes a new cluster with this host as its first member, and begins to listen. @throws InfinitError `already-exists`. */

@@ -47,7 +47,7 @@ test('a host that is no member of its cluster is told so and what to do, and not
   const sound = sketch(3, [{}, {}, {}], [trouble, other]);
   const [own, ...others] = sound.hosts;
   for (const [why, advice, more] of [
-    ['no member was found', /infinit cluster join/, 2],
+    ['no member has let this host in', /infinit cluster join/, 2],
     ['this host was expelled from the cluster', /empty --state-dir and a new token/, 2],
     ['no member has let this host in: the token was used up', /infinit cluster token create/, 1],
   ] as const) {

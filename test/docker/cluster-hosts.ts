@@ -157,10 +157,17 @@ function tokenOf(lab: DockerLab): string {
   return path.join(lab.directory, 'token');
 }
 
-/** A further host of the lab, which joins the others. */
+/** A further host of the lab, which joins the others; it is a member when this returns. */
 export async function join(lab: DockerLab, index: number): Promise<HostDaemon> {
   const daemon = new HostDaemon(lab.hosts[index]!, lab.addressOf(index));
   await daemon.start({ INFINIT_JOIN: `${lab.addressOf(0)}:${port}`, INFINIT_TOKEN: tokenOf(lab) });
+  // Until then it refuses work.
+  const isMember = (): Promise<true | undefined> =>
+    daemon.client.listVolumes().then(
+      () => true,
+      () => undefined,
+    );
+  await eventually(`${daemon.host.name} is let in`, isMember, clusterMs);
   return daemon;
 }
 
