@@ -11,7 +11,8 @@ import { sh } from './programs.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
-suite('the command line', { concurrency: 2 }, () => {
+// One after the other: a cluster is not founded while a volume is mounted.
+suite('the command line', () => {
   let daemon: DaemonProcess;
 
   interface Ended {
