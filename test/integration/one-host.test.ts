@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { eventually } from '../docker/process.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { Postgres, sh } from './programs.ts';
 
@@ -120,6 +121,15 @@ test('PostgreSQL runs on a volume and loses no committed transaction when the da
   stop = true;
   await writer;
   assert.ok(committed > 5, `only ${committed} commits`);
+  // A server that has not synced the table's file since does not know yet that the dead daemon had part of it in memory alone. Now it meets that.
+  await postgres.query('CHECKPOINT').catch(() => {});
+  await eventually('the server has recovered', async () => {
+    if (!postgres.running) await postgres.start();
+    return postgres.query('SELECT 1').then(
+      () => true,
+      () => undefined,
+    );
+  });
   assert.equal((await postgres.query('SELECT count(*), max(n) FROM t')).trim(), `${committed}|${committed}`);
 });
 
