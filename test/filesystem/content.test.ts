@@ -294,12 +294,8 @@ test('the memory of large blocks is used again, and no read ever sees another bl
   channel.port2.close();
 });
 
-test('scattered writes are put in order again in a quiet moment', async () => {
-  const store = new MemoryBlockStore();
-  const clock = new TestClock();
-  const volume = await open(store, { flushDelayMs: 1 }, { clock });
-  const expected = pattern(2 * mebibyte, 8);
-  const inode = await put(volume, root, 'f', expected, true);
+/** Small writes all over a file of 2 MiB, each flushed alone; `expected` follows. */
+async function scatter(volume: Volume, inode: number, expected: Buffer): Promise<void> {
   for (let round = 0; round < 40; round++) {
     const offset = ((round * 7919) % 500) * 4096;
     const data = pattern(4096, round);
@@ -307,6 +303,15 @@ test('scattered writes are put in order again in a quiet moment', async () => {
     await volume.write(inode, 0, offset, data, false);
     await volume.syncfs();
   }
+}
+
+test('scattered writes are put in order again in a quiet moment', async () => {
+  const store = new MemoryBlockStore();
+  const clock = new TestClock();
+  const volume = await open(store, { flushDelayMs: 1 }, { clock });
+  const expected = pattern(2 * mebibyte, 8);
+  const inode = await put(volume, root, 'f', expected, true);
+  await scatter(volume, inode, expected);
   const before = store.immutableAddresses().size;
   clock.now += 60_000;
   const deadline = Date.now() + 10_000;
@@ -346,13 +351,7 @@ test('writers that fill the memory while files are put in order do not wait for 
   const volume = await open(store, { flushDelayMs: 1, maxDirtyBytes: mebibyte }, { clock });
   const expected = pattern(2 * mebibyte, 8);
   const [inode, other] = [await put(volume, root, 'f', expected, true), await put(volume, root, 'other', '', true)];
-  for (let round = 0; round < 40; round++) {
-    const offset = ((round * 7919) % 500) * 4096;
-    const data = pattern(4096, round);
-    data.copy(expected, offset);
-    await volume.write(inode, 0, offset, data, false);
-    await volume.syncfs();
-  }
+  await scatter(volume, inode, expected);
   // So that its blocks have to be read; only inodes in memory are put in order.
   await volume.recall();
   for (const number of [inode, other]) await volume.getattr(number);
