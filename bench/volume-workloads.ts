@@ -114,7 +114,12 @@ const big = (directory: string): string => path.join(directory, 'big');
 export const workloads: Readonly<Record<string, Workload>> = {
   'sequential write, 1 MiB': { unit: 'MiB/s', run: (directory) => writeSequentially(big(directory)) },
   'sequential read, cold': { unit: 'MiB/s', prepare: dropCaches, run: (directory) => readSequentially(big(directory)) },
-  'sequential read, warm': { unit: 'MiB/s', run: (directory) => readSequentially(big(directory)) },
+  'sequential read, warm': {
+    unit: 'MiB/s',
+    // The cold reads of the targets after this one have dropped its caches again.
+    prepare: (directory) => void readSequentially(big(directory)),
+    run: (directory) => readSequentially(big(directory)),
+  },
   'random 4 KiB read, cold': {
     unit: '/s',
     prepare: dropCaches,
@@ -141,7 +146,10 @@ export const workloads: Readonly<Record<string, Workload>> = {
   },
   'create 1 KiB': {
     unit: '/s',
-    prepare: (directory) => mkdirSync(path.join(directory, 'many')),
+    prepare: (directory) => {
+      rmSync(path.join(directory, 'many'), { recursive: true, force: true });
+      mkdirSync(path.join(directory, 'many'));
+    },
     run: (directory) => forFiles(directory, (file) => writeFileSync(file, small)),
   },
   stat: { unit: '/s', run: (directory) => forFiles(directory, (file) => void statSync(file)) },
