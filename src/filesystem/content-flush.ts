@@ -8,10 +8,10 @@ import type { Unsynced } from './unsynced.ts';
 
 /** Content up to this size lies in the inode itself. */
 export const maxInlineBytes = 8 * 1024;
-/** Sealing stops for other work after this many bytes. */
-const sealSliceBytes = 2 * dataBlockBytes;
+/** Sealing stops for other work after this many bytes, that is after each block: the flush of what the journal has long made durable must not hold up the next fsync. */
+const sealSliceBytes = dataBlockBytes;
 /** Mapping stops for other work after this many pieces. */
-const mapSlicePieces = 512;
+const mapSlicePieces = 128;
 
 /** What an inode's record and its commit need to make a flush durable. */
 export interface ContentPlan {

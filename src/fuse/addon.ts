@@ -18,6 +18,8 @@ export interface Addon {
   closeDescriptor(fd: number): number;
   /** A duplicate of another process's descriptor. */
   takeDescriptor(pid: number, fd: number): number;
+  /** The start of a file as memory. Each page must have been written before it is touched. */
+  mapFile(fd: number, length: number): ArrayBuffer | number;
   /** Gives the kernel the pages of malloc that hold nothing. */
   trim(): number;
 }
@@ -31,6 +33,15 @@ let loaded: Addon | undefined;
 export function loadAddon(): Addon {
   loaded ??= createRequire(import.meta.url)(buildAddon()) as Addon;
   return loaded;
+}
+
+/**
+ * The start of a file as memory: what is written there outlives this process, at no system call each. Only pages that were written the ordinary
+ * way before may be touched. Undefined where the file system cannot do it.
+ */
+export function mapFile(fd: number, length: number): Buffer | undefined {
+  const mapped = loadAddon().mapFile(fd, length);
+  return typeof mapped === 'number' ? undefined : Buffer.from(mapped);
 }
 
 /** Gives the kernel what malloc keeps of this process's freed memory: for a moment without work, since it takes some ms. */

@@ -2,14 +2,19 @@ import { readU64, writeU64 } from '../base/index.ts';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
+import { mapFile } from '../fuse/index.ts';
+
 /** Bytes of a slot: an inode number, or 0 where the slot is free. */
 const slotBytes = 8;
+const pageBytes = 4096;
+/** The part of the file that is memory as well: 32,768 slots. Further ones take a system call each time. */
+const mappedBytes = 64 * pageBytes;
 
 /**
  * Which inodes of a mount hold writes, or directories changes of names, that are not durable yet, in a small file on tmpfs: it outlives a killed daemon, though not the
  * host. The next daemon takes over the mount, and the first fsync (or, where the kernel tells of them, close) of such a file fails with EIO, as Linux does after a
  * lost write-back: an application must never believe that what the dead process still had in memory is safe.
- * One 8-byte write (~2 µs) as a file becomes dirty, one as it becomes clean.
+ * Eight bytes of memory that is the file's as a file becomes dirty, and as it becomes clean: a write each time took 20 µs of every fdatasync.
  */
 export class DirtySet {
   readonly #descriptor: number;
@@ -19,11 +24,15 @@ export class DirtySet {
   readonly #lost = new Map<number, number>();
   readonly #free: number[] = [];
   readonly #slot = Buffer.alloc(slotBytes);
+  readonly #mapped: Buffer | undefined;
+  /** So many bytes of the file have room, and may be touched in memory. */
+  #roomBytes = 0;
   #next = 0;
 
   private constructor(file: string, descriptor: number) {
     this.#file = file;
     this.#descriptor = descriptor;
+    this.#mapped = mapFile(descriptor, mappedBytes);
   }
 
   /**
@@ -82,8 +91,19 @@ export class DirtySet {
   }
 
   #write(slot: number, inode: number): void {
+    const at = slot * slotBytes;
+    if (this.#mapped !== undefined && at < mappedBytes) {
+      if (at >= this.#roomBytes) this.#makeRoom();
+      return writeU64(this.#mapped, inode, at);
+    }
     writeU64(this.#slot, inode, 0);
-    writeSync(this.#descriptor, this.#slot, 0, slotBytes, slot * slotBytes);
+    writeSync(this.#descriptor, this.#slot, 0, slotBytes, at);
+  }
+
+  /** A write fails where the file system is full; a touch of memory without room would end the process. */
+  #makeRoom(): void {
+    writeSync(this.#descriptor, Buffer.alloc(pageBytes), 0, pageBytes, this.#roomBytes);
+    this.#roomBytes += pageBytes;
   }
 }
 

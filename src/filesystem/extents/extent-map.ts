@@ -26,8 +26,8 @@ const dueChanges = 16_384;
 /** Leaves that one step of a large truncation takes away. */
 const stepLeaves = 16;
 /** Changes merged, and nodes sealed, before other work may run. */
-const mergeSlice = 256;
-const sealSlice = 64;
+const mergeSlice = 64;
+const sealSlice = 16;
 /** Nodes of a map that shares no cache. */
 const ownCachedNodes = 64;
 

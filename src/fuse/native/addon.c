@@ -1,7 +1,7 @@
 /*
  * What the FUSE session cannot get from Node itself: readiness of a descriptor in the calling thread's event loop, reads and
- * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, and a way to give
- * malloc's free memory back.
+ * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory, and
+ * a way to give malloc's free memory back.
  * Every function is `(…) -> integer`, negative: -errno. No state is shared between threads, so workers may load it too.
  */
 #define _GNU_SOURCE
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -223,6 +224,26 @@ static napi_value take_descriptor(napi_env env, napi_callback_info info) {
   return result;
 }
 
+static void unmap(napi_env env, void *memory, void *length) {
+  (void)env;
+  munmap(memory, (size_t)length);
+}
+
+/*
+ * mapFile(fd, length): the start of the file as an ArrayBuffer, or -errno. What is written there is in the file at once, whatever becomes of
+ * this process. Where the file has no room it is a fault that ends the process: the caller writes each page the ordinary way first.
+ */
+static napi_value map_file(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  size_t length = (size_t)number(env, argument[1]);
+  void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, number(env, argument[0]), 0);
+  if (memory == MAP_FAILED) return integer(env, -errno);
+  napi_value result;
+  if (napi_create_external_arraybuffer(env, memory, length, unmap, (void *)length, &result) == 0) return result;
+  munmap(memory, length);
+  return integer(env, -ENOTSUP);
+}
+
 /*
  * trim(): gives the kernel the pages of malloc that hold nothing, those between others too. Of its own accord glibc gives back only the
  * end of a heap, which after a burst of small buffers is hardly ever free. 1: something was given back.
@@ -241,7 +262,7 @@ static const struct {
   napi_callback function;
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
-                {"trim", trim}};
+                {"mapFile", map_file},  {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 

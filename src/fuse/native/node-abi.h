@@ -33,6 +33,7 @@ napi_status napi_get_global(napi_env, napi_value *);
 napi_status napi_make_callback(napi_env, napi_async_context, napi_value self, napi_value function, size_t, const napi_value *, napi_value *);
 napi_status napi_get_and_clear_last_exception(napi_env, napi_value *);
 napi_status napi_fatal_exception(napi_env, napi_value);
+napi_status napi_create_external_arraybuffer(napi_env, void *data, size_t length, napi_finalize, void *hint, napi_value *);
 napi_status napi_create_external(napi_env, void *data, napi_finalize, void *hint, napi_value *);
 napi_status napi_get_value_external(napi_env, napi_value, void **);
 napi_status napi_create_function(napi_env, const char *name, size_t length, napi_callback, void *data, napi_value *);

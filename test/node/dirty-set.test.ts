@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { DirtySet } from '../../src/node/dirty-set.ts';
+
+const source = path.resolve(import.meta.dirname, '../../src/node/dirty-set.ts');
+
+/** What the next daemon finds after one that did `body` with its `set` and was killed. */
+function lostAfter(body: string): Set<number> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-dirty-'));
+  try {
+    const file = path.join(directory, 'dirty');
+    const script = `import { DirtySet } from ${JSON.stringify(source)}; const { set } = DirtySet.open(${JSON.stringify(file)}, false); ${body}; process.kill(process.pid, 'SIGKILL');`;
+    const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    assert.equal(signal, 'SIGKILL', stderr);
+    const { set, lost } = DirtySet.open(file, true);
+    set.close(true);
+    return lost;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+test('what was dirty when the daemon was killed is found, and nothing that had become clean', () => {
+  assert.deepEqual(lostAfter('for (const inode of [5, 2 ** 40 + 1, 7]) set.add(inode); set.delete(5); set.add(9)'), new Set([9, 2 ** 40 + 1, 7]));
+});
+
+test('any number of files may be dirty, more than the part of the file that is memory has slots for', () => {
+  const count = 40_000;
+  const lost = lostAfter(
+    `for (let inode = 1; inode <= ${count}; inode++) set.add(inode); for (let inode = 1; inode <= ${count}; inode += 2) set.delete(inode)`,
+  );
+  assert.equal(lost.size, count / 2);
+  assert.ok([...lost].every((inode) => inode % 2 === 0));
+});
