@@ -92,8 +92,15 @@ export class RegisterLink {
   #flush(): void {
     this.#scheduled = false;
     this.#encoded = undefined;
+    const sent = this.#requests.size > 0;
     this.#leaveAll(kinds.registerRequests, this.#requests);
     this.#leaveAll(kinds.registerReplies, this.#replies);
+    // Messages of this turn leave in the next one, and a small write to the disk keeps this thread: others are to be at work meanwhile.
+    if (this.#local.length > 0 && sent) setImmediate(() => this.#serveLocal());
+    else this.#serveLocal();
+  }
+
+  #serveLocal(): void {
     const local = this.#local;
     if (local.length === 0) return;
     this.#local = [];

@@ -5,8 +5,9 @@ import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts
 import { mutableAddress } from '../../src/block/index.ts';
 import { read, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { MemoryNetwork } from '../../src/overlay/index.ts';
+import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
 import { Leases } from '../../src/store/leases.ts';
+import { RegisterLink } from '../../src/store/register-link.ts';
 import { Registers } from '../../src/store/registers.ts';
 import { Replica } from '../../src/store/replica.ts';
 import { Store } from '../../src/store/index.ts';
@@ -73,4 +74,16 @@ test('no tag of one start of the daemon is one of another start', async () => {
   const first = new Set(tagsOf(1));
   assert.equal(first.size, 10);
   assert.ok(tagsOf(2).every((tag) => !first.has(tag)));
+});
+
+test('what goes to others has left before this host works on its own part', async () => {
+  const events: string[] = [];
+  // As lines do: what is sent in a turn of the event loop leaves in the next one.
+  const transport = { handle: () => () => {}, isConnected: () => true, notify: (peer: string) => void setImmediate(() => events.push(peer)) };
+  const replica = { serveAll: () => void events.push('own disk') };
+  const link = new RegisterLink('a', transport as unknown as Transport, replica as unknown as Replica, () => {});
+  const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease: null };
+  for (const peer of names) link.send(peer, request);
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(events, ['b', 'c', 'own disk']);
 });
