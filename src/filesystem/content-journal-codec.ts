@@ -57,6 +57,9 @@ export const maxContentEntries = 256;
 /** Room for entries in a block. */
 export const maxContentBytes: number = maxBytes - headBytes;
 
+/** Blocks of the ring. Files are written out well before they run out. */
+export const contentSlots = 1024;
+
 /** What an entry takes. */
 export function entryCost(pieces: number, bytes: number): number {
   return entryBytes + pieces * pieceBytes + bytes;

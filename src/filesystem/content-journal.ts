@@ -2,6 +2,7 @@ import type { Update } from '../store/index.ts';
 import {
   type ContentBlock,
   type ContentEntry,
+  contentSlots,
   decodeContentBlock,
   encodeContentBlock,
   entryCost,
@@ -9,13 +10,11 @@ import {
   maxContentEntries,
   type Stamp,
 } from './content-journal-codec.ts';
+import { ContentRing } from './content-ring.ts';
 import type { VolumeContext } from './context.ts';
 import { versionsOf } from './failure.ts';
 import type { Inode } from './inode.ts';
-import { BlockVersion } from './named-block.ts';
 
-/** Blocks of the ring. Files are written out well before they run out. */
-export const contentSlots = 1024;
 /** Slots in use from which on files are written out without waiting for the timer. */
 export const hurrySlots: number = contentSlots / 2;
 /** Versions of slots that are read ahead of their first use. */
@@ -50,7 +49,7 @@ export interface ContentJournalEvents {
 export class ContentJournal {
   readonly #context: VolumeContext;
   readonly #events: ContentJournalEvents;
-  readonly #slots = new Map<number, BlockVersion>();
+  readonly #ring: ContentRing;
   /** Where the blocks are that files still need; `count`: of the newest, in this session. */
   readonly #needed = new Map<Inode, { oldest: number; count: number }>();
   /** Files whose record came to cover the block that is on its way; undefined: none is. */
@@ -65,6 +64,7 @@ export class ContentJournal {
   constructor(context: VolumeContext, events: ContentJournalEvents) {
     this.#context = context;
     this.#events = events;
+    this.#ring = new ContentRing(context);
   }
 
   /** Slots that a crash would need. */
@@ -105,6 +105,11 @@ export class ContentJournal {
     if (this.#needed.delete(inode)) this.#moveTail();
   }
 
+  /** Nothing goes on in the background. */
+  settled(): Promise<void> {
+    return this.#ring.settled();
+  }
+
   /** The inode is in memory only as the block at `position` has it; `count`: of this session, 0 for one of an earlier session. */
   needed(inode: Inode, position: number, count = 0): void {
     const needed = this.#needed.get(inode);
@@ -124,19 +129,29 @@ export class ContentJournal {
 
   /** One block, with as many of the requests as it holds. */
   async #commit(): Promise<void> {
+    const position = this.#position;
+    const free = this.#ring.isFree(position);
+    if (free !== true && !(await free)) {
+      for (const { resolve } of this.#requests.splice(0)) resolve(false);
+      return;
+    }
     const { taken, entries } = this.#take();
     if (taken.length === 0) return;
-    const position = this.#position;
+    const tail = this.#tail;
     const revisions = taken.map(([inode]) => inode.revision);
-    const block = this.#slot(position);
+    const block = this.#ring.slot(position);
     const covered = (this.#coveredMeanwhile = new Set());
     const stamp = { session: this.#context.session, count: ++this.#count };
+    let across: boolean;
     try {
-      const body = encodeContentBlock({ stamp, position, tail: this.#tail, entries });
+      const body = encodeContentBlock({ stamp, position, tail, entries });
       const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
       if (!block.known) await block.learn();
       const update: Update = block.update(payload);
-      block.written(versionsOf(await this.#context.store.commit([{ update: [update] }]))[0]![0]!);
+      const result = await this.#context.store.commit([{ update: [update] }]);
+      block.written(versionsOf(result)[0]![0]!);
+      // A commit that was this host's alone is one write in any case.
+      across = result.done && result.released !== true;
     } catch (error) {
       block.doubt();
       for (const [inode, requests] of taken) {
@@ -159,6 +174,7 @@ export class ContentJournal {
     if (this.#needed.size === 0) this.#tail = this.#position;
     if (this.used >= hurrySlots) this.#events.onFilling();
     this.#learnAhead();
+    if (across) this.#ring.makeReady(this.#position, tail);
   }
 
   /** Answers requests that need no block or must not have one; what the next block takes is snapshot here. */
@@ -207,20 +223,11 @@ export class ContentJournal {
     this.#tail = tail;
   }
 
-  #slot(position: number): BlockVersion {
-    const slot = position % contentSlots;
-    let block = this.#slots.get(slot);
-    if (block === undefined) {
-      block = new BlockVersion(this.#context, this.#context.address(`content:${slot}`), undefined);
-      this.#slots.set(slot, block);
-    }
-    return block;
-  }
-
   /** The versions of slots that an earlier mount wrote are asked for before they are needed. */
   #learnAhead(): void {
-    const block = this.#slot(this.#position + learnAhead);
-    if (!block.known) block.learn().catch(() => {});
+    const position = this.#position + learnAhead;
+    const block = this.#ring.slot(position);
+    if (!block.known && this.#ring.isFree(position) === true) block.learn().catch(() => {});
   }
 
   /**
@@ -247,8 +254,7 @@ export class ContentJournal {
   async #newest(): Promise<ContentBlock | undefined> {
     const first = await this.#fetch(0);
     if (first === undefined) {
-      for (let slot = 0; slot < contentSlots; slot++)
-        this.#slots.set(slot, new BlockVersion(this.#context, this.#context.address(`content:${slot}`), 0));
+      for (let slot = 0; slot < contentSlots; slot++) this.#ring.found(slot, 0);
       return undefined;
     }
     // Slots up to the newest block are of this turn of the ring, those behind it of the turn before.
@@ -269,7 +275,7 @@ export class ContentJournal {
     // Nobody writes into a ring that is full.
     if (this.#position - tail >= contentSlots - 1) return true;
     if ((await this.#fetch(this.#position))?.position === this.#position) return false;
-    const block = this.#slot(this.#position);
+    const block = this.#ring.slot(this.#position);
     const stamp = { session: this.#context.session, count: ++this.#count };
     const body = encodeContentBlock({ stamp, position: this.#position, tail, entries: [] });
     const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
@@ -281,11 +287,12 @@ export class ContentJournal {
   }
 
   async #fetch(position: number): Promise<ContentBlock | undefined> {
-    const slot = position % contentSlots;
-    const address = this.#context.address(`content:${slot}`);
+    const { address } = this.#ring.slot(position);
     const stored = await this.#context.store.fetch(address);
-    this.#slots.set(slot, new BlockVersion(this.#context, address, stored?.version ?? 0));
-    return stored === undefined ? undefined : decodeContentBlock(this.#context.sealer.openPayload(address, stored.payload).body);
+    this.#ring.found(position, stored?.version ?? 0);
+    if (stored === undefined) return undefined;
+    const { body } = this.#context.sealer.openPayload(address, stored.payload);
+    return body.length === 0 ? undefined : decodeContentBlock(body);
   }
 }
 

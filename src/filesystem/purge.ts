@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
-import { contentSlots } from './content-journal.ts';
+import { contentSlots } from './content-journal-codec.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
 import { versionsOf } from './failure.ts';

@@ -296,6 +296,7 @@ export class Volume implements FileSystem {
     await this.#core.flusher.stop();
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
+    await this.#core.contents.settled();
     await this.#core.state.write({ clean: true });
   }
 

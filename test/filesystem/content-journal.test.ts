@@ -179,3 +179,63 @@ test('what the journal has does not count as lost when the process dies', async 
   await volume.setattr(inode, { mode: 0o600 });
   assert.equal(dirty.size, 0);
 });
+
+test('where blocks are on several hosts, slots are written ahead of their use, many at once, and none of them is taken for content', async () => {
+  const store = new MemoryBlockStore({ across: true });
+  let { volume, inode } = await largeFile(store);
+  const expected = Buffer.alloc(size, 1);
+  const round = async (from: number, count: number): Promise<void> => {
+    for (let index = from; index < from + count; index++) {
+      const at = (index * 7919) % (size - 8);
+      expected.writeUInt32LE(index, at);
+      await volume.write(inode, 0, at, expected.subarray(at, at + 4), false);
+      await volume.fsync(inode, 0, true);
+    }
+  };
+  const before = { ...store.counts };
+  await round(0, 600);
+  assert.ok(store.counts.updates - before.updates > 1100, 'each slot is written twice');
+  assert.ok(store.counts.commits - before.commits < 700, 'the first time along with others');
+  for (const [from, count] of [
+    [600, 3],
+    [603, 400],
+    [1003, 25],
+    [1028, 1],
+    [1029, 1500],
+  ] as const) {
+    volume = await crash(store, volume);
+    assert.ok(expected.equals(await contentOf(volume, inode)), `after ${from}`);
+    await round(from, count);
+  }
+  await volume.close();
+  volume = await open(store);
+  await round(3000, 50);
+  volume = await crash(store, volume);
+  assert.ok(expected.equals(await contentOf(volume, inode)));
+});
+
+test('an fsync waits for no slot that is long in being made ready, and fails by none', async () => {
+  let blocked: Promise<void> | undefined;
+  let updates = 0;
+  const store = new MemoryBlockStore({ across: true });
+  const commit = store.commit.bind(store);
+  store.commit = async (stages) => {
+    if (stages.some(({ update }) => (update?.length ?? 0) >= 8)) {
+      updates++;
+      await blocked;
+    }
+    return commit(stages);
+  };
+  const release = Promise.withResolvers<void>();
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', Buffer.alloc(size, 1), true);
+  await volume.syncfs();
+  blocked = release.promise;
+  for (let index = 0; index < 20; index++) await write(volume, inode, index * 200, 2);
+  assert.ok(updates > 0);
+  release.resolve();
+  blocked = undefined;
+  for (let index = 20; index < 200; index++) await write(volume, inode, index * 200, 2);
+  const after = await crash(store, volume);
+  for (let index = 0; index < 200; index++) assert.equal((await readAt(after, inode, index * 200, 1))[0], 2, `${index}`);
+});

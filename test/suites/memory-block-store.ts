@@ -100,7 +100,7 @@ export class MemoryBlockStore implements BlockStore {
       if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
       versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
     }
-    return { done: true, versions, released: true };
+    return { done: true, versions, ...(this.#options.across === true ? {} : { released: true }) };
   }
 
   /** All writes of a stage, in an order of its own. */
@@ -188,6 +188,8 @@ export interface MemoryBlockStoreOptions {
   readonly fate?: (update: Update) => 'normal' | 'failed' | 'unknown-lost' | 'unknown-applied';
   /** False: do not hash what is put, for benchmarks. */
   readonly verify?: boolean;
+  /** True: a commit says what one over several hosts does. */
+  readonly across?: boolean;
 }
 
 function shuffle(items: unknown[], random: () => number): void {
