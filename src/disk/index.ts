@@ -7,4 +7,5 @@ export { type Files, nodeFiles, type WriteHints } from './files.ts';
 export { LogDisk, type LogDiskOptions } from './log-disk.ts';
 export type { WriteMeter } from './log-writer.ts';
 export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
+export { offerPieceCrcs } from './piece-crcs.ts';
 export { scrub, type ScrubOptions, type ScrubReport } from './scrub.ts';

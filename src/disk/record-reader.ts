@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Entry } from './entry.ts';
 import type { LevelIndex } from './level-index.ts';
+import { pieceCrcs } from './piece-crcs.ts';
 import type { RecentTable } from './recent-table.ts';
 import {
   isIntact,
@@ -90,8 +91,10 @@ export class RecordReader {
         this.#segments.read(entry.segment, bytes, entry.offset + valueOffset(entry.length) + first),
       ]);
       if (table === undefined || count === undefined) return undefined;
-      for (let at = 0, place = (first / pieceBytes) * 4; at < bytes.length; at += pieceBytes, place += 4)
-        if (count !== bytes.length || crc32(bytes.subarray(at, at + pieceBytes)) !== table.readUInt32LE(place)) throw new Mismatch();
+      const crcs = Buffer.allocUnsafe(Math.ceil(bytes.length / pieceBytes) * 4);
+      pieceCrcs(bytes, pieceBytes, crcs);
+      const place = (first / pieceBytes) * 4;
+      if (count !== bytes.length || !crcs.equals(table.subarray(place, place + crcs.length))) throw new Mismatch();
       const part = new Uint8Array(bytes.subarray(offset - first, offset - first + length));
       this.#giveBack(bytes);
       return part;

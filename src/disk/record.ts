@@ -1,6 +1,8 @@
 import { readU64, writeU64 } from '../base/index.ts';
 import { crc32 } from 'node:zlib';
 
+import { pieceCrcs } from './piece-crcs.ts';
+
 /**
  * What the log is made of (docs/on-disk-format.md): a header of 96 bytes, for a large value the table of its pieces' CRCs, the value, zeros
  * up to a multiple of 8.
@@ -85,7 +87,7 @@ export function checksumOf(value: Uint8Array): Checksum {
   const bytes = tableBytes(value.length);
   if (bytes === 0) return { crc: crc32(value), table: noTable };
   const table = Buffer.allocUnsafe(bytes);
-  for (let at = 0, place = 0; place < bytes; at += pieceBytes, place += 4) table.writeUInt32LE(crc32(value.subarray(at, at + pieceBytes)), place);
+  pieceCrcs(value, pieceBytes, table);
   return { crc: crc32(table), table };
 }
 

@@ -13,8 +13,8 @@ import {
   version,
 } from '../api/index.ts';
 import { InfinitError, type Logger, systemClock, Wakefulness } from '../base/index.ts';
-import { type Disk, LogDisk } from '../disk/index.ts';
-import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
+import { type Disk, LogDisk, offerPieceCrcs } from '../disk/index.ts';
+import { clearStaleMounts, fastCrcs, type HolderClient } from '../fuse/index.ts';
 import { Membership } from '../membership/index.ts';
 import { hasPassport, Overlay } from '../overlay/index.ts';
 import { Repair } from '../repair/index.ts';
@@ -152,6 +152,8 @@ export class Node implements AsyncDisposable {
   async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
     const config = this.#config;
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    const crcs = fastCrcs();
+    if (crcs !== undefined) offerPieceCrcs(crcs);
     const disk = stack.use(
       await LogDisk.open(path.join(config.stateDir, 'store'), {
         logger,

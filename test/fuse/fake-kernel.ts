@@ -89,10 +89,6 @@ export class FakeKernel implements Addon {
     return -38;
   }
 
-  mapFile(): number {
-    return -95;
-  }
-
   trim(): number {
     return 0;
   }

@@ -1,10 +1,11 @@
 /*
  * What the FUSE session cannot get from Node itself: readiness of a descriptor in the calling thread's event loop, reads and
- * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory, and
- * a way to give malloc's free memory back.
+ * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory, a
+ * way to give malloc's free memory back, and CRCs at the speed of memory.
  * Every function is `(…) -> integer`, negative: -errno. No state is shared between threads, so workers may load it too.
  */
 #define _GNU_SOURCE
+#include "crc32.h"
 #include "node-abi.h"
 
 #include <errno.h>
@@ -257,12 +258,29 @@ static napi_value trim(napi_env env, napi_callback_info info) {
 #endif
 }
 
+/* crcPieces(bytes, pieceBytes, into): the CRC-32 of each piece, little-endian, one after the other; -ENOTSUP where the processor has no way of its own */
+static napi_value crc_pieces(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  struct iovec from = bytes(env, argument[0]);
+  struct iovec into = bytes(env, argument[2]);
+  size_t piece = (size_t)number(env, argument[1]);
+  if (!crc32_is_fast()) return integer(env, -ENOTSUP);
+  if (piece == 0 || into.iov_len < (from.iov_len + piece - 1) / piece * sizeof(uint32_t)) return integer(env, -EINVAL);
+  uint8_t *out = into.iov_base;
+  for (size_t at = 0; at < from.iov_len; at += piece) {
+    size_t length = from.iov_len - at < piece ? from.iov_len - at : piece;
+    uint32_t crc = crc32_of((const uint8_t *)from.iov_base + at, length);
+    for (int i = 0; i < 4; i++) *out++ = (uint8_t)(crc >> (8 * i));
+  }
+  return integer(env, 0);
+}
+
 static const struct {
   const char *name;
   napi_callback function;
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
-                {"mapFile", map_file},  {"trim", trim}};
+                {"mapFile", map_file},  {"crcPieces", crc_pieces}, {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 

@@ -23,7 +23,8 @@ export function buildAddon(): string {
  */
 export function compileAddon(source: string, target: string): string {
   const built = modifiedMs(target);
-  if (built > 0 && built >= Math.max(modifiedMs(source), modifiedMs(path.join(import.meta.dirname, 'node-abi.h')))) return target;
+  const sources = [source, ...['node-abi.h', 'crc32.h'].map((header) => path.join(import.meta.dirname, header))];
+  if (built > 0 && built >= Math.max(...sources.map(modifiedMs))) return target;
   mkdirSync(path.dirname(target), { recursive: true });
   // Compiled aside and moved into place: another thread or process, of another PID namespace perhaps, may be building or loading it at this moment.
   const draft = `${target}.${randomUUID()}.tmp`;
