@@ -28,6 +28,7 @@ export class DirtySet {
   /** So many bytes of the file have room, and may be touched in memory. */
   #roomBytes = 0;
   #next = 0;
+  #closed = false;
 
   private constructor(file: string, descriptor: number) {
     this.#file = file;
@@ -86,11 +87,14 @@ export class DirtySet {
 
   /** Everything was written out. @param ended the mount is over; otherwise the next daemon goes on with it, and says what has not been said. */
   close(ended: boolean): void {
+    this.#closed = true;
     closeSync(this.#descriptor);
     if (ended || this.#lost.size === 0) rmSync(this.#file, { force: true });
   }
 
   #write(slot: number, inode: number): void {
+    // The next daemon cuts the file: a touch of memory behind its end would end this process.
+    if (this.#closed) return;
     const at = slot * slotBytes;
     if (this.#mapped !== undefined && at < mappedBytes) {
       if (at >= this.#roomBytes) this.#makeRoom();

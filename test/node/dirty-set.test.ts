@@ -14,7 +14,7 @@ function lostAfter(body: string): Set<number> {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-dirty-'));
   try {
     const file = path.join(directory, 'dirty');
-    const script = `import { DirtySet } from ${JSON.stringify(source)}; const { set } = DirtySet.open(${JSON.stringify(file)}, false); ${body}; process.kill(process.pid, 'SIGKILL');`;
+    const script = `import { DirtySet } from ${JSON.stringify(source)}; const file = ${JSON.stringify(file)}; const { set } = DirtySet.open(file, false); ${body}; process.kill(process.pid, 'SIGKILL');`;
     const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     assert.equal(signal, 'SIGKILL', stderr);
     const { set, lost } = DirtySet.open(file, true);
@@ -27,6 +27,13 @@ function lostAfter(body: string): Set<number> {
 
 test('what was dirty when the daemon was killed is found, and nothing that had become clean', () => {
   assert.deepEqual(lostAfter('for (const inode of [5, 2 ** 40 + 1, 7]) set.add(inode); set.delete(5); set.add(9)'), new Set([9, 2 ** 40 + 1, 7]));
+});
+
+test('what comes after the end changes nothing', () => {
+  assert.deepEqual(
+    lostAfter(`set.add(1); set.lose(); set.close(false); const next = DirtySet.open(file, false); set.add(2); set.said(1); next.set.add(3)`),
+    new Set([3]),
+  );
 });
 
 test('any number of files may be dirty, more than the part of the file that is memory has slots for', () => {
