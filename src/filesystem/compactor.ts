@@ -68,7 +68,7 @@ export class Compactor {
       if (inode.gone || inode.content === undefined) return;
       const until = Math.min(end, inode.size);
       if (start >= until) return;
-      inode.content.write(start, Buffer.concat(inode.content.read(start, until, pinned)));
+      inode.content.rewrite(start, Buffer.concat(inode.content.read(start, until, pinned)));
       inode.used = true;
       this.#core.dirtied(inode);
     });

@@ -150,8 +150,13 @@ export class Content {
 
   /** Takes bytes in. Large pieces are sealed straight from the borrowed bytes and put in the background. */
   write(offset: number, data: Uint8Array): void {
-    const before = this.dirty.bytes;
     this.unsynced.add(offset, offset + data.length);
+    this.rewrite(offset, data);
+  }
+
+  /** As {@link write}, of bytes that are durable already, in the journal or elsewhere in the store: a crash takes nothing of them. */
+  rewrite(offset: number, data: Uint8Array): void {
+    const before = this.dirty.bytes;
     for (let done = 0; done < data.length;) {
       const position = offset + done;
       const rest = data.length - done;

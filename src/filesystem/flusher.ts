@@ -24,11 +24,21 @@ export class Flusher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #retryMs = 0;
+  #begun = false;
   #stopped = false;
 
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#delayMs = core.context.options.flushDelayMs ?? defaultFlushDelayMs;
+  }
+
+  /**
+   * The mount is complete. Before, nothing is written out in the background: a record says that it covers all that earlier sessions journaled, which must all
+   * be in memory by then.
+   */
+  begin(): void {
+    this.#begun = true;
+    if (this.#pending) this.#schedule(this.#delayMs);
   }
 
   add(inode: Inode): void {
@@ -82,16 +92,20 @@ export class Flusher {
     await this.#running;
   }
 
+  get #pending(): boolean {
+    const { log, checkpoint, compactor } = this.#core;
+    return this.#dirty.size > 0 || log.length > 0 || !checkpoint.idle || !compactor.idle;
+  }
+
   #schedule(delayMs: number): void {
-    if (this.#timer !== undefined || this.#stopped || this.#running !== undefined) return;
+    if (this.#timer !== undefined || !this.#begun || this.#stopped || this.#running !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
         const { log, budget, contents } = this.#core;
         const busy = log.length >= hurryOperations || budget.bytes > budget.limit / 2 || contents.used >= hurrySlots;
-        if (this.#dirty.size > 0 || this.#core.log.length > 0 || !this.#core.checkpoint.idle || !this.#core.compactor.idle)
-          this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
+        if (this.#pending) this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
       });
     }, delayMs);
     this.#timer.unref();

@@ -7,7 +7,6 @@ import { encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { JournalBlock } from './journal-codec.ts';
 import { typeDirectory } from './mode.ts';
-import { Unsynced } from './unsynced.ts';
 import { VolumeUsage } from './usage.ts';
 import { type StateRecord, VolumeState } from './volume-state.ts';
 
@@ -34,6 +33,7 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
     await core.flusher.stop();
     throw error;
   }
+  if (setup.options?.readOnly !== true) core.flusher.begin();
   return core;
 }
 
@@ -162,8 +162,7 @@ async function restore(core: VolumeCore, { stamp, position, entries }: ContentBl
   entries.forEach((entry, index) => {
     const inode = inodes[index];
     if (inode?.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
-    for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.write(offset, slice);
-    inode.content.unsynced = new Unsynced();
+    for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
     inode.size = entry.size;
     inode.mode = entry.mode;
     inode.uid = entry.uid;

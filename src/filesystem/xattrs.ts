@@ -50,15 +50,15 @@ export function changeMode(inode: Inode, mode: number): void {
   inode.mode = (inode.mode & ~permissionMask) | (mode & permissionMask);
   const value = inode.xattrs?.get(accessAclName);
   const acl = value === undefined ? undefined : decodeAcl(value);
-  if (acl !== undefined) inode.xattrs!.set(accessAclName, encodeAcl(aclAfterChmod(acl, mode)));
+  if (acl === undefined) return;
+  inode.xattrs!.set(accessAclName, encodeAcl(aclAfterChmod(acl, mode)));
+  beyondJournal(inode);
 }
 
-/** A write or a change of owner takes suid, sgid and file capabilities away. True where there was something to take. */
-export function killPrivileges(inode: Inode): boolean {
-  const mode = withoutPrivileges(inode.mode);
-  const had = inode.xattrs?.delete(capabilityName) === true || mode !== inode.mode;
-  inode.mode = mode;
-  return had;
+/** A write or a change of owner takes suid, sgid and file capabilities away. */
+export function killPrivileges(inode: Inode): void {
+  inode.mode = withoutPrivileges(inode.mode);
+  if (inode.xattrs?.delete(capabilityName) === true) beyondJournal(inode);
 }
 
 function setAcl(inode: Inode, name: string, value: Uint8Array): void {
@@ -92,8 +92,13 @@ function store(inode: Inode, name: string, value: Uint8Array): void {
 
 function changed(core: VolumeCore, inode: Inode): void {
   inode.changed = core.context.clock.now();
+  beyondJournal(inode);
   core.touch(inode);
-  inode.xattrsRevision = inode.revision;
+}
+
+/** An extended attribute changed, and the inode is about to be touched: that revision of it only its record can hold. */
+function beyondJournal(inode: Inode): void {
+  inode.xattrsRevision = inode.revision + 1;
 }
 
 function checkName(name: string): void {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
+import { InfinitError } from '../../src/base/index.ts';
+import { namedAddress } from '../../src/block/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
+import type { BlockStore } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { contentOf, errnoOf, open, put, readAt, root } from './harness.ts';
+import { contentOf, errnoOf, open, put, readAt, root, volumeId } from './harness.ts';
 
 const size = 64 * 1024;
 
@@ -134,6 +138,61 @@ test('holes, extended attributes and much at once go into their place', async ()
   const after = await crash(store, volume);
   assert.ok(Buffer.alloc(50_000, 5).equals(await contentOf(after, inode)));
   assert.equal(Buffer.from(await after.getxattr(inode, 'user.x')).toString(), 'y');
+});
+
+test('extended attributes that a chmod or a write changes are as durable as that', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  // user::rw-, user:1000:rw-, group::r--, mask::rw-, other::---
+  const entries = [[1, 6, -1], [2, 6, 1000], [4, 4, -1], [16, 6, -1], [32, 0, -1]] as const; // prettier-ignore
+  const acl = Buffer.alloc(4 + 8 * entries.length);
+  acl.writeUInt32LE(2);
+  for (const [index, [tag, permissions, id]] of entries.entries()) {
+    acl.writeUInt16LE(tag, 4 + 8 * index);
+    acl.writeUInt16LE(permissions, 6 + 8 * index);
+    acl.writeInt32LE(id, 8 + 8 * index);
+  }
+  await volume.setxattr(inode, 'system.posix_acl_access', acl, 0, false);
+  await volume.setxattr(inode, 'security.capability', Buffer.alloc(20, 1), 0, false);
+  await volume.fsync(inode, 0, false);
+  await volume.setattr(inode, { mode: 0o600 });
+  await volume.fsync(inode, 0, false);
+  let after = await crash(store, volume);
+  const mask = Buffer.from(await after.getxattr(inode, 'system.posix_acl_access')).readUInt16LE(4 + 8 * 3 + 2);
+  assert.equal(mask, 0, 'the mask follows the mode');
+  assert.equal((await after.getxattr(inode, 'security.capability')).length, 20);
+  await after.write(inode, 0, 10, Buffer.alloc(100, 2), true);
+  await after.fsync(inode, 0, true);
+  after = await crash(store, after);
+  assert.ok((await readAt(after, inode, 10, 100)).equals(Buffer.alloc(100, 2)));
+  assert.equal(await errnoOf(() => after.getxattr(inode, 'security.capability')), 'ENODATA');
+});
+
+test('a mount that ends before all of the journal is in memory has written out none of it', async () => {
+  const store = new MemoryBlockStore();
+  const { volume, inode } = await largeFile(store);
+  const other = await put(volume, root, 'g', Buffer.alloc(size, 1), true);
+  await volume.recall();
+  await write(volume, inode, 0, 2);
+  await write(volume, other, 0, 3);
+  await write(volume, inode, 1000, 4);
+  await volume.abandon();
+  store.restart();
+  // The first block is in memory, the second's file does not come: time for a flusher that would write out what is there.
+  const cut: BlockStore = {
+    get: (address) => store.get(address),
+    commit: (stages) => store.commit(stages),
+    fetch: async (address) => {
+      if (address !== namedAddress(volumeId, `inode:${other}`)) return store.fetch(address);
+      await sleep(50);
+      throw new InfinitError('unavailable', 'the machine dies');
+    },
+  };
+  await assert.rejects(open(cut, { flushDelayMs: 0 }), { code: 'unavailable' });
+  const after = await open(store);
+  const expected = Buffer.alloc(size, 1).fill(2, 0, 100).fill(4, 1000, 1100);
+  assert.ok(expected.equals(await contentOf(after, inode)));
+  assert.ok((await readAt(after, other, 0, 100)).equals(Buffer.alloc(100, 3)));
 });
 
 test('a block that failed is not believed: the next fsync writes its content again', async () => {
