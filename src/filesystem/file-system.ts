@@ -44,8 +44,11 @@ export interface FileSystem {
   tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }>;
   /** The bytes at `offset`, as slices to be sent in order; fewer than `length` only at the end of the file. They stay unchanged until the session has sent them (synchronously on return). */
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
-  /** Takes the bytes into the write buffer; a promise is backpressure. `killPrivileges`: clear suid/sgid. */
-  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number>;
+  /**
+   * Takes the bytes into the write buffer; a promise is backpressure. `killPrivileges`: clear suid/sgid. `append`: `offset` is where the kernel believes that the
+   * file ends (O_APPEND), and no place that the program chose: where others write the file as well the end may be elsewhere.
+   */
+  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append?: boolean): MaybePromise<number>;
   /** A descriptor was closed (one of maybe several of this handle): releases the POSIX locks of `lockOwner`. */
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void>;
   /** The last descriptor is gone. `flockOwner` where flock locks are to be released. */

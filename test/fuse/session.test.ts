@@ -142,6 +142,27 @@ test('after a takeover handles of the last daemon are opened anew, and released 
   session.stop();
 });
 
+test('whether a write goes to the end of the file is as of that write, and never so for a page of mapped memory', () => {
+  const { kernel, session, fileSystem } = start();
+  const asked: unknown[] = [];
+  fileSystem.write = (...args: unknown[]) => asked.push(args[5]);
+  kernel.request(opcodes.create, 1, created(0o2002, 'file'));
+  const [cached, append] = [1, 0o2000];
+  for (const [how, flags] of [
+    [0, append],
+    [0, 0],
+    [cached, append],
+  ] as const) {
+    const body = Buffer.alloc(41);
+    body.writeUInt32LE(1, 16);
+    body.writeUInt32LE(how, 20);
+    body.writeUInt32LE(flags, 32);
+    kernel.request(opcodes.write, 2, body);
+  }
+  assert.deepEqual(asked, [true, false, false]);
+  session.stop();
+});
+
 test('a request sent again after a crash succeeds where its first run had taken effect', async () => {
   const { kernel } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 1 } });
   const twice = async (opcode: number, body: Buffer): Promise<number> => {

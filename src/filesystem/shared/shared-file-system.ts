@@ -50,7 +50,6 @@ interface Done<T> {
 
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 const reopenMask = ~(0o100 | 0o200 | 0o1000);
-const openAppend = 0o2000;
 /** O_WRONLY or O_RDWR. */
 const accessMask = 3;
 
@@ -169,7 +168,9 @@ export class SharedFileSystem implements FileSystem {
             this.markLost([inode]);
             break;
           }
-          await pause(retryMs);
+          // Given up meanwhile: all begins anew.
+          if (error instanceof Dismissed) await this.#rejoin(backing).catch(() => {});
+          if (this.#backing === backing) await pause(retryMs);
         }
       }
     }
@@ -297,9 +298,8 @@ export class SharedFileSystem implements FileSystem {
       bytes instanceof Uint8Array ? [bytes] : bytes,
     );
   }
-  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
-    if (((this.#handles.get(handle)?.flags ?? 0) & openAppend) !== 0)
-      return this.#withHandle('append', inode, handle, Uint8Array.from(data), killPrivileges);
+  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
+    if (append) return this.#withHandle('append', inode, handle, Uint8Array.from(data), killPrivileges);
     const here = this.#here(handle);
     const written = here === undefined ? undefined : this.local!.write(inode, here, offset, data, killPrivileges);
     if (written !== undefined && !(written instanceof Promise)) return written;
@@ -520,21 +520,24 @@ export class SharedFileSystem implements FileSystem {
 
   async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>): Promise<T> {
     const generation = this.#generation;
-    let value: T;
+    let outcome: { readonly value: T } | { readonly error: unknown };
     try {
-      value = await result;
+      outcome = { value: await result };
     } catch (error) {
-      if (generation === this.#generation) throw error;
-      // It failed with the volume in which it was tried, before it changed anything.
-      return again();
+      outcome = { error };
     }
     const deadline = performance.now() + maxWaitMs;
     const waits = !this.#leaseHeld();
-    // The lease may come back as it was.
+    // The lease may come back as it was. Otherwise "there is no such name" may be as old as any other answer.
     while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
+    if ('error' in outcome) {
+      if (generation === this.#generation) throw outcome.error;
+      // It failed with the volume in which it was tried, before it changed anything.
+      return again();
+    }
     // What a read gives lies in the cache's memory, which by now may be another block's.
     if (waits && method === 'read') return again();
-    if (generation === this.#generation) return value;
+    if (generation === this.#generation) return outcome.value;
     if (repeatable.has(method)) return again();
     throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
   }
@@ -580,11 +583,10 @@ export class SharedFileSystem implements FileSystem {
           if (doubtful && doneAlready[method] === error.errno) return undefined as T;
           throw error;
         }
+        // Also by one that has no time left: whoever comes next is heard again.
+        if (error instanceof Dismissed) await this.#rejoin(backing).catch(() => pause(retryMs));
         if (performance.now() > deadline) throw error;
-        if (error instanceof Dismissed) {
-          await this.#rejoin(backing).catch(() => pause(retryMs));
-          continue;
-        }
+        if (error instanceof Dismissed) continue;
         const code = codeOf(error);
         if (!transient.has(code)) throw error;
         if (code === 'unknown-outcome') doubtful = true;

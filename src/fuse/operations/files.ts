@@ -152,11 +152,13 @@ export const write: Operation = (exchange, header, message) => {
   const kill = request.killPrivileges && !request.cached;
   const may = request.cached && exchange.trust !== undefined ? exchange.trust.mayWriteMapped(inode) : true;
   if (may === false) throw lostPage();
+  // As of this write: a program may change O_APPEND while the file is open. The pages of a mapped file have their place.
+  const appends = !request.cached && (request.flags & append) !== 0;
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true ? request.data : request.data.slice();
   const put = (): MaybePromise<number> =>
     withHandle(exchange, inode, request.handle, request.flags, (handle) =>
-      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges),
+      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends),
     );
   if (may !== true) {
     const allowed = may.then((still) => {

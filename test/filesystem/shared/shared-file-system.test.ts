@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, CallServer, type FileLock, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { Appends, CallServer, type FileLock, FileSystemError, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -61,7 +61,7 @@ test('hosts that append to one file through files open for long lose nothing', a
   // Each kernel believes that the file ends where it last wrote.
   await Promise.all(
     writers.map(async (writer, index) => {
-      for (let line = 0; line < 10; line++) await writer.write(inode, handles[index]!, line * 2, bytes(`${index}\n`), false);
+      for (let line = 0; line < 10; line++) await writer.write(inode, handles[index]!, line * 2, bytes(`${index}\n`), false, true);
     }),
   );
   const lines = (await contentOf(serving.volume, inode)).toString().split('\n').filter(Boolean);
@@ -69,6 +69,17 @@ test('hosts that append to one file through files open for long lose nothing', a
     [0, 1, 2].map((index) => lines.filter((line) => line === String(index)).length),
     [10, 10, 10],
   );
+});
+
+test('what a file that is open for appending writes to a place of its own lands there', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', '0123456789');
+  for (const host of [serving.own, serving.guest('a')]) {
+    const handle = await host.open(inode, openAppend);
+    // A page of mapped memory, or pwrite after O_APPEND was cleared.
+    await host.write(inode, handle, 2, bytes('XY'), false);
+    assert.equal((await contentOf(serving.volume, inode)).toString(), '01XY456789');
+  }
 });
 
 test('the next holder is told of locks that are held, not of those that were given back', async () => {
@@ -159,6 +170,53 @@ test('a host that was given up hears so, and opens its files again', async () =>
   await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' }, 'its lock went to another');
 });
 
+test('a host that is given up while it takes its locks again begins anew', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = serving.guest('a');
+  await guest.setlk(inode, flock('1', 'write'), false);
+  let dismissals = 1;
+  guest.setBacking({
+    kind: 'remote',
+    ask: async (call) => {
+      const answer = serving.server.serve('a', call);
+      if (decodeCall(call).method !== 'relock' || dismissals-- <= 0) return answer;
+      await answer;
+      // The host heard it and gave this one up before the answer was through.
+      await serving.server.dismiss('a');
+      throw new InfinitError('unavailable', 'the link broke');
+    },
+  });
+  await guest.getattr(inode);
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
+});
+
+test('a failure that comes after the lease ended counts no more than another answer', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  await put(volume, root, 'f', 'x', true);
+  const gate = Promise.withResolvers<void>();
+  const old = standIn(volume, {
+    unlink: async () => {
+      await gate.promise;
+      throw new FileSystemError('ENOENT');
+    },
+  });
+  let held = true;
+  const host = new SharedFileSystem('host', () => held);
+  host.setBacking({ kind: 'local', volume: old, appends: new Appends(old), grace: none });
+  const removed = host.unlink(root, 'f');
+  held = false;
+  gate.resolve();
+  // The worker hears only later who has the lease.
+  await new Promise(setImmediate);
+  await volume.syncfs();
+  const next = new Serving(await open(store));
+  next.welcome(host, 'host');
+  await removed;
+  assert.equal(await next.volume.lookup(root, 'f'), undefined);
+});
+
 test('an operation whose outcome is not known is repeated only where that does no harm', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'log', '');
@@ -181,7 +239,7 @@ test('an operation whose outcome is not known is repeated only where that does n
   losing = 1;
   await guest.write(inode, plain, 0, bytes('a\n'), false);
   losing = 1;
-  await assert.rejects(async () => guest.write(inode, handle, 0, bytes('b\n'), false), { code: 'unknown-outcome' });
+  await assert.rejects(async () => guest.write(inode, handle, 0, bytes('b\n'), false, true), { code: 'unknown-outcome' });
   assert.equal((await contentOf(serving.volume, inode)).toString(), 'a\nb\n', 'not twice');
   losing = 1;
   await guest.rmdir(root, 'd');
@@ -245,13 +303,7 @@ test('a read that waited for the lease is done again: what the cache gave was go
   let held = true;
   const host = new SharedFileSystem('host', () => held);
   const memory = new Uint8Array(5);
-  const lending = new Proxy(volume, {
-    get(target, name) {
-      if (name === 'read') return async () => (memory.set(bytes('right')), [memory]);
-      const member: unknown = Reflect.get(target, name, target);
-      return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
-    },
-  });
+  const lending = standIn(volume, { read: async () => (memory.set(bytes('right')), [memory]) });
   host.setBacking({ kind: 'local', volume: lending, appends: new Appends(volume), grace: none });
   const handle = await host.open(inode, 0);
   const reading = host.read(inode, handle, 0, 5);
@@ -432,4 +484,15 @@ async function attributesOf(volume: Volume, inode: number): Promise<unknown> {
   } catch {
     return undefined;
   }
+}
+
+/** The volume with some methods of its own. */
+function standIn(volume: Volume, methods: Partial<Volume>): Volume {
+  return new Proxy(volume, {
+    get(target, name) {
+      if (Object.hasOwn(methods, name)) return methods[name as keyof Volume];
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
+    },
+  });
 }
