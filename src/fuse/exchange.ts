@@ -93,6 +93,17 @@ export class Exchange {
     }
   }
 
+  /** Runs what no request waits for. Its failure can only be logged: thrown where nobody catches it, it would end the thread and with it the mount. */
+  aside(inode: number, work: () => MaybePromise<void>): void {
+    const failed = (error: unknown): void => this.#note('what a request left behind could not be let go', { inode, error });
+    try {
+      const done = work();
+      if (done instanceof Promise) done.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
   /** Answers with success and nothing else. */
   done(header: RequestHeader): void {
     this.#send(header, 0, 0);
@@ -156,6 +167,10 @@ export class Exchange {
 
   /** A failure that somebody should hear of. */
   log(header: RequestHeader, error: unknown): void {
+    this.#note('a file system request failed', { operation: operationName(header.opcode), inode: header.node, error });
+  }
+
+  #note(text: string, fields: { readonly operation?: string; readonly inode: number; readonly error: unknown }): void {
     this.failures++;
     const second = Math.floor(performance.now() / 1000);
     if (second !== this.#logSecond) {
@@ -163,13 +178,9 @@ export class Exchange {
       this.#logLines = 0;
     }
     if (++this.#logLines > maxLogLines) return;
+    const { error } = fields;
     const stack = error instanceof FileSystemError || !(error instanceof Error) ? undefined : error.stack;
-    this.#logger.error('a file system request failed', {
-      operation: operationName(header.opcode),
-      inode: header.node,
-      error,
-      ...(stack === undefined ? {} : { stack }),
-    });
+    this.#logger.error(text, { ...fields, ...(stack === undefined ? {} : { stack }) });
   }
 
   /**

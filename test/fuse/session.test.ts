@@ -99,6 +99,39 @@ test('a request that takes too long gets ETIMEDOUT, and what comes later is take
   assert.equal(session.statistics.inFlight, 0);
 });
 
+test('a failure of what no request waits for is logged, and the session lives on', async () => {
+  const lines: string[] = [];
+  const logger = { ...silentLogger, error: (line: string) => lines.push(line) };
+  const { kernel, fileSystem, session } = start({ logger });
+  const fails = async (): Promise<void> => {
+    await Promise.resolve();
+    throw new InfinitError('unavailable', 'no host serves the volume');
+  };
+  const handle = kernel.answerTo(kernel.request(opcodes.create, 1, created(2, 'file')))!.body.subarray(128, 136);
+  // The lock of an open file, whose owner no close names.
+  const lock = Buffer.alloc(48);
+  lock.set(handle, 0);
+  lock.fill(7, 8, 16);
+  lock.writeUInt32LE(1, 32);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.setlk, 2, lock))?.errno, 0);
+  fileSystem.setlk = fails;
+  const release = Buffer.alloc(24);
+  release.set(handle, 0);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, release))?.errno, 0);
+  // Nor is what the kernel did not take.
+  const opened = kernel.sent.length;
+  fileSystem.release = fails;
+  Object.assign(fileSystem, { releasedir: fails });
+  kernel.send = () => -2;
+  kernel.request(opcodes.open, 2, Buffer.alloc(8));
+  kernel.request(opcodes.create, 1, created(2, 'other'));
+  kernel.request(opcodes.opendir, 1, Buffer.alloc(8));
+  await setTimeout(1);
+  assert.equal(kernel.sent.length, opened);
+  assert.equal(lines.length, 4, lines.join('\n'));
+  session.stop();
+});
+
 test('no more is read while the bound of requests in flight is reached', async () => {
   const { kernel, fileSystem, session } = start();
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -18,7 +18,7 @@ export const opendir: Operation = (exchange, header) => {
   const encode: Encode<number> = ({ reply, handles }, handle) => reply.putOpen(handle, handles.generation, directoryFlags(exchange, inode, handle));
   exchange.answer(header, exchange.fileSystem.opendir(inode), encode, ({ fileSystem, trust }, handle) => {
     trust?.closed(handle);
-    void fileSystem.releasedir(inode, handle);
+    exchange.aside(inode, () => fileSystem.releasedir(inode, handle));
   });
 };
 

@@ -1,4 +1,4 @@
-import { type Attributes, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
+import { type Attributes, type FileLock, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
 import { after, known, reopened } from '../handles.ts';
 import {
@@ -80,7 +80,7 @@ export const open: Operation = (exchange, header, message) => {
   };
   exchange.answer(header, opened, encode, ({ fileSystem, trust }, handle) => {
     trust?.closed(handle);
-    void fileSystem.release(inode, handle);
+    exchange.aside(inode, () => fileSystem.release(inode, handle));
   });
 };
 
@@ -93,10 +93,10 @@ function encodeCreated(flags: number): Encode<Created> {
   };
 }
 
-const dropCreated: Undo<Created> = ({ fileSystem, trust }, { attributes, handle }) => {
-  trust?.closed(handle);
-  void fileSystem.release(attributes.inode, handle);
-  fileSystem.forget(attributes.inode, 1);
+const dropCreated: Undo<Created> = (exchange, { attributes: { inode }, handle }) => {
+  exchange.trust?.closed(handle);
+  exchange.aside(inode, () => exchange.fileSystem.release(inode, handle));
+  exchange.fileSystem.forget(inode, 1);
 };
 
 const encodeUnopened: Encode<Created> = ({ reply }, { attributes }) => reply.putCreated(attributes, 0, 0, openFlags.keepCache);
@@ -193,17 +193,18 @@ export const flush: Operation = (exchange, header, message) => {
 
 export const release: Operation = (exchange, header, message) => {
   const { handle, flags, flockOwner } = decodeRelease(message);
+  const inode = header.node;
   if (handle.high === exchange.handles.generation) {
-    exchange.writers.closed(header.node, flags);
+    exchange.writers.closed(inode, flags);
     exchange.trust?.closed(handle.low);
   }
-  for (const owner of exchange.lockOwners.released(header.node, handle)) {
-    void exchange.fileSystem.setlk(header.node, { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
+  for (const owner of exchange.lockOwners.released(inode, handle)) {
+    const unlock: FileLock = { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity };
+    exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
   }
   const open = exchange.handles.release(handle);
   // An earlier daemon's file that nobody touched since: there is nothing to release, its locks died with that daemon.
   if (open === undefined) return exchange.done(header);
-  const inode = header.node;
   exchange.answer(
     header,
     after(open, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),

@@ -26,7 +26,7 @@ export const setlkw: Operation = (exchange, header, message) => {
   const inode = header.node;
   const abort = new AbortController();
   const taken = exchange.fileSystem.setlk(inode, lock, true, abort.signal);
-  const giveBack = (): void => void exchange.fileSystem.setlk(inode, { ...lock, type: 'unlock' }, false);
+  const giveBack = (): void => exchange.aside(inode, () => exchange.fileSystem.setlk(inode, { ...lock, type: 'unlock' }, false));
   exchange.answer(header, taken, encodeNothing, giveBack, abort);
 };
 
