@@ -126,11 +126,7 @@ export class VolumeCore {
 
   /** Inodes of which something is not durable: contents, attributes, or names in them. */
   *unsynced(): Iterable<number> {
-    for (const inode of this.table.all()) {
-      const named = inode.lastNamed > this.log.durable;
-      const changed = Math.max(inode.writtenRevision, inode.journaledRevision) < inode.revision;
-      if (!inode.gone && (named || changed || inode.content?.exposed === true)) yield inode.number;
-    }
+    for (const inode of this.table.all()) if (!inode.gone && (inode.lastNamed > this.log.durable || inode.exposed)) yield inode.number;
   }
 
   /** @throws FileSystemError EROFS; InfinitError `closed` after {@link abandon}. */

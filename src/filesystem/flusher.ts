@@ -50,6 +50,13 @@ export class Flusher {
     this.#dirty.delete(inode);
   }
 
+  /** Something that was done in memory would not outlive this process. */
+  get exposed(): boolean {
+    if (this.#core.log.length > 0) return true;
+    for (const inode of this.#dirty) if (inode.exposed) return true;
+    return false;
+  }
+
   namesChanged(): void {
     if (this.#core.log.length >= hurryOperations) this.hurry();
     else this.#schedule(this.#delayMs);

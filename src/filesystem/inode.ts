@@ -112,6 +112,11 @@ export class Inode {
     return this.revision !== this.writtenRevision || this.content?.changed === true;
   }
 
+  /** Something of it is neither in the journal nor in its place: a crash would take it. */
+  get exposed(): boolean {
+    return Math.max(this.writtenRevision, this.journaledRevision) < this.revision || this.content?.exposed === true;
+  }
+
   /** Neither names nor users: nobody can reach it any more. */
   get unused(): boolean {
     return this.links === 0 && this.handles === 0 && this.lookups <= 0 && !this.uncounted && !this.awaited;

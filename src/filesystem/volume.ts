@@ -284,6 +284,11 @@ export class Volume implements FileSystem {
     return this.#core.unsynced();
   }
 
+  /** Something was answered that is not durable: a crash now would undo it. */
+  get exposed(): boolean {
+    return this.#core.flusher.exposed;
+  }
+
   /** The right to write is gone (a lost lease): nothing more is written or changed, what is in memory is forgotten. */
   async abandon(): Promise<void> {
     this.#core.abandon();

@@ -130,7 +130,7 @@ export class SharedRole implements Disposable {
       this.#volume = volume;
       const appends = new Appends(volume);
       const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
-      if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.memory.dirtyBytes > 0 || volume.memory.operations > 0, grace);
+      if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.exposed, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });

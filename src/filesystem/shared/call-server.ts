@@ -25,8 +25,20 @@ const changesNames: ReadonlySet<SharedMethod> = new Set([
   'copyFileRange',
 ]);
 
-/** Operations whose answer shows what is in the volume. */
-const shows: ReadonlySet<SharedMethod> = new Set(['lookup', 'getattr', 'read', 'readdir', 'readlink', 'open', 'lseek', 'getxattr', 'listxattr']);
+/** Operations whose answer, a failure included, shows what is in the volume. */
+const shows: ReadonlySet<SharedMethod> = new Set([
+  ...changesNames,
+  'lookup',
+  'getattr',
+  'read',
+  'readdir',
+  'readlink',
+  'open',
+  'opendir',
+  'lseek',
+  'getxattr',
+  'listxattr',
+]);
 
 /** Operations whose answer is an entry, with a kernel reference. */
 const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
@@ -112,15 +124,17 @@ export class CallServer {
     if (method === 'rejoin') return void this.#dismissed.delete(peer);
     if (this.#dismissed.has(peer)) throw new Dismissed();
     const guest = this.#guest(peer);
-    // What a guest sees must not be undone by the loss of this host: a read never goes backwards.
-    if (shows.has(method) && this.#isDirty()) await this.#volume.syncfs();
     switch (method) {
       case 'forget':
         // Kernel references of another host are not counted here: what it has open is.
         return undefined;
       case 'read': {
         const slices = await this.#call<readonly Uint8Array[]>(method, args);
-        return slices.length === 1 ? slices[0] : Buffer.concat(slices);
+        if (!this.#isDirty()) return slices.length === 1 ? slices[0] : Buffer.concat(slices);
+        // A local program may write into this memory while the answer waits.
+        const shown = Buffer.concat(slices);
+        await this.#volume.syncfs();
+        return shown;
       }
       case 'write': {
         const written = await this.#call<number>(method, args);
@@ -141,15 +155,28 @@ export class CallServer {
       case 'relock':
         return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
       default: {
-        const result = await this.#call(method, args);
-
+        let result: unknown;
+        try {
+          result = await this.#call(method, args);
+        } catch (error) {
+          await this.#keepShown(method);
+          throw error;
+        }
         this.#account(guest, method, args, result);
         this.#forgetReferences(method, result);
         if (guest.gone.signal.aborted) await this.#letGo(guest);
-        if (changesNames.has(method)) await this.#volume.syncfs();
+        await this.#keepShown(method);
         return result;
       }
     }
+  }
+
+  /**
+   * What a guest is about to see, and so what it changed, must not be undone by the loss of this host: a read never goes backwards. After the operation:
+   * what a local program did while it waited may be in the answer.
+   */
+  async #keepShown(method: SharedMethod): Promise<void> {
+    if (changesNames.has(method) || (shows.has(method) && this.#isDirty())) await this.#volume.syncfs();
   }
 
   /** The volume counts a kernel reference for each entry that it gives out. A guest's kernel is not heard of here: what it has open is. */
