@@ -7,29 +7,21 @@ export class HeldLocks {
 
   /** A lock was taken or, with type `unlock`, given back. */
   note(inode: number, lock: FileLock): void {
-    this.#set(inode, putLock(this.#byInode.get(inode) ?? [], lock));
-  }
-
-  /** A close gave back whatever the owner had. */
-  release(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
-    const held = this.#byInode.get(inode);
-    if (held !== undefined)
-      this.#set(
-        inode,
-        held.filter((lock) => lock.kind !== kind || lock.owner !== owner),
-      );
+    const locks = putLock(this.#byInode.get(inode) ?? [], lock);
+    if (locks.length === 0) this.#byInode.delete(inode);
+    else this.#byInode.set(inode, locks);
   }
 
   has(inode: number, kind: FileLock['kind'], owner: LockOwner): boolean {
     return this.#byInode.get(inode)?.some((lock) => lock.kind === kind && lock.owner === owner) === true;
   }
 
-  all(): readonly { readonly inode: number; readonly lock: FileLock }[] {
-    return [...this.#byInode].flatMap(([inode, locks]) => locks.map((lock) => ({ inode, lock })));
+  /** Whether this very lock of {@link all} is still held as it was. */
+  holds(inode: number, lock: FileLock): boolean {
+    return this.#byInode.get(inode)?.includes(lock) === true;
   }
 
-  #set(inode: number, locks: FileLock[]): void {
-    if (locks.length === 0) this.#byInode.delete(inode);
-    else this.#byInode.set(inode, locks);
+  all(): readonly { readonly inode: number; readonly lock: FileLock }[] {
+    return [...this.#byInode].flatMap(([inode, locks]) => locks.map((lock) => ({ inode, lock })));
   }
 }

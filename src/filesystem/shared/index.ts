@@ -2,4 +2,5 @@
 export { Appends } from './appends.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
-export { type Backing, SharedFileSystem } from './shared-file-system.ts';
+export type { Backing } from './holder-link.ts';
+export { SharedFileSystem } from './shared-file-system.ts';

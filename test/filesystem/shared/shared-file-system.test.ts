@@ -2,56 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, CallServer, type FileLock, FileSystemError, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';
+import { attributesOf, flock, none, posix, Serving, standIn } from './serving.ts';
 
 const openAppend = 0o2001;
-const none = Promise.resolve();
-
-function flock(owner: string, type: FileLock['type']): FileLock {
-  return { kind: 'flock', type, owner, pid: 1, start: 0, end: Infinity };
-}
-
-function posix(owner: string, type: FileLock['type'], start: number, end: number): FileLock {
-  return { kind: 'posix', type, owner, pid: 1, start, end };
-}
-
-/** A host that has the volume open, and guests of it. */
-class Serving {
-  readonly volume: Volume;
-  readonly server: CallServer;
-  readonly own = new SharedFileSystem('holder', () => true);
-  /** Files that guests opened here. */
-  opens = 0;
-
-  constructor(volume: Volume, grace: Promise<void> = none) {
-    this.volume = volume;
-    const appends = new Appends(volume);
-    this.server = new CallServer(volume, appends, () => false, grace);
-    this.own.setBacking({ kind: 'local', volume, appends, grace });
-  }
-
-  welcome(guest: SharedFileSystem, name: string): void {
-    guest.setBacking({
-      kind: 'remote',
-      ask: async (call) => {
-        const answer = await this.server.serve(name, call);
-        if (decodeCall(call).method === 'open') this.opens++;
-        return answer;
-      },
-    });
-  }
-
-  guest(name: string): SharedFileSystem {
-    const guest = new SharedFileSystem(name, () => false);
-    this.welcome(guest, name);
-    return guest;
-  }
-}
 
 test('hosts that append to one file through files open for long lose nothing', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
@@ -477,22 +436,3 @@ test('an orphan of before is not removed by what a kernel gives back while hosts
   await volume.release(inode, handle);
   await eventually('it goes when it is closed', async () => ((await attributesOf(volume, inode)) === undefined ? true : undefined));
 });
-
-async function attributesOf(volume: Volume, inode: number): Promise<unknown> {
-  try {
-    return await volume.getattr(inode);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The volume with some methods of its own. */
-function standIn(volume: Volume, methods: Partial<Volume>): Volume {
-  return new Proxy(volume, {
-    get(target, name) {
-      if (Object.hasOwn(methods, name)) return methods[name as keyof Volume];
-      const member: unknown = Reflect.get(target, name, target);
-      return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
-    },
-  });
-}

@@ -1,0 +1,266 @@
+import { codeOf, InfinitError } from '../../base/index.ts';
+import { type FileSystem, FileSystemError, type MaybePromise } from '../file-system.ts';
+import type { Appends } from './appends.ts';
+import { decodeResult, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
+
+/** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
+export const maxWaitMs = 20_000;
+/** Pause before a call whose host did not take it is tried again. */
+export const retryMs = 100;
+
+/** Who does the work: the volume opened in this very thread, or the host that has it open. */
+export type Backing =
+  /** `grace`: until then only what was locked before may be locked. */
+  | { readonly kind: 'local'; readonly volume: FileSystem; readonly appends: Appends; readonly grace: Promise<void> }
+  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array> };
+
+/** What a host that begins to serve is told. */
+export interface Greeting {
+  /** Before anything else is asked of it. */
+  lockAgain(backing: Backing): Promise<void>;
+  openAgain(backing: Backing): Promise<void>;
+}
+
+/** What an operation came to, and in which generation. */
+export interface Done<T> {
+  readonly value: T;
+  readonly generation: number;
+}
+
+/** Arguments that are made for each attempt: a handle is another one at another host. */
+type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
+
+/** The lease moved, and what was asked for makes sense only where it was. */
+export class Moved extends Error {}
+
+/** Methods that may simply be made again after an unknown outcome. */
+const repeatable: ReadonlySet<SharedMethod> = new Set([
+  'lookup',
+  'getattr',
+  'setattr',
+  'readlink',
+  'open',
+  'read',
+  'write',
+  'flush',
+  'fsync',
+  'fallocate',
+  'lseek',
+  'opendir',
+  'readdir',
+  'fsyncdir',
+  'syncfs',
+  'statfs',
+  'setxattr',
+  'getxattr',
+  'listxattr',
+  'getlk',
+  'setlk',
+  'copyFileRange',
+]);
+/** Failures after which the next attempt may meet a host that serves the volume. */
+const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
+/** Where the repetition of a call of unknown outcome ends like this, the first one took effect. */
+const doneAlready: Partial<Record<SharedMethod, string>> = { unlink: 'ENOENT', rmdir: 'ENOENT', rename: 'ENOENT', removexattr: 'ENODATA' };
+
+/** Releases must not overtake the locks that a new host is told of. */
+const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);
+
+/** The way to whoever has the volume, this thread or another host: operations wait while nobody has it, and go to the next where that does no harm. */
+export class HolderLink {
+  readonly #leaseHeld: () => boolean;
+  readonly #greeting: Greeting;
+  #backing: Backing | undefined;
+  #generation = 0;
+  #changed = Promise.withResolvers<void>();
+  /** While a host that took over is told of our locks. */
+  #relocking: Promise<void> | undefined;
+  #moved = new AbortController();
+
+  constructor(leaseHeld: () => boolean, greeting: Greeting) {
+    this.#leaseHeld = leaseHeld;
+    this.#greeting = greeting;
+  }
+
+  get backing(): Backing | undefined {
+    return this.#backing;
+  }
+
+  /** Counts moves of the lease: handles and grants are good for one generation. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get leaseHeld(): boolean {
+    return this.#leaseHeld();
+  }
+
+  /** Ends waits for locks when the lease moves: they begin anew at the next host. */
+  get moved(): AbortSignal {
+    return this.#moved.signal;
+  }
+
+  /** The volume where it is open in this thread and the lease is good at this moment. */
+  get local(): FileSystem | undefined {
+    return this.#backing?.kind === 'local' && this.#leaseHeld() ? this.#backing.volume : undefined;
+  }
+
+  /** True where an operation can be tried now. */
+  get usable(): boolean {
+    return this.#backing?.kind === 'remote' || this.local !== undefined;
+  }
+
+  /** undefined: nobody has it for now, operations wait. */
+  move(backing: Backing | undefined): void {
+    this.#backing = backing;
+    this.#generation++;
+    this.#moved.abort();
+    this.#moved = new AbortController();
+    if (backing === undefined) return;
+    const relocking = this.#greeting.lockAgain(backing).finally(() => {
+      if (this.#relocking === relocking) this.#relocking = undefined;
+    });
+    this.#relocking = relocking;
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+    void relocking.then(() => this.#greeting.openAgain(backing));
+  }
+
+  /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
+  async rejoin(backing: Backing): Promise<void> {
+    if (backing.kind !== 'remote' || this.#backing !== backing) return;
+    decodeResult(await backing.ask(encodeCall('rejoin', [])));
+    if (this.#backing === backing) this.move({ ...backing });
+  }
+
+  /** Resolves when the host that took over knows of our locks. */
+  async relocked(): Promise<void> {
+    while (this.#relocking !== undefined) await this.#relocking;
+  }
+
+  do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
+    const { local } = this;
+    const again = (): Promise<T> => this.call<T>(method, args);
+    return local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again);
+  }
+
+  /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
+  async doOnce<T>(method: SharedMethod, ...args: readonly unknown[]): Promise<Done<T>> {
+    let generation = this.#generation;
+    const { local } = this;
+    const again = (): Promise<T> => this.call<T>(method, args, (now) => (generation = now));
+    const value = await (local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again));
+    return { value, generation };
+  }
+
+  /**
+   * What an operation in this thread comes to that had to wait: an answer counts only while the lease is held, and the volume in which it was
+   * found or done is still the one that is open.
+   * @param again asks whoever has the volume by then.
+   */
+  settled<T>(method: SharedMethod, result: MaybePromise<T>, again: () => Promise<T>): MaybePromise<T> {
+    return result instanceof Promise ? this.#whenSettled(method, result, again) : result;
+  }
+
+  async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>): Promise<T> {
+    const generation = this.#generation;
+    let outcome: { readonly value: T } | { readonly error: unknown };
+    try {
+      outcome = { value: await result };
+    } catch (error) {
+      outcome = { error };
+    }
+    const deadline = performance.now() + maxWaitMs;
+    const waits = !this.#leaseHeld();
+    // The lease may come back as it was. Otherwise "there is no such name" may be as old as any other answer.
+    while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
+    if ('error' in outcome) {
+      if (generation === this.#generation) throw outcome.error;
+      // It failed with the volume in which it was tried, before it changed anything.
+      return again();
+    }
+    // What a read gives lies in the cache's memory, which by now may be another block's.
+    if (waits && method === 'read') return again();
+    if (generation === this.#generation) return outcome.value;
+    if (repeatable.has(method)) return again();
+    throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
+  }
+
+  perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
+    const target = method === 'append' ? (this.#backing as Backing & { kind: 'local' }).appends : local;
+    const operation = (target as unknown as Record<string, (...values: readonly unknown[]) => MaybePromise<T>>)[method]!;
+    return operation.apply(target, [...args]);
+  }
+
+  /**
+   * Asks the host that has the volume, whichever it is by then, until it answers.
+   * @param args a function where they are others at another host.
+   * @param onAsk told of the generation of each attempt.
+   */
+  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
+    const deadline = performance.now() + maxWaitMs;
+    let doubtful = false;
+    for (;;) {
+      await this.ready(deadline);
+      const backing = this.#backing;
+      if (!this.usable || backing === undefined) continue;
+      if (this.#relocking !== undefined && (afterRelocking.has(method) || performance.now() < deadline)) {
+        await Promise.race([this.#relocking, this.#change(deadline)]);
+        continue;
+      }
+      const values = typeof args === 'function' ? await args() : args;
+      if (this.#backing !== backing) continue;
+      if (backing.kind === 'local') {
+        if (this.local === undefined) continue;
+        onAsk?.(this.#generation);
+        return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk));
+      }
+      onAsk?.(this.#generation);
+      try {
+        return decodeResult(await backing.ask(encodeCall(method, values))) as T;
+      } catch (error) {
+        if (error instanceof FileSystemError) {
+          if (doubtful && doneAlready[method] === error.errno) return undefined as T;
+          throw error;
+        }
+        // Also by one that has no time left: whoever comes next is heard again.
+        if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
+        if (performance.now() > deadline) throw error;
+        if (error instanceof Dismissed) continue;
+        const code = codeOf(error);
+        if (!transient.has(code)) throw error;
+        if (code === 'unknown-outcome') doubtful = true;
+        if (doubtful && !repeatable.has(method) && doneAlready[method] === undefined) throw error;
+        await pause(retryMs);
+      }
+    }
+  }
+
+  /** As {@link call}, in this generation alone. @throws Moved when it is over. */
+  async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[]): Promise<T> {
+    const deadline = performance.now() + maxWaitMs;
+    while (generation === this.#generation && !this.usable) await this.#change(deadline);
+    if (generation !== this.#generation) throw new Moved();
+    return this.call(method, () => {
+      if (generation !== this.#generation) throw new Moved();
+      return args;
+    });
+  }
+
+  /** Waits until some host has the volume. */
+  async ready(deadline = performance.now() + maxWaitMs): Promise<number> {
+    while (!this.usable) await this.#change(deadline);
+    return this.#generation;
+  }
+
+  /** Waits for a change of who has the volume, or a moment. @throws InfinitError `unavailable` after the deadline. */
+  async #change(deadline: number): Promise<void> {
+    const left = deadline - performance.now();
+    if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
+    await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
+  }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

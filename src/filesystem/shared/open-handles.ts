@@ -1,0 +1,137 @@
+import { FileSystemError } from '../file-system.ts';
+import type { SharedMethod } from './calls.ts';
+import { type Backing, type HolderLink, Moved } from './holder-link.ts';
+import type { LossWitness } from './lost-writes.ts';
+import type { Undelivered } from './undelivered.ts';
+
+/** Files that are opened again at once after the lease moved. */
+const parallelOpens = 16;
+/** Pause before a file that could not be opened again for want of an answer is tried once more, in ms: the host that serves the volume may be cut off for longer than a program waits. */
+const reopenPauseMs = 1000;
+/** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
+const reopenMask = ~(0o100 | 0o200 | 0o1000);
+
+/** What a program of this host has open. */
+export interface OpenHandle extends LossWitness {
+  readonly flags: number;
+  readonly directory: boolean;
+  /** The backing's own number, good for one generation. */
+  backing: number;
+  generation: number;
+  /** It is being opened again. */
+  opening?: Promise<number> | undefined;
+}
+
+/** What this host's programs have open on a shared volume: opened again at each host that comes to serve it. */
+export class OpenHandles {
+  readonly #holder: HolderLink;
+  readonly #undelivered: Undelivered;
+  readonly #handles = new Map<number, OpenHandle>();
+  #next = 1;
+
+  constructor(holder: HolderLink, undelivered: Undelivered) {
+    this.#holder = holder;
+    this.#undelivered = undelivered;
+  }
+
+  get(handle: number): OpenHandle | undefined {
+    return this.#handles.get(handle);
+  }
+
+  all(): Iterable<OpenHandle> {
+    return this.#handles.values();
+  }
+
+  /** @param generation in which it was opened: in a later one it is opened again. */
+  keep(inode: number, flags: number, directory: boolean, generation: number, backing: number): number {
+    const handle = this.#next++;
+    this.#handles.set(handle, { inode, flags, directory, backing, generation });
+    return handle;
+  }
+
+  /** The backing's handle where it is in this thread and still good: the way without a promise. */
+  here(handle: number): number | undefined {
+    const known = this.#handles.get(handle);
+    return this.#holder.local !== undefined && known?.generation === this.#holder.generation ? known.backing : undefined;
+  }
+
+  /** The backing's handle; opened again where the lease moved since, once however many want it. */
+  backing(handle: number): Promise<number> {
+    const known = this.#handles.get(handle);
+    if (known === undefined) return Promise.reject(new FileSystemError('EBADF'));
+    return (known.opening ??= this.#open(known).finally(() => (known.opening = undefined)));
+  }
+
+  async #open(known: OpenHandle): Promise<number> {
+    while ((await this.#holder.ready()) !== known.generation) {
+      const { value, generation } = await this.#holder.doOnce<number>(
+        known.directory ? 'opendir' : 'open',
+        ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]),
+      );
+      known.backing = value;
+      known.generation = generation;
+    }
+    return known.backing;
+  }
+
+  /** Performs an operation on an open file. */
+  async perform<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
+    const here = this.here(handle);
+    const again = (): Promise<T> => this.#holder.call<T>(method, async () => [inode, await this.backing(handle), ...rest]);
+    return here === undefined
+      ? again()
+      : this.#holder.settled(method, this.#holder.perform<T>(this.#holder.local!, method, [inode, here, ...rest]), again);
+  }
+
+  /** A new host knows nothing of what is open here, and would remove files that have no name any more. */
+  async openAgain(backing: Backing): Promise<void> {
+    const handles = [...this.#handles];
+    const lane = async (): Promise<void> => {
+      for (let next = handles.pop(); next !== undefined && this.#holder.backing === backing; next = handles.pop()) {
+        const [handle, { directory }] = next;
+        if (directory) continue;
+        try {
+          await this.backing(handle);
+        } catch (error) {
+          // What cannot be opened says so to whoever uses it.
+          if (error instanceof FileSystemError || this.#holder.backing !== backing) continue;
+          handles.unshift(next);
+          await idle(reopenPauseMs);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: parallelOpens }, lane));
+  }
+
+  /** The last descriptor is gone. False: no host had it open any more, a handle of an earlier generation goes with its host. */
+  async letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<boolean> {
+    const known = this.#handles.get(handle);
+    this.#handles.delete(handle);
+    await known?.opening?.catch(() => {});
+    if (known === undefined) return false;
+    const { generation, backing } = known;
+    try {
+      await this.#holder.callIn(generation, method, [inode, backing, ...rest]);
+      return true;
+    } catch (error) {
+      if (error instanceof Moved) return false;
+      if (!(error instanceof FileSystemError)) void this.#undelivered.add(() => this.#closeLate(generation, method, [inode, backing, ...rest]));
+      throw error;
+    }
+  }
+
+  /** In a lapse of the lease nobody hears of a close, and afterwards the same volume goes on. */
+  async #closeLate(generation: number, method: 'release' | 'releasedir', args: readonly unknown[]): Promise<void> {
+    if (generation === this.#holder.generation && !this.#holder.usable) throw new Error('the lease lapsed');
+    try {
+      await this.#holder.callIn(generation, method, args);
+    } catch (error) {
+      if (!(error instanceof Moved)) throw error;
+    }
+  }
+}
+
+/** As a pause, and keeps no process alive. */
+function idle(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

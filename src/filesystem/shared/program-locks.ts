@@ -1,0 +1,196 @@
+import { InfinitError } from '../../base/index.ts';
+import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
+import { decodeResult, Dismissed, encodeCall } from './calls.ts';
+import { HeldLocks } from './held-locks.ts';
+import { type Backing, type HolderLink, maxWaitMs, pause, retryMs } from './holder-link.ts';
+import type { Undelivered } from './undelivered.ts';
+
+/** What telling a host of a release came to. */
+interface Told {
+  readonly heard: boolean;
+  readonly failure?: { readonly error: unknown };
+}
+
+/** Locks of this host's programs on a shared volume, over changes of the host that keeps the volume's table of locks. */
+export class ProgramLocks {
+  readonly #self: string;
+  readonly #holder: HolderLink;
+  readonly #undelivered: Undelivered;
+  readonly #onLost: (inode: number) => void;
+  readonly #held = new HeldLocks();
+  /** By owner: releases that the host has not heard of yet. */
+  readonly #releases = new Map<string, Promise<void>>();
+
+  /**
+   * @param self distinguishes this host's lock owners from those of others.
+   * @param onLost told of a lock that another host's program got meanwhile.
+   */
+  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void) {
+    this.#self = self;
+    this.#holder = holder;
+    this.#undelivered = undelivered;
+    this.#onLost = onLost;
+  }
+
+  /** The owner as all hosts know it. */
+  global(owner: LockOwner): LockOwner {
+    return `${owner}@${this.#self}`;
+  }
+
+  /** A new host knows none of our locks. What meanwhile went to another is lost. What is given back meanwhile waits until this has ended. */
+  async lockAgain(backing: Backing): Promise<void> {
+    const told = new Set<FileLock>();
+    for (;;) {
+      const left = this.#held.all().filter(({ lock }) => !told.has(lock));
+      if (left.length === 0) return;
+      for (const { inode, lock } of left) {
+        await this.#lockAgain(backing, inode, lock);
+        if (this.#holder.backing !== backing) return;
+        told.add(lock);
+      }
+    }
+  }
+
+  async #lockAgain(backing: Backing, inode: number, lock: FileLock): Promise<void> {
+    while (this.#holder.backing === backing && this.#held.holds(inode, lock)) {
+      try {
+        if (backing.kind === 'local') await backing.volume.setlk(inode, lock, false);
+        else decodeResult(await backing.ask(encodeCall('relock', [inode, lock])));
+        return;
+      } catch (error) {
+        if (error instanceof FileSystemError) {
+          if (!this.#held.holds(inode, lock)) return;
+          this.#held.note(inode, { ...lock, type: 'unlock' });
+          return this.#onLost(inode);
+        }
+        // Given up meanwhile: all begins anew.
+        if (error instanceof Dismissed) await this.#holder.rejoin(backing).catch(() => {});
+        if (this.#holder.backing === backing) await pause(retryMs);
+      }
+    }
+  }
+
+  async set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
+    const global = { ...lock, owner: this.global(lock.owner) };
+    if (lock.type === 'unlock') return this.#giveBack(inode, global, () => this.#unlock(inode, global));
+    this.#undelivered.requireRoom();
+    await inTime(this.#releases.get(keyOf(global)));
+    const deadline = performance.now() + maxWaitMs;
+    let doubtful = false;
+    for (;;) {
+      try {
+        if (await this.#take(inode, global, wait, signal)) break;
+        doubtful = true;
+        if (!wait && performance.now() > deadline) throw new InfinitError('unavailable', 'the volume goes from host to host');
+      } catch (error) {
+        const errno = error instanceof FileSystemError ? error.errno : undefined;
+        // The host that serves the volume waits a moment only, and ours not beyond the end of its lease.
+        if (wait && (errno === 'EAGAIN' || errno === 'EINTR') && signal?.aborted !== true) continue;
+        // A program that was told "no" gives nothing back.
+        if ((doubtful || errno === undefined) && !this.#held.has(inode, lock.kind, global.owner))
+          void this.#giveBack(inode, { ...global, type: 'unlock' }, () => this.#unlock(inode, { ...global, type: 'unlock' })).catch(() => {});
+        throw wait && errno === 'EAGAIN' ? new FileSystemError('EINTR') : error;
+      }
+    }
+    this.#held.note(inode, global);
+  }
+
+  /** False: the lease moved or lapsed meanwhile, so the answer may come from a table of locks that nobody asks any more. */
+  async #take(inode: number, lock: FileLock, wait: boolean, signal: AbortSignal | undefined): Promise<boolean> {
+    const generation = await this.#holder.ready();
+    const { backing, moved } = this.#holder;
+    const counts = (): boolean => generation === this.#holder.generation && this.#holder.usable;
+    try {
+      if (backing?.kind === 'local') {
+        await Promise.all([backing.grace, this.#holder.relocked()]);
+        if (!counts()) return false;
+        await backing.volume.setlk(inode, lock, wait, signal === undefined ? moved : AbortSignal.any([signal, moved]));
+      } else await this.#holder.callIn(generation, 'setlk', [inode, lock, wait]);
+    } catch (error) {
+      if (counts() || signal?.aborted === true) throw error;
+      return false;
+    }
+    return counts();
+  }
+
+  /** True where a close must say what it gives back. */
+  has(inode: number, kind: FileLock['kind'], owner: LockOwner): boolean {
+    return this.#held.has(inode, kind, this.global(owner));
+  }
+
+  /**
+   * A close gives back whatever the owner has.
+   * @param close tells the host; false: it could not tell of the locks.
+   */
+  closed(inode: number, kind: FileLock['kind'], owner: LockOwner, close: () => Promise<boolean>): Promise<void> {
+    const all: FileLock = { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity };
+    return this.#giveBack(inode, all, async () => {
+      if (!(await close())) await this.#unlock(inode, all);
+    });
+  }
+
+  /**
+   * The kernel does not wait for a release before it gives the owner's number, a recycled address, to the next file: a lock of the same owner must not
+   * be taken before the release of the old one is through, or it would be released with it. And it says it once: what fails is tried until the host has heard.
+   */
+  async #giveBack(inode: number, unlock: FileLock, tell: () => Promise<void>): Promise<void> {
+    this.#held.note(inode, unlock);
+    const key = keyOf(unlock);
+    const told = this.#tell(this.#releases.get(key), tell);
+    const through = told.then(({ heard }) => (heard ? undefined : this.#undelivered.add(() => this.#unlockLate(inode, unlock))));
+    this.#releases.set(key, through);
+    void through.then(() => {
+      if (this.#releases.get(key) === through) this.#releases.delete(key);
+    });
+    const { failure } = await told;
+    if (failure !== undefined) throw failure.error;
+  }
+
+  /** What a lock protected is durable before another may take it: it must not be undone by the loss of this host. What cannot be made durable keeps no lock for ever. */
+  async #tell(before: Promise<void> | undefined, tell: () => Promise<void>): Promise<Told> {
+    let failure: Told['failure'];
+    try {
+      await inTime(before);
+      await this.#holder.ready();
+      try {
+        await this.#holder.local?.syncfs();
+      } catch (error) {
+        failure = { error };
+      }
+      await tell();
+    } catch (error) {
+      return { heard: false, failure: failure ?? { error } };
+    }
+    return failure === undefined ? { heard: true } : { heard: true, failure };
+  }
+
+  #unlock(inode: number, unlock: FileLock): Promise<void> {
+    return this.#holder.call('setlk', [inode, unlock, false]);
+  }
+
+  async #unlockLate(inode: number, unlock: FileLock): Promise<void> {
+    if (!this.#holder.usable) throw new InfinitError('unavailable', 'no host serves the volume');
+    try {
+      await this.#holder.local?.syncfs();
+    } catch {
+      // Whoever closed the file was told, or will be by its next sync.
+    }
+    await this.#unlock(inode, unlock);
+  }
+}
+
+function keyOf({ kind, owner }: FileLock): string {
+  return `${kind} ${owner}`;
+}
+
+/** Waits for a release that came before, no longer than an operation waits for a host. */
+async function inTime(before: Promise<void> | undefined): Promise<void> {
+  if (before === undefined) return;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new InfinitError('unavailable', 'what was locked before is not given back yet')), maxWaitMs);
+  try {
+    await Promise.race([before, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
