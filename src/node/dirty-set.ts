@@ -87,9 +87,14 @@ export class DirtySet {
 
   /** Everything was written out. @param ended the mount is over; otherwise the next daemon goes on with it, and says what has not been said. */
   close(ended: boolean): void {
+    this.leave();
+    if (ended || this.#lost.size === 0) rmSync(this.#file, { force: true });
+  }
+
+  /** Not everything could be written out, and the next daemon goes on with the mount: it says what of all this is lost. */
+  leave(): void {
     this.#closed = true;
     closeSync(this.#descriptor);
-    if (ended || this.#lost.size === 0) rmSync(this.#file, { force: true });
   }
 
   #write(slot: number, inode: number): void {

@@ -9,12 +9,9 @@ import { type FileSystem, Volume, type VolumeSetup } from '../filesystem/index.t
 import { type FuseOptions, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
+import { endMount } from './mount-end.ts';
 import { type OpenVolume, SharedRole } from './shared-role.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
-
-/** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
-const closeAttempts = 10;
-const closePauseMs = 1000;
 
 /** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
 const othersOpenMs = 60_000;
@@ -71,19 +68,6 @@ function resize(bytes: number): void {
   opened?.resize(bytes === 0 ? undefined : bytes);
 }
 
-/** Writes everything out; a store that cannot take it now is given time. */
-async function closeFileSystem(fileSystem: Pick<SharedRole, 'close'> | FileSystem): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await fileSystem.close();
-    } catch (error) {
-      if (attempt === closeAttempts) throw error;
-      logger.warn('the last changes could not be written out; trying again', { attempt, error });
-      await sleep(closePauseMs);
-    }
-  }
-}
-
 async function usage(fileSystem: FileSystem): Promise<Omit<VolumeUsage, 'name'>> {
   const statistics = await fileSystem.statfs();
   const usedBytes = (statistics.blocks - statistics.freeBlocks) * statistics.blockSize;
@@ -128,10 +112,7 @@ async function serve(): Promise<void> {
     } else role?.hear(command);
   });
   tell({ type: 'ready', init: await session.ready });
-  const end = await session.closed;
-  await closeFileSystem(role ?? fileSystem);
-  set.close(end !== 'stopped');
-  tell({ type: 'closed', reason: typeof end === 'string' ? end : `errno ${end.errno}` });
+  tell({ type: 'closed', reason: await endMount(await session.closed, { fileSystem: role ?? fileSystem, set, logger }) });
 }
 
 collectWhenIdle({ release: releaseFreedMemory });

@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Logger } from '../base/index.ts';
+import type { DeviceEnd } from '../fuse/index.ts';
+import type { DirtySet } from './dirty-set.ts';
+
+/** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
+const closeAttempts = 10;
+const closePauseMs = 1000;
+
+/** What a mount that ends leaves behind. */
+export interface EndingMount {
+  readonly fileSystem: { close(): Promise<void> };
+  readonly set: DirtySet;
+  readonly logger: Logger;
+  readonly pauseMs?: number;
+}
+
+/**
+ * Writes everything out once a mount's session is over; a store that cannot take it now is given time. Returns why the mount ended.
+ * @throws InfinitError where not everything is out and nobody can go on with the mount. One that stops with its daemon does go on: it must not be worse off
+ * than with a daemon that was killed, so the next one says what is lost to the programs whose it was.
+ */
+export async function endMount(end: DeviceEnd, { fileSystem, set, logger, pauseMs = closePauseMs }: EndingMount): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await fileSystem.close();
+      break;
+    } catch (error) {
+      if (attempt < closeAttempts) {
+        logger.warn('the last changes could not be written out; trying again', { attempt, error });
+        await sleep(pauseMs);
+        continue;
+      }
+      if (end !== 'stopped') throw error;
+      logger.error('the last changes could not be written out; the next daemon tells programs of it', { error });
+      set.leave();
+      return end;
+    }
+  }
+  set.close(end !== 'stopped');
+  return typeof end === 'string' ? end : `errno ${end.errno}`;
+}
