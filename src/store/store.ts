@@ -3,6 +3,7 @@ import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type 
 import { type Address, beginLineage, continueLineage, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
 import {
   type Accepted,
+  type BlockRecord,
   compareAndSet,
   decodeReply,
   decodeRequest,
@@ -318,12 +319,18 @@ function operationOf({ expect, payload, owner }: Update): Operation {
 
 /** The owner is looked at by the very step that replaces the value, so that nothing can come between. */
 function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
-  return update((current) => {
+  const next = (current: BlockRecord | null): Uint8Array | null | undefined => {
     const value = current === null ? null : current.value;
     if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, (current?.version ?? 0) + 1) : undefined;
     if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
     if (expect !== 'any' && expect !== current.version) return undefined;
     return payload === null ? null : continueLineage(payload, { version: current.version, payload: value });
+  };
+  // The proposer asks whether it applies before it applies it, of one and the same record.
+  let last: { readonly current: BlockRecord | null; readonly value: Uint8Array | null | undefined } | undefined;
+  return update((current) => {
+    if (last?.current !== current || last === undefined) last = { current, value: next(current) };
+    return last.value;
   });
 }
 
