@@ -3,7 +3,7 @@ import path from 'node:path';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
-import { type Clock, InfinitError, KeyedQueue, type Logger, type LogLevel } from '../base/index.ts';
+import { type Clock, codeOf, InfinitError, KeyedQueue, type Logger, type LogLevel, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { CheckReport, OwnedBlock } from '../filesystem/index.ts';
 import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, removeMountPoint, unmountIdle } from '../fuse/index.ts';
@@ -19,7 +19,7 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } fro
 /** Milliseconds until a mount must have answered the kernel. */
 const startDeadlineMs = 60_000;
 
-/** How long the end of an unmounted volume is waited for, in ms: what is in memory is written out meanwhile. */
+/** How long is waited for what is in memory to be written out, before an unmount and after, in ms. */
 const endDeadlineMs = 30_000;
 
 /** A worker does not share the main thread's compile cache; found compiled, not even its first module has to be stripped of types. */
@@ -129,6 +129,15 @@ export class VolumeServer {
   }
 }
 
+const late = Symbol('late');
+
+/** The last writes to a volume are not in the store. The code is that of what kept them from it. */
+export class NotWrittenOut extends InfinitError {
+  constructor(volume: string, cause: unknown) {
+    super(codeOf(cause), `the last writes to volume "${volume}" are not written out: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** One mounted volume as the main thread sees it: a mount point and a worker thread. */
 export class ServedVolume {
   readonly name: string;
@@ -147,6 +156,8 @@ export class ServedVolume {
   #nextQuestion = 1;
   #sizeBytes: number;
   #detached = false;
+  /** What its thread ended with. */
+  #failure: InfinitError | undefined;
 
   constructor(
     { name, id, options }: CatalogueEntry,
@@ -198,24 +209,49 @@ export class ServedVolume {
     return this.#detached;
   }
 
-  /** Ends the mount. @throws InfinitError `in-use` where the kernel says that it is busy. */
-  async unmount(): Promise<void> {
-    if (!this.#detached) await unmountIdle(this.mountpoint);
+  /**
+   * Ends the mount once everything is written out; with `discard` the end may cost what is not.
+   * @throws InfinitError `in-use` where the kernel says that it is busy; {@link NotWrittenOut}, after which it is still mounted unless it was let go already.
+   */
+  async unmount({ discard = false }: { readonly discard?: boolean } = {}): Promise<void> {
+    if (!this.#detached) {
+      if (!discard) await this.#sync();
+      await unmountIdle(this.mountpoint);
+    }
     this.#detached = true;
-    await this.ended();
+    const end = await this.ended();
+    if (!discard && end !== 'unmounted' && end !== 'stopped') throw new NotWrittenOut(this.name, this.#failure ?? new InfinitError('closed', end));
   }
 
-  /** @throws InfinitError `in-use` where a volume whose path is gone is still used by somebody, or still writes. */
-  async ended(): Promise<void> {
-    const deadline = Promise.withResolvers<'late'>();
-    const timer = setTimeout(() => deadline.resolve('late'), endDeadlineMs);
-    const end = await Promise.race([this.closed, deadline.promise]);
-    clearTimeout(timer);
-    if (end === 'late')
-      throw new InfinitError(
-        'in-use',
-        `volume "${this.name}" was unmounted, but has not ended: a process in another mount namespace holds it, or its last writes wait for other hosts`,
-      );
+  /** Why it ended. @throws InfinitError `in-use` where a volume whose path is gone is still used by somebody, or still writes. */
+  async ended(): Promise<string> {
+    const end = await this.#inTime(this.closed);
+    if (end !== late) return end;
+    throw new InfinitError(
+      'in-use',
+      `volume "${this.name}" was unmounted, but has not ended: a process in another mount namespace holds it, or its last writes wait for other hosts`,
+    );
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      if ((await this.#inTime(this.#ask({ kind: 'sync' }))) !== late) return;
+    } catch (error) {
+      // Ended meanwhile.
+      if (this.#finished) return;
+      throw new NotWrittenOut(this.name, error);
+    }
+    throw new NotWrittenOut(this.name, new InfinitError('deadline-exceeded', `the store took more than ${endDeadlineMs / 1000} s`));
+  }
+
+  async #inTime<T>(work: Promise<T>): Promise<T | typeof late> {
+    const deadline = Promise.withResolvers<typeof late>();
+    const timer = setTimeout(() => deadline.resolve(late), endDeadlineMs);
+    try {
+      return await Promise.race([work, deadline.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Writes everything out and lets go of the mount without unmounting it: the holder keeps it for the next daemon, or ends it. */
@@ -276,7 +312,8 @@ export class ServedVolume {
         this.#told(event);
         break;
       case 'closed':
-        if (event.error !== undefined) this.#start.reject(new InfinitError(event.error.code, event.error.message));
+        if (event.error !== undefined) this.#failure = new InfinitError(event.error.code, event.error.message);
+        if (this.#failure !== undefined) this.#start.reject(this.#failure);
         this.#finish(event.reason);
         break;
     }

@@ -104,6 +104,13 @@ export class SharedRole implements Disposable {
     return this.fileSystem.local === undefined ? undefined : this.#volume;
   }
 
+  /** What is in memory here is written out; a guest's operations are done where the volume is open. @throws InfinitError where the lease does not allow it now. */
+  async syncfs(): Promise<void> {
+    if (this.#volume === undefined) return;
+    if (this.fileSystem.local === undefined) throw new InfinitError('unavailable', 'the lease of the volume cannot be renewed');
+    await this.#volume.syncfs();
+  }
+
   async #becomeGuest(): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;

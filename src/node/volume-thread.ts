@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import type { VolumeUsage } from '../api/index.ts';
-import { codeOf, collectWhenIdle, createLogger, messageOf, systemClock, Wakefulness } from '../base/index.ts';
+import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
-import { type FileSystem, Volume, type VolumeSetup } from '../filesystem/index.ts';
+import { type FileSystem, FileSystemError, Volume, type VolumeSetup } from '../filesystem/index.ts';
 import { type FuseOptions, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
@@ -74,11 +74,23 @@ async function usage(fileSystem: FileSystem): Promise<Omit<VolumeUsage, 'name'>>
   return { usedBytes, sizeBytes, inodes: statistics.files - statistics.freeFiles };
 }
 
-/** `volume`: the volume where it is open in this thread. */
-function answer(question: VolumeQuestion, fileSystem: FileSystem, volume: Volume | undefined): Promise<unknown> {
+/** For people, who need more than an errno. */
+async function sync(role: SharedRole | undefined): Promise<void> {
+  try {
+    await (role ?? opened!).syncfs();
+  } catch (error) {
+    throw error instanceof FileSystemError && error.cause instanceof InfinitError ? error.cause : error;
+  }
+}
+
+function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRole | undefined): Promise<unknown> {
+  // Where it is open in this thread.
+  const volume = role === undefined ? opened : role.volume;
   switch (question.kind) {
     case 'usage':
       return usage(fileSystem);
+    case 'sync':
+      return sync(role);
     case 'unreferenced':
       return volume?.unreferenced(question.blocks) ?? Promise.resolve(undefined);
     case 'check':
@@ -105,7 +117,7 @@ async function serve(): Promise<void> {
     else if (command.type === 'resize') resize(command.sizeBytes);
     else if (command.type === 'ask-volume') {
       const { id, question } = command;
-      answer(question, fileSystem, role === undefined ? opened : role.volume).then(
+      answer(question, fileSystem, role).then(
         (value) => tell({ type: 'told', id, answer: value }),
         (error: unknown) => tell({ type: 'told', id, code: codeOf(error), message: messageOf(error) }),
       );

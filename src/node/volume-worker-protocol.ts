@@ -33,6 +33,8 @@ export interface VolumeWorkerData {
 /** What the main thread wants to know of a volume; a guest of another host answers `undefined` to what only the holder knows. */
 export type VolumeQuestion =
   | { readonly kind: 'usage' }
+  /** Write out what is in memory; a guest has nothing. */
+  | { readonly kind: 'sync' }
   /** Which of these blocks nothing refers to. */
   | { readonly kind: 'unreferenced'; readonly blocks: readonly OwnedBlock[] }
   | { readonly kind: 'check'; readonly repair: boolean };

@@ -20,9 +20,9 @@ import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { MountTable } from './mount-table.ts';
 import { noVolume } from './no-volume.ts';
-import { createVolumeKey, volumeKey } from './volume-key.ts';
+import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
-import type { ServedVolume, VolumeServer } from './served-volume.ts';
+import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-volume.ts';
 
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
 const idleCheckMs = 2000;
@@ -86,9 +86,12 @@ export class Volumes implements VolumeControl, AsyncDisposable {
         `replicas=${effective.replicas}: all volumes have the copies of the daemon's --replicas, ${fallbacks.replicas} here; leave the option out`,
       );
     const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
-    if (typedOptions(effective).encrypted) createVolumeKey(this.#context.keyDir, entry.id);
+    const { encrypted } = typedOptions(effective);
+    // Where it fails it may have been added all the same: then the key is needed.
+    if (encrypted) createVolumeKey(this.#context.keyDir, entry.id);
     const current = await catalogue.add(entry);
     if (current.id !== entry.id) {
+      if (encrypted) removeVolumeKey(this.#context.keyDir, entry.id);
       const different = Object.keys(effective).filter((key) => key !== 'replicas' && current.options[key] !== entry.options[key]);
       if (different.length > 0) {
         const details = different.map((key) => `${key} is ${current.options[key]}, not ${entry.options[key]}`).join('; ');
@@ -136,7 +139,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
           'in-use',
           `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, await this.containersOf(name)).join(', ')}`,
         );
-      await this.#close(name, true);
+      await this.#close(name, true, how.force);
       const elsewhere = await this.#context.mountedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
       await this.#context.catalogue.remove(entry);
@@ -252,7 +255,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const served = await this.#serve(name);
     // Removed while it was being mounted: nobody may write what is about to be deleted.
     if ((await catalogue.current(name))?.id === served.id) return served;
-    await served.unmount();
+    await served.unmount({ discard: true });
     throw noVolume(name, []);
   }
 
@@ -269,8 +272,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return served;
   }
 
-  /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error. */
-  async #close(name: string, insist: boolean): Promise<void> {
+  /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error; `discard`: what is not written out need not be. */
+  async #close(name: string, insist: boolean, discard = false): Promise<void> {
     const served = this.#served.get(name);
     if (served === undefined) return;
     const users = await this.#usersOf(served);
@@ -279,9 +282,9 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       return;
     }
     try {
-      await served.unmount();
+      await served.unmount({ discard });
     } catch (error) {
-      if (insist) throw error;
+      if (insist || error instanceof NotWrittenOut) throw error;
       this.#context.logger.debug('a mount without holders is still busy', { volume: name, error });
     }
   }
@@ -301,7 +304,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
         .run(name, async () => {
           if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
         })
-        .catch((error: unknown) => this.#context.logger.warn('a mount without holders could not be looked at', { volume: name, error }))
+        .catch((error: unknown) => this.#context.logger.warn('a mount without holders could not be ended', { volume: name, error }))
         .finally(() => this.#closing.delete(name));
     }
   }

@@ -1,40 +1,89 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 
 import { parseVolumeOptions } from '../../src/api/index.ts';
-import { createLogger } from '../../src/base/index.ts';
+import { createLogger, type Logger, silentLogger } from '../../src/base/index.ts';
 import type { FuseMount, HolderClient } from '../../src/fuse/index.ts';
 import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { ServedVolume } from '../../src/node/served-volume.ts';
+import { NotWrittenOut, ServedVolume } from '../../src/node/served-volume.ts';
+
+const entry: CatalogueEntry = {
+  name: 'data',
+  id: '00112233445566778899aabbccddeeff',
+  options: parseVolumeOptions({}),
+  createdAt: '2026-01-01T00:00:00.000Z',
+};
+
+/** A volume whose thread the test plays. */
+async function serve(
+  directory: string,
+  logger: Logger = silentLogger,
+  released: number[] = [],
+): Promise<{ served: ServedVolume; worker: EventEmitter }> {
+  const mount = { fd: openSync('/dev/null', 'r'), mountPoint: path.join(directory, 'data') } as FuseMount;
+  const holder = { register: () => {}, release: (fd: number) => released.push(fd) } as unknown as HolderClient;
+  const worker = new EventEmitter();
+  const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, logger.with({ volume: entry.name }));
+  worker.emit('message', { type: 'ready', init: {} });
+  await served.started();
+  return { served, worker };
+}
 
 test('a thread that dies of an error says so with the volume’s name, and the volume ends', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const lines: string[] = [];
   const logger = createLogger('info', (level, line) => lines.push(`${level}: ${line}`));
-  const entry: CatalogueEntry = {
-    name: 'data',
-    id: '00112233445566778899aabbccddeeff',
-    options: parseVolumeOptions({}),
-    createdAt: '2026-01-01T00:00:00.000Z',
-  };
-  const mount = { fd: openSync('/dev/null', 'r'), mountPoint: path.join(directory, 'data') } as FuseMount;
   const released: number[] = [];
-  const holder = { register: () => {}, release: (fd: number) => released.push(fd) } as unknown as HolderClient;
-  const worker = new EventEmitter() as unknown as Worker;
-  const served = new ServedVolume(entry, mount, worker, holder, undefined, logger.with({ volume: entry.name }));
-  worker.emit('message', { type: 'ready', init: {} });
-  await served.started();
+  const { served, worker } = await serve(directory, logger, released);
   worker.emit('error', new Error('a bug'));
   worker.emit('exit', 1);
   assert.equal(await served.closed, 'worker exited with 1');
-  assert.deepEqual(released, [mount.fd]);
+  assert.equal(released.length, 1);
   const said = lines.find((line) => line.startsWith('error: '));
   assert.match(said ?? '', /volume=data/);
   assert.match(said ?? '', /a bug/);
+});
+
+test('an unmount is refused while the last writes cannot be written out, and fails where they were given up', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { served, worker } = await serve(directory);
+  // Stands for the volume's mount.
+  mkdirSync(served.mountpoint);
+  execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', served.mountpoint]);
+  const answers: object[] = [{ code: 'disk-full', message: 'no room' }, { answer: undefined }];
+  const asked: string[] = [];
+  const postMessage = ({ id, question }: { id: number; question: { kind: string } }): void => {
+    asked.push(question.kind);
+    queueMicrotask(() => worker.emit('message', { type: 'told', id, ...answers.shift() }));
+  };
+  Object.assign(worker, { postMessage });
+  await assert.rejects(served.unmount(), (error) => error instanceof NotWrittenOut && error.code === 'disk-full' && /no room/.test(error.message));
+  assert.equal(served.detached, false);
+  const unmounted = served.unmount();
+  while (!served.detached) await new Promise((resolve) => setImmediate(resolve));
+  // What the kernel gave with the unmount found no room after all.
+  worker.emit('message', { type: 'closed', reason: 'failed', error: { code: 'disk-full', message: 'no room' } });
+  await assert.rejects(unmounted, (error) => error instanceof NotWrittenOut && error.code === 'disk-full');
+  assert.deepEqual(asked, ['sync', 'sync']);
+  assert.ok(!existsSync(served.mountpoint));
+});
+
+test('an unmount that may discard what is not written out asks for nothing, and does not mind', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { served, worker } = await serve(directory);
+  mkdirSync(served.mountpoint);
+  execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', served.mountpoint]);
+  const unmounted = served.unmount({ discard: true });
+  while (!served.detached) await new Promise((resolve) => setImmediate(resolve));
+  worker.emit('message', { type: 'closed', reason: 'failed', error: { code: 'disk-full', message: 'no room' } });
+  await unmounted;
 });

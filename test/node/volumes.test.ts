@@ -1,8 +1,77 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
 import { noVolume } from '../../src/node/no-volume.ts';
-import { holdersInWords } from '../../src/node/volumes.ts';
+import { NotWrittenOut } from '../../src/node/served-volume.ts';
+import { holdersInWords, Volumes, type VolumesContext } from '../../src/node/volumes.ts';
+
+/** The volumes of a host alone, with a catalogue in memory; `unmount`: what the unmount of a served one comes to. */
+function volumesOn(directory: string, unmount: (how: { readonly discard: boolean }) => Promise<void>): Volumes {
+  const entries = new Map<string, CatalogueEntry>();
+  const holders = new Set<string>();
+  const find = (name: string): Promise<CatalogueEntry | undefined> => Promise.resolve(entries.get(name));
+  const context = {
+    hostName: 'host',
+    mountDir: directory,
+    keyDir: path.join(directory, 'keys'),
+    fallbacks: {},
+    logger: silentLogger,
+    catalogue: {
+      add: (entry: CatalogueEntry) => {
+        if (!entries.has(entry.name)) entries.set(entry.name, entry);
+        return Promise.resolve(entries.get(entry.name)!);
+      },
+      find,
+      current: find,
+      remove: (entry: CatalogueEntry) => Promise.resolve(void entries.delete(entry.name)),
+    },
+    table: {
+      add: (_name: string, holder: string) => Promise.resolve(void holders.add(holder)),
+      delete: (_name: string, holder: string) => Promise.resolve(void holders.delete(holder)),
+      holders: () => [...holders],
+    },
+    server: {
+      serve: ({ name, id }: CatalogueEntry, mountpoint: string) =>
+        Promise.resolve({ name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount }),
+    },
+    whyOutside: () => undefined,
+    health: () => ({}),
+    mountedElsewhere: () => Promise.resolve([]),
+    onCatalogueChange: () => {},
+  };
+  return new Volumes(context as unknown as VolumesContext);
+}
+
+test('whoever unmounts or removes a volume hears that its last writes are not written out', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const discards: boolean[] = [];
+  await using volumes = volumesOn(directory, ({ discard }) => {
+    discards.push(discard);
+    return discard ? Promise.resolve() : Promise.reject(new NotWrittenOut('data', new InfinitError('disk-full', 'no room')));
+  });
+  await volumes.create('data', {});
+  await volumes.mount('data', 'someone');
+  await assert.rejects(volumes.unmount('data', 'someone'), { code: 'disk-full' });
+  await assert.rejects(volumes.remove('data'), { code: 'disk-full' });
+  await volumes.remove('data', { force: true });
+  assert.deepEqual(discards, [false, false, true]);
+});
+
+test('a repeated creation of an encrypted volume leaves no key behind', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  await using volumes = volumesOn(directory, () => Promise.resolve());
+  const { id } = await volumes.create('data', { encrypted: 'true' });
+  await volumes.create('data', { encrypted: 'true' });
+  await assert.rejects(volumes.create('data', { encrypted: 'true', size: '1G' }), { code: 'already-exists' });
+  assert.deepEqual(readdirSync(path.join(directory, 'keys')), [`${id}.key`]);
+});
 
 test('who holds a volume is said by the names that people know', () => {
   const holders = [`docker:${'0123456789abcdef'.repeat(4)}`, 'cli:/mnt/data'];

@@ -93,7 +93,7 @@ function remove(options: () => GlobalOptions): Command {
     .alias('remove')
     .description('remove volumes; one in use is refused')
     .argument('<name...>')
-    .option('-f, --force', 'do not ask, and do not mind if it does not exist')
+    .option('-f, --force', 'do not ask, and do not mind if it does not exist or its last writes are not written out')
     .action(async (names: string[], { force }: { force?: boolean }) => {
       if (force !== true && process.stdin.isTTY && !(await confirm(`Remove ${names.join(', ')}?`))) return;
       await forEachName(names, async (name) => {
