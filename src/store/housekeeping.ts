@@ -37,9 +37,10 @@ export type Resolution =
 const defaultDeadlineMs = 5000;
 /** Giving up, register by register. */
 const givingUpDeadlineMs = 3000;
-const givingUpPage = 256;
-const givingUpAtOnce = 16;
-/** Pause before what could not be given up is tried again, in ms; doubles up to the maximum. */
+const givingUpPage = 1024;
+/** Enough that what goes to one host at once fills a frame. */
+const givingUpAtOnce = 128;
+/** Pause before what could not be given up is tried again, in ms; doubles up to the maximum for as long as nothing gets better. */
 const firstRetryMs = 100;
 const lastRetryMs = 10_000;
 
@@ -214,8 +215,12 @@ export class Housekeeping {
     await this.#replica.loseEverything();
     // It is counted out itself, but speaks again.
     const others = revoked.filter((peer) => peer !== this.#self);
-    for (let waitMs = firstRetryMs; ; waitMs = Math.min(2 * waitMs, lastRetryMs)) {
-      if ((await this.#giveUpAll(others, signal)) === 0) return;
+    let waitMs = firstRetryMs;
+    for (let before = Infinity; ;) {
+      const left = await this.#giveUpAll(others, signal);
+      if (left === 0) return;
+      waitMs = left < before ? firstRetryMs : Math.min(2 * waitMs, lastRetryMs);
+      before = left;
       await new Promise((resolve) => void setTimeout(resolve, waitMs).unref());
     }
   }
@@ -227,11 +232,13 @@ export class Housekeeping {
     for (;;) {
       const entries = await this.list(after, givingUpPage);
       const registers = entries.map(({ address }) => address).filter((address) => kindOf(address) !== 'immutable');
-      for (let at = 0; at < registers.length; at += givingUpAtOnce) {
-        const some = registers.slice(at, at + givingUpAtOnce);
-        const done = await Promise.all(some.map((address) => this.#giveUp(address, revoked, signal)));
-        left += done.filter((gone) => !gone).length;
-      }
+      // Several hands on one list: a register that has to wait for its hosts does not hold up the others.
+      const hands = Array.from({ length: givingUpAtOnce }, async () => {
+        for (let address = registers.pop(); address !== undefined; address = registers.pop()) {
+          if (!(await this.#giveUp(address, revoked, signal))) left++;
+        }
+      });
+      await Promise.all(hands);
       if (entries.length < givingUpPage) return left;
       after = entries.at(-1)!.address;
     }
