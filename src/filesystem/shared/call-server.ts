@@ -1,10 +1,11 @@
 import { InfinitError } from '../../base/index.ts';
 import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
 import type { Appends } from './appends.ts';
-import { decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
+import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
+import { Outcomes } from './outcomes.ts';
 
 /** Handles that one other host may have open. */
-const maxHandles = 100_000;
+const defaultMaxHandles = 100_000;
 /** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
 const lockWaitMs = 1000;
 
@@ -40,6 +41,9 @@ const shows: ReadonlySet<SharedMethod> = new Set([
   'listxattr',
 ]);
 
+/** Operations that open something. */
+const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
+
 /** Operations whose answer is an entry, with a kernel reference. */
 const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
 
@@ -50,6 +54,7 @@ class Guest {
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
+  readonly outcomes = new Outcomes();
 }
 
 /**
@@ -61,6 +66,7 @@ export class CallServer {
   readonly #appends: Appends;
   readonly #isDirty: () => boolean;
   readonly #grace: Promise<void>;
+  readonly #maxHandles: number;
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
   readonly #dismissed = new Set<string>();
@@ -71,18 +77,21 @@ export class CallServer {
    * @param isDirty whether anything that a guest could see is not durable yet.
    * @param grace until then only locks that were held before are given.
    */
-  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: Promise<void>) {
+  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: Promise<void>, maxHandles = defaultMaxHandles) {
     this.#volume = volume;
     this.#appends = appends;
     this.#isDirty = isDirty;
     this.#grace = grace;
+    this.#maxHandles = maxHandles;
   }
 
   /** Answers one call; never rejects: failures are answers too. */
   async serve(peer: string, bytes: Uint8Array): Promise<Uint8Array> {
     this.#underWay++;
     try {
-      return encodeResult(await this.#perform(peer, decodeCall(bytes)));
+      const call = decodeCall(bytes);
+      const result = await this.#perform(peer, call);
+      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomes.id);
     } catch (error) {
       return encodeFailure(error);
     } finally {
@@ -120,7 +129,7 @@ export class CallServer {
     }
   }
 
-  async #perform(peer: string, { method, args }: SharedCall): Promise<unknown> {
+  async #perform(peer: string, { method, args, tag }: SharedCall): Promise<unknown> {
     if (method === 'rejoin') return void this.#dismissed.delete(peer);
     if (this.#dismissed.has(peer)) throw new Dismissed();
     const guest = this.#guest(peer);
@@ -143,7 +152,7 @@ export class CallServer {
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
-        const written = await this.#appends.append(inode, handle, data, kill);
+        const written = await once(guest, tag, () => this.#appends.append(inode, handle, data, kill));
         await this.#volume.fsync(inode, handle, true);
         return written;
       }
@@ -157,13 +166,17 @@ export class CallServer {
       default: {
         let result: unknown;
         try {
-          result = await this.#call(method, args);
+          if (opens.has(method)) this.#requireRoom(guest);
+          result = await once(guest, tag, async () => {
+            const made = await this.#call<unknown>(method, args);
+            this.#account(guest, method, args, made);
+            this.#forgetReferences(method, made);
+            return made;
+          });
         } catch (error) {
           await this.#keepShown(method);
           throw error;
         }
-        this.#account(guest, method, args, result);
-        this.#forgetReferences(method, result);
         if (guest.gone.signal.aborted) await this.#letGo(guest);
         await this.#keepShown(method);
         return result;
@@ -239,9 +252,17 @@ export class CallServer {
   #guest(peer: string): Guest {
     let guest = this.#guests.get(peer);
     if (guest === undefined) this.#guests.set(peer, (guest = new Guest()));
-    if (guest.handles.size >= maxHandles) throw new InfinitError('overloaded', `host ${peer} has ${maxHandles} files open on this volume`);
     return guest;
   }
+
+  #requireRoom(guest: Guest): void {
+    if (guest.handles.size >= this.#maxHandles) throw new InfinitError('overloaded', `one host has ${this.#maxHandles} files open on this volume`);
+  }
+}
+
+/** What was done once is not done again; it is made durable again, since that may be what failed. */
+function once<T>(guest: Guest, tag: CallTag | undefined, perform: () => Promise<T>): Promise<T> {
+  return tag === undefined ? perform() : guest.outcomes.once(tag, perform);
 }
 
 function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {

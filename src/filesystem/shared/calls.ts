@@ -57,8 +57,24 @@ export type SharedMethod = keyof typeof sharedMethods;
 /** The serving host had given this one up: its handles and locks there are gone. */
 export class Dismissed extends Error {}
 
+/** The serving host does not know whether it has made this call before. */
+export class Forgotten extends Error {}
+
+/** Tells a call that is made again from a new one; see Outcomes. */
+export interface CallTag {
+  /** The process that asks. */
+  readonly asker: string;
+  /** Its number there. */
+  readonly number: number;
+  /** It may have been made before. */
+  readonly again: boolean;
+  /** The memory of outcomes that the holder had when the call was first made, as far as was known; empty: none. */
+  readonly memory: string;
+}
+
 /** One call, decoded and checked. */
 export interface SharedCall {
+  readonly tag?: CallTag;
   readonly method: SharedMethod;
   readonly args: readonly unknown[];
 }
@@ -66,28 +82,34 @@ export interface SharedCall {
 /** The largest call: a write of 1 MiB and what surrounds it. */
 const maxCallBytes = 2 * 1024 * 1024;
 
-export function encodeCall(method: SharedMethod, args: readonly unknown[]): Uint8Array {
-  return serialize([method, ...args]);
+export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag): Uint8Array {
+  return serialize([tag === undefined ? method : [method, tag.asker, tag.number, tag.again, tag.memory], ...args]);
 }
 
 /** @throws InfinitError `bad-argument` for whatever is not a call of the table. */
 export function decodeCall(bytes: Uint8Array): SharedCall {
   if (bytes.length > maxCallBytes) throw new InfinitError('too-large', `a call of ${bytes.length} bytes: ${maxCallBytes} are allowed`);
-  const [method, ...args] = decode(bytes) as unknown[];
+  const [first, ...args] = decode(bytes) as unknown[];
+  const [method, ...parts] = Array.isArray(first) ? (first as unknown[]) : [first];
   if (typeof method !== 'string' || !Object.hasOwn(sharedMethods, method))
     throw new InfinitError('bad-argument', `no file system operation "${String(method).slice(0, 40)}"`);
   const shape = shapeOf(method as SharedMethod);
   if (args.length > shape.length || shape.some((check, index) => !check(args[index])))
     throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
-  return { method: method as SharedMethod, args };
+  if (parts.length === 0) return { method: method as SharedMethod, args };
+  if (!parts.every((part, index) => tagShape[index]?.(part) === true)) throw new InfinitError('bad-argument', `the tag of "${method}" is wrong`);
+  const [asker, number, again, memory] = parts as [string, number, boolean, string];
+  return { method: method as SharedMethod, args, tag: { asker, number, again, memory } };
 }
 
-export function encodeResult(value: unknown): Uint8Array {
-  return serialize({ value });
+/** @param memory of the outcome of a call with a tag. */
+export function encodeResult(value: unknown, memory?: string): Uint8Array {
+  return serialize(memory === undefined ? { value } : { value, memory });
 }
 
 export function encodeFailure(error: unknown): Uint8Array {
   if (error instanceof Dismissed) return serialize({ dismissed: true });
+  if (error instanceof Forgotten) return serialize({ forgotten: true });
   return serialize(
     error instanceof FileSystemError ? { errno: error.errno, message: error.message } : { code: codeOf(error), message: messageOf(error) },
   );
@@ -95,17 +117,25 @@ export function encodeFailure(error: unknown): Uint8Array {
 
 /** The value of a result. @throws what the other host threw. */
 export function decodeResult(bytes: Uint8Array): unknown {
-  const { value, errno, code, message, dismissed } = decode(bytes) as {
+  return decodeAnswer(bytes).value;
+}
+
+/** As {@link decodeResult}, with the memory that keeps it. */
+export function decodeAnswer(bytes: Uint8Array): { readonly value: unknown; readonly memory: string | undefined } {
+  const { value, memory, errno, code, message, dismissed, forgotten } = decode(bytes) as {
     value?: unknown;
     errno?: string;
     code?: string;
     message?: string;
     dismissed?: boolean;
+    forgotten?: boolean;
+    memory?: string;
   };
   if (dismissed === true) throw new Dismissed();
+  if (forgotten === true) throw new Forgotten();
   if (errno !== undefined) throw new FileSystemError(Object.hasOwn(errnos, errno) ? (errno as Errno) : 'EIO', message);
   if (code !== undefined) throw new InfinitError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'bug', message ?? code);
-  return value;
+  return { value, memory };
 }
 
 function decode(bytes: Uint8Array): unknown {
@@ -176,3 +206,5 @@ const checks: Readonly<Record<string, Check>> = {
 function shapeOf(method: SharedMethod): Check[] {
   return sharedMethods[method].split('').map((letter) => checks[letter]!);
 }
+
+const tagShape: readonly Check[] = ['s', 'n', 'x', 's'].map((letter) => checks[letter]!);

@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
+
 import { codeOf, InfinitError } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
-import { decodeResult, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
+import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 
 /** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
 export const maxWaitMs = 20_000;
@@ -51,18 +53,33 @@ const repeatable: ReadonlySet<SharedMethod> = new Set([
   'fsyncdir',
   'syncfs',
   'statfs',
-  'setxattr',
   'getxattr',
   'listxattr',
   'getlk',
   'setlk',
   'copyFileRange',
+  'release',
+  'releasedir',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
-/** Where the repetition of a call of unknown outcome ends like this, the first one took effect. */
-const doneAlready: Partial<Record<SharedMethod, string>> = { unlink: 'ENOENT', rmdir: 'ENOENT', rename: 'ENOENT', removexattr: 'ENODATA' };
-
+/** Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, or leave something open each time. */
+const remembered: ReadonlySet<SharedMethod> = new Set([
+  'symlink',
+  'mknod',
+  'mkdir',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'open',
+  'opendir',
+  'create',
+  'tmpfile',
+  'append',
+  'setxattr',
+  'removexattr',
+]);
 /** Releases must not overtake the locks that a new host is told of. */
 const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);
 
@@ -76,6 +93,10 @@ export class HolderLink {
   /** While a host that took over is told of our locks. */
   #relocking: Promise<void> | undefined;
   #moved = new AbortController();
+  readonly #asker = randomUUID();
+  #calls = 0;
+  /** The memory of outcomes that the holder has, as it last said. */
+  #memory = '';
 
   constructor(leaseHeld: () => boolean, greeting: Greeting) {
     this.#leaseHeld = leaseHeld;
@@ -141,7 +162,7 @@ export class HolderLink {
   do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
     const { local } = this;
     const again = (): Promise<T> => this.call<T>(method, args);
-    return local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again);
+    return local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again, args);
   }
 
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
@@ -149,7 +170,7 @@ export class HolderLink {
     let generation = this.#generation;
     const { local } = this;
     const again = (): Promise<T> => this.call<T>(method, args, (now) => (generation = now));
-    const value = await (local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again));
+    const value = await (local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again, args));
     return { value, generation };
   }
 
@@ -158,11 +179,11 @@ export class HolderLink {
    * found or done is still the one that is open.
    * @param again asks whoever has the volume by then.
    */
-  settled<T>(method: SharedMethod, result: MaybePromise<T>, again: () => Promise<T>): MaybePromise<T> {
-    return result instanceof Promise ? this.#whenSettled(method, result, again) : result;
+  settled<T>(method: SharedMethod, result: MaybePromise<T>, again: () => Promise<T>, args: readonly unknown[] = []): MaybePromise<T> {
+    return result instanceof Promise ? this.#whenSettled(method, result, again, args) : result;
   }
 
-  async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>): Promise<T> {
+  async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>, args: readonly unknown[]): Promise<T> {
     const generation = this.#generation;
     let outcome: { readonly value: T } | { readonly error: unknown };
     try {
@@ -182,7 +203,7 @@ export class HolderLink {
     // What a read gives lies in the cache's memory, which by now may be another block's.
     if (waits && method === 'read') return again();
     if (generation === this.#generation) return outcome.value;
-    if (repeatable.has(method)) return again();
+    if (isRepeatable(method, args)) return again();
     throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
   }
 
@@ -200,6 +221,7 @@ export class HolderLink {
   async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
     const deadline = performance.now() + maxWaitMs;
     let doubtful = false;
+    let tag: CallTag | undefined;
     for (;;) {
       await this.ready(deadline);
       const backing = this.#backing;
@@ -212,25 +234,34 @@ export class HolderLink {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
+        if (doubtful && !isRepeatable(method, values))
+          throw new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
         onAsk?.(this.#generation);
-        return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk));
+        return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
       onAsk?.(this.#generation);
+      if (remembered.has(method) && !doubtful) tag = { asker: this.#asker, number: ++this.#calls, again: false, memory: this.#memory };
+      let answered = false;
       try {
-        return decodeResult(await backing.ask(encodeCall(method, values))) as T;
+        const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful }));
+        answered = true;
+        const { value, memory } = decodeAnswer(answer);
+        if (memory !== undefined) this.#memory = memory;
+        return value as T;
       } catch (error) {
-        if (error instanceof FileSystemError) {
-          if (doubtful && doneAlready[method] === error.errno) return undefined as T;
-          throw error;
-        }
+        if (error instanceof FileSystemError) throw error;
         // Also by one that has no time left: whoever comes next is heard again.
         if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
+        if (error instanceof Forgotten && !isRepeatable(method, values))
+          throw new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
         if (performance.now() > deadline) throw error;
-        if (error instanceof Dismissed) continue;
+        if (error instanceof Forgotten) doubtful = false;
+        if (error instanceof Dismissed || error instanceof Forgotten) continue;
         const code = codeOf(error);
         if (!transient.has(code)) throw error;
-        if (code === 'unknown-outcome') doubtful = true;
-        if (doubtful && !repeatable.has(method) && doneAlready[method] === undefined) throw error;
+        // A host that answers may have done it and not have made it durable.
+        if (code === 'unknown-outcome' || (answered && code !== 'overloaded')) doubtful = true;
+        if (doubtful && !remembered.has(method) && !repeatable.has(method)) throw error;
         await pause(retryMs);
       }
     }
@@ -259,6 +290,12 @@ export class HolderLink {
     if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
     await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
   }
+}
+
+/** Whether it may simply be made again after an unknown outcome. */
+function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {
+  // XATTR_CREATE and XATTR_REPLACE would meet what the first attempt made.
+  return method === 'setxattr' ? args[3] === 0 : repeatable.has(method);
 }
 
 export function pause(ms: number): Promise<void> {

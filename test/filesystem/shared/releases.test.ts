@@ -133,6 +133,7 @@ test('a lock that was granted by a volume that is no longer served does not coun
   grace.resolve();
   answer.resolve();
   assert.deepEqual((await outcomes).toSorted(), ['EAGAIN', 'none']);
+  assert.equal(await errnoOf(() => next.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN', 'the next holder knows of it');
 });
 
 test('what a host answers to a release is heard, whatever it is; anything else is tried again, one after the other', async () => {

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError } from '../../../src/base/index.ts';
+import { Appends, CallServer, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { decodeResult, encodeCall, Forgotten, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
+import { Outcomes } from '../../../src/filesystem/shared/outcomes.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { bytes, errnoOf, look, open, put, root, user } from '../harness.ts';
+import { none, Serving } from './serving.ts';
+
+/** A guest whose answers get lost when it is told so, and what happens meanwhile. */
+class Unlucky {
+  readonly host = new SharedFileSystem('a', () => true);
+  serving: Serving;
+  #meanwhile: (() => unknown) | undefined;
+
+  constructor(serving: Serving) {
+    this.serving = serving;
+    this.host.setBacking({
+      kind: 'remote',
+      ask: async (call) => {
+        const answer = await this.serving.server.serve('a', call);
+        const meanwhile = this.#meanwhile;
+        if (meanwhile === undefined) return answer;
+        this.#meanwhile = undefined;
+        await meanwhile();
+        throw new InfinitError('unknown-outcome', 'the answer was lost');
+      },
+    });
+  }
+
+  /** The next answer is lost. */
+  lose(meanwhile: () => unknown = () => {}): void {
+    this.#meanwhile = meanwhile;
+  }
+}
+
+test('what another host made of a name after its removal, whose answer was lost, stays', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const { volume } = serving;
+  const guest = new Unlucky(serving);
+  for (const name of ['lock', 'from']) await put(volume, root, name, 'mine', true);
+  await guest.host.mkdir(root, 'd', 0o755, 0, user);
+  const made = new Map<string, number>();
+  const remake = async (name: string): Promise<void> => void made.set(name, await put(volume, root, name, 'theirs', true));
+  guest.lose(() => remake('lock'));
+  await guest.host.unlink(root, 'lock');
+  guest.lose(() => remake('from'));
+  await guest.host.rename(root, 'from', root, 'to', 0);
+  guest.lose(async () => void made.set('d', (await volume.mkdir(root, 'd', 0o755, 0, user)).inode));
+  await guest.host.rmdir(root, 'd');
+  for (const [name, inode] of made) assert.equal(await look(volume, root, name), inode, name);
+});
+
+test('a file that was made, and an attribute, are not found in the way of themselves', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const guest = new Unlucky(serving);
+  await guest.host.mkdir(root, 'first', 0o755, 0, user);
+  guest.lose();
+  const { attributes, handle } = await guest.host.create(root, 'f', 0o644, 0, 0o302, user);
+  await guest.host.write(attributes.inode, handle, 0, bytes('x'), false);
+  guest.lose();
+  await guest.host.setxattr(attributes.inode, 'user.a', bytes('1'), 1, false);
+  guest.lose();
+  await guest.host.link(attributes.inode, root, 'g');
+  assert.equal(await errnoOf(() => guest.host.setxattr(attributes.inode, 'user.a', bytes('2'), 1, false)), 'EEXIST');
+});
+
+test('a removal whose outcome only the holder before knew is unknown, and nothing else is removed', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const guest = new Unlucky(first);
+  for (const name of ['lock', 'gone']) await put(first.volume, root, name, 'mine', true);
+  await guest.host.mkdir(root, 'd', 0o755, 0, user);
+  let inode = 0;
+  const next = async (): Promise<void> => {
+    await guest.serving.volume.close();
+    // The guest may hear of it late.
+    guest.serving = new Serving(await open(store));
+    inode = await put(guest.serving.volume, root, 'lock', 'theirs', true);
+  };
+  guest.lose(next);
+  await assert.rejects(async () => guest.host.unlink(root, 'lock'), { code: 'unknown-outcome' });
+  assert.equal(await look(guest.serving.volume, root, 'lock'), inode);
+  await guest.host.mkdir(root, 'e', 0o755, 0, user);
+  guest.lose(async () => {
+    const { volume } = guest.serving;
+    await volume.unlink(root, 'lock');
+    await next();
+    guest.host.setBacking({ kind: 'local', volume: guest.serving.volume, appends: new Appends(guest.serving.volume), grace: none });
+  });
+  await assert.rejects(async () => guest.host.unlink(root, 'gone'), { code: 'unknown-outcome' });
+});
+
+test('an opening whose answer was lost leaves one file open', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const guest = new Unlucky(serving);
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  await guest.host.opendir(root);
+  guest.lose();
+  const handle = await guest.host.open(inode, 2);
+  await serving.volume.unlink(root, 'f');
+  serving.volume.forget(inode, 1);
+  await guest.host.release(inode, handle);
+  assert.equal(await errnoOf(() => serving.volume.getattr(inode)), 'ESTALE');
+});
+
+test('a host that has as many files open as it may can still close one', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const inode = await put(volume, root, 'f', 'x', true);
+  const server = new CallServer(volume, new Appends(volume), () => false, none, 2);
+  const ask = async (method: SharedMethod, ...args: unknown[]): Promise<unknown> => decodeResult(await server.serve('a', encodeCall(method, args)));
+  const handle = await ask('open', inode, 0);
+  await ask('opendir', root);
+  await assert.rejects(ask('open', inode, 0), { code: 'overloaded' });
+  await ask('release', inode, handle);
+  await ask('open', inode, 0);
+});
+
+test('an outcome is remembered for whoever asks again, and one that is not remembered is not made up', async () => {
+  const outcomes = new Outcomes();
+  let performed = 0;
+  const perform = async (number: number, failure?: Error): Promise<number> => {
+    performed++;
+    if (failure !== undefined) throw failure;
+    return number;
+  };
+  const call = async (number: number, again: boolean, failure?: Error, memory = outcomes.id, asker = 'a'): Promise<number> =>
+    outcomes.once({ asker, number, again, memory }, () => perform(number, failure));
+  await call(1, false);
+  await call(1, true);
+  await assert.rejects(call(2, false, new FileSystemError('ENOENT')));
+  await assert.rejects(call(2, true), { errno: 'ENOENT' });
+  assert.equal(performed, 2);
+  await assert.rejects(call(3, false, new InfinitError('unavailable', 'no block')));
+  await call(3, true);
+  // It never arrived.
+  await call(4, true);
+  assert.equal(performed, 5);
+  await assert.rejects(call(5, true, undefined, 'of the holder before'), Forgotten);
+  for (let number = 10; number < 5000; number++) await call(number, false);
+  await assert.rejects(call(1, true), Forgotten);
+  const { id } = outcomes;
+  await call(1, false, undefined, id, 'b');
+  await assert.rejects(call(4999, true, undefined, id), Forgotten);
+});
