@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
-import { errnos } from '../../src/filesystem/index.ts';
+import { type Attributes, errnos } from '../../src/filesystem/index.ts';
 import { type FuseSession, serveFileSystem, type ServeSettings } from '../../src/fuse/index.ts';
 import { opcodes } from '../../src/fuse/wire/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
@@ -248,6 +248,35 @@ class SlowOldKernel extends FakeKernel {
   }
 }
 const notifierDescriptor = 99;
+
+test('where other hosts use the volume, what a request that is sent again meets is not taken for its own', async () => {
+  const resend = 0x8000_0000;
+  const { kernel, session, fileSystem } = start({ options: { leased: true, writebackCache: false } });
+  await fileSystem.mkdir(1, 'directory', 0o755, 0, { uid: 0, gid: 0, pid: 1 });
+  kernel.request(opcodes.create, 1, created(0o2102, 'file'));
+  const { inode } = fileSystem.lookup(1, 'file') as Attributes;
+  const ask = async (opcode: number, node: number, body: Buffer): Promise<number | undefined> => {
+    const unique = kernel.request(opcode, node, body, resend);
+    await setTimeout(1);
+    return kernel.answerTo(unique)?.errno;
+  };
+  assert.equal(await ask(opcodes.mkdir, 1, Buffer.concat([Buffer.alloc(8), name('directory')])), errnos.EIO);
+  assert.equal(await ask(opcodes.create, 1, created(0o302, 'file')), errnos.EIO, 'O_EXCL');
+  assert.equal(await ask(opcodes.create, 1, created(0o102, 'file')), 0);
+  assert.equal(await ask(opcodes.mkdir, 1, Buffer.concat([Buffer.alloc(8), name('other')])), 0, 'it was not there');
+  const line = (offset: number): Buffer => {
+    const body = Buffer.alloc(45, 'x');
+    body.fill(0, 0, 40);
+    body.writeUInt32LE(offset, 8);
+    body.writeUInt32LE(5, 16);
+    body.writeUInt32LE(0o2002, 32);
+    return body;
+  };
+  assert.equal(await ask(opcodes.write, inode, line(0)), 0, 'nobody has appended');
+  assert.equal(await ask(opcodes.write, inode, line(0)), errnos.EIO, 'it may have');
+  assert.equal((fileSystem.getattr(inode) as Attributes).size, 5);
+  session.stop();
+});
 
 test('a name whose answer took too long to reach the kernel is taken back, also from a kernel that knows no epochs', async () => {
   const kernel = new SlowOldKernel();

@@ -20,7 +20,7 @@ import {
   type KernelHandle,
   type RequestHeader,
 } from '../wire/index.ts';
-import { callerOf, encodeNothing, recover } from './names.ts';
+import { callerOf, encodeNothing, recover, refuseUnproven } from './names.ts';
 
 /** FOPEN_*: what the kernel may do with an open file. */
 const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
@@ -110,6 +110,8 @@ export const create: Operation = (exchange, header, message) => {
   const run = (): MaybePromise<Created> => fileSystem.create(header.node, name, mode, umask, openWith, callerOf(header));
   const created = isResent(header)
     ? recover(run, 'EEXIST', async () => {
+        // Without O_EXCL it is all the same who made it.
+        if ((flags & exclusive) !== 0) refuseUnproven(exchange);
         const attributes = await fileSystem.lookup(header.node, name);
         return attributes && { attributes, handle: await fileSystem.open(attributes.inode, openWith & ~(exclusive | creating)) };
       })
@@ -142,6 +144,14 @@ function lostPage(): FileSystemError {
   return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
 }
 
+/** Where others write the file as well, an append that is sent again is made only if nobody appended since the kernel looked: then it was not made before the crash either. */
+function notYetAppended(exchange: Exchange, inode: number, end: number): MaybePromise<void> {
+  if (exchange.trust === undefined) return;
+  return after(exchange.fileSystem.getattr(inode), ({ size }) => {
+    if (size > end) refuseUnproven(exchange);
+  });
+}
+
 const encodeCount: Encode<number> = ({ reply }, count) => reply.putCount(count);
 const [setuid, setgid] = [0o4000, 0o2000];
 
@@ -154,12 +164,14 @@ export const write: Operation = (exchange, header, message) => {
   if (may === false) throw lostPage();
   // As of this write: a program may change O_APPEND while the file is open. The pages of a mapped file have their place.
   const appends = !request.cached && (request.flags & append) !== 0;
+  const again = appends && isResent(header);
   // What has to wait before the write itself outlives the message that the data lie in.
-  const data = exchange.handles.isOurs(request.handle) && !kill && may === true ? request.data : request.data.slice();
-  const put = (): MaybePromise<number> =>
+  const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
+  const writeNow = (): MaybePromise<number> =>
     withHandle(exchange, inode, request.handle, request.flags, (handle) =>
       fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends),
     );
+  const put = again ? (): MaybePromise<number> => after(notYetAppended(exchange, inode, request.offset), writeNow) : writeNow;
   if (may !== true) {
     const allowed = may.then((still) => {
       if (!still) throw lostPage();

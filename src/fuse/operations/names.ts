@@ -59,12 +59,19 @@ export async function recover<T>(run: () => MaybePromise<T>, expected: string, v
   }
 }
 
-/** Makes a name; on a resent request an entry of the same type that is there already is the one it made. */
+/** Where others use the volume as well, what a request that is sent again meets may be its own or theirs, and nothing on disk says whose. */
+export function refuseUnproven(exchange: Exchange): void {
+  if (exchange.trust !== undefined)
+    throw new FileSystemError('EIO', 'whether it took effect before the crash is not known: another host may have done the same');
+}
+
+/** Makes a name; on a resent request an entry of the same type that is there already is the one it made, where nobody else could have. */
 function make(exchange: Exchange, header: RequestHeader, name: string, type: number, run: () => MaybePromise<Attributes>): void {
   const { fileSystem } = exchange;
   header.name = name;
   const made = isResent(header)
     ? recover(run, 'EEXIST', async () => {
+        refuseUnproven(exchange);
         const found = await fileSystem.lookup(header.node, name);
         if (found === undefined || (found.mode & typeBits) === type) return found;
         fileSystem.forget(found.inode, 1);
