@@ -10,7 +10,10 @@ export interface VolumeService {
   /** Answers from the local durable catalogue: never needs a quorum. undefined: it does not exist. @throws `unavailable` where that is truly unknown. */
   inspect(name: string): Promise<Volume | undefined>;
   list(): Promise<readonly Volume[]>;
-  /** @throws InfinitError `in-use` that says who has it mounted; `not-found`. */
+  /**
+   * @param how `force`: not to find it is fine, and so is that its last writes cannot be written out.
+   * @throws InfinitError `in-use` that says who has it mounted; `not-found`; `disk-full` or whatever else keeps its last writes from the store.
+   */
   remove(name: string, how?: { readonly force?: boolean; readonly signal?: AbortSignal }): Promise<void>;
   /** Mounts at the volume's own place below the mount directory; `holder` (a container's mount ID, a CLI session) is remembered, twice the same is one. Returns the mount point. */
   mount(name: string, holder: string, signal?: AbortSignal): Promise<string>;
