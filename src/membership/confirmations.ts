@@ -1,5 +1,5 @@
 import type { PeerId } from '../overlay/index.ts';
-import { bearableLosses, isCountedOut, type RosterState } from './roster-state.ts';
+import { bearableLosses, countingHosts, hostsInForce, isCountedOut, type RosterState } from './roster-state.ts';
 
 /** Bound of the clocks' rates against each other, as for leases (docs/consensus.md). */
 const rateBound = 0.02;
@@ -21,6 +21,9 @@ export class Confirmations {
   readonly #termMs: number;
   readonly #sentAt = new Map<PeerId, number>();
   #agreedAt = -Infinity;
+  /** The state that `needed` was reckoned for. */
+  #state: RosterState | undefined;
+  #needed = 0;
 
   constructor(self: PeerId, termMs: number) {
     this.#self = self;
@@ -39,11 +42,13 @@ export class Confirmations {
 
   /** Until when (monotonic, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
   until(state: RosterState): number {
-    const members = new Set(state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
-    // Where all others were expelled, after a disaster, there is nobody left who could count this host out.
-    const others = [...members].filter((peer) => peer !== this.#self && !isCountedOut(state, peer)).length;
-    const needed = Math.min(others, Math.max(...state.views.map(bearableLosses)));
+    if (state !== this.#state) {
+      this.#state = state;
+      this.#needed = neededBy(this.#self, state);
+    }
+    const needed = this.#needed;
     if (needed === 0) return Infinity;
+    const members = hostsInForce(state);
     const times: number[] = [];
     for (const [peer, sentAt] of this.#sentAt) {
       if (!members.has(peer)) this.#sentAt.delete(peer);
@@ -52,4 +57,10 @@ export class Confirmations {
     const latest = times.sort((a, b) => b - a)[needed - 1];
     return Math.max(latest ?? -Infinity, this.#agreedAt) + this.#termMs;
   }
+}
+
+/** How many others must have confirmed a state. Where all were expelled, after a disaster, there is nobody left who could count this host out. */
+function neededBy(self: PeerId, state: RosterState): number {
+  const others = countingHosts(state).filter((peer) => peer !== self).length;
+  return Math.min(others, Math.max(...state.views.map(bearableLosses)));
 }

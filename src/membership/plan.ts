@@ -241,9 +241,10 @@ class Planner {
 
   /** Nobody hears it: a majority of the newest view says so, each by its own count. */
   #isSilent(peer: PeerId): boolean {
-    const members = [...newestView(this.#state).roster.members];
-    const saying = members.filter((member) => this.#situation.reports.get(member.peer)?.silent.includes(peer) === true);
-    return saying.length * 2 > members.length;
+    const { roster } = newestView(this.#state);
+    let saying = 0;
+    for (const [by, { silent }] of this.#situation.reports) if (silent.includes(peer) && roster.get(by) !== undefined) saying++;
+    return saying * 2 > roster.memberCount;
   }
 
   /** No view in force leads to it any longer. */
@@ -284,13 +285,16 @@ function ratio(one: number, other: number): number {
 
 /** How the members of a view differ from these: + new, − gone, ~ another capacity or zone. */
 function differences(view: RosterView, members: readonly Member[]): [sign: string, peer: PeerId][] {
+  // Nearly always there are none: unchanged members are the view's own.
+  const { roster } = view;
+  if (members.length === roster.memberCount && members.every((member) => roster.get(member.peer) === member)) return [];
   const found: [string, PeerId][] = [];
   const here = new Map(members.map((member) => [member.peer, member]));
-  for (const { peer, zone, capacity } of view.roster.members) {
+  for (const { peer, zone, capacity } of roster.members) {
     const now = here.get(peer);
     if (now === undefined) found.push(['-', peer]);
     else if (now.capacity !== capacity || now.zone !== zone) found.push(['~', peer]);
   }
-  for (const { peer } of members) if (view.roster.get(peer) === undefined) found.push(['+', peer]);
+  for (const { peer } of members) if (roster.get(peer) === undefined) found.push(['+', peer]);
   return found;
 }

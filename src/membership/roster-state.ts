@@ -54,11 +54,32 @@ export function isCountedOut(state: RosterState, peer: PeerId): boolean {
   return state.countedOut.some((host) => host.peer === peer);
 }
 
+interface Hosts {
+  readonly all: ReadonlySet<PeerId>;
+  readonly counting: readonly PeerId[];
+}
+
+/** States do not change and are asked far more often than agreed on: what follows from one is worked out once and goes with it. */
+const hostsOfStates = new WeakMap<RosterState, Hosts>();
+
+function hostsOf(state: RosterState): Hosts {
+  let hosts = hostsOfStates.get(state);
+  if (hosts === undefined) {
+    const all = new Set(state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
+    const out = new Set(state.countedOut.map(({ peer }) => peer));
+    hostsOfStates.set(state, (hosts = { all, counting: [...all].filter((peer) => !out.has(peer)) }));
+  }
+  return hosts;
+}
+
+/** The hosts of all views in force. */
+export function hostsInForce(state: RosterState): ReadonlySet<PeerId> {
+  return hostsOf(state).all;
+}
+
 /** Hosts that have a say in what views are retired: those of all views in force that were not counted out. */
-export function countingHosts(state: RosterState): PeerId[] {
-  const out = new Set(state.countedOut.map(({ peer }) => peer));
-  const peers = state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer));
-  return [...new Set(peers)].filter((peer) => !out.has(peer));
+export function countingHosts(state: RosterState): readonly PeerId[] {
+  return hostsOf(state).counting;
 }
 
 /** How many of a block's hosts may be missing so that a majority of those that the view names is left. */

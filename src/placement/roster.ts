@@ -77,6 +77,11 @@ export class Roster {
     return this.#entries.values().map(({ member }) => member);
   }
 
+  /** How many members there are, those without capacity included. */
+  get memberCount(): number {
+    return this.#entries.size;
+  }
+
   /** How many hosts take blocks. */
   get size(): number {
     return this.eligible.length;

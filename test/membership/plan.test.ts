@@ -139,7 +139,7 @@ describe('a silent host', () => {
     const { next } = plan(silentFor(state, [host('a'), host('b'), host('c'), host('d', away)], 'd'));
     assert.deepEqual(names(next), ['a', 'b', 'c']);
     assert.deepEqual(next!.countedOut, [{ peer: 'd', settled: false }]);
-    assert.deepEqual(countingHosts(next!).sort(), ['a', 'b', 'c']);
+    assert.deepEqual(countingHosts(next!).toSorted(), ['a', 'b', 'c']);
   });
 
   test('is not where a majority of the others still hears it', () => {

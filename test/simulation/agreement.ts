@@ -3,73 +3,16 @@ import { isMember, type ProposalOutcome, sameReplicas } from '../../src/consensu
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
 import { countingHosts, newestView, type RosterState } from '../../src/membership/roster-state.ts';
-import { Silence } from '../../src/membership/silence.ts';
-import { adopt, type Knowledge } from '../../src/membership/standing.ts';
+import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
-import { Standpoint } from '../../src/repair/standpoint.ts';
 import type { ReportMessage } from './events.ts';
 import type { Host } from './host.ts';
+import { Part } from './part.ts';
 import { SeededRandom } from './random.ts';
 import { workloadMs } from './settings.ts';
 import type { World } from './world.ts';
 
 const tickMs = 50;
-/** Who was not heard for so long, by the own clock, is not connected. */
-const connectedMs = 250;
-
-/** A host's part in the views, what it knows durably and what its process holds. */
-class Part {
-  readonly host: Host;
-  readonly silence = new Silence();
-  readonly standpoint: Standpoint;
-  knowledge: Knowledge;
-  confirmations!: Confirmations;
-  readonly reports = new Map<string, Report>();
-  readonly heardAt = new Map<string, number>();
-  sayUntil = -Infinity;
-  lastTick = 0;
-  /** The retiring view for which all is resolved, and the blocks that are. */
-  resolved = 0;
-  readonly done = new Set<string>();
-  allKnow: { readonly serial: number; readonly since: number } | undefined;
-
-  constructor(host: Host, state: RosterState) {
-    this.host = host;
-    this.knowledge = { standing: 'member', state };
-    const views = { inForce: () => this.state.views, countedOut: () => new Set(this.gone) };
-    this.standpoint = new Standpoint({ self: host.name, views, transport: { isConnected: (peer: string) => this.isConnected(peer) } } as never);
-  }
-
-  get state(): RosterState {
-    return this.knowledge.state!;
-  }
-
-  /** Hosts on which nobody relies any longer. */
-  get gone(): string[] {
-    return this.state.countedOut.flatMap(({ peer, settled }) => (settled && peer !== this.host.name ? [peer] : []));
-  }
-
-  get others(): Set<string> {
-    const peers = new Set(this.state.views.flatMap(({ roster }) => [...roster.members].map(({ peer }) => peer)));
-    peers.delete(this.host.name);
-    return peers;
-  }
-
-  get report(): Report {
-    const { standing } = this.knowledge;
-    const silent = this.silence.beyond(this.host.evictionMs);
-    return { serial: this.state.serial, newest: newestView(this.state).number, standing, resolved: this.resolved, silent };
-  }
-
-  isConnected(peer: string): boolean {
-    return peer === this.host.name || this.host.clock - (this.heardAt.get(peer) ?? -Infinity) < connectedMs;
-  }
-
-  hearsMost(): boolean {
-    const { others } = this;
-    return ([...others].filter((peer) => this.isConnected(peer)).length + 1) * 2 > others.size + 1;
-  }
-}
 
 /**
  * Views that are agreed on as in production: the decisions are those of src/membership (what should be agreed on, what a host is by what it is told,
@@ -168,18 +111,19 @@ export class Agreement {
     const now = host.clock;
     const elapsed = Math.min(now - part.lastTick, 2 * tickMs);
     part.lastTick = now;
-    for (const name of this.#world.names) if (name !== host.name) this.#send(part, name, { type: 'ask', sentAt: now, serial: part.state.serial });
+    for (const name of this.#world.names) if (name !== host.name) this.#send(part, name, 'ask', now, part.state.serial);
     if (knowledge.standing === 'outcast') return this.#giveUp(part);
     if (knowledge.standing !== 'member') return;
     if (part.hearsMost()) {
-      part.silence.count(part.others, (peer) => part.isConnected(peer), elapsed);
+      part.countSilence(elapsed);
       this.#look(part);
     }
     this.#repair(part);
   }
 
-  #send(part: Part, to: string, message: Pick<ReportMessage, 'type' | 'sentAt' | 'serial'>, state?: RosterState): void {
-    this.#world.sendReport(part.host.index, this.#world.indexOf(to), { ...message, from: part.host.name, report: part.report, state });
+  #send(part: Part, to: string, type: ReportMessage['type'], sentAt: number, serial: number, state?: RosterState): void {
+    const { host, report } = part;
+    this.#world.sendReport(host.index, this.#world.indexOf(to), { type, from: host.name, sentAt, serial, report, state });
   }
 
   #onReport(part: Part, { type, from, sentAt, serial, report, state }: ReportMessage): void {
@@ -187,11 +131,13 @@ export class Agreement {
     part.reports.set(from, report);
     if (type === 'ask') {
       const news = part.state.serial > report.serial ? part.state : undefined;
-      return this.#send(part, from, { type: 'answer', sentAt, serial }, news);
+      return this.#send(part, from, 'answer', sentAt, serial, news);
     }
-    if (type === 'answer' && report.serial <= serial && report.standing === 'member') part.confirmations.note(from, sentAt);
+    if (type === 'answer' && report.serial <= serial && report.standing === 'member') {
+      part.confirmations.note(from, sentAt);
+      this.#reckon(part);
+    }
     if (state !== undefined) this.#learn(part, state);
-    this.#reckon(part);
   }
 
   #learn(part: Part, state: RosterState): void {
@@ -217,11 +163,14 @@ export class Agreement {
   // --- what is agreed on -------------------------------------------------------------------------------------------------------
 
   #look(part: Part): void {
+    const reports = new Map<string, Report>();
+    for (const [peer, report] of part.reports) if (part.isConnected(peer)) reports.set(peer, report);
+    reports.set(part.host.name, part.report);
     const { next, reasons } = plan({
       state: part.state,
       neighbours: this.#neighbours(part),
       revoked: new Set(),
-      reports: new Map([...part.reports].filter(([peer]) => part.isConnected(peer))).set(part.host.name, part.report),
+      reports,
       expired: this.#expired(part),
     });
     if (next === undefined || this.#chance.chance(0.5)) return;
@@ -230,7 +179,7 @@ export class Agreement {
     this.#placeNew();
     this.#world.trace.say(`-- ${part.host.name} has it agreed on: state ${next.serial}, ${reasons.join('; ')}`);
     this.#learn(part, next);
-    for (const name of this.#world.names) if (name !== part.host.name) this.#send(part, name, { type: 'news', sentAt: 0, serial: 0 }, next);
+    for (const name of this.#world.names) if (name !== part.host.name) this.#send(part, name, 'news', 0, 0, next);
   }
 
   #neighbours(part: Part): Neighbour[] {
