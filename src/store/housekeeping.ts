@@ -56,6 +56,7 @@ export class Housekeeping {
   readonly #blocks: ImmutableBlocks;
   readonly #ask: AskPeer;
   readonly #clients: () => number;
+  readonly #hasSay: () => boolean;
 
   constructor(parts: {
     readonly self: PeerId;
@@ -65,6 +66,7 @@ export class Housekeeping {
     readonly blocks: ImmutableBlocks;
     readonly ask: AskPeer;
     readonly clients: () => number;
+    readonly hasSay: () => boolean;
   }) {
     this.#self = parts.self;
     this.#disk = parts.disk;
@@ -73,6 +75,7 @@ export class Housekeeping {
     this.#blocks = parts.blocks;
     this.#ask = parts.ask;
     this.#clients = parts.clients;
+    this.#hasSay = parts.hasSay;
   }
 
   /** Calls of clients on this host that are under way. */
@@ -112,8 +115,12 @@ export class Housekeeping {
     return { status: 'unlisted' };
   }
 
-  /** Makes `replicas` the block's set, where its epoch is still `fromEpoch`. */
-  change(address: Address, fromEpoch: number, replicas: ReplicaSet, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+  /**
+   * Makes `replicas` the block's set, where its epoch is still `fromEpoch`. Not while this host's acceptor has no say: it may have been counted out
+   * without knowing, and its views of where blocks belong be gone (docs/consensus.md, “Genesis”).
+   */
+  async change(address: Address, fromEpoch: number, replicas: ReplicaSet, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    if (!this.#hasSay()) return { status: 'no-quorum' };
     return this.#registers.run(address, { kind: 'change', fromEpoch, replicas }, withDeadline(call));
   }
 

@@ -116,6 +116,7 @@ export class Store implements BlockStore, AsyncDisposable {
       blocks: this.#blocks,
       ask,
       clients: () => this.#clients,
+      hasSay,
     });
   }
 

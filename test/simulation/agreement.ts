@@ -269,7 +269,9 @@ export class Agreement {
     });
   }
 
+  /** As `Housekeeping.change`. */
   #change(part: Part, block: string, fromEpoch: number, replicas: readonly string[]): void {
+    if (!part.host.hasSay()) return;
     part.host.run(block, { kind: 'change', fromEpoch, replicas }, { done: () => {} });
   }
 

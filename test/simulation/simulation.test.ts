@@ -23,6 +23,12 @@ void test('seeds that once failed keep every promise', () => {
   }
 });
 
+void test('a host that does not know that it was counted out brings no block where nobody can be asked', () => {
+  const heavy = mutants.find(({ answersUnconfirmed }) => answersUnconfirmed === true)!.settings;
+  const { violation, outOfReach } = run(26, { settings: { ...settingsOf(26), ...heavy } });
+  assert.deepEqual([violation?.message, outOfReach], [undefined, 0]);
+});
+
 void test('fresh seeds keep every promise', (context) => {
   const first = Math.floor(Date.now() / 1000);
   const end = performance.now() + budgetMs;

@@ -24,12 +24,18 @@ class Scene {
   readonly network = new MemoryNetwork();
   readonly hosts = new Map<string, TestHost>();
   belongs: readonly string[] = ['a', 'b', 'c'];
+  /** Hosts of which nobody confirms that they were not counted out. */
+  readonly silent = new Set<string>();
   #incarnation = 0;
 
   async open(name: string, disk: Disk): Promise<TestHost> {
     const transport = this.network.open(name);
+    const { silent } = this;
     const placement = {
       alone: false,
+      get hasSay(): boolean {
+        return !silent.has(name);
+      },
       get replicas(): number {
         return 3;
       },
@@ -119,6 +125,21 @@ onDisks('a block follows a change of replicas and what is left behind is forgott
   assert.equal((await housekeeping.settle(address, [])).status, 'committed');
   for (const name of ['a', 'b', 'c']) assert.equal(await scene.hosts.get(name)!.store.housekeeping.inspect(address), undefined);
   for (const { store: each } of scene.hosts.values()) assert.equal(Buffer.from((await each.fetch(address))!.payload).toString(), 'one');
+});
+
+onDisks('a host that may have been counted out without knowing moves no block', async (scene, open) => {
+  for (const name of ['a', 'b', 'c', 'd']) await open(name);
+  const address = namedAddress('volume', 'x');
+  await write(scene.hosts.get('a')!.store, address, 'absent', 'one');
+  scene.silent.add('d');
+  const { housekeeping } = scene.hosts.get('d')!.store;
+  const found = await housekeeping.resolve(address);
+  assert.equal(found.status, 'resolved');
+  const { epoch } = found.outcome.accepted!.record;
+  assert.equal((await housekeeping.change(address, epoch, ['a', 'b', 'd'])).status, 'no-quorum');
+  assert.equal((await scene.hosts.get('a')!.store.housekeeping.inspect(address))!.accepted!.record.epoch, epoch);
+  scene.silent.delete('d');
+  assert.equal((await housekeeping.change(address, epoch, ['a', 'b', 'd'])).status, 'committed');
 });
 
 onDisks('a host that was counted out has no say, and is empty once it was told where its blocks are', async (scene, open) => {
