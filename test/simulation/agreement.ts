@@ -151,6 +151,8 @@ export class Agreement {
     host.newestView = newestView(state).number;
     if (next.standing === 'outcast' && knowledge.standing !== 'outcast') {
       this.#world.trace.say(`-- ${host.name} learns that it was counted out`);
+      // What it resolved for a retirement is not yet given up.
+      part.done.clear();
       host.loseEverything();
     }
     this.#reckon(part);
