@@ -105,8 +105,13 @@ export class ProgramBlocks implements BlockService {
   async #drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
     checkKind(address, 'immutable');
     if ((await this.#sealed(address, limits)) === undefined) return { status: 'conflict', current: undefined };
-    const result = await this.#store.commit([{ drop: [address] }], limits);
-    assert(result.done, 'a stage without updates is done or rejects');
+    try {
+      const result = await this.#store.commit([{ erase: [address] }], limits);
+      assert(result.done, 'a stage without updates is done or rejects');
+    } catch (error) {
+      if (codeOf(error) !== 'unknown-outcome') throw error;
+      return { status: 'unknown', code: 'unknown-outcome', message: messageOf(error) };
+    }
     return { status: 'committed', version: droppedVersion };
   }
 

@@ -61,11 +61,17 @@ export interface Update {
   readonly owner?: Uint8Array;
 }
 
-/** What a stage does, all in parallel. `drop` lists immutable blocks that nothing refers to any longer. */
+/**
+ * What a stage does, all in parallel. `drop` lists immutable blocks that nothing refers to any longer and whose bytes nobody ever puts again: they
+ * are told of in the background, and remembered for a while as gone. `erase` is for those that may be put again: it waits until no host in reach
+ * will delete them any more, and nothing is remembered; a host that is away may bring its copy back. Where a host in reach does not say that it is
+ * done the commit rejects with `unknown-outcome`.
+ */
 export interface Stage {
   readonly put?: readonly SealedBlock[];
   readonly update?: readonly Update[];
   readonly drop?: readonly Address[];
+  readonly erase?: readonly Address[];
 }
 
 export type UpdateOutcome =

@@ -1,4 +1,4 @@
-import { codeOf, InfinitError } from '../base/index.ts';
+import { codeOf, type ErrorCode, InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
@@ -12,6 +12,8 @@ import type { StorePlacement } from './store-placement.ts';
 const hedgeMs = 60;
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
+/** With these a host that is in reach may still have a copy, or delete it later. */
+const unsure: readonly ErrorCode[] = ['deadline-exceeded', 'unknown-outcome', 'cancelled', 'overloaded'];
 
 /** Copies that are made anew after a read, at once. */
 const maxWriteBacks = 8;
@@ -38,6 +40,7 @@ export class ImmutableBlocks {
     transport?.handle(kinds.copyBlock, (_peer, body) => this.#keepCopy(body));
     transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
     transport?.handle(kinds.dropBlocks, (_peer, body) => this.#dropHere(addressesIn(body)));
+    transport?.handle(kinds.eraseBlocks, (_peer, body) => this.#eraseHere(addressesIn(body)));
     transport?.handle(kinds.hasBlocks, (_peer, body) => this.#hasHere(addressesIn(body)));
   }
 
@@ -150,11 +153,38 @@ export class ImmutableBlocks {
     return transport;
   }
 
-  /** Nothing refers to these any longer: their bytes may go, here and elsewhere. What cannot be told now is found by scrub. */
+  /**
+   * Nothing refers to these any longer, and nobody will put them again: their bytes may go, here and elsewhere. What cannot be told now is found by scrub.
+   */
   drop(addresses: readonly Address[]): DiskOperation[] {
     this.#dropped.add(addresses);
     this.#tellDropped(addresses);
     return addresses.map((address) => ({ type: 'delete', address }));
+  }
+
+  /**
+   * Deletes blocks that may be put again. No mark stays, which would turn against the block put anew; and it ends when each host in reach has deleted
+   * its copy, since a notice that comes late would do so. What was sent to a host whose connection is gone comes before all that it is told on the next one.
+   * @throws InfinitError `unknown-outcome`.
+   */
+  async erase(addresses: readonly Address[], { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<void> {
+    const { transport } = this.#options;
+    const options = { channel: 'bulk', deadlineMs, ...(signal === undefined ? {} : { signal }) } as const;
+    const away = async (peer: PeerId, group: readonly Address[]): Promise<void> => {
+      try {
+        await transport!.request(peer, kinds.eraseBlocks, group.map(addressToBytes), options);
+      } catch (error) {
+        if (unsure.includes(codeOf(error)) && transport!.isConnected(peer)) throw error;
+      }
+    };
+    const all: Promise<void>[] = [];
+    for (let at = 0; at < addresses.length; at += maxDropsAMessage) {
+      const group = addresses.slice(at, at + maxDropsAMessage);
+      all.push(this.#eraseHere(group).then(() => {}));
+      for (const peer of transport?.connected() ?? []) all.push(away(peer, group));
+    }
+    const failed = (await Promise.allSettled(all)).find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw new InfinitError('unknown-outcome', 'not every host in reach has deleted its copies', { cause: failed.reason });
   }
 
   #tellDropped(addresses: readonly Address[]): void {
@@ -216,6 +246,10 @@ export class ImmutableBlocks {
 
   async #dropHere(addresses: readonly Address[]): Promise<undefined> {
     this.#dropped.add(addresses);
+    return this.#eraseHere(addresses);
+  }
+
+  async #eraseHere(addresses: readonly Address[]): Promise<undefined> {
     await this.#options.disk.write(addresses.map((address) => ({ type: 'delete', address })));
   }
 

@@ -18,6 +18,8 @@ export const kinds = {
   registerReplies: firstStoreKind + 6,
   /** As putBlock, from repair: refused with `conflict` where the block was lately removed. */
   copyBlock: firstStoreKind + 12,
+  /** Addresses, 32 bytes each, of immutable blocks to delete that may be put again. Answered with nothing once they are gone. */
+  eraseBlocks: firstStoreKind + 18,
   /** Heartbeats, recalls and releases of leases (src/consensus/lease-codec.ts). A notification. */
   lease: firstStoreKind + 7,
   /** Addresses, 32 bytes each: whoever asks is told of writes of these blocks that this host accepts, for 30 s. Answered with nothing. */

@@ -1,4 +1,4 @@
-import { assert, InfinitError, type Random, RecentMap } from '../base/index.ts';
+import { InfinitError, type Random, RecentMap } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
   type Ballot,
@@ -45,13 +45,6 @@ export interface RegistersOptions {
   readonly onRefused: (block: Address) => void;
 }
 
-/** What one operation of {@link Registers.runHere} led to. */
-export interface HereResult {
-  readonly outcome: ProposalOutcome;
-  /** To be written in this order before the outcome may be told. */
-  readonly operations: readonly DiskOperation[];
-}
-
 /** This host as proposer: runs operations on registers, its own acceptor and those of other hosts, with the pure core deciding every step. */
 export class Registers {
   readonly #options: RegistersOptions;
@@ -88,11 +81,11 @@ export class Registers {
 
   /**
    * Runs an operation against this host's acceptor alone, at once. The register must be prepared ({@link Replica.prepare}).
-   * undefined: other hosts must be asked after all; nothing was decided, but `operations` of steps so far are in the register already.
+   * What is to be written before the outcome may be told is added to `operations`, in order, also where it throws: the register holds it already.
+   * undefined: other hosts must be asked after all; nothing was decided.
    */
-  runHere(address: Address, operation: Operation): HereResult | undefined {
+  runHere(address: Address, operation: Operation, operations: DiskOperation[]): ProposalOutcome | undefined {
     const proposer = this.#propose(address, operation, { here: true });
-    const operations: DiskOperation[] = [];
     let effects = proposer.start();
     for (;;) {
       const done = effects.find((effect) => effect.type === 'done');
@@ -100,13 +93,12 @@ export class Registers {
         // A block that was removed is hardly ever written again: a large removal must not fill memory with what is gone.
         if (done.hint?.accepted.record.value === null) this.#hints.delete(address);
         else this.#remember(address, done.hint);
-        return { outcome: done.outcome, operations };
+        return done.outcome;
       }
       const send = effects.find((effect) => effect.type === 'send');
-      if (send === undefined || send.to.length !== 1 || send.to[0] !== this.#options.self) {
-        assert(operations.length === 0, 'a register that is not here alone is found out before anything is written');
-        return undefined;
-      }
+      // It waits for more than this host's answer: its own record is lost, and there is no other.
+      if (send === undefined) return { status: 'no-quorum' };
+      if (send.to.length !== 1 || send.to[0] !== this.#options.self) return undefined;
       const { reply, operation: write } = this.#options.replica.stepNow(address, send.message);
       if (write !== undefined) {
         operations.push(write);

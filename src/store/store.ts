@@ -190,13 +190,13 @@ export class Store implements BlockStore, AsyncDisposable {
 
   async #fetchHere(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
     await this.#replica.prepareAll([address]);
-    const result = this.#registers.runHere(address, read);
-    if (result === undefined) return blockIn(await this.#run(address, read, options), address);
-    // A read writes nothing, except what an earlier failed write left unsaved.
-    const failure = await this.#writeGroup(result.operations, new Set([address]), [address]);
+    const operations: DiskOperation[] = [];
+    const outcome = this.#registers.runHere(address, read, operations);
+    // A read writes nothing, except what an earlier failed write left unsaved, and that a record is lost.
+    const failure = await this.#writeGroup(operations, new Set([address]), [address]);
     this.#replica.trim();
     if (failure !== undefined) throw failure;
-    return blockIn(result.outcome, address);
+    return blockIn(outcome ?? (await this.#run(address, read, options)), address);
   }
 
   #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<ProposalOutcome> {
@@ -224,28 +224,38 @@ export class Store implements BlockStore, AsyncDisposable {
     const touched = new Set<Address>();
     const versions: number[][] = [];
     let stopped: { stage: number; outcomes: UpdateOutcome[] } | undefined;
-    for (const [index, stage] of stages.entries()) {
-      for (const { address, sealed } of stage.put ?? []) operations.push({ type: 'put', address, bytes: sealed });
-      for (const address of stage.drop ?? []) operations.push({ type: 'delete', address });
-      const outcomes = (stage.update ?? []).map((update) => this.#updateHere(update, operations, touched));
-      versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
-      if (outcomes.some((outcome) => outcome.status !== 'committed')) {
-        stopped = { stage: index, outcomes };
-        break;
+    let broken: { readonly error: unknown } | undefined;
+    try {
+      for (const [index, stage] of stages.entries()) {
+        for (const { address, sealed } of stage.put ?? []) operations.push({ type: 'put', address, bytes: sealed });
+        for (const address of [...(stage.drop ?? []), ...(stage.erase ?? [])]) operations.push({ type: 'delete', address });
+        const outcomes = (stage.update ?? []).map((update) => this.#updateHere(update, operations, touched));
+        versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
+        if (outcomes.some((outcome) => outcome.status !== 'committed')) {
+          stopped = { stage: index, outcomes };
+          break;
+        }
       }
+    } catch (error) {
+      // What was decided so far is in memory already, where others see it: it must reach the disk all the same.
+      broken = { error };
     }
     const failure = await this.#writeGroup(operations, touched, stopped === undefined ? [] : addresses);
     this.#replica.trim();
+    if (broken !== undefined) throw broken.error;
     if (failure !== undefined) return afterFailure(stages, failure);
     return stopped === undefined ? { done: true, versions, released: true } : { done: false, ...stopped };
   }
 
   #updateHere(update: Update, operations: DiskOperation[], touched: Set<Address>): UpdateOutcome {
-    const result = this.#registers.runHere(update.address, operationOf(update));
-    if (result === undefined) return { status: 'failed', code: 'unavailable', message: `block ${update.address} is on other hosts` };
-    for (const operation of result.operations) operations.push(operation);
-    if (result.operations.length > 0) touched.add(update.address);
-    return outcomeOf(result.outcome, update.address);
+    const before = operations.length;
+    try {
+      const outcome = this.#registers.runHere(update.address, operationOf(update), operations);
+      if (outcome !== undefined) return outcomeOf(outcome, update.address);
+      return { status: 'failed', code: 'unavailable', message: `block ${update.address} is on other hosts` };
+    } finally {
+      if (operations.length > before) touched.add(update.address);
+    }
   }
 
   /** Makes a group durable, and waits for what it only saw: a conflict must not reveal what a crash could still undo. Returns the failure, if any. */
@@ -277,6 +287,7 @@ export class Store implements BlockStore, AsyncDisposable {
       versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
       if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
       if (stage.drop !== undefined && stage.drop.length > 0) await this.#disk.write(this.#blocks.drop(stage.drop));
+      if (stage.erase !== undefined && stage.erase.length > 0) await this.#blocks.erase(stage.erase, options);
     }
     return { done: true, versions };
   }

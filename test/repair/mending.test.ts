@@ -140,3 +140,40 @@ test('a copy that a host in reach cannot take is missed by the counts, by one ho
   assert.deepEqual(await cluster.holders(address), ['a', 'b']);
   assert.equal(cluster.host('a').repair.status().repaired, 0);
 });
+
+test('a block that was erased and is put again while a host is away is kept by all, the one that returns included', async () => {
+  await using cluster = await TestCluster.of(three, 3, { checkIntervalMs: 1e9 });
+  for (const away of three) {
+    const [writer, other] = three.filter((name) => name !== away);
+    const address = await put(cluster.host(writer!), `value ${away}`);
+    await eventually(async () => (await cluster.holders(address)).length === 3, 5000, 'three copies');
+    await cluster.host(writer!).store.commit([{ erase: [address] }]);
+    assert.deepEqual(await cluster.holders(address), [], 'the removal ended before the copies were gone');
+    cluster.network.partition([away], [writer!, other!]);
+    assert.equal(await put(cluster.host(writer!), `value ${away}`), address);
+    await eventually(async () => (await cluster.holders(address)).length === 2, 5000, 'two copies');
+    cluster.network.heal();
+    for (const { repair } of cluster.hosts.values()) repair.check();
+    await eventually(
+      async () => {
+        const holders = await cluster.holders(address);
+        assert.ok(holders.length >= 2, 'an acknowledged copy was deleted');
+        for (const { repair } of cluster.hosts.values()) repair.check();
+        return holders.length === 3;
+      },
+      10_000,
+      'the host that returned has no copy',
+    );
+  }
+});
+
+test('whether a block is erased is not known while a host in reach does not say so: it may delete its copy later', async () => {
+  await using cluster = await TestCluster.of(three, 3, { checkIntervalMs: 1e9 });
+  const address = await put(cluster.host('a'), 'data');
+  await eventually(async () => (await cluster.holders(address)).length === 3, 5000, 'three copies');
+  cluster.network.freeze('c');
+  await assert.rejects(cluster.host('a').store.commit([{ erase: [address] }], { deadlineMs: 200 }), { code: 'unknown-outcome' });
+  assert.deepEqual(await cluster.holders(address), ['c']);
+  cluster.network.thaw('c');
+  await eventually(async () => (await cluster.holders(address)).length === 0, 5000, 'the third copy stayed');
+});

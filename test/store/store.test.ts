@@ -154,3 +154,42 @@ test('of blocks that were removed nothing stays in memory', async () => {
   assert.ok(again.done);
   assert.equal((await store.fetch(addresses[7]!))!.payload.length, 1);
 });
+
+test('a damaged register fails its own update, and what the same commit decided before it is on the disk', async () => {
+  const disk = new MemoryDisk();
+  const [good, bad] = [mutableAddress(), mutableAddress()];
+  const block = sealed('put before');
+  const before = await openStore(disk);
+  for (const address of [good, bad]) await before.commit([{ update: [{ address, expect: 'absent', payload: bytes('1') }] }]);
+  disk.damage(bad);
+  const store = await openStore(disk, 2);
+  const commit = (expect: number) =>
+    store.commit([
+      { put: [block], update: [{ address: good, expect, payload: bytes('2') }] },
+      { update: [{ address: bad, expect: 'any', payload: bytes('2') }] },
+    ]);
+  const result = await commit(1);
+  assert.equal(result.done ? undefined : result.stage, 1);
+  const { status, code } = firstOutcome(result) as { status: string; code: string };
+  assert.deepEqual({ status, code }, { status: 'failed', code: 'unavailable' });
+  assert.equal((await store.fetch(good))!.version, 2);
+  await assert.rejects(store.fetch(bad), { code: 'unavailable' });
+  const next = await openStore(disk, 3);
+  assert.equal((await next.fetch(good))!.version, 2);
+  assert.deepEqual(await next.get(block.address), block.sealed);
+  await assert.rejects(next.fetch(bad), { code: 'unavailable' });
+});
+
+test('a commit that breaks off in the middle leaves on the disk what others may have seen of it', async () => {
+  const disk = new MemoryDisk();
+  const store = await openStore(disk);
+  const [good, broken] = [mutableAddress(), mutableAddress()];
+  const owner = bytes('sixteen bytes it');
+  const commit = store.commit([
+    { update: [{ address: good, expect: 'absent', payload: bytes('1') }] },
+    { update: [{ address: broken, expect: 'absent', payload: new Uint8Array(0), owner }] },
+  ]);
+  await assert.rejects(commit);
+  assert.equal((await store.fetch(good))!.version, 1);
+  assert.equal((await (await openStore(disk, 2)).fetch(good))!.version, 1);
+});
