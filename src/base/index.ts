@@ -8,6 +8,7 @@ export { copyBytes } from './copy-bytes.ts';
 export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
 export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';
+export { LeaseClock } from './lease-clock.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
 export { type Random, systemRandom } from './random.ts';
 export { RecentMap } from './recent-map.ts';

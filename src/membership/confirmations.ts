@@ -30,17 +30,17 @@ export class Confirmations {
     this.#termMs = termMs * (1 - 2 * rateBound);
   }
 
-  /** A peer answered to what was sent at this time (monotonic, ms) that it knows nothing newer. */
+  /** A peer answered to what was sent at this time (by the clock of leases, ms) that it knows nothing newer. */
   note(peer: PeerId, sentAtMs: number): void {
     if (sentAtMs > (this.#sentAt.get(peer) ?? -Infinity)) this.#sentAt.set(peer, sentAtMs);
   }
 
-  /** What this host knew at this time (monotonic, ms) turned out to be what all agreed on: the block said so. */
+  /** What this host knew at this time (by the clock of leases, ms) turned out to be what all agreed on: the block said so. */
   noteAgreed(sentAtMs: number): void {
     this.#agreedAt = Math.max(this.#agreedAt, sentAtMs);
   }
 
-  /** Until when (monotonic, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
+  /** Until when (by the clock of leases, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
   until(state: RosterState): number {
     if (state !== this.#state) {
       this.#state = state;

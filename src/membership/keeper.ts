@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { InfinitError, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { candidates } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
@@ -19,13 +19,14 @@ export interface KeeperOptions {
   readonly store: BlockStore;
   readonly neighbourhood: Neighbourhood;
   readonly evictionDelayMs: number;
-  readonly clock: Clock;
+  /** What was agreed on was so at a time by this one. */
+  readonly sayClock: LeaseClock;
   readonly logger: Logger;
   /** The last reports of hosts that answer, this host's own included. */
   readonly reports: () => ReadonlyMap<PeerId, Report>;
   readonly learn: (state: RosterState) => Promise<void>;
   readonly tell: (state: RosterState) => void;
-  /** What this host knows turned out to be what all agreed on at this time (monotonic, ms). */
+  /** What this host knows turned out to be what all agreed on at this time (by `sayClock`). */
   readonly onAgreed: (sinceMs: number) => void;
 }
 
@@ -129,9 +130,9 @@ export class Keeper {
   }
 
   async #agree(state: RosterState, { next, reasons }: Plan): Promise<void> {
-    const { store, neighbourhood, logger, clock, learn, tell, onAgreed } = this.#options;
+    const { store, neighbourhood, logger, sayClock, learn, tell, onAgreed } = this.#options;
     const address = rosterAddress(neighbourhood.clusterId!);
-    const startedAt = clock.monotonicMs();
+    const startedAt = sayClock.now();
     const block = await store.fetch(address, { deadlineMs });
     if (block === undefined) {
       if (state.serial !== 1) throw new InfinitError('damaged', 'the block in which the views of the roster are agreed on is not there');

@@ -1,4 +1,4 @@
-import { InfinitError, systemRandom } from '../base/index.ts';
+import { InfinitError, LeaseClock, systemRandom } from '../base/index.ts';
 import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
@@ -43,6 +43,8 @@ export class Membership implements Views, AsyncDisposable {
   readonly #alone: readonly RosterView[];
   #store: MembershipStore | undefined;
   #keeper: Keeper | undefined;
+  /** By this, and not by the monotonic clock, a host that was suspended notices that its say is over. */
+  readonly #sayClock: LeaseClock;
   #sayUntil = -Infinity;
   #resolved = 0;
   #countedOut: ReadonlySet<PeerId> = new Set();
@@ -70,12 +72,14 @@ export class Membership implements Views, AsyncDisposable {
     this.#knowledge = knowledge;
     this.#silence = silence;
     this.#alone = [{ number: 0, roster: Roster.of([{ peer: this.#self, ...own }]), replicas }];
+    this.#sayClock = new LeaseClock(clock);
     this.#lastTick = clock.monotonicMs();
     this.#silenceSavedAt = this.#lastTick;
     this.#confirmations = new Confirmations(this.#self, termMsOf(options.evictionDelayMs));
     this.#poll = new Poll({
       transport: neighbourhood.transport,
       clock,
+      sayClock: this.#sayClock,
       logger,
       confirmations: this.#confirmations,
       state: () => this.#state,
@@ -102,12 +106,12 @@ export class Membership implements Views, AsyncDisposable {
   /** From now on this host also changes the roster. */
   start(store: MembershipStore): void {
     this.#store = store;
-    const { neighbourhood, evictionDelayMs, clock, logger } = this.#options;
+    const { neighbourhood, evictionDelayMs, logger } = this.#options;
     this.#keeper = new Keeper({
       store,
       neighbourhood,
       evictionDelayMs,
-      clock,
+      sayClock: this.#sayClock,
       logger,
       reports: () => new Map(this.#poll.reports).set(this.#self, this.#report()),
       learn: (state) => this.#learn(state),
@@ -154,7 +158,7 @@ export class Membership implements Views, AsyncDisposable {
   /** Whether this host's acceptor may answer: a host alone always, a member while others confirm that it was not counted out. */
   get hasSay(): boolean {
     if (this.#sayUntil === Infinity) return true;
-    return this.#options.clock.monotonicMs() < this.#sayUntil;
+    return this.#sayClock.now() < this.#sayUntil;
   }
 
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */

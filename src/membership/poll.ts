@@ -1,4 +1,4 @@
-import { type Clock, type Logger, messageOf } from '../base/index.ts';
+import { type Clock, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Confirmations } from './confirmations.ts';
 import { decodeReport, encodeReport, kinds } from './messages.ts';
@@ -11,6 +11,8 @@ const deadlineMs = 2000;
 export interface PollOptions {
   readonly transport: Transport;
   readonly clock: Clock;
+  /** What confirms something did so at a time by this one. */
+  readonly sayClock: LeaseClock;
   readonly logger: Logger;
   readonly confirmations: Confirmations;
   /** What this host knows, durably. */
@@ -61,15 +63,15 @@ export class Poll implements Disposable {
   }
 
   async ask(peer: PeerId): Promise<void> {
-    const { transport, clock, confirmations, state, report, learn, onReport, logger } = this.#options;
+    const { transport, clock, sayClock, confirmations, state, report, learn, onReport, logger } = this.#options;
     if (!transport.isConnected(peer)) return;
     if (this.#asking.has(peer)) {
       this.#again.add(peer);
       return;
     }
     this.#asking.add(peer);
-    const sentAt = clock.monotonicMs();
-    this.#askedAt.set(peer, sentAt);
+    const sentAt = sayClock.now();
+    this.#askedAt.set(peer, clock.monotonicMs());
     try {
       const serial = state()?.serial ?? 0;
       const answer = decodeReport(await transport.request(peer, kinds.report, encodeReport(report(), undefined), { deadlineMs }), state());

@@ -103,7 +103,12 @@ export class Entry implements Membership, Disposable {
    */
   async enter(): Promise<void> {
     const { overlay, membership, rememberCluster } = this.#context;
-    if (overlay.clusterId === undefined || (await this.#isMember())) return;
+    if (overlay.clusterId === undefined) return;
+    if (await this.#isMember()) {
+      // It was killed between noting its cluster and saying that it holds nothing of the time before.
+      if (membership.status().standing === 'stranger') await membership.enter();
+      return;
+    }
     // A founder that crashed before it had noted its own cluster: what it stores is the cluster's.
     if (membership.status().standing === 'member') return rememberCluster(overlay.clusterId);
     await this.#refuseOwnVolumes();

@@ -6,6 +6,7 @@ import { Appends, CallServer, encodeFailure, SharedFileSystem, type Volume } fro
 import type { BlockStore } from '../store/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import type { DirtySet } from './dirty-set.ts';
+import { Tenure } from './tenure.ts';
 import type { OpenCommand, VolumeCommand, VolumeEvent, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** Operations sent to another host and not yet answered. */
@@ -32,7 +33,7 @@ export class SharedRole implements Disposable {
   readonly #dirty: DirtySet;
   #volume: Volume | undefined;
   /** Until when what is open here may be used. */
-  #untilMs: Float64Array = new Float64Array(1);
+  #tenure = new Tenure();
   /** Its way to the block store. */
   #way: MessagePort | undefined;
   /** What was open here before and still finishes a write. */
@@ -58,7 +59,7 @@ export class SharedRole implements Disposable {
   ) {
     this.fileSystem = new SharedFileSystem(
       shared.self,
-      () => systemClock.monotonicMs() < this.#untilMs[0]!,
+      () => this.#tenure.leftMs(systemClock) > 0,
       (inode) => dirty.said(inode),
     );
     this.#dirty = dirty;
@@ -122,11 +123,11 @@ export class SharedRole implements Disposable {
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
   }
 
-  async #becomeHolder({ session, graceMs, alone, store: port, untilMs }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, graceMs, alone, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
-    this.#untilMs = new Float64Array(untilMs);
+    this.#tenure = new Tenure(tenure);
     this.#way = port;
     try {
       await this.#leaving;
@@ -159,9 +160,9 @@ export class SharedRole implements Disposable {
 
   #beginAlone(): void {
     this.#alone = true;
-    const untilMs = this.#untilMs;
+    const tenure = this.#tenure;
     this.#logger.info('no other host uses the volume: the kernel caches');
-    this.fileSystem.kernel?.beginSole(() => untilMs[0]! - systemClock.monotonicMs());
+    this.fileSystem.kernel?.beginSole(() => tenure.leftMs(systemClock));
   }
 
   /** Another host asks for an operation: before it is made, the kernel forgets what it cached, and asks at every turn from now on. undefined: so it does. */

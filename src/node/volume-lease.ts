@@ -1,6 +1,7 @@
 import { type Clock, InfinitError, type Logger } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
+import { type Moment, momentOf, Tenure } from './tenure.ts';
 
 /** What the lease's block says. `count` changes with every renewal: that is how others see that the holder lives. */
 interface LeaseRecord {
@@ -49,15 +50,6 @@ export interface VolumeLeaseOptions {
 }
 
 /**
- * A stretch of time in which nobody else can have had the volume. What a worker knows of the volume is good within the tenure in which it was
- * read: so each has a place of its own that says until when it may be used, and nothing of an earlier one comes back to life.
- */
-export class Tenure {
-  /** One number, monotonic milliseconds, in shared memory: the worker reads it. */
-  readonly untilMs: Float64Array<SharedArrayBuffer> = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
-}
-
-/**
  * The exclusive lease of a volume: a named block that its holder rewrites every {@link beatMs}. Another host takes it over
  * once it saw the block unchanged for the term that the block names, by its own clock; the holder stops using it a drift's margin before that. So safety hangs on
  * the register and on bounded clock *rate* drift alone (Gray & Cheriton 1989).
@@ -66,7 +58,6 @@ export class VolumeLease implements AsyncDisposable {
   readonly #options: VolumeLeaseOptions;
   readonly #address: Address;
   #state: LeaseState = { role: 'none' };
-  #validUntilMs = 0;
   /** The one that a lease of ours belongs to; another as soon as somebody else has, or may have had, it. */
   #tenure = new Tenure();
   #version: number | 'absent' = 'absent';
@@ -87,7 +78,7 @@ export class VolumeLease implements AsyncDisposable {
 
   /** True while the lease may be used. */
   get held(): boolean {
-    return this.#state.role === 'holder' && this.#options.clock.monotonicMs() < this.#validUntilMs;
+    return this.#state.role === 'holder' && this.#tenure.leftMs(this.#options.clock) > 0;
   }
 
   /** The present one. */
@@ -165,8 +156,7 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   async #renew(): Promise<void> {
-    const { clock } = this.#options;
-    const began = clock.monotonicMs();
+    const began = momentOf(this.#options.clock);
     const outcome = await this.#write(false);
     if (outcome === 'written') this.#extend(began);
     // Somebody else wrote: ours is over. An outcome that is not known leaves things as they are; the next beat reads.
@@ -175,7 +165,7 @@ export class VolumeLease implements AsyncDisposable {
 
   async #look(): Promise<void> {
     const { store, clock, self } = this.#options;
-    const began = clock.monotonicMs();
+    const began = momentOf(clock);
     const block = await store.fetch(this.#address, { deadlineMs: callMs });
     const record = block === undefined ? undefined : decode(block.payload);
     this.#version = block?.version ?? 'absent';
@@ -184,17 +174,19 @@ export class VolumeLease implements AsyncDisposable {
       this.#seenAtMs = clock.monotonicMs();
       this.#seenTermMs = record!.termMs;
     }
-    if (record === undefined || record.released || record.holder === self || this.#isOver(record, began)) return this.#take(record, began);
+    if (record === undefined || record.released || record.holder === self || this.#isOver(record, began.monotonicMs))
+      return this.#take(record, began);
     this.#become({ role: 'guest', holder: record.holder });
   }
 
+  /** By the monotonic clock alone: to look longer than need be, after a suspend, does no harm; to be hurried by a wall clock that is set would. */
   #isOver({ holder, termMs }: LeaseRecord, now: number): boolean {
     const age = now - this.#seenAtMs;
     return age > termMs * (1 + driftRate) && (age > patienceMs || !this.#options.isConnected(holder));
   }
 
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
-  async #take(record: LeaseRecord | undefined, began: number): Promise<void> {
+  async #take(record: LeaseRecord | undefined, began: Moment): Promise<void> {
     this.#count = record?.count ?? 0;
     if (!this.#isUnbroken(record)) this.#endTenure();
     const outcome = await this.#write(false);
@@ -213,15 +205,13 @@ export class VolumeLease implements AsyncDisposable {
 
   /** Nothing that was opened before can be used again. */
   #endTenure(): void {
-    this.#validUntilMs = 0;
-    this.#tenure.untilMs[0] = 0;
+    this.#tenure.end();
     this.#tenure = new Tenure();
   }
 
   /** The term counts from before the renewal left: others count it from when they see it. */
-  #extend(began: number): void {
-    this.#validUntilMs = began + (leaseTermMs * (1 - driftRate)) / (1 + driftRate);
-    this.#tenure.untilMs[0] = this.#validUntilMs;
+  #extend(began: Moment): void {
+    this.#tenure.extend(began, (leaseTermMs * (1 - driftRate)) / (1 + driftRate));
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
@@ -248,7 +238,7 @@ export class VolumeLease implements AsyncDisposable {
   #become(state: LeaseState): void {
     const same = isSame(state, this.#state);
     this.#state = state;
-    if (state.role === 'none') this.#tenure.untilMs[0] = 0;
+    if (state.role === 'none') this.#tenure.end();
     if (state.role === 'guest' && !same) this.#endTenure();
     if (!same && !this.#closed) this.#options.onChange(state);
   }

@@ -6,7 +6,8 @@ import type { BlockStore } from '../store/index.ts';
 import { servePort } from '../store/port/index.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
-import { beatMs, type LeaseState, type Tenure, VolumeLease } from './volume-lease.ts';
+import type { Tenure } from './tenure.ts';
+import { beatMs, type LeaseState, VolumeLease } from './volume-lease.ts';
 import { claimSession } from './volume-session.ts';
 import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
@@ -187,8 +188,7 @@ export class VolumeSharing implements AsyncDisposable {
         this.#othersUse = !alone;
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
-        const untilMs = state.tenure.untilMs.buffer;
-        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs, alone, store: way.port2, untilMs }, [way.port2]);
+        send({ type: 'holder', session, graceMs: alone ? 0 : lockGraceMs, alone, store: way.port2, tenure: state.tenure.shared }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });

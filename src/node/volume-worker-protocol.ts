@@ -50,8 +50,8 @@ export interface OpenCommand {
   readonly alone: boolean;
   /** To the block store in the main thread, for what is opened now alone. */
   readonly store: MessagePort;
-  /** Until when what is opened now may be used, and no longer ({@link Float64Array} of one, monotonic ms). */
-  readonly untilMs: SharedArrayBuffer;
+  /** Until when what is opened now may be used, and no longer: a `Tenure`'s. */
+  readonly tenure: SharedArrayBuffer;
 }
 
 /** Main thread → worker. */

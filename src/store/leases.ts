@@ -1,4 +1,4 @@
-import { type Clock, InfinitError } from '../base/index.ts';
+import { type Clock, InfinitError, LeaseClock } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
   type Accepted,
@@ -16,7 +16,6 @@ import {
 import type { Disk } from '../disk/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
-import { LeaseClock } from './lease-clock.ts';
 import { LeasePolicy } from './lease-policy.ts';
 
 /** How long a lease lives without news of its holder, in ms: for so long a host that died may hold up writers of what it read often. The same on all hosts. */

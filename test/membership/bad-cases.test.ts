@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
+import { type Clock, systemClock } from '../../src/base/index.ts';
 import { type Address, mutableAddress, namedAddress } from '../../src/block/index.ts';
 import { rosterAddress } from '../../src/membership/roster-state.ts';
 import { place } from '../../src/placement/index.ts';
@@ -183,6 +184,21 @@ describe('hosts that fall silent', { concurrency: 8 }, () => {
     cluster.network.heal();
     await cluster.settled(5);
     assert.ok(cut.membership.hasSay);
+  });
+
+  test('one that was suspended has no say before others confirm that it was not counted out', async () => {
+    let asleepMs = 0;
+    const sleeper: Clock = { monotonicMs: () => systemClock.monotonicMs(), wallMs: () => systemClock.wallMs() + asleepMs };
+    const { cluster, hosts } = await Hosts.of(3, { clockOf: (self) => (self === 'h2' ? sleeper : systemClock) });
+    await using _ = cluster;
+    const { membership } = hosts[2]!;
+    await until(() => membership.hasSay);
+    cluster.separate(['h2'], ['h0', 'h1']);
+    assert.equal(membership.hasSay, true);
+    asleepMs = 60_000;
+    assert.equal(membership.hasSay, false);
+    cluster.network.heal();
+    await until(() => membership.hasSay);
   });
 
   test('a minority that is cut off changes nothing, and the majority goes on', async () => {

@@ -1,4 +1,4 @@
-import { silentLogger, systemClock } from '../../src/base/index.ts';
+import { type Clock, silentLogger, systemClock } from '../../src/base/index.ts';
 import { kindOf } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { Membership, type Neighbour } from '../../src/membership/index.ts';
@@ -13,6 +13,7 @@ export interface ClusterOptions {
   readonly replicas?: number;
   readonly evictionDelayMs?: number;
   readonly tickMs?: number;
+  readonly clockOf?: (self: PeerId) => Clock;
 }
 
 /** A cluster's members as the overlay's signed records would tell of them; known to all hosts at once. */
@@ -25,7 +26,7 @@ export class Hosts implements AsyncDisposable {
   clusterId: string | undefined;
 
   constructor(options: ClusterOptions = {}) {
-    this.options = { replicas: 3, evictionDelayMs: 600_000, tickMs: 25, ...options };
+    this.options = { replicas: 3, evictionDelayMs: 600_000, tickMs: 25, clockOf: () => systemClock, ...options };
   }
 
   /** Starts a host, for the first time or again with the disk that it has. */
@@ -110,7 +111,7 @@ export class Host {
     await transport.start();
     const incarnation = Number(Buffer.from((await disk.readMeta('incarnation')) ?? Buffer.from('0')).toString()) + 1;
     await disk.write([{ type: 'put-meta', key: 'incarnation', bytes: Buffer.from(String(incarnation)) }]);
-    const { replicas, evictionDelayMs, tickMs } = cluster.options;
+    const { replicas, evictionDelayMs, tickMs, clockOf } = cluster.options;
     const membership = await Membership.open({
       disk,
       neighbourhood: {
@@ -126,7 +127,7 @@ export class Host {
       own: { zone: 'z', capacity: 1_000_000 },
       replicas,
       evictionDelayMs,
-      clock: systemClock,
+      clock: clockOf(self),
       logger: silentLogger,
       tickMs,
     });

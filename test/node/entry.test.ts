@@ -10,7 +10,7 @@ import { ExpectedNames } from '../../src/node/expected-names.ts';
 interface World {
   clusterId: string | undefined;
   known: string | undefined;
-  standing: 'stranger' | 'member';
+  standing: 'stranger' | 'fresh' | 'member';
   halted: string | undefined;
   forgotten: number;
   letIn: PromiseWithResolvers<void>;
@@ -35,7 +35,7 @@ async function entryIn(world: World): Promise<Entry> {
     membership: {
       isKnown: true,
       status: () => ({ standing: world.standing }),
-      enter: () => Promise.resolve(),
+      enter: async () => void (world.standing = 'fresh'),
       whenKnown: () => Promise.resolve(),
     },
     mounted: () => [],
@@ -60,6 +60,17 @@ test('a founder that crashed before it had noted its cluster keeps its volumes',
   await entry.enter();
   assert.equal(entry.whyOutside(), undefined);
   assert.deepEqual([founder.known, founder.forgotten], ['c', 0]);
+});
+
+test('a host that was killed while it entered, its cluster noted already, may be taken into a view', async () => {
+  const killed: World = { ...world(), known: 'c' };
+  using entry = await entryIn(killed);
+  await entry.enter();
+  assert.deepEqual([killed.standing, killed.forgotten], ['fresh', 0]);
+  const member: World = { ...world(), known: 'c', standing: 'member' };
+  using restarted = await entryIn(member);
+  await restarted.enter();
+  assert.equal(member.standing, 'member');
 });
 
 test('a host that waits to be let in is outside until then, and one that was stopped has no hope', async () => {

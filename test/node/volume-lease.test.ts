@@ -3,7 +3,8 @@ import { test } from 'node:test';
 
 import { type Clock, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
-import { type LeaseState, type Tenure, VolumeLease } from '../../src/node/volume-lease.ts';
+import type { Tenure } from '../../src/node/tenure.ts';
+import { type LeaseState, VolumeLease } from '../../src/node/volume-lease.ts';
 import type { BlockStore, Update } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
@@ -14,11 +15,13 @@ const never = new AbortController().signal;
 class Scene implements Clock {
   readonly store = new MemoryBlockStore();
   now = 1000;
+  /** For so long the machine was suspended: the wall clock went on. */
+  suspendedMs = 0;
   monotonicMs(): number {
     return this.now;
   }
   wallMs(): number {
-    return this.now;
+    return this.now + this.suspendedMs;
   }
 
   lease(self: string, store: BlockStore = this.store, onChange: (state: LeaseState) => void = () => {}): VolumeLease {
@@ -81,8 +84,8 @@ test('a host that had a lease before and after another one hears that it is a ne
   assert.equal(first.held, true);
   const [before, after] = tenures(states);
   assert.ok(after !== undefined && after !== before, 'a new tenure is a change');
-  assert.equal(before!.untilMs[0], 0);
-  assert.ok(after.untilMs[0]! > scene.now);
+  assert.ok(before!.leftMs(scene) <= 0);
+  assert.ok(after.leftMs(scene) > 0);
   const { store } = scene;
   await assert.rejects(first.guard(store, before!, never).commit([{ update: [update()] }]), { code: 'unavailable' });
   assert.equal((await first.guard(store, after, never).commit([{ update: [update()] }])).done, true);
@@ -168,4 +171,50 @@ test('a write that comes while the lease lapses begins when it is back, and does
   assert.equal(second.held, true);
   await assert.rejects(late, { code: 'unavailable' });
   assert.equal(await store.fetch(lost.address), undefined);
+});
+
+test('a holder whose machine was suspended does not use the volume before it has renewed its lease', async () => {
+  const scene = new Scene();
+  const states: LeaseState[] = [];
+  await using first = scene.lease('first', scene.store, (state) => states.push(state));
+  await first.start();
+  const [tenure] = tenures(states);
+  assert.ok(first.held && tenure!.leftMs(scene) > 0);
+  scene.suspendedMs = 60_000;
+  assert.equal(first.held, false);
+  assert.ok(tenure!.leftMs(scene) <= 0, 'its worker knows, too');
+  // Nobody took it meanwhile.
+  await first.beat();
+  assert.ok(first.held && first.tenure === tenure && tenure.leftMs(scene) > 0);
+});
+
+test('a holder whose machine was suspended while another took the volume writes nothing more', async () => {
+  const scene = new Scene();
+  const { store } = scene;
+  // The machine that stays awake has a clock of its own.
+  const awake = new Scene();
+  await using first = scene.lease('first');
+  await using second = awake.lease('second', store);
+  await first.start();
+  await second.start();
+  const { tenure } = first;
+  awake.now += 20_000;
+  await second.beat();
+  assert.equal(second.held, true);
+  scene.suspendedMs = 20_000;
+  assert.equal(first.held, false);
+  await first.beat();
+  await assert.rejects(first.guard(store, tenure, never).commit([{ update: [update()] }]), { code: 'unavailable' });
+});
+
+test("another's lease is not taken for over because this host's wall clock was set forward", async () => {
+  const scene = new Scene();
+  const other = new Scene();
+  await using first = scene.lease('first');
+  await using second = other.lease('second', scene.store);
+  await first.start();
+  await second.start();
+  other.suspendedMs = 3_600_000;
+  await second.beat();
+  assert.equal(second.held, false);
 });

@@ -156,7 +156,7 @@ test('a volume that comes back while its mount ends serves no other host', async
       graceMs: 0,
       alone: false,
       store: port2,
-      untilMs: new Float64Array(new SharedArrayBuffer(8)).fill(Infinity).buffer,
+      tenure: new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer,
     });
     await eventually('the volume is open', () => (volumes.length > session && role.volume === volumes[session] ? true : undefined));
   };
@@ -218,13 +218,17 @@ test('that no other host uses the volume any more counts also where it is said b
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   });
   const { port1, port2 } = new MessageChannel();
-  const untilMs = new SharedArrayBuffer(8);
-  new Float64Array(untilMs)[0] = Infinity;
-  role.hear({ type: 'holder', session: 1, graceMs: 0, alone: false, store: port1, untilMs });
+  const limits = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity);
+  role.hear({ type: 'holder', session: 1, graceMs: 0, alone: false, store: port1, tenure: limits.buffer });
   role.hear({ type: 'alone' });
   assert.equal(told, 0);
   opening.resolve();
   await eventually('the kernel is told', () => told || undefined);
+  assert.ok(role.volume !== undefined);
+  // The machine was suspended: the monotonic clock is far from its limit, the wall's is past it.
+  limits[1] = 1;
+  assert.equal(role.volume, undefined);
+  limits[1] = Infinity;
   await role.close();
   port2.close();
   set.close(true);

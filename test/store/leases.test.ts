@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Clock, codeOf, silentLogger } from '../../src/base/index.ts';
+import { type Clock, codeOf, silentLogger, LeaseClock } from '../../src/base/index.ts';
 import { type Address, mutableAddress } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork, type MemoryTransport } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
-import { LeaseClock } from '../../src/store/lease-clock.ts';
 import { checkLinearizable, type Operation, type Outcome } from '../simulation/linearizability.ts';
 
 const names = ['a', 'b', 'c'];

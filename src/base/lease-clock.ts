@@ -1,7 +1,7 @@
-import type { Clock } from '../base/index.ts';
+import type { Clock } from './clock.ts';
 
 /**
- * The clock by which this host trusts its leases. The monotonic clock stands still while a machine is suspended, and a host that slept must not
+ * The clock by which this host trusts what others promised it for a time: its leases, and its say. The monotonic clock stands still while a machine is suspended, and a host that slept must not
  * take its leases for young: this one goes on by whichever clock went further, the monotonic or the wall's. A wall clock that is set
  * forward ends leases early, which does no harm.
  */
