@@ -19,6 +19,7 @@ export interface SalvagedBlock {
   readonly address: string;
   /** Its hosts that are out of reach, and those that hold the newest record that is left, by name where it is known. */
   readonly missing: readonly string[];
+  readonly damaged: readonly string[];
   readonly holders: readonly string[];
   readonly version: number;
   readonly ballot: string;

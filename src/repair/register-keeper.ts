@@ -91,7 +91,7 @@ export class RegisterKeeper {
     }
     if (isMember(record, self)) {
       const others = record.replicas.filter((peer) => peer !== self);
-      // Nobody else has it: that is for a person (`infinit salvage`).
+      // Without a majority of others that is for a person (`infinit salvage` on one of them); where there are none, the block is gone.
       const left = others.length > 0 && (await housekeeping.change(address, record.epoch, others, { signal })).status === 'committed';
       if (!left) {
         counter.damaged++;

@@ -6,6 +6,8 @@ import { pages } from './walk.ts';
 
 /** Blocks that one run names; the rest is counted. */
 const maxNamed = 1000;
+/** Blocks whose hosts are asked at once: a damaged record shows only there, so all blocks are asked for. */
+const askedAtOnce = 16;
 
 /** What a person asks for. */
 export interface SalvageRequest {
@@ -20,6 +22,8 @@ export interface SalvageEntry {
   readonly address: Address;
   /** Members of its sets that are out of reach. */
   readonly missing: readonly PeerId[];
+  /** Members in reach whose record was damaged: they have no say about the block until they are told where it is. */
+  readonly damaged: readonly PeerId[];
   /** Hosts in reach that hold the newest record that is left. */
   readonly holders: readonly PeerId[];
   /** Of that record. Later writes may have been acknowledged and are lost then. */
@@ -50,6 +54,9 @@ export type Audit = (line: { readonly step: 'begin' | 'end' } & SalvageEntry) =>
 interface Remains {
   readonly newest: Accepted;
   readonly missing: readonly PeerId[];
+  readonly damaged: readonly PeerId[];
+  /** Hosts to which the block may have been moved meanwhile, and that did not answer. */
+  readonly silent: readonly PeerId[];
   readonly holders: readonly PeerId[];
   readonly replicas: readonly PeerId[];
   /** No ballot up to this round may be used. */
@@ -75,14 +82,17 @@ export class Salvage {
     const blocks: SalvageEntry[] = [];
     let [looked, underQuorum, rewritten] = [0, 0, 0];
     for await (const { registers } of pages(this.#at, undefined, signal)) {
-      for (const address of registers) {
-        looked++;
-        const remains = await this.#remains(address, signal);
-        if (remains === undefined) continue;
-        underQuorum++;
-        const entry = await this.#handle(address, remains, request, audit, signal);
-        if (entry.result === 'rewritten') rewritten++;
-        if (blocks.length < maxNamed) blocks.push(entry);
+      for (let start = 0; start < registers.length; start += askedAtOnce) {
+        const some = registers.slice(start, start + askedAtOnce);
+        const left = await Promise.all(some.map((address) => this.#remains(address, signal)));
+        looked += some.length;
+        for (const [index, remains] of left.entries()) {
+          if (remains === undefined) continue;
+          underQuorum++;
+          const entry = await this.#handle(some[index]!, remains, request, audit, signal);
+          if (entry.result === 'rewritten') rewritten++;
+          if (blocks.length < maxNamed) blocks.push(entry);
+        }
         await this.#at.pace.breathe();
       }
     }
@@ -93,29 +103,44 @@ export class Salvage {
   async #remains(address: Address, signal: AbortSignal): Promise<Remains | undefined> {
     const state = await this.#at.housekeeping.inspect(address);
     const local = state?.accepted ?? null;
-    if (local === null || local.pointer || !this.#lacksQuorum(local.record)) return undefined;
+    if (local === null || local.pointer) return undefined;
+    // While a view retires the block may be where another of them has it, with writes that this host never heard of.
+    const views = this.#at.views.inForce();
+    const homes = [...new Set(views.flatMap((view) => this.#at.home(address, view)))];
     // This host's own acceptor may have no say while it hears too few others: what it holds is looked at directly.
     const asked = new Set<PeerId>([this.#at.self]);
     const replies: Reply[] = [];
+    const damaged = new Set<PeerId>();
     let newest = local;
-    // Each newer record may name further hosts that hold something.
+    // Members of a set that is healthy need not be looked at any further; each newer record may name further hosts that hold something.
+    let further: readonly PeerId[] = [];
     for (;;) {
-      const peers = this.#at.up([...new Set([...membersOf(newest.record), ...newest.record.unsettled, ...this.#newSet(address)])]);
+      const peers = this.#at.up([...new Set([...membersOf(newest.record), ...further])]);
       const more = peers.filter((peer) => !asked.has(peer));
-      if (more.length === 0) break;
+      if (more.length === 0) {
+        if (!this.#lacksQuorum(newest.record, damaged)) return undefined;
+        const next = [...newest.record.unsettled, ...homes];
+        if (next.every((peer) => further.includes(peer))) break;
+        further = [...further, ...next];
+        continue;
+      }
       for (const peer of more) asked.add(peer);
       replies.push(...(await this.#at.housekeeping.ask(address, more, { signal })));
-      for (const { accepted } of replies) {
-        if (accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
+      for (const { type, from, accepted } of replies) {
+        if (type === 'lost') damaged.add(from);
+        else if (accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
       }
     }
-    if (!this.#lacksQuorum(newest.record)) return undefined;
+    const answered = new Set([this.#at.self, ...replies.map(({ from }) => from)]);
+    const members = membersOf(newest.record);
     const holds = (accepted: Accepted | null): boolean => accepted !== null && compareBallots(accepted.ballot, newest.ballot) === 0;
     return {
       newest,
-      missing: membersOf(newest.record).filter((peer) => !this.#at.isUp(peer)),
+      missing: members.filter((peer) => !this.#at.isUp(peer)),
+      damaged: members.filter((peer) => damaged.has(peer)),
+      silent: views.length === 1 ? [] : homes.filter((peer) => !answered.has(peer)),
       holders: [...(holds(local) ? [this.#at.self] : []), ...replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from)],
-      replicas: this.#newSet(address),
+      replicas: this.#newSet(address, damaged),
       round: Math.max(
         newest.ballot.round,
         state?.promised?.round ?? 0,
@@ -125,26 +150,33 @@ export class Salvage {
     };
   }
 
-  #lacksQuorum(record: BlockRecord): boolean {
-    return [record.replicas, ...record.previous].some((set) => this.#at.up(set).length < Math.floor(set.length / 2) + 1);
+  /** A host whose record was damaged is there, and has no say. */
+  #lacksQuorum(record: BlockRecord, damaged: ReadonlySet<PeerId>): boolean {
+    const sets = [record.replicas, ...record.previous];
+    return sets.some((set) => this.#at.up(set).filter((peer) => !damaged.has(peer)).length < Math.floor(set.length / 2) + 1);
   }
 
-  /** Where the roster wants it, as far as hosts are there; this host where none is. */
-  #newSet(address: Address): readonly PeerId[] {
-    const set = this.#at.up(this.#at.home(address, this.#at.newest));
+  /** Where the roster wants it, as far as hosts are there that would take it; this host where none is. */
+  #newSet(address: Address, damaged: ReadonlySet<PeerId>): readonly PeerId[] {
+    const set = this.#at.up(this.#at.home(address, this.#at.newest)).filter((peer) => !damaged.has(peer));
     return set.length > 0 ? set : [this.#at.self];
   }
 
   async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
-    const { newest, missing, holders, replicas } = remains;
+    const { newest, missing, damaged, silent, holders, replicas } = remains;
     const { version, value } = newest.record;
-    const entry = { address, missing, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas };
+    const entry = { address, missing, damaged, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas };
     const unnamed = missing.filter((peer) => !lost.includes(peer));
     if (unnamed.length > 0)
       return { ...entry, result: 'refused', reason: 'hosts that are only out of reach may return: wait for them, or name them as lost' };
     const mayReturn = missing.filter((peer) => !this.#isGone(peer));
     if (mayReturn.length > 0)
       return { ...entry, result: 'refused', reason: `expel ${mayReturn.join(', ')} first: what it holds must never speak again` };
+    const unheard = silent.filter((peer) => !this.#isGone(peer));
+    if (unheard.length > 0) {
+      const reason = `several rosters are in force, and ${unheard.join(', ')}, where the block may have been moved, did not answer: wait for them, or expel them`;
+      return { ...entry, result: 'refused', reason };
+    }
     if (!force) return { ...entry, result: 'possible' };
     await audit({ step: 'begin', ...entry, result: 'possible' });
     const done = await this.#rewrite(address, remains, signal).then(
@@ -161,6 +193,6 @@ export class Salvage {
     const survivors = this.#at.up([...new Set([...membersOf(record), ...record.unsettled])]);
     const unsettled = survivors.filter((peer) => !replicas.includes(peer));
     const rewritten: BlockRecord = { ...record, epoch: record.epoch + 1, replicas, previous: [], unsettled };
-    await this.#at.housekeeping.install(address, rewritten, round, [...replicas, ...unsettled], { signal });
+    await this.#at.housekeeping.install(address, rewritten, round, { signal });
   }
 }

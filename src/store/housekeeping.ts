@@ -165,11 +165,20 @@ export class Housekeeping {
   }
 
   /**
-   * Makes a record the block's at these hosts, past any quorum, at a ballot above the round: only for salvage, where the majority is lost for good.
-   * @throws InfinitError where not all of them took it.
+   * Makes a record the block's at its replicas, past any quorum, at a ballot above the round: only for salvage, where the majority is lost for good.
+   * Those who are to be told of it are told where they can be; repair tells the others.
+   * @throws InfinitError `unavailable` where fewer than a majority of the replicas took it: it is not the block's record then.
    */
-  async install(address: Address, record: BlockRecord, aboveRound: number, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<void> {
-    await this.tell(address, { ballot: this.#registers.ballotAbove(aboveRound), record, pointer: false }, peers, call);
+  async install(address: Address, record: BlockRecord, aboveRound: number, call: HousekeepingCall = {}): Promise<void> {
+    const accepted: Accepted = { ballot: this.#registers.ballotAbove(aboveRound), record, pointer: false };
+    const took = async (peers: readonly PeerId[]): Promise<number> =>
+      (await Promise.all(peers.map((peer) => this.tell(address, accepted, [peer], call).catch(() => [])))).flat().length;
+    const { replicas, unsettled } = record;
+    const count = await took(replicas);
+    if (count < Math.floor(replicas.length / 2) + 1)
+      throw new InfinitError('unavailable', `${count} of ${replicas.length} hosts took it: no majority`);
+    // Not before: who is told believes that it was chosen.
+    await took(unsettled);
   }
 
   #question(peer: PeerId, message: Request, cancel: AbortSignal): Promise<Reply> {

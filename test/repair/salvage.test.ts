@@ -74,3 +74,74 @@ test('with the lost hosts expelled and named, what is left of their blocks is ma
   await cluster.settled(addresses);
   await eventually(async () => results(await salvage({ force: false, lost })).length === 0, 5000, 'nothing is left to salvage');
 });
+
+test('a block of which one of two records was damaged is made whole from the other, and the host with the damage has it again', async () => {
+  await using cluster = await TestCluster.of(['a', 'b'], 2);
+  const address = mutableAddress();
+  await cluster.host('a').store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }]);
+  await cluster.settled([address]);
+  await cluster.crash('b');
+  cluster.disk('b').damage(address);
+  await cluster.open('b');
+  await eventually(async () => cluster.host('a').transport.isConnected('b'), 5000, 'b is not back');
+  await assert.rejects(cluster.host('a').store.fetch(address, { deadlineMs: 300 }), { code: 'unavailable' });
+  const salvage = (force: boolean): Promise<SalvageReport> => cluster.host('a').repair.salvage({ force, lost: [] }, async () => {});
+  const [entry] = (await salvage(false)).blocks;
+  assert.deepEqual([entry?.missing, entry?.damaged, entry?.replicas, entry?.result], [[], ['b'], ['a'], 'possible']);
+  assert.equal((await salvage(true)).rewritten, 1);
+  assert.equal(Buffer.from((await cluster.host('a').store.fetch(address))!.payload).toString(), 'x');
+  await cluster.settled([address]);
+});
+
+test('a rewrite that fewer than a majority took is not called one', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'c']);
+  const address = mutableAddress();
+  const { store } = cluster.host('a');
+  await store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }]);
+  await cluster.settled([address]);
+  const { record } = (await store.housekeeping.inspect(address))!.accepted!;
+  for (const name of ['b', 'c']) await cluster.crash(name);
+  await assert.rejects(store.housekeeping.install(address, { ...record, epoch: record.epoch + 1 }, 1000, { deadlineMs: 300 }), {
+    code: 'unavailable',
+    message: /1 of 3 hosts took it/,
+  });
+});
+
+test('while several rosters are in force nothing is rewritten that may have been moved to hosts that do not answer', async () => {
+  const cluster = await TestCluster.of(['b', 'c', 'd']);
+  await using _ = cluster;
+  const address = mutableAddress();
+  const write = (name: string, text: string) =>
+    cluster.host(name).store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from(text) }] }]);
+  await write('b', 'old');
+  await cluster.settled([address]);
+  await cluster.crash('b');
+  for (const name of ['e', 'f', 'g', 'h', 'i', 'j']) await cluster.open(name);
+  cluster.views.append(['e', 'f', 'g']);
+  await eventually(hasMoved, 10_000, 'it was not moved');
+  cluster.views.append(['h', 'i', 'j']);
+  assert.equal((await write('e', 'new')).done, true);
+  for (const name of ['c', 'd']) {
+    await cluster.crash(name);
+    cluster.views.countOut(name);
+  }
+  // The host that was away comes back, and does not hear those who have the block now.
+  cluster.network.partition(['b'], ['e', 'f', 'g']);
+  await cluster.open('b');
+  await eventually(async () => cluster.host('b').transport.isConnected('h'), 5000, 'b is not back');
+  const { blocks } = await cluster.host('b').repair.salvage({ force: true, lost: ['c', 'd'] }, async () => {});
+  assert.deepEqual(
+    blocks.map(({ result }) => result),
+    ['refused'],
+  );
+  assert.match(blocks[0]!.reason!, /several rosters are in force, and \w, \w, \w, where the block may have been moved/);
+  assert.equal(Buffer.from((await cluster.host('e').store.fetch(address))!.payload).toString(), 'new');
+
+  async function hasMoved(): Promise<boolean> {
+    for (const name of ['e', 'f', 'g']) {
+      const accepted = (await cluster.host(name).store.housekeeping.inspect(address))?.accepted ?? null;
+      if (accepted === null || accepted.pointer || accepted.record.previous.length > 0) return false;
+    }
+    return true;
+  }
+});

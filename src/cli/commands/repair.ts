@@ -15,7 +15,7 @@ const salvageDeadlineMs = 3_600_000;
 const columns: readonly Column<SalvagedBlock>[] = [
   { header: 'BLOCK', field: 'Address', value: (block) => block.address },
   { header: 'VERSION', field: 'Version', value: (block) => `${block.version}${block.removed ? ' (removed)' : ''}` },
-  { header: 'MISSING', field: 'Missing', value: (block) => block.missing.join(',') },
+  { header: 'MISSING', field: 'Missing', value: (block) => [...block.missing, ...block.damaged.map((peer) => `${peer} (damaged)`)].join(',') },
   { header: 'LEFT AT', field: 'Holders', value: (block) => block.holders.join(',') },
   { header: 'RESULT', field: 'Result', value: (block) => (block.reason === undefined ? block.result : `${block.result}: ${block.reason}`) },
 ];
