@@ -20,7 +20,7 @@ import {
   type Token,
 } from './identity/index.ts';
 import { type MadeToken, madeTokens, maxMadeTokens } from './known-tokens.ts';
-import type { PassportGate } from './membership/passport-gate.ts';
+import { maxClockAheadMs, type PassportGate } from './membership/passport-gate.ts';
 import type { StateFiles } from './state-files.ts';
 import type { PeerId } from './transport.ts';
 
@@ -48,8 +48,6 @@ export interface TokenSummary {
 /** How long a token that was made here is remembered after its end. */
 const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
-/** How far ahead of this host's clock a passport may be made. */
-const maxClockAheadMs = dayMs;
 const maxUses = 1_000_000;
 
 /** Everything that this host signs: with the cluster's key where it is here (it may be kept elsewhere), otherwise with its own. */

@@ -5,7 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as fc from 'fast-check';
 
 import { systemClock, systemRandom } from '../../src/base/index.ts';
-import { KeyPair, type MemberRecord, passportFromCluster, peerIdOf, signRecord, signRevocation } from '../../src/overlay/identity/index.ts';
+import {
+  createToken,
+  KeyPair,
+  type MemberRecord,
+  passportFromCluster,
+  passportFromToken,
+  peerIdOf,
+  readToken,
+  signRecord,
+  signRevocation,
+} from '../../src/overlay/identity/index.ts';
 import { MemoryNetwork, type Overlay } from '../../src/overlay/index.ts';
 import { FailureDetector, type Liveness } from '../../src/overlay/membership/failure-detector.ts';
 import { type Entry, MemberTable } from '../../src/overlay/membership/member-table.ts';
@@ -92,6 +102,17 @@ describe('the member table', () => {
     const record = entry(0, 1, 1).record;
     assert.throws(() => one.merge({ record: record.slice(0, -8) + 'AAAAAAAA', passport: passports[0]! }));
     assert.equal(one.records().length, 0);
+  });
+
+  test('a worse passport that came with a newer record is not kept, nor told to others', () => {
+    const { table: one, gate } = table();
+    one.merge(entry(0, 1, 1));
+    const peer = peerIdOf(hostKeys[0]!.publicKey);
+    const terms = { id: '01', rights: ['store'], expiresMs: Date.now() + 60_000, uses: 1 } as const;
+    const token = readToken(createToken(terms, systemRandom.bytes(32), { key: clusterKey, cluster: clusterKey.publicKey }));
+    assert.ok(one.merge({ ...entry(0, 1, 2), passport: passportFromToken(token, peer, Date.now() + 1000).text }));
+    assert.equal(gate.passportOf(peer)!.text, passports[0]);
+    assert.deepEqual(one.pick([peer], []).entries, [entry(0, 1, 2)]);
   });
 
   test('a revoked host disappears and does not come back', () => {

@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { systemRandom } from '../../src/base/index.ts';
-import { createToken, KeyPair, passportFromToken, readToken, signRevocation, type Token } from '../../src/overlay/identity/index.ts';
+import {
+  allRights,
+  createToken,
+  KeyPair,
+  passportFromCluster,
+  passportFromToken,
+  readToken,
+  signRevocation,
+  type Token,
+} from '../../src/overlay/identity/index.ts';
 import { peerIdOf } from '../../src/overlay/index.ts';
 import { PassportGate } from '../../src/overlay/membership/passport-gate.ts';
 
@@ -56,4 +65,40 @@ test('a newcomer that asks to be let in refuses who rests on a token that was re
   const gate = gateOf(true);
   gate.revoke(signRevocation('token:01', now, signer));
   assert.throws(() => gate.admit(other, made, true), { code: 'denied', message: /the token of host \w+ was revoked/ });
+});
+
+test('by hearsay a member gets a better passport and never a worse one', () => {
+  const gate = gateOf(false);
+  const member = newPeer();
+  const host = readToken(createToken({ id: '02', rights: ['store', 'write'], expiresMs: now + dayMs, uses: 1 }, systemRandom.bytes(32), signer));
+  const first = passportFromToken(host, member, now - 1000);
+  gate.vouch(member, first.text);
+  const short = { id: '03', rights: ['store', 'write'], expiresMs: now + dayMs, uses: 1, passportMs: 1000 } as const;
+  const worse = [
+    passportFromToken(token('04', now + dayMs), member, now),
+    passportFromToken(readToken(createToken(short, systemRandom.bytes(32), signer)), member, now),
+    passportFromCluster(clusterKey, member, now + 2 * dayMs),
+    passportFromCluster(clusterKey, member, now - 2000),
+  ];
+  for (const passport of worse) assert.equal(gate.vouch(member, passport.text).text, first.text);
+  gate.revoke(signRevocation('token:05', now, signer));
+  const revoked = readToken(createToken({ id: '05', rights: allRights, expiresMs: now + dayMs, uses: 1 }, systemRandom.bytes(32), signer));
+  assert.equal(gate.vouch(member, passportFromToken(revoked, member, now).text).text, first.text);
+  assert.deepEqual(gate.rightsOf(member), first.rights);
+  const better = passportFromCluster(clusterKey, member, now);
+  gate.vouch(member, better.text);
+  assert.deepEqual(gate.rightsOf(member), allRights);
+  // Its own word is another matter.
+  gate.admit(member, Buffer.from(first.text));
+  assert.equal(gate.passportOf(member)!.text, first.text);
+});
+
+test('hearsay replaces a passport that rests on a token that was revoked', () => {
+  const gate = gateOf(false);
+  const member = newPeer();
+  const first = passportFromToken(token('06', now + dayMs), member, now - 1000);
+  gate.vouch(member, first.text);
+  gate.revoke(signRevocation('token:06', now, signer));
+  const second = passportFromToken(token('07', now + dayMs), member, now - 2000);
+  assert.equal(gate.vouch(member, second.text).text, second.text);
 });

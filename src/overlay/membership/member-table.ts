@@ -126,8 +126,8 @@ export class MemberTable {
     }
     if (known === undefined && this.#members.size >= maxTableSize)
       throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
-    this.#gate.vouch(record.peer, entry.passport);
-    this.#members.set(record.peer, { record, entry });
+    const passport = this.#gate.vouch(record.peer, entry.passport).text;
+    this.#members.set(record.peer, { record, entry: { record: entry.record, passport } });
     this.#digest = undefined;
     return true;
   }

@@ -3,6 +3,9 @@ import type { Gate } from '../gate.ts';
 import { foundationsOf, type Passport, readPassport, type Revocation, type Right, type Subject } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 
+/** A passport that seems to be made so much later, in ms, is not taken: it would keep every later one out. */
+export const maxClockAheadMs = 24 * 60 * 60 * 1000;
+
 /**
  * The gate of a cluster's member. Who is known (by the roster, or let in before) needs a passport that has not expired and no
  * revocation. A newcomer needs a token behind its passport that is still good: not expired, not revoked, not used up.
@@ -81,7 +84,10 @@ export class PassportGate implements Gate {
     this.#passports.set(peer, passport);
   }
 
-  /** Takes the passport of a member that another member told of: it was let in there. @throws InfinitError `denied`, `bad-argument`. */
+  /**
+   * Takes the passport of a member that another member told of: it was let in there. Returns the one that this host goes by then: what others tell
+   * never makes less of a member, since any holder of a token can sign a passport for any host. @throws InfinitError `denied`, `bad-argument`.
+   */
   vouch(peer: PeerId, text: unknown): Passport {
     const { cluster } = this;
     if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
@@ -89,8 +95,21 @@ export class PassportGate implements Gate {
     if (passport.peer !== peer) throw new InfinitError('denied', `a record of host ${peer} came with the passport of ${passport.peer}`);
     this.#check(passport);
     const known = this.#passports.get(peer);
-    if (known === undefined || known.issuedMs <= passport.issuedMs) this.#passports.set(peer, passport);
+    if (known !== undefined && !this.#mayReplace(known, passport)) return known;
+    this.#passports.set(peer, passport);
     return passport;
+  }
+
+  /** By hearsay. What the host itself shows ({@link admit}) counts whatever it is. */
+  #mayReplace(known: Passport, passport: Passport): boolean {
+    if (known.text === passport.text) return true;
+    if (this.restsOnRevoked(passport) || passport.issuedMs > this.#clock.wallMs() + maxClockAheadMs) return false;
+    if (this.#isExpired(known) || this.restsOnRevoked(known)) return true;
+    return (
+      passport.issuedMs >= known.issuedMs &&
+      (passport.expiresMs ?? Infinity) >= (known.expiresMs ?? Infinity) &&
+      known.rights.every((right) => passport.rights.includes(right))
+    );
   }
 
   /** True where the revocation is news. */
