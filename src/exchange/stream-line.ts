@@ -6,12 +6,15 @@ import type { WireStream } from './wire-stream.ts';
 const inlineBytes = 4096;
 /** What goes to the stream at once, so that it can say that it is full. */
 const batchBytes = 512 * 1024;
+/** So many places of frames that were sent, and half of all, are given back while others wait. */
+const compactAt = 1024;
 
 /** Frames of one turn of the event loop leave in one write, or in several where the stream is full. */
 export class StreamLine implements Line {
   readonly #stream: WireStream;
   readonly #onDrained: () => void;
-  #frames: OutgoingFrame[] = [];
+  /** What was taken is undefined, so that its body does not stay while the line is busy. */
+  #frames: (OutgoingFrame | undefined)[] = [];
   #next = 0;
   #queuedBytes = 0;
   #scheduled = false;
@@ -46,8 +49,8 @@ export class StreamLine implements Line {
 
   #flush(): void {
     while (!this.#full && this.#next < this.#frames.length) this.#full = !this.#stream.send(this.#takeBatch());
-    if (this.#next < this.#frames.length) return;
-    this.#frames = [];
+    if (this.#next < this.#frames.length && (this.#next < compactAt || this.#next * 2 < this.#frames.length)) return;
+    this.#frames = this.#frames.slice(this.#next);
     this.#next = 0;
   }
 
@@ -70,6 +73,7 @@ export class StreamLine implements Line {
     let end = 0;
     for (let index = first; index < this.#next; index++) {
       const frame = this.#frames[index]!;
+      this.#frames[index] = undefined;
       if (frame.dropped) continue;
       frame.left = true;
       end = writeHeader(slab, end, frame);

@@ -298,6 +298,8 @@ export class Repair implements AsyncDisposable {
     const now = performance.now();
     const due = Math.min(ms, Math.min(this.#checkAt, this.#refusedAt, this.#registers.ripeAt ?? Infinity) - now);
     if (this.#stop.signal.aborted) return;
+    // It was told of while the last work was under way, when there was nobody to wake.
+    if (ms === Infinity && this.#urgent.size > 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.max(10, Math.min(due, 2 ** 30)));
       this.#wake = () => {

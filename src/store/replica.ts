@@ -86,6 +86,8 @@ export class Replica {
   readonly #registers = new Map<Address, Register>();
   readonly #loading = new Map<Address, Promise<Register>>();
   #cachedBytes = 0;
+  /** Raised when the cache is forgotten: what was read from the disk before is old. */
+  #generation = 0;
   readonly #floor: DurableFloor;
   /** Registers that became tombstones since the last trim. */
   readonly #removed: Address[] = [];
@@ -117,12 +119,16 @@ export class Replica {
   /** Serves a request: the reply may leave when the promise resolves. @throws InfinitError `disk-full`, `disk-failed`, `read-only`: then nothing is said. */
   async serve(request: Request): Promise<Reply> {
     const address = request.block as Address;
-    let register = this.#registers.get(address);
+    let register: Register | undefined;
     // Between the last look and the step nothing may happen: a register that the cache dropped meanwhile would live on in two places.
-    for (; register === undefined; register = this.#registers.get(address)) await this.#load(address);
+    for (;;) {
+      if (this.#barred) throw givingUp();
+      register = this.#registers.get(address);
+      if (register !== undefined) break;
+      await this.#load(address);
+    }
     if (!this.#mayServe(request))
       throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
-    if (this.#barred) throw givingUp();
     const { reply, operation } = this.#step(address, register, request);
     if (operation !== undefined || this.#floor.unsaved) this.#save(address, operation);
     // The floor is told in every reply. Both are taken before either is waited for: a write that fails leaves none to wait for.
@@ -289,6 +295,9 @@ export class Replica {
   clear(): void {
     this.#registers.clear();
     this.#cachedBytes = 0;
+    this.#generation++;
+    // Whoever asks from now on is not to wait for a read of before.
+    this.#loading.clear();
   }
 
   /** Ties a register to the write that makes it durable. Writes are durable in the order they were begun. */
@@ -360,16 +369,20 @@ export class Replica {
   #load(address: Address): Promise<Register> {
     let loading = this.#loading.get(address);
     if (loading === undefined) {
-      loading = this.#read(address).finally(() => this.#loading.delete(address));
-      this.#loading.set(address, loading);
+      const own = this.#read(address).finally(() => {
+        if (this.#loading.get(address) === own) this.#loading.delete(address);
+      });
+      this.#loading.set(address, (loading = own));
     }
     return loading;
   }
 
   async #read(address: Address): Promise<Register> {
     this.meter.loads++;
+    const generation = this.#generation;
     const stored = await this.#stored(address);
     const register: Register = { state: stored.state, durable: undefined, unsaved: stored.damaged, bytes: 0 };
+    if (generation !== this.#generation) return register;
     this.#resize(register, register.state);
     this.#registers.set(address, register);
     if (stored.damaged) this.#options.onLost(address);

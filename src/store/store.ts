@@ -1,10 +1,8 @@
 import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, systemClock, systemRandom } from '../base/index.ts';
 
-import { type Address, beginLineage, continueLineage, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
+import { type Address, kindOf } from '../block/index.ts';
 import {
   type Accepted,
-  type BlockRecord,
-  compareAndSet,
   decodeReply,
   decodeRequest,
   encodeReply,
@@ -12,25 +10,13 @@ import {
   type Operation,
   type PeerId,
   type ProposalOutcome,
-  putAny,
-  putIfAbsent,
   read,
-  update,
   type Request,
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Transport } from '../overlay/index.ts';
-import {
-  type BlockStore,
-  type CallOptions,
-  type CommitResult,
-  maxMutableBytes,
-  type Stage,
-  type StoredBlock,
-  type Update,
-  type UpdateOutcome,
-} from './block-store.ts';
+import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock, Update, UpdateOutcome } from './block-store.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
 import { ChangeFeed } from './change-feed.ts';
@@ -41,6 +27,7 @@ import { RegisterLink } from './register-link.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
 import { soloPlacement, type StorePlacement } from './store-placement.ts';
+import { checkUpdate, operationOf } from './update-operation.ts';
 
 /** Where a call names no deadline, in ms. */
 const defaultDeadlineMs = 5000;
@@ -71,6 +58,7 @@ export interface StoreMeter {
 /** The block store of this host: acceptor, proposer and disk put together. */
 export class Store implements BlockStore, AsyncDisposable {
   readonly #disk: Disk;
+  readonly #logger: Logger;
   readonly #replica: Replica;
   readonly #registers: Registers;
   readonly #blocks: ImmutableBlocks;
@@ -88,12 +76,13 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly housekeeping: Housekeeping;
 
   private constructor(
-    { self, incarnation, disk, cluster, clock = systemClock, random = systemRandom, leaseTermMs = defaultLeaseTermMs }: StoreOptions,
+    { self, incarnation, disk, logger, cluster, clock = systemClock, random = systemRandom, leaseTermMs = defaultLeaseTermMs }: StoreOptions,
     replica: Replica,
   ) {
     const { transport, placement } = cluster ?? { transport: undefined, placement: soloPlacement(self) };
     const views = (address: Address): readonly View[] => placement.views(address);
     this.#disk = disk;
+    this.#logger = logger;
     this.#replica = replica;
     const ask = askThrough(transport);
     const link = new RegisterLink(self, transport, replica, (reply) => this.#registers.hear(reply));
@@ -278,22 +267,45 @@ export class Store implements BlockStore, AsyncDisposable {
   /** Stage by stage, each over the network. */
   async #commitAcross(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
     const versions: number[][] = [];
+    let changed = false;
     for (const [index, stage] of stages.entries()) {
       const proceeds = options.proceed?.();
       if ((proceeds instanceof Promise ? await proceeds : proceeds) === false)
         throw new InfinitError(index === 0 ? 'cancelled' : 'unknown-outcome', `stage ${index} of a commit was not to be begun any more`);
-      if (stage.put !== undefined && stage.put.length > 0) await this.#blocks.put(stage.put, options);
+      if (stage.put !== undefined && stage.put.length > 0)
+        await this.#blocks.put(stage.put, options).catch((error: unknown) => {
+          if (!changed) throw error;
+          throw new InfinitError('unknown-outcome', `a commit of several stages broke off: ${messageOf(error)}`, { cause: error });
+        });
       const outcomes = await Promise.all((stage.update ?? []).map((update) => this.#updateAcross(update, options)));
       versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
       if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
-      if (stage.drop !== undefined && stage.drop.length > 0) await this.#disk.write(this.#blocks.drop(stage.drop));
+      changed ||= outcomes.length > 0;
+      if (stage.drop !== undefined && stage.drop.length > 0) await this.#dropAcross(stage.drop);
       if (stage.erase !== undefined && stage.erase.length > 0) await this.#blocks.erase(stage.erase, options);
     }
     return { done: true, versions };
   }
 
+  /** The others were told; a copy of nothing that stays on this host's disk is no reason to say that the commit failed. */
+  async #dropAcross(addresses: readonly Address[]): Promise<void> {
+    try {
+      await this.#disk.write(this.#blocks.drop(addresses));
+    } catch (error) {
+      this.#logger.warn('blocks that nothing refers to stay on the disk', { blocks: addresses.length, error: messageOf(error) });
+    }
+  }
+
   async #updateAcross(update: Update, options: CallOptions): Promise<UpdateOutcome> {
-    return outcomeOf(await this.#run(update.address, operationOf(update), options), update.address);
+    let running: Promise<ProposalOutcome>;
+    try {
+      running = this.#run(update.address, operationOf(update), options);
+    } catch (error) {
+      // It was not begun, but its siblings were, and earlier stages are committed.
+      if (codeOf(error) === 'bug') throw error;
+      return { status: 'failed', code: codeOf(error), message: messageOf(error) };
+    }
+    return outcomeOf(await running, update.address);
   }
 
   /** For a host that was alone and joins others: nothing that it kept means anything there. */
@@ -313,37 +325,6 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#changes[Symbol.dispose]();
     this.#leases[Symbol.dispose]();
   }
-}
-
-function checkUpdate({ address, payload }: Update): void {
-  assert(kindOf(address) !== 'immutable', 'immutable blocks are put, not updated');
-  if (payload !== null && payload.length > maxMutableBytes + sealOverheadBytes + maxLineageBytes)
-    throw new InfinitError('too-large', `a mutable block holds at most ${maxMutableBytes} bytes; ${address} was given ${payload.length}`);
-}
-
-function operationOf({ expect, payload, owner }: Update): Operation {
-  if (owner !== undefined) return updateOwned(owner, expect, payload);
-  if (expect === 'any') return putAny(payload);
-  if (expect !== 'absent') return compareAndSet(expect, payload);
-  // Removing what must not be there changes nothing, but says whether it is.
-  return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload);
-}
-
-/** The owner is looked at by the very step that replaces the value, so that nothing can come between. */
-function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
-  const next = (current: BlockRecord | null): Uint8Array | null | undefined => {
-    const value = current === null ? null : current.value;
-    if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, (current?.version ?? 0) + 1) : undefined;
-    if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
-    if (expect !== 'any' && expect !== current.version) return undefined;
-    return payload === null ? null : continueLineage(payload, { version: current.version, payload: value });
-  };
-  // The proposer asks whether it applies before it applies it, of one and the same record.
-  let last: { readonly current: BlockRecord | null; readonly value: Uint8Array | null | undefined } | undefined;
-  return update((current) => {
-    if (last?.current !== current || last === undefined) last = { current, value: next(current) };
-    return last.value;
-  });
 }
 
 function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOutcome {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { silentLogger } from '../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
@@ -120,4 +120,38 @@ test('a commit begins no further stage where it is not to proceed', async () => 
   assert.equal(await host!.store.fetch(second), undefined);
   await assert.rejects(host!.store.commit(stages, { proceed: () => false }), { code: 'cancelled' });
   await assert.rejects(host!.store.commit(stages, { proceed: () => Promise.resolve(false) }), { code: 'cancelled' });
+});
+
+test('what fails after a stage that committed does not say that nothing was changed', async () => {
+  const hosts = await cluster(3);
+  const [first] = hosts;
+  const [one, two] = [mutableAddress(), mutableAddress()];
+  const block = sealed('to go');
+  await first!.store.commit([{ put: [block] }]);
+  const create = (address: typeof one) => ({ update: [{ address, expect: 'absent', payload: bytes('1') }] as const });
+  const write = first!.disk.write.bind(first!.disk);
+  // Its own disk fails where the copy of a dropped block is to go.
+  first!.disk.write = (operations) =>
+    operations.some(({ type }) => type === 'delete') ? Promise.reject(new InfinitError('disk-failed', 'a test said so')) : write(operations);
+  assert.deepEqual(await first!.store.commit([{ ...create(one), drop: [block.address] }]), { done: true, versions: [[1]] });
+  first!.disk.write = write;
+  let stage = 0;
+  const proceed = async (): Promise<boolean> => {
+    if (stage++ === 1) for (const { transport } of hosts.slice(1)) await transport[Symbol.asyncDispose]();
+    return true;
+  };
+  const late = first!.store.commit([create(two), { put: [sealed('late')] }], { proceed, deadlineMs: 500 });
+  await assert.rejects(late, { code: 'unknown-outcome' });
+  // With nothing committed before, a put that fails is what it is.
+  await assert.rejects(first!.store.commit([{ put: [sealed('later')] }], { deadlineMs: 300 }), { code: 'unavailable' });
+});
+
+test('an update for which there is no room has failed; those beside it say how they ended', { timeout: 60_000 }, async () => {
+  const [first] = await cluster(3);
+  const update = Array.from({ length: 16_400 }, () => ({ address: mutableAddress(), expect: 'absent' as const, payload: bytes('1') }));
+  const result = await first!.store.commit([{ update }], { deadlineMs: 30_000 });
+  assert.ok(!result.done);
+  assert.equal(result.outcomes.length, update.length);
+  const full = result.outcomes.filter((outcome) => outcome.status === 'failed' && outcome.code === 'overloaded');
+  assert.equal(full.length, 16);
 });

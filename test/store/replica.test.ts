@@ -50,3 +50,61 @@ test('a promise that the disk refused is not told, though another write is under
   await refused;
   assert.equal((await forgotten).type, 'forgotten');
 });
+
+/** A disk of which one read takes as long as the test says. */
+class SlowDisk extends MemoryDisk {
+  readonly goOn = Promise.withResolvers<void>();
+  slow: Address | undefined;
+  onMark: () => void = () => {};
+
+  override async read(address: Address): Promise<Uint8Array | undefined> {
+    const isSlow = address === this.slow;
+    if (isSlow) this.slow = undefined;
+    const bytes = await super.read(address);
+    if (!isSlow) return bytes;
+    await this.goOn.promise;
+    return bytes;
+  }
+
+  override async write(operations: readonly DiskOperation[]): Promise<void> {
+    if (operations.some(({ type }) => type === 'put-meta')) this.onMark();
+    await super.write(operations);
+  }
+}
+
+for (const [reader, read] of Object.entries({
+  'look of repair': (replica: Replica, { block }: Request) => replica.dropLost(block as Address),
+}))
+  test(`a register that a ${reader} was reading while a host gave all up does not keep its old state`, async () => {
+    const disk = new SlowDisk();
+    const open = (): Promise<Replica> =>
+      Replica.open({
+        self: 'a',
+        incarnation: 1,
+        disk,
+        clock: systemClock,
+        views: () => [],
+        leaseTermMs: 1000,
+        recall: () => {},
+        onLost: () => {},
+        onDurable: () => {},
+        hasSay: () => true,
+      });
+    const address = mutableAddress();
+    const prepare = (round: number): Request => ({ type: 'prepare', ...head(address), ballot: ballot(round), view: 0, known: null });
+    assert.equal((await (await open()).serve(prepare(1))).type, 'promised');
+    const replica = await open();
+    let reading: Promise<unknown> | undefined;
+    // It begins after what was being read was waited for, and before anything is marked.
+    disk.onMark = () => {
+      if (reading !== undefined) return;
+      disk.slow = address;
+      reading = Promise.allSettled([read(replica, prepare(2))]);
+    };
+    await replica.loseEverything();
+    disk.goOn.resolve();
+    await reading;
+    // Lost, or given up as such since the floor covers it.
+    assert.notEqual((await replica.peek(address))?.lost, false);
+    assert.ok(replica.acceptor.floor >= 1);
+  });
