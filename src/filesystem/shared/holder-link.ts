@@ -185,13 +185,17 @@ export class HolderLink {
 
   async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>, args: readonly unknown[]): Promise<T> {
     const generation = this.#generation;
+    const began = performance.now();
     let outcome: { readonly value: T } | { readonly error: unknown };
     try {
       outcome = { value: await result };
     } catch (error) {
       outcome = { error };
     }
-    const deadline = performance.now() + maxWaitMs;
+    // That something could not be made durable is no answer about the volume: whoever waits for it has waited long enough.
+    if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) throw outcome.error;
+    // Programs that wait for the same directory wait one after another: a failure takes no longer than any operation may.
+    const deadline = ('error' in outcome ? began : performance.now()) + maxWaitMs;
     const waits = !this.#leaseHeld();
     // The lease may come back as it was. Otherwise "there is no such name" may be as old as any other answer.
     while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
@@ -290,6 +294,11 @@ export class HolderLink {
     if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
     await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
   }
+}
+
+/** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */
+function tellsOfVolume(error: unknown): boolean {
+  return error instanceof FileSystemError && error.errno !== 'EIO' && error.errno !== 'ETIMEDOUT';
 }
 
 /** Whether it may simply be made again after an unknown outcome. */
