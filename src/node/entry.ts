@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Membership } from '../api/index.ts';
-import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership as Roster } from '../membership/index.ts';
 import type { Overlay } from '../overlay/index.ts';
 import type { ExpectedNames } from './expected-names.ts';
@@ -93,7 +93,12 @@ export class Entry implements Membership, Disposable {
     await overlay.join(addresses, token);
     const letIn = overlay.whenJoined(patience);
     this.#enterOnceLetIn();
-    await letIn;
+    try {
+      await letIn;
+    } catch (error) {
+      if (codeOf(error) !== 'cancelled') throw error;
+      throw new InfinitError('cancelled', `${messageOf(error)}; this host goes on trying, and joins as soon as a member lets it in`, { cause: error });
+    }
     await this.whenInside(patience);
   }
 

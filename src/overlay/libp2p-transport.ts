@@ -288,6 +288,8 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     if (this.closed) return;
     this.#logger.debug('could not connect', { address, peer, reason: messageOf(error) });
     const kind = troubleOf(error);
+    // All Docker hosts have the bridge's address, and each announces it with its others: nobody named it.
+    if (kind === 'self' && peer !== undefined) return;
     // That two processes share an identity is said of this host itself: the other one was there first.
     this.#trouble({ kind, about: kind === 'duplicate-identity' ? this.self : (peer ?? address), message: describeFailure(address, error) });
   }

@@ -1,5 +1,5 @@
 import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import { formatAddress } from './addresses.ts';
+import { formatAddress, parseAddress } from './addresses.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
@@ -219,8 +219,9 @@ export class Overlay implements AsyncDisposable {
     return { clusterId: this.clusterId! };
   }
 
-  /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, and `already-exists`. */
+  /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, `already-exists`, and `bad-argument` for what is no address. */
   async join(addresses: readonly string[], tokenText: string): Promise<void> {
+    for (const address of addresses) parseAddress(address);
     await this.#authority.useToken(readToken(tokenText));
     await this.#mesh.start();
     this.#startMembership('joining');

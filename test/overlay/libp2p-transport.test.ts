@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { systemRandom } from '../../src/base/index.ts';
-import { KeyPair, Libp2pTransport, type Libp2pTransportOptions, openGate, type ProcessId } from '../../src/overlay/index.ts';
+import { KeyPair, Libp2pTransport, type Libp2pTransportOptions, openGate, type ProcessId, type Trouble } from '../../src/overlay/index.ts';
 import { eventually, transportSuite } from '../suites/transport-suite.ts';
 
 const process = (): ProcessId => ({ incarnation: 1, nonce: Buffer.from(systemRandom.bytes(8)).toString('hex') });
@@ -56,5 +56,21 @@ test('a peer that is no member any more is served nothing, though its connection
     assert.equal(served, 1);
   } finally {
     await Promise.all([host, guest].map((each) => each[Symbol.asyncDispose]()));
+  }
+});
+
+test('an address that a peer announces and that is this host’s own, as a container bridge’s, is nobody’s trouble', async () => {
+  const troubles: Trouble[] = [];
+  const host = await openHost({ onTrouble: (trouble) => troubles.push(trouble) });
+  const other = await openHost();
+  host.setTargets([{ peer: other.self, addresses: [...host.addresses(), ...other.addresses()] }]);
+  try {
+    await eventually(() => host.isConnected(other.self), 'they are connected');
+    assert.deepEqual(troubles, []);
+    host.setSeeds(host.addresses());
+    await other[Symbol.asyncDispose]();
+    await eventually(() => troubles.some(({ kind }) => kind === 'self'), 'one that a person named is said');
+  } finally {
+    await Promise.all([host, other].map((each) => each[Symbol.asyncDispose]()));
   }
 });
