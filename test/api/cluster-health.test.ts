@@ -37,6 +37,8 @@ test('a cluster whose hosts all answer is HEALTHY', () => {
 test('fewer hosts than copies are DEGRADED', () => {
   assert.equal(verdict(3, [fine]), 'DEGRADED; 3 copies are wanted and 1 host keeps blocks');
   assert.equal(verdict(3, [fine, fine, { capacity: 0 }]), 'DEGRADED; 3 copies are wanted and 2 hosts keep blocks');
+  assert.equal(verdict(3, [fine, fine, { draining: true }]), 'DEGRADED; 3 copies are wanted and 2 hosts keep blocks');
+  assert.equal(verdict(3, [fine, fine, fine, { draining: true }]), 'HEALTHY');
 });
 
 test('one silent host of three is named, and DEGRADED', () => {

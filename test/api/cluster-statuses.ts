@@ -6,6 +6,7 @@ export interface HostSketch {
   readonly damaged?: number;
   readonly capacity?: number;
   readonly silent?: boolean;
+  readonly draining?: boolean;
   readonly countedOut?: boolean;
   readonly troubles?: readonly string[];
   readonly version?: string;
@@ -24,7 +25,7 @@ export function sketch(replicas: number, all: readonly HostSketch[], troubles: C
     address: `10.0.0.${index}:7470`,
     zone: 'default',
     capacity: host.capacity ?? 1000,
-    state: host.countedOut === true ? 'counted out' : host.silent === true ? 'down' : 'alive',
+    state: host.countedOut === true ? 'counted out' : host.draining === true ? 'draining' : host.silent === true ? 'down' : 'alive',
     self: index === 0,
     rights: ['store', 'write'],
     ...(host.passportExpiresAt === undefined ? {} : { passportExpiresAt: host.passportExpiresAt }),
