@@ -38,7 +38,8 @@ export class HolderClient {
     };
     process.on('message', hear);
     const timer = setTimeout(() => answer.resolve(undefined), helloTimeoutMs);
-    process.send({ type: 'hello' } satisfies ToHolder);
+    // A holder that has just died is no reason to fail: without the callback the error would end the process.
+    process.send({ type: 'hello' } satisfies ToHolder, undefined, undefined, (error) => error !== null && answer.resolve(undefined));
     const mounts = await answer.promise;
     clearTimeout(timer);
     process.off('message', hear);
@@ -69,6 +70,6 @@ export class HolderClient {
   }
 
   #send(message: ToHolder): void {
-    process.send!(message);
+    process.send!(message, undefined, undefined, () => {});
   }
 }
