@@ -25,7 +25,9 @@ function silenceOf(own: HostStatus, silent: ClusterStatus['silent']): Health[] {
     findings.push({ state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts do not answer: ${which} a majority of copies in reach`] });
   }
   // A host that drains gives its copies away; lost is who does not answer, whatever it was about to do.
-  const leaving = own.hosts.filter(({ peer, capacity, state }) => capacity > 0 && state === 'draining' && missed.every((one) => one.peer !== peer)).length;
+  const leaving = own.hosts.filter(
+    ({ peer, capacity, state }) => capacity > 0 && state === 'draining' && missed.every((one) => one.peer !== peer),
+  ).length;
   const up = storing - lost - leaving;
   if (up < own.replicas.wanted)
     findings.push({

@@ -97,7 +97,9 @@ export class Entry implements Membership, Disposable {
       await letIn;
     } catch (error) {
       if (codeOf(error) !== 'cancelled') throw error;
-      throw new InfinitError('cancelled', `${messageOf(error)}; this host goes on trying, and joins as soon as a member lets it in`, { cause: error });
+      throw new InfinitError('cancelled', `${messageOf(error)}; this host goes on trying, and joins as soon as a member lets it in`, {
+        cause: error,
+      });
     }
     await this.whenInside(patience);
   }
