@@ -4,6 +4,8 @@ import { bearableLosses, countingHosts, hostsInForce, isCountedOut, type RosterS
 /** Bound of the clocks' rates against each other, as for leases (docs/consensus.md). */
 const rateBound = 0.02;
 
+const nobody: ReadonlySet<PeerId> = new Set();
+
 /** How long it takes, by any clock within the bound, until what was confirmed before has expired everywhere. */
 export function expiryMs(termMs: number): number {
   return termMs * (1 + 2 * rateBound);
@@ -21,8 +23,9 @@ export class Confirmations {
   readonly #termMs: number;
   readonly #sentAt = new Map<PeerId, number>();
   #agreedAt = -Infinity;
-  /** The state that `needed` was reckoned for. */
+  /** The state that `needed` was reckoned for, and how many hosts were expelled then: they only become more. */
   #state: RosterState | undefined;
+  #revoked = 0;
   #needed = 0;
 
   constructor(self: PeerId, termMs: number) {
@@ -40,11 +43,15 @@ export class Confirmations {
     this.#agreedAt = Math.max(this.#agreedAt, sentAtMs);
   }
 
-  /** Until when (by the clock of leases, ms) this host has a say by what was confirmed so far; ∞: it needs nobody. */
-  until(state: RosterState): number {
-    if (state !== this.#state) {
+  /**
+   * Until when (by the clock of leases, ms) this host has a say by what was confirmed so far; ∞: it needs nobody.
+   * @param revoked Hosts that were expelled: they confirm nothing any more, nor count anybody out.
+   */
+  until(state: RosterState, revoked: ReadonlySet<PeerId> = nobody): number {
+    if (state !== this.#state || revoked.size !== this.#revoked) {
       this.#state = state;
-      this.#needed = neededBy(this.#self, state);
+      this.#revoked = revoked.size;
+      this.#needed = neededBy(this.#self, state, revoked);
     }
     const needed = this.#needed;
     if (needed === 0) return Infinity;
@@ -59,8 +66,11 @@ export class Confirmations {
   }
 }
 
-/** How many others must have confirmed a state. Where all were expelled, after a disaster, there is nobody left who could count this host out. */
-function neededBy(self: PeerId, state: RosterState): number {
-  const others = countingHosts(state).filter((peer) => peer !== self).length;
+/**
+ * How many others must have confirmed a state. Where all were expelled, after a disaster, there is nobody left who could count this host out; and
+ * without a say it could not even read the roster that salvage brought back.
+ */
+function neededBy(self: PeerId, state: RosterState, revoked: ReadonlySet<PeerId>): number {
+  const others = countingHosts(state).filter((peer) => peer !== self && !revoked.has(peer)).length;
   return Math.min(others, Math.max(...state.views.map(bearableLosses)));
 }

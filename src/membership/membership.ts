@@ -284,7 +284,7 @@ export class Membership implements Views, AsyncDisposable {
   #reckon(): void {
     const { standing, state } = this.#knowledge.current;
     if (state === undefined) this.#sayUntil = this.#options.neighbourhood.clusterId === undefined ? Infinity : -Infinity;
-    else this.#sayUntil = standing === 'member' ? this.#confirmations.until(state) : -Infinity;
+    else this.#sayUntil = standing === 'member' ? this.#confirmations.until(state, this.#options.neighbourhood.revoked()) : -Infinity;
   }
 
   /** What it held counts as lost; then it may come back. */
@@ -326,6 +326,8 @@ export class Membership implements Views, AsyncDisposable {
     const now = this.#options.clock.monotonicMs();
     const elapsed = Math.min(now - this.#lastTick, 2 * (this.#options.tickMs ?? defaultTickMs));
     this.#lastTick = now;
+    // Hosts may have been expelled, of which no report tells.
+    this.#reckon();
     const { standing, state } = this.#knowledge.current;
     const others = this.#others();
     const connected = this.#options.neighbourhood.transport.connected();

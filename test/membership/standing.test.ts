@@ -62,6 +62,13 @@ describe('confirmations', () => {
     assert.ok(three.until(state(1, { 1: 'abc' })) > 100);
   });
 
+  test('a host whose others were all expelled needs none', () => {
+    const left = new Confirmations('a', term);
+    const three = state(1, { 1: 'abc' });
+    assert.equal(left.until(three, new Set(['b'])), -Infinity);
+    assert.equal(left.until(three, new Set(['b', 'c'])), Infinity);
+  });
+
   test('those of strangers and of hosts that were counted out do not count', () => {
     const confirmations = new Confirmations('a', term);
     confirmations.note('x', 100);
