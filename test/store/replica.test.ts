@@ -25,9 +25,8 @@ class StuckDisk extends MemoryDisk {
 const head = (block: Address) => ({ from: 'b', block, tag: 1, attempt: 1 });
 const ballot = (round: number) => ({ round, peer: 'b', incarnation: 1, serial: round });
 
-test('a promise that the disk refused is not told, though another write is under way', async () => {
-  const disk = new StuckDisk();
-  const replica = await Replica.open({
+function open(disk: MemoryDisk): Promise<Replica> {
+  return Replica.open({
     self: 'a',
     incarnation: 1,
     disk,
@@ -39,6 +38,11 @@ test('a promise that the disk refused is not told, though another write is under
     onDurable: () => {},
     hasSay: () => true,
   });
+}
+
+test('a promise that the disk refused is not told, though another write is under way', async () => {
+  const disk = new StuckDisk();
+  const replica = await open(disk);
   const forget: Request = { type: 'forget', ...head(mutableAddress()), ballot: ballot(1), floor: 5 };
   const prepare: Request = { type: 'prepare', ...head(mutableAddress()), ballot: ballot(9), view: 0, known: null };
   const forgotten = replica.serve(forget);
@@ -72,39 +76,23 @@ class SlowDisk extends MemoryDisk {
   }
 }
 
-for (const [reader, read] of Object.entries({
-  'look of repair': (replica: Replica, { block }: Request) => replica.dropLost(block as Address),
-}))
-  test(`a register that a ${reader} was reading while a host gave all up does not keep its old state`, async () => {
-    const disk = new SlowDisk();
-    const open = (): Promise<Replica> =>
-      Replica.open({
-        self: 'a',
-        incarnation: 1,
-        disk,
-        clock: systemClock,
-        views: () => [],
-        leaseTermMs: 1000,
-        recall: () => {},
-        onLost: () => {},
-        onDurable: () => {},
-        hasSay: () => true,
-      });
-    const address = mutableAddress();
-    const prepare = (round: number): Request => ({ type: 'prepare', ...head(address), ballot: ballot(round), view: 0, known: null });
-    assert.equal((await (await open()).serve(prepare(1))).type, 'promised');
-    const replica = await open();
-    let reading: Promise<unknown> | undefined;
-    // It begins after what was being read was waited for, and before anything is marked.
-    disk.onMark = () => {
-      if (reading !== undefined) return;
-      disk.slow = address;
-      reading = Promise.allSettled([read(replica, prepare(2))]);
-    };
-    await replica.loseEverything();
-    disk.goOn.resolve();
-    await reading;
-    // Lost, or given up as such since the floor covers it.
-    assert.notEqual((await replica.peek(address))?.lost, false);
-    assert.ok(replica.acceptor.floor >= 1);
-  });
+test('a register that a look of repair was reading while a host gave all up does not keep its old state', async () => {
+  const disk = new SlowDisk();
+  const address = mutableAddress();
+  const prepare: Request = { type: 'prepare', ...head(address), ballot: ballot(1), view: 0, known: null };
+  assert.equal((await (await open(disk)).serve(prepare)).type, 'promised');
+  const replica = await open(disk);
+  let reading: Promise<unknown> | undefined;
+  // It begins after what was being read was waited for, and before anything is marked.
+  disk.onMark = () => {
+    if (reading !== undefined) return;
+    disk.slow = address;
+    reading = Promise.allSettled([replica.dropLost(address)]);
+  };
+  await replica.loseEverything();
+  disk.goOn.resolve();
+  await reading;
+  // Lost, or given up as such since the floor covers it.
+  assert.notEqual((await replica.peek(address))?.lost, false);
+  assert.ok(replica.acceptor.floor >= 1);
+});

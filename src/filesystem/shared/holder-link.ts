@@ -238,8 +238,7 @@ export class HolderLink {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
-        if (doubtful && !isRepeatable(method, values))
-          throw new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
+        if (doubtful && !isRepeatable(method, values)) throw holderGone();
         onAsk?.(this.#generation);
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
@@ -256,8 +255,7 @@ export class HolderLink {
         if (error instanceof FileSystemError) throw error;
         // Also by one that has no time left: whoever comes next is heard again.
         if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
-        if (error instanceof Forgotten && !isRepeatable(method, values))
-          throw new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
+        if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
         if (performance.now() > deadline) throw error;
         if (error instanceof Forgotten) doubtful = false;
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
@@ -294,6 +292,10 @@ export class HolderLink {
     if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
     await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
   }
+}
+
+function holderGone(): InfinitError {
+  return new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
 }
 
 /** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */
