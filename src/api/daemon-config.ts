@@ -31,7 +31,7 @@ export interface DaemonConfig {
   readonly repairBytesPerSecond: number;
   readonly scrubBytesPerSecond: number;
   readonly zone: string;
-  /** Bytes this host offers; undefined: what its file system has. */
+  /** Bytes this host offers; 0: it stores nothing; undefined: what its file system has. */
   readonly capacity: number | undefined;
   readonly name: string;
   readonly logLevel: LogLevel;
@@ -118,8 +118,9 @@ function parseReplicas(value: string, flag: string): number {
 
 function parseCapacity(value: string, flag: string): number | undefined {
   if (value === '') return undefined;
+  if (value === '0') return 0;
   const canonical = sizeType.canonical(value);
-  if (canonical === undefined) refuse(flag, value, sizeType.wanted);
+  if (canonical === undefined) refuse(flag, value, `0 (store nothing) or ${sizeType.wanted}`);
   return quotaBytes(canonical) || undefined;
 }
 
@@ -253,7 +254,7 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
     flag: 'capacity',
     value: 'SIZE',
     fallback: () => '',
-    help: 'bytes this host offers (default: what its disk has)',
+    help: 'bytes this host offers (default: what its disk has); 0: it stores nothing, and uses what the other hosts of its cluster store',
     parse: parseCapacity,
   },
   name: { flag: 'name', value: 'NAME', fallback: hostname, help: 'what people call this host', parse: parseName },

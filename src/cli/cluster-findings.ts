@@ -26,6 +26,7 @@ const troubleAdvice: Readonly<Record<string, string>> = {
 /** What the hosts of a cluster, seen together, have amiss. @param nowMs This host's wall clock when the answer came. */
 export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[] {
   const own = status.hosts[0]!;
+  if (own.outside !== undefined) return outside(own.outside, status);
   if (status.clusterId === undefined) {
     const wanted = own.replicas.wanted;
     if (wanted === 1) return [{ topic: 'cluster', level: 'ok', finding: 'this host is alone, with one copy of each block' }, ...troubles(status)];
@@ -39,7 +40,6 @@ export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[]
       ...troubles(status),
     ];
   }
-  if (own.outside !== undefined) return outside(own.outside, status);
   return [...membership(status), ...versions(status), ...clocks(status, nowMs), ...passports(status, nowMs), ...troubles(status)];
 }
 

@@ -13,9 +13,14 @@ const retryMs = 1000;
 /** Between two looks at whether this host is in, in ms. */
 const pollMs = 50;
 
+/** What a host says that is to store nothing and knows nobody who would store for it. */
+export const aloneWithoutStore = 'it stores nothing (--capacity 0) and belongs to no cluster: have it join one, or give it a capacity';
+
 export interface EntryContext {
   readonly overlay: Overlay;
   readonly membership: Roster;
+  /** It uses what others store. */
+  readonly storesNothing: boolean;
   /** Volumes that are mounted here. */
   readonly mounted: () => readonly string[];
   /** A volume of this host's own; undefined: it has none. */
@@ -49,7 +54,7 @@ export class Entry implements Membership, Disposable {
   whyOutside(): string | undefined {
     const { overlay, membership } = this.#context;
     if (overlay.halted !== undefined) return overlay.halted;
-    if (overlay.clusterId === undefined) return undefined;
+    if (overlay.clusterId === undefined) return this.#context.storesNothing ? aloneWithoutStore : undefined;
     if (overlay.isPassportExpired) return "this host's own passport has expired";
     if (this.#entering && overlay.state === 'joining') return overlay.whyNotJoined();
     return membership.isKnown && !this.#entering ? undefined : 'it was let in, and waits to be told which hosts store blocks';
@@ -66,6 +71,8 @@ export class Entry implements Membership, Disposable {
 
   /** Returns the new cluster's id, and where its key is: the one thing that must be kept safe. */
   async init(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
+    if (this.#context.storesNothing)
+      throw new InfinitError('bad-argument', 'the first host of a cluster stores its first blocks, and this one is to store nothing (--capacity 0)');
     this.#refuseWhileMounted('found a cluster');
     const { overlay, membership, rememberCluster } = this.#context;
     await membership.intendToFound();

@@ -24,7 +24,7 @@ import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
-import { Entry, type EntryContext } from './entry.ts';
+import { aloneWithoutStore, Entry, type EntryContext } from './entry.ts';
 import { ExpectedNames } from './expected-names.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
@@ -61,9 +61,12 @@ function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'remembe
   };
 }
 
-/** @throws InfinitError `unavailable` where another process runs with this host's identity, or it was expelled. */
-function checkTakesPart(overlay: Overlay): void {
+/**
+ * @throws InfinitError `unavailable` where another process runs with this host's identity, it was expelled, or it is alone and is to store nothing.
+ */
+function checkTakesPart(overlay: Overlay, storesNothing: boolean): void {
   if (overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${overlay.halted}`);
+  if (storesNothing && overlay.clusterId === undefined) throw new InfinitError('unavailable', aloneWithoutStore);
 }
 
 function rosterStatus(membership: Membership, overlay: Overlay): RosterStatus {
@@ -154,16 +157,18 @@ export class Node implements AsyncDisposable {
     mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
     const crcs = fastCrcs();
     if (crcs !== undefined) offerPieceCrcs(crcs);
+    const storesNothing = config.capacity === 0;
     const disk = stack.use(
       await LogDisk.open(path.join(config.stateDir, 'store'), {
         logger,
-        ...(config.capacity === undefined ? {} : { capacityBytes: config.capacity }),
+        // One that stores nothing keeps its notes all the same.
+        ...(config.capacity === undefined || storesNothing ? {} : { capacityBytes: config.capacity }),
       }),
     );
     const clusterDirectory = path.join(config.stateDir, 'cluster');
     await claimStore(disk, await hasPassport(clusterDirectory));
     const { zone, replicas } = config;
-    const capacity = Math.max(1, config.capacity ?? disk.status().totalBytes);
+    const capacity = storesNothing ? 0 : Math.max(1, config.capacity ?? disk.status().totalBytes);
     const overlay = stack.use(
       await Overlay.open({
         stateDirectory: clusterDirectory,
@@ -187,14 +192,15 @@ export class Node implements AsyncDisposable {
       await Membership.open({
         disk,
         neighbourhood: new OverlayNeighbourhood(overlay),
-        own: { zone, capacity },
+        // Of a view without capacity no block would be placed; such a host founds no cluster and, alone, takes no writes.
+        own: { zone, capacity: Math.max(1, capacity) },
         replicas,
         evictionDelayMs: config.evictionDelayMs,
         clock: systemClock,
         logger,
       }),
     );
-    const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay) });
+    const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay, storesNothing) });
     const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
     membership.start(store);
     const { scrubBytesPerSecond } = config;
@@ -268,6 +274,7 @@ export class Node implements AsyncDisposable {
         {
           overlay,
           membership,
+          storesNothing,
           mounted: () => volumes.mounted(),
           ownVolume: async () => (await catalogue.list())[0]?.name,
           forgetEverything: () => store.forgetEverything(),

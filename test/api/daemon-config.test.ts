@@ -16,6 +16,12 @@ test('a flag wins over the environment, that over the default', () => {
   assert.deepEqual(loadDaemonConfig({ advertise: 'a.example:1,[fd00::1]:2' }, {}).advertise, ['a.example:1', '[fd00::1]:2']);
 });
 
+test('a capacity of 0 stores nothing; without one it is what the disk has', () => {
+  assert.equal(loadDaemonConfig({ capacity: '0' }, {}).capacity, 0);
+  assert.equal(loadDaemonConfig({ capacity: '2G' }, {}).capacity, 2 * 1024 ** 3);
+  for (const text of ['', 'none', 'unlimited']) assert.equal(loadDaemonConfig({ capacity: text }, {}).capacity, undefined);
+});
+
 const wrong = [
   ['discover', 'broadcast', /--discover: "broadcast" is not one of swarm, mdns/],
   ['tls', 'none', /--tls: "none" is not one of native, stock/],
@@ -24,6 +30,7 @@ const wrong = [
   ['advertise', 'host', /--advertise: "host" is not HOST:PORT/],
   ['join', 'a:7470,http://b', /--join: "http:\/\/b" is not HOST:PORT/],
   ['listen', 'a:99999', /--listen: "a:99999" is not IP:PORT/],
+  ['capacity', '5', /--capacity: "5" is not 0 \(store nothing\) or a size of at least 1M/],
   ['replicas', '2', /--replicas: "2" is not 1, 3, 5, 7 or 9/],
 ] as const;
 

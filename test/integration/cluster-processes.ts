@@ -55,10 +55,13 @@ export class ClusterProcesses implements AsyncDisposable {
     return this.#address;
   }
 
-  /** A further host, which joins. */
-  async add(): Promise<DaemonProcess> {
-    const host = await this.#open();
-    await this.#join(host);
+  /**
+   * A further host, which joins.
+   * @param rights Of its token; absent: what a token gives.
+   */
+  async add(flags: readonly string[] = [], rights?: readonly string[]): Promise<DaemonProcess> {
+    const host = await this.#open(flags);
+    await this.#join(host, rights);
     return host;
   }
 
@@ -90,17 +93,19 @@ export class ClusterProcesses implements AsyncDisposable {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #open(): Promise<DaemonProcess> {
+  async #open(flags: readonly string[] = []): Promise<DaemonProcess> {
     const name = `h${this.hosts.length}`;
     const listen = `127.0.0.1:${await freePort()}`;
     if (this.#address === '') this.#address = listen;
-    const host = await DaemonProcess.start(path.join(this.#directory, name), ['--listen', listen, '--name', name, '--replicas', '3', ...this.#flags]);
+    const all = ['--listen', listen, '--name', name, '--replicas', '3', ...this.#flags, ...flags];
+    const host = await DaemonProcess.start(path.join(this.#directory, name), all);
     this.hosts.push(host);
     return host;
   }
 
-  async #join(host: DaemonProcess): Promise<void> {
-    const { text } = await this.hosts.find((other) => other !== host && other.isRunning)!.client.createToken();
+  async #join(host: DaemonProcess, rights?: readonly string[]): Promise<void> {
+    const inviter = this.hosts.find((other) => other !== host && other.isRunning)!;
+    const { text } = await inviter.client.createToken(rights === undefined ? {} : { rights });
     await host.client.joinCluster([this.#address], text);
   }
 }
