@@ -39,12 +39,13 @@ function silenceOf(own: HostStatus, silent: ClusterStatus['silent']): Health[] {
 
 function disksOf(hosts: readonly HostStatus[]): Health[] {
   const { spare } = copies(hosts[0]!);
+  const stores = ({ peer }: HostStatus): boolean => hosts[0]!.hosts.every((host) => host.peer !== peer || host.capacity > 0);
   const full = hosts.filter(({ disk }) => disk.state === 'read-only');
   const name = (host: HostStatus): string => (hosts.length === 1 ? 'this host' : host.name);
   return [
     // While enough others take writes, one disk is no reason to stop.
     ...full.map((host): Health => ({
-      state: full.length > spare ? 'READ-ONLY' : 'DEGRADED',
+      state: full.filter(stores).length > spare && stores(host) ? 'READ-ONLY' : 'DEGRADED',
       reasons: [`${name(host)} takes no writes: ${host.disk.reason ?? 'its disk is read-only'}`],
     })),
     ...hosts

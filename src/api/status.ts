@@ -116,7 +116,7 @@ export interface HostSummary {
   readonly peer: string;
   readonly address: string;
   readonly zone: string;
-  /** Bytes that it offers; 0: it stores nothing. */
+  /** Bytes that it offers; 0: it stores nothing, by its own wish or because it may not. */
   readonly capacity: number;
   /** Of this host its own state, or `alone`; of another: alive, suspect, down, draining … */
   readonly state: string;
@@ -187,7 +187,7 @@ export function healthOutside(why: string): Health {
   return { state: 'UNAVAILABLE', reasons: [`this host is no member of its cluster: ${why}`] };
 }
 
-/** The health that follows from a host's disk, from how many hosts there are for the copies wanted, and from what hinders the roster. */
+/** The health that follows from a host's disk, from how many hosts that store are up for the copies wanted, and from what hinders the roster. */
 export function healthOf(disk: HostDisk, replicasWanted: number, hostsUp: number, troubles: readonly string[] = []): Health {
   const findings: Health[] = troubles.length === 0 ? [] : [{ state: 'DEGRADED', reasons: troubles }];
   if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });

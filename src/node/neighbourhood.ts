@@ -30,12 +30,12 @@ export class OverlayNeighbourhood implements Neighbourhood {
   }
 }
 
-function neighbour({ peer, name, zone, capacity, state, liveness, rights }: MemberView): Neighbour {
+function neighbour({ peer, name, zone, capacity, state, liveness }: MemberView): Neighbour {
   return {
     peer,
     name,
     zone,
-    capacity: rights.includes('store') ? capacity : 0,
+    capacity,
     state: state === 'joining' ? 'up' : state,
     alive: liveness !== 'down',
   };

@@ -335,7 +335,7 @@ export class Node implements AsyncDisposable {
     const { disk, overlay, membership, entry } = this.#parts!;
     const why = entry.whyOutside();
     if (why !== undefined) return healthOutside(why);
-    const up = overlay.members().filter((member) => member.self || member.liveness === 'alive').length;
+    const up = overlay.members().filter(({ capacity, liveness }) => capacity > 0 && liveness === 'alive').length;
     return healthOf(disk.status(), this.#replicas(membership), up, overlay.clusterId === undefined ? [] : membership.status().troubles);
   }
 

@@ -34,7 +34,7 @@ export class StoreSpace implements Disposable {
       return answer;
     });
     this.#estimate();
-    this.#timer = setInterval(() => void this.#look(), lookMs);
+    this.#timer = setInterval(() => void this.look(), lookMs);
     this.#timer.unref();
   }
 
@@ -44,7 +44,8 @@ export class StoreSpace implements Disposable {
     return state === 'read-only' ? 0 : freeBytes;
   }
 
-  async #look(): Promise<void> {
+  /** Asks some of the others. */
+  async look(): Promise<void> {
     const peers = this.#stores();
     const asked = Array.from({ length: Math.min(maxAsked, peers.length) }, (_, index) => peers[(this.#next + index) % peers.length]!);
     this.#next += maxAsked;
@@ -59,24 +60,21 @@ export class StoreSpace implements Disposable {
   }
 
   #estimate(): void {
-    const own = this.#own;
     const others = this.#stores();
     for (const peer of this.#told.keys()) if (!others.includes(peer)) this.#told.delete(peer);
-    if (others.length === 0) {
-      this.#free[0] = own;
-      return;
-    }
-    const known = [own, ...this.#told.values()];
-    const hosts = others.length + 1;
+    const own = this.#overlay.member(this.#overlay.self)!.capacity > 0 ? [this.#own] : [];
+    const hosts = others.length + own.length;
+    const told = [...own, ...this.#told.values()];
+    // Who stores nothing and was told nothing yet guesses that others have as much room: none would stop programs that look first.
+    const known = told.length === 0 ? [this.#own] : told;
     const total = (known.reduce((sum, free) => sum + free, 0) / known.length) * hosts;
-    this.#free[0] = total / Math.min(this.#replicas, hosts);
+    this.#free[0] = hosts === 0 ? 0 : total / Math.min(this.#replicas, hosts);
   }
 
-  /** Connected hosts that store blocks. */
+  /** Other hosts that store blocks and are connected. */
   #stores(): PeerId[] {
-    return this.#overlay
-      .members()
-      .flatMap(({ peer, self, capacity }) => (self || capacity === 0 || !this.#overlay.transport.isConnected(peer) ? [] : [peer]));
+    const { transport } = this.#overlay;
+    return this.#overlay.members().flatMap(({ peer, self, capacity }) => (!self && capacity > 0 && transport.isConnected(peer) ? [peer] : []));
   }
 
   [Symbol.dispose](): void {

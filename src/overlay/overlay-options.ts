@@ -43,6 +43,8 @@ export interface TransportContext {
 
 /** A member as `node ls` shows it. */
 export interface MemberView extends Omit<MemberRecord, 'sequence' | 'nonce'> {
+  /** Bytes that it stores for the cluster: what it says of itself, and 0 where its passport does not let it store. */
+  readonly capacity: number;
   readonly self: boolean;
   readonly rights: readonly Right[];
   /** How this host sees it. This host itself is alive. */
@@ -60,6 +62,7 @@ export function memberView(
 ): MemberView {
   return {
     ...record,
+    capacity: passport === undefined || passport.rights.includes('store') ? record.capacity : 0,
     self: health === undefined,
     rights: passport?.rights ?? [],
     liveness: health?.liveness ?? 'alive',

@@ -66,6 +66,7 @@ test('without a majority it is UNAVAILABLE, and says for which blocks', () => {
 test('full disks degrade, and are READ-ONLY when too few others take writes', () => {
   assert.equal(verdict(3, [fine, full, fine]), 'DEGRADED; h1 takes no writes: the disk is full');
   assert.match(verdict(3, [full, full, fine]), /^READ-ONLY; h0 takes no writes.*h1 takes no writes/);
+  assert.equal(verdict(3, [fine, full, fine, { readOnly: true, capacity: 0 }]).split(';')[0], 'DEGRADED');
   assert.equal(verdict(1, [full]), 'READ-ONLY; this host takes no writes: the disk is full');
 });
 

@@ -74,6 +74,14 @@ describe('the overlay on loopback', () => {
     await assert.rejects(b.createToken({}), { code: 'denied' });
   });
 
+  test('what a host that may not store offers counts as nothing, on every host', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { tokenFile: await cluster.tokenFile(a, { rights: ['write'] }), capacity: 42 });
+    await eventually(() => seenBy(a, b) !== undefined, 'it is seen');
+    assert.deepEqual([seenBy(a, b)?.capacity, seenBy(b, b)?.capacity], [0, 0]);
+  });
+
   test('a running host can join by a call', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();

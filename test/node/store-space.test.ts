@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { StoreSpace } from '../../src/node/store-space.ts';
+import { Cluster } from '../overlay/fixture.ts';
+import { eventually } from '../suites/transport-suite.ts';
+
+const mebibyte = 1024 * 1024;
+
+test('room is what the hosts have that may and do store, on those that do not, too', async () => {
+  await using cluster = await Cluster.inMemory();
+  const a = await cluster.first();
+  const mayNot = await cluster.join('b', a, { tokenFile: await cluster.tokenFile(a, { rights: ['write'] }) });
+  const doesNot = await cluster.join('c', a, { capacity: 0 });
+  await eventually(() => [a, mayNot, doesNot].every((host) => host.transport.connected().length === 2), 'all are connected');
+  await using own = new MemoryDisk({ capacityBytes: 10 * mebibyte });
+  await using other = new MemoryDisk({ capacityBytes: 100 * mebibyte });
+  using spaceOfA = new StoreSpace(own, a, 1);
+  for (const host of [mayNot, doesNot]) {
+    using space = new StoreSpace(other, host, 1);
+    await space.look();
+    assert.equal(new Float64Array(space.freeBytes)[0], own.status().freeBytes);
+  }
+  await spaceOfA.look();
+  assert.equal(new Float64Array(spaceOfA.freeBytes)[0], own.status().freeBytes);
+});
