@@ -1,5 +1,5 @@
 import { InfinitError } from '../../base/index.ts';
-import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
+import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 import { type Backing, type HolderLink, maxWaitMs, pause, retryMs } from './holder-link.ts';
@@ -20,6 +20,8 @@ export class ProgramLocks {
   readonly #held = new HeldLocks();
   /** By owner: releases that the host has not heard of yet. */
   readonly #releases = new Map<string, Promise<void>>();
+  /** The same and those before them, with the inode of each. */
+  readonly #underWay = new Map<Promise<void>, number>();
 
   /**
    * @param self distinguishes this host's lock owners from those of others.
@@ -75,6 +77,7 @@ export class ProgramLocks {
     if (lock.type === 'unlock') return this.#giveBack(inode, global, () => this.#unlock(inode, global));
     this.#undelivered.requireRoom();
     await inTime(this.#releases.get(keyOf(global)));
+    let before = this.#releasesOf(inode);
     const deadline = performance.now() + maxWaitMs;
     let doubtful = false;
     for (;;) {
@@ -84,6 +87,11 @@ export class ProgramLocks {
         if (!wait && performance.now() > deadline) throw new InfinitError('unavailable', 'the volume goes from host to host');
       } catch (error) {
         const errno = error instanceof FileSystemError ? error.errno : undefined;
+        if (errno === 'EAGAIN' && before !== undefined) {
+          await inTime(before).catch(() => {});
+          before = undefined;
+          continue;
+        }
         // The host that serves the volume waits a moment only, and ours not beyond the end of its lease.
         if (wait && (errno === 'EAGAIN' || errno === 'EINTR') && signal?.aborted !== true) continue;
         // A program that was told "no" gives nothing back.
@@ -93,6 +101,25 @@ export class ProgramLocks {
       }
     }
     this.#held.note(inode, global);
+  }
+
+  /** A lock of another owner that is in the way, if any. */
+  async get(inode: number, lock: FileLock): Promise<FileLock | undefined> {
+    const before = this.#releasesOf(inode);
+    const ask = (): MaybePromise<FileLock | undefined> => this.#holder.do('getlk', inode, { ...lock, owner: this.global(lock.owner) });
+    const found = await ask();
+    if (found === undefined || before === undefined) return found;
+    await inTime(before).catch(() => {});
+    return ask();
+  }
+
+  /**
+   * What closes that came before give back of an inode: the kernel does not let a close wait for it, but a program that has closed a file expects
+   * its locks to be gone.
+   */
+  #releasesOf(inode: number): Promise<unknown> | undefined {
+    const releases = [...this.#underWay].flatMap(([through, of]) => (of === inode ? [through] : []));
+    return releases.length === 0 ? undefined : Promise.all(releases);
   }
 
   /** False: the lease moved or lapsed meanwhile, so the answer may come from a table of locks that nobody asks any more. */
@@ -139,7 +166,9 @@ export class ProgramLocks {
     const told = this.#tell(this.#releases.get(key), tell);
     const through = told.then(({ heard }) => (heard ? undefined : this.#undelivered.add(() => this.#unlockLate(inode, unlock))));
     this.#releases.set(key, through);
+    this.#underWay.set(through, inode);
     void through.then(() => {
+      this.#underWay.delete(through);
       if (this.#releases.get(key) === through) this.#releases.delete(key);
     });
     const { failure } = await told;
@@ -184,7 +213,7 @@ function keyOf({ kind, owner }: FileLock): string {
 }
 
 /** Waits for a release that came before, no longer than an operation waits for a host. */
-async function inTime(before: Promise<void> | undefined): Promise<void> {
+async function inTime(before: Promise<unknown> | undefined): Promise<void> {
   if (before === undefined) return;
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new InfinitError('unavailable', 'what was locked before is not given back yet')), maxWaitMs);

@@ -255,7 +255,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('removexattr', inode, name);
   }
   getlk(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
-    return this.#holder.do('getlk', inode, { ...lock, owner: this.#locks.global(lock.owner) });
+    return this.#locks.get(inode, lock);
   }
   setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
     return this.#locks.set(inode, lock, wait, signal);

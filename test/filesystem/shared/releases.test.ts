@@ -63,6 +63,26 @@ test('a file that is closed while its lock is taken again at the next host is un
   assert.deepEqual(relocked, [inode], 'what is closed is not locked any more');
 });
 
+test('who closed a file finds its locks gone, also while what they protected is being made durable', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const slow = standIn(volume, {
+    syncfs: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await volume.syncfs();
+    },
+  });
+  const host = new SharedFileSystem('host', () => true);
+  host.setBacking({ kind: 'local', volume: slow, appends: new Appends(slow), grace: none });
+  const inode = await put(volume, root, 'f', 'x');
+  const close = (owner: string): Promise<void> => host.setlk(inode, { ...posix(owner, 'write', 0, Infinity), type: 'unlock' }, false);
+  await host.setlk(inode, posix('1', 'write', 0, 9), false);
+  void close('1');
+  await host.setlk(inode, posix('2', 'write', 0, 9), false);
+  assert.equal(await errnoOf(() => host.setlk(inode, posix('1', 'read', 0, 9), false)), 'EAGAIN', 'what is held is held');
+  void close('2');
+  assert.equal(await host.getlk(inode, posix('1', 'write', 0, 9)), undefined);
+});
+
 test('a close unlocks also where nothing can be made durable, and says so', async () => {
   const volume = await open(new MemoryBlockStore());
   const full = standIn(volume, { syncfs: () => Promise.reject(new FileSystemError('ENOSPC')) });
