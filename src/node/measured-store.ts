@@ -30,15 +30,20 @@ export class CallMeter {
 export class MeasuredStore implements BlockStore {
   readonly #store: BlockStore;
   readonly #onCall: () => void;
+  readonly #checkWrites: () => void;
   readonly meters = { get: new CallMeter(), fetch: new CallMeter(), commit: new CallMeter() } as const;
   readonly outcomes = { committed: 0, conflict: 0, failed: 0, unknown: 0 };
   readBytes = 0;
   writtenBytes = 0;
 
-  /** @param onCall Called before each call. */
-  constructor(store: BlockStore, onCall: () => void = () => {}) {
+  /**
+   * @param onCall Called before each call.
+   * @param checkWrites Called before each commit: throws where this host may not write.
+   */
+  constructor(store: BlockStore, onCall: () => void = () => {}, checkWrites: () => void = () => {}) {
     this.#store = store;
     this.#onCall = onCall;
+    this.#checkWrites = checkWrites;
   }
 
   async get(address: Address, options?: CallOptions): Promise<Uint8Array> {
@@ -57,6 +62,7 @@ export class MeasuredStore implements BlockStore {
 
   async commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
     this.#onCall();
+    this.#checkWrites();
     for (const { put, update } of stages) {
       for (const { sealed } of put ?? []) this.writtenBytes += sealed.length;
       for (const { payload } of update ?? []) this.writtenBytes += payload?.length ?? 0;

@@ -42,6 +42,7 @@ import { VolumeServer } from './served-volume.ts';
 import { Upkeep } from './upkeep.ts';
 import { ViewPlacement } from './view-placement.ts';
 import { Volumes } from './volumes.ts';
+import { checkMayWrite } from './write-right.ts';
 
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
@@ -201,7 +202,9 @@ export class Node implements AsyncDisposable {
       }),
     );
     const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay, storesNothing) });
-    const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: { transport: overlay.transport, placement } }));
+    const rightsOf = (peer: string) => overlay.rightsOf(peer);
+    const shared = { transport: overlay.transport, placement, rightsOf };
+    const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: shared }));
     membership.start(store);
     const { scrubBytesPerSecond } = config;
     const settings = { bytesPerSecond: config.repairBytesPerSecond, scrubBytesPerSecond };
@@ -218,7 +221,8 @@ export class Node implements AsyncDisposable {
     overlay.transport.onServe((kind) => {
       if (awaitedKinds.has(kind) || kind === nodeKinds.volumeCall) wakefulness.touch();
     });
-    const measured = new MeasuredStore(store, () => wakefulness.touch());
+    const checkWrites = (): void => checkMayWrite(overlay);
+    const measured = new MeasuredStore(store, () => wakefulness.touch(), checkWrites);
     const server = new VolumeServer({
       store: measured,
       cluster: inCluster,
@@ -247,6 +251,7 @@ export class Node implements AsyncDisposable {
         self,
         clock: systemClock,
         cluster: inCluster,
+        checkWrites,
         onCatalogueChange: () => cluster.announceCatalogue(),
         logger,
       }),
@@ -263,6 +268,7 @@ export class Node implements AsyncDisposable {
         fallbacks: { replicas: String(config.replicas) },
         health: () => this.#health(),
         whyOutside: () => entry.whyOutside(),
+        checkWrites,
         mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
         mounts: (deadlineMs) => cluster.mounts(deadlineMs),
         onCatalogueChange,
@@ -302,7 +308,7 @@ export class Node implements AsyncDisposable {
     await entry.enter();
     trash.look();
     const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
-    const check = { catalogue, volumes, sweep, store, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
+    const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));

@@ -26,6 +26,8 @@ export interface TrashContext {
   readonly clock: Clock;
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
+  /** @throws InfinitError `denied` where this host may not write: it deletes nothing either. */
+  readonly checkWrites: () => void;
   readonly onCatalogueChange: () => void;
   readonly logger: Logger;
 }
@@ -57,6 +59,7 @@ export class Trash implements AsyncDisposable {
 
   /** Brings a volume back, by name (the one removed last) or id. @throws InfinitError `not-found`, `already-exists`. */
   async restore(which: string, name: string | undefined): Promise<CatalogueEntry> {
+    this.#context.checkWrites();
     const entry = await this.#find(which);
     const restored = await this.#context.catalogue.restore(entry, name ?? entry.name);
     this.#context.onCatalogueChange();
@@ -66,7 +69,8 @@ export class Trash implements AsyncDisposable {
 
   /** Deletes for good: one volume by name or id, or without a name all but those that are kept until somebody names them. Goes on in the background; returns what is deleted. */
   async empty(which?: string): Promise<readonly TrashedVolume[]> {
-    const { catalogue } = this.#context;
+    const { catalogue, checkWrites } = this.#context;
+    checkWrites();
     const entries = which === undefined ? (await catalogue.trash()).filter((entry) => !isRetained(entry)) : [await this.#find(which)];
     const marked: TrashedVolume[] = [];
     for (const entry of entries) {
@@ -97,7 +101,8 @@ export class Trash implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    const { catalogue, clock, logger } = this.#context;
+    const { catalogue, clock, checkWrites, logger } = this.#context;
+    checkWrites();
     for (const entry of await catalogue.trash()) {
       if (this.#stop.signal.aborted) return;
       const due = this.#dueMs(entry);

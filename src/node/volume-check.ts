@@ -16,6 +16,8 @@ export interface VolumeCheckContext {
   readonly sweep: OrphanSweep;
   readonly store: BlockStore;
   readonly keyDir: string;
+  /** @throws InfinitError `denied` where this host may not write. */
+  readonly checkWrites: () => void;
   readonly mountedElsewhere: (volumeId: string) => Promise<readonly string[]>;
   readonly logger: Logger;
 }
@@ -26,6 +28,7 @@ export interface VolumeCheckContext {
  * @throws InfinitError `not-found`, `in-use` that names the host to ask.
  */
 export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
+  if (repair) context.checkWrites();
   const entry = await context.catalogue.current(name);
   if (entry === undefined) throw noVolume(name, await context.catalogue.list());
   const served = context.volumes.servedById(entry.id);

@@ -48,6 +48,8 @@ export interface VolumesContext {
   readonly health: () => Health;
   /** Why this host is no member of its cluster; undefined: it is one, or alone by choice. */
   readonly whyOutside: () => string | undefined;
+  /** @throws InfinitError `denied` where this host may not write. */
+  readonly checkWrites: () => void;
   /** Hosts other than this one that have the volume mounted. */
   readonly mountedElsewhere: (volumeId: string, deadlineMs?: number) => Promise<readonly string[]>;
   /** Which other hosts have which volumes mounted: names by volume id. */
@@ -77,7 +79,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     checkVolumeName(name);
-    this.#refuseOutside();
+    this.#refuseWrites();
     const effective = parseVolumeOptions(options, this.#context.fallbacks);
     const { catalogue, fallbacks } = this.#context;
     if (fallbacks.replicas !== undefined && effective.replicas !== fallbacks.replicas)
@@ -123,7 +125,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
     return this.#mutex.run(name, async () => {
-      this.#refuseOutside();
+      this.#refuseWrites();
       // What the name means now: on another host it may have been removed and made anew.
       const entry = await this.#context.catalogue.current(name);
       if (entry === undefined) {
@@ -151,7 +153,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   update(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     const { changes, needsUnmount } = parseVolumeChanges(options);
     return this.#mutex.run(name, async () => {
-      this.#refuseOutside();
+      this.#refuseWrites();
       const { catalogue, hostName, mountedElsewhere, onCatalogueChange, logger } = this.#context;
       const entry = await catalogue.current(name);
       if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
@@ -191,7 +193,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
     return this.#mutex.run(name, async () => {
-      this.#refuseOutside();
+      this.#refuseWrites();
       // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
       if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
       const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
@@ -246,6 +248,12 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   #refuseOutside(): void {
     const why = this.#context.whyOutside();
     if (why !== undefined) throw new InfinitError('unavailable', `this host is no member of its cluster: ${why}; see \`infinit doctor\``);
+  }
+
+  /** @throws InfinitError as {@link #refuseOutside}, and `denied` on a host that may not write. */
+  #refuseWrites(): void {
+    this.#refuseOutside();
+    this.#context.checkWrites();
   }
 
   /** What the name means now, not what this host remembers: it may have been removed on another. */

@@ -1,10 +1,11 @@
 import { codeOf, type ErrorCode, InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
-import type { PeerId, Transport } from '../overlay/index.ts';
+import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
 import { DroppedBlocks } from './dropped-blocks.ts';
 import { kinds } from './kinds.ts';
+import type { Permits } from './permits.ts';
 import { Spread } from './spread.ts';
 import type { StorePlacement } from './store-placement.ts';
 
@@ -23,6 +24,7 @@ export interface ImmutableBlocksOptions {
   readonly disk: Disk;
   readonly transport: Transport | undefined;
   readonly placement: StorePlacement;
+  readonly permits: Permits;
   readonly defaultDeadlineMs: number;
 }
 
@@ -34,13 +36,27 @@ export class ImmutableBlocks {
 
   constructor(options: ImmutableBlocksOptions) {
     this.#options = options;
-    const { transport } = options;
+    const { transport, permits } = options;
     // The disk is done with the bytes when it acknowledged them.
-    transport?.handle(kinds.putBlock, (_peer, body) => this.#keep(body), { borrows: true });
-    transport?.handle(kinds.copyBlock, (_peer, body) => this.#keepCopy(body));
+    const [writes, keeps] = [(peer: PeerId): void => permits.checkWrites(peer), (peer: PeerId): void => permits.checkKeeps(peer)];
+    transport?.handle(
+      kinds.putBlock,
+      permitted(writes, (body) => this.#keep(body)),
+      { borrows: true },
+    );
+    transport?.handle(
+      kinds.copyBlock,
+      permitted(keeps, (body) => this.#keepCopy(body)),
+    );
     transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
-    transport?.handle(kinds.dropBlocks, (_peer, body) => this.#dropHere(addressesIn(body)));
-    transport?.handle(kinds.eraseBlocks, (_peer, body) => this.#eraseHere(addressesIn(body)));
+    transport?.handle(
+      kinds.dropBlocks,
+      permitted(keeps, (body) => this.#dropHere(addressesIn(body))),
+    );
+    transport?.handle(
+      kinds.eraseBlocks,
+      permitted(writes, (body) => this.#eraseHere(addressesIn(body))),
+    );
     transport?.handle(kinds.hasBlocks, (_peer, body) => this.#hasHere(addressesIn(body)));
   }
 
@@ -311,6 +327,13 @@ class Hedge {
       new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }),
     );
   }
+}
+
+function permitted(check: (peer: PeerId) => void, serve: (body: Uint8Array) => Promise<undefined>): Handler {
+  return (peer, body) => {
+    check(peer);
+    return serve(body);
+  };
 }
 
 function addressesIn(body: Uint8Array): Address[] {

@@ -2,6 +2,7 @@ import { keptCopy } from '../base/index.ts';
 import { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts, type PeerId, type Reply, type Request } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
+import type { Permits } from './permits.ts';
 import type { Replica } from './replica.ts';
 
 /** Bytes of one message; more of a tick goes into further ones. */
@@ -17,6 +18,14 @@ interface Batch {
   bytes: number;
 }
 
+export interface RegisterLinkOptions {
+  readonly self: PeerId;
+  readonly transport: Transport | undefined;
+  readonly replica: Replica;
+  readonly permits: Permits;
+  readonly onReply: (reply: Reply) => void;
+}
+
 /**
  * Requests to acceptors, here and elsewhere, and their replies. All of a tick for one peer leave in one message, and all that one message asks of an
  * acceptor goes into one group of its disk. A message may get lost without anybody being told: proposers ask again, and give up by their deadline.
@@ -25,6 +34,7 @@ export class RegisterLink {
   readonly #self: PeerId;
   readonly #transport: Transport | undefined;
   readonly #replica: Replica;
+  readonly #permits: Permits;
   readonly #onReply: (reply: Reply) => void;
   readonly #requests = new Map<PeerId, Batch>();
   readonly #replies = new Map<PeerId, Batch>();
@@ -33,10 +43,11 @@ export class RegisterLink {
   #encoded: { readonly request: Request; readonly parts: Parts } | undefined;
   #scheduled = false;
 
-  constructor(self: PeerId, transport: Transport | undefined, replica: Replica, onReply: (reply: Reply) => void) {
+  constructor({ self, transport, replica, permits, onReply }: RegisterLinkOptions) {
     this.#self = self;
     this.#transport = transport;
     this.#replica = replica;
+    this.#permits = permits;
     this.#onReply = onReply;
     transport?.handle(kinds.registerRequests, (peer, body) => this.#serve(peer, body));
     transport?.handle(kinds.registerReplies, (peer, body) => this.#hear(peer, body));
@@ -56,7 +67,9 @@ export class RegisterLink {
   }
 
   #serve(peer: PeerId, body: Uint8Array): undefined {
-    const requests = itemsOf(body).map((bytes) => decodeRequest(peer, bytes, keptCopy));
+    const requests = itemsOf(body)
+      .map((bytes) => decodeRequest(peer, bytes, keptCopy))
+      .filter((request) => this.#permits.allows(request));
     this.#replica.serveAll(requests, (reply) => this.#add(this.#replies, kinds.registerReplies, peer, encodeReply(reply)));
   }
 

@@ -23,6 +23,7 @@ import { ChangeFeed } from './change-feed.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
 import { defaultLeaseTermMs, Leases } from './leases.ts';
+import { Permits, type RightsOf } from './permits.ts';
 import { RegisterLink } from './register-link.ts';
 import { type AskPeer, Registers } from './registers.ts';
 import { Replica } from './replica.ts';
@@ -40,7 +41,12 @@ export interface StoreOptions {
   readonly disk: Disk;
   readonly logger: Logger;
   /** The way to other hosts and the rule which of them hold what; absent: this host alone. */
-  readonly cluster?: { readonly transport: Transport; readonly placement: StorePlacement };
+  readonly cluster?: {
+    readonly transport: Transport;
+    readonly placement: StorePlacement;
+    /** What other hosts may do; absent: everything. */
+    readonly rightsOf?: RightsOf;
+  };
   readonly clock?: Clock;
   readonly random?: Random;
   /** How long a lease lives without news of its holder; the same on all hosts. */
@@ -85,7 +91,8 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#logger = logger;
     this.#replica = replica;
     const ask = askThrough(transport);
-    const link = new RegisterLink(self, transport, replica, (reply) => this.#registers.hear(reply));
+    const permits = new Permits(cluster?.rightsOf);
+    const link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply) });
     const hasSay = (): boolean => placement.hasSay !== false;
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, termMs: leaseTermMs }, replica.acceptor.leases);
     const send = (peer: PeerId, request: Request): void => link.send(peer, request);
@@ -93,9 +100,13 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send, leases: this.#leases, random, onRefused });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
-    this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, defaultDeadlineMs });
+    this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
-    transport?.handle(kinds.register, async (peer, body) => encodeReply(await this.#replica.serve(decodeRequest(peer, new Uint8Array(body)))));
+    transport?.handle(kinds.register, async (peer, body) => {
+      const request = decodeRequest(peer, new Uint8Array(body));
+      permits.check(request);
+      return encodeReply(await this.#replica.serve(request));
+    });
     this.#placement = placement;
     this.housekeeping = new Housekeeping({
       self,

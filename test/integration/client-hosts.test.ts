@@ -36,6 +36,44 @@ test('a host with --capacity 0 stores nothing, and mounts, reads and writes what
   assert.equal(hosts[0]!.roster.hosts, 1);
 });
 
+test('a host whose token gave no right to write stores and reads, and refuses to write', async () => {
+  await using cluster = await ClusterProcesses.start(1);
+  const [first] = cluster.hosts as [DaemonProcess];
+  await sh(`echo there > ${await first.mount('data')}/f`);
+  await using writers = connect(first.controlSocket);
+  const value = await writers.blocks.put('value');
+  const host = await cluster.add([], ['store']);
+  await cluster.settled(cluster.hosts);
+  const refused = { code: 'denied', message: /no right to write \(its token gave: store\)/ } as const;
+  for (const wish of [
+    () => host.client.mountVolume('data', 'test'),
+    () => host.client.createVolume('more'),
+    () => host.client.updateVolume('data', { size: '1G' }),
+    () => host.client.removeVolume('data'),
+    () => host.client.emptyTrash(),
+    () => host.client.checkVolume('data', true),
+  ])
+    await assert.rejects(wish, refused);
+  await using programs = connect(host.controlSocket);
+  await assert.rejects(programs.blocks.put('value'), refused);
+  await assert.rejects(
+    programs.blocks.modify(programs.blocks.named('n'), () => 'value'),
+    refused,
+  );
+  assert.equal((await programs.blocks.get(value))?.text(), 'value');
+  // It has its share, and the other host does not count for two.
+  await until(async () => (await host.client.status()).disk.blocks > 0);
+  await sh(`echo more > ${path.join(first.mountDir, 'data')}/g`);
+});
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, 'it did not come to pass');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 test('a host that is to store nothing serves nothing while it is alone, founds no cluster, and says why', async () => {
   await using host = await DaemonProcess.start(await mkdtemp(path.join(tmpdir(), 'infinit-client-')), ['--capacity', '0']);
   const { health } = await host.client.clusterStatus();

@@ -40,6 +40,7 @@ function volumesOn(directory: string, unmount: (how: { readonly discard: boolean
         Promise.resolve({ name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount }),
     },
     whyOutside: () => undefined,
+    checkWrites: () => {},
     health: () => ({}),
     mountedElsewhere: () => Promise.resolve([]),
     onCatalogueChange: () => {},

@@ -7,6 +7,7 @@ import { read, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
 import { Leases } from '../../src/store/leases.ts';
+import { Permits } from '../../src/store/permits.ts';
 import { RegisterLink } from '../../src/store/register-link.ts';
 import { Registers } from '../../src/store/registers.ts';
 import { Replica } from '../../src/store/replica.ts';
@@ -81,7 +82,13 @@ test('what goes to others has left before this host works on its own part', asyn
   // As lines do: what is sent in a turn of the event loop leaves in the next one.
   const transport = { handle: () => () => {}, isConnected: () => true, notify: (peer: string) => void setImmediate(() => events.push(peer)) };
   const replica = { serveAll: () => void events.push('own disk') };
-  const link = new RegisterLink('a', transport as unknown as Transport, replica as unknown as Replica, () => {});
+  const link = new RegisterLink({
+    self: 'a',
+    transport: transport as unknown as Transport,
+    replica: replica as unknown as Replica,
+    permits: new Permits(undefined),
+    onReply: () => {},
+  });
   const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease: null };
   for (const peer of names) link.send(peer, request);
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
