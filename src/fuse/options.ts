@@ -38,3 +38,9 @@ export const defaultFuseOptions: FuseOptions = {
   readAheadBytes: 1_048_576,
   requestDeadlineMs: 120_000,
 };
+
+/** A volume that only this host has mounted. */
+export const soleFuseOptions: Partial<FuseOptions> = { kernelOpens: true };
+
+/** A volume that several hosts may have mounted: the kernel caches while only this one has, and writes nothing behind our back. */
+export const sharedFuseOptions: Partial<FuseOptions> = { leased: true, writebackCache: false };

@@ -6,7 +6,7 @@ import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, FileSystemError, Volume, type VolumeSetup } from '../filesystem/index.ts';
-import { type FuseOptions, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
+import { releaseFreedMemory, serveFileSystem, sharedFuseOptions, soleFuseOptions } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
@@ -15,12 +15,6 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } fro
 
 /** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
 const othersOpenMs = 60_000;
-
-/** A volume that only this host has mounted. */
-const soleFuseOptions: Partial<FuseOptions> = { kernelOpens: true };
-
-/** A volume that several hosts may have mounted: the kernel caches while only this one has, and writes nothing behind our back. */
-const sharedFuseOptions: Partial<FuseOptions> = { leased: true, writebackCache: false };
 
 const data = workerData as VolumeWorkerData;
 const logger = createLogger(data.logLevel).with({ volume: data.name });

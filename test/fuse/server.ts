@@ -82,7 +82,15 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
   const served =
     serves === 'memory'
       ? gate.wrap(fileSystem)
-      : await Volume.open({ store: new MemoryBlockStore(), sealer: new Sealer(), volumeId, session: 1, clock: systemClock, logger });
+      : await Volume.open({
+          store: new MemoryBlockStore(),
+          sealer: new Sealer(),
+          volumeId,
+          session: 1,
+          clock: systemClock,
+          logger,
+          kernelOpens: options?.kernelOpens === true,
+        });
   const mount = await mountFuse({ source: 'memory', mountPoint });
   const session = serveFileSystem({
     fd: mount.fd,

@@ -1,27 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
+import { sharedFuseOptions, soleFuseOptions } from '../../../src/fuse/index.ts';
 import { Mounted } from '../../fuse/mounted.ts';
-import type { Outcome } from './suite.ts';
-
-/** Runs the suite in a process of its own, which switches users, and returns what failed. */
-async function failures(directory: string): Promise<readonly string[]> {
-  const args = [path.join(import.meta.dirname, 'run.ts'), directory];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 100_000_000, timeout: 120_000 }).catch(
-    // It also tells the outcome where some cases failed.
-    (error: Error & { stdout: string }) => {
-      if (!error.stdout.startsWith('[')) throw error;
-      return error;
-    },
-  );
-  const outcomes = JSON.parse(stdout) as readonly Outcome[];
-  assert.ok(outcomes.length > 100);
-  return outcomes.filter(({ failure }) => failure !== undefined).map(({ group, name, failure }) => `${group}: ${name}: ${failure}`);
-}
+import { suiteFailures } from './suite-failures.ts';
 
 /** Runs a command; returns what went wrong. */
 function run(command: string, ...args: string[]): string | undefined {
@@ -53,12 +38,18 @@ class Ext4 implements Disposable {
 test('the suite is right: ext4 passes it', { timeout: 120_000 }, async (t) => {
   using ext4 = new Ext4();
   if (ext4.problem !== undefined) return t.skip(`no ext4 can be mounted here: ${ext4.problem}`);
-  assert.deepEqual(await failures(ext4.directory), []);
+  assert.deepEqual(await suiteFailures(ext4.directory), []);
 });
 
-test('a mounted volume behaves as ext4 does', { timeout: 120_000 }, async () => {
-  await using mounted = await Mounted.start(undefined, 'volume');
-  assert.deepEqual(await failures(mounted.directory), [], mounted.log);
-  const { inFlight, failures: failed } = await mounted.statistics();
-  assert.deepEqual({ inFlight, failed }, { inFlight: 0, failed: 0 });
-});
+// The ways that the daemon serves volumes in; test/integration/posix.test.ts does it with real daemons.
+for (const [whose, options] of [
+  ['of one host', soleFuseOptions],
+  ['that others may have mounted as well', sharedFuseOptions],
+] as const) {
+  test(`a volume ${whose} behaves as ext4 does`, { timeout: 120_000 }, async () => {
+    await using mounted = await Mounted.start(options, 'volume');
+    assert.deepEqual(await suiteFailures(mounted.directory), [], mounted.log);
+    const { inFlight, failures } = await mounted.statistics();
+    assert.deepEqual({ inFlight, failures }, { inFlight: 0, failures: 0 });
+  });
+}
