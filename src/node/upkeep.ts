@@ -50,7 +50,8 @@ export class Upkeep implements RepairControl {
 
   #named(entry: SalvageEntry): SalvagedBlock {
     const name = (peer: PeerId): string => this.#context.overlay.member(peer)?.name ?? peer;
-    return { ...entry, missing: entry.missing.map(name), holders: entry.holders.map(name), replicas: entry.replicas.map(name) };
+    const { missing, damaged, holders, replicas } = entry;
+    return { ...entry, missing: missing.map(name), damaged: damaged.map(name), holders: holders.map(name), replicas: replicas.map(name) };
   }
 
   async #audit(line: object): Promise<void> {

@@ -1,40 +1,19 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { symlinkSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
-import { DaemonProcess } from './daemon-process.ts';
+import { DaemonProcess, type Ended } from './daemon-process.ts';
 import { sh } from './programs.ts';
-
-const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 // One after the other: a cluster is not founded while a volume is mounted.
 suite('the command line', () => {
   let daemon: DaemonProcess;
 
-  interface Ended {
-    readonly code: number;
-    readonly out: string;
-    readonly err: string;
-  }
-
-  /** `infinit …` on the test's daemon. */
-  function infinit(...words: string[]): Promise<Ended> {
-    const env = { ...process.env, INFINIT_CONTROL_SOCKET: daemon.controlSocket };
-    return new Promise((resolve) => {
-      execFile(process.execPath, [main, ...words], { timeout: 60_000, env }, (error, out, err) =>
-        resolve({ code: error === null ? 0 : Number(error.code), out, err }),
-      );
-    });
-  }
-  async function says(...words: string[]): Promise<string> {
-    const { code, out, err } = await infinit(...words);
-    assert.equal(code, 0, `${words.join(' ')}: ${err}`);
-    return out.trim();
-  }
+  const infinit = (...words: string[]): Promise<Ended> => daemon.infinit(...words);
+  const says = (...words: string[]): Promise<string> => daemon.says(...words);
 
   before(async () => {
     const directory = await mkdtemp(path.join(tmpdir(), 'infinit-cli-'));
@@ -44,12 +23,13 @@ suite('the command line', () => {
   });
   after(() => daemon[Symbol.asyncDispose]());
 
-  test('scrub reads everything and says what it found; salvage lists, and is not forced without naming who is lost', async () => {
+  test('scrub reads everything and says what it found; salvage lists, and is forced only where somebody says yes', async () => {
     assert.match(await says('scrub', '--rate', '100'), /^[1-9]\d* blocks, .* read, 0 damaged, 0 replaced since the start$/);
     assert.match(await says('salvage'), /^[1-9]\d* mutable blocks of this host: 0 without a majority in reach, 0 rewritten$/);
     const { code, err } = await infinit('salvage', '--force');
-    assert.equal(code, 2);
-    assert.match(err, /--lost HOST/);
+    assert.equal(code, 1);
+    assert.match(err, /nothing was changed: without a terminal say --yes/);
+    assert.match(await says('salvage', '--force', '--yes'), /0 without a majority in reach, 0 rewritten$/);
     const wrong = await infinit('salvage', '--lost', 'nobody');
     assert.equal(wrong.code, 3);
     assert.match(wrong.err, /there is no host "nobody"/);

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
@@ -7,6 +8,13 @@ import { ControlClient } from '../../src/api/index.ts';
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A daemon answers well within this time, on a busy machine too. */
 const startDeadlineMs = 30_000;
+
+/** How a command of the program ended. */
+export interface Ended {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
 
 /** A real daemon in a process of its own, with all its state below one directory. */
 export class DaemonProcess implements AsyncDisposable {
@@ -86,6 +94,23 @@ export class DaemonProcess implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
+  }
+
+  /** `infinit …` on this daemon. */
+  infinit(...words: string[]): Promise<Ended> {
+    const env = { ...process.env, INFINIT_CONTROL_SOCKET: this.controlSocket };
+    return new Promise((resolve) => {
+      execFile(process.execPath, [main, ...words], { timeout: 60_000, env }, (error, out, err) =>
+        resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+      );
+    });
+  }
+
+  /** What a command that succeeds says on stdout. */
+  async says(...words: string[]): Promise<string> {
+    const { code, out, err } = await this.infinit(...words);
+    assert.equal(code, 0, `${words.join(' ')}: ${err}`);
+    return out.trim();
   }
 
   /** Creates the volume where it does not exist and mounts it. Returns the mount point. */

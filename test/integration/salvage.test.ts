@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import { connect } from '../../src/api/index.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
+import type { DaemonProcess } from './daemon-process.ts';
 
 const names = Array.from({ length: 12 }, (_, index) => `key-${index}`);
 
 test('two of three hosts are lost for good: salvage brings back what is left, and only after they were expelled', { timeout: 150_000 }, async () => {
   await using cluster = await ClusterProcesses.start(3, tmpdir(), ['--eviction-delay', '10s']);
   const [host, ...lost] = cluster.hosts;
-  const peers = (await host!.client.listNodes()).flatMap(({ self, peer }) => (self ? [] : [peer]));
+  const nodes = await host!.client.listNodes();
+  const peers = nodes.flatMap(({ self, peer }) => (self ? [] : [peer]));
+  const own = nodes.find(({ self }) => self)!.peer;
   await using programs = connect(host!.controlSocket);
   for (const name of names) await programs.blocks.modify(programs.blocks.named(name), () => `value of ${name}`);
   await host!.client.scrub();
@@ -32,6 +37,23 @@ test('two of three hosts are lost for good: salvage brings back what is left, an
     JSON.stringify(done.blocks),
   );
   for (const name of names) assert.equal((await programs.blocks.get(programs.blocks.named(name)))?.text(), `value of ${name}`);
+  const lines = salvageLog(host!);
+  assert.equal(statSync(path.join(host!.directory, 'state', 'salvage.log')).mode & 0o777, 0o600);
+  assert.ok(
+    lines.every((line) => line.by === 'test' && line.host === own && Date.parse(line.at) > 0 && peers.every((peer) => line.lost.includes(peer))),
+  );
+  for (const { address, version } of done.blocks) {
+    const steps = lines.filter((line) => line.address === address && line.version === version).map(({ step, result }) => [step, result]);
+    assert.deepEqual(
+      steps,
+      [
+        ['begin', 'possible'],
+        ['end', 'rewritten'],
+      ],
+      address,
+    );
+  }
+  assert.equal(lines.length, 2 * done.blocks.length);
   // The roster was among what was salvaged: the cluster of one agrees on it again.
   await until(
     () => host!.client.status(),
@@ -39,6 +61,64 @@ test('two of three hosts are lost for good: salvage brings back what is left, an
   );
   await programs.blocks.modify(programs.blocks.named('later'), () => 'works');
 });
+
+test('blocks that lack a majority only through damaged records are rewritten without naming a host as lost', { timeout: 90_000 }, async () => {
+  await using cluster = await ClusterProcesses.start(2);
+  const [host, other] = cluster.hosts as [DaemonProcess, DaemonProcess];
+  await using programs = connect(host.controlSocket);
+  for (const name of names) await programs.blocks.modify(programs.blocks.named(name), () => `value of ${name}`);
+  await other.stop();
+  assert.ok(damage(other, 'value of key-') >= names.length);
+  await other.restart();
+  const listed = await until(
+    () => host.client.salvage({ force: false, lost: [], by: 'test' }),
+    ({ underQuorum, blocks }) => underQuorum >= names.length && blocks.every(({ missing }) => missing.length === 0),
+  );
+  for (const { damaged, holders, result } of listed.blocks) assert.deepEqual([damaged, holders, result], [['h1'], ['h0'], 'possible']);
+  const { code, out } = await host.infinit('salvage', '--force', '--yes');
+  assert.equal(code, 0, out);
+  assert.match(out, /h1 \(damaged\) +h0 +rewritten/);
+  for (const name of names) assert.equal((await programs.blocks.get(programs.blocks.named(name)))?.text(), `value of ${name}`);
+  assert.ok(salvageLog(host).filter(({ step, result }) => step === 'end' && result === 'rewritten').length >= names.length);
+});
+
+interface Line {
+  readonly at: string;
+  readonly host: string;
+  readonly by: string;
+  readonly lost: readonly string[];
+  readonly step: string;
+  readonly address: string;
+  readonly version: number;
+  readonly result: string;
+}
+
+/** What a host wrote down of its salvages. */
+function salvageLog(daemon: DaemonProcess): Line[] {
+  const text = readFileSync(path.join(daemon.directory, 'state', 'salvage.log'), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+}
+
+/** Changes the first byte of each place in a stopped host's store where the text is; returns how many there were. */
+function damage(daemon: DaemonProcess, text: string): number {
+  const directory = path.join(daemon.directory, 'state', 'store');
+  let places = 0;
+  for (const name of readdirSync(directory, { recursive: true }) as string[]) {
+    const file = path.join(directory, name);
+    if (!statSync(file).isFile()) continue;
+    const bytes = readFileSync(file);
+    const before = places;
+    for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) {
+      bytes[at]! ^= 1;
+      places++;
+    }
+    if (places > before) writeFileSync(file, bytes);
+  }
+  return places;
+}
 
 async function until<T>(look: () => Promise<T>, isSo: (seen: T) => boolean): Promise<T> {
   const deadline = performance.now() + 60_000;

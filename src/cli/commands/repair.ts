@@ -30,14 +30,18 @@ function renderSalvage(answer: SalvageAnswer, format: string): string {
 export function salvageCommand(options: () => GlobalOptions): Command {
   return new Command('salvage')
     .description('list blocks whose majority of copies is out of reach; with --force rewrite them from what is left')
-    .option('--lost <host...>', 'hosts that are lost for good and were expelled with `infinit node rm`, by name or id')
+    .option(
+      '--lost <host...>',
+      'hosts that are lost for good and were expelled with `infinit node rm`, by name or id; those whose records are damaged need no naming',
+    )
     .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
     .option('-y, --yes', 'do not ask')
     .option('--format <format>', 'table or json', 'table')
     .action(async ({ lost = [], force = false, yes = false, format }: { lost?: string[]; force?: boolean; yes?: boolean; format: string }) => {
-      if (force && lost.length === 0) throw new InfinitError('bad-argument', '--force needs --lost HOST…: the hosts that will never return');
-      const question = `Make what is left the truth, and give up what only ${lost.join(', ')} had?`;
-      if (force && !yes && !(await confirm(question))) throw new InfinitError('cancelled', 'nothing was changed');
+      const given = lost.length > 0 ? `what only ${lost.join(', ')} had` : 'what only damaged records held';
+      const question = `Make what is left the truth, and give up ${given}?`;
+      if (force && !yes && !(await confirm(question)))
+        throw new InfinitError('cancelled', process.stdin.isTTY ? 'nothing was changed' : 'nothing was changed: without a terminal say --yes');
       const by = process.env['SUDO_USER'] ?? userInfo().username;
       const daemon = new ControlClient(options().controlSocket, salvageDeadlineMs);
       say(renderSalvage(await daemon.salvage({ force, lost, by }), format));
