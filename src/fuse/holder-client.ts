@@ -1,6 +1,6 @@
 import { type Logger } from '../base/index.ts';
 import { type FromHolder, holderVariable, type AdoptedMount, type ToHolder } from './holder-messages.ts';
-import { hasResend } from './wire/index.ts';
+import { hasResend, linux } from './wire/index.ts';
 
 /** A holder answers `hello` at once; one that does not is as good as none. */
 const helloTimeoutMs = 5000;
@@ -61,7 +61,9 @@ export class HolderClient {
     if (!this.#connected) return;
     if (hasResend(mount.init)) return this.#send({ type: 'register', mount });
     // Requests that a dead daemon had read would never be answered.
-    this.#logger.warn('this kernel (before 6.9) cannot hand a mount to another daemon: it ends with this one', { volume: mount.volume });
+    this.#logger.warn(`this kernel (before ${linux.keepsMounts}) cannot hand a mount to another daemon: it ends with this one`, {
+      volume: mount.volume,
+    });
   }
 
   /** The mount has ended. To be called before its descriptor is closed. */

@@ -9,6 +9,7 @@ export { HolderClient } from './holder-client.ts';
 export type { AdoptedMount } from './holder-messages.ts';
 export {
   abortMount,
+  bindMount,
   clearStaleMounts,
   detachMount,
   type FuseMount,
@@ -23,4 +24,4 @@ export { buildAddon } from './native/build.ts';
 export type { Notifier } from './notifier.ts';
 export { defaultFuseOptions, type FuseOptions, sharedFuseOptions, soleFuseOptions } from './options.ts';
 export { type FuseSession, type FuseStatistics, serveFileSystem, type ServeSettings } from './session.ts';
-export type { SavedInit } from './wire/index.ts';
+export { linux, type SavedInit } from './wire/index.ts';

@@ -66,6 +66,11 @@ export async function detachMount(mountPoint: string): Promise<void> {
   await run('umount', ['-i', '-l', '--', mountPoint]);
 }
 
+/** Shows what is mounted at `source` at another directory as well. */
+export async function bindMount(source: string, place: string): Promise<void> {
+  await run('mount', ['--bind', '--', source, place]);
+}
+
 /** Unmounts what nobody uses. @throws InfinitError `in-use` where somebody does. */
 export async function unmountIdle(mountPoint: string): Promise<void> {
   try {

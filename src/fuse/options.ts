@@ -21,6 +21,8 @@ export interface FuseOptions {
    * the times above and `keepCache` have no meaning. Not with `writebackCache` or `kernelOpens`, which cannot be taken back.
    */
   readonly leased: boolean;
+  /** May the mount outlive the daemon, where the kernel can have it so? Off: as before Linux 6.9. */
+  readonly outlivesDaemon: boolean;
   readonly readAheadBytes: number;
   /** No request but a wait for a lock is left unanswered for longer; then ETIMEDOUT. */
   readonly requestDeadlineMs: number;
@@ -35,6 +37,7 @@ export const defaultFuseOptions: FuseOptions = {
   writebackCache: true,
   kernelOpens: false,
   leased: false,
+  outlivesDaemon: true,
   readAheadBytes: 1_048_576,
   requestDeadlineMs: 120_000,
 };

@@ -16,6 +16,7 @@ import {
   hasKernelOpens,
   hasResend,
   hasWritebackCache,
+  linux,
   malformed,
   type Message,
   minMinor,
@@ -182,7 +183,7 @@ export class FuseSession {
     const init = negotiate(offer, options);
     if (init === undefined || this.#exchange.init !== undefined) {
       this.#exchange.refuse(header, EPROTO);
-      const what = `the kernel speaks FUSE ${offer.major}.${offer.minor}, 7.${minMinor} (Linux 5.12) is the least`;
+      const what = `the kernel speaks FUSE ${offer.major}.${offer.minor}, 7.${minMinor} (Linux ${linux.least}) is the least`;
       return this.#settleReady.reject(new InfinitError('unsupported', what));
     }
     this.#exchange.answer(header, init, ({ reply }, agreed) => putInit(reply, agreed, options.readAheadBytes));

@@ -16,6 +16,9 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } fro
 /** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
 const othersOpenMs = 60_000;
 
+/** Tests of what kernels before Linux 6.9 do set it for the daemon. */
+const outlivesDaemon = process.env['INFINIT_AS_BEFORE_LINUX_6_9'] === undefined;
+
 const data = workerData as VolumeWorkerData;
 const logger = createLogger(data.logLevel).with({ volume: data.name });
 const port = parentPort!;
@@ -103,7 +106,7 @@ async function serve(): Promise<void> {
     fileSystem,
     logger,
     onRequests: () => wakefulness.touch(),
-    options: role === undefined ? soleFuseOptions : sharedFuseOptions,
+    options: { ...(role === undefined ? soleFuseOptions : sharedFuseOptions), outlivesDaemon },
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
   });
   port.on('message', (command: VolumeCommand) => {

@@ -16,6 +16,7 @@ import { InfinitError, KeyedQueue, type Logger, systemClock } from '../base/inde
 import { Sealer } from '../block/index.ts';
 import { storedUsage } from '../filesystem/index.ts';
 import type { BlockStore } from '../store/index.ts';
+import { bindAgain } from './bound-places.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { MountTable } from './mount-table.ts';
@@ -238,7 +239,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     for (const name of new Set([...adopted, ...this.#context.table.volumes()])) {
       await this.#mutex
         .run(name, async () => {
-          if (!this.#served.has(name)) await this.#serve(name);
+          const { mountpoint } = this.#served.get(name) ?? (await this.#serve(name));
+          await bindAgain(name, mountpoint, this.#context.table.holders(name), this.#context.logger);
         })
         .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }));
     }

@@ -115,25 +115,29 @@ test('directory entries fill the reply to the limit and give back the rest', () 
 test('the kernel drops what it has cached of an open file that another host wrote, unless it is the only one that writes', () => {
   const [automatic, explicit] = [1 << 12, 1 << 25];
   const flagsOf = (writebackCache: boolean): number =>
-    wire.negotiate({ major: 7, minor: 45, flags: -1, flags2: -1 }, { writebackCache, kernelOpens: false })!.flags & (automatic | explicit);
+    wire.negotiate({ major: 7, minor: 45, flags: -1, flags2: -1 }, { writebackCache, kernelOpens: false, outlivesDaemon: true })!.flags &
+    (automatic | explicit);
   assert.equal(flagsOf(false), automatic);
   assert.equal(flagsOf(true), explicit);
 });
 
 test('a kernel older than Linux 5.12 is not accepted, a newer one gets the flags it offered', () => {
   const all = { flags: 0xffff_ffff, flags2: 0xffff_ffff };
-  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, { writebackCache: true, kernelOpens: false }), undefined);
-  const init = wire.negotiate({ major: 7, minor: 33, flags: 1 << 16, flags2: 0xffff_ffff }, { writebackCache: true, kernelOpens: false })!;
+  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, { writebackCache: true, kernelOpens: false, outlivesDaemon: true }), undefined);
+  const init = wire.negotiate(
+    { major: 7, minor: 33, flags: 1 << 16, flags2: 0xffff_ffff },
+    { writebackCache: true, kernelOpens: false, outlivesDaemon: true },
+  )!;
   assert.equal(wire.hasWritebackCache(init), true);
   assert.equal(wire.hasResend(init), false, 'without INIT_EXT the second word means nothing');
-  const none = { writebackCache: false, kernelOpens: false };
+  const none = { writebackCache: false, kernelOpens: false, outlivesDaemon: true };
   assert.equal(wire.hasWritebackCache(wire.negotiate({ major: 7, minor: 50, ...all }, none)!), false);
 });
 
 test('the kernel opens files by itself only where it is offered and wanted, and then keeps locks, too', () => {
   const [posixLocks, noOpen, noOpendir] = [1 << 1, 1 << 17, 1 << 24];
   const of = (flags: number, kernelOpens: boolean): wire.SavedInit =>
-    wire.negotiate({ major: 7, minor: 45, flags, flags2: 0 }, { writebackCache: true, kernelOpens })!;
+    wire.negotiate({ major: 7, minor: 45, flags, flags2: 0 }, { writebackCache: true, kernelOpens, outlivesDaemon: true })!;
   assert.equal(wire.hasKernelOpens(of(0xffff_ffff, true)), true);
   assert.equal(of(0xffff_ffff, true).flags & posixLocks, 0);
   for (const init of [of(0xffff_ffff, false), of(posixLocks | noOpen, true), of(posixLocks | noOpendir, true)]) {

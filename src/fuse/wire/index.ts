@@ -9,6 +9,7 @@ export {
   hasKernelOpens,
   hasResend,
   hasWritebackCache,
+  linux,
   maxTransferBytes,
   minMinor,
   negotiate,

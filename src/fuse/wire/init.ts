@@ -32,8 +32,10 @@ const initFlags2 = {
   resend: 1 << 7,
 } as const;
 
-/** The oldest kernel protocol that has all that correctness needs (Linux 5.12: KILLPRIV_V2 and extended SETXATTR). */
+/** The oldest kernel protocol that has all that correctness needs: KILLPRIV_V2 and extended SETXATTR. */
 export const minMinor = 33;
+/** The Linux versions that matter: the first that speaks that protocol, and the first on which mounts outlive the daemon (see `hasResend`). */
+export const linux = { least: '5.12', keepsMounts: '6.9' } as const;
 /** The newest one this codec was written against. */
 const ourMinor = 45;
 
@@ -64,6 +66,7 @@ export interface KernelOffer {
 export interface InitChoices {
   readonly writebackCache: boolean;
   readonly kernelOpens: boolean;
+  readonly outlivesDaemon: boolean;
 }
 
 export function decodeInit(message: Message): KernelOffer {
@@ -77,7 +80,7 @@ const lockFlags = initFlags.posixLocks | initFlags.flockLocks;
 const openingFlags = initFlags.noOpen | initFlags.noOpendir;
 
 /** Takes of the kernel's offer what we can use. `undefined`: it is too old. */
-export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens }: InitChoices): SavedInit | undefined {
+export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens, outlivesDaemon }: InitChoices): SavedInit | undefined {
   if (offer.major !== 7 || offer.minor < minMinor) return undefined;
   let wanted = 0;
   for (const flag of Object.values(initFlags)) wanted |= flag;
@@ -87,6 +90,7 @@ export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens }: I
   wanted &= alone ? ~lockFlags : ~openingFlags;
   let wanted2 = 0;
   for (const flag of Object.values(initFlags2)) wanted2 |= flag;
+  if (!outlivesDaemon) wanted2 &= ~initFlags2.resend;
   const extended = (offer.flags & initFlags.initExtended) !== 0;
   return {
     minor: Math.min(offer.minor, ourMinor),

@@ -1,0 +1,27 @@
+import type { Logger } from '../base/index.ts';
+import { bindMount, detachMount, listMounts } from '../fuse/index.ts';
+
+/** What the holders begin with that `infinit volume mount` names; the rest is the directory. */
+const commandLinePrefix = 'cli:';
+
+/**
+ * A mount that ended with an earlier daemon leaves the directories dead that `infinit volume mount` bound it to. They get the mount that took its place.
+ * Those where nothing is mounted any more, or something else, are left alone.
+ */
+export async function bindAgain(volume: string, mountpoint: string, holders: readonly string[], logger: Logger): Promise<void> {
+  const living = (await listMounts(mountpoint)).findLast((entry) => entry.mountPoint === mountpoint)?.connection;
+  if (living === undefined) return;
+  for (const holder of holders) {
+    if (!holder.startsWith(commandLinePrefix)) continue;
+    const place = holder.slice(commandLinePrefix.length);
+    const there = (await listMounts(place)).findLast((entry) => entry.mountPoint === place);
+    if (there?.source !== volume || there.connection === living) continue;
+    try {
+      await detachMount(place);
+      await bindMount(mountpoint, place);
+      logger.info('a directory that a dead mount left shows the volume again', { volume, directory: place });
+    } catch (error) {
+      logger.error('a directory that a dead mount left cannot show the volume again', { volume, directory: place, error });
+    }
+  }
+}
