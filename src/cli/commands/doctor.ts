@@ -1,6 +1,5 @@
-import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { release } from 'node:os';
 import path from 'node:path';
 
 import { Command } from 'commander';
@@ -10,71 +9,13 @@ import { codeOf, messageOf } from '../../base/index.ts';
 import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { hiddenVolumes } from '../docker-findings.ts';
+import { hostFindings } from '../host-findings.ts';
 import { humanBytes, renderInspect } from '../output.ts';
 
 /** Free room below this is a warning. */
 const scarceBytes = 5 * 1024 ** 3;
 /** A daemon larger than this deserves a look. */
 const largeDaemonBytes = 2 * 1024 ** 3;
-
-function checkKernel(): Finding {
-  const version = release();
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const finding = `Linux ${version}`;
-  if (major < 5 || (major === 5 && minor < 6)) return { topic: 'kernel', level: 'error', finding, advice: 'Linux 5.6 or newer is needed' };
-  if (major < 6 || (major === 6 && minor < 9)) {
-    return {
-      topic: 'kernel',
-      level: 'warning',
-      finding,
-      advice: 'before 6.9 a request under way when the daemon is killed waits for ever: restart its container after a crash of the daemon',
-    };
-  }
-  return { topic: 'kernel', level: 'ok', finding: `${finding}: mounts survive a crash of the daemon` };
-}
-
-function checkRights(): Finding {
-  const root = process.getuid?.() === 0;
-  return root
-    ? { topic: 'rights', level: 'ok', finding: 'running as root' }
-    : { topic: 'rights', level: 'error', finding: 'not root', advice: 'mounting needs root: use sudo' };
-}
-
-function checkFuse(): Finding {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return { topic: 'fuse', level: 'ok', finding: '/dev/fuse can be opened' };
-  } catch (error) {
-    return {
-      topic: 'fuse',
-      level: 'error',
-      finding: messageOf(error),
-      advice: existsSync('/dev/fuse')
-        ? 'use sudo; in a container pass --device /dev/fuse --cap-add SYS_ADMIN'
-        : 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN',
-    };
-  }
-}
-
-function checkMountProgram(): Finding {
-  const found = ['/bin/mount', '/usr/bin/mount'].some((file) => existsSync(file));
-  return found
-    ? { topic: 'mount', level: 'ok', finding: 'mount(8) is installed' }
-    : { topic: 'mount', level: 'error', finding: 'mount(8) is missing', advice: '`apt-get install mount`' };
-}
-
-function checkClock(): Finding {
-  // The state of the kernel's clock discipline; absent in most containers.
-  const year = new Date().getFullYear();
-  if (year < 2025 || year > 2100)
-    return {
-      topic: 'clock',
-      level: 'error',
-      finding: `the clock says ${year}`,
-      advice: 'set it: tokens and file times depend on it (safety of data does not)',
-    };
-  return { topic: 'clock', level: 'ok', finding: new Date().toISOString() };
-}
 
 async function checkDocker(socketPath: string): Promise<Finding> {
   if (!existsSync(socketPath))
@@ -94,26 +35,6 @@ async function checkDocker(socketPath: string): Promise<Finding> {
   if (failure === undefined) return { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` };
   if (failure.code === 'EACCES') return { topic: 'docker', level: 'error', finding: `no right to use ${socketPath}`, advice: 'use sudo' };
   return { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
-}
-
-function checkStaleMounts(): Finding {
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-  const dead = mounts.filter((line) => line.includes(' fuse.infinit ')).map((line) => line.split(' ')[1]!);
-  const broken = dead.filter((place) => {
-    try {
-      statfsSync(place);
-      return false;
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
-    }
-  });
-  if (broken.length === 0) return { topic: 'mounts', level: 'ok', finding: `${dead.length} mounted, none dead` };
-  return {
-    topic: 'mounts',
-    level: 'error',
-    finding: `dead mounts: ${broken.join(', ')}`,
-    advice: 'start the daemon, it clears them; by hand: `umount -l`',
-  };
 }
 
 function healthFinding({ state, reasons }: Health): Finding {
@@ -180,12 +101,7 @@ export function doctorCommand(options: () => GlobalOptions): Command {
     .option('--docker-socket <path>', 'the Docker Engine', '/var/run/docker.sock')
     .action(async ({ format, dockerSocket }: { format: string; dockerSocket: string }) => {
       const findings = [
-        checkKernel(),
-        checkRights(),
-        checkFuse(),
-        checkMountProgram(),
-        checkClock(),
-        checkStaleMounts(),
+        ...hostFindings(),
         await checkDocker(path.resolve(dockerSocket)),
         ...(await checkDaemon(options(), path.resolve(dockerSocket))),
       ];
