@@ -7,14 +7,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { eventually, must } from '../docker/process.ts';
+import { eventually } from '../docker/process.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 
 // Daemons started below then do not ask the kernel for what Linux 6.9 brought.
 process.env['INFINIT_AS_BEFORE_LINUX_6_9'] = '1';
-
-const cli = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 
 /** Our mounts below a directory, as volume and place. */
 function mountsBelow(directory: string): readonly string[] {
@@ -31,7 +29,7 @@ test('before Linux 6.9 a mount ends with its daemon; it is served anew at the sa
   await using daemon = await DaemonProcess.start(directory);
   const place = await daemon.mount('data');
   const bound = path.join(directory, 'bound');
-  await must(process.execPath, [cli, '--control-socket', daemon.controlSocket, 'volume', 'mount', 'data', bound]);
+  await daemon.says('volume', 'mount', 'data', bound);
   await sh('echo kept > f; sync f', { cwd: place });
   const before = mountsBelow(directory);
   assert.equal(before.length, 2);
@@ -51,5 +49,5 @@ test('before Linux 6.9 a mount ends with its daemon; it is served anew at the sa
   await sh('echo more >> f; sync f', { cwd: bound });
   assert.equal(await sh('cat f', { cwd: place }), 'kept\nmore\n');
   assert.match(daemon.log, /cannot hand a mount to another daemon/);
-  await must(process.execPath, [cli, '--control-socket', daemon.controlSocket, 'volume', 'unmount', 'data', bound]);
+  await daemon.says('volume', 'unmount', 'data', bound);
 });

@@ -1,0 +1,63 @@
+/** What one run of test files came to, and what several come to together. */
+
+/** One run of `node --test` over some files. */
+export interface Batch {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Files with a failure. */
+  readonly files: readonly string[];
+  /** It failed, and what failed cannot be told by file: it died, say. No second try can clear that. */
+  readonly broken: boolean;
+}
+
+export const noBatch: Batch = { passed: 0, failed: 0, skipped: 0, files: [], broken: false };
+
+/** Reads the end of what the spec reporter printed. @param code The exit code; null: killed by a signal. */
+export function batchOf(output: string, code: number | null): Batch {
+  const count = (name: string): number | undefined => {
+    const found = new RegExp(`^ℹ ${name} (\\d+)$`, 'm').exec(output);
+    return found === null ? undefined : Number(found[1]);
+  };
+  const files = [...new Set([...output.matchAll(/^test at (test\/[^:]+\.test\.ts):/gm)].flatMap((match) => match[1] ?? []))];
+  const ended = count('pass') !== undefined && count('fail') !== undefined;
+  const failed = (count('fail') ?? 0) + (count('cancelled') ?? 0);
+  const broken = !ended || ((code !== 0 || failed > 0) && files.length === 0);
+  return {
+    passed: count('pass') ?? 0,
+    failed: broken ? Math.max(failed, 1) : failed,
+    skipped: (count('skipped') ?? 0) + (count('todo') ?? 0),
+    files,
+    broken,
+  };
+}
+
+export interface Verdict {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+  /** Files that failed at first and passed alone. */
+  readonly unsteady: readonly string[];
+}
+
+/** @param again The files with a failure, run once more, alone; undefined: there were none. */
+export function verdictOf(first: readonly Batch[], again: Batch | undefined): Verdict {
+  const sum = (of: (batch: Batch) => number): number => first.reduce((total, batch) => total + of(batch), 0);
+  const failedOnce = sum(({ failed }) => failed);
+  // Of a run that broke nothing is cleared, also what its files' second try would.
+  const kept = sum(({ broken, failed }) => (broken ? failed : 0));
+  const failed = again === undefined ? failedOnce : kept + again.failed;
+  const cleared = again === undefined || again.broken ? [] : first.flatMap(({ files }) => files).filter((file) => !again.files.includes(file));
+  return {
+    passed: sum(({ passed }) => passed) + Math.max(0, failedOnce - failed),
+    failed,
+    skipped: sum(({ skipped }) => skipped),
+    unsteady: [...new Set(cleared)],
+  };
+}
+
+/** The plain line that everything ends with. */
+export function closingLine({ passed, failed, skipped, unsteady }: Verdict): string {
+  const named = unsteady.length === 0 ? '' : `, ${unsteady.length} unsteady (passed at the second try): ${unsteady.join(', ')}`;
+  return `${passed} passed, ${failed} failed, ${skipped} skipped${named}`;
+}
