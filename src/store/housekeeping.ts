@@ -263,7 +263,7 @@ export class Housekeeping {
   async #giveUp(address: Address, revoked: readonly PeerId[], signal: AbortSignal | undefined): Promise<boolean> {
     const call = withDeadline({ deadlineMs: givingUpDeadlineMs, ...(signal === undefined ? {} : { signal }) });
     const state = await this.inspect(address);
-    if (state?.lost !== true) return true;
+    if (state?.lost !== true) return this.#replica.dropPointer(address);
     const found = await this.resolve(address, call);
     if (found.status !== 'resolved') return false;
     const record = found.outcome.accepted?.record;
@@ -272,7 +272,9 @@ export class Housekeeping {
     if (isMember(record, this.#self)) return false;
     // It need not end: others that are to be told may be away. What counts is that this host was told, and is listed.
     await this.settle(address, revoked, [this.#self], call);
-    return (await this.inspect(address))?.lost !== true;
+    if ((await this.inspect(address))?.lost === true) return false;
+    // Whoever settles a block leaves out a host that is counted out: nobody would ever tell this one that its pointer leads nowhere any more.
+    return this.#replica.dropPointer(address);
   }
 }
 

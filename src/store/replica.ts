@@ -129,6 +129,11 @@ export class Replica {
     }
     if (!this.#mayServe(request))
       throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
+    return this.#serveHeld(address, register, request);
+  }
+
+  /** Resolves when the reply may leave. */
+  async #serveHeld(address: Address, register: Register, request: Request): Promise<Reply> {
     const { reply, operation } = this.#step(address, register, request);
     if (operation !== undefined || this.#floor.unsaved) this.#save(address, operation);
     // The floor is told in every reply. Both are taken before either is waited for: a write that fails leaves none to wait for.
@@ -259,6 +264,16 @@ export class Replica {
     this.#save(address, { type: 'delete', address });
     await register.durable;
     return true;
+  }
+
+  /** Forgets a pointer that no view in force leads to, which needs no say: nobody hears of it. False: it has to stay. */
+  async dropPointer(address: Address): Promise<boolean> {
+    const register = await this.#held(address);
+    const accepted = register.state?.accepted ?? null;
+    if (accepted?.pointer !== true) return true;
+    const { ballot } = accepted;
+    const request: Request = { type: 'forget', from: this.#options.self, block: address, tag: 0, attempt: 1, ballot, floor: 0 };
+    return (await this.#serveHeld(address, register, request)).type === 'forgotten';
   }
 
   /** Makes registers ready for {@link stepNow}, which must follow without a pause: the cache may drop them afterwards. */

@@ -249,8 +249,9 @@ export class Agreement {
   #move(part: Part, block: string): void {
     const { retiring } = part.state;
     this.#resolve(part, block, ({ accepted }) => {
-      const { host, state, standpoint } = part;
-      if (state.retiring !== retiring || !host.up) return;
+      const { host, state, standpoint, knowledge } = part;
+      // A host that was counted out meanwhile counts what it gave up in `done`, not what it moved.
+      if (knowledge.standing !== 'member' || state.retiring !== retiring || !host.up) return;
       if (accepted === null) return void part.done.add(block);
       const { record } = accepted;
       const wanted = standpoint.successors(block as Address, state.views[1]!);
@@ -289,7 +290,7 @@ export class Agreement {
     });
   }
 
-  /** Counted out: each lost state is given up when the host is told where the block is, or when nobody has it and the floor covers what was promised. */
+  /** Counted out: each lost state is given up when the host is told where the block is, or when nobody has it and the floor covers what was promised; then its pointers. */
   #giveUp(part: Part): void {
     const { host } = part;
     let left = 0;
@@ -297,6 +298,10 @@ export class Agreement {
       const kept = host.stateOf(block);
       // What is given up is gone from the disk before the host says so.
       if (!host.isDurable(block)) left++;
+      if (kept?.accepted?.pointer === true) {
+        left++;
+        host.dropPointer(block, kept.accepted.ballot);
+      }
       if (kept?.lost !== true) continue;
       left++;
       if (part.done.has(block)) left--;

@@ -2,6 +2,7 @@ import {
   type Accepted,
   Acceptor,
   type AcceptorState,
+  type Ballot,
   type BallotSource,
   compareBallots,
   type Effect,
@@ -164,6 +165,15 @@ export class Host {
   /** As `Replica.dropLost`. */
   dropLost(block: string): boolean {
     return this.#states.dropLost(block, this.#acceptor.floor);
+  }
+
+  /** As `Replica.dropPointer`: false while some view in force leads to this host. */
+  dropPointer(block: string, ballot: Ballot): boolean {
+    const kept = this.#states.load(block);
+    const step = this.#acceptor.step(kept.state, { type: 'forget', from: this.name, block, tag: 0, attempt: 1, ballot, floor: 0 }, this.clock);
+    if (!step.changed || this.full) return false;
+    this.#states.save(block, kept, step.state, step.floor);
+    return true;
   }
 
   handle(event: HostEvent): void {

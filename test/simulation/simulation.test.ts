@@ -31,6 +31,15 @@ void test('a host that does not know that it was counted out brings no block whe
   }
 });
 
+void test('a host that comes back after it was counted out holds no pointer that nobody knows of', () => {
+  const { settings } = mutants.find(({ name }) => name.startsWith('answers though nobody confirms'))!;
+  for (const seed of [34, 347]) {
+    const { violation, outOfReach } = run(seed, { settings: { ...settingsOf(seed), ...settings } });
+    assert.equal(violation, undefined);
+    assert.equal(outOfReach, 0);
+  }
+});
+
 void test('fresh seeds keep every promise', (context) => {
   const first = Math.floor(Date.now() / 1000);
   const end = performance.now() + budgetMs;
