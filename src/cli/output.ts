@@ -1,3 +1,5 @@
+import { Option } from 'commander';
+
 import { InfinitError } from '../base/index.ts';
 
 /** One column of a table: its header, which is also its name in templates, and how a row shows it. */
@@ -6,10 +8,31 @@ export interface Column<Row> {
   /** The field's name in a template: `{{.Name}}`. */
   readonly field: string;
   readonly value: (row: Row) => string;
+  /** What it is to programs, in JSON, where that is not the text: bytes, counts. */
+  readonly data?: (row: Row) => unknown;
 }
 
 /** How `ls`, `inspect` and `status` are to print: `table`, `json` or a template such as `{{.Name}}: {{.Size}}`. */
 export type Format = string;
+
+/** What a command can print besides templates; `columns`: a table of chosen columns, `table {{.Name}}\t{{.Size}}`. */
+export type Shape = 'table' | 'json' | 'columns';
+
+const shapesInWords: Readonly<Record<Shape, string>> = { table: 'table', json: 'json', columns: '"table TEMPLATE"' };
+
+/** `--format`, which takes these shapes and templates. @param example A template. @param fallback The first of them unless said otherwise. */
+export function formatOption(shapes: readonly Shape[], example: string, fallback: Format = shapes[0]!): Option {
+  const words = `${shapes.map((shape) => shapesInWords[shape]).join(', ')} or a template such as ${example}`;
+  return new Option('--format <format>', words).default(fallback).argParser((given: string): Format => {
+    const shape = given.startsWith('table ') ? 'columns' : given;
+    if (shapes.includes(shape as Shape)) return given;
+    if (shape !== 'columns' && given.includes('{{')) return given;
+    throw new InfinitError('bad-argument', `--format: "${given}" is none of ${words}`);
+  });
+}
+
+/** What lists can print. */
+export const listShapes: readonly Shape[] = ['table', 'json', 'columns'];
 
 /** Rows as docker prints them: upper-case headers, columns padded to the widest cell, three spaces between. */
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
@@ -28,8 +51,10 @@ export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<
 /** A list in the wanted format: a table, one JSON object a line, or the template once a row. */
 export function renderList<Row>(rows: readonly Row[], columns: readonly Column<Row>[], format: Format): string {
   if (format === 'table') return renderTable(rows, columns);
-  const fields = rows.map((row) => Object.fromEntries(columns.map((column) => [column.field, column.value(row)])));
-  if (format === 'json') return fields.map((row) => JSON.stringify(row)).join('\n');
+  const fieldsOf = (row: Row, of: (column: Column<Row>) => unknown): object =>
+    Object.fromEntries(columns.map((column) => [column.field, of(column)]));
+  if (format === 'json') return rows.map((row) => JSON.stringify(fieldsOf(row, ({ value, data = value }) => data(row)))).join('\n');
+  const fields = rows.map((row) => fieldsOf(row, ({ value }) => value(row)));
   const body = format.startsWith('table ') ? format.slice('table '.length) : format;
   const lines = fields.map((row) => fillTemplate(body, row));
   if (body === format) return lines.join('\n');
@@ -39,7 +64,7 @@ export function renderList<Row>(rows: readonly Row[], columns: readonly Column<R
 
 /** One or several objects: a JSON array, or the template once an object. */
 export function renderInspect(objects: readonly object[], format: Format): string {
-  if (format === 'json' || format === '') return JSON.stringify(objects, undefined, 4);
+  if (format === 'json') return JSON.stringify(objects, undefined, 4);
   return objects.map((object) => fillTemplate(format, object)).join('\n');
 }
 

@@ -21,7 +21,8 @@ const dockerPluginMetadata = {
   ShortDescription: 'Volumes that every host of a swarm shares',
 };
 
-function createProgram(): Command {
+/** All commands. */
+export function createProgram(): Command {
   const program = new Command('infinit')
     .description('Decentralised storage for Docker Swarm: all hosts are equal, any host can die.')
     .version(version)

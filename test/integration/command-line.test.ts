@@ -52,6 +52,27 @@ suite('the command line', () => {
     assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{.Options.Size}}'), '1G');
   });
 
+  test('what is no format is refused, and sizes are numbers to programs', async () => {
+    assert.equal((await infinit('volume', 'inspect', 'colour-blue', '--format', 'table')).code, 2);
+    assert.match(await says('volume', 'ls', '--format', 'table {{.Name}}\\t{{.Size}}'), /^VOLUME NAME +SIZE\ncolour-blue +1G$/m);
+    assert.deepEqual(JSON.parse(await says('volume', 'usage', 'colour-blue', '--format', 'json')), {
+      Name: 'colour-blue',
+      Used: 0,
+      Size: 1024 ** 3,
+      Inodes: 0,
+    });
+    assert.equal(await says('salvage', '--format', '{{.Address}}'), '');
+    assert.equal(typeof (JSON.parse(await says('node', 'ls', '--format', 'json')) as { Stores: unknown }).Stores, 'number');
+  });
+
+  test('an option without its -o makes no volume', async () => {
+    const { code, out, err } = await infinit('volume', 'create', 'unbound', 'size=1G');
+    assert.deepEqual([code, out, err], [2, '', 'infinit: bad-argument: "size=1G" is no volume name: say -o size=1G; nothing was created\n']);
+    assert.equal(await says('volume', 'ls', '-q', '-f', 'name=unbound'), '');
+    assert.equal((await infinit('volume', 'update', 'colour-blue', 'sticky=true', '-o', 'size=2G')).code, 2);
+    assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{.Options.Size}}'), '1G');
+  });
+
   test('a verb with several names goes on past a failure, and tells it apart', async () => {
     const { code, out, err } = await infinit('volume', 'create', 'one', 'b/ad', 'two');
     assert.deepEqual([code, out], [1, 'one\ntwo\n']);

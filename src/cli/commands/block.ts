@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock, type WriteLimits } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
-import { type Column, fillTemplate, humanBytes, renderInspect, renderTable } from '../output.ts';
+import { type Column, fillTemplate, formatOption, humanBytes, renderInspect, renderTable } from '../output.ts';
 
 const columns: readonly Column<ReplicaReport>[] = [
   { header: 'HOST', field: 'Host', value: (replica) => replica.host },
@@ -125,7 +125,7 @@ const inspect: Make = (client) =>
   new Command('inspect')
     .description('ask every host that should have a block what it has')
     .argument('<block>', reference)
-    .option('--format <format>', 'table, json or a template such as {{.Kind}}', 'table')
+    .addOption(formatOption(['table', 'json'], '{{.Kind}}'))
     .action(async (given: string, { format }: { format: string }) => {
       const report = await client().blocks.inspect(resolveBlock(given));
       say(format === 'table' ? describe(report) : renderInspect([report], format));
@@ -135,7 +135,7 @@ const watch: Make = (client) =>
   new Command('watch')
     .description('print the value of a mutable or named block, and each newer one, until interrupted')
     .argument('<block>', reference)
-    .option('--format <format>', 'json or a template such as {{.Version}}', '{{.Version}}\t{{.Value}}')
+    .addOption(formatOption(['json'], '{{.Version}}', '{{.Version}}\t{{.Value}}'))
     .action(async (given: string, { format }: { format: string }) => {
       for await (const block of client().blocks.watch(resolveBlock(given))) {
         // Of a block that is not there, version 0 and no value.

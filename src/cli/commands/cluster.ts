@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { InfinitError, messageOf } from '../../base/index.ts';
 import type { TokenInfo, TokenState } from '../../api/index.ts';
 import { client, forEachName, type GlobalOptions, say } from '../context.ts';
-import { type Column, renderList } from '../output.ts';
+import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 const hourMs = 3_600_000;
 
@@ -119,7 +119,7 @@ function token(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list the invitations that the hosts in reach know of')
     .option('-q, --quiet', 'ids only')
-    .option('--format <format>', 'table, json or a template such as {{.Id}}', 'table')
+    .addOption(formatOption(listShapes, '{{.Id}}'))
     .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
       const tokens = await client(options()).listTokens();
       say(quiet === true ? tokens.map(({ id }) => id).join('\n') : renderList(tokens, tokenColumns, format));

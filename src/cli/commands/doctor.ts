@@ -10,7 +10,7 @@ import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { hiddenVolumes } from '../docker-findings.ts';
 import { hostFindings } from '../host-findings.ts';
-import { humanBytes, renderInspect } from '../output.ts';
+import { formatOption, humanBytes, renderInspect } from '../output.ts';
 
 /** Free room below this is a warning. */
 const scarceBytes = 5 * 1024 ** 3;
@@ -97,7 +97,7 @@ function show(findings: readonly Finding[]): string {
 export function doctorCommand(options: () => GlobalOptions): Command {
   return new Command('doctor')
     .description('look for what keeps Infinit from working, and say what to do')
-    .option('--format <format>', 'table, json or a template such as {{.Topic}}', 'table')
+    .addOption(formatOption(['table', 'json'], '{{.Topic}}'))
     .option('--docker-socket <path>', 'the Docker Engine', '/var/run/docker.sock')
     .action(async ({ format, dockerSocket }: { format: string; dockerSocket: string }) => {
       const findings = [

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
-import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
+import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 /** Between two looks at a host that drains, in ms. */
 const pollMs = 1000;
@@ -12,7 +12,7 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
   { header: 'STATE', field: 'State', value: (host) => (host.state === 'alive' ? 'up' : host.state) },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
-  { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing') },
+  { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing'), data: (host) => host.capacity },
   { header: 'RIGHTS', field: 'Rights', value: (host) => host.rights.join(',') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
@@ -35,7 +35,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list the hosts of the cluster as this one sees them')
     .option('-q, --quiet', 'ids only')
-    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
       const hosts = await client(options()).listNodes();
       say(quiet === true ? hosts.map((host) => host.peer).join('\n') : renderList(hosts, columns, format));
@@ -43,7 +43,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
   const inspect = new Command('inspect')
     .description('show all that is known of hosts')
     .argument('<name...>')
-    .option('--format <format>', 'json or a template', 'json')
+    .addOption(formatOption(['json'], '{{.Name}}'))
     .action(async (names: string[], { format }: { format: string }) => {
       const cluster = await client(options()).clusterStatus();
       const members = await client(options()).listNodes();

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { ControlClient, type HostStatus, type SalvageAnswer, type SalvagedBlock } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, confirm, type GlobalOptions, say } from '../context.ts';
-import { type Column, humanBytes, renderTable } from '../output.ts';
+import { type Column, formatOption, humanBytes, listShapes, renderList, renderTable } from '../output.ts';
 
 /** Between two looks at a scrub under way, in ms. */
 const pollMs = 1000;
@@ -22,6 +22,7 @@ const columns: readonly Column<SalvagedBlock>[] = [
 
 function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (format === 'json') return JSON.stringify(answer, undefined, 4);
+  if (format !== 'table') return renderList(answer.blocks, columns, format);
   const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten`;
   return answer.blocks.length === 0 ? counts : `${renderTable(answer.blocks, columns)}\n\n${counts}`;
 }
@@ -36,7 +37,7 @@ export function salvageCommand(options: () => GlobalOptions): Command {
     )
     .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
     .option('-y, --yes', 'do not ask')
-    .option('--format <format>', 'table or json', 'table')
+    .addOption(formatOption(listShapes, '{{.Address}}'))
     .action(async ({ lost = [], force = false, yes = false, format }: { lost?: string[]; force?: boolean; yes?: boolean; format: string }) => {
       const given = lost.length > 0 ? `what only ${lost.join(', ')} had` : 'what only damaged records held';
       const question = `Make what is left the truth, and give up ${given}?`;

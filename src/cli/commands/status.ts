@@ -2,7 +2,7 @@ import { Command } from 'commander';
 
 import type { ClusterStatus, HostStatus, HostSummary, RepairProgress } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
-import { type Column, humanBytes, humanDuration, renderInspect, renderTable } from '../output.ts';
+import { type Column, formatOption, humanBytes, humanDuration, renderInspect, renderTable } from '../output.ts';
 
 /** One line of the table: a member, and what it says of itself if it does. */
 interface Row {
@@ -76,7 +76,7 @@ export function renderStatus(cluster: ClusterStatus): string {
 export function statusCommand(options: () => GlobalOptions): Command {
   return new Command('status')
     .description('say how the store is, and why')
-    .option('--format <format>', 'table, json or a template such as {{.Health.State}}', 'table')
+    .addOption(formatOption(['table', 'json'], '{{.Health.State}}'))
     .action(async ({ format }: { format: string }) => {
       const cluster = await client(options()).clusterStatus();
       say(format === 'table' ? renderStatus(cluster) : renderInspect([cluster], format));

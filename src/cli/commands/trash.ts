@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import type { TrashedVolume } from '../../api/index.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
-import { type Column, renderList } from '../output.ts';
+import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 /** How often it is asked whether the data is gone, in ms. */
 const pollMs = 500;
@@ -22,7 +22,7 @@ function list(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list removed volumes, and when their data is deleted')
     .option('-q, --quiet', 'ids only')
-    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
       const volumes = await client(options()).listTrash();
       say(quiet === true ? volumes.map(({ id }) => id).join('\n') : renderList(volumes, columns, format));

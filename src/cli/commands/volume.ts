@@ -8,7 +8,7 @@ import { InfinitError } from '../../base/index.ts';
 import type { Volume, VolumeCheck, VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
-import { type Column, humanBytes, renderInspect, renderList } from '../output.ts';
+import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 const columns: readonly Column<Volume>[] = [
   { header: 'DRIVER', field: 'Driver', value: () => 'infinit' },
@@ -49,14 +49,21 @@ function runMount(program: 'mount' | 'umount', ...args: string[]): void {
   if (status !== 0) throw new InfinitError('denied', `${program} ${args.join(' ')}: ${(error?.message ?? stderr).trim()}`);
 }
 
+/** An option without its -o would be taken for one more name, and the volumes before it would be made without it. */
+function refuseOptionsAmong(names: readonly string[], outcome: string): void {
+  const option = names.find((name) => name.includes('='));
+  if (option !== undefined) throw new InfinitError('bad-argument', `"${option}" is no volume name: say -o ${option}; ${outcome}`);
+}
+
 function create(options: () => GlobalOptions): Command {
   return new Command('create')
     .description('create a volume')
     .argument('<name...>')
     .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption)
-    .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) =>
-      forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name),
-    );
+    .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) => {
+      refuseOptionsAmong(names, 'nothing was created');
+      return forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name);
+    });
 }
 
 function list(options: () => GlobalOptions): Command {
@@ -65,7 +72,7 @@ function list(options: () => GlobalOptions): Command {
     .description('list volumes')
     .option('-q, --quiet', 'names only')
     .option('-f, --filter <key=value>', 'name=TEXT, health=STATE, mounted=true|false', (given: string, before: string[]) => [...before, given], [])
-    .option('--format <format>', 'table, json or a template such as {{.Name}}', 'table')
+    .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async ({ quiet, filter, format }: { quiet?: boolean; filter: string[]; format: string }) => {
       const keeps = filterOf(filter);
       const volumes = (await client(options()).listVolumes()).filter(keeps);
@@ -77,7 +84,7 @@ function inspect(options: () => GlobalOptions): Command {
   return new Command('inspect')
     .description('show all about volumes')
     .argument('<name...>')
-    .option('--format <format>', 'json or a template such as {{.Options.Size}}', 'json')
+    .addOption(formatOption(['json'], '{{.Options.Size}}'))
     .action(async (names: string[], { format }: { format: string }) => {
       const found: Volume[] = [];
       await forEachName(names, async (name) => {
@@ -175,9 +182,10 @@ function update(options: () => GlobalOptions): Command {
     .description('change options of volumes: size, on-remove, trash-days, sticky; access and readonly while not mounted')
     .argument('<name...>')
     .requiredOption('-o, --opt <key=value>', 'the option and its new value, such as size=20G', collectOption)
-    .action((names: string[], { opt }: { opt: Record<string, string> }) =>
-      forEachName(names, async (name) => (await client(options()).updateVolume(name, opt)).name),
-    );
+    .action((names: string[], { opt }: { opt: Record<string, string> }) => {
+      refuseOptionsAmong(names, 'nothing was changed');
+      return forEachName(names, async (name) => (await client(options()).updateVolume(name, opt)).name);
+    });
 }
 
 function check(options: () => GlobalOptions): Command {
@@ -185,7 +193,7 @@ function check(options: () => GlobalOptions): Command {
     .description('look whether volumes fit together; what is wrong goes to stdout, and the exit code is 1 then')
     .argument('<name...>')
     .option('--repair', 'also free what crashed writers left, and correct the usage that a crash left wrong')
-    .option('--format <format>', 'table, json or a template', 'table')
+    .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async (names: string[], { repair, format }: { repair?: boolean; format: string }) => {
       const reports: VolumeCheck[] = [];
       await forEachName(names, async (name) => {
@@ -194,11 +202,16 @@ function check(options: () => GlobalOptions): Command {
       });
       const shown: readonly Column<VolumeCheck>[] = [
         { header: 'VOLUME NAME', field: 'Name', value: (row) => row.name },
-        { header: 'DIRECTORIES', field: 'Directories', value: (row) => String(row.directories) },
-        { header: 'FILES', field: 'Files', value: (row) => String(row.files) },
-        { header: 'DATA', field: 'Data', value: (row) => humanBytes(row.allocatedBytes) },
-        { header: repair === true ? 'FREED' : 'UNREFERENCED', field: 'Unreferenced', value: (row) => unreferencedIn(row) },
-        { header: 'PROBLEMS', field: 'Problems', value: (row) => String(row.problems.length) },
+        { header: 'DIRECTORIES', field: 'Directories', value: (row) => String(row.directories), data: (row) => row.directories },
+        { header: 'FILES', field: 'Files', value: (row) => String(row.files), data: (row) => row.files },
+        { header: 'DATA', field: 'Data', value: (row) => humanBytes(row.allocatedBytes), data: (row) => row.allocatedBytes },
+        {
+          header: repair === true ? 'FREED' : 'UNREFERENCED',
+          field: 'Unreferenced',
+          value: (row) => unreferencedIn(row),
+          data: (row) => row.unreferencedBytes ?? null,
+        },
+        { header: 'PROBLEMS', field: 'Problems', value: (row) => String(row.problems.length), data: (row) => row.problems.length },
       ];
       if (reports.length > 0) say(renderList(reports, shown, format));
       for (const { name, problems } of reports) for (const problem of problems) say(`${name}: ${problem}`);
@@ -214,7 +227,7 @@ function usage(options: () => GlobalOptions): Command {
   return new Command('usage')
     .description('show what volumes take')
     .argument('[name...]')
-    .option('--format <format>', 'table, json or a template', 'table')
+    .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async (names: string[], { format }: { format: string }) => {
       const wanted = names.length > 0 ? names : (await client(options()).listVolumes()).map((volume) => volume.name);
       const rows: VolumeUsage[] = [];
@@ -224,9 +237,14 @@ function usage(options: () => GlobalOptions): Command {
       });
       const shown: readonly Column<VolumeUsage>[] = [
         { header: 'VOLUME NAME', field: 'Name', value: (row) => row.name },
-        { header: 'USED', field: 'Used', value: (row) => humanBytes(row.usedBytes) },
-        { header: 'SIZE', field: 'Size', value: (row) => (row.sizeBytes === 0 ? 'unlimited' : humanBytes(row.sizeBytes)) },
-        { header: 'INODES', field: 'Inodes', value: (row) => String(row.inodes) },
+        { header: 'USED', field: 'Used', value: (row) => humanBytes(row.usedBytes), data: (row) => row.usedBytes },
+        {
+          header: 'SIZE',
+          field: 'Size',
+          value: (row) => (row.sizeBytes === 0 ? 'unlimited' : humanBytes(row.sizeBytes)),
+          data: (row) => row.sizeBytes,
+        },
+        { header: 'INODES', field: 'Inodes', value: (row) => String(row.inodes), data: (row) => row.inodes },
       ];
       if (rows.length > 0 || names.length === 0) say(renderList(rows, shown, format));
     });

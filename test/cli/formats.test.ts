@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Command } from 'commander';
+
+import { formatOption, listShapes } from '../../src/cli/output.ts';
+import { createProgram } from '../../src/cli/program.ts';
+
+function commandsOf(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
+
+test('what is no format is refused by every command that takes one', () => {
+  const formats = commandsOf(createProgram()).flatMap((command) => command.options.filter(({ long }) => long === '--format'));
+  assert.ok(formats.length >= 12);
+  for (const { parseArg, description } of formats) {
+    for (const wrong of ['xml', '', 'JSON', 'tables']) assert.throws(() => parseArg!(wrong, undefined), { code: 'bad-argument' }, description);
+    for (const right of ['json', '{{.Name}}', 'a {{json .}}']) assert.equal(parseArg!(right, undefined), right);
+  }
+});
+
+test('only lists print tables of chosen columns, and what is inspected is no table', () => {
+  const parsed = (option: ReturnType<typeof formatOption>, text: string): unknown => option.parseArg!(text, undefined);
+  assert.equal(parsed(formatOption(listShapes, '{{.Name}}'), 'table {{.Name}}'), 'table {{.Name}}');
+  assert.throws(() => parsed(formatOption(['table', 'json'], '{{.Name}}'), 'table {{.Name}}'), /none of table, json or a template/);
+  assert.throws(() => parsed(formatOption(['json'], '{{.Name}}'), 'table'), /"table" is none of json or a template such as \{\{\.Name\}\}/);
+});
