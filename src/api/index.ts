@@ -12,6 +12,7 @@ export {
   type WriteOutcome,
 } from './block-service.ts';
 export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './blocks.ts';
+export { directoryOf, holderOf } from './mount-holder.ts';
 export { nearest } from './nearest.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';
 export { clusterHealth } from './cluster-health.ts';

@@ -1,8 +1,6 @@
+import { directoryOf } from '../api/index.ts';
 import type { Logger } from '../base/index.ts';
 import { bindMount, detachMount, listMounts } from '../fuse/index.ts';
-
-/** What the holders begin with that `infinit volume mount` names; the rest is the directory. */
-const commandLinePrefix = 'cli:';
 
 /**
  * A mount that ended with an earlier daemon leaves the directories dead that `infinit volume mount` bound it to. They get the mount that took its place.
@@ -12,8 +10,8 @@ export async function bindAgain(volume: string, mountpoint: string, holders: rea
   const living = (await listMounts(mountpoint)).findLast((entry) => entry.mountPoint === mountpoint)?.connection;
   if (living === undefined) return;
   for (const holder of holders) {
-    if (!holder.startsWith(commandLinePrefix)) continue;
-    const place = holder.slice(commandLinePrefix.length);
+    const place = directoryOf(holder);
+    if (place === undefined) continue;
     const there = (await listMounts(place)).findLast((entry) => entry.mountPoint === place);
     if (there?.source !== volume || there.connection === living) continue;
     try {

@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import {
   checkVolumeName,
+  directoryOf,
   type EffectiveOptions,
   type Health,
   parseVolumeOptions,
@@ -352,6 +353,6 @@ export function holdersInWords(holders: readonly string[], containers: readonly 
       : named.length > 0
         ? named
         : fromDocker.map((holder) => `Docker (mount ${holder.slice(dockerPrefix.length).slice(0, shortId)})`)),
-    ...fromPeople.map((holder) => (holder.startsWith('cli:') ? `the mount at ${holder.slice('cli:'.length)}` : holder)),
+    ...fromPeople.map((holder) => (directoryOf(holder) === undefined ? holder : `the mount at ${directoryOf(holder)}`)),
   ];
 }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { symlinkSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -100,6 +102,7 @@ suite('the command line', () => {
     symlinkSync(place, link);
     assert.equal(await says('volume', 'mount', 'life', link), place);
     assert.equal(await says('volume', 'unmount', 'life', link), place);
+    await unmountInOtherWays(place);
     const mistyped = await infinit('volume', 'check', 'lifr');
     assert.deepEqual([mistyped.code, mistyped.out, mistyped.err], [3, '', 'infinit: not-found: there is no volume "lifr": did you mean "life"?\n']);
     assert.match(await says('volume', 'usage'), /life +6 B +4\.00 MiB +2/);
@@ -110,6 +113,33 @@ suite('the command line', () => {
     assert.match(await says('volume', 'trash', 'empty', 'second-life'), /second-life/);
     assert.equal((await infinit('volume', 'trash', 'restore', 'second-life')).code, 3);
   });
+
+  /** Of a volume `life` that is mounted nowhere. */
+  async function unmountInOtherWays(place: string): Promise<void> {
+    await says('volume', 'mount', 'life', place);
+    for (const name of ['life', 'colour-blue']) {
+      const twice = await infinit('volume', 'mount', name, place);
+      assert.equal(twice.code, 4);
+      assert.match(twice.err, /^infinit: in-use: volume "life" is mounted at .* already/);
+    }
+    assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{json .holders}}'), '[]');
+    assert.equal(await says('volume', 'unmount', place), place);
+    assert.deepEqual((await infinit('volume', 'unmount', place)).err, `infinit: not-found: no volume is mounted at ${place}\n`);
+    await says('volume', 'mount', 'life', place);
+    const second = `${place} too`;
+    await says('volume', 'mount', 'life', second);
+    const which = await infinit('volume', 'unmount', 'life');
+    assert.deepEqual([which.code, which.err.includes(place), which.err.includes(second)], [2, true, true]);
+    assert.equal(await says('volume', 'unmount', second), second);
+    const reader = spawn('sleep', ['60'], { cwd: place });
+    await once(reader, 'spawn');
+    const busy = await infinit('volume', 'unmount', 'life');
+    assert.deepEqual([busy.code, busy.err.startsWith('infinit: in-use: ')], [4, true], busy.err);
+    reader.kill();
+    await once(reader, 'exit');
+    assert.equal(await says('volume', 'unmount', 'life'), place);
+    assert.equal((await infinit('volume', 'unmount', 'life')).code, 3);
+  }
 
   test('completion knows verbs, flags, living volumes and removed ones', async () => {
     assert.match(await says('__complete', '--', 'volume', ''), /^check\ncreate\ninspect\nls\n/);

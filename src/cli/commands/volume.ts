@@ -1,12 +1,9 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
-import path from 'node:path';
-
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
 import type { Volume, VolumeCheck, VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
+import { mountCommand, unmountCommand } from './volume-mount.ts';
 import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
@@ -41,12 +38,6 @@ function filterOf(filters: readonly string[]): (volume: Volume) => boolean {
     return (volume: Volume): boolean => keeps(volume, rest.join('='));
   });
   return (volume) => tests.every((passes) => passes(volume));
-}
-
-/** Runs mount(8) or umount(8) in the caller's own mount namespace, where the person wants to see the directory. */
-function runMount(program: 'mount' | 'umount', ...args: string[]): void {
-  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-  if (status !== 0) throw new InfinitError('denied', `${program} ${args.join(' ')}: ${(error?.message ?? stderr).trim()}`);
 }
 
 /** An option without its -o would be taken for one more name, and the volumes before it would be made without it. */
@@ -108,73 +99,6 @@ function remove(options: () => GlobalOptions): Command {
         return name;
       });
     });
-}
-
-function mount(options: () => GlobalOptions): Command {
-  return new Command('mount')
-    .description('mount a volume on a directory of this host')
-    .argument('<name>')
-    .argument('<directory>')
-    .action(async (name: string, directory: string) => {
-      mkdirSync(directory, { recursive: true });
-      const place = realpathSync(directory);
-      const holder = `cli:${place}`;
-      const mountpoint = await client(options()).mountVolume(name, holder);
-      try {
-        runMount('mount', '--bind', mountpoint, place);
-      } catch (error) {
-        await client(options()).unmountVolume(name, holder);
-        throw error;
-      }
-      say(place);
-    });
-}
-
-function unmount(options: () => GlobalOptions): Command {
-  return new Command('unmount')
-    .alias('umount')
-    .description('undo `volume mount`')
-    .argument('<name>')
-    .argument('<directory>')
-    .action(async (name: string, directory: string) => {
-      const { holders } = await client(options()).inspectVolume(name);
-      const places = placesOf(directory);
-      const place = places.find((each) => holders.includes(`cli:${each}`)) ?? places[0]!;
-      const holder = `cli:${place}`;
-      if (!holders.includes(holder)) throw new InfinitError('not-found', `volume "${name}" is not mounted at ${place}${elsewhere(holders)}`);
-      // Somebody may have unmounted it by hand, or the host was started anew: what is left then is the daemon's hold.
-      if (isMountPoint(place)) runMount('umount', place);
-      await client(options()).unmountVolume(name, holder);
-      say(place);
-    });
-}
-
-/** What a directory may have been mounted as: what it leads to, or its own name where it is gone or its volume does not answer. */
-function placesOf(directory: string): readonly string[] {
-  const place = path.resolve(directory);
-  return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
-}
-
-function realPathOf(directory: string): string {
-  try {
-    return realpathSync(directory);
-  } catch {
-    return directory;
-  }
-}
-
-/** Where else people have mounted it on this host. */
-function elsewhere(holders: readonly string[]): string {
-  const places = holders.flatMap((holder) => (holder.startsWith('cli:') ? [holder.slice('cli:'.length)] : []));
-  return places.length === 0 ? '' : `, but at ${places.join(', ')}`;
-}
-
-function isMountPoint(place: string): boolean {
-  // Blanks are written in octal there.
-  const written = place.replaceAll(/[\s\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  return readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .some((line) => line.split(' ')[1] === written);
 }
 
 function update(options: () => GlobalOptions): Command {
@@ -253,6 +177,7 @@ function usage(options: () => GlobalOptions): Command {
 /** `infinit volume …`. */
 export function volumeCommand(options: () => GlobalOptions): Command {
   const command = new Command('volume').description('manage volumes');
-  for (const make of [create, list, inspect, update, remove, mount, unmount, usage, check, trashCommand]) command.addCommand(make(options));
+  for (const make of [create, list, inspect, update, remove, mountCommand, unmountCommand, usage, check, trashCommand])
+    command.addCommand(make(options));
   return command;
 }

@@ -1,0 +1,128 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+
+import { Command } from 'commander';
+
+import { type ControlClient, directoryOf, holderOf } from '../../api/index.ts';
+import { codeOf, InfinitError } from '../../base/index.ts';
+import { client, type GlobalOptions, say } from '../context.ts';
+
+/** `infinit volume mount`. */
+export function mountCommand(options: () => GlobalOptions): Command {
+  return new Command('mount')
+    .description('mount a volume on a directory of this host')
+    .argument('<name>')
+    .argument('<directory>')
+    .action(async (name: string, directory: string) => {
+      mkdirSync(directory, { recursive: true });
+      const place = realpathSync(directory);
+      const there = mountedAt(place);
+      if (there !== undefined)
+        throw new InfinitError('in-use', `volume "${there}" is mounted at ${place} already; \`infinit volume unmount ${place}\` ends that`);
+      const mountpoint = await client(options()).mountVolume(name, holderOf(place));
+      try {
+        run('mount', '--bind', mountpoint, place);
+      } catch (error) {
+        await client(options()).unmountVolume(name, holderOf(place));
+        throw error;
+      }
+      say(place);
+    });
+}
+
+/** `infinit volume unmount`. */
+export function unmountCommand(options: () => GlobalOptions): Command {
+  return new Command('unmount')
+    .alias('umount')
+    .description('undo `volume mount`: of a directory, of a volume that is mounted on one only, or of a volume on a directory')
+    .argument('<name|directory>')
+    .argument('[directory]')
+    .action(async (first: string, second: string | undefined) => {
+      const daemon = client(options());
+      const { name, place } = second === undefined ? await meant(daemon, first) : await mountOf(daemon, first, second);
+      // Somebody may have unmounted it by hand, or the host was started anew: what is left then is the daemon's hold.
+      if (mountedAt(place) !== undefined) run('umount', place);
+      await daemon.unmountVolume(name, holderOf(place));
+      say(place);
+    });
+}
+
+interface Mount {
+  readonly name: string;
+  readonly place: string;
+}
+
+/** A volume by its name where there is one, else a directory. */
+async function meant(daemon: ControlClient, given: string): Promise<Mount> {
+  const holders = given.includes('/') ? undefined : await holdersOf(daemon, given);
+  if (holders === undefined) return mountAt(daemon, given);
+  const [place, ...others] = directoriesOf(holders);
+  if (place === undefined) throw new InfinitError('not-found', `volume "${given}" is mounted on no directory of this host`);
+  if (others.length > 0)
+    throw new InfinitError('bad-argument', `volume "${given}" is mounted at ${[place, ...others].join(', ')}: name one of these directories`);
+  return { name: given, place };
+}
+
+async function holdersOf(daemon: ControlClient, name: string): Promise<readonly string[] | undefined> {
+  try {
+    return (await daemon.inspectVolume(name)).holders;
+  } catch (error) {
+    if (codeOf(error) === 'not-found') return undefined;
+    throw error;
+  }
+}
+
+async function mountAt(daemon: ControlClient, directory: string): Promise<Mount> {
+  const volumes = await daemon.listVolumes();
+  for (const place of placesOf(directory)) {
+    const volume = volumes.find(({ holders }) => holders.includes(holderOf(place)));
+    if (volume !== undefined) return { name: volume.name, place };
+  }
+  throw new InfinitError('not-found', `no volume is mounted at ${placesOf(directory)[0]}`);
+}
+
+async function mountOf(daemon: ControlClient, name: string, directory: string): Promise<Mount> {
+  const { holders } = await daemon.inspectVolume(name);
+  const places = placesOf(directory);
+  const place = places.find((each) => holders.includes(holderOf(each)));
+  if (place !== undefined) return { name, place };
+  const elsewhere = directoriesOf(holders);
+  const but = elsewhere.length === 0 ? '' : `, but at ${elsewhere.join(', ')}`;
+  throw new InfinitError('not-found', `volume "${name}" is not mounted at ${places[0]}${but}`);
+}
+
+function directoriesOf(holders: readonly string[]): readonly string[] {
+  return holders.flatMap((holder) => directoryOf(holder) ?? []);
+}
+
+/** What a directory may have been mounted as: what it leads to, or its own name where it is gone or its volume does not answer. */
+function placesOf(directory: string): readonly string[] {
+  const place = path.resolve(directory);
+  return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
+}
+
+function realPathOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return directory;
+  }
+}
+
+/** The volume that a directory shows. */
+function mountedAt(place: string): string | undefined {
+  // Blanks are written in octal there.
+  const written = place.replaceAll(/[\s\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const [source, , type] = lines.findLast((line) => line.split(' ')[1] === written)?.split(' ') ?? [];
+  return type === 'fuse.infinit' ? source : undefined;
+}
+
+/** Runs mount(8) or umount(8) in the caller's own mount namespace, where the person wants to see the directory. */
+function run(program: 'mount' | 'umount', ...args: string[]): void {
+  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+  if (status === 0) return;
+  const said = (error?.message ?? stderr).trim();
+  throw new InfinitError(said.includes('busy') ? 'in-use' : 'denied', `${program} ${args.join(' ')}: ${said}`);
+}
