@@ -2,7 +2,7 @@ import { type ErrorCode, errorCodes, http, InfinitError } from '../base/index.ts
 import type { BlockReport } from './block-service.ts';
 import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
 import { explainSocketFailure } from './socket-failure.ts';
-import type { ClusterStatus, HostStatus, HostSummary, TokenInfo, TokenState, VolumeCheck, VolumeUsage } from './status.ts';
+import type { ClusterStatus, HostStatus, HostSummary, Left, TokenInfo, TokenState, VolumeCheck, VolumeUsage } from './status.ts';
 import type { TrashedVolume, Volume } from './volume-service.ts';
 
 /** Default of every control socket option: where a daemon with default settings listens. */
@@ -41,8 +41,13 @@ export class ControlClient {
   }
 
   /** Joins the daemon's host to a cluster with the text of a token. */
-  async joinCluster(addresses: readonly string[], token: string): Promise<void> {
-    await this.#call('POST', '/v1/cluster/join', { addresses, token });
+  async joinCluster(addresses: readonly string[], token: string, how: { readonly force?: boolean } = {}): Promise<void> {
+    await this.#call('POST', '/v1/cluster/join', { addresses, token, ...how });
+  }
+
+  /** Has the daemon's host leave its cluster for good, or take back a join that nobody has answered yet. */
+  leaveCluster(how: { readonly force?: boolean } = {}): Promise<Left> {
+    return this.#call('POST', '/v1/cluster/leave', how);
   }
 
   listTokens(): Promise<readonly TokenState[]> {

@@ -35,6 +35,7 @@ export {
   type RosterStatus,
   type TokenInfo,
   type TokenState,
+  type Left,
   type VolumeCheck,
   type VolumeUsage,
   worst,

@@ -154,6 +154,14 @@ export interface SilentHost {
   readonly countedOut: boolean;
 }
 
+/** What became of a host that left its cluster. */
+export interface Left {
+  /** It had not been let in yet, and is as it was before it tried. */
+  readonly alone: boolean;
+  /** Where the cluster's key is, where it is on this host. */
+  readonly keyFile?: string;
+}
+
 /** An invitation just made. `text` is the secret. */
 export interface TokenInfo {
   readonly id: string;

@@ -47,7 +47,7 @@ export function clusterFindings(status: ClusterStatus, nowMs: number): Finding[]
 function outside(why: string, status: ClusterStatus): Finding[] {
   const said = status.troubles.filter(({ message }) => why.includes(message));
   // The words are the overlay's own for a host that was told so.
-  const advice = /expelled/.test(why)
+  const advice = /expelled|has left/.test(why)
     ? 'stop this daemon; to come back it needs an empty --state-dir and a new token (`infinit cluster token create FILE` on a member)'
     : (said.flatMap(({ kind }) => troubleAdvice[kind] ?? [])[0] ?? 'name a running member: `infinit cluster join TOKEN-FILE HOST:PORT`');
   const finding = `not a member of the cluster, so no volume is served: ${why}`;

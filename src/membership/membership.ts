@@ -177,6 +177,11 @@ export class Membership implements Views, AsyncDisposable {
     return this.#knowledge.intendToFound(false);
   }
 
+  /** This host has taken back its wish to join a cluster. */
+  standAlone(): void {
+    this.#reckon();
+  }
+
   /** This host is the first of a new cluster: what it stores is the cluster's. */
   async found(): Promise<void> {
     await this.#found();

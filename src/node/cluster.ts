@@ -153,8 +153,12 @@ export class Cluster implements Disposable {
     return this.#context.entry.init();
   }
 
-  join(addresses: readonly string[], token: string): Promise<void> {
-    return this.#context.entry.join(addresses, token);
+  join(addresses: readonly string[], token: string, how?: { readonly force?: boolean }): Promise<void> {
+    return this.#context.entry.join(addresses, token, how);
+  }
+
+  leave(how?: { readonly force?: boolean }): ReturnType<Entry['leave']> {
+    return this.#context.entry.leave(how);
   }
 
   async createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo> {

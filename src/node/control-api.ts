@@ -7,6 +7,7 @@ import {
   type ClusterStatus,
   type HostStatus,
   type HostSummary,
+  type Left,
   listenOnSocket,
   type RepairControl,
   type TokenInfo,
@@ -39,7 +40,8 @@ export interface ClusterControl {
   status(): Promise<ClusterStatus>;
   hosts(): readonly HostSummary[];
   init(): Promise<{ readonly clusterId: string; readonly keyFile: string }>;
-  join(addresses: readonly string[], token: string): Promise<void>;
+  join(addresses: readonly string[], token: string, how?: { readonly force?: boolean }): Promise<void>;
+  leave(how?: { readonly force?: boolean }): Promise<Left>;
   createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo>;
   tokens(): Promise<readonly TokenState[]>;
   grant(which: string): Promise<void>;
@@ -138,9 +140,16 @@ function routeCluster(
   app.post(
     '/v1/cluster/join',
     serve(async ({ body }, response) => {
-      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'));
+      const force = (body as { force?: unknown }).force === true;
+      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'), { force });
       response.json({});
     }),
+  );
+  app.post(
+    '/v1/cluster/leave',
+    serve(
+      async ({ body }, response) => void response.json(await cluster.leave({ force: (body as { force?: unknown } | undefined)?.force === true })),
+    ),
   );
   app.post(
     '/v1/cluster/tokens',

@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Membership } from '../api/index.ts';
+import type { Left, Membership } from '../api/index.ts';
 import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership as Roster } from '../membership/index.ts';
 import type { Overlay } from '../overlay/index.ts';
@@ -25,6 +26,10 @@ export interface EntryContext {
   readonly mounted: () => readonly string[];
   /** A volume of this host's own; undefined: it has none. */
   readonly ownVolume: () => Promise<string | undefined>;
+  /** Removed volumes of its own that could still be brought back. */
+  readonly ownTrash: () => Promise<readonly string[]>;
+  /** It stores something. */
+  readonly holdsBlocks: () => boolean;
   /** Removes the blocks of a host that joins: it has no volumes, only the traces of having been alone. */
   readonly forgetEverything: () => Promise<void>;
   /** The cluster that this host's blocks belong to, kept on its disk. */
@@ -42,6 +47,8 @@ export class Entry implements Membership, Disposable {
   readonly expected: ExpectedNames;
   readonly #context: EntryContext;
   readonly #stop = new AbortController();
+  /** Ends the attempts to be let in. */
+  #attempts = new AbortController();
   /** Belongs to a cluster by its passport, and has not been let in yet. */
   #entering = false;
 
@@ -86,29 +93,67 @@ export class Entry implements Membership, Disposable {
   }
 
   /**
-   * Joins at a command. Where nobody lets this host in in time, it goes on trying: it has its passport.
+   * Joins at a command. Where nobody lets this host in in time, it goes on trying: it has its passport. {@link leave} takes it back.
+   * @param force Also where the trash has volumes: they are gone then.
    * @throws InfinitError `in-use`, `already-exists` where it has volumes of its own, `denied`, `cancelled` after a while.
    */
-  async join(addresses: readonly string[], token: string): Promise<void> {
+  async join(addresses: readonly string[], token: string, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
     const { overlay, membership } = this.#context;
     // A member that was given a new token keeps what it has.
     if (await this.#isMember()) return overlay.join(addresses, token);
     this.#refuseWhileMounted('join a cluster');
     await this.#refuseOwnVolumes();
+    // Once it has a passport it was asked before, and cannot look any more.
+    const trash = force || overlay.clusterId !== undefined ? [] : await this.#context.ownTrash();
+    if (trash.length > 0)
+      throw new InfinitError(
+        'already-exists',
+        `the trash of this host holds volumes (${trash.map((name) => `"${name}"`).join(', ')}) that would be gone for good: bring back what is wanted ` +
+          '(`infinit volume trash restore`) and copy it away, or delete it (`infinit volume trash empty`); `--force` joins without them',
+      );
     await membership.abandonFounding();
     const patience = AbortSignal.timeout(joinDeadlineMs);
     await overlay.join(addresses, token);
-    const letIn = overlay.whenJoined(patience);
     this.#enterOnceLetIn();
+    const takenBack = this.#attempts.signal;
     try {
-      await letIn;
+      await overlay.whenJoined(AbortSignal.any([patience, takenBack]));
     } catch (error) {
       if (codeOf(error) !== 'cancelled') throw error;
-      throw new InfinitError('cancelled', `${messageOf(error)}; this host goes on trying, and joins as soon as a member lets it in`, {
-        cause: error,
-      });
+      const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
+      throw new InfinitError('cancelled', takenBack.aborted ? 'the join was taken back' : `${messageOf(error)}; ${goesOn}`, { cause: error });
     }
     await this.whenInside(patience);
+  }
+
+  /**
+   * Leaves the cluster for good: it takes no part any more, also after a restart. A host that nobody has let in yet is alone again.
+   * @param force Also where it stores blocks, of which the others then make copies anew; never where some block may have no majority without it.
+   * @throws InfinitError `bad-argument` where it belongs to no cluster; `in-use` where something is mounted, or for its blocks; `unavailable`.
+   */
+  async leave({ force = false }: { readonly force?: boolean } = {}): Promise<Left> {
+    const { overlay, membership, keyFile } = this.#context;
+    if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster');
+    if (overlay.halted !== undefined) throw new InfinitError('unavailable', overlay.halted);
+    if (overlay.state === 'joining') {
+      this.#attempts.abort();
+      this.#entering = false;
+      await overlay.takeBackJoin();
+      membership.standAlone();
+      return { alone: true };
+    }
+    this.#refuseWhileMounted('leave the cluster');
+    if (membership.status().standing === 'member') {
+      const why = membership.whyItMustStay(overlay.self);
+      if (why !== undefined) throw new InfinitError('in-use', `this host stores blocks, and ${why}: drain it first (\`infinit node drain\`)`);
+      if (!force)
+        throw new InfinitError(
+          'in-use',
+          'this host stores blocks: drain it first (`infinit node drain`) and wait; `--force` leaves without that, and the others make its copies anew',
+        );
+    }
+    await overlay.leave();
+    return { alone: false, ...(existsSync(keyFile) ? { keyFile } : {}) };
   }
 
   /**
@@ -116,7 +161,7 @@ export class Entry implements Membership, Disposable {
    * @throws InfinitError `already-exists` where it has volumes of its own.
    */
   async enter(): Promise<void> {
-    const { overlay, membership, rememberCluster } = this.#context;
+    const { overlay, membership, rememberCluster, logger } = this.#context;
     if (overlay.clusterId === undefined) return;
     if (await this.#isMember()) {
       // It was killed between noting its cluster and saying that it holds nothing of the time before.
@@ -126,6 +171,8 @@ export class Entry implements Membership, Disposable {
     // A founder that crashed before it had noted its own cluster: what it stores is the cluster's.
     if (membership.status().standing === 'member') return rememberCluster(overlay.clusterId);
     await this.#refuseOwnVolumes();
+    if (this.#context.holdsBlocks())
+      logger.warn('what this host stored while it was alone does not come along into the cluster: volumes in its trash are gone once it is let in');
     this.#enterOnceLetIn();
   }
 
@@ -138,7 +185,8 @@ export class Entry implements Membership, Disposable {
     if (this.#entering) return;
     this.#entering = true;
     const { overlay, logger } = this.#context;
-    const { signal } = this.#stop;
+    this.#attempts = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, this.#attempts.signal]);
     let said = '';
     const attempt = async (): Promise<void> => {
       while (!signal.aborted) {

@@ -283,6 +283,8 @@ export class Node implements AsyncDisposable {
           storesNothing,
           mounted: () => volumes.mounted(),
           ownVolume: async () => (await catalogue.list())[0]?.name,
+          ownTrash: async () => (await trash.list()).flatMap(({ name, state }) => (state === 'deleting' ? [] : [name])),
+          holdsBlocks: () => disk.status().blocks > 0,
           forgetEverything: () => store.forgetEverything(),
           ...clusterMemory(disk),
           keyFile: path.join(clusterDirectory, 'cluster.key'),

@@ -109,6 +109,20 @@ export class ClusterAuthority {
     this.#gate.setOwn(passport);
   }
 
+  /** This host joins no cluster after all. */
+  forgetPassport(): Promise<void> {
+    return this.#files.remove('passport');
+  }
+
+  /** From now on this host takes no part, whatever its passport says. */
+  rememberLeaving(): Promise<void> {
+    return this.#files.write('left', `${new Date(this.#clock.wallMs()).toISOString()}\n`);
+  }
+
+  async hasLeft(): Promise<boolean> {
+    return (await this.#files.read('left')) !== undefined;
+  }
+
   signRecord(record: Omit<MemberRecord, 'peer'>): string {
     return signRecord(record, this.#key);
   }

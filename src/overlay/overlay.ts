@@ -16,11 +16,15 @@ import { type MemberView, memberView, type OverlayOptions, type TransportContext
 import { readTokenFile, StateFiles } from './state-files.ts';
 import type { MeshTransport, PeerId, Transport } from './transport.ts';
 import { TroubleLog, type TroubleReport } from './trouble-log.ts';
+import { type Joining, whenJoined } from './when-joined.ts';
 
 /** Upkeep: addresses that changed, passports that expired. */
 const upkeepMs = 1000;
-/** What a leaving host gives its last word to travel. */
+/** What the last word to a host that is expelled is given to travel. */
 const farewellMs = 150;
+/** How long a host that leaves waits for others to say that they have heard it, in ms. */
+const goodbyeMs = 2000;
+const hasLeft = 'this host has left the cluster';
 
 /**
  * This host among the others: its identity, the gate, the connections, the roster of members and who of them lives.
@@ -184,23 +188,13 @@ export class Overlay implements AsyncDisposable {
   /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
   async whenJoined(signal?: AbortSignal): Promise<void> {
     if (this.#gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(new InfinitError('cancelled', this.whyNotJoined()));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const stops = [
-      this.onMembersChange(() => this.#own.state !== 'joining' && resolve()),
-      this.#troubles.onTrouble(({ kind, message }) => {
-        if (kind === 'denied' || kind === 'wrong-version') reject(new InfinitError(kind, message));
-        if (kind === 'self') reject(new InfinitError('bad-argument', `--join ${message}`));
-      }),
-    ];
-    if (this.#own.state !== 'joining') resolve();
-    try {
-      await promise;
-    } finally {
-      for (const stop of stops) stop();
-      signal?.removeEventListener('abort', onAbort);
-    }
+    const joining: Joining = {
+      isIn: () => this.#own.state !== 'joining',
+      whyNot: () => this.whyNotJoined(),
+      onMembersChange: (listener) => this.onMembersChange(listener),
+      onTrouble: (listener) => this.#troubles.onTrouble(listener),
+    };
+    await whenJoined(joining, signal);
   }
 
   /** What keeps this host from its cluster, as far as it is known. */
@@ -222,6 +216,7 @@ export class Overlay implements AsyncDisposable {
   /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, `already-exists`, and `bad-argument` for what is no address. */
   async join(addresses: readonly string[], tokenText: string): Promise<void> {
     for (const address of addresses) parseAddress(address);
+    if (this.#halted !== undefined) throw new InfinitError('unavailable', `${this.#halted}: to join again it needs an empty state directory`);
     await this.#authority.useToken(readToken(tokenText));
     await this.#mesh.start();
     this.#startMembership('joining');
@@ -283,11 +278,36 @@ export class Overlay implements AsyncDisposable {
     if (capacity !== this.#own.capacity) this.#publish({ capacity });
   }
 
-  /** Tells all members that this host is gone for good, and closes. What it stored must have been moved before. */
+  /**
+   * Tells the members that this host is gone for good; it takes no further part, also after a restart. What it stored must have been moved before.
+   * @throws InfinitError `unavailable` where no member hears it: they would go on waiting for it.
+   */
   async leave(): Promise<void> {
+    const { state } = this.#own;
     this.#publish({ state: 'left' });
-    await new Promise((resolve) => setTimeout(resolve, farewellMs));
-    await this[Symbol.asyncDispose]();
+    const news = { entries: [{ record: this.#ownText, passport: this.#gate.own!.text }], revocations: [] };
+    const heard = await Promise.allSettled(this.#mesh.connected().map((peer) => this.#sync.tellAndWait(peer, news, goodbyeMs)));
+    if (heard.every(({ status }) => status === 'rejected')) {
+      this.#publish({ state });
+      throw new InfinitError('unavailable', 'no other host hears that this one leaves: try again once it is connected with one');
+    }
+    await this.#authority.rememberLeaving();
+    this.#halt(hasLeft);
+  }
+
+  /** Takes back a join that nobody has answered yet: this host is alone again, though it goes on listening until it restarts. */
+  async takeBackJoin(): Promise<void> {
+    if (this.#gate.own === undefined || this.#own.state !== 'joining') throw new InfinitError('already-exists', 'this host was let in already');
+    // Before anything is waited for: from here on nobody lets it in.
+    this.#gate.reset();
+    clearInterval(this.#upkeep);
+    [this.#seeds, this.#suggested] = [[], []];
+    this.#mesh.setSeeds([]);
+    this.#mesh.setTargets([]);
+    for (const peer of this.#mesh.connected()) this.#mesh.drop(peer, 'this host joins no longer');
+    this.#troubles.forget();
+    await this.#authority.forgetPassport();
+    this.#changed();
   }
 
   /** Closes without leaving: the others see this host as down until it comes back. */
@@ -318,6 +338,7 @@ export class Overlay implements AsyncDisposable {
   async #enter(): Promise<void> {
     const { tokenFile, join = [] } = this.#options;
     await this.#authority.loadPassport();
+    if (await this.#authority.hasLeft()) return this.#halt(hasLeft);
     // A token that was used already is of no interest, nor whether its file is still there: the passport made from it is kept.
     if (tokenFile !== undefined) {
       const text = await readTokenFile(tokenFile, this.#logger, { optional: this.#gate.own !== undefined });

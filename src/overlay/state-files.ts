@@ -1,11 +1,11 @@
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 import { InfinitError, type Logger, messageOf, type Random } from '../base/index.ts';
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
-export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json';
+export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json' | 'left';
 
 const secretMode = 0o600;
 
@@ -52,6 +52,16 @@ export class StateFiles {
       await this.#syncDirectory();
     } catch (cause) {
       throw new InfinitError('disk-failed', `cannot write ${target}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  async remove(file: StateFile): Promise<void> {
+    const target = path.join(this.#directory, file);
+    try {
+      await rm(target, { force: true });
+      await this.#syncDirectory();
+    } catch (cause) {
+      throw new InfinitError('disk-failed', `cannot remove ${target}: ${messageOf(cause)}`, { cause });
     }
   }
 

@@ -39,6 +39,11 @@ export class TroubleLog {
     return [...this.#reports.values()].filter(({ kind, lastMs }) => kind === 'duplicate-identity' || kind === 'clock' || now - lastMs < forgetMs);
   }
 
+  /** What was said concerned a cluster that this host has nothing to do with any more. */
+  forget(): void {
+    this.#reports.clear();
+  }
+
   onTrouble(listener: (trouble: Trouble) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

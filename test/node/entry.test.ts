@@ -40,6 +40,8 @@ async function entryIn(world: World): Promise<Entry> {
     },
     mounted: () => [],
     ownVolume: () => Promise.resolve(world.standing === 'member' ? 'data' : undefined),
+    ownTrash: () => Promise.resolve([]),
+    holdsBlocks: () => true,
     forgetEverything: async () => void world.forgotten++,
     knownCluster: () => Promise.resolve(world.known),
     rememberCluster: async (id: string) => void (world.known = id),

@@ -252,6 +252,12 @@ describe('members in memory', () => {
     await eventually(() => cluster.hosts.every((host) => host.members().length === 4), 'all know all');
     await b.leave();
     await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.departed().length === 1), 'b is gone');
+    await cluster.stop(b);
+    const again = await cluster.open('b');
+    assert.equal(again.halted, 'this host has left the cluster');
+    await assert.rejects(again.join([], 'whatever'), { code: 'unavailable', message: /empty state directory/ });
+    await sleep(100);
+    assert.equal(a.departed().length, 1);
     await a.revokeHost(c.self);
     await eventually(() => [a, d].every((host) => host.members().length === 2 && !host.transport.isConnected(c.self)), 'c is expelled');
     await eventually(() => c.halted !== undefined, 'c knows it');
@@ -259,6 +265,18 @@ describe('members in memory', () => {
     assert.ok(!d.transport.isConnected(c.self));
     await assert.rejects(d.revokeHost(a.self), { code: 'denied' });
     await assert.rejects(a.revokeHost('12D3KooWnobody'), { code: 'not-found' });
+  });
+
+  test('a host does not leave unheard', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+    cluster.network!.cut(a.self, b.self);
+    await eventually(() => b.transport.connected().length === 0, 'they are cut off');
+    await assert.rejects(b.leave(), { code: 'unavailable', message: /no other host hears/ });
+    assert.deepEqual([b.halted, b.state], [undefined, 'up']);
+    cluster.network!.heal();
+    await eventually(() => seenBy(a, b)?.state === 'up' && a.transport.isConnected(b.self), 'it goes on');
   });
 
   test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {

@@ -82,6 +82,26 @@ describe('the overlay on loopback', () => {
     assert.deepEqual([seenBy(a, b)?.capacity, seenBy(b, b)?.capacity], [0, 0]);
   });
 
+  test('a join that nobody answered can be taken back, and another one made', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const [a, other] = [await cluster.first('a'), await cluster.first('other')];
+    const [{ text: wrong }, { text }] = [await other.createToken({}), await a.createToken({})];
+    const nobody = `127.0.0.1:${await freePort()}`;
+    const b = await cluster.open('b');
+    await b.join([nobody], wrong);
+    await b.takeBackJoin();
+    assert.deepEqual([b.clusterId, b.troubles()], [undefined, []]);
+    await cluster.stop(b);
+    const again = await cluster.open('b');
+    assert.equal(again.clusterId, undefined);
+    await again.join([nobody], wrong);
+    await again.takeBackJoin();
+    await again.join(addressesOf(a), text);
+    await again.whenJoined(withinReason());
+    assert.equal(again.clusterId, a.clusterId);
+    await assert.rejects(again.takeBackJoin(), { code: 'already-exists' });
+  });
+
   test('a running host can join by a call', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();

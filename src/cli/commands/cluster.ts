@@ -88,9 +88,26 @@ function join(options: () => GlobalOptions): Command {
     .description('make this host a member of a cluster')
     .argument('<token-file>', 'from `infinit cluster token create`')
     .argument('[host:port...]', 'any members; none: found as `infinit daemon --discover` says')
-    .action(async (file: string, addresses: string[]) => {
-      await client(options()).joinCluster(addresses, readToken(file));
+    .option('-f, --force', 'also where the trash of this host holds volumes: they are gone then')
+    .action(async (file: string, addresses: string[], { force }: { force?: boolean }) => {
+      await client(options()).joinCluster(addresses, readToken(file), { force: force === true });
       say('joined');
+    });
+}
+
+function leave(options: () => GlobalOptions): Command {
+  return new Command('leave')
+    .description('have this host leave the cluster for good, once it was drained; or take back a join that nobody has answered yet')
+    .option('-f, --force', 'also where it stores blocks: the others make its copies anew')
+    .action(async ({ force }: { force?: boolean }) => {
+      const { alone, keyFile } = await client(options()).leaveCluster({ force: force === true });
+      say('left');
+      const next = alone
+        ? 'This host is alone again. If its daemon is started with --join or --token, take them out.'
+        : 'The others wait for it no longer. Stop its daemon; to come back, or to be used alone, it needs an empty state directory.';
+      process.stderr.write(`${next}\n`);
+      if (keyFile !== undefined)
+        process.stderr.write(`The cluster's key is ${keyFile}: keep it, nobody can invite or expel without it or a right to.\n`);
     });
 }
 
@@ -133,6 +150,7 @@ export function clusterCommand(options: () => GlobalOptions): Command {
     .description('manage the cluster')
     .addCommand(init(options))
     .addCommand(join(options))
+    .addCommand(leave(options))
     .addCommand(grant(options))
     .addCommand(token(options));
 }

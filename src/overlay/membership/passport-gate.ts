@@ -55,6 +55,13 @@ export class PassportGate implements Gate {
     this.#closed = true;
   }
 
+  /** This host belongs to no cluster any more. */
+  reset(): void {
+    this.#passports.clear();
+    this.#revocations.clear();
+    this.#revokedHosts = new Set();
+  }
+
   setOwn(passport: Passport): void {
     this.#passports.set(this.#self, passport);
   }
