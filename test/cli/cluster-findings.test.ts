@@ -95,3 +95,17 @@ test('status begins with one word, names who is silent, and shows every member',
   assert.match(text, /^h1 +HEALTHY .*moving 25 %, 1\.00 MiB\/s, 1 minute left/m);
   assert.match(text, /^h2 +DOWN/m);
 });
+
+test('status says what the last checks found and how old they are', () => {
+  const counts = { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 2, underQuorum: 0, surplus: 3, damaged: 0 };
+  const scrub = { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 };
+  const checked = (ageSeconds: number) => ({
+    repair: { phase: 'idle' as const, done: 0, total: 0, bytesPerSecond: 0, lastCheck: { ageSeconds, counts }, repaired: 0, scrub },
+  });
+  assert.match(
+    renderStatus(sketch(3, [checked(5), checked(3700), {}])),
+    /^Copies: +4 blocks with too few, 0 without a majority, 6 surplus, 0 damaged; checked 5 seconds to 1 hour ago, not yet on h2$/m,
+  );
+  assert.match(renderStatus(sketch(1, [checked(60)])), /; checked 1 minute ago$/m);
+  assert.doesNotMatch(renderStatus(sketch(1, [{}])), /Copies/);
+});

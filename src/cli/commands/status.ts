@@ -29,11 +29,27 @@ function repairText(repair: RepairProgress | undefined): string {
   return `${repair.phase} ${percent} %${repair.bytesPerSecond > 0 ? `, ${humanBytes(repair.bytesPerSecond)}/s` : ''}${eta}`;
 }
 
+/** What the last checks found, on all hosts together (each block is counted by one), and how long ago they were. */
+function checkText(hosts: readonly HostStatus[]): string {
+  const checks = hosts.flatMap(({ repair }) => repair?.lastCheck ?? []);
+  if (checks.length === 0) return '';
+  const sum = (field: 'underReplicated' | 'underQuorum' | 'surplus' | 'damaged'): number =>
+    checks.reduce((all, { counts }) => all + counts[field], 0);
+  const ages = checks.map(({ ageSeconds }) => ageSeconds);
+  const [newest, oldest] = [humanDuration(Math.min(...ages)), humanDuration(Math.max(...ages))];
+  const unchecked = hosts.filter(({ repair }) => repair?.lastCheck === undefined).map(({ name }) => name);
+  return [
+    `${sum('underReplicated')} blocks with too few, ${sum('underQuorum')} without a majority, ${sum('surplus')} surplus, ${sum('damaged')} damaged`,
+    `checked ${newest === oldest ? oldest : `${newest} to ${oldest}`} ago${unchecked.length === 0 ? '' : `, not yet on ${unchecked.join(', ')}`}`,
+  ].join('; ');
+}
+
 function describe({ hosts, clusterId }: ClusterStatus): string {
   const status = hosts[0]!;
   const { disk } = status;
   const { views, hosts: count } = status.roster;
   const moving = repairText(status.repair);
+  const checked = checkText(hosts);
   const lines: readonly (readonly [string, string])[] = [
     ['Host', `${status.name} (${status.peer})`],
     ['Cluster', clusterId ?? 'none: this host is alone'],
@@ -42,6 +58,7 @@ function describe({ hosts, clusterId }: ClusterStatus): string {
     ['Memory', humanBytes(status.memoryBytes)],
     ['Blocks', `${disk.blocks}, ${humanBytes(disk.liveBytes)} live, ${humanBytes(disk.usedBytes)} on disk, ${humanBytes(disk.freeBytes)} free`],
     ['Replicas', `${status.replicas.wanted} wanted, ${status.replicas.hosts} host${status.replicas.hosts === 1 ? '' : 's'} up`],
+    ...(checked === '' ? [] : [['Copies', checked] as const]),
     ...(views.length === 0
       ? []
       : [
