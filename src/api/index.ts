@@ -50,6 +50,7 @@ export {
   type TypedVolumeOptions,
   typedOptions,
   type VolumeOption,
+  changeableOptions,
   volumeOptions,
 } from './volume-options.ts';
 export type { Membership, TrashControl, TrashedVolume, Volume, VolumeControl, VolumeService } from './volume-service.ts';

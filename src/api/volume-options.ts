@@ -96,7 +96,7 @@ export function parseVolumeOptions(given: unknown, fallbacks: Partial<EffectiveO
 }
 
 /** Options that may change in a volume's life. */
-const changeable: readonly VolumeOptionName[] = ['size', 'on-remove', 'trash-days', 'sticky', 'access', 'readonly'];
+export const changeableOptions: readonly VolumeOptionName[] = ['size', 'on-remove', 'trash-days', 'sticky', 'access', 'readonly'];
 /** Those of them that a mount is made with. */
 const boundToMount: readonly VolumeOptionName[] = ['access', 'readonly'];
 
@@ -107,10 +107,10 @@ const boundToMount: readonly VolumeOptionName[] = ['access', 'readonly'];
 export function parseVolumeChanges(given: unknown): { readonly changes: Partial<EffectiveOptions>; readonly needsUnmount: string | undefined } {
   const found = readOptions(given);
   for (const name of found.keys()) {
-    if (!changeable.includes(name as VolumeOptionName))
-      throw new InfinitError('bad-argument', `option "${name}" is fixed when a volume is created; these can change: ${changeable.join(', ')}`);
+    if (!changeableOptions.includes(name as VolumeOptionName))
+      throw new InfinitError('bad-argument', `option "${name}" is fixed when a volume is created; these can change: ${changeableOptions.join(', ')}`);
   }
-  if (found.size === 0) throw new InfinitError('bad-argument', `give options to change with -o NAME=VALUE: ${changeable.join(', ')}`);
+  if (found.size === 0) throw new InfinitError('bad-argument', `give options to change with -o NAME=VALUE: ${changeableOptions.join(', ')}`);
   return { changes: Object.fromEntries(found), needsUnmount: boundToMount.find((name) => found.has(name)) };
 }
 

@@ -1,4 +1,4 @@
-import { codeOf, type ErrorCode, messageOf } from '../base/index.ts';
+import { codeOf, type ErrorCode, InfinitError, messageOf } from '../base/index.ts';
 import { connect, ControlClient, type Infinit } from '../api/index.ts';
 
 /** Options that every command has. */
@@ -55,6 +55,12 @@ export async function forEachName(names: readonly string[], action: (name: strin
       process.exitCode = names.length > 1 ? 1 : exitCodeOf(error);
     }
   }
+}
+
+/** Asks before what cannot be undone. @throws InfinitError `cancelled` where the answer is no, which it is without a terminal. */
+export async function insist(question: string, outcome: string, flag: '--force' | '--yes'): Promise<void> {
+  if (await confirm(question)) return;
+  throw new InfinitError('cancelled', process.stdin.isTTY ? outcome : `${outcome}: without a terminal say ${flag}`);
 }
 
 /** Asks on a terminal; without one the answer is no. */

@@ -11,6 +11,7 @@ import { salvageCommand, scrubCommand } from './commands/repair.ts';
 import { statusCommand } from './commands/status.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
+import { ownArguments } from './docker-flags.ts';
 import { controlSocketOf, version } from '../api/index.ts';
 
 /** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
@@ -55,17 +56,14 @@ function inheritSettings(command: Command): void {
   }
 }
 
-/** As a Docker CLI plugin the first word is `infinit`; drop it. */
-function ownArguments(argv: readonly string[]): readonly string[] {
-  return argv[0] === 'infinit' ? argv.slice(1) : argv;
-}
-
 /** Runs the command line and leaves its exit code in `process.exitCode`. */
 export async function main(): Promise<void> {
-  const argv = ownArguments(process.argv.slice(2));
-  if (argv[0] === 'docker-cli-plugin-metadata') return say(JSON.stringify(dockerPluginMetadata));
+  const { words, engine } = ownArguments(process.argv.slice(2));
+  if (words[0] === 'docker-cli-plugin-metadata') return say(JSON.stringify(dockerPluginMetadata));
+  if (engine !== undefined && engine !== 'default')
+    process.stderr.write(`infinit: "${engine}" is docker's choice of an engine; this talks to the daemon of this host (--control-socket)\n`);
   try {
-    await createProgram().parseAsync(argv, { from: 'user' });
+    await createProgram().parseAsync(words, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {

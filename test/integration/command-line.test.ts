@@ -110,7 +110,9 @@ suite('the command line', () => {
     assert.match(await says('volume', 'trash', 'ls'), /^life +[0-9a-f]{32} +\S+ +\S+ +kept$/m);
     assert.equal(await says('volume', 'trash', 'restore', 'life', '--as', 'second-life'), 'second-life');
     assert.equal(await says('volume', 'rm', 'second-life'), 'second-life');
-    assert.match(await says('volume', 'trash', 'empty', 'second-life'), /second-life/);
+    const unasked = await infinit('volume', 'trash', 'empty', 'second-life');
+    assert.deepEqual([unasked.code, unasked.err], [1, 'infinit: cancelled: nothing was deleted: without a terminal say --force\n']);
+    assert.match(await says('volume', 'trash', 'empty', '--force', 'second-life'), /second-life/);
     assert.equal((await infinit('volume', 'trash', 'restore', 'second-life')).code, 3);
   });
 
@@ -145,6 +147,13 @@ suite('the command line', () => {
     assert.match(await says('__complete', '--', 'volume', ''), /^check\ncreate\ninspect\nls\n/);
     assert.match(await says('__complete', '--', 'volume', 'inspect', 'colour-bl'), /^colour-blue$/);
     assert.match(await says('__complete', '--', 'volume', 'create', '--o'), /^--opt$/);
+    assert.equal(await says('__complete', '--', 'volume', 'create', 'new', '-o', 'si'), 'size=');
+    assert.equal(await says('__complete', '--', 'volume', 'mount', 'colour-blue', ''), '', 'directories are the shell’s');
+    assert.equal(await says('__complete', '--', 'block', 'rm', ''), '');
+    assert.equal(
+      await says('__complete', '--', 'node', 'inspect', ''),
+      await says('node', 'ls', '--format', '{{json .Name}}').then((name) => JSON.parse(name.replace(' *', '')) as string),
+    );
     await says('volume', 'create', 'gone-soon');
     await says('volume', 'rm', 'gone-soon');
     assert.match(await says('__complete', '--', 'volume', 'trash', 'restore', 'gone'), /^gone-soon$/);
@@ -154,6 +163,9 @@ suite('the command line', () => {
   test('docker finds it as `docker infinit`', async () => {
     assert.equal((JSON.parse(await says('docker-cli-plugin-metadata')) as { SchemaVersion: string }).SchemaVersion, '0.1.0');
     assert.equal(await says('infinit', 'volume', 'ls', '-q', '-f', 'name=colour-blue'), 'colour-blue');
+    const remote = await infinit('--context', 'far-away', 'infinit', 'volume', 'ls', '-q', '-f', 'name=colour-blue');
+    assert.equal(remote.out, 'colour-blue\n');
+    assert.match(remote.err, /"far-away" is docker's choice of an engine; this talks to the daemon of this host/);
   });
 
   test('founding says who it is; a token goes to a new file, and nobody joins without one', async () => {
@@ -167,6 +179,7 @@ suite('the command line', () => {
     const file = path.join(daemon.directory, 'invitation');
     assert.match(await says('cluster', 'token', 'create', file), /^[0-9a-f]{16}$/);
     assert.match(await says('cluster', 'token', 'ls'), /^[0-9a-f]{16} +open +store,write +0 of 1 /m);
+    assert.match(await says('__complete', '--', 'cluster', 'token', 'revoke', ''), /^[0-9a-f]{16}$/);
     assert.equal((await infinit('cluster', 'grant', 'nobody')).code, 3);
     assert.equal((await infinit('cluster', 'grant')).code, 2);
     const { mode } = await stat(file);

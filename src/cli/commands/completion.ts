@@ -1,16 +1,47 @@
 import { Command } from 'commander';
 
+import { changeableOptions, type ControlClient, volumeOptions } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 
-/** Verbs whose arguments are names of volumes. */
-const takesVolumes = new Set(['inspect', 'update', 'rm', 'remove', 'mount', 'unmount', 'umount', 'usage', 'check']);
+/** Names that may stand as arguments of a command: one, or as many as one likes. */
+interface Arguments {
+  readonly names: (daemon: ControlClient) => Promise<readonly string[]>;
+  readonly many: boolean;
+}
 
-/** And of removed ones. */
-const takesTrashed = new Set(['restore', 'empty']);
+const volumes = async (daemon: ControlClient): Promise<readonly string[]> => (await daemon.listVolumes()).map(({ name }) => name);
+const trashed = async (daemon: ControlClient): Promise<readonly string[]> => (await daemon.listTrash()).map(({ name }) => name);
+const hosts = async (daemon: ControlClient): Promise<readonly string[]> => (await daemon.listNodes()).map(({ name }) => name);
+const tokens = async (daemon: ControlClient): Promise<readonly string[]> => (await daemon.listTokens()).map(({ id }) => id);
+
+/** By the whole command: an `rm` of a volume, of a host and of a block have nothing in common. */
+const argumentsOf: Readonly<Record<string, Arguments>> = {
+  'volume inspect': { names: volumes, many: true },
+  'volume update': { names: volumes, many: true },
+  'volume rm': { names: volumes, many: true },
+  'volume mount': { names: volumes, many: false },
+  'volume unmount': { names: volumes, many: false },
+  'volume usage': { names: volumes, many: true },
+  'volume check': { names: volumes, many: true },
+  'volume trash restore': { names: trashed, many: false },
+  'volume trash empty': { names: trashed, many: true },
+  'node inspect': { names: hosts, many: true },
+  'node rm': { names: hosts, many: true },
+  'node drain': { names: hosts, many: false },
+  'cluster grant': { names: hosts, many: true },
+  'cluster token revoke': { names: tokens, many: false },
+};
+
+/** What may stand after a flag. */
+const valuesOf: Readonly<Record<string, () => readonly string[]>> = {
+  'volume create --opt': () => volumeOptions.map(({ name }) => `${name}=`),
+  'volume update --opt': () => changeableOptions.map((name) => `${name}=`),
+};
 
 const bash = `_infinit() {
   local IFS=$'\\n'
   COMPREPLY=( $(infinit __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) )
+  [[ \${COMPREPLY[0]} == *= ]] && compopt -o nospace
 }
 complete -o default -F _infinit infinit`;
 
@@ -26,27 +57,44 @@ const fish = `complete -c infinit -f -a '(infinit __complete -- (commandline -op
 
 const scripts: Readonly<Record<string, string>> = { bash, zsh, fish };
 
-/** What may stand where the cursor is: sub-commands, flags, and the names of living volumes. */
-async function complete(root: Command, words: readonly string[], options: GlobalOptions): Promise<string[]> {
+/** What may stand where the cursor is: sub-commands, flags and their values, and names that the daemon knows. */
+async function complete(root: Command, words: readonly string[], options: GlobalOptions): Promise<readonly string[]> {
   const current = words.at(-1) ?? '';
   let command = root;
-  let verb = '';
+  const path: string[] = [];
+  let given = 0;
   for (const word of words.slice(0, -1)) {
     const next = command.commands.find((candidate) => candidate.name() === word || candidate.aliases().includes(word));
-    if (next === undefined) continue;
+    if (next === undefined) {
+      if (path.length > 0 && !word.startsWith('-')) given++;
+      continue;
+    }
     command = next;
-    verb = word;
+    path.push(next.name());
   }
-  const choices = current.startsWith('-')
-    ? command.options.flatMap((option) => option.long ?? [])
-    : command.commands.length > 0
-      ? command.commands.filter((candidate) => !candidate.name().startsWith('_')).map((candidate) => candidate.name())
-      : takesTrashed.has(verb)
-        ? (await client(options).listTrash()).map((volume) => volume.name)
-        : takesVolumes.has(verb)
-          ? (await client(options).listVolumes()).map((volume) => volume.name)
-          : [];
+  const choices = await choicesAt(command, path.join(' '), { current, before: words.at(-2), given }, () => client(options));
   return choices.filter((choice) => choice.startsWith(current)).toSorted();
+}
+
+interface Cursor {
+  readonly current: string;
+  readonly before: string | undefined;
+  /** Arguments that stand already. */
+  readonly given: number;
+}
+
+async function choicesAt(
+  command: Command,
+  path: string,
+  { current, before, given }: Cursor,
+  daemon: () => ControlClient,
+): Promise<readonly string[]> {
+  const flag = command.options.find(({ short, long }) => before !== undefined && (before === short || before === long));
+  if (flag?.required === true) return valuesOf[`${path} ${flag.long}`]?.() ?? [];
+  if (current.startsWith('-')) return command.options.flatMap((option) => option.long ?? []);
+  if (command.commands.length > 0) return command.commands.map((child) => child.name()).filter((name) => !name.startsWith('_'));
+  const wanted = argumentsOf[path];
+  return wanted === undefined || (given > 0 && !wanted.many) ? [] : wanted.names(daemon());
 }
 
 /** `infinit completion bash|zsh|fish`, and the hidden command that its script calls. */

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 
 import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
-import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { client, forEachName, type GlobalOptions, insist, say } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 /** Between two looks at a host that drains, in ms. */
@@ -60,8 +60,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .option('-f, --force', 'do not ask')
     .option('--unsafe', 'also where some block may have no majority without it')
     .action(async (names: string[], { force, unsafe }: { force?: boolean; unsafe?: boolean }) => {
-      if (force !== true && !(await confirm(`Expel ${names.join(', ')}?`)))
-        throw new InfinitError('cancelled', process.stdin.isTTY ? 'nobody was expelled' : 'nobody was expelled: without a terminal say --force');
+      if (force !== true) await insist(`Expel ${names.join(', ')}?`, 'nobody was expelled', '--force');
       await forEachName(names, async (name) => {
         await client(options()).removeNode(name, unsafe === true);
         return name;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 
 import type { TrashedVolume } from '../../api/index.ts';
-import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { client, forEachName, type GlobalOptions, insist, say } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 /** How often it is asked whether the data is gone, in ms. */
@@ -45,7 +45,7 @@ function empty(options: () => GlobalOptions): Command {
     .option('-d, --detach', 'do not wait until the data is gone')
     .action(async (which: string[], { force, detach }: { force?: boolean; detach?: boolean }) => {
       const what = which.length > 0 ? which.join(', ') : 'everything in the trash';
-      if (force !== true && process.stdin.isTTY && !(await confirm(`Delete ${what}? It cannot be brought back.`))) return;
+      if (force !== true) await insist(`Delete ${what}? It cannot be brought back.`, 'nothing was deleted', '--force');
       const deleted: TrashedVolume[] = [];
       if (which.length === 0) deleted.push(...(await client(options()).emptyTrash()));
       await forEachName(which, async (name) => {
