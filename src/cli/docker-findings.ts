@@ -1,10 +1,65 @@
-import { http } from '../base/index.ts';
 import type { Finding } from './cluster-findings.ts';
+import { localVolumes, type ManagedPlugin, whyDeaf } from './docker-engine.ts';
 
-/** Milliseconds for the engine to list its local volumes. It asks no plugin for that. */
-const deadlineMs = 5000;
-/** More of a list is not read. */
-const maxBytes = 8 * 1024 * 1024;
+/** Whether there is an engine, and whether it finds the plugin. @param pluginSocket undefined: the daemon is to have none. */
+export async function dockerFindings(engineSocket: string, pluginSocket: string | undefined, managed: ManagedPlugin | undefined): Promise<Finding[]> {
+  const engine = await engineFinding(engineSocket);
+  if (engine.level !== 'ok') return [engine];
+  if (managed?.enabled === true) return [engine, { topic: 'plugin', level: 'ok', finding: `the engine runs the managed plugin ${managed.name}` }];
+  return [engine, await socketFinding(pluginSocket)];
+}
+
+async function engineFinding(socketPath: string): Promise<Finding> {
+  switch (await whyDeaf(socketPath)) {
+    case undefined:
+      return { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` };
+    case 'ENOENT':
+      return {
+        topic: 'docker',
+        level: 'warning',
+        finding: `no Docker Engine at ${socketPath}`,
+        advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`',
+      };
+    case 'EACCES':
+      return { topic: 'docker', level: 'error', finding: `no right to use ${socketPath}`, advice: 'use sudo' };
+    default:
+      return { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
+  }
+}
+
+async function socketFinding(socketPath: string | undefined): Promise<Finding> {
+  if (socketPath === undefined)
+    return {
+      topic: 'plugin',
+      level: 'warning',
+      finding: 'there is to be no plugin socket',
+      advice: 'for volumes in containers leave --plugin-socket as it is',
+    };
+  switch (await whyDeaf(socketPath)) {
+    case undefined:
+      return { topic: 'plugin', level: 'ok', finding: `the volume plugin answers at ${socketPath}` };
+    case 'ENOENT':
+      return {
+        topic: 'plugin',
+        level: 'warning',
+        finding: `Docker finds no plugin at ${socketPath}`,
+        advice: 'start the daemon, with this --plugin-socket',
+      };
+    case 'EACCES':
+      return { topic: 'plugin', level: 'error', finding: `no right to use ${socketPath}`, advice: 'use sudo' };
+    default:
+      return { topic: 'plugin', level: 'error', finding: `nobody answers at ${socketPath}: a daemon that died left it`, advice: 'start the daemon' };
+  }
+}
+
+/** What to do where no daemon answers on the control socket: never to start a second one beside the managed plugin's. */
+export function startAdvice(controlSocket: string, managed: ManagedPlugin | undefined): string {
+  if (managed === undefined) return 'start it: `sudo npm start`, or `infinit daemon`';
+  if (!managed.enabled) return `it is the managed plugin ${managed.name} that is switched off: \`docker plugin enable ${managed.name}\``;
+  if (managed.controlSocket !== undefined && managed.controlSocket !== controlSocket)
+    return `the managed plugin's daemon listens elsewhere: \`infinit --control-socket ${managed.controlSocket} doctor\`, or set INFINIT_CONTROL_SOCKET`;
+  return `the managed plugin ${managed.name} is switched on and does not answer: the engine's log says why (\`journalctl -u docker\`)`;
+}
 
 /**
  * Volumes of Docker's own on this host that have the name of a volume of the cluster. Docker makes one for a name without a driver while Infinit does
@@ -22,29 +77,4 @@ export async function hiddenVolumes(socketPath: string, names: readonly string[]
       advice: 'while `docker volume ls` says "local" for it, `docker volume rm NAME` removes the local one (look at what is in it first)',
     },
   ];
-}
-
-/** Names of the local driver's volumes; none where the engine does not say. */
-async function localVolumes(socketPath: string): Promise<readonly string[]> {
-  const filters = encodeURIComponent(JSON.stringify({ driver: ['local'] }));
-  try {
-    const text = await new Promise<string>((resolve, reject) => {
-      const call = http().request({ socketPath, path: `/volumes?filters=${filters}`, signal: AbortSignal.timeout(deadlineMs) }, (answer) => {
-        let body = '';
-        answer.setEncoding('utf8');
-        answer.on('data', (part: string) => {
-          body += part;
-          if (body.length > maxBytes) call.destroy(new Error('the list is too long'));
-        });
-        answer.on('end', () => resolve(body));
-        answer.on('error', reject);
-      });
-      call.on('error', reject);
-      call.end();
-    });
-    const { Volumes: volumes } = JSON.parse(text) as { Volumes?: readonly { readonly Name: string; readonly Driver: string }[] | null };
-    return (volumes ?? []).flatMap(({ Name, Driver }) => (Driver === 'local' ? [Name] : []));
-  } catch {
-    return [];
-  }
 }

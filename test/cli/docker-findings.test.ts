@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { hiddenVolumes } from '../../src/cli/docker-findings.ts';
+import { managedPlugin } from '../../src/cli/docker-engine.ts';
+import { dockerFindings, hiddenVolumes, startAdvice } from '../../src/cli/docker-findings.ts';
 
 test('a local volume of Docker that hides one of the cluster is named; others, and an engine that does not answer, are not', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-engine-'));
@@ -30,6 +31,43 @@ test('a local volume of Docker that hides one of the cluster is named; others, a
     assert.deepEqual(await hiddenVolumes(path.join(directory, 'nobody.sock'), ['data']), []);
   } finally {
     engine.close();
+    await rm(directory, { recursive: true });
+  }
+});
+
+test('doctor looks whether Docker finds the plugin, and never has a second daemon started beside the managed one', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-engine-'));
+  const [engineSocket, pluginSocket] = [path.join(directory, 'docker.sock'), path.join(directory, 'infinit.sock')];
+  let plugins: readonly object[] = [];
+  const engine = createServer((_request, response) => response.end(JSON.stringify(plugins)));
+  const plugin = createServer();
+  const said = async (socket: string | undefined): Promise<string[]> =>
+    (await dockerFindings(engineSocket, socket, await managedPlugin(engineSocket))).map(({ topic, level }) => `${topic} ${level}`);
+  const advised = async (): Promise<string> => startAdvice('/run/infinit/control.sock', await managedPlugin(engineSocket));
+  try {
+    assert.deepEqual(await said(pluginSocket), ['docker warning'], 'there is no engine');
+    await new Promise<void>((resolve) => engine.listen(engineSocket, resolve));
+    assert.deepEqual(await said(pluginSocket), ['docker ok', 'plugin warning']);
+    assert.deepEqual(await said(undefined), ['docker ok', 'plugin warning']);
+    assert.match(await advised(), /npm start/);
+    await new Promise<void>((resolve) => plugin.listen(pluginSocket, resolve));
+    assert.deepEqual(await said(pluginSocket), ['docker ok', 'plugin ok']);
+    const settings = {
+      Env: ['INFINIT_CONTROL_SOCKET=/var/lib/infinit/control.sock', 'INFINIT_ZONE='],
+      Mounts: [{ Name: 'state', Source: '/srv/state', Destination: '/var/lib/infinit' }],
+    };
+    plugins = [
+      { Name: 'other:latest', Enabled: true },
+      { Name: 'infinit:latest', Enabled: false, Settings: settings },
+    ];
+    assert.match(await advised(), /`docker plugin enable infinit`/);
+    plugins = [{ Name: 'infinit:latest', Enabled: true, Settings: settings }];
+    assert.deepEqual(await said(undefined), ['docker ok', 'plugin ok']);
+    assert.match(await advised(), /infinit --control-socket \/srv\/state\/control\.sock doctor/);
+    assert.match(startAdvice('/srv/state/control.sock', await managedPlugin(engineSocket)), /log/);
+  } finally {
+    engine.close();
+    plugin.close();
     await rm(directory, { recursive: true });
   }
 });

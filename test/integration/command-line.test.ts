@@ -202,6 +202,25 @@ suite('the command line', () => {
     assert.match(err, /nobody was expelled: without a terminal say --force/);
   });
 
+  test('doctor finds nothing to mend where all is well, and says what to do where no daemon answers', async () => {
+    const well = JSON.parse(await says('doctor', '--docker-socket', 'none', '--format', 'json')) as {
+      topic: string;
+      level: string;
+      advice?: string;
+    }[];
+    for (const topic of ['kernel', 'rights', 'fuse', 'mount', 'clock', 'mounts', 'daemon', 'health', 'disk'])
+      assert.ok(
+        well.some((finding) => finding.topic === topic),
+        topic,
+      );
+    assert.match(await says('doctor', '--docker-socket', 'none'), /^\[ ok \] rights +running as root$/m);
+    const nowhere = path.join(daemon.directory, 'nowhere.sock');
+    const without = await infinit('--control-socket', nowhere, 'doctor', '--docker-socket', nowhere);
+    assert.equal(without.code, 1);
+    assert.match(without.out, /^\[FAIL\] daemon .*\n +→ start it: `sudo npm start`/m);
+    assert.match(without.out, /^\[WARN\] docker +no Docker Engine at .*nowhere\.sock\n +→ /m);
+  });
+
   test('without a daemon it says how to start one', async () => {
     const { code, err } = await infinit('--control-socket', '/nowhere/control.sock', 'volume', 'ls');
     assert.equal(code, 5);

@@ -1,14 +1,11 @@
-import { existsSync } from 'node:fs';
-import { connect } from 'node:net';
-import path from 'node:path';
-
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 
 import type { Health } from '../../api/index.ts';
 import { codeOf, messageOf } from '../../base/index.ts';
 import { clusterFindings, type Finding } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
-import { hiddenVolumes } from '../docker-findings.ts';
+import { type ManagedPlugin, managedPlugin } from '../docker-engine.ts';
+import { dockerFindings, hiddenVolumes, startAdvice } from '../docker-findings.ts';
 import { hostFindings } from '../host-findings.ts';
 import { formatOption, humanBytes, renderInspect } from '../output.ts';
 
@@ -17,33 +14,13 @@ const scarceBytes = 5 * 1024 ** 3;
 /** A daemon larger than this deserves a look. */
 const largeDaemonBytes = 2 * 1024 ** 3;
 
-async function checkDocker(socketPath: string): Promise<Finding> {
-  if (!existsSync(socketPath))
-    return {
-      topic: 'docker',
-      level: 'warning',
-      finding: `no Docker Engine at ${socketPath}`,
-      advice: '`apt-get install docker.io`; without it volumes can still be mounted with `infinit volume mount`',
-    };
-  const failure = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => {
-    const probe = connect(socketPath, () => {
-      probe.destroy();
-      resolve(undefined);
-    });
-    probe.on('error', resolve);
-  });
-  if (failure === undefined) return { topic: 'docker', level: 'ok', finding: `the Docker Engine answers at ${socketPath}` };
-  if (failure.code === 'EACCES') return { topic: 'docker', level: 'error', finding: `no right to use ${socketPath}`, advice: 'use sudo' };
-  return { topic: 'docker', level: 'error', finding: `${socketPath} is there but nobody answers`, advice: 'start dockerd' };
-}
-
 function healthFinding({ state, reasons }: Health): Finding {
   if (state === 'HEALTHY') return { topic: 'health', level: 'ok', finding: state };
   const level = state === 'DEGRADED' ? 'warning' : 'error';
   return { topic: 'health', level, finding: `${state}: ${reasons.join('; ')}`, advice: 'see `infinit status`' };
 }
 
-async function checkDaemon(options: GlobalOptions, dockerSocket: string): Promise<Finding[]> {
+async function checkDaemon(options: GlobalOptions, engineSocket: string | undefined, managed: ManagedPlugin | undefined): Promise<Finding[]> {
   try {
     const cluster = await client(options).clusterStatus();
     const status = cluster.hosts[0]!;
@@ -70,15 +47,15 @@ async function checkDaemon(options: GlobalOptions, dockerSocket: string): Promis
       });
     // A host that is no member knows of no volumes.
     const hidden =
-      status.outside === undefined
+      status.outside === undefined && engineSocket !== undefined
         ? await hiddenVolumes(
-            dockerSocket,
+            engineSocket,
             (await client(options).listVolumes()).map(({ name }) => name),
           )
         : [];
     return [...findings, ...hidden, ...clusterFindings(cluster, Date.now())];
   } catch (error) {
-    const advice = codeOf(error) === 'denied' ? 'use sudo' : 'start it: `sudo npm start`, or `infinit daemon`';
+    const advice = codeOf(error) === 'denied' ? 'use sudo' : startAdvice(options.controlSocket, managed);
     return [{ topic: 'daemon', level: 'error', finding: messageOf(error), advice }];
   }
 }
@@ -93,17 +70,29 @@ function show(findings: readonly Finding[]): string {
     .join('\n');
 }
 
+/** As the daemon reads it. */
+function socketOf(given: string): string | undefined {
+  return given === '' || given === 'none' ? undefined : given;
+}
+
 /** `infinit doctor`: exits 1 where something must be mended before volumes work. */
 export function doctorCommand(options: () => GlobalOptions): Command {
   return new Command('doctor')
     .description('look for what keeps Infinit from working, and say what to do')
     .addOption(formatOption(['table', 'json'], '{{.Topic}}'))
-    .option('--docker-socket <path>', 'the Docker Engine', '/var/run/docker.sock')
-    .action(async ({ format, dockerSocket }: { format: string; dockerSocket: string }) => {
+    .addOption(
+      new Option('--docker-socket <path>', 'the Docker Engine ("none": without)').env('INFINIT_DOCKER_SOCKET').default('/var/run/docker.sock'),
+    )
+    .addOption(
+      new Option('--plugin-socket <path>', "the daemon's, for Docker").env('INFINIT_PLUGIN_SOCKET').default('/run/docker/plugins/infinit.sock'),
+    )
+    .action(async ({ format, dockerSocket, pluginSocket }: { format: string; dockerSocket: string; pluginSocket: string }) => {
+      const engine = socketOf(dockerSocket);
+      const managed = engine === undefined ? undefined : await managedPlugin(engine);
       const findings = [
         ...hostFindings(),
-        await checkDocker(path.resolve(dockerSocket)),
-        ...(await checkDaemon(options(), path.resolve(dockerSocket))),
+        ...(engine === undefined ? [] : await dockerFindings(engine, socketOf(pluginSocket), managed)),
+        ...(await checkDaemon(options(), engine, managed)),
       ];
       say(format === 'table' ? show(findings) : renderInspect(findings, format));
       if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
