@@ -3,14 +3,14 @@ import { type Address, addressBytes, addressFromBytes, addressToBytes, immutable
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
+import { CopyTimes } from './copy-times.ts';
 import { DroppedBlocks } from './dropped-blocks.ts';
+import { Hedge } from './hedge.ts';
 import { kinds } from './kinds.ts';
 import type { Permits } from './permits.ts';
 import { Spread } from './spread.ts';
 import type { StorePlacement } from './store-placement.ts';
 
-/** A further copy is asked for where the one before has not answered for so long. */
-const hedgeMs = 60;
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
 /** With these a host that is in reach may still have a copy, or delete it later. */
@@ -32,6 +32,7 @@ export interface ImmutableBlocksOptions {
 export class ImmutableBlocks {
   readonly #options: ImmutableBlocksOptions;
   readonly #dropped = new DroppedBlocks();
+  readonly #times = new CopyTimes();
   #writingBack = 0;
 
   constructor(options: ImmutableBlocksOptions) {
@@ -103,19 +104,31 @@ export class ImmutableBlocks {
   /** The bytes from another host. */
   async #fetch(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal }: CallOptions): Promise<Uint8Array> {
     const { self, transport, placement } = this.#options;
-    const others = placement.rank(address).filter((peer) => peer !== self);
-    const peers = others.filter((peer) => transport?.isConnected(peer) === true);
-    if (transport === undefined || peers.length === 0)
+    const ranked = placement.rank(address);
+    const isInReach = (peer: PeerId): boolean => peer !== self && transport?.isConnected(peer) === true;
+    const replicas = ranked.slice(0, placement.replicas).filter(isInReach);
+    const others = ranked.slice(placement.replicas).filter(isInReach);
+    const inReach = replicas.length + others.length;
+    if (transport === undefined || inReach === 0)
       throw new InfinitError(
         transport === undefined || placement.alone ? 'not-found' : 'unavailable',
         `there is no copy of block ${address} in reach`,
       );
     // A host that cannot be asked may be the one that has it.
-    const certain = peers.length === others.length;
-    const fetched = await new Hedge(address, peers, certain, (peer, cancel) => {
+    const certain = inReach === ranked.filter((peer) => peer !== self).length;
+    const giveUpAt = performance.now() + deadlineMs;
+    const ask = (peer: PeerId, cancel: AbortSignal): Promise<Uint8Array> => {
+      const left = giveUpAt - performance.now();
+      if (left <= 0) return Promise.reject(new InfinitError('deadline-exceeded', `host ${peer} was not asked: there was no time left`));
       const both = signal === undefined ? cancel : AbortSignal.any([signal, cancel]);
-      return transport.request(peer, kinds.getBlock, addressToBytes(address), { channel: 'bulk', deadlineMs, signal: both, replyBytes: 1024 * 1024 });
-    }).result;
+      return transport.request(peer, kinds.getBlock, addressToBytes(address), {
+        channel: 'bulk',
+        deadlineMs: left,
+        signal: both,
+        replyBytes: 1024 * 1024,
+      });
+    };
+    const fetched = await new Hedge({ address, replicas, others, certain, times: this.#times, ask }).result;
     // It may lie in a receive buffer between other messages, and is to be the caller's own.
     return new Uint8Array(fetched);
   }
@@ -274,57 +287,6 @@ export class ImmutableBlocks {
       await Promise.all(
         addresses.map(async (address) => ((await this.#options.disk.has(address)) && !this.#options.disk.isDamaged(address) ? 1 : 0)),
       ),
-    );
-  }
-}
-
-/** Asks one copy after another, the next one as soon as the one before fails or hesitates, and takes the first that is right. */
-class Hedge {
-  readonly result: Promise<Uint8Array>;
-  readonly #address: Address;
-  readonly #peers: readonly PeerId[];
-  readonly #certain: boolean;
-  readonly #ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>;
-  readonly #settle = Promise.withResolvers<Uint8Array>();
-  readonly #abort = new AbortController();
-  #next = 0;
-  #failed = 0;
-  #missing = 0;
-  #timer: NodeJS.Timeout | undefined;
-
-  /** @param certain Where none of the peers has the block, there is none. */
-  constructor(address: Address, peers: readonly PeerId[], certain: boolean, ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>) {
-    this.#address = address;
-    this.#peers = peers;
-    this.#certain = certain;
-    this.#ask = ask;
-    this.result = this.#settle.promise.finally(() => {
-      clearTimeout(this.#timer);
-      this.#abort.abort();
-    });
-    this.#askNext();
-  }
-
-  #askNext(): void {
-    clearTimeout(this.#timer);
-    const peer = this.#peers[this.#next++];
-    if (peer === undefined) return;
-    this.#timer = setTimeout(() => this.#askNext(), hedgeMs);
-    this.#ask(peer, this.#abort.signal).then(
-      (bytes) => {
-        if (immutableAddress(bytes) === this.#address) this.#settle.resolve(bytes);
-        else this.#fail(new InfinitError('damaged', `host ${peer} sent other bytes as block ${this.#address}`));
-      },
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
-  #fail(error: unknown): void {
-    if (error instanceof InfinitError && error.code === 'not-found') this.#missing++;
-    if (++this.#failed < this.#peers.length) return this.#askNext();
-    const everywhereMissing = this.#certain && this.#missing === this.#peers.length;
-    this.#settle.reject(
-      new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${this.#address}`, { cause: error }),
     );
   }
 }
