@@ -1,13 +1,16 @@
 import { systemRandom } from '../../src/base/index.ts';
 import { KeyPair } from '../../src/overlay/index.ts';
 import { openLibp2pNode } from '../../src/overlay/libp2p/node.ts';
-import type { WireNode } from '../../src/overlay/wire.ts';
+import type { WireEvents, WireNode } from '../../src/overlay/wire.ts';
 
 /** A host that speaks libp2p but keeps to no rule of ours. */
-export async function openIntruder(key = new KeyPair(systemRandom.bytes(32))): Promise<WireNode & { readonly key: KeyPair }> {
+export async function openIntruder(
+  key = new KeyPair(systemRandom.bytes(32)),
+  { listen, onStream = () => {} }: { readonly listen?: string; readonly onStream?: WireEvents['onStream'] } = {},
+): Promise<WireNode & { readonly key: KeyPair }> {
   const node = await openLibp2pNode(
-    { key, listen: undefined, tls: 'native', kademlia: false, mdns: false },
-    { admits: () => true, isMember: () => true, onConnection: () => {}, onStream: () => {}, onDiscovery: () => {}, onHandshakeError: () => {} },
+    { key, listen, tls: 'native', kademlia: false, mdns: false },
+    { admits: () => true, isMember: () => true, onConnection: () => {}, onStream, onDiscovery: () => {}, onHandshakeError: () => {} },
   );
   return Object.assign(node, { key });
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { systemRandom } from '../../src/base/index.ts';
+import { codeOf, messageOf, systemRandom } from '../../src/base/index.ts';
 import { frameType, FramedStream, headerBytes, type IncomingFrame, outgoing, writeHeader } from '../../src/exchange/index.ts';
 import { encodeHello, majorVersion, minorVersion } from '../../src/overlay/hello.ts';
 import { passportFromToken, readToken } from '../../src/overlay/identity/index.ts';
 import { signText } from '../../src/overlay/identity/signed.ts';
-import { type Channel, peerIdOf } from '../../src/overlay/index.ts';
+import { type Channel, KeyPair, peerIdOf } from '../../src/overlay/index.ts';
 import { heartbeatKind } from '../../src/overlay/membership/failure-detector.ts';
 import { newsKind, syncKind } from '../../src/overlay/membership/anti-entropy.ts';
 import { protocols, type WireConnection } from '../../src/overlay/wire.ts';
@@ -124,4 +124,38 @@ test('a host of the next minor version is a member like any other', async () => 
   }
   assert.equal(host.transport.isConnected(peer), true);
   assert.deepEqual([first.isBroken, second.isBroken], [false, false]);
+});
+
+test('a host that asks a member of another major version to let it in is told so at once, and of which versions', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const host = await cluster.first();
+  const { text } = await host.createToken({ uses: 2 });
+  const key = new KeyPair(systemRandom.bytes(32));
+  const passport = Buffer.from(passportFromToken(readToken(text), peerIdOf(key.publicKey), Date.now()).text);
+  await using stack = new AsyncDisposableStack();
+  // It admits whoever asks, as members do, and says hello as no host of this version does.
+  const member = await openIntruder(key, {
+    listen: '127.0.0.1:0',
+    onStream: (protocol, stream) => {
+      const framed = new FramedStream(stream);
+      framed.onFrame = (frame) => {
+        if (protocol === protocols.admission) return framed.send(outgoing(frameType.reply, 0, 1, 0, [passport]));
+        const hello = Buffer.from(frame.body);
+        hello[4] = majorVersion + 1;
+        framed.send(outgoing(frameType.hello, 0, 0, 0, [hello]));
+      };
+    },
+  });
+  stack.defer(() => member.close());
+  const newcomer = await cluster.open('b');
+  await newcomer.join(member.addresses(), text);
+  const expected = `the peer speaks wire version ${majorVersion + 1}.${minorVersion}, this host ${majorVersion}.${minorVersion}: upgrade the older one`;
+  await assert.rejects(
+    newcomer.whenJoined(AbortSignal.timeout(10_000)),
+    (error) => codeOf(error) === 'wrong-version' && messageOf(error).includes(expected),
+  );
+  assert.ok(newcomer.whyNotJoined().includes(expected));
+  // A member of this version lets it in all the same.
+  await newcomer.join(addressesOf(host), text);
+  await eventually(() => newcomer.state === 'up', 'it is let in', 10_000);
 });

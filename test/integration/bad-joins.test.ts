@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, suite, test } from 'node:test';
+
+import { ClusterProcesses, freePort } from './cluster-processes.ts';
+import { DaemonProcess } from './daemon-process.ts';
+import { sh } from './programs.ts';
+
+const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
+/** What is said about other hosts shows within this time, in ms. */
+const deadlineMs = 30_000;
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, what);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
+  let cluster: ClusterProcesses;
+  let h0: DaemonProcess;
+  let h1: DaemonProcess;
+  let directory: string;
+  const stack = new AsyncDisposableStack();
+  const file = async (name: string, text: string): Promise<string> => {
+    const target = path.join(directory, name);
+    await writeFile(target, text, { mode: 0o600 });
+    return target;
+  };
+
+  before(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'infinit-bad-joins-'));
+    stack.defer(() => rm(directory, { recursive: true, force: true }));
+    cluster = stack.use(await ClusterProcesses.start(2));
+    [h0, h1] = cluster.hosts as [DaemonProcess, DaemonProcess];
+  });
+  after(() => stack.disposeAsync());
+
+  test('what is no token is refused by the command, and the host is alone and well afterwards', async () => {
+    const late = stack.use(await DaemonProcess.start(path.join(directory, 'late'), ['--listen', `127.0.0.1:${await freePort()}`]));
+    const { text } = await h0.client.createToken();
+    for (const [name, content] of [
+      ['empty', ''],
+      ['garbage', 'let me in'],
+      ['cut', text.slice(0, -20)],
+      ['changed', text.slice(0, -30) + (text.at(-30) === 'A' ? 'B' : 'A') + text.slice(-29)],
+    ] as const) {
+      const { code, err } = await late.infinit('cluster', 'join', await file(name, content), cluster.address);
+      assert.notEqual(code, 0, name);
+      assert.match(err, /^infinit: (bad-argument|denied): .*token/, name);
+      assert.ok(!err.includes(text.slice(20, 60)), 'the secret is not repeated');
+    }
+    assert.equal((await late.client.clusterStatus()).clusterId, undefined);
+    await late.client.createVolume('own');
+  });
+
+  test('a daemon with a wrong INFINIT_TOKEN does not start, says why, and repeats no secret', async () => {
+    const { text } = await h0.client.createToken();
+    for (const [token, why] of [
+      [await file('nonsense', 'let me in'), /bad-argument: .*nonsense/],
+      [path.join(directory, 'nowhere'), /bad-argument: cannot read the token file .*nowhere.*infinit cluster token create/],
+      [text, /bad-argument: the token itself was given in place of a file/],
+    ] as const) {
+      const said = await endOfDaemon(path.join(directory, 'never'), { INFINIT_TOKEN: token, INFINIT_JOIN: cluster.address });
+      assert.match(said, why);
+      assert.ok(!said.includes(text.slice(20, 60)), 'the secret is not repeated');
+    }
+  });
+
+  test('--join to the host itself is said, with what to do', async () => {
+    const own = `127.0.0.1:${await freePort()}`;
+    const token = await file('for-self', (await h0.client.createToken()).text);
+    const flags = ['--listen', own, '--join', own, '--token', token, '--discover', 'none'];
+    const self = stack.use(await DaemonProcess.start(path.join(directory, 'self'), flags));
+    await until('it says so', async () => /host itself/.test((await self.client.status()).outside ?? ''));
+    assert.match((await self.infinit('doctor')).out, /take this host out of --join/);
+    await self.stop();
+  });
+
+  test('of two daemons with one state directory the copy says so and serves nothing, and the original serves on', async () => {
+    await h0.client.createVolume('data');
+    await h1.stop();
+    const copied = path.join(directory, 'copy');
+    mkdirSync(copied);
+    cpSync(path.join(h1.directory, 'state'), path.join(copied, 'state'), { recursive: true });
+    await h1.restart();
+    await cluster.complete();
+    const place = await h1.client.mountVolume('data', 'test');
+    await sh(`echo before > ${place}/f; sync ${place}/f`);
+    const copy = stack.use(
+      await DaemonProcess.start(copied, [
+        '--listen',
+        `127.0.0.1:${await freePort()}`,
+        '--name',
+        'copy',
+        '--replicas',
+        '3',
+        '--join',
+        cluster.address,
+      ]),
+    );
+    await until('it says so', async () => /copied state directory/.test(JSON.stringify(await copy.client.clusterStatus())));
+    await until('it takes no part', async () => (await copy.client.clusterStatus()).health.state === 'UNAVAILABLE');
+    await assert.rejects(copy.client.createVolume('more'), { code: 'unavailable' });
+    assert.equal(await sh(`echo after > ${place}/g; sync ${place}/g; cat ${place}/f ${place}/g`), 'before\nafter\n');
+    assert.equal((await h1.client.status()).outside, undefined);
+    const seen = await h0.client.mountVolume('data', 'test');
+    assert.equal(await sh(`cat ${seen}/g`), 'after\n');
+  });
+});
+
+/** What a daemon says that does not start with this environment. */
+async function endOfDaemon(directory: string, environment: Readonly<Record<string, string>>): Promise<string> {
+  const at = (name: string): string => path.join(directory, name);
+  const places = ['--state-dir', at('state'), '--mount-dir', at('mounts'), '--control-socket', at('control.sock')];
+  const words = ['daemon', ...places, '--plugin-socket', 'none', '--docker-socket', 'none', '--listen', `127.0.0.1:${await freePort()}`];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [main, ...words], { timeout: 30_000, env: { ...process.env, ...environment } }, (error, out, err) => {
+      if (error === null || error.killed === true) reject(new Error(`it started: ${out}${err}`));
+      else resolve(out + err);
+    });
+  });
+}
