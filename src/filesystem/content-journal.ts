@@ -1,4 +1,4 @@
-import type { Update } from '../store/index.ts';
+import { commitOver } from './commit-over.ts';
 import {
   type ContentBlock,
   type ContentEntry,
@@ -146,9 +146,7 @@ export class ContentJournal {
     try {
       const body = encodeContentBlock({ stamp, position, tail, entries });
       const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
-      if (!block.known) await block.learn();
-      const update: Update = block.update(payload);
-      const result = await this.#context.store.commit([{ update: [update] }]);
+      const result = await commitOver(this.#context, [block], () => [{ update: [block.update(payload)] }]);
       block.written(versionsOf(result)[0]![0]!);
       // A commit that was this host's alone is one write in any case.
       across = result.done && result.released !== true;

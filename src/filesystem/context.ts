@@ -24,7 +24,7 @@ export interface VolumeSetup {
   readonly lostInodes?: ReadonlySet<number>;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };
-  /** Told when a block turns out to be written by another session: the volume is to be opened anew, for nothing more can be written to that block. */
+  /** Told when a block turns out to be written by a later session: the volume is to be opened anew, for this one has lost it. */
   readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;

@@ -1,9 +1,11 @@
 import type { Address } from '../block/index.ts';
 import type { Stage } from '../store/index.ts';
+import { commitOver } from './commit-over.ts';
 import type { VolumeContext } from './context.ts';
 import { asFileSystemError, versionsOf } from './failure.ts';
 import type { Inode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import type { BlockVersion } from './named-block.ts';
 import type { RecordCommitter } from './record-committer.ts';
 
 /** Inodes that one commit removes, and blocks that it drops at the most before it is sent. */
@@ -44,15 +46,11 @@ export class InodeRemover {
         drops = [];
       }
     }
-    await Promise.all(group.map((inode) => inode.block.learn()));
-    const kept = group.filter((inode) => !inode.block.absent);
-    const stages: Stage[] = [];
-    if (kept.length > 0) stages.push({ update: kept.map((inode) => inode.block.update(null)) });
-    if (drops.length > 0) stages.push({ drop: drops });
+    const blocks = group.map((inode) => inode.block);
     try {
-      if (stages.length > 0) await this.#commit(stages);
+      versionsOf(await commitOver(this.#context, blocks, () => stagesOf(blocks, drops)));
     } catch (error) {
-      for (const inode of kept) inode.block.doubt();
+      for (const block of blocks) block.doubt();
       throw error;
     }
     for (const inode of group) {
@@ -80,4 +78,10 @@ export class InodeRemover {
       this.#context.logger.warn('some blocks of a removed file are left to scrub', { inode: inode.number, error: asFileSystemError(error) });
     }
   }
+}
+
+/** Removes those that are there. */
+function stagesOf(blocks: readonly BlockVersion[], drop: readonly Address[]): Stage[] {
+  const update = blocks.filter(({ absent }) => !absent).map((block) => block.update(null));
+  return [...(update.length === 0 ? [] : [{ update }]), ...(drop.length === 0 ? [] : [{ drop }])];
 }

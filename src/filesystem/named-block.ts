@@ -22,21 +22,19 @@ export class BlockVersion {
     return this.#known;
   }
 
-  /** Reads the version where it is unknown. @throws InfinitError `conflict` where another mount has written the block since this one had it, or a later mount at any time. */
+  /**
+   * Reads the version where it is unknown. What an earlier session wrote since this one read the block came late: nobody was told that it is done, so it may be
+   * written over, see {@link commitOver}. @throws InfinitError `conflict` where a later session has the volume.
+   */
   async learn(): Promise<void> {
     if (this.#known) return;
     const block = await this.#context.store.fetch(this.address);
-    const version = block?.version ?? 0;
-    if (block !== undefined && this.#isForeign(version, ownerOf(block.payload).session)) {
+    if (block !== undefined && ownerOf(block.payload).session > this.#context.session) {
       this.#context.setup.onOvertaken?.();
       throw new InfinitError('conflict', `block ${this.address} of volume ${this.#context.volumeId} was changed by another mount`);
     }
-    this.#version = version;
+    this.#version = block?.version ?? 0;
     this.#known = true;
-  }
-
-  #isForeign(version: number, session: number): boolean {
-    return session > this.#context.session || (session !== this.#context.session && this.#version !== 0 && version > this.#version);
   }
 
   /** The next write of the block; null removes it. */

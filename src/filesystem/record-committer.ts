@@ -1,6 +1,7 @@
 import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { SealedBlock, Stage, Update } from '../store/index.ts';
+import { commitOver } from './commit-over.ts';
 import type { ContentPlan } from './content-flush.ts';
 import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
@@ -97,11 +98,10 @@ export class RecordCommitter {
         if (partly) again.push(inode);
         prepared.push({ inode, size, plan, revision: partly ? inode.writtenRevision : revision, mark });
       }
-      await Promise.all([journal?.block.learn(), ...prepared.map(({ inode }) => inode.block.learn())]);
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
-      const stages = this.#stages(prepared, put, journal);
-      if (stages.length === 0) return again;
-      const versions = versionsOf(await this.#context.store.commit(stages));
+      const blocks = prepared.map(({ inode }) => inode.block);
+      if (journal !== undefined) blocks.push(journal.block);
+      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(prepared, put, journal)));
       this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
       if (journal !== undefined) {
         journal.block.written(versions.at(-1)![0]!);

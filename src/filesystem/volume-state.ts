@@ -1,6 +1,7 @@
 import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { Update } from '../store/index.ts';
+import { commitOver } from './commit-over.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { versionsOf } from './failure.ts';
 import { BlockVersion } from './named-block.ts';
@@ -79,7 +80,6 @@ export class VolumeState {
   }
 
   async #write(changes: { readonly tail?: number; readonly clean?: boolean }): Promise<void> {
-    await this.#block.learn();
     const record: StateRecord = {
       tail: changes.tail ?? this.#current!.tail,
       nextInode: this.#journal.nextInode,
@@ -90,7 +90,7 @@ export class VolumeState {
       session: this.#context.session,
     };
     try {
-      const versions = versionsOf(await this.#context.store.commit([{ update: [this.update(record)] }]));
+      const versions = versionsOf(await commitOver(this.#context, [this.#block], () => [{ update: [this.update(record)] }]));
       this.#block.written(versions[0]![0]!);
       this.#current = record;
     } catch (error) {

@@ -149,13 +149,13 @@ export class SharedRole implements Disposable {
     }
   }
 
-  /** A write of the holder before, which was on its way when the volume came here, took effect after all: what is in memory is not the volume as it is. */
+  /** Another has opened the volume since, which the lease did not show: what is in memory is not the volume as it is. */
   #overtaken(change: number, session: number): void {
     if (change !== this.#change) return;
-    this.#logger.warn('a late write of another host came between; the volume is opened anew', { session });
+    this.#logger.warn('another session has written to the volume; it is opened anew', { session });
     void this.#leave();
     this.fileSystem.setBacking(undefined);
-    this.#tell({ type: 'not-opened', session, message: 'a late write of another host came between' });
+    this.#tell({ type: 'not-opened', session, message: 'another session has written to the volume' });
   }
 
   #beginAlone(): void {

@@ -83,7 +83,7 @@ export type VolumeEvent =
   /** In a cluster: an operation for the host that has the volume open. */
   | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }
-  /** In a cluster: the lease is ours, but the volume could not be opened as this session, or a late write of the holder before came between: it is to be opened as another. */
+  /** In a cluster: the lease is ours, but the volume could not be opened as this session, or a later session has written to it: it is to be opened as another. */
   | { readonly type: 'not-opened'; readonly session: number; readonly message: string }
   /** The mount ended (unmounted, aborted, stopped) and everything was written out, or `error` says what was not. */
   | { readonly type: 'closed'; readonly reason: string; readonly error?: { readonly code: ErrorCode; readonly message: string } };

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { type Address, namedAddress } from '../../src/block/index.ts';
 import { contentSlots } from '../../src/filesystem/content-journal-codec.ts';
 import { journalSlots } from '../../src/filesystem/journal.ts';
+import type { Volume } from '../../src/filesystem/index.ts';
 import type { BlockStore, CommitResult, Stage } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, look, namesOf, open, put, readAt, root, volumeId } from './harness.ts';
@@ -15,10 +16,12 @@ class SlowWay implements BlockStore {
   readonly #arrived = Promise.withResolvers<void>();
   readonly #let = Promise.withResolvers<void>();
   armed = false;
+  /** Smaller writes pass. */
+  leastUpdates = 1;
 
-  constructor(store: BlockStore, ring: string, slots: number) {
+  constructor(store: BlockStore, slow: Iterable<string>) {
     this.#store = store;
-    this.#slow = new Set(Array.from({ length: slots }, (_, slot) => namedAddress(volumeId, `${ring}:${slot}`)));
+    this.#slow = new Set(Array.from(slow, (name) => namedAddress(volumeId, name)));
   }
 
   /** Resolves when a write is held up. */
@@ -41,7 +44,8 @@ class SlowWay implements BlockStore {
   async commit(stages: readonly Stage[]): Promise<CommitResult> {
     const versions: (readonly number[])[] = [];
     for (const stage of stages) {
-      if (this.armed && (stage.update ?? []).some(({ address }) => this.#slow.has(address))) {
+      const updates = stage.update ?? [];
+      if (this.armed && updates.length >= this.leastUpdates && updates.some(({ address }) => this.#slow.has(address))) {
         this.#arrived.resolve();
         await this.#let.promise;
       }
@@ -53,9 +57,13 @@ class SlowWay implements BlockStore {
   }
 }
 
+function ring(name: string, slots: number): string[] {
+  return Array.from({ length: slots }, (_, slot) => `${name}:${slot}`);
+}
+
 test('a name that was on its way when the volume went to another host never comes without its file', async () => {
   const store = new MemoryBlockStore();
-  const way = new SlowWay(store, 'journal', journalSlots);
+  const way = new SlowWay(store, ring('journal', journalSlots));
   const before = await open(way);
   await put(before, root, 'synced', 'old', true);
   way.armed = true;
@@ -75,7 +83,7 @@ test('a name that was on its way when the volume went to another host never come
 
 test('an fsync that was on its way when the volume went to another host does not come over what is written there', async () => {
   const store = new MemoryBlockStore();
-  const way = new SlowWay(store, 'content', contentSlots);
+  const way = new SlowWay(store, ring('content', contentSlots));
   const before = await open(way);
   const size = 100_000;
   const inode = await put(before, root, 'f', new Uint8Array(size), true);
@@ -95,4 +103,78 @@ test('an fsync that was on its way when the volume went to another host does not
   assert.equal((await readAt(last, inode, 5000, 5)).toString(), 'after');
   assert.equal((await readAt(last, inode, 0, 4)).toString('latin1'), '\0\0\0\0');
   assert.equal((await last.getattr(inode)).size, size);
+});
+
+test('records that were on their way when the volume went to another host are written over there, and no program hears of them', async () => {
+  const store = new MemoryBlockStore();
+  const first = await open(store);
+  const small = await put(first, root, 'small', 'old', true);
+  const large = await put(first, root, 'large', new Uint8Array(100_000), true);
+  const removed = await put(first, root, 'removed', 'old', true);
+  await first.close();
+  const files = [small, large, removed];
+  const way = new SlowWay(
+    store,
+    files.map((inode) => `inode:${inode}`),
+  );
+  const before = await open(way);
+  for (const inode of files) await before.write(inode, await before.open(inode, 2), 0, bytes('late'), false);
+  way.armed = true;
+  const late = before.syncfs();
+  await way.arrived;
+  let overtaken = 0;
+  const after = await open(store, {}, { onOvertaken: () => overtaken++ });
+  for (const inode of files) await after.getattr(inode);
+  way.letThrough();
+  await late;
+  for (const inode of [small, large]) {
+    const handle = await after.open(inode, 2);
+    await after.write(inode, handle, 2, bytes('mine'), false);
+    await after.fsync(inode, handle, false);
+  }
+  await after.unlink(root, 'removed');
+  await after.recall();
+  assert.equal(overtaken, 0);
+  for (const volume of [after, await open(store)]) {
+    assert.equal((await contentOf(volume, small)).toString(), 'olmine');
+    assert.equal((await readAt(volume, large, 0, 8)).toString('latin1'), '\0\0mine\0\0');
+    assert.deepEqual((await namesOf(volume, root)).toSorted(), ['large', 'small']);
+  }
+  assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+});
+
+test('places in the journal of contents that were being made ready when the volume went to another host are used there', async () => {
+  const store = new MemoryBlockStore({ across: true });
+  const way = new SlowWay(store, ring('content', contentSlots));
+  const before = await open(way);
+  const inode = await put(before, root, 'f', new Uint8Array(100_000), true);
+  await before.recall();
+  const sync = async (volume: Volume, at: number): Promise<void> => {
+    await volume.write(inode, 0, at, bytes('x'), false);
+    await volume.fsync(inode, 0, false);
+  };
+  way.leastUpdates = 2;
+  way.armed = true;
+  await sync(before, 0);
+  await way.arrived;
+  const after = await open(store);
+  for (let at = 0; at < 12; at++) await sync(after, at);
+  way.letThrough();
+  await before.syncfs();
+  for (let at = 12; at < 60; at++) await sync(after, at);
+  assert.equal((await readAt(await open(store), inode, 0, 60)).toString(), 'x'.repeat(60));
+});
+
+test('a volume that a later session has opened is not written to any more', async () => {
+  const store = new MemoryBlockStore();
+  let overtaken = 0;
+  const before = await open(store, {}, { onOvertaken: () => overtaken++ });
+  const inode = await put(before, root, 'f', 'old', true);
+  const after = await open(store);
+  await after.write(inode, await after.open(inode, 2), 0, bytes('new'), false);
+  await after.syncfs();
+  await before.write(inode, await before.open(inode, 2), 0, bytes('not'), false);
+  await assert.rejects(before.syncfs());
+  assert.ok(overtaken > 0);
+  assert.equal((await contentOf(await open(store), inode)).toString(), 'new');
 });

@@ -76,7 +76,7 @@ test('a volume that could not be opened when its lease came is opened a moment l
   assert.equal(attempts, 3);
 });
 
-test('a late write of the holder before has the volume opened anew, and programs go on', async () => {
+test('a late write of the holder before costs the programs here nothing', async () => {
   const store = new MemoryBlockStore();
   const before = await open(store);
   const inode = await put(before, root, 'f', 'old', true);
@@ -89,6 +89,27 @@ test('a late write of the holder before has the volume opened anew, and programs
   await before.write(inode, 0, 0, bytes('late'), false);
   await before.fsync(inode, 0, false);
   await before.abandon();
+  await fileSystem.write(inode, handle, 0, bytes('my'), false);
+  await fileSystem.fsync(inode, handle, false);
+  await fileSystem.syncfs();
+  const after = await open(store);
+  assert.equal((await contentOf(after, (await look(after, root, 'f'))!)).toString(), 'myd');
+  assert.ok((await look(after, root, 'here')) !== undefined);
+});
+
+test('a volume that another session has written to is opened anew, and programs go on', async () => {
+  const store = new MemoryBlockStore();
+  const before = await open(store);
+  const inode = await put(before, root, 'f', 'old', true);
+  await before.close();
+  await using host = await Host.start(store, (_store, _session, onOvertaken) => open(store, {}, { onOvertaken }));
+  const { fileSystem } = host.role;
+  const handle = await fileSystem.open(inode, 2);
+  await fileSystem.mkdir(root, 'here', 0o755, 0, user);
+  // The lease did not show it.
+  const other = await open(store);
+  await other.write(inode, 0, 0, bytes('theirs'), false);
+  await other.close();
   await fileSystem.write(inode, handle, 0, bytes('mine'), false);
   assert.equal(await errnoOf(() => fileSystem.fsync(inode, handle, false)), 'EIO', 'what was acknowledged but not synced is lost, and said to be');
   await errnoOf(() => fileSystem.fsync(inode, handle, false));
@@ -98,7 +119,7 @@ test('a late write of the holder before has the volume opened anew, and programs
   await fileSystem.mkdir(root, 'after', 0o755, 0, user);
   await fileSystem.syncfs();
   const after = await open(store);
-  assert.equal((await contentOf(after, (await look(after, root, 'f'))!)).toString(), 'late');
+  assert.equal((await contentOf(after, (await look(after, root, 'f'))!)).toString(), 'theirs');
   assert.ok((await look(after, root, 'after')) !== undefined);
 });
 
