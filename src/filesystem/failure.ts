@@ -11,6 +11,22 @@ const errnoOfCode: Partial<Record<ErrorCode, Errno>> = {
   'deadline-exceeded': 'ETIMEDOUT',
 };
 
+/** Failures after which the same may succeed later, as it is. */
+const passing: ReadonlySet<ErrorCode> = new Set([
+  'unavailable',
+  'unknown-outcome',
+  'deadline-exceeded',
+  'cancelled',
+  'overloaded',
+  'closed',
+  'conflict',
+]);
+
+/** Whether a write that failed so says nothing about what is to be written, or about room for it. */
+export function isPassing(error: unknown): boolean {
+  return passing.has(codeOf(error));
+}
+
 /** What a program is told of anything thrown. */
 export function errnoOf(error: unknown): Errno {
   return error instanceof FileSystemError ? error.errno : (errnoOfCode[codeOf(error)] ?? 'EIO');

@@ -1,6 +1,6 @@
 import { messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
-import { errnoOf } from './failure.ts';
+import { errnoOf, isPassing } from './failure.ts';
 import type { Inode } from './inode.ts';
 import { hurrySlots } from './content-journal.ts';
 import { checkpointSlots } from './journal.ts';
@@ -147,7 +147,8 @@ export class Flusher {
         for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
       } catch (error) {
         failure ??= { error };
-        for (const inode of group) if (inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
+        // What is only out of reach now is kept and tried again, by the next fsync too: nothing is lost that a program had to hear of.
+        if (!isPassing(error)) for (const inode of group) if (inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
       }
     }
     if (failure !== undefined) throw failure.error;

@@ -1,3 +1,4 @@
+import { programPatienceMs } from '../base/index.ts';
 import type { Attributes, FileTime, SoleUseEnd } from '../filesystem/index.ts';
 import type { Notifier } from './notifier.ts';
 import { type Validity, validity } from './wire/index.ts';
@@ -14,8 +15,8 @@ const tickMs = 20;
 const lateMs = 50;
 /** All that may come on top of a trust that was given, in ms. */
 const slackMs = lateMs + tickMs + askerMs;
-/** How often a page of a mapped file asks whether the lease has come back, and for how long, in ms. */
-const [lapsePauseMs, maxLapseMs] = [50, 20_000];
+/** How often a page of a mapped file asks whether the lease has come back, in ms. */
+const lapsePauseMs = 50;
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
 const maxCurrent = 65_536;
 
@@ -190,7 +191,7 @@ export class KernelTrust {
   }
 
   async #afterLapse(sole: Sole, inode: number): Promise<boolean> {
-    const deadline = performance.now() + maxLapseMs;
+    const deadline = performance.now() + programPatienceMs;
     while (this.#sole === sole && this.#forMs() <= 0) {
       if (performance.now() > deadline) return false;
       await new Promise((resolve) => setTimeout(resolve, lapsePauseMs));

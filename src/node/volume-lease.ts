@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type Logger } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger, programPatienceMs } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { type Moment, momentOf, Tenure } from './tenure.ts';
@@ -23,10 +23,9 @@ const patienceMs = 12_000;
 const driftRate = 0.02;
 /** Renewals, and looks at somebody else's lease. */
 export const beatMs = 1000;
-/** A write that was under way when the lease lapsed waits to learn whether it still counts: so long in all, in ms, and a few beats at the least. No program waits for both, one after the other. */
-const resumeMs = 20_000;
-/** A write that comes in a lapse, and one with stages to go, waits for the lease to resume before it begins one: so long after it came, in ms. Below what a file system gives a call. */
-const beginMs = 15_000;
+/** What is left at the least, in ms, of a program's patience for a write that had to wait for the lease before it began. */
+const leastWriteMs = 5000;
+/** A write that was under way when the lease lapsed waits to learn whether it still counts: as long as its program has patience, and so long at the least, in ms. */
 const leastResumeMs = 3 * beatMs;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
@@ -98,13 +97,14 @@ export class VolumeLease implements AsyncDisposable {
       get: (address, options) => store.get(address, options),
       fetch: (address, options) => store.fetch(address, options),
       commit: async (stages, options) => {
-        const began = this.#options.clock.monotonicMs();
+        const deadline = this.#options.clock.monotonicMs() + (options?.deadlineMs ?? programPatienceMs);
         const ends = (): boolean => over.aborted || options?.signal?.aborted === true;
-        const proceed = (): boolean | Promise<boolean> => may() || this.#resumes(tenure, ends, began + beginMs);
+        // A stage as well begins only under the lease, and while there is time for it.
+        const proceed = (): boolean | Promise<boolean> => may() || this.#resumes(tenure, ends, deadline - leastWriteMs);
         if (!may() && !(await proceed())) throw new InfinitError('unavailable', 'the lease of the volume is not held by this host now');
-        const result = await store.commit(stages, { ...options, proceed });
-        if (may()) return result;
-        if (await this.#resumes(tenure, () => over.aborted, began + resumeMs)) return result;
+        const deadlineMs = Math.max(leastWriteMs, deadline - this.#options.clock.monotonicMs());
+        const result = await store.commit(stages, { ...options, deadlineMs, proceed });
+        if (may() || (await this.#resumes(tenure, () => over.aborted, deadline))) return result;
         throw new InfinitError('unknown-outcome', 'the volume may have gone to another host while this was being written');
       },
     };

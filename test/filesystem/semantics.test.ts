@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { InfinitError } from '../../src/base/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
 
@@ -249,10 +250,14 @@ test('dirty and clean are told once each', async () => {
   assert.deepEqual(of(root), ['+', '-', '+'], 'names in a directory, too');
 });
 
-test('a failed flush is told once to each handle, and nothing is lost', async () => {
+test('a flush that failed for want of room is told once to each handle, and nothing is lost', async () => {
   let broken = false;
-  const store = new MemoryBlockStore({ fate: () => (broken ? 'failed' : 'normal') });
-  const volume = await open(store);
+  const store = new MemoryBlockStore();
+  const volume = await open({
+    get: (address) => store.get(address),
+    fetch: (address) => store.fetch(address),
+    commit: (stages) => (broken ? Promise.reject(new InfinitError('disk-full', 'injected')) : store.commit(stages)),
+  });
   const inode = await put(volume, root, 'f', 'old', true);
   const first = await volume.open(inode, 2);
   const second = await volume.open(inode, 2);
@@ -260,10 +265,26 @@ test('a failed flush is told once to each handle, and nothing is lost', async ()
   broken = true;
   assert.notEqual(await errnoOf(() => volume.syncfs()), 'none');
   broken = false;
-  assert.equal(await errnoOf(() => volume.fsync(inode, first, false)), 'EIO');
+  assert.equal(await errnoOf(() => volume.fsync(inode, first, false)), 'ENOSPC');
   assert.equal(await errnoOf(() => volume.fsync(inode, first, false)), 'none');
-  assert.equal(await errnoOf(() => volume.flush(inode, second, '0')), 'EIO');
+  assert.equal(await errnoOf(() => volume.flush(inode, second, '0')), 'ENOSPC');
   assert.equal(await errnoOf(() => volume.flush(inode, second, '0')), 'none');
+  store.restart();
+  assert.equal((await contentOf(await open(store), inode)).toString(), 'new');
+});
+
+test('a flush that failed since the store was out of reach is told to nobody, for the next one makes up for it', async () => {
+  let broken = false;
+  const store = new MemoryBlockStore({ fate: () => (broken ? 'failed' : 'normal') });
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', 'old', true);
+  const handle = await volume.open(inode, 2);
+  await volume.write(inode, handle, 0, bytes('new'), false);
+  broken = true;
+  assert.equal(await errnoOf(() => volume.syncfs()), 'EIO');
+  assert.equal(await errnoOf(() => volume.flush(inode, handle, '0')), 'none');
+  broken = false;
+  assert.equal(await errnoOf(() => volume.fsync(inode, handle, false)), 'none');
   store.restart();
   assert.equal((await contentOf(await open(store), inode)).toString(), 'new');
 });

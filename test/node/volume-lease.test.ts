@@ -173,6 +173,20 @@ test('a write that comes while the lease lapses begins when it is back, and does
   assert.equal(await store.fetch(lost.address), undefined);
 });
 
+test('a write that comes in a long lapse waits for as long as a program may, and one of less patience no longer', async () => {
+  const scene = new Scene();
+  await using lease = scene.lease('first');
+  await lease.start();
+  const guarded = lease.guard(scene.store, lease.tenure, never);
+  scene.now += 5000;
+  const write = guarded.commit([{ update: [update()] }]);
+  const hasty = guarded.commit([{ update: [update()] }], { deadlineMs: 10_000 });
+  scene.now += 45_000;
+  await assert.rejects(hasty, { code: 'unavailable' });
+  await lease.beat();
+  assert.equal((await write).done, true);
+});
+
 test('a holder whose machine was suspended does not use the volume before it has renewed its lease', async () => {
   const scene = new Scene();
   const states: LeaseState[] = [];

@@ -1,12 +1,10 @@
 import { randomUUID } from 'node:crypto';
 
-import { codeOf, InfinitError } from '../../base/index.ts';
+import { codeOf, InfinitError, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 
-/** How long an operation waits for a host that serves the volume, in ms: the longest that a lease is left to a slow holder, and the time to open it. */
-export const maxWaitMs = 20_000;
 /** Pause before a call whose host did not take it is tried again. */
 export const retryMs = 100;
 
@@ -195,7 +193,7 @@ export class HolderLink {
     // That something could not be made durable is no answer about the volume: whoever waits for it has waited long enough.
     if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) throw outcome.error;
     // Programs that wait for the same directory wait one after another: a failure takes no longer than any operation may.
-    const deadline = ('error' in outcome ? began : performance.now()) + maxWaitMs;
+    const deadline = ('error' in outcome ? began : performance.now()) + programPatienceMs;
     const waits = !this.#leaseHeld();
     // The lease may come back as it was. Otherwise "there is no such name" may be as old as any other answer.
     while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
@@ -223,7 +221,7 @@ export class HolderLink {
    * @param onAsk told of the generation of each attempt.
    */
   async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
-    const deadline = performance.now() + maxWaitMs;
+    const deadline = performance.now() + programPatienceMs;
     let doubtful = false;
     let tag: CallTag | undefined;
     for (;;) {
@@ -271,7 +269,7 @@ export class HolderLink {
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
   async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[]): Promise<T> {
-    const deadline = performance.now() + maxWaitMs;
+    const deadline = performance.now() + programPatienceMs;
     while (generation === this.#generation && !this.usable) await this.#change(deadline);
     if (generation !== this.#generation) throw new Moved();
     return this.call(method, () => {
@@ -281,7 +279,7 @@ export class HolderLink {
   }
 
   /** Waits until some host has the volume. */
-  async ready(deadline = performance.now() + maxWaitMs): Promise<number> {
+  async ready(deadline = performance.now() + programPatienceMs): Promise<number> {
     while (!this.usable) await this.#change(deadline);
     return this.#generation;
   }

@@ -1,8 +1,8 @@
-import { InfinitError } from '../../base/index.ts';
+import { InfinitError, programPatienceMs } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
-import { type Backing, type HolderLink, maxWaitMs, pause, retryMs } from './holder-link.ts';
+import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
 import type { Undelivered } from './undelivered.ts';
 
 /** What telling a host of a release came to. */
@@ -78,7 +78,7 @@ export class ProgramLocks {
     this.#undelivered.requireRoom();
     await inTime(this.#releases.get(keyOf(global)));
     let before = this.#releasesOf(inode);
-    const deadline = performance.now() + maxWaitMs;
+    const deadline = performance.now() + programPatienceMs;
     let doubtful = false;
     for (;;) {
       try {
@@ -216,7 +216,7 @@ function keyOf({ kind, owner }: FileLock): string {
 async function inTime(before: Promise<unknown> | undefined): Promise<void> {
   if (before === undefined) return;
   const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new InfinitError('unavailable', 'what was locked before is not given back yet')), maxWaitMs);
+  const timer = setTimeout(() => reject(new InfinitError('unavailable', 'what was locked before is not given back yet')), programPatienceMs);
   try {
     await Promise.race([before, promise]);
   } finally {

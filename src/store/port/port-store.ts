@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 
-import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
+import { codeOf, InfinitError, messageOf, programPatienceMs } from '../../base/index.ts';
 import type { ErrorCode } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
 import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '../block-store.ts';
@@ -44,9 +44,6 @@ const maxCalls = 16_384;
 /** Blocks read or written by calls that one turn of the main thread's event loop begins: each takes some 20 to 40 µs of it. */
 const blocksPerTurn = 64;
 
-/** A program on a volume would rather wait than see EIO: longer than a failed host takes to be noticed, shorter than FUSE's own deadline. */
-const fileSystemDeadlineMs = 20_000;
-
 /** The worker's side. */
 export class PortStore implements BlockStore {
   readonly #port: MessagePort;
@@ -66,19 +63,19 @@ export class PortStore implements BlockStore {
 
   get(address: Address, options?: CallOptions): Promise<Uint8Array> {
     return this.#call(
-      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs, memory: options?.memory, part: options?.part }),
+      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? programPatienceMs, memory: options?.memory, part: options?.part }),
       options?.signal,
       options?.memory,
     );
   }
 
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
-    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
+    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs ?? programPatienceMs }), options?.signal);
   }
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
     const crossing = stages.map(crossingOf);
-    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? fileSystemDeadlineMs }), options?.signal);
+    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? programPatienceMs }), options?.signal);
   }
 
   #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
