@@ -28,6 +28,8 @@ import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-vo
 
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
 const idleCheckMs = 2000;
+/** Looks that a mount whose end was refused again and again is left alone for, at the most: each attempt may take the store half a minute. */
+const maxSkippedLooks = 16;
 
 /** What the plugin's holders begin with; the rest is the engine's ID of the mount, which is not the container's. */
 const dockerPrefix = 'docker:';
@@ -72,6 +74,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
+  /** Mounts without holders whose end was refused: how many looks they are left alone for, and how many after the next refusal. */
+  readonly #refused = new Map<ServedVolume, { skip: number; readonly next: number }>();
 
   constructor(context: VolumesContext) {
     this.#context = context;
@@ -201,6 +205,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
       if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
       await this.#context.table.add(name, holder);
+      this.#refused.delete(served);
       return served.mountpoint;
     });
   }
@@ -278,6 +283,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     this.#served.set(name, served);
     void served.closed.then((reason) => {
       if (this.#served.get(name) === served) this.#served.delete(name);
+      this.#refused.delete(served);
       this.#context.logger.info('volume no longer mounted', { volume: name, reason });
     });
     return served;
@@ -295,6 +301,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     try {
       await served.unmount({ discard });
     } catch (error) {
+      const skip = this.#refused.get(served)?.next ?? 0;
+      this.#refused.set(served, { skip, next: Math.min(2 * skip + 1, maxSkippedLooks) });
       if (insist || error instanceof NotWrittenOut) throw error;
       this.#context.logger.debug('a mount without holders is still busy', { volume: name, error });
     }
@@ -308,8 +316,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   #closeIdle(): void {
-    for (const [name, { detached }] of this.#served) {
-      if (detached || this.#closing.has(name)) continue;
+    for (const [name, served] of this.#served) {
+      if (served.detached || this.#closing.has(name)) continue;
+      const refused = this.#refused.get(served);
+      if (refused !== undefined && refused.skip-- > 0) continue;
       this.#closing.add(name);
       this.#mutex
         .run(name, async () => {

@@ -64,6 +64,35 @@ test('whoever unmounts or removes a volume hears that its last writes are not wr
   assert.deepEqual(discards, [false, false, true]);
 });
 
+test('a mount whose end is refused is tried again at ever longer intervals', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  let attempts = 0;
+  await using volumes = volumesOn(directory, () => {
+    attempts++;
+    return Promise.reject(new NotWrittenOut('data', new InfinitError('unavailable', 'no majority')));
+  });
+  await volumes.create('data', {});
+  await volumes.mount('data', 'someone');
+  await assert.rejects(volumes.unmount('data', 'someone'));
+  const looks = async (count: number): Promise<number> => {
+    const before = attempts;
+    for (let look = 0; look < count; look++) {
+      t.mock.timers.tick(2000);
+      // Whoever asks for the volume's turn gets it when the look is over.
+      await volumes.update('data', { size: '1G' }).catch(() => {});
+      await new Promise(setImmediate);
+    }
+    return attempts - before;
+  };
+  assert.ok((await looks(16)) <= 5);
+  assert.ok((await looks(34)) >= 2, 'and never given up');
+  await volumes.mount('data', 'someone');
+  await assert.rejects(volumes.unmount('data', 'someone'));
+  assert.equal(await looks(1), 1);
+});
+
 test('a repeated creation of an encrypted volume leaves no key behind', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
