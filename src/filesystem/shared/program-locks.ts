@@ -78,6 +78,8 @@ export class ProgramLocks {
     this.#undelivered.requireRoom();
     await inTime(this.#releases.get(keyOf(global)));
     let before = this.#releasesOf(inode);
+    // Converting a flock gives the old one back first, also where the new one is refused then (flock(2)).
+    if (lock.kind === 'flock') this.#held.note(inode, { ...global, type: 'unlock' });
     const deadline = performance.now() + programPatienceMs;
     let doubtful = false;
     for (;;) {

@@ -60,6 +60,21 @@ test('the next holder is told of locks that are held, not of those that were giv
   await assert.rejects(other.setlk(inode, posix('1', 'write', 0, 10), false), { errno: 'EAGAIN' });
 });
 
+test('a flock whose conversion was refused is gone at the next holder as well', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const [guest, other] = [first.guest('a'), first.guest('b')];
+  for (const each of [guest, other]) await each.setlk(inode, flock('1', 'read'), false);
+  assert.equal(await errnoOf(() => guest.setlk(inode, flock('1', 'write'), false)), 'EAGAIN');
+  await other.setlk(inode, flock('1', 'unlock'), false);
+  await first.volume.close();
+  const second = new Serving(await open(store));
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  await second.guest('c').setlk(inode, flock('1', 'write'), false);
+});
+
 test('after a change of the holder nobody takes a lock before those who had it', async () => {
   const grace = Promise.withResolvers<void>();
   const store = new MemoryBlockStore();
