@@ -32,6 +32,8 @@ export interface FileSystem {
   open(inode: number, flags: number): MaybePromise<number>;
   /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
   inherited?(inode: number, handle: number): void;
+  /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */
+  asking?(request: KernelRequest | undefined): void;
   create(
     parent: number,
     name: string,
@@ -176,6 +178,13 @@ export interface FileLock {
   readonly start: number;
   /** Last byte; Infinity: to the end of the file, however it grows. */
   readonly end: number;
+}
+
+/** A request of a mount's kernel: named alike where a process serves it that took the mount over from one that died. */
+export interface KernelRequest {
+  /** The mount. */
+  readonly asker: string;
+  readonly number: number;
 }
 
 /** How the file system tells the kernel that what it cached is stale. Asynchronous: never waits for the kernel. */

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
+
 import { InfinitError, type Logger } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
 import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
-import { Exchange } from './exchange.ts';
+import { Exchange, type Operation } from './exchange.ts';
 import { Handles } from './handles.ts';
 import { KernelTrust } from './kernel-trust.ts';
 import { Notifier } from './notifier.ts';
@@ -25,6 +27,7 @@ import {
   operationName,
   putInit,
   type RequestHeader,
+  requestKey,
   type SavedInit,
   validity,
 } from './wire/index.ts';
@@ -169,11 +172,23 @@ export class FuseSession {
       if (operation === undefined) return opcode === opcodes.init ? this.#init(header, message) : this.#exchange.refuse(header, errnos.ENOSYS);
       this.#exchange.counts[opcode]!++;
       if (!Number.isSafeInteger(header.node)) throw malformed('a node id beyond 2^53');
-      operation(this.#exchange, header, message);
+      this.#perform(operation, header, message);
     } catch (error) {
       if (header === undefined) this.#logger.error('a request without a readable header', { error });
       else if (isOneWay(header.opcode)) this.#exchange.log(header, error);
       else this.#exchange.fail(header, error);
+    }
+  }
+
+  /** What the operation calls at once is known as this request's. */
+  #perform(operation: Operation, header: RequestHeader, message: Message): void {
+    const { fileSystem, init } = this.#exchange;
+    if (fileSystem.asking === undefined || init?.asker === undefined) return operation(this.#exchange, header, message);
+    fileSystem.asking({ asker: init.asker, number: requestKey(header.uniqueLow, header.uniqueHigh) });
+    try {
+      operation(this.#exchange, header, message);
+    } finally {
+      fileSystem.asking(undefined);
     }
   }
 
@@ -187,7 +202,7 @@ export class FuseSession {
       return this.#settleReady.reject(new InfinitError('unsupported', what));
     }
     this.#exchange.answer(header, init, ({ reply }, agreed) => putInit(reply, agreed, options.readAheadBytes));
-    this.#agree(init);
+    this.#agree({ ...init, asker: randomUUID() });
   }
 
   async #end(end: DeviceEnd): Promise<void> {

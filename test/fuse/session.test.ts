@@ -222,6 +222,23 @@ test('a request sent again after a crash succeeds where its first run had taken 
   assert.equal(kernel.answerTo(mismatch)?.errno, errnos.EEXIST, 'what is there is not what it would have made');
 });
 
+test('a request that is sent again to the next daemon is known to the file system as the same one', async () => {
+  const asked: unknown[] = [];
+  const record = (fileSystem: object): object => Object.assign(fileSystem, { asking: (request: unknown) => asked.push(request) });
+  const first = start();
+  record(first.fileSystem);
+  first.kernel.request(opcodes.unlink, 1, name('absent'));
+  const second = start({ adopted: await first.session.ready });
+  record(second.fileSystem);
+  for (const { number } of asked.slice(0, 1) as { number: number }[])
+    for (let unique = 1; unique <= number; unique++) second.kernel.request(opcodes.unlink, 1, name('absent'), 0x8000_0000);
+  const [before, between, again] = [asked[0], asked[1], asked.at(-2)];
+  assert.equal(between, undefined);
+  assert.ok(before !== undefined);
+  assert.deepEqual(again, before);
+  for (const { session } of [first, second]) session.stop();
+});
+
 /** A kernel before 6.16, to which an answer takes long. Notifications have a descriptor of their own. */
 class SlowOldKernel extends FakeKernel {
   readonly notified: { readonly code: number; readonly name: string }[] = [];

@@ -1,4 +1,4 @@
-import { InfinitError } from '../../base/index.ts';
+import { InfinitError, RecentMap } from '../../base/index.ts';
 import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
@@ -6,6 +6,8 @@ import { Outcomes } from './outcomes.ts';
 
 /** Handles that one other host may have open. */
 const defaultMaxHandles = 100_000;
+/** Askers of one other host whose calls' outcomes are remembered: the kernel, this process, and a few before. */
+const maxAskers = 8;
 /** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
 const lockWaitMs = 1000;
 
@@ -54,7 +56,13 @@ class Guest {
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
-  readonly outcomes = new Outcomes();
+  readonly #outcomes = new RecentMap<string, Outcomes>(maxAskers);
+
+  outcomesOf({ asker }: CallTag): Outcomes {
+    let outcomes = this.#outcomes.get(asker);
+    if (outcomes === undefined) this.#outcomes.set(asker, (outcomes = new Outcomes()));
+    return outcomes;
+  }
 }
 
 /**
@@ -91,7 +99,7 @@ export class CallServer {
     try {
       const call = decodeCall(bytes);
       const result = await this.#perform(peer, call);
-      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomes.id);
+      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomesOf(call.tag).id);
     } catch (error) {
       return encodeFailure(error);
     } finally {
@@ -146,7 +154,7 @@ export class CallServer {
         return shown;
       }
       case 'write': {
-        const written = await this.#call<number>(method, args);
+        const written = await once(guest, tag, () => this.#call<number>(method, args));
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
         return written;
       }
@@ -262,7 +270,7 @@ export class CallServer {
 
 /** What was done once is not done again; it is made durable again, since that may be what failed. */
 function once<T>(guest: Guest, tag: CallTag | undefined, perform: () => Promise<T>): Promise<T> {
-  return tag === undefined ? perform() : guest.outcomes.once(tag, perform);
+  return tag === undefined ? perform() : guest.outcomesOf(tag).once(tag, perform);
 }
 
 function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {

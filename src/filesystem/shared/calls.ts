@@ -62,7 +62,7 @@ export class Forgotten extends Error {}
 
 /** Tells a call that is made again from a new one; see Outcomes. */
 export interface CallTag {
-  /** The process that asks. */
+  /** Who asks: a mount's kernel, whichever process passes its requests on, or a process by itself. */
   readonly asker: string;
   /** Its number there. */
   readonly number: number;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { codeOf, InfinitError, programPatienceMs } from '../../base/index.ts';
-import { type FileSystem, FileSystemError, type MaybePromise } from '../file-system.ts';
+import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 
@@ -33,7 +33,7 @@ type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
 /** The lease moved, and what was asked for makes sense only where it was. */
 export class Moved extends Error {}
 
-/** Methods that may simply be made again after an unknown outcome. */
+/** Methods that may simply be made again after an unknown outcome, where nobody remembers it. */
 const repeatable: ReadonlySet<SharedMethod> = new Set([
   'lookup',
   'getattr',
@@ -61,8 +61,15 @@ const repeatable: ReadonlySet<SharedMethod> = new Set([
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
-/** Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, or leave something open each time. */
+/**
+ * Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, come over what others did meanwhile, or leave
+ * something open each time.
+ */
 const remembered: ReadonlySet<SharedMethod> = new Set([
+  'setattr',
+  'write',
+  'fallocate',
+  'copyFileRange',
   'symlink',
   'mknod',
   'mkdir',
@@ -93,12 +100,19 @@ export class HolderLink {
   #moved = new AbortController();
   readonly #asker = randomUUID();
   #calls = 0;
-  /** The memory of outcomes that the holder has, as it last said. */
-  #memory = '';
+  /** The kernel's request that is being served at this moment. */
+  #request: KernelRequest | undefined;
+  /** By asker: the memory of outcomes that the holder has, as it last said. */
+  readonly #memories = new Map<string, string>();
 
   constructor(leaseHeld: () => boolean, greeting: Greeting) {
     this.#leaseHeld = leaseHeld;
     this.#greeting = greeting;
+  }
+
+  /** What is asked for until this is called again is the kernel's request: it bears the same number where the next process is sent it again. */
+  asking(request: KernelRequest | undefined): void {
+    this.#request = request;
   }
 
   get backing(): Backing | undefined {
@@ -222,6 +236,7 @@ export class HolderLink {
    */
   async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
     const deadline = performance.now() + programPatienceMs;
+    const name = this.#nameFor(method);
     let doubtful = false;
     let tag: CallTag | undefined;
     for (;;) {
@@ -241,13 +256,13 @@ export class HolderLink {
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
       onAsk?.(this.#generation);
-      if (remembered.has(method) && !doubtful) tag = { asker: this.#asker, number: ++this.#calls, again: false, memory: this.#memory };
+      if (name !== undefined && !doubtful) tag = { ...name(), again: false };
       let answered = false;
       try {
         const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful }));
         answered = true;
         const { value, memory } = decodeAnswer(answer);
-        if (memory !== undefined) this.#memory = memory;
+        if (memory !== undefined) this.#memories.set(tag!.asker, memory);
         return value as T;
       } catch (error) {
         if (error instanceof FileSystemError) throw error;
@@ -265,6 +280,17 @@ export class HolderLink {
         await pause(retryMs);
       }
     }
+  }
+
+  /** Names calls of a method that the holder remembers. Only the first of a kernel's request has its number. */
+  #nameFor(method: SharedMethod): (() => Omit<CallTag, 'again'>) | undefined {
+    if (!remembered.has(method)) return undefined;
+    const request = this.#request;
+    this.#request = undefined;
+    return () => {
+      const { asker, number } = request ?? { asker: this.#asker, number: ++this.#calls };
+      return { asker, number, memory: this.#memories.get(asker) ?? '' };
+    };
   }
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */

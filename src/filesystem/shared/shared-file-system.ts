@@ -8,6 +8,7 @@ import {
   type FileSystem,
   type FileSystemStatistics,
   type KernelCache,
+  type KernelRequest,
   type LockOwner,
   type MaybePromise,
 } from '../file-system.ts';
@@ -90,6 +91,10 @@ export class SharedFileSystem implements FileSystem {
   /** What the kernel may cache follows the lease; undefined where nobody serves a kernel. */
   get kernel(): KernelCache | undefined {
     return this.#kernel;
+  }
+
+  asking(request: KernelRequest | undefined): void {
+    this.#holder.asking(request);
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {

@@ -52,6 +52,8 @@ export interface SavedInit {
   readonly flags2: number;
   /** Counts the daemons that served this mount: handles of an earlier one are told apart by it. */
   readonly generation: number;
+  /** Names the mount, over all daemons that serve it. Absent: an older daemon made it. */
+  readonly asker?: string;
 }
 
 /** struct fuse_init_in. */
