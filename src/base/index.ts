@@ -10,7 +10,7 @@ export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';
 export { LeaseClock } from './lease-clock.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
-export { programPatienceMs } from './patience.ts';
+export { programPatienceMs, waningPatienceMs } from './patience.ts';
 export { type Random, systemRandom } from './random.ts';
 export { RecentMap } from './recent-map.ts';
 export { Histogram, histogramBounds } from './histogram.ts';

@@ -3,3 +3,5 @@
  * that sees EIO stops, and nothing is lost by waiting. Bounded, so that nothing hangs for ever; who is killed meanwhile waits no longer. Below FUSE's own deadline.
  */
 export const programPatienceMs = 60_000;
+/** The same where it has been out of reach for longer than that already: a program makes many calls, and each would wait so long. */
+export const waningPatienceMs = 20_000;

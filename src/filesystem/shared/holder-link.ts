@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { codeOf, InfinitError, programPatienceMs } from '../../base/index.ts';
+import { codeOf, InfinitError, programPatienceMs, waningPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
@@ -105,6 +105,9 @@ export class HolderLink {
   /** By asker: the memory of outcomes that the holder has, as it last said. */
   readonly #memories = new Map<string, string>();
 
+  /** Since when nobody could be asked, and when that was seen last, as performance.now() counts. */
+  #out: { readonly since: number; readonly seen: number } | undefined;
+
   constructor(leaseHeld: () => boolean, greeting: Greeting) {
     this.#leaseHeld = leaseHeld;
     this.#greeting = greeting;
@@ -135,7 +138,9 @@ export class HolderLink {
 
   /** The volume where it is open in this thread and the lease is good at this moment. */
   get local(): FileSystem | undefined {
-    return this.#backing?.kind === 'local' && this.#leaseHeld() ? this.#backing.volume : undefined;
+    if (this.#backing?.kind !== 'local' || !this.#leaseHeld()) return undefined;
+    this.#out = undefined;
+    return this.#backing.volume;
   }
 
   /** True where an operation can be tried now. */
@@ -205,7 +210,10 @@ export class HolderLink {
       outcome = { error };
     }
     // That something could not be made durable is no answer about the volume: whoever waits for it has waited long enough.
-    if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) throw outcome.error;
+    if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) {
+      if (!this.#leaseHeld()) this.#noteOut(began);
+      throw outcome.error;
+    }
     // Programs that wait for the same directory wait one after another: a failure takes no longer than any operation may.
     const deadline = ('error' in outcome ? began : performance.now()) + programPatienceMs;
     const waits = !this.#leaseHeld();
@@ -235,7 +243,7 @@ export class HolderLink {
    * @param onAsk told of the generation of each attempt.
    */
   async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
-    const deadline = performance.now() + programPatienceMs;
+    const deadline = this.#patience();
     const name = this.#nameFor(method);
     let doubtful = false;
     let tag: CallTag | undefined;
@@ -261,6 +269,7 @@ export class HolderLink {
       try {
         const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful }));
         answered = true;
+        this.#out = undefined;
         const { value, memory } = decodeAnswer(answer);
         if (memory !== undefined) this.#memories.set(tag!.asker, memory);
         return value as T;
@@ -274,6 +283,7 @@ export class HolderLink {
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
         const code = codeOf(error);
         if (!transient.has(code)) throw error;
+        if (!answered) this.#noteOut();
         // A host that answers may have done it and not have made it durable.
         if (code === 'unknown-outcome' || (answered && code !== 'overloaded')) doubtful = true;
         if (doubtful && !remembered.has(method) && !repeatable.has(method)) throw error;
@@ -295,7 +305,7 @@ export class HolderLink {
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
   async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[]): Promise<T> {
-    const deadline = performance.now() + programPatienceMs;
+    const deadline = this.#patience();
     while (generation === this.#generation && !this.usable) await this.#change(deadline);
     if (generation !== this.#generation) throw new Moved();
     return this.call(method, () => {
@@ -305,16 +315,28 @@ export class HolderLink {
   }
 
   /** Waits until some host has the volume. */
-  async ready(deadline = performance.now() + programPatienceMs): Promise<number> {
+  async ready(deadline = this.#patience()): Promise<number> {
     while (!this.usable) await this.#change(deadline);
     return this.#generation;
   }
 
   /** Waits for a change of who has the volume, or a moment. @throws InfinitError `unavailable` after the deadline. */
   async #change(deadline: number): Promise<void> {
+    if (!this.usable) this.#noteOut();
     const left = deadline - performance.now();
     if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
     await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
+  }
+
+  /** Until when an operation that begins now waits. */
+  #patience(): number {
+    const now = performance.now();
+    if (this.#out !== undefined && now - this.#out.seen > programPatienceMs) this.#out = undefined;
+    return Math.max(now + waningPatienceMs, (this.#out?.since ?? now) + programPatienceMs);
+  }
+
+  #noteOut(since = performance.now()): void {
+    this.#out = { since: this.#out?.since ?? since, seen: performance.now() };
   }
 }
 

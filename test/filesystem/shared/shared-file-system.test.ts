@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { InfinitError } from '../../../src/base/index.ts';
+import { codeOf, InfinitError } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
@@ -217,6 +218,39 @@ test('an operation whose outcome is not known is made again, and done once', asy
   assert.equal((await contentOf(serving.volume, inode)).toString(), 'a\nb\n', 'not twice');
   losing = 1;
   await guest.rmdir(root, 'd');
+});
+
+test('an operation waits a minute for the lease, later ones of a longer lapse less, and those of another lapse as long again', async (t) => {
+  const volume = await open(new MemoryBlockStore());
+  let [held, now] = [false, 1_000_000];
+  t.mock.method(performance, 'now', () => now);
+  const host = new SharedFileSystem('host', () => held);
+  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  /** What comes of an operation within so long: it looks ten times a second. */
+  const after = async (...steps: readonly number[]): Promise<unknown[]> => {
+    let outcome: unknown = 'waits';
+    Promise.resolve(host.getattr(root)).then(
+      () => (outcome = 'done'),
+      (error: unknown) => (outcome = codeOf(error)),
+    );
+    const outcomes: unknown[] = [];
+    for (const step of steps) {
+      now += step;
+      await sleep(300);
+      outcomes.push(outcome);
+    }
+    return outcomes;
+  };
+  assert.deepEqual(await after(55_000, 6000), ['waits', 'unavailable']);
+  assert.deepEqual(await after(15_000, 6000), ['waits', 'unavailable']);
+  held = true;
+  assert.deepEqual(await after(0), ['done']);
+  held = false;
+  assert.deepEqual(await after(25_000, 30_000, 6000), ['waits', 'waits', 'unavailable']);
+  now += 3_600_000;
+  assert.deepEqual(await after(25_000), ['waits'], 'what was an hour ago is another lapse');
+  held = true;
+  assert.deepEqual(await after(0), ['done']);
 });
 
 test('a volume is not called closed while its lease cannot be renewed', async () => {
