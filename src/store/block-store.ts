@@ -29,6 +29,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Of `commit`: asked before each stage that is an exchange of its own with other hosts. The stage waits for a promise. False: it is not begun, and the call rejects. */
   readonly proceed?: () => boolean | Promise<boolean>;
+  /** Of `fetch`: no lease is asked for. A block that is written all the time would make its writer wait for whoever reads it, and for the rest of a lease's term where that host is lost. */
+  readonly unleased?: boolean;
   /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */
   readonly memory?: Uint8Array | undefined;
   /** Of `get`: only these bytes. On this host's disk they are read and verified without the others. */

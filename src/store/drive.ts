@@ -6,6 +6,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Housekeeping's read: nothing remembered is used, and where this host's own acceptor has a say it is heard before any other. */
   readonly afresh?: boolean;
+  /** A read asks for no lease. */
+  readonly unleased?: boolean;
 }
 
 /** What all operations of a host share. */

@@ -45,6 +45,8 @@ export interface RegistersOptions {
   readonly onRefused: (block: Address) => void;
 }
 
+type Proposing = Pick<RunOptions, 'afresh' | 'unleased'> & { readonly here?: boolean };
+
 /** This host as proposer: runs operations on registers, its own acceptor and those of other hosts, with the pure core deciding every step. */
 export class Registers {
   readonly #options: RegistersOptions;
@@ -111,7 +113,7 @@ export class Registers {
   /** Runs an operation on whatever hosts the block is. Resolves within the deadline. */
   run(address: Address, operation: Operation, options: RunOptions): Promise<ProposalOutcome> {
     if (this.#running.size >= maxProposals) throw new InfinitError('overloaded', `${maxProposals} block operations are under way on this host`);
-    const drive = new Drive(this.#context, this.#propose(address, operation, { afresh: options.afresh === true }), options);
+    const drive = new Drive(this.#context, this.#propose(address, operation, options), options);
     this.#running.set(drive.proposer.tag, drive);
     this.#clock ??= setInterval(() => this.#tick(), tickMs);
     drive.start();
@@ -143,7 +145,7 @@ export class Registers {
     this.#hints.clear();
   }
 
-  #propose(address: Address, operation: Operation, { afresh = false, here = false } = {}): Proposer {
+  #propose(address: Address, operation: Operation, { afresh = false, unleased = false, here = false }: Proposing = {}): Proposer {
     const hint = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     if (!afresh) this.#hints.delete(address);
@@ -156,7 +158,7 @@ export class Registers {
       ballots: this.#ballots,
       random: () => random.unit(),
       hint,
-      lease: operation.kind === 'read' && !afresh && !here ? leases.ask(address) : undefined,
+      lease: operation.kind === 'read' && !afresh && !unleased && !here ? leases.ask(address) : undefined,
       leaseClock: leases.requests,
     });
   }

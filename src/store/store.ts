@@ -199,8 +199,8 @@ export class Store implements BlockStore, AsyncDisposable {
     return blockIn(outcome ?? (await this.#run(address, read, options)), address);
   }
 
-  #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal }: CallOptions): Promise<ProposalOutcome> {
-    return this.#registers.run(address, operation, { deadlineMs, signal });
+  #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal, unleased = false }: CallOptions): Promise<ProposalOutcome> {
+    return this.#registers.run(address, operation, { deadlineMs, signal, unleased });
   }
 
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {

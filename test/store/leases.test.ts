@@ -93,6 +93,18 @@ test('a block that is read again and again is read from memory, and a write else
   }
 });
 
+test('a read that is to hold up no writer brings no lease', async () => {
+  const { hosts } = await three();
+  const [a, b] = hosts;
+  const address = mutableAddress();
+  await b.write(address, 'one');
+  for (let turn = 0; turn < 50; turn++) {
+    const { operations } = a.store.meter;
+    assert.equal((await a.store.fetch(address, { unleased: true }))?.version, 1);
+    assert.equal(a.store.meter.operations, operations + 1);
+  }
+});
+
 test('what a host writes itself it reads from memory afterwards', async () => {
   const { hosts } = await three();
   const [a] = hosts;
