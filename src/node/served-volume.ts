@@ -36,6 +36,8 @@ export interface VolumeServerContext {
   readonly self: string;
   /** What people call a host. */
   readonly hostName: (peer: string) => string;
+  /** As in {@link VolumeSharing}. */
+  readonly lostWithin: (ms: number) => readonly string[];
   readonly clock: Clock;
   readonly holder: HolderClient;
   /** Where the dirty sets are: a tmpfs. */
@@ -109,7 +111,7 @@ export class VolumeServer {
   }
 
   #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
-    const { store, clock, logger, hostName } = this.#context;
+    const { store, clock, logger, hostName, lostWithin } = this.#context;
     const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
     return new VolumeSharing({
       volumeId: entry.id,
@@ -120,6 +122,7 @@ export class VolumeServer {
       send,
       exclusive,
       hostName,
+      lostWithin,
     });
   }
 

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 
 import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
-import { Appends, CallServer, encodeFailure, SharedFileSystem, type Volume } from '../filesystem/index.ts';
+import { Appends, CallServer, encodeFailure, LockGrace, SharedFileSystem, type Volume } from '../filesystem/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import type { DirtySet } from './dirty-set.ts';
@@ -13,6 +13,9 @@ import type { OpenCommand, VolumeCommand, VolumeEvent, VolumeWorkerData } from '
 const maxAsked = 65_536;
 /** How long a mount that ends waits for what other hosts have asked, in ms. */
 const drainMs = 10_000;
+
+/** What a lost host had open stays so for so long after its locks were released, in ms. */
+const lingerMs = 20_000;
 
 /** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken` as in a volume's setup. */
 export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void) => Promise<Volume>;
@@ -86,9 +89,7 @@ export class SharedRole implements Disposable {
         void this.#serve(command.id, command.peer, command.call);
         break;
       case 'dismiss':
-        void this.#server
-          ?.dismiss(command.peer)
-          .catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
+        this.#dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
       case 'answer': {
         const asked = this.#asked.get(command.id);
@@ -98,6 +99,13 @@ export class SharedRole implements Disposable {
         break;
       }
     }
+  }
+
+  async #dismiss(peer: string): Promise<void> {
+    const server = this.#server;
+    const closeHandles = await server?.dismiss(peer);
+    await sleep(lingerMs, undefined, { ref: false });
+    if (server === this.#server) await closeHandles?.();
   }
 
   /** The volume where it is open here and the lease is good. */
@@ -123,7 +131,7 @@ export class SharedRole implements Disposable {
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
   }
 
-  async #becomeHolder({ session, graceMs, alone, store: port, tenure }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, graceMs, awaited, alone, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
@@ -137,9 +145,9 @@ export class SharedRole implements Disposable {
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
       const appends = new Appends(volume);
-      const grace = graceMs === 0 ? Promise.resolve() : sleep(graceMs);
+      const grace = new LockGrace(awaited, graceMs);
       if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.exposed, grace);
-      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace });
+      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {

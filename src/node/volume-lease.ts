@@ -13,22 +13,28 @@ interface LeaseRecord {
 }
 
 /**
- * How long a lease lives without renewal, in ms: so long, and the time to open the volume, everybody stands still when a host is lost.
+ * How long a lease lives without renewal, in ms: so long, the time between two looks and the time to open the volume, everybody stands still when a host is lost; five seconds are promised.
  * A holder that is merely slow loses nothing by a lapse, see {@link patienceMs}.
  */
-const leaseTermMs = 4000;
+const leaseTermMs = 3000;
 /** A holder that is connected lives, and is left so long to renew, in ms: taking a volume from it would cost programs their unsynced writes. */
 const patienceMs = 12_000;
 /** How much faster or slower than another a host's clock may run; NTP's worst is a hundredth of it. */
 const driftRate = 0.02;
-/** Renewals, and looks at somebody else's lease. */
-export const beatMs = 1000;
+/** Renewals: each is a write to the disks of a majority. */
+const renewMs = 1000;
+/** Looks at somebody else's lease: a renewal is seen so much later at the most. They are reads. */
+const lookMs = 500;
 /** What is left at the least, in ms, of a program's patience for a write that had to wait for the lease before it began. */
 const leastWriteMs = 5000;
 /** A write that was under way when the lease lapsed waits to learn whether it still counts: as long as its program has patience, and so long at the least, in ms. */
-const leastResumeMs = 3 * beatMs;
+const leastResumeMs = 3 * renewMs;
 /** A renewal that takes longer comes too late to be worth much, and the next one waits for it. */
 const callMs = 2500;
+/** How often a write looks whether a lapse is over, in ms. */
+const resumedMs = 100;
+/** A lease of the store's on the block of a volume's would have renewals wait for a host that looked and is lost: for longer than the volume's lease lives. */
+const readOptions = { deadlineMs: callMs, unleased: true } as const;
 
 /** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
@@ -49,7 +55,7 @@ export interface VolumeLeaseOptions {
 }
 
 /**
- * The exclusive lease of a volume: a named block that its holder rewrites every {@link beatMs}. Another host takes it over
+ * The exclusive lease of a volume: a named block that its holder rewrites every {@link renewMs}. Another host takes it over
  * once it saw the block unchanged for the term that the block names, by its own clock; the holder stops using it a drift's margin before that. So safety hangs on
  * the register and on bounded clock *rate* drift alone (Gray & Cheriton 1989).
  */
@@ -116,7 +122,7 @@ export class VolumeLease implements AsyncDisposable {
     const deadline = Math.max(until, clock.monotonicMs() + leastResumeMs);
     while (this.#tenure === tenure && !ends() && !this.#closed && clock.monotonicMs() < deadline) {
       if (this.held) return true;
-      await new Promise((resolve) => setTimeout(resolve, beatMs / 10));
+      await new Promise((resolve) => setTimeout(resolve, resumedMs));
     }
     return false;
   }
@@ -140,9 +146,9 @@ export class VolumeLease implements AsyncDisposable {
 
   /** The moment at which somebody else's lease is over is not missed. */
   #untilNextMs(): number {
-    if (this.#state.role === 'holder') return beatMs;
+    if (this.#state.role === 'holder') return renewMs;
     const left = this.#seenAtMs + this.#seenTermMs * (1 + driftRate) - this.#options.clock.monotonicMs();
-    return left > 0 ? Math.min(beatMs, left + 1) : beatMs;
+    return left > 0 ? Math.min(lookMs, left + 1) : lookMs;
   }
 
   async #beatOnce(): Promise<void> {
@@ -166,7 +172,7 @@ export class VolumeLease implements AsyncDisposable {
   async #look(): Promise<void> {
     const { store, clock, self } = this.#options;
     const began = momentOf(clock);
-    const block = await store.fetch(this.#address, { deadlineMs: callMs });
+    const block = await store.fetch(this.#address, readOptions);
     const record = block === undefined ? undefined : decode(block.payload);
     this.#version = block?.version ?? 'absent';
     if (block !== undefined && block.version !== this.#seenVersion) {
@@ -194,6 +200,7 @@ export class VolumeLease implements AsyncDisposable {
     if (outcome === 'conflict') return this.#look();
     if (outcome === 'unknown') return;
     this.#extend(began);
+    this.#options.logger.debug('the lease of the volume came to this host', { from: record?.holder });
     this.#become({ role: 'holder', tenure: this.#tenure });
   }
 
@@ -225,7 +232,7 @@ export class VolumeLease implements AsyncDisposable {
     const [outcome] = result.outcomes;
     if (outcome?.status === 'conflict') return 'conflict';
     // It may have been written: the version must be read before the next attempt.
-    const block = await this.#options.store.fetch(this.#address, { deadlineMs: callMs });
+    const block = await this.#options.store.fetch(this.#address, readOptions);
     this.#version = block?.version ?? 'absent';
     const current = block === undefined ? undefined : decode(block.payload);
     if (block !== undefined && current?.holder === record.holder && current.count === record.count) {
@@ -261,7 +268,7 @@ function isSame(one: LeaseState, other: LeaseState): boolean {
 
 /** Who holds a volume's lease, as far as its block says. */
 export async function leaseHolder(store: BlockStore, volumeId: string): Promise<string | undefined> {
-  const block = await store.fetch(namedAddress(volumeId, 'lease'), { deadlineMs: callMs });
+  const block = await store.fetch(namedAddress(volumeId, 'lease'), readOptions);
   const record = block === undefined ? undefined : decode(block.payload);
   return record === undefined || record.released ? undefined : record.holder;
 }

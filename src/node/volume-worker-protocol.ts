@@ -44,7 +44,9 @@ export interface OpenCommand {
   readonly type: 'holder';
   /** Number of this role as holder. */
   readonly session: number;
-  /** For so long only locks are given that were held before. */
+  /** Hosts whose programs may have locks. Until they have taken them again only locks are given that were held before … */
+  readonly awaited: readonly string[];
+  /** … but no longer than this. */
   readonly graceMs: number;
   /** No other host has the volume mounted, as far as is known. */
   readonly alone: boolean;

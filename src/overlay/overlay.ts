@@ -148,6 +148,14 @@ export class Overlay implements AsyncDisposable {
     );
   }
 
+  /** Other members that are not connected, and that were within so many ms or have not been since this process began. */
+  lostWithin(ms: number): readonly PeerId[] {
+    const since = this.#clock.wallMs() - ms;
+    return this.members().flatMap(({ self, peer, liveness, livenessSinceMs }) =>
+      !self && liveness === 'down' && livenessSinceMs > since ? [peer] : [],
+    );
+  }
+
   member(peer: PeerId): MemberView | undefined {
     const record = peer === this.self ? { peer, ...this.#own } : this.#table.get(peer);
     return record === undefined ? undefined : this.#view(record);

@@ -2,6 +2,7 @@ import { InfinitError, RecentMap } from '../../base/index.ts';
 import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
+import type { LockGrace } from './lock-grace.ts';
 import { Outcomes } from './outcomes.ts';
 
 /** Handles that one other host may have open. */
@@ -73,7 +74,7 @@ export class CallServer {
   readonly #volume: FileSystem;
   readonly #appends: Appends;
   readonly #isDirty: () => boolean;
-  readonly #grace: Promise<void>;
+  readonly #grace: LockGrace;
   readonly #maxHandles: number;
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
@@ -85,7 +86,7 @@ export class CallServer {
    * @param isDirty whether anything that a guest could see is not durable yet.
    * @param grace until then only locks that were held before are given.
    */
-  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: Promise<void>, maxHandles = defaultMaxHandles) {
+  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: LockGrace, maxHandles = defaultMaxHandles) {
     this.#volume = volume;
     this.#appends = appends;
     this.#isDirty = isDirty;
@@ -113,24 +114,32 @@ export class CallServer {
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
-  /** The host is gone: its handles are closed, its locks released. */
-  async dismiss(peer: string): Promise<void> {
+  /**
+   * The host is gone: its locks are released, since others wait for them.
+   * @returns what closes its handles, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
+   */
+  async dismiss(peer: string): Promise<() => Promise<void>> {
     const guest = this.#guests.get(peer);
-    if (guest === undefined) return;
+    if (guest === undefined) return () => Promise.resolve();
     this.#guests.delete(peer);
     this.#dismissed.add(peer);
     guest.gone.abort();
-    await this.#letGo(guest);
+    await this.#unlock(guest);
+    return () => this.#letGo(guest);
+  }
+
+  async #unlock(guest: Guest): Promise<void> {
+    const owners = [...guest.owners.values()];
+    guest.owners.clear();
+    for (const { inode, kind, owner } of owners)
+      await this.#volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
   }
 
   /** A second time where something was opened or locked for a host that was given up meanwhile. */
   async #letGo(guest: Guest): Promise<void> {
-    const [owners, handles] = [[...guest.owners.values()], [...guest.handles]];
-    guest.owners.clear();
+    await this.#unlock(guest);
+    const handles = [...guest.handles];
     guest.handles.clear();
-    for (const { inode, kind, owner } of owners) {
-      await this.#volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
-    }
     for (const [handle, { inode, directory }] of handles) {
       if (directory) await this.#volume.releasedir(inode, handle);
       else await this.#volume.release(inode, handle);
@@ -166,11 +175,13 @@ export class CallServer {
       }
       case 'setlk': {
         const [inode, lock, wait] = args as unknown as readonly [number, FileLock, boolean];
-        if (lock.type !== 'unlock') await this.#grace;
+        if (lock.type !== 'unlock') await this.#grace.over;
         return this.#lock(guest, inode, lock, wait);
       }
       case 'relock':
         return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
+      case 'relocked':
+        return this.#grace.heard(peer);
       default: {
         let result: unknown;
         try {
@@ -211,7 +222,7 @@ export class CallServer {
     }
   }
 
-  async #call<T>(method: Exclude<SharedMethod, 'append' | 'relock' | 'rejoin'>, args: readonly unknown[]): Promise<T> {
+  async #call<T>(method: Exclude<SharedMethod, 'append' | 'relock' | 'relocked' | 'rejoin'>, args: readonly unknown[]): Promise<T> {
     const operation = this.#volume[method] as (...values: readonly unknown[]) => T | Promise<T>;
     return operation.apply(this.#volume, [...args]);
   }

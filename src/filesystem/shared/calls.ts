@@ -48,9 +48,11 @@ export const sharedMethods = {
   setlk: 'nlx',
   /** A lock that was held at the host that served the volume before. */
   relock: 'nl',
+  /** All locks that were held at the host before have been taken again. */
+  relocked: '',
   /** A host that was {@link Dismissed} has heard of it. */
   rejoin: '',
-} as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'rejoin', string>>;
+} as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'relocked' | 'rejoin', string>>;
 
 export type SharedMethod = keyof typeof sharedMethods;
 

@@ -281,8 +281,8 @@ export class HolderLink {
         if (performance.now() > deadline) throw error;
         if (error instanceof Forgotten) doubtful = false;
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
+        if (!isTransient(error)) throw error;
         const code = codeOf(error);
-        if (!transient.has(code)) throw error;
         if (!answered) this.#noteOut();
         // A host that answers may have done it and not have made it durable.
         if (code === 'unknown-outcome' || (answered && code !== 'overloaded')) doubtful = true;
@@ -353,6 +353,11 @@ function tellsOfVolume(error: unknown): boolean {
 function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {
   // XATTR_CREATE and XATTR_REPLACE would meet what the first attempt made.
   return method === 'setxattr' ? args[3] === 0 : repeatable.has(method);
+}
+
+/** Whether the next attempt may meet a host that serves the volume. */
+export function isTransient(error: unknown): boolean {
+  return transient.has(codeOf(error));
 }
 
 export function pause(ms: number): Promise<void> {

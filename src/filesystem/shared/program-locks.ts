@@ -2,7 +2,7 @@ import { InfinitError, programPatienceMs } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
-import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
+import { type Backing, type HolderLink, isTransient, pause, retryMs } from './holder-link.ts';
 import type { Undelivered } from './undelivered.ts';
 
 /** What telling a host of a release came to. */
@@ -44,11 +44,23 @@ export class ProgramLocks {
     const told = new Set<FileLock>();
     for (;;) {
       const left = this.#held.all().filter(({ lock }) => !told.has(lock));
-      if (left.length === 0) return;
+      if (left.length === 0) return void this.#sayLockedAgain(backing);
       for (const { inode, lock } of left) {
         await this.#lockAgain(backing, inode, lock);
         if (this.#holder.backing !== backing) return;
         told.add(lock);
+      }
+    }
+  }
+
+  /** The host gives new locks only when it has heard this of all who may have some. One that does not know it, of an earlier version, waits for a time. */
+  async #sayLockedAgain(backing: Backing): Promise<void> {
+    while (backing.kind === 'remote' && this.#holder.backing === backing) {
+      try {
+        return void decodeResult(await backing.ask(encodeCall('relocked', [])));
+      } catch (error) {
+        if (!isTransient(error)) return;
+        await pause(retryMs);
       }
     }
   }

@@ -1,4 +1,4 @@
-import { Appends, CallServer, type FileLock, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { Appends, CallServer, type FileLock, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 
 export const none = Promise.resolve();
@@ -19,11 +19,11 @@ export class Serving {
   /** Files that guests opened here. */
   opens = 0;
 
-  constructor(volume: Volume, grace: Promise<void> = none) {
+  constructor(volume: Volume, grace = new LockGrace([], 0)) {
     this.volume = volume;
     const appends = new Appends(volume);
     this.server = new CallServer(volume, appends, () => false, grace);
-    this.own.setBacking({ kind: 'local', volume, appends, grace });
+    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
   }
 
   welcome(guest: SharedFileSystem, name: string): void {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf, InfinitError } from '../../../src/base/index.ts';
-import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { Appends, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -12,6 +12,7 @@ import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts'
 import { attributesOf, flock, none, posix, Serving, standIn } from './serving.ts';
 
 const openAppend = 0o2001;
+const neverMs = 60_000;
 
 test('hosts that append to one file through files open for long lose nothing', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
@@ -77,19 +78,19 @@ test('a flock whose conversion was refused is gone at the next holder as well', 
 });
 
 test('after a change of the holder nobody takes a lock before those who had it', async () => {
-  const grace = Promise.withResolvers<void>();
+  using grace = new LockGrace(['a', 'c'], neverMs);
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
   const inode = await put(first.volume, root, 'f', 'x', true);
   const guest = first.guest('a');
   await guest.setlk(inode, flock('1', 'write'), false);
   await first.volume.close();
-  const second = new Serving(await open(store), grace.promise);
+  const second = new Serving(await open(store), grace);
   const attempts = [second.own, second.guest('b')].map((other) => other.setlk(inode, flock('9', 'write'), false));
   for (const attempt of attempts) attempt.catch(() => {});
   second.welcome(guest, 'a');
-  await guest.getattr(inode);
-  grace.resolve();
+  // This one had none, and says so, too.
+  second.guest('c');
   for (const attempt of attempts) await assert.rejects(attempt, { errno: 'EAGAIN' });
 });
 
@@ -143,6 +144,33 @@ test('a host that was given up hears so, and opens its files again', async () =>
   await serving.own.setlk(inode, flock('9', 'write'), false);
   assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'x');
   await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' }, 'its lock went to another');
+});
+
+test('a host that was given up for a moment finds its files without a name again', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 2);
+  await serving.volume.unlink(root, 'f');
+  serving.volume.forget(inode, 1);
+  const closeHandles = await serving.server.dismiss('a');
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'x');
+  await closeHandles();
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'x');
+  await guest.release(inode, handle);
+  assert.equal(await attributesOf(serving.volume, inode), undefined);
+});
+
+test('a host that is given up and does not come back has nothing open a while later', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  await serving.guest('a').open(inode, 2);
+  await serving.volume.unlink(root, 'f');
+  serving.volume.forget(inode, 1);
+  const closeHandles = await serving.server.dismiss('a');
+  assert.ok((await attributesOf(serving.volume, inode)) !== undefined);
+  await closeHandles();
+  assert.equal(await attributesOf(serving.volume, inode), undefined);
 });
 
 test('a host that is given up while it takes its locks again begins anew', async () => {

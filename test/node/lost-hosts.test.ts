@@ -1,0 +1,78 @@
+/** What the main thread of a volume's holder makes of other hosts that come and go. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { silentLogger, systemClock } from '../../src/base/index.ts';
+import { namedAddress } from '../../src/block/index.ts';
+import { nodeKinds } from '../../src/node/kinds.ts';
+import { VolumeSharing } from '../../src/node/volume-sharing.ts';
+import type { VolumeCommand } from '../../src/node/volume-worker-protocol.ts';
+import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
+import { eventually } from '../docker/process.ts';
+import { volumeId } from '../filesystem/harness.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+
+function share(transport: Transport, store: MemoryBlockStore, sent: VolumeCommand[], lost: readonly string[] = []): VolumeSharing {
+  return new VolumeSharing({
+    volumeId,
+    store,
+    transport,
+    clock: systemClock,
+    logger: silentLogger,
+    send: (command) => {
+      sent.push(command);
+      // What a worker would open the volume over.
+      if (command.type === 'holder') command.store.close();
+    },
+    exclusive: false,
+    hostName: String,
+    lostWithin: () => lost,
+  });
+}
+
+function dismissed(sent: readonly VolumeCommand[]): string[] {
+  return sent.flatMap((command) => (command.type === 'dismiss' ? [command.peer] : []));
+}
+
+test('a host that is lost and does not come back is given up, and one that comes back is not', async (t) => {
+  const network = new MemoryNetwork();
+  await using self = network.open('self');
+  network.open('gone');
+  network.open('back');
+  const sent: VolumeCommand[] = [];
+  await using sharing = share(self, new MemoryBlockStore(), sent);
+  await sharing.start();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  for (const peer of ['gone', 'back']) network.crash(peer);
+  t.mock.timers.tick(2000);
+  assert.deepEqual(dismissed(sent), []);
+  await using _back = network.open('back');
+  t.mock.timers.tick(3000);
+  assert.deepEqual(dismissed(sent), ['gone']);
+  t.mock.timers.tick(60_000);
+  assert.deepEqual(dismissed(sent), ['gone']);
+  t.mock.timers.reset();
+});
+
+test('whose locks a new holder waits for: of those that have the volume mounted, do not answer or are away for a moment, and not of the holder before that is lost', async () => {
+  const network = new MemoryNetwork();
+  await using self = network.open('self');
+  const answers: Readonly<Record<string, () => Uint8Array>> = {
+    mounted: () => Buffer.from('["v"]'),
+    other: () => Buffer.from('[]'),
+    ill: () => {
+      throw new Error('ill');
+    },
+  };
+  await using others = new AsyncDisposableStack();
+  for (const [peer, answer] of Object.entries(answers)) others.use(network.open(peer)).handle(nodeKinds.volumeHolders, answer);
+  const store = new MemoryBlockStore();
+  const payload = Buffer.from(JSON.stringify({ holder: 'before', count: 7, released: false, termMs: 50 }));
+  await store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'absent', payload }] }]);
+  const sent: VolumeCommand[] = [];
+  await using sharing = share(self, store, sent, ['before', 'away']);
+  await sharing.start();
+  const open = await eventually('it has the lease', () => sent.find((command) => command.type === 'holder'));
+  assert.deepEqual(open.awaited.toSorted(), ['away', 'ill', 'mounted']);
+  assert.equal(open.alone, false);
+});
