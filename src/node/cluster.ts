@@ -7,14 +7,16 @@ import {
   type TokenInfo,
   type TokenState,
 } from '../api/index.ts';
-import { InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
 import type { Membership } from '../membership/index.ts';
 import { type KnownToken, knownTokens, type Overlay, type Right } from '../overlay/index.ts';
+import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Entry } from './entry.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import { tokenStates } from './token-states.ts';
+import { leaseHolder, livingHolder } from './volume-lease.ts';
 import type { Volumes } from './volumes.ts';
 
 /** A host that has not said how it is after so long is called silent, in ms. */
@@ -27,6 +29,7 @@ const rights: readonly Right[] = ['store', 'write', 'invite'];
 export interface ClusterContext {
   readonly overlay: Overlay;
   readonly membership: Membership;
+  readonly store: BlockStore;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly entry: Entry;
@@ -70,18 +73,42 @@ export class Cluster implements Disposable {
     for (const peer of transport.connected()) transport.notify(peer, nodeKinds.catalogueChanged, new Uint8Array(0));
   }
 
-  /** Hosts other than this one that have the volume mounted, by name. A host that does not answer in time is not among them: it cannot use the store either. */
+  /** Hosts other than this one that say they have the volume mounted, by name. */
   async mountedElsewhere(volumeId: string, deadlineMs: number = statusDeadlineMs): Promise<readonly string[]> {
+    return [...(await this.#askMounted(volumeId, deadlineMs))].flatMap(([peer, mounted]) => (mounted ? [this.#nameOf(peer)] : []));
+  }
+
+  /**
+   * As {@link mountedElsewhere}, for what may only be done while nobody has it mounted. A host that is frozen, or cut off from this one alone, says nothing: while it, or who serves it, lives
+   * the volume's lease does. To see that it does not takes as long as it may live, some seconds.
+   */
+  async usedElsewhere(volumeId: string): Promise<readonly string[]> {
+    const { overlay, store } = this.#context;
+    const answers = await this.#askMounted(volumeId, statusDeadlineMs);
+    const users = [...answers].flatMap(([peer, mounted]) => (mounted ? [peer] : []));
+    if (users.length > 0 || overlay.clusterId === undefined) return users.map((peer) => this.#nameOf(peer));
+    const known = await leaseHolder(store, volumeId);
+    // Its own word counts for more: it was killed and has not mounted the volume since.
+    if (known === undefined || known === overlay.self || answers.has(known)) return [];
+    const holder = await livingHolder(store, volumeId, systemClock);
+    return holder === undefined || holder === overlay.self ? [] : [this.#nameOf(holder)];
+  }
+
+  /** Which of the hosts that answer have the volume mounted. */
+  async #askMounted(volumeId: string, deadlineMs: number): Promise<ReadonlyMap<string, boolean>> {
     const { transport } = this.#context.overlay;
     const id = Buffer.from(volumeId, 'hex');
     const answers = await Promise.allSettled(
-      transport.connected().map(async (peer) => {
+      transport.connected().map(async (peer): Promise<[string, boolean]> => {
         const answer = await transport.request(peer, nodeKinds.volumeHolders, id, { deadlineMs });
-        const holders = jsonBody(answer) as string[];
-        return holders.length === 0 ? [] : [this.#context.overlay.member(peer)?.name ?? peer];
+        return [peer, (jsonBody(answer) as string[]).length > 0];
       }),
     );
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    return new Map(answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])));
+  }
+
+  #nameOf(peer: string): string {
+    return this.#context.overlay.member(peer)?.name ?? peer;
   }
 
   /** Which other hosts have which volumes mounted: names by volume id. Hosts that do not answer in time are left out. */
@@ -90,7 +117,7 @@ export class Cluster implements Disposable {
     const byVolume = new Map<string, string[]>();
     const ask = async (peer: string): Promise<void> => {
       const ids = jsonBody(await transport.request(peer, nodeKinds.mounted, new Uint8Array(0), { deadlineMs })) as string[];
-      const name = this.#context.overlay.member(peer)?.name ?? peer;
+      const name = this.#nameOf(peer);
       for (const id of ids) byVolume.set(id, [...(byVolume.get(id) ?? []), name]);
     };
     await Promise.allSettled(transport.connected().map(ask));

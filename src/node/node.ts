@@ -271,6 +271,7 @@ export class Node implements AsyncDisposable {
         whyOutside: () => entry.whyOutside(),
         checkWrites,
         mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
+        usedElsewhere: (id) => cluster.usedElsewhere(id),
         mounts: (deadlineMs) => cluster.mounts(deadlineMs),
         onCatalogueChange,
         logger,
@@ -299,6 +300,7 @@ export class Node implements AsyncDisposable {
       new Cluster({
         overlay,
         membership,
+        store,
         catalogue,
         volumes,
         entry,
@@ -311,7 +313,7 @@ export class Node implements AsyncDisposable {
     await entry.enter();
     trash.look();
     const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
-    const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, mountedElsewhere: (id: string) => cluster.mountedElsewhere(id), logger };
+    const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, usedElsewhere: (id: string) => cluster.usedElsewhere(id), logger };
     const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));

@@ -18,7 +18,8 @@ export interface VolumeCheckContext {
   readonly keyDir: string;
   /** @throws InfinitError `denied` where this host may not write. */
   readonly checkWrites: () => void;
-  readonly mountedElsewhere: (volumeId: string) => Promise<readonly string[]>;
+  /** As in {@link VolumesContext}. */
+  readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
   readonly logger: Logger;
 }
 
@@ -37,7 +38,7 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
     const { unreferenced, unreferencedBytes } = await context.sweep.run({ volumeId: entry.id, dry: !repair });
     return { ...shown(name, open), unreferenced, unreferencedBytes };
   }
-  const hosts = await context.mountedElsewhere(entry.id);
+  const hosts = await context.usedElsewhere(entry.id);
   if (served !== undefined || hosts.length > 0)
     throw new InfinitError('in-use', `volume "${name}" is open on another host: check it there (it is mounted on ${hosts.join(', ')})`);
   if (repair) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);

@@ -1,6 +1,6 @@
 import { type Clock, InfinitError, type Logger, programPatienceMs } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
-import type { BlockStore } from '../store/index.ts';
+import type { BlockStore, StoredBlock } from '../store/index.ts';
 import { type Moment, momentOf, Tenure } from './tenure.ts';
 
 /** What the lease's block says. `count` changes with every renewal: that is how others see that the holder lives. */
@@ -271,6 +271,22 @@ export async function leaseHolder(store: BlockStore, volumeId: string): Promise<
   const block = await store.fetch(namedAddress(volumeId, 'lease'), readOptions);
   const record = block === undefined ? undefined : decode(block.payload);
   return record === undefined || record.released ? undefined : record.holder;
+}
+
+/** Who holds a volume's lease and lives: renews it while it is looked at. That takes until the next renewal; as long as the lease lives where none comes, and then the answer is undefined. */
+export async function livingHolder(store: BlockStore, volumeId: string, clock: Clock): Promise<string | undefined> {
+  const address = namedAddress(volumeId, 'lease');
+  const look = (): Promise<StoredBlock | undefined> => store.fetch(address, readOptions);
+  const first = await look();
+  const since = clock.monotonicMs();
+  for (let block = first; block !== undefined; block = await look()) {
+    const { holder, released, termMs } = decode(block.payload);
+    if (released) return undefined;
+    if (block.version !== first!.version) return holder;
+    if (clock.monotonicMs() - since > termMs * (1 + driftRate)) return undefined;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+  return undefined;
 }
 
 function decode(payload: Uint8Array): LeaseRecord {

@@ -54,8 +54,10 @@ export interface VolumesContext {
   readonly whyOutside: () => string | undefined;
   /** @throws InfinitError `denied` where this host may not write. */
   readonly checkWrites: () => void;
-  /** Hosts other than this one that have the volume mounted. */
-  readonly mountedElsewhere: (volumeId: string, deadlineMs?: number) => Promise<readonly string[]>;
+  /** Hosts other than this one that say they have the volume mounted: to be shown. */
+  readonly mountedElsewhere: (volumeId: string, deadlineMs: number) => Promise<readonly string[]>;
+  /** Hosts other than this one that have the volume mounted, or that serve those who have: where nothing may be done meanwhile. */
+  readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
   /** Which other hosts have which volumes mounted: names by volume id. */
   readonly mounts: (deadlineMs: number) => Promise<ReadonlyMap<string, readonly string[]>>;
   /** A volume came or went. */
@@ -148,7 +150,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
           `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, await this.containersOf(name)).join(', ')}`,
         );
       await this.#close(name, true, how.force);
-      const elsewhere = await this.#context.mountedElsewhere(entry.id);
+      const elsewhere = await this.#context.usedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
       await this.#context.catalogue.remove(entry);
       this.#context.onCatalogueChange();
@@ -160,11 +162,11 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const { changes, needsUnmount } = parseVolumeChanges(options);
     return this.#mutex.run(name, async () => {
       this.#refuseWrites();
-      const { catalogue, hostName, mountedElsewhere, onCatalogueChange, logger } = this.#context;
+      const { catalogue, hostName, usedElsewhere, onCatalogueChange, logger } = this.#context;
       const entry = await catalogue.current(name);
       if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
       if (needsUnmount !== undefined) {
-        const hosts = [...(this.#served.has(name) ? [hostName] : []), ...(await mountedElsewhere(entry.id))];
+        const hosts = [...(this.#served.has(name) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
         if (hosts.length > 0)
           throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
       }

@@ -119,6 +119,18 @@ suite('on a network that fails', () => {
     assert.ok(workload.longestMs < 20_000, `an operation took ${workload.longestMs} ms`);
   });
 
+  test('a volume is not removed where the host that has it mounted is cut off from the one that is asked to', async () => {
+    await mountAll(2);
+    await daemons[2]!.sh(volume, 'echo kept > f; sync f');
+    await lab.hosts[0]!.must('iptables', ['-A', 'INPUT', '-s', lab.addressOf(2), '-j', 'DROP']);
+    await eventually('they have lost each other', async () => {
+      const nodes = await daemons[0]!.client.listNodes();
+      return nodes.some(({ name, state }) => name === 'h3' && state === 'down') ? true : undefined;
+    });
+    await assert.rejects(daemons[0]!.client.removeVolume(volume), { code: 'in-use', message: /mounted on h3/ });
+    assert.equal(await daemons[2]!.sh(volume, 'cat f'), 'kept');
+  });
+
   test('a slow and lossy network makes it slow, and nothing else', async () => {
     await mountAll(0, 1, 2);
     // Queues instead of netem, which few kernels of test machines have.

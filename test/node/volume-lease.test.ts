@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type Clock, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
 import type { Tenure } from '../../src/node/tenure.ts';
-import { type LeaseState, VolumeLease } from '../../src/node/volume-lease.ts';
+import { type LeaseState, livingHolder, VolumeLease } from '../../src/node/volume-lease.ts';
 import type { BlockStore, Update } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
@@ -231,4 +231,22 @@ test("another's lease is not taken for over because this host's wall clock was s
   other.suspendedMs = 3_600_000;
   await second.beat();
   assert.equal(second.held, false);
+});
+
+test('whoever wants to know whether the holder of a lease lives sees it renewed, run out or given back', async () => {
+  const scene = new Scene();
+  const living = (): Promise<string | undefined> => livingHolder(scene.store, volumeId, scene);
+  assert.equal(await living(), undefined, 'nobody ever had it');
+  {
+    await using first = scene.lease('first');
+    await first.start();
+    const seen = living();
+    await first.beat();
+    assert.equal(await seen, 'first');
+    // Frozen: the second renewal never comes.
+    const looking = livingHolder(scene.store, volumeId, { monotonicMs: () => (scene.now += 5000), wallMs: () => 0 });
+    assert.equal(await looking, undefined);
+    await first.beat();
+  }
+  assert.equal(await living(), undefined, 'given back');
 });

@@ -43,6 +43,7 @@ function volumesOn(directory: string, unmount: (how: { readonly discard: boolean
     checkWrites: () => {},
     health: () => ({}),
     mountedElsewhere: () => Promise.resolve([]),
+    usedElsewhere: () => Promise.resolve([]),
     onCatalogueChange: () => {},
   };
   return new Volumes(context as unknown as VolumesContext);
