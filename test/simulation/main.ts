@@ -1,77 +1,34 @@
 /**
- * npm run simulate -- --seeds N [--from S]     N seeds from S (1) on; stops at nothing, exits 1 where one failed
+ * npm run simulate -- --seeds N [--from S]     N seeds from S (1) on; stops at nothing, exits 1 where one failed or had no verdict
  *                     --seed S [--trace]       one seed; with a trace that a person can read
  *                     --scenario NAME [--seeds N] [--trace]
  *                     --mutants [--seeds N]    every broken variant, and how many seeds it took to catch it
  *                     --mutant NAME --seed S --trace
+ *                     --operations N           longer or shorter runs
+ *                     --seed S --faults 3,17   only these of the seed's faults, by their place from 0; “none”
  */
-import { parseArgs } from 'node:util';
-
-import { describeFault, type Fault, planFaults } from './faults.ts';
-import { type Mutant, mutants, production } from './mutants.ts';
+import { type Command, count, Plan, readCommand } from './command.ts';
+import { describeFault } from './faults.ts';
+import { mutants } from './mutants.ts';
 import { run, type RunResult } from './run.ts';
-import { scenarios } from './scenarios.ts';
-import { type Settings, settingsOf } from './settings.ts';
 import { shrinkFaults } from './shrink.ts';
 import { Trace } from './trace.ts';
-
-const { values } = parseArgs({
-  options: {
-    seeds: { type: 'string' },
-    from: { type: 'string', default: '1' },
-    seed: { type: 'string' },
-    scenario: { type: 'string' },
-    mutants: { type: 'boolean', default: false },
-    mutant: { type: 'string' },
-    operations: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-  },
-});
 
 /** Seeds given to a mutant before it counts as missed. */
 const seedsPerMutant = 300;
 
-function count(text: string | undefined, fallback: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${text} is no count`);
-  return value;
-}
-
-interface Plan {
-  readonly mutant: Mutant;
-  readonly settings: (seed: number) => Settings;
-  readonly faults: (settings: Settings) => readonly Fault[];
-}
-
-function plan(): Plan {
-  const mutant = values.mutant === undefined ? production : mutants.find(({ name }) => name === values.mutant);
-  if (mutant === undefined) throw new Error(`there is no mutant “${values.mutant}”: ${mutants.map(({ name }) => name).join(', ')}`);
-  const operations = values.operations === undefined ? undefined : count(values.operations, 1);
-  if (values.scenario === undefined)
-    return { mutant, settings: (seed) => ({ ...settingsOf(seed, operations), ...mutant.settings }), faults: planFaults };
-  const scenario = scenarios.find(({ name }) => name === values.scenario);
-  if (scenario === undefined) throw new Error(`there is no scenario “${values.scenario}”: ${scenarios.map(({ name }) => name).join(', ')}`);
-  console.log(scenario.story);
-  return { mutant, settings: scenario.settings, faults: scenario.faults };
-}
-
-function runPlanned({ mutant, settings, faults }: Plan, seed: number, trace?: Trace, chosen?: readonly Fault[]): RunResult {
-  const drawn = settings(seed);
-  return run(seed, { mutant, settings: drawn, faults: chosen ?? faults(drawn), ...(trace === undefined ? {} : { trace }) });
-}
-
-function tell(planned: Plan, seed: number, result: RunResult): void {
+function tell(plan: Plan, seed: number, result: RunResult): void {
   console.log(`seed ${seed} FAILED, ${result.violation!.message}`);
-  const least = shrinkFaults(result, (faults) => runPlanned(planned, seed, undefined, faults));
+  const least = shrinkFaults(result, (faults) => plan.again(seed, faults));
   console.log(`  ${least.faults.length} of ${result.faults.length} faults are needed:`);
   for (const fault of least.faults) console.log(`    ${describeFault(fault)}`);
-  console.log(`  replay: npm run simulate -- --seed ${seed}${values.scenario === undefined ? '' : ` --scenario ${values.scenario}`} --trace`);
+  console.log(`  replay: ${plan.replayLine(seed, least)}`);
 }
 
-function one(planned: Plan, seed: number): boolean {
-  const result = runPlanned(planned, seed, values.trace ? new Trace(true, (line) => console.log(line)) : undefined);
+function one(plan: Plan, seed: number, { trace }: Command): boolean {
+  const result = plan.run(seed, trace ? new Trace(true, (line) => console.log(line)) : undefined);
   console.log(JSON.stringify(result.settings));
-  if (result.violation !== undefined) tell(planned, seed, result);
+  if (result.violation !== undefined) tell(plan, seed, result);
   else
     console.log(
       `seed ${seed} kept every promise: ${result.operations} operations, ${result.deliveries} deliveries, ${(result.time / 1000).toFixed(1)} s of simulated time`,
@@ -79,12 +36,12 @@ function one(planned: Plan, seed: number): boolean {
   return result.violation === undefined;
 }
 
-function many(planned: Plan, from: number, seeds: number): boolean {
+function many(plan: Plan, from: number, seeds: number): boolean {
   const begun = performance.now();
   const cpu = process.cpuUsage();
   let [failed, undecided, outOfReach, deliveries, operations, time] = [0, 0, 0, 0, 0, 0];
   for (let seed = from; seed < from + seeds; seed++) {
-    const result = runPlanned(planned, seed);
+    const result = plan.run(seed);
     deliveries += result.deliveries;
     operations += result.operations;
     time += result.time;
@@ -92,7 +49,7 @@ function many(planned: Plan, from: number, seeds: number): boolean {
     outOfReach += result.outOfReach;
     if (result.violation === undefined) continue;
     failed++;
-    tell(planned, seed, result);
+    tell(plan, seed, result);
   }
   const seconds = (performance.now() - begun) / 1000;
   const { user, system } = process.cpuUsage(cpu);
@@ -101,7 +58,7 @@ function many(planned: Plan, from: number, seeds: number): boolean {
     `${seeds} seeds, ${operations} operations, ${deliveries} deliveries, ${(time / 3_600_000).toFixed(1)} h of simulated time in ${seconds.toFixed(1)} s ` +
       `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end`,
   );
-  return failed === 0;
+  return failed + undecided === 0;
 }
 
 function allMutants(limit: number): boolean {
@@ -120,12 +77,13 @@ function allMutants(limit: number): boolean {
   return missed === 0;
 }
 
-function main(): boolean {
-  if (values.mutants) return allMutants(count(values.seeds, seedsPerMutant));
-  const planned = plan();
-  if (values.seed !== undefined) return one(planned, count(values.seed, 1));
-  if (values.trace) return one(planned, count(values.from, 1));
-  return many(planned, count(values.from, 1), count(values.seeds, values.scenario === undefined ? 100 : 20));
+function main(command: Command): boolean {
+  if (command.mutants) return allMutants(count(command.seeds, seedsPerMutant));
+  const plan = new Plan(command);
+  if (plan.story !== undefined) console.log(plan.story);
+  if (command.seed !== undefined) return one(plan, count(command.seed, 1), command);
+  if (command.trace) return one(plan, count(command.from, 1), command);
+  return many(plan, count(command.from, 1), count(command.seeds, command.scenario === undefined ? 100 : 20));
 }
 
-process.exitCode = main() ? 0 : 1;
+process.exitCode = main(readCommand(process.argv.slice(2))) ? 0 : 1;

@@ -21,6 +21,11 @@ const ballots = (peer: string, incarnation: number): BallotSource => new BallotS
 /** The code as it ships. */
 export const production: Mutant = { name: 'production', rules: productionRules, ballots };
 
+/** What a variant's runs have instead of what their seeds draw: of a broken one the defect alone must be seen, and nothing that mends what it breaks. */
+export function mutantSettings(mutant: Mutant): Partial<Settings> {
+  return mutant === production ? {} : { mending: 0, agreed: false, evictionMs: Infinity, ...mutant.settings };
+}
+
 /** Ballots that are told apart by their round alone, within a life of a process. */
 class SerialLess extends BallotSource {
   override next(above: number): Ballot {
