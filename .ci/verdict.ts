@@ -40,19 +40,26 @@ export interface Verdict {
   readonly unsteady: readonly string[];
 }
 
-/** @param again The files with a failure, run once more, alone; undefined: there were none. */
+/** Whether a neighbour on the machine may be why the file failed. What draws its cases by a seed and measures nothing would only draw others at a second try. */
+export function mayTryAgain(file: string): boolean {
+  return !file.startsWith('test/simulation/');
+}
+
+/** @param again The files with a failure that {@link mayTryAgain}, run once more, alone; undefined: there were none. */
 export function verdictOf(first: readonly Batch[], again: Batch | undefined): Verdict {
   const sum = (of: (batch: Batch) => number): number => first.reduce((total, batch) => total + of(batch), 0);
   const failedOnce = sum(({ failed }) => failed);
   // Of a run that broke nothing is cleared, also what its files' second try would.
   const kept = sum(({ broken, failed }) => (broken ? failed : 0));
-  const failed = again === undefined ? failedOnce : kept + again.failed;
-  const cleared = again === undefined || again.broken ? [] : first.flatMap(({ files }) => files).filter((file) => !again.files.includes(file));
+  const files = new Set(first.flatMap((batch) => batch.files));
+  const final = [...files].filter((file) => !mayTryAgain(file)).length;
+  const failed = again === undefined ? failedOnce : kept + final + again.failed;
+  const cleared = again === undefined || again.broken ? [] : [...files].filter((file) => mayTryAgain(file) && !again.files.includes(file));
   return {
     passed: sum(({ passed }) => passed) + Math.max(0, failedOnce - failed),
     failed,
     skipped: sum(({ skipped }) => skipped),
-    unsteady: [...new Set(cleared)],
+    unsteady: cleared,
   };
 }
 

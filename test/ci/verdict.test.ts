@@ -47,3 +47,10 @@ test('a second try that dies clears nothing', () => {
   const { failed, unsteady } = verdictOf([batchOf(printed(49, 1, [one]), 1), fine], batchOf('', null));
   assert.deepEqual([failed, unsteady], [1, []]);
 });
+
+test('what the simulator finds is not forgotten, whatever a second try of others comes to', () => {
+  const found = batchOf(printed(48, 2, ['test/simulation/simulation.test.ts', one]), 1);
+  const { failed, unsteady } = verdictOf([found, fine], batchOf(printed(7, 0), 0));
+  assert.deepEqual([failed, unsteady], [1, [one]]);
+  assert.equal(verdictOf([batchOf(printed(49, 1, ['test/simulation/simulation.test.ts']), 1)], undefined).failed, 1);
+});

@@ -24,6 +24,8 @@ export class Agreement {
   readonly #chance: SeededRandom;
   readonly #parts: readonly Part[];
   #agreed: RosterState;
+  /** Hosts that began to drain at some time. */
+  readonly drained = new Set<string>();
   /** What hosts offer and whether they drain. */
   readonly #offers: { capacity: number; draining: boolean }[];
   readonly #busy = new Set<string>();
@@ -102,6 +104,7 @@ export class Agreement {
     if (this.#chance.chance(0.5))
       offer.draining = !offer.draining && replicas >= 3 && others.length === this.#offers.length - 1 && others.length >= replicas;
     else offer.capacity = this.#chance.pick([1, 3, 9]);
+    if (offer.draining) this.drained.add(this.#world.names[this.#offers.indexOf(offer)]!);
   }
 
   // --- what hosts tell each other ----------------------------------------------------------------------------------------------

@@ -48,6 +48,10 @@ export class Roster {
     this.#agreement?.calm();
   }
 
+  hasDrained(peer: string): boolean {
+    return this.#agreement?.drained.has(peer) === true;
+  }
+
   get #oldest(): number {
     return Math.min(...this.#members.map((host) => host.oldestView));
   }

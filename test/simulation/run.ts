@@ -4,7 +4,7 @@ import { Clients } from './clients.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { Violation } from './judges.ts';
 import { checkLinearizable } from './linearizability.ts';
-import { type Mutant, production } from './mutants.ts';
+import { type Mutant, mutantSettings, production } from './mutants.ts';
 import { Roster } from './roster.ts';
 import { type Settings, settingsOf, workloadMs } from './settings.ts';
 import { Trace } from './trace.ts';
@@ -41,11 +41,7 @@ const catchUpMs = 30_000;
 /** One run of the whole world from one seed. */
 export function run(seed: number, options: RunOptions = {}): RunResult {
   const mutant = options.mutant ?? production;
-  const settings = options.settings ?? {
-    ...settingsOf(seed),
-    ...(mutant === production ? {} : { mending: 0, agreed: false, evictionMs: Infinity }),
-    ...mutant.settings,
-  };
+  const settings = options.settings ?? { ...settingsOf(seed), ...mutantSettings(mutant) };
   const faults = options.faults ?? planFaults(settings);
   const world = new World(settings, mutant, options.trace ?? new Trace(false));
   const clients = new Clients(world);
@@ -61,7 +57,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     // What faults and rivals held up is made up for, while there is hope: a run counts only with so many answers.
     world.runUntil(world.now + catchUpMs, () => clients.isDone);
     clients.calm();
-    recover(world, clients, outOfReach);
+    recover(world, clients, roster, outOfReach);
     undecided = !judge(world, outOfReach);
   } catch (error) {
     // An assertion of the production code that fails is a find like any other.
@@ -81,7 +77,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
 }
 
 /** Faults stopped: every host must be able to read every block again within bounded time, and all must read the same. */
-function recover(world: World, clients: Clients, outOfReach: Set<string>): void {
+function recover(world: World, clients: Clients, roster: Roster, outOfReach: Set<string>): void {
   const { agreed, leaseTermMs } = world.settings;
   let until = world.now + recoveryMs + 3 * leaseTermMs;
   // Faults that began before the end run out first.
@@ -95,7 +91,7 @@ function recover(world: World, clients: Clients, outOfReach: Set<string>): void 
       ask();
       world.runUntil(until, () => answered);
       while (!answered && world.now < until) world.runUntil(Math.min(until, world.now + 100));
-      if (!answered && agreed && isLeftBehind(world, block)) outOfReach.add(block);
+      if (!answered && agreed && isLeftBehind(world, roster, block)) outOfReach.add(block);
       else if (!answered) throw new Violation('liveness', `${host.name} cannot read ${block} ${Math.round(recoveryMs)} ms after the last fault`);
     }
   }
@@ -103,9 +99,9 @@ function recover(world: World, clients: Clients, outOfReach: Set<string>): void 
 
 /**
  * The one way to be out of reach that is not a violation: the block was founded while a view retired, its record is joint with a set of that view, and
- * so many hosts of this set have left since (they have no say any longer) that it has no majority.
+ * so many hosts of this set have left since (they have no say any longer) that it has no majority. Some of them drained: being counted out alone leads there never.
  */
-function isLeftBehind(world: World, block: string): boolean {
+function isLeftBehind(world: World, roster: Roster, block: string): boolean {
   let newest: Accepted | null = null;
   for (const host of world.hosts) {
     const accepted = host.stateOf(block)?.accepted ?? null;
@@ -113,7 +109,9 @@ function isLeftBehind(world: World, block: string): boolean {
   }
   if (newest === null || newest.record.epoch !== 1) return false;
   const speaks = (peer: string): boolean => world.hosts.some((host) => host.name === peer && host.up && host.hasSay());
-  return newest.record.previous.some((set) => set.filter(speaks).length < productionRules.majority(set.length));
+  return newest.record.previous.some(
+    (set) => set.filter(speaks).length < productionRules.majority(set.length) && set.some((peer) => !speaks(peer) && roster.hasDrained(peer)),
+  );
 }
 
 /** False where the judge of histories has no verdict. */
