@@ -62,6 +62,11 @@ function isKind(nibble: number): boolean {
   return nibble >= kindNibble.immutable && nibble <= kindNibble.named;
 }
 
+/** True for the address of a block that is a register: mutable, or found by its name. */
+export function isRegisterAddress(text: unknown): text is Address {
+  return isAddress(text) && kindOf(text) !== 'immutable';
+}
+
 /** The address in a text from outside. @throws InfinitError `bad-argument` that names the text. */
 export function parseAddress(text: string): Address {
   if (isAddress(text)) return text;

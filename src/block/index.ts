@@ -11,6 +11,7 @@ export {
   type BlockKind,
   immutableAddress,
   isAddress,
+  isRegisterAddress,
   kindOf,
   mutableAddress,
   namedAddress,

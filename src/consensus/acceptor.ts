@@ -98,6 +98,8 @@ export class Acceptor {
 
   #accept(state: AcceptorState | undefined, request: Accept, now: number): AcceptorStep {
     const { ballot, record, next, founding } = request;
+    // No proposer asks a host that has no say about the record.
+    if (!isMember(record, this.self)) return this.#keep(state, request, 'rejected');
     const recalls: PeerId[] = [];
     const promised = state?.promised ?? null;
     const accepted = state?.accepted ?? null;
@@ -106,6 +108,8 @@ export class Acceptor {
     if (state === undefined && ballot.round <= this.#floor) return this.#keep(state, request, 'rejected');
     if (!this.#rules.mayAccept(promised, ballot)) return this.#keep(state, request, 'rejected');
     const { condition } = request;
+    // What its proposer read was another life of the block, forgotten since: no promise stood against that, but versions tell.
+    if (condition !== null && accepted === null && !this.#rules.mayBegin(this.#floor, record.version)) return this.#keep(state, request, 'rejected');
     if (condition !== null && !this.#rules.meetsCondition(accepted?.ballot ?? null, condition.ballot)) return this.#keep(state, request, 'rejected');
     if (founding >= 0 && accepted === null) {
       const views = this.#views(request.block);

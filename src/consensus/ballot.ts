@@ -62,6 +62,11 @@ export class BallotSource {
     return { round, peer: this.peer, incarnation: this.incarnation, serial: ++this.#serial };
   }
 
+  /** As {@link next}; undefined where rounds ran out. */
+  tryNext(aboveRound: number): Ballot | undefined {
+    return Math.max(aboveRound, this.#floor) < maxRound ? this.next(aboveRound) : undefined;
+  }
+
   /** Remembers the floor that a peer told, so that first ballots of other blocks pass it at once. */
   raiseFloor(round: number): void {
     if (round > this.#floor) this.#floor = round;

@@ -59,12 +59,13 @@ export class LeaseTable {
   readonly #rules: Rules;
   readonly #startedAt: number;
   #earlier: readonly EarlierHolder[];
-  readonly #hadEarlier: boolean;
+  /** Whose leases ended with an earlier life of this process. */
+  readonly #forgotten: readonly PeerId[];
   #nextSession: number;
   readonly #sessions = new Map<PeerId, Session>();
   readonly #blocks = new Map<BlockId, Entry>();
-  /** Blocks whose exclusive lease ended lately, and whose it was. */
-  readonly #ended = new Map<BlockId, { readonly peer: PeerId; readonly at: number }>();
+  /** Blocks whose exclusive lease ended lately, and whose it was; undefined: of several. */
+  readonly #ended = new Map<BlockId, { readonly peer: PeerId | undefined; readonly at: number }>();
 
   constructor({ self, incarnation, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
     this.#self = self;
@@ -72,9 +73,9 @@ export class LeaseTable {
     this.#startedAt = startedAt;
     this.#rules = rules;
     this.#nextSession = incarnation * sessionsPerLife + 1;
-    // Leases of this very process died with it.
+    // Leases of this very process died with it: nothing stands for them, but what was written under them may have been forgotten here.
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
-    this.#hadEarlier = this.#earlier.length > 0;
+    this.#forgotten = earlierHolders.map(({ peer }) => peer);
   }
 
   /**
@@ -112,7 +113,7 @@ export class LeaseTable {
    * acknowledged from memory, under an exclusive lease that ended since: then only an accept proves that a record is the newest.
    */
   isUnsure(peer: PeerId, block: BlockId, now: number): boolean {
-    if (this.#hadEarlier && now - this.#startedAt < this.termMs + maxRoundMs) return true;
+    if (now - this.#startedAt < this.termMs + maxRoundMs && this.#forgotten.some((holder) => holder !== peer)) return true;
     if (this.#ended.size === 0) return false;
     const ended = this.#ended.get(block);
     return ended !== undefined && ended.peer !== peer && now - ended.at < maxRoundMs;
@@ -157,7 +158,7 @@ export class LeaseTable {
       const isNew = session === undefined || session.incarnation !== incarnation;
       session = { id: this.#nextSession++, incarnation, expiresAt: now };
       this.#sessions.set(from, session);
-      if (isNew && from !== this.#self) remember = this.holders();
+      if (isNew) remember = this.holders();
     }
     session.expiresAt = now + this.termMs;
     return { reply: { type: 'heartbeat-reply', from: this.#self, incarnation, sentAt, session: session.id }, remember };
@@ -180,7 +181,7 @@ export class LeaseTable {
   /** Who may hold leases: what must be durable so that a restart knows for whom to abstain. */
   holders(): readonly EarlierHolder[] {
     const all = new Map(this.#earlier.map((holder) => [holder.peer, holder]));
-    for (const [peer, { incarnation }] of this.#sessions) if (peer !== this.#self) all.set(peer, { peer, incarnation });
+    for (const [peer, { incarnation }] of this.#sessions) all.set(peer, { peer, incarnation });
     return [...all.values()];
   }
 
@@ -226,7 +227,12 @@ export class LeaseTable {
 
   #keep(entry: Entry, block: BlockId, now: number, wanted: (grant: Grant) => boolean): void {
     const gone = entry.grants.find((grant) => grant.mode === 'exclusive' && !wanted(grant));
-    if (gone !== undefined) this.#ended.set(block, { peer: gone.peer, at: now });
+    if (gone !== undefined) {
+      const before = this.#ended.get(block);
+      // Of two that ended lately each concerns the other's host.
+      const several = before !== undefined && before.peer !== gone.peer && now - before.at < maxRoundMs;
+      this.#ended.set(block, { peer: several ? undefined : gone.peer, at: now });
+    }
     entry.grants = entry.grants.filter(wanted);
   }
 

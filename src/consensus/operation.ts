@@ -3,10 +3,11 @@ import type { LeaseRequest, Request } from './messages.ts';
 import type { Accepted, BlockRecord, ReplicaSet } from './record.ts';
 
 /**
- * The new value of a block given its current record; null removes it, undefined leaves it alone and makes the outcome a conflict.
+ * The new value of a block given its current record and the version that it would have; null removes it, undefined leaves it alone and makes the
+ * outcome a conflict.
  * May be called several times, so it must have no effects. A tombstone is a record whose value is null; null: the block never was.
  */
-export type Apply = (current: BlockRecord | null) => Uint8Array | null | undefined;
+export type Apply = (current: BlockRecord | null, version: number) => Uint8Array | null | undefined;
 
 /** What a proposer is asked to do with one block. */
 export type Operation =

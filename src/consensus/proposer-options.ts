@@ -22,6 +22,8 @@ export interface ProposerOptions {
   readonly ballots: BallotSource;
   /** Uniform in [0, 1): spreads the retries of rivals. */
   readonly random: () => number;
+  /** No block that was forgotten in a view that is retired had a version above it; 0 where absent. */
+  readonly floor?: number;
   readonly hint?: Hint | undefined;
   /** Ask for a lease along the way. */
   readonly lease?: LeaseRequest | undefined;

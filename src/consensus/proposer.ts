@@ -1,8 +1,7 @@
-import { InfinitError } from '../base/index.ts';
 import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
 import { decide, hostsToSettle, isDoubtOver, type Purpose, type Standing } from './decision.ts';
 import { Doubt } from './doubt.ts';
-import { foundingRecord } from './founding.ts';
+import { foundingRecord, highestFloor } from './founding.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
 import { type Accepted, type BlockId, type BlockRecord, type Origin, type View } from './record.ts';
@@ -37,6 +36,7 @@ export class Proposer {
   readonly #leaseClock: () => number;
   readonly #origin: Origin;
   readonly #hint: Hint | null;
+  readonly #retiredFloor: number;
   #views: readonly View[];
   #phase: Phase = 'idle';
   #attempt = 0;
@@ -56,7 +56,7 @@ export class Proposer {
   #reproposed = false;
   #grants: LeaseGrants | null = null;
 
-  constructor({ block, tag, operation, views, ballots, random, hint, lease, leaseClock, rules = productionRules }: ProposerOptions) {
+  constructor({ block, tag, operation, views, ballots, random, floor = 0, hint, lease, leaseClock, rules = productionRules }: ProposerOptions) {
     this.block = block;
     this.tag = tag;
     this.operation = operation;
@@ -68,6 +68,8 @@ export class Proposer {
     this.#lease = lease ?? null;
     this.#leaseClock = leaseClock ?? noLeases;
     this.#rules = rules;
+    this.#retiredFloor = floor;
+    ballots.raiseFloor(floor);
     const { peer, incarnation, serial } = ballots.next(0);
     this.#origin = { peer, incarnation, serial };
   }
@@ -81,14 +83,16 @@ export class Proposer {
       this.#ballot = this.#ballots.next(0);
       return this.#decide();
     }
-    if (this.#hint !== null && this.#hint.next !== null && operation.apply(this.#hint.accepted.record) !== undefined) {
-      this.#base = this.#hint.accepted;
+    const last = this.#hint?.accepted.record;
+    const applies = last !== undefined && operation.apply(last, last.version + 1) !== undefined;
+    if (applies && this.#hint!.next !== null) {
+      this.#base = this.#hint!.accepted;
       this.#chosen = true;
-      this.#ballot = this.#hint.next;
+      this.#ballot = this.#hint!.next;
       return this.#decide();
     }
     // A conflict is cheaper to find by a read, and where one acceptor is the quorum a read is all that a write needs before it.
-    const conflict = this.#hint !== null && operation.apply(this.#hint.accepted.record) === undefined;
+    const conflict = last !== undefined && !applies;
     return conflict || isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
   }
 
@@ -176,14 +180,8 @@ export class Proposer {
     const known = this.#hint?.accepted.ballot ?? null;
     const view = this.#viewNumber();
     const above = Math.max(this.#seenRound, this.#base?.ballot.round ?? 0, known?.round ?? 0);
-    let ballot: Ballot;
-    try {
-      ballot = this.#ballots.next(above);
-    } catch (error) {
-      if (error instanceof InfinitError && error.code === 'unsupported')
-        return this.#finish({ status: this.#mayHaveActed() ? 'unknown' : 'no-quorum' });
-      throw error;
-    }
+    const ballot = this.#ballots.tryNext(above);
+    if (ballot === undefined) return this.#outOfRounds();
     this.#ballot = ballot;
     this.#reproposed = false;
     const { block, tag } = this;
@@ -238,11 +236,21 @@ export class Proposer {
       chosen: this.#chosen,
       doubt: this.#doubt,
       reproposed: this.#reproposed,
+      floor: this.#floor,
+      firstVersion: this.#firstVersion,
       founding: this.#founding,
     };
   }
 
-  readonly #founding = (value: Uint8Array | null): BlockRecord => foundingRecord(this.#rules, this.#views, this.#round.answers, this.#origin, value);
+  readonly #floor = (): number => highestFloor(this.#round.answers);
+
+  /**
+   * Versions never go back, not even where a removed block was forgotten: no version is above its ballot's round, and so none that is forgotten above the
+   * floors of those who forgot. Nobody answered for an address that nobody knows.
+   */
+  readonly #firstVersion = (): number => (this.#round.answers.size === 0 ? 1 : Math.max(this.#floor(), this.#retiredFloor) + 1);
+
+  readonly #founding = (value: Uint8Array | null): BlockRecord => foundingRecord(this.#rules, this.#views, this.#firstVersion(), this.#origin, value);
 
   // --- phase 2: accept ------------------------------------------------------------------------------------------------------
 
@@ -254,10 +262,14 @@ export class Proposer {
       // Where one acceptor is the whole quorum it can compare and accept in one step: no promise is needed.
       const sets = base === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(base.record);
       if (!isSole(sets) || !isSole(this.#rules.setsOf(record))) return this.#startPrepare();
-      ballot = this.#ballots.next(Math.max(this.#seenRound, base?.ballot.round ?? 0));
+      ballot = this.#ballots.tryNext(Math.max(this.#seenRound, base?.ballot.round ?? 0)) ?? null;
+      if (ballot === null) return this.#outOfRounds();
       condition = { ballot: base?.ballot ?? null };
     }
-    const next = this.#ballots.next(ballot.round);
+    // A floor that rose while we asked: the version must not be above the round.
+    if (base === null && record.version > ballot.round) return this.#startPrepare();
+    const next = this.#ballots.tryNext(ballot.round);
+    if (next === undefined) return this.#outOfRounds();
     this.#proposal = record;
     this.#purpose = purpose;
     this.#next = next;
@@ -306,6 +318,10 @@ export class Proposer {
     this.#phase = 'backoff';
     this.#attempt++;
     return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * (1 << Math.min(this.#losses, 16)), maxBackoffMs) }];
+  }
+
+  #outOfRounds(): readonly Effect[] {
+    return this.#finish({ status: this.#mayHaveActed() ? 'unknown' : 'no-quorum' });
   }
 
   #recordDoubt(): void {

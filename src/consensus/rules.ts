@@ -16,6 +16,10 @@ export interface Rules {
   mayFound(known: number, views: readonly View[]): boolean;
   /** Which of its views an acceptor without the block tells a proposer that knows those up to `known`. */
   viewsToTell(known: number, views: readonly View[]): readonly View[];
+  /** Whether an operation that found no block may found it, though a value of its own was sent before, at `doubtful`, given the highest floor of those that answered. */
+  mayFoundAgain(floor: number, doubtful: Ballot): boolean;
+  /** Whether a block may begin at this version where a block that is not here may have been forgotten up to `floor`. */
+  mayBegin(floor: number, version: number): boolean;
   /** How many of a set of `size` are a majority. */
   majority(size: number): number;
   /** The sets of which each must have a majority for the record to count. */
@@ -61,6 +65,8 @@ export const productionRules: Rules = {
   mayFound: (known, views) => views.every(({ number }) => number <= known),
   // All that are newer, for each may be the one that leads to the block.
   viewsToTell: (known, views) => (views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known)),
+  mayBegin: (floor, version) => version > floor,
+  mayFoundAgain: (floor, doubtful) => floor < doubtful.round,
   majority: (size) => (size >> 1) + 1,
   setsOf: (record) => (record.previous.length === 0 ? [record.replicas] : [record.replicas, ...record.previous]),
   mayAnswer: (heldByQuorum) => heldByQuorum,

@@ -23,7 +23,11 @@ const askedAtOnce = 8;
 
 /** What membership does with the store besides the roster block. */
 export interface MembershipStore extends BlockStore {
-  readonly housekeeping: { loseEverything(revoked: readonly PeerId[], signal: AbortSignal): Promise<void> };
+  readonly housekeeping: {
+    /** No register that was forgotten here had a version above it. */
+    readonly floor: number;
+    loseEverything(revoked: readonly PeerId[], signal: AbortSignal): Promise<void>;
+  };
 }
 
 /**
@@ -159,6 +163,11 @@ export class Membership implements Views, AsyncDisposable {
   get hasSay(): boolean {
     if (this.#sayUntil === Infinity) return true;
     return this.#sayClock.now() < this.#sayUntil;
+  }
+
+  /** No block that was forgotten in a view that is retired had a version above it. */
+  get floor(): number {
+    return this.#state?.floor ?? 0;
   }
 
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */
@@ -315,6 +324,7 @@ export class Membership implements Views, AsyncDisposable {
       newest: state === undefined ? 0 : newestView(state).number,
       standing,
       resolved: this.#resolved,
+      floor: this.#store?.housekeeping.floor ?? 0,
       silent: this.#silence.beyond(this.#options.evictionDelayMs),
     };
   }

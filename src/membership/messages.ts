@@ -25,7 +25,7 @@ export function decodeReport(
   body: Uint8Array,
   latest: RosterState | undefined,
 ): { readonly report: Report; readonly state: RosterState | undefined } {
-  const { serial, newest, resolved, standing, silent, state } = parse(body);
+  const { serial, newest, resolved, standing, floor, silent, state } = parse(body);
   const known = standings.find((word) => word === standing);
   if (known === undefined || !Array.isArray(silent)) throw new InfinitError('bad-argument', 'a report about the roster cannot be read');
   const report: Report = {
@@ -33,6 +33,8 @@ export function decodeReport(
     newest: wholeNumber(newest),
     resolved: wholeNumber(resolved),
     standing: known,
+    // A host of before there was one tells none.
+    floor: floor === undefined ? 0 : wholeNumber(floor),
     silent: silent.filter((peer) => typeof peer === 'string'),
   };
   return { report, state: typeof state === 'string' ? decodeRosterState(Buffer.from(state), latest) : undefined };

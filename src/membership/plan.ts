@@ -34,6 +34,8 @@ export interface Report {
   readonly standing: Standing;
   /** The retiring view for which it resolved everything; 0: none. */
   readonly resolved: number;
+  /** The floor of its acceptor: of no block that it forgot was the version above it. */
+  readonly floor: number;
   /** Hosts that it has not heard for as long as it takes to be counted out. */
   readonly silent: readonly PeerId[];
 }
@@ -107,7 +109,9 @@ class Planner {
   retire(): void {
     const { retiring, views } = this.#state;
     if (retiring === 0 || !this.#all(({ resolved }) => resolved >= retiring)) return;
-    this.#change({ views: views.slice(1), retiring: 0 }, `view ${retiring} is retired`);
+    // Whatever was forgotten by hosts of this view is covered by the floor of one that counts, for of each set most do.
+    const floors = countingHosts(this.#state).map((peer) => this.#situation.reports.get(peer)!.floor);
+    this.#change({ views: views.slice(1), retiring: 0, floor: Math.max(this.#state.floor, ...floors) }, `view ${retiring} is retired`);
   }
 
   beginToRetire(): void {

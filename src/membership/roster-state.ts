@@ -29,6 +29,8 @@ export interface RosterState {
   /** The number of the oldest view, once all hosts that count know a newer one; 0: none retires. */
   readonly retiring: number;
   readonly countedOut: readonly CountedOut[];
+  /** No block that was forgotten in a view that is retired had a version above it (docs/consensus.md, “Genesis”). */
+  readonly floor: number;
 }
 
 /** Where the cluster's roster is agreed on: a block like any other. */
@@ -38,7 +40,7 @@ export function rosterAddress(clusterId: string): Address {
 
 /** A new cluster of one host. */
 export function foundingState(founder: Member, replicas: number): RosterState {
-  return { serial: 1, views: [{ number: 1, roster: Roster.of([founder]), replicas }], retiring: 0, countedOut: [] };
+  return { serial: 1, views: [{ number: 1, roster: Roster.of([founder]), replicas }], retiring: 0, countedOut: [], floor: 0 };
 }
 
 export function newestView(state: RosterState): RosterView {
@@ -91,7 +93,7 @@ export function bearableLosses({ roster, replicas }: RosterView): number {
  * JSON; hosts and zones are named once and then by their index.
  * @throws InfinitError `too-large` where it does not fit into one block.
  */
-export function encodeRosterState({ serial, views, retiring, countedOut }: RosterState): Uint8Array {
+export function encodeRosterState({ serial, views, retiring, countedOut, floor }: RosterState): Uint8Array {
   const peers = new Map<PeerId, number>();
   const zones = new Map<string, number>();
   const indexOf = <T>(map: Map<T, number>, key: T): number => map.get(key) ?? map.set(key, map.size).size - 1;
@@ -101,7 +103,7 @@ export function encodeRosterState({ serial, views, retiring, countedOut }: Roste
     members: [...roster.members].map(({ peer, zone, capacity }) => [indexOf(peers, peer), indexOf(zones, zone), capacity]),
   }));
   const out = countedOut.map(({ peer, settled }) => [peer, settled ? 1 : 0]);
-  const value = { format, serial, retiring, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out };
+  const value = { format, serial, retiring, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out, floor };
   const bytes = Buffer.from(JSON.stringify(value));
   if (bytes.length > maxMutableBytes)
     throw new InfinitError('too-large', `a roster of ${peers.size} storing hosts takes ${bytes.length} bytes; ${maxMutableBytes} are allowed`);
@@ -121,7 +123,9 @@ export function decodeRosterState(bytes: Uint8Array, known?: RosterState): Roste
   const retiring = count(value['retiring']);
   if (retiring !== 0 && (retiring !== views[0]!.number || views.length < 2)) throw unreadable();
   const countedOut = list(value['countedOut']).map((host) => ({ peer: name(list(host)[0]), settled: list(host)[1] === 1 }));
-  return { serial: count(value['serial']), views, retiring, countedOut };
+  // States of before there was one have none.
+  const floor = value['floor'] === undefined ? 0 : count(value['floor']);
+  return { serial: count(value['serial']), views, retiring, countedOut, floor };
 }
 
 function decodeView(view: unknown, peers: readonly string[], zones: readonly string[], known: RosterState | undefined): RosterView {

@@ -15,7 +15,7 @@ interface Place {
 
 export interface ViewPlacementOptions {
   readonly self: PeerId;
-  readonly views: Views & { readonly hasSay: boolean };
+  readonly views: Views & { readonly hasSay: boolean; readonly floor: number };
   /** @throws InfinitError where this host takes no part in the cluster. */
   readonly check: () => void;
 }
@@ -42,6 +42,10 @@ export class ViewPlacement implements StorePlacement {
 
   get replicas(): number {
     return this.#current().at(-1)!.replicas;
+  }
+
+  get floor(): number {
+    return this.#options.views.floor;
   }
 
   get hasSay(): boolean {

@@ -1,5 +1,5 @@
 import { codeOf, type ErrorCode, InfinitError } from '../base/index.ts';
-import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress } from '../block/index.ts';
+import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress, kindOf } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
@@ -301,5 +301,12 @@ function permitted(check: (peer: PeerId) => void, serve: (body: Uint8Array) => P
 function addressesIn(body: Uint8Array): Address[] {
   if (body.length % addressBytes !== 0 || body.length > maxDropsAMessage * addressBytes)
     throw new InfinitError('bad-argument', `${body.length} bytes are no list of addresses`);
-  return Array.from({ length: body.length / addressBytes }, (_, index) => addressFromBytes(body, index * addressBytes));
+  return Array.from({ length: body.length / addressBytes }, (_, index) => immutableFrom(body, index * addressBytes));
+}
+
+/** Registers are not dropped by a message: what they promised must stay. */
+function immutableFrom(body: Uint8Array, offset: number): Address {
+  const address = addressFromBytes(body, offset);
+  if (kindOf(address) !== 'immutable') throw new InfinitError('bad-argument', `block ${address} is not immutable`);
+  return address;
 }

@@ -1,4 +1,5 @@
 import { InfinitError } from '../base/index.ts';
+import { isRegisterAddress } from '../block/index.ts';
 import type { PeerId, Request } from '../consensus/index.ts';
 
 /** The rights that count here; a passport may have others. */
@@ -27,9 +28,14 @@ export class Permits {
     if (!this.#keeps(peer)) throw refusal(peer);
   }
 
-  /** Whether an acceptor of this host hears the request. */
+  /**
+   * Whether an acceptor of this host hears the request.
+   * @throws InfinitError `bad-argument` for what is no register: an immutable block would be taken for a damaged one, and overwritten.
+   */
   allows(request: Request): boolean {
-    const { type } = request;
+    const { type, block } = request;
+    if (!isRegisterAddress(block))
+      throw new InfinitError('bad-argument', `host ${request.from} sent a ${type} for ${block.slice(0, 80)}, which is no mutable or named block`);
     const changes = type === 'accept' || type === 'learn' || type === 'forget' || (type === 'read' && request.lease?.mode === 'exclusive');
     return !changes || this.#keeps(request.from);
   }

@@ -37,6 +37,8 @@ export interface RegistersOptions {
   readonly replica: Replica;
   readonly views: (block: Address) => readonly View[];
   readonly hasSay: () => boolean;
+  /** As `StorePlacement.floor`. */
+  readonly floor: () => number;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
   readonly send: (peer: PeerId, request: Request) => void;
   readonly leases: Leases;
@@ -149,7 +151,7 @@ export class Registers {
     const hint = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     if (!afresh) this.#hints.delete(address);
-    const { views, random, leases } = this.#options;
+    const { views, random, leases, floor } = this.#options;
     return new Proposer({
       block: address,
       tag: this.#nextTag++,
@@ -157,6 +159,7 @@ export class Registers {
       views: views(address),
       ballots: this.#ballots,
       random: () => random.unit(),
+      floor: floor(),
       hint,
       lease: operation.kind === 'read' && !afresh && !unleased && !here ? leases.ask(address) : undefined,
       leaseClock: leases.requests,

@@ -11,6 +11,8 @@ export interface StorePlacement {
   readonly replicas: number;
   /** The views of the roster in force for a mutable or named block, the newest last; at least one. */
   views(address: Address): readonly View[];
+  /** No block that was forgotten in a view that is retired had a version above it. Absent: none was. */
+  readonly floor?: number;
   /** False while this host may have been counted out without knowing it: then its acceptor answers nothing. Absent: it always has a say. */
   readonly hasSay?: boolean;
 }

@@ -97,7 +97,18 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, termMs: leaseTermMs }, replica.acceptor.leases);
     const send = (peer: PeerId, request: Request): void => link.send(peer, request);
     const onRefused = (address: Address): void => this.onRefused(address);
-    this.#registers = new Registers({ self, incarnation, replica, views, hasSay, send, leases: this.#leases, random, onRefused });
+    this.#registers = new Registers({
+      self,
+      incarnation,
+      replica,
+      views,
+      hasSay,
+      floor: () => placement.floor ?? 0,
+      send,
+      leases: this.#leases,
+      random,
+      onRefused,
+    });
     this.#changes = new ChangeFeed({ self, transport, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });

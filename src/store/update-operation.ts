@@ -21,17 +21,17 @@ export function operationOf({ expect, payload, owner }: Update): Operation {
 
 /** The owner is looked at by the very step that replaces the value, so that nothing can come between. */
 function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
-  const next = (current: BlockRecord | null): Uint8Array | null | undefined => {
+  const next = (current: BlockRecord | null, version: number): Uint8Array | null | undefined => {
     const value = current === null ? null : current.value;
-    if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, (current?.version ?? 0) + 1) : undefined;
+    if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, version) : undefined;
     if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
     if (expect !== 'any' && expect !== current.version) return undefined;
     return payload === null ? null : continueLineage(payload, { version: current.version, payload: value });
   };
   // The proposer asks whether it applies before it applies it, of one and the same record.
-  let last: { readonly current: BlockRecord | null; readonly value: Uint8Array | null | undefined } | undefined;
-  return update((current) => {
-    if (last?.current !== current || last === undefined) last = { current, value: next(current) };
+  let last: { readonly current: BlockRecord | null; readonly version: number; readonly value: Uint8Array | null | undefined } | undefined;
+  return update((current, version) => {
+    if (last?.current !== current || last.version !== version) last = { current, version, value: next(current, version) };
     return last.value;
   });
 }

@@ -113,3 +113,11 @@ void test('forgetting raises the floor to what any replica had promised', () => 
   assert.equal(one.step(undefined, { ...head, type: 'forget', ballot: ballot(7), floor: 9 }, 0).floor, 9);
   assert.equal(one.step(undefined, prepare(9), 0).reply.type, 'rejected');
 });
+
+void test('an acceptor takes no record in which it has no say', () => {
+  const one = acceptor();
+  const held = one.step(undefined, accept(1, 1), 0).state;
+  const foreign: Request = { ...(accept(9, 2) as Extract<Request, { type: 'accept' }>), record: record(2, 'two', ['E']) };
+  const step = one.step(held, foreign, 0);
+  assert.deepEqual([step.reply.type, step.changed, step.state], ['rejected', false, held]);
+});

@@ -171,3 +171,29 @@ void test('after an exclusive lease answers are unsure for a while, except to it
   assert.equal(only.isUnsure('A', block, 11), false);
   assert.equal(only.isUnsure('B', block, 10 + maxRoundMs), false);
 });
+
+void test('where leases of two hosts ended lately, neither may take an old answer for the newest', () => {
+  const one = table('A');
+  for (const peer of ['H', 'R']) one.heartbeat({ type: 'heartbeat', from: peer, incarnation: 1, sentAt: 0 }, 0);
+  for (const [peer, at] of [
+    ['H', 1],
+    ['R', 3],
+  ] as const) {
+    assert.ok(one.grant(peer, block, { mode: 'exclusive', incarnation: 1, sequence: 1 }, at) > 0);
+    one.release({ type: 'release', from: peer, incarnation: 1, block, sequence: 1 }, at + 1);
+  }
+  for (const peer of ['H', 'R', 'X']) assert.equal(one.isUnsure(peer, block, 5), true, peer);
+  assert.equal(one.isUnsure('R', block, 5 + maxRoundMs), false);
+});
+
+void test('a holder that restarts with its acceptor may have forgotten what it acknowledged: its answers are unsure to others', () => {
+  const before = table('A');
+  const { remember } = before.heartbeat({ type: 'heartbeat', from: 'A', incarnation: 1, sentAt: 0 }, 0);
+  assert.deepEqual(remember, [{ peer: 'A', incarnation: 1 }]);
+  const after = new LeaseTable({ self: 'A', incarnation: 2, termMs, startedAt: 100, earlierHolders: remember! });
+  assert.equal(after.isUnsure('B', block, 101), true);
+  assert.equal(after.isUnsure('A', block, 101), false);
+  // Its own leases died with it: nobody waits for them.
+  assert.equal(after.allows('B', block, 'write', 101, []), true);
+  assert.equal(after.isUnsure('B', block, 100 + termMs + maxRoundMs), false);
+});

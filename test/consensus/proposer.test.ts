@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { compareAndSet, type ProposalOutcome, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
+import { compareAndSet, type ProposalOutcome, Proposer, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
 import { block, bytes, Cluster, source, text } from './fixtures.ts';
 
 const replicas = ['A', 'B', 'C'];
@@ -232,4 +232,29 @@ void test('founders whose rosters differ found one register', () => {
   const { outcome } = cluster.run(source('D'), putIfAbsent(bytes('two')));
   assert.equal(outcome.status, 'conflict');
   assert.equal(valueOf(outcome), 'one');
+});
+
+void test('a block that was forgotten by hosts of a view that is gone begins above its last version elsewhere', () => {
+  const cluster = new Cluster(['A', 'B'], ['A']);
+  for (const value of [bytes('one'), null]) cluster.run(source('A'), putAny(value));
+  cluster.run(source('A', 2), { kind: 'forget' });
+  cluster.views = [{ number: 2, replicas: ['B'] }];
+  const { floor } = cluster.acceptors.get('A')!;
+  const proposer = new Proposer({
+    block,
+    tag: 1,
+    operation: putIfAbsent(bytes('new')),
+    views: cluster.views,
+    ballots: source('C'),
+    random: () => 0,
+    floor,
+  });
+  const effects = [...proposer.start()];
+  let outcome: ProposalOutcome | undefined;
+  for (let effect = effects.shift(); effect !== undefined; effect = effects.shift()) {
+    if (effect.type === 'done') ({ outcome } = effect);
+    else if (effect.type === 'send') effects.push(...proposer.step({ type: 'reply', reply: cluster.serve('B', effect.message) }));
+  }
+  assert.ok(outcome?.status === 'committed' && outcome.accepted!.record.version > 2);
+  assert.equal(cluster.run(source('D'), compareAndSet(1, bytes('stale'))).outcome.status, 'conflict');
 });

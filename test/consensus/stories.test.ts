@@ -35,6 +35,18 @@ class Slow {
     this.#take(this.#proposer.start());
   }
 
+  /** The newest message to each of these hosts arrives, and the answer gets lost. */
+  lost(...peers: readonly string[]): this {
+    for (const peer of peers) this.#cluster.serve(peer, this.#sent.get(peer)!);
+    return this;
+  }
+
+  /** What was not answered is sent again. */
+  wake(): this {
+    this.#take(this.#proposer.step({ type: 'wake' }));
+    return this;
+  }
+
   /** The newest message to each of these hosts arrives, and so does the answer. */
   reach(...peers: readonly string[]): this {
     for (const peer of peers) {
@@ -143,6 +155,41 @@ const stories: readonly Story[] = [
       cluster.run(source('W', 3), { kind: 'forget' });
       for (const peer of ['A', 'B']) cluster.serve(peer, { type: 'learn', from: 'W', block, tag: 1, attempt: 9, ballot, record });
       return told(cluster.run(source('R'), read).outcome);
+    },
+  },
+  {
+    name: 'a value that was accepted, removed and forgotten while its answers were lost is not written a second time',
+    without: { mayFoundAgain: () => true },
+    right: 'unknown, then committed nothing',
+    wrong: 'committed p, then committed p',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      const late = new Slow(cluster, source('P'), putIfAbsent(bytes('p'))).reach('A', 'B').lost('A', 'B', 'C');
+      assert.equal(told(cluster.run(source('R'), read).outcome), 'committed p');
+      cluster.run(source('Q'), putAny(null));
+      cluster.run(source('Q', 2), { kind: 'forget' });
+      assert.equal(told(cluster.run(source('R', 2), read).outcome), 'committed nothing');
+      for (let turn = 0; turn < 6; turn++) late.wake().reach('A', 'B', 'C');
+      return `${told(late.outcome)}, then ${told(cluster.run(source('R', 3), read).outcome)}`;
+    },
+  },
+  {
+    name: 'where one acceptor is the quorum, what was read before another life of the block does not begin it anew at an old version',
+    without: { mayBegin: () => true },
+    right: 'version 8',
+    wrong: 'version 1',
+    tell: (rules) => {
+      const cluster = new Cluster(['A'], undefined, rules);
+      const ballots = source('P');
+      ballots.raiseFloor(50);
+      // It found nothing; what it writes takes its time.
+      const late = new Slow(cluster, ballots, putIfAbsent(bytes('late'))).reach('A');
+      for (const value of ['one', 'two']) cluster.run(source('W'), putAny(bytes(value)));
+      cluster.run(source('W', 2), putAny(null));
+      cluster.run(source('W', 3), { kind: 'forget' });
+      for (let turn = 0; turn < 6; turn++) late.reach('A');
+      const { outcome } = late;
+      return outcome?.status === 'committed' ? `version ${outcome.accepted!.record.version}` : told(outcome);
     },
   },
 ];

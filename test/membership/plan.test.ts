@@ -25,7 +25,7 @@ function view(number: number, ...peers: readonly string[]) {
 }
 
 function stateOf(...views: readonly ReturnType<typeof view>[]): RosterState {
-  return { serial: 10, views, retiring: 0, countedOut: [] };
+  return { serial: 10, views, retiring: 0, countedOut: [], floor: 0 };
 }
 
 function host(peer: string, change: Partial<Neighbour> = {}): Neighbour {
@@ -33,7 +33,7 @@ function host(peer: string, change: Partial<Neighbour> = {}): Neighbour {
 }
 
 function report(state: RosterState, change: Partial<Report> = {}): Report {
-  return { serial: state.serial, newest: newestView(state).number, standing: 'member', resolved: 0, silent: [], ...change };
+  return { serial: state.serial, newest: newestView(state).number, standing: 'member', resolved: 0, floor: 0, silent: [], ...change };
 }
 
 /** All is well, but for what is said. */
@@ -126,6 +126,10 @@ describe('the oldest view', () => {
       [2],
     );
     assert.equal(next!.retiring, 0);
+    // Versions of blocks that its hosts forgot are not used again where other hosts keep the block.
+    reports.set('b', report(retiring, { resolved: 1, floor: 9 }));
+    assert.equal(plan(situation({ ...retiring, floor: 7 }, hosts, { reports })).next!.floor, 9);
+    assert.equal(plan(situation({ ...retiring, floor: 11 }, hosts, { reports })).next!.floor, 11);
     reports.set('c', report(retiring));
     assert.equal(plan(situation(retiring, hosts, { reports })).next, undefined);
   });

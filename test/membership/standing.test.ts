@@ -17,7 +17,7 @@ function state(serial: number, views: Readonly<Record<number, string>>, countedO
     roster: Roster.of(peers.split('').map((peer) => ({ peer, zone: 'z', capacity: 1 }))),
     replicas: 3,
   }));
-  return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled: true })) };
+  return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled: true })), floor: 0 };
 }
 
 const member = (known: RosterState): Knowledge => ({ standing: 'member', state: known });

@@ -36,7 +36,7 @@ export class Agreement {
     const { replicas, rosterChanges } = world.settings;
     this.#offers = world.hosts.map(() => ({ capacity: 1, draining: false }));
     const roster = Hosts.of(world.names.map((peer) => ({ peer, zone: peer, capacity: 1 })));
-    this.#agreed = { serial: 1, views: [{ number: 1, roster, replicas }], retiring: 0, countedOut: [] };
+    this.#agreed = { serial: 1, views: [{ number: 1, roster, replicas }], retiring: 0, countedOut: [], floor: 0 };
     world.rosters.length = 0;
     this.#placeNew();
     this.#parts = world.hosts.map((host) => new Part(host, this.#agreed));
@@ -152,6 +152,7 @@ export class Agreement {
     if (knowledge.state!.retiring !== state.retiring) part.done.clear();
     host.oldestView = state.views[0]!.number;
     host.newestView = newestView(state).number;
+    host.retiredFloor = state.floor;
     if (next.standing === 'outcast' && knowledge.standing !== 'outcast') {
       this.#world.trace.say(`-- ${host.name} learns that it was counted out`);
       // What it resolved for a retirement is not yet given up.

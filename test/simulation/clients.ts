@@ -71,7 +71,7 @@ export class Clients {
     this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
-    if (this.closing.has(block) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
+    if ((this.closing.has(block) && !settings.recreated) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
     const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
     const seen = this.#seen[host.index]!.get(block);
     if (dice < 60) this.#write(host, block, 'absent', false, writeLease);

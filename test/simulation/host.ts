@@ -78,6 +78,8 @@ export class Host {
   syncMs: number;
   /** The views that this host takes into account: durable. */
   oldestView = 1;
+  /** As `RosterState.floor`. */
+  retiredFloor = 0;
   newestView = 1;
   #acceptor!: Acceptor;
   holder!: LeaseHolder;
@@ -201,6 +203,11 @@ export class Host {
 
   // --- the acceptor's shell --------------------------------------------------------------------------------------------------
 
+  /** Of no block that was forgotten here was the version above it. */
+  get floor(): number {
+    return this.#acceptor.floor;
+  }
+
   /** What the acceptor knows of a block. */
   stateOf(block: string): AcceptorState | undefined {
     return this.#states.load(block).state;
@@ -260,6 +267,7 @@ export class Host {
       views: this.#world.viewsOf(block, this),
       ballots: this.#ballots,
       random: this.#random,
+      floor: this.retiredFloor,
       hint,
       lease: lease === undefined ? undefined : this.holder.request(block, lease),
       leaseClock: this.#leaseClock,

@@ -74,10 +74,11 @@ export class Part {
   get report(): Report {
     const { state, resolved } = this;
     const { standing } = this.knowledge;
+    const { floor } = this.host;
     let report = this.#report;
-    if (report === undefined || this.#reported !== state || report.standing !== standing || report.resolved !== resolved) {
+    if (report === undefined || this.#reported !== state || report.standing !== standing || report.resolved !== resolved || report.floor !== floor) {
       const silent = this.silence.beyond(this.host.evictionMs);
-      this.#report = report = { serial: state.serial, newest: newestView(state).number, standing, resolved, silent };
+      this.#report = report = { serial: state.serial, newest: newestView(state).number, standing, resolved, floor, silent };
       this.#reported = state;
     }
     return report;

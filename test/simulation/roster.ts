@@ -186,7 +186,9 @@ export class Roster {
     }
     if (!ready) return;
     this.#world.trace.say(`-- view ${oldest} is retired`);
+    const floor = Math.max(...this.#world.hosts.map((host) => host.floor));
     for (const host of hosts) host.oldestView = oldest + 1;
+    for (const host of this.#world.hosts) host.retiredFloor = floor;
   }
 
   /** A damaged copy is one failure, which a set of two or less does not survive. */
@@ -259,14 +261,20 @@ export class Roster {
 
   #forget(): void {
     for (const block of this.#clients.closing) {
-      if (this.#forgettable(block))
-        this.#run('forget', block, { kind: 'forget' }, (outcome) => outcome.status === 'committed' && this.forgotten.add(block), this.#keeper());
+      if (this.#forgettable(block)) this.#run('forget', block, { kind: 'forget' }, (outcome) => this.#forgot(block, outcome), this.#keeper());
     }
+  }
+
+  #forgot(block: string, { status }: ProposalOutcome): void {
+    // One that is written again is removed again.
+    if (this.#world.settings.recreated) this.#removed.delete(block);
+    else if (status === 'committed') this.forgotten.add(block);
   }
 
   #forgettable(block: string): boolean {
     // Founders by differing views may have left something where only the retirement of the older view finds it.
-    if (this.forgotten.has(block) || !this.#isOneView() || (this.#clients.pending.get(block) ?? 0) > 0) return false;
+    if (this.forgotten.has(block) || !this.#isOneView()) return false;
+    if (!this.#world.settings.recreated && (this.#clients.pending.get(block) ?? 0) > 0) return false;
     if (this.#removed.has(block)) {
       this.#settle(block);
       return true;

@@ -41,6 +41,11 @@ export interface Settings {
   readonly mending: number;
   /** How likely it is, likewise, that a block is removed for good. */
   readonly removals: number;
+  /**
+   * Blocks that are removed are written again all the same, and forgotten whoever is at work on them. Then rivals may not move a block just so: versions
+   * go on only where blocks are where some view in force says.
+   */
+  readonly recreated: boolean;
   /** Blocks are founded without looking where that is allowed. */
   readonly fresh: boolean;
   /** Faults to plan. */
@@ -51,6 +56,9 @@ export interface Settings {
 export function workloadMs({ operations, hosts, thinkMs }: Settings): number {
   return (operations / hosts) * thinkMs;
 }
+
+/** Seeds in which blocks are written again after they were removed: drawn from a stream of its own, so that the others stay what they are. */
+const recreatedShare = 0.3;
 
 /** Seeds whose roster is agreed on. */
 const agreedShare = 0.3;
@@ -87,7 +95,8 @@ export function settingsOf(seed: number, operations = 620): Settings {
     removals: 0.03,
     agreed: false,
     confirmMs: 200,
+    recreated: new SeededRandom(seed, 8).chance(recreatedShare),
   };
-  if (!random.chance(agreedShare)) return settings;
+  if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0, fresh: false } : settings;
   return { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600]) };
 }

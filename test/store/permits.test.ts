@@ -96,3 +96,19 @@ test('a host that only writes does so', async () => {
   assert.equal(await disk.has(block), true);
   assert.equal((await overwrite(writer, 'writer')).type, 'accepted');
 });
+
+test('a message for a register that names an immutable block is refused, and so is the removal of a register', async () => {
+  const { disk, store, register, from } = await world();
+  const writer = from('writer');
+  const bad = { code: 'bad-argument' };
+  for (const wrong of [block, 'no address at all']) await assert.rejects(writer.step({ type: 'read', block: wrong }), bad);
+  const { transport } = writer;
+  const request = Buffer.concat(encodeRequest({ type: 'read', from: 'writer', block, tag: 1, attempt: 1, view: 0, known: null, lease: null }));
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(1, 0);
+  head.writeUInt32LE(request.length, 4);
+  transport.notify('host', kinds.registerRequests, [head, request]);
+  for (const kind of [kinds.eraseBlocks, kinds.dropBlocks]) await assert.rejects(writer.ask(kind, addressToBytes(register)), bad);
+  assert.deepEqual(Buffer.from((await disk.read(block))!), sealed);
+  assert.equal(Buffer.from((await store.fetch(register))!.payload).toString(), 'old');
+});

@@ -64,6 +64,7 @@ test('no tag of one start of the daemon is one of another start', async () => {
       replica,
       views,
       hasSay: () => true,
+      floor: () => 0,
       send,
       leases: leasesOf(incarnation),
       random: systemRandom,
