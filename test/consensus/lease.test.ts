@@ -190,7 +190,7 @@ void test('a holder that restarts with its acceptor may have forgotten what it a
   const before = table('A');
   const { remember } = before.heartbeat({ type: 'heartbeat', from: 'A', incarnation: 1, sentAt: 0 }, 0);
   assert.deepEqual(remember, [{ peer: 'A', incarnation: 1 }]);
-  const after = new LeaseTable({ self: 'A', incarnation: 2, termMs, startedAt: 100, earlierHolders: remember! });
+  const after = new LeaseTable({ self: 'A', incarnation: 2, termMs, startedAt: 100, earlierHolders: remember });
   assert.equal(after.isUnsure('B', block, 101), true);
   assert.equal(after.isUnsure('A', block, 101), false);
   // Its own leases died with it: nobody waits for them.

@@ -23,7 +23,7 @@ export const production: Mutant = { name: 'production', rules: productionRules, 
 
 /** What a variant's runs have instead of what their seeds draw: of a broken one the defect alone must be seen, and nothing that mends what it breaks. */
 export function mutantSettings(mutant: Mutant): Partial<Settings> {
-  return mutant === production ? {} : { mending: 0, agreed: false, evictionMs: Infinity, ...mutant.settings };
+  return mutant === production ? {} : { mending: 0, agreed: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
 }
 
 /** Ballots that are told apart by their round alone, within a life of a process. */
@@ -51,7 +51,16 @@ const broken = (name: string, rules: Partial<Rules>, settings?: Partial<Settings
 });
 
 const leasing: Partial<Settings> = { hosts: 4, replicas: 3, blocks: 1, leases: 0.8, leaseTermMs: 300, faults: 10 };
-const recreating: Partial<Settings> = { recreated: true, removals: 0.5, blocks: 3, loss: 0.2, straggling: 0.05, rivals: 0, rosterChanges: 0, fresh: false };
+const recreating: Partial<Settings> = {
+  recreated: true,
+  removals: 0.5,
+  blocks: 3,
+  loss: 0.2,
+  straggling: 0.05,
+  rivals: 0,
+  rosterChanges: 0,
+  fresh: false,
+};
 const moving: Partial<Settings> = { hosts: 6, replicas: 3, blocks: 2, rosterChanges: 6 };
 
 /** Each of them must be caught. */
@@ -230,5 +239,9 @@ export const mutants: readonly Mutant[] = [
   },
   { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
-  broken('begins a block at a version of before', { mayBegin: () => true }, { ...recreating, hosts: 2, replicas: 1, thinkMs: 20, stragglerMs: 200, straggling: 0.1, deadlineMs: 2500 }),
+  broken(
+    'begins a block at a version of before',
+    { mayBegin: () => true },
+    { ...recreating, hosts: 2, replicas: 1, thinkMs: 20, stragglerMs: 200, straggling: 0.1, deadlineMs: 2500 },
+  ),
 ];
