@@ -39,6 +39,10 @@ export class RecentMap<K, V> {
     this.#old.delete(key);
   }
 
+  values(): V[] {
+    return [...this.#old.values(), ...this.#young.values()];
+  }
+
   clear(): void {
     this.#young.clear();
     this.#old.clear();

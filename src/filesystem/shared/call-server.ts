@@ -57,11 +57,17 @@ class Guest {
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
-  readonly #outcomes = new RecentMap<string, Outcomes>(maxAskers);
+  /** By asker. */
+  readonly outcomes: RecentMap<string, Outcomes>;
+
+  /** @param outcomes of before it was given up. */
+  constructor(outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
+    this.outcomes = outcomes;
+  }
 
   outcomesOf({ asker }: CallTag): Outcomes {
-    let outcomes = this.#outcomes.get(asker);
-    if (outcomes === undefined) this.#outcomes.set(asker, (outcomes = new Outcomes()));
+    let outcomes = this.outcomes.get(asker);
+    if (outcomes === undefined) this.outcomes.set(asker, (outcomes = new Outcomes()));
     return outcomes;
   }
 }
@@ -79,6 +85,8 @@ export class CallServer {
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
   readonly #dismissed = new Set<string>();
+  /** What calls of hosts came to that were given up just now: they may come back, and ask again. */
+  readonly #left = new Map<string, Guest['outcomes']>();
   #underWay = 0;
   #idle: (() => void) | undefined;
 
@@ -116,7 +124,7 @@ export class CallServer {
 
   /**
    * The host is gone: its locks are released, since others wait for them.
-   * @returns what closes its handles, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
+   * @returns what closes its handles and forgets it, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
    */
   async dismiss(peer: string): Promise<() => Promise<void>> {
     const guest = this.#guests.get(peer);
@@ -124,8 +132,14 @@ export class CallServer {
     this.#guests.delete(peer);
     this.#dismissed.add(peer);
     guest.gone.abort();
+    const { outcomes } = guest;
+    for (const each of outcomes.values()) each.closeAll();
+    this.#left.set(peer, outcomes);
     await this.#unlock(guest);
-    return () => this.#letGo(guest);
+    return () => {
+      if (this.#left.get(peer) === outcomes) this.#left.delete(peer);
+      return this.#letGo(guest);
+    };
   }
 
   async #unlock(guest: Guest): Promise<void> {
@@ -186,12 +200,17 @@ export class CallServer {
         let result: unknown;
         try {
           if (opens.has(method)) this.#requireRoom(guest);
-          result = await once(guest, tag, async () => {
-            const made = await this.#call<unknown>(method, args);
-            this.#account(guest, method, args, made);
-            this.#forgetReferences(method, made);
-            return made;
-          });
+          result = await once(
+            guest,
+            tag,
+            async () => {
+              const made = await this.#call<unknown>(method, args);
+              this.#account(guest, method, args, made);
+              this.#forgetReferences(method, made);
+              return made;
+            },
+            opens.has(method),
+          );
         } catch (error) {
           await this.#keepShown(method);
           throw error;
@@ -270,7 +289,10 @@ export class CallServer {
 
   #guest(peer: string): Guest {
     let guest = this.#guests.get(peer);
-    if (guest === undefined) this.#guests.set(peer, (guest = new Guest()));
+    if (guest === undefined) {
+      this.#guests.set(peer, (guest = new Guest(this.#left.get(peer))));
+      this.#left.delete(peer);
+    }
     return guest;
   }
 
@@ -280,8 +302,8 @@ export class CallServer {
 }
 
 /** What was done once is not done again; it is made durable again, since that may be what failed. */
-function once<T>(guest: Guest, tag: CallTag | undefined, perform: () => Promise<T>): Promise<T> {
-  return tag === undefined ? perform() : guest.outcomesOf(tag).once(tag, perform);
+function once<T>(guest: Guest, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
+  return tag === undefined ? perform() : guest.outcomesOf(tag).once(tag, perform, opening);
 }
 
 function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {

@@ -11,19 +11,26 @@ export class Outcomes {
   /** Names this memory: what was first asked before it began, or after it ended, may have been done without its knowledge. */
   readonly id: string = randomUUID();
   readonly #outcomes = new Map<number, Promise<unknown>>();
+  /** Calls that opened something. */
+  readonly #opened = new Set<number>();
   /** The highest number that is not remembered any more. */
   #forgotten = 0;
 
-  /** @throws Forgotten where it may have been performed before, and nobody knows with which outcome. */
-  once<T>({ number, again, memory }: CallTag, perform: () => Promise<T>): Promise<T> {
+  /**
+   * @param opens its outcome is good only until {@link closeAll}.
+   * @throws Forgotten where it may have been performed before, and nobody knows with which outcome.
+   */
+  once<T>({ number, again, memory }: CallTag, perform: () => Promise<T>, opens = false): Promise<T> {
     const known = this.#outcomes.get(number);
     if (known !== undefined) return known as Promise<T>;
     if (again && (memory !== this.id || number <= this.#forgotten)) throw new Forgotten();
     const outcome = perform();
     this.#outcomes.set(number, outcome);
+    if (opens) this.#opened.add(number);
     if (this.#outcomes.size > maxOutcomes) {
       const oldest = this.#outcomes.keys().next().value!;
       this.#outcomes.delete(oldest);
+      this.#opened.delete(oldest);
       this.#forgotten = Math.max(this.#forgotten, oldest);
     }
     outcome.catch((error: unknown) => {
@@ -31,5 +38,15 @@ export class Outcomes {
       if (!(error instanceof FileSystemError) && this.#outcomes.get(number) === outcome) this.#outcomes.delete(number);
     });
     return outcome;
+  }
+
+  /** What was opened is no more: whoever asks again must not be given it. */
+  closeAll(): void {
+    for (const number of this.#opened) {
+      const outcome = Promise.reject(new Forgotten());
+      outcome.catch(() => {});
+      this.#outcomes.set(number, outcome);
+    }
+    this.#opened.clear();
   }
 }

@@ -93,6 +93,30 @@ test('a file that was made, and an attribute, are not found in the way of themse
   assert.equal(await errnoOf(() => guest.host.setxattr(attributes.inode, 'user.a', bytes('2'), 1, false)), 'EEXIST');
 });
 
+test('what a host did before it was given up for a moment is not done twice, and what it opened it opens again', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const { volume } = serving;
+  const guest = new Unlucky(serving);
+  for (const name of ['lock', 'f']) await put(volume, root, name, 'mine', true);
+  let theirs = 0;
+  guest.lose(async () => {
+    await serving.server.dismiss('a');
+    theirs = await put(volume, root, 'lock', 'theirs', true);
+  });
+  await guest.host.unlink(root, 'lock');
+  assert.equal(await look(volume, root, 'lock'), theirs);
+  let close = (): Promise<void> => Promise.resolve();
+  guest.lose(async () => (close = await serving.server.dismiss('a')));
+  const inode = (await look(volume, root, 'f'))!;
+  const handle = await guest.host.open(inode, 0);
+  await volume.unlink(root, 'f');
+  volume.forget(inode, 1);
+  await close();
+  assert.equal(Buffer.concat(await guest.host.read(inode, handle, 0, 10)).toString(), 'mine');
+  guest.lose(async () => (await serving.server.dismiss('a'))());
+  await assert.rejects(async () => guest.host.mkdir(root, 'd', 0o755, 0, user), { code: 'unknown-outcome' }, 'after a longer time nobody knows');
+});
+
 test('a removal whose outcome only the holder before knew is unknown, and nothing else is removed', async () => {
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
