@@ -20,7 +20,6 @@ import {
   type SavedInit,
   validity,
 } from './wire/index.ts';
-import { Writers } from './writers.ts';
 import { WrittenFiles } from './written-files.ts';
 
 /** Writes a reply's body; below zero: -errno instead. */
@@ -44,7 +43,6 @@ export class Exchange {
   /** What was agreed with the kernel. Set before any other request. */
   init: SavedInit | undefined;
   handles = new Handles(1);
-  writers = new Writers(true);
   readonly lockOwners = new LockOwners();
   readonly written = new WrittenFiles();
   /** Where others change the files as well: what the kernel may cache. */

@@ -22,6 +22,6 @@ export {
 export { listMounts, type MountEntry } from './mount-table.ts';
 export { buildAddon } from './native/build.ts';
 export type { Notifier } from './notifier.ts';
-export { defaultFuseOptions, type FuseOptions, sharedFuseOptions, soleFuseOptions } from './options.ts';
+export type { FuseOptions } from './options.ts';
 export { type FuseSession, type FuseStatistics, serveFileSystem, type ServeSettings } from './session.ts';
 export { linux, type SavedInit } from './wire/index.ts';

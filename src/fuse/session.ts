@@ -15,9 +15,8 @@ import {
   decodeInit,
   encodeIncrementEpoch,
   encodeResend,
-  hasKernelOpens,
   hasResend,
-  hasWritebackCache,
+  isSole,
   linux,
   malformed,
   type Message,
@@ -29,9 +28,7 @@ import {
   type RequestHeader,
   requestKey,
   type SavedInit,
-  validity,
 } from './wire/index.ts';
-import { Writers } from './writers.ts';
 
 const EPROTO = 71;
 /** How often files that were written are looked at, whether that goes on. */
@@ -130,11 +127,6 @@ export class FuseSession {
     };
   }
 
-  /** How long the kernel may trust names and attributes that it gets from now on. */
-  setValidity(entrySeconds: number, attributeSeconds: number, negativeSeconds: number): void {
-    this.#exchange.reply.validity = validity(entrySeconds, attributeSeconds, negativeSeconds);
-  }
-
   /**
    * Reads no more requests, so that another daemon may take over. Those in flight are answered first; who waits for a lock
    * is left to the next daemon. Then `closed` resolves.
@@ -156,10 +148,10 @@ export class FuseSession {
   #agree(init: SavedInit): void {
     this.#exchange.init = init;
     this.#exchange.handles = new Handles(init.generation);
-    const kernelOpens = hasKernelOpens(init);
-    if (kernelOpens) this.#operations = operationsWithoutOpens;
-    this.#exchange.writers = new Writers(init.generation === 1 && !kernelOpens);
-    if (hasWritebackCache(init)) this.#sweep = setInterval(() => this.#exchange.written.sweep(), sweepMs).unref();
+    if (isSole(init)) {
+      this.#operations = operationsWithoutOpens;
+      this.#sweep = setInterval(() => this.#exchange.written.sweep(), sweepMs).unref();
+    }
     this.#settleReady.resolve(init);
   }
 

@@ -6,7 +6,7 @@ import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, FileSystemError, Volume, type VolumeSetup } from '../filesystem/index.ts';
-import { releaseFreedMemory, serveFileSystem, sharedFuseOptions, soleFuseOptions } from '../fuse/index.ts';
+import { releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
@@ -106,7 +106,7 @@ async function serve(): Promise<void> {
     fileSystem,
     logger,
     onRequests: () => wakefulness.touch(),
-    options: { ...(role === undefined ? soleFuseOptions : sharedFuseOptions), outlivesDaemon },
+    options: { leased: role !== undefined, outlivesDaemon },
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
   });
   port.on('message', (command: VolumeCommand) => {

@@ -41,7 +41,13 @@ const kept = new Proxy<FileSystem>(fileSystem, {
     };
   },
 });
-const session = serveFileSystem({ fd: mount.fd, fileSystem: kept, logger, ...(adopted === undefined ? {} : { adopted: adopted.init }) });
+const session = serveFileSystem({
+  fd: mount.fd,
+  fileSystem: kept,
+  logger,
+  options: { leased: true },
+  ...(adopted === undefined ? {} : { adopted: adopted.init }),
+});
 process.once('SIGTERM', () => session.stop());
 const init = await session.ready;
 holder.register({ volume: 'kept', fd: mount.fd, mountPoint, connection: mount.connection, init });

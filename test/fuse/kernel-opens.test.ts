@@ -10,7 +10,7 @@ describe('a mount whose files the kernel opens by itself', () => {
   const at = (...names: string[]): string => mounted.path(...names);
   const count = async (name: string): Promise<number> => (await mounted.statistics()).operations[name] ?? 0;
   before(async () => {
-    mounted = await Mounted.start({ kernelOpens: true });
+    mounted = await Mounted.start();
   });
   after(async () => {
     const { handles, failures } = await mounted.statistics();

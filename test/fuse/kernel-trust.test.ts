@@ -43,7 +43,7 @@ describe('a mount whose files other hosts change from time to time', () => {
     return false;
   }
   beforeEach(async () => {
-    mounted = await Mounted.start({ leased: true, writebackCache: false });
+    mounted = await Mounted.start({ leased: true });
   });
   afterEach(async () => {
     const { handles } = await mounted.statistics();

@@ -62,11 +62,11 @@ describe('notifications', () => {
   test('invalidating a name while a file is being made in the same directory does not hang', async () => {
     mkdirSync(mounted.path('busy'));
     writeFileSync(mounted.path('busy', 'other'), '');
-    await mounted.command({ do: 'hold', operation: 'create' });
+    await mounted.command({ do: 'hold', operation: 'mknod' });
     const creating = writeFile(mounted.path('busy', 'new'), 'new');
     await mounted.held(1);
     const invalidating = mounted.command({ do: 'invalidate', path: '/busy/other', what: 'entry' });
-    // The notification waits for the directory's lock; the event loop goes on and answers the CREATE.
+    // The notification waits for the directory's lock; the event loop goes on and answers the MKNOD.
     mounted.child.send({ do: 'release' });
     await Promise.all([creating, invalidating]);
     const file = await open(mounted.path('busy', 'new'));

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, cpSync, openSync, readdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { sharedFuseOptions, soleFuseOptions } from '../../src/fuse/index.ts';
 import * as sys from '../suites/posix/syscalls.ts';
 import { Mounted } from './mounted.ts';
 
@@ -16,8 +15,8 @@ const opening = 'open create flush release opendir releasedir getlk setlk setlkw
 
 /** The ways that the daemon serves volumes in. */
 const modes = [
-  { whose: 'of one host', options: soleFuseOptions, expected: always },
-  { whose: 'that others may have mounted as well', options: sharedFuseOptions, expected: [...always, ...opening] },
+  { whose: 'of one host', leased: false, expected: always },
+  { whose: 'that others may have mounted as well', leased: true, expected: [...always, ...opening] },
 ] as const;
 
 /** What a program of its own prints. */
@@ -34,12 +33,12 @@ function entry(tag: number, permissions: number, id = 0xffff_ffff): Buffer {
   return buffer;
 }
 
-for (const { whose, options, expected } of modes)
+for (const { whose, leased, expected } of modes)
   describe(`every operation on a mount ${whose}`, () => {
     let mounted: Mounted;
     const at = (...names: string[]): string => mounted.path(...names);
     before(async () => {
-      mounted = await Mounted.start(options);
+      mounted = await Mounted.start({ leased });
     });
     after(async () => {
       const { operations, failures } = await mounted.statistics();

@@ -89,7 +89,7 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
           session: 1,
           clock: systemClock,
           logger,
-          kernelOpens: options?.kernelOpens === true,
+          kernelOpens: options?.leased !== true,
         });
   const mount = await mountFuse({ source: 'memory', mountPoint });
   const session = serveFileSystem({

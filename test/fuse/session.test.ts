@@ -33,24 +33,25 @@ test('who wants to know is told that requests have come', () => {
   assert.ok(told > before);
 });
 
-test('whatever bytes a request has, it is answered exactly once and the session lives on', async () => {
-  const { kernel, session } = start();
-  const codes = Object.values(opcodes).filter((code) => code !== opcodes.init && code !== opcodes.setlkw);
-  const oneWay = new Set<number>([opcodes.forget, opcodes.batchForget, opcodes.interrupt]);
-  await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...codes, 77, 4000), fc.nat(5), fc.uint8Array({ maxLength: 150 }), async (opcode, node, body) => {
-      kernel.sent.length = 0;
-      const unique = kernel.request(opcode, node, body);
-      await Promise.resolve();
-      const answers = kernel.sent.filter((sent) => sent.unique === unique && sent.errno >= 0);
-      assert.equal(answers.length, oneWay.has(opcode) ? 0 : 1, `opcode ${opcode}`);
-    }),
-    { numRuns: 5000 },
-  );
-  const unique = kernel.request(opcodes.getattr, 1, Buffer.alloc(16));
-  assert.equal(kernel.answerTo(unique)?.errno, 0);
-  session.stop();
-});
+for (const leased of [false, true])
+  test(`whatever bytes a request has, it is answered exactly once and the session lives on (${leased ? 'shared' : 'alone'})`, async () => {
+    const { kernel, session } = start({ options: { leased } });
+    const codes = Object.values(opcodes).filter((code) => code !== opcodes.init && code !== opcodes.setlkw);
+    const oneWay = new Set<number>([opcodes.forget, opcodes.batchForget, opcodes.interrupt]);
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...codes, 77, 4000), fc.nat(5), fc.uint8Array({ maxLength: 150 }), async (opcode, node, body) => {
+        kernel.sent.length = 0;
+        const unique = kernel.request(opcode, node, body);
+        await Promise.resolve();
+        const answers = kernel.sent.filter((sent) => sent.unique === unique && sent.errno >= 0);
+        assert.equal(answers.length, oneWay.has(opcode) ? 0 : 1, `opcode ${opcode}`);
+      }),
+      { numRuns: 3000 },
+    );
+    const unique = kernel.request(opcodes.getattr, 1, Buffer.alloc(16));
+    assert.equal(kernel.answerTo(unique)?.errno, 0);
+    session.stop();
+  });
 
 test('requests cut short, with a wrong length or a wild node id do no harm', () => {
   const { kernel } = start();
@@ -80,7 +81,7 @@ test('a failure that nobody expected is EIO, one of ours has its errno, and both
 });
 
 test('a request that takes too long gets ETIMEDOUT, and what comes later is taken back', async () => {
-  const { kernel, fileSystem, session } = start({ options: { requestDeadlineMs: 100 } });
+  const { kernel, fileSystem, session } = start({ options: { leased: true, requestDeadlineMs: 100 } });
   kernel.request(opcodes.create, 1, created(2, 'file'));
   const { promise, resolve } = Promise.withResolvers<void>();
   const lookup = fileSystem.lookup.bind(fileSystem);
@@ -102,7 +103,7 @@ test('a request that takes too long gets ETIMEDOUT, and what comes later is take
 test('a failure of what no request waits for is logged, and the session lives on', async () => {
   const lines: string[] = [];
   const logger = { ...silentLogger, error: (line: string) => lines.push(line) };
-  const { kernel, fileSystem, session } = start({ logger });
+  const { kernel, fileSystem, session } = start({ logger, options: { leased: true } });
   const fails = async (): Promise<void> => {
     await Promise.resolve();
     throw new InfinitError('unavailable', 'no host serves the volume');
@@ -149,7 +150,7 @@ test('no more is read while the bound of requests in flight is reached', async (
 });
 
 test('after a takeover handles of the last daemon are opened anew, and released as new ones', () => {
-  const { kernel, session, fileSystem } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
+  const { kernel, session, fileSystem } = start({ options: { leased: true }, adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
   const inherited: number[] = [];
   Object.assign(fileSystem, { inherited: (inode: number) => inherited.push(inode) });
   assert.deepEqual(
@@ -176,7 +177,7 @@ test('after a takeover handles of the last daemon are opened anew, and released 
 });
 
 test('whether a write goes to the end of the file is as of that write, and never so for a page of mapped memory', () => {
-  const { kernel, session, fileSystem } = start();
+  const { kernel, session, fileSystem } = start({ options: { leased: true } });
   const asked: unknown[] = [];
   fileSystem.write = (...args: unknown[]) => asked.push(args[5]);
   kernel.request(opcodes.create, 1, created(0o2002, 'file'));
@@ -197,7 +198,8 @@ test('whether a write goes to the end of the file is as of that write, and never
 });
 
 test('a request sent again after a crash succeeds where its first run had taken effect', async () => {
-  const { kernel } = start({ adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 1 } });
+  const sole = (1 << 16) | (1 << 17) | (1 << 24);
+  const { kernel } = start({ adopted: { minor: 45, flags: sole, flags2: 1 << 7, generation: 1 } });
   const twice = async (opcode: number, body: Buffer): Promise<number> => {
     assert.equal(kernel.answerTo(kernel.request(opcode, 1, body))?.errno, 0);
     const unique = kernel.request(opcode, 1, body, 0x8000_0000);
@@ -208,7 +210,9 @@ test('a request sent again after a crash succeeds where its first run had taken 
   parent.writeUInt32LE(1, 0);
   const inode = Buffer.alloc(8);
   inode.writeUInt32LE(2, 0);
-  assert.equal(await twice(opcodes.create, created(0o302, 'file')), 0);
+  const regular = Buffer.alloc(16);
+  regular.writeUInt32LE(0o10_0644, 0);
+  assert.equal(await twice(opcodes.mknod, Buffer.concat([regular, name('file')])), 0);
   assert.equal(await twice(opcodes.mkdir, Buffer.concat([Buffer.alloc(8), name('directory')])), 0);
   assert.equal(await twice(opcodes.symlink, Buffer.concat([name('symlink'), name('target')])), 0);
   assert.equal(await twice(opcodes.link, Buffer.concat([inode, name('linked')])), 0);
@@ -268,7 +272,7 @@ const notifierDescriptor = 99;
 
 test('where other hosts use the volume, what a request that is sent again meets is not taken for its own', async () => {
   const resend = 0x8000_0000;
-  const { kernel, session, fileSystem } = start({ options: { leased: true, writebackCache: false } });
+  const { kernel, session, fileSystem } = start({ options: { leased: true } });
   await fileSystem.mkdir(1, 'directory', 0o755, 0, { uid: 0, gid: 0, pid: 1 });
   kernel.request(opcodes.create, 1, created(0o2102, 'file'));
   const { inode } = fileSystem.lookup(1, 'file') as Attributes;

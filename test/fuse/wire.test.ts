@@ -112,36 +112,31 @@ test('directory entries fill the reply to the limit and give back the rest', () 
   );
 });
 
-test('the kernel drops what it has cached of an open file that another host wrote, unless it is the only one that writes', () => {
-  const [automatic, explicit] = [1 << 12, 1 << 25];
-  const flagsOf = (writebackCache: boolean): number =>
-    wire.negotiate({ major: 7, minor: 45, flags: -1, flags2: -1 }, { writebackCache, kernelOpens: false, outlivesDaemon: true })!.flags &
-    (automatic | explicit);
-  assert.equal(flagsOf(false), automatic);
-  assert.equal(flagsOf(true), explicit);
-});
-
 test('a kernel older than Linux 5.12 is not accepted, a newer one gets the flags it offered', () => {
   const all = { flags: 0xffff_ffff, flags2: 0xffff_ffff };
-  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, { writebackCache: true, kernelOpens: false, outlivesDaemon: true }), undefined);
-  const init = wire.negotiate(
-    { major: 7, minor: 33, flags: 1 << 16, flags2: 0xffff_ffff },
-    { writebackCache: true, kernelOpens: false, outlivesDaemon: true },
-  )!;
-  assert.equal(wire.hasWritebackCache(init), true);
+  const [leased, alone] = [
+    { leased: true, outlivesDaemon: true },
+    { leased: false, outlivesDaemon: true },
+  ];
+  assert.equal(wire.negotiate({ major: 7, minor: 32, ...all }, leased), undefined);
+  const init = wire.negotiate({ major: 7, minor: 33, flags: 1 << 1, flags2: 0xffff_ffff }, leased)!;
+  assert.equal(init.flags, 1 << 1);
   assert.equal(wire.hasResend(init), false, 'without INIT_EXT the second word means nothing');
-  const none = { writebackCache: false, kernelOpens: false, outlivesDaemon: true };
-  assert.equal(wire.hasWritebackCache(wire.negotiate({ major: 7, minor: 50, ...all }, none)!), false);
+  assert.equal(
+    wire.negotiate({ major: 7, minor: 33, flags: 1 << 1, flags2: 0 }, alone),
+    undefined,
+    'every kernel of this age can open files by itself',
+  );
+  for (const outlivesDaemon of [true, false])
+    assert.equal(wire.hasResend(wire.negotiate({ major: 7, minor: 45, ...all }, { leased: false, outlivesDaemon })!), outlivesDaemon);
 });
 
-test('the kernel opens files by itself only where it is offered and wanted, and then keeps locks, too', () => {
-  const [posixLocks, noOpen, noOpendir] = [1 << 1, 1 << 17, 1 << 24];
-  const of = (flags: number, kernelOpens: boolean): wire.SavedInit =>
-    wire.negotiate({ major: 7, minor: 45, flags, flags2: 0 }, { writebackCache: true, kernelOpens, outlivesDaemon: true })!;
-  assert.equal(wire.hasKernelOpens(of(0xffff_ffff, true)), true);
-  assert.equal(of(0xffff_ffff, true).flags & posixLocks, 0);
-  for (const init of [of(0xffff_ffff, false), of(posixLocks | noOpen, true), of(posixLocks | noOpendir, true)]) {
-    assert.equal(wire.hasKernelOpens(init), false);
-    assert.equal(init.flags & posixLocks, posixLocks);
-  }
+test('a kernel that alone uses the files opens, locks and caches them itself; else it drops what another host may have changed', () => {
+  const [posixLocks, flockLocks, automatic, writeback, noOpen, noOpendir, explicit] = [1 << 1, 1 << 10, 1 << 12, 1 << 16, 1 << 17, 1 << 24, 1 << 25];
+  const among = posixLocks | flockLocks | automatic | writeback | noOpen | noOpendir | explicit;
+  const agreed = (leased: boolean): wire.SavedInit =>
+    wire.negotiate({ major: 7, minor: 45, flags: 0xffff_ffff, flags2: 0 }, { leased, outlivesDaemon: true })!;
+  assert.equal(agreed(false).flags & among, writeback | noOpen | noOpendir | explicit);
+  assert.equal(agreed(true).flags & among, posixLocks | flockLocks | automatic);
+  assert.deepEqual([wire.isSole(agreed(false)), wire.isSole(agreed(true))], [true, false]);
 });

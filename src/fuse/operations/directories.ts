@@ -7,9 +7,9 @@ import { encodeNothing } from './names.ts';
 /** FOPEN_*: with both of them listings stay in the kernel until the directory changes or is invalidated. */
 const openFlags = { keepCache: 2, cacheListing: 8 };
 
-function directoryFlags({ options, trust, fileSystem }: Exchange, inode: number, handle: number): number {
-  if (trust === undefined) return options.keepCache ? openFlags.keepCache | openFlags.cacheListing : 0;
-  const how = trust.opened(inode, handle, () => known(fileSystem.getattr(inode)));
+/** As those of files. */
+function directoryFlags({ trust, fileSystem }: Exchange, inode: number, handle: number): number {
+  const how = trust!.opened(inode, handle, () => known(fileSystem.getattr(inode)));
   return how === 'direct' ? 0 : how === 'cached' ? openFlags.cacheListing : openFlags.keepCache | openFlags.cacheListing;
 }
 

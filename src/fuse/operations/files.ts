@@ -14,9 +14,8 @@ import {
   decodeTmpfile,
   decodeWrite,
   hasDirectMaps,
-  hasKernelOpens,
-  hasWritebackCache,
   isResent,
+  isSole,
   type KernelHandle,
   type RequestHeader,
 } from '../wire/index.ts';
@@ -26,8 +25,7 @@ import { callerOf, encodeNothing, recover, refuseUnproven } from './names.ts';
 const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 
 /** open(2) on Linux, the same on all architectures that Node runs on but for values we do not use. */
-const accessMode = 3;
-const [readOnly, writeOnly, readWrite] = [0, 1, 2];
+const [readOnly, readWrite] = [0, 2];
 const append = 0o2000;
 const [exclusive, creating] = [0o200, 0o100];
 
@@ -36,19 +34,9 @@ interface Created {
   readonly handle: number;
 }
 
-/**
- * With the writeback cache the kernel reads pages of files that were opened for writing only, and places appended bytes itself:
- * the handle must allow the one and must not do the other again.
- */
-function handleFlags(exchange: Exchange, flags: number): number {
-  if (exchange.init === undefined || !hasWritebackCache(exchange.init)) return flags;
-  const wanted = (flags & accessMode) === writeOnly ? (flags & ~accessMode) | readWrite : flags;
-  return wanted & ~append;
-}
-
-function fileFlags({ options, trust, init }: Exchange, inode: number, handle: number, attributes: () => Attributes | undefined): number {
-  if (trust === undefined) return options.keepCache ? openFlags.keepCache | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
-  const how = trust.opened(inode, handle, attributes);
+/** Only where others use the files as well is an opening asked for. */
+function fileFlags({ trust, init }: Exchange, inode: number, handle: number, attributes: () => Attributes | undefined): number {
+  const how = trust!.opened(inode, handle, attributes);
   if (how !== 'direct') return how === 'kept' ? openFlags.keepCache : 0;
   // Files that cannot be mapped are of no use; older kernels drop what they have cached by size and time alone.
   return init !== undefined && hasDirectMaps(init) ? openFlags.directIo | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
@@ -64,17 +52,15 @@ function withHandle<T>(
 ): MaybePromise<T> {
   if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
   const { fileSystem } = exchange;
-  const reopen = (): MaybePromise<number> =>
-    reopened(fileSystem, inode, fileSystem.open(inode, handleFlags(exchange, flags & ~(exclusive | creating))));
+  const reopen = (): MaybePromise<number> => reopened(fileSystem, inode, fileSystem.open(inode, flags & ~(exclusive | creating)));
   return after(exchange.handles.resolve(handle, reopen), run);
 }
 
 export const open: Operation = (exchange, header, message) => {
   const inode = header.node;
   const { flags } = decodeOpen(message);
-  const opened = exchange.fileSystem.open(inode, handleFlags(exchange, flags));
-  const encode: Encode<number> = ({ reply, writers, handles, fileSystem }, handle) => {
-    writers.opened(inode, flags);
+  const opened = exchange.fileSystem.open(inode, flags);
+  const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
     const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)));
     return reply.putOpen(handle, handles.generation, how);
   };
@@ -84,14 +70,10 @@ export const open: Operation = (exchange, header, message) => {
   });
 };
 
-function encodeCreated(flags: number): Encode<Created> {
-  return (exchange, { attributes, handle }) => {
-    exchange.writers.opened(attributes.inode, flags);
-    exchange.written.add(attributes.inode);
-    const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
-    return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
-  };
-}
+const encodeCreated: Encode<Created> = (exchange, { attributes, handle }) => {
+  const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
+  return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
+};
 
 const dropCreated: Undo<Created> = (exchange, { attributes: { inode }, handle }) => {
   exchange.trust?.closed(handle);
@@ -106,23 +88,22 @@ export const create: Operation = (exchange, header, message) => {
   const { name, mode, umask, flags } = decodeCreate(message);
   header.name = name;
   const { fileSystem } = exchange;
-  const openWith = handleFlags(exchange, flags);
-  const run = (): MaybePromise<Created> => fileSystem.create(header.node, name, mode, umask, openWith, callerOf(header));
+  const run = (): MaybePromise<Created> => fileSystem.create(header.node, name, mode, umask, flags, callerOf(header));
   const created = isResent(header)
     ? recover(run, 'EEXIST', async () => {
         // Without O_EXCL it is all the same who made it.
         if ((flags & exclusive) !== 0) refuseUnproven(exchange);
         const attributes = await fileSystem.lookup(header.node, name);
-        return attributes && { attributes, handle: await fileSystem.open(attributes.inode, openWith & ~(exclusive | creating)) };
+        return attributes && { attributes, handle: await fileSystem.open(attributes.inode, flags & ~(exclusive | creating)) };
       })
     : run();
-  exchange.answer(header, created, encodeCreated(flags), dropCreated);
+  exchange.answer(header, created, encodeCreated, dropCreated);
 };
 
 export const tmpfile: Operation = (exchange, header, message) => {
   const { mode, umask, flags } = decodeTmpfile(message);
-  const created = exchange.fileSystem.tmpfile(header.node, mode, umask, handleFlags(exchange, flags), callerOf(header));
-  if (exchange.init === undefined || !hasKernelOpens(exchange.init)) return exchange.answer(header, created, encodeCreated(flags), dropCreated);
+  const created = exchange.fileSystem.tmpfile(header.node, mode, umask, flags, callerOf(header));
+  if (exchange.init === undefined || !isSole(exchange.init)) return exchange.answer(header, created, encodeCreated, dropCreated);
   // The kernel never closes it either: the reference of the reply is what keeps the file.
   const kept = after(created, ({ attributes, handle }) =>
     after(exchange.fileSystem.release(attributes.inode, handle), (): Created => ({ attributes, handle: 0 })),
@@ -204,12 +185,9 @@ export const flush: Operation = (exchange, header, message) => {
 };
 
 export const release: Operation = (exchange, header, message) => {
-  const { handle, flags, flockOwner } = decodeRelease(message);
+  const { handle, flockOwner } = decodeRelease(message);
   const inode = header.node;
-  if (handle.high === exchange.handles.generation) {
-    exchange.writers.closed(inode, flags);
-    exchange.trust?.closed(handle.low);
-  }
+  if (handle.high === exchange.handles.generation) exchange.trust?.closed(handle.low);
   for (const owner of exchange.lockOwners.released(inode, handle)) {
     const unlock: FileLock = { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity };
     exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
@@ -249,12 +227,8 @@ export const lseek: Operation = (exchange, header, message) => {
   const inode = header.node;
   const seek = (): MaybePromise<number> =>
     withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
-  const cached = exchange.init !== undefined && hasWritebackCache(exchange.init);
-  exchange.answer(
-    header,
-    cached && exchange.writers.mayBeDirty(inode) ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(),
-    encodeLong,
-  );
+  const cached = exchange.init !== undefined && isSole(exchange.init);
+  exchange.answer(header, cached ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(), encodeLong);
 };
 
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {

@@ -66,8 +66,7 @@ export interface KernelOffer {
 
 /** What a mount is to have, see FuseOptions. */
 export interface InitChoices {
-  readonly writebackCache: boolean;
-  readonly kernelOpens: boolean;
+  readonly leased: boolean;
   readonly outlivesDaemon: boolean;
 }
 
@@ -77,19 +76,19 @@ export function decodeInit(message: Message): KernelOffer {
   return { major: words[10]!, minor: words[11]!, flags: words[13]!, flags2: message.length >= 60 ? words[14]! : 0 };
 }
 
-/** Locks that are the kernel's own where it does not tell us of opens. */
-const lockFlags = initFlags.posixLocks | initFlags.flockLocks;
-const openingFlags = initFlags.noOpen | initFlags.noOpendir;
+/** What the kernel does by itself where nobody else uses the files: see FuseOptions. What it has cached then is right until it is told otherwise. */
+const soleFlags = initFlags.noOpen | initFlags.noOpendir | initFlags.writebackCache | initFlags.explicitInvalidation;
+/** And otherwise: locks are ours, and what it has cached of a file, open or not, is old when its size or time are others. */
+const leasedFlags = initFlags.posixLocks | initFlags.flockLocks | initFlags.automaticInvalidation;
+/** Without them a kernel cannot be alone; all that speak {@link minMinor} have them. */
+const neededAlone = initFlags.noOpen | initFlags.noOpendir | initFlags.writebackCache;
 
 /** Takes of the kernel's offer what we can use. `undefined`: it is too old. */
-export function negotiate(offer: KernelOffer, { writebackCache, kernelOpens, outlivesDaemon }: InitChoices): SavedInit | undefined {
-  if (offer.major !== 7 || offer.minor < minMinor) return undefined;
+export function negotiate(offer: KernelOffer, { leased, outlivesDaemon }: InitChoices): SavedInit | undefined {
+  if (offer.major !== 7 || offer.minor < minMinor || (!leased && (offer.flags & neededAlone) !== neededAlone)) return undefined;
   let wanted = 0;
   for (const flag of Object.values(initFlags)) wanted |= flag;
-  // Without the writeback cache others write the files as well: what the kernel has cached of one, open or not, is old when its size or time are others.
-  wanted &= writebackCache ? ~initFlags.automaticInvalidation : ~(initFlags.writebackCache | initFlags.explicitInvalidation);
-  const alone = kernelOpens && (offer.flags & openingFlags) === openingFlags;
-  wanted &= alone ? ~lockFlags : ~openingFlags;
+  wanted &= leased ? ~soleFlags : ~leasedFlags;
   let wanted2 = 0;
   for (const flag of Object.values(initFlags2)) wanted2 |= flag;
   if (!outlivesDaemon) wanted2 &= ~initFlags2.resend;
@@ -119,14 +118,12 @@ export function putInit(reply: Reply, init: SavedInit, readAheadBytes: number): 
   return 64;
 }
 
-/** Does the kernel keep size and times of cached files itself? */
-export function hasWritebackCache(init: SavedInit): boolean {
-  return (init.flags & initFlags.writebackCache) !== 0;
-}
-
-/** Does the kernel open files without us? Then their handle is 0, and nothing of opens and closes is asked. */
-export function hasKernelOpens(init: SavedInit): boolean {
-  return (init.flags & openingFlags) === openingFlags;
+/**
+ * Is the kernel the only user of the files? Then it keeps their size and times itself while they are cached, and opens them without us: their
+ * handle is 0, and nothing of opens and closes is asked.
+ */
+export function isSole(init: SavedInit): boolean {
+  return (init.flags & neededAlone) === neededAlone;
 }
 
 /** Can files that are opened without a cache be mapped shared (Linux 6.6)? */

@@ -146,10 +146,10 @@ export function decodeWrite(message: Message): WriteRequest {
 }
 
 /** RELEASE and RELEASEDIR. */
-export function decodeRelease(message: Message): { handle: KernelHandle; flags: number; flockOwner: string | undefined } {
+export function decodeRelease(message: Message): { handle: KernelHandle; flockOwner: string | undefined } {
   message.require(64);
   const unlock = (message.words[13]! & 2) !== 0;
-  return { handle: handle(message, 10), flags: message.words[12]!, flockOwner: unlock ? message.hex64(14) : undefined };
+  return { handle: handle(message, 10), flockOwner: unlock ? message.hex64(14) : undefined };
 }
 
 export function decodeFlush(message: Message): { handle: KernelHandle; lockOwner: string } {

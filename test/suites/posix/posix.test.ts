@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { sharedFuseOptions, soleFuseOptions } from '../../../src/fuse/index.ts';
 import { Mounted } from '../../fuse/mounted.ts';
 import { suiteFailures } from './suite-failures.ts';
 
@@ -42,12 +41,12 @@ test('the suite is right: ext4 passes it', { timeout: 120_000 }, async (t) => {
 });
 
 // The ways that the daemon serves volumes in; test/integration/posix.test.ts does it with real daemons.
-for (const [whose, options] of [
-  ['of one host', soleFuseOptions],
-  ['that others may have mounted as well', sharedFuseOptions],
+for (const [whose, leased] of [
+  ['of one host', false],
+  ['that others may have mounted as well', true],
 ] as const) {
   test(`a volume ${whose} behaves as ext4 does`, { timeout: 120_000 }, async () => {
-    await using mounted = await Mounted.start(options, 'volume');
+    await using mounted = await Mounted.start({ leased }, 'volume');
     assert.deepEqual(await suiteFailures(mounted.directory), [], mounted.log);
     const { inFlight, failures } = await mounted.statistics();
     assert.deepEqual({ inFlight, failures }, { inFlight: 0, failures: 0 });
