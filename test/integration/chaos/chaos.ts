@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf } from '../../../src/base/index.ts';
@@ -18,6 +20,8 @@ export interface ChaosOptions {
   readonly atOnce: number;
   /** `infinit daemon --eviction-delay`: with one shorter than the faults hosts are counted out meanwhile, blocks move, and hosts come back as newcomers. */
   readonly evictionDelay: string;
+  /** Where what the daemons said is kept; it goes with the hosts where absent. */
+  readonly logs?: string;
   readonly say: (line: string) => void;
 }
 
@@ -123,6 +127,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     lab,
     lab.hosts.map(() => ({ INFINIT_EVICTION_DELAY: options.evictionDelay })),
   );
+  using _ = { [Symbol.dispose]: () => keepLogs(daemons, options.logs) };
   const chance = new SeededRandom(options.seed);
   const report = { acknowledged: 0, failures: 0, longestMs: 0 };
   for (let round = 1; round <= options.rounds; round++) {
@@ -154,6 +159,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     for (const daemon of daemons) await daemon.client.unmountVolume(volume, 'test');
   }
   return report;
+}
+
+function keepLogs(daemons: readonly HostDaemon[], directory: string | undefined): void {
+  if (directory === undefined) return;
+  mkdirSync(directory, { recursive: true });
+  for (const { host, log } of daemons) writeFileSync(path.join(directory, `${host.name}.log`), log);
 }
 
 /** What a host makes of the others, for a run whose hosts do not come together again. */

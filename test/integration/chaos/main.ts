@@ -1,5 +1,5 @@
 /**
- * npm run chaos -- [--hosts N] [--rounds N] [--faults N] [--at-once N] [--seed S] [--eviction-delay TIME]     real daemons, real faults, for as long as you like (root)
+ * npm run chaos -- [--hosts N] [--rounds N] [--faults N] [--at-once N] [--seed S] [--eviction-delay TIME] [--logs DIR]     real daemons, real faults, for as long as you like (root)
  */
 import { parseArgs } from 'node:util';
 
@@ -12,10 +12,11 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '12' },
     'at-once': { type: 'string', default: '2' },
     'eviction-delay': { type: 'string', default: '10m' },
+    logs: { type: 'string' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
-const number = (name: keyof typeof values): number => {
+const number = (name: Exclude<keyof typeof values, 'logs'>): number => {
   const value = Number(values[name]);
   if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${values[name]}: a whole number above 0 is wanted`);
   return value;
@@ -23,7 +24,16 @@ const number = (name: keyof typeof values): number => {
 const [hosts, rounds, faults, atOnce, seed] = [number('hosts'), number('rounds'), number('faults'), number('at-once'), number('seed')];
 if (atOnce >= hosts) throw new Error(`--at-once ${atOnce}: at least one of ${hosts} hosts must be well`);
 console.log(`seed ${seed}`);
-const report = await runChaos({ hosts, rounds, faults, atOnce, seed, evictionDelay: values['eviction-delay'], say: (line) => console.log(line) });
+const report = await runChaos({
+  hosts,
+  rounds,
+  faults,
+  atOnce,
+  seed,
+  evictionDelay: values['eviction-delay'],
+  ...(values.logs === undefined ? {} : { logs: values.logs }),
+  say: (line) => console.log(line),
+});
 console.log(
   `${report.acknowledged} writes acknowledged and none lost, ${report.failures} operations failed, the longest took ${report.longestMs} ms`,
 );
