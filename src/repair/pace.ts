@@ -32,7 +32,7 @@ export class Pace {
 
   /** Runs a job when there is a lane for it. */
   async run<T>(job: () => Promise<T>): Promise<T> {
-    while (this.#running >= (this.#isBusy() ? maxBusyJobs : maxIdleJobs)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (this.#running >= this.#lanes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#running++;
     const started = performance.now();
     try {
@@ -40,7 +40,8 @@ export class Pace {
     } finally {
       if (this.#isBusy()) await rest(Math.min(performance.now() - started, maxRestMs));
       this.#running--;
-      this.#waiting.shift()?.();
+      // There may be more lanes than when they began to wait.
+      for (const go of this.#waiting.splice(0, this.#lanes - this.#running)) go();
     }
   }
 
@@ -69,6 +70,10 @@ export class Pace {
     if (performance.now() - this.#sliceFrom < sliceMs) return;
     await new Promise((resolve) => setImmediate(resolve));
     this.#sliceFrom = performance.now();
+  }
+
+  get #lanes(): number {
+    return this.#isBusy() ? maxBusyJobs : maxIdleJobs;
   }
 
   #isBusy(): boolean {

@@ -8,11 +8,19 @@ import type { RosterView } from '../membership/index.ts';
 /** `open`: not as it should be, try again. */
 export type Tended = 'done' | 'open';
 
+interface Tombstone {
+  /** When it was first seen, and when it is looked at again. */
+  readonly since: number;
+  readonly dueAt: number;
+  /** The check that met it last. */
+  check: number;
+}
+
 /** Looks after the mutable and named blocks that this host holds, by the rules of docs/consensus.md. */
 export class RegisterKeeper {
   readonly #at: Standpoint;
-  /** Settled tombstones, since when they have been seen, and in which check last. */
-  readonly #tombstones = new Map<Address, { readonly since: number; check: number }>();
+  /** Settled tombstones, the one that is looked at next first. */
+  readonly #tombstones = new Map<Address, Tombstone>();
   #check = 0;
 
   constructor(standpoint: Standpoint) {
@@ -45,7 +53,11 @@ export class RegisterKeeper {
   /** Between changes of the roster: replaces a lost record, brings the block to where it belongs, settles it, forgets what was removed. */
   async tend(address: Address, counter: Counter, signal: AbortSignal): Promise<Tended> {
     const state = await this.#at.housekeeping.inspect(address);
-    if (state === undefined) return 'done';
+    if (state === undefined) {
+      // Another host had it forgotten.
+      this.#tombstones.delete(address);
+      return 'done';
+    }
     if (!state.lost && state.accepted === null && this.#isForeign(address)) {
       // A late prepare left it here: no block belongs to it, and no other rule would ever take it away.
       await this.#at.housekeeping.forgetPromise(address);
@@ -135,7 +147,8 @@ export class RegisterKeeper {
     const now = performance.now();
     const watched = this.#tombstones.get(address);
     if (watched === undefined) {
-      if (this.#tombstones.size < maxWatchedTombstones) this.#tombstones.set(address, { since: now, check: this.#check });
+      const dueAt = now + this.#at.settings.tombstoneMs;
+      if (this.#tombstones.size < maxWatchedTombstones) this.#tombstones.set(address, { since: now, dueAt, check: this.#check });
       return 'done';
     }
     watched.check = this.#check;
@@ -145,16 +158,29 @@ export class RegisterKeeper {
     return 'done';
   }
 
-  /** Tombstones that are old enough to be forgotten. */
+  /**
+   * Tombstones that it is time to look at. Each is looked at again as much later: what keeps one here, a replica that is away or another host whose
+   * turn it is, may take long.
+   */
   ripe(): Address[] {
-    const before = performance.now() - this.#at.settings.tombstoneMs;
-    return [...this.#tombstones].flatMap(([address, { since }]) => (since <= before ? [address] : []));
+    const now = performance.now();
+    const ripe: Address[] = [];
+    for (const [address, tombstone] of this.#tombstones) {
+      if (tombstone.dueAt > now) break;
+      ripe.push(address);
+    }
+    for (const address of ripe) {
+      const { since, check } = this.#tombstones.get(address)!;
+      this.#tombstones.delete(address);
+      this.#tombstones.set(address, { since, dueAt: now + this.#at.settings.tombstoneMs, check });
+    }
+    return ripe;
   }
 
-  /** When the next tombstone is old enough; undefined: none is waited for. */
+  /** When the next tombstone is to be looked at; undefined: none is waited for. */
   get ripeAt(): number | undefined {
     const first = this.#tombstones.values().next();
-    return first.done === true ? undefined : first.value.since + this.#at.settings.tombstoneMs;
+    return first.done === true ? undefined : first.value.dueAt;
   }
 
   /** A check of everything begins; what it does not meet again is no tombstone any longer. */

@@ -141,6 +141,8 @@ export class Repair implements AsyncDisposable {
         // A host that is joining does not know its views yet.
         const level = codeOf(error) === 'unavailable' ? 'debug' : 'warn';
         this.#options.logger[level]('repair was interrupted and goes on', { error: messageOf(error) });
+        // A check that was begun is not due again for long.
+        this.#checkIn(afterFailureMs);
         await this.#sleep(afterFailureMs);
       }
     }
@@ -293,13 +295,12 @@ export class Repair implements AsyncDisposable {
     this.#wake?.();
   }
 
-  /** Until the next thing is due, or `ms`, or somebody calls. */
-  async #sleep(ms = Infinity): Promise<void> {
-    const now = performance.now();
-    const due = Math.min(ms, Math.min(this.#checkAt, this.#refusedAt, this.#registers.ripeAt ?? Infinity) - now);
+  /** Until the next thing is due, or for `ms` whatever is due, or until somebody calls. */
+  async #sleep(ms?: number): Promise<void> {
+    const due = ms ?? Math.min(this.#checkAt, this.#refusedAt, this.#registers.ripeAt ?? Infinity) - performance.now();
     if (this.#stop.signal.aborted) return;
     // It was told of while the last work was under way, when there was nobody to wake.
-    if (ms === Infinity && this.#urgent.size > 0) return;
+    if (ms === undefined && this.#urgent.size > 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.max(10, Math.min(due, 2 ** 30)));
       this.#wake = () => {
