@@ -31,9 +31,6 @@ export const maxOpenBlocks = 8192;
 export const maxUrgent = 1024;
 /** Tombstones whose age is being watched. */
 export const maxWatchedTombstones = 65_536;
-/** Pause before blocks that could not be finished are tried again, in ms; doubles up to the maximum. */
-export const retryMs = 100;
-export const maxRetryMs = 15_000;
 /** How long after a host appeared everything is checked, in ms: others may be coming too. */
 export const settleDownMs = 3000;
 /** How far a walk came is written down so often, in ms. */

@@ -1,5 +1,6 @@
+import { retryPauseMs } from '../base/index.ts';
 import { type Address, isAddress, kindOf } from '../block/index.ts';
-import { maxOpenBlocks, maxRetryMs, pageBlocks, retryMs, saveEveryMs } from './settings.ts';
+import { maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
 
 /** One page of what this host holds. `next`: the address that the following page goes on after; undefined: this is the last. */
@@ -74,7 +75,7 @@ function save({ housekeeping }: Standpoint, key: string, place: Address | undefi
 async function retry(open: readonly Address[], step: Step, signal: AbortSignal): Promise<void> {
   let left = open;
   for (let patience = 1; left.length > 0; patience++) {
-    await pause(Math.min(retryMs * 2 ** (patience - 1), maxRetryMs), signal);
+    await pause(retryPauseMs(patience, left.length), signal);
     const still: Address[] = [];
     for (let from = 0; from < left.length; from += pageBlocks) {
       const group = left.slice(from, from + pageBlocks);

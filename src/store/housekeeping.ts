@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, retryPauseMs } from '../base/index.ts';
 import { type Address, immutableAddress, kindOf } from '../block/index.ts';
 import {
   type Accepted,
@@ -26,7 +26,7 @@ export interface HousekeepingCall {
 
 /** What resolving one register came to. */
 export type Resolution =
-  /** The block as a quorum has it; nothing is left on this host that the quorum does not know of. */
+  /** The block as a quorum has it; nothing of before is left on this host that the quorum does not know of. */
   | { readonly status: 'resolved'; readonly outcome: ProposalOutcome & { readonly status: 'committed' } }
   /** This host holds a record of a block of others that the block's record does not list: `settle` with `also` this host comes first. */
   | { readonly status: 'unlisted' }
@@ -38,11 +38,10 @@ const defaultDeadlineMs = 5000;
 /** Giving up, register by register. */
 const givingUpDeadlineMs = 3000;
 const givingUpPage = 1024;
+/** How often a host that gives up looks whether it was told where a block is, in ms. */
+const toldMs = 20;
 /** Enough that what goes to one host at once fills a frame. */
 const givingUpAtOnce = 128;
-/** Pause before what could not be given up is tried again, in ms; doubles up to the maximum for as long as nothing gets better. */
-const firstRetryMs = 100;
-const lastRetryMs = 10_000;
 
 /**
  * What repair may do with the blocks of this host and their copies elsewhere: the operations of the consensus core that clients have no use
@@ -103,11 +102,14 @@ export class Housekeeping {
     return this.#replica.peek(address);
   }
 
-  /** A read through a quorum with this host's own acceptor answering: docs/consensus.md, “Genesis”, rule 2. */
+  /**
+   * A read through a quorum with this host's own acceptor answering: docs/consensus.md, “Genesis”, rule 2. What counts is what this host held when it
+   * began: a block that is written all the time could not be resolved otherwise.
+   */
   async resolve(address: Address, call: HousekeepingCall = {}): Promise<Resolution> {
+    const accepted = (await this.inspect(address))?.accepted ?? null;
     const outcome = await this.#registers.run(address, { kind: 'read' }, { ...withDeadline(call), afresh: true });
     if (outcome.status !== 'committed') return { status: 'open' };
-    const accepted = (await this.inspect(address))?.accepted ?? null;
     if (accepted === null || accepted.pointer) return { status: 'resolved', outcome };
     const current = outcome.accepted;
     if (current === null || compareBallots(accepted.ballot, current.ballot) > 0) return { status: 'open' };
@@ -231,12 +233,12 @@ export class Housekeeping {
     await this.#replica.loseEverything();
     // It is counted out itself, but speaks again.
     const others = revoked.filter((peer) => peer !== this.#self);
-    let waitMs = firstRetryMs;
-    for (let before = Infinity; ;) {
+    for (let [before, tries] = [Infinity, 1]; ; tries++) {
       const left = await this.#giveUpAll(others, signal);
       if (left === 0) return;
-      waitMs = left < before ? firstRetryMs : Math.min(2 * waitMs, lastRetryMs);
+      if (left < before) tries = 1;
       before = left;
+      const waitMs = retryPauseMs(tries, left);
       await new Promise((resolve) => void setTimeout(resolve, waitMs).unref());
     }
   }
@@ -270,11 +272,23 @@ export class Housekeeping {
     // What was damaged before, and is nowhere else, stays lost: its promise is not known, so no floor covers it.
     if (record === undefined) return (await this.#replica.dropLost(address)) || state.promised === null;
     if (isMember(record, this.#self)) return false;
-    // It need not end: others that are to be told may be away. What counts is that this host was told, and is listed.
-    await this.settle(address, revoked, [this.#self], call);
+    await this.#settleUntilTold(address, revoked, call);
     if ((await this.inspect(address))?.lost === true) return false;
     // Whoever settles a block leaves out a host that is counted out: nobody would ever tell this one that its pointer leads nowhere any more.
     return this.#replica.dropPointer(address);
+  }
+
+  /** Has this host listed and told where a block is. Others that are to be told may be away: the settling is not waited for. */
+  async #settleUntilTold(address: Address, revoked: readonly PeerId[], call: HousekeepingCall): Promise<void> {
+    const told = new AbortController();
+    const signal = call.signal === undefined ? told.signal : AbortSignal.any([call.signal, told.signal]);
+    let settling = true;
+    const settled = this.settle(address, revoked, [this.#self], { ...call, signal }).finally(() => (settling = false));
+    while (settling) {
+      await Promise.race([settled, new Promise((resolve) => setTimeout(resolve, toldMs))]);
+      if ((await this.inspect(address))?.lost !== true) told.abort();
+    }
+    await settled;
   }
 }
 

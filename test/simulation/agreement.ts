@@ -230,6 +230,7 @@ export class Agreement {
     const key = `${host.name}/${block}`;
     if (this.#busy.has(key)) return;
     this.#busy.add(key);
+    const held = host.acceptedOf(block);
     host.run(
       block,
       { kind: 'read' },
@@ -237,9 +238,9 @@ export class Agreement {
         useHint: false,
         done: (outcome) => {
           this.#busy.delete(key);
-          if (outcome?.status !== 'committed' || !host.isResolved(block, outcome)) return;
+          if (outcome?.status !== 'committed' || !host.isResolved(held, outcome)) return;
           const listed = outcome.accepted?.record.unsettled.includes(host.name) === true;
-          if (host.isOutsider(block, outcome.accepted) && !listed) this.#settle(part, block);
+          if (host.isOutsider(held, outcome.accepted) && !listed) this.#settle(part, block);
           else then(outcome);
         },
       },

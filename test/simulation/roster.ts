@@ -163,10 +163,11 @@ export class Roster {
         const key = `${oldest}/${host.name}/${block}`;
         if (this.#ready.has(key)) continue;
         ready = false;
+        const held = host.acceptedOf(block);
         const check = (outcome: ProposalOutcome): void => {
-          if (!host.up || outcome.status !== 'committed' || !host.isResolved(block, outcome)) return;
+          if (!host.up || outcome.status !== 'committed' || !host.isResolved(held, outcome)) return;
           // What a host holds of a block of others must be known to the record.
-          if (host.isOutsider(block, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
+          if (host.isOutsider(held, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
           else this.#ready.add(key);
         };
         this.#run('resolve', block, { kind: 'read' }, check, host, false);

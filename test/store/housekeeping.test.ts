@@ -169,6 +169,44 @@ onDisks('a host that was counted out has no say, and is empty once it was told w
   assert.equal(Buffer.from((await again.fetch(kept))!.payload).toString(), 'one');
 });
 
+test('a register that is written all the time is resolved at once by every host that has it', async () => {
+  const scene = new Scene();
+  for (const name of ['a', 'b', 'c']) await scene.open(name, new MemoryDisk());
+  const address = mutableAddress();
+  // Between a host's own answer and those of the others it accepts a newer record.
+  scene.network.setDelay(() => 3);
+  let writing = true;
+  const writer = async ({ store }: TestHost): Promise<void> => {
+    while (writing) await store.commit([{ update: [{ address, expect: 'any', payload: bytes('x') }] }]);
+  };
+  const running = writer(scene.hosts.get('a')!);
+  try {
+    for (const name of ['b', 'c', 'b', 'c', 'b', 'c', 'b', 'c', 'b', 'c'])
+      assert.equal((await scene.hosts.get(name)!.store.housekeeping.resolve(address)).status, 'resolved');
+  } finally {
+    writing = false;
+    await running;
+  }
+});
+
+test('a host that was counted out gives up what it held without waiting for others that are away', async () => {
+  const scene = new Scene();
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await scene.open(name, new MemoryDisk());
+  const { store } = scene.hosts.get('a')!;
+  const address = mutableAddress();
+  await write(store, address, 'absent', 'one');
+  scene.network.crash('c');
+  assert.equal((await store.housekeeping.change(address, 1, ['a', 'd', 'e'])).status, 'committed');
+  scene.belongs = ['a', 'd', 'e'];
+  scene.network.crash('b');
+  const { housekeeping } = (await scene.open('c', scene.hosts.get('c')!.disk)).store;
+  const settle = housekeeping.settle.bind(housekeeping);
+  // Settling waits for b.
+  housekeeping.settle = (block, revoked, also, call) => settle(block, revoked, also, { ...call, deadlineMs: 2 ** 30 });
+  await housekeeping.loseEverything();
+  assert.equal(await housekeeping.inspect(address), undefined);
+});
+
 test('while its blocks cannot be asked for, a host that was counted out holds them as lost, over a restart too', async () => {
   const scene = new Scene();
   const disks = new Map(['a', 'b', 'c'].map((name) => [name, new MemoryDisk()]));
