@@ -8,7 +8,7 @@ import { DurableKnowledge } from './knowledge.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
-import { foundingState, newestView, type RosterState } from './roster-state.ts';
+import { foundingState, newestView, retirement, type RosterState } from './roster-state.ts';
 import { Silence } from './silence.ts';
 import type { RosterView, Views } from './views.ts';
 
@@ -136,15 +136,14 @@ export class Membership implements Views, AsyncDisposable {
     throw new InfinitError('unavailable', 'this host is still joining its cluster: see `infinit status`');
   }
 
-  retiring(): { readonly from: RosterView; readonly to: RosterView } | undefined {
-    const state = this.#state;
-    if (state === undefined || state.retiring === 0 || this.#knowledge.current.standing !== 'member') return undefined;
-    return { from: state.views[0]!, to: state.views[1]! };
+  retiring(): { readonly from: readonly RosterView[]; readonly to: RosterView } | undefined {
+    const { standing, state } = this.#knowledge.current;
+    return state === undefined || standing !== 'member' ? undefined : retirement(state);
   }
 
-  resolved(from: number): Promise<void> {
-    if (this.#state?.retiring === from && from !== 0) {
-      this.#resolved = from;
+  resolved(through: number): Promise<void> {
+    if (this.#state?.retiring === through && through !== 0) {
+      this.#resolved = through;
       this.#tellKeepers();
     }
     return Promise.resolve();

@@ -32,7 +32,7 @@ export interface Report {
   readonly serial: number;
   readonly newest: number;
   readonly standing: Standing;
-  /** The retiring view for which it resolved everything; 0: none. */
+  /** The last of the retiring views for which it resolved everything; 0: none. */
   readonly resolved: number;
   /** The floor of its acceptor: of no block that it forgot was the version above it. */
   readonly floor: number;
@@ -105,13 +105,20 @@ class Planner {
     return { next, joining: this.#isJoining, reasons: this.#reasons, troubles: this.#troubles };
   }
 
-  /** The oldest view goes once every host that counts resolved all that it holds since all knew a newer one. */
+  /** Views go once every host that counts resolved all that it holds since all knew the one after them. */
   retire(): void {
     const { retiring, views } = this.#state;
-    if (retiring === 0 || !this.#all(({ resolved }) => resolved >= retiring)) return;
-    // Whatever was forgotten by hosts of this view is covered by the floor of one that counts, for of each set most do.
+    // A host of before resolves them one by one.
+    const resolved = Math.min(
+      retiring,
+      this.#least(({ resolved }) => resolved),
+    );
+    const left = views.filter(({ number }) => number > resolved);
+    if (left.length === views.length) return;
+    // Whatever was forgotten by hosts of these views is covered by the floor of one that counts, for of each set most do.
     const floors = countingHosts(this.#state).map((peer) => this.#situation.reports.get(peer)!.floor);
-    this.#change({ views: views.slice(1), retiring: 0, floor: Math.max(this.#state.floor, ...floors) }, `view ${retiring} is retired`);
+    const floor = Math.max(this.#state.floor, ...floors);
+    this.#change({ views: left, retiring: resolved === retiring ? 0 : retiring, floor }, `${span(views[0]!.number, resolved, 'is', 'are')} retired`);
   }
 
   beginToRetire(): void {
@@ -121,8 +128,11 @@ class Planner {
     const mayRely = !unsettled || (this.#situation.expired && this.#state.countedOut === this.#situation.state.countedOut);
     if (!mayRely) return;
     if (unsettled) this.#change({ countedOut: countedOut.map(({ peer }) => ({ peer, settled: true })) }, 'hosts that were counted out have no say');
-    if (retiring !== 0 || views.length < 2 || !this.#all(({ newest }) => newest > views[0]!.number)) return;
-    this.#change({ retiring: views[0]!.number }, `view ${views[0]!.number} begins to retire`);
+    if (retiring !== 0) return;
+    // All of them at once: what would move from one to the next moves once, or not at all where the newest is as the oldest was.
+    const known = this.#least(({ newest }) => newest);
+    const last = views.slice(0, -1).findLast(({ number }) => number < known);
+    if (last !== undefined) this.#change({ retiring: last.number }, `${span(views[0]!.number, last.number, 'begins', 'begin')} to retire`);
   }
 
   changeHosts(): void {
@@ -133,12 +143,10 @@ class Planner {
     this.#countOut();
   }
 
-  /** Whether every host that counts has reported this. */
-  #all(condition: (report: Report) => boolean): boolean {
-    return countingHosts(this.#state).every((peer) => {
-      const report = this.#situation.reports.get(peer);
-      return report !== undefined && condition(report);
-    });
+  /** The least of what the hosts that count have reported; 0 where one of them has not. */
+  #least(number: (report: Report) => number): number {
+    const reports = countingHosts(this.#state).map((peer) => this.#situation.reports.get(peer));
+    return Math.min(...reports.map((report) => (report === undefined ? 0 : number(report))));
   }
 
   /** The hosts of the newest view that go on, as they should be in the next. */
@@ -269,6 +277,10 @@ class Planner {
     const names = hosts.map(({ peer }) => this.#called(peer)).sort();
     return `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'}`;
   }
+}
+
+function span(first: number, last: number, one: string, several: string): string {
+  return first === last ? `view ${first} ${one}` : `views ${first} to ${last} ${several}`;
 }
 
 /** Whether a host offers something so different from what the view says that blocks should move for it. */

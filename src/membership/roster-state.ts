@@ -26,7 +26,7 @@ export interface RosterState {
   readonly serial: number;
   /** In force, oldest first, at least one. */
   readonly views: readonly RosterView[];
-  /** The number of the oldest view, once all hosts that count know a newer one; 0: none retires. */
+  /** Views up to this one retire, all at once: all hosts that count know the one after it. 0: none retires. */
   readonly retiring: number;
   readonly countedOut: readonly CountedOut[];
   /** No block that was forgotten in a view that is retired had a version above it (docs/consensus.md, “Genesis”). */
@@ -45,6 +45,12 @@ export function foundingState(founder: Member, replicas: number): RosterState {
 
 export function newestView(state: RosterState): RosterView {
   return state.views.at(-1)!;
+}
+
+/** What retires, the oldest first, and where its blocks go; undefined: nothing does. */
+export function retirement({ views, retiring }: RosterState): { readonly from: readonly RosterView[]; readonly to: RosterView } | undefined {
+  const from = views.filter(({ number }) => number <= retiring);
+  return from.length === 0 ? undefined : { from, to: views[from.length]! };
 }
 
 /** True where some view in force has the host. */
@@ -90,7 +96,8 @@ export function bearableLosses({ roster, replicas }: RosterView): number {
 }
 
 /**
- * JSON; hosts and zones are named once and then by their index.
+ * JSON; hosts and zones are named once and then by their index. `retiring` is the oldest view, as hosts of before read it, and `through` the last that
+ * retires with it: they resolve the one, and say so.
  * @throws InfinitError `too-large` where it does not fit into one block.
  */
 export function encodeRosterState({ serial, views, retiring, countedOut, floor }: RosterState): Uint8Array {
@@ -103,7 +110,9 @@ export function encodeRosterState({ serial, views, retiring, countedOut, floor }
     members: [...roster.members].map(({ peer, zone, capacity }) => [indexOf(peers, peer), indexOf(zones, zone), capacity]),
   }));
   const out = countedOut.map(({ peer, settled }) => [peer, settled ? 1 : 0]);
-  const value = { format, serial, retiring, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out, floor };
+  const oldest = views[0]!.number;
+  const retires = retiring <= oldest ? { retiring } : { retiring: oldest, through: retiring };
+  const value = { format, serial, ...retires, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out, floor };
   const bytes = Buffer.from(JSON.stringify(value));
   if (bytes.length > maxMutableBytes)
     throw new InfinitError('too-large', `a roster of ${peers.size} storing hosts takes ${bytes.length} bytes; ${maxMutableBytes} are allowed`);
@@ -120,8 +129,11 @@ export function decodeRosterState(bytes: Uint8Array, known?: RosterState): Roste
   const views = list(value['views']).map((view) => decodeView(view, peers, zones, known));
   const ordered = views.every((view, index) => index === 0 || view.number > views[index - 1]!.number);
   if (views.length === 0 || views.length > maxViewsInForce || !ordered) throw unreadable();
-  const retiring = count(value['retiring']);
-  if (retiring !== 0 && (retiring !== views[0]!.number || views.length < 2)) throw unreadable();
+  const oldest = count(value['retiring']);
+  const retiring = count(value['through'] ?? oldest);
+  if (oldest !== 0 && oldest !== views[0]!.number) throw unreadable();
+  if (retiring !== oldest && (oldest === 0 || retiring < oldest)) throw unreadable();
+  if (retiring !== 0 && retiring >= views.at(-1)!.number) throw unreadable();
   const countedOut = list(value['countedOut']).map((host) => ({ peer: name(list(host)[0]), settled: list(host)[1] === 1 }));
   // States of before there was one have none.
   const floor = value['floor'] === undefined ? 0 : count(value['floor']);

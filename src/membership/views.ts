@@ -16,15 +16,15 @@ export interface Views {
   /** Oldest first; at least one. The same array until it changes. @throws InfinitError `unavailable` before they are known. */
   inForce(): readonly RosterView[];
   /**
-   * The oldest view, where every storing host that counts knows a newer one: what it placed is to be resolved and moved to the next view's sets.
+   * The oldest views, where every storing host that counts knows the one after them: what they placed is to be resolved and moved to that one's sets.
    * undefined: nothing to do.
    */
-  retiring(): { readonly from: RosterView; readonly to: RosterView } | undefined;
+  retiring(): { readonly from: readonly RosterView[]; readonly to: RosterView } | undefined;
   /**
-   * This host resolved everything that it holds, registers and immutable blocks, since `from` was retiring, and it is where `to` wants it.
-   * Not durable: to be said again after a restart. What it says about another view than the one that retires now is ignored.
+   * This host resolved everything that it holds, registers and immutable blocks, since the views up to this one were retiring, and it is where the
+   * next one wants it. Not durable: to be said again after a restart. What it says about other views than those that retire now is ignored.
    */
-  resolved(from: number): Promise<void>;
+  resolved(through: number): Promise<void>;
   /** Hosts that never speak again under this identity (revoked), or whose states count as lost (counted out): left out of what settle and forget wait for. */
   countedOut(): ReadonlySet<PeerId>;
   /** Tells of each change of any of the above. Returns the way to stop listening. */

@@ -19,10 +19,10 @@ export class CopyKeeper {
   }
 
   /** For the retirement of a view: every host of the newest set that is up gets its copy. Returns the blocks that are not that far yet. */
-  async move(addresses: readonly Address[], from: RosterView, patience: number, signal: AbortSignal): Promise<Address[]> {
+  async move(addresses: readonly Address[], from: readonly RosterView[], patience: number, signal: AbortSignal): Promise<Address[]> {
     const to = this.#at.newest;
     const homes = new Map(addresses.map((address) => [address, this.#at.home(address, to)]));
-    const old = new Map(addresses.map((address) => [address, this.#at.home(address, from)]));
+    const old = new Map(addresses.map((address) => [address, from.flatMap((view) => this.#at.home(address, view))]));
     const holders = await this.#ask(
       addresses.map((address) => ({ address, peers: [...new Set([...homes.get(address)!, ...old.get(address)!])] })),
       signal,

@@ -53,10 +53,10 @@ export class Repair implements AsyncDisposable {
   /** Registers that a replica's floor refused, and when they are looked at: the write that it refused should be over by then. */
   readonly #refused = new Set<Address>();
   #refusedAt = Infinity;
-  /** The view for whose retirement everything here is resolved and moved, and the one of which the others were told so. */
+  /** The views up to this one that retire and for which everything here is resolved and moved, and those of which the others were told so. */
   #moved = -Infinity;
   #resolved = -Infinity;
-  /** The view that retires now, and how often that began anew: then everything is resolved once more. */
+  /** The last of the views that retire now, and how often that began anew: then everything is resolved once more. */
   #retiring: number | undefined;
   #begun = 0;
   #checkAt = performance.now() + settleDownMs;
@@ -152,7 +152,7 @@ export class Repair implements AsyncDisposable {
   async #work(signal: AbortSignal): Promise<boolean> {
     const retiring = this.#at.views.retiring();
     this.#job!.about = this.#about();
-    if (retiring !== undefined && retiring.from.number !== this.#resolved) {
+    if (retiring !== undefined && lastOf(retiring.from) !== this.#resolved) {
       await this.#retire(retiring.from, retiring.to, signal);
       return true;
     }
@@ -176,27 +176,31 @@ export class Repair implements AsyncDisposable {
     return false;
   }
 
-  /** Resolves and moves everything that this host holds, one view further. */
-  async #retire(from: RosterView, to: RosterView, signal: AbortSignal): Promise<void> {
+  /** Resolves and moves everything that this host holds to the view after those that retire. */
+  async #retire(from: readonly RosterView[], to: RosterView, signal: AbortSignal): Promise<void> {
     const { logger } = this.#options;
-    logger.info('moving blocks to where the roster has them now', { from: from.number, to: to.number });
-    this.#progress.begin('moving', this.#at.housekeeping.blocks);
+    const through = lastOf(from);
+    const startedAt = performance.now();
+    logger.info('moving blocks to where the roster has them now', { from: from.map(({ number }) => number).join(), to: to.number });
+    const { housekeeping } = this.#at;
+    this.#progress.begin('moving', housekeeping.blocks);
     const step = async (registers: readonly Address[], copies: readonly Address[], patience: number): Promise<readonly Address[]> => {
       const open: Address[] = [];
-      await this.#at.pace.each(registers, async (address) => {
+      const move = async (address: Address): Promise<void> => {
         const tended = await this.#registers.move(address, to, patience, signal).catch((error: unknown) => this.#failed(address, error, signal));
         if (tended === 'open') open.push(address);
-      });
+      };
+      await this.#at.pace.each(registers, move);
       open.push(...(await this.#copies.move(copies, from, patience, signal)));
       return open;
     };
-    if (this.#moved !== from.number)
-      await walkUntilDone(this.#at, `retire/${from.number}/${this.#begun}`, step, (blocks) => this.#progress.advance(blocks), signal);
-    this.#moved = from.number;
-    await this.#at.views.resolved(from.number);
-    this.#resolved = from.number;
+    if (this.#moved !== through)
+      await walkUntilDone(this.#at, `retire/${through}/${this.#begun}`, step, (blocks) => this.#progress.advance(blocks), signal);
+    this.#moved = through;
+    await this.#at.views.resolved(through);
+    this.#resolved = through;
     this.#progress.begin('waiting', 0);
-    logger.info('this host has moved its blocks', { from: from.number, to: to.number });
+    logger.info('this host has moved its blocks', { to: to.number, blocks: housekeeping.blocks, ms: Math.round(performance.now() - startedAt) });
   }
 
   /** Looks at everything once, mends what it can, and counts. */
@@ -271,7 +275,8 @@ export class Repair implements AsyncDisposable {
   /** What is under way may be about a roster that is no longer the one. A move goes on when a further view comes. */
   #viewsChanged(): void {
     this.#checkIn(0);
-    const retiring = this.#at.views.retiring()?.from.number;
+    const from = this.#at.views.retiring()?.from;
+    const retiring = from === undefined ? undefined : lastOf(from);
     if (retiring !== this.#retiring) {
       if (this.#retiring !== undefined) this.#begun++;
       this.#retiring = retiring;
@@ -283,7 +288,7 @@ export class Repair implements AsyncDisposable {
 
   #about(): string {
     const retiring = this.#at.views.retiring();
-    if (retiring !== undefined && retiring.from.number !== this.#resolved) return `move ${retiring.from.number}`;
+    if (retiring !== undefined && lastOf(retiring.from) !== this.#resolved) return `move ${lastOf(retiring.from)}`;
     return `check ${this.#at.views
       .inForce()
       .map(({ number }) => number)
@@ -310,4 +315,8 @@ export class Repair implements AsyncDisposable {
     });
     this.#wake = undefined;
   }
+}
+
+function lastOf(views: readonly RosterView[]): number {
+  return views.at(-1)!.number;
 }

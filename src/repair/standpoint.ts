@@ -35,12 +35,13 @@ export class Standpoint {
   }
 
   /**
-   * Where blocks may be brought now: to the only view, or, while several are in force, to the one after the oldest and not past it (docs/consensus.md,
-   * Genesis). That needs no retirement: with two hosts silent, neither of which may be counted out, their copies are made again all the same.
+   * Where blocks may be brought now: to the only view, or, while several are in force, to the one after those that retire, or after the oldest, and not
+   * past it (docs/consensus.md, Genesis). That needs no retirement: with two hosts silent, neither of which may be counted out, their copies are made
+   * again all the same.
    */
   get nextView(): RosterView {
     const views = this.views.inForce();
-    return views[Math.min(1, views.length - 1)]!;
+    return this.views.retiring()?.to ?? views[Math.min(1, views.length - 1)]!;
   }
 
   /** The hosts that a block belongs to. */
@@ -55,7 +56,7 @@ export class Standpoint {
   }
 
   /**
-   * Where a block goes when `view` follows one that retires: its set there, also while some of that are down. Where a majority of the set was counted
+   * Where a block goes when `view` follows those that retire: its set there, also while some of that are down. Where a majority of the set was counted
    * out meanwhile nothing could be agreed on there: then those that are left, and hosts of the newest view beside them. Whoever looks by `view`
    * finds one of those left, and its record names the others.
    */

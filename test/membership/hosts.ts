@@ -170,7 +170,7 @@ export class Host {
           if (moved.status !== 'committed') done = false;
         }
         if (done) {
-          await this.membership.resolved(retiring.from.number);
+          await this.membership.resolved(retiring.from.at(-1)!.number);
           return;
         }
         await new Promise((resolve) => setTimeout(resolve, 50));

@@ -10,6 +10,7 @@ import {
   encodeRosterState,
   foundingState,
   newestView,
+  retirement,
   type RosterState,
 } from '../../src/membership/roster-state.ts';
 import { Roster } from '../../src/placement/index.ts';
@@ -132,6 +133,43 @@ describe('the oldest view', () => {
     assert.equal(plan(situation({ ...retiring, floor: 11 }, hosts, { reports })).next!.floor, 11);
     reports.set('c', report(retiring));
     assert.equal(plan(situation(retiring, hosts, { reports })).next, undefined);
+  });
+});
+
+describe('several old views', () => {
+  const state = stateOf(view(1, 'a', 'b'), view(2, 'a', 'b', 'c'), view(3, 'a', 'c'), view(4, 'a', 'b', 'c'));
+  const hosts = ['a', 'b', 'c'].map((peer) => host(peer));
+  const numbers = ({ views }: RosterState): number[] => views.map(({ number }) => number);
+
+  test('retire together, as many as are past for every host that counts', () => {
+    assert.equal(plan(situation(state, hosts)).next?.retiring, 3);
+    const reports = new Map(hosts.map(({ peer }) => [peer, report(state, { newest: peer === 'b' ? 3 : 4 })]));
+    const { next } = plan(situation(state, hosts, { reports }));
+    assert.equal(next?.retiring, 2);
+    assert.deepEqual(retirement(next)!.from.concat(retirement(next)!.to), state.views.slice(0, 3));
+  });
+
+  test('are retired together, and those that came meanwhile begin to', () => {
+    const retiring = { ...state, retiring: 2 };
+    const reports = new Map(hosts.map(({ peer }) => [peer, report(retiring, { resolved: 2 })]));
+    const { next } = plan(situation(retiring, hosts, { reports }));
+    assert.deepEqual(numbers(next!), [3, 4]);
+    assert.equal(next!.retiring, 3);
+  });
+
+  test('go one by one for a host that knows no better', () => {
+    const retiring = { ...state, retiring: 3 };
+    const reports = new Map(hosts.map(({ peer }) => [peer, report(retiring, { resolved: peer === 'b' ? 1 : 3 })]));
+    const { next } = plan(situation(retiring, hosts, { reports }));
+    assert.deepEqual(numbers(next!), [2, 3, 4]);
+    assert.equal(next!.retiring, 3);
+  });
+
+  test('are written so that such a host reads the oldest alone', () => {
+    const bytes = encodeRosterState({ ...state, retiring: 3 });
+    assert.equal((JSON.parse(Buffer.from(bytes).toString()) as { retiring: number }).retiring, 1);
+    for (const retiring of [0, 1, 2, 3]) assert.equal(decodeRosterState(encodeRosterState({ ...state, retiring })).retiring, retiring);
+    assert.throws(() => decodeRosterState(encodeRosterState({ ...state, retiring: 4 })), { code: 'damaged' });
   });
 });
 
@@ -260,7 +298,7 @@ describe('whatever happens', () => {
                   report(state, {
                     standing: fresh ? 'fresh' : 'member',
                     serial: state.serial - (stale ? 1 : 0),
-                    resolved: resolved ? state.retiring : 0,
+                    resolved: resolved ? state.retiring : (retirement(state)?.from.at(-2)?.number ?? 0),
                     silent,
                   }),
                 ] as const,

@@ -16,6 +16,8 @@ export class SharedViews {
   readonly #listeners = new Set<() => void>();
   readonly #done = new Set<PeerId>();
   #next = 1;
+  /** Views up to this one retire. */
+  #retiring = 0;
 
   constructor(replicas: number) {
     this.replicas = replicas;
@@ -27,6 +29,7 @@ export class SharedViews {
       ...this.list,
       { number: this.#next++, roster: Roster.of(members.map((peer) => ({ peer, zone: '', capacity: 1 }))), replicas: this.replicas },
     ];
+    this.#beginToRetire();
     this.#tell();
   }
 
@@ -37,8 +40,8 @@ export class SharedViews {
     this.#tell();
   }
 
-  resolved(peer: PeerId, from: number): void {
-    if (this.list.length < 2 || this.list[0]!.number !== from) return;
+  resolved(peer: PeerId, through: number): void {
+    if (this.#retiring === 0 || this.#retiring !== through) return;
     this.#done.add(peer);
     this.#retire();
   }
@@ -47,8 +50,8 @@ export class SharedViews {
     return {
       whenKnown: () => Promise.resolve(),
       inForce: () => this.list,
-      retiring: () => (this.list.length > 1 ? { from: this.list[0]!, to: this.list[1]! } : undefined),
-      resolved: async (from) => this.resolved(peer, from),
+      retiring: () => this.#retirement(),
+      resolved: async (through) => this.resolved(peer, through),
       countedOut: () => this.countedOut,
       onChange: (listener) => {
         this.#listeners.add(listener);
@@ -57,13 +60,25 @@ export class SharedViews {
     };
   }
 
-  /** The oldest view counts no longer once every storing host that counts has resolved all that it holds. */
+  #retirement(): ReturnType<Views['retiring']> {
+    const from = this.list.filter(({ number }) => number <= this.#retiring);
+    return from.length === 0 ? undefined : { from, to: this.list[from.length]! };
+  }
+
+  /** All but the newest, at once. */
+  #beginToRetire(): void {
+    if (this.#retiring === 0) this.#retiring = this.list.at(-2)?.number ?? 0;
+  }
+
+  /** The views that retire count no longer once every storing host that counts has resolved all that it holds. */
   #retire(): void {
     const waiting = new Set(this.list.flatMap(({ roster }) => roster.eligible.map(({ peer }) => peer)));
     for (const peer of [...this.#done, ...this.countedOut]) waiting.delete(peer);
-    if (this.list.length < 2 || waiting.size > 0) return;
-    this.list = this.list.slice(1);
+    if (this.#retiring === 0 || waiting.size > 0) return;
+    this.list = this.list.filter(({ number }) => number > this.#retiring);
+    this.#retiring = 0;
     this.#done.clear();
+    this.#beginToRetire();
     this.#tell();
   }
 

@@ -2,7 +2,7 @@ import type { Address } from '../../src/block/index.ts';
 import { isMember, type ProposalOutcome, sameReplicas } from '../../src/consensus/index.ts';
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
-import { countingHosts, newestView, type RosterState } from '../../src/membership/roster-state.ts';
+import { countingHosts, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
 import type { ReportMessage } from './events.ts';
@@ -259,14 +259,14 @@ export class Agreement {
       if (knowledge.standing !== 'member' || state.retiring !== retiring || !host.up) return;
       if (accepted === null) return void part.done.add(block);
       const { record } = accepted;
-      const wanted = standpoint.successors(block as Address, state.views[1]!);
+      const wanted = standpoint.successors(block as Address, retirement(state)!.to);
       if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
       const holders = isMember(record, host.name) ? record.replicas : [...record.replicas, host.name];
       if (standpoint.isMyTurn(holders, this.#chance.below(3)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
     });
   }
 
-  /** Blocks move as soon as there is a newer view, whether the oldest retires or not; to the one after the oldest, not past it. */
+  /** Blocks move as soon as there is a newer view, whether the oldest retires or not; as `Standpoint.nextView` says, not past it. */
   #bringHome(part: Part, block: string): void {
     const { standpoint } = part;
     const wanted = standpoint.successors(block as Address, standpoint.nextView);

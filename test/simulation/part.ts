@@ -1,6 +1,6 @@
 import type { Confirmations } from '../../src/membership/confirmations.ts';
 import type { Report } from '../../src/membership/plan.ts';
-import { hostsInForce, newestView, type RosterState } from '../../src/membership/roster-state.ts';
+import { hostsInForce, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
 import { Silence } from '../../src/membership/silence.ts';
 import type { Knowledge } from '../../src/membership/standing.ts';
 import { Standpoint } from '../../src/repair/standpoint.ts';
@@ -28,7 +28,7 @@ export class Part {
   readonly heardAt = new Map<string, number>();
   sayUntil = -Infinity;
   lastTick = 0;
-  /** The retiring view for which all is resolved, and the blocks that are. */
+  /** The last of the retiring views for which all is resolved, and the blocks that are. */
   resolved = 0;
   readonly done = new Set<string>();
   allKnow: { readonly serial: number; readonly since: number } | undefined;
@@ -41,7 +41,7 @@ export class Part {
     this.host = host;
     this.knowledge = { standing: 'member', state };
     this.#known = this.#derive(state);
-    const views = { inForce: () => this.state.views, countedOut: () => this.#derived.countedOut };
+    const views = { inForce: () => this.state.views, retiring: () => retirement(this.state), countedOut: () => this.#derived.countedOut };
     this.standpoint = new Standpoint({ self: host.name, views, transport: { isConnected: (peer: string) => this.isConnected(peer) } } as never);
   }
 
