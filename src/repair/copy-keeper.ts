@@ -28,19 +28,23 @@ export class CopyKeeper {
       signal,
     );
     const open: Address[] = [];
-    await this.#at.pace.each(addresses, async (address) => {
-      const home = homes.get(address)!;
-      if (home.length === 0) return;
-      const { have, lack } = holders.get(address)!;
-      const order = [...new Set([...home, ...old.get(address)!, this.#at.self])].filter((peer) => have.has(peer));
-      const missing = home.filter((peer) => lack.has(peer));
-      const turn = order.indexOf(this.#at.self);
-      if (missing.length > 0 && (turn < 0 || turn > patience)) return void open.push(address);
-      const made = await this.#send(address, missing, signal);
-      const copies = home.filter((peer) => have.has(peer)).length + made;
-      // A host that is down gets its copy when it returns, or is counted out; a majority is what a write waits for too.
-      if (made < missing.length || copies < Math.floor(home.length / 2) + 1) open.push(address);
-    });
+    // Nearly all are where they belong: there is nothing to wait for.
+    const isThere = (address: Address): boolean => homes.get(address)!.every((peer) => holders.get(address)!.have.has(peer));
+    await this.#at.pace.each(
+      addresses.filter((address) => !isThere(address)),
+      async (address) => {
+        const home = homes.get(address)!;
+        const { have, lack } = holders.get(address)!;
+        const order = [...new Set([...home, ...old.get(address)!, this.#at.self])].filter((peer) => have.has(peer));
+        const missing = home.filter((peer) => lack.has(peer));
+        const turn = order.indexOf(this.#at.self);
+        if (missing.length > 0 && (turn < 0 || turn > patience)) return void open.push(address);
+        const made = await this.#send(address, missing, signal);
+        const copies = home.filter((peer) => have.has(peer)).length + made;
+        // A host that is down gets its copy when it returns, or is counted out; a majority is what a write waits for too.
+        if (made < missing.length || copies < Math.floor(home.length / 2) + 1) open.push(address);
+      },
+    );
     return open;
   }
 

@@ -45,16 +45,19 @@ export class Pace {
     }
   }
 
-  /** Runs a job for each item, as many at once as there are lanes. */
-  async each<T>(items: readonly T[], job: (item: T) => Promise<void>): Promise<void> {
+  /**
+   * Runs a job for each item, as many at once as there are lanes.
+   * @param inLane Jobs that one lane runs together: for small ones that mostly wait for others.
+   */
+  async each<T>(items: readonly T[], job: (item: T) => Promise<void>, inLane = 1): Promise<void> {
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < items.length) {
-        const item = items[next++]!;
-        await this.run(() => job(item));
+        const some = items.slice(next, (next += inLane));
+        await this.run(() => Promise.all(some.map(job)));
       }
     };
-    await Promise.all(Array.from({ length: Math.min(maxIdleJobs, items.length) }, lane));
+    await Promise.all(Array.from({ length: Math.min(maxIdleJobs, Math.ceil(items.length / inLane)) }, lane));
   }
 
   /** Waits until the bytes fit the rate. */

@@ -8,6 +8,9 @@ import type { RosterView } from '../membership/index.ts';
 /** `open`: not as it should be, try again. */
 export type Tended = 'done' | 'open';
 
+/** Of so many tries to move a block whose hosts are away one is made. */
+const triedBlindly = 4;
+
 interface Tombstone {
   /** When it was first seen, and when it is looked at again. */
   readonly since: number;
@@ -34,7 +37,11 @@ export class RegisterKeeper {
    */
   async move(address: Address, to: RosterView, patience: number, signal: AbortSignal): Promise<Tended> {
     const { housekeeping } = this.#at;
-    if ((await housekeeping.inspect(address)) === undefined) return 'done';
+    const state = await housekeeping.inspect(address);
+    if (state === undefined) return 'done';
+    // Nobody could answer; now and then it is tried all the same, since the block may be elsewhere by now.
+    const kept = state.accepted?.pointer === false ? state.accepted.record : undefined;
+    if (kept !== undefined && patience % triedBlindly !== triedBlindly - 1 && !this.#at.isInReach(kept)) return 'open';
     let found = await housekeeping.resolve(address, { signal });
     if (found.status === 'unlisted') {
       await housekeeping.settle(address, this.#revoked(), [this.#at.self], { signal });

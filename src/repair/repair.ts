@@ -11,7 +11,7 @@ import { Progress, type RepairStatus } from './progress.ts';
 import { RegisterKeeper } from './register-keeper.ts';
 import { type Audit, Salvage, type SalvageReport, type SalvageRequest } from './salvage.ts';
 import { Scrubber } from './scrubber.ts';
-import { defaultRepairSettings, maxUrgent, type RepairSettings, settleDownMs } from './settings.ts';
+import { defaultRepairSettings, maxUrgent, registersInLane, type RepairSettings, settleDownMs } from './settings.ts';
 import { Standpoint } from './standpoint.ts';
 import type { RosterView, Views } from '../membership/index.ts';
 import { pages, walkUntilDone } from './walk.ts';
@@ -187,10 +187,11 @@ export class Repair implements AsyncDisposable {
     const step = async (registers: readonly Address[], copies: readonly Address[], patience: number): Promise<readonly Address[]> => {
       const open: Address[] = [];
       const move = async (address: Address): Promise<void> => {
+        await this.#at.pace.breathe();
         const tended = await this.#registers.move(address, to, patience, signal).catch((error: unknown) => this.#failed(address, error, signal));
         if (tended === 'open') open.push(address);
       };
-      await this.#at.pace.each(registers, move);
+      await this.#at.pace.each(registers, move, registersInLane);
       open.push(...(await this.#copies.move(copies, from, patience, signal)));
       return open;
     };

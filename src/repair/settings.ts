@@ -25,6 +25,8 @@ export const pageBlocks = 256;
 /** Operations of repair under way on this host while no client is, and while some are. */
 export const maxIdleJobs = 8;
 export const maxBusyJobs = 2;
+/** Registers that one of them resolves and moves together: what they ask one host shares frames and groups of its disk. */
+export const registersInLane = 16;
 /** Blocks that could not be finished at once and are remembered by name; with more of them everything is walked again. */
 export const maxOpenBlocks = 8192;
 /** Damaged registers that wait to be replaced before the next check, and those that a replica refused. */

@@ -1,4 +1,5 @@
 import type { Address } from '../block/index.ts';
+import type { BlockRecord } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { type PeerId, place } from '../placement/index.ts';
 import type { Housekeeping } from '../store/index.ts';
@@ -82,6 +83,11 @@ export class Standpoint {
   canTake(set: readonly PeerId[]): boolean {
     const gone = this.views.countedOut();
     return set.filter((peer) => this.isUp(peer) && !gone.has(peer)).length >= Math.floor(set.length / 2) + 1;
+  }
+
+  /** Whether those who decide about a block by its record can be asked: a majority of each of its sets. */
+  isInReach({ replicas, previous }: BlockRecord): boolean {
+    return [replicas, ...previous].every((set) => this.up(set).length >= Math.floor(set.length / 2) + 1);
   }
 
   /** Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. */
