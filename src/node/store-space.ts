@@ -9,8 +9,9 @@ const maxAsked = 16;
 const deadlineMs = 2000;
 
 /**
- * How much the store still takes, for statfs: the free space of all hosts that store, over the copies that each block has. Hosts that did not
- * answer yet count as free as the others. An estimate: what really fits depends on where blocks fall.
+ * How much the store still takes, for statfs: the free space of all hosts that store, over the
+ * copies that each block has, and no more than leaves room for a majority of them. Hosts that did not answer yet count as free as the others. An
+ * estimate: what really fits depends on where blocks fall.
  */
 export class StoreSpace implements Disposable {
   /** One float, shared with the volumes' threads. */
@@ -67,8 +68,10 @@ export class StoreSpace implements Disposable {
     const told = [...own, ...this.#told.values()];
     // Who stores nothing and was told nothing yet guesses that others have as much room: none would stop programs that look first.
     const known = told.length === 0 ? [this.#own] : told;
-    const total = (known.reduce((sum, free) => sum + free, 0) / known.length) * hosts;
-    this.#free[0] = hosts === 0 ? 0 : total / Math.min(this.#replicas, hosts);
+    const mean = known.reduce((sum, free) => sum + free, 0) / known.length;
+    const all = Array.from({ length: hosts }, (_, index) => known[index] ?? mean);
+    const copies = Math.min(this.#replicas, hosts);
+    this.#free[0] = hosts === 0 ? 0 : Math.min((mean * hosts) / copies, roomFor(all, Math.floor(copies / 2) + 1));
   }
 
   /** Other hosts that store blocks and are connected. */
@@ -80,4 +83,19 @@ export class StoreSpace implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+/**
+ * The most blocks that fit when each needs so many copies on different hosts: however empty one host is, it takes one copy of each. With x blocks a host of
+ * less room than x is full, the others hold all of them: the largest x for which that makes enough copies.
+ */
+function roomFor(free: readonly number[], copies: number): number {
+  const ascending = free.toSorted((one, other) => one - other);
+  let full = 0;
+  for (const [index, room] of ascending.entries()) {
+    full += room;
+    const missing = copies - (ascending.length - index - 1);
+    if (missing > 0 && full / missing <= (ascending[index + 1] ?? Infinity)) return full / missing;
+  }
+  return 0;
 }

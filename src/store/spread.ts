@@ -21,7 +21,7 @@ export interface SpreadOptions {
 
 /** Makes the copies of one block: at the hosts it belongs to, at the next ones where those fail, again and again until a majority has it or time is up. */
 export class Spread {
-  /** Resolves when a majority has the block on stable storage; the others go on in the background. @throws InfinitError `unavailable`. */
+  /** Resolves when a majority has the block on stable storage; the others go on in the background. @throws InfinitError `unavailable`, `disk-full`. */
   readonly done: Promise<void>;
   readonly #options: SpreadOptions;
   readonly #majority: number;
@@ -32,6 +32,7 @@ export class Spread {
   #next: number;
   /** Hosts that could not be reached. */
   #missed: PeerId[] = [];
+  #full = 0;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(options: SpreadOptions) {
@@ -70,16 +71,18 @@ export class Spread {
     const { ranked, self, wanted, address } = this.#options;
     this.#underWay--;
     if (peer !== undefined && isPassing(reason)) this.#missed.push(peer);
+    if (codeOf(reason) === 'disk-full') this.#full++;
     while (this.#next < ranked.length && ranked[this.#next] === self) this.#next++;
     if (this.#next < ranked.length) this.#ask(ranked[this.#next++]!);
     else if (this.#underWay + this.#acknowledged >= this.#majority || this.#retry !== undefined) return;
     else if (this.#missed.length > 0 && performance.now() + retryMs < this.#giveUpAt) this.#retry = setTimeout(() => this.#askMissed(), retryMs);
-    else
-      this.#settle.reject(
-        new InfinitError('unavailable', `block ${address}: ${this.#acknowledged} of ${wanted} copies were made, ${this.#majority} are needed`, {
-          cause: reason,
-        }),
-      );
+    else {
+      // Where those that could not be reached would not make a majority either, it is for want of room.
+      const isFull = this.#full > 0 && this.#acknowledged + this.#missed.length < this.#majority;
+      const made = `block ${address}: ${this.#acknowledged} of ${wanted} copies were made, ${this.#majority} are needed`;
+      const said = isFull ? `${made}, and ${this.#full === 1 ? '1 host has' : `${this.#full} hosts have`} no room` : made;
+      this.#settle.reject(new InfinitError(isFull ? 'disk-full' : 'unavailable', said, { cause: reason }));
+    }
   }
 
   #askMissed(): void {

@@ -25,3 +25,22 @@ test('room is what the hosts have that may and do store, on those that do not, t
   await spaceOfA.look();
   assert.equal(new Float64Array(spaceOfA.freeBytes)[0], own.status().freeBytes);
 });
+
+test('there is no more room than for a majority of copies, however much one host has', async () => {
+  await using cluster = await Cluster.inMemory();
+  const a = await cluster.first();
+  const others = [await cluster.join('b', a), await cluster.join('c', a)];
+  await eventually(() => a.transport.connected().length === 2 && a.members().length === 3, 'all are connected');
+  await using large = new MemoryDisk({ capacityBytes: 1000 * mebibyte });
+  await using small = new MemoryDisk({ capacityBytes: 10 * mebibyte });
+  const spaces = others.map((host) => new StoreSpace(small, host, 3));
+  using space = new StoreSpace(large, a, 3);
+  await space.look();
+  // Of each block one copy is on the large host, and one on either of the small ones.
+  assert.equal(new Float64Array(space.freeBytes)[0], 2 * small.status().freeBytes);
+  const full = small.status().freeBytes;
+  await small.write([{ type: 'put-meta', key: 'filler', bytes: new Uint8Array(full) }]);
+  await space.look();
+  assert.equal(new Float64Array(space.freeBytes)[0], 0);
+  for (const each of spaces) each[Symbol.dispose]();
+});

@@ -34,6 +34,11 @@ test('where no majority can be reached the deadline ends it, and where none can 
   await assert.rejects(new Spread({ ...options, deadlineMs: 250, local, ask: unreachable }).done, { code: 'unavailable' });
   const started = performance.now();
   const full = (): Promise<never> => Promise.reject(new InfinitError('disk-full', 'no room'));
-  await assert.rejects(new Spread({ ...options, deadlineMs: 60_000, local, ask: full }).done, { code: 'unavailable' });
+  await assert.rejects(new Spread({ ...options, deadlineMs: 60_000, local, ask: full }).done, {
+    code: 'disk-full',
+    message: /1 of 3 copies were made, 2 are needed, and 3 hosts have no room/,
+  });
+  const some = (peer: string): Promise<never> => (peer === 'b' ? full() : unreachable());
+  await assert.rejects(new Spread({ ...options, deadlineMs: 250, local, ask: some }).done, { code: 'unavailable' });
   assert.ok(performance.now() - started < 30_000);
 });
