@@ -1,3 +1,5 @@
+import { statfs } from 'node:fs/promises';
+
 import { directoryOf } from '../api/index.ts';
 import type { Logger } from '../base/index.ts';
 import { bindMount, detachMount, listMounts } from '../fuse/index.ts';
@@ -13,7 +15,7 @@ export async function bindAgain(volume: string, mountpoint: string, holders: rea
     const place = directoryOf(holder);
     if (place === undefined) continue;
     const there = (await listMounts(place)).findLast((entry) => entry.mountPoint === place);
-    if (there?.source !== volume || there.connection === living) continue;
+    if (there?.source !== volume || there.connection === living || !(await isDead(place))) continue;
     try {
       await detachMount(place);
       await bindMount(mountpoint, place);
@@ -22,4 +24,12 @@ export async function bindAgain(volume: string, mountpoint: string, holders: rea
       logger.error('a directory that a dead mount left cannot show the volume again', { volume, directory: place, error });
     }
   }
+}
+
+/** Its daemon is gone: one of another store, with a volume of that name, answers. */
+async function isDead(place: string): Promise<boolean> {
+  return statfs(place).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'ENOTCONN',
+  );
 }
