@@ -5,11 +5,9 @@ import * as fc from 'fast-check';
 
 import { InfinitError } from '../../src/base/index.ts';
 import {
-  type Accepted,
   Acceptor,
   type AcceptorState,
   type Ballot,
-  type BlockRecord,
   decodeLeaseMessage,
   decodeReply,
   decodeRequest,
@@ -18,17 +16,12 @@ import {
   encodeReply,
   encodeRequest,
   encodeState,
-  type LeaseMessage,
   LeaseTable,
-  maxCount,
   maxEncodedBytes,
-  maxRound,
   maxValueBytes,
-  type Reply,
-  type Request,
 } from '../../src/consensus/index.ts';
 import { ballot, record } from './fixtures.ts';
-import { from, object, states, requests, replies, leaseMessages, ballots } from './generators.ts';
+import { from, object, states, requests, replies, leaseMessages } from './generators.ts';
 
 const joined = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 
