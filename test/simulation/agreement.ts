@@ -49,6 +49,15 @@ export class Agreement {
     for (const offer of this.#offers) offer.draining = false;
   }
 
+  /** What is not at its end yet; undefined: all hosts are members of the one view, and know it. */
+  get unrest(): string | undefined {
+    const { serial, views } = this.#agreed;
+    const outside = this.#parts.find(({ knowledge, state }) => knowledge.standing !== 'member' || state.serial !== serial);
+    if (outside !== undefined) return `${outside.host.name} is ${outside.knowledge.standing} and knows state ${outside.state.serial} of ${serial}`;
+    if (views.length > 1) return `view ${views[0]!.number} of ${views.at(-1)!.number} is not retired`;
+    return undefined;
+  }
+
   /** Whether a settled tombstone may be forgotten by this host, as src/repair decides it. */
   mayForget(host: Host): boolean {
     const part = this.#parts[host.index]!;

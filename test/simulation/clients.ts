@@ -117,6 +117,11 @@ export class Clients {
     this.#write(host, block, 'any', true, undefined, done);
   }
 
+  /** Writes or removes the block, whatever is there. `done` is told whether it has happened for certain. */
+  writeAny(host: Host, block: string, remove: boolean, done: (committed: boolean) => void): void {
+    this.#write(host, block, 'any', remove, undefined, () => {}, done);
+  }
+
   #write(
     host: Host,
     block: string,
@@ -124,6 +129,7 @@ export class Clients {
     remove: boolean,
     lease: 'exclusive' | undefined,
     committed?: () => void,
+    done?: (committed: boolean) => void,
   ): void {
     const id = ++this.#ids;
     const start = this.#world.now;
@@ -146,6 +152,7 @@ export class Clients {
       } else {
         this.#record(id, block, start, action, { status: 'failed' });
       }
+      done?.(outcome?.status === 'committed');
     });
   }
 

@@ -89,6 +89,8 @@ export const mutants: readonly Mutant[] = [
     { mayForget: (acknowledged, all) => acknowledged * 2 > all },
     { hosts: 4, replicas: 3, blocks: 5, faults: 12 },
   ),
+  broken('never has enough acknowledgements to forget', { mayForget: () => false }),
+  broken('never drops the old set of a change', { mayFinish: () => false }, moving),
   broken(
     'keeps the fast path after an unknown outcome',
     { mayKeepHint: () => true },

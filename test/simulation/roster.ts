@@ -27,6 +27,8 @@ export class Roster {
   /** Blocks that were removed for good, and those forgotten. */
   readonly #removed = new Set<string>();
   readonly forgotten = new Set<string>();
+  /** Blocks that are where the newest view has them, since there are no rivals any longer. */
+  readonly #home = new Set<string>();
   readonly #agreement: Agreement | undefined;
   #restless = true;
 
@@ -46,6 +48,24 @@ export class Roster {
   calm(): void {
     this.#restless = false;
     this.#agreement?.calm();
+  }
+
+  /** What of the roster is not at its end yet, though nothing disturbs it; undefined: all is. */
+  get unrest(): string | undefined {
+    const open = [...this.#clients.closing].filter((block) => !this.forgotten.has(block));
+    if (open.length > 0 && !this.#world.settings.recreated) return `${open.join(' and ')}, removed for good, is not forgotten`;
+    if (this.#agreement !== undefined) return this.#agreement.unrest;
+    if (this.#oldest !== this.#newest) return `view ${this.#oldest} of ${this.#newest} is not retired`;
+    const away = this.#world.blocks.find((block) => !this.#home.has(block));
+    return away === undefined ? undefined : `${away} is not where it belongs`;
+  }
+
+  /** Where a block may be moved just so, at last to where it belongs; nowhere, where the views are agreed on. */
+  tour(block: string): readonly (readonly string[])[] {
+    if (this.#agreement !== undefined) return [];
+    const { names, rosters } = this.#world;
+    const home = rosters.at(-1)!.get(block)!;
+    return [names.toSorted((a, b) => Number(home.includes(a)) - Number(home.includes(b))).slice(0, home.length), home];
   }
 
   hasDrained(peer: string): boolean {
@@ -100,6 +120,7 @@ export class Roster {
         this.#evict();
         this.#retire();
         this.#replaceLost();
+        this.#bringHome();
       }
       if (this.#restless) {
         if (this.#agreement === undefined && this.#chance.chance(this.#world.settings.rivals)) this.#rival();
@@ -206,12 +227,28 @@ export class Roster {
     if (settings.rosterChanges > 0) this.#change('rival', this.#chance.pick(blocks), () => replicas);
   }
 
+  /** Once nobody moves blocks elsewhere they go to where the only view has them: while a view leads to a host, its pointer cannot be forgotten. */
+  #bringHome(): void {
+    if (this.#restless || this.#oldest !== this.#newest) return;
+    const home = this.#world.rosters.at(-1)!;
+    for (const block of this.#world.blocks) {
+      if (!this.#home.has(block))
+        this.#change(
+          'home',
+          block,
+          () => home.get(block)!,
+          () => this.#home.add(block),
+        );
+    }
+  }
+
   /** A copy that turned out damaged is replaced: out of the set, told so, and free to come back. */
   #replaceLost(): void {
     for (const host of this.#world.hosts) {
       if (!host.up) continue;
       for (const block of this.#world.blocks) {
         if (host.stateOf(block)?.lost !== true) continue;
+        this.#home.delete(block);
         const without = (now: readonly string[]): readonly string[] => (now.length > 1 ? now.filter((peer) => peer !== host.name) : now);
         this.#change('replace', block, without, () => this.#run('tell', block, { kind: 'settle', revoked: [], also: [host.name] }));
       }
@@ -243,9 +280,10 @@ export class Roster {
     this.#world.send(at, requestEvent(at, -1, message));
   }
 
-  #settle(block: string): void {
+  #settle(block: string, done?: () => void): void {
     const at = this.#keeper();
-    this.#run('settle', block, { kind: 'settle', revoked: at === undefined ? [] : this.#agreement!.revoked(at) }, undefined, at);
+    const settle: Operation = { kind: 'settle', revoked: at === undefined ? [] : this.#agreement!.revoked(at) };
+    this.#run('settle', block, settle, (outcome) => outcome.status === 'committed' && done?.(), at);
   }
 
   /** The host that settles or forgets, by what it knows; undefined: any, where all know the same. */
@@ -261,9 +299,15 @@ export class Roster {
   }
 
   #forget(): void {
+    // What is written again is removed again as long as there are clients.
+    if (!this.#restless && this.#world.settings.recreated) return;
     for (const block of this.#clients.closing) {
-      if (this.#forgettable(block)) this.#run('forget', block, { kind: 'forget' }, (outcome) => this.#forgot(block, outcome), this.#keeper());
+      if (this.#forgettable(block)) this.#forgetNow(block);
     }
+  }
+
+  #forgetNow(block: string): void {
+    this.#run('forget', block, { kind: 'forget' }, (outcome) => this.#forgot(block, outcome), this.#keeper());
   }
 
   #forgot(block: string, { status }: ProposalOutcome): void {
@@ -277,8 +321,9 @@ export class Roster {
     if (this.forgotten.has(block) || !this.#isOneView()) return false;
     if (!this.#world.settings.recreated && (this.#clients.pending.get(block) ?? 0) > 0) return false;
     if (this.#removed.has(block)) {
-      this.#settle(block);
-      return true;
+      // Where all is to come to its end, one after the other: a forgetting that is too early takes the ballots of the settling, again and again.
+      this.#settle(block, this.#restless ? undefined : () => this.#forgetNow(block));
+      return this.#restless;
     }
     const host = this.#chance.pick(this.#world.hosts);
     if (host.up && host.pausedUntil < this.#world.now) this.#clients.remove(host, block, () => this.#removed.add(block));

@@ -1,5 +1,6 @@
 import { codeOf } from '../../src/base/index.ts';
-import { type Accepted, compareBallots, productionRules, type ProposalOutcome } from '../../src/consensus/index.ts';
+import type { Accepted, ProposalOutcome } from '../../src/consensus/index.ts';
+import { Aftermath, recoveryMs } from './aftermath.ts';
 import { Clients } from './clients.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { Violation } from './judges.ts';
@@ -32,9 +33,6 @@ export interface RunOptions {
   readonly trace?: Trace;
 }
 
-/** Time in which all must be answered again once faults stop, beside leases that must run out. */
-const recoveryMs = 20_000;
-
 /** How much longer a workload may take that was held up. */
 const catchUpMs = 30_000;
 
@@ -47,7 +45,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
   const clients = new Clients(world);
   let violation: RunResult['violation'];
   let undecided = false;
-  const outOfReach = new Set<string>();
+  let outOfReach: ReadonlySet<string> = new Set();
   try {
     const roster = new Roster(world, clients);
     world.schedule(faults);
@@ -57,7 +55,9 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     // What faults and rivals held up is made up for, while there is hope: a run counts only with so many answers.
     world.runUntil(world.now + catchUpMs, () => clients.isDone);
     clients.calm();
-    recover(world, clients, roster, outOfReach);
+    const aftermath = new Aftermath(world, clients, roster);
+    ({ outOfReach } = aftermath);
+    aftermath.judge();
     undecided = !judge(world, outOfReach);
   } catch (error) {
     // An assertion of the production code that fails is a find like any other.
@@ -74,44 +74,6 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     operations: world.judges.history.length,
     time: world.now,
   };
-}
-
-/** Faults stopped: every host must be able to read every block again within bounded time, and all must read the same. */
-function recover(world: World, clients: Clients, roster: Roster, outOfReach: Set<string>): void {
-  const { agreed, leaseTermMs } = world.settings;
-  let until = world.now + recoveryMs + 3 * leaseTermMs;
-  // Faults that began before the end run out first.
-  world.runUntil(world.now + 2 * leaseTermMs + 5000);
-  for (const block of world.blocks) {
-    if (agreed) until = Math.max(until, world.now + recoveryMs);
-    for (const host of world.hosts) {
-      if (outOfReach.has(block)) break;
-      let answered = false;
-      const ask = (): void => clients.read(host, block, undefined, (done) => (done ? (answered = true) : world.now < until && ask()));
-      ask();
-      world.runUntil(until, () => answered);
-      while (!answered && world.now < until) world.runUntil(Math.min(until, world.now + 100));
-      if (!answered && agreed && isLeftBehind(world, roster, block)) outOfReach.add(block);
-      else if (!answered) throw new Violation('liveness', `${host.name} cannot read ${block} ${Math.round(recoveryMs)} ms after the last fault`);
-    }
-  }
-}
-
-/**
- * The one way to be out of reach that is not a violation: the block was founded while a view retired, its record is joint with a set of that view, and
- * so many hosts of this set have left since (they have no say any longer) that it has no majority. Some of them drained: being counted out alone leads there never.
- */
-function isLeftBehind(world: World, roster: Roster, block: string): boolean {
-  let newest: Accepted | null = null;
-  for (const host of world.hosts) {
-    const accepted = host.stateOf(block)?.accepted ?? null;
-    if (accepted !== null && !accepted.pointer && (newest === null || compareBallots(accepted.ballot, newest.ballot) > 0)) newest = accepted;
-  }
-  if (newest === null || newest.record.epoch !== 1) return false;
-  const speaks = (peer: string): boolean => world.hosts.some((host) => host.name === peer && host.up && host.hasSay());
-  return newest.record.previous.some(
-    (set) => set.filter(speaks).length < productionRules.majority(set.length) && set.some((peer) => !speaks(peer) && roster.hasDrained(peer)),
-  );
 }
 
 /** False where the judge of histories has no verdict. */
