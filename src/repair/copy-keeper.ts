@@ -1,13 +1,23 @@
+import { codeOf, type ErrorCode } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { PeerId } from '../consensus/index.ts';
 import type { Counter } from './counts.ts';
 import type { Standpoint } from './standpoint.ts';
 import type { RosterView } from '../membership/index.ts';
 
+/** With these a host says that its disk takes nothing, which may last. */
+const takesNothing: readonly ErrorCode[] = ['disk-full', 'disk-failed', 'read-only'];
+
 /** Which hosts were found to have a block. A host that did not answer is in neither set. */
 interface Holders {
   readonly have: ReadonlySet<PeerId>;
   readonly lack: ReadonlySet<PeerId>;
+}
+
+interface Sent {
+  readonly made: number;
+  readonly refused: number;
+  readonly isHere: boolean;
 }
 
 /** Looks after the immutable blocks that this host holds: copies where they belong, and nowhere else. */
@@ -39,10 +49,12 @@ export class CopyKeeper {
         const missing = home.filter((peer) => lack.has(peer));
         const turn = order.indexOf(this.#at.self);
         if (missing.length > 0 && (turn < 0 || turn > patience)) return void open.push(address);
-        const made = await this.#send(address, missing, signal);
+        const { made, refused, isHere } = await this.#send(address, missing, signal);
+        // It was removed meanwhile, or is damaged here: whoever has a good copy gives it.
+        if (!isHere) return;
         const copies = home.filter((peer) => have.has(peer)).length + made;
-        // A host that is down gets its copy when it returns, or is counted out; a majority is what a write waits for too.
-        if (made < missing.length || copies < Math.floor(home.length / 2) + 1) open.push(address);
+        // A host that is down gets its copy when it returns, or is counted out, one whose disk is full when it has room; a majority is what a write waits for too.
+        if (made + refused < missing.length || copies < Math.floor(home.length / 2) + 1) open.push(address);
       },
     );
     return open;
@@ -66,7 +78,7 @@ export class CopyKeeper {
     const trimmed: Address[] = [];
     await this.#at.pace.each(surplus, async ({ address, peers }) => {
       const { have, lack } = holders.get(address)!;
-      const made = await this.#send(address, [...lack], signal);
+      const { made } = await this.#send(address, [...lack], signal);
       if (peers.filter((peer) => have.has(peer)).length + made < peers.length) return;
       // While an older view is in force somebody may still look for it here.
       if (this.#at.onlyView !== undefined) trimmed.push(address);
@@ -110,15 +122,19 @@ export class CopyKeeper {
     return holders;
   }
 
-  /** Sends this host's copy to each. Returns how many now have it. */
-  async #send(address: Address, peers: readonly PeerId[], signal: AbortSignal): Promise<number> {
-    let made = 0;
+  /** Sends this host's copy to each, where there is one. Tells how many now have it, and how many have no room for it. */
+  async #send(address: Address, peers: readonly PeerId[], signal: AbortSignal): Promise<Sent> {
+    let [made, refused] = [0, 0];
     for (const peer of peers) {
-      const bytes = await this.#at.housekeeping.push(address, peer, { signal }).catch(() => undefined);
-      if (bytes === undefined) continue;
-      made++;
-      await this.#at.pace.spend(bytes);
+      try {
+        const bytes = await this.#at.housekeeping.push(address, peer, { signal });
+        if (bytes === undefined) return { made, refused, isHere: false };
+        made++;
+        await this.#at.pace.spend(bytes);
+      } catch (error) {
+        if (takesNothing.includes(codeOf(error))) refused++;
+      }
     }
-    return made;
+    return { made, refused, isHere: true };
   }
 }

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError } from '../../src/base/index.ts';
+import { type Address, immutableAddress } from '../../src/block/index.ts';
+import { staticViews } from '../../src/membership/index.ts';
+import { Roster } from '../../src/placement/index.ts';
+import { CopyKeeper } from '../../src/repair/copy-keeper.ts';
+import { Pace } from '../../src/repair/pace.ts';
+import { defaultRepairSettings } from '../../src/repair/settings.ts';
+import { Standpoint } from '../../src/repair/standpoint.ts';
+import type { Housekeeping } from '../../src/store/index.ts';
+
+const signal = new AbortController().signal;
+const address = immutableAddress(Buffer.from('block'));
+const view = { number: 1, roster: Roster.of(['a', 'b', 'c'].map((peer) => ({ peer, zone: '', capacity: 1 }))), replicas: 3 };
+
+/** Host a, which moves one block to a, b and c. */
+function moveBy(push: Housekeeping['push'], holders: string): Promise<Address[]> {
+  const has = (peer: string): Promise<boolean[]> => Promise.resolve([holders.includes(peer)]);
+  const keeper = new CopyKeeper(
+    new Standpoint({
+      self: 'a',
+      housekeeping: { has, push } as never,
+      transport: { isConnected: () => true } as never,
+      views: staticViews(view),
+      pace: new Pace(() => 0, 1e9),
+      settings: defaultRepairSettings,
+    }),
+  );
+  return keeper.move([address], [view], 1, signal);
+}
+
+const full = (): Promise<never> => Promise.reject(new InfinitError('disk-full', 'no room'));
+const late = (): Promise<never> => Promise.reject(new InfinitError('unknown-outcome', 'it did not answer'));
+
+test('a block that was removed while it was to be moved is not waited for', async () => {
+  assert.deepEqual(await moveBy(() => Promise.resolve(undefined), 'a'), []);
+});
+
+test('a host whose disk is full is not waited for where a majority has the block, another is', async () => {
+  assert.deepEqual(await moveBy(full, 'ab'), []);
+  assert.deepEqual(await moveBy(full, 'a'), [address]);
+  assert.deepEqual(await moveBy(late, 'ab'), [address]);
+});
+
+test('copies that are missing are sent', async () => {
+  const sent: string[] = [];
+  const push = (_block: Address, peer: string): Promise<number> => Promise.resolve(sent.push(peer));
+  assert.deepEqual(await moveBy(push, 'a'), []);
+  assert.deepEqual(sent.toSorted(), ['b', 'c']);
+});
