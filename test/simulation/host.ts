@@ -1,3 +1,4 @@
+import { assert } from '../../src/base/index.ts';
 import {
   type Accepted,
   Acceptor,
@@ -208,8 +209,9 @@ export class Host {
     return this.#acceptor.floor;
   }
 
-  /** What the acceptor knows of a block. */
+  /** What the acceptor knows of a block. Of a process that is down nobody may ask: what it loads it may have to write. */
   stateOf(block: string): AcceptorState | undefined {
+    assert(this.up, `${this.name} is down`);
     return this.#states.load(block).state;
   }
 
@@ -333,8 +335,10 @@ export class Host {
     this.#running.delete(tag);
     const kept = this.#states.of(block);
     if (hint !== null && compareBallots(hint.accepted.ballot, kept.hint?.accepted.ballot ?? null) > 0) kept.hint = hint;
-    if (outcome.status === 'committed' && outcome.accepted !== null) this.#world.judges.chosen(block, outcome.accepted);
-    const committed = outcome.status === 'committed' && outcome.accepted !== null ? outcome.accepted : undefined;
+    const told = outcome.status === 'committed' || outcome.status === 'conflict' ? outcome.accepted : null;
+    // What a conflict reports is chosen as well.
+    if (told !== null) this.#world.judges.chosen(block, told);
+    const committed = outcome.status === 'committed' && told !== null ? told : undefined;
     const now = this.clock;
     const leased = running.writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);
     if (leased) this.#world.judges.leased(this, block);

@@ -184,6 +184,7 @@ export class Roster {
         const key = `${oldest}/${host.name}/${block}`;
         if (this.#ready.has(key)) continue;
         ready = false;
+        if (!host.up) continue;
         const held = host.acceptedOf(block);
         const check = (outcome: ProposalOutcome): void => {
           if (!host.up || outcome.status !== 'committed' || !host.isResolved(held, outcome)) return;
