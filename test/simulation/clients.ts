@@ -1,5 +1,6 @@
 import { type Accepted, compareAndSet, type Operation, type ProposalOutcome, putAny, putIfAbsent, read } from '../../src/consensus/index.ts';
 import type { Host } from './host.ts';
+import { Violation } from './judges.ts';
 import type { Action, Observation, Operation as Observed, Outcome } from './linearizability.ts';
 import { SeededRandom } from './random.ts';
 import type { World } from './world.ts';
@@ -188,7 +189,7 @@ export class Clients {
     return true;
   }
 
-  /** Sends what is buffered, then goes on. */
+  /** Sends what is buffered, then goes on. Nobody else can have written meanwhile, unless the lease ran out. */
   #flush(host: Host, block: string, then: () => void): void {
     const buffered = this.#buffer(host, block);
     const current = host.up && host.pausedUntil <= this.#world.now ? host.holder.read(block, host.clock) : undefined;
@@ -197,18 +198,28 @@ export class Clients {
     if (buffered === undefined || current === undefined) return then();
     buffered.flushing = true;
     const { id, value, at, reads } = buffered;
+    const { judges } = this.#world;
+    const leasings = judges.leasings(host, block);
     const action: Action = { kind: 'write', expect: 'any', value };
-    this.#begin(host, block, id, action, compareAndSet(current.record.version, Buffer.from(value, 'latin1')), undefined, (outcome) => {
+    this.#begin(host, block, id, action, compareAndSet(current.record.version, Buffer.from(value, 'latin1')), undefined, (outcome, exclusive) => {
       this.#buffers[host.index]!.delete(block);
       if (outcome?.status === 'committed') {
         const { version } = outcome.accepted!.record;
         // Where the lease ran out before the flush got through, others may have read what was before it: then it is a write like any other, that took so long.
         const stood = host.holder.holdsExclusive(block, host.clock);
         const end = stood ? at : this.#world.now;
-        this.#world.judges.history.push({ id, register: block, start: at, end, action, outcome: { status: 'committed', version } });
-        if (stood) this.#world.judges.history.push(...reads);
+        judges.history.push({ id, register: block, start: at, end, action, outcome: { status: 'committed', version } });
+        if (stood) judges.history.push(...reads);
       } else if (outcome === undefined || outcome.status === 'unknown') {
         this.#record(id, block, at, action, { status: 'unknown' });
+      } else if (outcome.status === 'conflict') {
+        // What was acknowledged is lost: rightly only where the lease ran out, or where a straggler of this very host came first.
+        const author = outcome.accepted?.record.origin.peer ?? host.name;
+        if (exclusive && author !== host.name && judges.leasings(host, block) === leasings)
+          throw new Violation(
+            'lease exclusivity',
+            `${author} wrote ${block} under the exclusive lease of ${host.name}, which had acknowledged #${id}`,
+          );
       }
       then();
     });
@@ -230,7 +241,7 @@ export class Clients {
     action: Action,
     operation: Operation,
     lease: 'shared' | 'exclusive' | undefined,
-    done: (outcome: ProposalOutcome | undefined) => void,
+    done: (outcome: ProposalOutcome | undefined, exclusive: boolean) => void,
   ): void {
     this.pending.set(block, (this.pending.get(block) ?? 0) + 1);
     this.#founded.add(block);
@@ -240,11 +251,11 @@ export class Clients {
     host.run(block, operation, {
       lease,
       deadlineMs: this.#patient ? undefined : this.#world.settings.deadlineMs,
-      done: (outcome) => {
+      done: (outcome, exclusive) => {
         this.pending.set(block, this.pending.get(block)! - 1);
         this.finished++;
         if (trace.on) trace.say(`${host.name}  ${block}  #${id} is told: ${describe(outcome)}`);
-        done(outcome);
+        done(outcome, exclusive);
       },
     });
   }

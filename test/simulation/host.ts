@@ -28,7 +28,7 @@ interface Running {
   readonly proposer: Proposer;
   /** Its accepts are counted as a write of this host. */
   writes: boolean;
-  readonly done: (outcome: ProposalOutcome | undefined) => void;
+  readonly done: RunOptions['done'];
   /** When it wants to be woken, and when its caller's patience is over. */
   wakeAt: number;
   readonly deadlineAt: number;
@@ -41,8 +41,8 @@ export interface RunOptions {
   readonly lease?: 'shared' | 'exclusive' | undefined;
   readonly useHint?: boolean;
   readonly deadlineMs?: number | undefined;
-  /** Called once; undefined: the process died before it was told. */
-  readonly done: (outcome: ProposalOutcome | undefined) => void;
+  /** Called once; undefined: the process died before it was told. `exclusive`: the block was leased so until then. */
+  readonly done: (outcome: ProposalOutcome | undefined, exclusive: boolean) => void;
 }
 
 /** Housekeeping is patient. */
@@ -143,7 +143,7 @@ export class Host {
     this.#states.crash(this.#world.chance);
     const running = [...this.#running.values()];
     this.#running.clear();
-    for (const { done } of running) done(undefined);
+    for (const { done } of running) done(undefined, false);
     this.#offset = this.#world.chance.between(0, 1e6);
   }
 
@@ -340,9 +340,10 @@ export class Host {
     if (told !== null) this.#world.judges.chosen(block, told);
     const committed = outcome.status === 'committed' && told !== null ? told : undefined;
     const now = this.clock;
+    const exclusive = this.holder.holdsExclusive(block, now);
     const leased = running.writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);
     if (leased) this.#world.judges.leased(this, block);
-    running.done(outcome);
+    running.done(outcome, exclusive);
   }
 
   // --- leases ----------------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ export class Judges {
   readonly #world: World;
   /** The highest record of each block that somebody knew to be chosen. */
   readonly #chosen = new Map<string, Accepted>();
+  /** How often a host came to hold a lease of a block. */
+  readonly #leasings = new Map<string, number>();
   /** What each ballot stands for, by round and peer. */
   readonly #meanings = new Map<string, Map<number, Meaning[]>>();
 
@@ -52,6 +54,7 @@ export class Judges {
 
   /** A host holds a lease from now on: nobody else may hold one that excludes it. */
   leased(by: Host, block: string): void {
+    this.#leasings.set(`${by.name} ${block}`, this.leasings(by, block) + 1);
     const exclusive = by.holder.holdsExclusive(block, by.clock);
     for (const host of this.#world.hosts) {
       if (host === by || !host.up) continue;
@@ -63,6 +66,10 @@ export class Judges {
         );
       }
     }
+  }
+
+  leasings(by: Host, block: string): number {
+    return this.#leasings.get(`${by.name} ${block}`) ?? 0;
   }
 
   /** An acceptor accepted something: one ballot stands for one value. */

@@ -117,6 +117,14 @@ export const mutants: readonly Mutant[] = [
     { leaseAllows: (access, shared, exclusive) => access === 'read' || shared + exclusive === 0 },
     leasing,
   ),
+  {
+    ...broken(
+      'writes under the exclusive lease of another',
+      { leaseAllows: (access, shared, exclusive) => (access === 'read' ? exclusive : shared) === 0 },
+      leasing,
+    ),
+    slow: true,
+  },
   broken('writes under the shared lease of another', { leaseAllows: (_access, _shared, exclusive) => exclusive === 0 }, leasing),
   broken(
     'lets its own stragglers pass under a younger lease',

@@ -168,7 +168,7 @@ export class Roster {
       const replicas = wanted(record.replicas);
       if (record.previous.length === 0 && replicas.length === record.replicas.length && replicas.every((peer) => record.replicas.includes(peer)))
         return done?.();
-      this.#run(`${what} change`, block, { kind: 'change', fromEpoch: record.epoch, replicas });
+      this.#run(`${what} change`, block, { kind: 'change', fromEpoch: record.epoch, replicas }, () => this.#home.delete(block));
     });
   }
 
@@ -249,7 +249,6 @@ export class Roster {
       if (!host.up) continue;
       for (const block of this.#world.blocks) {
         if (host.stateOf(block)?.lost !== true) continue;
-        this.#home.delete(block);
         const without = (now: readonly string[]): readonly string[] => (now.length > 1 ? now.filter((peer) => peer !== host.name) : now);
         this.#change('replace', block, without, () => this.#run('tell', block, { kind: 'settle', revoked: [], also: [host.name] }));
       }
