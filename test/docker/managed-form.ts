@@ -8,6 +8,7 @@ import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { PluginForm, RunningPlugin } from './plugin-forms.ts';
 import { eventually, must } from './process.ts';
+import { Recorder } from './recorder.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
 
@@ -18,6 +19,8 @@ export interface ManagedVariant {
   readonly parts?: readonly string[];
   /** What runs in the plugin; the daemon where it is absent. */
   readonly entrypoint?: readonly string[];
+  /** What `docker plugin set` gets besides. */
+  readonly settings?: (host: LabHost) => readonly string[];
 }
 
 /** The managed plugin, assembled from this machine's files. */
@@ -28,7 +31,7 @@ export function managedForm(variant: ManagedVariant): PluginForm & { start(host:
     reportedDriver: 'infinit:latest',
     announced: false,
     async start(host) {
-      const plugin = new ManagedPlugin(host, assemble(variant, path.join(host.directory, 'managed')), variant.entrypoint === undefined);
+      const plugin = new ManagedPlugin(host, assemble(variant, path.join(host.directory, 'managed')), variant);
       await plugin.create();
       return plugin;
     },
@@ -53,16 +56,33 @@ function assemble(variant: ManagedVariant, directory: string): string {
 export class ManagedPlugin implements RunningPlugin {
   readonly #host: LabHost;
   readonly #directory: string;
-  /** The socket's real path is too long for the kernel's address. */
-  readonly #link: string;
-  readonly #shipped: boolean;
+  /** Leads to the directory of the socket, whose real path is too long for the kernel's address. */
+  readonly #sockets: string;
+  readonly #variant: ManagedVariant;
   #id = '';
+  #recorder: Recorder | undefined;
 
-  constructor(host: LabHost, directory: string, shipped: boolean) {
-    this.#shipped = shipped;
+  constructor(host: LabHost, directory: string, variant: ManagedVariant) {
+    this.#variant = variant;
     this.#host = host;
     this.#directory = directory;
-    this.#link = path.join(host.directory, 'managed.sock');
+    this.#sockets = path.join(host.directory, 'sockets');
+  }
+
+  /** Where the plugin listens. */
+  get #socket(): string {
+    return this.#recorder?.pluginSocket ?? path.join(this.#sockets, 'infinit.sock');
+  }
+
+  /** Puts a recorder between the engine and the plugin, which must not be started again until {@link unrecord}. */
+  async record(): Promise<Recorder> {
+    this.#recorder = await Recorder.inFrontOf(this.#socket);
+    return this.#recorder;
+  }
+
+  async unrecord(): Promise<void> {
+    await this.#recorder?.[Symbol.asyncDispose]();
+    this.#recorder = undefined;
   }
 
   /** What `docker plugin rm` leaves alone. */
@@ -74,13 +94,20 @@ export class ManagedPlugin implements RunningPlugin {
   async create(): Promise<void> {
     mkdirSync(this.stateDirectory, { recursive: true });
     await this.#host.mustDocker(['plugin', 'create', 'infinit', this.#directory]);
-    await this.#host.mustDocker(['plugin', 'set', 'infinit', `state.source=${this.stateDirectory}`, 'INFINIT_LOG_LEVEL=debug']);
+    await this.#host.mustDocker([
+      'plugin',
+      'set',
+      'infinit',
+      `state.source=${this.stateDirectory}`,
+      'INFINIT_LOG_LEVEL=debug',
+      ...(this.#variant.settings?.(this.#host) ?? []),
+    ]);
     await this.#created();
   }
 
   /** The same by `npm run plugin:create`, where that registers what is tried here. */
   async createByScript(): Promise<void> {
-    if (!this.#shipped) return await this.create();
+    if (this.#variant.entrypoint !== undefined) return await this.create();
     const script = path.join(projectRoot, 'plugin/create-managed.ts');
     await must(process.execPath, [script, '--state-dir', this.stateDirectory], {
       env: { ...process.env, DOCKER_HOST: `unix://${this.#host.dockerSocket}` },
@@ -90,13 +117,14 @@ export class ManagedPlugin implements RunningPlugin {
 
   async #created(): Promise<void> {
     this.#id = await this.#host.mustDocker(['plugin', 'inspect', '-f', '{{.Id}}', 'infinit']);
-    rmSync(this.#link, { force: true });
-    symlinkSync(path.join(this.#host.pluginDirectory, this.#id, 'infinit.sock'), this.#link);
+    rmSync(this.#sockets, { force: true });
+    symlinkSync(path.join(this.#host.pluginDirectory, this.#id), this.#sockets);
     await this.start();
   }
 
   async start(): Promise<void> {
-    if (!(await this.enabled())) await this.enable();
+    // The engine gives up a plugin that a very busy machine takes 10 s to start.
+    if (!(await this.enabled())) await this.enable().catch(() => this.enable());
     await this.answers();
   }
 
@@ -123,16 +151,24 @@ export class ManagedPlugin implements RunningPlugin {
     return Number(readFileSync(file, 'utf8'));
   }
 
+  /** The engine starts it again at once. */
   async crash(): Promise<void> {
-    await this.kill();
+    const pid = this.pid();
+    await this.#host.must('kill', ['-9', String(pid)]);
+    // The daemon answers for a moment after its holder, which is the process that the engine knows.
+    await eventually('the engine starts it again', () => {
+      try {
+        return this.pid() === pid ? undefined : true;
+      } catch {
+        return undefined;
+      }
+    });
     await this.answers();
   }
 
-  /** It does not stay dead: the engine starts it again at once. */
+  /** Killed, it would be started again at once; it is lost for good only to an engine that was told so. */
   async kill(): Promise<void> {
-    const pid = this.pid();
-    await this.#host.must('kill', ['-9', String(pid)]);
-    await eventually('the plugin has ended', async () => ((await this.#host.run('test', ['-e', `/proc/${pid}/exe`])).code === 0 ? undefined : true));
+    await this.stop();
   }
 
   async stop(): Promise<void> {
@@ -140,7 +176,7 @@ export class ManagedPlugin implements RunningPlugin {
   }
 
   async call(name: string, body: object | string): Promise<Reply> {
-    return await post(this.#link, name, typeof body === 'string' ? body : JSON.stringify(body));
+    return await post(this.#socket, name, typeof body === 'string' ? body : JSON.stringify(body));
   }
 }
 

@@ -86,6 +86,24 @@ suite('in a swarm of three hosts', () => {
     for (const slot of ['1', '2']) await released(`slot-${slot}`);
   });
 
+  test('templates stand in the source, the target, the options and the labels', async () => {
+    const mount = [
+      'source={{.Service.Name}}-{{.Node.Hostname}}-{{.Task.Slot}},target=/data/{{.Service.Name}}',
+      `volume-driver=${form.driver},volume-opt=size={{.Task.Slot}}G,volume-label=node={{.Node.ID}},volume-label=task={{.Task.Name}}`,
+    ].join(',');
+    await service('drawn', mount, 1, 'echo here > /data/drawn/f', '--constraint', 'node.hostname==h2');
+    await running('drawn', 1);
+    const volume = await scenes[1]!.inspect('drawn-h2-1');
+    assert.equal(volume.Status.options['size'], '1G');
+    assert.equal(volume.Labels!['node'], await scenes[1]!.docker('info', '--format', '{{.Swarm.NodeID}}'));
+    assert.match(volume.Labels!['task']!, /^drawn\.1\./);
+    await eventually('the task wrote at its target', async () =>
+      (await manager.sh('drawn-h2-1', 'cat /data/f 2> /dev/null || true')) === 'here' ? true : undefined,
+    );
+    await manager.docker('service', 'rm', 'drawn');
+    await released('drawn-h2-1');
+  });
+
   test('a volume that another host has mounted is not removed, and the message says who has it', async () => {
     await manager.create('elsewhere');
     await scenes[1]!.linger('holder', 'elsewhere');
