@@ -1,25 +1,53 @@
 /** A swarm names the first members: a host needs nothing but a token. */
+import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
 import { socketPlugin } from './chosen-form.ts';
 import { complete, HostDaemon } from './cluster-hosts.ts';
+import { ControlClient } from '../../src/api/index.ts';
 import { DockerLab } from './lab.ts';
+import { managedForm } from './managed-form.ts';
 import { directoryForm } from './plugin-forms.ts';
 import { eventually } from './process.ts';
 
-test("a worker of the swarm with a token and no address joins its manager's cluster", { skip: socketPlugin === directoryForm }, async () => {
-  await using lab = await DockerLab.up({ hosts: 2 });
-  await lab.swarm();
-  const [manager, worker] = lab.hosts.map((host, index) => new HostDaemon(host, lab.addressOf(index))) as [HostDaemon, HostDaemon];
-  const token = path.join(lab.directory, 'token');
-  await manager.start();
-  await manager.infinit('cluster', 'init');
-  await manager.infinit('cluster', 'token', 'create', token);
-  await worker.start({ INFINIT_TOKEN: token });
-  await complete([manager, worker]);
-  await manager.client.createVolume('data');
-  await eventually('the worker sees the volume', async () =>
-    (await worker.client.listVolumes()).some(({ name }) => name === 'data') ? true : undefined,
-  );
+/** As docs/docker.md says: with the engine's socket it can ask for the swarm's hosts. */
+const managedWorker = managedForm({
+  name: 'managed plugin of a swarm',
+  settings: (host) => [
+    `docker.source=${host.dockerSocket}`,
+    'INFINIT_DOCKER_SOCKET=/run/docker.sock',
+    'INFINIT_TOKEN=/var/lib/infinit/token',
+    `INFINIT_NAME=${host.name}`,
+  ],
 });
+
+test(
+  "a worker of the swarm with a token and no address joins its manager's cluster, as a managed plugin too",
+  { skip: socketPlugin === directoryForm },
+  async () => {
+    await using lab = await DockerLab.up({ hosts: 3 });
+    await lab.swarm();
+    const [manager, worker] = lab.hosts.slice(0, 2).map((host, index) => new HostDaemon(host, lab.addressOf(index))) as [HostDaemon, HostDaemon];
+    const token = path.join(lab.directory, 'token');
+    await manager.start();
+    await manager.infinit('cluster', 'init');
+    await manager.infinit('cluster', 'token', 'create', '--uses', '2', token);
+    await worker.start({ INFINIT_TOKEN: token });
+    await complete([manager, worker]);
+    await manager.client.createVolume('data');
+    const managed = lab.hosts[2]!;
+    const state = path.join(managed.directory, 'state');
+    mkdirSync(state);
+    copyFileSync(token, path.join(state, 'token'));
+    await managedWorker.start(managed);
+    for (const client of [worker.client, new ControlClient(path.join(state, 'control.sock'))]) {
+      await eventually('the worker sees the volume', () =>
+        client.listVolumes().then(
+          (volumes) => (volumes.some(({ name }) => name === 'data') ? true : undefined),
+          () => undefined,
+        ),
+      );
+    }
+  },
+);

@@ -25,21 +25,23 @@ const fallback = (flag: string): string | undefined => daemonOptions.find((optio
 interface ManagedConfig {
   readonly entrypoint: readonly string[];
   readonly propagatedMount: string;
-  readonly env: readonly { readonly name: string }[];
+  readonly env: readonly { readonly name: string; readonly settable?: readonly string[] }[];
   readonly mounts: readonly { readonly destination: string }[];
 }
 
-test('config.json speaks of settings and places that the daemon knows', () => {
+test('config.json speaks of all settings of the daemon but those that are places in the plugin, and all can be set', () => {
   const config = JSON.parse(readFileSync('config.json', 'utf8')) as ManagedConfig;
-  const known = daemonOptions.map(({ environment }) => environment);
+  const places = ['INFINIT_STATE_DIR', 'INFINIT_MOUNT_DIR', 'INFINIT_PLUGIN_SOCKET'];
+  const known = [...daemonOptions.map(({ environment }) => environment), 'INFINIT_CONFIG'];
+  assert.deepEqual(config.env.map(({ name }) => name).toSorted(), known.filter((name) => !places.includes(name)).toSorted());
   assert.deepEqual(
-    config.env.map(({ name }) => name).filter((name) => !known.includes(name)),
+    config.env.filter(({ settable }) => settable?.[0] !== 'value'),
     [],
   );
   assert.equal(config.propagatedMount, fallback('mount-dir'));
   assert.deepEqual(
     config.mounts.map(({ destination }) => destination),
-    [fallback('state-dir')],
+    [fallback('state-dir'), '/run/docker.sock'],
   );
   const script = config.entrypoint.find((word) => word.endsWith('.ts'))!;
   assert.ok(existsSync(path.relative('/opt/infinit', script)), script);
