@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { eventually } from './process.ts';
-import type { Scene } from './scene.ts';
+import { type Scene, writeAndSync } from './scene.ts';
 
 /** What must hold when the engine stops, crashes and returns. One after another: they share the engine that they harm. */
 export function engineCases(scene: () => Scene): void {
@@ -38,6 +38,25 @@ export function engineCases(scene: () => Scene): void {
     assert.equal(await s.docker('exec', 'crashed-again', 'cat', '/data/f'), 'kept');
     await s.docker('rm', '-f', 'crashed', 'crashed-again');
     await s.removes('crashed');
+  });
+
+  test('after a reboot of the host a restarting container has its data, and nothing is held that only the dead ones held', async () => {
+    const s = scene();
+    for (const name of ['rebooted', 'left']) await s.create(name);
+    await s.linger('rebooted', 'rebooted', '--restart=always');
+    await s.linger('left', 'left');
+    await s.docker('exec', 'rebooted', 'sh', '-c', writeAndSync);
+    await s.host.reboot();
+    // The engine starts those that it manages.
+    if (s.form.announced) await s.plugin.start();
+    await s.host.startDocker();
+    if (!s.form.announced) await s.plugin.start();
+    await running(s, 'rebooted');
+    assert.equal(await s.docker('exec', 'rebooted', 'cat', '/data/f'), 'kept');
+    // A managed plugin has a /proc of its own, with the machine's boot.
+    if (s.form.announced) assert.deepEqual((await s.inspect('left')).Status.holders, []);
+    await s.docker('rm', '-f', 'rebooted', 'left');
+    for (const name of ['rebooted', 'left']) await s.removes(name);
   });
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {

@@ -1,4 +1,5 @@
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { type HostProcess, Namespaces } from './namespaces.ts';
@@ -19,7 +20,7 @@ export class LabHost implements AsyncDisposable {
   readonly name: string;
   /** The host's own directory, the same path inside and outside. */
   readonly directory: string;
-  readonly #namespaces: Namespaces;
+  #namespaces: Namespaces;
   readonly #engine: EngineSettings;
   #dockerd: HostProcess | undefined;
 
@@ -122,6 +123,18 @@ export class LabHost implements AsyncDisposable {
   async restartDocker(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM', ...more: string[]): Promise<void> {
     await this.stopDocker(signal);
     await this.startDocker(...more);
+  }
+
+  /**
+   * A power cut and the return of the power: every process and mount is gone, the boot is another one, the directories are as they were.
+   * Engine and plugin are to be started again. A cable is not plugged in again.
+   */
+  async reboot(): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    this.#namespaces = await Namespaces.create(this.name, this.directory);
+    const boot = path.join(this.directory, 'boot-id');
+    writeFileSync(boot, `${randomUUID()}\n`);
+    await this.must('mount', ['--bind', boot, '/proc/sys/kernel/random/boot_id']);
   }
 
   /** All at once, as after a power cut. */
