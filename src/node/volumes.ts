@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   checkVolumeName,
@@ -30,6 +31,9 @@ import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-vo
 const idleCheckMs = 2000;
 /** Looks that a mount whose end was refused again and again is left alone for, at the most: each attempt may take the store half a minute. */
 const maxSkippedLooks = 16;
+
+/** How long a stop waits for volumes that are being mounted, in ms: one that waits for other hosts must not hold it up. */
+const startsPatienceMs = 5000;
 
 /** What the plugin's holders begin with; the rest is the engine's ID of the mount, which is not the container's. */
 const dockerPrefix = 'docker:';
@@ -74,6 +78,9 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   readonly #idle: NodeJS.Timeout;
   /** The containers that refer to a volume on this host, by name; whoever knows the engine sets it. */
   containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
+  /** Volumes on their way to being served. */
+  readonly #starting = new Set<Promise<ServedVolume>>();
+  #stopping = false;
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
   /** Mounts without holders whose end was refused: how many looks they are left alone for, and how many after the next refusal. */
@@ -245,10 +252,11 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   async recover(): Promise<void> {
     const adopted = this.#context.server.adoptable();
     for (const name of new Set([...adopted, ...this.#context.table.volumes()])) {
+      if (this.#stopping) return;
       await this.#mutex
         .run(name, async () => {
           const { mountpoint } = this.#served.get(name) ?? (await this.#serve(name));
-          await bindAgain(name, mountpoint, this.#context.table.holders(name), this.#context.logger);
+          if (!this.#stopping) await bindAgain(name, mountpoint, this.#context.table.holders(name), this.#context.logger);
         })
         .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }));
     }
@@ -278,6 +286,17 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async #serve(name: string): Promise<ServedVolume> {
+    if (this.#stopping) throw new InfinitError('unavailable', `volume "${name}" is not mounted: the daemon stops`);
+    const starting = this.#start(name);
+    this.#starting.add(starting);
+    try {
+      return await starting;
+    } finally {
+      this.#starting.delete(starting);
+    }
+  }
+
+  async #start(name: string): Promise<ServedVolume> {
     const { catalogue, server, mountDir } = this.#context;
     const entry = await catalogue.find(name);
     if (entry === undefined) throw noVolume(name, await catalogue.list());
@@ -348,6 +367,9 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#idle);
+    this.#stopping = true;
+    // What is being mounted at this moment would stay behind as a dead mount.
+    await Promise.race([Promise.allSettled(this.#starting), sleep(startsPatienceMs, undefined, { ref: false })]);
     await Promise.all([...this.#served.values()].map((served) => served.stop()));
   }
 }

@@ -64,6 +64,15 @@ test('an open file goes on after kill -9 of the daemon, and no dead mount stays 
   assert.equal((await sh('tail -1 log', { cwd: place })).trim(), 'end');
 });
 
+test('a daemon that is stopped while it mounts again what was mounted leaves no dead mount', async () => {
+  await using daemon = await startDaemon();
+  await daemon.mount('data');
+  await daemon.kill();
+  await daemon.restart();
+  await daemon.stop();
+  assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(` ${path.join(daemon.mountDir, 'data')} `));
+});
+
 test('SQLite loses no committed transaction when the daemon is killed again and again', async () => {
   await using daemon = await startDaemon();
   const place = await daemon.mount('data');
