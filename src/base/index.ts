@@ -13,6 +13,7 @@ export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, ty
 export { programPatienceMs, waningPatienceMs } from './patience.ts';
 export { type Random, systemRandom } from './random.ts';
 export { RecentMap } from './recent-map.ts';
+export type { Records } from './records.ts';
 export { retryPauseMs } from './retry-pause.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
 export { keptCopy, keptMemory } from './kept-memory.ts';

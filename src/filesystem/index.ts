@@ -9,4 +9,4 @@ export { purgeVolume, type PurgeReport, removeBlock } from './purge.ts';
 export type { OwnedBlock } from './unreferenced.ts';
 export { storedUsage } from './volume-state.ts';
 export { Volume } from './volume.ts';
-export { Appends, type Backing, CallServer, encodeFailure, LockGrace, SharedFileSystem } from './shared/index.ts';
+export { Appends, type Awaited, type Backing, CallServer, encodeFailure, LockGrace, SharedFileSystem } from './shared/index.ts';

@@ -1,4 +1,4 @@
-import type { Logger } from '../base/index.ts';
+import type { Logger, Records } from '../base/index.ts';
 import { type DirectoryEntry, errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
 import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
@@ -43,7 +43,7 @@ export class Exchange {
   /** What was agreed with the kernel. Set before any other request. */
   init: SavedInit | undefined;
   handles = new Handles(1);
-  readonly lockOwners = new LockOwners();
+  readonly lockOwners: LockOwners;
   readonly written = new WrittenFiles();
   /** Where others change the files as well: what the kernel may cache. */
   readonly trust: KernelTrust | undefined;
@@ -54,13 +54,22 @@ export class Exchange {
   #logSecond = 0;
   #logLines = 0;
 
-  constructor(fileSystem: FileSystem, device: FuseDevice, notifier: Notifier, options: FuseOptions, logger: Logger, trust?: KernelTrust) {
+  constructor(
+    fileSystem: FileSystem,
+    device: FuseDevice,
+    notifier: Notifier,
+    options: FuseOptions,
+    logger: Logger,
+    trust?: KernelTrust,
+    lockRecords?: Records,
+  ) {
     this.fileSystem = fileSystem;
     this.device = device;
     this.notifier = notifier;
     this.options = options;
     this.#logger = logger;
     this.trust = trust;
+    this.lockOwners = new LockOwners(lockRecords);
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
     this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { InfinitError, type Logger } from '../base/index.ts';
+import { InfinitError, type Logger, type Records } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
 import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
@@ -48,6 +48,8 @@ export interface ServeSettings {
   readonly onRequests?: () => void;
   /** The agreement of the daemon that served this mount before and died. */
   readonly adopted?: SavedInit;
+  /** What the next daemon of the mount will know of its programs' locks, and what the one before left. */
+  readonly lockRecords?: Records;
   /** How to reach the kernel: tests play the kernel themselves. */
   readonly transport?: Addon;
 }
@@ -86,7 +88,7 @@ export class FuseSession {
   #operations = operations;
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor({ fd, fileSystem, options, logger, onRequests, adopted, transport }: ServeSettings) {
+  constructor({ fd, fileSystem, options, logger, onRequests, adopted, lockRecords, transport }: ServeSettings) {
     const addon = transport ?? loadAddon();
     this.#logger = logger;
     this.ready = this.#settleReady.promise;
@@ -101,7 +103,7 @@ export class FuseSession {
       onRequests,
     );
     const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined) : undefined;
-    this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger, trust);
+    this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger, trust, lockRecords);
     if (adopted !== undefined) this.#adopt(adopted);
     fileSystem.attach({
       ...this.notify.kernelCache,

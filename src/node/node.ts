@@ -228,7 +228,7 @@ export class Node implements AsyncDisposable {
       cluster: inCluster,
       self,
       hostName: (peer) => overlay.member(peer)?.name ?? peer,
-      lostWithin: (ms) => overlay.lostWithin(ms),
+      lostFor: () => overlay.lostFor(),
       clock: systemClock,
       holder,
       runDir,

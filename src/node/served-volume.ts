@@ -37,7 +37,7 @@ export interface VolumeServerContext {
   /** What people call a host. */
   readonly hostName: (peer: string) => string;
   /** As in {@link VolumeSharing}. */
-  readonly lostWithin: (ms: number) => readonly string[];
+  readonly lostFor: () => ReadonlyMap<string, number>;
   readonly clock: Clock;
   readonly holder: HolderClient;
   /** Where the dirty sets are: a tmpfs. */
@@ -92,6 +92,7 @@ export class VolumeServer {
       adopted: adopted?.init,
       store: channel?.port2,
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
+      locksFile: path.join(this.#context.runDir, `${entry.id}.locks`),
       freeBytes: this.#context.freeBytes,
       logLevel: this.#context.logLevel,
       keepAwake: this.#context.keepAwake,
@@ -111,7 +112,7 @@ export class VolumeServer {
   }
 
   #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
-    const { store, clock, logger, hostName, lostWithin } = this.#context;
+    const { store, clock, logger, hostName, lostFor } = this.#context;
     const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
     return new VolumeSharing({
       volumeId: entry.id,
@@ -122,7 +123,7 @@ export class VolumeServer {
       send,
       exclusive,
       hostName,
-      lostWithin,
+      lostFor,
     });
   }
 

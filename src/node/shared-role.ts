@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 
-import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
+import { InfinitError, type Logger, messageOf, type Records, systemClock } from '../base/index.ts';
 import { Appends, CallServer, encodeFailure, LockGrace, SharedFileSystem, type Volume } from '../filesystem/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { PortStore } from '../store/port/index.ts';
@@ -59,11 +59,13 @@ export class SharedRole implements Disposable {
     open: OpenVolume,
     tell: (event: VolumeEvent) => void,
     logger: Logger,
+    records?: Records,
   ) {
     this.fileSystem = new SharedFileSystem(
       shared.self,
       () => this.#tenure.leftMs(systemClock) > 0,
       (inode) => dirty.said(inode),
+      records,
     );
     this.#dirty = dirty;
     // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.
@@ -131,7 +133,7 @@ export class SharedRole implements Disposable {
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
   }
 
-  async #becomeHolder({ session, graceMs, awaited, alone, store: port, tenure }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, awaited, alone, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
     this.fileSystem.setBacking(undefined);
@@ -145,7 +147,7 @@ export class SharedRole implements Disposable {
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
       const appends = new Appends(volume);
-      const grace = new LockGrace(awaited, graceMs);
+      const grace = new LockGrace(awaited);
       if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.exposed, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();

@@ -13,7 +13,7 @@ import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
 /** How long one operation may take at the host that serves the volume, in ms. */
 const callDeadlineMs = 30_000;
-/** After the volume came here, locks are given only when those who have some took them again. For one that does not come so long is waited, in ms. */
+/** After the volume came here, locks are given only when those who have some took them again. For a host in reach that does not so long is waited, in ms. */
 const lockGraceMs = 2500;
 /** How long hosts are asked whether they have the volume mounted, in ms. */
 const holdersDeadlineMs = 500;
@@ -44,8 +44,8 @@ export interface VolumeSharingOptions {
   readonly exclusive: boolean;
   /** What people call a host. */
   readonly hostName: (peer: string) => string;
-  /** Hosts that are not connected, and that were within so many ms or have not been since this process began. */
-  readonly lostWithin: (ms: number) => readonly string[];
+  /** Hosts that are not connected, and for how long they have not been, in ms: since this process began at the most. */
+  readonly lostFor: () => ReadonlyMap<string, number>;
 }
 
 /** In the main thread: one shared volume's lease, and the way of its operations from host to host. */
@@ -57,8 +57,6 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
-  /** Who had the lease before, if that is known. */
-  #before: string | undefined;
   /** What the worker was told last to open; undefined: when the lease resumes there is nothing to go on with. */
   #opened: { readonly tenure: Tenure; readonly session: number } | undefined;
   /** Ends what the worker had opened before. */
@@ -178,7 +176,6 @@ export class VolumeSharing implements AsyncDisposable {
         void this.#open(state);
         break;
       case 'guest':
-        this.#before = state.holder;
         this.#shut();
         send({ type: 'guest' });
         break;
@@ -190,7 +187,7 @@ export class VolumeSharing implements AsyncDisposable {
 
   /** Tries for as long as the lease is ours: nobody else can. */
   async #open(state: LeaseState & { role: 'holder' }): Promise<void> {
-    const { send, store, volumeId, logger, lostWithin } = this.#options;
+    const { send, store, volumeId, logger, lostFor } = this.#options;
     this.#shut();
     while (this.#state === state && !this.#closed) {
       try {
@@ -199,13 +196,12 @@ export class VolumeSharing implements AsyncDisposable {
         this.#opened = { tenure: state.tenure, session };
         const alone = users.length === 0;
         this.#othersUse = !alone;
-        // The host that lost the lease has not been heard of for a term, and its locks went with it.
-        const absent = lostWithin(dismissAfterMs).filter((peer) => peer !== this.#before);
-        const awaited = [...users, ...absent];
+        const lost = [...lostFor()].map(([peer, forMs]) => ({ peer, ms: dismissAfterMs - forMs }));
+        const awaited = [...users.map((peer) => ({ peer, ms: lockGraceMs })), ...lost.filter(({ ms }) => ms > 0)];
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const tenure = state.tenure.shared;
-        send({ type: 'holder', session, awaited, graceMs: lockGraceMs, alone, store: way.port2, tenure }, [way.port2]);
+        send({ type: 'holder', session, awaited, alone, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });

@@ -10,6 +10,7 @@ import { releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
+import { RecordFile } from './record-file.ts';
 import { type OpenVolume, SharedRole } from './shared-role.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
@@ -98,7 +99,9 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRo
 async function serve(): Promise<void> {
   const { set, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
   const open: OpenVolume = (store, session, onOvertaken) => openVolume({ store, session, onOvertaken }, set);
-  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger);
+  // A volume of this host alone has its kernel keep the locks.
+  const locks = data.shared === undefined ? undefined : new RecordFile(data.locksFile, data.adopted !== undefined, logger);
+  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger, locks);
   const fileSystem = role?.fileSystem ?? (await openVolume({ store: new PortStore(data.store!), session: data.session, lostInodes: lost }, set));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   const session = serveFileSystem({
@@ -108,6 +111,7 @@ async function serve(): Promise<void> {
     onRequests: () => wakefulness.touch(),
     options: { leased: role !== undefined, outlivesDaemon },
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
+    ...(locks === undefined ? {} : { lockRecords: locks }),
   });
   port.on('message', (command: VolumeCommand) => {
     if (command.type === 'stop') session.stop();
@@ -121,7 +125,9 @@ async function serve(): Promise<void> {
     } else role?.hear(command);
   });
   tell({ type: 'ready', init: await session.ready });
-  tell({ type: 'closed', reason: await endMount(await session.closed, { fileSystem: role ?? fileSystem, set, logger }) });
+  const end = await session.closed;
+  locks?.close(end !== 'stopped');
+  tell({ type: 'closed', reason: await endMount(end, { fileSystem: role ?? fileSystem, set, logger }) });
 }
 
 collectWhenIdle({ release: releaseFreedMemory });

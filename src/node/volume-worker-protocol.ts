@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { TypedVolumeOptions } from '../api/index.ts';
 import type { ErrorCode, LogLevel } from '../base/index.ts';
-import type { OwnedBlock } from '../filesystem/index.ts';
+import type { Awaited, OwnedBlock } from '../filesystem/index.ts';
 import type { SavedInit } from '../fuse/index.ts';
 
 /** What a volume's worker thread is started with. */
@@ -21,6 +21,8 @@ export interface VolumeWorkerData {
   /** To the block store in the main thread; undefined in a cluster, where each opening of the volume has a way of its own. */
   readonly store: MessagePort | undefined;
   readonly dirtyFile: string;
+  /** What the next daemon of the mount is to know of its programs' locks. */
+  readonly locksFile: string;
   /** What the store still takes, in bytes: one float, kept current by the main thread. */
   readonly freeBytes: SharedArrayBuffer;
   readonly logLevel: LogLevel;
@@ -44,10 +46,8 @@ export interface OpenCommand {
   readonly type: 'holder';
   /** Number of this role as holder. */
   readonly session: number;
-  /** Hosts whose programs may have locks. Until they have taken them again only locks are given that were held before … */
-  readonly awaited: readonly string[];
-  /** … but no longer than this. */
-  readonly graceMs: number;
+  /** Hosts whose programs may have locks. Until they have taken them again only locks are given that were held before. */
+  readonly awaited: readonly Awaited[];
   /** No other host has the volume mounted, as far as is known. */
   readonly alone: boolean;
   /** To the block store in the main thread, for what is opened now alone. */

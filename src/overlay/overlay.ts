@@ -148,11 +148,13 @@ export class Overlay implements AsyncDisposable {
     );
   }
 
-  /** Other members that are not connected, and that were within so many ms or have not been since this process began. */
-  lostWithin(ms: number): readonly PeerId[] {
-    const since = this.#clock.wallMs() - ms;
-    return this.members().flatMap(({ self, peer, liveness, livenessSinceMs }) =>
-      !self && liveness === 'down' && livenessSinceMs > since ? [peer] : [],
+  /** Other members that are not connected, and for how long they have not been, in ms: since this process began at the most. */
+  lostFor(): ReadonlyMap<PeerId, number> {
+    const now = this.#clock.wallMs();
+    return new Map(
+      this.members().flatMap(({ self, peer, liveness, livenessSinceMs }) =>
+        !self && liveness === 'down' ? [[peer, now - livenessSinceMs] as const] : [],
+      ),
     );
   }
 

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
-import { eventually } from '../docker/process.ts';
+import { childrenOf, eventually } from '../docker/process.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
 import { sh } from './programs.ts';
 
@@ -64,6 +64,33 @@ suite('of three hosts that use a volume', () => {
     for (const locker of taken) locker[Symbol.dispose]();
     await Promise.all(denied.map((locker) => locker.locked(freeMs)));
   }
+
+  test('daemons that are killed and started again, of a host that is served and of the one that serves, keep the locks of their programs', async () => {
+    const { hosts } = cluster;
+    const places: string[] = [];
+    for (const host of hosts) places.push(await host.mount('again'));
+    await sh(`cd ${places[0]}; touch flock-0 flock-1 fcntl-0 fcntl-1`);
+    using lockers = new DisposableStack();
+    const all = (host?: number): Locker[] =>
+      kinds.flatMap((kind) => [0, 1].map((owner) => lockers.use(new Locker(kind, path.join(places[host ?? owner]!, `${kind}-${owner}`)))));
+    const taken = all();
+    for (const locker of taken) await locker.locked();
+    for (const index of [1, 0]) {
+      const [before] = childrenOf(hosts[index]!.pid);
+      process.kill(before!, 'SIGKILL');
+      await eventually('the daemon is another one', () => (childrenOf(hosts[index]!.pid).some((pid) => pid !== before) ? true : undefined));
+      await hosts[index]!.answering();
+    }
+    await cluster.complete();
+    // What comes after is answered when all locks are taken again. Nobody wanted them meanwhile: a daemon may be away for too long on a busy machine.
+    for (const place of places) await sh(`cd ${place}; echo x > after; sync after; flock after true`);
+    const denied = all(2);
+    await sh(`for i in $(seq 10); do flock ${places[2]}/after sleep 0.1; done`);
+    assert.ok(denied.every(({ hasIt }) => !hasIt));
+    for (const locker of taken) locker[Symbol.dispose]();
+    await Promise.all(denied.map((locker) => locker.locked(freeMs)));
+    for (const host of hosts) await host.client.unmountVolume('again', 'test').catch(() => {});
+  });
 
   test('the one that serves it dies, and another gets the locks of its programs, and no others', async () => {
     await lose('served', [0, 1, 2]);

@@ -12,7 +12,7 @@ import { eventually } from '../docker/process.ts';
 import { volumeId } from '../filesystem/harness.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
-function share(transport: Transport, store: MemoryBlockStore, sent: VolumeCommand[], lost: readonly string[] = []): VolumeSharing {
+function share(transport: Transport, store: MemoryBlockStore, sent: VolumeCommand[], lost: ReadonlyMap<string, number> = new Map()): VolumeSharing {
   return new VolumeSharing({
     volumeId,
     store,
@@ -26,7 +26,7 @@ function share(transport: Transport, store: MemoryBlockStore, sent: VolumeComman
     },
     exclusive: false,
     hostName: String,
-    lostWithin: () => lost,
+    lostFor: () => lost,
   });
 }
 
@@ -54,7 +54,7 @@ test('a host that is lost and does not come back is given up, and one that comes
   t.mock.timers.reset();
 });
 
-test('whose locks a new holder waits for: of those that have the volume mounted, do not answer or are away for a moment, and not of the holder before that is lost', async () => {
+test('whose locks a new holder waits for: of those that have the volume mounted, do not answer or have been away for a moment only', async () => {
   const network = new MemoryNetwork();
   await using self = network.open('self');
   const answers: Readonly<Record<string, () => Uint8Array>> = {
@@ -70,9 +70,24 @@ test('whose locks a new holder waits for: of those that have the volume mounted,
   const payload = Buffer.from(JSON.stringify({ holder: 'before', count: 7, released: false, termMs: 50 }));
   await store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'absent', payload }] }]);
   const sent: VolumeCommand[] = [];
-  await using sharing = share(self, store, sent, ['before', 'away']);
+  await using sharing = share(
+    self,
+    store,
+    sent,
+    new Map([
+      ['before', 1500],
+      ['dead', 4500],
+    ]),
+  );
   await sharing.start();
   const open = await eventually('it has the lease', () => sent.find((command) => command.type === 'holder'));
-  assert.deepEqual(open.awaited.toSorted(), ['away', 'ill', 'mounted']);
+  assert.deepEqual(
+    open.awaited.toSorted((a, b) => (a.peer < b.peer ? -1 : 1)),
+    [
+      { peer: 'before', ms: 2500 },
+      { peer: 'ill', ms: 2500 },
+      { peer: 'mounted', ms: 2500 },
+    ],
+  );
   assert.equal(open.alone, false);
 });

@@ -53,7 +53,7 @@ class Host implements AsyncDisposable {
       send: (command) => role.hear(command),
       exclusive: false,
       hostName: String,
-      lostWithin: () => [],
+      lostFor: () => new Map(),
     });
     stack.use(sharing);
     await sharing.start();
@@ -176,7 +176,6 @@ test('a volume that comes back while its mount ends serves no other host', async
       type: 'holder',
       session,
       awaited: [],
-      graceMs: 0,
       alone: false,
       store: port2,
       tenure: new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer,
@@ -242,7 +241,7 @@ test('that no other host uses the volume any more counts also where it is said b
   });
   const { port1, port2 } = new MessageChannel();
   const limits = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity);
-  role.hear({ type: 'holder', session: 1, awaited: [], graceMs: 0, alone: false, store: port1, tenure: limits.buffer });
+  role.hear({ type: 'holder', session: 1, awaited: [], alone: false, store: port1, tenure: limits.buffer });
   role.hear({ type: 'alone' });
   assert.equal(told, 0);
   opening.resolve();

@@ -3,5 +3,5 @@ export { Appends } from './appends.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
 export type { Backing } from './holder-link.ts';
-export { LockGrace } from './lock-grace.ts';
+export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';

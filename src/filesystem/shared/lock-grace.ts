@@ -1,32 +1,39 @@
+/** A host whose programs may have locks, and how long is waited for it to take them again, in ms. */
+export interface Awaited {
+  readonly peer: string;
+  readonly ms: number;
+}
+
 /**
- * After a volume came to a host it gives new locks only when those who have some took theirs again: until every host that may have some has said so, or a time is over.
- * Where all of them are in reach that takes a round trip; it is not waited for the time.
+ * After a volume came to a host it gives new locks only when those who have some took theirs again: until every host that may have some has said so, or its time is over.
+ * Where all of them are in reach that takes a round trip.
  */
 export class LockGrace implements Disposable {
   /** Resolves when new locks may be given. */
   readonly over: Promise<void>;
-  readonly #awaited: Set<string>;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #end: () => void;
-  readonly #timer: NodeJS.Timeout | undefined;
 
-  /** @param limitMs how long is waited for hosts that say nothing. */
-  constructor(awaited: Iterable<string>, limitMs: number) {
-    this.#awaited = new Set(awaited);
+  constructor(awaited: Iterable<Awaited>) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.#end = resolve;
-    if (this.#awaited.size === 0) resolve();
-    else this.#timer = setTimeout(resolve, limitMs);
+    for (const { peer, ms } of awaited)
+      this.#timers.set(
+        peer,
+        setTimeout(() => this.heard(peer), ms),
+      );
+    if (this.#timers.size === 0) resolve();
   }
 
-  /** The host has taken again what its programs had locked. */
+  /** The host has taken again what its programs had locked, or its time is over. */
   heard(peer: string): void {
-    this.#awaited.delete(peer);
-    if (this.#awaited.size === 0) this[Symbol.dispose]();
+    clearTimeout(this.#timers.get(peer));
+    this.#timers.delete(peer);
+    if (this.#timers.size === 0) this.#end();
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-    this.#end();
+    for (const peer of this.#timers.keys()) this.heard(peer);
   }
 }

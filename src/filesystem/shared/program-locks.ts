@@ -1,4 +1,4 @@
-import { InfinitError, programPatienceMs } from '../../base/index.ts';
+import { InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
@@ -17,7 +17,7 @@ export class ProgramLocks {
   readonly #holder: HolderLink;
   readonly #undelivered: Undelivered;
   readonly #onLost: (inode: number) => void;
-  readonly #held = new HeldLocks();
+  readonly #held: HeldLocks;
   /** By owner: releases that the host has not heard of yet. */
   readonly #releases = new Map<string, Promise<void>>();
   /** The same and those before them, with the inode of each. */
@@ -26,12 +26,14 @@ export class ProgramLocks {
   /**
    * @param self distinguishes this host's lock owners from those of others.
    * @param onLost told of a lock that another host's program got meanwhile.
+   * @param records what the next daemon of the mount will know of the locks.
    */
-  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void) {
+  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records) {
     this.#self = self;
     this.#holder = holder;
     this.#undelivered = undelivered;
     this.#onLost = onLost;
+    this.#held = new HeldLocks(records);
   }
 
   /** The owner as all hosts know it. */

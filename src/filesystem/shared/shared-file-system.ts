@@ -1,4 +1,4 @@
-import { InfinitError } from '../../base/index.ts';
+import { InfinitError, type Records } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
@@ -38,15 +38,21 @@ export class SharedFileSystem implements FileSystem {
    * @param self distinguishes this host's lock owners from those of others.
    * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
    * @param onSaid told when a program has heard what was lost of an inode.
+   * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
    */
-  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}) {
+  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}, records?: Records) {
     this.#holder = new HolderLink(leaseHeld, {
       lockAgain: (backing) => this.#locks.lockAgain(backing),
       openAgain: (backing) => this.#files.openAgain(backing),
     });
     this.#files = new OpenHandles(this.#holder, this.#undelivered);
     // A program hears of a lost lock as of a lost write.
-    this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, (inode) => this.markLost([inode]));
+    const onLost = (inode: number): void => {
+      this.markLost([inode]);
+      // Files that were open before this process was become known as they are used.
+      this.inheritLost([inode]);
+    };
+    this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, onLost, records);
     this.#lost = new LostWrites(onSaid);
   }
 

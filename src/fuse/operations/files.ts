@@ -193,8 +193,14 @@ export const release: Operation = (exchange, header, message) => {
     exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
   }
   const open = exchange.handles.release(handle);
-  // An earlier daemon's file that nobody touched since: there is nothing to release, its locks died with that daemon.
-  if (open === undefined) return exchange.done(header);
+  // An earlier daemon's file that nobody touched since: there is nothing to release but its locks.
+  if (open === undefined) {
+    if (flockOwner !== undefined) {
+      const unlock: FileLock = { kind: 'flock', type: 'unlock', owner: flockOwner, pid: 0, start: 0, end: Infinity };
+      exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
+    }
+    return exchange.done(header);
+  }
   exchange.answer(
     header,
     after(open, (ours) => exchange.fileSystem.release(inode, ours, flockOwner)),

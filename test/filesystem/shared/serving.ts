@@ -19,7 +19,7 @@ export class Serving {
   /** Files that guests opened here. */
   opens = 0;
 
-  constructor(volume: Volume, grace = new LockGrace([], 0)) {
+  constructor(volume: Volume, grace = new LockGrace([])) {
     this.volume = volume;
     const appends = new Appends(volume);
     this.server = new CallServer(volume, appends, () => false, grace);

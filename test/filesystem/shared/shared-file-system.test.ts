@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { codeOf, InfinitError } from '../../../src/base/index.ts';
+import { codeOf, InfinitError, type Records } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
@@ -62,6 +62,39 @@ test('the next holder is told of locks that are held, not of those that were giv
   await assert.rejects(other.setlk(inode, posix('1', 'write', 0, 10), false), { errno: 'EAGAIN' });
 });
 
+test('a daemon that is started again knows of the locks of its programs, and one that went to another meanwhile is said to be lost', async () => {
+  const left = new Map<string, unknown>();
+  const records: Records = {
+    // As it is after a file.
+    all: () => new Map(JSON.parse(JSON.stringify([...left])) as [string, unknown][]),
+    put: (key, value) => void (value === undefined ? left.delete(key) : left.set(key, value)),
+  };
+  const daemon = (): SharedFileSystem => new SharedFileSystem('a', () => false, undefined, records);
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const [inode, other] = [await put(first.volume, root, 'f', 'x', true), await put(first.volume, root, 'g', 'x', true)];
+  const before = daemon();
+  first.welcome(before, 'a');
+  for (const each of [inode, other]) await before.setlk(each, flock('1', 'write'), false);
+  await before.setlk(inode, posix('2', 'write', 0, Infinity), false);
+  await before.setlk(inode, posix('2', 'unlock', 50, 99), false);
+  await first.volume.close();
+  const second = new Serving(await open(store));
+  await second.own.setlk(other, flock('9', 'write'), false);
+  const after = daemon();
+  second.welcome(after, 'a');
+  const handle = await after.open(other, 2);
+  after.inherited(other, handle);
+  assert.equal(await errnoOf(() => after.fsync(other, handle, false)), 'EIO');
+  assert.equal(await errnoOf(() => second.own.setlk(inode, flock('9', 'read'), false)), 'EAGAIN');
+  assert.equal(await errnoOf(() => second.own.setlk(inode, posix('9', 'write', 1000, 1000), false)), 'EAGAIN');
+  await second.own.setlk(inode, posix('9', 'write', 50, 99), false);
+  await after.setlk(inode, flock('1', 'unlock'), false);
+  await after.setlk(inode, posix('2', 'unlock', 0, Infinity), false);
+  assert.deepEqual([...left.keys()], []);
+  await second.own.setlk(inode, flock('9', 'write'), false);
+});
+
 test('a flock whose conversion was refused is gone at the next holder as well', async () => {
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
@@ -78,7 +111,7 @@ test('a flock whose conversion was refused is gone at the next holder as well', 
 });
 
 test('after a change of the holder nobody takes a lock before those who had it', async () => {
-  using grace = new LockGrace(['a', 'c'], neverMs);
+  using grace = new LockGrace(['a', 'c'].map((peer) => ({ peer, ms: neverMs })));
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
   const inode = await put(first.volume, root, 'f', 'x', true);

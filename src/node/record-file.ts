@@ -1,0 +1,97 @@
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import path from 'node:path';
+
+import type { Logger, Records } from '../base/index.ts';
+
+/** The file is written anew when it has more lines than this, and than four for each record. */
+const minLines = 1024;
+
+/**
+ * Records in a small file on tmpfs: they outlive a killed daemon, though not the host. A line is added for each change, which is one system call; a file that could not be written
+ * is given up, and the next daemon knows no more than it would without.
+ */
+export class RecordFile implements Records {
+  readonly #file: string;
+  readonly #logger: Logger;
+  readonly #records: Map<string, unknown>;
+  #descriptor: number | undefined;
+  #lines = 0;
+
+  /** @param adopted what a former daemon left counts: its mount outlived it. */
+  constructor(file: string, adopted: boolean, logger: Logger) {
+    this.#file = file;
+    this.#logger = logger;
+    this.#records = adopted ? read(file) : new Map();
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    this.#try(() => this.#rewrite());
+  }
+
+  all(): ReadonlyMap<string, unknown> {
+    return this.#records;
+  }
+
+  put(key: string, value: unknown): void {
+    if (value !== undefined) this.#records.set(key, value);
+    else if (!this.#records.delete(key)) return;
+    if (this.#descriptor === undefined) return;
+    this.#try(() => {
+      if (++this.#lines > Math.max(minLines, 4 * this.#records.size)) this.#rewrite();
+      else writeSync(this.#descriptor!, lineOf(key, value));
+    });
+  }
+
+  /** @param ended the mount is over; otherwise the next daemon goes on with it. */
+  close(ended: boolean): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    if (ended) rmSync(this.#file, { force: true });
+  }
+
+  #rewrite(): void {
+    const draft = `${this.#file}.new`;
+    const descriptor = openSync(draft, 'w', 0o600);
+    try {
+      writeSync(descriptor, [...this.#records].map(([key, value]) => lineOf(key, value)).join(''));
+      renameSync(draft, this.#file);
+    } catch (error) {
+      closeSync(descriptor);
+      throw error;
+    }
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = descriptor;
+    this.#lines = this.#records.size;
+  }
+
+  #try(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      this.#logger.warn('what the next daemon should know cannot be written', { file: this.#file, error });
+      this.close(true);
+    }
+  }
+}
+
+function lineOf(key: string, value: unknown): string {
+  return `${JSON.stringify(value === undefined ? [key] : [key, value])}\n`;
+}
+
+function read(file: string): Map<string, unknown> {
+  const records = new Map<string, unknown>();
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    return records;
+  }
+  for (const line of text.split('\n').filter(Boolean)) {
+    try {
+      const [key, value] = JSON.parse(line) as [string, unknown?];
+      if (value === undefined) records.delete(key);
+      else records.set(key, value);
+    } catch {
+      // The last line of a daemon that was killed while it wrote.
+    }
+  }
+  return records;
+}
