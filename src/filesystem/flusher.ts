@@ -122,7 +122,11 @@ export class Flusher {
     const { log, names, checkpoint, journal, state, compactor, budget, context } = this.#core;
     const calm = log.length === 0;
     try {
-      await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]);
+      await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]).catch(async (error: unknown) => {
+        // The checkpoint takes removed files out of the store: what finds no room may be waiting for just that.
+        if (errnoOf(error) === 'ENOSPC' && !checkpoint.idle) await checkpoint.run();
+        throw error;
+      });
       // In quiet moments, or when the journal has grown.
       if (!checkpoint.idle && (calm || journal.used >= checkpointSlots)) await checkpoint.run();
       else if (calm && !state.current) await state.write({});

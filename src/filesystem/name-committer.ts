@@ -1,5 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { errnoOf } from './failure.ts';
 import type { Inode } from './inode.ts';
 import { type Journal, journalSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
@@ -56,7 +57,11 @@ export class NameCommitter {
     try {
       while (this.#requests.length > 0) {
         try {
-          await this.#commit();
+          await this.#commit().catch((error: unknown) => {
+            // A removal, which makes room, is not to fail with a file that was made after it and does not fit.
+            if (errnoOf(error) === 'ENOSPC' && this.#parts.log.length > 1) return this.#commit(1);
+            throw error;
+          });
           this.#settle();
         } catch (error) {
           const failed = this.#requests;
@@ -69,9 +74,10 @@ export class NameCommitter {
     }
   }
 
-  async #commit(): Promise<void> {
+  /** @param most Operations of the batch at the most. */
+  async #commit(most?: number): Promise<void> {
     const { log, journal, records, checkpoint } = this.#parts;
-    const batch = log.batch();
+    const batch = log.batch(most);
     const through = batch?.through ?? log.durable;
     const joined = this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through));
     const extras = joined.map((request) => request.extra!);

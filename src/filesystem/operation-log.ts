@@ -64,8 +64,8 @@ export class OperationLog {
     for (const { inode } of operation.moved ?? []) inode.lastOperation = sequence;
   }
 
-  /** The longest prefix that fits one block; undefined where nothing is left. It stays in the log until {@link committed}. */
-  batch(): Batch | undefined {
+  /** The longest prefix, of so many operations at the most, that fits one block; undefined where nothing is left. It stays in the log until {@link committed}. */
+  batch(most = maxBatchOperations): Batch | undefined {
     if (this.#operations.length === 0) return undefined;
     const names = new Map<Inode, Map<string, NameChange>>();
     const links = new Map<Inode, { delta: number; parent: number; gone: boolean }>();
@@ -80,7 +80,7 @@ export class OperationLog {
     for (const operation of this.#operations) {
       for (const { change } of operation.names) bytes += nameCost(change.name);
       bytes += (operation.links.length + 3) * inodeCost;
-      if (count > 0 && (bytes > maxJournalBytes || count >= maxBatchOperations)) break;
+      if (count > 0 && (bytes > maxJournalBytes || count >= most)) break;
       count++;
       for (const { directory, change } of operation.names) {
         const changes = names.get(directory);

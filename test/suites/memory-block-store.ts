@@ -61,6 +61,11 @@ export class MemoryBlockStore implements BlockStore {
     return new Set(this.#immutable.keys());
   }
 
+  /** Bytes of all immutable blocks. */
+  get immutableBytes(): number {
+    return [...this.#immutable.values()].reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Addresses of the mutable and named blocks that exist (tombstones do not count). */
   mutableAddresses(): Set<Address> {
     return new Set([...this.#mutable].filter(([, block]) => block.payload !== null).map(([address]) => address));
