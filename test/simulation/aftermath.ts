@@ -1,5 +1,6 @@
-import { type Accepted, compareBallots, isMember, type Operation, productionRules, type ProposalOutcome } from '../../src/consensus/index.ts';
+import { type Accepted, isMember, type Operation, type ProposalOutcome } from '../../src/consensus/index.ts';
 import type { Clients } from './clients.ts';
+import { hasMajority, newestRecord } from './copies.ts';
 import type { Host } from './host.ts';
 import { Violation } from './judges.ts';
 import type { Roster } from './roster.ts';
@@ -73,10 +74,38 @@ export class Aftermath {
         throw new Violation('residue', `${other.name} holds something of ${block} that is settled at ${settled.record.replicas.join('')}`);
     }
     this.#write(host, block, true);
-    this.#demand('forget', host, block, { kind: 'forget' });
-    const left = hosts.find((other) => other.stateOf(block)?.accepted != null);
-    if (left !== undefined) throw new Violation('residue', `${left.name} holds something of ${block}, which is forgotten`);
+    this.#forget(host, block);
     this.#write(host, block, false);
+  }
+
+  /** Settles and forgets, again where a repair came between: in the end nobody holds anything of the block. */
+  #forget(host: Host, block: string): void {
+    const until = this.#world.now + recoveryMs;
+    const left = (): Host | undefined => this.#world.hosts.find((other) => other.stateOf(block)?.accepted != null);
+    let told = '';
+    const ask = (): void =>
+      host.run(
+        block,
+        { kind: 'settle', revoked: [] },
+        {
+          done: (settled) => {
+            if (settled?.status !== 'committed') return again(settled);
+            host.run(block, { kind: 'forget' }, { done: again });
+          },
+        },
+      );
+    const again = (outcome: ProposalOutcome | undefined): void => {
+      told = outcome?.status ?? 'no answer';
+      if (this.#world.now < until) this.#world.later(100, () => left() !== undefined && ask());
+    };
+    ask();
+    this.#wait(until, () => left() === undefined);
+    const holder = left();
+    if (holder !== undefined)
+      throw new Violation(
+        'liveness',
+        `${holder.name} holds something of ${block} ${recoveryMs} ms after it was removed and all came to rest: ${told}`,
+      );
   }
 
   /** A change is from an epoch: where others changed it meanwhile, it is tried again from there. */
@@ -139,18 +168,18 @@ export class Aftermath {
 }
 
 /**
- * The one way to be out of reach that is not a violation: the block was founded while a view retired, its record is joint with a set of that view, and
- * so many hosts of this set have left since (they have no say any longer) that it has no majority. Some of them drained: being counted out alone leads there never.
+ * The ways to be out of reach that are not violations: the block was founded while a view retired, its record is joint with a set of that view, and
+ * so many hosts of this set have left since (they have no say any longer) that it has no majority, some of which drained. Or there is no majority because hosts
+ * were counted out and gave up their copies while another's was damaged.
  */
 function isLeftBehind(world: World, roster: Roster, block: string): boolean {
-  let newest: Accepted | null = null;
-  for (const host of world.hosts) {
-    const accepted = host.stateOf(block)?.accepted ?? null;
-    if (accepted !== null && !accepted.pointer && (newest === null || compareBallots(accepted.ballot, newest.ballot) > 0)) newest = accepted;
-  }
-  if (newest === null || newest.record.epoch !== 1) return false;
-  const speaks = (peer: string): boolean => world.hosts.some((host) => host.name === peer && host.up && host.hasSay());
-  return newest.record.previous.some(
-    (set) => set.filter(speaks).length < productionRules.majority(set.length) && set.some((peer) => !speaks(peer) && roster.hasDrained(peer)),
-  );
+  const newest = newestRecord(world, block);
+  if (newest === null) return false;
+  const { epoch, previous, replicas } = newest.record;
+  const speaks = (host: Host): boolean => host.up && host.hasSay();
+  const holds = (host: Host): boolean => speaks(host) && !host.isDamaged(block);
+  const isRotten = (set: readonly string[]): boolean =>
+    set.map((peer) => world.hosts[world.indexOf(peer)]!).some((host) => host.rotted && host.isDamaged(block));
+  if ([replicas, ...previous].some((set) => isRotten(set) && !hasMajority(world, set, holds))) return true;
+  return epoch === 1 && previous.some((set) => !hasMajority(world, set, speaks) && set.some((peer) => roster.hasDrained(peer)));
 }

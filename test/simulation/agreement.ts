@@ -230,7 +230,8 @@ export class Agreement {
     const block = this.#chance.pick(blocks);
     const kept = host.stateOf(block);
     if (kept?.lost === true) return this.#replaceLost(part, block);
-    if (kept?.accepted != null && isMember(kept.accepted.record, host.name)) this.#bringHome(part, block);
+    const record = kept?.accepted?.record;
+    if (record !== undefined && isMember(record, host.name) && part.standpoint.isMyTurn(record.replicas, 0)) this.#bringHome(part, block);
   }
 
   /** Reads the block with this host's own acceptor answering, and goes on where nothing is here that the quorum does not know of. */
@@ -287,9 +288,9 @@ export class Agreement {
   }
 
   /** As `Housekeeping.change`. */
-  #change(part: Part, block: string, fromEpoch: number, replicas: readonly string[]): void {
+  #change(part: Part, block: string, fromEpoch: number, replicas: readonly string[], then = (): void => {}): void {
     if (!part.host.hasSay()) return;
-    part.host.run(block, { kind: 'change', fromEpoch, replicas }, { done: () => {} });
+    part.host.run(block, { kind: 'change', fromEpoch, replicas }, { done: (outcome) => outcome?.status === 'committed' && then() });
   }
 
   /** A damaged copy leaves the set, is told so, and is an ordinary newcomer then. */
@@ -300,7 +301,7 @@ export class Agreement {
       const { record } = accepted;
       const others = record.replicas.filter((peer) => peer !== host.name);
       if (!isMember(record, host.name)) this.#settle(part, block);
-      else if (others.length > 0) this.#change(part, block, record.epoch, others);
+      else if (others.length > 0) this.#change(part, block, record.epoch, others, () => this.#settle(part, block));
     });
   }
 

@@ -17,13 +17,18 @@ export type Fault = { readonly at: number; readonly forMs: number } &
     | { readonly kind: 'slow-disk'; readonly host: number; readonly syncMs: number }
     /** Writes are refused. */
     | { readonly kind: 'disk-full'; readonly host: number }
-    /** A write fails; nobody knows what of it is on the medium. The process stops and starts again. */
+    /** A write fails, nobody knows what of it is on the medium, and no other is taken. The process goes on in memory until it is started again. */
     | { readonly kind: 'disk-error'; readonly host: number }
+    /** What is not in memory cannot be read. */
+    | { readonly kind: 'read-error'; readonly host: number }
     /** One record of one block turns out unreadable. */
     | { readonly kind: 'bit-rot'; readonly host: number; readonly block: number }
   );
 
-/** Bits rot at one host in a run: more than a minority of a block's copies is beyond what any majority can survive. */
+/**
+ * Bits rot at one host above all, and wherever the world finds that a block bears it: more than a minority of a block's copies is beyond what any majority
+ * can survive. Where hosts are counted out and give up what they hold, sets of five bear one more.
+ */
 export function planFaults(settings: Settings): Fault[] {
   const random = new SeededRandom(settings.seed, 2);
   const { hosts, replicas, blocks, leaseTermMs } = settings;
@@ -44,8 +49,11 @@ export function planFaults(settings: Settings): Fault[] {
     else if (dice < 74) faults.push({ kind: 'slow-link', at, forMs, host, delayMs: random.between(5, 300) });
     else if (dice < 80) faults.push({ kind: 'slow-disk', at, forMs, host, syncMs: random.between(20, 400) });
     else if (dice < 86) faults.push({ kind: 'disk-full', at, forMs, host });
-    else if (dice < 92) faults.push({ kind: 'disk-error', at, forMs, host });
-    else if (replicas >= 3 && !settings.agreed) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
+    else if (dice < 90) faults.push({ kind: 'disk-error', at, forMs, host });
+    else if (dice < 92) faults.push({ kind: 'read-error', at, forMs, host });
+    else if (replicas >= 3 && !settings.agreed)
+      faults.push({ kind: 'bit-rot', at, forMs: 0, host: random.chance(0.5) ? host : rotten, block: random.below(blocks) });
+    else if (replicas >= 5) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
   }
   return faults.toSorted((a, b) => a.at - b.at);
 }

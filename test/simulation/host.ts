@@ -59,7 +59,7 @@ const heartbeatsPerTerm = 4;
 export class Host {
   readonly index: number;
   readonly name: string;
-  readonly #states = new HostStates(() => this.#sync());
+  readonly #states: HostStates;
   readonly #world: World;
   readonly #rate: number;
   #offset: number;
@@ -75,7 +75,10 @@ export class Host {
   onReport: (message: ReportMessage) => void = () => {};
   onStart: () => void = () => {};
   pausedUntil = -1;
-  full = false;
+  /** Bits rotted here. */
+  rotted = false;
+  /** Whatever is not in memory cannot be read from the disk. */
+  unreadable = false;
   syncMs: number;
   /** The views that this host takes into account: durable. */
   oldestView = 1;
@@ -92,6 +95,7 @@ export class Host {
 
   constructor(world: World, index: number) {
     this.#world = world;
+    this.#states = new HostStates(() => this.#sync(), world.mutant.forgetsUnsaved === true);
     this.index = index;
     this.name = world.names[index]!;
     const { drift, syncMs } = world.settings;
@@ -119,6 +123,7 @@ export class Host {
     const { settings, mutant } = this.#world;
     this.up = true;
     this.life++;
+    this.#states.disk.recover(this.#world.mutant.trustsTornRecords !== true);
     this.#states.disk.incarnation++;
     const { incarnation } = this.#states.disk;
     const { rules } = mutant;
@@ -152,7 +157,7 @@ export class Host {
     this.evicted = false;
     [this.oldestView, this.newestView] = this.#world.currentViews(this);
     for (const block of this.#states.disk.blocks()) {
-      this.#states.save(block, this.#states.of(block), lostState, -1);
+      this.#states.save(block, this.#states.of(block), lostState, -1, true);
     }
   }
 
@@ -174,9 +179,9 @@ export class Host {
   dropPointer(block: string, ballot: Ballot): boolean {
     const kept = this.#states.load(block);
     const step = this.#acceptor.step(kept.state, { type: 'forget', from: this.name, block, tag: 0, attempt: 1, ballot, floor: 0 }, this.clock);
-    if (!step.changed || this.full) return false;
+    if (!step.changed) return false;
     this.#states.save(block, kept, step.state, step.floor);
-    return true;
+    return !this.#states.isUnsaved(kept);
   }
 
   handle(event: HostEvent): void {
@@ -217,31 +222,59 @@ export class Host {
 
   /** Whether what the process has of a block is on the medium. */
   isDurable(block: string): boolean {
-    return this.#states.of(block).unsynced === undefined;
+    const kept = this.#states.of(block);
+    return kept.unsynced === undefined && !kept.unsaved;
+  }
+
+  // --- the disk --------------------------------------------------------------------------------------------------------------
+
+  set full(full: boolean) {
+    this.#states.disk.full = full;
+  }
+
+  /** A write failed. The process goes on with what is in memory, and writes nothing any longer. */
+  get failed(): boolean {
+    return this.#states.disk.failed;
+  }
+
+  failDisk(): void {
+    if (this.up) this.#states.fail(this.#world.chance);
   }
 
   rot(block: string): void {
-    this.#states.rot(block);
+    this.rotted = true;
+    this.#states.rot(block, this.#world.chance);
+  }
+
+  /** Whether the copy is damaged, noticed or not. */
+  isDamaged(block: string): boolean {
+    return this.#states.disk.isRotten(block) || this.#states.of(block).state?.lost === true;
+  }
+
+  /** From now on nothing can be read that is not in memory, and little is. */
+  failReads(): void {
+    this.unreadable = true;
+    this.#states.dropClean();
   }
 
   #onRequest(request: Request): void {
     const world = this.#world;
     const { block } = request;
     if (request.type !== 'learn' && !this.hasSay()) return;
+    if (this.unreadable && !this.#states.of(block).loaded) return;
     const kept = this.#states.load(block);
     const step = this.#acceptor.step(kept.state, request, this.clock);
     for (const peer of step.recalls) this.#sendLease(world.indexOf(peer), { type: 'recall', from: this.name, block });
-    // A full disk: nothing was changed, nothing is said.
-    if (step.changed && this.full) return;
-    if (step.changed) {
-      world.judges.accepted(request);
-      this.#states.save(block, kept, step.state, step.floor);
-    }
+    if (step.changed) world.judges.accepted(request);
+    // As `Replica.serve`: memory keeps the step also where the disk refuses it, and nothing is said.
+    if (step.changed || this.#states.isUnsaved(kept)) this.#states.save(block, kept, step.state, step.floor);
     if (world.trace.on) world.trace.step(this.name, request, step.reply);
+    if (this.#states.isUnsaved(kept)) return world.trace.say(`${this.name}  ${block}  cannot be written: nothing is said`);
     const to = world.indexOf(request.from);
     const reply = replyEvent(to, to === this.index ? this.life : -1, step.reply);
-    if (kept.unsynced === undefined || world.mutant.repliesBeforeSync === true) world.send(this.index, reply);
-    else kept.unsynced.waiting.push(reply);
+    const awaited = this.#states.awaited(kept);
+    if (awaited === undefined || world.mutant.repliesBeforeSync === true) world.send(this.index, reply);
+    else awaited.waiting.push(reply);
   }
 
   #sync(): void {
@@ -249,7 +282,7 @@ export class Host {
   }
 
   #onSynced(): void {
-    for (const reply of this.#states.synced().waiting) this.#world.send(this.index, reply);
+    for (const reply of this.#states.synced()) this.#world.send(this.index, reply);
     this.#sync();
   }
 
@@ -360,6 +393,7 @@ export class Host {
     switch (message.type) {
       case 'heartbeat': {
         const { reply, remember } = this.#acceptor.leases.heartbeat(message, this.clock);
+        if (remember !== undefined && this.failed) return;
         if (remember !== undefined) this.#states.disk.earlierHolders = remember;
         if (reply !== undefined) this.#sendLease(this.#world.indexOf(message.from), reply);
         return;

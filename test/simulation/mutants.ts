@@ -8,6 +8,10 @@ export interface Mutant {
   readonly ballots: (peer: string, incarnation: number) => BallotSource;
   readonly repliesBeforeSync?: boolean;
   readonly ignoresRecalls?: boolean;
+  /** Once a write has failed it takes what is in memory for durable. */
+  readonly forgetsUnsaved?: boolean;
+  /** It starts with a record that was cut in the middle as if it were whole. */
+  readonly trustsTornRecords?: boolean;
   /** The acceptor answers though nobody confirms that the host was not counted out. */
   readonly answersUnconfirmed?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
@@ -71,6 +75,18 @@ export const mutants: readonly Mutant[] = [
     ...production,
     name: 'replies before its disk has synced',
     repliesBeforeSync: true,
+    settings: { hosts: 3, replicas: 3, blocks: 1, syncMs: 10, faults: 25 },
+  },
+  {
+    ...production,
+    name: 'tells what it failed to write',
+    forgetsUnsaved: true,
+    settings: { hosts: 3, replicas: 3, blocks: 1, syncMs: 10, faults: 40 },
+  },
+  {
+    ...production,
+    name: 'takes a torn record for a whole one',
+    trustsTornRecords: true,
     settings: { hosts: 3, replicas: 3, blocks: 1, syncMs: 10, faults: 25 },
   },
   { ...production, name: 'reuses ballots within a life', ballots: (peer, incarnation) => new SerialLess(peer, incarnation) },

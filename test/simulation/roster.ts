@@ -38,6 +38,7 @@ export class Roster {
     this.#chance = new SeededRandom(world.settings.seed, 6);
     this.#mending = new SeededRandom(world.settings.seed, 7);
     this.#agreement = world.settings.agreed ? new Agreement(world) : undefined;
+    world.isReplacing = (block) => this.#busy.has(`replace look/${block}/`) || this.#busy.has(`replace change/${block}/`);
     const end = workloadMs(world.settings);
     const changes = world.settings.agreed ? 0 : world.settings.rosterChanges;
     for (let count = 0; count < changes; count++) world.later(this.#chance.unit() * end, () => this.#newView());

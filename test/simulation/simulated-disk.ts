@@ -1,8 +1,10 @@
+import { crc32 } from 'node:zlib';
+
+import { InfinitError } from '../../src/base/index.ts';
 import { type AcceptorState, encodeState } from '../../src/consensus/index.ts';
 import type { SeededRandom } from './random.ts';
 
-/** What lies on the medium under a block; `rotten`: unreadable, which the disk's checksum notices. */
-export type Stored = Uint8Array | 'rotten';
+const checksumBytes = 4;
 
 interface Write {
   readonly block: string;
@@ -14,26 +16,37 @@ interface Write {
 
 /** A group of writes that becomes durable at once, and what may be said only then. */
 export class Group<T> {
+  readonly number: number;
   readonly writes: Write[] = [];
   readonly waiting: T[] = [];
-  done = false;
+
+  constructor(number: number) {
+    this.number = number;
+  }
 }
 
 /**
- * A host's medium. Writes gather in a group while the one before is being synced; a crash keeps a prefix of what was not synced yet. A record that was
- * cut in the middle is the end of that prefix: its checksum fails, so it counts as never written.
+ * A host's medium: records with checksums. Writes gather in a group while the one before is being synced; a crash keeps a prefix of what was not synced
+ * yet, and of the record after it some bytes.
  */
 export class SimulatedDisk<T> {
-  readonly #durable = new Map<string, Stored>();
+  readonly #durable = new Map<string, Uint8Array>();
   #syncing: Group<T> | undefined;
-  #next = new Group<T>();
+  #next = new Group<T>(0);
+  /** What a crash left of the record that was being written. */
+  #torn: { readonly block: string; readonly bytes: Uint8Array } | undefined;
+  /** Puts are refused. */
+  full = false;
+  /** A write failed: no other is taken before the process starts again. */
+  failed = false;
   /** Small facts that are on the medium before anything depends on them. */
   incarnation = 0;
   floor = 0;
   earlierHolders: readonly { readonly peer: string; readonly incarnation: number }[] = [];
 
-  /** Adds to the group that is gathering and returns it. */
-  write(block: string, state: AcceptorState | undefined, floor: number): Group<T> {
+  /** Adds to the group that is gathering and returns it; undefined: refused. `reserved`: from the reserve that a full disk keeps. */
+  write(block: string, state: AcceptorState | undefined, floor: number, reserved: boolean): Group<T> | undefined {
+    if (this.failed || (this.full && !reserved && (state !== undefined || floor >= 0))) return undefined;
     this.#next.writes.push({ block, state, floor });
     return this.#next;
   }
@@ -42,41 +55,77 @@ export class SimulatedDisk<T> {
   start(): boolean {
     if (this.#syncing !== undefined || this.#next.writes.length === 0) return false;
     this.#syncing = this.#next;
-    this.#next = new Group();
+    this.#next = new Group(this.#syncing.number + 1);
     return true;
   }
 
-  /** The group under way is on the medium. */
-  finish(): Group<T> {
-    const group = this.#syncing!;
+  /** The group under way is on the medium; undefined: there is none, the disk failed meanwhile. */
+  finish(): Group<T> | undefined {
+    const group = this.#syncing;
     this.#syncing = undefined;
-    this.#apply(group.writes, group.writes.length);
-    group.done = true;
+    if (group !== undefined) this.#apply(group.writes, group.writes.length);
     return group;
   }
 
-  read(block: string): Stored | undefined {
-    return this.#durable.get(block);
+  /** @throws InfinitError `damaged`. */
+  read(block: string): Uint8Array | undefined {
+    const frame = this.#durable.get(block);
+    return frame === undefined ? undefined : contentOf(frame);
   }
 
   blocks(): IterableIterator<string> {
     return this.#durable.keys();
   }
 
-  /** Power is gone: a prefix of what was not synced survives. */
+  /** Power is gone: a prefix of what was not synced survives, and some bytes of what comes after it. */
   crash(random: SeededRandom): void {
-    const writes = [...(this.#syncing?.writes ?? []), ...this.#next.writes];
+    const writes = this.#lose();
     const kept = random.below(writes.length + 1);
     this.#apply(writes, kept);
-    this.#syncing = undefined;
-    this.#next = new Group();
+    const cut = writes[kept];
+    if (cut?.state !== undefined) {
+      const frame = frameOf(cut.state);
+      this.#torn = { block: cut.block, bytes: frame.subarray(0, random.below(frame.length)) };
+    }
+    this.failed = false;
   }
 
-  /** Makes a record unreadable. False where there is none. */
-  rot(block: string): boolean {
-    if (!this.#durable.has(block)) return false;
-    this.#durable.set(block, 'rotten');
+  /** An error: nobody is told what of this is on the medium, which is a prefix. Returns the writes that are not acknowledged. */
+  fail(random: SeededRandom): readonly Write[] {
+    const writes = this.#lose();
+    this.#apply(writes, random.below(writes.length + 1));
+    this.failed = true;
+    return writes;
+  }
+
+  /** Before a process starts: a torn record at the end of the log is cut off, and what was there before it stands. */
+  recover(checks: boolean): void {
+    const torn = this.#torn;
+    this.#torn = undefined;
+    if (torn !== undefined && (!checks || isIntact(torn.bytes))) this.#durable.set(torn.block, checks ? torn.bytes : resealed(torn.bytes));
+  }
+
+  /** Turns a bit of a record over. False where there is none. */
+  rot(block: string, random: SeededRandom): boolean {
+    const frame = this.#durable.get(block);
+    if (frame === undefined) return false;
+    const rotten = frame.slice();
+    rotten[random.below(rotten.length)]! ^= 1 << random.below(8);
+    this.#durable.set(block, rotten);
     return true;
+  }
+
+  /** Whether a record is there that is damaged. */
+  isRotten(block: string): boolean {
+    const frame = this.#durable.get(block);
+    return frame !== undefined && !isIntact(frame);
+  }
+
+  #lose(): Write[] {
+    const writes = [...(this.#syncing?.writes ?? []), ...this.#next.writes];
+    this.#syncing = undefined;
+    this.#next = new Group(this.#next.number + 1);
+    return writes;
   }
 
   /** The first so many writes reach the medium. States are laid out by the production codec; what a later write of these replaces need not be. */
@@ -86,7 +135,7 @@ export class SimulatedDisk<T> {
       if (floor > this.floor) this.floor = floor;
       if (isReplaced(writes, index, count)) continue;
       if (state === undefined) this.#durable.delete(block);
-      else this.#durable.set(block, encodeState(state));
+      else this.#durable.set(block, frameOf(state));
     }
   }
 }
@@ -95,4 +144,35 @@ function isReplaced(writes: readonly Write[], at: number, count: number): boolea
   const { block } = writes[at]!;
   for (let later = at + 1; later < count; later++) if (writes[later]!.block === block) return true;
   return false;
+}
+
+/** A state as it lies on the medium: a checksum, and what it is of. */
+function frameOf(state: AcceptorState): Uint8Array {
+  const content = encodeState(state);
+  const frame = new Uint8Array(checksumBytes + content.length);
+  frame.set(content, checksumBytes);
+  seal(frame);
+  return frame;
+}
+
+function seal(frame: Uint8Array): void {
+  new DataView(frame.buffer, frame.byteOffset).setUint32(0, crc32(frame.subarray(checksumBytes)));
+}
+
+function isIntact(frame: Uint8Array): boolean {
+  if (frame.length < checksumBytes) return false;
+  return new DataView(frame.buffer, frame.byteOffset).getUint32(0) === crc32(frame.subarray(checksumBytes));
+}
+
+/** What a disk makes of torn bytes that looks at no checksum. */
+function resealed(bytes: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(Math.max(bytes.length, checksumBytes));
+  frame.set(bytes);
+  seal(frame);
+  return frame;
+}
+
+function contentOf(frame: Uint8Array): Uint8Array {
+  if (!isIntact(frame)) throw new InfinitError('damaged', 'the checksum of a record does not match');
+  return frame.subarray(checksumBytes);
 }

@@ -1,4 +1,5 @@
 import type { ReplicaSet, View } from '../../src/consensus/index.ts';
+import { bearsRot } from './copies.ts';
 import { EventHeap } from './event-heap.ts';
 import { type HostEvent, type ReportMessage, reportEvent, type SimulationEvent } from './events.ts';
 import { describeFault, type Fault } from './faults.ts';
@@ -29,6 +30,8 @@ export class World {
   readonly #indices: ReadonlyMap<string, number>;
   /** By oldest and newest number, then by block. */
   readonly #views = new Map<number, Map<string, readonly View[]>>();
+  /** Whether the roster is about to take a damaged copy out of a block's set. */
+  isReplacing: (block: string) => boolean = () => false;
   now = 0;
   /** Messages that reached a process. */
   deliveries = 0;
@@ -142,7 +145,9 @@ export class World {
     this.network.heal();
     for (const host of this.hosts) {
       host.full = false;
+      host.unreadable = false;
       host.syncMs = this.settings.syncMs;
+      if (host.failed) host.crash();
       if (!host.up) host.start();
     }
   }
@@ -151,12 +156,24 @@ export class World {
     this.trace.say(`-- ${describeFault(fault)}`);
     const until = (undo: () => void): void => this.later(fault.forMs, undo);
     switch (fault.kind) {
-      case 'crash':
-      case 'disk-error': {
+      case 'crash': {
         const host = this.hosts[fault.host]!;
         host.crash();
         return until(() => host.up || host.start());
       }
+      case 'disk-error': {
+        const host = this.hosts[fault.host]!;
+        host.failDisk();
+        // A person looks at it and starts the process again.
+        return until(() => {
+          if (!host.failed) return;
+          host.crash();
+          host.start();
+        });
+      }
+      case 'read-error':
+        this.hosts[fault.host]!.failReads();
+        return until(() => (this.hosts[fault.host]!.unreadable = false));
       case 'pause':
         this.hosts[fault.host]!.pausedUntil = this.now + fault.forMs;
         return;
@@ -185,8 +202,11 @@ export class World {
       case 'disk-full':
         this.hosts[fault.host]!.full = true;
         return until(() => (this.hosts[fault.host]!.full = false));
-      case 'bit-rot':
-        this.hosts[fault.host]!.rot(this.blocks[fault.block]!);
+      case 'bit-rot': {
+        const host = this.hosts[fault.host]!;
+        const block = this.blocks[fault.block]!;
+        if (bearsRot(this, host, block)) host.rot(block);
+      }
     }
   }
 }
