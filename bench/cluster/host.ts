@@ -65,12 +65,12 @@ function block(bytes: number): { address: Address; sealed: Uint8Array } {
   return { address: immutableAddress(sealed), sealed };
 }
 
-async function put(address: Address, payload: Uint8Array): Promise<void> {
-  const result = await store.commit([{ update: [{ address, expect: 'any', payload }] }]);
+async function put(address: Address, payload: Uint8Array, limits: { readonly deadlineMs?: number } = {}): Promise<void> {
+  const result = await store.commit([{ update: [{ address, expect: 'any', payload }] }], limits);
   if (!result.done) throw new Error(JSON.stringify(result.outcomes[0]));
 }
 
-/** Many large blocks at once may take a while. */
+/** Many large blocks at once may take a while, and everything where the machine has other work. */
 const prepareMs = 60_000;
 
 async function prepare(keys: number, bytes: number, immutable: boolean): Promise<readonly Address[]> {
@@ -81,7 +81,7 @@ async function prepare(keys: number, bytes: number, immutable: boolean): Promise
       return made.address;
     }
     const address = mutableAddress();
-    await put(address, randomFillSync(new Uint8Array(bytes)));
+    await put(address, randomFillSync(new Uint8Array(bytes)), { deadlineMs: prepareMs });
     return address;
   });
 }
@@ -161,11 +161,16 @@ async function obey(order: Order): Promise<unknown> {
   }
 }
 
+/** Where the parent is gone nobody is to be told, and the end comes by `disconnect`. */
+function answer(message: { readonly value?: unknown; readonly error?: string }): void {
+  process.send!(message, () => {});
+}
+
 process.on('message', (order: Order) => {
   obey(order).then(
-    (value) => process.send!({ value }),
-    (error: unknown) => process.send!({ error: String(error instanceof Error ? error.stack : error) }),
+    (value) => answer({ value }),
+    (error: unknown) => answer({ error: String(error instanceof Error ? error.stack : error) }),
   );
 });
 process.on('disconnect', () => process.exit(0));
-process.send!({ value: overlay.self });
+answer({ value: overlay.self });

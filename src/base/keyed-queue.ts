@@ -13,12 +13,12 @@ export class KeyedQueue {
     const waiting = (before?.waiting ?? 0) + 1;
     if (waiting > maxWaiting) return Promise.reject(new InfinitError('overloaded', `more than ${maxWaiting} calls wait for "${key}"`));
     const result = before === undefined ? job() : before.tail.then(job, job);
-    const done = (): void => {
+    const settled = (): void => {
       const now = this.#tails.get(key)!;
       if (now.waiting === 1) this.#tails.delete(key);
       else this.#tails.set(key, { ...now, waiting: now.waiting - 1 });
     };
-    const tail = result.finally(done).catch(() => {});
+    const tail = result.then(settled, settled);
     this.#tails.set(key, { tail, waiting });
     return result;
   }
