@@ -14,6 +14,8 @@ const maxAsked = 65_536;
 /** How long a mount that ends waits for what other hosts have asked, in ms. */
 const drainMs = 10_000;
 
+/** After the volume came here, locks are given only when those who have some took them again. For a host in reach that does not so long is waited once the volume is open, in ms. */
+const lockGraceMs = 2500;
 /** What a lost host had open stays so for so long after its locks were released, in ms. */
 const lingerMs = 20_000;
 
@@ -133,9 +135,10 @@ export class SharedRole implements Disposable {
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
   }
 
-  async #becomeHolder({ session, awaited, alone, store: port, tenure }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, awaited, lost, alone, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
+    const began = performance.now();
     this.fileSystem.setBacking(undefined);
     this.#tenure = new Tenure(tenure);
     this.#way = port;
@@ -147,7 +150,11 @@ export class SharedRole implements Disposable {
       if (change !== this.#change) return void volume.abandon();
       this.#volume = volume;
       const appends = new Appends(volume);
-      const grace = new LockGrace(awaited);
+      const grace = new LockGrace([
+        ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
+        // These come back or not while the volume is being opened as well.
+        ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
+      ]);
       if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.exposed, grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();

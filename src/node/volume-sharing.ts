@@ -13,8 +13,6 @@ import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
 /** How long one operation may take at the host that serves the volume, in ms. */
 const callDeadlineMs = 30_000;
-/** After the volume came here, locks are given only when those who have some took them again. For a host in reach that does not so long is waited, in ms. */
-const lockGraceMs = 2500;
 /** How long hosts are asked whether they have the volume mounted, in ms. */
 const holdersDeadlineMs = 500;
 /**
@@ -196,12 +194,11 @@ export class VolumeSharing implements AsyncDisposable {
         this.#opened = { tenure: state.tenure, session };
         const alone = users.length === 0;
         this.#othersUse = !alone;
-        const lost = [...lostFor()].map(([peer, forMs]) => ({ peer, ms: dismissAfterMs - forMs }));
-        const awaited = [...users.map((peer) => ({ peer, ms: lockGraceMs })), ...lost.filter(({ ms }) => ms > 0)];
+        const lost = [...lostFor()].map(([peer, forMs]) => ({ peer, ms: dismissAfterMs - forMs })).filter(({ ms }) => ms > 0);
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const tenure = state.tenure.shared;
-        send({ type: 'holder', session, awaited, alone, store: way.port2, tenure }, [way.port2]);
+        send({ type: 'holder', session, awaited: users, lost, alone, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });

@@ -46,8 +46,10 @@ export interface OpenCommand {
   readonly type: 'holder';
   /** Number of this role as holder. */
   readonly session: number;
-  /** Hosts whose programs may have locks. Until they have taken them again only locks are given that were held before. */
-  readonly awaited: readonly Awaited[];
+  /** Hosts in reach whose programs may have locks. Until they have taken them again only locks are given that were held before. */
+  readonly awaited: readonly string[];
+  /** Hosts that are lost, and how long from now on they may come back and take theirs again. */
+  readonly lost: readonly Awaited[];
   /** No other host has the volume mounted, as far as is known. */
   readonly alone: boolean;
   /** To the block store in the main thread, for what is opened now alone. */

@@ -176,6 +176,7 @@ test('a volume that comes back while its mount ends serves no other host', async
       type: 'holder',
       session,
       awaited: [],
+      lost: [],
       alone: false,
       store: port2,
       tenure: new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer,
@@ -241,7 +242,7 @@ test('that no other host uses the volume any more counts also where it is said b
   });
   const { port1, port2 } = new MessageChannel();
   const limits = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity);
-  role.hear({ type: 'holder', session: 1, awaited: [], alone: false, store: port1, tenure: limits.buffer });
+  role.hear({ type: 'holder', session: 1, awaited: [], lost: [], alone: false, store: port1, tenure: limits.buffer });
   role.hear({ type: 'alone' });
   assert.equal(told, 0);
   opening.resolve();
