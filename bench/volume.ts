@@ -30,8 +30,13 @@ const daemon = cluster?.hosts[0] ?? (await DaemonProcess.start(path.join(home, '
 const targets = new Map([
   ['ext4', path.join(home, 'ext4')],
   ['infinit', await daemon.mount('bench')],
-  ...process.argv.slice(2).map((argument) => argument.split('=') as [string, string]),
+  // What an earlier run left there is in nobody's way.
+  ...process.argv.slice(2).map((argument): [string, string] => {
+    const [name, directory] = argument.split('=') as [string, string];
+    return [name, mkdtempSync(path.join(directory, 'bench-'))];
+  }),
 ]);
+for (const directory of targets.values()) if (directory !== targets.get('ext4')) chmodSync(directory, 0o755);
 mkdirSync(targets.get('ext4')!);
 
 try {
@@ -50,6 +55,7 @@ try {
     console.log(`| ${name}, ${unit} | ${cells.join(' | ')} |`);
   }
 } finally {
+  for (const [target, directory] of targets) if (target !== 'infinit') rmSync(directory, { recursive: true, force: true });
   await (cluster ?? daemon)[Symbol.asyncDispose]();
   rmSync(home, { recursive: true, force: true });
 }
