@@ -1,4 +1,4 @@
-import { type Accepted, compareAndSet, type Operation, type ProposalOutcome, putAny, putIfAbsent, read } from '../../src/consensus/index.ts';
+import { type Accepted, compareAndSet, type Operation, type ProposalOutcome, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
 import type { Host } from './host.ts';
 import { Violation } from './judges.ts';
 import type { Action, Observation, Operation as Observed, Outcome } from './linearizability.ts';
@@ -201,7 +201,9 @@ export class Clients {
     const { judges } = this.#world;
     const leasings = judges.leasings(host, block);
     const action: Action = { kind: 'write', expect: 'any', value };
-    this.#begin(host, block, id, action, compareAndSet(current.record.version, Buffer.from(value, 'latin1')), undefined, (outcome, exclusive) => {
+    // Also where what the lease is about is a tombstone, which no compare-and-set matches.
+    const goOn = update((now) => (now?.version === current.record.version ? Buffer.from(value, 'latin1') : undefined));
+    this.#begin(host, block, id, action, goOn, undefined, (outcome, exclusive) => {
       this.#buffers[host.index]!.delete(block);
       if (outcome?.status === 'committed') {
         const { version } = outcome.accepted!.record;
