@@ -258,7 +258,10 @@ export class Agreement {
   }
 
   #settle(part: Part, block: string): void {
-    part.host.run(block, { kind: 'settle', revoked: part.gone, also: [part.host.name] }, { done: () => {} });
+    const key = settlingOf(part.host, block);
+    if (this.#busy.has(key)) return;
+    this.#busy.add(key);
+    part.host.run(block, { kind: 'settle', revoked: part.gone, also: [part.host.name] }, { done: () => this.#busy.delete(key) });
   }
 
   #move(part: Part, block: string): void {
@@ -313,6 +316,8 @@ export class Agreement {
       const kept = host.stateOf(block);
       // What is given up is gone from the disk before the host says so.
       if (!host.isDurable(block)) left++;
+      // Nor may it be told anything afterwards by what it began itself.
+      if (this.#busy.has(settlingOf(host, block))) left++;
       if (kept?.accepted?.pointer === true) {
         left++;
         host.dropPointer(block, kept.accepted.ballot);
@@ -334,4 +339,8 @@ export class Agreement {
     part.knowledge = { standing: 'fresh', state: part.state };
     this.#reckon(part);
   }
+}
+
+function settlingOf({ name }: Host, block: string): string {
+  return `${name}/${block}/settle`;
 }
