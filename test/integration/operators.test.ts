@@ -11,6 +11,9 @@ import { sh } from './programs.ts';
 /** What a command may take to show on other hosts, in ms. */
 const deadlineMs = 30_000;
 
+/** The others wait for a part of this until nobody relies on a host that was expelled. */
+const soon = ['--eviction-delay', '10s'];
+
 async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   while (!(await isSo())) {
@@ -30,7 +33,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
 
   /** A daemon that is alone so far. */
   async function newcomer(name: string): Promise<DaemonProcess> {
-    const flags = ['--listen', `127.0.0.1:${await freePort()}`, '--name', name, '--replicas', '3', '--discover', 'none'];
+    const flags = ['--listen', `127.0.0.1:${await freePort()}`, '--name', name, '--replicas', '3', '--discover', 'none', ...soon];
     return stack.use(await DaemonProcess.start(path.join(directory, name), flags));
   }
 
@@ -45,7 +48,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
   before(async () => {
     directory = await mkdtemp(path.join(tmpdir(), 'infinit-operators-'));
     stack.defer(() => rm(directory, { recursive: true, force: true }));
-    cluster = stack.use(await ClusterProcesses.start(3));
+    cluster = stack.use(await ClusterProcesses.start(3, undefined, soon));
     [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
   });
   after(() => stack.disposeAsync());
