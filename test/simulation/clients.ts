@@ -10,6 +10,8 @@ interface Buffered {
   readonly id: number;
   readonly value: string;
   readonly at: number;
+  /** The version that the lease was of. */
+  readonly base: number;
   readonly reads: Observed[];
   flushing: boolean;
 }
@@ -172,18 +174,16 @@ export class Clients {
   #actInMemory(host: Host, block: string): boolean {
     const buffered = this.#buffer(host, block);
     if (buffered?.flushing === true) return true;
-    if (
-      buffered === undefined &&
-      (this.closing.has(block) || !host.holder.holdsExclusive(block, host.clock) || host.holder.read(block, host.clock) === undefined)
-    )
-      return false;
-    if (buffered !== undefined && this.#chance.chance(0.5)) {
+    const held = host.holder.read(block, host.clock);
+    if (buffered === undefined && (this.closing.has(block) || !host.holder.holdsExclusive(block, host.clock) || held === undefined)) return false;
+    if (buffered !== undefined && (this.#chance.chance(0.5) || this.closing.has(block))) {
       this.read(host, block);
       return true;
     }
     const id = ++this.#ids;
     // A later write hides the one before for good: nobody else can have seen it.
-    this.#buffers[host.index]!.set(block, { id, value: String(id), at: this.#world.now, reads: [], flushing: false });
+    const base = buffered?.base ?? held!.record.version;
+    this.#buffers[host.index]!.set(block, { id, value: String(id), at: this.#world.now, base, reads: [], flushing: false });
     this.#world.trace.say(`${host.name}  ${block}  #${id} write buffered under the exclusive lease`);
     this.#world.later(flushMs, () => this.#flush(host, block, () => {}));
     return true;
@@ -197,13 +197,13 @@ export class Clients {
     if (buffered?.flushing === true) return;
     if (buffered === undefined || current === undefined) return then();
     buffered.flushing = true;
-    const { id, value, at, reads } = buffered;
+    const { id, value, at, base, reads } = buffered;
     const { judges } = this.#world;
     const leasings = judges.leasings(host, block);
+    // Also over a tombstone, which the lease may be of; not over what this host wrote since, which hides it.
+    const flush = update((now) => (now?.version === base ? Buffer.from(value, 'latin1') : undefined));
     const action: Action = { kind: 'write', expect: 'any', value };
-    // Also where what the lease is about is a tombstone, which no compare-and-set matches.
-    const goOn = update((now) => (now?.version === current.record.version ? Buffer.from(value, 'latin1') : undefined));
-    this.#begin(host, block, id, action, goOn, undefined, (outcome, exclusive) => {
+    this.#begin(host, block, id, action, flush, undefined, (outcome, exclusive) => {
       this.#buffers[host.index]!.delete(block);
       if (outcome?.status === 'committed') {
         const { version } = outcome.accepted!.record;
