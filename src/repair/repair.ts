@@ -193,6 +193,7 @@ export class Repair implements AsyncDisposable {
       };
       await this.#at.pace.each(registers, move, registersInLane);
       open.push(...(await this.#copies.move(copies, from, patience, signal)));
+      if (patience > 0 && open.length > 0) logger.debug('blocks could not be moved yet', { tries: patience, blocks: open.length, first: open[0]! });
       return open;
     };
     if (this.#moved !== through)
