@@ -108,7 +108,7 @@ function decideChange(rules: Rules, { chosen, doubt }: Standing, base: Accepted,
   const unsettled = [...new Set([...record.unsettled, ...record.replicas, ...replicas])];
   if (unsettled.length > maxUnsettled) return finish({ status: 'no-quorum' });
   // The newcomers are announced before anything is sent to them: should this change come to nothing, what it leaves with them must be known.
-  if (unsettled.length > record.unsettled.length) return { type: 'propose', record: { ...record, unsettled }, purpose: 'repair' };
+  if (rules.mustAnnounce(unsettled.length - record.unsettled.length)) return { type: 'propose', record: { ...record, unsettled }, purpose: 'repair' };
   const joint = { ...record, epoch: record.epoch + 1, replicas, previous: [record.replicas], unsettled };
   return { type: 'propose', record: joint, purpose: 'joint' };
 }

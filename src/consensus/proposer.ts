@@ -188,16 +188,22 @@ export class Proposer {
     return this.#begin(this.#firstSets(), { type: 'prepare', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, view, known });
   }
 
+  get #asksOwn(): boolean {
+    return this.operation.kind === 'read' && this.operation.own === true;
+  }
+
   /** Who is asked first: the sets of the newest record we know, else those that the roster names. */
   #firstSets(): readonly (readonly PeerId[])[] {
     const known = this.#base ?? this.#hint?.accepted ?? null;
-    return known === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(known.record);
+    const sets = known === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(known.record);
+    return this.#asksOwn ? [...sets, [this.#from]] : sets;
   }
 
   #onSurvey(impatient: boolean): readonly Effect[] {
     const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views);
     const more = this.#round.extend(found.sets);
-    if (!found.complete || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
+    const heard = !this.#asksOwn || this.#round.answers.has(this.#from);
+    if (!found.complete || !heard || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
     this.#base = found.best;
     // Promises that came over several rounds may be of too different times as well.
     this.#chosen = found.held && (this.#phase === 'read' || this.#round.wakes === 0 || this.#rules.mayCombine());
@@ -325,7 +331,8 @@ export class Proposer {
   }
 
   #recordDoubt(): void {
-    if (this.#phase === 'accept') this.#doubt.note(this.#purpose, this.#proposal!.version, this.#ballot!);
+    if (this.#phase !== 'accept' || !this.#rules.leavesDoubt(this.#round.rejected.size === this.#round.targets.length)) return;
+    this.#doubt.note(this.#purpose, this.#proposal!.version, this.#ballot!);
   }
 
   #mayHaveActed(): boolean {

@@ -28,6 +28,10 @@ export interface Rules {
   mayAnswer(heldByQuorum: boolean): boolean;
   /** Whether a joint record may be followed by one without its previous sets, given whether it is known to be chosen. */
   mayFinish(chosen: boolean): boolean;
+  /** Whether a change must be announced first, given how many hosts it may leave something with that the record does not list. */
+  mustAnnounce(unlisted: number): boolean;
+  /** Whether an accept that was given up may live on somewhere, given whether all who were asked rejected it. */
+  leavesDoubt(rejectedByAll: boolean): boolean;
   /** Whether `candidate` replaces `best` as the record to build on. */
   isNewer(candidate: Ballot, best: Ballot | null): boolean;
   /** The sets that a founding must ask. */
@@ -71,6 +75,9 @@ export const productionRules: Rules = {
   setsOf: (record) => (record.previous.length === 0 ? [record.replicas] : [record.replicas, ...record.previous]),
   mayAnswer: (heldByQuorum) => heldByQuorum,
   mayFinish: (chosen) => chosen,
+  mustAnnounce: (unlisted) => unlisted > 0,
+  // One may have accepted it, its answer may have been lost, and only the repeated request was rejected.
+  leavesDoubt: () => true,
   isNewer: (candidate, best) => compareBallots(candidate, best) > 0,
   foundingSets: (views) => (views.length === 0 ? noSets : views.map(({ replicas }) => replicas)),
   mayForget: (acknowledged, all) => acknowledged === all,

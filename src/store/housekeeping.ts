@@ -108,7 +108,8 @@ export class Housekeeping {
    */
   async resolve(address: Address, call: HousekeepingCall = {}): Promise<Resolution> {
     const accepted = (await this.inspect(address))?.accepted ?? null;
-    const outcome = await this.#registers.run(address, { kind: 'read' }, { ...withDeadline(call), afresh: true });
+    const own = accepted !== null && !accepted.pointer;
+    const outcome = await this.#registers.run(address, { kind: 'read', own }, { ...withDeadline(call), afresh: true });
     if (outcome.status !== 'committed') return { status: 'open' };
     if (accepted === null || accepted.pointer) return { status: 'resolved', outcome };
     const current = outcome.accepted;

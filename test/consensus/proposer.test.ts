@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { compareAndSet, type ProposalOutcome, Proposer, putAny, putIfAbsent, read, update } from '../../src/consensus/index.ts';
-import { block, bytes, Cluster, source, text } from './fixtures.ts';
+import { ballot, block, bytes, Cluster, record, source, text } from './fixtures.ts';
 
 const replicas = ['A', 'B', 'C'];
 
@@ -257,4 +257,19 @@ void test('a block that was forgotten by hosts of a view that is gone begins abo
   }
   assert.ok(outcome?.status === 'committed' && outcome.accepted!.record.version > 2);
   assert.equal(cluster.run(source('D'), compareAndSet(1, bytes('stale'))).outcome.status, 'conflict');
+});
+
+void test('a read that must hear its own host finds a record that it alone holds, above what all others know', () => {
+  const names = ['A', 'B', 'C', 'D', 'E'];
+  const cluster = new Cluster(names, replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  const left = ['D', 'E', 'B'];
+  const joint = record(1, 'one', left, { epoch: 2, previous: [replicas], unsettled: names });
+  // A change that came to nothing after its joint record had reached one newcomer, which no view leads to.
+  const held = { ballot: ballot(7, 'A'), record: joint, pointer: false };
+  cluster.states.set('D', { promised: held.ballot, accepted: held, lost: false });
+  const unaware = cluster.run(source('D'), read).outcome;
+  assert.equal(unaware.status === 'committed' && unaware.accepted?.record.epoch, 1);
+  const { outcome } = cluster.run(source('D', 2), { kind: 'read', own: true });
+  assert.equal(outcome.status === 'committed' && outcome.accepted?.record.epoch, 2);
 });

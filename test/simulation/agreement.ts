@@ -243,7 +243,7 @@ export class Agreement {
     const held = host.acceptedOf(block);
     host.run(
       block,
-      { kind: 'read' },
+      { kind: 'read', own: held !== null && !held.pointer },
       {
         useHint: false,
         done: (outcome) => {

@@ -193,7 +193,7 @@ export class Roster {
           if (host.isOutsider(held, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
           else this.#ready.add(key);
         };
-        this.#run('resolve', block, { kind: 'read' }, check, host, false);
+        this.#run('resolve', block, { kind: 'read', own: held !== null && !held.pointer }, check, host, false);
       }
     }
     if (!ready) return;

@@ -79,7 +79,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
 /** False where the judge of histories has no verdict. */
 function judge(world: World, outOfReach: ReadonlySet<string>): boolean {
   const { judges } = world;
-  const verdict = checkLinearizable(judges.history, { forgets: true, maxBranches: 50_000 });
+  const verdict = checkLinearizable(judges.history, { forgets: true, maxBranches: 1_000_000 });
   if (verdict.status === 'violation') throw new Violation('linearizability', verdict.reason);
   for (const block of world.blocks) {
     const until = world.now + recoveryMs;
