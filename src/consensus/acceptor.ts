@@ -113,12 +113,14 @@ export class Acceptor {
     if (condition !== null && !this.#rules.meetsCondition(accepted?.ballot ?? null, condition.ballot)) return this.#keep(state, request, 'rejected');
     if (founding >= 0 && accepted === null) {
       const views = this.#views(request.block);
-      if (!this.#rules.mayFound(founding, views))
+      // Of a view that is retired nobody looks for what is left here any more.
+      const inForce = views.length === 0 || record.replicas.includes(this.self) || views.some(({ replicas }) => replicas.includes(this.self));
+      if (!inForce || !this.#rules.mayFound(founding, views))
         return this.#reply(state, request, 'rejected', false, null, false, this.#rules.viewsToTell(founding, views), 0, nobody);
     }
     // The record, not the message, is kept: the message's other fields must not stay in memory.
     const kept = { promised: next ?? ballot, accepted: { ballot, record, pointer: false }, lost: false };
-    const grant = request.lease === null ? 0 : this.leases.grant(request.from, request.block, request.lease, now);
+    const grant = this.#grant(request, now);
     return this.#reply(kept, request, 'accepted', true, null, false, noViews, grant, nobody);
   }
 
@@ -127,15 +129,19 @@ export class Acceptor {
     const { next } = request;
     const raise = next !== null && compareBallots(next, state.promised) > 0;
     const kept = raise ? { ...state, promised: next } : state;
-    const grant = request.lease === null ? 0 : this.leases.grant(request.from, request.block, request.lease, now);
+    const grant = this.#grant(request, now);
     return this.#reply(kept, request, 'accepted', raise, null, false, noViews, grant, nobody);
+  }
+
+  #grant({ from, block, lease, record }: Accept, now: number): number {
+    return lease === null || !this.#rules.mayLease(record) ? 0 : this.leases.grant(from, block, lease, now);
   }
 
   #read(state: AcceptorState | undefined, request: Read, now: number): AcceptorStep {
     const recalls: PeerId[] = [];
     if (!this.leases.allows(request.from, request.block, 'read', now, recalls)) return this.#keep(state, request, 'leased', recalls);
-    // A lease is about a record: of a block that is not here there is nothing to hold.
-    const here = request.lease !== null && (state?.accepted ?? null) !== null && !state!.accepted!.pointer;
+    const accepted = state?.accepted ?? null;
+    const here = request.lease !== null && accepted !== null && !accepted.pointer && this.#rules.mayLease(accepted.record);
     const grant = here ? this.leases.grant(request.from, request.block, request.lease, now) : 0;
     return this.#answer(state, request, 'value', false, request.known, request.view, grant, now);
   }

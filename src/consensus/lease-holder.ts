@@ -83,7 +83,7 @@ export class LeaseHolder {
     return this.#counts(block, grants) && !this.#writing.has(block) && this.#install(block, grants, now);
   }
 
-  /** The record that the block holds for certain at this moment; undefined where no lease says so. A null value is a tombstone. */
+  /** The record that the block holds for certain at this moment; undefined where no lease says so. */
   read(block: BlockId, now: number): Accepted | undefined {
     const held = this.#held.get(block);
     return held !== undefined && !this.#writing.has(block) && this.#isLive(held, now) ? held.accepted : undefined;
@@ -119,7 +119,7 @@ export class LeaseHolder {
     const last = committed !== undefined && writes !== undefined && !writes.overlapped;
     const held = this.#held.get(block);
     // A change of replicas leaves the grants with hosts that no longer decide.
-    const holds = held !== undefined && last && committed.record.epoch === held.accepted.record.epoch;
+    const holds = held !== undefined && last && committed.record.epoch === held.accepted.record.epoch && this.#rules.mayLease(committed.record);
     if (holds) this.#held.set(block, { ...held, accepted: committed });
     else this.#held.delete(block);
     const brought = last && grants !== null && this.#counts(block, grants) && this.#install(block, grants, now);
@@ -153,7 +153,7 @@ export class LeaseHolder {
 
   #install(block: BlockId, { request, accepted, sessions }: LeaseGrants, now: number): boolean {
     const fresh: Held = { mode: request.mode, accepted, sessions };
-    if (!this.#isLive(fresh, now)) return false;
+    if (!this.#rules.mayLease(accepted.record) || !this.#isLive(fresh, now)) return false;
     const held = this.#held.get(block);
     const stronger = held !== undefined && held.mode === 'exclusive' && request.mode === 'shared' && this.#isLive(held, now);
     if (!stronger) this.#held.set(block, fresh);

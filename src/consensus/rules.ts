@@ -52,6 +52,8 @@ export interface Rules {
   remembersLeases(startedAt: number, termMs: number, now: number): boolean;
   /** Whether answers that may be of different times, with an exclusive lease between them, prove together what is chosen. */
   mayCombine(): boolean;
+  /** Whether there may be a lease about the record. A tombstone is forgotten, and then other hosts may keep the block that is made anew: no lease that was granted here would stand in its way. */
+  mayLease(record: BlockRecord): boolean;
   /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
   leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
   /** Whether a lease of that life of its holder and request number is younger than an accept of the same host. */
@@ -88,6 +90,7 @@ export const productionRules: Rules = {
   trustMs: (termMs, drift) => (termMs * (1 - drift)) / (1 + drift),
   remembersLeases: (startedAt, termMs, now) => now - startedAt >= termMs,
   mayCombine: () => false,
+  mayLease: ({ value }) => value !== null,
   leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
   leaseOutlives: (leaseLife, sequence, acceptLife, leaseClock) => leaseLife > acceptLife || (leaseLife === acceptLife && sequence > leaseClock),
 };

@@ -121,3 +121,35 @@ void test('an acceptor takes no record in which it has no say', () => {
   const step = one.step(held, foreign, 0);
   assert.deepEqual([step.reply.type, step.changed, step.state], ['rejected', false, held]);
 });
+
+void test('an acceptor takes no founding on behalf of a view that it knows to be retired', () => {
+  const views = [{ number: 2, replicas: ['B'] }];
+  const one = new Acceptor({
+    self: 'A',
+    leases: new LeaseTable({ self: 'A', incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [] }),
+    views: () => views,
+  });
+  // Its founder knows views 1, which led here, and 2.
+  const joint = record(1, 'five', ['B'], { previous: [['A']], unsettled: ['A'] });
+  const founding: Request = { ...(accept(1, 1) as Extract<Request, { type: 'accept' }>), record: joint, founding: 2 };
+  assert.equal(one.step(undefined, founding, 0).reply.type, 'rejected');
+  views.unshift({ number: 1, replicas: ['A'] });
+  assert.equal(one.step(undefined, founding, 0).reply.type, 'accepted');
+});
+
+void test('no lease is granted about a tombstone', () => {
+  const leases = new LeaseTable({ self: 'A', incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [] });
+  const one = new Acceptor({ self: 'A', leases, views: () => [] });
+  one.leases.heartbeat({ type: 'heartbeat', from: 'A', incarnation: 1, sentAt: 0 }, 0);
+  const lease = { mode: 'shared', incarnation: 1, sequence: 1 } as const;
+  for (const [value, granted] of [
+    ['one', true],
+    [null, false],
+  ] as const) {
+    const state: AcceptorState = { promised: ballot(1), accepted: { ballot: ballot(1), record: record(1, value), pointer: false }, lost: false };
+    const { grant } = one.step(state, { ...head, type: 'read', view: 0, known: null, lease }, 1).reply;
+    assert.equal(grant > 0, granted);
+    const write = { ...(accept(2, 2) as Extract<Request, { type: 'accept' }>), record: record(2, value), lease, leaseClock: 9 };
+    assert.equal(one.step(state, write, 1).reply.grant > 0, granted);
+  }
+});

@@ -197,3 +197,13 @@ void test('a holder that restarts with its acceptor may have forgotten what it a
   assert.equal(after.allows('B', block, 'write', 101, []), true);
   assert.equal(after.isUnsure('B', block, 100 + termMs + maxRoundMs), false);
 });
+
+void test('a lease ends with the removal of its block, for others may keep it when it is made anew', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  beat(one, tables, 0);
+  assert.equal(take(one, 'A', tables, 'shared', 1), true);
+  one.beginWrite(block);
+  assert.equal(one.endWrite(block, { ballot: ballot(4), record: record(3, null), pointer: false }, null, 2), false);
+  assert.equal(one.read(block, 3), undefined);
+});
