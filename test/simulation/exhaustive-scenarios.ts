@@ -62,6 +62,7 @@ const crashing: Budget = { ...calm, crashes: 1 };
 
 const race = { P: [put('p')], Q: [put('q')] };
 const writeRead = { P: [put('p')], Q: [look, look] };
+const twoEach = { P: [put('p'), put('pp')], Q: [put('q'), put('qq')] };
 const twoToOne = { P: [put('p'), put('pp')], Q: [put('q')] };
 const founded = [put('o')];
 const moved = { ...basic, acceptors: ['A', 'B', 'C', 'D'], parts: 'aabc', prelude: founded };
@@ -82,6 +83,7 @@ export const scenarios: readonly Scenario[] = [
   },
   { ...basic, name: 'two writes of one host against one of another, one message lost', proposers: twoToOne, budget: lossy, maxAttempts: [2, 2] },
   { ...basic, name: 'two writes of one host against one of another, one host crashes', proposers: twoToOne, budget: crashing, maxAttempts: [2, 2] },
+  { ...basic, name: 'two writes of each of two hosts', proposers: twoEach, maxAttempts: [2, 2] },
   {
     ...basic,
     name: 'two writes of one host and a read of another, one caller gives up early',
@@ -97,6 +99,20 @@ export const scenarios: readonly Scenario[] = [
     proposers: { P: [change], Q: [put('q')] },
     maxAttempts: [3, 3],
     quickAttempts: [3, 2],
+  },
+  {
+    ...moved,
+    name: 'a change of replicas that is given up races a write, one message lost',
+    proposers: { P: [change], Q: [put('q')] },
+    budget: lossy,
+    maxAttempts: [3, 2],
+  },
+  {
+    ...moved,
+    name: 'a change of replicas that is given up races a write, one host crashes',
+    proposers: { P: [change], Q: [put('q')] },
+    budget: crashing,
+    maxAttempts: [3, 2],
   },
   {
     ...moved,
