@@ -17,6 +17,7 @@ import {
   Reply,
   replyHeaderBytes,
   type RequestHeader,
+  requestKey,
   type SavedInit,
   validity,
 } from './wire/index.ts';
@@ -74,6 +75,18 @@ export class Exchange {
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
     this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted);
     this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
+  }
+
+  /** What `work` calls at once is known to the file system as this request's. */
+  serve<T>(header: RequestHeader, work: () => T): T {
+    const { fileSystem, init } = this;
+    if (fileSystem.asking === undefined || init?.asker === undefined) return work();
+    fileSystem.asking({ asker: init.asker, number: requestKey(header.uniqueLow, header.uniqueHigh) });
+    try {
+      return work();
+    } finally {
+      fileSystem.asking(undefined);
+    }
   }
 
   /** Answers with what the file system returned: now, or when its promise settles. */

@@ -4,7 +4,7 @@ import { InfinitError, type Logger, type Records } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
 import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
-import { Exchange, type Operation } from './exchange.ts';
+import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
 import { KernelTrust } from './kernel-trust.ts';
 import { Notifier } from './notifier.ts';
@@ -26,7 +26,6 @@ import {
   operationName,
   putInit,
   type RequestHeader,
-  requestKey,
   type SavedInit,
 } from './wire/index.ts';
 
@@ -166,23 +165,11 @@ export class FuseSession {
       if (operation === undefined) return opcode === opcodes.init ? this.#init(header, message) : this.#exchange.refuse(header, errnos.ENOSYS);
       this.#exchange.counts[opcode]!++;
       if (!Number.isSafeInteger(header.node)) throw malformed('a node id beyond 2^53');
-      this.#perform(operation, header, message);
+      this.#exchange.serve(header, () => operation(this.#exchange, header!, message));
     } catch (error) {
       if (header === undefined) this.#logger.error('a request without a readable header', { error });
       else if (isOneWay(header.opcode)) this.#exchange.log(header, error);
       else this.#exchange.fail(header, error);
-    }
-  }
-
-  /** What the operation calls at once is known as this request's. */
-  #perform(operation: Operation, header: RequestHeader, message: Message): void {
-    const { fileSystem, init } = this.#exchange;
-    if (fileSystem.asking === undefined || init?.asker === undefined) return operation(this.#exchange, header, message);
-    fileSystem.asking({ asker: init.asker, number: requestKey(header.uniqueLow, header.uniqueHigh) });
-    try {
-      operation(this.#exchange, header, message);
-    } finally {
-      fileSystem.asking(undefined);
     }
   }
 

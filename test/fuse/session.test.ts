@@ -243,6 +243,46 @@ test('a request that is sent again to the next daemon is known to the file syste
   for (const { session } of [first, second]) session.stop();
 });
 
+test('what an earlier daemon opened is opened again without the number of the request, which is that of the write alone', async () => {
+  const first = start({ options: { leased: true } });
+  const handle = first.kernel.answerTo(first.kernel.request(opcodes.create, 1, created(2, 'file')))!.body.subarray(128, 136);
+  const { kernel, fileSystem, session } = start({ adopted: await first.session.ready, options: { leased: true } });
+  kernel.request(opcodes.create, 1, created(2, 'file'));
+  let request: unknown;
+  const asked: [string, boolean][] = [];
+  const open = fileSystem.open.bind(fileSystem);
+  const write = fileSystem.write.bind(fileSystem);
+  Object.assign(fileSystem, {
+    asking: (now: unknown) => (request = now),
+    open: async (inode: number, flags: number) => {
+      asked.push(['open', request !== undefined]);
+      await Promise.resolve();
+      return open(inode, flags);
+    },
+    write: (...args: Parameters<typeof write>) => {
+      asked.push(['write', request !== undefined]);
+      return write(...args);
+    },
+  });
+  const body = Buffer.alloc(44, 'data');
+  body.fill(0, 0, 40);
+  body.set(handle, 0);
+  body.writeUInt32LE(4, 16);
+  body.writeUInt32LE(2, 32);
+  for (let turn = 0; turn < 2; turn++) {
+    const unique = kernel.request(opcodes.write, 2, body, 0x8000_0000);
+    await setTimeout(2);
+    assert.equal(kernel.answerTo(unique)?.errno, 0);
+  }
+  assert.deepEqual(asked, [
+    ['open', false],
+    ['write', true],
+    ['write', true],
+  ]);
+  assert.equal(request, undefined);
+  for (const each of [first.session, session]) each.stop();
+});
+
 /** A kernel before 6.16, to which an answer takes long. Notifications have a descriptor of their own. */
 class SlowOldKernel extends FakeKernel {
   readonly notified: { readonly code: number; readonly name: string }[] = [];

@@ -57,6 +57,8 @@ class Guest {
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
+  /** Its handles were closed: what is opened for it from now on is closed at once. */
+  closed = false;
   /** By asker. */
   readonly outcomes: RecentMap<string, Outcomes>;
 
@@ -138,6 +140,7 @@ export class CallServer {
     await this.#unlock(guest);
     return () => {
       if (this.#left.get(peer) === outcomes) this.#left.delete(peer);
+      guest.closed = true;
       return this.#letGo(guest);
     };
   }
@@ -177,13 +180,13 @@ export class CallServer {
         return shown;
       }
       case 'write': {
-        const written = await once(guest, tag, () => this.#call<number>(method, args));
+        const written = await once(guest, method, tag, () => this.#call<number>(method, args));
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
         return written;
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
-        const written = await once(guest, tag, () => this.#appends.append(inode, handle, data, kill));
+        const written = await once(guest, method, tag, () => this.#appends.append(inode, handle, data, kill));
         await this.#volume.fsync(inode, handle, true);
         return written;
       }
@@ -202,6 +205,7 @@ export class CallServer {
           if (opens.has(method)) this.#requireRoom(guest);
           result = await once(
             guest,
+            method,
             tag,
             async () => {
               const made = await this.#call<unknown>(method, args);
@@ -215,7 +219,7 @@ export class CallServer {
           await this.#keepShown(method);
           throw error;
         }
-        if (guest.gone.signal.aborted) await this.#letGo(guest);
+        if (guest.closed) await this.#letGo(guest);
         await this.#keepShown(method);
         return result;
       }
@@ -302,8 +306,8 @@ export class CallServer {
 }
 
 /** What was done once is not done again; it is made durable again, since that may be what failed. */
-function once<T>(guest: Guest, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
-  return tag === undefined ? perform() : guest.outcomesOf(tag).once(tag, perform, opening);
+function once<T>(guest: Guest, method: SharedMethod, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
+  return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening);
 }
 
 function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {

@@ -6,47 +6,63 @@ import { type CallTag, Forgotten } from './calls.ts';
 /** Outcomes that are remembered of one asker. */
 const maxOutcomes = 8192;
 
+interface Outcome {
+  readonly number: number;
+  readonly value: Promise<unknown>;
+  /** It opened something. */
+  readonly opens: boolean;
+}
+
 /** What an asker's calls came to that must not be made twice: one whose answer was lost is made again, and gets the same answer. */
 export class Outcomes {
   /** Names this memory: what was first asked before it began, or after it ended, may have been done without its knowledge. */
   readonly id: string = randomUUID();
-  readonly #outcomes = new Map<number, Promise<unknown>>();
-  /** Calls that opened something. */
-  readonly #opened = new Set<number>();
+  /** By method and number: a request of the kernel has one number, whatever is called to serve it. */
+  readonly #outcomes = new Map<string, Outcome>();
+  /** Numbers of calls that opened what was closed since. */
+  readonly #closed = new Map<string, number>();
   /** The highest number that is not remembered any more. */
   #forgotten = 0;
 
   /**
    * @param opens its outcome is good only until {@link closeAll}.
-   * @throws Forgotten where it may have been performed before, and nobody knows with which outcome.
+   * @throws Forgotten where it may have been performed before, and nobody knows with which outcome. The asker may then have it performed anew, with the number it has.
    */
-  once<T>({ number, again, memory }: CallTag, perform: () => Promise<T>, opens = false): Promise<T> {
-    const known = this.#outcomes.get(number);
-    if (known !== undefined) return known as Promise<T>;
-    if (again && (memory !== this.id || number <= this.#forgotten)) throw new Forgotten();
-    const outcome = perform();
-    this.#outcomes.set(number, outcome);
-    if (opens) this.#opened.add(number);
+  once<T>(method: string, { number, again, memory }: CallTag, perform: () => Promise<T>, opens = false): Promise<T> {
+    const key = `${method} ${number}`;
+    const known = this.#outcomes.get(key);
+    if (known !== undefined) return known.value as Promise<T>;
+    if (again && (memory !== this.id || number <= this.#forgotten || this.#closed.has(key))) throw new Forgotten();
+    this.#closed.delete(key);
+    const outcome = { number, value: perform(), opens };
+    this.#outcomes.set(key, outcome);
     if (this.#outcomes.size > maxOutcomes) {
-      const oldest = this.#outcomes.keys().next().value!;
+      const [oldest, { number: forgotten }] = this.#outcomes.entries().next().value!;
       this.#outcomes.delete(oldest);
-      this.#opened.delete(oldest);
-      this.#forgotten = Math.max(this.#forgotten, oldest);
+      this.#forget(forgotten);
     }
-    outcome.catch((error: unknown) => {
+    outcome.value.catch((error: unknown) => {
       // It failed before it changed anything, and may succeed now.
-      if (!(error instanceof FileSystemError) && this.#outcomes.get(number) === outcome) this.#outcomes.delete(number);
+      if (!(error instanceof FileSystemError) && this.#outcomes.get(key) === outcome) this.#outcomes.delete(key);
     });
-    return outcome;
+    return outcome.value;
   }
 
   /** What was opened is no more: whoever asks again must not be given it. */
   closeAll(): void {
-    for (const number of this.#opened) {
-      const outcome = Promise.reject(new Forgotten());
-      outcome.catch(() => {});
-      this.#outcomes.set(number, outcome);
+    for (const [key, { number, opens }] of this.#outcomes) {
+      if (!opens) continue;
+      this.#outcomes.delete(key);
+      this.#closed.set(key, number);
     }
-    this.#opened.clear();
+    for (const [key, number] of this.#closed) {
+      if (this.#closed.size <= maxOutcomes) break;
+      this.#closed.delete(key);
+      this.#forget(number);
+    }
+  }
+
+  #forget(number: number): void {
+    this.#forgotten = Math.max(this.#forgotten, number);
   }
 }

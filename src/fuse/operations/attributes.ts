@@ -23,7 +23,7 @@ export const setattr: Operation = (exchange, header, message) => {
   const inode = header.node;
   if (!isBareChown(changes)) return exchange.answer(header, fileSystem.setattr(inode, changes), encodeAttributes);
   const changed = after(fileSystem.getattr(inode), ({ mode }) =>
-    fileSystem.setattr(inode, (mode & typeBits) === directoryType ? changes : { ...changes, killPrivileges: true }),
+    exchange.serve(header, () => fileSystem.setattr(inode, (mode & typeBits) === directoryType ? changes : { ...changes, killPrivileges: true })),
   );
   exchange.answer(header, changed, encodeAttributes);
 };

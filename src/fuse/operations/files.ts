@@ -42,18 +42,25 @@ function fileFlags({ trust, init }: Exchange, inode: number, handle: number, att
   return init !== undefined && hasDirectMaps(init) ? openFlags.directIo | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
 }
 
-/** The file system's handle for the kernel's. `flags` as of the open file, where the request tells them. */
+/**
+ * The file system's handle for the kernel's. `flags` as of the open file, where the request tells them.
+ * @param run what the request asks for: that alone has its number, however long it has to wait, and not the opening before it.
+ */
 function withHandle<T>(
   exchange: Exchange,
-  inode: number,
+  header: RequestHeader,
   handle: KernelHandle,
   flags: number,
   run: (handle: number) => MaybePromise<T>,
+  inode = header.node,
 ): MaybePromise<T> {
   if (exchange.handles.isOurs(handle)) exchange.trust?.used(handle.low);
   const { fileSystem } = exchange;
-  const reopen = (): MaybePromise<number> => reopened(fileSystem, inode, fileSystem.open(inode, flags & ~(exclusive | creating)));
-  return after(exchange.handles.resolve(handle, reopen), run);
+  const reopen = (): MaybePromise<number> => {
+    fileSystem.asking?.(undefined);
+    return reopened(fileSystem, inode, fileSystem.open(inode, flags & ~(exclusive | creating)));
+  };
+  return after(exchange.handles.resolve(handle, reopen), (ours) => exchange.serve(header, () => run(ours)));
 }
 
 export const open: Operation = (exchange, header, message) => {
@@ -116,7 +123,7 @@ const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply
 export const read: Operation = (exchange, header, message) => {
   const { handle, offset, length, flags } = decodeRead(message);
   const inode = header.node;
-  const slices = withHandle(exchange, inode, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length));
+  const slices = withHandle(exchange, header, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length));
   exchange.answer(header, slices, encodeSlices);
 };
 
@@ -149,7 +156,7 @@ export const write: Operation = (exchange, header, message) => {
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
   const writeNow = (): MaybePromise<number> =>
-    withHandle(exchange, inode, request.handle, request.flags, (handle) =>
+    withHandle(exchange, header, request.handle, request.flags, (handle) =>
       fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends),
     );
   const put = again ? (): MaybePromise<number> => after(notYetAppended(exchange, inode, request.offset), writeNow) : writeNow;
@@ -180,7 +187,7 @@ export const flush: Operation = (exchange, header, message) => {
   const { handle, lockOwner } = decodeFlush(message);
   const inode = header.node;
   exchange.lockOwners.flushed(inode, lockOwner);
-  const flushed = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
+  const flushed = withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
   exchange.answer(header, flushed, encodeNothing);
 };
 
@@ -211,14 +218,14 @@ export const release: Operation = (exchange, header, message) => {
 export const fsync: Operation = (exchange, header, message) => {
   const { handle, dataOnly } = decodeFsync(message);
   const inode = header.node;
-  const synced = withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.fsync(inode, ours, dataOnly));
+  const synced = withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.fsync(inode, ours, dataOnly));
   exchange.answer(header, synced, encodeNothing);
 };
 
 export const fallocate: Operation = (exchange, header, message) => {
   const { handle, offset, length, mode } = decodeFallocate(message);
   const inode = header.node;
-  const allocated = withHandle(exchange, inode, handle, readWrite, (ours) => exchange.fileSystem.fallocate(inode, ours, mode, offset, length));
+  const allocated = withHandle(exchange, header, handle, readWrite, (ours) => exchange.fileSystem.fallocate(inode, ours, mode, offset, length));
   exchange.answer(header, allocated, encodeNothing);
 };
 
@@ -232,7 +239,7 @@ export const lseek: Operation = (exchange, header, message) => {
   const { handle, offset, whence } = decodeLseek(message);
   const inode = header.node;
   const seek = (): MaybePromise<number> =>
-    withHandle(exchange, inode, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
+    withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
   const cached = exchange.init !== undefined && isSole(exchange.init);
   exchange.answer(header, cached ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(), encodeLong);
 };
@@ -240,9 +247,14 @@ export const lseek: Operation = (exchange, header, message) => {
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {
   const request = decodeCopy(message);
   const inode = header.node;
-  const copied = withHandle(exchange, inode, request.handle, readOnly, (from) =>
-    withHandle(exchange, request.toInode, request.toHandle, readWrite, (to) =>
-      exchange.fileSystem.copyFileRange(inode, from, request.offset, request.toInode, to, request.toOffset, request.length),
+  const copied = withHandle(exchange, header, request.handle, readOnly, (from) =>
+    withHandle(
+      exchange,
+      header,
+      request.toHandle,
+      readWrite,
+      (to) => exchange.fileSystem.copyFileRange(inode, from, request.offset, request.toInode, to, request.toOffset, request.length),
+      request.toInode,
     ),
   );
   exchange.answer(header, copied, encode);

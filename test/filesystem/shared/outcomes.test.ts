@@ -8,7 +8,7 @@ import { Outcomes } from '../../../src/filesystem/shared/outcomes.ts';
 import { eventually } from '../../docker/process.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, look, open, put, root, user } from '../harness.ts';
-import { none, Serving } from './serving.ts';
+import { none, Serving, standIn } from './serving.ts';
 
 /** A guest whose answers get lost when it is told so, and what happens meanwhile. */
 class Unlucky {
@@ -117,6 +117,55 @@ test('what a host did before it was given up for a moment is not done twice, and
   await assert.rejects(async () => guest.host.mkdir(root, 'd', 0o755, 0, user), { code: 'unknown-outcome' }, 'after a longer time nobody knows');
 });
 
+test('what the kernel asked for to be opened, with its number, is opened again where the host was given up before the answer came', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const { volume } = serving;
+  const inode = await put(volume, root, 'f', 'mine', true);
+  const asker = 'the mount';
+  const guest = new Unlucky(serving);
+  const dismiss = (): Promise<unknown> => serving.server.dismiss('a');
+  guest.host.asking({ asker, number: 5 });
+  await guest.host.mkdir(root, 'd', 0o755, 0, user);
+  guest.lose(dismiss);
+  guest.host.asking({ asker, number: 7 });
+  const handle = await guest.host.open(inode, 0);
+  guest.lose(dismiss);
+  guest.host.asking({ asker, number: 9 });
+  await guest.host.opendir(root);
+  assert.equal(Buffer.concat(await guest.host.read(inode, handle, 0, 10)).toString(), 'mine');
+  // The process before asked for this one.
+  let dismissed = false;
+  guest.lose(async () => {
+    await dismiss();
+    dismissed = true;
+    return new Promise(() => {});
+  });
+  guest.host.asking({ asker, number: 11 });
+  void guest.host.open(inode, 0);
+  await eventually('it was given up', () => dismissed || undefined);
+  const next = new Unlucky(serving);
+  next.host.asking({ asker, number: 11 });
+  await next.host.open(inode, 0);
+});
+
+test('what a host has open stays open for the time that it is given, though a call of it ends after it was given up', async () => {
+  const volume = await open(new MemoryBlockStore());
+  const inode = await put(volume, root, 'f', 'mine', true);
+  const gate = Promise.withResolvers<void>();
+  const slow = standIn(volume, { lookup: (parent, name) => gate.promise.then(() => volume.lookup(parent, name)) });
+  const { server } = new Serving(slow);
+  decodeResult(await server.serve('a', encodeCall('open', [inode, 0])));
+  const late = server.serve('a', encodeCall('lookup', [root, 'f']));
+  const close = await server.dismiss('a');
+  gate.resolve();
+  await late;
+  await volume.unlink(root, 'f');
+  volume.forget(inode, 1);
+  assert.equal((await volume.getattr(inode)).links, 0);
+  await close();
+  assert.equal(await errnoOf(() => volume.getattr(inode)), 'ESTALE');
+});
+
 test('a removal whose outcome only the holder before knew is unknown, and nothing else is removed', async () => {
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
@@ -192,7 +241,7 @@ test('an outcome is remembered for whoever asks again, and one that is not remem
     return number;
   };
   const call = async (number: number, again: boolean, failure?: Error, memory = outcomes.id): Promise<number> =>
-    outcomes.once({ asker: 'a', number, again, memory }, () => perform(number, failure));
+    outcomes.once('write', { asker: 'a', number, again, memory }, () => perform(number, failure));
   await call(1, false);
   await call(1, true);
   await assert.rejects(call(2, false, new FileSystemError('ENOENT')));
@@ -206,4 +255,17 @@ test('an outcome is remembered for whoever asks again, and one that is not remem
   await assert.rejects(call(5, true, undefined, 'of the holder before'), Forgotten);
   for (let number = 10; number < 10_000; number++) await call(number, false);
   await assert.rejects(call(1, true), Forgotten);
+});
+
+test('what was opened and closed since is made anew where somebody knows that it was, and no call is given the outcome of another one', async () => {
+  const outcomes = new Outcomes();
+  const call = (method: string, again: boolean, value: string, opens = false): Promise<string> =>
+    outcomes.once(method, { asker: 'a', number: 7, again, memory: outcomes.id }, () => Promise.resolve(value), opens);
+  assert.equal(await call('open', false, 'first', true), 'first');
+  assert.equal(await call('write', false, 'written'), 'written');
+  outcomes.closeAll();
+  assert.throws(() => call('open', true, 'second', true), Forgotten);
+  assert.equal(await call('open', false, 'second', true), 'second');
+  assert.equal(await call('open', true, 'third', true), 'second');
+  assert.equal(await call('write', true, 'twice'), 'written');
 });
