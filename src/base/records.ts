@@ -2,6 +2,6 @@
 export interface Records {
   /** What the process before left. */
   all(): ReadonlyMap<string, unknown>;
-  /** @param value JSON; undefined: none any more. */
-  put(key: string, value: unknown): void;
+  /** All of it at once. A value is JSON; undefined: none any more. */
+  put(changes: Iterable<readonly [key: string, value: unknown]>): void;
 }

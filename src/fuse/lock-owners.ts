@@ -16,33 +16,50 @@ export class LockOwners {
   /** @param records What the next daemon of this mount will know, and what the one before left. */
   constructor(records?: Records) {
     this.#records = records;
-    for (const [key, value] of records?.all() ?? [])
-      if (key.startsWith(prefix))
-        this.#byInode.set(
-          Number(key.slice(prefix.length)),
-          new Map((value as [string, LockOwner[]][]).map(([handle, owners]) => [handle, new Set(owners)])),
-        );
+    for (const [name, value] of new Map(records?.all())) {
+      if (!name.startsWith(prefix)) continue;
+      const [, inode, handle, owner] = name.split(' ') as [string, string, string, string];
+      if (!Array.isArray(value)) {
+        this.#add(Number(inode), handle, owner);
+        continue;
+      }
+      // A daemon of an earlier version had one record for all of a file.
+      for (const [old, owners] of value as [string, LockOwner[]][]) for (const each of owners) this.#locked(Number(inode), old, each);
+      records!.put([[name, undefined]]);
+    }
   }
 
   locked(inode: number, handle: KernelHandle, lock: FileLock): void {
     if (lock.kind !== 'posix' || lock.type === 'unlock') return;
+    this.#locked(inode, keyOf(handle), lock.owner);
+  }
+
+  #locked(inode: number, handle: string, owner: LockOwner): void {
+    if (this.#byInode.get(inode)?.get(handle)?.has(owner) === true) return;
+    this.#add(inode, handle, owner);
+    this.#records?.put([[nameOf(inode, handle, owner), true]]);
+  }
+
+  #add(inode: number, handle: string, owner: LockOwner): void {
     let handles = this.#byInode.get(inode);
     if (handles === undefined) this.#byInode.set(inode, (handles = new Map()));
-    const key = keyOf(handle);
-    const owners = handles.get(key);
-    if (owners?.has(lock.owner) === true) return;
-    if (owners === undefined) handles.set(key, new Set([lock.owner]));
-    else owners.add(lock.owner);
-    this.#record(inode);
+    const owners = handles.get(handle);
+    if (owners === undefined) handles.set(handle, new Set([owner]));
+    else owners.add(owner);
   }
 
   /** The owner's locks on the inode are gone, through whichever handle it took them. */
   flushed(inode: number, owner: LockOwner): void {
     const handles = this.#byInode.get(inode);
     if (handles === undefined) return;
-    for (const [key, owners] of handles) if (owners.delete(owner) && owners.size === 0) handles.delete(key);
+    const gone: string[] = [];
+    for (const [key, owners] of handles) {
+      if (!owners.delete(owner)) continue;
+      gone.push(nameOf(inode, key, owner));
+      if (owners.size === 0) handles.delete(key);
+    }
     if (handles.size === 0) this.#byInode.delete(inode);
-    this.#record(inode);
+    this.#forget(gone);
   }
 
   /** The open file is gone: owners whose locks are left. */
@@ -53,14 +70,18 @@ export class LockOwners {
     const owners = handles.get(key) ?? [];
     handles.delete(key);
     if (handles.size === 0) this.#byInode.delete(inode);
-    this.#record(inode);
+    this.#forget([...owners].map((owner) => nameOf(inode, key, owner)));
     return owners;
   }
 
-  #record(inode: number): void {
-    const handles = this.#byInode.get(inode);
-    this.#records?.put(prefix + inode, handles && [...handles].map(([handle, owners]) => [handle, [...owners]]));
+  #forget(names: readonly string[]): void {
+    this.#records?.put(names.map((name) => [name, undefined]));
   }
+}
+
+/** A record for each, so that a change costs the same however many there are. */
+function nameOf(inode: number, handle: string, owner: LockOwner): string {
+  return `${prefix}${inode} ${handle} ${owner}`;
 }
 
 function keyOf(handle: KernelHandle): string {

@@ -1,13 +1,13 @@
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import type { Logger, Records } from '../base/index.ts';
 
-/** The file is written anew when it has more lines than this, and than four for each record. */
-const minLines = 1024;
+/** The file is written anew when it is longer than this, and than four times what it was after the last time. */
+const minBytes = 1024 * 1024;
 
 /**
- * Records in a small file on tmpfs: they outlive a killed daemon, though not the host. A line is added for each change, which is one system call; a file that could not be written
+ * Records in a small file on tmpfs: they outlive a killed daemon, though not the host. Lines are added for each change, in one system call; a file that could not be written
  * is given up, and the next daemon knows no more than it would without.
  */
 export class RecordFile implements Records {
@@ -15,7 +15,8 @@ export class RecordFile implements Records {
   readonly #logger: Logger;
   readonly #records: Map<string, unknown>;
   #descriptor: number | undefined;
-  #lines = 0;
+  #bytes = 0;
+  #maxBytes = minBytes;
 
   /** @param adopted what a former daemon left counts: its mount outlived it. */
   constructor(file: string, adopted: boolean, logger: Logger) {
@@ -30,13 +31,19 @@ export class RecordFile implements Records {
     return this.#records;
   }
 
-  put(key: string, value: unknown): void {
-    if (value !== undefined) this.#records.set(key, value);
-    else if (!this.#records.delete(key)) return;
-    if (this.#descriptor === undefined) return;
+  put(changes: Iterable<readonly [key: string, value: unknown]>): void {
+    let lines = '';
+    for (const [key, value] of changes) {
+      if (value !== undefined) this.#records.set(key, value);
+      else if (!this.#records.delete(key)) continue;
+      lines += lineOf(key, value);
+    }
+    if (this.#descriptor === undefined || lines === '') return;
     this.#try(() => {
-      if (++this.#lines > Math.max(minLines, 4 * this.#records.size)) this.#rewrite();
-      else writeSync(this.#descriptor!, lineOf(key, value));
+      this.#bytes += Buffer.byteLength(lines);
+      if (this.#bytes > this.#maxBytes) this.#rewrite();
+      // Not writeSync: on a full file system that may write a part and say nothing.
+      else writeFileSync(this.#descriptor!, lines);
     });
   }
 
@@ -49,22 +56,25 @@ export class RecordFile implements Records {
 
   #rewrite(): void {
     const draft = `${this.#file}.new`;
+    const lines = [...this.#records].map(([key, value]) => lineOf(key, value)).join('');
     const descriptor = openSync(draft, 'w', 0o600);
     try {
-      writeSync(descriptor, [...this.#records].map(([key, value]) => lineOf(key, value)).join(''));
+      writeFileSync(descriptor, lines);
       renameSync(draft, this.#file);
     } catch (error) {
       closeSync(descriptor);
+      rmSync(draft, { force: true });
       throw error;
     }
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = descriptor;
-    this.#lines = this.#records.size;
+    this.#bytes = Buffer.byteLength(lines);
+    this.#maxBytes = Math.max(minBytes, 4 * this.#bytes);
   }
 
-  #try(write: () => void): void {
+  #try(work: () => void): void {
     try {
-      write();
+      work();
     } catch (error) {
       this.#logger.warn('what the next daemon should know cannot be written', { file: this.#file, error });
       this.close(true);

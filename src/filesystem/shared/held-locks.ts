@@ -12,7 +12,19 @@ export class HeldLocks {
   /** @param records What the next daemon of this mount will know, and what the one before left. */
   constructor(records?: Records) {
     this.#records = records;
-    for (const [key, value] of records?.all() ?? []) if (key.startsWith(prefix)) this.#byInode.set(Number(key.slice(prefix.length)), decode(value));
+    for (const [key, value] of new Map(records?.all())) {
+      if (!key.startsWith(prefix)) continue;
+      const inode = Number(key.split(' ')[1]);
+      if (!Array.isArray(value)) {
+        const locks = this.#byInode.get(inode);
+        if (locks === undefined) this.#byInode.set(inode, [decode(value)]);
+        else locks.push(decode(value));
+        continue;
+      }
+      // A daemon of an earlier version had one record for all of a file.
+      for (const each of value) this.note(inode, decode(each));
+      records!.put([[key, undefined]]);
+    }
   }
 
   /** A lock was taken or, with type `unlock`, given back. */
@@ -22,7 +34,26 @@ export class HeldLocks {
     const locks = putLock(before ?? [], lock);
     if (locks.length === 0) this.#byInode.delete(inode);
     else this.#byInode.set(inode, locks);
-    this.#records?.put(prefix + inode, locks.length === 0 ? undefined : encode(locks));
+    this.#records?.put(this.#changes(inode, lock, before ?? [], locks));
+  }
+
+  /**
+   * A record for each lock, so that a change costs the same however many there are. An owner's do not overlap: where one begins names it. Only what overlaps or
+   * adjoins the new one can have changed.
+   */
+  #changes(
+    inode: number,
+    { kind, owner, start, end }: FileLock,
+    before: readonly FileLock[],
+    now: readonly FileLock[],
+  ): ReadonlyMap<string, unknown> {
+    const near = (each: FileLock): boolean => each.kind === kind && each.owner === owner && each.end + 1 >= start && each.start <= end + 1;
+    const key = (lock: FileLock): string => `${prefix}${inode} ${kind} ${lock.start} ${owner}`;
+    const known = new Set(before.filter(near));
+    const changes = new Map<string, unknown>();
+    for (const lock of now) if (near(lock) && !known.delete(lock)) changes.set(key(lock), encode(lock));
+    for (const gone of known) if (!changes.has(key(gone))) changes.set(key(gone), undefined);
+    return changes;
   }
 
   has(inode: number, kind: FileLock['kind'], owner: LockOwner): boolean {
@@ -40,10 +71,11 @@ export class HeldLocks {
 }
 
 /** JSON has no infinity. */
-function encode(locks: readonly FileLock[]): unknown {
-  return locks.map((lock) => ({ ...lock, end: lock.end === Infinity ? null : lock.end }));
+function encode(lock: FileLock): unknown {
+  return { ...lock, end: lock.end === Infinity ? null : lock.end };
 }
 
-function decode(value: unknown): FileLock[] {
-  return (value as (Omit<FileLock, 'end'> & { readonly end: number | null })[]).map((lock) => ({ ...lock, end: lock.end ?? Infinity }));
+function decode(value: unknown): FileLock {
+  const lock = value as Omit<FileLock, 'end'> & { readonly end: number | null };
+  return { ...lock, end: lock.end ?? Infinity };
 }

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { codeOf, InfinitError, type Records } from '../../../src/base/index.ts';
+import { codeOf, InfinitError } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { MemoryRecords } from '../../suites/memory-records.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';
 import { attributesOf, flock, none, posix, Serving, standIn } from './serving.ts';
@@ -63,12 +64,7 @@ test('the next holder is told of locks that are held, not of those that were giv
 });
 
 test('a daemon that is started again knows of the locks of its programs, and one that went to another meanwhile is said to be lost', async () => {
-  const left = new Map<string, unknown>();
-  const records: Records = {
-    // As it is after a file.
-    all: () => new Map(JSON.parse(JSON.stringify([...left])) as [string, unknown][]),
-    put: (key, value) => void (value === undefined ? left.delete(key) : left.set(key, value)),
-  };
+  const records = new MemoryRecords();
   const daemon = (): SharedFileSystem => new SharedFileSystem('a', () => false, undefined, records);
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
@@ -91,7 +87,7 @@ test('a daemon that is started again knows of the locks of its programs, and one
   await second.own.setlk(inode, posix('9', 'write', 50, 99), false);
   await after.setlk(inode, flock('1', 'unlock'), false);
   await after.setlk(inode, posix('2', 'unlock', 0, Infinity), false);
-  assert.deepEqual([...left.keys()], []);
+  assert.deepEqual([...records.left.keys()], []);
   await second.own.setlk(inode, flock('9', 'write'), false);
 });
 
