@@ -7,6 +7,7 @@ import { bindMount, detachMount, listMounts } from '../fuse/index.ts';
 /**
  * A mount that ended with an earlier daemon leaves the directories dead that `infinit volume mount` bound it to. They get the mount that took its place.
  * Those where nothing is mounted any more, or something else, are left alone.
+ * Between the two mounts the directory shows what lies under them: one that is bound elsewhere first cannot be moved there where its parent is shared, as systemd has it.
  */
 export async function bindAgain(volume: string, mountpoint: string, holders: readonly string[], logger: Logger): Promise<void> {
   const living = (await listMounts(mountpoint)).findLast((entry) => entry.mountPoint === mountpoint)?.connection;

@@ -7,6 +7,8 @@ import type { DirtySet } from './dirty-set.ts';
 /** How often, and with what pause, the last changes are tried to be written out before they are given up with an error. */
 const closeAttempts = 10;
 const closePauseMs = 1000;
+/** No attempt begins later than this after the first: one at a store that is out of reach takes a minute, and whoever stops a daemon does not wait for ten. */
+const closePatienceMs = 30_000;
 
 /** What a mount that ends leaves behind. */
 export interface EndingMount {
@@ -14,6 +16,7 @@ export interface EndingMount {
   readonly set: DirtySet;
   readonly logger: Logger;
   readonly pauseMs?: number;
+  readonly patienceMs?: number;
 }
 
 /**
@@ -21,13 +24,17 @@ export interface EndingMount {
  * @throws InfinitError where not everything is out and nobody can go on with the mount. One that stops with its daemon does go on: it must not be worse off
  * than with a daemon that was killed, so the next one says what is lost to the programs whose it was.
  */
-export async function endMount(end: DeviceEnd, { fileSystem, set, logger, pauseMs = closePauseMs }: EndingMount): Promise<string> {
+export async function endMount(
+  end: DeviceEnd,
+  { fileSystem, set, logger, pauseMs = closePauseMs, patienceMs = closePatienceMs }: EndingMount,
+): Promise<string> {
+  const deadline = performance.now() + patienceMs;
   for (let attempt = 1; ; attempt++) {
     try {
       await fileSystem.close();
       break;
     } catch (error) {
-      if (attempt < closeAttempts) {
+      if (attempt < closeAttempts && performance.now() + pauseMs < deadline) {
         logger.warn('the last changes could not be written out; trying again', { attempt, error });
         await sleep(pauseMs);
         continue;

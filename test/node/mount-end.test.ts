@@ -31,6 +31,12 @@ test('a mount ends when its last changes are out, or says that they are not', as
   await assert.rejects(endMount('unmounted', ending(file, Infinity)), { code: 'disk-full' });
 });
 
+test('an attempt that took long is the last one', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-end-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  await assert.rejects(endMount('unmounted', { ...ending(path.join(directory, 'dirty'), 2), patienceMs: 0 }), { code: 'disk-full' });
+});
+
 test('a mount that stops with its daemon goes on without its last changes where nobody takes them, and the next daemon says so', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-end-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
