@@ -50,7 +50,7 @@ export class Cluster implements Disposable {
     this.#context = context;
     const { transport } = context.overlay;
     transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
-    transport.handle(nodeKinds.volumeHolders, (_peer, body) => Buffer.from(JSON.stringify(this.#holders(body))));
+    transport.handle(nodeKinds.volumeHolders, async (_peer, body) => Buffer.from(JSON.stringify(await this.#holders(body))));
     transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
     transport.handle(nodeKinds.catalogueChanged, () => {
       context.onCatalogueNews();
@@ -267,9 +267,10 @@ export class Cluster implements Disposable {
     return sharing === undefined ? new Uint8Array(0) : sharing.serve(peer, body.subarray(volumeIdBytes));
   }
 
-  #holders(body: Uint8Array): readonly string[] {
-    const served = this.#context.volumes.servedById(Buffer.from(body).toString('hex'));
-    return served === undefined ? [] : [served.name];
+  /** Not empty where programs here may have locks and open files, though their volume be not served yet. */
+  async #holders(body: Uint8Array): Promise<readonly string[]> {
+    const id = Buffer.from(body).toString('hex');
+    return (await this.#context.volumes.mayBeInUse(id)) ? [id] : [];
   }
 
   /** Reads the catalogue anew. */

@@ -78,8 +78,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   readonly #idle: NodeJS.Timeout;
   /** The containers that refer to a volume on this host, by name; whoever knows the engine sets it. */
   containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
-  /** Volumes on their way to being served. */
-  readonly #starting = new Set<Promise<ServedVolume>>();
+  /** Volumes on their way to being served, by name. */
+  readonly #starting = new Map<string, Promise<ServedVolume>>();
+  /** Volumes that the daemon before had mounted, until their turn has come in {@link recover}. */
+  readonly #owed: Set<string>;
   #stopping = false;
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
@@ -88,6 +90,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   constructor(context: VolumesContext) {
     this.#context = context;
+    this.#owed = new Set([...context.server.adoptable(), ...context.table.volumes()]);
     this.#idle = setInterval(() => this.#closeIdle(), idleCheckMs);
     this.#idle.unref();
   }
@@ -244,21 +247,27 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return [...this.#served.values()].find((served) => served.id === id);
   }
 
+  /** Whether a volume's programs here may have locks and open files: it is mounted, is being mounted, or was when the daemon before was killed and is not yet again. */
+  async mayBeInUse(id: string): Promise<boolean> {
+    if (this.servedById(id) !== undefined) return true;
+    return (await this.#context.catalogue.list()).some((entry) => entry.id === id && (this.#starting.has(entry.name) || this.#owed.has(entry.name)));
+  }
+
   served(name: string): ServedVolume | undefined {
     return this.#served.get(name);
   }
 
   /** Serves again what had holders when the daemon last stopped, mounts that outlived it first. A failure of one does not stop the others. */
   async recover(): Promise<void> {
-    const adopted = this.#context.server.adoptable();
-    for (const name of new Set([...adopted, ...this.#context.table.volumes()])) {
+    for (const name of this.#owed) {
       if (this.#stopping) return;
       await this.#mutex
         .run(name, async () => {
           const { mountpoint } = this.#served.get(name) ?? (await this.#serve(name));
           if (!this.#stopping) await bindAgain(name, mountpoint, this.#context.table.holders(name), this.#context.logger);
         })
-        .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }));
+        .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }))
+        .finally(() => this.#owed.delete(name));
     }
   }
 
@@ -288,11 +297,11 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   async #serve(name: string): Promise<ServedVolume> {
     if (this.#stopping) throw new InfinitError('unavailable', `volume "${name}" is not mounted: the daemon stops`);
     const starting = this.#start(name);
-    this.#starting.add(starting);
+    this.#starting.set(name, starting);
     try {
       return await starting;
     } finally {
-      this.#starting.delete(starting);
+      this.#starting.delete(name);
     }
   }
 
@@ -313,6 +322,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error; `discard`: what is not written out need not be. */
   async #close(name: string, insist: boolean, discard = false): Promise<void> {
     const served = this.#served.get(name);
+    if (served === undefined && insist && this.#owed.has(name))
+      throw new InfinitError('in-use', `volume "${name}" is about to be mounted again on ${this.#context.hostName}`);
     if (served === undefined) return;
     const users = await this.#usersOf(served);
     if (users.length > 0) {
@@ -369,7 +380,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     clearInterval(this.#idle);
     this.#stopping = true;
     // What is being mounted at this moment would stay behind as a dead mount.
-    await Promise.race([Promise.allSettled(this.#starting), sleep(startsPatienceMs, undefined, { ref: false })]);
+    await Promise.race([Promise.allSettled(this.#starting.values()), sleep(startsPatienceMs, undefined, { ref: false })]);
     await Promise.all([...this.#served.values()].map((served) => served.stop()));
   }
 }

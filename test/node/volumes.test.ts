@@ -6,12 +6,26 @@ import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
+import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
+import { nodeKinds } from '../../src/node/kinds.ts';
 import { noVolume } from '../../src/node/no-volume.ts';
 import { NotWrittenOut } from '../../src/node/served-volume.ts';
 import { holdersInWords, Volumes, type VolumesContext } from '../../src/node/volumes.ts';
 
+interface Before {
+  /** Of the daemon before: a mount that outlived it, and one whose holders are known. */
+  readonly adoptable: readonly string[];
+  readonly held: readonly string[];
+  /** Until then nothing is mounted. */
+  readonly gate: Promise<void>;
+}
+
 /** The volumes of a host alone, with a catalogue in memory; `unmount`: what the unmount of a served one comes to. */
-function volumesOn(directory: string, unmount: (how: { readonly discard: boolean }) => Promise<void>): Volumes {
+function volumesOn(
+  directory: string,
+  unmount: (how: { readonly discard: boolean }) => Promise<void>,
+  { adoptable, held, gate }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
+): Volumes {
   const entries = new Map<string, CatalogueEntry>();
   const holders = new Set<string>();
   const find = (name: string): Promise<CatalogueEntry | undefined> => Promise.resolve(entries.get(name));
@@ -28,16 +42,21 @@ function volumesOn(directory: string, unmount: (how: { readonly discard: boolean
       },
       find,
       current: find,
+      list: () => Promise.resolve([...entries.values()]),
       remove: (entry: CatalogueEntry) => Promise.resolve(void entries.delete(entry.name)),
     },
     table: {
+      volumes: () => held,
       add: (_name: string, holder: string) => Promise.resolve(void holders.add(holder)),
       delete: (_name: string, holder: string) => Promise.resolve(void holders.delete(holder)),
       holders: () => [...holders],
     },
     server: {
-      serve: ({ name, id }: CatalogueEntry, mountpoint: string) =>
-        Promise.resolve({ name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount }),
+      adoptable: () => adoptable,
+      serve: async ({ name, id }: CatalogueEntry, mountpoint: string) => {
+        await gate;
+        return { name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount };
+      },
     },
     whyOutside: () => undefined,
     checkWrites: () => {},
@@ -63,6 +82,35 @@ test('whoever unmounts or removes a volume hears that its last writes are not wr
   await assert.rejects(volumes.remove('data'), { code: 'disk-full' });
   await volumes.remove('data', { force: true });
   assert.deepEqual(discards, [false, false, true]);
+});
+
+test('a host whose daemon is back says that it uses what it has yet to mount again', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const gate = Promise.withResolvers<void>();
+  await using volumes = volumesOn(directory, () => Promise.resolve(), { adoptable: ['outlived'], held: ['held', 'gone'], gate: gate.promise });
+  const ids = new Map<string, string>();
+  for (const name of ['outlived', 'held', 'new', 'unused']) ids.set(name, (await volumes.create(name, {})).id);
+  const handlers = new Map<number, (peer: string, body: Uint8Array) => Promise<Uint8Array>>();
+  const transport = { handle: (kind: number, handler: never) => void handlers.set(kind, handler), onPeerUp: () => {} };
+  using _cluster = new Cluster({ overlay: { transport }, volumes } as unknown as ClusterContext);
+  const used = async (): Promise<readonly string[]> => {
+    const out: string[] = [];
+    for (const [name, id] of ids) {
+      const answer = await handlers.get(nodeKinds.volumeHolders)!('other', Buffer.from(id, 'hex'));
+      if ((JSON.parse(Buffer.from(answer).toString()) as unknown[]).length > 0) out.push(name);
+    }
+    return out;
+  };
+  assert.deepEqual(await used(), ['outlived', 'held']);
+  const recovered = volumes.recover();
+  const mounted = volumes.mount('new', 'someone');
+  await new Promise(setImmediate);
+  assert.deepEqual(await used(), ['outlived', 'held', 'new']);
+  await assert.rejects(volumes.remove('held'), { code: 'in-use' });
+  gate.resolve();
+  await Promise.all([recovered, mounted]);
+  assert.deepEqual(await used(), ['outlived', 'held', 'new']);
 });
 
 test('a mount whose end is refused is tried again at ever longer intervals', async (t) => {
