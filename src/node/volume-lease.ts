@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { type Clock, InfinitError, type Logger, programPatienceMs } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { BlockStore, StoredBlock } from '../store/index.ts';
@@ -10,6 +12,8 @@ interface LeaseRecord {
   readonly released: boolean;
   /** How long it lives without renewal, in ms. */
   readonly termMs: number;
+  /** Another one each time that the holder opens the volume; absent in records of earlier versions. */
+  readonly opening?: string;
 }
 
 /**
@@ -39,7 +43,8 @@ const readOptions = { deadlineMs: callMs, unleased: true } as const;
 /** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
   | { readonly role: 'holder'; readonly tenure: Tenure }
-  | { readonly role: 'guest'; readonly holder: string }
+  /** `opening`: another one when the holder, back from a crash say, has opened the volume anew and knows nothing of this host's locks and files. */
+  | { readonly role: 'guest'; readonly holder: string; readonly opening: string | undefined }
   | { readonly role: 'none' };
 
 export interface VolumeLeaseOptions {
@@ -65,6 +70,7 @@ export class VolumeLease implements AsyncDisposable {
   #state: LeaseState = { role: 'none' };
   /** The one that a lease of ours belongs to; another as soon as somebody else has, or may have had, it. */
   #tenure = new Tenure();
+  #opening = randomUUID();
   #version: number | 'absent' = 'absent';
   /** The version that this process wrote last. */
   #ownVersion = 0;
@@ -182,7 +188,7 @@ export class VolumeLease implements AsyncDisposable {
     }
     if (record === undefined || record.released || record.holder === self || this.#isOver(record, began.monotonicMs))
       return this.#take(record, began);
-    this.#become({ role: 'guest', holder: record.holder });
+    this.#become({ role: 'guest', holder: record.holder, opening: record.opening });
   }
 
   /** By the monotonic clock alone: to look longer than need be, after a suspend, does no harm; to be hurried by a wall clock that is set would. */
@@ -214,6 +220,13 @@ export class VolumeLease implements AsyncDisposable {
   #endTenure(): void {
     this.#tenure.end();
     this.#tenure = new Tenure();
+    this.#opening = randomUUID();
+  }
+
+  /** What was open is no longer, in the same tenure: guests are told with the next renewal, which is due at once. */
+  openedAnew(): void {
+    this.#opening = randomUUID();
+    if (!this.#closed) void this.beat();
   }
 
   /** The term counts from before the renewal left: others count it from when they see it. */
@@ -222,7 +235,7 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
-    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released, termMs: leaseTermMs };
+    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released, termMs: leaseTermMs, opening: this.#opening };
     const update = { address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) };
     const result = await this.#options.store.commit([{ update: [update] }], { deadlineMs: callMs });
     if (result.done) {
@@ -262,7 +275,7 @@ export class VolumeLease implements AsyncDisposable {
 
 function isSame(one: LeaseState, other: LeaseState): boolean {
   if (one.role === 'holder') return other.role === 'holder' && one.tenure === other.tenure;
-  if (one.role === 'guest') return other.role === 'guest' && one.holder === other.holder;
+  if (one.role === 'guest') return other.role === 'guest' && one.holder === other.holder && one.opening === other.opening;
   return other.role === 'none';
 }
 

@@ -217,6 +217,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** The blocks that it needs may be in reach again a moment later. Where the lease lapsed meanwhile, its coming back opens the volume. */
   #openAgain(): void {
     this.#shut();
+    this.#lease.openedAnew();
     const state = this.#state;
     setTimeout(() => {
       if (state.role === 'holder' && this.#state === state) void this.#open(state);

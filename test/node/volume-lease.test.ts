@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type Clock, silentLogger } from '../../src/base/index.ts';
-import { mutableAddress } from '../../src/block/index.ts';
+import { mutableAddress, namedAddress } from '../../src/block/index.ts';
 import type { Tenure } from '../../src/node/tenure.ts';
 import { type LeaseState, livingHolder, VolumeLease } from '../../src/node/volume-lease.ts';
 import type { BlockStore, Update } from '../../src/store/index.ts';
@@ -89,6 +89,58 @@ test('a host that had a lease before and after another one hears that it is a ne
   const { store } = scene;
   await assert.rejects(first.guard(store, before!, never).commit([{ update: [update()] }]), { code: 'unavailable' });
   assert.equal((await first.guard(store, after, never).commit([{ update: [update()] }])).done, true);
+});
+
+test('a guest hears that the holder is back after a crash, and nothing while it goes on as it was', async () => {
+  const scene = new Scene();
+  const states: LeaseState[] = [];
+  const { store } = scene;
+  let dead = false;
+  const network: BlockStore = {
+    get: (address) => store.get(address),
+    fetch: async (address) => store.fetch(address),
+    commit: (stages) => (dead ? Promise.reject(new Error('killed')) : store.commit(stages)),
+  };
+  await using killed = scene.lease('holder', network);
+  await using guest = scene.lease('guest', scene.store, (state) => states.push(state));
+  await killed.start();
+  await guest.start();
+  await killed.beat();
+  await guest.beat();
+  assert.equal(states.length, 1);
+  dead = true;
+  // Its daemon is killed, and another has the lease well within its term.
+  await using back = scene.lease('holder');
+  await back.start();
+  await guest.beat();
+  assert.equal(states.length, 2, 'it knows nothing of what the guest has locked and open');
+  await back.beat();
+  await guest.beat();
+  back.openedAnew();
+  await back.beat();
+  await back.beat();
+  await guest.beat();
+  assert.deepEqual(
+    states.map((state) => (state.role === 'guest' ? state.holder : undefined)),
+    ['holder', 'holder', 'holder'],
+  );
+  // A lapse that nobody used.
+  scene.now += 2000;
+  await back.beat();
+  await guest.beat();
+  assert.equal(states.length, 3);
+});
+
+test('records of an earlier version are of one tenure', async () => {
+  const scene = new Scene();
+  const states: LeaseState[] = [];
+  await using guest = scene.lease('guest', scene.store, (state) => states.push(state));
+  for (const count of [1, 2]) {
+    const payload = Buffer.from(JSON.stringify({ holder: 'older', count, released: false, termMs: 4000 }));
+    await scene.store.commit([{ update: [{ address: namedAddress(volumeId, 'lease'), expect: 'any', payload }] }]);
+    await guest.beat();
+  }
+  assert.deepEqual(states, [{ role: 'guest', holder: 'older', opening: undefined }]);
 });
 
 test('a lease that lapsed and that nobody took resumes, though a renewal came through late', async () => {

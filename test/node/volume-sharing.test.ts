@@ -124,6 +124,24 @@ test('a volume that another session has written to is opened anew, and programs 
   assert.ok((await look(after, root, 'after')) !== undefined);
 });
 
+test('a volume that is opened anew in the same tenure is another opening in the lease: guests take their locks again', async () => {
+  const store = new MemoryBlockStore();
+  let overtaken: (() => void) | undefined;
+  await using host = await Host.start(store, (way, _session, onOvertaken) => {
+    overtaken = onOvertaken;
+    return open(way, {}, { onOvertaken });
+  });
+  await host.role.fileSystem.getattr(root);
+  const opening = async (): Promise<unknown> => {
+    const block = await store.fetch(namedAddress(volumeId, 'lease'));
+    return (JSON.parse(Buffer.from(block!.payload).toString()) as { opening?: unknown }).opening;
+  };
+  const before = await opening();
+  overtaken!();
+  await host.role.fileSystem.getattr(root);
+  await eventually('the lease says so', async () => ((await opening()) === before ? undefined : true));
+});
+
 test('a volume that another host had for a moment, unnoticed, is opened anew', async () => {
   const store = new MemoryBlockStore();
   await using host = await Host.start(store, (way, _session, onOvertaken) => open(way, {}, { onOvertaken }));
@@ -183,8 +201,10 @@ test('a volume that comes back while its mount ends serves no other host', async
     });
     await eventually('the volume is open', () => (volumes.length > session && role.volume === volumes[session] ? true : undefined));
   };
-  const ask = (id: number, number: number): void => role.hear({ type: 'serve', id, peer: 'b', call: encodeCall('getattr', [number]) });
+  const serve = (id: number, call: Uint8Array): void => role.hear({ type: 'serve', id, peer: 'b', call });
+  const ask = (id: number, number: number): void => serve(id, encodeCall('getattr', [number]));
   await come(0);
+  serve(0, encodeCall('relocked', []));
   ask(1, inode);
   const closing = role.close();
   await come(1);

@@ -50,6 +50,9 @@ const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', '
 /** Operations whose answer is an entry, with a kernel reference. */
 const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
 
+/** What a host begins with wherever the volume was opened: then it opens its files again. */
+const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
+
 /** What another host has open and locked here. */
 class Guest {
   readonly handles = new Map<number, { readonly inode: number; readonly directory: boolean }>();
@@ -164,8 +167,9 @@ export class CallServer {
   }
 
   async #perform(peer: string, { method, args, tag }: SharedCall): Promise<unknown> {
-    if (method === 'rejoin') return void this.#dismissed.delete(peer);
-    if (this.#dismissed.has(peer)) throw new Dismissed();
+    if (method === 'rejoin') this.#dismissed.delete(peer);
+    // One that has not greeted this table of locks may have been a guest of the one before: the numbers of its handles mean nothing here.
+    if (this.#dismissed.has(peer) || !(this.#guests.has(peer) || greets.has(method))) throw new Dismissed();
     const guest = this.#guest(peer);
     switch (method) {
       case 'forget':
@@ -199,6 +203,8 @@ export class CallServer {
         return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
       case 'relocked':
         return this.#grace.heard(peer);
+      case 'rejoin':
+        return undefined;
       default: {
         let result: unknown;
         try {

@@ -225,6 +225,7 @@ test('a host that has as many files open as it may can still close one', async (
   const inode = await put(volume, root, 'f', 'x', true);
   const server = new CallServer(volume, new Appends(volume), () => false, new LockGrace([]), 2);
   const ask = async (method: SharedMethod, ...args: unknown[]): Promise<unknown> => decodeResult(await server.serve('a', encodeCall(method, args)));
+  await ask('relocked');
   const handle = await ask('open', inode, 0);
   await ask('opendir', root);
   await assert.rejects(ask('open', inode, 0), { code: 'overloaded' });

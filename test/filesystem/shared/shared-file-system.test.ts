@@ -175,6 +175,29 @@ test('a host that was given up hears so, and opens its files again', async () =>
   await assert.rejects(async () => guest.fsync(inode, handle, false), { errno: 'EIO' }, 'its lock went to another');
 });
 
+test('a guest of a host that opened the volume anew takes its locks again with whatever it asks first', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  await first.volume.syncfs();
+  let server = first.server;
+  const guest = new SharedFileSystem('a', () => false);
+  guest.setBacking({ kind: 'remote', ask: (call) => server.serve('a', call) });
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  // Nothing told the guest: the lease is where it was.
+  await first.volume.abandon();
+  const second = new Serving(await open(store));
+  const others = await second.volume.open(inode, 0);
+  server = second.server;
+  await guest.getattr(inode);
+  assert.equal(await errnoOf(() => second.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
+  await second.volume.unlink(root, 'f');
+  second.volume.forget(inode, 1);
+  await guest.release(inode, handle);
+  assert.equal(Buffer.concat(await second.volume.read(inode, others, 0, 10)).toString(), 'x', 'a handle of the table before is nobody else’s');
+});
+
 test('a host that was given up for a moment finds its files without a name again', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);

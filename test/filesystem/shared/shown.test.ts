@@ -35,6 +35,7 @@ class Host {
   async #open(): Promise<void> {
     this.volume = await open(this.store);
     this.#server = new CallServer(this.volume, new Appends(this.volume), () => this.volume.exposed, new LockGrace([]));
+    await this.ask('relocked');
   }
 }
 
