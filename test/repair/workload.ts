@@ -69,7 +69,7 @@ export class Workload {
   }
 
   async #read(store: Store, address: Address, deadlineMs = 3000): Promise<void> {
-    await this.#record(address, { kind: 'read' }, async () => {
+    await this.#record(store, address, { kind: 'read' }, async () => {
       const found = await store.fetch(address, { deadlineMs });
       return found === undefined ? { status: 'value', value: null } : { status: 'value', version: found.version, value: text(found.payload) };
     });
@@ -77,7 +77,7 @@ export class Workload {
 
   async #write(store: Store, address: Address): Promise<void> {
     const value = `value ${this.#operations}`;
-    await this.#record(address, { kind: 'write', expect: 'any', value }, async () => {
+    await this.#record(store, address, { kind: 'write', expect: 'any', value }, async () => {
       const result = await store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from(value) }] }], { deadlineMs: 3000 });
       if (result.done) return { status: 'committed', version: result.versions[0]![0]! };
       const [outcome] = result.outcomes;
@@ -85,7 +85,7 @@ export class Workload {
     });
   }
 
-  async #record(register: Address, action: Operation['action'], run: () => Promise<Outcome>): Promise<void> {
+  async #record(store: Store, register: Address, action: Operation['action'], run: () => Promise<Outcome>): Promise<void> {
     const id = this.#operations++;
     const start = performance.now();
     let outcome: Outcome;
@@ -94,6 +94,9 @@ export class Workload {
     } catch (error) {
       outcome = action.kind === 'read' || codeOf(error) === 'unavailable' ? { status: 'failed' } : { status: 'unknown' };
     }
+    // What a host that was killed goes on to say to itself here, nobody would have heard.
+    const lives = this.#cluster.hosts.values().some((host) => host.store === store);
+    if (!lives && outcome.status !== 'failed') outcome = { status: action.kind === 'read' ? 'failed' : 'unknown' };
     this.history.push({ id, register, start, end: outcome.status === 'unknown' ? Infinity : performance.now(), action, outcome });
   }
 }
