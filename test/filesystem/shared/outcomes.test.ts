@@ -154,7 +154,7 @@ test('what a host has open stays open for the time that it is given, though a ca
   const gate = Promise.withResolvers<void>();
   const slow = standIn(volume, { lookup: (parent, name) => gate.promise.then(() => volume.lookup(parent, name)) });
   const { server } = new Serving(slow);
-  decodeResult(await server.serve('a', encodeCall('open', [inode, 0])));
+  for (const [method, ...args] of [['relocked'], ['open', inode, 0]] as const) decodeResult(await server.serve('a', encodeCall(method, args)));
   const late = server.serve('a', encodeCall('lookup', [root, 'f']));
   const close = await server.dismiss('a');
   gate.resolve();
