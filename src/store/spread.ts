@@ -1,4 +1,4 @@
-import { codeOf, InfinitError } from '../base/index.ts';
+import { codeOf, type ErrorCode, InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 
@@ -68,21 +68,29 @@ export class Spread {
   }
 
   #failed(peer: PeerId | undefined, reason: unknown): void {
-    const { ranked, self, wanted, address } = this.#options;
+    const { ranked, self } = this.#options;
     this.#underWay--;
     if (peer !== undefined && isPassing(reason)) this.#missed.push(peer);
     if (codeOf(reason) === 'disk-full') this.#full++;
     while (this.#next < ranked.length && ranked[this.#next] === self) this.#next++;
     if (this.#next < ranked.length) this.#ask(ranked[this.#next++]!);
+    else if (this.#isForWantOfRoom())
+      this.#reject('disk-full', `, and ${this.#full === 1 ? '1 host has' : `${this.#full} hosts have`} no room`, reason);
     else if (this.#underWay + this.#acknowledged >= this.#majority || this.#retry !== undefined) return;
     else if (this.#missed.length > 0 && performance.now() + retryMs < this.#giveUpAt) this.#retry = setTimeout(() => this.#askMissed(), retryMs);
-    else {
-      // Where those that could not be reached would not make a majority either, it is for want of room.
-      const isFull = this.#full > 0 && this.#acknowledged + this.#missed.length < this.#majority;
-      const made = `block ${address}: ${this.#acknowledged} of ${wanted} copies were made, ${this.#majority} are needed`;
-      const said = isFull ? `${made}, and ${this.#full === 1 ? '1 host has' : `${this.#full} hosts have`} no room` : made;
-      this.#settle.reject(new InfinitError(isFull ? 'disk-full' : 'unavailable', said, { cause: reason }));
-    }
+    else this.#reject('unavailable', '', reason);
+  }
+
+  /** Those that could not be reached, or have not answered yet, would not make a majority either. Nobody waits then, nor asks them again. */
+  #isForWantOfRoom(): boolean {
+    return this.#full > 0 && this.#acknowledged + this.#underWay + this.#missed.length < this.#majority;
+  }
+
+  #reject(code: ErrorCode, why: string, cause: unknown): void {
+    const { address, wanted } = this.#options;
+    clearTimeout(this.#retry);
+    const made = `block ${address}: ${this.#acknowledged} of ${wanted} copies were made, ${this.#majority} are needed`;
+    this.#settle.reject(new InfinitError(code, made + why, { cause }));
   }
 
   #askMissed(): void {

@@ -42,3 +42,26 @@ test('where no majority can be reached the deadline ends it, and where none can 
   await assert.rejects(new Spread({ ...options, deadlineMs: 250, local, ask: some }).done, { code: 'unavailable' });
   assert.ok(performance.now() - started < 30_000);
 });
+
+test('hosts that are out of reach, or have not answered yet, count as ones that may have room', async () => {
+  const local = Promise.reject(new InfinitError('disk-full', 'no room'));
+  local.catch(() => {});
+  const three = { ...options, ranked: ['a', 'b', 'c'], local };
+  // Whichever of the two fails first in the last round, the other is still being asked.
+  await assert.rejects(new Spread({ ...three, deadlineMs: 250, ask: unreachable }).done, { code: 'unavailable' });
+});
+
+test('where those out of reach would not make a majority either, they are not asked again', async () => {
+  const asked: string[] = [];
+  const ask = (peer: string): Promise<unknown> => {
+    asked.push(peer);
+    return peer === 'c' ? Promise.reject(new InfinitError('disk-full', 'no room')) : unreachable();
+  };
+  const local = Promise.reject(new InfinitError('disk-full', 'no room'));
+  local.catch(() => {});
+  await assert.rejects(new Spread({ ...options, ranked: ['a', 'b', 'c'], deadlineMs: 1000, local, ask }).done, {
+    code: 'disk-full',
+    message: /2 hosts have no room/,
+  });
+  assert.deepEqual(asked, ['b', 'c']);
+});
