@@ -59,12 +59,26 @@ function outside(why: string, status: ClusterStatus): Finding[] {
 
 function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
   const own = hosts[0]!;
-  const findings: Finding[] = silent.map(({ name, reason, countedOut }) => ({
-    topic: 'hosts',
-    level: countedOut ? 'warning' : 'error',
-    finding: countedOut ? `${name} was silent for so long that other hosts took its place` : `${name} does not answer: ${reason}`,
-    advice: `look at it; if it is lost for good: \`infinit node rm ${name}\``,
-  }));
+  const missed = silent.filter(({ countedOut }) => !countedOut).length;
+  // With most of the others silent at once the one thing that they share is this host's link.
+  const cut = missed >= hosts.length;
+  const findings: Finding[] = cut
+    ? [
+        {
+          topic: 'hosts',
+          level: 'error',
+          finding: `this host hears fewer than a majority (${missed} of ${hosts.length + missed} hosts do not answer): its own link may be cut`,
+          advice: "look at this host's network first, then at those hosts; remove none of them before that",
+        },
+      ]
+    : [];
+  for (const { name, reason, countedOut } of silent)
+    findings.push({
+      topic: 'hosts',
+      level: countedOut ? 'warning' : 'error',
+      finding: countedOut ? `${name} was silent for so long that other hosts took its place` : `${name} does not answer: ${reason}`,
+      advice: cut ? "see first whether it is this host's link" : `look at it; if it is lost for good: \`infinit node rm ${name}\``,
+    });
   if (silent.length === 0)
     findings.push({ topic: 'hosts', level: 'ok', finding: `all ${hosts.length} hosts of cluster ${clusterId!.slice(0, 12)} answer` });
   const storing = own.hosts.filter(({ capacity }) => capacity > 0).length;

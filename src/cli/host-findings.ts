@@ -1,13 +1,14 @@
-import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 
 import { messageOf } from '../base/index.ts';
 import { linux } from '../fuse/index.ts';
 import type { Finding } from './cluster-findings.ts';
+import { type MountAnswer, probeMounts } from './mount-probe.ts';
 
 /** What this host by itself, whether a daemon runs or not, has amiss. */
-export function hostFindings(): Finding[] {
-  return [kernelFinding(release()), checkRights(), checkFuse(), checkMountProgram(), checkClock(), checkStaleMounts()];
+export async function hostFindings(): Promise<Finding[]> {
+  return [kernelFinding(release()), checkRights(), checkFuse(), checkMountProgram(), checkClock(), ...(await checkMounts())];
 }
 
 function isBefore(version: string, other: string): boolean {
@@ -70,22 +71,31 @@ function checkClock(): Finding {
   return { topic: 'clock', level: 'ok', finding: new Date().toISOString() };
 }
 
-function checkStaleMounts(): Finding {
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-  const dead = mounts.filter((line) => line.includes(' fuse.infinit ')).map((line) => line.split(' ')[1]!);
-  const broken = dead.filter((place) => {
-    try {
-      statfsSync(place);
-      return false;
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOTCONN';
-    }
-  });
-  if (broken.length === 0) return { topic: 'mounts', level: 'ok', finding: `${dead.length} mounted, none dead` };
-  return {
-    topic: 'mounts',
-    level: 'error',
-    finding: `dead mounts: ${broken.join(', ')}`,
-    advice: 'start the daemon: it mends its own and those of `infinit volume mount`; others by hand: `umount -l`',
-  };
+async function checkMounts(): Promise<Finding[]> {
+  const places = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(' fuse.infinit '))
+    .map((line) => line.split(' ')[1]!);
+  return mountFindings(places, await probeMounts(places));
+}
+
+/** @param answers Of each place. */
+export function mountFindings(places: readonly string[], answers: readonly MountAnswer[]): Finding[] {
+  const [dead, silent] = (['dead', 'silent'] as const).map((kind) => places.filter((_, index) => answers[index] === kind)) as [string[], string[]];
+  const findings: Finding[] = [];
+  if (dead.length > 0)
+    findings.push({
+      topic: 'mounts',
+      level: 'error',
+      finding: `dead mounts: ${dead.join(', ')}`,
+      advice: 'start the daemon: it mends its own and those of `infinit volume mount`; others by hand: `umount -l`',
+    });
+  if (silent.length > 0)
+    findings.push({
+      topic: 'mounts',
+      level: 'error',
+      finding: `${silent.length} of ${places.length} mounted: does not answer: ${silent.join(', ')}`,
+      advice: 'calls there wait until the hosts that keep the data, or the daemon, answer again: see `infinit status`',
+    });
+  return findings.length > 0 ? findings : [{ topic: 'mounts', level: 'ok', finding: `${places.length} mounted, none dead` }];
 }

@@ -41,6 +41,14 @@ test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passp
   ]);
 });
 
+test('a host that hears no majority looks at its own link first, and is not told to remove the others', () => {
+  const all = clusterFindings(sketch(3, [{}, { silent: true }, { silent: true }]), Date.parse(now));
+  assert.equal(all[0]!.finding, 'this host hears fewer than a majority (2 of 3 hosts do not answer): its own link may be cut');
+  assert.ok(all.every(({ advice }) => advice?.includes('node rm') !== true));
+  const [one] = clusterFindings(sketch(3, [{}, {}, { silent: true }]), Date.parse(now));
+  assert.match(one!.advice!, /node rm h2/);
+});
+
 test('a host that is no member of its cluster is told so and what to do, and nothing of copies and hosts', () => {
   const trouble = { kind: 'denied', about: 'a', message: 'the token was used up' };
   const other = { kind: 'clock', about: 'b', message: 'a clock is off' };

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { hostFindings, kernelFinding } from '../../src/cli/host-findings.ts';
+import { hostFindings, kernelFinding, mountFindings } from '../../src/cli/host-findings.ts';
+import { probeMounts } from '../../src/cli/mount-probe.ts';
 import { linux } from '../../src/fuse/index.ts';
 
 test('doctor judges a kernel as the file system does', () => {
@@ -24,6 +25,21 @@ test('the documents name the kernels that the code does', () => {
   );
 });
 
-test('every finding that is not well says what to do', () => {
-  for (const { topic, level, advice } of hostFindings()) assert.ok(level === 'ok' || advice !== undefined, topic);
+test('every finding that is not well says what to do', async () => {
+  for (const { topic, level, advice } of await hostFindings()) assert.ok(level === 'ok' || advice !== undefined, topic);
+});
+
+test('a mount that does not answer is called so, neither dead nor well', () => {
+  const told = (...answers: ('live' | 'dead' | 'silent')[]): string[] =>
+    mountFindings(['/a', '/b', '/c'], answers).map(({ level, finding }) => `${level} ${finding}`);
+  assert.deepEqual(told('live', 'live', 'live'), ['ok 3 mounted, none dead']);
+  assert.deepEqual(told('live', 'silent', 'silent'), ['error 2 of 3 mounted: does not answer: /b, /c']);
+  assert.deepEqual(told('dead', 'silent', 'live'), ['error dead mounts: /a', 'error 1 of 3 mounted: does not answer: /b']);
+});
+
+test('one mount that hangs does not keep the others from being heard', async () => {
+  assert.deepEqual(await probeMounts(['/', '/nowhere'], undefined, 60_000), ['live', 'live']);
+  assert.deepEqual(await probeMounts([]), []);
+  const hangs = "console.log('0 -'); console.log('2 ENOTCONN'); setInterval(() => {}, 1000)";
+  assert.deepEqual(await probeMounts(['/a', '/b', '/c'], hangs, 5_000), ['live', 'silent', 'dead']);
 });

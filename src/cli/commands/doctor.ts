@@ -45,9 +45,9 @@ async function checkDaemon(options: GlobalOptions, engineSocket: string | undefi
         finding: `the daemon takes ${humanBytes(status.memoryBytes)}`,
         advice: 'please report it, with `infinit status --format json`',
       });
-    // A host that is no member knows of no volumes.
+    // A host that is no member knows of no volumes, and one without a majority would try long to list them.
     const hidden =
-      status.outside === undefined && engineSocket !== undefined
+      status.outside === undefined && cluster.health.state !== 'UNAVAILABLE' && engineSocket !== undefined
         ? await hiddenVolumes(
             engineSocket,
             (await client(options).listVolumes()).map(({ name }) => name),
@@ -89,12 +89,16 @@ export function doctorCommand(options: () => GlobalOptions): Command {
     .action(async ({ format, dockerSocket, pluginSocket }: { format: string; dockerSocket: string; pluginSocket: string }) => {
       const engine = socketOf(dockerSocket);
       const managed = engine === undefined ? undefined : await managedPlugin(engine);
-      const findings = [
-        ...hostFindings(),
-        ...(engine === undefined ? [] : await dockerFindings(engine, socketOf(pluginSocket), managed)),
-        ...(await checkDaemon(options(), engine, managed)),
-      ];
-      say(format === 'table' ? show(findings) : renderInspect(findings, format));
+      const findings: Finding[] = [];
+      // A table is shown as it grows: what asks the network may take its time.
+      const add = (more: readonly Finding[]): void => {
+        findings.push(...more);
+        if (format === 'table' && more.length > 0) say(show(more));
+      };
+      add(await hostFindings());
+      if (engine !== undefined) add(await dockerFindings(engine, socketOf(pluginSocket), managed));
+      add(await checkDaemon(options(), engine, managed));
+      if (format !== 'table') say(renderInspect(findings, format));
       if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
     });
 }
