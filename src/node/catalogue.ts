@@ -26,22 +26,24 @@ type Value = Uint8Array | undefined;
  * would make dockerd forget the volume.
  */
 export class Catalogue {
-  readonly #tree: BLinkTree;
+  #tree: BLinkTree;
+  readonly #newTree: () => BLinkTree;
   readonly #disk: Disk;
   #known: Map<string, CatalogueEntry>;
   #saved = '';
 
-  private constructor(tree: BLinkTree, disk: Disk, known: Map<string, CatalogueEntry>) {
-    this.#tree = tree;
+  private constructor(newTree: () => BLinkTree, disk: Disk, known: Map<string, CatalogueEntry>) {
+    this.#tree = newTree();
+    this.#newTree = newTree;
     this.#disk = disk;
     this.#known = known;
   }
 
   static async open(store: BlockStore, disk: Disk, owner: string): Promise<Catalogue> {
-    const tree = new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
+    const newTree = (): BLinkTree => new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
     const bytes = await disk.readMeta(metaKey);
     const entries = bytes === undefined ? [] : (JSON.parse(Buffer.from(bytes).toString('utf8')) as CatalogueEntry[]);
-    return new Catalogue(tree, disk, new Map(entries.map((entry) => [entry.name, entry])));
+    return new Catalogue(newTree, disk, new Map(entries.map((entry) => [entry.name, entry])));
   }
 
   /** Adds the entry, or returns the one that has the name already. */
@@ -168,9 +170,20 @@ export class Catalogue {
     return value === undefined ? undefined : decode(value);
   }
 
+  /**
+   * For a host that was alone and joins others, once its blocks are gone: the tree's cache goes by versions, and those of the cluster's blocks may be
+   * lower than what its own had come to.
+   */
+  async startOver(): Promise<void> {
+    this.#tree = this.#newTree();
+    await this.#remember((known) => known.clear());
+  }
+
   /** Brings the local copy up to date with the tree. */
   async refresh(): Promise<void> {
+    const tree = this.#tree;
     const entries = await this.#scan(livePrefix);
+    if (tree !== this.#tree) return; // It read what is of before.
     await this.#remember((known) => {
       known.clear();
       for (const entry of entries) known.set(entry.name, entry);

@@ -287,7 +287,10 @@ export class Node implements AsyncDisposable {
           ownVolume: async () => (await catalogue.list())[0]?.name,
           ownTrash: async () => (await trash.list()).flatMap(({ name, state }) => (state === 'deleting' ? [] : [name])),
           holdsBlocks: () => disk.status().blocks > 0,
-          forgetEverything: () => store.forgetEverything(),
+          forgetEverything: async () => {
+            await store.forgetEverything();
+            await catalogue.startOver();
+          },
           ...clusterMemory(disk),
           keyFile: path.join(clusterDirectory, 'cluster.key'),
           onEntered: () => cluster.refreshCatalogue(),

@@ -67,3 +67,25 @@ test('a host that is expelled says so, also after a restart, and refuses work wi
   await h2.restart();
   await saysSo();
 });
+
+test('a host that did more while it was alone than its cluster ever did sees the cluster’s volumes once it has joined', async () => {
+  await using stack = new AsyncDisposableStack();
+  const cluster = stack.use(await ClusterProcesses.start(1));
+  const [first] = cluster.hosts as [DaemonProcess];
+  await first.client.createVolume('data');
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-joining-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const late = stack.use(
+    await DaemonProcess.start(path.join(directory, 'late'), ['--listen', `127.0.0.1:${await freePort()}`, '--name', 'late', '--discover', 'none']),
+  );
+  for (let index = 0; index < 12; index++) {
+    await late.client.createVolume(`own${index}`);
+    await late.client.removeVolume(`own${index}`);
+  }
+  const { text } = await first.client.createToken();
+  await late.client.joinCluster([(await first.client.listNodes())[0]!.address], text, { force: true });
+  assert.deepEqual(
+    (await late.client.listVolumes()).map(({ name }) => name),
+    ['data'],
+  );
+});
