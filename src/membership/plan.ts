@@ -243,7 +243,11 @@ class Planner {
   #missingBeside(peer: PeerId): PeerId[] {
     const all = new Set(this.#state.views.flatMap(({ roster }) => roster.eligible.map((member) => member.peer)));
     all.delete(peer);
-    return [...all].filter((other) => isCountedOut(this.#state, other) || this.#neighbours.get(other)?.alive !== true);
+    return [...all].filter((other) => {
+      const now = this.#neighbours.get(other);
+      // One that leaves is still connected while it says goodbye.
+      return isCountedOut(this.#state, other) || now?.alive !== true || now.state === 'left';
+    });
   }
 
   /** How many copies of a block may be missing so that a majority is left, in the worst of the views that lead to the host; ∞: none does. */

@@ -143,16 +143,20 @@ export class Entry implements Membership, Disposable {
       return { alone: true };
     }
     this.#refuseWhileMounted('leave the cluster');
+    const whyNot = (): string | undefined => {
+      const why = membership.status().standing === 'member' ? membership.whyItMustStay(overlay.self) : undefined;
+      return why === undefined ? undefined : `this host stores blocks, and ${why}: drain it first (\`infinit node drain\`)`;
+    };
     if (membership.status().standing === 'member') {
-      const why = membership.whyItMustStay(overlay.self);
-      if (why !== undefined) throw new InfinitError('in-use', `this host stores blocks, and ${why}: drain it first (\`infinit node drain\`)`);
+      const why = whyNot();
+      if (why !== undefined) throw new InfinitError('in-use', why);
       if (!force)
         throw new InfinitError(
           'in-use',
           'this host stores blocks: drain it first (`infinit node drain`) and wait; `--force` leaves without that, and the others make its copies anew',
         );
     }
-    await overlay.leave();
+    await overlay.leave(whyNot);
     return { alone: false, ...(existsSync(keyFile) ? { keyFile } : {}) };
   }
 

@@ -290,9 +290,10 @@ export class Overlay implements AsyncDisposable {
 
   /**
    * Tells the members that this host is gone for good; it takes no further part, also after a restart. What it stored must have been moved before.
+   * @param whyNot Asked once the others have heard it: of two that leave at once, at least one then knows of the other. What it says is thrown as `in-use`.
    * @throws InfinitError `unavailable` where no member hears it: they would go on waiting for it.
    */
-  async leave(): Promise<void> {
+  async leave(whyNot: () => string | undefined = () => undefined): Promise<void> {
     const { state } = this.#own;
     this.#publish({ state: 'left' });
     const news = { entries: [{ record: this.#ownText, passport: this.#gate.own!.text }], revocations: [] };
@@ -300,6 +301,11 @@ export class Overlay implements AsyncDisposable {
     if (heard.every(({ status }) => status === 'rejected')) {
       this.#publish({ state });
       throw new InfinitError('unavailable', 'no other host hears that this one leaves: try again once it is connected with one');
+    }
+    const why = whyNot();
+    if (why !== undefined) {
+      this.#publish({ state });
+      throw new InfinitError('in-use', why);
     }
     await this.#authority.rememberLeaving();
     this.#halt(hasLeft);

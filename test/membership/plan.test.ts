@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { type Neighbour, plan, type Report, type Situation } from '../../src/membership/plan.ts';
+import { type Neighbour, plan, type Report, type Situation, whyItMustStay } from '../../src/membership/plan.ts';
 import {
   countingHosts,
   decodeRosterState,
@@ -49,6 +49,14 @@ function silentFor(state: RosterState, neighbours: readonly Neighbour[], ...sile
 }
 
 const names = (state: RosterState | undefined): string[] => [...newestView(state!).roster.members].map(({ peer }) => peer).sort();
+
+test('a host that leaves counts as missing while it is still there to say goodbye', () => {
+  const state = stateOf(view(1, 'a', 'b', 'c'));
+  const all = [host('a'), host('b'), host('c')];
+  assert.equal(whyItMustStay({ state, neighbours: all }, 'b'), undefined);
+  const leaving = [host('a', { state: 'left' }), ...all.slice(1)];
+  assert.match(whyItMustStay({ state, neighbours: leaving }, 'b')!, /a is missing too/);
+});
 
 describe('a new view', () => {
   test('has all hosts that wait and know the present state', () => {

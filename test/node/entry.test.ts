@@ -89,6 +89,24 @@ test('a host that waits to be let in is outside until then, and one that was sto
   await assert.rejects(entry.whenInside(AbortSignal.timeout(10_000)), { code: 'unavailable', message: /was expelled/ });
 });
 
+test('whether a host may leave is asked again once the others have heard that it leaves', async () => {
+  let why: string | undefined;
+  const overlay = {
+    clusterId: 'c',
+    halted: undefined,
+    state: 'up',
+    self: 'a',
+    leave: (whyNot?: () => string | undefined) => {
+      why = 'b is missing too';
+      return Promise.resolve(whyNot?.()).then((said) => assert.match(said ?? '', /b is missing too: drain it first/));
+    },
+  };
+  const membership = { status: () => ({ standing: 'member' }), whyItMustStay: () => why };
+  const context = { overlay, membership, mounted: () => [], keyFile: '/nowhere' };
+  using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
+  assert.deepEqual(await entry.leave({ force: true }), { alone: false });
+});
+
 test('names that Docker was told of outlive a restart, so many at the most', async () => {
   const disk = new MemoryDisk();
   const names = await ExpectedNames.open(disk);

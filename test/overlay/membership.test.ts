@@ -279,6 +279,22 @@ describe('members in memory', () => {
     await eventually(() => seenBy(a, b)?.state === 'up' && a.transport.isConnected(b.self), 'it goes on');
   });
 
+  test('a host that may not leave after all, once the others have heard it, stays', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+    const heard: (string | undefined)[] = [];
+    const whyNot = (): string => {
+      heard.push(a.departed()[0]?.name);
+      return 'another leaves too';
+    };
+    await assert.rejects(b.leave(whyNot), { code: 'in-use', message: 'another leaves too' });
+    assert.deepEqual([heard, b.halted, b.state], [['b'], undefined, 'up']);
+    await eventually(() => seenBy(a, b)?.state === 'up' && a.departed().length === 0, 'all know that it stays');
+    await cluster.stop(b);
+    assert.equal((await cluster.open('b')).halted, undefined);
+  });
+
   test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {
     await using cluster = await Cluster.inMemory({ heartbeat });
     const a = await cluster.first('a');
