@@ -1,4 +1,4 @@
-import { type ClusterStatus, type Health, healthOutside, type HostStatus, worst } from './status.ts';
+import { type ClusterStatus, copiesOf, type Health, healthOutside, type HostStatus, noMajority, worst } from './status.ts';
 
 /** How the whole cluster is, from what its hosts say of themselves and who says nothing. */
 export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, 'health'>): Health {
@@ -7,23 +7,19 @@ export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, '
   return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...rostersOf(hosts), ...troublesOf(own, troubles)]);
 }
 
-/** Copies that a block has, and how many of them may be missing while it can still be written. */
-function copies(own: HostStatus): { readonly storing: number; readonly wanted: number; readonly spare: number } {
+/** Hosts that store, and how many copies of a block may be missing while it can still be written. */
+function copies(own: HostStatus): { readonly storing: number; readonly spare: number } {
   const storing = own.hosts.length === 0 ? 1 : own.hosts.filter(({ capacity, state }) => capacity > 0 && state !== 'counted out').length;
-  const wanted = Math.max(1, Math.min(own.replicas.wanted, storing));
-  return { storing, wanted, spare: Math.ceil(wanted / 2) - 1 };
+  return { storing, spare: copiesOf(own.replicas.wanted, storing).spare };
 }
 
 function silenceOf(own: HostStatus, silent: ClusterStatus['silent']): Health[] {
-  const { storing, wanted, spare } = copies(own);
+  const { storing } = copies(own);
   const missed = silent.filter(({ countedOut }) => !countedOut);
   const findings: Health[] = missed.map(({ name, reason }) => ({ state: 'DEGRADED', reasons: [`${name} does not answer: ${reason}`] }));
   const lost = silent.filter(({ stores }) => stores).length;
-  if (lost > spare) {
-    const all = storing <= own.replicas.wanted;
-    const which = all ? 'no block has' : `blocks with more than ${spare} of their ${wanted} copies there do not have`;
-    findings.push({ state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts do not answer: ${which} a majority of copies in reach`] });
-  }
+  const cut = noMajority({ wanted: own.replicas.wanted, storing, lost });
+  if (cut !== undefined) findings.push(cut);
   // A host that drains gives its copies away; lost is who does not answer, whatever it was about to do.
   const leaving = own.hosts.filter(
     ({ peer, capacity, state }) => capacity > 0 && state === 'draining' && missed.every((one) => one.peer !== peer),

@@ -26,6 +26,7 @@ export {
   type Health,
   healthOf,
   healthOutside,
+  type HostsSeen,
   type HealthState,
   type HostStatus,
   type HostSummary,

@@ -195,15 +195,43 @@ export function healthOutside(why: string): Health {
   return { state: 'UNAVAILABLE', reasons: [`this host is no member of its cluster: ${why}`] };
 }
 
-/** The health that follows from a host's disk, from how many hosts that store are up for the copies wanted, and from what hinders the roster. */
-export function healthOf(disk: HostDisk, replicasWanted: number, hostsUp: number, troubles: readonly string[] = []): Health {
+/** Storing hosts as one of them sees them. */
+export interface HostsSeen {
+  /** Copies wanted of each block. */
+  readonly wanted: number;
+  /** Hosts that store, but for those that were counted out. */
+  readonly storing: number;
+  readonly up: number;
+  /** Of those that store: who does not answer, and not only for a moment. */
+  readonly lost: number;
+}
+
+/** Copies that a block has, and how many of them may be missing while it still has a majority. */
+export function copiesOf(wanted: number, storing: number): { readonly copies: number; readonly spare: number } {
+  const copies = Math.max(1, Math.min(wanted, storing));
+  return { copies, spare: Math.ceil(copies / 2) - 1 };
+}
+
+/** Why blocks have no majority in reach; undefined: they have. */
+export function noMajority({ wanted, storing, lost }: Omit<HostsSeen, 'up'>): Health | undefined {
+  const { copies, spare } = copiesOf(wanted, storing);
+  if (lost <= spare) return undefined;
+  const which = storing <= wanted ? 'no block has' : `blocks with more than ${spare} of their ${copies} copies there do not have`;
+  return { state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts do not answer: ${which} a majority of copies in reach`] };
+}
+
+/** The health that follows from a host's disk, from the hosts that store, and from what hinders the roster. */
+export function healthOf(disk: HostDisk, hosts: HostsSeen, troubles: readonly string[] = []): Health {
   const findings: Health[] = troubles.length === 0 ? [] : [{ state: 'DEGRADED', reasons: troubles }];
   if (disk.state === 'read-only') findings.push({ state: 'READ-ONLY', reasons: [disk.reason ?? 'the disk takes no writes'] });
   if (disk.damaged > 0) findings.push({ state: 'DEGRADED', reasons: [`${disk.damaged} damaged records were found on this host's disk`] });
-  if (hostsUp < replicasWanted) {
+  const { wanted, up } = hosts;
+  const cut = noMajority(hosts);
+  if (cut !== undefined) findings.push(cut);
+  else if (up < wanted) {
     findings.push({
       state: 'DEGRADED',
-      reasons: [`${replicasWanted} replicas are wanted and ${hostsUp === 1 ? 'there is 1 host' : `${hostsUp} hosts are up`}: data has fewer copies`],
+      reasons: [`${wanted} replicas are wanted and ${up === 1 ? 'there is 1 host' : `${up} hosts are up`}: data has fewer copies`],
     });
   }
   return worst(findings);

@@ -349,8 +349,11 @@ export class Node implements AsyncDisposable {
     const { disk, overlay, membership, entry } = this.#parts!;
     const why = entry.whyOutside();
     if (why !== undefined) return healthOutside(why);
-    const up = overlay.members().filter(({ capacity, liveness }) => capacity > 0 && liveness === 'alive').length;
-    return healthOf(disk.status(), this.#replicas(membership), up, overlay.clusterId === undefined ? [] : membership.status().troubles);
+    const { countedOut, troubles } = membership.status();
+    const storing = overlay.members().filter(({ peer, capacity, state }) => capacity > 0 && state !== 'left' && !countedOut.includes(peer));
+    const count = (how: string): number => storing.filter(({ liveness }) => liveness === how).length;
+    const seen = { wanted: this.#replicas(membership), storing: storing.length, up: count('alive'), lost: count('down') };
+    return healthOf(disk.status(), seen, overlay.clusterId === undefined ? [] : troubles);
   }
 
   #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {
