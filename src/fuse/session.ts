@@ -47,6 +47,8 @@ export interface ServeSettings {
   readonly onRequests?: () => void;
   /** The agreement of the daemon that served this mount before and died. */
   readonly adopted?: SavedInit;
+  /** Names a mount that is new, over all daemons that will serve it; absent: a random one. */
+  readonly asker?: string;
   /** What the next daemon of the mount will know of its programs' locks, and what the one before left. */
   readonly lockRecords?: Records;
   /** How to reach the kernel: tests play the kernel themselves. */
@@ -84,10 +86,12 @@ export class FuseSession {
   readonly #logger: Logger;
   readonly #settleReady = Promise.withResolvers<SavedInit>();
   readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
+  readonly #asker: string;
   #operations = operations;
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor({ fd, fileSystem, options, logger, onRequests, adopted, lockRecords, transport }: ServeSettings) {
+  constructor({ fd, fileSystem, options, logger, onRequests, adopted, asker, lockRecords, transport }: ServeSettings) {
+    this.#asker = asker ?? randomUUID();
     const addon = transport ?? loadAddon();
     this.#logger = logger;
     this.ready = this.#settleReady.promise;
@@ -183,7 +187,7 @@ export class FuseSession {
       return this.#settleReady.reject(new InfinitError('unsupported', what));
     }
     this.#exchange.answer(header, init, ({ reply }, agreed) => putInit(reply, agreed, options.readAheadBytes));
-    this.#agree({ ...init, asker: randomUUID() });
+    this.#agree({ ...init, asker: this.#asker });
   }
 
   async #end(end: DeviceEnd): Promise<void> {

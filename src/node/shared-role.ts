@@ -62,12 +62,14 @@ export class SharedRole implements Disposable {
     tell: (event: VolumeEvent) => void,
     logger: Logger,
     records?: Records,
+    mount?: string,
   ) {
     this.fileSystem = new SharedFileSystem(
       shared.self,
       () => this.#tenure.leftMs(systemClock) > 0,
       (inode) => dirty.said(inode),
       records,
+      mount,
     );
     this.#dirty = dirty;
     // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.

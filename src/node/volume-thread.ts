@@ -1,4 +1,5 @@
 /** The thread of one mounted volume: file system and FUSE session. Only sealed blocks cross to the main thread, and in a cluster operations. */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -99,9 +100,10 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRo
 async function serve(): Promise<void> {
   const { set, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
   const open: OpenVolume = (store, session, onOvertaken) => openVolume({ store, session, onOvertaken }, set);
+  const asker = data.adopted === undefined ? randomUUID() : data.adopted.asker;
   // A volume of this host alone has its kernel keep the locks.
   const locks = data.shared === undefined ? undefined : new RecordFile(data.locksFile, data.adopted !== undefined, logger);
-  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger, locks);
+  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger, locks, asker);
   const fileSystem = role?.fileSystem ?? (await openVolume({ store: new PortStore(data.store!), session: data.session, lostInodes: lost }, set));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   const session = serveFileSystem({
@@ -111,6 +113,7 @@ async function serve(): Promise<void> {
     onRequests: () => wakefulness.touch(),
     options: { leased: role !== undefined, outlivesDaemon },
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
+    ...(asker === undefined ? {} : { asker }),
     ...(locks === undefined ? {} : { lockRecords: locks }),
   });
   port.on('message', (command: VolumeCommand) => {

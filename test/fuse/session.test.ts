@@ -25,6 +25,12 @@ const created = (flags: number, text: string): Buffer => {
   return Buffer.concat([body, name(text)]);
 };
 
+test('a mount keeps the name that it was given, over the daemons that serve it', async () => {
+  const first = await start({ asker: 'the mount' }).session.ready;
+  assert.equal(first.asker, 'the mount');
+  assert.equal((await start({ adopted: first }).session.ready).asker, 'the mount');
+});
+
 test('who wants to know is told that requests have come', () => {
   let told = 0;
   const { kernel } = start({ onRequests: () => told++ });

@@ -58,6 +58,8 @@ class Guest {
   readonly handles = new Map<number, { readonly inode: number; readonly directory: boolean }>();
   /** Every (inode, owner) that took a lock and did not close the file since; a release of none is harmless. */
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
+  /** Where its programs have the volume mounted, once it has said so. */
+  mount: string | undefined;
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
   /** Its handles were closed: what is opened for it from now on is closed at once. */
@@ -202,6 +204,7 @@ export class CallServer {
       case 'relock':
         return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
       case 'relocked':
+        await this.#isOf(peer, guest, args[0] as string | undefined);
         return this.#grace.heard(peer);
       case 'rejoin':
         return undefined;
@@ -304,6 +307,20 @@ export class CallServer {
       this.#left.delete(peer);
     }
     return guest;
+  }
+
+  /** The programs of a mount that is no more are dead, and no kernel is left that would close and unlock for them. */
+  async #isOf(peer: string, guest: Guest, mount: string | undefined): Promise<void> {
+    if (mount === undefined || guest.mount === mount) return;
+    if (guest.mount === undefined) {
+      guest.mount = mount;
+      return;
+    }
+    const next = new Guest();
+    next.mount = mount;
+    this.#guests.set(peer, next);
+    guest.gone.abort();
+    await this.#letGo(guest);
   }
 
   #requireRoom(guest: Guest): void {

@@ -48,8 +48,8 @@ export const sharedMethods = {
   setlk: 'nlx',
   /** A lock that was held at the host that served the volume before. */
   relock: 'nl',
-  /** All locks that were held at the host before have been taken again. */
-  relocked: '',
+  /** All locks that were held at the host before have been taken again. With the mount's name: what another mount of the host had is nobody's any more. */
+  relocked: '?',
   /** A host that was {@link Dismissed} has heard of it. */
   rejoin: '',
 } as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'relocked' | 'rejoin', string>>;

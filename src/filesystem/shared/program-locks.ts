@@ -1,4 +1,4 @@
-import { InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
+import { codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
@@ -18,6 +18,9 @@ export class ProgramLocks {
   readonly #undelivered: Undelivered;
   readonly #onLost: (inode: number) => void;
   readonly #held: HeldLocks;
+  readonly #mount: string | undefined;
+  /** Some host has heard of this process. */
+  #greeted = false;
   /** By owner: releases that the host has not heard of yet. */
   readonly #releases = new Map<string, Promise<void>>();
   /** The same and those before them, with the inode of each. */
@@ -27,8 +30,10 @@ export class ProgramLocks {
    * @param self distinguishes this host's lock owners from those of others.
    * @param onLost told of a lock that another host's program got meanwhile.
    * @param records what the next daemon of the mount will know of the locks.
+   * @param mount names the mount over all its daemons.
    */
-  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records) {
+  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records, mount?: string) {
+    this.#mount = mount;
     this.#self = self;
     this.#holder = holder;
     this.#undelivered = undelivered;
@@ -46,7 +51,11 @@ export class ProgramLocks {
     const told = new Set<FileLock>();
     for (;;) {
       const left = this.#held.all().filter(({ lock }) => !told.has(lock));
-      if (left.length === 0) return void this.#sayLockedAgain(backing);
+      if (left.length === 0) {
+        const said = this.#sayLockedAgain(backing);
+        // What a mount before this one had is let go with the first greeting: nothing of this one's may be among it.
+        return this.#greeted ? undefined : said;
+      }
       for (const { inode, lock } of left) {
         await this.#lockAgain(backing, inode, lock);
         if (this.#holder.backing !== backing) return;
@@ -57,12 +66,17 @@ export class ProgramLocks {
 
   /** The host gives new locks only when it has heard this of all who may have some. One that does not know it, of an earlier version, waits for a time. */
   async #sayLockedAgain(backing: Backing): Promise<void> {
+    let args = this.#mount === undefined ? [] : [this.#mount];
     while (backing.kind === 'remote' && this.#holder.backing === backing) {
       try {
-        return void decodeResult(await backing.ask(encodeCall('relocked', [])));
+        decodeResult(await backing.ask(encodeCall('relocked', args)));
+        this.#greeted = true;
+        return;
       } catch (error) {
-        if (!isTransient(error)) return;
-        await pause(retryMs);
+        // So says one of an earlier version, to which it has no arguments.
+        if (args.length > 0 && codeOf(error) === 'bad-argument') args = [];
+        else if (!isTransient(error)) return;
+        else await pause(retryMs);
       }
     }
   }

@@ -39,8 +39,9 @@ export class SharedFileSystem implements FileSystem {
    * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
    * @param onSaid told when a program has heard what was lost of an inode.
    * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
+   * @param mount names the mount over all its daemons.
    */
-  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}, records?: Records) {
+  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}, records?: Records, mount?: string) {
     this.#holder = new HolderLink(leaseHeld, {
       lockAgain: (backing) => this.#locks.lockAgain(backing),
       openAgain: (backing) => this.#files.openAgain(backing),
@@ -52,7 +53,7 @@ export class SharedFileSystem implements FileSystem {
       // Files that were open before this process was become known as they are used.
       this.inheritLost([inode]);
     };
-    this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, onLost, records);
+    this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, onLost, records, mount);
     this.#lost = new LostWrites(onSaid);
   }
 

@@ -60,6 +60,7 @@ test('a removal that the kernel asks the next daemon for, since the last one die
   const [asker, number] = ['the mount', 7];
   for (const name of ['lock', 'd']) await put(volume, root, name, 'mine', true);
   const dying = new Unlucky(serving);
+  await dying.host.getattr(root);
   let inode = 0;
   dying.lose(async () => {
     inode = await put(volume, root, 'lock', 'theirs', true);

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, InfinitError } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
-import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
+import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
@@ -89,6 +89,67 @@ test('a daemon that is started again knows of the locks of its programs, and one
   await after.setlk(inode, posix('2', 'unlock', 0, Infinity), false);
   assert.deepEqual([...records.left.keys()], []);
   await second.own.setlk(inode, flock('9', 'write'), false);
+});
+
+test('what the programs of a mount had goes when their host has another mount, and not when another daemon serves it', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const daemon = (mount: string): SharedFileSystem => {
+    const guest = new SharedFileSystem('a', () => false, undefined, new MemoryRecords(), mount);
+    serving.welcome(guest, 'a');
+    return guest;
+  };
+  const first = daemon('first');
+  await first.open(inode, 2);
+  await first.setlk(inode, flock('1', 'write'), false);
+  await serving.volume.unlink(root, 'f');
+  serving.volume.forget(inode, 1);
+  await daemon('first').getattr(root);
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
+  assert.ok((await attributesOf(serving.volume, inode)) !== undefined);
+  const other = await put(serving.volume, root, 'g', 'y', true);
+  // The daemon and the process that kept the mount were killed, and the daemon is back before it is given up.
+  const second = daemon('second');
+  const handle = await second.open(other, 2);
+  await second.setlk(other, flock('1', 'write'), false);
+  assert.equal(await attributesOf(serving.volume, inode), undefined, 'nobody can have it open any more');
+  assert.equal(Buffer.concat(await second.read(other, handle, 0, 10)).toString(), 'y');
+  assert.equal(await errnoOf(() => serving.own.setlk(other, flock('9', 'write'), false)), 'EAGAIN', 'what the new mount has locked stays');
+});
+
+test('locks of a mount that is no more go to who waits for them', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const daemon = (mount?: string): SharedFileSystem => {
+    const guest = new SharedFileSystem('a', () => false, undefined, undefined, mount);
+    serving.welcome(guest, 'a');
+    return guest;
+  };
+  // Of an earlier version, and taken over since by one that knows its mount's name.
+  await daemon().setlk(inode, flock('1', 'write'), false);
+  await daemon('first').getattr(root);
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
+  const waits = serving.own.setlk(inode, flock('9', 'write'), true);
+  await daemon('second').getattr(root);
+  await waits;
+});
+
+test('a guest whose holder is of an earlier version greets it without its mount’s name', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const guest = new SharedFileSystem('a', () => false, undefined, undefined, 'mount');
+  const greetings: unknown[] = [];
+  guest.setBacking({
+    kind: 'remote',
+    ask: (bytes) => {
+      const call = decodeCall(bytes);
+      if (call.method === 'relocked') greetings.push(call.args[0]);
+      if (call.args[0] === 'mount')
+        return Promise.resolve(encodeFailure(new InfinitError('bad-argument', 'the arguments of "relocked" have wrong types')));
+      return serving.server.serve('a', bytes);
+    },
+  });
+  await guest.getattr(root);
+  assert.deepEqual(greetings, ['mount', undefined]);
 });
 
 test('a flock whose conversion was refused is gone at the next holder as well', async () => {
