@@ -2,7 +2,7 @@ import { flushCompileCache, getCompileCacheDir } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { codeOf, collectWhenIdle, createLogger, type ErrorCode, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, collectWhenIdle, createLogger, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
 import { buildAddon, HolderClient, refusalExitCode, releaseFreedMemory } from '../fuse/index.ts';
 import { sayFailure } from './context.ts';
@@ -25,12 +25,20 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   process.title = 'infinit daemon';
   try {
     await serve(config, logger);
-  } catch (error) {
+  } catch (thrown) {
+    const error = asMissingRight(thrown);
     sayFailure(error);
     process.exitCode = refusals.has(codeOf(error)) ? refusalExitCode : 1;
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
   process.exit();
+}
+
+/** Where the daemon keeps its state by default only root may write, and only root may mount: whoever forgot `sudo` is told so. */
+function asMissingRight(error: unknown): unknown {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  if (process.getuid?.() === 0 || (code !== 'EACCES' && code !== 'EPERM')) return error;
+  return new InfinitError('denied', `run this as root: ${messageOf(error)}`, { cause: error });
 }
 
 /**

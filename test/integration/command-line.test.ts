@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { symlinkSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
@@ -98,6 +98,11 @@ suite('the command line', () => {
     assert.ok((await infinit('volume', 'rm', 'life')).err.includes(`by the mount at ${place}`));
     assert.equal(await says('volume', 'unmount', 'life', place), place);
     assert.equal((await infinit('volume', 'unmount', 'life', place)).code, 3);
+    for (const file of [`${place}-file`, `${place}-file/below`]) {
+      await writeFile(`${place}-file`, '');
+      const refused = await infinit('volume', 'mount', 'life', file);
+      assert.deepEqual([refused.code, refused.err], [2, `infinit: bad-argument: ${file} is no directory\n`]);
+    }
     const link = `${place}-link`;
     symlinkSync(place, link);
     assert.equal(await says('volume', 'mount', 'life', link), place);
@@ -142,6 +147,16 @@ suite('the command line', () => {
     assert.equal(await says('volume', 'unmount', 'life'), place);
     assert.equal((await infinit('volume', 'unmount', 'life')).code, 3);
   }
+
+  test('a daemon that may not write where its state is says once that it wants to be root', async () => {
+    // It may read everything, so that it finds the program wherever that is.
+    const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--inh-caps', '+dac_read_search', '--ambient-caps', '+dac_read_search'];
+    const state = path.join(daemon.directory, 'of-root');
+    const flags = ['--state-dir', state, '--mount-dir', state, '--control-socket', `${state}/socket`, '--plugin-socket', 'none', '--listen', 'none'];
+    const { stderr, status } = spawnSync('setpriv', [...nobody, process.execPath, 'src/cli/main.ts', 'daemon', ...flags], { encoding: 'utf8' });
+    assert.equal(stderr, `infinit: denied: run this as root: EACCES: permission denied, mkdir '${state}'\n`);
+    assert.equal(status, 1);
+  });
 
   test('completion knows verbs, flags, living volumes and removed ones', async () => {
     assert.match(await says('__complete', '--', 'volume', ''), /^check\ncreate\ninspect\nls\n/);

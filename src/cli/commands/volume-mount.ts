@@ -5,7 +5,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 
 import { type ControlClient, directoryOf, holderOf } from '../../api/index.ts';
-import { codeOf, InfinitError } from '../../base/index.ts';
+import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 
 /** `infinit volume mount`. */
@@ -15,8 +15,7 @@ export function mountCommand(options: () => GlobalOptions): Command {
     .argument('<name>')
     .argument('<directory>')
     .action(async (name: string, directory: string) => {
-      mkdirSync(directory, { recursive: true });
-      const place = realpathSync(directory);
+      const place = madeDirectory(directory);
       const there = mountedAt(place);
       if (there !== undefined)
         throw new InfinitError('in-use', `volume "${there}" is mounted at ${place} already; \`infinit volume unmount ${place}\` ends that`);
@@ -100,6 +99,18 @@ function directoriesOf(holders: readonly string[]): readonly string[] {
 function placesOf(directory: string): readonly string[] {
   const place = path.resolve(directory);
   return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
+}
+
+/** Where the directory really is; it is made where there is none. @throws InfinitError `bad-argument`, `denied`. */
+function madeDirectory(directory: string): string {
+  try {
+    mkdirSync(directory, { recursive: true });
+    return realpathSync(directory);
+  } catch (cause) {
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw new InfinitError('bad-argument', `${directory} is no directory`, { cause });
+    throw new InfinitError(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'bad-argument', messageOf(cause), { cause });
+  }
 }
 
 function realPathOf(directory: string): string {
