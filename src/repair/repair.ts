@@ -18,7 +18,7 @@ import { pages, walkUntilDone } from './walk.ts';
 
 /** What was left open by a check is looked at again after so long, in ms. */
 const openAgainMs = 30_000;
-/** Pause after a failure that was not one block's, in ms. */
+/** Pause after a failure that was not one block's, in ms. Checks that fail one after the other are further and further apart. */
 const afterFailureMs = 1000;
 
 export interface RepairOptions {
@@ -60,6 +60,8 @@ export class Repair implements AsyncDisposable {
   #retiring: number | undefined;
   #begun = 0;
   #checkAt = performance.now() + settleDownMs;
+  /** How long after a failure all is checked anew: a disk that fails and lives on would be read through without end. */
+  #checkPauseMs = afterFailureMs;
   /** What is under way, and the views that it is about. */
   #job: { readonly abort: AbortController; about: string } | undefined;
   #wake: (() => void) | undefined;
@@ -142,7 +144,8 @@ export class Repair implements AsyncDisposable {
         const level = codeOf(error) === 'unavailable' ? 'debug' : 'warn';
         this.#options.logger[level]('repair was interrupted and goes on', { error: messageOf(error) });
         // A check that was begun is not due again for long.
-        this.#checkIn(afterFailureMs);
+        this.#checkIn(this.#checkPauseMs);
+        this.#checkPauseMs = Math.min(this.#checkPauseMs * 2, Math.max(afterFailureMs, this.#at.settings.checkIntervalMs));
         await this.#sleep(afterFailureMs);
       }
     }
@@ -227,6 +230,7 @@ export class Repair implements AsyncDisposable {
       this.#progress.advance(registers.length + copies.length);
     }
     this.#progress.checked(counter);
+    this.#checkPauseMs = afterFailureMs;
     if (open) this.#checkIn(openAgainMs);
   }
 

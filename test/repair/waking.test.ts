@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { InfinitError } from '../../src/base/index.ts';
 import { type Address, mutableAddress } from '../../src/block/index.ts';
 import type { AcceptorState } from '../../src/consensus/index.ts';
 import { staticViews } from '../../src/membership/index.ts';
@@ -128,4 +129,23 @@ test('a check that failed is made again soon', async () => {
   };
   await eventually(async () => repair.status().lastCheck !== undefined, 20_000, 'nothing is checked');
   assert.equal(housekeeping.list, list);
+});
+
+test('a check that fails again and again is tried less and less often, until one ends', async () => {
+  await using cluster = await TestCluster.of(['a'], 1, { checkIntervalMs: 1e9 });
+  const { repair, store } = cluster.host('a');
+  const { housekeeping } = store;
+  const list = housekeeping.list.bind(housekeeping);
+  const tries: number[] = [];
+  housekeeping.list = () => {
+    tries.push(performance.now());
+    return Promise.reject(new InfinitError('disk-failed', 'the disk fails'));
+  };
+  repair.check();
+  await eventually(async () => tries.length >= 3, 60_000, 'it is not tried again');
+  const pauses = [tries[1]! - tries[0]!, tries[2]! - tries[1]!];
+  assert.ok(pauses[0]! > 900 && pauses[1]! > 1900, `it is tried again after ${pauses.join(' and ')} ms`);
+  housekeeping.list = list;
+  repair.check();
+  await eventually(async () => repair.status().lastCheck !== undefined, 60_000, 'it does not end');
 });
