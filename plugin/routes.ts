@@ -58,7 +58,7 @@ function volumeDriver(driver: Driver, logger: Logger): Readonly<Record<string, C
 const bodyless = new Set(['/Plugin.Activate', '/VolumeDriver.Capabilities', '/VolumeDriver.List']);
 
 /** The VolumeDriver protocol, v1 and v2. No input ends the process or stays without an answer, but where silence is the answer. */
-export function createPluginApp(driver: Driver, logger: Logger): express.Express {
+export function createPluginApp(driver: Driver, logger: Logger, whoIsMissing?: () => string | undefined): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -66,7 +66,7 @@ export function createPluginApp(driver: Driver, logger: Logger): express.Express
   app.use(express.raw({ type: () => true, limit: maxBodyBytes }));
   for (const [path, call] of Object.entries(volumeDriver(driver, logger))) {
     app.post(path, (request, response) => {
-      serve(path, call, request, response, logger).catch((error: unknown) => {
+      serve(path, call, request, response, logger, whoIsMissing).catch((error: unknown) => {
         logger.error('a plugin call broke', { call: path, error, stack: error instanceof Error ? error.stack : undefined });
         response.destroy();
       });
@@ -83,7 +83,14 @@ export function createPluginApp(driver: Driver, logger: Logger): express.Express
   return app;
 }
 
-async function serve(path: string, call: Call, request: Request, response: Response, logger: Logger): Promise<void> {
+async function serve(
+  path: string,
+  call: Call,
+  request: Request,
+  response: Response,
+  logger: Logger,
+  whoIsMissing: () => string | undefined = () => undefined,
+): Promise<void> {
   const raw: unknown = request.body;
   const empty = !Buffer.isBuffer(raw) || raw.length === 0;
   if (empty && !bodyless.has(path)) {
@@ -108,7 +115,8 @@ async function serve(path: string, call: Call, request: Request, response: Respo
   } catch (error) {
     if (codeOf(error) === 'bug') logger.error('a plugin call failed', { call: path, volume: body['Name'], error, stack: (error as Error).stack });
     else logger.info('a plugin call was refused', { call: path, volume: body['Name'], error });
-    answer = failure(messageOf(error));
+    // Which block has too few copies in reach says nothing to whoever started a container; the log has it.
+    answer = failure((codeOf(error) === 'unavailable' ? whoIsMissing() : undefined) ?? messageOf(error));
   }
   logger.debug('plugin call', { call: path, volume: body['Name'], ms: Math.round(performance.now() - started) });
   if (answer === hangUp) response.destroy();

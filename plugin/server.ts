@@ -13,6 +13,8 @@ export interface PluginSettings extends DriverSettings {
   /** Where dockerd looks: /run/docker/plugins/NAME.sock makes it the driver NAME. */
   readonly socketPath: string;
   readonly volumes: VolumeService;
+  /** Which hosts are, where that is why calls find too little. */
+  readonly whoIsMissing?: () => string | undefined;
   readonly logger: Logger;
 }
 
@@ -29,7 +31,7 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
       `the plugin socket's path "${socketPath}" has more than ${maxSocketPathBytes} bytes: the kernel allows no more`,
     );
   }
-  const app = createPluginApp(new Driver(volumes, logger, settings), logger);
+  const app = createPluginApp(new Driver(volumes, logger, settings), logger, settings.whoIsMissing);
   const server = http().createServer({ requireHostHeader: false }, app);
   server.maxConnections = maxConnections;
   server.on('clientError', (error, socket) => {

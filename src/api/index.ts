@@ -26,6 +26,7 @@ export {
   type Health,
   healthOf,
   healthOutside,
+  noMajority,
   type HostsSeen,
   type HealthState,
   type HostStatus,

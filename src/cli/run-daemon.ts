@@ -70,7 +70,9 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   if (config.pluginSocket !== undefined) {
     const { announce, findPeersInSwarm, startPlugin } = await import('../../plugin/index.ts');
     const fallbacks = { replicas: String(config.replicas) };
-    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes: node.volumes, membership: node.membership, logger, fallbacks }));
+    const { volumes, membership } = node;
+    const whoIsMissing = (): string | undefined => node.whoIsMissing();
+    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes, membership, whoIsMissing, logger, fallbacks }));
     if (config.dockerSocket !== undefined) {
       const engine = stack.use(announce({ socketPath: config.dockerSocket, logger }));
       node.volumes.containersOf = (volume) => engine.containersOf(volume);

@@ -32,6 +32,8 @@ export interface ControlTarget {
   readonly watches: BlockWatches;
   status(): HostStatus | Promise<HostStatus>;
   metrics(): Promise<string>;
+  /** Which hosts are, where that is why calls find too little. */
+  whoIsMissing(): string | undefined;
   check(name: string, repair: boolean): Promise<VolumeCheck>;
 }
 
@@ -82,11 +84,14 @@ const httpStatus: Readonly<Record<ErrorCode, number>> = {
 type Handler = (request: Request, response: Response) => Promise<void>;
 
 /** Answers a failure as `{code, message}`; a body parser's own errors are bad arguments. */
-function answerFailure(error: unknown, response: Response, logger: Logger): void {
+function answerFailure(error: unknown, response: Response, logger: Logger, whoIsMissing?: () => string | undefined): void {
   const status = (error as { status?: number }).status;
   const code: ErrorCode = status === 413 ? 'too-large' : status === 400 ? 'bad-argument' : codeOf(error);
   if (code === 'bug') logger.error('a control call failed', { error, stack: (error as Error).stack });
-  response.status(httpStatus[code]).json({ code, message: messageOf(error) });
+  // Which block has too few copies in reach says nothing to whoever called; the log has it.
+  const missing = code === 'unavailable' ? whoIsMissing?.() : undefined;
+  if (missing !== undefined) logger.info('a control call was refused', { error });
+  response.status(httpStatus[code]).json({ code, message: missing ?? messageOf(error) });
 }
 
 function stringOptions(value: unknown): Record<string, string> {
@@ -238,7 +243,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   const serve =
     (handler: Handler) =>
     (request: Request, response: Response): void => {
-      handler(request, response).catch((error: unknown) => answerFailure(error, response, logger));
+      handler(request, response).catch((error: unknown) => answerFailure(error, response, logger, () => target.whoIsMissing()));
     };
   app.disable('x-powered-by');
   // Before anything that reads bodies as JSON: a value is bytes.

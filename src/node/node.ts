@@ -26,6 +26,7 @@ import { Cluster } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
 import { aloneWithoutStore, Entry, type EntryContext } from './entry.ts';
 import { ExpectedNames } from './expected-names.ts';
+import { hostsSeen, whoIsMissing } from './hosts-seen.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
@@ -124,6 +125,7 @@ export class Node implements AsyncDisposable {
       repair: parts.upkeep,
       status: () => node.status(),
       metrics: () => metrics.text(),
+      whoIsMissing: () => node.whoIsMissing(),
       check: (name: string, repair: boolean) => checkNow(parts.check, name, repair),
     };
     stack.use(await startControlApi(config.controlSocket, target, logger));
@@ -350,10 +352,19 @@ export class Node implements AsyncDisposable {
     const why = entry.whyOutside();
     if (why !== undefined) return healthOutside(why);
     const { countedOut, troubles } = membership.status();
-    const storing = overlay.members().filter(({ peer, capacity, state }) => capacity > 0 && state !== 'left' && !countedOut.includes(peer));
-    const count = (how: string): number => storing.filter(({ liveness }) => liveness === how).length;
-    const seen = { wanted: this.#replicas(membership), storing: storing.length, up: count('alive'), lost: count('down') };
-    return healthOf(disk.status(), seen, overlay.clusterId === undefined ? [] : troubles);
+    return healthOf(
+      disk.status(),
+      hostsSeen(overlay.members(), countedOut, this.#replicas(membership)),
+      overlay.clusterId === undefined ? [] : troubles,
+    );
+  }
+
+  /** Which hosts do not answer, where that leaves blocks without a majority; undefined: it does not. */
+  whoIsMissing(): string | undefined {
+    const { overlay, membership, entry } = this.#parts!;
+    // Outside of the cluster that is the reason, and said.
+    if (entry.whyOutside() !== undefined) return undefined;
+    return whoIsMissing(overlay.members(), membership.status().countedOut, this.#replicas(membership));
   }
 
   #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {

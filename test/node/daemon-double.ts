@@ -78,6 +78,6 @@ export class ValueHosts implements AsyncDisposable {
 
 /** The control API without volumes and cluster, which these tests do not ask for. */
 async function serve(blocks: ProgramBlocks, watches: BlockWatches, socketPath: string): Promise<() => Promise<void>> {
-  const api = await startControlApi(socketPath, { blocks, watches } as unknown as ControlTarget, silentLogger);
+  const api = await startControlApi(socketPath, { blocks, watches, whoIsMissing: () => undefined } as unknown as ControlTarget, silentLogger);
   return async () => api[Symbol.asyncDispose]();
 }

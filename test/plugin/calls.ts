@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { silentLogger } from '../../src/base/index.ts';
 import { startPlugin } from '../../plugin/index.ts';
-import type { DriverSettings } from '../../plugin/driver.ts';
+import type { PluginSettings } from '../../plugin/server.ts';
 import { MemoryVolumes } from './memory-volumes.ts';
 
 /** What came back: `hung up` where the connection was closed without an answer. */
@@ -20,7 +20,7 @@ export interface ServedPlugin extends AsyncDisposable {
 }
 
 /** Serves a plugin for one test. */
-export async function servePlugin(settings: DriverSettings = {}): Promise<ServedPlugin> {
+export async function servePlugin(settings: Partial<PluginSettings> = {}): Promise<ServedPlugin> {
   const dir = mkdtempSync(path.join(tmpdir(), 'infinit-plugin-'));
   const socketPath = path.join(dir, 'p.sock');
   const volumes = new MemoryVolumes();

@@ -138,3 +138,15 @@ test('a slow mount holds up neither other volumes nor questions about its own', 
   release.resolve();
   assert.equal(body(await slow)['Mountpoint'], '/mounts/slow');
 });
+
+test('where hosts are missing, a refusal names them instead of blocks; other refusals stay as they are', async () => {
+  let missing: string | undefined = '2 of 3 hosts do not answer (h1, h2); see `infinit status`';
+  await using plugin = await servePlugin({ whoIsMissing: () => missing });
+  plugin.volumes.trouble = new InfinitError('unavailable', 'too few replicas of block 1332 answered');
+  assert.equal(refusal(await plugin.call('VolumeDriver.List', {})), missing);
+  plugin.volumes.trouble = new InfinitError('denied', 'no right to write');
+  assert.equal(refusal(await plugin.call('VolumeDriver.List', {})), 'no right to write');
+  missing = undefined;
+  plugin.volumes.trouble = new InfinitError('unavailable', 'too few replicas of block 1332 answered');
+  assert.match(refusal(await plugin.call('VolumeDriver.List', {})), /block 1332/);
+});
