@@ -143,7 +143,8 @@ export class Keeper {
     const agreed = decodeRosterState(block.payload, state);
     if (agreed.serial < state.serial)
       throw new InfinitError('damaged', `the block says state ${agreed.serial} of the roster, and this host knows state ${state.serial} already`);
-    if (agreed.serial > state.serial) return learn(agreed);
+    // With a floor that this host did not know the next look plans anew.
+    if (agreed.serial > state.serial || agreed.floor > state.floor) return learn(agreed);
     onAgreed(startedAt);
     if (next === undefined) return;
     const payload = encodeRosterState(next);

@@ -16,10 +16,15 @@ export interface Knowledge {
   readonly state: RosterState | undefined;
 }
 
-/** What a host knows once it is told of a state. The same object where that is no news. */
+/**
+ * What a host knows once it is told of a state. The same object where that is no news.
+ * The floor only rises, whichever state says it: one that came through a host of before the floor has lost it.
+ */
 export function adopt(known: Knowledge, state: RosterState, self: PeerId): Knowledge {
-  if (known.state !== undefined && state.serial <= known.state.serial) return known;
-  return { standing: standingIn(known, state, self), state };
+  const before = known.state;
+  const floor = Math.max(before?.floor ?? 0, state.floor);
+  if (before === undefined || state.serial > before.serial) return { standing: standingIn(known, state, self), state: { ...state, floor } };
+  return floor === before.floor ? known : { ...known, state: { ...before, floor } };
 }
 
 function standingIn({ standing, state: before }: Knowledge, state: RosterState, self: PeerId): Standing {

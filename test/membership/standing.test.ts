@@ -31,6 +31,16 @@ describe('what a host is once it is told', () => {
     assert.equal(adopt(before, state(4, { 1: 'a' }), 'a'), before);
   });
 
+  test('the floor never sinks, and rises by a state that is otherwise known', () => {
+    const high = { ...known, floor: 7 };
+    assert.equal(adopt(member(high), state(6, { 2: 'abc', 3: 'abcd' }), 'a').state!.floor, 7);
+    assert.deepEqual(adopt(member(known), high, 'a'), member(high));
+    const after = member(state(6, { 2: 'abc', 3: 'abcd' }));
+    assert.deepEqual(adopt(after, high, 'a'), { ...after, state: { ...after.state, floor: 7 } });
+    const before = member(high);
+    assert.equal(adopt(before, known, 'a'), before);
+  });
+
   test('of a view that has it: a member, if it holds nothing of before', () => {
     assert.equal(adopt({ standing: 'fresh', state: known }, state(6, { 2: 'abc', 3: 'abcd' }), 'd').standing, 'member');
     assert.equal(adopt({ standing: 'stranger', state: known }, state(6, { 2: 'abc', 3: 'abcd' }), 'd').standing, 'stranger');
