@@ -46,11 +46,10 @@ export class Grants implements Disposable {
     const joined = this.#gate.passports().flatMap(({ invitation }) => invitation ?? []);
     const made = await this.#authority.tokensMade();
     const all = new Map([...joined, ...made].map(({ id, rights, expiresMs, uses }) => [id, { id, rights, expiresMs, uses }]));
-    return [...all.values()].map((token) => ({
-      ...token,
-      revoked: this.#gate.revocations.has(`token:${token.id}`),
-      hosts: this.#gate.hostsOf(token.id).map(nameOf),
-    }));
+    return [...all.values()].map((token) => {
+      const peers = this.#gate.hostsOf(token.id);
+      return { ...token, revoked: this.#gate.revocations.has(`token:${token.id}`), hosts: peers.map(nameOf), peers };
+    });
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import { allRights, type Right } from './identity/index.ts';
+import type { PeerId } from './transport.ts';
 
 /** What is kept of a token where it was made: nothing secret. */
 export interface MadeToken {
@@ -13,8 +14,10 @@ export interface MadeToken {
 /** A token with what became of it. */
 export interface KnownToken extends MadeToken {
   readonly revoked: boolean;
-  /** Who joined with it, by name where it is known. */
+  /** Who joined with it, by name where it is known: a host that left and joined anew is there twice, as it takes two uses. */
   readonly hosts: readonly string[];
+  /** Their ids, in the same order; absent from a host of an earlier version. */
+  readonly peers?: readonly PeerId[];
 }
 
 /** Tokens made on one host that it remembers. */
@@ -41,9 +44,10 @@ export function knownTokens(value: unknown): KnownToken[] {
     .slice(0, maxKnownTokens)
     .flatMap((item) => {
       const made = madeToken(item);
-      const { revoked, hosts } = (item ?? {}) as Partial<Record<keyof KnownToken, unknown>>;
+      const { revoked, hosts, peers } = (item ?? {}) as Partial<Record<keyof KnownToken, unknown>>;
       if (made === undefined || typeof revoked !== 'boolean' || !areTexts(hosts, maxHosts, maxNameLength)) return [];
-      return [{ ...made, revoked, hosts }];
+      const known = { ...made, revoked, hosts };
+      return [areTexts(peers, maxHosts, maxNameLength) && peers.length === hosts.length ? { ...known, peers } : known];
     });
 }
 

@@ -23,3 +23,16 @@ test('what hosts know of one token is one entry: whoever joined, and revoked whe
     ['b revoked ', 'a used up h1,h2', 'd open ', 'c expired h3'],
   );
 });
+
+test('a host that left and joined anew under its name took two uses', () => {
+  const [state] = tokenStates(
+    [
+      { ...token, id: 'a', hosts: ['h3', 'p2'], peers: ['p1', 'p2'] },
+      { ...token, id: 'a', hosts: ['h3', 'h3'], peers: ['p2', 'p1'] },
+      // Of an earlier version.
+      { ...token, id: 'a', hosts: ['h3'] },
+    ],
+    now,
+  );
+  assert.deepEqual([state!.state, state!.hosts], ['used up', ['h3', 'h3']]);
+});
