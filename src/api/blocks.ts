@@ -272,16 +272,17 @@ export class Blocks {
 
 /**
  * The version of a write that must have been committed.
+ * @param name What the block is called in errors; its address unless given.
  * @throws InfinitError for any other outcome, `conflict` included.
  */
-export function committed(result: WriteResult): number {
+export function committed(result: WriteResult, name: string = result.address): number {
   switch (result.status) {
     case 'committed':
       return result.version;
     case 'conflict':
       throw result.current === undefined
-        ? new InfinitError('not-found', `there is no block ${result.address}`)
-        : new InfinitError('conflict', `block ${result.address} is at version ${result.current.version}`);
+        ? new InfinitError('not-found', `there is no block ${name}`)
+        : new InfinitError('conflict', `block ${name} is at version ${result.current.version}`);
     default:
       throw new InfinitError(result.status === 'unknown' ? 'unknown-outcome' : result.code, result.message);
   }

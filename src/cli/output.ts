@@ -24,6 +24,8 @@ const shapesInWords: Readonly<Record<Shape, string>> = { table: 'table', json: '
 export function formatOption(shapes: readonly Shape[], example: string, fallback: Format = shapes[0]!): Option {
   const words = `${shapes.map((shape) => shapesInWords[shape]).join(', ')} or a template such as ${example}`;
   return new Option('--format <format>', words).default(fallback).argParser((given: string): Format => {
+    if (given.replaceAll(/\{\{[^}]*\}\}/g, '').includes('{{'))
+      throw new InfinitError('bad-argument', `--format: "{{" without "}}" after it in "${given}"`);
     const shape = given.startsWith('table ') ? 'columns' : given;
     if (shapes.includes(shape as Shape)) return given;
     if (shape !== 'columns' && given.includes('{{')) return given;

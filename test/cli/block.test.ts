@@ -33,11 +33,13 @@ test('the exit code says how it ended: 0 done, 2 usage, 3 not found, 4 conflict,
   assert.equal((await infinit(there, '', 'update', mutable, 'two', '--expect', '1')).out, '2');
   assert.equal((await infinit(there, 'three', 'update', mutable, '-', '--expect', '1')).code, 4);
   assert.equal((await infinit(here, 'x', 'put', '--named', 'leader')).code, 0);
-  assert.equal((await infinit(there, 'y', 'put', '--named', 'leader')).code, 4);
+  const ended = (code: number, error: string): Result => ({ code, out: '', error: `infinit: ${error}\n` });
+  assert.deepEqual(await infinit(there, 'y', 'put', '--named', 'leader'), ended(4, 'conflict: block @leader is at version 1'));
   assert.equal((await infinit(there, '', 'get', '@leader')).out, 'x');
-  assert.equal((await infinit(there, '', 'get', '@nobody')).code, 3);
+  assert.deepEqual(await infinit(there, '', 'get', '@nobody'), ended(3, 'not-found: there is no block @nobody'));
+  assert.deepEqual(await infinit(there, 'y', 'update', '@nobody'), ended(3, 'not-found: there is no block @nobody'));
   assert.equal((await infinit(there, '', 'rm', '@leader')).code, 0);
-  assert.equal((await infinit(there, '', 'rm', '@leader')).code, 3);
+  assert.deepEqual(await infinit(there, '', 'rm', '@leader'), ended(3, 'not-found: there is no block @leader'));
   assert.equal((await infinit(here, '', 'get', 'no address')).code, 2);
   assert.equal((await infinit(here, '', 'update', mutable, 'x', '--expect', 'soon')).code, 2);
   cluster.network.partition(['host-0'], ['host-1', 'host-2']);

@@ -14,7 +14,8 @@ test('what is no format is refused by every command that takes one', () => {
   const formats = commandsOf(createProgram()).flatMap((command) => command.options.filter(({ long }) => long === '--format'));
   assert.ok(formats.length >= 12);
   for (const { parseArg, description } of formats) {
-    for (const wrong of ['xml', '', 'JSON', 'tables']) assert.throws(() => parseArg!(wrong, undefined), { code: 'bad-argument' }, description);
+    for (const wrong of ['xml', '', 'JSON', 'tables', '{{.Name', '{{.Name}} {{json .}'])
+      assert.throws(() => parseArg!(wrong, undefined), { code: 'bad-argument' }, description);
     for (const right of ['json', '{{.Name}}', 'a {{json .}}']) assert.equal(parseArg!(right, undefined), right);
   }
 });

@@ -132,6 +132,8 @@ suite('the command line', () => {
     assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{json .holders}}'), '[]');
     assert.equal(await says('volume', 'unmount', place), place);
     assert.deepEqual((await infinit('volume', 'unmount', place)).err, `infinit: not-found: no volume is mounted at ${place}\n`);
+    const unknown = await infinit('volume', 'unmount', 'nope');
+    assert.deepEqual([unknown.code, unknown.err], [3, 'infinit: not-found: no volume "nope" is mounted, and nothing at that path\n']);
     await says('volume', 'mount', 'life', place);
     const second = `${place} too`;
     await says('volume', 'mount', 'life', second);
@@ -192,6 +194,8 @@ suite('the command line', () => {
     assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
     assert.match(await says('node', 'ls', '--format', '{{.State}}'), /^up$/);
     const file = path.join(daemon.directory, 'invitation');
+    const instantly = await infinit('cluster', 'token', 'create', file, '--expires', '0d');
+    assert.deepEqual([instantly.code, instantly.err], [2, 'infinit: bad-argument: --expires: "0d" is no time such as 90m, 24h or 7d\n']);
     assert.match(await says('cluster', 'token', 'create', file), /^[0-9a-f]{16}$/);
     assert.match(await says('cluster', 'token', 'ls'), /^[0-9a-f]{16} +open +store,write +0 of 1 /m);
     assert.match(await says('__complete', '--', 'cluster', 'token', 'revoke', ''), /^[0-9a-f]{16}$/);

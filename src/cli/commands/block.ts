@@ -72,7 +72,7 @@ const put: Make = (client) =>
       if (named === undefined)
         return say(mutable === true ? (await blocks.create(value, limits(options))).address : await blocks.put(value, limits(options)));
       const result = await blocks.createNamed(named, value, limits(options));
-      committed(result);
+      committed(result, `@${named}`);
       say(result.address);
     });
 
@@ -82,9 +82,8 @@ const get: Make = (client) =>
     .argument('<block>', reference)
     .addOption(timeout)
     .action(async (given: string, options: { timeout: string }) => {
-      const address = resolveBlock(given);
-      const block = await client().blocks.get(address, limits(options));
-      if (block === undefined) throw new InfinitError('not-found', `there is no block ${address}`);
+      const block = await client().blocks.get(resolveBlock(given), limits(options));
+      if (block === undefined) throw new InfinitError('not-found', `there is no block ${given}`);
       await write(block.value);
     });
 
@@ -98,7 +97,7 @@ const update: Make = (client) =>
     .action(async (given: string, value: string | undefined, options: { expect?: string; timeout: string }) => {
       const wanted = condition(options);
       const bytes = value === undefined || value === '-' ? await buffer(process.stdin) : Buffer.from(value);
-      say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted))));
+      say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted), given)));
     });
 
 const remove: Make = (client) =>
@@ -111,7 +110,7 @@ const remove: Make = (client) =>
     .action(async (given: string[], options: { expect?: string; timeout: string }) => {
       const wanted = condition(options);
       await forEachName(given, async (name) => {
-        committed(await client().blocks.remove(resolveBlock(name), wanted));
+        committed(await client().blocks.remove(resolveBlock(name), wanted), name);
         return name;
       });
     });

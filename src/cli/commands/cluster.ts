@@ -11,7 +11,7 @@ const hourMs = 3_600_000;
 
 /** Milliseconds in "90m", "24h" or "7d". */
 function durationMs(text: string): number {
-  const match = /^(?<count>\d+)(?<unit>[mhd])$/.exec(text);
+  const match = /^(?<count>0*[1-9]\d*)(?<unit>[mhd])$/.exec(text);
   if (match === null) throw new InfinitError('bad-argument', `--expires: "${text}" is no time such as 90m, 24h or 7d`);
   return Number(match.groups!['count']) * { m: hourMs / 60, h: hourMs, d: 24 * hourMs }[match.groups!['unit'] as 'm' | 'h' | 'd'];
 }

@@ -86,7 +86,7 @@ async function waitUntilDrained(daemon: ControlClient, name: string): Promise<vo
     const { hosts } = await daemon.clusterStatus();
     const host = hosts.find((each) => each.name === name || each.peer === name);
     if (host?.roster.standing === 'fresh') {
-      process.stderr.write(`${name} stores nothing any longer: stop its daemon, then \`infinit node rm ${name}\`\n`);
+      process.stderr.write(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon\n`);
       return;
     }
     const progress = host === undefined ? `${name} does not answer` : `${name}: ${host.disk.blocks} blocks, ${humanBytes(host.disk.liveBytes)}`;

@@ -55,7 +55,7 @@ interface Mount {
 /** A volume by its name where there is one, else a directory. */
 async function meant(daemon: ControlClient, given: string): Promise<Mount> {
   const holders = given.includes('/') ? undefined : await holdersOf(daemon, given);
-  if (holders === undefined) return mountAt(daemon, given);
+  if (holders === undefined) return mountAt(daemon, given, given.includes('/'));
   const [place, ...others] = directoriesOf(holders);
   if (place === undefined) throw new InfinitError('not-found', `volume "${given}" is mounted on no directory of this host`);
   if (others.length > 0)
@@ -72,13 +72,16 @@ async function holdersOf(daemon: ControlClient, name: string): Promise<readonly 
   }
 }
 
-async function mountAt(daemon: ControlClient, directory: string): Promise<Mount> {
+async function mountAt(daemon: ControlClient, directory: string, certainly: boolean): Promise<Mount> {
   const volumes = await daemon.listVolumes();
   for (const place of placesOf(directory)) {
     const volume = volumes.find(({ holders }) => holders.includes(holderOf(place)));
     if (volume !== undefined) return { name: volume.name, place };
   }
-  throw new InfinitError('not-found', `no volume is mounted at ${placesOf(directory)[0]}`);
+  throw new InfinitError(
+    'not-found',
+    certainly ? `no volume is mounted at ${placesOf(directory)[0]}` : `no volume "${directory}" is mounted, and nothing at that path`,
+  );
 }
 
 async function mountOf(daemon: ControlClient, name: string, directory: string): Promise<Mount> {
