@@ -42,6 +42,7 @@ export {
   type VolumeUsage,
   worst,
 } from './status.ts';
+export { quotaBytes } from './option-values.ts';
 export { listenOnSocket } from './unix-socket.ts';
 export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';

@@ -36,6 +36,8 @@ export interface ContentPlan {
 export class ContentFlush {
   readonly layer: Layer;
   readonly bytes: number;
+  /** With what went into the store before the cut. */
+  readonly taken: number;
   /** What of the layer neither the journal nor the store has. */
   unsynced: Unsynced;
   /** Where the journal was at the cut. */
@@ -49,10 +51,11 @@ export class ContentFlush {
   /** Where the extent map is still to be cut; Infinity: nothing (left) to cut. */
   #truncateTo = Infinity;
 
-  constructor(content: Content, mark: JournalMark, early: Set<DataBlock>, size: number) {
+  constructor(content: Content, mark: JournalMark, early: Set<DataBlock>, taken: number, size: number) {
     this.layer = content.dirty;
     this.unsynced = content.unsynced;
     this.bytes = this.layer.bytes;
+    this.taken = taken;
     this.mark = mark;
     this.#content = content;
     this.#early = early;
@@ -242,6 +245,7 @@ export class ContentFlush {
     const { services } = this.#content;
     this.#content.flushing = undefined;
     services.budget.add(-this.bytes);
+    services.budget.uncommitted -= this.taken;
   }
 }
 

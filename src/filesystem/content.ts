@@ -130,7 +130,7 @@ export class Content {
 
   /** Bytes kept for it, as far as known: what is being written counts in full. */
   get allocated(): number {
-    return this.durableAllocated + this.dirty.bytes + this.#earlyBytes() + (this.flushing?.bytes ?? 0);
+    return this.durableAllocated + this.#taken + (this.flushing?.taken ?? 0);
   }
 
   get durableAllocated(): number {
@@ -169,7 +169,7 @@ export class Content {
       else this.#buffer(position, part, cell);
       done += length;
     }
-    this.services.budget.add(this.dirty.bytes - before);
+    this.#grown(this.dirty.bytes - before);
   }
 
   /** Makes [start, end) a hole; `end` may be Infinity. */
@@ -178,7 +178,8 @@ export class Content {
     this.unsynced.overflow();
     const before = this.dirty.bytes;
     this.dirty.put({ kind: 'hole', start, end });
-    this.services.budget.add(this.dirty.bytes - before);
+    this.#grown(this.dirty.bytes - before);
+    this.services.budget.cuts++;
   }
 
   /** The bytes of [start, end), holes as zeros; slices of what is in memory. `sequential`: what follows will be read next. @throws Miss */
@@ -218,26 +219,35 @@ export class Content {
   /** The flush under way, or a new one of all that changed until now; `size` is the file's. Undefined where nothing changed. */
   cut(size: number): ContentFlush | undefined {
     if (this.flushing === undefined && !this.dirty.empty) {
-      this.flushing = new ContentFlush(this, this.services.mark(), this.early ?? new Set(), size);
+      this.flushing = new ContentFlush(this, this.services.mark(), this.early ?? new Set(), this.#taken, size);
       this.dirty = new Layer();
       this.unsynced = new Unsynced();
       this.early = undefined;
+      this.#earlySize = 0;
     }
     return this.flushing;
   }
 
   /** Forgets all changes: the file is gone. Returns blocks that were put in vain. */
   discard(): DataBlock[] {
-    this.services.budget.add(-this.dirty.bytes);
+    this.services.budget.uncommitted -= this.#earlySize;
+    this.#grown(-this.dirty.bytes);
     this.dirty = new Layer();
     this.unsynced = new Unsynced();
     const vain = [...(this.early ?? []), ...(this.flushing?.abandon() ?? [])];
     this.early = undefined;
+    this.#earlySize = 0;
     return vain;
   }
 
-  #earlyBytes(): number {
-    return this.early === undefined ? 0 : this.#earlySize;
+  #grown(bytes: number): void {
+    this.services.budget.add(bytes);
+    this.services.budget.uncommitted += bytes;
+  }
+
+  /** What was written since the last cut. */
+  get #taken(): number {
+    return this.dirty.bytes + this.#earlySize;
   }
 
   *#layers(): Iterable<Layer> {
@@ -249,12 +259,10 @@ export class Content {
     const { context, writer } = this.services;
     const block = sealData(context, this.inode, data);
     this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
-    if (this.early === undefined) {
-      this.early = new Set();
-      this.#earlySize = 0;
-    }
+    this.early ??= new Set();
     this.early.add(block);
     this.#earlySize += block.size;
+    this.services.budget.uncommitted += block.size;
     writer.start(block);
   }
 

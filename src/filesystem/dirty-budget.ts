@@ -1,11 +1,18 @@
 /** Bytes of content held back in memory unless told otherwise. */
 export const defaultMaxDirtyBytes = 64 * 1024 * 1024;
 
-/** Counts the bytes that are not durable yet and lets writers wait while there are too many. */
+/** Counts the bytes that are not durable yet and lets writers wait while there are too many; and, for the volume's size, what no commit has counted yet. */
 export class DirtyBudget {
   readonly limit: number;
   /** Called when half of the budget is used: time to write out. */
   onHalf: (() => void) | undefined;
+  /**
+   * Content taken in that the volume's usage does not count yet: unlike {@link bytes}, blocks that are in the store already, until the commit that refers
+   * to them.
+   */
+  uncommitted = 0;
+  /** Times that something was cut out of a file: what that frees shows once it is written out. */
+  cuts = 0;
   #bytes = 0;
   #waiting: (() => void)[] = [];
 

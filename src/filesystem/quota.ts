@@ -12,13 +12,22 @@ const maxFreeFiles = 2 ** 31;
 /** What an inode takes in the store at least. */
 const inodeBytes = 512;
 
+/** A new file needs room for so much. The kernel may keep back what is written to it for so long that only close would say that there is none. */
+const newFileBytes = blockSize;
+/** A full volume is logged at most so often. */
+const logEveryMs = 60_000;
+
 /**
- * The volume's size. What is buffered counts in full until it is written out, since how much it replaces is known only then;
- * so when the volume looks full, it is written out first and looked at again.
+ * The volume's size: bytes of file contents as programs see them, before compression and copies, holes not counted. What no commit has counted yet counts
+ * in full, since how much it replaces is known only then; so when the volume looks full, it is written out first and looked at again.
  */
 export class Quota {
   readonly #core: VolumeCore;
   #limit: number | undefined;
+  /** What was cut out of files up to here has been given back. */
+  #cuts = 0;
+  #makingRoom: Promise<void> | undefined;
+  #loggedMs = -Infinity;
 
   constructor(core: VolumeCore) {
     this.#core = core;
@@ -33,27 +42,57 @@ export class Quota {
   /** Room for a write of [offset, end). @throws Miss, FileSystemError ENOSPC */
   check(inode: Inode, offset: number, end: number): void {
     if (this.#limit === undefined) return;
-    const { usage, budget } = this.#core;
-    if (usage.allocated + budget.bytes + end - offset <= this.#limit) return;
+    if (this.#used + end - offset <= this.#limit) return;
     const growth = missing(inode, offset, end);
-    if (growth === 0) return;
-    if (budget.bytes > 0 && usage.allocated + growth <= this.#limit) throw new Miss(this.#core.flusher.flushAll());
-    if (usage.allocated + growth > this.#limit) throw new FileSystemError('ENOSPC');
+    if (growth > 0) this.checkBytes(growth);
   }
 
-  /** Whether `bytes` more could be kept at all. @throws FileSystemError ENOSPC */
+  /** Room for another regular file, unless `known` says that it is there already. @throws Miss, FileSystemError ENOSPC */
+  checkNew(known: () => Inode | undefined): void {
+    if (this.#limit !== undefined && this.#used + newFileBytes > this.#limit && known() === undefined) this.checkBytes(newFileBytes);
+  }
+
+  /** Room for `bytes` more. @throws Miss, FileSystemError ENOSPC */
   checkBytes(bytes: number): void {
-    if (this.#limit !== undefined && this.#core.usage.allocated + bytes > this.#limit) throw new FileSystemError('ENOSPC');
+    if (this.#limit === undefined || this.#used + bytes <= this.#limit) return;
+    const { usage, budget } = this.#core;
+    if (this.#makingRoom !== undefined) throw new Miss(this.#makingRoom);
+    const mayFit = budget.uncommitted > 0 && usage.allocated + bytes <= this.#limit;
+    if (mayFit || this.#cuts !== budget.cuts) throw new Miss(this.#makeRoom());
+    this.#log();
+    throw new FileSystemError('ENOSPC');
+  }
+
+  get #used(): number {
+    return this.#core.usage.allocated + this.#core.budget.uncommitted;
+  }
+
+  /** One at a time, for all who wait. */
+  #makeRoom(): Promise<void> {
+    const { cuts } = this.#core.budget;
+    const flushed = this.#core.flusher.flushAll().then(() => void (this.#cuts = cuts));
+    this.#makingRoom = flushed.finally(() => (this.#makingRoom = undefined));
+    return this.#makingRoom;
+  }
+
+  /** Programs may hear of it late or, where they do not look at what close says, not at all. */
+  #log(): void {
+    const { setup, logger } = this.#core.context;
+    const now = setup.clock.monotonicMs();
+    if (now - this.#loggedMs < logEveryMs) return;
+    this.#loggedMs = now;
+    logger.warn('the volume is full: writes are refused', { usedBytes: this.#used, sizeBytes: this.#limit });
   }
 
   /** As df shows it: of a volume with a size, how much of it is used; of one without, as much room as the store has. What can be written is never more than the store has. */
   statistics(): FileSystemStatistics {
-    const { usage, budget, context } = this.#core;
+    const { usage, context } = this.#core;
     const room = Math.floor((context.setup.capacity?.().freeBytes ?? unlimitedBytes) / blockSize);
-    const used = Math.ceil((usage.allocated + budget.bytes) / blockSize);
-    const blocks = this.#limit === undefined ? used + room : Math.ceil(this.#limit / blockSize);
-    // A quota that was lowered may be below what is there.
-    const freeBlocks = Math.max(0, blocks - used);
+    const taken = Math.ceil(this.#used / blockSize);
+    // One that holds more than its size shows that, as size too: what it shows as used is true. What only may come to it is not shown beyond the size.
+    const blocks = this.#limit === undefined ? taken + room : Math.ceil(Math.max(this.#limit, usage.allocated) / blockSize);
+    const used = Math.min(taken, blocks);
+    const freeBlocks = blocks - used;
     const availableBlocks = Math.min(freeBlocks, room);
     const freeFiles = Math.min(maxFreeFiles, (availableBlocks * blockSize) / inodeBytes);
     return { blockSize, blocks, freeBlocks, availableBlocks, files: usage.files + freeFiles, freeFiles, maxNameBytes };

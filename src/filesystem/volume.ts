@@ -103,7 +103,10 @@ export class Volume implements FileSystem {
   mknod(parent: number, name: string, mode: number, device: number, umask: number, caller: Caller): MaybePromise<Attributes> {
     // A type of 0 means a regular file: mknod(2).
     const full = (mode & typeMask) === 0 ? mode | typeRegular : mode;
-    return attempt(() => this.#entry(this.#names.make(parent, name, { mode: full, device, umask, caller })));
+    return attempt(() => {
+      if ((full & typeMask) === typeRegular) this.#quota.checkNew(() => this.#names.lookup(parent, name));
+      return this.#entry(this.#names.make(parent, name, { mode: full, device, umask, caller }));
+    });
   }
 
   mkdir(parent: number, name: string, mode: number, umask: number, caller: Caller): MaybePromise<Attributes> {
@@ -141,6 +144,7 @@ export class Volume implements FileSystem {
     return attempt(() => {
       const known = this.#names.lookup(parent, name);
       if (known !== undefined && (flags & openExclusive) !== 0) throw new FileSystemError('EEXIST');
+      this.#quota.checkNew(() => known);
       const inode = known ?? this.#names.make(parent, name, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
       const handle = this.#open(inode, flags);
       return { attributes: this.#entry(inode), handle };
@@ -149,6 +153,7 @@ export class Volume implements FileSystem {
 
   tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }> {
     return attempt(() => {
+      this.#quota.checkNew(() => undefined);
       const inode = this.#names.makeUnnamed(parent, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
       const handle = this.#open(inode, flags);
       return { attributes: this.#entry(inode), handle };

@@ -9,6 +9,7 @@ import {
   type Health,
   parseVolumeOptions,
   parseVolumeChanges,
+  quotaBytes,
   typedOptions,
   type Volume,
   type VolumeControl,
@@ -25,6 +26,7 @@ import type { MountTable } from './mount-table.ts';
 import { noVolume } from './no-volume.ts';
 import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
+import { refuseTooSmall } from './volume-size.ts';
 import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-volume.ts';
 
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
@@ -180,6 +182,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
         if (hosts.length > 0)
           throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
       }
+      if (changes.size !== undefined)
+        await refuseTooSmall(name, { wanted: quotaBytes(changes.size), now: typedOptions(entry.options).sizeBytes }, () => this.usage(name));
       const updated = await catalogue.setOptions(entry, { ...entry.options, ...changes });
       this.#served.get(name)?.apply(typedOptions(updated.options));
       onCatalogueChange();
