@@ -125,9 +125,19 @@ export class CopyKeeper {
   /** Sends this host's copy to each, where there is one. Tells how many now have it, and how many have no room for it. */
   async #send(address: Address, peers: readonly PeerId[], signal: AbortSignal): Promise<Sent> {
     let [made, refused] = [0, 0];
+    if (peers.length === 0) return { made, refused, isHere: true };
+    const { housekeeping } = this.#at;
+    let own: Uint8Array | undefined;
+    try {
+      own = await housekeeping.own(address);
+    } catch {
+      // This host's own disk fails, which says nothing of the others: the block stays open until another that has it sends it.
+      return { made, refused, isHere: true };
+    }
+    if (own === undefined) return { made, refused, isHere: false };
     for (const peer of peers) {
       try {
-        const bytes = await this.#at.housekeeping.push(address, peer, { signal });
+        const bytes = await housekeeping.give(address, own, peer, { signal });
         if (bytes === undefined) return { made, refused, isHere: false };
         made++;
         await this.#at.pace.spend(bytes);

@@ -195,7 +195,18 @@ export class Housekeeping {
 
   /** Sends this host's copy of an immutable block to a peer. Resolves to its bytes once it is durable there; undefined: there is no good copy here. */
   async push(address: Address, peer: PeerId, call: HousekeepingCall = {}): Promise<number | undefined> {
-    return await this.#blocks.push(address, peer, withDeadline(call));
+    const sealed = await this.own(address);
+    return sealed === undefined ? undefined : await this.give(address, sealed, peer, call);
+  }
+
+  /** This host's copy of an immutable block. undefined: there is no good one here. @throws InfinitError where its own disk fails. */
+  async own(address: Address): Promise<Uint8Array | undefined> {
+    return await this.#blocks.own(address);
+  }
+
+  /** Has another host keep an immutable block. undefined: it was removed. @throws InfinitError what the other says. */
+  async give(address: Address, sealed: Uint8Array, peer: PeerId, call: HousekeepingCall = {}): Promise<number | undefined> {
+    return await this.#blocks.give(address, sealed, peer, withDeadline(call));
   }
 
   /** Fetches an immutable block from wherever it is and keeps it here. Resolves to its bytes. @throws InfinitError as `get`. */

@@ -150,10 +150,14 @@ export class ImmutableBlocks {
     return answers;
   }
 
-  /** Sends this host's copy to another. undefined: there is no good one here. */
-  async push(address: Address, peer: PeerId, { deadlineMs, signal }: CallOptions): Promise<number | undefined> {
+  /** This host's copy. undefined: there is no good one here. */
+  async own(address: Address): Promise<Uint8Array | undefined> {
     const sealed = await this.#readOwn(address);
-    if (sealed === undefined || immutableAddress(sealed) !== address) return undefined;
+    return sealed !== undefined && immutableAddress(sealed) === address ? sealed : undefined;
+  }
+
+  /** Has another host keep the block. undefined: it was removed. */
+  async give(address: Address, sealed: Uint8Array, peer: PeerId, { deadlineMs, signal }: CallOptions): Promise<number | undefined> {
     const options = { channel: 'bulk', ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) } as const;
     try {
       await this.#way(peer, this.#options.transport).request(peer, kinds.copyBlock, [addressToBytes(address), sealed], options);

@@ -15,13 +15,15 @@ const signal = new AbortController().signal;
 const address = immutableAddress(Buffer.from('block'));
 const view = { number: 1, roster: Roster.of(['a', 'b', 'c'].map((peer) => ({ peer, zone: '', capacity: 1 }))), replicas: 3 };
 
+const ownCopy: Housekeeping['own'] = () => Promise.resolve(Buffer.from('block'));
+
 /** Host a, which moves one block to a, b and c. */
-function moveBy(push: Housekeeping['push'], holders: string): Promise<Address[]> {
+function moveBy(give: Housekeeping['give'], holders: string, own = ownCopy): Promise<Address[]> {
   const has = (peer: string): Promise<boolean[]> => Promise.resolve([holders.includes(peer)]);
   const keeper = new CopyKeeper(
     new Standpoint({
       self: 'a',
-      housekeeping: { has, push } as never,
+      housekeeping: { has, own, give } as never,
       transport: { isConnected: () => true } as never,
       views: staticViews(view),
       pace: new Pace(() => 0, 1e9),
@@ -35,6 +37,7 @@ const full = (): Promise<never> => Promise.reject(new InfinitError('disk-full', 
 const late = (): Promise<never> => Promise.reject(new InfinitError('unknown-outcome', 'it did not answer'));
 
 test('a block that was removed while it was to be moved is not waited for', async () => {
+  assert.deepEqual(await moveBy(full, 'a', () => Promise.resolve(undefined)), []);
   assert.deepEqual(await moveBy(() => Promise.resolve(undefined), 'a'), []);
 });
 
@@ -44,9 +47,14 @@ test('a host whose disk is full is not waited for where a majority has the block
   assert.deepEqual(await moveBy(late, 'ab'), [address]);
 });
 
+test("a failure of this host's own disk is no refusal of the other's", async () => {
+  const failing = (): Promise<never> => Promise.reject(new InfinitError('disk-failed', 'the disk fails'));
+  assert.deepEqual(await moveBy(() => Promise.resolve(5), 'ab', failing), [address]);
+});
+
 test('copies that are missing are sent', async () => {
   const sent: string[] = [];
-  const push = (_block: Address, peer: string): Promise<number> => Promise.resolve(sent.push(peer));
-  assert.deepEqual(await moveBy(push, 'a'), []);
+  const give = (_block: Address, _sealed: Uint8Array, peer: string): Promise<number> => Promise.resolve(sent.push(peer));
+  assert.deepEqual(await moveBy(give, 'a'), []);
   assert.deepEqual(sent.toSorted(), ['b', 'c']);
 });
