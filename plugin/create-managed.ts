@@ -38,7 +38,11 @@ function main(): void {
     docker('plugin', 'create', values.name, directory);
     docker('plugin', 'set', values.name, `state.source=${values['state-dir']}`);
     if (!values['no-enable']) docker('plugin', 'enable', values.name);
-    console.log(`plugin ${values.name} ${values['no-enable'] ? 'created' : 'enabled'}: docker volume create -d ${values.name} NAME`);
+    console.log(
+      values['no-enable']
+        ? `plugin ${values.name} created; next: docker plugin set ${values.name} NAME=VALUE, then docker plugin enable ${values.name}`
+        : `plugin ${values.name} enabled: docker volume create -d ${values.name} NAME`,
+    );
   } finally {
     if (values.keep === undefined) rmSync(directory, { recursive: true, force: true });
   }
