@@ -90,9 +90,15 @@ export class Standpoint {
     return [replicas, ...previous].every((set) => this.up(set).length >= Math.floor(set.length / 2) + 1);
   }
 
-  /** Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. */
+  /**
+   * Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. One that no
+   * view has any longer, or that was counted out, acts for nobody: it waits until others have taken the block from it.
+   */
   isMyTurn(holders: readonly PeerId[], patience: number): boolean {
-    const place = this.up(holders).indexOf(this.self);
+    const gone = this.views.countedOut();
+    const views = this.views.inForce();
+    const acting = this.up(holders).filter((peer) => !gone.has(peer) && views.some(({ roster }) => roster.get(peer) !== undefined));
+    const place = acting.indexOf(this.self);
     return place >= 0 && place <= patience;
   }
 }
