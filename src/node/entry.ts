@@ -166,7 +166,11 @@ export class Entry implements Membership, Disposable {
    */
   async enter(): Promise<void> {
     const { overlay, membership, rememberCluster, logger } = this.#context;
-    if (overlay.clusterId === undefined) return;
+    if (overlay.clusterId === undefined) {
+      // It goes on: a join may come at any time.
+      if (this.#context.storesNothing) logger.warn(`this host serves no volume: ${aloneWithoutStore}`);
+      return;
+    }
     if (await this.#isMember()) {
       // It was killed between noting its cluster and saying that it holds nothing of the time before.
       if (membership.status().standing === 'stranger') await membership.enter();

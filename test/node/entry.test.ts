@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { silentLogger } from '../../src/base/index.ts';
+import { createLogger, silentLogger } from '../../src/base/index.ts';
 import { Entry, type EntryContext } from '../../src/node/entry.ts';
 import { ExpectedNames } from '../../src/node/expected-names.ts';
 
@@ -16,7 +16,7 @@ interface World {
   letIn: PromiseWithResolvers<void>;
 }
 
-async function entryIn(world: World): Promise<Entry> {
+async function entryIn(world: World, more: Partial<EntryContext> = {}): Promise<Entry> {
   const context = {
     overlay: {
       get clusterId() {
@@ -48,6 +48,7 @@ async function entryIn(world: World): Promise<Entry> {
     keyFile: '/nowhere',
     onEntered: () => Promise.resolve(),
     logger: silentLogger,
+    ...more,
   };
   return new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
 }
@@ -115,4 +116,19 @@ test('names that Docker was told of outlive a restart, so many at the most', asy
   const again = await ExpectedNames.open(disk);
   assert.ok(again.has('v1029') && !again.has('v1000') && !again.has('v0'));
   assert.equal(again.list().length, 1023);
+});
+
+test('a host that is to store nothing and has no cluster warns at its start that it serves nothing', async () => {
+  const lines: string[] = [];
+  const logger = createLogger('warn', (_, line) => lines.push(line));
+  for (const [clusterId, storesNothing] of [
+    [undefined, true],
+    [undefined, false],
+    ['c', true],
+  ] as const) {
+    using entry = await entryIn({ ...world(), clusterId, known: clusterId }, { logger, storesNothing });
+    await entry.enter();
+  }
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /warn this host serves no volume: it stores nothing \(--capacity 0\) and belongs to no cluster/);
 });
