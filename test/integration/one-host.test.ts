@@ -73,6 +73,21 @@ test('a daemon that is stopped while it mounts again what was mounted leaves no 
   assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(` ${path.join(daemon.mountDir, 'data')} `));
 });
 
+test('a directory of volume mount is dead after a stop, takes no writes beneath it, and shows the volume again after the next start', async () => {
+  await using daemon = await startDaemon();
+  await daemon.client.createVolume('data', {});
+  const bound = path.join(daemon.directory, 'bound');
+  await daemon.says('volume', 'mount', 'data', bound);
+  await sh('echo kept > f; sync f', { cwd: bound });
+  await daemon.stop();
+  await assert.rejects(sh(`echo lost > ${bound}/g`), /not connected/);
+  await daemon.restart();
+  await eventually('it is bound again', () => (/shows the volume again/.test(daemon.log) ? true : undefined));
+  assert.equal(await sh('ls; cat f', { cwd: bound }), 'f\nkept\n');
+  await daemon.says('volume', 'unmount', 'data', bound);
+  assert.doesNotMatch(readFileSync('/proc/self/mounts', 'utf8'), new RegExp(` ${bound} `));
+});
+
 test('SQLite loses no committed transaction when the daemon is killed again and again', async () => {
   await using daemon = await startDaemon();
   const place = await daemon.mount('data');
