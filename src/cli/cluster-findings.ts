@@ -57,21 +57,24 @@ function outside(why: string, status: ClusterStatus): Finding[] {
   ];
 }
 
+/** What comes first on a host that hears no majority: the one thing that most of the others, silent at once, share is this host's link. */
+export function linkFindings({ hosts, silent }: Pick<ClusterStatus, 'hosts' | 'silent'>): Finding[] {
+  const missed = silent.filter(({ countedOut }) => !countedOut).length;
+  if (missed < hosts.length) return [];
+  return [
+    {
+      topic: 'hosts',
+      level: 'error',
+      finding: `this host hears fewer than a majority (${missed} of ${hosts.length + missed} hosts do not answer): its own link may be cut`,
+      advice: "look at this host's network first, then at those hosts; remove none of them before that",
+    },
+  ];
+}
+
 function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
   const own = hosts[0]!;
-  const missed = silent.filter(({ countedOut }) => !countedOut).length;
-  // With most of the others silent at once the one thing that they share is this host's link.
-  const cut = missed >= hosts.length;
-  const findings: Finding[] = cut
-    ? [
-        {
-          topic: 'hosts',
-          level: 'error',
-          finding: `this host hears fewer than a majority (${missed} of ${hosts.length + missed} hosts do not answer): its own link may be cut`,
-          advice: "look at this host's network first, then at those hosts; remove none of them before that",
-        },
-      ]
-    : [];
+  const cut = linkFindings({ hosts, silent }).length > 0;
+  const findings: Finding[] = [];
   for (const { name, reason, countedOut } of silent)
     findings.push({
       topic: 'hosts',

@@ -94,7 +94,7 @@ export function mountFindings(places: readonly string[], answers: readonly Mount
     findings.push({
       topic: 'mounts',
       level: 'error',
-      finding: `${silent.length} of ${places.length} mounted: does not answer: ${silent.join(', ')}`,
+      finding: `${silent.length} of ${places.length} mounted ${silent.length === 1 ? 'does' : 'do'} not answer: ${silent.join(', ')}`,
       advice: 'calls there wait until the hosts that keep the data, or the daemon, answer again: see `infinit status`',
     });
   return findings.length > 0 ? findings : [{ topic: 'mounts', level: 'ok', finding: `${places.length} mounted, none dead` }];

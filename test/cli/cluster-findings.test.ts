@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { ClusterStatus } from '../../src/api/index.ts';
-import { clusterFindings } from '../../src/cli/cluster-findings.ts';
+import { clusterFindings, linkFindings } from '../../src/cli/cluster-findings.ts';
 import { renderStatus } from '../../src/cli/commands/status.ts';
 import { now, sketch } from '../api/cluster-statuses.ts';
 
@@ -42,7 +42,8 @@ test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passp
 });
 
 test('a host that hears no majority looks at its own link first, and is not told to remove the others', () => {
-  const all = clusterFindings(sketch(3, [{}, { silent: true }, { silent: true }]), Date.parse(now));
+  const cut = sketch(3, [{}, { silent: true }, { silent: true }]);
+  const all = [...linkFindings(cut), ...clusterFindings(cut, Date.parse(now))];
   assert.equal(all[0]!.finding, 'this host hears fewer than a majority (2 of 3 hosts do not answer): its own link may be cut');
   assert.ok(all.every(({ advice }) => advice?.includes('node rm') !== true));
   const [one] = clusterFindings(sketch(3, [{}, {}, { silent: true }]), Date.parse(now));

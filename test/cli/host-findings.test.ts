@@ -33,8 +33,8 @@ test('a mount that does not answer is called so, neither dead nor well', () => {
   const told = (...answers: ('live' | 'dead' | 'silent')[]): string[] =>
     mountFindings(['/a', '/b', '/c'], answers).map(({ level, finding }) => `${level} ${finding}`);
   assert.deepEqual(told('live', 'live', 'live'), ['ok 3 mounted, none dead']);
-  assert.deepEqual(told('live', 'silent', 'silent'), ['error 2 of 3 mounted: does not answer: /b, /c']);
-  assert.deepEqual(told('dead', 'silent', 'live'), ['error dead mounts: /a', 'error 1 of 3 mounted: does not answer: /b']);
+  assert.deepEqual(told('live', 'silent', 'silent'), ['error 2 of 3 mounted do not answer: /b, /c']);
+  assert.deepEqual(told('dead', 'silent', 'live'), ['error dead mounts: /a', 'error 1 of 3 mounted does not answer: /b']);
 });
 
 test('one mount that hangs does not keep the others from being heard', async () => {

@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 
 import type { Health } from '../../api/index.ts';
 import { codeOf, messageOf } from '../../base/index.ts';
-import { clusterFindings, type Finding } from '../cluster-findings.ts';
+import { clusterFindings, type Finding, linkFindings } from '../cluster-findings.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { type ManagedPlugin, managedPlugin } from '../docker-engine.ts';
 import { dockerFindings, hiddenVolumes, startAdvice } from '../docker-findings.ts';
@@ -27,7 +27,7 @@ async function checkDaemon(options: GlobalOptions, engineSocket: string | undefi
     const { disk } = status;
     const findings: Finding[] = [{ topic: 'daemon', level: 'ok', finding: `${status.name} answers on ${options.controlSocket}` }];
     // What keeps it out of its cluster is said below, with what to do.
-    if (status.outside === undefined) findings.push(healthFinding(cluster.health));
+    if (status.outside === undefined) findings.push(...linkFindings(cluster), healthFinding(cluster.health));
     findings.push(
       disk.freeBytes < scarceBytes
         ? {
