@@ -75,7 +75,8 @@ export class RegisterKeeper {
     const { accepted } = state;
     if (accepted === null) return 'done';
     const { record } = accepted;
-    if (accepted.pointer || !isMember(record, this.#at.self)) {
+    // Also where this host is among those that a joint record leaves: a founding that came to nothing may have left it here after all was resolved.
+    if (accepted.pointer || !record.replicas.includes(this.#at.self)) {
       counter.surplus++;
       return accepted.pointer ? 'done' : this.#list(address, signal);
     }

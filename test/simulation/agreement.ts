@@ -231,6 +231,9 @@ export class Agreement {
     const kept = host.stateOf(block);
     if (kept?.lost === true) return this.#replaceLost(part, block);
     const record = kept?.accepted?.record;
+    // As src/repair: what is of others is listed, or brought through.
+    if (record !== undefined && kept?.accepted?.pointer === false && !record.replicas.includes(host.name))
+      return this.#resolve(part, block, () => {});
     if (record !== undefined && isMember(record, host.name) && part.standpoint.isMyTurn(record.replicas, 0)) this.#bringHome(part, block);
   }
 

@@ -284,7 +284,10 @@ export class Roster {
   #settle(block: string, done?: () => void): void {
     const at = this.#keeper();
     const settle: Operation = { kind: 'settle', revoked: at === undefined ? [] : this.#agreement!.revoked(at) };
-    this.#run('settle', block, settle, (outcome) => outcome.status === 'committed' && done?.(), at);
+    // Where nothing is left, all is told.
+    const isTold = ({ status, ...rest }: ProposalOutcome): boolean =>
+      status === 'committed' || (status === 'conflict' && 'accepted' in rest && rest.accepted === null);
+    this.#run('settle', block, settle, (outcome) => isTold(outcome) && done?.(), at);
   }
 
   /** The host that settles or forgets, by what it knows; undefined: any, where all know the same. */
