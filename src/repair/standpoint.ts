@@ -65,7 +65,7 @@ export class Standpoint {
     const home = this.home(address, view);
     const gone = this.views.countedOut();
     const left = home.filter((peer) => !gone.has(peer));
-    if (left.length === 0 || left.length >= Math.floor(home.length / 2) + 1) return home;
+    if (left.length === 0 || left.length >= majorityOf(home)) return home;
     const others = this.home(address, this.newest).filter((peer) => !gone.has(peer) && !left.includes(peer));
     return [...left, ...others].slice(0, home.length);
   }
@@ -82,12 +82,12 @@ export class Standpoint {
   /** Whether a majority of the set is there: a change to any other could not be finished, and the block would be out of reach until it is. */
   canTake(set: readonly PeerId[]): boolean {
     const gone = this.views.countedOut();
-    return set.filter((peer) => this.isUp(peer) && !gone.has(peer)).length >= Math.floor(set.length / 2) + 1;
+    return set.filter((peer) => this.isUp(peer) && !gone.has(peer)).length >= majorityOf(set);
   }
 
   /** Whether those who decide about a block by its record can be asked: a majority of each of its sets. */
   isInReach({ replicas, previous }: BlockRecord): boolean {
-    return [replicas, ...previous].every((set) => this.up(set).length >= Math.floor(set.length / 2) + 1);
+    return [replicas, ...previous].every((set) => this.up(set).length >= majorityOf(set));
   }
 
   /**
@@ -101,4 +101,8 @@ export class Standpoint {
     const place = acting.indexOf(this.self);
     return place >= 0 && place <= patience;
   }
+}
+
+function majorityOf({ length }: readonly PeerId[]): number {
+  return Math.floor(length / 2) + 1;
 }
