@@ -18,13 +18,19 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
   }
 }
 
-test('a host that nobody lets in says that it is no member, lists no volumes, and is let in once it knows an address', async () => {
-  await using stack = new AsyncDisposableStack();
+/** A cluster of one host that has a volume, and a directory for another. */
+async function clusterWithVolume(stack: AsyncDisposableStack): Promise<{ first: DaemonProcess; directory: string }> {
   const cluster = stack.use(await ClusterProcesses.start(1));
   const [first] = cluster.hosts as [DaemonProcess];
   await first.client.createVolume('data');
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-joining-'));
   stack.defer(() => rm(directory, { recursive: true, force: true }));
+  return { first, directory };
+}
+
+test('a host that nobody lets in says that it is no member, lists no volumes, and is let in once it knows an address', async () => {
+  await using stack = new AsyncDisposableStack();
+  const { first, directory } = await clusterWithVolume(stack);
   const token = path.join(directory, 'token');
   const { text } = await first.client.createToken();
   await writeFile(token, text, { mode: 0o600 });
@@ -70,11 +76,7 @@ test('a host that is expelled says so, also after a restart, and refuses work wi
 
 test('a host that did more while it was alone than its cluster ever did sees the cluster’s volumes once it has joined', async () => {
   await using stack = new AsyncDisposableStack();
-  const cluster = stack.use(await ClusterProcesses.start(1));
-  const [first] = cluster.hosts as [DaemonProcess];
-  await first.client.createVolume('data');
-  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-joining-'));
-  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  const { first, directory } = await clusterWithVolume(stack);
   const late = stack.use(
     await DaemonProcess.start(path.join(directory, 'late'), ['--listen', `127.0.0.1:${await freePort()}`, '--name', 'late', '--discover', 'none']),
   );
