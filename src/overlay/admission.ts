@@ -18,7 +18,7 @@ export async function askForAdmission(connection: WireConnection, gate: Gate, si
 
 export interface AdmissionEvents {
   readonly refused: (reason: string) => void;
-  /** The peer says that this host was expelled: text to be verified. */
+  /** The peer, whom this host dialled, says that this host was expelled: text to be verified. */
   readonly farewell: (revocation: string) => void;
 }
 
@@ -43,8 +43,8 @@ export function answerAdmission(stream: WireStream, connection: WireConnection, 
   const framed = new FramedStream(stream, maxCredentialBytes);
   framed.onFrame = (frame) => {
     framed.onFrame = () => {};
-    // Nobody was asked: it is the last word to a host that was expelled, if its signature says so.
-    if (frame.type === frameType.reply) return on.farewell(Buffer.from(frame.body).toString('utf8'));
+    // Nobody was asked: it is the last word to a host that was expelled, if its signature says so. Only who is dialled has a reason to say it.
+    if (frame.type === frameType.reply && connection.dialled) return on.farewell(Buffer.from(frame.body).toString('utf8'));
     try {
       if (frame.type !== frameType.request) throw new InfinitError('bad-argument', 'a credential was expected');
       gate.admit(connection.peer, Uint8Array.from(frame.body));

@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type Logger, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { formatAddress, parseAddress } from './addresses.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
 import { Grants } from './grants.ts';
@@ -344,7 +344,7 @@ export class Overlay implements AsyncDisposable {
       process: this.#process,
       gate: this.#gate,
       onTrouble: (trouble) => this.#onTrouble(trouble),
-      onFarewell: (peer, revocation) => void this.#sync.take({ entries: [], revocations: [revocation] }, peer),
+      onFarewell: (peer, revocation) => this.#onFarewell(peer, revocation),
     };
     if (this.#options.makeTransport !== undefined) return this.#options.makeTransport(context);
     const { listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
@@ -434,6 +434,17 @@ export class Overlay implements AsyncDisposable {
   async #dismiss(peer: PeerId, revocation: string): Promise<void> {
     if (this.#mesh.isConnected(peer)) await this.#sync.tellAndWait(peer, { entries: [], revocations: [revocation] }, farewellMs).catch(() => {}); // it may be gone, or hang up first
     this.#mesh.drop(peer, 'it was revoked');
+  }
+
+  /** The last word of a peer that this host dialled. */
+  #onFarewell(peer: PeerId, revocation: string): void {
+    try {
+      this.#gate.checkFarewell(peer, revocation);
+    } catch (error) {
+      this.#logger.warn('a peer says that this host was expelled, and is not believed', { peer, reason: messageOf(error) });
+      return;
+    }
+    void this.#sync.take({ entries: [], revocations: [revocation] }, peer);
   }
 
   /** Two records that only two processes can have made, or one of this host from a time that it does not remember. */

@@ -7,6 +7,8 @@ export interface WireConnection {
   readonly peer: PeerId;
   /** The other end, `HOST:PORT`. */
   readonly address: string;
+  /** This host opened it; false: the peer came by itself. */
+  readonly dialled: boolean;
   /** Opens a stream for a protocol. Rejects where the peer does not speak it. */
   openStream(protocol: string, signal: AbortSignal): Promise<WireStream>;
   /** Breaks it at once. */

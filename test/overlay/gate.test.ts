@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { createConnection } from 'node:net';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { codeOf, systemRandom } from '../../src/base/index.ts';
 import { frameType, FramedStream, headerBytes, outgoing, writeHeader } from '../../src/exchange/index.ts';
 import { encodeHello } from '../../src/overlay/hello.ts';
-import { readToken, passportFromToken } from '../../src/overlay/identity/index.ts';
+import { passportFromToken, readOwnPassport, readToken, signRevocation } from '../../src/overlay/identity/index.ts';
 import { type Overlay, peerIdOf } from '../../src/overlay/index.ts';
+import { StateFiles } from '../../src/overlay/state-files.ts';
 import { protocols, type WireConnection, type WireNode } from '../../src/overlay/wire.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { addressesOf, Cluster, clockOff } from './fixture.ts';
@@ -155,6 +157,30 @@ describe('the gate', () => {
     assert.equal(served(), 0);
     assert.deepEqual(host.transport.connected(), []);
     await guest.close();
+  });
+
+  test('a stranger expels nobody with the key of a host that was expelled', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first('a');
+    const b = await cluster.join('b', a);
+    const x = await cluster.join('x', a);
+    await a.grant(x.self);
+    const files = await StateFiles.open(path.join(cluster.directory, 'x'));
+    const passport = readOwnPassport((await files.read('passport'))!.trim());
+    const key = (await files.readKey('host.key'))!;
+    await a.revokeHost(x.self);
+    await eventually(() => x.halted !== undefined && b.expelled().has(x.self), 'x is expelled');
+    await cluster.stop(x);
+    const stranger = await openIntruder();
+    for (const victim of [a, b]) {
+      const revocation = signRevocation(`host:${b.self}`, Date.now(), { key, cluster: passport.cluster, passport }).text;
+      const connection = await stranger.dial(addressesOf(victim)[0]!, victim.self, AbortSignal.timeout(5000));
+      const { types } = await speak(connection, protocols.admission, frame(frameType.reply, 0, Buffer.from(revocation)));
+      assert.deepEqual(types, [frameType.error]);
+    }
+    assert.equal(b.halted, undefined);
+    for (const host of [a, b]) assert.deepEqual([...host.expelled()], [x.self]);
+    await stranger.close();
   });
 
   test('garbage and endless bytes on the port harm nobody', async () => {

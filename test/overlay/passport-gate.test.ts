@@ -6,6 +6,7 @@ import {
   allRights,
   createToken,
   KeyPair,
+  type Passport,
   passportFromCluster,
   passportFromToken,
   readToken,
@@ -101,4 +102,46 @@ test('hearsay replaces a passport that rests on a token that was revoked', () =>
   gate.revoke(signRevocation('token:06', now, signer));
   const second = passportFromToken(token('07', now + dayMs), member, now - 2000);
   assert.equal(gate.vouch(member, second.text).text, second.text);
+});
+
+/** What a gate says to a farewell by a stranger, or by a member. */
+function farewell(gate: PassportGate, peer: string, revocation: { readonly text: string }): string {
+  try {
+    gate.checkFarewell(peer, revocation.text);
+    return 'believed';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+test('a farewell is believed from who need not be a member only about this host, and from an issuer that is good', () => {
+  const self = newPeer();
+  const gate = new PassportGate(self, { monotonicMs: () => now, wallMs: () => now });
+  gate.setOwn(passportFromCluster(clusterKey, self, now));
+  const member = newPeer();
+  gate.admit(member, Buffer.from(passportFromCluster(clusterKey, member, now).text));
+  const inviter = (id: string, expiresMs: number): { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport: Passport } => {
+    const key = new KeyPair(systemRandom.bytes(32));
+    const invitation = readToken(createToken({ id, rights: ['invite'], expiresMs, uses: 1 }, systemRandom.bytes(32), signer));
+    return { ...signer, key, passport: passportFromToken(invitation, peerIdOf(key.publicKey), now - 2 * dayMs) };
+  };
+  const [good, expired, expelled, revoked] = [
+    inviter('11', now + dayMs),
+    inviter('12', now - dayMs),
+    inviter('13', now + dayMs),
+    inviter('14', now + dayMs),
+  ];
+  gate.revoke(signRevocation(`host:${expelled.passport.peer}`, now, signer));
+  gate.revoke(signRevocation('token:14', now, signer));
+  const stranger = newPeer();
+  assert.match(farewell(gate, stranger, signRevocation(`host:${member}`, now, signer)), /about another/);
+  assert.match(farewell(gate, member, signRevocation('token:11', now, signer)), /about another/);
+  const aboutMe = (by: Parameters<typeof signRevocation>[2]): ReturnType<typeof signRevocation> => signRevocation(`host:${self}`, now, by);
+  assert.equal(farewell(gate, stranger, aboutMe(signer)), 'believed');
+  assert.equal(farewell(gate, stranger, aboutMe(good)), 'believed');
+  assert.match(farewell(gate, stranger, aboutMe(expired)), /expired/);
+  assert.match(farewell(gate, stranger, aboutMe(expelled)), /was revoked/);
+  assert.match(farewell(gate, stranger, aboutMe(revoked)), /was revoked/);
+  // A member may know since when its issuer is no good, and this host was away.
+  for (const issuer of [expired, expelled, revoked]) assert.equal(farewell(gate, member, aboutMe(issuer)), 'believed');
 });

@@ -12,6 +12,8 @@ export type Subject = `host:${PeerId}` | `token:${string}`;
 export interface Revocation {
   readonly text: SignedText;
   readonly subject: Subject;
+  /** The host that signed it, by the passport that it had then; undefined: the cluster's key did. */
+  readonly issuer: Passport | undefined;
   /** For people; nothing depends on it. */
   readonly atMs: number;
 }
@@ -33,7 +35,10 @@ export function signRevocation(
   return readRevocation(text, signer.cluster);
 }
 
-/** @throws InfinitError `denied`, `bad-argument`. */
+/**
+ * Verifies a revocation's signatures. Whether its issuer was expelled itself is not looked at: when it signed is its own word, and members must
+ * come to the same list whatever they hear first. @throws InfinitError `denied`, `bad-argument`.
+ */
 export function readRevocation(text: unknown, cluster: Uint8Array): Revocation {
   const statement = readText('revocation', text, maxRevocationLength);
   const { fields } = statement;
@@ -43,5 +48,5 @@ export function readRevocation(text: unknown, cluster: Uint8Array): Revocation {
   statement.verify(issuer === undefined ? cluster : publicKeyOf(issuer.peer));
   const subject = textField(fields, 'subject', 100);
   if (!/^(host|token):[\w]+$/.test(subject)) throw new InfinitError('bad-argument', 'a revocation names neither a host nor a token');
-  return { text: text as string, subject: subject as Subject, atMs: numberField(fields, 'at') };
+  return { text: text as string, subject: subject as Subject, issuer, atMs: numberField(fields, 'at') };
 }

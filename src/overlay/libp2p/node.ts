@@ -196,12 +196,14 @@ class Libp2pNode implements WireNode {
 class Libp2pConnection implements WireConnection {
   readonly peer: PeerId;
   readonly address: string;
+  readonly dialled: boolean;
   readonly #connection: Connection;
 
   constructor(connection: Connection) {
     this.#connection = connection;
     this.peer = connection.remotePeer.toString();
     this.address = toAddress(connection.remoteAddr)[0] ?? connection.remoteAddr.toString();
+    this.dialled = connection.direction === 'outbound';
   }
 
   async openStream(protocol: string, signal: AbortSignal): Promise<WireStream> {

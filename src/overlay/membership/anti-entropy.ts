@@ -124,7 +124,8 @@ export class AntiEntropy implements Disposable {
   /** Merges news, a few at a time. True where any of it was new. What cannot be verified is left out and said. */
   async take(news: News, from: PeerId): Promise<boolean> {
     const cluster = this.#cluster();
-    if (cluster === undefined) return false;
+    // What a host said while it was being expelled may arrive after that: nothing that it says counts any more.
+    if (cluster === undefined || this.#table.isRevoked(from)) return false;
     const revoked: Revocation[] = [];
     const fresh: { entries: Entry[]; revocations: SignedText[] } = { entries: [], revocations: [] };
     let done = 0;

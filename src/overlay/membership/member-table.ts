@@ -56,6 +56,11 @@ export class MemberTable {
     return this.#members.get(peer)?.record;
   }
 
+  /** Whether the host was expelled. */
+  isRevoked(peer: PeerId): boolean {
+    return this.#gate.isRevoked(peer);
+  }
+
   records(): MemberRecord[] {
     return [...this.#members.values()].map(({ record }) => record);
   }

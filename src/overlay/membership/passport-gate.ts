@@ -1,6 +1,6 @@
 import { type Clock, InfinitError } from '../../base/index.ts';
 import type { Gate } from '../gate.ts';
-import { foundationsOf, type Passport, readPassport, type Revocation, type Right, type Subject } from '../identity/index.ts';
+import { foundationsOf, type Passport, readPassport, readRevocation, type Revocation, type Right, type Subject } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 
 /** A passport that seems to be made so much later, in ms, is not taken: it would keep every later one out. */
@@ -117,6 +117,21 @@ export class PassportGate implements Gate {
       (passport.expiresMs ?? Infinity) >= (known.expiresMs ?? Infinity) &&
       known.rights.every((right) => passport.rights.includes(right))
     );
+  }
+
+  /**
+   * Judges the word of a peer that this host dialled, that this host was expelled. The peer may be anybody who answers at an address, and then the
+   * issuer must be good by what this host knows: the key of a host that was expelled still signs. @throws InfinitError `denied`, `bad-argument`.
+   */
+  checkFarewell(peer: PeerId, text: unknown): void {
+    const { cluster } = this;
+    if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster');
+    const { subject, issuer } = readRevocation(text, cluster);
+    if (subject !== `host:${this.#self}`) throw new InfinitError('denied', 'a farewell to this host is about another one');
+    if (issuer === undefined || this.standing(peer) === 'member') return;
+    this.#check(issuer);
+    if (this.restsOnRevoked(issuer)) throw new InfinitError('denied', `host ${issuer.peer} rests on a token or a host that was revoked`);
+    if (!this.rightsOf(issuer.peer).includes('invite')) this.#checkToken(issuer, false);
   }
 
   /** True where the revocation is news. */
