@@ -50,4 +50,9 @@ test('days after it was granted the right to invite, a host lets others in by it
       ['c', 'up'],
     ],
   );
+  // Nor does it matter who was away when it was granted, and who tells of it.
+  await cluster.stop(b);
+  await cluster.stop(d);
+  const back = await cluster.open('a');
+  await eventually(() => back.transport.isConnected(c.self) && back.rightsOf(c.self).includes('invite'), 'a knows what c may');
 });

@@ -10,6 +10,7 @@ import {
   passportFromCluster,
   passportFromToken,
   readToken,
+  type Right,
   signRevocation,
   type Token,
 } from '../../src/overlay/identity/index.ts';
@@ -144,4 +145,54 @@ test('a farewell is believed from who need not be a member only about this host,
   assert.match(farewell(gate, stranger, aboutMe(revoked)), /was revoked/);
   // A member may know since when its issuer is no good, and this host was away.
   for (const issuer of [expired, expelled, revoked]) assert.equal(farewell(gate, member, aboutMe(issuer)), 'believed');
+});
+
+test('a member raises its rights neither with a token that expired, was revoked or used up, nor by telling of such a passport itself', () => {
+  const gate = gateOf(false);
+  const newToken = (id: string, rights: readonly Right[], expiresMs = now + dayMs): Token =>
+    readToken(createToken({ id, rights, expiresMs, uses: 1 }, systemRandom.bytes(32), signer));
+  const [member, another, inviter] = [newPeer(), newPeer(), newPeer()];
+  const first = passportFromToken(newToken('21', ['store']), member, now - dayMs);
+  gate.admit(member, Buffer.from(first.text));
+  gate.admit(another, Buffer.from(passportFromToken(newToken('22', ['store']), another, now).text));
+  gate.admit(inviter, Buffer.from(passportFromCluster(clusterKey, inviter, now).text));
+  const [expired, revoked, usedUp] = [newToken('23', allRights, now - 1), newToken('24', allRights), newToken('25', allRights)];
+  gate.revoke(signRevocation('token:24', now, signer));
+  const user = newPeer();
+  gate.admit(user, Buffer.from(passportFromToken(usedUp, user, now).text));
+  for (const bad of [expired, revoked, usedUp]) {
+    const { text } = passportFromToken(bad, member, now - 2);
+    gate.admit(member, Buffer.from(text));
+    gate.vouch(member, text, member);
+    gate.vouch(member, text, another);
+    assert.equal(gate.passportOf(member)!.text, first.text, bad.invitation.id);
+  }
+  // Who may invite could give as much, and says what this host has missed.
+  const missed = passportFromToken(expired, member, now - 2);
+  gate.vouch(member, missed.text, inviter);
+  assert.deepEqual(gate.rightsOf(member), allRights);
+  // A token that is good raises the rights, once and again.
+  const good = Buffer.from(passportFromToken(newToken('26', allRights), another, now).text);
+  for (let time = 0; time < 2; time++) gate.admit(another, good);
+  assert.deepEqual(gate.rightsOf(another), allRights);
+});
+
+test('a member whose passport expired comes back with more rights only with a token that is good', () => {
+  let wallMs = now;
+  const self = newPeer();
+  const gate = new PassportGate(self, { monotonicMs: () => now, wallMs: () => wallMs });
+  gate.setOwn(passportFromCluster(clusterKey, self, now));
+  const member = newPeer();
+  const passport = (id: string, rights: readonly Right[], expiresMs: number): Buffer => {
+    const terms = { id, rights, expiresMs, uses: 1, passportMs: dayMs };
+    return Buffer.from(passportFromToken(readToken(createToken(terms, systemRandom.bytes(32), signer)), member, wallMs).text);
+  };
+  gate.admit(member, passport('31', ['store'], now + dayMs));
+  const tooLate = passport('32', allRights, now + 1);
+  wallMs += dayMs;
+  assert.equal(gate.standing(member), 'unknown');
+  assert.throws(() => gate.admit(member, passport('33', allRights, now + 1)), { code: 'denied', message: /the token of host \w+ expired on/ });
+  assert.throws(() => gate.admit(member, tooLate), { code: 'denied' });
+  gate.admit(member, passport('34', allRights, wallMs + 1));
+  assert.deepEqual(gate.rightsOf(member), allRights);
 });

@@ -144,7 +144,7 @@ export class AntiEntropy implements Disposable {
         revoked.push(revocation);
         fresh.revocations.push(text);
       });
-    for (const entry of news.entries) await attempt(() => void (this.#table.merge(entry) && fresh.entries.push(entry)));
+    for (const entry of news.entries) await attempt(() => void (this.#table.merge(entry, from) && fresh.entries.push(entry)));
     const changed = fresh.entries.length > 0 || fresh.revocations.length > 0;
     if (changed) this.#onNews(revoked);
     // A revocation is urgent: whoever learns of one passes it on at once.

@@ -117,8 +117,8 @@ export class MemberTable {
     };
   }
 
-  /** Takes a member's entry. True where it is news. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
-  merge(entry: Entry): boolean {
+  /** Takes a member's entry. True where it is news. @param from As for {@link PassportGate.vouch}. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
+  merge(entry: Entry, from?: PeerId): boolean {
     const record = readRecord(entry.record, (claim) => {
       const known = this.#members.get(claim.peer)?.record;
       return known === undefined || isNewer(claim, known) || (claim.incarnation === known.incarnation && claim.nonce !== known.nonce);
@@ -131,7 +131,7 @@ export class MemberTable {
     }
     if (known === undefined && this.#members.size >= maxTableSize)
       throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
-    const passport = this.#gate.vouch(record.peer, entry.passport).text;
+    const passport = this.#gate.vouch(record.peer, entry.passport, from).text;
     this.#members.set(record.peer, { record, entry: { record: entry.record, passport } });
     this.#digest = undefined;
     return true;

@@ -8,7 +8,8 @@ export const maxClockAheadMs = 24 * 60 * 60 * 1000;
 
 /**
  * The gate of a cluster's member. Who is known (by the roster, or let in before) needs a passport that has not expired and no
- * revocation. A newcomer needs a token behind its passport that is still good: not expired, not revoked, not used up.
+ * revocation. A newcomer needs a token behind its passport that is still good: not expired, not revoked, not used up; so does who is known and
+ * shows a passport that gives it more rights.
  *
  * A host that is a newcomer itself knows nobody, so it cannot tell a member that joined long ago from a stranger with an old token by the
  * token's age. To the members that it asks to be let in, it applies another rule: the passport must have been made while the token was
@@ -87,30 +88,40 @@ export class PassportGate implements Gate {
     const passport = readPassport(Buffer.from(credential.buffer, credential.byteOffset, credential.byteLength).toString(), cluster);
     if (passport.peer !== peer) throw new InfinitError('denied', `host ${peer} showed the passport of ${passport.peer}`);
     this.#check(passport);
-    if (!this.#passports.has(peer)) this.#checkToken(passport, askedToJoin);
+    const known = this.#passports.get(peer);
+    const more = known === undefined || givesMore(passport, known);
+    if (known === undefined || (more && this.#isExpired(known))) this.#checkToken(passport, askedToJoin);
+    // Whoever holds a token can sign with it, also after its end. A member stays what it was: it is not cut off, since its token may have been good
+    // while this host was away; of its rights a member that may invite will tell.
+    else if (more && !this.#hasGoodToken(passport)) return;
     this.#passports.set(peer, passport);
   }
 
   /**
    * Takes the passport of a member that another member told of: it was let in there. Returns the one that this host goes by then: what others tell
-   * never makes less of a member, since any holder of a token can sign a passport for any host. @throws InfinitError `denied`, `bad-argument`.
+   * never makes less of a member, since any holder of a token can sign a passport for any host; and more only with a token that is still good, or
+   * where who tells it may invite, and so could give as much.
+   * @param from Who tells it; this host itself, of what it has kept or signed, where absent.
+   * @throws InfinitError `denied`, `bad-argument`.
    */
-  vouch(peer: PeerId, text: unknown): Passport {
+  vouch(peer: PeerId, text: unknown, from: PeerId = this.#self): Passport {
     const { cluster } = this;
     if (cluster === undefined) throw new InfinitError('denied', 'this host belongs to no cluster yet');
     const passport = readPassport(text, cluster);
     if (passport.peer !== peer) throw new InfinitError('denied', `a record of host ${peer} came with the passport of ${passport.peer}`);
     this.#check(passport);
     const known = this.#passports.get(peer);
-    if (known !== undefined && !this.#mayReplace(known, passport)) return known;
+    if (known !== undefined && !this.#mayReplace(known, passport, from)) return known;
     this.#passports.set(peer, passport);
     return passport;
   }
 
-  /** By hearsay. What the host itself shows ({@link admit}) counts whatever it is. */
-  #mayReplace(known: Passport, passport: Passport): boolean {
+  /** By hearsay. What the host itself shows ({@link admit}) counts also where it is less. */
+  #mayReplace(known: Passport, passport: Passport, from: PeerId): boolean {
     if (known.text === passport.text) return true;
     if (this.restsOnRevoked(passport) || passport.issuedMs > this.#clock.wallMs() + maxClockAheadMs) return false;
+    const vouched = from === this.#self || (from !== passport.peer && this.rightsOf(from).includes('invite'));
+    if (givesMore(passport, known) && !vouched && !this.#hasGoodToken(passport)) return false;
     if (this.#isExpired(known) || this.restsOnRevoked(known)) return true;
     return (
       passport.issuedMs >= known.issuedMs &&
@@ -190,6 +201,15 @@ export class PassportGate implements Gate {
       );
   }
 
+  #hasGoodToken(passport: Passport): boolean {
+    try {
+      this.#checkToken(passport, false);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   #checkToken(passport: Passport, askedToJoin: boolean): void {
     const { invitation, peer, issuedMs } = passport;
     if (invitation === undefined) return;
@@ -197,12 +217,17 @@ export class PassportGate implements Gate {
     if (invitation.expiresMs <= (askedToJoin ? issuedMs : now))
       throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
     if (this.restsOnRevoked(passport)) throw new InfinitError('denied', `the token of host ${peer} was revoked`);
-    if (this.hostsOf(invitation.id).length >= invitation.uses)
+    if (this.hostsOf(invitation.id).filter((host) => host !== peer).length >= invitation.uses)
       throw new InfinitError(
         'denied',
         `the token of host ${peer} was good for ${invitation.uses === 1 ? 'one host, which has' : `${invitation.uses} hosts, which have`} joined already: it needs a token of its own`,
       );
   }
+}
+
+/** Whether a passport gives a right that another lacks. */
+function givesMore(passport: Passport, than: Passport): boolean {
+  return passport.rights.some((right) => !than.rights.includes(right));
 }
 
 function dateOf(ms: number): string {
