@@ -56,6 +56,9 @@ export class Overlay implements AsyncDisposable {
   #seeds: readonly string[] = [];
   #suggested: readonly string[] = [];
   #halted: string | undefined;
+  #leaving: Promise<void> | undefined;
+  /** While this host says goodbye: what it is should it stay after all. */
+  #stays: MemberState | undefined;
   #closed = false;
 
   /**
@@ -280,7 +283,9 @@ export class Overlay implements AsyncDisposable {
 
   /** Tells all members what this host is about: `draining` before it leaves, `up` again if it stays. */
   setState(state: Exclude<MemberState, 'left' | 'joining'>): void {
-    this.#publish({ state });
+    // While it says goodbye it has left.
+    if (this.#stays === undefined) this.#publish({ state });
+    else this.#stays = state;
   }
 
   /** Tells all members how much this host offers. */
@@ -289,25 +294,33 @@ export class Overlay implements AsyncDisposable {
   }
 
   /**
-   * Tells the members that this host is gone for good; it takes no further part, also after a restart. What it stored must have been moved before.
+   * Tells the members that this host is gone for good; it takes no further part, also after a restart. What it stored must have been moved before. Whoever asks for it
+   * while it is under way waits for the same goodbye.
    * @param whyNot Asked once the others have heard it: of two that leave at once, at least one then knows of the other. What it says is thrown as `in-use`.
    * @throws InfinitError `unavailable` where no member hears it: they would go on waiting for it.
    */
-  async leave(whyNot: () => string | undefined = () => undefined): Promise<void> {
-    const { state } = this.#own;
+  leave(whyNot: () => string | undefined = () => undefined): Promise<void> {
+    this.#leaving ??= this.#sayGoodbye(whyNot).finally(() => (this.#leaving = undefined));
+    return this.#leaving;
+  }
+
+  async #sayGoodbye(whyNot: () => string | undefined): Promise<void> {
+    this.#stays = this.#own.state;
     this.#publish({ state: 'left' });
-    const news = { entries: [{ record: this.#ownText, passport: this.#gate.own!.text }], revocations: [] };
-    const heard = await Promise.allSettled(this.#mesh.connected().map((peer) => this.#sync.tellAndWait(peer, news, goodbyeMs)));
-    if (heard.every(({ status }) => status === 'rejected')) {
+    try {
+      const news = { entries: [{ record: this.#ownText, passport: this.#gate.own!.text }], revocations: [] };
+      const heard = await Promise.allSettled(this.#mesh.connected().map((peer) => this.#sync.tellAndWait(peer, news, goodbyeMs)));
+      if (heard.every(({ status }) => status === 'rejected'))
+        throw new InfinitError('unavailable', 'no other host hears that this one leaves: try again once it is connected with one');
+      const why = whyNot();
+      if (why !== undefined) throw new InfinitError('in-use', why);
+      await this.#authority.rememberLeaving();
+    } catch (error) {
+      const state = this.#stays;
+      this.#stays = undefined;
       this.#publish({ state });
-      throw new InfinitError('unavailable', 'no other host hears that this one leaves: try again once it is connected with one');
+      throw error;
     }
-    const why = whyNot();
-    if (why !== undefined) {
-      this.#publish({ state });
-      throw new InfinitError('in-use', why);
-    }
-    await this.#authority.rememberLeaving();
     this.#halt(hasLeft);
   }
 

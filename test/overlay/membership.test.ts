@@ -295,6 +295,24 @@ describe('members in memory', () => {
     assert.equal((await cluster.open('b')).halted, undefined);
   });
 
+  test('a host that is told to leave twice at once says goodbye once, and is what it was, or was told to be meanwhile, should it stay', async () => {
+    await using cluster = await Cluster.inMemory({ heartbeat });
+    const a = await cluster.first();
+    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+    const whyNot = (): string => 'another leaves too';
+    for (const stays of ['up', 'draining'] as const) {
+      const both = [b.leave(whyNot), b.leave(whyNot)];
+      b.setState(stays);
+      assert.equal(b.state, 'left');
+      for (const leaving of both) await assert.rejects(leaving, { code: 'in-use' });
+      assert.equal(b.state, stays);
+      await eventually(() => seenBy(a, b)?.state === stays && a.departed().length === 0, 'all know that it stays');
+    }
+    await Promise.all([b.leave(), b.leave()]);
+    assert.equal(b.halted, 'this host has left the cluster');
+    await eventually(() => a.departed().length === 1, 'all know that it is gone');
+  });
+
   test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {
     await using cluster = await Cluster.inMemory({ heartbeat });
     const a = await cluster.first('a');
