@@ -164,6 +164,11 @@ export class Membership implements Views, AsyncDisposable {
     return this.#sayClock.now() < this.#sayUntil;
   }
 
+  /** Whether a view that this host knows has it, or it is alone: else it is replica of nothing. */
+  get isMember(): boolean {
+    return this.#knowledge.current.standing === 'member' || this.#options.neighbourhood.clusterId === undefined;
+  }
+
   /** No block that was forgotten in a view that is retired had a version above it. */
   get floor(): number {
     return this.#state?.floor ?? 0;

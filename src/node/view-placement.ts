@@ -15,7 +15,7 @@ interface Place {
 
 export interface ViewPlacementOptions {
   readonly self: PeerId;
-  readonly views: Views & { readonly hasSay: boolean; readonly floor: number };
+  readonly views: Views & { readonly hasSay: boolean; readonly isMember: boolean; readonly floor: number };
   /** @throws InfinitError where this host takes no part in the cluster. */
   readonly check: () => void;
 }
@@ -50,6 +50,10 @@ export class ViewPlacement implements StorePlacement {
 
   get hasSay(): boolean {
     return this.#options.views.hasSay;
+  }
+
+  get isMember(): boolean {
+    return this.#options.views.isMember;
   }
 
   rank(address: Address): readonly PeerId[] {

@@ -6,6 +6,7 @@ import {
   decodeState,
   type EarlierHolder,
   encodeState,
+  isMember,
   LeaseTable,
   lostState,
   type PeerId,
@@ -65,6 +66,8 @@ export interface ReplicaOptions {
   readonly views: (block: Address) => readonly View[];
   /** Whether the acceptor may answer; see {@link StorePlacement.hasSay}. */
   readonly hasSay: () => boolean;
+  /** Whether it may be a replica of anything; see {@link StorePlacement.isMember}. */
+  readonly isMember: () => boolean;
   readonly leaseTermMs: number;
   /** Sends a recall of the block to the holder. */
   readonly recall: (holder: PeerId, block: Address) => void;
@@ -175,9 +178,14 @@ export class Replica {
     this.trim();
   }
 
-  /** What is chosen a host may be told whether it has a say or not: a host that was counted out returns by being told. */
-  #mayServe({ type }: Request): boolean {
-    return type === 'learn' || this.#options.hasSay();
+  /**
+   * What is chosen a host may be told whether it has a say or not: a host that was counted out returns by being told. But not that it is a replica, as one was of whom
+   * nobody knew yet that it is counted out: what it took so after it gave up everything it would still have when it returns, and the others settle, remove and forget the
+   * block without asking it.
+   */
+  #mayServe(request: Request): boolean {
+    if (request.type !== 'learn') return this.#options.hasSay();
+    return this.#options.isMember() || !isMember(request.record, this.#options.self);
   }
 
   #serveLoaded(address: Address, request: Request, answer: (reply: Reply) => void): void {

@@ -15,6 +15,8 @@ export interface StorePlacement {
   readonly floor?: number;
   /** False while this host may have been counted out without knowing it: then its acceptor answers nothing. Absent: it always has a say. */
   readonly hasSay?: boolean;
+  /** False while no view that this host knows has it, new or counted out: then it is replica of nothing, whatever it is told. Absent: it may be. */
+  readonly isMember?: boolean;
 }
 
 /** A host that knows of no other. */

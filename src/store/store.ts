@@ -146,6 +146,7 @@ export class Store implements BlockStore, AsyncDisposable {
       clock,
       views,
       hasSay: () => placement.hasSay !== false,
+      isMember: () => placement.isMember !== false,
       leaseTermMs,
       recall,
       onLost,

@@ -72,6 +72,7 @@ export class Agreement {
   #attach(part: Part): void {
     const { host } = part;
     host.hasSay = () => part.sayUntil === Infinity || host.clock < part.sayUntil || this.#world.mutant.answersUnconfirmed === true;
+    host.isMember = () => part.knowledge.standing === 'member';
     host.onReport = (message) => this.#onReport(part, message);
     host.onStart = () => this.#begin(part);
     this.#begin(part);

@@ -72,6 +72,8 @@ export class Host {
   beforeRelease: (block: string, release: () => void) => void = (_block, release) => release();
   /** Whether the acceptor may answer; what a chosen record says it may be told in any case. */
   hasSay: () => boolean = () => true;
+  /** Whether it may be a replica of anything. */
+  isMember: () => boolean = () => true;
   onReport: (message: ReportMessage) => void = () => {};
   onStart: () => void = () => {};
   pausedUntil = -1;
@@ -260,7 +262,7 @@ export class Host {
   #onRequest(request: Request): void {
     const world = this.#world;
     const { block } = request;
-    if (request.type !== 'learn' && !this.hasSay()) return;
+    if (request.type === 'learn' ? !this.isMember() && isMember(request.record, this.name) : !this.hasSay()) return;
     if (this.unreadable && !this.#states.of(block).loaded) return;
     const kept = this.#states.load(block);
     const step = this.#acceptor.step(kept.state, request, this.clock);

@@ -50,7 +50,7 @@ test('operations end well though one message in four is lost', async () => {
 
 test('no tag of one start of the daemon is one of another start', async () => {
   const disk = new MemoryDisk();
-  const unused = { hasSay: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
   const leasesOf = (incarnation: number): Leases =>
     new Leases({ self: 'a', incarnation, disk, clock: systemClock, transport: undefined, termMs: 1000 }, replica.acceptor.leases);

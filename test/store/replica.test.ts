@@ -25,7 +25,7 @@ class StuckDisk extends MemoryDisk {
 const head = (block: Address) => ({ from: 'b', block, tag: 1, attempt: 1 });
 const ballot = (round: number) => ({ round, peer: 'b', incarnation: 1, serial: round });
 
-function open(disk: MemoryDisk): Promise<Replica> {
+function open(disk: MemoryDisk, isMember = (): boolean => true): Promise<Replica> {
   return Replica.open({
     self: 'a',
     incarnation: 1,
@@ -36,7 +36,8 @@ function open(disk: MemoryDisk): Promise<Replica> {
     recall: () => {},
     onLost: () => {},
     onDurable: () => {},
-    hasSay: () => true,
+    hasSay: isMember,
+    isMember,
   });
 }
 
@@ -95,4 +96,32 @@ test('a register that a look of repair was reading while a host gave all up does
   // Lost, or given up as such since the floor covers it.
   assert.notEqual((await replica.peek(address))?.lost, false);
   assert.ok(replica.acceptor.floor >= 1);
+});
+
+test('a host that is in no view is told where blocks are, and takes no part in one', async () => {
+  let isMember = true;
+  const replica = await open(new MemoryDisk(), () => isMember);
+  const record = { version: 8, epoch: 3, previous: [], unsettled: [], origin: { peer: 'b', incarnation: 1, serial: 1 }, value: Uint8Array.of(1) };
+  const address = mutableAddress();
+  const learn = (replicas: readonly string[], round: number, block = address): Request => ({
+    type: 'learn',
+    ...head(block),
+    ballot: ballot(round),
+    record: { ...record, replicas },
+  });
+  await replica.serve(learn(['a', 'b', 'c'], 1));
+  await replica.loseEverything();
+  isMember = false;
+  for (const [round, block] of [
+    [2, address],
+    [3, mutableAddress()],
+  ] as const) {
+    // By somebody who does not know yet that it was counted out.
+    await assert.rejects(replica.serve(learn(['a', 'b', 'c'], round, block)), { code: 'unavailable' });
+    replica.serveAll([learn(['b', 'c', 'a'], round, block)], () => assert.fail('it is replica of nothing'));
+    assert.equal((await replica.serve(learn(['b', 'c', 'd'], round + 2, block))).type, 'learned');
+    assert.equal((await replica.peek(block))!.accepted!.pointer, true);
+    await assert.rejects(replica.serve(learn(['a', 'b', 'c'], round + 4, block)), { code: 'unavailable' });
+    assert.equal((await replica.peek(block))!.accepted!.pointer, true);
+  }
 });
