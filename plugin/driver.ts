@@ -19,8 +19,8 @@ export interface DockerVolume {
 
 /** What a {@link Driver} may be given. */
 export interface DriverSettings {
-  /** The daemon's own fallbacks for volume options. */
-  readonly fallbacks?: Partial<EffectiveOptions>;
+  /** What volume options are where nothing is said, where that differs from the table. */
+  readonly fallbacks?: () => Partial<EffectiveOptions>;
   readonly mountDeadlineMs?: number;
   /** Whether this host is in its cluster; absent: it always is. */
   readonly membership?: Membership;
@@ -34,7 +34,7 @@ export interface DriverSettings {
 export class Driver {
   readonly #volumes: VolumeService;
   readonly #logger: Logger;
-  readonly #fallbacks: Partial<EffectiveOptions>;
+  readonly #fallbacks: () => Partial<EffectiveOptions>;
   readonly #deadlineMs: number;
   readonly #outside: Outside;
   readonly #queue = new KeyedQueue();
@@ -42,7 +42,7 @@ export class Driver {
   constructor(volumes: VolumeService, logger: Logger, settings: DriverSettings = {}) {
     this.#volumes = volumes;
     this.#logger = logger;
-    this.#fallbacks = settings.fallbacks ?? {};
+    this.#fallbacks = settings.fallbacks ?? (() => ({}));
     this.#deadlineMs = settings.mountDeadlineMs ?? mountDeadlineMs;
     this.#outside = new Outside(settings.membership ?? alwaysInside, logger, settings.membership === undefined ? 0 : settings.joinPatienceMs);
   }
@@ -50,7 +50,7 @@ export class Driver {
   async create(name: unknown, options: unknown): Promise<void> {
     checkVolumeName(name);
     this.#outside.check(name);
-    const effective = parseVolumeOptions(options, this.#fallbacks);
+    const effective = parseVolumeOptions(options, this.#fallbacks());
     await this.#queue.run(name, () => this.#volumes.create(name, effective));
   }
 

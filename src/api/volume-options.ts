@@ -31,7 +31,7 @@ export const volumeOptions = [
     aliases: ['repl', 'replication'],
     type: choiceType(['1', '3', '5', '7', '9']),
     fallback: '3',
-    help: 'copies of each block on different hosts: the daemon’s --replicas for all volumes, another number is refused; fewer hosts keep fewer copies',
+    help: 'copies of each block on different hosts: the --replicas of the cluster’s first daemon for all volumes, another number is refused; fewer hosts keep fewer copies',
   },
   { name: 'uid', aliases: ['user'], type: integerType(0, maxId), fallback: '0', help: 'owner of the root directory' },
   { name: 'gid', aliases: ['group'], type: integerType(0, maxId), fallback: '0', help: 'group of the root directory' },

@@ -69,7 +69,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
   const node = stack.use(await Node.open(config, holder, logger));
   if (config.pluginSocket !== undefined) {
     const { announce, findPeersInSwarm, startPlugin } = await import('../../plugin/index.ts');
-    const fallbacks = { replicas: String(config.replicas) };
+    const fallbacks = () => node.volumeFallbacks;
     const { volumes, membership } = node;
     const whoIsMissing = (): string | undefined => node.whoIsMissing();
     stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes, membership, whoIsMissing, logger, fallbacks }));

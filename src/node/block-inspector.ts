@@ -7,10 +7,10 @@ import { type Copy, newestCopy, type Store } from '../store/index.ts';
 /** What the hosts of a block have of it, in people's words: `infinit block inspect`. */
 export class BlockInspector {
   readonly #store: Store;
-  readonly #wanted: number;
+  readonly #wanted: () => number;
   readonly #nameOf: (peer: string) => string;
 
-  constructor(store: Store, wanted: number, nameOf: (peer: string) => string) {
+  constructor(store: Store, wanted: () => number, nameOf: (peer: string) => string) {
     this.#store = store;
     this.#wanted = wanted;
     this.#nameOf = nameOf;
@@ -24,7 +24,7 @@ export class BlockInspector {
       address,
       kind: kindOf(address),
       owner: sealed === undefined ? undefined : ownerName(sealed),
-      wanted: this.#wanted,
+      wanted: this.#wanted(),
       replicas: copies.map((copy) => ({ host: this.#nameOf(copy.peer), peer: copy.peer, ...describe(copy, best?.record.version ?? 0) })),
     };
   }

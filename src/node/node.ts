@@ -4,6 +4,7 @@ import path from 'node:path';
 import {
   type ClusterStatus,
   type DaemonConfig,
+  type EffectiveOptions,
   type Health,
   healthOf,
   healthOutside,
@@ -144,6 +145,11 @@ export class Node implements AsyncDisposable {
     return this.#parts!.entry;
   }
 
+  /** What volume options are where nothing is said, where that differs from the table. */
+  get volumeFallbacks(): Partial<EffectiveOptions> {
+    return this.#fallbacks(this.#parts!.membership);
+  }
+
   /** True while this host belongs to a cluster and is connected with none of its members. */
   get isLonely(): boolean {
     return this.#parts!.overlay.isLonely;
@@ -235,7 +241,7 @@ export class Node implements AsyncDisposable {
       holder,
       runDir,
       keyDir,
-      freeBytes: stack.use(new StoreSpace(disk, overlay, config.replicas)).freeBytes,
+      freeBytes: stack.use(new StoreSpace(disk, overlay, () => this.#replicas(membership))).freeBytes,
       logLevel: config.logLevel,
       keepAwake,
       logger,
@@ -268,7 +274,7 @@ export class Node implements AsyncDisposable {
         catalogue,
         table,
         server,
-        fallbacks: { replicas: String(config.replicas) },
+        fallbacks: () => this.#fallbacks(membership),
         health: () => this.#health(),
         whyOutside: () => entry.whyOutside(),
         checkWrites,
@@ -319,7 +325,11 @@ export class Node implements AsyncDisposable {
     trash.look();
     const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
     const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, usedElsewhere: (id: string) => cluster.usedElsewhere(id), logger };
-    const inspector = new BlockInspector(store, config.replicas, (peer) => overlay.member(peer)?.name ?? peer);
+    const inspector = new BlockInspector(
+      store,
+      () => this.#replicas(membership),
+      (peer) => overlay.member(peer)?.name ?? peer,
+    );
     const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
     return {
@@ -340,6 +350,10 @@ export class Node implements AsyncDisposable {
       watches,
       wakefulness,
     };
+  }
+
+  #fallbacks(membership: Membership): Partial<EffectiveOptions> {
+    return { replicas: String(this.#replicas(membership)) };
   }
 
   /** Copies wanted of each block: as the cluster's first host was told. */

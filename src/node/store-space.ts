@@ -19,13 +19,14 @@ export class StoreSpace implements Disposable {
   readonly #free = new Float64Array(this.freeBytes);
   readonly #disk: Disk;
   readonly #overlay: Overlay;
-  readonly #replicas: number;
+  readonly #replicas: () => number;
   readonly #timer: NodeJS.Timeout;
   /** Free space that other hosts told. */
   readonly #told = new Map<PeerId, number>();
   #next = 0;
 
-  constructor(disk: Disk, overlay: Overlay, replicas: number) {
+  /** @param replicas How many copies of each block the cluster wants: what its founder was told counts, not this host's own option. */
+  constructor(disk: Disk, overlay: Overlay, replicas: () => number) {
     this.#disk = disk;
     this.#overlay = overlay;
     this.#replicas = replicas;
@@ -70,7 +71,7 @@ export class StoreSpace implements Disposable {
     const known = told.length === 0 ? [this.#own] : told;
     const mean = known.reduce((sum, free) => sum + free, 0) / known.length;
     const all = Array.from({ length: hosts }, (_, index) => known[index] ?? mean);
-    const copies = Math.min(this.#replicas, hosts);
+    const copies = Math.min(this.#replicas(), hosts);
     this.#free[0] = hosts === 0 ? 0 : Math.min((mean * hosts) / copies, roomFor(all, Math.floor(copies / 2) + 1));
   }
 

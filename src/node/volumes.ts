@@ -54,7 +54,7 @@ export interface VolumesContext {
   readonly catalogue: Catalogue;
   readonly table: MountTable;
   readonly server: VolumeServer;
-  readonly fallbacks: Partial<EffectiveOptions>;
+  readonly fallbacks: () => Partial<EffectiveOptions>;
   readonly health: () => Health;
   /** Why this host is no member of its cluster; undefined: it is one, or alone by choice. */
   readonly whyOutside: () => string | undefined;
@@ -100,12 +100,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     checkVolumeName(name);
     this.#refuseWrites();
-    const effective = parseVolumeOptions(options, this.#context.fallbacks);
-    const { catalogue, fallbacks } = this.#context;
+    const { catalogue } = this.#context;
+    const fallbacks = this.#context.fallbacks();
+    const effective = parseVolumeOptions(options, fallbacks);
     if (fallbacks.replicas !== undefined && effective.replicas !== fallbacks.replicas)
       throw new InfinitError(
         'bad-argument',
-        `replicas=${effective.replicas}: all volumes have the copies of the daemon's --replicas, ${fallbacks.replicas} here; leave the option out`,
+        `replicas=${effective.replicas}: all volumes have the copies of the --replicas of the cluster's first daemon, ${fallbacks.replicas} here; leave the option out`,
       );
     const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
     const { encrypted } = typedOptions(effective);

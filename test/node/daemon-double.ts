@@ -55,7 +55,11 @@ export class ValueHosts implements AsyncDisposable {
       const store = stack.use(
         await Store.open({ self: name, incarnation: 1, disk: new MemoryDisk(), logger: silentLogger, cluster: { transport, placement } }),
       );
-      const inspector = new BlockInspector(store, replicas, (peer) => peer);
+      const inspector = new BlockInspector(
+        store,
+        () => replicas,
+        (peer) => peer,
+      );
       const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
       const socketPath = path.join(directory, `${name}.sock`);
       const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));

@@ -16,9 +16,9 @@ test('room is what the hosts have that may and do store, on those that do not, t
   await eventually(() => [a, mayNot, doesNot].every((host) => host.transport.connected().length === 2), 'all are connected');
   await using own = new MemoryDisk({ capacityBytes: 10 * mebibyte });
   await using other = new MemoryDisk({ capacityBytes: 100 * mebibyte });
-  using spaceOfA = new StoreSpace(own, a, 1);
+  using spaceOfA = new StoreSpace(own, a, () => 1);
   for (const host of [mayNot, doesNot]) {
-    using space = new StoreSpace(other, host, 1);
+    using space = new StoreSpace(other, host, () => 1);
     await space.look();
     assert.equal(new Float64Array(space.freeBytes)[0], own.status().freeBytes);
   }
@@ -33,8 +33,8 @@ test('there is no more room than for a majority of copies, however much one host
   await eventually(() => a.transport.connected().length === 2 && a.members().length === 3, 'all are connected');
   await using large = new MemoryDisk({ capacityBytes: 1000 * mebibyte });
   await using small = new MemoryDisk({ capacityBytes: 10 * mebibyte });
-  const spaces = others.map((host) => new StoreSpace(small, host, 3));
-  using space = new StoreSpace(large, a, 3);
+  const spaces = others.map((host) => new StoreSpace(small, host, () => 3));
+  using space = new StoreSpace(large, a, () => 3);
   await space.look();
   // Of each block one copy is on the large host, and one on either of the small ones.
   assert.equal(new Float64Array(space.freeBytes)[0], 2 * small.status().freeBytes);

@@ -33,7 +33,7 @@ function volumesOn(
     hostName: 'host',
     mountDir: directory,
     keyDir: path.join(directory, 'keys'),
-    fallbacks: {},
+    fallbacks: () => ({}),
     logger: silentLogger,
     catalogue: {
       add: (entry: CatalogueEntry) => {
