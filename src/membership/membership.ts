@@ -10,6 +10,7 @@ import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
 import { foundingState, newestView, retirement, type RosterState } from './roster-state.ts';
 import { Silence } from './silence.ts';
+import { Surrender } from './surrender.ts';
 import type { RosterView, Views } from './views.ts';
 
 /** A host that has something to find out asks each other this often, in ms; longer where there are many. */
@@ -47,6 +48,7 @@ export class Membership implements Views, AsyncDisposable {
   readonly #alone: readonly RosterView[];
   #store: MembershipStore | undefined;
   #keeper: Keeper | undefined;
+  #surrender: Surrender | undefined;
   /** By this, and not by the monotonic clock, a host that was suspended notices that its say is over. */
   readonly #sayClock: LeaseClock;
   #sayUntil = -Infinity;
@@ -55,7 +57,6 @@ export class Membership implements Views, AsyncDisposable {
   #lastTick: number;
   #askedAt = -Infinity;
   #silenceSavedAt: number;
-  #givingUp = false;
   readonly #stop = new AbortController();
   #closed = false;
   #soon: NodeJS.Timeout | undefined;
@@ -82,6 +83,7 @@ export class Membership implements Views, AsyncDisposable {
     this.#confirmations = new Confirmations(this.#self, termMsOf(options.evictionDelayMs));
     this.#poll = new Poll({
       transport: neighbourhood.transport,
+      mayTell: (peer) => neighbourhood.mayStore(peer),
       clock,
       sayClock: this.#sayClock,
       logger,
@@ -125,7 +127,20 @@ export class Membership implements Views, AsyncDisposable {
         this.#reckon();
       },
     });
-    if (this.#knowledge.current.standing === 'outcast') void this.#giveUp();
+    this.#surrender = new Surrender({
+      store,
+      clusterId: () => neighbourhood.clusterId,
+      state: () => this.#state!,
+      countedOut: () => this.#countedOut,
+      learn: (state) => this.#learn(state),
+      onDone: async () => {
+        await this.#knowledge.becomeFresh();
+        this.#changed();
+      },
+      logger,
+      signal: this.#stop.signal,
+    });
+    if (this.#knowledge.current.standing === 'outcast') void this.#surrender.begin();
   }
 
   /** @throws InfinitError `unavailable` while this host belongs to a cluster and does not know its views yet. */
@@ -233,6 +248,7 @@ export class Membership implements Views, AsyncDisposable {
     if (standing === 'outcast')
       troubles.push(
         'this host is in no view of the roster any longer (drained, or counted out while it was away): it gives up the registers that it held',
+        ...(this.#surrender?.trouble === undefined ? [] : [this.#surrender.trouble]),
       );
     else if (standing === 'member' && !this.hasSay)
       troubles.push('this host is cut off from the others: it keeps its blocks, and has no say about them until it hears from them');
@@ -270,7 +286,7 @@ export class Membership implements Views, AsyncDisposable {
     if (!(await this.#knowledge.learn(state))) return;
     if (this.#resolved !== state.retiring) this.#resolved = 0;
     this.#changed();
-    if (this.#knowledge.current.standing === 'outcast') void this.#giveUp();
+    if (this.#knowledge.current.standing === 'outcast') void this.#surrender?.begin();
     else if (!this.hasSay) this.#poll.askAll(this.#someOf([...this.#others()]), 0);
     this.#tellKeepers();
   }
@@ -303,22 +319,6 @@ export class Membership implements Views, AsyncDisposable {
     const { standing, state } = this.#knowledge.current;
     if (state === undefined) this.#sayUntil = this.#options.neighbourhood.clusterId === undefined ? Infinity : -Infinity;
     else this.#sayUntil = standing === 'member' ? this.#confirmations.until(state, this.#options.neighbourhood.revoked()) : -Infinity;
-  }
-
-  /** What it held counts as lost; then it may come back. */
-  async #giveUp(): Promise<void> {
-    if (this.#givingUp || this.#store === undefined) return;
-    this.#givingUp = true;
-    try {
-      this.#options.logger.warn('this host is in no view of the roster any longer: it gives up the registers that it held');
-      await this.#store.housekeeping.loseEverything([...this.#countedOut], this.#stop.signal);
-      await this.#knowledge.becomeFresh();
-      this.#changed();
-    } catch (error) {
-      if (!this.#closed) this.#options.logger.error('this host could not give up what it held: it tries again', { error });
-    } finally {
-      this.#givingUp = false;
-    }
   }
 
   #report(): Report {
@@ -358,7 +358,7 @@ export class Membership implements Views, AsyncDisposable {
       if (work) this.#poll.askAll(connected, quick);
       else this.#askSome([...others, ...keepersOf(state, this.#options.neighbourhood)], now, this.hasSay ? relaxed : quickAskMs);
     } else {
-      if (standing === 'outcast') void this.#giveUp();
+      if (standing === 'outcast') void this.#surrender?.begin();
       this.#askSome(connected, now, state === undefined ? quickAskMs : termMsOf(this.#options.evictionDelayMs) / 4);
     }
   }

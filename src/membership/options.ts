@@ -13,6 +13,8 @@ export interface Neighbourhood {
   readonly clusterId: string | undefined;
   /** All members, this host included. */
   neighbours(): readonly Neighbour[];
+  /** Whether a member has the right to store. */
+  mayStore(peer: PeerId): boolean;
   /** Hosts that were expelled. */
   revoked(): ReadonlySet<PeerId>;
 }

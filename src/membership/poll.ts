@@ -1,4 +1,4 @@
-import { type Clock, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
+import { type Clock, InfinitError, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Confirmations } from './confirmations.ts';
 import { decodeReport, encodeReport, kinds } from './messages.ts';
@@ -10,6 +10,8 @@ const deadlineMs = 2000;
 
 export interface PollOptions {
   readonly transport: Transport;
+  /** Who may say what the views are: a storing host. Others only ask. */
+  readonly mayTell: (peer: PeerId) => boolean;
   readonly clock: Clock;
   /** What confirms something did so at a time by this one. */
   readonly sayClock: LeaseClock;
@@ -39,7 +41,8 @@ export class Poll implements Disposable {
     const { transport, logger } = options;
     this.#stops = [
       transport.handle(kinds.report, (peer, body) => this.#answer(peer, decodeReport(body, undefined).report)),
-      transport.handle(kinds.news, async (_peer, body) => {
+      transport.handle(kinds.news, async (peer, body) => {
+        if (!options.mayTell(peer)) throw new InfinitError('denied', `host ${peer} may not store, so it says nothing about who does`);
         await options
           .learn(decodeRosterState(body, options.state()))
           .catch((error: unknown) => logger.warn('news of the roster could not be kept', { error }));
@@ -63,7 +66,7 @@ export class Poll implements Disposable {
   }
 
   async ask(peer: PeerId): Promise<void> {
-    const { transport, clock, sayClock, confirmations, state, report, learn, onReport, logger } = this.#options;
+    const { transport, mayTell, clock, sayClock, confirmations, state, report, learn, onReport, logger } = this.#options;
     if (!transport.isConnected(peer)) return;
     if (this.#asking.has(peer)) {
       this.#again.add(peer);
@@ -78,7 +81,7 @@ export class Poll implements Disposable {
       // Its connection may have broken since.
       if (transport.isConnected(peer)) this.reports.set(peer, answer.report);
       if (answer.report.serial <= serial && answer.report.standing === 'member') confirmations.note(peer, sentAt);
-      if (answer.state !== undefined) await learn(answer.state);
+      if (answer.state !== undefined && mayTell(peer)) await learn(answer.state);
       onReport();
     } catch (error) {
       logger.debug('no report about the roster', { peer, reason: messageOf(error) });

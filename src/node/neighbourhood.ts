@@ -25,6 +25,10 @@ export class OverlayNeighbourhood implements Neighbourhood {
     return [...this.#overlay.members(), ...this.#overlay.departed()].map((member) => neighbour(member));
   }
 
+  mayStore(peer: PeerId): boolean {
+    return this.#overlay.rightsOf(peer).includes('store');
+  }
+
   revoked(): ReadonlySet<PeerId> {
     return this.#overlay.expelled();
   }

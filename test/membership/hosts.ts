@@ -21,6 +21,8 @@ export class Hosts implements AsyncDisposable {
   readonly network = new MemoryNetwork();
   readonly records = new Map<PeerId, Record>();
   readonly revoked = new Set<PeerId>();
+  /** Hosts without the right to store. */
+  readonly readers = new Set<PeerId>();
   readonly hosts = new Map<PeerId, Host>();
   readonly options: Required<ClusterOptions>;
   clusterId: string | undefined;
@@ -122,6 +124,7 @@ export class Host {
         },
         neighbours: () =>
           [...cluster.records.values()].map((record) => ({ ...record, alive: record.peer === self || transport.isConnected(record.peer) })),
+        mayStore: (peer) => !cluster.readers.has(peer),
         revoked: () => cluster.revoked,
       },
       own: { zone: 'z', capacity: 1_000_000 },
