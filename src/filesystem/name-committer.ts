@@ -58,9 +58,8 @@ export class NameCommitter {
       while (this.#requests.length > 0) {
         try {
           await this.#commit().catch((error: unknown) => {
-            // A removal, which makes room, is not to fail with a file that was made after it and does not fit.
-            if (errnoOf(error) === 'ENOSPC' && this.#parts.log.length > 1) return this.#commit(1);
-            throw error;
+            if (errnoOf(error) !== 'ENOSPC') throw error;
+            return this.#parts.log.length > 0 ? this.#commitNames() : this.#commitEach();
           });
           this.#settle();
         } catch (error) {
@@ -74,12 +73,42 @@ export class NameCommitter {
     }
   }
 
-  /** @param most Operations of the batch at the most. */
-  async #commit(most?: number): Promise<void> {
+  /**
+   * There is no room for all. Names go on without contents: a removal among them makes room, and nothing that does not fit is to hold up what does.
+   * Files that are made so are empty until their contents fit.
+   */
+  async #commitNames(): Promise<void> {
+    const { log } = this.#parts;
+    if (log.free > 0) return this.#commit({ most: log.free, empty: true });
+    // What replaces a file comes with its content, if that alone fits. If it does not: the file that is replaced makes room.
+    await this.#commit({ most: 1 }).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOSPC') throw error;
+      return this.#commit({ most: 1, empty: true });
+    });
+  }
+
+  /** There is no room for all inodes that were asked for: each for itself, so that those fail that do not fit. */
+  async #commitEach(): Promise<void> {
+    for (const request of this.#requests.filter(({ extraDone }) => !extraDone)) {
+      try {
+        await this.#parts.records.commit([request.extra!]);
+        request.extraDone = true;
+      } catch (error) {
+        this.#requests = this.#requests.filter((other) => other !== request);
+        request.reject(error);
+      }
+    }
+  }
+
+  /** @param part Operations of the batch at the most, then without what else was asked for; `empty`: and without contents. */
+  async #commit(part?: { readonly most: number; readonly empty?: boolean }): Promise<void> {
     const { log, journal, records, checkpoint } = this.#parts;
-    const batch = log.batch(most);
+    const batch = log.batch(part?.most);
     const through = batch?.through ?? log.durable;
-    const joined = this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through));
+    const joined =
+      part === undefined
+        ? this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through))
+        : [];
     const extras = joined.map((request) => request.extra!);
     if (batch === undefined) await records.commit(extras);
     else {
@@ -89,7 +118,7 @@ export class NameCommitter {
         if (journal.used >= journalSlots - 1) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
       }
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
-      const settled = [...batch.settle].filter((inode) => inode.links > 0);
+      const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => inode.links > 0);
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
       await records.commit([...fresh, ...settled, ...extras, ...joining(batch, extras)], {
         block: journal.nextBlock(),
@@ -99,6 +128,7 @@ export class NameCommitter {
           const change = batch.links.get(inode);
           return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
         },
+        ...(part?.empty === true ? { empty: true } : {}),
       });
     }
     for (const request of joined) request.extraDone = true;

@@ -64,8 +64,14 @@ export class OperationLog {
     for (const { inode } of operation.moved ?? []) inode.lastOperation = sequence;
   }
 
+  /** Operations before the first that some content must come before which is not durable. */
+  get free(): number {
+    const at = this.#operations.findIndex(({ settle }) => settle !== undefined && settle.links > 0 && settle.dirty);
+    return at < 0 ? this.#operations.length : at;
+  }
+
   /** The longest prefix, of so many operations at the most, that fits one block; undefined where nothing is left. It stays in the log until {@link committed}. */
-  batch(most = maxBatchOperations): Batch | undefined {
+  batch(most = Infinity): Batch | undefined {
     if (this.#operations.length === 0) return undefined;
     const names = new Map<Inode, Map<string, NameChange>>();
     const links = new Map<Inode, { delta: number; parent: number; gone: boolean }>();
@@ -80,7 +86,7 @@ export class OperationLog {
     for (const operation of this.#operations) {
       for (const { change } of operation.names) bytes += nameCost(change.name);
       bytes += (operation.links.length + 3) * inodeCost;
-      if (count > 0 && (bytes > maxJournalBytes || count >= most)) break;
+      if (count > 0 && (bytes > maxJournalBytes || count >= Math.min(most, maxBatchOperations))) break;
       count++;
       for (const { directory, change } of operation.names) {
         const changes = names.get(directory);

@@ -21,6 +21,8 @@ export interface JournalWrite {
   readonly committed: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
   readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
+  /** New files are written empty, for want of room: their content stays in memory and is written like that of any other. */
+  readonly empty?: boolean;
 }
 
 /** An inode as it is at the cut; what changes while its content is prepared is the next commit's. */
@@ -85,6 +87,8 @@ export class RecordCommitter {
       // One that is gone by now is still needed by the journal's block that makes it: the block that removes it comes later.
       .filter((inode) => !inode.gone || (!inode.born && journal?.linksOf(inode) !== undefined))
       .map((inode) => {
+        if (journal?.empty === true && !inode.born && inode.content?.changed === true)
+          return { inode, inherited: false, size: 0, revision: inode.writtenRevision, flush: undefined, mark: this.#contents.mark() };
         const inherited = inode.content?.flushing !== undefined;
         const flush = inode.content?.cut(inode.size);
         return { inode, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
@@ -150,7 +154,7 @@ export class RecordCommitter {
       device: inode.device,
       epoch: this.#context.epoch,
       size: plan?.size ?? (inode.isRegular ? one.size : inode.size),
-      allocated: plan?.allocated ?? content?.durableAllocated ?? 0,
+      allocated: plan?.allocated ?? content?.accounted ?? 0,
       parent: fresh?.parent ?? inode.durableParent,
       accessed: inode.accessed,
       modified: inode.modified,

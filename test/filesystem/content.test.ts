@@ -2,13 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
-import { InfinitError } from '../../src/base/index.ts';
 import { kindOf, Sealer } from '../../src/block/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
-import type { CommitResult, Stage } from '../../src/store/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { eventually } from '../suites/transport-suite.ts';
 import { bytes, contentOf, errnoOf, open, put, readAt, root, TestClock, user } from './harness.ts';
 
 const mebibyte = 1024 * 1024;
@@ -215,53 +212,6 @@ test('a full volume says ENOSPC, can be overwritten, and has room again after a 
   await volume.write(other, 0, 0, new Uint8Array(2 * mebibyte), false);
   await volume.close();
   assert.equal(volume.statfs().freeBlocks, 512);
-});
-
-/** A store with room for so many bytes of immutable blocks. */
-class SmallStore extends MemoryBlockStore {
-  readonly #capacity: number;
-
-  constructor(capacity: number) {
-    super();
-    this.#capacity = capacity;
-  }
-
-  override commit(stages: readonly Stage[]): Promise<CommitResult> {
-    const more = stages.flatMap(({ put = [] }) => put).reduce((sum, { sealed }) => sum + sealed.length, 0);
-    if (more > 0 && this.immutableBytes + more > this.#capacity) return Promise.reject(new InfinitError('disk-full', 'no room'));
-    return super.commit(stages);
-  }
-}
-
-test('while a file cannot be written out for want of room, another one that was removed still makes room for it', async () => {
-  const store = new SmallStore(4 * mebibyte);
-  const volume = await open(store, { flushDelayMs: 1 });
-  const removed = await put(volume, root, 'removed', pattern(3 * mebibyte, 5), true);
-  const waiting = await put(volume, root, 'waiting', pattern(mebibyte / 2, 6), true);
-  const handle = await volume.open(waiting, 2);
-  await volume.write(waiting, handle, mebibyte, pattern(mebibyte, 7), false);
-  assert.equal(await errnoOf(() => volume.fsync(waiting, handle, false)), 'ENOSPC');
-  await volume.unlink(root, 'removed');
-  volume.forget(removed, 1);
-  const end = performance.now() + 20_000;
-  while (store.immutableBytes > 2 * mebibyte) {
-    assert.ok(performance.now() < end, 'its blocks are not dropped');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  await eventually(() => volume.memory.dirtyBytes === 0, 'it is written out');
-  await volume.close();
-});
-
-test('a removal makes room for a file that was made after it and does not fit yet', async () => {
-  const store = new SmallStore(4 * mebibyte);
-  const volume = await open(store, { flushDelayMs: 1 });
-  const removed = await put(volume, root, 'removed', pattern(3 * mebibyte, 5), true);
-  await volume.unlink(root, 'removed');
-  volume.forget(removed, 1);
-  const later = await put(volume, root, 'later', pattern(2 * mebibyte, 7));
-  await eventually(() => store.immutableBytes < 3 * mebibyte && volume.memory.dirtyBytes === 0, 'it is written out', 20_000);
-  assert.ok(pattern(2 * mebibyte, 7).equals(await contentOf(volume, later)));
-  await volume.close();
 });
 
 test('writers wait while too much is buffered', async () => {

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { eventually } from '../suites/transport-suite.ts';
+import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
+import { SmallStore } from './small-store.ts';
+
+const mebibyte = 1024 * 1024;
+
+function pattern(length: number, seed: number): Buffer {
+  const data = Buffer.alloc(length);
+  for (let at = 0; at < length; at += 4) data.writeUInt32LE((at * 2_654_435_761 + seed) >>> 0, at);
+  return data;
+}
+
+test('while a file cannot be written out for want of room, another one that was removed still makes room for it', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store, { flushDelayMs: 1 });
+  const removed = await put(volume, root, 'removed', pattern(3 * mebibyte, 5), true);
+  const waiting = await put(volume, root, 'waiting', pattern(mebibyte / 2, 6), true);
+  const handle = await volume.open(waiting, 2);
+  await volume.write(waiting, handle, mebibyte, pattern(mebibyte, 7), false);
+  assert.equal(await errnoOf(() => volume.fsync(waiting, handle, false)), 'ENOSPC');
+  await volume.unlink(root, 'removed');
+  volume.forget(removed, 1);
+  const end = performance.now() + 20_000;
+  while (store.immutableBytes > 2 * mebibyte) {
+    assert.ok(performance.now() < end, 'its blocks are not dropped');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await eventually(() => volume.memory.dirtyBytes === 0, 'it is written out');
+  await volume.close();
+});
+
+test('a removal makes room for a file that was made after it and does not fit yet', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store, { flushDelayMs: 1 });
+  const removed = await put(volume, root, 'removed', pattern(3 * mebibyte, 5), true);
+  await volume.unlink(root, 'removed');
+  volume.forget(removed, 1);
+  const later = await put(volume, root, 'later', pattern(2 * mebibyte, 7));
+  await eventually(() => store.immutableBytes < 3 * mebibyte && volume.memory.dirtyBytes === 0, 'it is written out', 20_000);
+  assert.ok(pattern(2 * mebibyte, 7).equals(await contentOf(volume, later)));
+  await volume.close();
+});
+
+test('a new file that does not fit holds up no other operation on names, and a removal behind it makes the room', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store, { flushDelayMs: 1 });
+  const old = await put(volume, root, 'old', pattern(3.5 * mebibyte, 5), true);
+  const late = await put(volume, root, 'late', pattern(mebibyte, 7));
+  const { inode: directory } = await volume.mkdir(root, 'd', 0o755, 0, user);
+  await volume.fsyncdir(root, 0);
+  await put(volume, directory, 'small', 'fits', true);
+  assert.equal(await errnoOf(() => volume.fsync(late, 0, false)), 'ENOSPC');
+  assert.ok(pattern(mebibyte, 7).equals(await contentOf(volume, late)));
+  await volume.unlink(root, 'old');
+  volume.forget(old, 1);
+  await volume.fsyncdir(root, 0);
+  await eventually(() => store.immutableBytes < 2 * mebibyte, 'the removal makes room', 20_000);
+  await volume.close();
+  const after = await open(store);
+  assert.deepEqual((await namesOf(after, root)).sort(), ['d', 'late']);
+  assert.ok(pattern(mebibyte, 7).equals(await contentOf(after, late)));
+  assert.deepEqual((await after.check()).problems, []);
+});
+
+test('after a crash a new file whose content did not fit is empty, and what came after it is there', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store);
+  await put(volume, root, 'old', pattern(3.5 * mebibyte, 5), true);
+  const late = await put(volume, root, 'late', pattern(mebibyte, 7));
+  await volume.mkdir(root, 'next', 0o755, 0, user);
+  await volume.fsyncdir(root, 0);
+  store.restart();
+  const after = await open(store);
+  assert.equal((await contentOf(after, late)).length, 0);
+  assert.deepEqual((await namesOf(after, root)).sort(), ['late', 'next', 'old']);
+  const report = await after.check();
+  assert.deepEqual(report.problems, []);
+  assert.equal(report.allocated, 3.5 * mebibyte);
+});
+
+test('on a full store the file that a rename replaces stays until its successor fits, if it can', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store);
+  const old = await put(volume, root, 'old', pattern(3.5 * mebibyte, 5), true);
+  await put(volume, root, 'conf', 'before', true);
+  await put(volume, root, 'big', pattern(mebibyte, 7));
+  const fits = await put(volume, root, 'fits', pattern(mebibyte / 4, 8));
+  await volume.rename(root, 'fits', root, 'conf', 0);
+  await volume.rename(root, 'big', root, 'old', 0);
+  volume.forget(old, 1);
+  await put(volume, root, 'last', '', true);
+  store.restart();
+  const after = await open(store);
+  assert.deepEqual((await namesOf(after, root)).sort(), ['conf', 'last', 'old']);
+  assert.equal(await look(after, root, 'conf'), fits);
+  assert.ok(pattern(mebibyte / 4, 8).equals(await contentOf(after, fits)));
+});
