@@ -135,7 +135,7 @@ export class Entry implements Membership, Disposable {
     const { overlay, membership, keyFile } = this.#context;
     if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster');
     if (overlay.halted !== undefined) throw new InfinitError('unavailable', overlay.halted);
-    if (overlay.state === 'joining') {
+    if (overlay.state === 'joining' && this.#entering) {
       this.#attempts.abort();
       this.#entering = false;
       await overlay.takeBackJoin();

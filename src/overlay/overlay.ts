@@ -153,11 +153,8 @@ export class Overlay implements AsyncDisposable {
 
   /** Other members that are not connected, and for how long they have not been, in ms: since this process began at the most. */
   lostFor(): ReadonlyMap<PeerId, number> {
-    const now = this.#clock.wallMs();
     return new Map(
-      this.members().flatMap(({ self, peer, liveness, livenessSinceMs }) =>
-        !self && liveness === 'down' ? [[peer, now - livenessSinceMs] as const] : [],
-      ),
+      this.members().flatMap(({ self, peer, liveness }) => (!self && liveness === 'down' ? [[peer, this.#detector.standingFor(peer)] as const] : [])),
     );
   }
 
@@ -232,7 +229,8 @@ export class Overlay implements AsyncDisposable {
     if (this.#halted !== undefined) throw new InfinitError('unavailable', `${this.#halted}: to join again it needs an empty state directory`);
     await this.#authority.useToken(readToken(tokenText));
     await this.#mesh.start();
-    this.#startMembership('joining');
+    // A member that was given a further token is what it was: up, or about to leave.
+    this.#startMembership(this.#own.state);
     this.#seeds = addresses;
     this.#mesh.setSeeds(addresses);
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { createLogger, silentLogger } from '../../src/base/index.ts';
+import { createLogger, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { Entry, type EntryContext } from '../../src/node/entry.ts';
 import { ExpectedNames } from '../../src/node/expected-names.ts';
 
@@ -106,6 +106,21 @@ test('whether a host may leave is asked again once the others have heard that it
   const context = { overlay, membership, mounted: () => [], keyFile: '/nowhere' };
   using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
   assert.deepEqual(await entry.leave({ force: true }), { alone: false });
+});
+
+test('a member that has not heard of the others yet does not take its join back', async () => {
+  const overlay = {
+    clusterId: 'c',
+    halted: undefined,
+    state: 'joining',
+    self: 'a',
+    takeBackJoin: () => assert.fail('it was let in long ago'),
+    leave: () => Promise.reject(new InfinitError('unavailable', 'nobody hears it')),
+  };
+  const membership = { status: () => ({ standing: 'member' }), whyItMustStay: () => undefined };
+  const context = { overlay, membership, mounted: () => [], keyFile: '/nowhere' };
+  using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
+  await assert.rejects(entry.leave({ force: true }), { code: 'unavailable' });
 });
 
 test('names that Docker was told of outlive a restart, so many at the most', async () => {

@@ -56,3 +56,31 @@ test('days after it was granted the right to invite, a host lets others in by it
   const back = await cluster.open('a');
   await eventually(() => back.transport.isConnected(c.self) && back.rightsOf(c.self).includes('invite'), 'a knows what c may');
 });
+
+test('a member that is given a further token stays what it is, also while it is about to leave', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const b = await cluster.join('b', a);
+  const { text } = await a.createToken({});
+  await b.join(addressesOf(a), text);
+  assert.equal(b.state, 'up');
+  await assert.rejects(b.takeBackJoin(), { code: 'already-exists' });
+  b.setState('draining');
+  await b.join(addressesOf(a), text);
+  await eventually(() => a.member(b.self)?.state === 'draining', 'a knows that b drains');
+});
+
+test('for how long a host has been lost does not hang on the wall clock', async () => {
+  const { clock, pass } = commonClock();
+  await using cluster = await Cluster.onLoopback({ clock });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a);
+  await eventually(() => a.member(b.self)?.liveness === 'alive', 'a knows b');
+  await cluster.stop(b);
+  await eventually(() => a.lostFor().has(b.self), 'a misses b');
+  for (const set of [-dayMs, 2 * dayMs]) {
+    pass(set);
+    const forMs = a.lostFor().get(b.self)!;
+    assert.ok(forMs >= 0 && forMs < dayMs / 24, `${forMs} ms`);
+  }
+});

@@ -6,8 +6,13 @@ export type Liveness = 'alive' | 'suspect' | 'down';
 
 export interface PeerHealth {
   readonly liveness: Liveness;
-  /** Wall clock, milliseconds: since when. */
+  /** Wall clock, milliseconds: since when, for people. */
   readonly sinceMs: number;
+}
+
+/** Clocks of people are set; how long something has lasted is counted by one that is not. */
+interface Noted extends PeerHealth {
+  readonly monotonicMs: number;
 }
 
 export interface FailureDetectorOptions {
@@ -36,7 +41,7 @@ export class FailureDetector implements Disposable {
   readonly #suspectMs: number;
   readonly #downMs: number;
   readonly #heardAt = new Map<PeerId, number>();
-  readonly #health = new Map<PeerId, PeerHealth>();
+  readonly #health = new Map<PeerId, Noted>();
   readonly #listeners = new Set<(peer: PeerId, health: PeerHealth) => void>();
   readonly #stops: (() => void)[];
   readonly #timer: NodeJS.Timeout;
@@ -77,12 +82,12 @@ export class FailureDetector implements Disposable {
 
   /** What is known of a peer; down since the beginning where it never was connected. */
   healthOf(peer: PeerId): PeerHealth {
-    let health = this.#health.get(peer);
-    if (health === undefined) {
-      health = { liveness: 'down', sinceMs: this.#clock.wallMs() };
-      this.#health.set(peer, health);
-    }
-    return health;
+    return this.#noted(peer);
+  }
+
+  /** For how long the peer has been as it is, in ms, whatever was done to the wall clock. */
+  standingFor(peer: PeerId): number {
+    return this.#clock.monotonicMs() - this.#noted(peer).monotonicMs;
   }
 
   /** Tells of each change. Returns the way to stop listening. */
@@ -100,6 +105,16 @@ export class FailureDetector implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     for (const stop of this.#stops) stop();
+  }
+
+  #noted(peer: PeerId): Noted {
+    return this.#health.get(peer) ?? this.#note(peer, 'down');
+  }
+
+  #note(peer: PeerId, liveness: Liveness): Noted {
+    const health = { liveness, sinceMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() };
+    this.#health.set(peer, health);
+    return health;
   }
 
   #heard(peer: PeerId): void {
@@ -123,8 +138,7 @@ export class FailureDetector implements Disposable {
 
   #become(peer: PeerId, liveness: Liveness): void {
     if (this.#health.get(peer)?.liveness === liveness) return;
-    const health = { liveness, sinceMs: this.#clock.wallMs() };
-    this.#health.set(peer, health);
+    const health = this.#note(peer, liveness);
     for (const listener of this.#listeners) listener(peer, health);
   }
 }
