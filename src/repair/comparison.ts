@@ -29,11 +29,14 @@ interface Answer {
 export interface Compared {
   readonly mended: number;
   readonly short: ReadonlySet<Address>;
+  /** A host did not answer, or not in time: what it lacks is not known. */
+  readonly isOpen: boolean;
 }
 
 interface Tally {
   mended: number;
   readonly short: Set<Address>;
+  isOpen: boolean;
 }
 
 /** Blocks that one answer lists: about 60 KiB. */
@@ -43,6 +46,8 @@ const listPage = 512;
 /** Blocks that are looked at for one answer, shared or not. */
 const maxScanned = 8192;
 const maxQuestionBytes = 1024;
+/** To read what an answer takes from a cold disk, 8192 places in the index and 512 registers, may last this long, in ms. */
+const answerDeadlineMs = 30_000;
 
 /**
  * Anti-entropy between two hosts: page by page of addresses they compare a digest of what both should hold, and lists only where digests differ.
@@ -62,7 +67,7 @@ export class Comparison {
    * @param last The page's last address; undefined: it goes to the end.
    */
   async page(after: Address | undefined, last: Address | undefined, addresses: readonly Address[], signal: AbortSignal): Promise<Compared> {
-    const compared: Tally = { mended: 0, short: new Set<Address>() };
+    const compared: Tally = { mended: 0, short: new Set<Address>(), isOpen: false };
     const { self, newest, transport } = this.#at;
     const peers = newest.roster.eligible.map(({ peer }) => peer).filter((peer) => peer > self && transport.isConnected(peer));
     if (peers.length === 0 || newest.roster.get(self) === undefined) return compared;
@@ -74,7 +79,11 @@ export class Comparison {
       const line: Line = [address, await this.#stamp(address)];
       for (const peer of home) shared.get(peer)?.push(line);
     }
-    for (const [peer, lines] of shared) await this.#compare(peer, newest.number, after, last, lines, compared, signal).catch(() => {});
+    for (const [peer, lines] of shared) {
+      await this.#compare(peer, newest.number, after, last, lines, compared, signal).catch(() => {
+        compared.isOpen = true;
+      });
+    }
     return compared;
   }
 
@@ -105,7 +114,10 @@ export class Comparison {
   }
 
   async #ask(peer: PeerId, question: Question, signal: AbortSignal): Promise<Answer | undefined> {
-    const reply = await this.#at.transport.request(peer, repairKinds.compare, Buffer.from(JSON.stringify(question)), { signal });
+    const reply = await this.#at.transport.request(peer, repairKinds.compare, Buffer.from(JSON.stringify(question)), {
+      signal,
+      deadlineMs: answerDeadlineMs,
+    });
     return reply.length === 0 ? undefined : answerIn(reply);
   }
 

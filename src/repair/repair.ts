@@ -223,10 +223,10 @@ export class Repair implements AsyncDisposable {
       });
       await this.#copies.tend(copies, counter, signal);
       // Both are in ascending order; immutable addresses come first.
-      const { mended, short } = await this.#comparison.page(after, next, [...copies, ...registers], signal);
+      const { mended, short, isOpen } = await this.#comparison.page(after, next, [...copies, ...registers], signal);
       this.#progress.repaired += mended;
       for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;
-      if (short.size > 0) open = true;
+      if (short.size > 0 || isOpen) open = true;
       this.#progress.advance(registers.length + copies.length);
     }
     this.#progress.checked(counter);
