@@ -9,6 +9,7 @@ import {
   maxViewsInForce,
   newestView,
   type RosterState,
+  spareCopies,
 } from './roster-state.ts';
 import type { Standing } from './standing.ts';
 import type { RosterView } from './views.ts';
@@ -154,6 +155,7 @@ class Planner {
     const { roster, replicas } = newestView(this.#state);
     const kept: Member[] = [];
     const silent: Member[] = [];
+    const mayEmpty = this.#mayEmpty();
     for (const member of roster.members) {
       if (this.#situation.revoked.has(member.peer)) continue;
       const now = this.#neighbours.get(member.peer);
@@ -161,7 +163,7 @@ class Planner {
       // What it had to give away is elsewhere, and all views that led to it are gone.
       if (now?.state === 'draining' && this.#isEmptied(member.peer)) continue;
       if (this.#isSilent(member.peer)) silent.push(member);
-      else kept.push(now === undefined ? member : offer(member, now));
+      else kept.push(now === undefined || (now.state === 'draining' && !mayEmpty) ? member : offer(member, now));
     }
     // Without a host to take its place it would come back to fewer copies than it left.
     const mayGo = kept.filter(({ capacity }) => capacity > 0).length >= replicas;
@@ -170,6 +172,25 @@ class Planner {
         `${this.#named(silent)} silent for long and would be replaced, but without ${silent.length === 1 ? 'it' : 'them'} there are too few hosts for ${replicas} copies`,
       );
     return mayGo ? kept : [...kept, ...silent];
+  }
+
+  /**
+   * Whether hosts that drain may lose their room now: of those that are left enough must be there to make new blocks. Once the view is agreed on it stays in
+   * force until the missing come back, whatever is taken back then.
+   */
+  #mayEmpty(): boolean {
+    const { roster, replicas } = newestView(this.#state);
+    const stores = ({ peer, capacity }: Member): boolean => capacity > 0 && !this.#situation.revoked.has(peer);
+    const members = [...roster.members];
+    const draining = members.filter((member) => stores(member) && this.#neighbours.get(member.peer)?.state === 'draining');
+    if (draining.length === 0) return true;
+    const left = members.filter((member) => stores(member) && !draining.includes(member));
+    const missing = left.filter(({ peer }) => this.#neighbours.get(peer)?.alive !== true);
+    if (missing.length <= spareCopies(left.length, replicas)) return true;
+    this.#troubles.push(
+      `${this.#named(draining)} to give its blocks away, and waits while ${this.#named(missing)} missing: without both no new blocks could be made`,
+    );
+    return false;
   }
 
   /** All hosts that wait to store, as far as they know the present state. */

@@ -92,7 +92,12 @@ export function countingHosts(state: RosterState): readonly PeerId[] {
 
 /** How many of a block's hosts may be missing so that a majority of those that the view names is left. */
 export function bearableLosses({ roster, replicas }: RosterView): number {
-  return Math.max(0, Math.floor((Math.min(replicas, roster.size) - 1) / 2));
+  return spareCopies(roster.size, replicas);
+}
+
+/** As {@link bearableLosses}, where that many hosts store. */
+export function spareCopies(hosts: number, replicas: number): number {
+  return Math.max(0, Math.floor((Math.min(replicas, hosts) - 1) / 2));
 }
 
 /**

@@ -9,10 +9,11 @@ import {
 } from '../api/index.ts';
 import { InfinitError, type Logger, messageOf, systemClock } from '../base/index.ts';
 import type { Membership } from '../membership/index.ts';
-import { type KnownToken, knownTokens, type Overlay, type Right } from '../overlay/index.ts';
+import { type KnownToken, knownTokens, type MemberView, type Overlay, type Right } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Entry } from './entry.ts';
+import { asPlaced } from './hosts-seen.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import { tokenStates } from './token-states.ts';
@@ -124,11 +125,16 @@ export class Cluster implements Disposable {
     return byVolume;
   }
 
+  #members(): readonly MemberView[] {
+    const { overlay, membership } = this.#context;
+    return asPlaced(overlay.members(), membership.isKnown ? membership.inForce().at(-1) : undefined);
+  }
+
   /** The members as this host sees them, itself first. */
   hosts(): readonly HostSummary[] {
     const out = this.#context.membership.status().countedOut;
     const alone = this.#context.overlay.clusterId === undefined;
-    return this.#context.overlay.members().map((member) => ({
+    return this.#members().map((member) => ({
       name: member.name,
       peer: member.peer,
       address: member.addresses[0] ?? '',
@@ -147,7 +153,7 @@ export class Cluster implements Disposable {
     const { overlay, membership, status } = this.#context;
     const { outside, ...rest } = await status();
     const own: HostStatus = { ...rest, ...(outside === undefined ? {} : { outside: this.#withNames(outside) }) };
-    const others = overlay.members().filter((member) => !member.self && member.state !== 'left');
+    const others = this.#members().filter((member) => !member.self && member.state !== 'left');
     const answers = await Promise.allSettled(
       others.map(
         async ({ peer }) =>

@@ -1,10 +1,19 @@
 import { type HostsSeen, noMajority } from '../api/index.ts';
+import type { RosterView } from '../membership/index.ts';
 import type { MemberView } from '../overlay/index.ts';
 
 type Seen = Pick<MemberView, 'name' | 'peer' | 'self' | 'capacity' | 'state' | 'liveness'>;
 
 /** Names in one sentence; the rest is counted. */
 const maxNames = 8;
+
+/** A host that drains offers room until it is gone; once the newest view gives it none, no new block goes there. */
+export function asPlaced<T extends Pick<Seen, 'peer' | 'capacity' | 'state'>>(members: readonly T[], newest: RosterView | undefined): readonly T[] {
+  if (newest === undefined) return members;
+  return members.map((member) =>
+    member.state === 'draining' && (newest.roster.get(member.peer)?.capacity ?? 0) === 0 ? { ...member, capacity: 0 } : member,
+  );
+}
 
 /** Members that are missed where they are silent. */
 function missable(members: readonly Seen[], countedOut: readonly string[]): readonly Seen[] {

@@ -257,6 +257,18 @@ describe('a silent host', () => {
 });
 
 describe('hosts that leave', () => {
+  test('one that drains keeps its room while too few of the others are there to make new blocks', () => {
+    const state = stateOf(view(1, 'a', 'b', 'c'));
+    const draining = host('a', { state: 'draining' });
+    const waits = plan(situation(state, [draining, host('b'), host('c', { alive: false })]));
+    assert.equal(waits.next, undefined);
+    assert.match(waits.troubles.join(), /a is to give its blocks away, and waits while c is missing/);
+    // Of four that are left one may be missing.
+    const more = stateOf(view(1, 'a', 'b', 'c', 'd'));
+    const goes = plan(situation(more, [draining, host('b'), host('c', { alive: false }), host('d')]));
+    assert.equal(newestView(goes.next!).roster.get('a')!.capacity, 0);
+  });
+
   test('one that drains keeps its place without room, then goes', () => {
     const state = stateOf(view(1, 'a', 'b', 'c', 'd'));
     const hosts = [host('a'), host('b'), host('c'), host('d', { state: 'draining' })];

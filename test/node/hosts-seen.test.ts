@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { hostsSeen, whoIsMissing } from '../../src/node/hosts-seen.ts';
+import { Roster } from '../../src/placement/index.ts';
+import { asPlaced, hostsSeen, whoIsMissing } from '../../src/node/hosts-seen.ts';
 
 function members(...liveness: ('alive' | 'suspect' | 'down')[]): Parameters<typeof hostsSeen>[0] {
   return liveness.map((how, index) => ({ name: `h${index}`, peer: `p${index}`, self: index === 0, capacity: 1, state: 'up', liveness: how }));
@@ -25,4 +26,17 @@ test('hosts that store nothing, left or were counted out count neither as up nor
   assert.deepEqual(hostsSeen(all, [], 3), { wanted: 3, storing: 1, up: 1, lost: 0 });
   // A suspect is neither.
   assert.deepEqual(hostsSeen(members('alive', 'suspect', 'down'), [], 3), { wanted: 3, storing: 3, up: 1, lost: 1 });
+});
+
+test('a host that drains counts as one that stores until the newest view gives it no room', () => {
+  const [own, draining, down] = members('alive', 'alive', 'down');
+  const all = [own!, { ...draining!, state: 'draining' as const }, down!];
+  const view = (capacity: number) => ({
+    number: 1,
+    roster: Roster.of(all.map(({ peer }) => ({ peer, zone: '', capacity: peer === 'p1' ? capacity : 1 }))),
+    replicas: 3,
+  });
+  assert.equal(whoIsMissing(asPlaced(all, view(1)), [], 3), undefined);
+  assert.equal(whoIsMissing(asPlaced(all, view(0)), [], 3), '1 of 3 hosts does not answer (h2); see `infinit status`');
+  assert.equal(whoIsMissing(asPlaced(all, undefined), [], 3), undefined);
 });

@@ -82,14 +82,23 @@ export function nodeCommand(options: () => GlobalOptions): Command {
 /** Says now and then how far it is, until the host stores nothing that a view in force leads to. */
 async function waitUntilDrained(daemon: ControlClient, name: string): Promise<void> {
   let said = '';
+  let told: ReadonlySet<string> = new Set();
   for (;;) {
-    const { hosts } = await daemon.clusterStatus();
-    const host = hosts.find((each) => each.name === name || each.peer === name);
+    const { hosts, silent } = await daemon.clusterStatus();
+    const isMeant = (each: { readonly name: string; readonly peer: string }): boolean => each.name === name || each.peer === name;
+    const host = hosts.find(isMeant);
     if (host?.roster.standing === 'fresh') {
       process.stderr.write(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon\n`);
       return;
     }
+    if (host === undefined && !silent.some(isMeant))
+      throw new InfinitError('not-found', `${name} belongs to the cluster no longer: see \`infinit node ls\``);
+    if (host?.outside !== undefined) throw new InfinitError('unavailable', `${name} takes no part any longer: ${host.outside}`);
     const progress = host === undefined ? `${name} does not answer` : `${name}: ${host.disk.blocks} blocks, ${humanBytes(host.disk.liveBytes)}`;
+    // What it waits for, whoever of the hosts knows.
+    const troubles = new Set(hosts.flatMap(({ roster }) => roster.troubles));
+    for (const trouble of troubles) if (!told.has(trouble)) process.stderr.write(`${trouble}\n`);
+    told = troubles;
     if (progress !== said) process.stderr.write(`${progress}\n`);
     said = progress;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
