@@ -179,6 +179,13 @@ export class Salvage {
     }
     if (!force) return { ...entry, result: 'possible' };
     await audit({ step: 'begin', ...entry, result: 'possible' });
+    // While others were looked at and this was written down, another host may have salvaged it, and a client have written it since.
+    const now = await this.#remains(address, signal);
+    if (now === undefined || compareBallots(now.newest.ballot, newest.ballot) !== 0) {
+      const overtaken: SalvageEntry = { ...entry, result: 'refused', reason: 'it changed meanwhile: look again' };
+      await audit({ step: 'end', ...overtaken });
+      return overtaken;
+    }
     const done = await this.#rewrite(address, remains, signal).then(
       (): SalvageEntry => ({ ...entry, result: 'rewritten' }),
       (error: unknown): SalvageEntry => ({ ...entry, result: 'failed', reason: messageOf(error) }),

@@ -93,6 +93,27 @@ test('a block of which one of two records was damaged is made whole from the oth
   await cluster.settled([address]);
 });
 
+test('what another host salvaged meanwhile, and a client wrote since, is not written over', async () => {
+  await using cluster = await TestCluster.of(all, 5);
+  const address = mutableAddress();
+  const { store, repair } = cluster.host('a');
+  await store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('old') }] }]);
+  await cluster.settled([address]);
+  const gone = ['c', 'd', 'e'];
+  for (const name of gone) await cluster.crash(name);
+  for (const name of gone) cluster.views.countOut(name);
+  const steps: string[] = [];
+  const { blocks } = await repair.salvage({ force: true, lost: gone }, async ({ step, result }) => {
+    steps.push(`${step} ${result}`);
+    if (step === 'end') return;
+    assert.equal((await cluster.host('b').repair.salvage({ force: true, lost: gone }, async () => {})).rewritten, 1);
+    const written = await store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from('new') }] }]);
+    assert.ok(written.done, JSON.stringify(written));
+  });
+  assert.deepEqual([blocks[0]!.result, steps], ['refused', ['begin possible', 'end refused']]);
+  assert.equal(Buffer.from((await store.fetch(address))!.payload).toString(), 'new');
+});
+
 test('a rewrite that fewer than a majority took is not called one', async () => {
   await using cluster = await TestCluster.of(['a', 'b', 'c']);
   const address = mutableAddress();
