@@ -36,8 +36,14 @@ export class Permits {
     const { type, block } = request;
     if (!isRegisterAddress(block))
       throw new InfinitError('bad-argument', `host ${request.from} sent a ${type} for ${block.slice(0, 80)}, which is no mutable or named block`);
-    const changes = type === 'accept' || type === 'learn' || type === 'forget' || (type === 'read' && request.lease?.mode === 'exclusive');
+    // A promise is durable, too, and its round stands against all that come later: only who may have something accepted needs one.
+    const changes = type !== 'read' || request.lease?.mode === 'exclusive';
     return !changes || this.#keeps(request.from);
+  }
+
+  /** Whether the peer may have an acceptor, whose replies tell what a ballot must be above: blocks are placed on hosts with the right to store only. */
+  answers(peer: PeerId): boolean {
+    return this.#has(peer, 'store');
   }
 
   /** @throws InfinitError `denied`. */

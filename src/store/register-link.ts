@@ -74,6 +74,7 @@ export class RegisterLink {
   }
 
   #hear(peer: PeerId, body: Uint8Array): undefined {
+    if (!this.#permits.answers(peer)) return;
     for (const bytes of itemsOf(body)) this.#onReply(decodeReply(peer, bytes, keptCopy));
   }
 

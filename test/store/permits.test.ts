@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
 import { addressToBytes, immutableAddress, mutableAddress } from '../../src/block/index.ts';
-import { decodeReply, encodeRequest, type Request } from '../../src/consensus/index.ts';
+import { decodeReply, encodeReply, encodeRequest, maxRound, type Reply, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
@@ -35,6 +35,14 @@ async function world() {
   return { disk, store, register, from };
 }
 
+/** One message of a batch. */
+function batchOf(message: Uint8Array): Uint8Array[] {
+  const head = Buffer.alloc(8);
+  head.writeUInt32LE(1, 0);
+  head.writeUInt32LE(message.length, 4);
+  return [head, message];
+}
+
 /** What a host that skips what it refuses itself would send. */
 async function overwrite({ step }: ReturnType<Awaited<ReturnType<typeof world>>['from']>, peer: string) {
   const { accepted } = await step({ type: 'read' });
@@ -57,6 +65,35 @@ test('a host with neither right reads, and nothing that it sends is written', as
   assert.equal(Buffer.from((await store.fetch(register))!.payload).toString(), 'old');
 });
 
+test('a host with neither right uses up no rounds: it is promised nothing, and its replies are not heard', async () => {
+  const { disk, store, register, from } = await world();
+  const guest = from('guest');
+  const ballot = { round: maxRound, peer: 'guest', incarnation: 1, serial: 1 };
+  const absent = mutableAddress();
+  for (const block of [register, absent]) await assert.rejects(guest.step({ type: 'prepare', block, ballot }), { code: 'denied' });
+  assert.equal(await disk.has(absent), false);
+  const lie: Reply = {
+    type: 'value',
+    from: 'guest',
+    block: register,
+    tag: 1,
+    attempt: 1,
+    promised: null,
+    accepted: null,
+    same: false,
+    floor: maxRound,
+    views: [],
+    unsure: false,
+    grant: 0,
+  };
+  guest.transport.notify('host', kinds.registerReplies, batchOf(Buffer.concat(encodeReply(lie))));
+  await guest.step({ type: 'read' });
+  const { done } = await store.commit([{ update: [{ address: absent, expect: 'absent', payload: Buffer.from('first') }] }]);
+  assert.ok(done);
+  const { accepted } = await guest.step({ type: 'read', block: absent });
+  assert.ok(accepted!.ballot.round < 1000, `round ${accepted!.ballot.round}`);
+});
+
 test('requests that come as a batch are no way around it', async () => {
   const { store, register, from } = await world();
   const { transport, step } = from('guest');
@@ -66,10 +103,7 @@ test('requests that come as a batch are no way around it', async () => {
   const ballot = { ...accepted!.ballot, round: 99, peer: 'guest' };
   const accept: Request = { ...head, type: 'accept', ballot, record, next: null, condition: null, founding: -1, leaseClock: 0 };
   const request = Buffer.concat(encodeRequest(accept));
-  const lengths = Buffer.alloc(8);
-  lengths.writeUInt32LE(1, 0);
-  lengths.writeUInt32LE(request.length, 4);
-  transport.notify('host', kinds.registerRequests, [lengths, request]);
+  transport.notify('host', kinds.registerRequests, batchOf(request));
   await step({ type: 'read' });
   assert.equal(Buffer.from((await store.fetch(register))!.payload).toString(), 'old');
 });
@@ -104,10 +138,7 @@ test('a message for a register that names an immutable block is refused, and so 
   for (const wrong of [block, 'no address at all']) await assert.rejects(writer.step({ type: 'read', block: wrong }), bad);
   const { transport } = writer;
   const request = Buffer.concat(encodeRequest({ type: 'read', from: 'writer', block, tag: 1, attempt: 1, view: 0, known: null, lease: null }));
-  const head = Buffer.alloc(8);
-  head.writeUInt32LE(1, 0);
-  head.writeUInt32LE(request.length, 4);
-  transport.notify('host', kinds.registerRequests, [head, request]);
+  transport.notify('host', kinds.registerRequests, batchOf(request));
   for (const kind of [kinds.eraseBlocks, kinds.dropBlocks]) await assert.rejects(writer.ask(kind, addressToBytes(register)), bad);
   assert.deepEqual(Buffer.from((await disk.read(block))!), sealed);
   assert.equal(Buffer.from((await store.fetch(register))!.payload).toString(), 'old');
