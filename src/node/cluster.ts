@@ -59,7 +59,13 @@ export class Cluster implements Disposable {
     });
     transport.handle(nodeKinds.status, async () => Buffer.from(JSON.stringify(await context.status())));
     transport.handle(nodeKinds.tokens, async () => Buffer.from(JSON.stringify(await context.overlay.tokens())));
-    transport.handle(nodeKinds.drain, async (_peer, body) => {
+    transport.handle(nodeKinds.drain, async (peer, body) => {
+      // Who is drained has no copies in the end, as who is expelled.
+      if (!context.overlay.rightsOf(peer).includes('invite'))
+        throw new InfinitError(
+          'denied',
+          `host ${this.#nameOf(peer)} has no right to invite and expel, so it drains no other host: say it on the host that is to go, or on one with that right`,
+        );
       await this.#drainHere(jsonBody(body) === true);
       return undefined;
     });

@@ -55,7 +55,8 @@ test('a host that stays away is replaced and comes back as a new one; one that d
   assert.deepEqual((await h3.client.status()).roster.countedOut, []);
   await check(h3, 'data');
 
-  await h1.client.drainNode('h0');
+  await assert.rejects(h1.client.drainNode('h2'), { code: 'denied', message: /host h1 has no right to invite and expel/ });
+  await h0.client.drainNode('h0');
   await cluster.settled([h1, h2, h3]);
   for (let tries = 0; (await h0.client.status()).roster.standing !== 'fresh'; tries++) {
     assert.ok(tries < 200, JSON.stringify((await h0.client.status()).roster));
