@@ -4,6 +4,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import { FileClock } from './file-clock.ts';
+import type { FileTime } from './file-system.ts';
 import { SmallBuffers } from './small-buffers.ts';
 
 /** What a volume is opened with. */
@@ -32,6 +33,11 @@ export interface VolumeSetup {
   readonly othersOpened?: Promise<unknown>;
   /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */
   readonly kernelOpens?: boolean;
+  /**
+   * The kernel's own clock for files, where it keeps the times of regular files itself (the write-back cache). A new file gets its times from it: they are then as
+   * the kernel would set them at a write in the same tick, so that this changes nothing, and nothing has to be told at the close.
+   */
+  readonly kernelNow?: () => FileTime;
 }
 
 /** Properties of the volume and bounds of its memory. */

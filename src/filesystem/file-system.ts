@@ -48,9 +48,18 @@ export interface FileSystem {
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
   /**
    * Takes the bytes into the write buffer; a promise is backpressure. `killPrivileges`: clear suid/sgid. `append`: `offset` is where the kernel believes that the
-   * file ends (O_APPEND), and no place that the program chose: where others write the file as well the end may be elsewhere.
+   * file ends (O_APPEND), and no place that the program chose: where others write the file as well the end may be elsewhere. `keepTimes`: the kernel keeps the
+   * file's times itself, and tells them by a setattr where they change.
    */
-  write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append?: boolean): MaybePromise<number>;
+  write(
+    inode: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    killPrivileges: boolean,
+    append?: boolean,
+    keepTimes?: boolean,
+  ): MaybePromise<number>;
   /** A descriptor was closed (one of maybe several of this handle): releases the POSIX locks of `lockOwner`. */
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void>;
   /** The last descriptor is gone. `flockOwner` where flock locks are to be released. */

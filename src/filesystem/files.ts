@@ -49,18 +49,18 @@ export class Files {
     });
   }
 
-  write(number: number, offset: number, data: Uint8Array, kill: boolean): MaybePromise<number> {
+  write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     try {
-      return this.#write(number, offset, data, kill);
+      return this.#write(number, offset, data, kill, keepTimes);
     } catch (error) {
       if (!(error instanceof Miss)) throw error;
       // `data` is borrowed until this call returns.
       const copy = new Uint8Array(data);
-      return error.loaded.then(() => attempt(() => this.#write(number, offset, copy, kill)));
+      return error.loaded.then(() => attempt(() => this.#write(number, offset, copy, kill, keepTimes)));
     }
   }
 
-  #write(number: number, offset: number, data: Uint8Array, kill: boolean): MaybePromise<number> {
+  #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
     const inode = this.#regular(number);
     const { budget } = this.#core;
@@ -72,7 +72,8 @@ export class Files {
     inode.content!.write(offset, data);
     if (end > inode.size) inode.size = end;
     if (kill) killPrivileges(inode);
-    this.#modified(inode);
+    if (keepTimes) this.#core.touch(inode);
+    else this.#modified(inode);
     const room = budget.wait();
     return room === undefined ? data.length : room.then(() => data.length);
   }
@@ -131,7 +132,7 @@ export class Files {
       if (parts.length === 0) return done;
       // The parts are good for this turn of the event loop only.
       for (const part of parts.map((borrowed) => new Uint8Array(borrowed))) {
-        await this.write(to, toOffset + done, part, true);
+        await this.write(to, toOffset + done, part, true, false);
         done += part.length;
       }
     }

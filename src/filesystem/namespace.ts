@@ -4,7 +4,7 @@ import type { Directory } from './directory.ts';
 import type { Dentry } from './directory-codec.ts';
 import { type Caller, FileSystemError } from './file-system.ts';
 import type { Inode } from './inode.ts';
-import { isDirectory, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from './mode.ts';
+import { isDirectory, isRegular, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from './mode.ts';
 import { Miss } from './miss.ts';
 import { checkName, maxLinks, maxTargetBytes } from './names.ts';
 
@@ -131,7 +131,8 @@ export class Namespace {
     const inherits = (directory.mode & setGidBit) !== 0;
     const { mode, xattrs } = inheritedMode(directory, making);
     const number = this.#core.numbers.take();
-    const now = this.#core.context.clock.now();
+    const { clock, setup } = this.#core.context;
+    const now = (isRegular(mode) ? setup.kernelNow?.() : undefined) ?? clock.now();
     const inode = this.#core.table.create(number, {
       mode: inherits && isDirectory(mode) ? mode | setGidBit : mode,
       uid: making.caller.uid,

@@ -164,8 +164,16 @@ export class Volume implements FileSystem {
     return this.#files.read(number, handle, offset, length);
   }
 
-  write(number: number, _handle: number, offset: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
-    return this.#files.write(number, offset, data, killPrivileges);
+  write(
+    number: number,
+    _handle: number,
+    offset: number,
+    data: Uint8Array,
+    killPrivileges: boolean,
+    _append = false,
+    keepTimes = false,
+  ): MaybePromise<number> {
+    return this.#files.write(number, offset, data, killPrivileges, keepTimes);
   }
 
   flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {

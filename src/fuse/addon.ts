@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { assert } from '../base/index.ts';
+import type { FileTime } from '../filesystem/index.ts';
 import { buildAddon } from './native/build.ts';
 
 /** What {@link Addon.watch} answers; to be given back once. */
@@ -23,6 +24,8 @@ export interface Addon {
   mapFile?(fd: number, length: number): ArrayBuffer | number;
   /** The CRC-32 of each piece of the bytes, little-endian. Below zero: not on this processor. */
   crcPieces?(bytes: Uint8Array, pieceBytes: number, into: Uint8Array): number;
+  /** The time by the clock that the kernel gives files, as two doubles: seconds and nanoseconds. Missing in an older add-on too. */
+  fileTime?(into: Uint8Array): number;
   /** Gives the kernel the pages of malloc that hold nothing. */
   trim(): number;
 }
@@ -54,6 +57,21 @@ export function fastCrcs(): ((bytes: Uint8Array, pieceBytes: number, into: Uint8
   return (bytes, pieceBytes, into) => {
     const done = crcPieces(bytes, pieceBytes, into);
     assert(done === 0, 'there is room for the CRC of each piece');
+  };
+}
+
+/** The clock by which the kernel gives files their times: see `VolumeSetup.kernelNow`. Undefined in an older add-on, on a host without a compiler. */
+export function kernelFileClock(): (() => FileTime) | undefined {
+  const { fileTime } = loadAddon();
+  const parts = new Float64Array(2);
+  const bytes = new Uint8Array(parts.buffer);
+  if (fileTime === undefined || fileTime(bytes) < 0) return undefined;
+  let last: FileTime = { seconds: 0, nanoseconds: 0 };
+  return () => {
+    fileTime(bytes);
+    const [seconds, nanoseconds] = parts as unknown as [number, number];
+    if (seconds !== last.seconds || nanoseconds !== last.nanoseconds) last = { seconds, nanoseconds };
+    return last;
   };
 }
 

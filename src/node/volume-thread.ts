@@ -7,7 +7,7 @@ import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { type FileSystem, FileSystemError, Volume, type VolumeSetup } from '../filesystem/index.ts';
-import { releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
+import { kernelFileClock, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
@@ -24,6 +24,9 @@ const outlivesDaemon = process.env['INFINIT_AS_BEFORE_LINUX_6_9'] === undefined;
 const data = workerData as VolumeWorkerData;
 const logger = createLogger(data.logLevel).with({ volume: data.name });
 const port = parentPort!;
+
+/** A volume of this host alone has its kernel keep the times of files. */
+const kernelNow = data.shared === undefined ? kernelFileClock() : undefined;
 
 const freeBytes = new Float64Array(data.freeBytes);
 /** The quota of the moment; 0: none. */
@@ -52,6 +55,7 @@ async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostIn
     logger,
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
+    ...(kernelNow === undefined ? {} : { kernelNow }),
     ...(data.shared === undefined ? {} : { othersOpened: sleep(othersOpenMs, undefined, { ref: false }) }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),

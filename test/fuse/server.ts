@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { createLogger, systemClock } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { type FileSystem, Volume } from '../../src/filesystem/index.ts';
-import { type FuseOptions, mountFuse, serveFileSystem, setReadAhead } from '../../src/fuse/index.ts';
+import { type FuseOptions, kernelFileClock, mountFuse, serveFileSystem, setReadAhead } from '../../src/fuse/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { MemoryFileSystem } from './memory-file-system.ts';
 import type { MemoryInode } from './memory-inode.ts';
@@ -23,6 +23,8 @@ export type Command =
   | { readonly do: 'hold'; readonly operation: keyof FileSystem }
   | { readonly do: 'release' }
   | { readonly do: 'statistics' }
+  /** Attributes as the file system has them, whatever the kernel shows. */
+  | { readonly do: 'attributes'; readonly inode: number }
   /** How many calls are held. */
   | { readonly do: 'held' }
   /** Drops a name or an inode from the kernel's cache and waits for that. */
@@ -79,6 +81,7 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
   const gate = new Gate();
   const logger = createLogger('info', (_level, line) => process.stderr.write(`${line}\n`));
   const volumeId = '00112233445566778899aabbccddeeff';
+  const kernelNow = options?.leased === true ? undefined : kernelFileClock();
   const served =
     serves === 'memory'
       ? gate.wrap(fileSystem)
@@ -90,6 +93,7 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
           clock: systemClock,
           logger,
           kernelOpens: options?.leased !== true,
+          ...(kernelNow === undefined ? {} : { kernelNow }),
         });
   const mount = await mountFuse({ source: 'memory', mountPoint });
   const session = serveFileSystem({
@@ -110,6 +114,8 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
         return gate.release();
       case 'held':
         return gate.held;
+      case 'attributes':
+        return served.getattr(command.inode);
       case 'statistics':
         return { ...session.statistics, cpu: process.cpuUsage(), inodes: fileSystem.inodes.size, handles: fileSystem.handles.size };
       case 'invalidate': {

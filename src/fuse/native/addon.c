@@ -1,7 +1,7 @@
 /*
  * What the FUSE session cannot get from Node itself: readiness of a descriptor in the calling thread's event loop, reads and
  * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory, a
- * way to give malloc's free memory back, and CRCs at the speed of memory.
+ * way to give malloc's free memory back, CRCs at the speed of memory, and the time by the kernel's own file clock.
  * Every function is `(…) -> integer`, negative: -errno. No state is shared between threads, so workers may load it too.
  */
 #define _GNU_SOURCE
@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -275,12 +277,25 @@ static napi_value crc_pieces(napi_env env, napi_callback_info info) {
   return integer(env, 0);
 }
 
+/* fileTime(into): the time that the kernel itself would give a file now (it moves with each tick), as two doubles: seconds and nanoseconds */
+static napi_value file_time(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  struct iovec into = bytes(env, argument[0]);
+  struct timespec now;
+  if (into.iov_len < 2 * sizeof(double)) return integer(env, -EINVAL);
+  if (clock_gettime(CLOCK_REALTIME_COARSE, &now) != 0) return integer(env, -errno);
+  double parts[2] = {(double)now.tv_sec, (double)now.tv_nsec};
+  memcpy(into.iov_base, parts, sizeof parts);
+  return integer(env, 0);
+}
+
 static const struct {
   const char *name;
   napi_callback function;
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
-                {"mapFile", map_file},  {"crcPieces", crc_pieces}, {"trim", trim}};
+                {"mapFile", map_file},  {"crcPieces", crc_pieces}, {"fileTime", file_time},
+                {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 

@@ -153,11 +153,12 @@ export const write: Operation = (exchange, header, message) => {
   // As of this write: a program may change O_APPEND while the file is open. The pages of a mapped file have their place.
   const appends = !request.cached && (request.flags & append) !== 0;
   const again = appends && isResent(header);
+  const kernelKept = request.cached && exchange.trust === undefined;
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
   const writeNow = (): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) =>
-      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends),
+      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept),
     );
   const put = again ? (): MaybePromise<number> => after(notYetAppended(exchange, inode, request.offset), writeNow) : writeNow;
   if (may !== true) {
@@ -167,7 +168,7 @@ export const write: Operation = (exchange, header, message) => {
     });
     return exchange.answer(header, allowed, encodeCount);
   }
-  if (request.cached && exchange.trust === undefined) exchange.noteWritten(inode);
+  if (kernelKept) exchange.noteWritten(inode);
   if (!kill) return exchange.answer(header, put(), encodeCount);
   const before = fileSystem.getattr(inode);
   let privileged = false;
