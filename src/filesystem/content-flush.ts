@@ -4,7 +4,7 @@ import type { JournalMark } from './content-journal.ts';
 import { type DataBlock, dataBlockBytes, sealData } from './data-block.ts';
 import type { BlockUse, ExtentCommit } from './extents/index.ts';
 import type { Layer } from './layer.ts';
-import type { Unsynced } from './unsynced.ts';
+import type { Span, Unsynced } from './unsynced.ts';
 
 /** Content up to this size lies in the inode itself. */
 export const maxInlineBytes = 8 * 1024;
@@ -35,18 +35,24 @@ export interface ContentPlan {
  */
 export class ContentFlush {
   readonly layer: Layer;
-  readonly bytes: number;
+  bytes: number;
   /** With what went into the store before the cut. */
-  readonly taken: number;
+  taken: number;
   /** What of the layer neither the journal nor the store has. */
   unsynced: Unsynced;
   /** Where the journal was at the cut. */
-  readonly mark: JournalMark;
+  mark: JournalMark;
+  /** Its last plan did not become durable. */
+  failed = false;
   readonly #content: Content;
   readonly #early: Set<DataBlock>;
-  readonly #size: number;
+  #size: number;
   /** Blocks sealed by this flush, not yet known to be durable. */
   #packed: DataBlock[] = [];
+  /** Those that the map knows: what becomes of them is its business. */
+  readonly #mapped = new Set<DataBlock>();
+  /** Parts of mapped blocks that were cut off with the end of the file. */
+  #cutOff: Span[] = [];
   #state: 'cut' | 'packed' | 'mapped' = 'cut';
   /** Where the extent map is still to be cut; Infinity: nothing (left) to cut. */
   #truncateTo = Infinity;
@@ -65,7 +71,36 @@ export class ContentFlush {
   /** The file is gone: blocks that were put in vain and that the map does not know. */
   abandon(): DataBlock[] {
     this.#done();
-    return this.#state === 'mapped' ? [...this.#early].filter((block) => block.references === 0) : [...this.#early, ...this.#packed];
+    return this.#blocks().filter((block) => !this.#mapped.has(block));
+  }
+
+  /** After a plan that failed: what changed since the cut becomes part of it, so that what that cuts out of the file need not find room first. */
+  absorb(dirty: Layer, early: Iterable<DataBlock>, taken: number, mark: JournalMark, size: number): void {
+    for (const piece of dirty.pieces) {
+      if (piece.end === Infinity) this.#cutOff.push(...this.#mappedFrom(piece.start));
+      this.layer.put(piece);
+    }
+    for (const block of early) this.#early.add(block);
+    this.bytes += dirty.bytes;
+    this.taken += taken;
+    this.mark = mark;
+    this.#size = size;
+    this.#state = 'cut';
+    this.#truncateTo = Infinity;
+    this.failed = false;
+    // What is cut out is not for the journal.
+    this.unsynced.overflow();
+  }
+
+  #mappedFrom(start: number): Span[] {
+    const pieces = this.layer.pieces.slice(this.layer.find(start));
+    return pieces
+      .filter((piece) => piece.kind === 'block' && this.#mapped.has(piece.block))
+      .map((piece) => ({ start: Math.max(start, piece.start), end: piece.end }));
+  }
+
+  #blocks(): DataBlock[] {
+    return [...this.#early, ...this.#packed];
   }
 
   /** Packs, maps and encodes as far as that is still to be done. Only one plan at a time. */
@@ -128,7 +163,7 @@ export class ContentFlush {
         content.inline = inline.length === 0 ? undefined : inline;
         this.#done();
       },
-      failed: () => {},
+      failed: () => void (this.failed = true),
     };
   }
 
@@ -199,8 +234,14 @@ export class ContentFlush {
   async #mapPieces(): Promise<void> {
     const map = this.#content.map!;
     const { pieces } = this.layer;
+    for (const { start, end } of this.#cutOff) {
+      for (let wait = map.ensureLoaded(start, end - start); wait !== undefined; wait = map.ensureLoaded(start, end - start)) await wait;
+      map.punch(start, end - start);
+    }
+    this.#cutOff = [];
     for (let index = 0; index < pieces.length; index++) {
       const piece = pieces[index]!;
+      if (piece.kind === 'block' && this.#mapped.has(piece.block)) continue;
       if (piece.end === Infinity) {
         this.#truncateTo = piece.start;
         continue;
@@ -211,13 +252,14 @@ export class ContentFlush {
       if (piece.kind === 'block') map.write(piece.start, length, piece.block.address, piece.at, piece.block.size);
       else map.punch(piece.start, length);
     }
+    for (const piece of pieces) if (piece.kind === 'block') this.#mapped.add(piece.block);
     this.#state = 'mapped';
   }
 
   async #planOf(commit: ExtentCommit, last: boolean): Promise<ContentPlan> {
     for (const block of this.#packed) await block.putting;
-    const unused = [...this.#early].filter((block) => block.references === 0);
-    const blocks = [...this.#early, ...this.#packed].filter((block) => block.references > 0 && !block.durable);
+    const unused = this.#blocks().filter((block) => block.references === 0 && !this.#mapped.has(block));
+    const blocks = this.#blocks().filter((block) => block.references > 0 && !block.durable);
     const map = this.#content.map!;
     return {
       inline: undefined,
@@ -231,9 +273,13 @@ export class ContentFlush {
         commit.succeeded();
         for (const block of blocks) block.kept(undefined);
         for (const block of unused) this.#early.delete(block);
+        this.#packed = this.#packed.filter((block) => !unused.includes(block));
         if (last) this.#done();
       },
-      failed: () => commit.failed(),
+      failed: () => {
+        commit.failed();
+        this.failed = true;
+      },
     };
   }
 

@@ -220,23 +220,35 @@ export class Content {
   cut(size: number): ContentFlush | undefined {
     if (this.flushing === undefined && !this.dirty.empty) {
       this.flushing = new ContentFlush(this, this.services.mark(), this.early ?? new Set(), this.#taken, size);
-      this.dirty = new Layer();
-      this.unsynced = new Unsynced();
-      this.early = undefined;
-      this.#earlySize = 0;
+      this.#begin();
     }
     return this.flushing;
+  }
+
+  /**
+   * A flush that failed takes what changed since along where that cuts something out of the file: its own blocks may be what finds no room.
+   * True where it did.
+   */
+  widen(size: number): boolean {
+    if (this.flushing?.failed !== true || !this.dirty.pieces.some(({ kind }) => kind === 'hole')) return false;
+    this.flushing.absorb(this.dirty, this.early ?? [], this.#taken, this.services.mark(), size);
+    this.#begin();
+    return true;
+  }
+
+  #begin(): void {
+    this.dirty = new Layer();
+    this.unsynced = new Unsynced();
+    this.early = undefined;
+    this.#earlySize = 0;
   }
 
   /** Forgets all changes: the file is gone. Returns blocks that were put in vain. */
   discard(): DataBlock[] {
     this.services.budget.uncommitted -= this.#earlySize;
     this.#grown(-this.dirty.bytes);
-    this.dirty = new Layer();
-    this.unsynced = new Unsynced();
     const vain = [...(this.early ?? []), ...(this.flushing?.abandon() ?? [])];
-    this.early = undefined;
-    this.#earlySize = 0;
+    this.#begin();
     return vain;
   }
 

@@ -89,7 +89,7 @@ export class RecordCommitter {
       .map((inode) => {
         if (journal?.empty === true && !inode.born && inode.content?.changed === true)
           return { inode, inherited: false, size: 0, revision: inode.writtenRevision, flush: undefined, mark: this.#contents.mark() };
-        const inherited = inode.content?.flushing !== undefined;
+        const inherited = inode.content?.flushing !== undefined && !inode.content.widen(inode.size);
         const flush = inode.content?.cut(inode.size);
         return { inode, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
       });

@@ -8,9 +8,15 @@ import { SmallStore } from './small-store.ts';
 const mebibyte = 1024 * 1024;
 
 function pattern(length: number, seed: number): Buffer {
-  const data = Buffer.alloc(length);
-  for (let at = 0; at < length; at += 4) data.writeUInt32LE((at * 2_654_435_761 + seed) >>> 0, at);
-  return data;
+  const data = new Uint32Array(Math.ceil(length / 4));
+  for (let at = 0; at < data.length; at++) data[at] = Math.imul(at, 2_654_435_761) + seed;
+  return Buffer.from(data.buffer, 0, length);
+}
+
+/** Numbers in [0, 1), the same for each seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
 }
 
 test('while a file cannot be written out for want of room, another one that was removed still makes room for it', async () => {
@@ -97,4 +103,75 @@ test('on a full store the file that a rename replaces stays until its successor 
   assert.deepEqual((await namesOf(after, root)).sort(), ['conf', 'last', 'old']);
   assert.equal(await look(after, root, 'conf'), fits);
   assert.ok(pattern(mebibyte / 4, 8).equals(await contentOf(after, fits)));
+});
+
+test('a file that could not be written out for want of room can be cut short, and that makes room', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store);
+  const log = await put(volume, root, 'log', pattern(3.5 * mebibyte, 5), true);
+  await volume.write(log, 0, 3.5 * mebibyte, pattern(mebibyte, 7), false);
+  assert.equal(await errnoOf(() => volume.fsync(log, 0, false)), 'ENOSPC');
+  await volume.setattr(log, { size: 1000 });
+  await volume.write(log, 0, 2000, pattern(1000, 8), false);
+  await volume.fsync(log, 0, false);
+  await volume.recall();
+  assert.ok(store.immutableBytes < 1.5 * mebibyte);
+  store.restart();
+  const after = await open(store);
+  const expected = Buffer.concat([pattern(3.5 * mebibyte, 5).subarray(0, 1000), Buffer.alloc(1000), pattern(1000, 8)]);
+  assert.ok(expected.equals(await contentOf(after, log)));
+});
+
+test('whatever was cut out of and written into a file while the store was full, its content is right and no block is left over', async () => {
+  const random = randomFrom(7);
+  const upTo = (limit: number): number => Math.floor(random() * limit);
+  for (let round = 0; round < 40; round++) {
+    const store = new SmallStore(Infinity);
+    const volume = await open(store);
+    let model = pattern(upTo(3 * mebibyte), round);
+    const inode = await put(volume, root, 'f', model, true);
+    for (let step = 0; step < 30; step++) {
+      const end = Math.min(model.length, 3 * mebibyte);
+      switch (upTo(6)) {
+        case 0:
+        case 1: {
+          const data = pattern(1 + upTo(random() < 0.3 ? mebibyte : 5000), step);
+          const at = upTo(end + 10_000);
+          model = Buffer.concat([model, Buffer.alloc(Math.max(0, at + data.length - model.length))]);
+          data.copy(model, at);
+          await volume.write(inode, 0, at, data, false);
+          break;
+        }
+        case 2: {
+          const at = upTo(end);
+          const length = 1 + upTo(mebibyte);
+          model.fill(0, at, Math.min(model.length, at + length));
+          await volume.fallocate(inode, 0, 3, at, length);
+          break;
+        }
+        case 3: {
+          const size = upTo(end + 10_000);
+          model = Buffer.concat([model.subarray(0, size), Buffer.alloc(Math.max(0, size - model.length))]);
+          await volume.setattr(inode, { size });
+          break;
+        }
+        case 4:
+          store.capacity = random() < 0.7 ? store.immutableBytes + upTo(mebibyte / 2) : Infinity;
+          break;
+        default:
+          await errnoOf(() => volume.fsync(inode, 0, false));
+      }
+      if (step % 5 === 0) assert.ok(model.equals(await contentOf(volume, inode)), `round ${round}, step ${step}`);
+    }
+    store.capacity = Infinity;
+    await volume.close();
+    const after = await open(store);
+    assert.ok(model.equals(await contentOf(after, inode)), `round ${round}`);
+    assert.deepEqual((await after.check()).problems, []);
+    await after.unlink(root, 'f');
+    after.forget(inode, 1);
+    await after.close();
+    assert.deepEqual(store.droppedTwice, []);
+    assert.equal(store.immutableBytes, 0, `round ${round}`);
+  }
 });
