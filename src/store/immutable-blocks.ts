@@ -1,4 +1,4 @@
-import { codeOf, type ErrorCode, InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress, kindOf } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
@@ -13,9 +13,6 @@ import type { StorePlacement } from './store-placement.ts';
 
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
-/** With these a host that is in reach may still have a copy, or delete it later. */
-const unsure: readonly ErrorCode[] = ['deadline-exceeded', 'unknown-outcome', 'cancelled', 'overloaded'];
-
 /** Copies that are made anew after a read, at once. */
 const maxWriteBacks = 8;
 
@@ -207,7 +204,8 @@ export class ImmutableBlocks {
       try {
         await transport!.request(peer, kinds.eraseBlocks, group.map(addressToBytes), options);
       } catch (error) {
-        if (unsure.includes(codeOf(error)) && transport!.isConnected(peer)) throw error;
+        // Whatever kept a host in reach from it, its copy may be there still, or be deleted later. One of a version that knows no such request never will.
+        if (codeOf(error) !== 'unsupported' && transport!.isConnected(peer)) throw error;
       }
     };
     const all: Promise<void>[] = [];

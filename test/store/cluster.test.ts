@@ -155,3 +155,19 @@ test('an update for which there is no room has failed; those beside it say how t
   const full = result.outcomes.filter((outcome) => outcome.status === 'failed' && outcome.code === 'overloaded');
   assert.equal(full.length, 16);
 });
+
+test('a removal is not acknowledged while a host in reach could not delete its copy, whatever the reason', async () => {
+  const hosts = await cluster(3);
+  const block = sealed('to be removed');
+  const erase = { erase: [block.address] };
+  await hosts[0]!.store.commit([{ put: [block] }]);
+  const { disk } = hosts[2]!;
+  const write = disk.write.bind(disk);
+  for (const code of ['disk-failed', 'disk-full', 'read-only', 'closed', 'bug'] as const) {
+    disk.write = () => Promise.reject(new InfinitError(code, 'the disk of a test'));
+    await assert.rejects(hosts[0]!.store.commit([erase]), { code: 'unknown-outcome' }, code);
+  }
+  disk.write = write;
+  await hosts[0]!.store.commit([erase]);
+  for (const host of hosts) assert.equal(await host.disk.has(block.address), false);
+});
