@@ -146,14 +146,12 @@ export class Flusher {
     let failure: { readonly error: unknown } | undefined;
     for (let at = 0; at < due.length; at += recordsPerCommit) {
       const group = due.slice(at, at + recordsPerCommit).filter((inode) => inode.dirty && !inode.gone);
-      try {
-        await this.#core.records.commit(group);
-        for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
-      } catch (error) {
+      for (const [inode, error] of await this.#core.records.commitEach(group)) {
         failure ??= { error };
         // What is only out of reach now is kept and tried again, by the next fsync too: nothing is lost that a program had to hear of.
-        if (!isPassing(error)) for (const inode of group) if (inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
+        if (!isPassing(error) && inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
       }
+      for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
     }
     if (failure !== undefined) throw failure.error;
   }

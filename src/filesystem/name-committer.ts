@@ -59,7 +59,7 @@ export class NameCommitter {
         try {
           await this.#commit().catch((error: unknown) => {
             if (errnoOf(error) !== 'ENOSPC') throw error;
-            return this.#parts.log.length > 0 ? this.#commitNames() : this.#commitEach();
+            return this.#commitNames();
           });
           this.#settle();
         } catch (error) {
@@ -87,19 +87,6 @@ export class NameCommitter {
     });
   }
 
-  /** There is no room for all inodes that were asked for: each for itself, so that those fail that do not fit. */
-  async #commitEach(): Promise<void> {
-    for (const request of this.#requests.filter(({ extraDone }) => !extraDone)) {
-      try {
-        await this.#parts.records.commit([request.extra!]);
-        request.extraDone = true;
-      } catch (error) {
-        this.#requests = this.#requests.filter((other) => other !== request);
-        request.reject(error);
-      }
-    }
-  }
-
   /** @param part Operations of the batch at the most, then without what else was asked for; `empty`: and without contents. */
   async #commit(part?: { readonly most: number; readonly empty?: boolean }): Promise<void> {
     const { log, journal, records, checkpoint } = this.#parts;
@@ -110,8 +97,10 @@ export class NameCommitter {
         ? this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through))
         : [];
     const extras = joined.map((request) => request.extra!);
-    if (batch === undefined) await records.commit(extras);
-    else {
+    if (batch === undefined) {
+      const failed = await records.commitEach(extras);
+      for (const request of joined) if (failed.has(request.extra!)) this.#refuse(request, failed.get(request.extra!));
+    } else {
       if (journal.used >= journalSlots - 1) {
         await checkpoint.ended();
         if (journal.used >= journalSlots - 1) await checkpoint.run();
@@ -132,6 +121,11 @@ export class NameCommitter {
       });
     }
     for (const request of joined) request.extraDone = true;
+  }
+
+  #refuse(request: Request, error: unknown): void {
+    this.#requests = this.#requests.filter((other) => other !== request);
+    request.reject(error);
   }
 
   #settle(): void {

@@ -6,7 +6,7 @@ import type { ContentPlan } from './content-flush.ts';
 import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import type { BlockUse } from './extents/index.ts';
-import { versionsOf } from './failure.ts';
+import { isPassing, versionsOf } from './failure.ts';
 import { encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { BlockVersion } from './named-block.ts';
@@ -67,6 +67,21 @@ export class RecordCommitter {
     } finally {
       release();
     }
+  }
+
+  /**
+   * As {@link commit}, of inodes that have nothing to do with each other: where they do not go together each is tried for itself, so that one that
+   * does not fit is no failure of another. Returns what failed.
+   */
+  async commitEach(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failed = new Map<Inode, unknown>();
+    try {
+      await this.commit(inodes);
+    } catch (error) {
+      if (inodes.length === 1 || isPassing(error)) return new Map(inodes.map((inode) => [inode, error]));
+      for (const inode of inodes) await this.commit([inode]).catch((own: unknown) => failed.set(inode, own));
+    }
+    return failed;
   }
 
   /** Keeps other commits away from the inodes while `work` runs. */

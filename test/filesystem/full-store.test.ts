@@ -175,3 +175,16 @@ test('whatever was cut out of and written into a file while the store was full, 
     assert.equal(store.immutableBytes, 0, `round ${round}`);
   }
 });
+
+test('a file that does not fit is no failure of those that are written out with it', async () => {
+  const volume = await open(new SmallStore(mebibyte));
+  const small = await put(volume, root, 'small', 'old', true);
+  const big = await put(volume, root, 'big', '', true);
+  const handle = await volume.open(small, 2);
+  const other = await volume.open(big, 2);
+  await volume.write(big, 0, 0, pattern(2 * mebibyte, 1), false);
+  await volume.write(small, handle, 0, Buffer.from('new'), false);
+  assert.equal(await errnoOf(() => volume.syncfs()), 'ENOSPC');
+  assert.equal(await errnoOf(() => volume.fsync(small, handle, false)), 'none');
+  assert.equal(await errnoOf(() => volume.flush(big, other, '0')), 'ENOSPC');
+});
