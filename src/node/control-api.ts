@@ -109,6 +109,10 @@ function stringField(body: unknown, field: string): string {
   return value;
 }
 
+function isTrue(body: unknown, field: string): boolean {
+  return (body as Record<string, unknown> | undefined)?.[field] === true;
+}
+
 function parameter(request: Request, name: string): string {
   return String(request.params[name]);
 }
@@ -145,16 +149,13 @@ function routeCluster(
   app.post(
     '/v1/cluster/join',
     serve(async ({ body }, response) => {
-      const force = (body as { force?: unknown }).force === true;
-      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'), { force });
+      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'), { force: isTrue(body, 'force') });
       response.json({});
     }),
   );
   app.post(
     '/v1/cluster/leave',
-    serve(
-      async ({ body }, response) => void response.json(await cluster.leave({ force: (body as { force?: unknown } | undefined)?.force === true })),
-    ),
+    serve(async ({ body }, response) => void response.json(await cluster.leave({ force: isTrue(body, 'force') }))),
   );
   app.post(
     '/v1/cluster/tokens',
@@ -305,10 +306,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   );
   app.post(
     '/v1/volumes/:name/check',
-    serve(
-      async (request, response) =>
-        void response.json(await target.check(parameter(request, 'name'), (request.body as { repair?: unknown } | undefined)?.repair === true)),
-    ),
+    serve(async (request, response) => void response.json(await target.check(parameter(request, 'name'), isTrue(request.body, 'repair')))),
   );
   app.get(
     '/v1/volumes/:name/usage',
