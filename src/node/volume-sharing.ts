@@ -42,7 +42,7 @@ export interface VolumeSharingOptions {
   readonly exclusive: boolean;
   /** What people call a host. */
   readonly hostName: (peer: string) => string;
-  /** Hosts that are not connected, and for how long they have not been, in ms: since this process began at the most. */
+  /** Hosts that are not connected, and for how long they have not been heard, in ms: since this process began at the most. */
   readonly lostFor: () => ReadonlyMap<string, number>;
 }
 
@@ -250,10 +250,14 @@ export class VolumeSharing implements AsyncDisposable {
     // What it last wrote counts from now at the latest.
     if (this.#state.role === 'guest' && this.#state.holder === peer) void this.#lease.beat();
     if (this.#lost.has(peer)) return;
-    const timer = setTimeout(() => {
-      this.#lost.delete(peer);
-      this.#options.send({ type: 'dismiss', peer });
-    }, dismissAfterMs);
+    const timer = setTimeout(
+      () => {
+        this.#lost.delete(peer);
+        this.#options.send({ type: 'dismiss', peer });
+      },
+      // Its silence was noticed late, if it went with its network.
+      dismissAfterMs - (this.#options.lostFor().get(peer) ?? 0),
+    );
     this.#lost.set(peer, timer);
   }
 

@@ -151,7 +151,7 @@ export class Overlay implements AsyncDisposable {
     );
   }
 
-  /** Other members that are not connected, and for how long they have not been, in ms: since this process began at the most. */
+  /** Other members that are not connected, and for how long they have not been heard, in ms: since this process began at the most. */
   lostFor(): ReadonlyMap<PeerId, number> {
     return new Map(
       this.members().flatMap(({ self, peer, liveness }) => (!self && liveness === 'down' ? [[peer, this.#detector.standingFor(peer)] as const] : [])),

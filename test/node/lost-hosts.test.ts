@@ -54,6 +54,22 @@ test('a host that is lost and does not come back is given up, and one that comes
   t.mock.timers.reset();
 });
 
+test('a host that went with its network is given up as soon as one that was killed: from when it was heard last', async (t) => {
+  const network = new MemoryNetwork();
+  await using self = network.open('self');
+  network.open('silent');
+  const sent: VolumeCommand[] = [];
+  await using sharing = share(self, new MemoryBlockStore(), sent, new Map([['silent', 1500]]));
+  await sharing.start();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  network.crash('silent');
+  t.mock.timers.tick(2400);
+  assert.deepEqual(dismissed(sent), []);
+  t.mock.timers.tick(200);
+  assert.deepEqual(dismissed(sent), ['silent']);
+  t.mock.timers.reset();
+});
+
 test('whose locks a new holder waits for: of those that have the volume mounted, do not answer or have been away for a moment only', async () => {
   const network = new MemoryNetwork();
   await using self = network.open('self');

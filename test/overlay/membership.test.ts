@@ -126,10 +126,11 @@ describe('the member table', () => {
 });
 
 /** Two hosts that watch each other, and what the first one saw. */
-async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; stop: () => Promise<void> }> {
+async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; sinceMs: number[]; stop: () => Promise<void> }> {
   const network = new MemoryNetwork();
   const hosts = ['a', 'b'].map((name) => network.open(name));
   const states: [string, Liveness][] = [];
+  const sinceMs: number[] = [];
   const detectors = hosts.map(
     (host) =>
       new FailureDetector(
@@ -140,11 +141,15 @@ async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liven
         heartbeat,
       ),
   );
-  detectors[0]!.onChange((peer, { liveness }) => states.push([peer, liveness]));
+  detectors[0]!.onChange((peer, health) => {
+    states.push([peer, health.liveness]);
+    sinceMs.push(health.sinceMs);
+  });
   await eventually(() => states.length > 0, 'a hears of b');
   return {
     network,
     states,
+    sinceMs,
     stop: async () => {
       for (const detector of detectors) detector[Symbol.dispose]();
       for (const host of hosts) await host[Symbol.asyncDispose]();
@@ -164,7 +169,7 @@ describe('the failure detector', () => {
   });
 
   test('a silent host is suspect, then down, and alive again when it speaks', async () => {
-    const { network, states, stop } = await watch();
+    const { network, states, sinceMs, stop } = await watch();
     network.cut('b', 'a');
     const started = performance.now();
     await eventually(() => states.at(-1)![1] === 'down', 'it is seen');
@@ -175,6 +180,7 @@ describe('the failure detector', () => {
       states.map(([, liveness]) => liveness),
       ['alive', 'suspect', 'down', 'alive'],
     );
+    assert.ok(sinceMs[2]! < sinceMs[1]!, 'it was lost before it was suspect');
     await stop();
   });
 

@@ -6,7 +6,7 @@ export type Liveness = 'alive' | 'suspect' | 'down';
 
 export interface PeerHealth {
   readonly liveness: Liveness;
-  /** Wall clock, milliseconds: since when, for people. */
+  /** Wall clock, milliseconds: since when, for people; of one that is down after a silence, since it was heard last. */
   readonly sinceMs: number;
 }
 
@@ -72,8 +72,11 @@ export class FailureDetector implements Disposable {
       }),
       transport.onPeerUp((peer) => this.#heard(peer)),
       transport.onPeerDown((peer) => {
+        const now = this.#clock.monotonicMs();
+        const silentMs = now - (this.#heardAt.get(peer) ?? now);
         this.#heardAt.delete(peer);
-        this.#become(peer, 'down');
+        // One that was silent before its connection broke was lost when it fell silent; of one that was killed the connection tells at once.
+        this.#become(peer, 'down', silentMs >= this.#downMs ? silentMs : 0);
       }),
     ];
     this.#timer = setInterval(() => this.#tick(), this.#intervalMs);
@@ -111,8 +114,9 @@ export class FailureDetector implements Disposable {
     return this.#health.get(peer) ?? this.#note(peer, 'down');
   }
 
-  #note(peer: PeerId, liveness: Liveness): Noted {
-    const health = { liveness, sinceMs: this.#clock.wallMs(), monotonicMs: this.#clock.monotonicMs() };
+  /** @param forMs For how long the peer has been so already. */
+  #note(peer: PeerId, liveness: Liveness, forMs = 0): Noted {
+    const health = { liveness, sinceMs: this.#clock.wallMs() - forMs, monotonicMs: this.#clock.monotonicMs() - forMs };
     this.#health.set(peer, health);
     return health;
   }
@@ -136,9 +140,9 @@ export class FailureDetector implements Disposable {
     }
   }
 
-  #become(peer: PeerId, liveness: Liveness): void {
+  #become(peer: PeerId, liveness: Liveness, forMs = 0): void {
     if (this.#health.get(peer)?.liveness === liveness) return;
-    const health = this.#note(peer, liveness);
+    const health = this.#note(peer, liveness, forMs);
     for (const listener of this.#listeners) listener(peer, health);
   }
 }
