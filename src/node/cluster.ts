@@ -88,17 +88,25 @@ export class Cluster implements Disposable {
   /**
    * As {@link mountedElsewhere}, for what may only be done while nobody has it mounted. A host that is frozen, or cut off from this one alone, says nothing: while it, or who serves it, lives
    * the volume's lease does. To see that it does not takes as long as it may live, some seconds.
+   * @throws InfinitError `unavailable` where a host that is connected does not say: it may be mounting it.
    */
   async usedElsewhere(volumeId: string): Promise<readonly string[]> {
     const { overlay, store } = this.#context;
     const answers = await this.#askMounted(volumeId, statusDeadlineMs);
     const users = [...answers].flatMap(([peer, mounted]) => (mounted ? [peer] : []));
     if (users.length > 0 || overlay.clusterId === undefined) return users.map((peer) => this.#nameOf(peer));
+    const unheard = overlay.members().filter(({ peer, self }) => !self && !answers.has(peer));
     const known = await leaseHolder(store, volumeId);
-    // Its own word counts for more: it was killed and has not mounted the volume since.
-    if (known === undefined || known === overlay.self || answers.has(known)) return [];
-    const holder = await livingHolder(store, volumeId, systemClock);
-    return holder === undefined || holder === overlay.self ? [] : [this.#nameOf(holder)];
+    // Its own word counts for more: it was killed and has not mounted the volume since. But one that uses it and is not heard may be about to take the lease.
+    const isAway = known === overlay.self || (known !== undefined && answers.has(known));
+    if (known !== undefined && !(isAway && unheard.length === 0)) {
+      const holder = await livingHolder(store, volumeId, systemClock);
+      if (holder !== undefined && holder !== overlay.self) return [this.#nameOf(holder)];
+    }
+    const mute = unheard.filter(({ peer }) => overlay.transport.isConnected(peer)).map(({ name }) => name);
+    if (mute.length > 0)
+      throw new InfinitError('unavailable', `${mute.join(', ')} did not say whether it uses the volume, though it is connected: try again`);
+    return [];
   }
 
   /** Which of the hosts that answer have the volume mounted. */
