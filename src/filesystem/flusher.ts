@@ -50,13 +50,6 @@ export class Flusher {
     this.#dirty.delete(inode);
   }
 
-  /** Something that was done in memory would not outlive this process. */
-  get exposed(): boolean {
-    if (this.#core.log.length > 0) return true;
-    for (const inode of this.#dirty) if (inode.exposed) return true;
-    return false;
-  }
-
   namesChanged(): void {
     if (this.#core.log.length >= hurryOperations) this.hurry();
     else this.#schedule(this.#delayMs);
@@ -83,6 +76,13 @@ export class Flusher {
     await settleAll([this.#flushRecords([...this.#dirty]), this.#core.names.flush(through)]);
     // What names made new is old now.
     await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through));
+  }
+
+  /** Makes these durable, by the content journal where that takes them. Returns what failed. */
+  async keep(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const { contents } = this.#core;
+    const left = inodes.map(async (inode) => (inode.isRegular && (await contents.sync(inode).catch(() => false)) ? [] : [inode]));
+    return this.#commitRecords((await Promise.all(left)).flat());
   }
 
   /** {@link flushAll} and a checkpoint: the store needs no journal to make sense. */
@@ -140,20 +140,25 @@ export class Flusher {
     }
   }
 
-  /** Commits inodes that exist in the store already, some at a time. */
+  /** @throws InfinitError with the first failure, after all were tried. */
   async #flushRecords(inodes: readonly Inode[]): Promise<void> {
+    for (const error of (await this.#commitRecords(inodes)).values()) throw error;
+  }
+
+  /** Commits inodes that exist in the store already, some at a time. Returns what failed. */
+  async #commitRecords(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
     const due = inodes.filter((inode) => inode.born && !inode.gone);
-    let failure: { readonly error: unknown } | undefined;
+    const failures = new Map<Inode, unknown>();
     for (let at = 0; at < due.length; at += recordsPerCommit) {
       const group = due.slice(at, at + recordsPerCommit).filter((inode) => inode.dirty && !inode.gone);
       for (const [inode, error] of await this.#core.records.commitEach(group)) {
-        failure ??= { error };
+        failures.set(inode, error);
         // What is only out of reach now is kept and tried again, by the next fsync too: nothing is lost that a program had to hear of.
         if (!isPassing(error) && inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
       }
       for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
     }
-    if (failure !== undefined) throw failure.error;
+    return failures;
   }
 }
 

@@ -30,6 +30,7 @@ import { Quota } from './quota.ts';
 import { rename } from './rename.ts';
 import { changeAttributes } from './set-attributes.ts';
 import { type OwnedBlock, unreferencedBlocks } from './unreferenced.ts';
+import type { Shown } from './shared/index.ts';
 import { getXattr, removeXattr, setXattr } from './xattrs.ts';
 
 /**
@@ -297,9 +298,27 @@ export class Volume implements FileSystem {
     return this.#core.unsynced();
   }
 
-  /** Something was answered that is not durable: a crash now would undo it. */
-  get exposed(): boolean {
-    return this.#core.flusher.exposed;
+  /** Makes durable what others are about to be shown; undefined where it is already. Resolves to the inodes of which that failed. @throws FileSystemError where names failed. */
+  keep({ inodes, names }: Shown): Promise<ReadonlyMap<number, FileSystemError>> | undefined {
+    const { table, log } = this.#core;
+    // What is not in memory is durable.
+    const known = inodes.flatMap((number) => table.peek(number) ?? []);
+    let through = names === 'all' ? log.last : 0;
+    if (names !== 'all') for (const number of names) through = Math.max(through, table.peek(number)?.lastNamed ?? 0);
+    for (const { lastOperation } of known) through = Math.max(through, lastOperation);
+    if (through <= log.durable && !known.some(({ gone, exposed }) => !gone && exposed)) return undefined;
+    return this.#keep(through, known);
+  }
+
+  async #keep(through: number, inodes: readonly Inode[]): Promise<ReadonlyMap<number, FileSystemError>> {
+    const { names, log, flusher } = this.#core;
+    try {
+      if (through > log.durable) await names.flush(through);
+      const failed = await flusher.keep(inodes.filter(({ gone, exposed }) => !gone && exposed));
+      return new Map([...failed].map(([{ number }, error]) => [number, asFileSystemError(error)]));
+    } catch (error) {
+      throw asFileSystemError(error);
+    }
   }
 
   /** The right to write is gone (a lost lease): nothing more is written or changed, what is in memory is forgotten. */

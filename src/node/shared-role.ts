@@ -157,7 +157,7 @@ export class SharedRole implements Disposable {
         // These come back or not while the volume is being opened as well.
         ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
       ]);
-      if (!this.#closing) this.#server = new CallServer(volume, appends, () => volume.exposed, grace);
+      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });

@@ -4,6 +4,10 @@ import type { Appends } from './appends.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { Outcomes } from './outcomes.ts';
+import { type Shown, shownBy } from './shown.ts';
+
+/** Makes what is shown durable; undefined where it is. Resolves to the inodes of which that failed. */
+type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
 
 /** Handles that one other host may have open. */
 const defaultMaxHandles = 100_000;
@@ -11,38 +15,6 @@ const defaultMaxHandles = 100_000;
 const maxAskers = 8;
 /** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
 const lockWaitMs = 1000;
-
-/** Operations after which everything so far is made durable before the answer leaves: a host that dies loses only its own writes. */
-const changesNames: ReadonlySet<SharedMethod> = new Set([
-  'setattr',
-  'symlink',
-  'mknod',
-  'mkdir',
-  'unlink',
-  'rmdir',
-  'rename',
-  'link',
-  'create',
-  'setxattr',
-  'removexattr',
-  'fallocate',
-  'copyFileRange',
-]);
-
-/** Operations whose answer, a failure included, shows what is in the volume. */
-const shows: ReadonlySet<SharedMethod> = new Set([
-  ...changesNames,
-  'lookup',
-  'getattr',
-  'read',
-  'readdir',
-  'readlink',
-  'open',
-  'opendir',
-  'lseek',
-  'getxattr',
-  'listxattr',
-]);
 
 /** Operations that open something. */
 const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
@@ -86,7 +58,7 @@ class Guest {
 export class CallServer {
   readonly #volume: FileSystem;
   readonly #appends: Appends;
-  readonly #isDirty: () => boolean;
+  readonly #keep: Keep;
   readonly #grace: LockGrace;
   readonly #maxHandles: number;
   readonly #guests = new Map<string, Guest>();
@@ -98,13 +70,13 @@ export class CallServer {
   #idle: (() => void) | undefined;
 
   /**
-   * @param isDirty whether anything that a guest could see is not durable yet.
+   * @param keep makes durable what a guest is about to see.
    * @param grace until then only locks that were held before are given.
    */
-  constructor(volume: FileSystem, appends: Appends, isDirty: () => boolean, grace: LockGrace, maxHandles = defaultMaxHandles) {
+  constructor(volume: FileSystem, appends: Appends, keep: Keep, grace: LockGrace, maxHandles = defaultMaxHandles) {
     this.#volume = volume;
     this.#appends = appends;
-    this.#isDirty = isDirty;
+    this.#keep = keep;
     this.#grace = grace;
     this.#maxHandles = maxHandles;
   }
@@ -179,10 +151,11 @@ export class CallServer {
         return undefined;
       case 'read': {
         const slices = await this.#call<readonly Uint8Array[]>(method, args);
-        if (!this.#isDirty()) return slices.length === 1 ? slices[0] : Buffer.concat(slices);
+        const kept = this.#keepShown(method, args, slices);
+        if (kept === undefined) return slices.length === 1 ? slices[0] : Buffer.concat(slices);
         // A local program may write into this memory while the answer waits.
         const shown = Buffer.concat(slices);
-        await this.#volume.syncfs();
+        await kept;
         return shown;
       }
       case 'write': {
@@ -225,22 +198,35 @@ export class CallServer {
             opens.has(method),
           );
         } catch (error) {
-          await this.#keepShown(method);
+          await this.#keepShown(method, args, undefined);
           throw error;
         }
         if (guest.closed) await this.#letGo(guest);
-        await this.#keepShown(method);
-        return result;
+        await this.#keepShown(method, args, result);
+        return method === 'readdir' ? this.#keepEntries(result as readonly DirectoryEntry[]) : result;
       }
     }
   }
 
   /**
    * What a guest is about to see, and so what it changed, must not be undone by the loss of this host: a read never goes backwards. After the operation:
-   * what a local program did while it waited may be in the answer.
+   * what a local program did while it waited may be in the answer. Nothing else is waited for, and what else does not fit on a full disk is no failure here.
    */
-  async #keepShown(method: SharedMethod): Promise<void> {
-    if (changesNames.has(method) || (shows.has(method) && this.#isDirty())) await this.#volume.syncfs();
+  #keepShown(method: SharedMethod, args: readonly unknown[], result: unknown): Promise<void> | undefined {
+    const shown = shownBy(method, args, result);
+    const kept = shown && this.#keep(shown);
+    return kept?.then((failed) => {
+      for (const error of failed.values()) throw error;
+    });
+  }
+
+  /** Entries come without the attributes that cannot be made durable: who wants those asks for them, and hears why. */
+  async #keepEntries(entries: readonly DirectoryEntry[]): Promise<readonly DirectoryEntry[]> {
+    const failed = await this.#keep({ inodes: entries.flatMap(({ attributes }) => attributes?.inode ?? []), names: [] });
+    if (failed === undefined || failed.size === 0) return entries;
+    return entries.map((entry) =>
+      failed.has(entry.inode) ? { name: entry.name, inode: entry.inode, type: entry.type, cookie: entry.cookie } : entry,
+    );
   }
 
   /** The volume counts a kernel reference for each entry that it gives out. A guest's kernel is not heard of here: what it has open is. */

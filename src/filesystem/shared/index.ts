@@ -5,3 +5,4 @@ export { encodeFailure } from './calls.ts';
 export type { Backing } from './holder-link.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';
+export type { Shown } from './shown.ts';

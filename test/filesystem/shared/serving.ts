@@ -22,7 +22,7 @@ export class Serving {
   constructor(volume: Volume, grace = new LockGrace([])) {
     this.volume = volume;
     const appends = new Appends(volume);
-    this.server = new CallServer(volume, appends, () => false, grace);
+    this.server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace);
     this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
   }
 
