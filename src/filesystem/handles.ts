@@ -1,3 +1,4 @@
+import { HandleNumbers } from './handle-numbers.ts';
 import type { Inode } from './inode.ts';
 
 /** Files without a handle whose reading is followed at a time. */
@@ -30,19 +31,17 @@ export class Handles {
   readonly #handles = new Map<number, Handle>();
   /** By inode, for files that were opened without telling. */
   readonly #readers = new Map<number, Reader>();
-  #next: number;
+  readonly #numbers: HandleNumbers;
 
   constructor(session: number) {
-    this.#next = 1 + (session % 4096) * handlesPerSession;
+    this.#numbers = new HandleNumbers(1 + (session % 4096) * handlesPerSession);
   }
 
   open(inode: Inode): Handle {
-    while (this.#handles.has(this.#next)) this.#advance();
     // A failure that nobody was told of yet is told to the next who opens the file, as Linux does.
     const failures = inode.failureSeen ? inode.failures : inode.failures - 1;
-    const handle: Handle = { number: this.#next, inode, failures, readEnd: 0, aheadEnd: 0 };
+    const handle: Handle = { number: this.#numbers.take(this.#handles), inode, failures, readEnd: 0, aheadEnd: 0 };
     this.#handles.set(handle.number, handle);
-    this.#advance();
     inode.handles++;
     return handle;
   }
@@ -66,9 +65,5 @@ export class Handles {
 
   close(handle: Handle): void {
     if (this.#handles.delete(handle.number)) handle.inode.handles--;
-  }
-
-  #advance(): void {
-    this.#next = this.#next >= 2 ** 32 - 1 ? 1 : this.#next + 1;
   }
 }

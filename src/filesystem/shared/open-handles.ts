@@ -1,4 +1,5 @@
 import { FileSystemError } from '../file-system.ts';
+import { HandleNumbers } from '../handle-numbers.ts';
 import type { SharedMethod } from './calls.ts';
 import { type Backing, type HolderLink, Moved } from './holder-link.ts';
 import type { LossWitness } from './lost-writes.ts';
@@ -27,11 +28,12 @@ export class OpenHandles {
   readonly #holder: HolderLink;
   readonly #undelivered: Undelivered;
   readonly #handles = new Map<number, OpenHandle>();
-  #next = 1;
+  readonly #numbers: HandleNumbers;
 
-  constructor(holder: HolderLink, undelivered: Undelivered) {
+  constructor(holder: HolderLink, undelivered: Undelivered, numbers = new HandleNumbers()) {
     this.#holder = holder;
     this.#undelivered = undelivered;
+    this.#numbers = numbers;
   }
 
   get(handle: number): OpenHandle | undefined {
@@ -44,7 +46,7 @@ export class OpenHandles {
 
   /** @param generation in which it was opened: in a later one it is opened again. */
   keep(inode: number, flags: number, directory: boolean, generation: number, backing: number): number {
-    const handle = this.#next++;
+    const handle = this.#numbers.take(this.#handles);
     this.#handles.set(handle, { inode, flags, directory, backing, generation });
     return handle;
   }
