@@ -25,9 +25,14 @@ const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir
 /** What a host begins with wherever the volume was opened: then it opens its files again. */
 const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
 
+interface GuestHandle {
+  readonly inode: number;
+  readonly directory: boolean;
+}
+
 /** What another host has open and locked here. */
 class Guest {
-  readonly handles = new Map<number, { readonly inode: number; readonly directory: boolean }>();
+  readonly handles = new Map<number, GuestHandle>();
   /** Every (inode, owner) that took a lock and did not close the file since; a release of none is harmless. */
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Where its programs have the volume mounted, once it has said so. */
@@ -134,10 +139,21 @@ export class CallServer {
     await this.#unlock(guest);
     const handles = [...guest.handles];
     guest.handles.clear();
-    for (const [handle, { inode, directory }] of handles) {
-      if (directory) await this.#volume.releasedir(inode, handle);
-      else await this.#volume.release(inode, handle);
-    }
+    for (const [handle, known] of handles) await this.#close(handle, known);
+  }
+
+  async #closeAgain(guest: Guest, method: SharedMethod, tag: CallTag | undefined, result: unknown): Promise<void> {
+    const handle = typeof result === 'number' ? result : (result as { handle: number }).handle;
+    const known = guest.handles.get(handle);
+    if (known === undefined) return;
+    guest.handles.delete(handle);
+    if (tag !== undefined) guest.outcomesOf(tag).close(method, tag);
+    await this.#close(handle, known);
+  }
+
+  async #close(handle: number, { inode, directory }: GuestHandle): Promise<void> {
+    if (directory) await this.#volume.releasedir(inode, handle);
+    else await this.#volume.release(inode, handle);
   }
 
   async #perform(peer: string, { method, args, tag }: SharedCall): Promise<unknown> {
@@ -202,7 +218,13 @@ export class CallServer {
           throw error;
         }
         if (guest.closed) await this.#letGo(guest);
-        await this.#keepShown(method, args, result);
+        try {
+          await this.#keepShown(method, args, result);
+        } catch (error) {
+          // Who is told of a failure closes nothing.
+          if (opens.has(method)) await this.#closeAgain(guest, method, tag, result);
+          throw error;
+        }
         return method === 'readdir' ? this.#keepEntries(result as readonly DirectoryEntry[]) : result;
       }
     }

@@ -29,7 +29,7 @@ export class Outcomes {
    * @throws Forgotten where it may have been performed before, and nobody knows with which outcome. The asker may then have it performed anew, with the number it has.
    */
   once<T>(method: string, { number, again, memory }: CallTag, perform: () => Promise<T>, opens = false): Promise<T> {
-    const key = `${method} ${number}`;
+    const key = keyOf(method, number);
     const known = this.#outcomes.get(key);
     if (known !== undefined) return known.value as Promise<T>;
     if (again && (memory !== this.id || number <= this.#forgotten || this.#closed.has(key))) throw new Forgotten();
@@ -48,6 +48,14 @@ export class Outcomes {
     return outcome.value;
   }
 
+  /** What this call opened was closed again, since it failed for its asker. */
+  close(method: string, { number }: CallTag): void {
+    const key = keyOf(method, number);
+    if (!this.#outcomes.delete(key)) return;
+    this.#closed.set(key, number);
+    this.#bound();
+  }
+
   /** What was opened is no more: whoever asks again must not be given it. */
   closeAll(): void {
     for (const [key, { number, opens }] of this.#outcomes) {
@@ -55,6 +63,10 @@ export class Outcomes {
       this.#outcomes.delete(key);
       this.#closed.set(key, number);
     }
+    this.#bound();
+  }
+
+  #bound(): void {
     for (const [key, number] of this.#closed) {
       if (this.#closed.size <= maxOutcomes) break;
       this.#closed.delete(key);
@@ -65,4 +77,8 @@ export class Outcomes {
   #forget(number: number): void {
     this.#forgotten = Math.max(this.#forgotten, number);
   }
+}
+
+function keyOf(method: string, number: number): string {
+  return `${method} ${number}`;
 }

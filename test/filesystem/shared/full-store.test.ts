@@ -31,3 +31,21 @@ test('a file of the holder that does not fit is no failure of what other hosts d
   volume.forget(big, 1);
   await volume.abandon();
 });
+
+test('what was opened for another host that is then told of a failure does not stay open', async () => {
+  const store = new SmallStore(mebibyte);
+  const serving = new Serving(await open(store));
+  const { volume } = serving;
+  const guest = serving.guest('guest');
+  const late = await put(volume, root, 'late', Buffer.alloc(2 * mebibyte, 2));
+  volume.forget(late, 1);
+  for (let count = 0; count < 3; count++) assert.equal(await errnoOf(() => guest.open(late, 0)), 'ENOSPC');
+  store.capacity = Infinity;
+  const handle = await guest.open(late, 0);
+  assert.equal(serving.opens, 4);
+  await guest.unlink(root, 'late');
+  assert.equal((await volume.getattr(late)).links, 0);
+  await guest.release(late, handle);
+  assert.equal(await errnoOf(() => volume.getattr(late)), 'ESTALE');
+  await volume.close();
+});
