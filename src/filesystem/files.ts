@@ -1,6 +1,6 @@
 import type { VolumeCore } from './core.ts';
 import { Pinned } from './content.ts';
-import { asFileSystemError } from './failure.ts';
+import { asFileSystemError, errnoOf } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
@@ -67,7 +67,8 @@ export class Files {
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
-    if (budget.bytes > refuseFactor * budget.limit) throw new FileSystemError('EIO', 'the store takes no writes and memory is full of them');
+    if (budget.bytes > refuseFactor * budget.limit)
+      throw new FileSystemError(errnoOf(this.#core.flusher.failure), 'the store takes no writes and memory is full of them');
     this.#quota.check(inode, offset, end);
     inode.content!.write(offset, data);
     if (end > inode.size) inode.size = end;

@@ -24,6 +24,7 @@ export class Flusher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #retryMs = 0;
+  #failure: unknown;
   #begun = false;
   #stopped = false;
 
@@ -39,6 +40,11 @@ export class Flusher {
   begin(): void {
     this.#begun = true;
     if (this.#pending) this.#schedule(this.#delayMs);
+  }
+
+  /** Why nothing can be written out at present; undefined where it could the last time. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   add(inode: Inode): void {
@@ -132,7 +138,9 @@ export class Flusher {
       else if (calm && !state.current) await state.write({});
       if (calm) await compactor.run();
       this.#retryMs = 0;
+      this.#failure = undefined;
     } catch (error) {
+      this.#failure = error;
       this.#retryMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#retryMs * 2));
       context.logger.warn('changes could not be written out; they are kept and tried again', { inMs: this.#retryMs, error: messageOf(error) });
       // Nobody waits for something that may never come: writers are refused instead, see Files.write.

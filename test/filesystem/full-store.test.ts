@@ -188,3 +188,12 @@ test('a file that does not fit is no failure of those that are written out with 
   assert.equal(await errnoOf(() => volume.fsync(small, handle, false)), 'none');
   assert.equal(await errnoOf(() => volume.flush(big, other, '0')), 'ENOSPC');
 });
+
+test('who writes on while the store is full is told that there is no room', async () => {
+  const volume = await open(new SmallStore(mebibyte), { flushDelayMs: 1, maxDirtyBytes: mebibyte });
+  const inode = await put(volume, root, 'f', '', true);
+  const seen = new Set<string>();
+  for (let at = 0; at < 20; at++) seen.add(await errnoOf(() => volume.write(inode, 0, (at * mebibyte) / 2, pattern(mebibyte / 4, at), false)));
+  assert.deepEqual([...seen], ['none', 'ENOSPC']);
+  await volume.abandon();
+});
