@@ -108,7 +108,9 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('lookup', parent, name);
   }
   forget(inode: number, count: number): void {
-    this.local?.forget(inode, count);
+    const { backing } = this.#holder;
+    // Also in a lapse of the lease: the kernel says it once, and afterwards the same volume goes on.
+    if (backing?.kind === 'local') backing.volume.forget(inode, count);
   }
   getattr(inode: number): MaybePromise<Attributes> {
     return this.#holder.do('getattr', inode);

@@ -29,6 +29,21 @@ test('a file that is closed in a lapse of the lease is closed and unlocked when 
   for (const each of [inode, plain]) assert.equal(await attributesOf(volume, each), undefined, 'nobody has it open');
 });
 
+test('what the kernel gives back in a lapse of the lease counts when the lease goes on', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const { volume } = serving;
+  let held = true;
+  const host = new SharedFileSystem('host', () => held);
+  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  const inode = await put(volume, root, 'f', 'x', true);
+  await host.lookup(root, 'f');
+  await host.unlink(root, 'f');
+  held = false;
+  host.forget(inode, 2);
+  held = true;
+  assert.equal(await attributesOf(volume, inode), undefined, 'nobody refers to it');
+});
+
 test('a file that is closed while its lock is taken again at the next host is unlocked there', async () => {
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
