@@ -146,7 +146,7 @@ export class InodeTable {
   }
 
   #evictable(inode: Inode): boolean {
-    if (inode.dirty || inode.handles > 0 || inode.busy !== undefined || inode.failures > 0 || inode.links === 0) return false;
+    if (inode.dirty || inode.handles > 0 || inode.busy !== undefined || !inode.failureSeen || inode.links === 0) return false;
     return (inode.directory?.overlay.size ?? 0) === 0 && !this.#pinned(inode);
   }
 

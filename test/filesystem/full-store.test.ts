@@ -197,3 +197,16 @@ test('who writes on while the store is full is told that there is no room', asyn
   assert.deepEqual([...seen], ['none', 'ENOSPC']);
   await volume.abandon();
 });
+
+test('a file whose failure was told is given up from memory like any other', async () => {
+  const store = new SmallStore(mebibyte);
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', pattern(2 * mebibyte, 1));
+  volume.forget(inode, 1);
+  assert.equal(await errnoOf(() => volume.syncfs()), 'ENOSPC');
+  assert.equal(await errnoOf(() => volume.fsync(inode, 0, false)), 'ENOSPC');
+  store.capacity = Infinity;
+  await volume.recall();
+  assert.equal(volume.memory.inodes, 0);
+  await volume.close();
+});
