@@ -65,6 +65,8 @@ export class Content {
   map: ExtentMap | undefined;
   /** The root of the map as the inode's record has it. */
   committedExtents: Uint8Array | undefined;
+  /** Blocks that were put and came to nothing when the file was removed: dropped with it. */
+  readonly vain: Address[] = [];
   /** What the volume's usage counts for it. */
   accounted = 0;
 

@@ -68,8 +68,10 @@ export class InodeRemover {
     if (content === undefined) return;
     for (const block of content.discard()) {
       await block.putting;
-      yield block.address;
+      content.vain.push(block.address);
     }
+    // Of an attempt that failed as well: the map does not name them.
+    yield* content.vain;
     if (content.map === undefined) return;
     try {
       for await (const { address, epoch } of content.map.allBlocks()) if (epoch >= this.#context.epoch) yield address;
