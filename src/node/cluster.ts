@@ -53,7 +53,9 @@ export class Cluster implements Disposable {
     transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
     transport.handle(nodeKinds.volumeHolders, async (_peer, body) => Buffer.from(JSON.stringify(await this.#holders(body))));
     transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
-    transport.handle(nodeKinds.catalogueChanged, () => {
+    transport.handle(nodeKinds.catalogueChanged, (peer) => {
+      // To read it anew is work, and only who may write has changed anything.
+      if (!context.overlay.rightsOf(peer).includes('write')) return;
       context.onCatalogueNews();
       return this.refreshCatalogue();
     });

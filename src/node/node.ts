@@ -323,7 +323,8 @@ export class Node implements AsyncDisposable {
     );
     await entry.enter();
     trash.look();
-    const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, cluster: inCluster, logger }, overlay.transport));
+    const mayStore = (peer: string): boolean => rightsOf(peer).includes('store');
+    const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, mayStore, cluster: inCluster, logger }, overlay.transport));
     const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, usedElsewhere: (id: string) => cluster.usedElsewhere(id), logger };
     const inspector = new BlockInspector(
       store,

@@ -30,6 +30,8 @@ export interface OrphanSweepContext {
   readonly store: BlockStore;
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
+  /** Whether a member has the right to store: who stores nothing has no blocks to ask about. */
+  readonly mayStore: (peer: PeerId) => boolean;
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
   readonly logger: Logger;
@@ -66,7 +68,10 @@ export class OrphanSweep implements AsyncDisposable {
 
   constructor(context: OrphanSweepContext, transport: Transport) {
     this.#context = context;
-    transport.handle(nodeKinds.judgeBlocks, (_peer, body) => this.#answer(body));
+    transport.handle(nodeKinds.judgeBlocks, (peer, body) => {
+      if (!context.mayStore(peer)) throw new InfinitError('denied', `host ${peer} has no right to store blocks, so it asks about none`);
+      return this.#answer(body);
+    });
     this.#timer = setTimeout(() => this.#inBackground(), firstMs);
     this.#timer.unref();
   }

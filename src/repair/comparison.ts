@@ -157,8 +157,8 @@ export class Comparison {
   async #serve(peer: PeerId, body: Uint8Array): Promise<Uint8Array> {
     const question = questionIn(body);
     const { newest } = this.#at;
-    // Hosts with different rosters have nothing to compare: what moves is moved by other means.
-    if (question.view !== newest.number) return new Uint8Array(0);
+    // Hosts with different rosters have nothing to compare: what moves is moved by other means. Nor has one that stores nothing.
+    if (question.view !== newest.number || newest.roster.get(peer) === undefined) return new Uint8Array(0);
     const lines: Line[] = [];
     let after = question.after ?? undefined;
     let until: Address | null = null;

@@ -2,6 +2,7 @@ import { InfinitError } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes } from '../block/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
+import type { Permits } from './permits.ts';
 import type { StorePlacement } from './store-placement.ts';
 
 /** Between a durable change on one replica and the notice of it, in ms: by then the write has its majority, and a reader does not get in its way. */
@@ -18,6 +19,7 @@ const maxAddresses = 1024;
 export interface ChangeFeedOptions {
   readonly self: PeerId;
   readonly transport: Transport | undefined;
+  readonly permits: Permits;
   readonly placement: StorePlacement;
 }
 
@@ -38,9 +40,9 @@ export class ChangeFeed implements Disposable {
 
   constructor(options: ChangeFeedOptions) {
     this.#options = options;
-    const { transport } = options;
+    const { transport, permits } = options;
     transport?.handle(kinds.watchBlocks, (peer, body) => this.#subscribe(peer, addressesIn(body)));
-    transport?.handle(kinds.blocksChanged, (_peer, body) => this.#tellHere(addressesIn(body)));
+    transport?.handle(kinds.blocksChanged, (peer, body) => (permits.answers(peer) ? this.#tellHere(addressesIn(body)) : undefined));
     // It may have been restarted, and have forgotten who watches.
     this.#stopListening = transport?.onPeerUp((peer) => void this.#renew([peer], true)) ?? (() => {});
   }

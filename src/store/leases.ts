@@ -17,6 +17,7 @@ import type { Disk } from '../disk/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
 import { LeasePolicy } from './lease-policy.ts';
+import type { Permits } from './permits.ts';
 
 /** How long a lease lives without news of its holder, in ms: for so long a host that died may hold up writers of what it read often. The same on all hosts. */
 export const defaultLeaseTermMs = 3000;
@@ -33,6 +34,7 @@ export interface LeasesOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly transport: Transport | undefined;
+  readonly permits: Permits;
   readonly termMs: number;
 }
 
@@ -69,11 +71,14 @@ export class Leases implements Disposable {
   constructor(options: LeasesOptions, table: LeaseTable) {
     this.#options = options;
     this.#table = table;
-    const { self, incarnation, transport, termMs } = options;
+    const { self, incarnation, transport, permits, termMs } = options;
     this.#clock = new LeaseClock(options.clock);
     this.#holder = new LeaseHolder({ self, incarnation, termMs, drift: maxClockDrift });
     transport?.handle(kinds.lease, (peer, body) => {
-      this.#hear(decodeLeaseMessage(peer, body));
+      const message = decodeLeaseMessage(peer, body);
+      // Only an acceptor recalls, and grants.
+      const isHolders = message.type === 'heartbeat' || message.type === 'release';
+      if (isHolders || permits.answers(peer)) this.#hear(message);
       return undefined;
     });
   }

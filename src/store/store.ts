@@ -94,7 +94,7 @@ export class Store implements BlockStore, AsyncDisposable {
     const permits = new Permits(cluster?.rightsOf);
     const link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply) });
     const hasSay = (): boolean => placement.hasSay !== false;
-    this.#leases = new Leases({ self, incarnation, disk, clock, transport, termMs: leaseTermMs }, replica.acceptor.leases);
+    this.#leases = new Leases({ self, incarnation, disk, clock, transport, permits, termMs: leaseTermMs }, replica.acceptor.leases);
     const send = (peer: PeerId, request: Request): void => link.send(peer, request);
     const onRefused = (address: Address): void => this.onRefused(address);
     this.#registers = new Registers({
@@ -109,7 +109,7 @@ export class Store implements BlockStore, AsyncDisposable {
       random,
       onRefused,
     });
-    this.#changes = new ChangeFeed({ self, transport, placement });
+    this.#changes = new ChangeFeed({ self, transport, permits, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.

@@ -6,7 +6,8 @@ import { silentLogger } from '../../src/base/index.ts';
 import { type Address, Sealer } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { Catalogue } from '../../src/node/catalogue.ts';
-import { OrphanSweep } from '../../src/node/orphan-sweep.ts';
+import { OrphanSweep, type OrphanSweepContext } from '../../src/node/orphan-sweep.ts';
+import { nodeKinds } from '../../src/node/kinds.ts';
 import type { Volumes } from '../../src/node/volumes.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
@@ -42,7 +43,10 @@ test('a sweep frees the blocks of volumes that were deleted for good, and touche
   ];
   const volumes = { servedById: () => undefined } as unknown as Volumes;
   const transport = new MemoryNetwork().open('host');
-  await using sweep = new OrphanSweep({ disk, store, catalogue, volumes, cluster: () => undefined, logger: silentLogger }, transport);
+  await using sweep = new OrphanSweep(
+    { disk, store, catalogue, volumes, mayStore: () => true, cluster: () => undefined, logger: silentLogger },
+    transport,
+  );
   const counted = await sweep.run({ volumeId: id('c'), dry: true });
   assert.equal(counted.unreferenced, 150);
   assert.ok(await disk.has(gone[0]!));
@@ -52,4 +56,15 @@ test('a sweep frees the blocks of volumes that were deleted for good, and touche
   for (const address of gone) assert.equal(await disk.has(address), false);
   for (const address of [...live, ...inTrash, ...bucket]) assert.ok(await disk.has(address));
   assert.equal((await sweep.run()).unreferenced, 0);
+});
+
+test('only a host that may store asks what is referred to', async () => {
+  const network = new MemoryNetwork();
+  const [host, keeper, guest] = ['host', 'keeper', 'guest'].map((name) => network.open(name));
+  const volumes = { servedById: () => ({ unreferenced: async () => [] }) } as unknown as Volumes;
+  const mayStore = (peer: string): boolean => peer === 'keeper';
+  await using _ = new OrphanSweep({ volumes, mayStore } as unknown as OrphanSweepContext, host!);
+  const question = [Buffer.from(id('a'), 'hex'), Buffer.from('[]')];
+  assert.equal(Buffer.from(await keeper!.request('host', nodeKinds.judgeBlocks, question)).toString(), '[]');
+  await assert.rejects(guest!.request('host', nodeKinds.judgeBlocks, question), { code: 'denied' });
 });

@@ -24,3 +24,22 @@ test('a host that does not answer leaves a comparison open: that nothing was fou
   answer = () => Promise.resolve(new Uint8Array(0));
   assert.equal((await comparison.page(undefined, undefined, addresses, signal)).isOpen, false);
 });
+
+test('a host of no view has nothing to compare, and has nothing looked through', async () => {
+  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
+  let serve: (peer: string, body: Uint8Array) => Promise<Uint8Array> = () => Promise.reject(new Error('nobody serves'));
+  let looked = 0;
+  const standpoint = {
+    self: 'a',
+    newest: { number: 1, roster, replicas: 2 },
+    transport: { handle: (_kind: number, handler: typeof serve) => ((serve = handler), () => {}) },
+    housekeeping: { list: () => (looked++, Promise.resolve([])) },
+  };
+  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  const question = Buffer.from(JSON.stringify({ view: 1, after: null, last: null, digest: '' }));
+  assert.equal((await serve('stranger', question)).length, 0);
+  assert.equal(looked, 0);
+  assert.ok((await serve('b', question)).length > 0);
+  assert.equal(looked, 1);
+  comparison.close();
+});

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
 import { addressToBytes, immutableAddress, mutableAddress } from '../../src/block/index.ts';
-import { decodeReply, encodeReply, encodeRequest, maxRound, type Reply, type Request } from '../../src/consensus/index.ts';
+import { decodeReply, encodeLeaseMessage, encodeReply, encodeRequest, maxRound, type Reply, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
@@ -92,6 +92,26 @@ test('a host with neither right uses up no rounds: it is promised nothing, and i
   assert.ok(done);
   const { accepted } = await guest.step({ type: 'read', block: absent });
   assert.ok(accepted!.ballot.round < 1000, `round ${accepted!.ballot.round}`);
+});
+
+test('only a host that may store recalls leases and says that blocks changed', async () => {
+  const { store, register, from } = await world();
+  const [guest, writer, keeper] = ['guest', 'writer', 'keeper'].map((name) => from(name));
+  let [released, told] = [0, 0];
+  // A recall is answered to all.
+  for (const { transport } of [guest!, writer!, keeper!]) transport.handle(kinds.lease, () => void released++);
+  using _ = store.watch(register, () => told++);
+  await guest!.step({ type: 'read' });
+  const before = told;
+  const say = async ({ transport, step }: NonNullable<typeof guest>, name: string): Promise<number[]> => {
+    transport.notify('host', kinds.lease, encodeLeaseMessage({ type: 'recall', from: name, block: register }));
+    transport.notify('host', kinds.blocksChanged, addressToBytes(register));
+    for (let turns = 0; turns < 3; turns++) await step({ type: 'read' });
+    return [released, told - before];
+  };
+  assert.deepEqual(await say(guest!, 'guest'), [0, 0]);
+  assert.deepEqual(await say(writer!, 'writer'), [0, 0]);
+  assert.deepEqual(await say(keeper!, 'keeper'), [3, 1]);
 });
 
 test('requests that come as a batch are no way around it', async () => {

@@ -53,7 +53,10 @@ test('no tag of one start of the daemon is one of another start', async () => {
   const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
   const leasesOf = (incarnation: number): Leases =>
-    new Leases({ self: 'a', incarnation, disk, clock: systemClock, transport: undefined, termMs: 1000 }, replica.acceptor.leases);
+    new Leases(
+      { self: 'a', incarnation, disk, clock: systemClock, transport: undefined, permits: new Permits(undefined), termMs: 1000 },
+      replica.acceptor.leases,
+    );
   const tagsOf = (incarnation: number): number[] => {
     const tags: number[] = [];
     const send = (_peer: string, { tag }: Request): unknown => tags.push(tag);

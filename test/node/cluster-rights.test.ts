@@ -27,3 +27,14 @@ test('a host drains another only with the right to invite and expel', async () =
   await drain('inviter', false);
   assert.deepEqual(asked, [true, 'draining', false, 'up']);
 });
+
+test('only a host that may write has the catalogue read anew', async () => {
+  let news = 0;
+  const handlers = new Map<number, (peer: string) => Promise<unknown>>();
+  const transport = { handle: (kind: number, handler: (peer: string) => Promise<unknown>) => handlers.set(kind, handler), onPeerUp: () => {} };
+  const rights: Readonly<Record<string, readonly string[]>> = { inviter: ['invite'], worker: ['store', 'write'] };
+  const overlay = { transport, rightsOf: (peer: string) => rights[peer] };
+  using _ = new Cluster({ overlay, onCatalogueNews: () => news++ } as unknown as ClusterContext);
+  for (const peer of ['inviter', 'worker']) await handlers.get(nodeKinds.catalogueChanged)!(peer);
+  assert.equal(news, 1);
+});
