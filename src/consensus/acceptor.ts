@@ -120,7 +120,7 @@ export class Acceptor {
     }
     // The record, not the message, is kept: the message's other fields must not stay in memory.
     const kept = { promised: next ?? ballot, accepted: { ballot, record, pointer: false }, lost: false };
-    const grant = this.#grant(request, now);
+    const grant = this.#grant(request, 'accept', now);
     return this.#reply(kept, request, 'accepted', true, null, false, noViews, grant, nobody);
   }
 
@@ -129,20 +129,21 @@ export class Acceptor {
     const { next } = request;
     const raise = next !== null && compareBallots(next, state.promised) > 0;
     const kept = raise ? { ...state, promised: next } : state;
-    const grant = this.#grant(request, now);
+    const grant = this.#grant(request, 'repeated accept', now);
     return this.#reply(kept, request, 'accepted', raise, null, false, noViews, grant, nobody);
   }
 
-  #grant({ from, block, lease, record }: Accept, now: number): number {
-    return lease === null || !this.#rules.mayLease(record) ? 0 : this.leases.grant(from, block, lease, now);
+  #grant({ from, block, lease, record }: Accept, along: 'accept' | 'repeated accept', now: number): number {
+    return lease !== null && this.#rules.mayLease(record) && this.#rules.mayGrant(lease.mode, along) ? this.leases.grant(from, block, lease, now) : 0;
   }
 
   #read(state: AcceptorState | undefined, request: Read, now: number): AcceptorStep {
     const recalls: PeerId[] = [];
     if (!this.leases.allows(request.from, request.block, 'read', now, recalls)) return this.#keep(state, request, 'leased', recalls);
     const accepted = state?.accepted ?? null;
-    const here = request.lease !== null && accepted !== null && !accepted.pointer && this.#rules.mayLease(accepted.record);
-    const grant = here ? this.leases.grant(request.from, request.block, request.lease, now) : 0;
+    const { lease } = request;
+    const here = accepted !== null && !accepted.pointer && this.#rules.mayLease(accepted.record);
+    const grant = here && lease !== null && this.#rules.mayGrant(lease.mode, 'read') ? this.leases.grant(request.from, request.block, lease, now) : 0;
     return this.#answer(state, request, 'value', false, request.known, request.view, grant, now);
   }
 

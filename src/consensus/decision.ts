@@ -20,6 +20,8 @@ export interface Standing {
   readonly doubt: Pick<Doubt, 'version' | 'ballot' | 'changeSent'>;
   /** The record was accepted once more, at a ballot of ours. */
   readonly reproposed: boolean;
+  /** A lease is asked for that comes with an accept only. */
+  readonly mustAccept: boolean;
   /** The highest floor of those that answered last. */
   readonly floor: () => number;
   /** The version of the record that would found the block, and that record. */
@@ -41,7 +43,7 @@ export function decide(rules: Rules, standing: Standing): Decision {
   const { operation, base, chosen } = standing;
   switch (operation.kind) {
     case 'read':
-      return base === null || rules.mayAnswer(chosen) ? finish({ status: 'committed', accepted: base }) : repair(base);
+      return decideRead(rules, standing);
     case 'write':
       return decideWrite(rules, standing, operation.apply);
     case 'change':
@@ -68,6 +70,12 @@ export function isDoubtOver({ base, chosen, origin, doubt }: Standing): boolean 
 export function hostsToSettle(operation: Operation, { unsettled }: BlockRecord): PeerId[] {
   const revoked = operation.kind === 'settle' ? operation.revoked : [];
   return unsettled.filter((peer) => !revoked.includes(peer));
+}
+
+function decideRead(rules: Rules, { base, chosen, reproposed, mustAccept }: Standing): Decision {
+  if (base === null) return finish({ status: 'committed', accepted: null });
+  if (mustAccept && !reproposed && rules.mayLease(base.record)) return { type: 'propose', record: base.record, purpose: 'reproposal' };
+  return rules.mayAnswer(chosen) ? finish({ status: 'committed', accepted: base }) : repair(base);
 }
 
 function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {

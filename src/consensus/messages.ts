@@ -4,7 +4,7 @@ import type { Accepted, BlockId, BlockRecord, View } from './record.ts';
 /** What a lease lets its holder do: read from its own memory, or write there too. */
 export type LeaseMode = 'shared' | 'exclusive';
 
-/** Asks for a lease along with a read or an accept. */
+/** Asks for a lease along with a read or an accept; an exclusive one comes with an accept only. */
 export interface LeaseRequest {
   readonly mode: LeaseMode;
   /** Which life of the holder's process. */

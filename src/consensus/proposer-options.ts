@@ -25,7 +25,7 @@ export interface ProposerOptions {
   /** No block that was forgotten in a view that is retired had a version above it; 0 where absent. */
   readonly floor?: number;
   readonly hint?: Hint | undefined;
-  /** Ask for a lease along the way. */
+  /** Ask for a lease along the way. For an exclusive one a read writes the record back. */
   readonly lease?: LeaseRequest | undefined;
   /** The holder's count of lease requests, {@link LeaseHolder.clock}; needed where this host holds leases. */
   readonly leaseClock?: (() => number) | undefined;

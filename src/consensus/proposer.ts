@@ -77,7 +77,8 @@ export class Proposer {
   /** The first effects. */
   start(): readonly Effect[] {
     const { operation } = this;
-    if (operation.kind !== 'write') return operation.kind === 'read' ? this.#startRead() : this.#startPrepare();
+    if (operation.kind === 'read' && !this.#mustAccept) return this.#startRead();
+    if (operation.kind !== 'write') return this.#startPrepare();
     if (operation.fresh === true) {
       this.#chosen = true;
       this.#ballot = this.#ballots.next(0);
@@ -188,6 +189,10 @@ export class Proposer {
     return this.#begin(this.#firstSets(), { type: 'prepare', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, view, known });
   }
 
+  get #mustAccept(): boolean {
+    return this.#lease !== null && !this.#rules.mayGrant(this.#lease.mode, 'read');
+  }
+
   get #asksOwn(): boolean {
     return this.operation.kind === 'read' && this.operation.own === true;
   }
@@ -242,6 +247,7 @@ export class Proposer {
       chosen: this.#chosen,
       doubt: this.#doubt,
       reproposed: this.#reproposed,
+      mustAccept: this.#mustAccept,
       floor: this.#floor,
       firstVersion: this.#firstVersion,
       founding: this.#founding,

@@ -1,4 +1,5 @@
 import { type Ballot, compareBallots, type PeerId, sameBallot } from './ballot.ts';
+import type { LeaseMode } from './messages.ts';
 import type { BlockRecord, ReplicaSet, View } from './record.ts';
 
 /**
@@ -54,6 +55,11 @@ export interface Rules {
   mayCombine(): boolean;
   /** Whether there may be a lease about the record. A tombstone is forgotten, and then other hosts may keep the block that is made anew: no lease that was granted here would stand in its way. */
   mayLease(record: BlockRecord): boolean;
+  /**
+   * Whether a lease of that mode may come with an answer to a read, with an accept, or with an accept of what had been accepted before. An exclusive one needs
+   * the accept itself: in the same step everything below is refused and nothing above was promised, so that nobody's record can be above what the holder relies on.
+   */
+  mayGrant(mode: LeaseMode, along: 'read' | 'accept' | 'repeated accept'): boolean;
   /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
   leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
   /** Whether a lease of that life of its holder and request number is younger than an accept of the same host. */
@@ -91,6 +97,7 @@ export const productionRules: Rules = {
   remembersLeases: (startedAt, termMs, now) => now - startedAt >= termMs,
   mayCombine: () => false,
   mayLease: ({ value }) => value !== null,
+  mayGrant: (mode, along) => mode === 'shared' || along === 'accept',
   leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
   leaseOutlives: (leaseLife, sequence, acceptLife, leaseClock) => leaseLife > acceptLife || (leaseLife === acceptLife && sequence > leaseClock),
 };

@@ -37,8 +37,7 @@ export class Permits {
     if (!isRegisterAddress(block))
       throw new InfinitError('bad-argument', `host ${request.from} sent a ${type} for ${block.slice(0, 80)}, which is no mutable or named block`);
     // A promise is durable, too, and its round stands against all that come later: only who may have something accepted needs one.
-    const changes = type !== 'read' || request.lease?.mode === 'exclusive';
-    return !changes || this.#keeps(request.from);
+    return type === 'read' || this.#keeps(request.from);
   }
 
   /** Whether the peer may have an acceptor, whose replies tell what a ballot must be above: blocks are placed on hosts with the right to store only. */

@@ -153,3 +153,15 @@ void test('no lease is granted about a tombstone', () => {
     assert.equal(one.step(state, write, 1).reply.grant > 0, granted);
   }
 });
+
+void test('an exclusive lease comes with an accept, not with a read nor with an accept of what was there', () => {
+  const leases = new LeaseTable({ self: 'A', incarnation: 1, termMs: 1000, startedAt: 0, earlierHolders: [] });
+  const one = new Acceptor({ self: 'A', leases, views: () => [] });
+  leases.heartbeat({ type: 'heartbeat', from: 'A', incarnation: 1, sentAt: 0 }, 0);
+  const lease = { mode: 'exclusive', incarnation: 1, sequence: 1 } as const;
+  const write = { ...(accept(2, 1) as Extract<Request, { type: 'accept' }>), leaseClock: 1 };
+  const { state } = one.step(undefined, write, 1);
+  assert.equal(one.step(state, { ...head, type: 'read', view: 0, known: null, lease }, 2).reply.grant, 0);
+  assert.equal(one.step(state, { ...write, lease }, 2).reply.grant, 0);
+  assert.ok(one.step(state, { ...write, ballot: ballot(3), lease }, 3).reply.grant > 0);
+});

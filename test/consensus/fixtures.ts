@@ -6,6 +6,7 @@ import {
   type BlockRecord,
   type Effect,
   type Hint,
+  type LeaseRequest,
   LeaseTable,
   type Operation,
   type ProposalOutcome,
@@ -74,9 +75,14 @@ export class Cluster {
   run(
     ballots: BallotSource,
     operation: Operation,
-    options: { readonly hint?: Hint | null; readonly wakes?: number; readonly lose?: (request: Request, to: string) => boolean } = {},
+    options: {
+      readonly hint?: Hint | null;
+      readonly wakes?: number;
+      readonly lease?: LeaseRequest;
+      readonly lose?: (request: Request, to: string) => boolean;
+    } = {},
   ): { readonly outcome: ProposalOutcome; readonly hint: Hint | null } {
-    const { hint, wakes = 5, lose = () => false } = options;
+    const { hint, wakes = 5, lease, lose = () => false } = options;
     const proposer = new Proposer({
       block,
       tag: 1,
@@ -85,6 +91,7 @@ export class Cluster {
       ballots,
       random: () => 0.5,
       hint: hint ?? undefined,
+      lease,
       rules: this.rules,
     });
     const queue: Effect[] = [...proposer.start()];

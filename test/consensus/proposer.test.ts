@@ -273,3 +273,19 @@ void test('a read that must hear its own host finds a record that it alone holds
   const { outcome } = cluster.run(source('D', 2), { kind: 'read', own: true });
   assert.equal(outcome.status === 'committed' && outcome.accepted?.record.epoch, 2);
 });
+
+void test('a read that asks for an exclusive lease writes back what is there', () => {
+  const cluster = new Cluster(replicas);
+  const lease = { mode: 'exclusive', incarnation: 1, sequence: 1 } as const;
+  const rounds = (): (number | undefined)[] => replicas.map((peer) => cluster.states.get(peer)?.accepted?.ballot.round);
+  assert.equal(valueOf(cluster.run(source('B'), read, { lease }).outcome), undefined);
+  cluster.run(source('A'), putAny(bytes('one')));
+  const [before] = rounds();
+  assert.equal(valueOf(cluster.run(source('B'), read, { lease }).outcome), 'one');
+  assert.ok(rounds().every((round) => round! > before!));
+  // There is no lease about a tombstone.
+  cluster.run(source('A'), putAny(null));
+  const removed = rounds();
+  assert.equal(valueOf(cluster.run(source('B'), read, { lease }).outcome), null);
+  assert.deepEqual(rounds(), removed);
+});

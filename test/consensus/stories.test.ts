@@ -9,6 +9,9 @@ import {
   type BallotSource,
   compareAndSet,
   type Effect,
+  LeaseHolder,
+  type LeaseMode,
+  type LeaseGrants,
   type Operation,
   productionRules,
   type ProposalOutcome,
@@ -18,8 +21,15 @@ import {
   read,
   type Request,
   type Rules,
+  update,
 } from '../../src/consensus/index.ts';
 import { block, bytes, Cluster, source, text } from './fixtures.ts';
+
+interface SlowOptions {
+  readonly leaseClock?: number;
+  /** It asks for a lease, by request 1. */
+  readonly lease?: LeaseMode;
+}
 
 /** An operation whose messages the story delivers one by one. */
 class Slow {
@@ -27,11 +37,13 @@ class Slow {
   readonly #proposer: Proposer;
   readonly #sent = new Map<string, Request>();
   outcome: ProposalOutcome | undefined;
+  grants: LeaseGrants | null = null;
 
-  constructor(cluster: Cluster, ballots: BallotSource, operation: Operation, leaseClock = 0) {
+  constructor(cluster: Cluster, ballots: BallotSource, operation: Operation, { leaseClock = 0, lease: mode }: SlowOptions = {}) {
     this.#cluster = cluster;
     const { views, rules } = cluster;
-    this.#proposer = new Proposer({ block, tag: 1, operation, views, ballots, random: () => 0.5, leaseClock: () => leaseClock, rules });
+    const lease = mode === undefined ? undefined : { mode, incarnation: 1, sequence: 1 };
+    this.#proposer = new Proposer({ block, tag: 1, operation, views, ballots, random: () => 0.5, leaseClock: () => leaseClock, lease, rules });
     this.#take(this.#proposer.start());
   }
 
@@ -60,7 +72,9 @@ class Slow {
   #take(effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (effect.type === 'send') for (const peer of effect.to) this.#sent.set(peer, effect.message);
-      if (effect.type === 'done') this.outcome = effect.outcome;
+      if (effect.type !== 'done') continue;
+      this.outcome = effect.outcome;
+      this.grants = effect.lease;
     }
   }
 }
@@ -69,6 +83,28 @@ function told(outcome: ProposalOutcome | undefined): string {
   if (outcome === undefined) return 'nothing yet';
   if (outcome.status === 'unknown' || outcome.status === 'no-quorum') return outcome.status;
   return `${outcome.status} ${text(outcome.accepted?.record.value) ?? 'nothing'}`;
+}
+
+/** Ballots of rounds above this one. */
+function above(round: number, peer: string): BallotSource {
+  const ballots = source(peer);
+  ballots.raiseFloor(round);
+  return ballots;
+}
+
+/** What H knows of its leases; it asks for one only, by request 1. */
+function leaseHolder(): LeaseHolder {
+  return new LeaseHolder({ self: 'H', incarnation: 1, termMs: 1000, drift: 0.02 });
+}
+
+/** H and the acceptors of these hosts have a session from now on. */
+function beat({ acceptors, now }: Cluster, holder: LeaseHolder, ...peers: readonly string[]): void {
+  for (const peer of peers) holder.onHeartbeatReply(acceptors.get(peer)!.leases.heartbeat(holder.heartbeat(now), now).reply!);
+}
+
+/** What H sends of what it acknowledged from memory: nobody else can have written since that version. */
+function flush(version: number): Operation {
+  return update((current) => (current?.version === version ? bytes('mine') : undefined));
 }
 
 interface Story {
@@ -90,19 +126,60 @@ const stories: readonly Story[] = [
       const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
       cluster.run(source('H'), putAny(bytes('old')));
       // H has an exclusive lease from A and B. From now on it acknowledges writes from memory.
-      for (const peer of ['A', 'B']) {
-        const { leases } = cluster.acceptors.get(peer)!;
-        leases.heartbeat({ type: 'heartbeat', from: 'H', incarnation: 1, sentAt: 0 }, cluster.now);
-        const lease = { mode: 'exclusive', incarnation: 1, sequence: 1 } as const;
-        assert.ok(cluster.serve(peer, { type: 'read', from: 'H', block, tag: 9, attempt: 1, view: 1, known: null, lease }).grant > 0);
-      }
+      const holder = leaseHolder();
+      beat(cluster, holder, 'A', 'B');
+      const leasing = new Slow(cluster, above(10, 'H'), read, { lease: 'exclusive', leaseClock: 1 }).reach('A', 'B').lost('C').reach('A', 'B');
+      assert.ok(holder.granted(block, leasing.grants!, cluster.now));
       // Then somebody begins to read; only C is reached at once.
       const reading = new Slow(cluster, source('R'), read).reach('C');
       // H is recalled: it flushes to B and C, and lets go.
-      assert.equal(told(new Slow(cluster, source('H', 2), putAny(bytes('new')), 1).reach('B', 'C', 'B', 'C', 'B', 'C').outcome), 'committed new');
+      assert.equal(
+        told(new Slow(cluster, source('H', 2), putAny(bytes('new')), { leaseClock: 1 }).reach('B', 'C', 'B', 'C', 'B', 'C').outcome),
+        'committed new',
+      );
       for (const peer of ['A', 'B'])
         cluster.acceptors.get(peer)!.leases.release({ type: 'release', from: 'H', incarnation: 1, block, sequence: 1 }, cluster.now);
       return told(reading.reach('A').outcome);
+    },
+  },
+  {
+    name: 'what a minority accepted before an exclusive lease is below what the holder relies on, who asked for the lease with a read',
+    without: { mayGrant: (mode, along) => mode === 'shared' || along !== 'repeated accept' },
+    right: 'committed mine',
+    wrong: 'conflict rival',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      cluster.run(source('W'), putAny(bytes('old')));
+      // A accepts what a rival writes; the messages to B and C take their time.
+      new Slow(cluster, above(10, 'P'), putAny(bytes('rival'))).reach('A', 'B', 'A');
+      const holder = leaseHolder();
+      beat(cluster, holder, 'A', 'B', 'C');
+      const reading = new Slow(cluster, above(20, 'H'), read, { lease: 'exclusive', leaseClock: 1 }).reach('B', 'C', 'B', 'C');
+      assert.equal(told(reading.outcome), 'committed old');
+      assert.ok(holder.granted(block, reading.grants!, cluster.now));
+      // H acknowledges a write from memory, is recalled, and flushes to whoever answers first.
+      return told(cluster.run(source('H', 2), flush(1)).outcome);
+    },
+  },
+  {
+    name: 'an acceptor that promised something higher since it accepted a record grants no exclusive lease about it',
+    without: { mayGrant: (mode, along) => mode === 'shared' || along !== 'read' },
+    right: 'without a lease: conflict rival',
+    wrong: 'under a lease: conflict rival',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      const holder = leaseHolder();
+      beat(cluster, holder, 'A');
+      // B has no session with H, so it grants nothing, and its answer is lost.
+      const writing = new Slow(cluster, source('H'), putAny(bytes('old')), { lease: 'exclusive', leaseClock: 1 }).reach('A', 'B').lost('B');
+      // A rival goes on from there. C accepts it; the message to B takes its time.
+      new Slow(cluster, above(10, 'P'), putAny(bytes('rival'))).reach('B', 'C', 'C');
+      beat(cluster, holder, 'B');
+      assert.equal(told(writing.wake().reach('A', 'B').outcome), 'committed old');
+      const holds = holder.granted(block, writing.grants!, cluster.now);
+      // What H then writes, whether it acknowledged it from memory or not, meets what C has.
+      cluster.down.add('A');
+      return `${holds ? 'under' : 'without'} a lease: ${told(cluster.run(source('H', 2), flush(1)).outcome)}`;
     },
   },
   {
@@ -129,8 +206,7 @@ const stories: readonly Story[] = [
     tell: (rules) => {
       const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
       cluster.run(source('W'), putAny(bytes('old')));
-      const ballots = source('P');
-      ballots.raiseFloor(50);
+      const ballots = above(50, 'P');
       // C promises a high ballot and tells what it has; the messages to A and B take their time.
       const late = new Slow(cluster, ballots, compareAndSet(1, bytes('again'))).reach('C');
       cluster.down.add('C');
@@ -180,8 +256,7 @@ const stories: readonly Story[] = [
     wrong: 'version 1',
     tell: (rules) => {
       const cluster = new Cluster(['A'], undefined, rules);
-      const ballots = source('P');
-      ballots.raiseFloor(50);
+      const ballots = above(50, 'P');
       // It found nothing; what it writes takes its time.
       const late = new Slow(cluster, ballots, putIfAbsent(bytes('late'))).reach('A');
       for (const value of ['one', 'two']) cluster.run(source('W'), putAny(bytes(value)));

@@ -1,4 +1,4 @@
-import { type Accepted, isMember, type Operation, type ProposalOutcome } from '../../src/consensus/index.ts';
+import { type Accepted, isMember, type Operation, productionRules, type ProposalOutcome } from '../../src/consensus/index.ts';
 import type { Clients } from './clients.ts';
 import { hasMajority, newestRecord } from './copies.ts';
 import type { Host } from './host.ts';
@@ -168,18 +168,18 @@ export class Aftermath {
 }
 
 /**
- * The ways to be out of reach that are not violations: the block was founded while a view retired, its record is joint with a set of that view, and
- * so many hosts of this set have left since (they have no say any longer) that it has no majority, some of which drained. Or there is no majority because hosts
- * were counted out and gave up their copies while another's was damaged.
+ * The two ways to be out of reach that are not violations. Of a set that must be asked about the block no majority of the copies is left: some rotted, the others were
+ * given up by hosts that were counted out. Or the block was founded while a view retired, its record is joint with a set of that view, and
+ * so many hosts of this set have left since (they have no say any longer) that it has no majority, some of which drained.
  */
 function isLeftBehind(world: World, roster: Roster, block: string): boolean {
   const newest = newestRecord(world, block);
+  const isRotten = (host: Host): boolean => host.isDamaged(block) && !roster.isCountedOut(host.name);
+  const isLeft = (host: Host): boolean => !host.isDamaged(block) && !roster.isCountedOut(host.name);
+  // Where no host has a record, there may have been one all the same: views say where.
+  const sets = newest === null ? roster.setsInForce(block) : productionRules.setsOf(newest.record);
+  if (sets.some((set) => !hasMajority(world, set, isLeft) && set.some((peer) => isRotten(world.hosts[world.indexOf(peer)]!)))) return true;
   if (newest === null) return false;
-  const { epoch, previous, replicas } = newest.record;
-  const speaks = (host: Host): boolean => host.up && host.hasSay();
-  const holds = (host: Host): boolean => speaks(host) && !host.isDamaged(block);
-  const isRotten = (set: readonly string[]): boolean =>
-    set.map((peer) => world.hosts[world.indexOf(peer)]!).some((host) => host.rotted && host.isDamaged(block));
-  if ([replicas, ...previous].some((set) => isRotten(set) && !hasMajority(world, set, holds))) return true;
-  return epoch === 1 && previous.some((set) => !hasMajority(world, set, speaks) && set.some((peer) => roster.hasDrained(peer)));
+  const { epoch, previous } = newest.record;
+  return epoch === 1 && previous.some((set) => !hasMajority(world, set, (host) => host.hasSay()) && set.some((peer) => roster.hasDrained(peer)));
 }

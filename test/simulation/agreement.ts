@@ -1,8 +1,8 @@
 import type { Address } from '../../src/block/index.ts';
-import { isMember, type ProposalOutcome, sameReplicas } from '../../src/consensus/index.ts';
+import { isMember, type ProposalOutcome, type ReplicaSet, sameReplicas } from '../../src/consensus/index.ts';
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
-import { countingHosts, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
+import { countingHosts, isCountedOut, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
 import type { ReportMessage } from './events.ts';
@@ -67,6 +67,14 @@ export class Agreement {
   /** Hosts that are left out of what settling waits for, as this host knows. */
   revoked(host: Host): readonly string[] {
     return this.#parts[host.index]!.gone;
+  }
+
+  isCountedOut(peer: string): boolean {
+    return isCountedOut(this.#agreed, peer);
+  }
+
+  setsInForce(block: string): readonly ReplicaSet[] {
+    return this.#agreed.views.map(({ number }) => this.#world.rosters[number - 1]!.get(block)!);
   }
 
   #attach(part: Part): void {

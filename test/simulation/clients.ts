@@ -74,8 +74,10 @@ export class Clients {
     this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
-    if ((this.closing.has(block) && !settings.recreated) || dice < 45) return this.read(host, block, lease ? 'shared' : undefined);
-    const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
+    const exclusive = lease && chance.chance(0.25);
+    if ((this.closing.has(block) && !settings.recreated) || dice < 45)
+      return this.read(host, block, exclusive ? 'exclusive' : lease ? 'shared' : undefined);
+    const writeLease = exclusive ? 'exclusive' : undefined;
     const seen = this.#seen[host.index]!.get(block);
     if (dice < 60) this.#write(host, block, 'absent', false, writeLease);
     else if (dice < 80 && seen !== undefined) this.#write(host, block, seen, chance.chance(0.1), writeLease);
@@ -88,7 +90,7 @@ export class Clients {
   }
 
   /** Reads, from memory where a lease allows it. `done` is told whether it was answered. */
-  read(host: Host, block: string, lease?: 'shared', done?: (answered: boolean) => void): void {
+  read(host: Host, block: string, lease?: 'shared' | 'exclusive', done?: (answered: boolean) => void): void {
     const id = ++this.#ids;
     const start = this.#world.now;
     const action: Action = { kind: 'read' };

@@ -296,6 +296,11 @@ export const mutants: readonly Mutant[] = [
     },
   },
   { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
+  broken(
+    'grants exclusive leases with reads',
+    { mayGrant: (mode, along) => mode === 'shared' || along !== 'repeated accept' },
+    { ...leasing, hosts: 3, blocks: 3, leases: 0.9, leaseTermMs: 3000, loss: 0.05, straggling: 0.1, stragglerMs: 200, thinkMs: 20, faults: 0 },
+  ),
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
   broken(
     'begins a block at a version of before',

@@ -1,4 +1,4 @@
-import type { Operation, ProposalOutcome } from '../../src/consensus/index.ts';
+import type { Operation, ProposalOutcome, ReplicaSet } from '../../src/consensus/index.ts';
 import { Agreement } from './agreement.ts';
 import type { Clients } from './clients.ts';
 import { requestEvent } from './events.ts';
@@ -71,6 +71,16 @@ export class Roster {
 
   hasDrained(peer: string): boolean {
     return this.#agreement?.drained.has(peer) === true;
+  }
+
+  /** Its states count as lost, and no view that leads to it is gone yet. */
+  isCountedOut(peer: string): boolean {
+    return this.#agreement?.isCountedOut(peer) === true;
+  }
+
+  /** Where the block belongs by the views in force. */
+  setsInForce(block: string): readonly ReplicaSet[] {
+    return this.#agreement?.setsInForce(block) ?? [];
   }
 
   get #oldest(): number {
