@@ -1,11 +1,17 @@
 import { type Entry, hasValue, heldBytes, isBlockId, type LogPosition } from './entry.ts';
 import type { LevelIndex, SegmentStats } from './level-index.ts';
 import type { RecentTable } from './recent-table.ts';
-import type { RecordId } from './record.ts';
+import { type RecordId, recordTypes } from './record.ts';
 import type { Segments } from './segments.ts';
 
 /** Entries counted before the event loop gets its turn. Nobody changes what is being checkpointed. */
 const stepEntries = 512;
+
+interface Changes {
+  readonly segments: ReadonlyMap<number, { readonly live: number; readonly lost: number }>;
+  readonly blocks: number;
+  readonly liveBytes: number;
+}
 
 /** Moves what was recently written into the index, one synced batch at a time, while writers go on. */
 export class Checkpointer {
@@ -76,16 +82,21 @@ export class Checkpointer {
     try {
       const changes = await this.#changes(entries);
       const stats: SegmentStats[] = [];
-      for (const [number, change] of changes.live) {
+      for (const [number, change] of changes.segments) {
         const segment = this.#segments.get(number);
-        if (segment !== undefined) stats.push({ number, live: segment.live + change, tombstones: segment.tombstones });
+        if (segment === undefined) continue;
+        // Marks of an earlier version were not counted.
+        const lost = Math.max(0, segment.lost + change.lost);
+        stats.push({ number, live: segment.live + change.live, tombstones: segment.tombstones, lost });
       }
       const blocks = this.#blocks + changes.blocks;
       const liveBytes = this.#liveBytes + changes.liveBytes;
       await this.#index.commit(entries, stats, removed, { ...position, blocks, liveBytes });
-      for (const { number, live } of stats) {
+      for (const { number, live, lost } of stats) {
         const segment = this.#segments.get(number);
-        if (segment !== undefined) segment.live = live;
+        if (segment === undefined) continue;
+        segment.live = live;
+        segment.lost = lost;
       }
       this.#blocks = blocks;
       this.#liveBytes = liveBytes;
@@ -98,12 +109,15 @@ export class Checkpointer {
   }
 
   /** What the entries change, compared with what the index has under their ids. */
-  async #changes(entries: ReadonlyMap<RecordId, Entry>): Promise<{ live: Map<number, number>; blocks: number; liveBytes: number }> {
-    const live = new Map<number, number>();
+  async #changes(entries: ReadonlyMap<RecordId, Entry>): Promise<Changes> {
+    const segments = new Map<number, { live: number; lost: number }>();
     let blocks = 0;
     let liveBytes = 0;
     const count = (id: RecordId, entry: Entry, sign: 1 | -1): void => {
-      live.set(entry.segment, (live.get(entry.segment) ?? 0) + sign * heldBytes(entry));
+      let change = segments.get(entry.segment);
+      if (change === undefined) segments.set(entry.segment, (change = { live: 0, lost: 0 }));
+      change.live += sign * heldBytes(entry);
+      if (entry.type === recordTypes.lost) change.lost += sign;
       if (!hasValue(entry) || !isBlockId(id)) return;
       blocks += sign;
       liveBytes += sign * entry.length;
@@ -116,6 +130,6 @@ export class Checkpointer {
       count(id, entry, 1);
       if (at % stepEntries === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    return { live, blocks, liveBytes };
+    return { segments, blocks, liveBytes };
   }
 }

@@ -154,7 +154,7 @@ export class Compactor {
       }
     }
     await this.#options.checkpoint();
-    if (victim.live > 0) await this.#markUnread(victim);
+    if (victim.live > 0 || victim.lost > 0) await this.#markUnread(victim);
     await segments.remove(victim);
     checkpointer.forget(victim.number);
     logger.debug('compacted a segment', { segment: victim.number, before, copied });
@@ -164,7 +164,7 @@ export class Compactor {
   async #carry(victim: Segment, records: readonly ScannedRecord[], oldest: boolean): Promise<number> {
     const { recent, index, writer } = this.#options;
     let bytes = 0;
-    let rest = records.filter(({ type }) => type === recordTypes.put || !oldest);
+    let rest = records.filter(({ type }) => type !== recordTypes.delete || !oldest);
     while (rest.length > 0) {
       const { generation } = recent;
       const entries = await index.getMany(rest.map(({ id }) => id));
@@ -181,7 +181,10 @@ export class Compactor {
     return bytes;
   }
 
-  /** Entries whose records the walk did not find, since their headers are damaged: they must not turn from damaged to absent. */
+  /**
+   * Entries whose records the walk did not find, since their headers are damaged, and those that said so before: they must not turn from damaged to absent,
+   * which they would where the index is made anew from a log that does not have them.
+   */
   async #markUnread(victim: Segment): Promise<void> {
     const { index, recent, writer, logger } = this.#options;
     const page = 512;
@@ -189,9 +192,9 @@ export class Compactor {
     for (;;) {
       const { generation } = recent;
       const entries = await index.list(after, page);
-      const lost = entries.filter(([id, entry]) => entry.segment === victim.number && hasValue(entry) && recent.get(id) === undefined);
+      const lost = entries.filter(([id, entry]) => entry.segment === victim.number && recent.get(id) === undefined);
       const written = await Promise.all(lost.map(([id]) => writer.copy({ ...lostRecord, id, generation })));
-      for (const [id] of lost) logger.error('a damaged record could not be carried forward', { id });
+      for (const [id, entry] of lost) if (hasValue(entry)) logger.error('a damaged record could not be carried forward', { id });
       // Overtaken: look at the same page again.
       if (written.includes(false)) continue;
       if (entries.length < page) break;

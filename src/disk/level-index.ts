@@ -13,6 +13,8 @@ export interface SegmentStats {
   readonly number: number;
   readonly live: number;
   readonly tombstones: number;
+  /** Entries that say of an id that it was damaged. */
+  readonly lost: number;
 }
 
 /** Keys looked up, or listed, before the event loop gets its turn. */
@@ -122,7 +124,7 @@ export class LevelIndex {
         else batch.put(key, encodeEntry(key, entry));
         if (++step % stepOperations === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      for (const { number, live, tombstones } of segments) batch.put(segmentKey(number), Buffer.from(JSON.stringify({ live, tombstones })));
+      for (const { number, ...stats } of segments) batch.put(segmentKey(number), Buffer.from(JSON.stringify(stats)));
       for (const number of removed) batch.del(segmentKey(number));
       batch.put(batchKey(this.#batch % batchMarks), batchValue(this.#batch));
       batch.put(checkpointKey, Buffer.from(JSON.stringify(checkpoint)));
@@ -160,8 +162,9 @@ export class LevelIndex {
   async segments(): Promise<SegmentStats[]> {
     const stats: SegmentStats[] = [];
     for await (const [key, value] of this.#level.iterator({ gte: Buffer.from([segmentPrefix]), lt: Buffer.from([segmentPrefix + 1]) })) {
-      const { live, tombstones } = JSON.parse(value.toString()) as SegmentStats;
-      stats.push({ number: key.readUInt32BE(1), live, tombstones });
+      // An earlier version did not count marks.
+      const { live, tombstones, lost = 0 } = JSON.parse(value.toString()) as Omit<SegmentStats, 'number' | 'lost'> & Partial<SegmentStats>;
+      stats.push({ number: key.readUInt32BE(1), live, tombstones, lost });
     }
     return stats;
   }

@@ -24,6 +24,8 @@ export class Segment {
   live = 0;
   /** Bytes of records that only say what is gone; they must outlive what they cancel in older segments. */
   tombstones = 0;
+  /** Indexed entries that say of an id that it was damaged here: they are to outlive the segment. */
+  lost = 0;
   /** False where the file is missing although the index points into it. */
   present = true;
   file: Promise<number> | undefined;
@@ -176,12 +178,13 @@ export async function loadSegments(files: Files, directory: StoreDirectory, segm
   const stats = new Map((await index.segments()).map((stat) => [stat.number, stat]));
   let missing = 0;
   for (const number of [...new Set([...numbers, ...stats.keys()])].sort((a, b) => a - b)) {
-    const { live, tombstones } = stats.get(number) ?? { live: 0, tombstones: 0 };
+    const { live, tombstones, lost } = stats.get(number) ?? { live: 0, tombstones: 0, lost: 0 };
     const size = sizes.get(number);
     if (size === undefined && live === 0) continue;
     const segment = segments.add(number, size ?? 0);
     segment.live = live;
     segment.tombstones = tombstones;
+    segment.lost = lost;
     if (size !== undefined) continue;
     segment.present = false;
     missing++;

@@ -200,3 +200,38 @@ test('scrub finds what rotted, at a bounded rate, and can be stopped and taken u
   const rest = await scrub(disk, { bytesPerSecond: 1e9, onDamaged, after: half.last! });
   assert.equal(half.blocks + half.damaged + rest.blocks + rest.damaged, count);
 });
+
+test('that a block was found damaged outlives the segments that say so, also where the index is made anew', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const numbers = Array.from({ length: 20 }, (_, at) => at);
+  {
+    const files = new FaultyFiles();
+    await using disk = await LogDisk.open(directory.path, { ...small, checkpointRecords: 1_000_000, tickMs: 1_000_000, files });
+    for (const number of numbers) await put(disk, number, number, 5000);
+    files.dead = true;
+  }
+  const first = path.join(directory.path, 'segment-00000001');
+  const bytes = await readFile(first);
+  bytes[64 + 3 * 5096 + 40]! ^= 1;
+  await writeFile(first, bytes);
+  const lowest = async (): Promise<number> => {
+    const names = (await readdir(directory.path)).filter((name) => name.startsWith('segment-'));
+    return Math.min(...names.map((name) => Number(name.slice('segment-'.length))));
+  };
+  {
+    await using disk = await LogDisk.open(directory.path, small);
+    await disk.write(numbers.filter((number) => number !== 3).map((number) => ({ type: 'delete', address: numbered(number) })));
+    // The segment goes with the block, then each that the mark was carried into.
+    for (let round = 0; (await lowest()) < 8; round++) {
+      assert.ok(round < 100, 'the log moves on');
+      for (const number of numbers) await put(disk, 100 + number, number, 10_000);
+      await disk.write(numbers.map((number) => ({ type: 'delete', address: numbered(100 + number) })));
+      await disk.compact();
+    }
+    await assert.rejects(disk.read(numbered(3)), code('damaged'));
+  }
+  await writeFile(path.join(directory.path, 'rebuild-index'), 'x');
+  await using disk = await LogDisk.open(directory.path, small);
+  await assert.rejects(disk.read(numbered(3)), code('damaged'));
+  assert.equal(await disk.read(numbered(4)), undefined);
+});
