@@ -20,3 +20,4 @@ export { keptCopy, keptMemory } from './kept-memory.ts';
 export { KeyedQueue } from './keyed-queue.ts';
 export { readU64, writeU64 } from './u64.ts';
 export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';
+export { atTurnEnd } from './turn-end.ts';

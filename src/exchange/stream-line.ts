@@ -1,3 +1,4 @@
+import { atTurnEnd } from '../base/index.ts';
 import type { Line } from './exchange.ts';
 import { headerBytes, type OutgoingFrame, writeHeader } from './frame.ts';
 import type { WireStream } from './wire-stream.ts';
@@ -41,7 +42,7 @@ export class StreamLine implements Line {
     this.#queuedBytes += headerBytes + frame.bytes;
     if (this.#scheduled || this.#full) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    atTurnEnd(() => {
       this.#scheduled = false;
       this.#flush();
     });

@@ -1,4 +1,4 @@
-import { keptCopy } from '../base/index.ts';
+import { atTurnEnd, keptCopy } from '../base/index.ts';
 import { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts, type PeerId, type Reply, type Request } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
@@ -100,7 +100,7 @@ export class RegisterLink {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#flush());
+    atTurnEnd(() => this.#flush());
   }
 
   #flush(): void {
@@ -109,7 +109,7 @@ export class RegisterLink {
     const sent = this.#requests.size > 0;
     this.#leaveAll(kinds.registerRequests, this.#requests);
     this.#leaveAll(kinds.registerReplies, this.#replies);
-    // Messages of this turn leave in the next one, and a small write to the disk keeps this thread: others are to be at work meanwhile.
+    // Messages leave when this turn ends, and a small write to the disk keeps this thread: others are to be at work meanwhile.
     if (this.#local.length > 0 && sent) setImmediate(() => this.#serveLocal());
     else this.#serveLocal();
   }

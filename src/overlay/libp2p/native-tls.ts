@@ -14,11 +14,11 @@ import type {
 } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { generateCertificate } from '@libp2p/tls/utils';
-import { AbstractMessageStream, type MessageStreamInit, type SendResult } from '@libp2p/utils';
 
 import { InfinitError } from '../../base/index.ts';
 import { peerIdOf, verifySignature } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
+import { TlsStream } from './tls-stream.ts';
 
 /**
  * libp2p's TLS 1.3 (`/tls/1.0.0`, https://github.com/libp2p/specs/blob/master/tls/tls.md) on Node's own TLS socket. It is what the
@@ -175,62 +175,4 @@ function peerOfCertificate(certificate: X509Certificate | undefined): PeerId {
   if (!verifySignature(publicKey, signed, raw.subarray(signature, signature + 64)))
     throw new InfinitError('denied', "the peer's certificate is forged");
   return peerIdOf(publicKey);
-}
-
-/** What libp2p's muxer sees of the TLS socket. */
-class TlsStream extends AbstractMessageStream {
-  readonly #socket: tls.TLSSocket;
-  #corked = false;
-
-  constructor(connection: TcpConnection, socket: tls.TLSSocket) {
-    const init: MessageStreamInit = { log: connection.log, direction: connection.direction, inactivityTimeout: connection.inactivityTimeout };
-    super(init);
-    this.#socket = socket;
-    socket.on('data', (chunk: Uint8Array) => this.onData(chunk));
-    socket.on('drain', () => this.safeDispatchEvent('drain'));
-    socket.on('error', (error) => {
-      connection.abort(error);
-      this.abort(error);
-    });
-    socket.on('close', () => {
-      connection.onTransportClosed();
-      this.onTransportClosed();
-    });
-    connection.addEventListener('close', () => void socket.destroy());
-  }
-
-  sendData(data: Iterable<Uint8Array>): SendResult {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    let sentBytes = 0;
-    let canSendMore = true;
-    for (const chunk of data) {
-      sentBytes += chunk.byteLength;
-      canSendMore = this.#socket.write(chunk);
-    }
-    return { sentBytes, canSendMore };
-  }
-
-  async close(): Promise<void> {
-    this.#socket.destroySoon();
-    this.onTransportClosed();
-  }
-
-  sendReset(): void {
-    this.#socket.destroy();
-  }
-
-  sendPause(): void {
-    this.#socket.pause();
-  }
-
-  sendResume(): void {
-    this.#socket.resume();
-  }
 }

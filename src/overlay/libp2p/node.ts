@@ -13,6 +13,7 @@ import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
 import { nativeTls } from './native-tls.ts';
+import { established, ShortCut } from './short-cut.ts';
 import { stockTls } from './stock-tls.ts';
 
 export interface Libp2pNodeOptions {
@@ -121,10 +122,14 @@ class Libp2pNode implements WireNode {
     if (this.#options.mdns)
       this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
     for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
-      await this.#libp2p.handle(protocol, (stream, connection) => events.onStream(protocol, new Libp2pStream(stream), this.#wrap(connection)), {
-        maxInboundStreams: 1,
-        maxOutboundStreams: 1,
-      });
+      await this.#libp2p.handle(
+        protocol,
+        (stream, connection) => events.onStream(protocol, new Libp2pStream(stream, connection), this.#wrap(connection)),
+        {
+          maxInboundStreams: 1,
+          maxOutboundStreams: 1,
+        },
+      );
     }
     // The services of libp2p are for members too: whoever has not been admitted may only ask for admission.
     for (const protocol of this.#libp2p.getProtocols()) {
@@ -207,7 +212,7 @@ class Libp2pConnection implements WireConnection {
   }
 
   async openStream(protocol: string, signal: AbortSignal): Promise<WireStream> {
-    return new Libp2pStream(await this.#connection.newStream(protocol, { signal }));
+    return new Libp2pStream(await this.#connection.newStream(protocol, { signal }), this.#connection);
   }
 
   abort(reason: string): void {
@@ -226,15 +231,19 @@ class Libp2pConnection implements WireConnection {
 
 class Libp2pStream implements WireStream {
   readonly #stream: Stream;
+  readonly #shortCut: ShortCut | undefined;
 
-  constructor(stream: Stream) {
+  constructor(stream: Stream, connection: Connection) {
     this.#stream = stream;
     widen(stream);
+    this.#shortCut = ShortCut.of(connection, stream);
   }
 
   send(chunks: readonly Uint8Array[]): boolean {
     let more = true;
     try {
+      const sent = this.#shortCut?.send(chunks);
+      if (sent !== undefined) return sent;
       for (const chunk of chunks) more = this.#stream.send(chunk);
     } catch {
       return false; // It broke in this very tick; its close event says so.
@@ -243,6 +252,7 @@ class Libp2pStream implements WireStream {
   }
 
   onData(listener: (chunk: Uint8Array) => void): void {
+    this.#shortCut?.listen(listener);
     this.#stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) listener(data);
       else for (const chunk of data) listener(chunk);
@@ -276,9 +286,6 @@ class Libp2pStream implements WireStream {
 
 /** Lets the peer send this much before it must wait for a window update. Yamux begins with 256 KiB and grows by round trips it measures in whole ms. */
 const streamWindowBytes = 4 * 1024 * 1024;
-
-/** Yamux’s state of a stream in which a window update carries no flag that the peer waits for. */
-const established = 3;
 
 /**
  * And tells it only once half of that is used up, as other implementations of yamux do: this one would say so after every message, which made

@@ -1,0 +1,72 @@
+import type { TLSSocket } from 'node:tls';
+
+import type { MultiaddrConnection } from '@libp2p/interface';
+import { AbstractMessageStream, type MessageStreamInit, type SendResult } from '@libp2p/utils';
+
+/** The TCP connection below. */
+export interface Underlying extends MultiaddrConnection {
+  onTransportClosed(error?: Error): void;
+}
+
+/** What libp2p's muxer sees of the TLS socket. */
+export class TlsStream extends AbstractMessageStream {
+  readonly #socket: TLSSocket;
+  #corked = false;
+  /** Takes what arrives before the muxer does, and returns what is for the muxer. */
+  tap: ((chunk: Buffer) => Buffer | undefined) | undefined;
+
+  constructor(connection: Underlying, socket: TLSSocket) {
+    const init: MessageStreamInit = { log: connection.log, direction: connection.direction, inactivityTimeout: connection.inactivityTimeout };
+    super(init);
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      const rest = this.tap === undefined ? chunk : this.tap(chunk);
+      if (rest !== undefined) this.onData(rest);
+    });
+    socket.on('drain', () => this.safeDispatchEvent('drain'));
+    socket.on('error', (error) => {
+      connection.abort(error);
+      this.abort(error);
+    });
+    socket.on('close', () => {
+      connection.onTransportClosed();
+      this.onTransportClosed();
+    });
+    connection.addEventListener('close', () => void socket.destroy());
+  }
+
+  sendData(data: Iterable<Uint8Array>): SendResult {
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      process.nextTick(() => {
+        this.#corked = false;
+        this.#socket.uncork();
+      });
+    }
+    let sentBytes = 0;
+    let canSendMore = true;
+    for (const chunk of data) {
+      sentBytes += chunk.byteLength;
+      canSendMore = this.#socket.write(chunk);
+    }
+    return { sentBytes, canSendMore };
+  }
+
+  async close(): Promise<void> {
+    this.#socket.destroySoon();
+    this.onTransportClosed();
+  }
+
+  sendReset(): void {
+    this.#socket.destroy();
+  }
+
+  sendPause(): void {
+    this.#socket.pause();
+  }
+
+  sendResume(): void {
+    this.#socket.resume();
+  }
+}
