@@ -196,3 +196,22 @@ test('a member whose passport expired comes back with more rights only with a to
   gate.admit(member, passport('34', allRights, wallMs + 1));
   assert.deepEqual(gate.rightsOf(member), allRights);
 });
+
+test('a passport for a time is not renewed with the token that it came of, once that has ended', () => {
+  let wallMs = now;
+  const self = newPeer();
+  const gate = new PassportGate(self, { monotonicMs: () => now, wallMs: () => wallMs });
+  gate.setOwn(passportFromCluster(clusterKey, self, now));
+  const terms = { id: '41', rights: ['store'], expiresMs: now + dayMs, uses: 1, passportMs: dayMs } as const;
+  const host = readToken(createToken(terms, systemRandom.bytes(32), signer));
+  const member = newPeer();
+  const made = (issuedMs: number): string => passportFromToken(host, member, issuedMs).text;
+  gate.admit(member, Buffer.from(made(now)));
+  wallMs += 2 * dayMs;
+  // Neither now, nor said to have been made in time, nor much later.
+  for (const issuedMs of [wallMs, now + dayMs, now + dayMs - 1, wallMs + 365 * dayMs]) {
+    assert.throws(() => gate.admit(member, Buffer.from(made(issuedMs))), { code: 'denied', message: /expired on/ });
+    assert.throws(() => gate.vouch(member, made(issuedMs)), { code: 'denied', message: /expired on/ });
+  }
+  assert.equal(gate.standing(member), 'unknown');
+});

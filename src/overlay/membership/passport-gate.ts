@@ -199,6 +199,12 @@ export class PassportGate implements Gate {
         'denied',
         `the passport of host ${passport.peer} expired on ${dateOf(passport.expiresMs!)}; here it is ${dateOf(this.#clock.wallMs())}`,
       );
+    // Its holder says when it was made. Were it believed without bounds, a passport for a time could be renewed for ever with the token that it came of.
+    if (passport.invitation !== undefined && passport.issuedMs >= passport.invitation.expiresMs)
+      throw new InfinitError(
+        'denied',
+        `the token of host ${passport.peer} expired on ${dateOf(passport.invitation.expiresMs)}, before its passport was made`,
+      );
   }
 
   #hasGoodToken(passport: Passport): boolean {
@@ -211,10 +217,10 @@ export class PassportGate implements Gate {
   }
 
   #checkToken(passport: Passport, askedToJoin: boolean): void {
-    const { invitation, peer, issuedMs } = passport;
+    const { invitation, peer } = passport;
     if (invitation === undefined) return;
     const now = this.#clock.wallMs();
-    if (invitation.expiresMs <= (askedToJoin ? issuedMs : now))
+    if (invitation.expiresMs <= now && !askedToJoin)
       throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
     if (this.restsOnRevoked(passport)) throw new InfinitError('denied', `the token of host ${peer} was revoked`);
     if (this.hostsOf(invitation.id).filter((host) => host !== peer).length >= invitation.uses)
