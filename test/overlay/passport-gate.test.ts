@@ -215,3 +215,24 @@ test('a passport for a time is not renewed with the token that it came of, once 
   }
   assert.equal(gate.standing(member), 'unknown');
 });
+
+test('an inviter whose own passport has expired lets nobody in any longer', () => {
+  let wallMs = now;
+  const self = newPeer();
+  const gate = new PassportGate(self, { monotonicMs: () => now, wallMs: () => wallMs });
+  gate.setOwn(passportFromCluster(clusterKey, self, now));
+  const key = new KeyPair(systemRandom.bytes(32));
+  const terms = { id: '51', rights: ['store', 'invite'], expiresMs: now + dayMs, uses: 1, passportMs: dayMs } as const;
+  const passport = passportFromToken(readToken(createToken(terms, systemRandom.bytes(32), signer)), peerIdOf(key.publicKey), now);
+  const invite = (id: string): Token =>
+    readToken(createToken({ id, rights: ['store'], expiresMs: wallMs + dayMs, uses: 1 }, systemRandom.bytes(32), { ...signer, key, passport }));
+  const [early, late] = [newPeer(), newPeer()];
+  gate.admit(early, Buffer.from(passportFromToken(invite('52'), early, wallMs).text));
+  wallMs += dayMs;
+  assert.throws(() => gate.admit(late, Buffer.from(passportFromToken(invite('53'), late, wallMs).text)), {
+    code: 'denied',
+    message: /the token of host \w+ is of host \w+, whose own passport expired on/,
+  });
+  // Whom it let in before stays.
+  assert.equal(gate.standing(early), 'member');
+});

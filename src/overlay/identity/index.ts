@@ -5,6 +5,7 @@ export {
   allRights,
   createToken,
   foundationsOf,
+  issuersOf,
   type Invitation,
   type InvitationTerms,
   type Passport,

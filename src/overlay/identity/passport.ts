@@ -231,15 +231,17 @@ function linksOf(passport: Passport): number {
   return links;
 }
 
+/** The passports of the hosts that issued the invitations that a passport rests on, the nearest first. */
+export function issuersOf(passport: Passport): readonly Passport[] {
+  const issuers: Passport[] = [];
+  for (let issuer = passport.invitation?.issuer; issuer !== undefined; issuer = issuer.invitation?.issuer) issuers.push(issuer);
+  return issuers;
+}
+
 /** The ids of all invitations and issuing hosts that a passport rests on. */
 export function foundationsOf(passport: Passport): { readonly tokens: readonly string[]; readonly hosts: readonly PeerId[] } {
-  const tokens: string[] = [];
-  const hosts: PeerId[] = [];
-  for (let { invitation } = passport; invitation !== undefined; invitation = invitation.issuer?.invitation) {
-    tokens.push(invitation.id);
-    if (invitation.issuer !== undefined) hosts.push(invitation.issuer.peer);
-  }
-  return { tokens, hosts };
+  const issuers = issuersOf(passport);
+  return { tokens: [passport, ...issuers].flatMap(({ invitation }) => invitation?.id ?? []), hosts: issuers.map(({ peer }) => peer) };
 }
 
 function text64(bytes: Uint8Array): string {

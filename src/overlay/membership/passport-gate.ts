@@ -1,6 +1,15 @@
 import { type Clock, InfinitError } from '../../base/index.ts';
 import type { Gate } from '../gate.ts';
-import { foundationsOf, type Passport, readPassport, readRevocation, type Revocation, type Right, type Subject } from '../identity/index.ts';
+import {
+  foundationsOf,
+  issuersOf,
+  type Passport,
+  readPassport,
+  readRevocation,
+  type Revocation,
+  type Right,
+  type Subject,
+} from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 
 /** A passport that seems to be made so much later, in ms, is not taken: it would keep every later one out. */
@@ -222,6 +231,10 @@ export class PassportGate implements Gate {
     const now = this.#clock.wallMs();
     if (invitation.expiresMs <= now && !askedToJoin)
       throw new InfinitError('denied', `the token of host ${peer} expired on ${dateOf(invitation.expiresMs)}; here it is ${dateOf(now)}`);
+    // Its key still signs when its passport has ended.
+    const late = issuersOf(passport).find((issuer) => this.#isExpired(issuer));
+    if (late !== undefined && !askedToJoin)
+      throw new InfinitError('denied', `the token of host ${peer} is of host ${late.peer}, whose own passport expired on ${dateOf(late.expiresMs!)}`);
     if (this.restsOnRevoked(passport)) throw new InfinitError('denied', `the token of host ${peer} was revoked`);
     if (this.hostsOf(invitation.id).filter((host) => host !== peer).length >= invitation.uses)
       throw new InfinitError(
