@@ -113,6 +113,16 @@ export class Exchange {
     }
   }
 
+  /** For a request that waits until the kernel has dropped something, dirty pages written back: it must not keep the kernel's writes from being read. */
+  async afterKernel(header: RequestHeader, kernel: Promise<void>): Promise<void> {
+    const wasFull = this.inFlight.isFull;
+    this.inFlight.beginKernelWait(header);
+    if (wasFull && !this.inFlight.isFull) this.device.resume();
+    await kernel;
+    this.inFlight.endKernelWait(header);
+    if (this.inFlight.isFull) this.device.pause();
+  }
+
   /** Runs what no request waits for. Its failure can only be logged: thrown where nobody catches it, it would end the thread and with it the mount. */
   aside(inode: number, work: () => MaybePromise<void>): void {
     const failed = (error: unknown): void => this.#note('what a request left behind could not be let go', { inode, error });

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import { requestKey, type RequestHeader } from './wire/index.ts';
 
-/** Requests that wait for the file system at a time; then the rest waits in the kernel. Waits for locks do not count. */
+/** Requests that wait for the file system at a time; then the rest waits in the kernel. Waits for locks do not count, nor those for the kernel itself. */
 export const maxInFlight = 4096;
 /** Waits for locks at a time; more are refused with ENOLCK. */
 export const maxLockWaits = 4096;
@@ -28,6 +28,7 @@ export class InFlight {
   readonly #deadlineMs: number;
   readonly #giveUp: GiveUp;
   #lockWaits = 0;
+  readonly #kernelWaits = new Set<number>();
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(deadlineMs: number, giveUp: GiveUp) {
@@ -44,7 +45,7 @@ export class InFlight {
   }
 
   get isFull(): boolean {
-    return this.#byKey.size - this.#lockWaits >= maxInFlight;
+    return this.#byKey.size - this.#lockWaits - this.#kernelWaits.size >= maxInFlight;
   }
 
   add(header: RequestHeader, abort: AbortController | undefined): Pending {
@@ -60,8 +61,18 @@ export class InFlight {
     const key = requestKey(pending.header.uniqueLow, pending.header.uniqueHigh);
     if (this.#byKey.get(key) !== pending) return false;
     this.#byKey.delete(key);
+    this.#kernelWaits.delete(key);
     if (pending.abort !== undefined) this.#lockWaits--;
     return true;
+  }
+
+  /** The request waits for what the kernel does, which may need others served first, until {@link endKernelWait}. */
+  beginKernelWait({ uniqueLow, uniqueHigh }: RequestHeader): void {
+    this.#kernelWaits.add(requestKey(uniqueLow, uniqueHigh));
+  }
+
+  endKernelWait({ uniqueLow, uniqueHigh }: RequestHeader): void {
+    this.#kernelWaits.delete(requestKey(uniqueLow, uniqueHigh));
   }
 
   /** The asker got a signal. A request already answered is none of our business. */

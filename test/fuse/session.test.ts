@@ -155,6 +155,20 @@ test('no more is read while the bound of requests in flight is reached', async (
   assert.equal(session.statistics.operations['fsync'], 5000);
 });
 
+test('however many wait for what the kernel writes back, its writes are read', async () => {
+  const { kernel, session } = start();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  session.notify.invalidateInode = () => promise;
+  const seek = Buffer.alloc(24);
+  seek.writeUInt32LE(3, 16);
+  for (let i = 0; i < 5000; i++) kernel.request(opcodes.lseek, 1, seek);
+  assert.equal(session.statistics.inFlight, 5000);
+  assert.equal(kernel.answerTo(kernel.request(opcodes.statfs, 1, Buffer.alloc(0)))?.errno, 0);
+  resolve();
+  while (session.statistics.inFlight > 0) await setTimeout(1);
+  session.stop();
+});
+
 test('after a takeover handles of the last daemon are opened anew, and released as new ones', () => {
   const { kernel, session, fileSystem } = start({ options: { leased: true }, adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
   const inherited: number[] = [];

@@ -10,7 +10,10 @@ export const getattr: Operation = (exchange, header) => {
   const { fileSystem, trust } = exchange;
   const attributes = fileSystem.getattr(header.node);
   if (trust === undefined) return exchange.answer(header, attributes, encodeAttributes);
-  const told = after(attributes, (known) => after<void, Attributes>(trust.beforeAttributes(known), () => known));
+  const told = after(attributes, (known) => {
+    const dropped = trust.beforeAttributes(known);
+    return dropped === undefined ? known : exchange.afterKernel(header, dropped).then(() => known);
+  });
   exchange.answer(header, told, encodeAttributes);
 };
 

@@ -242,7 +242,7 @@ export const lseek: Operation = (exchange, header, message) => {
   const seek = (): MaybePromise<number> =>
     withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
   const cached = exchange.init !== undefined && isSole(exchange.init);
-  exchange.answer(header, cached ? exchange.notifier.invalidateInode(inode, 0, 0).then(seek) : seek(), encodeLong);
+  exchange.answer(header, cached ? exchange.afterKernel(header, exchange.notifier.invalidateInode(inode, 0, 0)).then(seek) : seek(), encodeLong);
 };
 
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {
