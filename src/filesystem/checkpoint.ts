@@ -1,3 +1,4 @@
+import { errnoOf } from './failure.ts';
 import type { NameChange, NameOverlay } from './name-overlay.ts';
 import { inParallel } from './parallel.ts';
 import type { Directory } from './directory.ts';
@@ -84,7 +85,7 @@ export class Checkpoint {
   }
 
   async #once(): Promise<void> {
-    const { journal, records, remover, orphans, state } = this.#parts;
+    const { journal, remover, orphans, state } = this.#parts;
     const through = journal.next - 1;
     const directories = [...this.#directories];
     const touched = [...this.#touched.keys()];
@@ -92,13 +93,22 @@ export class Checkpoint {
     const orphaned = orphans.changes();
     await this.#applyNames(directories);
     const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
-    for (let at = 0; at < dirty.length; at += recordsPerCommit) await records.commit(dirty.slice(at, at + recordsPerCommit));
+    for (let at = 0; at < dirty.length; at += recordsPerCommit) await this.#write(dirty.slice(at, at + recordsPerCommit));
     for (const inode of touched) if (this.#touched.get(inode)! <= through) this.#touched.delete(inode);
     await remover.remove(gone);
     for (const inode of gone) this.#gone.delete(inode);
     await orphans.apply(orphaned);
     await state.write({ tail: through + 1 });
     journal.trim(through + 1);
+  }
+
+  /** Contents that find no room wait; links do not, since removals, which make room, come after them. */
+  async #write(inodes: readonly Inode[]): Promise<void> {
+    const { records } = this.#parts;
+    for (const [inode, error] of await records.commitEach(inodes)) {
+      if (errnoOf(error) !== 'ENOSPC') throw error;
+      await records.relink(inode);
+    }
   }
 
   async #applyNames(directories: readonly Inode[]): Promise<void> {

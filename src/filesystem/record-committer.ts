@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts';
+import { assert, InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { SealedBlock, Stage, Update } from '../store/index.ts';
 import { commitOver } from './commit-over.ts';
@@ -7,7 +7,7 @@ import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import type { BlockUse } from './extents/index.ts';
 import { isPassing, versionsOf } from './failure.ts';
-import { encodeInode } from './inode-codec.ts';
+import { decodeInode, encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { BlockVersion } from './named-block.ts';
 import type { VolumeUsage } from './usage.ts';
@@ -82,6 +82,25 @@ export class RecordCommitter {
       for (const inode of inodes) await this.commit([inode]).catch((own: unknown) => failed.set(inode, own));
     }
     return failed;
+  }
+
+  /** Writes links and parent alone, into the record as the store has it: what else is to be written of the inode finds no room. @throws InfinitError */
+  async relink(inode: Inode): Promise<void> {
+    const { block, number } = inode;
+    const context = this.#context;
+    const { store, sealer, volumeId } = context;
+    await this.exclusively([inode], async () => {
+      // Read anew, so that what is changed is what is there.
+      block.doubt();
+      await block.learn();
+      const stored = await store.fetch(block.address);
+      if (stored === undefined) throw new InfinitError('damaged', `inode ${number} of volume ${volumeId} is gone`);
+      const record = decodeInode(sealer.openPayload(block.address, stored.payload).body, `inode ${number} of volume ${volumeId}`);
+      const body = encodeInode({ ...record, links: inode.durableLinks, parent: inode.durableParent });
+      const update = block.update(sealer.sealPayload(block.address, context.owner(number), body));
+      block.doubt();
+      block.written(versionsOf(await store.commit([{ update: [update] }]))[0]![0]!);
+    });
   }
 
   /** Keeps other commits away from the inodes while `work` runs. */

@@ -210,3 +210,20 @@ test('a file whose failure was told is given up from memory like any other', asy
   assert.equal(volume.memory.inodes, 0);
   await volume.close();
 });
+
+test('a file with a new link whose content does not fit does not keep what was removed in the store', async () => {
+  const store = new SmallStore(4 * mebibyte);
+  const volume = await open(store, { flushDelayMs: 1 });
+  const old = await put(volume, root, 'old', pattern(3.5 * mebibyte, 5), true);
+  const grown = await put(volume, root, 'grown', 'text', true);
+  await volume.write(grown, 0, 0, pattern(mebibyte, 7), false);
+  await volume.link(grown, root, 'link');
+  await volume.fsyncdir(root, 0);
+  await volume.unlink(root, 'old');
+  volume.forget(old, 1);
+  await eventually(() => store.immutableBytes < 2 * mebibyte, 'the removal makes room', 20_000);
+  await volume.abandon();
+  const after = await open(store);
+  assert.equal((await after.getattr(grown)).links, 2);
+  assert.deepEqual((await namesOf(after, root)).sort(), ['grown', 'link']);
+});
