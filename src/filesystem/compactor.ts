@@ -1,9 +1,9 @@
 import { messageOf } from '../base/index.ts';
-import { Pinned } from './content.ts';
 import type { VolumeCore } from './core.ts';
 import { dataBlockBytes } from './data-block.ts';
 import type { Inode } from './inode.ts';
 import { attempt } from './miss.ts';
+import { Pinned } from './reading.ts';
 
 /** Files remembered as scattered; of more the first are forgotten until they are written again. */
 const maxQueued = 1024;

@@ -11,6 +11,7 @@ import type { ContentPiece } from './content-journal-codec.ts';
 import type { JournalMark } from './content-journal.ts';
 import { type BytesPiece, Layer, type Piece } from './layer.ts';
 import { Miss, need } from './miss.ts';
+import { Pinned, type Reading, zeros } from './reading.ts';
 import { maxUnsyncedBytes, maxUnsyncedSpans, Unsynced } from './unsynced.ts';
 
 /** What the contents of a volume's files share. */
@@ -24,14 +25,6 @@ export interface ContentServices {
   readonly onScattered: (inode: number) => void;
   /** Where the content journal is now. */
   readonly mark: () => JournalMark;
-}
-
-/** What a read has waited for. */
-export class Pinned {
-  /** Parts of blocks by place: they stay at hand until the read is done, whatever the cache does. */
-  readonly parts = new Map<string, Uint8Array>();
-  /** Times that it waited. */
-  waits = 0;
 }
 
 /** So many bytes that come at once are a block of their own, wherever they begin. */
@@ -393,18 +386,6 @@ export class Content {
     };
     await Promise.all(Array.from({ length: Math.min(maxParallelLoads, missing.length) }, work));
   }
-}
-
-interface Reading {
-  readonly out: Uint8Array[];
-  readonly missing: { readonly address: Address; readonly blockOffset: number; readonly length: number; readonly key: string }[];
-  readonly pinned: Pinned;
-}
-
-const zeroBytes = new Uint8Array(256 * 1024);
-
-function zeros(length: number, out: Uint8Array[]): void {
-  for (let left = length; left > 0; left -= zeroBytes.length) out.push(left >= zeroBytes.length ? zeroBytes : zeroBytes.subarray(0, left));
 }
 
 function copyOf(data: Uint8Array): Uint8Array {

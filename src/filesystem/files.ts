@@ -1,11 +1,11 @@
 import type { VolumeCore } from './core.ts';
-import { Pinned } from './content.ts';
 import { asFileSystemError, errnoOf } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
 import { Miss, attempt } from './miss.ts';
 import type { Quota } from './quota.ts';
+import { Pinned } from './reading.ts';
 import { killPrivileges } from './xattrs.ts';
 
 /** The largest file, as in ext4 (16 TiB). */
