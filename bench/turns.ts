@@ -1,8 +1,9 @@
 /**
  * `node bench/turns.ts [FILES] [CACHED]`: a volume in its thread over a store in this one, without a mount: FILES (20,000) files made, listed, looked up
  * and removed while CACHED (2,000) inodes fit into memory. For both threads: CPU time an operation, the longest turn of the event loop in CPU time (so
- * that a busy machine does not count) and how many turns took over 5 ms.
+ * that a busy machine does not count) and how many turns took over 5 ms. V8 collects garbage as in the daemon.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +11,7 @@ import { isMainThread, MessageChannel, type MessagePort, parentPort, Worker, wor
 
 import { silentLogger, systemClock } from '../src/base/index.ts';
 import { Sealer } from '../src/block/index.ts';
+import { daemonNodeFlags } from '../src/cli/node-flags.ts';
 import { LogDisk } from '../src/disk/index.ts';
 import { Volume } from '../src/filesystem/index.ts';
 import { PortStore, servePort } from '../src/store/port/index.ts';
@@ -128,4 +130,6 @@ async function workOnVolume({ port, figures }: { readonly port: MessagePort; rea
   parentPort!.close();
 }
 
-await (isMainThread ? serveStore() : workOnVolume(workerData));
+if (!isMainThread) await workOnVolume(workerData);
+else if (daemonNodeFlags.every((flag) => process.execArgv.includes(flag))) await serveStore();
+else process.exitCode = spawnSync(process.execPath, [...daemonNodeFlags, ...process.argv.slice(1)], { stdio: 'inherit' }).status ?? 1;

@@ -69,6 +69,11 @@ export class InodeTable {
     return this.#inodes.get(number);
   }
 
+  /** Whether {@link find} has an answer at once. */
+  knows(number: number): boolean {
+    return this.#inodes.has(number) || this.#absent.has(number);
+  }
+
   /** @throws Miss, FileSystemError ESTALE where there is none. */
   get(number: number): Inode {
     const inode = this.find(number);

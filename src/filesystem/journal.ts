@@ -7,7 +7,7 @@ import { BlockVersion } from './named-block.ts';
 /** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
 export const journalSlots = 256;
 /** Slots in use from which on a checkpoint is due. */
-export const checkpointSlots = 48;
+export const checkpointSlots = 96;
 
 /**
  * The volume's journal: a ring of named blocks, each with one batch of operations on names. An operation is durable as soon as its

@@ -1,6 +1,7 @@
 import type { VolumeCore } from './core.ts';
 import type { PlacedDentry } from './directory.ts';
 import type { DirectoryEntry } from './file-system.ts';
+import type { InodeTable } from './inode-table.ts';
 import type { Inode } from './inode.ts';
 import { Miss } from './miss.ts';
 import { typeDirectory } from './mode.ts';
@@ -10,8 +11,8 @@ const direntBytes = 24;
 const entryOutBytes = 128;
 /** Names looked at in one step. */
 const maxStepNames = 512;
-/** Inodes that are asked for at once: what that, and taking the answers, costs the event loop. */
-const maxLoadsAtOnce = 128;
+/** Inodes that are asked for at once: what that, and taking the answers, costs the event loop. The next are asked for while these come. */
+const maxLoadsAtOnce = 64;
 const cookieDot = 1;
 const cookieDotDot = 2;
 
@@ -54,18 +55,22 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
   return out;
 }
 
-/** The inodes of entries; missing ones are loaded together, some at a time. @throws Miss */
-function inodesOf(core: VolumeCore, entries: readonly PlacedDentry[]): (Inode | undefined)[] {
-  const loads: Promise<unknown>[] = [];
-  const inodes: (Inode | undefined)[] = [];
-  for (const { inode } of entries) {
-    try {
-      inodes.push(core.table.find(inode));
-    } catch (error) {
-      if (!(error instanceof Miss)) throw error;
-      if (loads.push(error.loaded) === maxLoadsAtOnce) break;
-    }
+/** The inodes of entries; missing ones are loaded first. @throws Miss */
+function inodesOf({ table }: VolumeCore, entries: readonly PlacedDentry[]): (Inode | undefined)[] {
+  const missing = entries.flatMap(({ inode }) => (table.knows(inode) ? [] : [inode]));
+  if (missing.length > 0) throw new Miss(loadAll(table, missing));
+  return entries.map(({ inode }) => table.find(inode));
+}
+
+/** All are asked for here, so that the listing is not made anew for each part. */
+async function loadAll(table: InodeTable, numbers: readonly number[]): Promise<void> {
+  let coming: Promise<unknown> = Promise.resolve();
+  for (let at = 0; at < numbers.length; at += maxLoadsAtOnce) {
+    const next = Promise.all(numbers.slice(at, at + maxLoadsAtOnce).map((number) => table.load(number)));
+    // A failure is thrown where it is waited for.
+    next.catch(() => {});
+    await coming;
+    coming = next;
   }
-  if (loads.length > 0) throw new Miss(Promise.all(loads));
-  return inodes;
+  await coming;
 }

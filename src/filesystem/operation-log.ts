@@ -3,7 +3,7 @@ import type { Inode } from './inode.ts';
 import { inodeCost, maxJournalBytes, nameCost } from './journal-codec.ts';
 
 /** Operations in one batch at the most: what sealing and sending their inodes at once costs the event loop. */
-const maxBatchOperations = 128;
+const maxBatchOperations = 64;
 
 /** What one operation did to names and link counts, in memory; it becomes durable as a whole. */
 export interface Operation {

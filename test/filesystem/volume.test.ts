@@ -185,3 +185,31 @@ test('an fsync that finds the journal full goes on when the checkpoint under way
   await settled;
   await volume.abandon();
 });
+
+test('many files are written out, and listed, in pieces that keep no event loop for long', async () => {
+  const store = new MemoryBlockStore();
+  const [commit, fetch] = [store.commit.bind(store), store.fetch.bind(store)];
+  let largest = 0;
+  store.commit = (stages) => {
+    largest = Math.max(largest, ...stages.map(({ update }) => update?.length ?? 0));
+    return commit(stages);
+  };
+  const volume = await open(store);
+  for (let index = 0; index < 300; index++) await put(volume, root, `f${index}`, '');
+  await volume.recall();
+  assert.ok(largest > 1 && largest <= 64, `${largest} blocks in a stage`);
+
+  let fetches = 0;
+  store.fetch = (address) => {
+    fetches++;
+    return fetch(address);
+  };
+  // What it takes to have the names themselves in memory.
+  assert.equal((await volume.readdir(root, 0, 0, 256 * 1024, false)).length, 302);
+  fetches = 0;
+  const listing = volume.readdir(root, 0, 0, 256 * 1024, true);
+  assert.equal(fetches, 64);
+  const entries = await listing;
+  assert.equal(entries.filter(({ attributes }) => attributes !== undefined).length, 300);
+  assert.equal(fetches, 300);
+});
