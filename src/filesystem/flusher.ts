@@ -79,9 +79,10 @@ export class Flusher {
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
   async flushAll(): Promise<void> {
     const through = this.#core.log.last;
+    const unborn = new Set([...this.#dirty].filter(({ born }) => !born));
     await settleAll([this.#flushRecords([...this.#dirty]), this.#core.names.flush(through)]);
-    // What names made new is old now.
-    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through));
+    // What names made new is old now, and may have been written to since the commit that made it began.
+    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through || unborn.has(inode)));
   }
 
   /** Makes these durable, by the content journal where that takes them. Returns what failed. */

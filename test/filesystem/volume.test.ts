@@ -213,3 +213,23 @@ test('many files are written out, and listed, in pieces that keep no event loop 
   assert.equal(entries.filter(({ attributes }) => attributes !== undefined).length, 300);
   assert.equal(fetches, 300);
 });
+
+test('syncfs covers what was written to a new file while the commit that made it was under way, also where it is renamed then', async () => {
+  let gate: Promise<void> | undefined;
+  const store = new MemoryBlockStore({ delay: () => gate });
+  const volume = await open(store);
+  const inode = await put(volume, root, 'f', 'first');
+  await look(volume, root, 'g');
+  const opening = Promise.withResolvers<void>();
+  gate = opening.promise;
+  const earlier = volume.syncfs();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await volume.write(inode, 0, 0, bytes('again'), false);
+  const later = volume.syncfs();
+  await volume.rename(root, 'f', root, 'g', 0);
+  gate = undefined;
+  opening.resolve();
+  await Promise.all([earlier, later]);
+  store.restart();
+  assert.equal((await contentOf(await open(store), inode)).toString(), 'again');
+});
