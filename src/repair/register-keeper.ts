@@ -138,7 +138,11 @@ export class RegisterKeeper {
     const record = found.status === 'resolved' ? found.outcome.accepted?.record : undefined;
     if (record === undefined) return 'open';
     if (isAt(record, wanted)) return undefined;
-    return (await this.#at.housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? undefined : 'open';
+    const isAhead = this.#at.isAhead(address, record);
+    if (isAhead && record.previous.length === 0) return undefined;
+    // A change that others began is finished all the same.
+    const [fromEpoch, to] = isAhead ? [record.epoch - 1, record.replicas] : [record.epoch, wanted];
+    return (await this.#at.housekeeping.change(address, fromEpoch, to, { signal })).status === 'committed' ? undefined : 'open';
   }
 
   /** Waits for all, so it is begun only where all can be asked; and not while an older view still leads to those that left. */

@@ -1,5 +1,5 @@
 import type { Address } from '../block/index.ts';
-import type { BlockRecord } from '../consensus/index.ts';
+import { type BlockRecord, sameReplicas } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { type PeerId, place } from '../placement/index.ts';
 import type { Housekeeping } from '../store/index.ts';
@@ -43,6 +43,19 @@ export class Standpoint {
   get nextView(): RosterView {
     const views = this.views.inForce();
     return this.views.retiring()?.to ?? views[Math.min(1, views.length - 1)]!;
+  }
+
+  /**
+   * Whether a block is where a view after {@link nextView} has it: founded there, or moved there by hosts that were told that more views retire. They have resolved what
+   * leads back, so a host that was not told yet must not take it there: by the time those views are gone, so may a majority of that set be.
+   */
+  isAhead(address: Address, { replicas }: BlockRecord): boolean {
+    const views = this.views.inForce();
+    const later = views.slice(views.indexOf(this.nextView) + 1);
+    return later.some((view) => {
+      const home = this.home(address, view);
+      return replicas.every((peer) => home.includes(peer)) || sameReplicas(replicas, this.successors(address, view));
+    });
   }
 
   /** The hosts that a block belongs to. */

@@ -298,7 +298,9 @@ export class Agreement {
     if (wanted.length === 0 || !standpoint.canTake(wanted)) return;
     this.#resolve(part, block, ({ accepted }) => {
       if (accepted === null || (accepted.record.previous.length === 0 && sameReplicas(accepted.record.replicas, wanted))) return;
-      this.#change(part, block, accepted.record.epoch, wanted);
+      const { record } = accepted;
+      if (!standpoint.isAhead(block as Address, record)) this.#change(part, block, record.epoch, wanted);
+      else if (record.previous.length > 0) this.#change(part, block, record.epoch - 1, record.replicas);
     });
   }
 
