@@ -236,3 +236,26 @@ test('an inviter whose own passport has expired lets nobody in any longer', () =
   // Whom it let in before stays.
   assert.equal(gate.standing(early), 'member');
 });
+
+test('a member that may not invite lets in, by telling of it, no host that may with a token that is used up or revoked', () => {
+  const gate = gateOf(false);
+  const [member, inviter] = [newPeer(), newPeer()];
+  gate.admit(member, Buffer.from(passportFromToken(token('61', now + dayMs), member, now).text));
+  gate.admit(inviter, Buffer.from(passportFromCluster(clusterKey, inviter, now).text));
+  const terms = { id: '62', rights: allRights, expiresMs: now + dayMs, uses: 1 } as const;
+  const usedUp = readToken(createToken(terms, systemRandom.bytes(32), signer));
+  const first = newPeer();
+  gate.vouch(first, passportFromToken(usedUp, first, now).text, member);
+  assert.deepEqual(gate.rightsOf(first), allRights);
+  const second = newPeer();
+  const { text } = passportFromToken(usedUp, second, now);
+  for (const from of [member, second]) assert.throws(() => gate.vouch(second, text, from), { code: 'denied', message: /which has joined already/ });
+  assert.equal(gate.standing(second), 'unknown');
+  const revoked = readToken(createToken({ ...terms, id: '63' }, systemRandom.bytes(32), signer));
+  gate.revoke(signRevocation('token:63', now, signer));
+  const third = newPeer();
+  assert.throws(() => gate.vouch(third, passportFromToken(revoked, third, now).text, member), { code: 'denied', message: /was revoked/ });
+  // A split of the cluster may have let in one too many, whose rights its inviters could give.
+  gate.vouch(second, text, inviter);
+  assert.equal(gate.standing(second), 'member');
+});

@@ -121,6 +121,8 @@ export class PassportGate implements Gate {
     this.#check(passport);
     const known = this.#passports.get(peer);
     if (known !== undefined && !this.#mayReplace(known, passport, from)) return known;
+    // What other tokens are still good for the members that a newcomer asks look at. With one of these a host that may not invite would make one that may.
+    if (known === undefined && passport.rights.includes('invite') && !this.#couldGive(from, peer)) this.#checkNotSpent(passport);
     this.#passports.set(peer, passport);
     return passport;
   }
@@ -129,8 +131,7 @@ export class PassportGate implements Gate {
   #mayReplace(known: Passport, passport: Passport, from: PeerId): boolean {
     if (known.text === passport.text) return true;
     if (this.restsOnRevoked(passport) || passport.issuedMs > this.#clock.wallMs() + maxClockAheadMs) return false;
-    const vouched = from === this.#self || (from !== passport.peer && this.rightsOf(from).includes('invite'));
-    if (givesMore(passport, known) && !vouched && !this.#hasGoodToken(passport)) return false;
+    if (givesMore(passport, known) && !this.#couldGive(from, passport.peer) && !this.#hasGoodToken(passport)) return false;
     if (this.#isExpired(known) || this.restsOnRevoked(known)) return true;
     return (
       passport.issuedMs >= known.issuedMs &&
@@ -152,6 +153,11 @@ export class PassportGate implements Gate {
     this.#check(issuer);
     if (this.restsOnRevoked(issuer)) throw new InfinitError('denied', `host ${issuer.peer} rests on a token or a host that was revoked`);
     if (!this.rightsOf(issuer.peer).includes('invite')) this.#checkToken(issuer, false);
+  }
+
+  /** Whether who tells of a host's passport could as well invite the host: another one that may. */
+  #couldGive(from: PeerId, peer: PeerId): boolean {
+    return from === this.#self || (from !== peer && this.rightsOf(from).includes('invite'));
   }
 
   /** True where the revocation is news. */
@@ -235,6 +241,12 @@ export class PassportGate implements Gate {
     const late = issuersOf(passport).find((issuer) => this.#isExpired(issuer));
     if (late !== undefined && !askedToJoin)
       throw new InfinitError('denied', `the token of host ${peer} is of host ${late.peer}, whose own passport expired on ${dateOf(late.expiresMs!)}`);
+    this.#checkNotSpent(passport);
+  }
+
+  #checkNotSpent(passport: Passport): void {
+    const { invitation, peer } = passport;
+    if (invitation === undefined) return;
     if (this.restsOnRevoked(passport)) throw new InfinitError('denied', `the token of host ${peer} was revoked`);
     if (this.hostsOf(invitation.id).filter((host) => host !== peer).length >= invitation.uses)
       throw new InfinitError(
