@@ -74,10 +74,11 @@ export class Clients {
     this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
-    const exclusive = lease && chance.chance(0.25);
-    if ((this.closing.has(block) && !settings.recreated) || dice < 45)
+    if ((this.closing.has(block) && !settings.recreated) || dice < 45) {
+      const exclusive = lease && settings.exclusiveReads > 0 && chance.chance(settings.exclusiveReads);
       return this.read(host, block, exclusive ? 'exclusive' : lease ? 'shared' : undefined);
-    const writeLease = exclusive ? 'exclusive' : undefined;
+    }
+    const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
     const seen = this.#seen[host.index]!.get(block);
     if (dice < 60) this.#write(host, block, 'absent', false, writeLease);
     else if (dice < 80 && seen !== undefined) this.#write(host, block, seen, chance.chance(0.1), writeLease);

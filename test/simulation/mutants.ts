@@ -27,7 +27,7 @@ export const production: Mutant = { name: 'production', rules: productionRules, 
 
 /** What a variant's runs have instead of what their seeds draw: of a broken one the defect alone must be seen, and nothing that mends what it breaks. */
 export function mutantSettings(mutant: Mutant): Partial<Settings> {
-  return mutant === production ? {} : { mending: 0, agreed: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
+  return mutant === production ? {} : { mending: 0, exclusiveReads: 0, agreed: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
 }
 
 /** Ballots that are told apart by their round alone, within a life of a process. */
@@ -299,7 +299,19 @@ export const mutants: readonly Mutant[] = [
   broken(
     'grants exclusive leases with reads',
     { mayGrant: (mode, along) => mode === 'shared' || along !== 'repeated accept' },
-    { ...leasing, hosts: 3, blocks: 3, leases: 0.9, leaseTermMs: 3000, loss: 0.05, straggling: 0.1, stragglerMs: 200, thinkMs: 20, faults: 0 },
+    {
+      ...leasing,
+      hosts: 3,
+      blocks: 3,
+      leases: 0.9,
+      exclusiveReads: 0.25,
+      leaseTermMs: 3000,
+      loss: 0.05,
+      straggling: 0.1,
+      stragglerMs: 200,
+      thinkMs: 20,
+      faults: 0,
+    },
   ),
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
   broken(

@@ -26,6 +26,8 @@ export interface Settings {
   readonly leaseTermMs: number;
   /** Share of reads that ask for a lease; of writes a quarter of that. */
   readonly leases: number;
+  /** Share of those reads that ask for an exclusive one. */
+  readonly exclusiveReads: number;
   readonly drift: number;
   /** A host that is down for so long is counted out: its copies are replaced, and when it returns it counts as having lost them. */
   readonly evictionMs: number;
@@ -85,6 +87,7 @@ export function settingsOf(seed: number, operations = 620): Settings {
     deadlineMs: random.pick([30, 200, 2500, 2500]),
     leaseTermMs: random.pick([300, 1000, 3000]),
     leases: random.pick([0, 0, 0.3, 0.8]),
+    exclusiveReads: 0.25,
     drift: maxClockDrift,
     evictionMs: Infinity,
     rosterChanges: quiet ? 0 : random.pick([0, 1, 3, 6]),
