@@ -5,6 +5,7 @@ import type { NodeSealer } from '../tree/index.ts';
 import { BlockBuffers } from './block-buffers.ts';
 import { FileClock } from './file-clock.ts';
 import type { FileTime } from './file-system.ts';
+import type { SurvivingMemory } from './redo-log.ts';
 import { SmallBuffers } from './small-buffers.ts';
 
 /** What a volume is opened with. */
@@ -21,8 +22,16 @@ export interface VolumeSetup {
   /** Told when an inode gets content that is not durable, and when all of it is; synchronously. */
   readonly onDirty?: (inode: number) => void;
   readonly onClean?: (inode: number) => void;
-  /** Inodes whose buffered content died with the process before this one: their next fsync, or close where the kernel tells of it, says so, once. */
+  /** Where what is not durable outlives this process. */
+  readonly memory?: SurvivingMemory;
+  /** The process before this one may have left something there for this mount. */
+  readonly inherits?: boolean;
+  /** Inodes whose buffered content died with the process before this one, unless it is in `memory`: their next fsync, or close where the kernel tells of it, says so, once. */
   readonly lostInodes?: ReadonlySet<number>;
+  /** Those of them that were lost with a process before that one: `memory` does not have them. */
+  readonly lostBefore?: ReadonlySet<number>;
+  /** Told when a program has heard of what was lost of an inode. */
+  readonly onSaid?: (inode: number) => void;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };
   /** Told when a block turns out to be written by a later session: the volume is to be opened anew, for this one has lost it. */

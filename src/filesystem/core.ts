@@ -21,6 +21,7 @@ import { NameHash } from './name-hash.ts';
 import { type Operation, OperationLog } from './operation-log.ts';
 import { Orphans } from './orphans.ts';
 import { RecordCommitter } from './record-committer.ts';
+import { RedoLog } from './redo-log.ts';
 import { VolumeUsage } from './usage.ts';
 import { VolumeState } from './volume-state.ts';
 
@@ -46,6 +47,8 @@ export class VolumeCore {
   readonly names: NameCommitter;
   readonly compactor: Compactor;
   readonly flusher: Flusher;
+  /** What a process that dies leaves to the next one, where there is memory for it. */
+  readonly redo: RedoLog | undefined;
   #abandoned = false;
 
   constructor(setup: VolumeSetup, context: VolumeContext, state: VolumeState, tail: number, usage: VolumeUsage) {
@@ -72,17 +75,21 @@ export class VolumeCore {
     this.records = new RecordCommitter(context, usage, this.contents, (inode) => this.#clean(inode));
     this.remover = new InodeRemover(context, this.records, this.table);
     this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
-    const { log, journal, records, checkpoint } = this;
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, onNamed: (directory) => this.#synced(directory) });
+    const { memory } = context.setup;
+    this.redo = memory === undefined ? undefined : new RedoLog(memory, context.volumeId);
+    const { log, journal, records, checkpoint, redo } = this;
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, redo, onNamed: (directory) => this.#synced(directory) });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     state.bind(usage, this.journal);
     this.budget.onHalf = () => this.flusher.hurry();
+    if (redo !== undefined) redo.onFilling = () => this.flusher.hurry();
   }
 
   /** The record changed, or the content. */
   touch(inode: Inode): void {
     inode.revision++;
+    this.redo?.attributes(inode);
     this.dirtied(inode);
   }
 
@@ -94,7 +101,8 @@ export class VolumeCore {
 
   /** An operation on names was done in memory. */
   record(operation: Omit<Operation, 'sequence'>): void {
-    this.log.append(operation);
+    const recorded = this.log.append(operation);
+    this.redo?.operation(recorded);
     for (const { directory } of operation.names) {
       directory.lastNamed = this.log.last;
       this.#unsynced(directory);
@@ -118,6 +126,7 @@ export class VolumeCore {
   /** Nothing more can become durable; what asks for a change is refused. */
   abandon(): void {
     this.#abandoned = true;
+    this.redo?.abandon();
   }
 
   get abandoned(): boolean {

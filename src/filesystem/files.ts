@@ -63,7 +63,7 @@ export class Files {
   #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
     const inode = this.#regular(number);
-    const { budget } = this.#core;
+    const { budget, redo } = this.#core;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
@@ -71,11 +71,12 @@ export class Files {
       throw new FileSystemError(errnoOf(this.#core.flusher.failure), 'the store takes no writes and memory is full of them');
     this.#quota.check(inode, offset, end);
     inode.content!.write(offset, data);
+    redo?.write(number, offset, data);
     if (end > inode.size) inode.size = end;
     if (kill) killPrivileges(inode);
     if (keepTimes) this.#core.touch(inode);
     else this.#modified(inode);
-    const room = budget.wait();
+    const room = budget.wait() ?? redo?.wait();
     return room === undefined ? data.length : room.then(() => data.length);
   }
 
@@ -84,7 +85,7 @@ export class Files {
     if (inode.isDirectory) throw new FileSystemError('EISDIR');
     if (!inode.isRegular) throw new FileSystemError('EINVAL');
     if (size > maxFileBytes) throw new FileSystemError('EFBIG');
-    if (size < inode.size) inode.content!.punch(size, Infinity);
+    if (size < inode.size) this.#punch(inode, size, Infinity);
     inode.size = size;
     this.#modified(inode);
   }
@@ -98,9 +99,9 @@ export class Files {
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (mode === (punchHole | keepSize)) {
       // Up to the end of the file a hole needs no lower bound: what lies beyond is one already.
-      inode.content!.punch(offset, end >= inode.size ? Infinity : end);
+      this.#punch(inode, offset, end >= inode.size ? Infinity : end);
     } else if (mode === zeroRange || mode === (zeroRange | keepSize)) {
-      inode.content!.punch(offset, end);
+      this.#punch(inode, offset, end);
       if (mode === zeroRange && end > inode.size) inode.size = end;
     } else if (mode === 0 || mode === keepSize) {
       this.#quota.checkBytes(Math.max(0, end - Math.max(offset, inode.size)));
@@ -172,8 +173,14 @@ export class Files {
 
   /** The user of a handle knows. */
   tell(inode: Inode, handle: Handle | undefined): void {
+    if (!inode.failureSeen) this.#core.context.setup.onSaid?.(inode.number);
     inode.failureSeen = true;
     if (handle !== undefined) handle.failures = inode.failures;
+  }
+
+  #punch(inode: Inode, start: number, end: number): void {
+    inode.content!.punch(start, end);
+    this.#core.redo?.punch(inode.number, start, end);
   }
 
   #regular(number: number): Inode {

@@ -78,11 +78,14 @@ export class Flusher {
 
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
   async flushAll(): Promise<void> {
-    const through = this.#core.log.last;
+    const { log, names, redo } = this.#core;
+    const mark = redo?.mark();
+    const through = log.last;
     const unborn = new Set([...this.#dirty].filter(({ born }) => !born));
-    await settleAll([this.#flushRecords([...this.#dirty]), this.#core.names.flush(through)]);
+    await settleAll([this.#flushRecords([...this.#dirty]), names.flush(through)]);
     // What names made new is old now, and may have been written to since the commit that made it began.
     await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through || unborn.has(inode)));
+    if (mark !== undefined) redo!.trim(mark);
   }
 
   /** Makes these durable, by the content journal where that takes them. Returns what failed. */
@@ -117,8 +120,8 @@ export class Flusher {
       this.#timer = undefined;
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
-        const { log, budget, contents } = this.#core;
-        const busy = log.length >= hurryOperations || budget.bytes > budget.limit / 2 || contents.used >= hurrySlots;
+        const { log, budget, contents, redo } = this.#core;
+        const busy = redo?.filling === true || log.length >= hurryOperations || budget.bytes > budget.limit / 2 || contents.used >= hurrySlots;
         if (this.#pending) this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
       });
     }, delayMs);
@@ -126,10 +129,10 @@ export class Flusher {
   }
 
   async #background(): Promise<void> {
-    const { log, names, checkpoint, journal, state, compactor, budget, context } = this.#core;
+    const { log, checkpoint, journal, state, compactor, budget, redo, context } = this.#core;
     const calm = log.length === 0;
     try {
-      await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]).catch(async (error: unknown) => {
+      await this.flushAll().catch(async (error: unknown) => {
         // The checkpoint takes removed files out of the store: what finds no room may be waiting for just that.
         if (errnoOf(error) === 'ENOSPC' && !checkpoint.idle) await checkpoint.run();
         throw error;
@@ -146,6 +149,7 @@ export class Flusher {
       context.logger.warn('changes could not be written out; they are kept and tried again', { inMs: this.#retryMs, error: messageOf(error) });
       // Nobody waits for something that may never come: writers are refused instead, see Files.write.
       budget.release();
+      redo?.release();
     }
   }
 

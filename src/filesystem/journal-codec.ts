@@ -8,6 +8,7 @@ import { InfinitError, readU64, writeU64 } from '../base/index.ts';
  *  0 u8 version (1), 3 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
  * 44 names:  u64 directory, u64 inode (0: the name is removed), u8 type >> 12, u8 length, name
  *    inodes: u64 number, u32 links, u64 parent, u8 gone
+ *    numbering, where the volume's daemon may leave operations to another: u64 session that began it, u64 number of the last operation
  * ```
  */
 export interface JournalBlock {
@@ -17,6 +18,8 @@ export interface JournalBlock {
   readonly usage: Usage;
   readonly names: readonly JournalName[];
   readonly inodes: readonly JournalInode[];
+  /** Which operations it has, for the next process on this host: those up to `through`, as counted since the session `origin`. */
+  readonly numbered?: { readonly origin: number; readonly through: number };
 }
 
 export interface Usage {
@@ -46,6 +49,7 @@ const formatVersion = 1;
 const headBytes = 44;
 const nameBytes = 18;
 const inodeBytes = 21;
+const numberedBytes = 16;
 
 /** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
 export function nameCost(name: string): number {
@@ -58,7 +62,7 @@ export const maxJournalBytes: number = 60 * 1024 - headBytes;
 export function encodeJournal(block: JournalBlock): Uint8Array {
   let bytes = headBytes + block.inodes.length * inodeBytes;
   for (const { name } of block.names) bytes += nameBytes + name.length;
-  const into = Buffer.alloc(bytes);
+  const into = Buffer.alloc(bytes + (block.numbered === undefined ? 0 : numberedBytes));
   into[0] = formatVersion;
   writeU64(into, block.sequence, 4);
   writeU64(into, block.nextInode, 12);
@@ -81,6 +85,10 @@ export function encodeJournal(block: JournalBlock): Uint8Array {
     writeU64(into, parent, at + 12);
     into[at + 20] = gone ? 1 : 0;
     at += inodeBytes;
+  }
+  if (block.numbered !== undefined) {
+    writeU64(into, block.numbered.origin, at);
+    writeU64(into, block.numbered.through, at + 8);
   }
   return into;
 }
@@ -116,6 +124,7 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
       usage: { allocated: readU64(from, 20), files: readU64(from, 28) },
       names,
       inodes,
+      ...(from.length < at + numberedBytes ? {} : { numbered: { origin: readU64(from, at), through: readU64(from, at + 8) } }),
     };
   } catch (cause) {
     throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });

@@ -1,12 +1,13 @@
 import { InfinitError, messageOf } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
-import { versionsOf } from './failure.ts';
+import { isPassing, versionsOf } from './failure.ts';
 import { type ContentBlock, isCovered } from './content-journal-codec.ts';
 import { encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { JournalBlock } from './journal-codec.ts';
 import { typeDirectory } from './mode.ts';
+import { prepareReplay } from './redo-replay.ts';
 import { VolumeUsage } from './usage.ts';
 import { type StateRecord, VolumeState } from './volume-state.ts';
 
@@ -29,6 +30,7 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
     await recover(core, setup, found);
   } catch (error) {
     // Its flusher would try for ever to write out what was restored by then. Nothing is lost: the journals have it.
+    core.redo?.survived();
     core.abandon();
     await core.flusher.stop();
     throw error;
@@ -41,10 +43,8 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
 async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord): Promise<void> {
   const { context, state } = core;
   const readOnly = context.options.readOnly === true;
-  if (!readOnly) {
-    await core.numbers.reserve();
-    core.journal.nextInode = core.numbers.next;
-  }
+  if (!readOnly) await core.numbers.reserve();
+  const left = !readOnly && setup.inherits === true && core.redo?.adopt(found.session, setup.session) === true;
   await core.orphans.load();
   const fence = !readOnly && !found.clean;
   const blocks = await replay(core, found, fence);
@@ -54,17 +54,52 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord)
   if (readOnly) return;
   const lastBlock = blocks.at(-1);
   if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
+  const survived = left && (await redo(core, blocks));
+  const firstStray = lastBlock?.nextInode ?? found.nextInode;
+  core.journal.nextInode = survived ? firstStray : core.numbers.next;
   await state.write({});
   // The journal remembers where strays may be until the checkpoint.
-  if (!found.clean) await markStrays(core, lastBlock?.nextInode ?? found.nextInode);
+  if (!found.clean) await markStrays(core, firstStray);
+  if (survived) {
+    // Inodes that the process before made are not looked for among this one's strays. Where they cannot be made durable now, they are later.
+    const flushed = core.log.length > 0 ? core.names.flush(core.log.last) : Promise.resolve();
+    await flushed.catch((error: unknown) =>
+      context.logger.warn('what a killed daemon left in memory is not all durable yet', { error: messageOf(error) }),
+    );
+    core.journal.nextInode = core.numbers.next;
+    await state.write({});
+  }
   if (!core.checkpoint.idle) await core.checkpoint.run();
   const { othersOpened, resumed } = setup;
   if (othersOpened !== undefined) void removeLater(core, othersOpened);
   else if (resumed !== true) await removeOrphans(core);
-  for (const number of setup.lostInodes ?? []) {
+  for (const number of (survived ? setup.lostBefore : setup.lostInodes) ?? []) {
     const inode = await core.table.load(number);
-    if (inode !== undefined) core.failed(inode, 'EIO');
+    if (inode === undefined) setup.onSaid?.(number);
+    else core.failed(inode, 'EIO');
   }
+  if (survived) core.redo?.resume(setup.session);
+  else core.redo?.begin(setup.session, core.log.durable);
+}
+
+/** Makes again what the process before left in memory. False: it cannot be, and is lost. */
+async function redo(core: VolumeCore, blocks: readonly JournalBlock[]): Promise<boolean> {
+  const log = core.redo!;
+  const mine = blocks.filter(({ numbered }) => numbered?.origin === log.origin);
+  const durable = Math.max(log.durable, ...mine.map(({ numbered }) => numbered!.through));
+  let replay: () => void;
+  try {
+    replay = await prepareReplay(core, log, durable);
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    core.context.logger.error('what a killed daemon left in memory cannot be used, and is lost', { error });
+    log.discard();
+    return false;
+  }
+  core.log.start(durable);
+  log.durable = durable;
+  replay();
+  return true;
 }
 
 /** A new volume: its root directory and its own block, in one commit. */
@@ -182,7 +217,8 @@ async function markStrays(core: VolumeCore, from: number): Promise<void> {
   for (let at = from; at < from + strayNumbers; at += parallelLoads) {
     const numbers = Array.from({ length: parallelLoads }, (_, index) => at + index);
     for (const inode of await Promise.all(numbers.map((number) => core.table.load(number)))) {
-      if (inode === undefined) continue;
+      // One that is not born yet was left in memory by the process before.
+      if (inode === undefined || !inode.born) continue;
       inode.gone = true;
       core.checkpoint.gone(inode);
     }

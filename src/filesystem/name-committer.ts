@@ -6,6 +6,7 @@ import { type Journal, journalSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
 import type { RecordCommitter } from './record-committer.ts';
+import type { RedoLog } from './redo-log.ts';
 import type { VolumeUsage } from './usage.ts';
 
 /** Directories that join the commit of an fsync: a record each. */
@@ -26,6 +27,7 @@ export interface NameCommitterParts {
   readonly records: RecordCommitter;
   readonly checkpoint: Checkpoint;
   readonly usage: VolumeUsage;
+  readonly redo: RedoLog | undefined;
   /** Names in the directory are durable. */
   readonly onNamed: (directory: Inode) => void;
 }
@@ -139,7 +141,7 @@ export class NameCommitter {
   }
 
   #seal(batch: Batch, allocated: number): Uint8Array {
-    const { journal, usage } = this.#parts;
+    const { journal, usage, redo } = this.#parts;
     const names: JournalName[] = [];
     for (const [directory, changes] of batch.names)
       for (const { name, dentry } of changes.values())
@@ -156,14 +158,16 @@ export class NameCommitter {
       usage: usage.after(allocated),
       names,
       inodes,
+      ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }),
     });
   }
 
   #committed(batch: Batch): void {
-    const { log, journal, checkpoint, onNamed } = this.#parts;
+    const { log, journal, checkpoint, redo, onNamed } = this.#parts;
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
+    if (redo !== undefined) redo.durable = batch.through;
     for (const [directory, changes] of batch.names) {
       directory.directory!.overlay.stage(changes.values());
       checkpoint.names(directory);

@@ -147,6 +147,7 @@ export class Namespace {
       target: making.target,
       xattrs,
     });
+    this.#core.redo?.created(inode, this.#core.log.last + 1);
     this.#core.usage.add(0, 1);
     return inode;
   }

@@ -54,14 +54,21 @@ export class OperationLog {
     return this.#operations.length;
   }
 
-  append(operation: Omit<Operation, 'sequence'>): void {
+  /** Goes on with the numbers of the process before: the next operation follows this one, which is durable. */
+  start(durable: number): void {
+    this.#sequence = this.#durable = durable;
+  }
+
+  append(made: Omit<Operation, 'sequence'>): Operation {
     const sequence = ++this.#sequence;
-    this.#operations.push({ ...operation, sequence });
+    const operation = { ...made, sequence };
+    this.#operations.push(operation);
     for (const { directory } of operation.names) directory.lastOperation = sequence;
     for (const { inode } of operation.links) inode.lastOperation = sequence;
     for (const inode of operation.renamed ?? []) inode.lastOperation = sequence;
     if (operation.gone !== undefined) operation.gone.lastOperation = sequence;
     for (const { inode } of operation.moved ?? []) inode.lastOperation = sequence;
+    return operation;
   }
 
   /** Operations before the first that some content must come before which is not durable. */

@@ -293,6 +293,11 @@ export class Volume implements FileSystem {
     this.#core.blocks.clear();
   }
 
+  /** What the process before had not made durable is in memory here: nothing was lost with it. */
+  get survived(): boolean {
+    return this.#core.redo?.resumed === true;
+  }
+
   /** Inodes of which something that was answered is not durable. */
   unsynced(): Iterable<number> {
     return this.#core.unsynced();

@@ -22,6 +22,10 @@ export interface Addon {
   takeDescriptor(pid: number, fd: number): number;
   /** The start of a file as memory. Each page must have been written before it is touched. Like the next one, missing in an older add-on on a host without a compiler. */
   mapFile?(fd: number, length: number): ArrayBuffer | number;
+  /** The descriptor of memory that lives as long as any process has it open. */
+  memoryFile?(length: number): number;
+  /** Takes memory, or room on a disk, for a part of a file; what is there stays. */
+  takeRoom?(fd: number, from: number, length: number): number;
   /** The CRC-32 of each piece of the bytes, little-endian. Below zero: not on this processor. */
   crcPieces?(bytes: Uint8Array, pieceBytes: number, into: Uint8Array): number;
   /** The time by the clock that the kernel gives files, as two doubles: seconds and nanoseconds. Missing in an older add-on too. */
@@ -48,6 +52,17 @@ export function loadAddon(): Addon {
 export function mapFile(fd: number, length: number): Buffer | undefined {
   const mapped = loadAddon().mapFile?.(fd, length);
   return mapped === undefined || typeof mapped === 'number' ? undefined : Buffer.from(mapped);
+}
+
+/** The descriptor of so much memory, none of it taken yet: it lives as long as any process has it open. Undefined where there is no such thing. */
+export function memoryFile(length: number): number | undefined {
+  const descriptor = loadAddon().memoryFile?.(length) ?? -1;
+  return descriptor < 0 ? undefined : descriptor;
+}
+
+/** Takes what a part of a file needs, so that it may be touched as memory. False: there is no room. */
+export function takeRoom(fd: number, from: number, length: number): boolean {
+  return loadAddon().takeRoom?.(fd, from, length) === 0;
 }
 
 /** CRC-32 of each piece of `bytes`, little-endian into `into`, several times as fast as zlib's. Undefined where the processor cannot do it. */

@@ -7,6 +7,8 @@ export interface AdoptedMount {
   readonly fd: number;
   readonly mountPoint: string;
   readonly connection: number;
+  /** Memory that is kept with it, by the daemon's number. */
+  readonly memory?: number | undefined;
   /** The latest agreement with the kernel, as the session's `ready` gave it. */
   readonly init: SavedInit;
 }

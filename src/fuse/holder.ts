@@ -31,8 +31,9 @@ export interface SupervisorSettings {
 
 interface Kept {
   readonly mount: AdoptedMount;
-  /** The holder's own duplicate. */
+  /** The holder's own duplicates. */
   readonly fd: number;
+  readonly memory: number | undefined;
 }
 
 /**
@@ -75,16 +76,18 @@ class Holder {
   /** Starts one daemon and waits for its end. */
   async #runOnce(): Promise<{ code: number | null; signal: string | null }> {
     const kept = [...this.#kept.values()];
+    const inherited: number[] = [];
+    this.#kept.clear();
+    for (const { mount, fd, memory } of kept) {
+      const number = firstInherited + inherited.push(fd) - 1;
+      const memoryNumber = memory === undefined ? undefined : firstInherited + inherited.push(memory) - 1;
+      this.#kept.set(number, { mount: { ...mount, fd: number, memory: memoryNumber }, fd, memory });
+    }
     // A process group of its own: Ctrl-C in a terminal reaches the holder alone, which passes it on.
     const daemon = spawn(process.execPath, this.#settings.argv, {
-      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...kept.map(({ fd }) => fd)],
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...inherited],
       env: { ...process.env, [holderVariable]: '1' },
       detached: true,
-    });
-    this.#kept.clear();
-    kept.forEach(({ mount, fd }, index) => {
-      const number = firstInherited + index;
-      this.#kept.set(number, { mount: { ...mount, fd: number }, fd });
     });
     this.#daemon = daemon;
     daemon.on('message', (message: ToHolder) => this.#hear(message));
@@ -138,20 +141,31 @@ class Holder {
   #keep(mount: AdoptedMount): string | undefined {
     const known = this.#kept.get(mount.fd);
     if (known !== undefined && known.mount.connection === mount.connection) {
-      this.#kept.set(mount.fd, { mount, fd: known.fd });
+      // A daemon that inherited none may have made some.
+      this.#kept.set(mount.fd, { mount, fd: known.fd, memory: known.memory ?? this.#takeMemory(mount.memory) });
       return undefined;
     }
     if (this.#kept.size >= maxKept) return `over ${maxKept} mounts`;
     const fd = this.#addon.takeDescriptor(this.#daemon?.pid ?? -1, mount.fd);
     if (fd < 0) return `pidfd_getfd failed with errno ${-fd} (Linux 5.6 and CAP_SYS_PTRACE are needed)`;
-    // The daemon may have closed it meanwhile and given the number to something else.
-    if (readlinkSync(`/proc/self/fd/${fd}`) !== '/dev/fuse') {
-      this.#addon.closeDescriptor(fd);
-      return 'the descriptor is not a FUSE device';
-    }
+    if (!this.#is(fd, '/dev/fuse')) return 'the descriptor is not a FUSE device';
     this.#drop(mount.fd);
-    this.#kept.set(mount.fd, { mount, fd });
+    this.#kept.set(mount.fd, { mount, fd, memory: this.#takeMemory(mount.memory) });
     return undefined;
+  }
+
+  /** Without it the mount is kept all the same. */
+  #takeMemory(descriptor: number | undefined): number | undefined {
+    if (descriptor === undefined) return undefined;
+    const memory = this.#addon.takeDescriptor(this.#daemon?.pid ?? -1, descriptor);
+    return memory >= 0 && this.#is(memory, '/memfd:infinit') ? memory : undefined;
+  }
+
+  /** The daemon may have closed it meanwhile and given the number to something else, which is let go then. */
+  #is(fd: number, name: string): boolean {
+    if (readlinkSync(`/proc/self/fd/${fd}`).startsWith(name)) return true;
+    this.#addon.closeDescriptor(fd);
+    return false;
   }
 
   #drop(daemonFd: number): void {
@@ -159,6 +173,7 @@ class Holder {
     if (kept === undefined) return;
     this.#kept.delete(daemonFd);
     this.#addon.closeDescriptor(kept.fd);
+    if (kept.memory !== undefined) this.#addon.closeDescriptor(kept.memory);
   }
 
   #tell(message: FromHolder): void {

@@ -28,6 +28,8 @@ export interface FuseMount {
   readonly mountPoint: string;
   /** The number of the FUSE connection. */
   readonly connection: number;
+  /** Memory for what its daemon leaves to the next one: a descriptor. */
+  readonly memory?: number | undefined;
 }
 
 /**

@@ -4,8 +4,9 @@ import path from 'node:path';
 
 import { mapFile } from '../fuse/index.ts';
 
-/** Bytes of a slot: an inode number, or 0 where the slot is free. */
+/** Bytes of a slot: an inode number, or 0 where the slot is free. The highest bit: it is lost, whatever else outlived its daemon. */
 const slotBytes = 8;
+const lostBit = 0x8000_0000;
 const pageBytes = 4096;
 /** The part of the file that is memory as well: 32,768 slots. Further ones take a system call each time. */
 const mappedBytes = 64 * pageBytes;
@@ -39,14 +40,15 @@ export class DirtySet {
   /**
    * The set of one mount, with what a former daemon left in it.
    * @param adopted the mount outlived that daemon, and so did programs with open files. To those of a new mount it is as after a power cut: nothing they did is lost.
+   * @returns `left`: what that daemon had not made durable; `lost`: what of it was lost with a daemon before that one, and nobody has heard.
    */
-  static open(file: string, adopted: boolean): { set: DirtySet; lost: Set<number> } {
+  static open(file: string, adopted: boolean): { set: DirtySet; left: ReadonlySet<number>; lost: ReadonlySet<number> } {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    const lost = adopted ? readLost(file) : new Set<number>();
+    const { left, lost } = adopted ? read(file) : { left: new Set<number>(), lost: new Set<number>() };
     const set = new DirtySet(file, openSync(file, 'w+', 0o600));
     // What was lost stays lost until an application has heard of it; a second crash must not hide it.
-    for (const inode of lost) set.add(inode);
-    return { set, lost };
+    for (const inode of left) set.#add(lost.has(inode) ? set.#lost : set.#slots, inode);
+    return { set, left, lost };
   }
 
   add(inode: number): void {
@@ -57,12 +59,23 @@ export class DirtySet {
     this.#delete(this.#slots, inode);
   }
 
-  /** All that is in the set, and `more`, is lost: it stays here until it is {@link said}, so that the end of this process does not hide it. Returns it. */
-  lose(more: Iterable<number> = []): readonly number[] {
-    const inodes = new Set([...this.#slots.keys(), ...more]);
-    for (const inode of inodes) this.#add(this.#lost, inode);
-    for (const inode of this.#slots.keys()) this.delete(inode);
-    return [...inodes];
+  /** All that is in the set. */
+  all(): Iterable<number> {
+    return this.#slots.keys();
+  }
+
+  /** Those in `left` are not lost: the volume has what the daemon before had not made durable, and `unsynced` is what of it is not yet. */
+  keep(left: Iterable<number>, unsynced: Iterable<number>): void {
+    const still = new Set(unsynced);
+    for (const inode of left) if (!still.has(inode)) this.delete(inode);
+  }
+
+  /** These are lost: they stay here until it is {@link said}, so that the end of this process does not hide it. */
+  lose(inodes: Iterable<number>): void {
+    for (const inode of inodes) {
+      this.#add(this.#lost, inode);
+      this.delete(inode);
+    }
   }
 
   /** A program has heard that something of it is lost. */
@@ -74,7 +87,7 @@ export class DirtySet {
     if (slots.has(inode)) return;
     const slot = this.#free.pop() ?? this.#next++;
     slots.set(inode, slot);
-    this.#write(slot, inode);
+    this.#write(slot, inode, slots === this.#lost);
   }
 
   #delete(slots: Map<number, number>, inode: number): void {
@@ -82,7 +95,7 @@ export class DirtySet {
     if (slot === undefined) return;
     slots.delete(inode);
     this.#free.push(slot);
-    this.#write(slot, 0);
+    this.#write(slot, 0, false);
   }
 
   /** Everything was written out. @param ended the mount is over; otherwise the next daemon goes on with it, and says what has not been said. */
@@ -97,15 +110,15 @@ export class DirtySet {
     closeSync(this.#descriptor);
   }
 
-  #write(slot: number, inode: number): void {
+  #write(slot: number, inode: number, lost: boolean): void {
     // The next daemon cuts the file: a touch of memory behind its end would end this process.
     if (this.#closed) return;
     const at = slot * slotBytes;
     if (this.#mapped !== undefined && at < mappedBytes) {
       if (at >= this.#roomBytes) this.#makeRoom();
-      return writeU64(this.#mapped, inode, at);
+      return put(this.#mapped, inode, lost, at);
     }
-    writeU64(this.#slot, inode, 0);
+    put(this.#slot, inode, lost, 0);
     writeSync(this.#descriptor, this.#slot, 0, slotBytes, at);
   }
 
@@ -116,17 +129,26 @@ export class DirtySet {
   }
 }
 
-function readLost(file: string): Set<number> {
-  const lost = new Set<number>();
+function put(into: Buffer, inode: number, lost: boolean, at: number): void {
+  writeU64(into, inode, at);
+  if (lost) into.writeUInt32LE((into.readUInt32LE(at + 4) | lostBit) >>> 0, at + 4);
+}
+
+function read(file: string): { left: Set<number>; lost: Set<number> } {
+  const [left, lost] = [new Set<number>(), new Set<number>()];
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
   } catch {
-    return lost;
+    return { left, lost };
   }
   for (let at = 0; at + slotBytes <= bytes.length; at += slotBytes) {
+    const high = bytes.readUInt32LE(at + 4);
+    bytes.writeUInt32LE((high & ~lostBit) >>> 0, at + 4);
     const inode = readU64(bytes, at);
-    if (inode !== 0) lost.add(inode);
+    if (inode === 0) continue;
+    left.add(inode);
+    if (high >= lostBit) lost.add(inode);
   }
-  return lost;
+  return { left, lost };
 }

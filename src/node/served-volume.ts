@@ -11,6 +11,7 @@ import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { servePort } from '../store/port/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
+import { createMemory, isMemory } from './surviving-memory.ts';
 import { volumeKey } from './volume-key.ts';
 import { claimSession } from './volume-session.ts';
 import { VolumeSharing } from './volume-sharing.ts';
@@ -60,7 +61,8 @@ export class VolumeServer {
 
   constructor(context: VolumeServerContext) {
     this.#context = context;
-    this.#adoptable = new Map(context.holder.inherited().map((mount) => [mount.volume, mount]));
+    const inherited = context.holder.inherited().map((mount) => (isMemory(mount.memory ?? -1) ? mount : { ...mount, memory: undefined }));
+    this.#adoptable = new Map(inherited.map((mount) => [mount.volume, mount]));
   }
 
   /** Names of volumes whose mounts outlived an earlier daemon and wait to be served. */
@@ -80,7 +82,9 @@ export class VolumeServer {
     const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
     this.#adoptable.delete(entry.name);
-    const mount = adopted ?? (await this.#mount(entry, place, options.readonly || options.access === 'readonly'));
+    const readOnly = options.readonly || options.access === 'readonly';
+    const bare = adopted ?? (await this.#mount(entry, place, readOnly));
+    const mount = { ...bare, memory: adopted?.memory ?? (readOnly || !this.#context.holder.connected ? undefined : createMemory()) };
     const channel = transport === undefined ? new MessageChannel() : undefined;
     const data: VolumeWorkerData = {
       name: entry.name,
@@ -89,6 +93,7 @@ export class VolumeServer {
       key,
       options,
       descriptor: mount.fd,
+      memory: mount.memory,
       adopted: adopted?.init,
       store: channel?.port2,
       dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
@@ -333,6 +338,7 @@ export class ServedVolume {
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
     if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
     closeSync(this.#mount.fd);
+    if (this.#mount.memory !== undefined) closeSync(this.#mount.memory);
     // Whatever went wrong, no dead mount stays behind.
     const gone = reason === 'stopped' || reason === 'unmounted' ? Promise.resolve() : detachMount(this.mountpoint).catch(() => {});
     const shared = this.sharing;

@@ -19,8 +19,8 @@ const lockGraceMs = 2500;
 /** What a lost host had open stays so for so long after its locks were released, in ms. */
 const lingerMs = 20_000;
 
-/** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken` as in a volume's setup. */
-export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void) => Promise<Volume>;
+/** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken` and `inherits` as in a volume's setup. */
+export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void, inherits: boolean) => Promise<Volume>;
 
 interface Asked {
   readonly resolve: (answer: Uint8Array) => void;
@@ -36,6 +36,8 @@ export class SharedRole implements Disposable {
   readonly #asked = new Map<number, Asked>();
   #nextAsk = 1;
   readonly #dirty: DirtySet;
+  /** What the daemon before had not made durable, until it is known whether that outlived it; undefined: it is. */
+  #left: ReadonlySet<number> | undefined;
   #volume: Volume | undefined;
   /** Until when what is open here may be used. */
   #tenure = new Tenure();
@@ -57,7 +59,7 @@ export class SharedRole implements Disposable {
 
   constructor(
     shared: NonNullable<VolumeWorkerData['shared']>,
-    dirty: DirtySet,
+    { set: dirty, left, lost }: ReturnType<typeof DirtySet.open>,
     open: OpenVolume,
     tell: (event: VolumeEvent) => void,
     logger: Logger,
@@ -72,8 +74,9 @@ export class SharedRole implements Disposable {
       mount,
     );
     this.#dirty = dirty;
-    // What a killed daemon left there is lost, whoever has the volume. Said here and not by the volume, which may be opened many times.
-    this.fileSystem.inheritLost(dirty.lose());
+    // What was lost with a killed daemon is said here and not by the volume, which may be opened many times.
+    this.fileSystem.inheritLost(lost);
+    this.#left = new Set([...left].filter((inode) => !lost.has(inode)));
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;
@@ -128,6 +131,8 @@ export class SharedRole implements Disposable {
 
   async #becomeGuest(): Promise<void> {
     const expired = this.#leave();
+    // What others see by now is without it.
+    this.#settleLeft(undefined);
     const change = this.#change;
     if (expired !== undefined) {
       this.fileSystem.setBacking(undefined);
@@ -148,8 +153,10 @@ export class SharedRole implements Disposable {
       await this.#leaving;
       // What the kernel was told of what was open before must not be believed beside what is open now.
       await expired;
-      const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session));
+      const inherits = this.#left !== undefined;
+      const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session), inherits);
       if (change !== this.#change) return void volume.abandon();
+      this.#settleLeft(volume);
       this.#volume = volume;
       const appends = new Appends(volume);
       const grace = new LockGrace([
@@ -211,9 +218,24 @@ export class SharedRole implements Disposable {
     this.#way = undefined;
     const volume = this.#volume;
     this.#volume = undefined;
-    this.fileSystem.markLost(this.#dirty.lose(volume?.unsynced()));
+    if (volume !== undefined) this.#lose(new Set([...this.#dirty.all(), ...volume.unsynced()]));
     this.#leaving = volume?.abandon();
     return end?.expired;
+  }
+
+  #lose(inodes: ReadonlySet<number>): void {
+    this.#dirty.lose(inodes);
+    this.fileSystem.markLost(inodes);
+  }
+
+  /** What the daemon before had not made durable is in the volume as it was opened here, or it is lost. */
+  #settleLeft(volume: Volume | undefined): void {
+    const left = this.#left;
+    this.#left = undefined;
+    if (left === undefined) return;
+    if (volume?.survived === true) return this.#dirty.keep(left, volume.unsynced());
+    this.#dirty.lose(left);
+    this.fileSystem.inheritLost(left);
   }
 
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */

@@ -13,6 +13,7 @@ import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
 import { RecordFile } from './record-file.ts';
 import { type OpenVolume, SharedRole } from './shared-role.ts';
+import { MappedMemory } from './surviving-memory.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
 /** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
@@ -33,12 +34,17 @@ const freeBytes = new Float64Array(data.freeBytes);
 let { sizeBytes } = data.options;
 /** What is open in this thread. */
 let opened: Volume | undefined;
+/** For the next daemon of the mount. */
+const memory = data.memory === undefined ? undefined : MappedMemory.open(data.memory);
 
 function tell(event: VolumeEvent): void {
   port.postMessage(event);
 }
 
-async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostInodes' | 'onOvertaken'>, dirty: DirtySet): Promise<Volume> {
+async function openVolume(
+  setup: Pick<VolumeSetup, 'store' | 'session' | 'inherits' | 'lostInodes' | 'lostBefore' | 'onSaid' | 'onOvertaken'>,
+  dirty: DirtySet,
+): Promise<Volume> {
   const { options } = data;
   opened = await Volume.open({
     ...setup,
@@ -59,11 +65,23 @@ async function openVolume(setup: Pick<VolumeSetup, 'store' | 'session' | 'lostIn
     ...(data.shared === undefined ? {} : { othersOpened: sleep(othersOpenMs, undefined, { ref: false }) }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
+    ...(memory === undefined ? {} : { memory }),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
   });
   // It may have changed meanwhile.
   resize(sizeBytes);
   return opened;
+}
+
+/** A volume of this host alone, as the daemon before left it. */
+async function openAlone(set: DirtySet, left: ReadonlySet<number>, lost: ReadonlySet<number>): Promise<Volume> {
+  const store = new PortStore(data.store!);
+  const inherits = data.adopted !== undefined;
+  const onSaid = (inode: number): void => set.said(inode);
+  const volume = await openVolume({ store, session: data.session, inherits, lostInodes: left, lostBefore: lost, onSaid }, set);
+  if (volume.survived) set.keep(left, volume.unsynced());
+  else set.lose(left);
+  return volume;
 }
 
 function resize(bytes: number): void {
@@ -102,13 +120,13 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRo
 }
 
 async function serve(): Promise<void> {
-  const { set, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
-  const open: OpenVolume = (store, session, onOvertaken) => openVolume({ store, session, onOvertaken }, set);
+  const { set, left, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
+  const open: OpenVolume = (store, session, onOvertaken, inherits) => openVolume({ store, session, inherits, onOvertaken }, set);
   const asker = data.adopted === undefined ? randomUUID() : data.adopted.asker;
   // A volume of this host alone has its kernel keep the locks.
   const locks = data.shared === undefined ? undefined : new RecordFile(data.locksFile, data.adopted !== undefined, logger);
-  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, set, open, tell, logger, locks, asker);
-  const fileSystem = role?.fileSystem ?? (await openVolume({ store: new PortStore(data.store!), session: data.session, lostInodes: lost }, set));
+  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, { set, left, lost }, open, tell, logger, locks, asker);
+  const fileSystem = role?.fileSystem ?? (await openAlone(set, left, lost));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   const session = serveFileSystem({
     fd: data.descriptor,

@@ -16,6 +16,8 @@ export interface VolumeWorkerData {
   readonly options: TypedVolumeOptions;
   /** The /dev/fuse descriptor of this process. */
   readonly descriptor: number;
+  /** Where what is not durable outlives this process: a descriptor of this process. */
+  readonly memory: number | undefined;
   /** The answer to FUSE_INIT that an earlier daemon gave, where this mount outlived it. */
   readonly adopted: SavedInit | undefined;
   /** To the block store in the main thread; undefined in a cluster, where each opening of the volume has a way of its own. */

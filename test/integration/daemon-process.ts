@@ -119,6 +119,17 @@ export class DaemonProcess implements AsyncDisposable {
     return this.client.mountVolume(name, 'test');
   }
 
+  /** The daemon proper: the holder's only child. */
+  get daemonPid(): number {
+    return Number(readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim().split(' ')[0]);
+  }
+
+  /** Kills the daemon alone, and waits for the next one. */
+  async crash(): Promise<void> {
+    process.kill(this.daemonPid, 'SIGKILL');
+    await this.answering();
+  }
+
   /** Kills holder and daemon at once, as a power cut would. */
   async kill(): Promise<void> {
     const child = this.#child!;

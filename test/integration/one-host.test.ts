@@ -17,11 +17,6 @@ async function startDaemon(): Promise<DaemonProcess> {
   return DaemonProcess.start(directory);
 }
 
-/** The daemon proper: the holder's only child. */
-function daemonPid(daemon: DaemonProcess): number {
-  return Number(readFileSync(`/proc/${daemon.pid}/task/${daemon.pid}/children`, 'utf8').trim().split(' ')[0]);
-}
-
 test('what was written is there after unmount, restart of the daemon and remount', async () => {
   await using daemon = await startDaemon();
   const first = await daemon.mount('data');
@@ -58,8 +53,7 @@ test('an open file goes on after kill -9 of the daemon, and no dead mount stays 
     'exec 3> log; sync log; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i >&3; sleep 0.05; done; sync log 2>/dev/null || true; echo end >&3; sync log; wc -l < log';
   const writer = sh(script, { cwd: place });
   await new Promise((resolve) => setTimeout(resolve, 500));
-  process.kill(daemonPid(daemon), 'SIGKILL');
-  await daemon.answering();
+  await daemon.crash();
   assert.equal((await writer).trim(), '61');
   assert.equal((await sh('tail -1 log', { cwd: place })).trim(), 'end');
 });
@@ -108,8 +102,7 @@ test('SQLite loses no committed transaction when the daemon is killed again and 
   })();
   for (let round = 0; round < 3; round++) {
     await new Promise((resolve) => setTimeout(resolve, 700));
-    process.kill(daemonPid(daemon), 'SIGKILL');
-    await daemon.answering();
+    await daemon.crash();
   }
   await new Promise((resolve) => setTimeout(resolve, 700));
   stop = true;
@@ -147,19 +140,13 @@ test('PostgreSQL runs on a volume and loses no committed transaction when the da
     // Nobody would end the writers otherwise.
     await done.finally(() => (stop ||= !committed.every((count, writer) => count > before[writer]!)));
   };
-  // A server that has not synced the table's file since does not know yet that the dead daemon had part of it in memory alone, and may find the file
-  // shorter than it left it (docs/decisions/mounts.md). At its next checkpoint it meets that, stops and recovers.
-  const checkpoint = (): Promise<unknown> => postgres.query('CHECKPOINT').catch(() => {});
   for (let round = 0; round < 3; round++) {
     await progress();
-    process.kill(daemonPid(daemon), 'SIGKILL');
-    await daemon.answering();
-    await checkpoint();
+    await daemon.crash();
   }
   await progress();
   stop = true;
   await writing;
-  await checkpoint();
   await eventually('the server has recovered', async () => {
     if (!postgres.running) await postgres.start();
     return postgres.query('SELECT 1').then(

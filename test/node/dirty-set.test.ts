@@ -10,37 +10,46 @@ import { DirtySet } from '../../src/node/dirty-set.ts';
 const source = path.resolve(import.meta.dirname, '../../src/node/dirty-set.ts');
 
 /** What the next daemon finds after one that did `body` with its `set` and was killed. */
-function lostAfter(body: string): Set<number> {
+function leftAfter(body: string): { left: ReadonlySet<number>; lost: ReadonlySet<number> } {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-dirty-'));
   try {
     const file = path.join(directory, 'dirty');
     const script = `import { DirtySet } from ${JSON.stringify(source)}; const file = ${JSON.stringify(file)}; const { set } = DirtySet.open(file, false); ${body}; process.kill(process.pid, 'SIGKILL');`;
     const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
     assert.equal(signal, 'SIGKILL', stderr);
-    const { set, lost } = DirtySet.open(file, true);
+    const { set, left, lost } = DirtySet.open(file, true);
     set.close(true);
-    return lost;
+    return { left, lost };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
 test('what was dirty when the daemon was killed is found, and nothing that had become clean', () => {
-  assert.deepEqual(lostAfter('for (const inode of [5, 2 ** 40 + 1, 7]) set.add(inode); set.delete(5); set.add(9)'), new Set([9, 2 ** 40 + 1, 7]));
+  const { left, lost } = leftAfter('for (const inode of [5, 2 ** 40 + 1, 7]) set.add(inode); set.delete(5); set.add(9)');
+  assert.deepEqual(left, new Set([9, 2 ** 40 + 1, 7]));
+  assert.equal(lost.size, 0);
+});
+
+test('what was lost before is told from what is dirty now, until it is said', () => {
+  const { left, lost } = leftAfter('for (const inode of [3, 2 ** 52 + 1]) set.add(inode); set.lose(set.all()); set.add(4); set.said(3)');
+  assert.deepEqual(left, new Set([2 ** 52 + 1, 4]));
+  assert.deepEqual(lost, new Set([2 ** 52 + 1]));
 });
 
 test('what comes after the end changes nothing', () => {
   assert.deepEqual(
-    lostAfter(`set.add(1); set.lose(); set.close(false); const next = DirtySet.open(file, false); set.add(2); set.said(1); next.set.add(3)`),
+    leftAfter(`set.add(1); set.lose(set.all()); set.close(false); const next = DirtySet.open(file, false); set.add(2); set.said(1); next.set.add(3)`)
+      .left,
     new Set([3]),
   );
 });
 
 test('any number of files may be dirty, more than the part of the file that is memory has slots for', () => {
   const count = 40_000;
-  const lost = lostAfter(
+  const { left } = leftAfter(
     `for (let inode = 1; inode <= ${count}; inode++) set.add(inode); for (let inode = 1; inode <= ${count}; inode += 2) set.delete(inode)`,
   );
-  assert.equal(lost.size, count / 2);
-  assert.ok([...lost].every((inode) => inode % 2 === 0));
+  assert.equal(left.size, count / 2);
+  assert.ok([...left].every((inode) => inode % 2 === 0));
 });

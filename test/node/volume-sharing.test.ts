@@ -38,11 +38,11 @@ class Host implements AsyncDisposable {
     const file = path.join(directory, 'dirty');
     const before = DirtySet.open(file, false);
     for (const inode of lost) before.set.add(inode);
-    const { set } = DirtySet.open(file, true);
-    stack.defer(() => set.close(true));
+    const dirty = DirtySet.open(file, true);
+    stack.defer(() => dirty.set.close(true));
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
-    const role = new SharedRole({ self: transport.self }, set, openVolume, tell, silentLogger);
+    const role = new SharedRole({ self: transport.self }, dirty, openVolume, tell, silentLogger);
     stack.use(role);
     const sharing = new VolumeSharing({
       volumeId,
@@ -176,8 +176,8 @@ test('a volume that comes back while its mount ends serves no other host', async
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
   await using stack = new AsyncDisposableStack();
   stack.defer(() => rm(directory, { recursive: true, force: true }));
-  const { set } = DirtySet.open(path.join(directory, 'dirty'), false);
-  stack.defer(() => set.close(true));
+  const dirty = DirtySet.open(path.join(directory, 'dirty'), false);
+  stack.defer(() => dirty.set.close(true));
   const served = new Map<number, Uint8Array>();
   const tell = (event: VolumeEvent): void => void (event.type === 'served' && served.set(event.id, event.answer));
   const volumes: Volume[] = [];
@@ -186,7 +186,7 @@ test('a volume that comes back while its mount ends serves no other host', async
     volumes.push(volume);
     return volume;
   };
-  using role = new SharedRole({ self: 'a' }, set, openVolume, tell, silentLogger);
+  using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger);
   const come = async (session: number): Promise<void> => {
     const { port1, port2 } = new MessageChannel();
     stack.defer(() => port1.close());
@@ -244,14 +244,14 @@ test('what a killed daemon lost is said once to each who had it open, however of
 
 test('that no other host uses the volume any more counts also where it is said before the volume is open', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
-  const { set } = DirtySet.open(path.join(directory, 'dirty'), true);
+  const dirty = DirtySet.open(path.join(directory, 'dirty'), true);
   const store = new MemoryBlockStore();
   const opening = Promise.withResolvers<void>();
   const openVolume: OpenVolume = async () => {
     await opening.promise;
     return open(store);
   };
-  using role = new SharedRole({ self: 'a' }, set, openVolume, () => {}, silentLogger);
+  using role = new SharedRole({ self: 'a' }, dirty, openVolume, () => {}, silentLogger);
   let told = 0;
   role.fileSystem.attach({
     invalidateInode: () => {},
@@ -274,6 +274,6 @@ test('that no other host uses the volume any more counts also where it is said b
   limits[1] = Infinity;
   await role.close();
   port2.close();
-  set.close(true);
+  dirty.set.close(true);
   await rm(directory, { recursive: true, force: true });
 });

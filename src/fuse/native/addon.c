@@ -1,7 +1,7 @@
 /*
  * What the FUSE session cannot get from Node itself: readiness of a descriptor in the calling thread's event loop, reads and
- * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory, a
- * way to give malloc's free memory back, CRCs at the speed of memory, and the time by the kernel's own file clock.
+ * writes that answer -errno instead of throwing, a thread for notifications, a descriptor of another process, a file as memory,
+ * memory as a file, a way to give malloc's free memory back, CRCs at the speed of memory, and the time by the kernel's own file clock.
  * Every function is `(…) -> integer`, negative: -errno. No state is shared between threads, so workers may load it too.
  */
 #define _GNU_SOURCE
@@ -247,6 +247,24 @@ static napi_value map_file(napi_env env, napi_callback_info info) {
   return integer(env, -ENOTSUP);
 }
 
+/* memoryFile(length): the descriptor of so much memory, of which nothing is taken yet, or -errno. It lives as long as any process has it open or mapped (Linux 3.17). */
+static napi_value memory_file(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  int fd = (int)syscall(SYS_memfd_create, "infinit", MFD_CLOEXEC);
+  if (fd >= 0 && ftruncate(fd, (off_t)number(env, argument[0])) != 0) {
+    int failure = errno;
+    close(fd);
+    return integer(env, -failure);
+  }
+  return integer(env, fd < 0 ? -errno : fd);
+}
+
+/* takeRoom(fd, from, length): the pages of that part of a file are there afterwards, with what they had in them; or -errno */
+static napi_value take_room(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  return integer(env, fallocate(number(env, argument[0]), 0, (off_t)number(env, argument[1]), (off_t)number(env, argument[2])) < 0 ? -errno : 0);
+}
+
 /*
  * trim(): gives the kernel the pages of malloc that hold nothing, those between others too. Of its own accord glibc gives back only the
  * end of a heap, which after a burst of small buffers is hardly ever free. 1: something was given back.
@@ -294,8 +312,8 @@ static const struct {
   napi_callback function;
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
-                {"mapFile", map_file},  {"crcPieces", crc_pieces}, {"fileTime", file_time},
-                {"trim", trim}};
+                {"mapFile", map_file},  {"memoryFile", memory_file}, {"takeRoom", take_room},                 {"crcPieces", crc_pieces},
+                {"fileTime", file_time}, {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 

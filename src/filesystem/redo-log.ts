@@ -1,0 +1,376 @@
+import { copyBytes } from '../base/index.ts';
+import type { Inode } from './inode.ts';
+import type { Operation } from './operation-log.ts';
+import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, type RedoRecord } from './redo-records.ts';
+
+/** Memory that outlives this process where the process dies and its host does not. */
+export interface SurvivingMemory {
+  readonly bytes: Uint8Array;
+  /** From now on [from, to) may be touched. False: there is no memory for it. */
+  provide(from: number, to: number): boolean;
+  /** Gives up what lies from `from` on: it has to be provided again. */
+  release(from: number): void;
+}
+
+/** The first page: what the log is, and what of it counts. */
+const headBytes = 4096;
+const formatVersion = 1;
+/** Words of the first page, eight bytes each. */
+const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
+const volumeAt = 128;
+/** Records begin at multiples of this. */
+const grain = 16;
+/** Memory that is asked for at once. */
+const provideBytes = 1024 * 1024;
+/** Before memory that was not used yet is touched the ring goes back to its start, where so much is free: what is touched first costs several times as much. */
+const earlyTurnBytes = 4 * provideBytes;
+/** Daemons that may die over the same log: then it is what kills them. */
+const maxAttempts = 3;
+/** An empty log keeps its memory for so long, in ms. */
+const keepMs = 5000;
+
+/** Where the log was at a moment. */
+export interface RedoMark {
+  readonly position: number;
+  readonly written: number;
+  readonly life: number;
+}
+
+/**
+ * What was done to a volume and answered, and is not durable yet, in memory that outlives this process: a ring of records in the order in which things were done.
+ * The next process makes them again over what the store has ({@link prepareReplay}), and no program notices that there was another. A record of content or attributes
+ * says what they are and not what was done, so making it again is harmless; one of an operation on names is numbered, and made again only if the journal does not have it.
+ *
+ * Nothing fails here: what finds no room makes the log incomplete, and as good as none until a flush has made durable all that was done before it went on.
+ */
+export class RedoLog {
+  readonly #memory: SurvivingMemory;
+  readonly #head: Float64Array;
+  readonly #words: Float64Array;
+  readonly #ring: Buffer;
+  readonly #volumeId: string;
+  readonly #capacity: number;
+  /** Told when it is time to write out. */
+  onFilling: (() => void) | undefined;
+  /** Records are written. */
+  #on = false;
+  /** There was no room: nothing is written until the next flush begins. */
+  #lapsed = false;
+  #adopted = false;
+  #resumed = false;
+  /** Where the next record goes. What lies before it and behind the published head belongs to an operation that is not complete. */
+  #next = 0;
+  #at = 0;
+  #creating = false;
+  /** The part of the ring that may be touched. */
+  #roomFrom = 0;
+  #roomTo = 0;
+  /** Bytes of records so far, and of those the ones that are trimmed. */
+  #written = 0;
+  #trimmed = 0;
+  /** Counts how often it became incomplete: a mark of before is worth nothing then. */
+  #life = 0;
+  #waiting: (() => void)[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(memory: SurvivingMemory, volumeId: string) {
+    const { bytes } = memory;
+    this.#memory = memory;
+    this.#volumeId = volumeId;
+    this.#capacity = bytes.length - headBytes - ((bytes.length - headBytes) % grain);
+    this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
+    this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
+    this.#ring = Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity);
+  }
+
+  /**
+   * Takes over what the process before left, for the session that follows it. False: there is nothing, or it is incomplete, or somebody else has had the volume since, or it killed whoever took it over.
+   * @param last the session that had the volume last, as the store has it.
+   */
+  adopt(last: number, session: number): boolean {
+    const head = this.#head;
+    if (head[word.format] !== formatVersion || this.#ownVolume !== this.#volumeId || head[word.complete] !== 1) return false;
+    if (last !== head[word.session] && last !== head[word.adopter]) return false;
+    if (head[word.attempts]! >= maxAttempts) return false;
+    // In this order: whichever session is the last when this process dies is one of the two.
+    head[word.session] = last;
+    head[word.adopter] = session;
+    head[word.attempts] = head[word.attempts]! + 1;
+    this.#next = Math.max(head[word.head]!, head[word.tail]!);
+    this.#written = this.#next - head[word.tail]!;
+    this.#adopted = true;
+    return true;
+  }
+
+  /** What was taken over is of no use. */
+  discard(): void {
+    this.#head[word.complete] = 0;
+    this.#adopted = false;
+  }
+
+  /** The process did not die over it. */
+  survived(): void {
+    this.#head[word.attempts] = 0;
+  }
+
+  /** Goes on with what was taken over; it is all in memory. */
+  resume(session: number): void {
+    this.#head[word.session] = session;
+    this.survived();
+    this.#on = this.#resumed = true;
+  }
+
+  /** Begins anew. All that is in memory is durable, operations up to `durable` among it. */
+  begin(session: number, durable: number): void {
+    const head = this.#head;
+    head[word.format] = 0;
+    this.#memory.bytes.set(Buffer.from(this.#volumeId, 'latin1'), volumeAt);
+    head[word.session] = head[word.adopter] = head[word.origin] = session;
+    head[word.head] = head[word.tail] = 0;
+    head[word.durable] = durable;
+    head[word.complete] = 1;
+    head[word.attempts] = 0;
+    this.#next = 0;
+    head[word.format] = formatVersion;
+    this.#on = true;
+  }
+
+  /** Nothing is written any more, and what is there counts for nothing: others may have the volume. */
+  abandon(): void {
+    // What was not taken over yet may be by the next opening.
+    if (this.#on || this.#lapsed) this.#head[word.complete] = 0;
+    this.#on = this.#lapsed = this.#adopted = false;
+    clearTimeout(this.#timer);
+    this.release();
+  }
+
+  /** It began with what a process before left. */
+  get resumed(): boolean {
+    return this.#resumed;
+  }
+
+  /** Names the numbering of operations: that of the session which began the log. */
+  get origin(): number {
+    return this.#head[word.origin]!;
+  }
+
+  /** Operations up to this one are durable. */
+  get durable(): number {
+    return this.#head[word.durable]!;
+  }
+
+  set durable(sequence: number) {
+    if (this.#on || this.#lapsed || this.#adopted) this.#head[word.durable] = sequence;
+  }
+
+  get used(): number {
+    return this.#written - this.#trimmed;
+  }
+
+  /** Enough to be written out without delay. */
+  get filling(): boolean {
+    return this.#on && this.used > this.#capacity / 4;
+  }
+
+  /** Undefined while there is room; otherwise a promise for the moment when there is again, or when nothing can be written out at present. */
+  wait(): Promise<void> | undefined {
+    if (!this.#on || this.used <= this.#capacity / 2) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Lets everybody go on. */
+  release(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Before a flush of all that is in memory. */
+  mark(): RedoMark {
+    // What was done while there was no room is in memory, and so part of that flush.
+    if (this.#lapsed) {
+      this.#lapsed = false;
+      this.#on = true;
+    }
+    return { position: this.#head[word.head]!, written: this.#written, life: this.#life };
+  }
+
+  /** That flush has made everything durable. */
+  trim(mark: RedoMark): void {
+    const head = this.#head;
+    if (!this.#on || mark.life !== this.#life || mark.position < head[word.tail]!) return;
+    head[word.tail] = mark.position;
+    head[word.complete] = 1;
+    this.#trimmed = mark.written;
+    if (mark.position === this.#next) this.#rewind();
+    if (this.used <= this.#capacity / 2) this.release();
+  }
+
+  /** Records of content come before the attributes that they go with. */
+  write(inode: number, offset: number, data: Uint8Array): void {
+    if (!this.#begin(kinds.write, 3, data.length)) return;
+    this.#put(inode);
+    this.#put(offset);
+    this.#put(data.length);
+    copyBytes(data, this.#ring, 8 * this.#at);
+  }
+
+  punch(inode: number, start: number, end: number): void {
+    if (!this.#begin(kinds.punch, 3, 0)) return;
+    this.#put(inode);
+    this.#put(start);
+    this.#put(end);
+  }
+
+  /** Attributes as they are now, and what was written before. */
+  attributes(inode: Inode): void {
+    if (inode.xattrsRevision === inode.revision) this.#xattrs(inode);
+    if (!this.#begin(kinds.attributes, attributeNumbers, 0)) return;
+    putAttributes(inode, this.#words, this.#at);
+    if (!this.#creating) this.#publish();
+  }
+
+  /** An inode that the operation with this number is about to make. */
+  created(inode: Inode, sequence: number): void {
+    this.#creating = true;
+    const target = inode.target ?? '';
+    if (!this.#begin(kinds.created, 5 + attributeNumbers, target.length)) return;
+    this.#put(sequence);
+    this.#put(inode.device);
+    this.#put(inode.parent);
+    this.#put(inode.target === undefined ? 0 : 1);
+    this.#put(target.length);
+    putAttributes(inode, this.#words, this.#at);
+    this.#ring.write(target, 8 * (this.#at + attributeNumbers), 'latin1');
+    if (inode.xattrs !== undefined) this.#xattrs(inode);
+  }
+
+  operation({ sequence, names, links, renamed = [], gone, moved = [], settle }: Operation): void {
+    this.#creating = false;
+    let text = 0;
+    for (const { change } of names) text += change.name.length;
+    const numbers = 7 + 4 * names.length + 2 * links.length + renamed.length + 2 * moved.length;
+    if (!this.#begin(kinds.operation, numbers, text)) return;
+    for (const value of [sequence, names.length, links.length, renamed.length, moved.length, gone?.number ?? 0, settle?.number ?? 0])
+      this.#put(value);
+    for (const { directory, change } of names) {
+      this.#put(directory.number);
+      this.#put(change.dentry?.inode ?? 0);
+      this.#put(change.dentry?.type ?? 0);
+      this.#put(change.name.length);
+    }
+    for (const { inode, delta } of links) {
+      this.#put(inode.number);
+      this.#put(delta);
+    }
+    for (const { number } of renamed) this.#put(number);
+    for (const { inode, parent } of moved) {
+      this.#put(inode.number);
+      this.#put(parent);
+    }
+    let at = 8 * this.#at;
+    for (const { change } of names) at += this.#ring.write(change.name, at, 'latin1');
+    this.#publish();
+  }
+
+  /** What was taken over, in order. Bytes are views of the memory. @throws InfinitError `damaged` */
+  *records(): Iterable<RedoRecord> {
+    const until = this.#head[word.head]!;
+    for (let position = this.#head[word.tail]!; position < until;) {
+      const at = position % this.#capacity;
+      const [record, length] = decodeRecord(this.#words, this.#ring, at, position);
+      if (record !== undefined) yield record;
+      position += length;
+    }
+  }
+
+  get #ownVolume(): string {
+    return Buffer.from(this.#memory.bytes.subarray(volumeAt, volumeAt + this.#volumeId.length)).toString('latin1');
+  }
+
+  #xattrs(inode: Inode): void {
+    const text = encodeXattrs(inode.xattrs);
+    if (!this.#begin(kinds.xattrs, 2, text.length)) return;
+    this.#put(inode.number);
+    this.#put(text.length);
+    this.#ring.write(text, 8 * this.#at, 'latin1');
+  }
+
+  #put(value: number): void {
+    this.#words[this.#at++] = value;
+  }
+
+  /** Makes room for a record of so many numbers and bytes. */
+  #begin(kind: number, numbers: number, bytes: number): boolean {
+    if (!this.#on) return false;
+    const length = Math.ceil((8 * (2 + numbers) + bytes) / grain) * grain;
+    const at = this.#next % this.#capacity;
+    const taken = this.#next - this.#head[word.tail]!;
+    const freeInFront = Math.max(0, at - taken);
+    const turns = at + length > this.#capacity || (at + length > this.#roomTo && freeInFront >= length + earlyTurnBytes);
+    const skip = turns ? this.#capacity - at : 0;
+    const full = taken + skip + length > this.#capacity;
+    if (full || !this.#provide(at, turns ? grain : length) || !this.#provide(0, turns ? length : 0)) {
+      this.#lapse();
+      if (full) this.onFilling?.();
+      return false;
+    }
+    if (skip > 0) this.#place(kinds.skip, skip);
+    this.#place(kind, length);
+    return true;
+  }
+
+  /** A record says where it is: what an earlier turn of the ring left is never taken for one. */
+  #place(kind: number, length: number): void {
+    this.#at = (this.#next % this.#capacity) / 8;
+    this.#put(this.#next);
+    this.#put(kind * 2 ** 32 + length);
+    this.#next += length;
+    this.#written += kind === kinds.skip ? 0 : length;
+  }
+
+  #provide(at: number, length: number): boolean {
+    const end = at + length;
+    if (length === 0 || (at >= this.#roomFrom && end <= this.#roomTo)) return true;
+    const until = Math.min(this.#capacity, Math.max(end, at + provideBytes));
+    if (!this.#memory.provide(headBytes + at, headBytes + until)) return false;
+    if (at > this.#roomTo || at < this.#roomFrom) this.#roomFrom = at;
+    this.#roomTo = until;
+    return true;
+  }
+
+  /** One store of eight bytes, after all that it covers: a process dies before it or after it. */
+  #publish(): void {
+    const filling = this.filling;
+    this.#head[word.head] = this.#next;
+    if (filling) this.onFilling?.();
+  }
+
+  /** No room: incomplete until {@link trim} says that all of before is durable. */
+  #lapse(): void {
+    const head = this.#head;
+    head[word.complete] = 0;
+    head[word.tail] = head[word.head] = this.#next;
+    this.#trimmed = this.#written;
+    this.#on = false;
+    this.#lapsed = true;
+    this.#life++;
+    this.release();
+  }
+
+  /** Nothing is left: the ring begins again where its memory is, and gives that up where it stays empty. */
+  #rewind(): void {
+    const start = Math.ceil(this.#next / this.#capacity) * this.#capacity;
+    this.#head[word.tail] = start;
+    this.#head[word.head] = start;
+    this.#next = start;
+    if (this.#roomTo === 0 || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (this.used > 0) return;
+      this.#memory.release(headBytes);
+      this.#roomFrom = this.#roomTo = 0;
+    }, keepMs);
+    this.#timer.unref();
+  }
+}

@@ -1,0 +1,141 @@
+import { InfinitError } from '../base/index.ts';
+import type { FileTime } from './file-system.ts';
+import type { Inode } from './inode.ts';
+
+/** What a record begins with, beside its place and length. */
+export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7 };
+
+/** What a file or directory is beside its content, names and extended attributes. */
+export interface RedoAttributes {
+  readonly inode: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly accessed: FileTime;
+  readonly modified: FileTime;
+  readonly changed: FileTime;
+}
+
+export interface RedoOperation {
+  readonly kind: 'operation';
+  readonly sequence: number;
+  /** `inode` 0: the name is removed. */
+  readonly names: readonly { readonly directory: number; readonly inode: number; readonly type: number; readonly name: string }[];
+  readonly links: readonly { readonly inode: number; readonly delta: number }[];
+  readonly renamed: readonly number[];
+  readonly moved: readonly { readonly inode: number; readonly parent: number }[];
+  /** 0: none. */
+  readonly gone: number;
+  readonly settle: number;
+}
+
+export interface RedoCreated {
+  readonly kind: 'created';
+  /** The operation that makes it. */
+  readonly sequence: number;
+  readonly device: number;
+  readonly parent: number;
+  readonly target: string | undefined;
+  readonly attributes: RedoAttributes;
+}
+
+export type RedoRecord =
+  | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
+  | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
+  | { readonly kind: 'attributes'; readonly attributes: RedoAttributes }
+  | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
+  | RedoCreated
+  | RedoOperation;
+
+/** Numbers of {@link putAttributes}. */
+export const attributeNumbers = 11;
+
+export function putAttributes(inode: Inode, words: Float64Array, at: number): void {
+  const { accessed, modified, changed } = inode;
+  words[at] = inode.number;
+  words[at + 1] = inode.mode;
+  words[at + 2] = inode.uid;
+  words[at + 3] = inode.gid;
+  words[at + 4] = inode.size;
+  words[at + 5] = accessed.seconds;
+  words[at + 6] = accessed.nanoseconds;
+  words[at + 7] = modified.seconds;
+  words[at + 8] = modified.nanoseconds;
+  words[at + 9] = changed.seconds;
+  words[at + 10] = changed.nanoseconds;
+}
+
+/** One character a byte. */
+export function encodeXattrs(xattrs: ReadonlyMap<string, Uint8Array> | undefined): string {
+  const entries = [...(xattrs ?? [])].map(([name, value]) => [name, Buffer.from(value).toString('latin1')]);
+  return JSON.stringify(entries);
+}
+
+/**
+ * The record at byte `at` of the ring, and its length; undefined: the rest of the turn is skipped.
+ * @throws InfinitError `damaged` where none begins there.
+ */
+export function decodeRecord(words: Float64Array, ring: Buffer, at: number, position: number): readonly [RedoRecord | undefined, number] {
+  let next = at / 8;
+  const take = (): number => words[next++]!;
+  const text = (length: number): string => ring.toString('latin1', 8 * next, 8 * next + length);
+  const place = take();
+  const what = take();
+  const [kind, length] = [Math.floor(what / 2 ** 32), what % 2 ** 32];
+  if (place !== position || length < 16 || at + length > ring.length) throw damaged();
+  switch (kind) {
+    case kinds.skip:
+      return [undefined, length];
+    case kinds.write: {
+      const [inode, offset, bytes] = [take(), take(), take()];
+      return [{ kind: 'write', inode, offset, data: ring.subarray(8 * next, 8 * next + bytes) }, length];
+    }
+    case kinds.punch:
+      return [{ kind: 'punch', inode: take(), start: take(), end: take() }, length];
+    case kinds.attributes:
+      return [{ kind: 'attributes', attributes: takeAttributes(take) }, length];
+    case kinds.xattrs: {
+      const [inode, bytes] = [take(), take()];
+      const entries = JSON.parse(text(bytes)) as [string, string][];
+      return [{ kind: 'xattrs', inode, xattrs: new Map(entries.map(([name, value]) => [name, Buffer.from(value, 'latin1')])) }, length];
+    }
+    case kinds.created: {
+      const [sequence, device, parent, hasTarget, bytes] = [take(), take(), take(), take(), take()];
+      const attributes = takeAttributes(take);
+      return [{ kind: 'created', sequence, device, parent, attributes, target: hasTarget === 1 ? text(bytes) : undefined }, length];
+    }
+    case kinds.operation: {
+      const [sequence, names, links, renamed, moved, gone, settle] = [take(), take(), take(), take(), take(), take(), take()];
+      const named = times(names, () => ({ directory: take(), inode: take(), type: take(), length: take() }));
+      const record = {
+        kind: 'operation' as const,
+        sequence,
+        links: times(links, () => ({ inode: take(), delta: take() })),
+        renamed: times(renamed, take),
+        moved: times(moved, () => ({ inode: take(), parent: take() })),
+        gone,
+        settle,
+      };
+      let from = 8 * next;
+      const texts = named.map(({ length: bytes }) => ring.toString('latin1', from, (from += bytes)));
+      return [{ ...record, names: named.map(({ directory, inode, type }, index) => ({ directory, inode, type, name: texts[index]! })) }, length];
+    }
+    default:
+      throw damaged();
+  }
+}
+
+function takeAttributes(take: () => number): RedoAttributes {
+  const [inode, mode, uid, gid, size] = [take(), take(), take(), take(), take()];
+  const time = (): FileTime => ({ seconds: take(), nanoseconds: take() });
+  return { inode, mode, uid, gid, size, accessed: time(), modified: time(), changed: time() };
+}
+
+function times<T>(count: number, make: () => T): T[] {
+  return Array.from({ length: count }, () => make());
+}
+
+function damaged(): InfinitError {
+  return new InfinitError('damaged', 'what a killed daemon left in memory cannot be read');
+}

@@ -1,0 +1,55 @@
+import { fstatSync, ftruncateSync, openSync, readlinkSync } from 'node:fs';
+
+import type { SurvivingMemory } from '../filesystem/index.ts';
+import { mapFile, memoryFile, takeRoom } from '../fuse/index.ts';
+
+/** Of one mount: twice what may be unsynced in the file system's own buffers. Taken as it is used, and given back in a quiet moment. */
+const memoryBytes = 128 * 1024 * 1024 + 4096;
+const pageBytes = 4096;
+
+/** A descriptor of memory for a mount that a holder keeps; undefined where the kernel, or the add-on, has none. */
+export function createMemory(): number | undefined {
+  return memoryFile(memoryBytes);
+}
+
+/** Is that descriptor one of {@link createMemory}? A holder of an earlier version passes a number on, and not what it stood for. */
+export function isMemory(descriptor: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith('/memfd:infinit') && fstatSync(descriptor).size > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Memory without a name in any file system, which the holder keeps as well. Never on a disk but where the host swaps, as the daemon's own. */
+export class MappedMemory implements SurvivingMemory {
+  readonly bytes: Uint8Array;
+  readonly #descriptor: number;
+
+  private constructor(descriptor: number, bytes: Uint8Array) {
+    this.#descriptor = descriptor;
+    this.bytes = bytes;
+  }
+
+  /** undefined: there is no memory for it. */
+  static open(descriptor: number): MappedMemory | undefined {
+    try {
+      // This thread's own: it ends with the thread, whoever closes the other.
+      const own = openSync(`/proc/self/fd/${descriptor}`, 'r+');
+      ftruncateSync(own, memoryBytes);
+      const mapped = takeRoom(own, 0, pageBytes) ? mapFile(own, memoryBytes) : undefined;
+      return mapped === undefined ? undefined : new MappedMemory(own, mapped);
+    } catch {
+      return undefined;
+    }
+  }
+
+  provide(from: number, to: number): boolean {
+    return takeRoom(this.#descriptor, from, to - from);
+  }
+
+  release(from: number): void {
+    ftruncateSync(this.#descriptor, from);
+    ftruncateSync(this.#descriptor, memoryBytes);
+  }
+}

@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+
+import * as fc from 'fast-check';
+
+import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
+import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { contentOf, namesOf, open, readAt, user } from './harness.ts';
+import { describe, Model, node, type Node } from './posix-model.ts';
+
+/** A step: what, and numbers that pick its operands. */
+export type Step = readonly [kind: number, a: number, b: number, c: number, d: number];
+
+const kinds = [
+  'create',
+  'create',
+  'mkdir',
+  'symlink',
+  'unlink',
+  'unlink',
+  'rmdir',
+  'rename',
+  'rename',
+  'exchange',
+  'noreplace',
+  'link',
+  'write',
+  'write',
+  'write',
+  'append',
+  'truncate',
+  'punch',
+  'read',
+  'read',
+  'chmod',
+  'setxattr',
+  'list',
+  'fsync',
+  'fsync',
+  'fsyncdir',
+  'syncfs',
+  'flush',
+  'recall',
+] as const;
+const names = ['a', 'b', 'c', 'd'];
+const maxOffset = 40_000;
+
+/** A deterministic source of 0 ≤ x < 1. */
+export function generator(seed: number): () => number {
+  let state = seed | 1;
+  return () => {
+    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) ^ Math.imul(state, 0x297a2d39);
+    state = (state + 0x6d2b79f5) | 0;
+    return ((state ^ (state >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A volume beside a simple model of it. */
+export class Run {
+  readonly store: MemoryBlockStore;
+  readonly model = new Model();
+  readonly nodes = new Map<number, Node>();
+  readonly background: Promise<unknown>[] = [];
+  volume: Volume;
+  /** Index of the last state of names that was acknowledged as durable. */
+  durable = 0;
+
+  constructor(store: MemoryBlockStore, volume: Volume) {
+    this.store = store;
+    this.volume = volume;
+    this.nodes.set(1, this.model.root);
+  }
+
+  /** The same on both sides, or the same error. */
+  async both<T>(model: () => T, volume: () => unknown): Promise<{ model: T; volume: never } | undefined> {
+    let expected = 'done';
+    let result: T | undefined;
+    try {
+      result = model();
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      expected = error.errno;
+    }
+    let seen = 'done';
+    let answer: unknown;
+    try {
+      answer = await volume();
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      seen = error.errno;
+    }
+    assert.equal(seen, expected);
+    return expected === 'done' ? { model: result as T, volume: answer as never } : undefined;
+  }
+
+  async step([kind, a, b, c, d]: Step): Promise<void> {
+    const { model, volume } = this;
+    const directories = model.directories();
+    const files = model.files();
+    const dir = directories[a % directories.length]!;
+    const dir2 = directories[c % directories.length]!;
+    const name = names[b % names.length]!;
+    const name2 = names[d % names.length]!;
+    const file = files[a % Math.max(1, files.length)];
+    const what = kinds[kind % kinds.length]!;
+    switch (what) {
+      case 'create':
+      case 'mkdir':
+      case 'symlink': {
+        const type = what === 'create' ? 'file' : what === 'mkdir' ? 'directory' : 'symlink';
+        const done = await this.both(
+          () => model.make(dir, name, type, type === 'symlink' ? 0o777 : 0o644),
+          () =>
+            what === 'create'
+              ? volume.mknod(dir.inode, name, 0o100644, 0, 0, user)
+              : what === 'mkdir'
+                ? volume.mkdir(dir.inode, name, 0o644, 0, user)
+                : volume.symlink(dir.inode, name, 'target', user),
+        );
+        if (done === undefined) return;
+        const made = done.volume as { inode: number };
+        done.model.inode = made.inode;
+        this.nodes.set(made.inode, done.model);
+        volume.forget(made.inode, 1);
+        model.note(done.model, dir);
+        return;
+      }
+      case 'unlink':
+      case 'rmdir': {
+        const done = await this.both(
+          () => model[what](dir, name),
+          () => volume[what](dir.inode, name),
+        );
+        if (done !== undefined) model.note(dir, done.model);
+        return;
+      }
+      case 'rename':
+      case 'exchange':
+      case 'noreplace': {
+        const flags = what === 'rename' ? 0 : what === 'noreplace' ? 1 : 2;
+        const concerned = [dir.entries.get(name), dir2.entries.get(name2), dir, dir2];
+        const done = await this.both(
+          () => model.rename(dir, name, dir2, name2, flags),
+          () => volume.rename(dir.inode, name, dir2.inode, name2, flags),
+        );
+        if (done !== undefined && concerned[0] !== concerned[1]) model.note(...concerned);
+        return;
+      }
+      case 'list':
+        assert.deepEqual((await namesOf(volume, dir.inode, 60)).sort(), [...dir.entries.keys()].sort());
+        assert.equal((await volume.getattr(dir.inode)).links, dir.links);
+        return;
+      case 'syncfs':
+      case 'recall': {
+        const index = model.history.length - 1;
+        const marks = files.map((one) => [one, one.changes] as const);
+        await volume[what]();
+        this.durable = Math.max(this.durable, index);
+        for (const [one, changes] of marks) one.synced = changes;
+        return;
+      }
+      case 'flush':
+        this.background.push(volume.syncfs().catch(() => {}));
+        return;
+      case 'fsyncdir': {
+        const index = dir.named;
+        await volume.fsyncdir(dir.inode, 0);
+        this.durable = Math.max(this.durable, index);
+        return;
+      }
+      default:
+        if (file !== undefined) await this.#onFile(what, file, dir2, name2, b, c, d);
+    }
+  }
+
+  async #onFile(what: (typeof kinds)[number], file: Node, dir: Node, name: string, b: number, c: number, d: number): Promise<void> {
+    const { model, volume } = this;
+    const offset = what === 'append' ? file.content.length : (b * 523 + c) % maxOffset;
+    const length = 1 + ((c * 37 + d) % (d % 5 === 0 ? maxOffset : 300));
+    switch (what) {
+      case 'link': {
+        const done = await this.both(
+          () => model.link(file, dir, name),
+          () => volume.link(file.inode, dir.inode, name),
+        );
+        if (done === undefined) return;
+        volume.forget(file.inode, 1);
+        model.note(file, dir);
+        return;
+      }
+      case 'write':
+      case 'append': {
+        const data = Buffer.alloc(length, 1 + (d % 255));
+        const grown = Buffer.alloc(Math.max(file.content.length, offset + length));
+        file.content.copy(grown);
+        data.copy(grown, offset);
+        file.content = grown;
+        file.changes++;
+        await volume.write(file.inode, 0, offset, data, false);
+        return;
+      }
+      case 'truncate': {
+        const cut = Buffer.alloc(offset);
+        file.content.copy(cut);
+        file.content = cut;
+        file.changes++;
+        await volume.setattr(file.inode, { size: offset });
+        return;
+      }
+      case 'punch':
+        file.content.fill(0, Math.min(offset, file.content.length), Math.min(offset + length, file.content.length));
+        file.changes++;
+        await volume.fallocate(file.inode, 0, 3, offset, length);
+        return;
+      case 'read':
+        assert.ok((await readAt(volume, file.inode, offset, length)).equals(file.content.subarray(offset, offset + length)));
+        return;
+      case 'chmod':
+        file.mode = c & 0o777;
+        assert.equal((await volume.setattr(file.inode, { mode: c & 0o777 })).mode, 0o100000 | file.mode);
+        return;
+      case 'setxattr':
+        file.xattrs.set(`user.${name}`, String(c));
+        await volume.setxattr(file.inode, `user.${name}`, Buffer.from(String(c)), 0, false);
+        return;
+      case 'fsync': {
+        const { named, changes } = file;
+        await volume.fsync(file.inode, 0, false);
+        this.durable = Math.max(this.durable, named);
+        file.synced = Math.max(file.synced, changes);
+        return;
+      }
+      default:
+    }
+  }
+
+  /** Everything that can be seen is as in the model. */
+  async compare(): Promise<void> {
+    for (const directory of this.model.directories()) {
+      assert.deepEqual((await namesOf(this.volume, directory.inode)).sort(), [...directory.entries.keys()].sort());
+      for (const [name, child] of directory.entries) {
+        const attributes = await this.volume.lookup(directory.inode, name);
+        assert.equal(attributes?.inode, child.inode);
+        this.volume.forget(child.inode, 1);
+        assert.equal(attributes?.links, child.links);
+        if (child.type === 'file') assert.equal(attributes?.mode, 0o100000 | child.mode);
+      }
+    }
+    for (const file of this.model.files()) {
+      assert.ok((await contentOf(this.volume, file.inode)).equals(file.content), `content of inode ${file.inode}`);
+      for (const [name, value] of file.xattrs) assert.equal(Buffer.from(await this.volume.getxattr(file.inode, name)).toString(), value);
+    }
+  }
+
+  /** What is there after a crash is a state that was, no older than what was acknowledged; then the model goes on from it. */
+  async recover(): Promise<void> {
+    this.volume = await open(this.store);
+    const found = await this.#read(1, 'directory', undefined);
+    const text = describe(found);
+    const { history } = this.model;
+    const index = history.lastIndexOf(text);
+    assert.ok(
+      index >= this.durable,
+      `names after the crash are as of ${index}, acknowledged was ${this.durable}:\n${text}\n---\n${history[this.durable]}`,
+    );
+    for (const file of new Set(this.#walk(found))) {
+      const known = this.nodes.get(file.inode)!;
+      if (file.type === 'file' && known.synced === known.changes && known.changes > 0)
+        assert.ok(file.content.equals(known.content), `acknowledged content of inode ${file.inode} after a crash`);
+      this.nodes.set(file.inode, file);
+    }
+    this.model.root = found;
+    this.model.note();
+    this.durable = history.length - 1;
+  }
+
+  *#walk(from: Node): Iterable<Node> {
+    yield from;
+    for (const child of from.entries.values()) yield* this.#walk(child);
+  }
+
+  async #read(inode: number, type: Node['type'], parent: Node | undefined, seen = new Map<number, Node>()): Promise<Node> {
+    const known = seen.get(inode);
+    if (known !== undefined) return known;
+    const attributes = await this.volume.getattr(inode);
+    const made = node(type, attributes.mode & 0o777, parent);
+    seen.set(inode, made);
+    made.inode = inode;
+    made.links = attributes.links;
+    if (type === 'file') made.content = await contentOf(this.volume, inode);
+    if (type !== 'directory') return made;
+    const entries = await this.volume.readdir(inode, 0, 0, 100_000, false);
+    for (const { name, inode: child, type: bits } of entries) {
+      if (name === '.' || name === '..') continue;
+      const childType = bits === 0o040000 ? 'directory' : bits === 0o120000 ? 'symlink' : 'file';
+      made.entries.set(name, await this.#read(child, childType, childType === 'directory' ? made : undefined, seen));
+    }
+    return made;
+  }
+}
+
+/** Random steps. */
+export const steps = (maxLength: number): fc.Arbitrary<Step[]> =>
+  fc.array(fc.tuple(fc.nat(kinds.length - 1), fc.nat(7), fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 5, maxLength, size: 'max' });
