@@ -3,6 +3,7 @@
  * Depends on nothing above it.
  */
 export { assert, unreachable } from './assert.ts';
+export { BlockBuffers, minPooledBytes } from './block-buffers.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { copyBytes } from './copy-bytes.ts';
 export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';

@@ -1,5 +1,5 @@
+import { minPooledBytes } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { minPooledBytes } from './block-buffers.ts';
 import type { VolumeContext } from './context.ts';
 
 /** Bytes of open data blocks kept unless told otherwise. */

@@ -1,8 +1,7 @@
-import type { Clock, Logger } from '../base/index.ts';
+import { BlockBuffers, type Clock, type Logger } from '../base/index.ts';
 import { type Address, namedAddress, type OwnerTag, type Sealer } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
-import { BlockBuffers } from './block-buffers.ts';
 import { FileClock } from './file-clock.ts';
 import type { FileTime } from './file-system.ts';
 import type { SurvivingMemory } from './redo-log.ts';

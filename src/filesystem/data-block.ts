@@ -1,7 +1,6 @@
-import { assert } from '../base/index.ts';
+import { assert, type BlockBuffers, minPooledBytes } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { bareBody } from '../block/index.ts';
-import { type BlockBuffers, minPooledBytes } from './block-buffers.ts';
 import type { SealedBlock } from '../store/index.ts';
 import type { VolumeContext } from './context.ts';
 

@@ -10,9 +10,9 @@ import {
   programOwner,
   type WriteOutcome,
 } from '../api/index.ts';
-import { assert, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf } from '../base/index.ts';
+import { assert, BlockBuffers, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf, minPooledBytes } from '../base/index.ts';
 import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, sealOverheadBytes, valueIn } from '../block/index.ts';
-import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
+import type { BlockStore, CommitResult, SealedBlock, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
 import { CallMeter } from './measured-store.ts';
 
 /** Programs' blocks are not encrypted. Of immutable ones the same value is the same block: hence one owner tag for all. */
@@ -39,6 +39,7 @@ export class ProgramBlocks implements BlockService {
   } as const;
   readonly #store: BlockStore;
   readonly #sealer = new Sealer();
+  readonly #buffers = new BlockBuffers();
   readonly #turns = new KeyedQueue();
   readonly #session = randomInt(2 ** 32);
   #nextWrite = 1;
@@ -79,10 +80,15 @@ export class ProgramBlocks implements BlockService {
 
   async #put(value: Uint8Array, limits: CallLimits): Promise<Address> {
     checkSize(value, maxImmutableValueBytes, 'an immutable block');
-    const sealed = this.#sealer.seal(sameTag, value);
-    const result = await this.#store.commit([{ put: [sealed] }], limits);
+    const memory = value.length < minPooledBytes ? undefined : this.#buffers.take();
+    const block = this.#sealer.seal(sameTag, value, memory);
+    // A value that is too large for it has memory of its own.
+    if (memory !== undefined && block.sealed.buffer !== memory.buffer) this.#buffers.give(memory);
+    const onReleased = ({ sealed }: SealedBlock): void => this.#buffers.give(sealed);
+    const result = await this.#store.commit([{ put: [block] }], { ...limits, onReleased });
     assert(result.done, 'a stage without updates is done or rejects');
-    return sealed.address;
+    if (result.released === true) this.#buffers.give(block.sealed);
+    return block.address;
   }
 
   async #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {

@@ -38,7 +38,8 @@ export class ProgramSessions implements Disposable {
     this.#logger = logger;
     this.#board.onBug = (error) => logger.error('a call of a program failed', { error });
     const board = this.#board;
-    board.handle(blockKinds.put, async (_peer, body, call) => addressToBytes(await blocks.put(body, limitsOf(call))));
+    // A value is copied where it is sealed.
+    board.handle(blockKinds.put, async (_peer, body, call) => addressToBytes(await blocks.put(body, limitsOf(call))), { borrows: true });
     board.handle(blockKinds.get, async (_peer, body, call) => encodeBlockState(await blocks.get(addressFromBytes(body), limitsOf(call))));
     board.handle(blockKinds.create, async (_peer, body, call) =>
       encodeOutcome(await blocks.create(addressFromBytes(body), body.subarray(addressBytes), limitsOf(call))),

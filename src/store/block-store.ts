@@ -29,6 +29,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Of `commit`: asked before each stage that is an exchange of its own with other hosts. The stage waits for a promise. False: it is not begun, and the call rejects. */
   readonly proceed?: () => boolean | Promise<boolean>;
+  /** Of `commit`: told of each block to put whose bytes nobody reads any more, where the result could not say `released` yet. Not told where that is never known: a copy that failed may be on its way still. */
+  readonly onReleased?: (block: SealedBlock) => void;
   /** Of `fetch`: no lease is asked for. A block that is written all the time would make its writer wait for whoever reads it, and for the rest of a lease's term where that host is lost. */
   readonly unleased?: boolean;
   /** Of `get`: shared memory in which the answer may be given, where it fits. Not to be touched before the call has succeeded, nor after it has failed. */

@@ -226,20 +226,16 @@ export class ImmutableBlocks {
     }
   }
 
-  #spread(
-    { address, sealed }: SealedBlock,
-    ranked: readonly PeerId[],
-    wanted: number,
-    local: Promise<void> | undefined,
-    options: CallOptions,
-  ): Promise<void> {
+  #spread(block: SealedBlock, ranked: readonly PeerId[], wanted: number, local: Promise<void> | undefined, options: CallOptions): Promise<void> {
     const { self, transport, defaultDeadlineMs } = this.#options;
+    const { address, sealed } = block;
     const body = [addressToBytes(address), sealed];
+    const onReleased = (): void => options.onReleased?.(block);
     const ask = (peer: PeerId, deadlineMs: number): Promise<unknown> =>
       transport === undefined
         ? Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`))
         : transport.request(peer, kinds.putBlock, body, { channel: 'bulk', deadlineMs });
-    return new Spread({ address, ranked, wanted, self, local, deadlineMs: options.deadlineMs ?? defaultDeadlineMs, ask }).done;
+    return new Spread({ address, ranked, wanted, self, local, deadlineMs: options.deadlineMs ?? defaultDeadlineMs, ask, onReleased }).done;
   }
 
   async #keep(body: Uint8Array): Promise<undefined> {

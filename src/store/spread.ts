@@ -17,6 +17,8 @@ export interface SpreadOptions {
   readonly deadlineMs: number;
   /** Has a host make a copy. */
   readonly ask: (peer: PeerId, deadlineMs: number) => Promise<unknown>;
+  /** Told when every copy that was begun has been made: nobody reads the bytes any more. Never where one failed, for it may still be on its way. */
+  readonly onReleased?: () => void;
 }
 
 /** Makes the copies of one block: at the hosts it belongs to, at the next ones where those fail, again and again until a majority has it or time is up. */
@@ -28,6 +30,7 @@ export class Spread {
   readonly #giveUpAt: number;
   readonly #settle = Promise.withResolvers<void>();
   #acknowledged = 0;
+  #anyFailed = false;
   #underWay = 0;
   #next: number;
   /** Hosts that could not be reached. */
@@ -62,6 +65,7 @@ export class Spread {
 
   #kept(): void {
     this.#underWay--;
+    if (this.#underWay === 0 && !this.#anyFailed) this.#options.onReleased?.();
     if (++this.#acknowledged < this.#majority) return;
     clearTimeout(this.#retry);
     this.#settle.resolve();
@@ -70,6 +74,7 @@ export class Spread {
   #failed(peer: PeerId | undefined, reason: unknown): void {
     const { ranked, self } = this.#options;
     this.#underWay--;
+    this.#anyFailed = true;
     if (peer !== undefined && isPassing(reason)) this.#missed.push(peer);
     if (codeOf(reason) === 'disk-full') this.#full++;
     while (this.#next < ranked.length && ranked[this.#next] === self) this.#next++;

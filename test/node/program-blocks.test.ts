@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { committed, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
-import { mutableAddress, Sealer } from '../../src/block/index.ts';
+import { type Address, mutableAddress, Sealer } from '../../src/block/index.ts';
 import { ValueHosts } from './daemon-double.ts';
 
 test('what a program puts on one host any program reads on another', async () => {
@@ -64,6 +64,17 @@ test('values of every size up to the limit come back as they were, and larger on
   assert.ok(full.equals((await blocks.get((await blocks.create(full)).address))!.value));
   await assert.rejects(blocks.put(new Uint8Array(maxImmutableValueBytes + 1)), { code: 'too-large', message: /4194304/ });
   await assert.rejects(blocks.create(new Uint8Array(maxValueBytes + 1)), { code: 'too-large', message: /65536/ });
+});
+
+test('large values in memory that is used again are kept as they were given, on every host', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const [one, two, three] = cluster.hosts.map(({ infinit }) => infinit.blocks);
+  const values = Array.from({ length: 40 }, (_, index) => randomBytes(1024 * 1024 - (index % 3)));
+  const addresses: Address[] = [];
+  for (let at = 0; at < values.length; at += 4)
+    addresses.push(...(await Promise.all(values.slice(at, at + 4).map((value, index) => (index % 2 === 0 ? one! : two!).put(value)))));
+  for (const [index, address] of addresses.entries())
+    for (const blocks of [one!, three!]) assert.ok(values[index]!.equals((await blocks.get(address))!.value), `value ${index}`);
 });
 
 test('a program can neither read nor write nor remove a block of a volume, whatever version it names', async () => {

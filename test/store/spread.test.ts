@@ -65,3 +65,20 @@ test('where those out of reach would not make a majority either, they are not as
   });
   assert.deepEqual(asked, ['b', 'c']);
 });
+
+test('the bytes are released when every copy is made, not when a majority is, and never once a copy failed', async () => {
+  let released = 0;
+  const onReleased = (): void => void released++;
+  const last = Promise.withResolvers<void>();
+  const ask = (peer: string): Promise<unknown> => (peer === 'c' ? last.promise : Promise.resolve());
+  await new Spread({ ...options, local: Promise.resolve(), ask, onReleased }).done;
+  assert.equal(released, 0, 'one is still on its way');
+  last.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(released, 1);
+  const failing = (peer: string): Promise<unknown> =>
+    peer === 'c' ? Promise.reject(new InfinitError('unknown-outcome', 'it may be on its way')) : Promise.resolve();
+  await new Spread({ ...options, local: Promise.resolve(), ask: failing, onReleased }).done;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(released, 1);
+});
