@@ -36,7 +36,7 @@ const maxBytes = 64 * 1024;
 
 /**
  * Plain data frames of the one long-lived stream of a connection, read from and written to the TLS socket itself. Nothing else is said on the wire. Through the
- * muxer and its stream a small message passes five lists of buffers, two events and two queues each way, which is more than a third of what it costs.
+ * muxer and its stream a small message passes five lists of buffers, two events and two queues each way, which is nearly a third of what it costs.
  * Whatever is not the plain case (flags, windows used up, something queued, a frame in several chunks) goes the long way, and so does all that follows until nothing of it is left there.
  */
 export class ShortCut {
