@@ -183,6 +183,25 @@ const stories: readonly Story[] = [
     },
   },
   {
+    name: 'what a change that came to nothing left with a newcomer does not outlive the block',
+    without: { mustAnnounce: () => false },
+    right: 'committed nothing',
+    wrong: 'committed old',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C', 'D'], ['A', 'B', 'C'], rules);
+      cluster.run(source('W'), putAny(bytes('old')));
+      const change = new Slow(cluster, above(10, 'P'), { kind: 'change', fromEpoch: 1, replicas: ['D', 'A', 'B'] }).reach('A', 'B');
+      if (rules.mustAnnounce(1)) change.reach('A', 'B');
+      // D accepts the joint record. Whoever wanted the change is gone, and its other messages with it.
+      change.reach('D');
+      const later = above(20, 'W');
+      for (const operation of [putAny(null), { kind: 'settle', revoked: [] }, { kind: 'forget' }] as const)
+        assert.equal(cluster.run(later, operation).outcome.status, 'committed');
+      cluster.views = [{ number: 2, replicas: ['D', 'A', 'B'] }];
+      return told(cluster.run(source('R'), read).outcome);
+    },
+  },
+  {
     name: 'a founder who knows an old view hears of every view since, for the block may be where one between them led',
     without: { viewsToTell: (known, views) => productionRules.viewsToTell(known, views).slice(-1) },
     right: 'conflict first',

@@ -67,26 +67,6 @@ const recreating: Partial<Settings> = {
 };
 const moving: Partial<Settings> = { hosts: 6, replicas: 3, blocks: 2, rosterChanges: 6 };
 
-const rivalling: Partial<Settings> = {
-  hosts: 5,
-  replicas: 3,
-  blocks: 10,
-  thinkMs: 20,
-  delayMs: 0.5,
-  jitterMs: 1,
-  loss: 0.1,
-  straggling: 0.2,
-  stragglerMs: 3000,
-  syncMs: 0.2,
-  deadlineMs: 2500,
-  leases: 0,
-  rosterChanges: 6,
-  rivals: 0.5,
-  removals: 0.3,
-  fresh: false,
-  faults: 8,
-};
-
 /** Each of them must be caught. */
 export const mutants: readonly Mutant[] = [
   broken('promises lower ballots', { mayPromise: () => true }),
@@ -141,7 +121,6 @@ export const mutants: readonly Mutant[] = [
     { ...moving, blocks: 25, rosterChanges: 12, thinkMs: 20, operations: 300 },
   ),
   broken('takes a rejection by all for proof that nothing was accepted', { leavesDoubt: (rejectedByAll) => !rejectedByAll }),
-  { ...broken('changes replicas without announcing it', { mustAnnounce: () => false }, rivalling), slow: true },
   broken('votes after it lost its record', { lostMayVote: () => true }, { hosts: 5, replicas: 3, faults: 30 }),
   broken('accepts without looking, where one acceptor is the quorum', { meetsCondition: () => true }, { hosts: 3, replicas: 1, blocks: 1 }),
   broken(
@@ -159,14 +138,6 @@ export const mutants: readonly Mutant[] = [
     { leaseAllows: (access, shared, exclusive) => access === 'read' || shared + exclusive === 0 },
     leasing,
   ),
-  {
-    ...broken(
-      'writes under the exclusive lease of another',
-      { leaseAllows: (access, shared, exclusive) => (access === 'read' ? exclusive : shared) === 0 },
-      leasing,
-    ),
-    slow: true,
-  },
   broken('writes under the shared lease of another', { leaseAllows: (_access, _shared, exclusive) => exclusive === 0 }, leasing),
   broken(
     'lets its own stragglers pass under a younger lease',
