@@ -65,6 +65,8 @@ export class RedoLog {
   /** The part of the ring that may be touched. */
   #roomFrom = 0;
   #roomTo = 0;
+  /** There is memory to be given back. */
+  #holds = false;
   /** Bytes of records so far, and of those the ones that are trimmed. */
   #written = 0;
   #trimmed = 0;
@@ -98,7 +100,7 @@ export class RedoLog {
     head[word.attempts] = head[word.attempts]! + 1;
     this.#next = Math.max(head[word.head]!, head[word.tail]!);
     this.#written = this.#next - head[word.tail]!;
-    this.#adopted = true;
+    this.#adopted = this.#holds = true;
     return true;
   }
 
@@ -138,7 +140,10 @@ export class RedoLog {
   /** Nothing is written any more, and what is there counts for nothing: others may have the volume. */
   abandon(): void {
     // What was not taken over yet may be by the next opening.
-    if (this.#on || this.#lapsed) this.#head[word.complete] = 0;
+    if (this.#on || this.#lapsed) {
+      this.#head[word.complete] = 0;
+      this.#giveBack();
+    }
     this.#on = this.#lapsed = this.#adopted = false;
     clearTimeout(this.#timer);
     this.release();
@@ -336,6 +341,7 @@ export class RedoLog {
     if (!this.#memory.provide(headBytes + at, headBytes + until)) return false;
     if (at > this.#roomTo || at < this.#roomFrom) this.#roomFrom = at;
     this.#roomTo = until;
+    this.#holds = true;
     return true;
   }
 
@@ -364,13 +370,17 @@ export class RedoLog {
     this.#head[word.tail] = start;
     this.#head[word.head] = start;
     this.#next = start;
-    if (this.#roomTo === 0 || this.#timer !== undefined) return;
+    if (!this.#holds || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (this.used > 0) return;
-      this.#memory.release(headBytes);
-      this.#roomFrom = this.#roomTo = 0;
+      if (this.used === 0) this.#giveBack();
     }, keepMs);
     this.#timer.unref();
+  }
+
+  #giveBack(): void {
+    this.#memory.release(headBytes);
+    this.#roomFrom = this.#roomTo = 0;
+    this.#holds = false;
   }
 }
