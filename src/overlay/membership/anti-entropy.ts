@@ -17,6 +17,11 @@ const settleMs = 400;
 /** A peer whose news are of no use here is asked again this rarely, at the most. */
 const maxPauseMs = 15_000;
 const syncDeadlineMs = 5000;
+/**
+ * Peers that are asked at once because their digests differ: who missed something differs from all, and the first answers bring what is missing. On a host too busy for
+ * news to arrive within {@link settleMs} all would be asked at every change, each for a list of all members.
+ */
+const maxAsked = 3;
 /** Entries in one message. */
 const maxEntries = 500;
 
@@ -39,6 +44,7 @@ export class AntiEntropy implements Disposable {
   readonly #logger: Logger;
   readonly #onNews: (revoked: readonly Revocation[]) => void;
   readonly #partners = new Map<PeerId, Partner>();
+  #asked = 0;
   readonly #stops: (() => void)[];
 
   /** @param onNews Told after the table has changed. */
@@ -96,7 +102,7 @@ export class AntiEntropy implements Disposable {
       return;
     }
     partner.differsSince ??= now;
-    if (partner.running || now < partner.nextAt || now - partner.differsSince < settleMs) return;
+    if (partner.running || this.#asked >= maxAsked || now < partner.nextAt || now - partner.differsSince < settleMs) return;
     void this.sync(peer);
   }
 
@@ -106,6 +112,7 @@ export class AntiEntropy implements Disposable {
     this.#partners.set(peer, partner);
     if (partner.running) return;
     partner.running = true;
+    this.#asked++;
     try {
       const body = Buffer.from(JSON.stringify(this.#table.summary()));
       const reply = parse(await this.#transport.request(peer, syncKind, body, { deadlineMs: syncDeadlineMs }));
@@ -117,6 +124,7 @@ export class AntiEntropy implements Disposable {
       this.#logger.debug('no roster from a peer', { peer, reason: messageOf(error) });
     } finally {
       partner.running = false;
+      this.#asked--;
       partner.nextAt = this.#clock.monotonicMs() + partner.pauseMs;
     }
   }

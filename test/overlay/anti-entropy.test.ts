@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { silentLogger } from '../../src/base/index.ts';
+import type { Transport } from '../../src/overlay/index.ts';
+import { AntiEntropy } from '../../src/overlay/membership/anti-entropy.ts';
+import type { MemberTable } from '../../src/overlay/membership/member-table.ts';
+
+test('a host whose roster differs from that of many asks a few of them at a time', async () => {
+  const asked: { readonly peer: string; readonly answer: (bytes: Uint8Array) => void }[] = [];
+  const transport = {
+    handle: () => () => {},
+    onPeerDown: () => () => {},
+    request: (peer: string) => new Promise<Uint8Array>((answer) => asked.push({ peer, answer })),
+  };
+  const table = {
+    digest: 'mine',
+    summary: () => ({ members: [], revoked: [] }),
+    pick: () => ({ entries: [], revocations: [] }),
+    isRevoked: () => false,
+  };
+  let now = 0;
+  const clock = { monotonicMs: () => now, wallMs: () => now };
+  using sync = new AntiEntropy(
+    transport as unknown as Transport,
+    table as unknown as MemberTable,
+    () => Uint8Array.of(1),
+    clock,
+    silentLogger,
+    () => {},
+  );
+  const peers = Array.from({ length: 100 }, (_, index) => `peer-${index}`);
+  const heartbeats = (): void => {
+    for (const peer of peers) sync.compare(peer, 'theirs');
+    now += 250;
+  };
+  for (let count = 0; count < 8; count++) heartbeats();
+  const before = asked.length;
+  assert.ok(before > 0 && before <= 5, `${before} asked at once`);
+  for (const { answer } of asked) answer(Buffer.from('{"entries":[],"revocations":[],"wanted":[],"wantedRevocations":[]}'));
+  await new Promise((resolve) => setImmediate(resolve));
+  heartbeats();
+  // Where the first had nothing new, others are asked.
+  const peersAsked = new Set(asked.map(({ peer }) => peer));
+  assert.ok(asked.length > before && peersAsked.size === asked.length);
+});
