@@ -1,7 +1,8 @@
 /**
  * `node bench/cluster.ts [infinit] [daemons] [etcd]`: three hosts on this machine (the store in their own processes; and real daemons, asked by the
  * client as programs do) beside a three-member etcd, in one run and by turns.
- * `SECONDS` and `ROUNDS` (2 and 3), `CLIENTS` (64), `PROFILE=DIRECTORY` (CPU profiles of the hosts), `BENCH_DIR`.
+ * `SECONDS` and `ROUNDS` (2 and 3), `WARMUP` (4: seconds of each workload before its first round, for all alike; V8 compiles what is used meanwhile), `ONLY=REGEXP`
+ * (workloads), `CLIENTS` (64), `PROFILE=DIRECTORY` (CPU profiles of the hosts), `BENCH_DIR`.
  */
 import { randomFillSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { drive, type Load, type Tally } from './cluster/workload.ts';
 
 const seconds = Number(process.env['SECONDS'] ?? 2);
 const rounds = Number(process.env['ROUNDS'] ?? 3);
+const warmUpSeconds = Number(process.env['WARMUP'] ?? 4);
 const clients = Number(process.env['CLIENTS'] ?? 64);
 const hostCount = 3;
 const keysAClient = 16;
@@ -121,8 +123,10 @@ try {
   );
   for (const load of loads.filter(({ workload }) => only === undefined || new RegExp(only).test(workload))) {
     const results = new Map<Contestant, (readonly Tally[])[]>();
+    const taking = contestants.filter(({ workloads }) => workloads.includes(load.workload));
+    if (warmUpSeconds > 0) for (const contestant of taking) await contestant.run({ ...load, seconds: warmUpSeconds });
     for (let round = 0; round < rounds; round++) {
-      for (const contestant of contestants.filter(({ workloads }) => workloads.includes(load.workload))) {
+      for (const contestant of taking) {
         const tallies = await contestant.run(load);
         results.set(contestant, [...(results.get(contestant) ?? []), tallies]);
       }
