@@ -78,13 +78,20 @@ export class Flusher {
 
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
   async flushAll(): Promise<void> {
+    const through = this.#core.log.last;
+    await this.#keepAll();
+    // What names made new is old now.
+    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through));
+  }
+
+  /** As {@link flushAll}, but what the journal has need not be in its place. */
+  async #keepAll(): Promise<void> {
     const { log, names, redo } = this.#core;
     const mark = redo?.mark();
-    const through = log.last;
-    const unborn = new Set([...this.#dirty].filter(({ born }) => !born));
-    await settleAll([this.#flushRecords([...this.#dirty]), names.flush(through)]);
-    // What names made new is old now, and may have been written to since the commit that made it began.
-    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through || unborn.has(inode)));
+    const unborn = [...this.#dirty].filter(({ born }) => !born).map((inode) => ({ inode, revision: inode.revision }));
+    await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]);
+    // They may have been written to after the commit that made them had begun, and before this did.
+    await this.#flushRecords(unborn.filter(({ inode, revision }) => inode.writtenRevision < revision).map(({ inode }) => inode));
     if (mark !== undefined) redo!.trim(mark);
   }
 
@@ -132,7 +139,7 @@ export class Flusher {
     const { log, checkpoint, journal, state, compactor, budget, redo, context } = this.#core;
     const calm = log.length === 0;
     try {
-      await this.flushAll().catch(async (error: unknown) => {
+      await this.#keepAll().catch(async (error: unknown) => {
         // The checkpoint takes removed files out of the store: what finds no room may be waiting for just that.
         if (errnoOf(error) === 'ENOSPC' && !checkpoint.idle) await checkpoint.run();
         throw error;
