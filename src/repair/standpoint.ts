@@ -50,6 +50,8 @@ export class Standpoint {
    * leads back, so a host that was not told yet must not take it there: by the time those views are gone, so may a majority of that set be.
    */
   isAhead(address: Address, { replicas }: BlockRecord): boolean {
+    // Whoever was told that some retire knows where their blocks go: a host that has yet to resolve this one waits until it is there.
+    if (this.views.retiring() !== undefined) return false;
     const views = this.views.inForce();
     const later = views.slice(views.indexOf(this.nextView) + 1);
     return later.some((view) => {
