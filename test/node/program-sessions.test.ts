@@ -78,7 +78,7 @@ test('one connection watches as many blocks as it may, and calls go on beside', 
   await using cluster = await ValueHosts.start(1);
   const connection = new Connection(cluster.hosts[0]!.socketPath);
   const wait = (): Promise<Uint8Array> =>
-    connection.request(blockKinds.wait, Buffer.concat([addressToBytes(mutableAddress()), Buffer.alloc(6)]), { deadlineMs: 3000 });
+    connection.request(blockKinds.wait, Buffer.concat([addressToBytes(mutableAddress()), Buffer.alloc(6)]), { deadlineMs: 8000 });
   const waits = Array.from({ length: 512 }, wait);
   await assert.rejects(wait(), { code: 'overloaded', message: /512/ });
   assert.equal((await connection.request(blockKinds.get, addressToBytes(mutableAddress()), { deadlineMs: 1000 })).length, 6);
