@@ -22,7 +22,7 @@ export interface EndingMount {
 /**
  * Writes everything out once a mount's session is over; a store that cannot take it now is given time. Returns why the mount ended.
  * @throws InfinitError where not everything is out and nobody can go on with the mount. One that stops with its daemon does go on: it must not be worse off
- * than with a daemon that was killed, so the next one says what is lost to the programs whose it was.
+ * than with a daemon that was killed, so the next one goes on with what it finds in memory, or says what is lost to the programs whose it was.
  */
 export async function endMount(
   end: DeviceEnd,
@@ -40,7 +40,9 @@ export async function endMount(
         continue;
       }
       if (end !== 'stopped') throw error;
-      logger.error('the last changes could not be written out; the next daemon tells programs of it', { error });
+      logger.error('the last changes could not be written out; the next daemon has them where their log is whole, and else tells programs of it', {
+        error,
+      });
       set.leave();
       return end;
     }
