@@ -1,6 +1,6 @@
 import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 import { readTime, writeTime } from './fields.ts';
-import type { FileTime } from './file-system.ts';
+import type { JournaledAttributes } from './journaled-attributes.ts';
 
 /**
  * One block of the content journal: bytes that an fsync made durable before they are in their place. Little-endian:
@@ -26,15 +26,7 @@ export interface Stamp {
   readonly count: number;
 }
 
-export interface ContentEntry {
-  readonly inode: number;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  readonly accessed: FileTime;
-  readonly modified: FileTime;
-  readonly changed: FileTime;
+export interface ContentEntry extends JournaledAttributes {
   readonly pieces: readonly ContentPiece[];
 }
 

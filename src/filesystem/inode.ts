@@ -5,6 +5,7 @@ import { type Attributes, type Errno, type FileTime } from './file-system.ts';
 import type { InodeRecord } from './inode-codec.ts';
 import { isDirectory, isRegular } from './mode.ts';
 import type { BlockVersion } from './named-block.ts';
+import type { JournaledAttributes } from './journaled-attributes.ts';
 
 /** What st_size of a directory shows. */
 const directoryBytes = 4096;
@@ -98,6 +99,17 @@ export class Inode {
     this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
     this.previous = record.previous;
     this.born = born;
+  }
+
+  /** Takes what a journal or the redo log has of it. */
+  become({ mode, uid, gid, size, accessed, modified, changed }: JournaledAttributes): void {
+    this.mode = mode;
+    this.uid = uid;
+    this.gid = gid;
+    this.size = size;
+    this.accessed = accessed;
+    this.modified = modified;
+    this.changed = changed;
   }
 
   get isDirectory(): boolean {

@@ -198,13 +198,7 @@ async function restore(core: VolumeCore, { stamp, position, entries }: ContentBl
     const inode = inodes[index];
     if (inode?.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
     for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
-    inode.size = entry.size;
-    inode.mode = entry.mode;
-    inode.uid = entry.uid;
-    inode.gid = entry.gid;
-    inode.accessed = entry.accessed;
-    inode.modified = entry.modified;
-    inode.changed = entry.changed;
+    inode.become(entry);
     inode.journaledRevision = ++inode.revision;
     core.contents.needed(inode, position);
     if (core.context.options.readOnly !== true) core.flusher.add(inode);

@@ -1,21 +1,10 @@
 import { InfinitError } from '../base/index.ts';
 import type { FileTime } from './file-system.ts';
 import type { Inode } from './inode.ts';
+import type { JournaledAttributes } from './journaled-attributes.ts';
 
 /** What a record begins with, beside its place and length. */
 export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7 };
-
-/** What a file or directory is beside its content, names and extended attributes. */
-export interface RedoAttributes {
-  readonly inode: number;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  readonly accessed: FileTime;
-  readonly modified: FileTime;
-  readonly changed: FileTime;
-}
 
 export interface RedoOperation {
   readonly kind: 'operation';
@@ -37,13 +26,13 @@ export interface RedoCreated {
   readonly device: number;
   readonly parent: number;
   readonly target: string | undefined;
-  readonly attributes: RedoAttributes;
+  readonly attributes: JournaledAttributes;
 }
 
 export type RedoRecord =
   | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
   | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
-  | { readonly kind: 'attributes'; readonly attributes: RedoAttributes }
+  | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
   | RedoCreated
   | RedoOperation;
@@ -126,7 +115,7 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
   }
 }
 
-function takeAttributes(take: () => number): RedoAttributes {
+function takeAttributes(take: () => number): JournaledAttributes {
   const [inode, mode, uid, gid, size] = [take(), take(), take(), take(), take()];
   const time = (): FileTime => ({ seconds: take(), nanoseconds: take() });
   return { inode, mode, uid, gid, size, accessed: time(), modified: time(), changed: time() };

@@ -1,9 +1,10 @@
 import { InfinitError } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import type { Inode } from './inode.ts';
+import type { JournaledAttributes } from './journaled-attributes.ts';
 import { isDirectory } from './mode.ts';
 import type { RedoLog } from './redo-log.ts';
-import type { RedoAttributes, RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
+import type { RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
 
 const parallelLoads = 64;
 
@@ -97,16 +98,10 @@ class Replay {
     }
   }
 
-  #change(attributes: RedoAttributes): void {
+  #change(attributes: JournaledAttributes): void {
     const inode = this.#inodes.get(attributes.inode);
     if (inode === undefined) return;
-    inode.mode = attributes.mode;
-    inode.uid = attributes.uid;
-    inode.gid = attributes.gid;
-    inode.size = attributes.size;
-    inode.accessed = attributes.accessed;
-    inode.modified = attributes.modified;
-    inode.changed = attributes.changed;
+    inode.become(attributes);
     this.#core.touch(inode);
   }
 

@@ -13,7 +13,7 @@ import { type KnownToken, knownTokens, type MemberView, type Overlay, type Right
 import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Entry } from './entry.ts';
-import { asPlaced } from './hosts-seen.ts';
+import { placedMembers } from './hosts-seen.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import { tokenStates } from './token-states.ts';
@@ -143,7 +143,7 @@ export class Cluster implements Disposable {
 
   #members(): readonly MemberView[] {
     const { overlay, membership } = this.#context;
-    return asPlaced(overlay.members(), membership.isKnown ? membership.inForce().at(-1) : undefined);
+    return placedMembers(overlay, membership);
   }
 
   /** The members as this host sees them, itself first. */

@@ -1,6 +1,6 @@
 import { type HostsSeen, noMajority } from '../api/index.ts';
-import type { RosterView } from '../membership/index.ts';
-import type { MemberView } from '../overlay/index.ts';
+import type { Membership, RosterView } from '../membership/index.ts';
+import type { MemberView, Overlay } from '../overlay/index.ts';
 
 type Seen = Pick<MemberView, 'name' | 'peer' | 'self' | 'capacity' | 'state' | 'liveness'>;
 
@@ -13,6 +13,11 @@ export function asPlaced<T extends Pick<Seen, 'peer' | 'capacity' | 'state'>>(me
   return members.map((member) =>
     member.state === 'draining' && (newest.roster.get(member.peer)?.capacity ?? 0) === 0 ? { ...member, capacity: 0 } : member,
   );
+}
+
+/** The members as this host knows them, by {@link asPlaced}. */
+export function placedMembers(overlay: Pick<Overlay, 'members'>, membership: Pick<Membership, 'isKnown' | 'inForce'>): readonly MemberView[] {
+  return asPlaced(overlay.members(), membership.isKnown ? membership.inForce().at(-1) : undefined);
 }
 
 /** Members that are missed where they are silent. */

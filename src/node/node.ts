@@ -27,7 +27,7 @@ import { Cluster } from './cluster.ts';
 import { startControlApi } from './control-api.ts';
 import { aloneWithoutStore, Entry, type EntryContext } from './entry.ts';
 import { ExpectedNames } from './expected-names.ts';
-import { asPlaced, hostsSeen, whoIsMissing } from './hosts-seen.ts';
+import { hostsSeen, placedMembers, whoIsMissing } from './hosts-seen.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { serveMetrics } from './metrics-endpoint.ts';
@@ -362,11 +362,6 @@ export class Node implements AsyncDisposable {
     return membership.isKnown ? membership.inForce().at(-1)!.replicas : this.#config.replicas;
   }
 
-  #members(): ReturnType<Overlay['members']> {
-    const { overlay, membership } = this.#parts!;
-    return asPlaced(overlay.members(), membership.isKnown ? membership.inForce().at(-1) : undefined);
-  }
-
   #health(): Health {
     const { disk, overlay, membership, entry } = this.#parts!;
     const why = entry.whyOutside();
@@ -374,17 +369,17 @@ export class Node implements AsyncDisposable {
     const { countedOut, troubles } = membership.status();
     return healthOf(
       disk.status(),
-      hostsSeen(this.#members(), countedOut, this.#replicas(membership)),
+      hostsSeen(placedMembers(overlay, membership), countedOut, this.#replicas(membership)),
       overlay.clusterId === undefined ? [] : troubles,
     );
   }
 
   /** Which hosts do not answer, where that leaves blocks without a majority; undefined: it does not. */
   whoIsMissing(): string | undefined {
-    const { membership, entry } = this.#parts!;
+    const { overlay, membership, entry } = this.#parts!;
     // Outside of the cluster that is the reason, and said.
     if (entry.whyOutside() !== undefined) return undefined;
-    return whoIsMissing(this.#members(), membership.status().countedOut, this.#replicas(membership));
+    return whoIsMissing(placedMembers(overlay, membership), membership.status().countedOut, this.#replicas(membership));
   }
 
   #measure({ disk, overlay, store, measured, volumes, blocks, watches }: Parts): Metrics {
