@@ -19,29 +19,10 @@ import { DurableFloor } from './durable-floor.ts';
 import { isDamaged } from './failures.ts';
 import { givingUp, markAllLost } from './giving-up.ts';
 import { earlierHolders } from './leases.ts';
-
-/** Registers whose state is kept in memory; those with a write under way come on top. */
-const maxCachedRegisters = 16_384;
-/** Bytes of values among them. */
-const maxCachedBytes = 64 * 1024 * 1024;
-/** What trimming leaves of that: little goes at a time, so that it never takes long. */
-const trimmedShare = 15 / 16;
-
-/** One register on this host. */
-interface Register {
-  state: AcceptorState | undefined;
-  /** Settles when `state` is on stable storage; undefined: it is. */
-  durable: Promise<void> | undefined;
-  /** The last write failed: what is in memory may not be on the disk and must be written again before anything is said about it. */
-  unsaved: boolean;
-  bytes: number;
-}
+import { type Register, RegisterCache } from './register-cache.ts';
 
 /** Where it says that all states here are to count as lost. */
 const losingKey = 'acceptor/losing';
-/** Registers that are being read from the disk at once. */
-const maxLoading = 4096;
-
 /** Writes of one kind that follow each other. */
 interface Run {
   readonly type: DiskOperation['type'];
@@ -84,24 +65,16 @@ export interface ReplicaOptions {
 export class Replica {
   readonly acceptor: Acceptor;
   readonly #options: ReplicaOptions;
-  /** Requests to registers of this host, and registers that had to be read from its disk for them, since the start. */
-  readonly meter = { requests: 0, loads: 0 };
-  readonly #registers = new Map<Address, Register>();
-  readonly #loading = new Map<Address, Promise<Register>>();
-  #cachedBytes = 0;
-  /** Raised when the cache is forgotten: what was read from the disk before is old. */
-  #generation = 0;
+  #requests = 0;
+  readonly #registers: RegisterCache;
   readonly #floor: DurableFloor;
-  /** Registers that became tombstones since the last trim. */
-  readonly #removed: Address[] = [];
-  /** Its turn is near. */
-  #trimming = false;
   /** Nothing is served while all states are being marked lost. */
   #barred = false;
 
   private constructor(options: ReplicaOptions, floor: number, holders: readonly EarlierHolder[]) {
     this.#options = options;
     this.#floor = new DurableFloor(options.disk);
+    this.#registers = new RegisterCache(options.disk, options.onLost);
     const leases = new LeaseTable({
       self: options.self,
       incarnation: options.incarnation,
@@ -128,7 +101,7 @@ export class Replica {
       if (this.#barred) throw givingUp();
       register = this.#registers.get(address);
       if (register !== undefined) break;
-      await this.#load(address);
+      await this.#registers.load(address);
     }
     if (!this.#mayServe(request))
       throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
@@ -143,7 +116,7 @@ export class Replica {
     const { durable } = register;
     if (this.#floor.durable !== undefined) await Promise.all([this.#floor.durable, durable]);
     else if (durable !== undefined) await durable;
-    this.trim();
+    this.#registers.trim();
     return reply;
   }
 
@@ -175,7 +148,7 @@ export class Replica {
     for (const run of runs) this.#saveRun(run);
     if (this.#floor.unsaved) void this.#floor.save(this.acceptor.floor, []);
     this.#answerAll(served, answer);
-    this.trim();
+    this.#registers.trim();
   }
 
   /**
@@ -189,8 +162,8 @@ export class Replica {
   }
 
   #serveLoaded(address: Address, request: Request, answer: (reply: Reply) => void): void {
-    if (this.#loading.size >= maxLoading && !this.#loading.has(address)) return;
-    this.#load(address).then(
+    if (!this.#registers.mayLoad(address)) return;
+    this.#registers.load(address).then(
       () => this.serveAll([request], answer),
       () => {},
     );
@@ -245,7 +218,7 @@ export class Replica {
   async loseEverything(): Promise<void> {
     const { disk } = this.#options;
     this.#barred = true;
-    await Promise.allSettled(this.#loading.values());
+    await this.#registers.settled();
     // Durable after every write that was begun before it.
     await disk.write([{ type: 'put-meta', key: losingKey, bytes: new Uint8Array(1) }]);
     const round = await markAllLost(disk);
@@ -288,9 +261,9 @@ export class Replica {
   async prepareAll(addresses: readonly Address[]): Promise<void> {
     for (;;) {
       if (this.#barred) throw givingUp();
-      const missing = addresses.filter((address) => !this.#registers.has(address));
+      const missing = addresses.filter((address) => this.#registers.get(address) === undefined);
       if (missing.length === 0) return;
-      await Promise.all(missing.map((address) => this.#load(address)));
+      await Promise.all(missing.map((address) => this.#registers.load(address)));
     }
   }
 
@@ -309,18 +282,24 @@ export class Replica {
     return this.#registers.get(address)?.durable;
   }
 
+  /** Requests to registers of this host, and registers that had to be read from its disk for them, since the start. */
+  get meter(): { readonly requests: number; readonly loads: number } {
+    return { requests: this.#requests, loads: this.#registers.loads };
+  }
+
   /** Registers in memory. */
   get cached(): number {
     return this.#registers.size;
   }
 
+  /** Has registers dropped where too many are in memory, soon: not between {@link prepareAll} and {@link stepNow}. */
+  trim(): void {
+    this.#registers.trim();
+  }
+
   /** Forgets what is in memory: the disk was emptied. */
   clear(): void {
     this.#registers.clear();
-    this.#cachedBytes = 0;
-    this.#generation++;
-    // Whoever asks from now on is not to wait for a read of before.
-    this.#loading.clear();
   }
 
   /** Ties a register to the write that makes it durable. Writes are durable in the order they were begun. */
@@ -334,10 +313,10 @@ export class Replica {
       () => {
         for (const { address, register } of registers) {
           if (register.durable === write) register.durable = undefined;
-          if (isRemoved(register)) this.#removed.push(address);
+          this.#registers.noteRemoved(address, register);
           this.#options.onDurable(address);
         }
-        if (this.#removed.length > 0) this.trim();
+        this.#registers.trim();
       },
       () => {
         for (const { register } of registers) {
@@ -367,14 +346,14 @@ export class Replica {
   }
 
   #step(address: Address, register: Register, request: Request): Answer {
-    this.meter.requests++;
+    this.#requests++;
     const step = this.acceptor.step(register.state, request, this.#options.clock.monotonicMs());
     for (const holder of step.recalls) this.#options.recall(holder, address);
     if (step.floor >= 0) this.#floor.unsaved = true;
     if (!step.changed && !register.unsaved) return { reply: step.reply, operation: undefined };
     register.state = step.state;
     register.unsaved = false;
-    this.#resize(register, step.state);
+    this.#registers.resize(register, step.state);
     const operation: DiskOperation =
       step.state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(step.state) };
     return { reply: step.reply, operation };
@@ -385,85 +364,7 @@ export class Replica {
     for (;;) {
       const register = this.#registers.get(address);
       if (register !== undefined) return register;
-      await this.#load(address);
+      await this.#registers.load(address);
     }
   }
-
-  #load(address: Address): Promise<Register> {
-    let loading = this.#loading.get(address);
-    if (loading === undefined) {
-      const own = this.#read(address).finally(() => {
-        if (this.#loading.get(address) === own) this.#loading.delete(address);
-      });
-      this.#loading.set(address, (loading = own));
-    }
-    return loading;
-  }
-
-  async #read(address: Address): Promise<Register> {
-    this.meter.loads++;
-    const generation = this.#generation;
-    const stored = await this.#stored(address);
-    const register: Register = { state: stored.state, durable: undefined, unsaved: stored.damaged, bytes: 0 };
-    if (generation !== this.#generation) return register;
-    this.#resize(register, register.state);
-    this.#registers.set(address, register);
-    if (stored.damaged) this.#options.onLost(address);
-    return register;
-  }
-
-  /** A damaged record must not be taken for none: the acceptor would vote as if it had never promised anything. */
-  async #stored(address: Address): Promise<{ readonly state: AcceptorState | undefined; readonly damaged: boolean }> {
-    try {
-      const bytes = await this.#options.disk.read(address);
-      return { state: bytes === undefined ? undefined : decodeState(bytes), damaged: false };
-    } catch (error) {
-      if (isDamaged(error)) return { state: lostState, damaged: true };
-      throw error;
-    }
-  }
-
-  #resize(register: Register, state: AcceptorState | undefined): void {
-    const bytes = state?.accepted?.record.value?.length ?? 0;
-    this.#cachedBytes += bytes - register.bytes;
-    register.bytes = bytes;
-  }
-
-  /**
-   * Has registers dropped where there are too many: those that were loaded first, but none that is not durable yet. In a turn of its own, since in
-   * this one somebody may be between {@link prepareAll} and {@link stepNow}.
-   */
-  trim(): void {
-    if (this.#removed.length === 0 && this.#registers.size <= maxCachedRegisters && this.#cachedBytes <= maxCachedBytes) return;
-    if (this.#trimming) return;
-    this.#trimming = true;
-    setImmediate(() => {
-      this.#trimming = false;
-      this.#trim();
-    });
-  }
-
-  #trim(): void {
-    // A tombstone is hardly ever asked for: a large removal must not fill memory with what is gone.
-    for (const address of this.#removed.splice(0)) {
-      const register = this.#registers.get(address);
-      if (register !== undefined && isRemoved(register)) this.#drop(address, register);
-    }
-    if (this.#registers.size <= maxCachedRegisters && this.#cachedBytes <= maxCachedBytes) return;
-    for (const [address, register] of this.#registers) {
-      if (this.#registers.size <= maxCachedRegisters * trimmedShare && this.#cachedBytes <= maxCachedBytes * trimmedShare) return;
-      this.#drop(address, register);
-    }
-  }
-
-  #drop(address: Address, register: Register): void {
-    if (register.durable !== undefined || register.unsaved) return;
-    this.#registers.delete(address);
-    this.#resize(register, undefined);
-  }
-}
-
-/** It holds a tombstone. */
-function isRemoved({ state }: Register): boolean {
-  return state?.accepted?.record.value === null;
 }
