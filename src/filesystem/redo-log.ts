@@ -1,7 +1,8 @@
 import { copyBytes } from '../base/index.ts';
 import type { Inode } from './inode.ts';
 import type { Operation } from './operation-log.ts';
-import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, type RedoRecord } from './redo-records.ts';
+import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
+import { grain, RedoRing } from './redo-ring.ts';
 
 /** Memory that outlives this process where the process dies and its host does not. */
 export interface SurvivingMemory {
@@ -18,12 +19,6 @@ const formatVersion = 1;
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
-/** Records begin at multiples of this. */
-const grain = 16;
-/** Memory that is asked for at once. */
-const provideBytes = 1024 * 1024;
-/** Before memory that was not used yet is touched the ring goes back to its start, where so much is free: what is touched first costs several times as much. */
-const earlyTurnBytes = 4 * provideBytes;
 /** Daemons that may die over the same log: then it is what kills them. */
 const maxAttempts = 3;
 /** An empty log keeps its memory for so long, in ms. */
@@ -50,21 +45,18 @@ export class RedoLog {
   readonly #ring: Buffer;
   readonly #volumeId: string;
   readonly #capacity: number;
+  readonly #space: RedoRing;
   /** Told when it is time to write out. */
   onFilling: (() => void) | undefined;
   /** Records are written. */
   #on = false;
-  /** There was no room: nothing is written until the next flush begins. */
-  #lapsed = false;
+  /** There was no room, or no memory: nothing is written until the next flush begins. */
+  #lapsed: 'full' | 'no-memory' | undefined;
   #adopted = false;
   #resumed = false;
-  /** Where the next record goes. What lies before it and behind the published head belongs to an operation that is not complete. */
-  #next = 0;
+  /** In words, from where the record being written goes on. What lies behind the published head belongs to an operation that is not complete. */
   #at = 0;
   #creating = false;
-  /** The part of the ring that may be touched. */
-  #roomFrom = 0;
-  #roomTo = 0;
   /** There is memory to be given back. */
   #holds = false;
   /** Bytes of records so far, and of those the ones that are trimmed. */
@@ -83,6 +75,7 @@ export class RedoLog {
     this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
     this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
     this.#ring = Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity);
+    this.#space = new RedoRing(this.#capacity, (from, to) => this.#provide(from, to));
   }
 
   /**
@@ -98,8 +91,6 @@ export class RedoLog {
     head[word.session] = last;
     head[word.adopter] = session;
     head[word.attempts] = head[word.attempts]! + 1;
-    this.#next = Math.max(head[word.head]!, head[word.tail]!);
-    this.#written = this.#next - head[word.tail]!;
     this.#adopted = this.#holds = true;
     return true;
   }
@@ -117,9 +108,24 @@ export class RedoLog {
 
   /** Goes on with what was taken over; it is all in memory. */
   resume(session: number): void {
-    this.#head[word.session] = session;
+    const head = this.#head;
+    head[word.session] = session;
     this.survived();
+    this.#space.restore(head[word.tail]!, this.#left());
+    head[word.head] = this.#space.next;
     this.#on = this.#resumed = true;
+  }
+
+  /** Lengths of what was taken over. */
+  *#left(): Iterable<{ length: number; skips: boolean }> {
+    const until = this.#head[word.head]!;
+    for (let position = this.#head[word.tail]!; position < until;) {
+      const { kind, length } = recordAt(this.#words, this.#space.place(position) / 8, position);
+      const skips = kind === kinds.skip;
+      if (!skips) this.#written += length;
+      yield { length, skips };
+      position += length;
+    }
   }
 
   /** Begins anew. All that is in memory is durable, operations up to `durable` among it. */
@@ -132,7 +138,7 @@ export class RedoLog {
     head[word.durable] = durable;
     head[word.complete] = 1;
     head[word.attempts] = 0;
-    this.#next = 0;
+    this.#space.restore(0, []);
     head[word.format] = formatVersion;
     this.#on = true;
   }
@@ -140,11 +146,12 @@ export class RedoLog {
   /** Nothing is written any more, and what is there counts for nothing: others may have the volume. */
   abandon(): void {
     // What was not taken over yet may be by the next opening.
-    if (this.#on || this.#lapsed) {
+    if (this.#on || this.#lapsed !== undefined) {
       this.#head[word.complete] = 0;
       this.#giveBack();
     }
-    this.#on = this.#lapsed = this.#adopted = false;
+    this.#on = this.#adopted = false;
+    this.#lapsed = undefined;
     clearTimeout(this.#timer);
     this.release();
   }
@@ -165,16 +172,16 @@ export class RedoLog {
   }
 
   set durable(sequence: number) {
-    if (this.#on || this.#lapsed || this.#adopted) this.#head[word.durable] = sequence;
+    if (this.#on || this.#lapsed !== undefined || this.#adopted) this.#head[word.durable] = sequence;
   }
 
   get used(): number {
     return this.#written - this.#trimmed;
   }
 
-  /** Enough to be written out without delay. */
+  /** To be written out without delay: there is much of it, or there was no room, which only a flush that begins now ends. */
   get filling(): boolean {
-    return this.#on && this.used > this.#capacity / 4;
+    return this.#on ? this.used > this.#capacity / 4 : this.#lapsed === 'full';
   }
 
   /** Undefined while there is room; otherwise a promise for the moment when there is again, or when nothing can be written out at present. */
@@ -193,8 +200,8 @@ export class RedoLog {
   /** Before a flush of all that is in memory. */
   mark(): RedoMark {
     // What was done while there was no room is in memory, and so part of that flush.
-    if (this.#lapsed) {
-      this.#lapsed = false;
+    if (this.#lapsed !== undefined) {
+      this.#lapsed = undefined;
       this.#on = true;
     }
     return { position: this.#head[word.head]!, written: this.#written, life: this.#life };
@@ -207,7 +214,8 @@ export class RedoLog {
     head[word.tail] = mark.position;
     head[word.complete] = 1;
     this.#trimmed = mark.written;
-    if (mark.position === this.#next) this.#rewind();
+    this.#space.trim(mark.position);
+    if (mark.position === this.#space.next) this.#rewind();
     if (this.used <= this.#capacity / 2) this.release();
   }
 
@@ -282,8 +290,7 @@ export class RedoLog {
   *records(): Iterable<RedoRecord> {
     const until = this.#head[word.head]!;
     for (let position = this.#head[word.tail]!; position < until;) {
-      const at = position % this.#capacity;
-      const [record, length] = decodeRecord(this.#words, this.#ring, at, position);
+      const [record, length] = decodeRecord(this.#words, this.#ring, this.#space.place(position), position);
       if (record !== undefined) yield record;
       position += length;
     }
@@ -309,38 +316,32 @@ export class RedoLog {
   #begin(kind: number, numbers: number, bytes: number): boolean {
     if (!this.#on) return false;
     const length = Math.ceil((8 * (2 + numbers) + bytes) / grain) * grain;
-    const at = this.#next % this.#capacity;
-    const taken = this.#next - this.#head[word.tail]!;
-    const freeInFront = Math.max(0, at - taken);
-    const turns = at + length > this.#capacity || (at + length > this.#roomTo && freeInFront >= length + earlyTurnBytes);
-    const skip = turns ? this.#capacity - at : 0;
-    const full = taken + skip + length > this.#capacity;
-    if (full || !this.#provide(at, turns ? grain : length) || !this.#provide(0, turns ? length : 0)) {
-      this.#lapse();
-      if (full) this.onFilling?.();
-      return false;
+    while (!this.#space.fits(length)) {
+      const skipped = this.#space.room(length);
+      if (typeof skipped === 'string') {
+        this.#lapse(skipped);
+        return false;
+      }
+      if (skipped === 0) continue;
+      this.#place(kinds.skip, skipped);
+      this.#space.skip(skipped);
     }
-    if (skip > 0) this.#place(kinds.skip, skip);
     this.#place(kind, length);
+    this.#space.advance(length);
+    this.#written += length;
     return true;
   }
 
-  /** A record says where it is: what an earlier turn of the ring left is never taken for one. */
+  /** A record says where it is: what was there before is never taken for one. */
   #place(kind: number, length: number): void {
-    this.#at = (this.#next % this.#capacity) / 8;
-    this.#put(this.#next);
+    const { next } = this.#space;
+    this.#at = this.#space.place(next) / 8;
+    this.#put(next);
     this.#put(kind * 2 ** 32 + length);
-    this.#next += length;
-    this.#written += kind === kinds.skip ? 0 : length;
   }
 
-  #provide(at: number, length: number): boolean {
-    const end = at + length;
-    if (length === 0 || (at >= this.#roomFrom && end <= this.#roomTo)) return true;
-    const until = Math.min(this.#capacity, Math.max(end, at + provideBytes));
-    if (!this.#memory.provide(headBytes + at, headBytes + until)) return false;
-    if (at > this.#roomTo || at < this.#roomFrom) this.#roomFrom = at;
-    this.#roomTo = until;
+  #provide(from: number, to: number): boolean {
+    if (!this.#memory.provide(headBytes + from, headBytes + to)) return false;
     this.#holds = true;
     return true;
   }
@@ -348,28 +349,30 @@ export class RedoLog {
   /** One store of eight bytes, after all that it covers: a process dies before it or after it. */
   #publish(): void {
     const filling = this.filling;
-    this.#head[word.head] = this.#next;
+    this.#head[word.head] = this.#space.next;
     if (filling) this.onFilling?.();
   }
 
-  /** No room: incomplete until {@link trim} says that all of before is durable. */
-  #lapse(): void {
-    const head = this.#head;
-    head[word.complete] = 0;
-    head[word.tail] = head[word.head] = this.#next;
+  /** Incomplete until {@link trim} says that all of before is durable. */
+  #lapse(why: 'full' | 'no-memory'): void {
+    this.#head[word.complete] = 0;
     this.#trimmed = this.#written;
     this.#on = false;
-    this.#lapsed = true;
+    this.#lapsed = why;
     this.#life++;
+    this.#clear();
     this.release();
+    if (why === 'full') this.onFilling?.();
+  }
+
+  #clear(): void {
+    this.#space.clear();
+    this.#head[word.tail] = this.#head[word.head] = this.#space.next;
   }
 
   /** Nothing is left: the ring begins again where its memory is, and gives that up where it stays empty. */
   #rewind(): void {
-    const start = Math.ceil(this.#next / this.#capacity) * this.#capacity;
-    this.#head[word.tail] = start;
-    this.#head[word.head] = start;
-    this.#next = start;
+    this.#clear();
     if (!this.#holds || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -380,7 +383,7 @@ export class RedoLog {
 
   #giveBack(): void {
     this.#memory.release(headBytes);
-    this.#roomFrom = this.#roomTo = 0;
+    this.#space.forget();
     this.#holds = false;
   }
 }

@@ -2,6 +2,7 @@ import { InfinitError } from '../base/index.ts';
 import type { FileTime } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
+import { grain } from './redo-ring.ts';
 
 /** What a record begins with, beside its place and length. */
 export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7 };
@@ -61,18 +62,24 @@ export function encodeXattrs(xattrs: ReadonlyMap<string, Uint8Array> | undefined
   return JSON.stringify(entries);
 }
 
+/** What is at this word of the ring. @throws InfinitError `damaged` where no record begins there. */
+export function recordAt(words: Float64Array, at: number, position: number): { readonly kind: number; readonly length: number } {
+  const [place, what] = [words[at], words[at + 1]!];
+  const [kind, length] = [Math.floor(what / 2 ** 32), what % 2 ** 32];
+  const until = kind === kinds.skip ? words.length : words.length - at;
+  if (place !== position || !(length >= grain && length <= 8 * until)) throw damaged();
+  return { kind, length };
+}
+
 /**
- * The record at byte `at` of the ring, and its length; undefined: the rest of the turn is skipped.
+ * The record at byte `at` of the ring, and its length, or how far it leads; undefined: it does only that.
  * @throws InfinitError `damaged` where none begins there.
  */
 export function decodeRecord(words: Float64Array, ring: Buffer, at: number, position: number): readonly [RedoRecord | undefined, number] {
-  let next = at / 8;
+  const { kind, length } = recordAt(words, at / 8, position);
+  let next = at / 8 + 2;
   const take = (): number => words[next++]!;
   const text = (length: number): string => ring.toString('latin1', 8 * next, 8 * next + length);
-  const place = take();
-  const what = take();
-  const [kind, length] = [Math.floor(what / 2 ** 32), what % 2 ** 32];
-  if (place !== position || length < 16 || at + length > ring.length) throw damaged();
   switch (kind) {
     case kinds.skip:
       return [undefined, length];
