@@ -46,7 +46,7 @@ export async function checkVolume(setup: VolumeSetup, contents?: StoreContents):
 /** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */
 const openRounds = 3;
 
-/** Checks a volume in use: reports what was wrong in every round. `repair`: corrects the usage that a crash left wrong. */
+/** Checks a volume in use: reports what was wrong in every round. `repair`: corrects the usage, which older programs left wrong after a crash. */
 export async function checkOpen(core: VolumeCore, repair: boolean): Promise<CheckReport> {
   let report: CheckReport | undefined;
   for (let round = 0; round < openRounds; round++) {
@@ -65,8 +65,8 @@ async function correctUsage(core: VolumeCore, { problems }: CheckReport): Promis
   for (const problem of problems) {
     if (problem.kind !== 'wrong-usage') continue;
     const difference = problem.counted - problem.recorded;
-    if (problem.what === 'files') core.usage.add(0, difference);
-    else core.usage.add(difference, 0);
+    if (problem.what === 'files') core.usage.count(0, difference);
+    else core.usage.count(difference, 0);
   }
   if (core.context.options.readOnly !== true) await core.flusher.settle();
 }
@@ -143,7 +143,12 @@ class Check {
 
   async #inode(number: number, names: number): Promise<void> {
     const inode = await this.#core.table.load(number);
-    if (inode === undefined || inode.isDirectory) return;
+    if (inode === undefined || inode.gone) return;
+    // Without a name, and in use still.
+    if (inode.isDirectory) {
+      this.#directories++;
+      return;
+    }
     this.#files++;
     if (inode.links !== names) this.#problems.push({ kind: 'wrong-links', inode: number, links: inode.links, names });
     const { content } = inode;
@@ -170,8 +175,9 @@ class Check {
       const block = await context.store.fetch(address);
       if (block === undefined) continue;
       const { inode } = ownerOf(block.payload);
-      if (address === context.inodeAddress(inode) && !this.#names.has(inode) && !this.#parents.has(inode))
-        this.#problems.push({ kind: 'leaked-inode', inode });
+      if (address !== context.inodeAddress(inode) || this.#names.has(inode) || this.#parents.has(inode)) continue;
+      // The next checkpoint removes what the journal says is gone.
+      if (this.#core.table.peek(inode)?.gone !== true) this.#problems.push({ kind: 'leaked-inode', inode });
     }
   }
 }

@@ -6,7 +6,7 @@ import { Checkpoint } from './checkpoint.ts';
 import { Compactor } from './compactor.ts';
 import type { ContentServices } from './content.ts';
 import { ContentJournal } from './content-journal.ts';
-import { VolumeContext, type VolumeSetup } from './context.ts';
+import type { VolumeContext } from './context.ts';
 import { DirtyBudget } from './dirty-budget.ts';
 import { ExtentNodeCache } from './extents/index.ts';
 import { type Errno, FileSystemError } from './file-system.ts';
@@ -21,9 +21,10 @@ import { NameHash } from './name-hash.ts';
 import { type Operation, OperationLog } from './operation-log.ts';
 import { Orphans } from './orphans.ts';
 import { RecordCommitter } from './record-committer.ts';
-import { RedoLog } from './redo-log.ts';
+import type { RedoLog } from './redo-log.ts';
+import { Unsettled } from './unsettled.ts';
 import { VolumeUsage } from './usage.ts';
-import { VolumeState } from './volume-state.ts';
+import type { StateRecord, VolumeState } from './volume-state.ts';
 
 /** Tree nodes kept in memory, at 8 KiB each. */
 const cachedTreeNodes = 4096;
@@ -35,6 +36,7 @@ export class VolumeCore {
   readonly log = new OperationLog();
   readonly numbers: InodeNumbers;
   readonly usage: VolumeUsage;
+  readonly unsettled: Unsettled;
   readonly budget: DirtyBudget;
   readonly blocks: BlockCache;
   readonly orphans: Orphans;
@@ -51,10 +53,12 @@ export class VolumeCore {
   readonly redo: RedoLog | undefined;
   #abandoned = false;
 
-  constructor(setup: VolumeSetup, context: VolumeContext, state: VolumeState, tail: number, usage: VolumeUsage) {
+  constructor(context: VolumeContext, state: VolumeState, found: StateRecord, redo: RedoLog | undefined) {
     this.context = context;
     this.state = state;
-    this.usage = usage;
+    this.redo = redo;
+    this.usage = new VolumeUsage(found);
+    this.unsettled = new Unsettled(this.usage, () => state.write({}));
     const trees = new NodeCache(cachedTreeNodes);
     this.budget = new DirtyBudget(context.options.maxDirtyBytes);
     this.blocks = new BlockCache(context);
@@ -70,18 +74,17 @@ export class VolumeCore {
     this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
     this.numbers = new InodeNumbers(context);
     this.orphans = new Orphans(context, trees);
-    this.journal = new Journal(context, tail, 0);
+    this.journal = new Journal(context, found.tail, 0);
     this.contents = new ContentJournal(context, { onSynced: (inode) => this.#synced(inode), onFilling: () => this.flusher.hurry() });
-    this.records = new RecordCommitter(context, usage, this.contents, (inode) => this.#clean(inode));
+    const { log, journal, usage, unsettled } = this;
+    this.records = new RecordCommitter(context, usage, unsettled, this.contents, (inode) => this.#clean(inode));
     this.remover = new InodeRemover(context, this.records, this.table);
     this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
-    const { memory } = context.setup;
-    this.redo = memory === undefined ? undefined : new RedoLog(memory, context.volumeId);
-    const { log, journal, records, checkpoint, redo } = this;
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, redo, onNamed: (directory) => this.#synced(directory) });
+    const { records, checkpoint } = this;
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, onNamed: (directory) => this.#synced(directory) });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
-    state.bind(usage, this.journal);
+    state.bind(usage, unsettled, journal);
     this.budget.onHalf = () => this.flusher.hurry();
     if (redo !== undefined) redo.onFilling = () => this.flusher.hurry();
   }
@@ -119,6 +122,7 @@ export class VolumeCore {
   markGone(inode: Inode): void {
     inode.gone = true;
     this.usage.add(-(inode.content?.accounted ?? 0), -1);
+    this.unsettled.gone(inode.number);
     this.contents.forget(inode);
     this.#clean(inode);
   }

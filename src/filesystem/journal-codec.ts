@@ -5,17 +5,21 @@ import { InfinitError, readU64, writeU64 } from '../base/index.ts';
  * the same as once. Little-endian:
  *
  * ```
- *  0 u8 version (1), 3 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
+ *  0 u8 version (1), u8 1: there are counts, 2 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
  * 44 names:  u64 directory, u64 inode (0: the name is removed), u8 type >> 12, u8 length, name
  *    inodes: u64 number, u32 links, u64 parent, u8 gone
- *    numbering, where the volume's daemon may leave operations to another: u64 session that began it, u64 number of the last operation
+ *    numbering, for what a daemon leaves to another: u64 session that began it (0: none), u64 number of the last operation
+ *    counts, one an inode: u8 1 made, u64 bytes
  * ```
  */
 export interface JournalBlock {
   readonly sequence: number;
   /** No inode from this number on belongs to an operation up to here. */
   readonly nextInode: number;
+  /** The volume's figures then: for a program that knows nothing of counts. */
   readonly usage: Usage;
+  /** False: such a program's; its inodes do not say what is counted. */
+  readonly counts: boolean;
   readonly names: readonly JournalName[];
   readonly inodes: readonly JournalInode[];
   /** Which operations it has, for the next process on this host: those up to `through`, as counted since the session `origin`. */
@@ -43,27 +47,34 @@ export interface JournalInode {
   readonly parent: number;
   /** Without names and users: its block goes. Links 0 but not gone: somebody has it open still. */
   readonly gone: boolean;
+  /** New with this block: it is counted from now on, with the content that its record says. If gone as well it never is. */
+  readonly made: boolean;
+  /** Where it is gone: bytes of content that were counted for it. */
+  readonly bytes: number;
 }
 
 const formatVersion = 1;
+const countsAt = 1;
 const headBytes = 44;
 const nameBytes = 18;
 const inodeBytes = 21;
 const numberedBytes = 16;
+const countBytes = 9;
 
 /** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
 export function nameCost(name: string): number {
   return nameBytes + name.length;
 }
-export const inodeCost: number = inodeBytes;
+export const inodeCost: number = inodeBytes + countBytes;
 /** Bytes for the entries of a block. */
-export const maxJournalBytes: number = 60 * 1024 - headBytes;
+export const maxJournalBytes: number = 60 * 1024 - headBytes - numberedBytes;
 
-export function encodeJournal(block: JournalBlock): Uint8Array {
-  let bytes = headBytes + block.inodes.length * inodeBytes;
+export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
+  let bytes = headBytes + numberedBytes + block.inodes.length * inodeCost;
   for (const { name } of block.names) bytes += nameBytes + name.length;
-  const into = Buffer.alloc(bytes + (block.numbered === undefined ? 0 : numberedBytes));
+  const into = Buffer.alloc(bytes);
   into[0] = formatVersion;
+  into[countsAt] = 1;
   writeU64(into, block.sequence, 4);
   writeU64(into, block.nextInode, 12);
   writeU64(into, block.usage.allocated, 20);
@@ -86,9 +97,13 @@ export function encodeJournal(block: JournalBlock): Uint8Array {
     into[at + 20] = gone ? 1 : 0;
     at += inodeBytes;
   }
-  if (block.numbered !== undefined) {
-    writeU64(into, block.numbered.origin, at);
-    writeU64(into, block.numbered.through, at + 8);
+  writeU64(into, block.numbered?.origin ?? 0, at);
+  writeU64(into, block.numbered?.through ?? 0, at + 8);
+  at += numberedBytes;
+  for (const { made, bytes: counted } of block.inodes) {
+    into[at] = made ? 1 : 0;
+    writeU64(into, counted, at + 1);
+    at += countBytes;
   }
   return into;
 }
@@ -99,7 +114,7 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
   if (from[0] !== formatVersion)
     throw new InfinitError('wrong-version', `the volume's journal has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
   const names: JournalName[] = [];
-  const inodes: JournalInode[] = [];
+  const inodes: Omit<JournalInode, 'made' | 'bytes'>[] = [];
   let at = headBytes;
   try {
     for (let left = from.readUInt32LE(36); left > 0; left--) {
@@ -118,13 +133,21 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
       });
       at += inodeBytes;
     }
+    const counts = from[countsAt] === 1;
+    const origin = from.length < at + numberedBytes ? 0 : readU64(from, at);
+    const count = (index: number): number => at + numberedBytes + index * countBytes;
     return {
       sequence: readU64(from, 4),
       nextInode: readU64(from, 12),
       usage: { allocated: readU64(from, 20), files: readU64(from, 28) },
+      counts,
       names,
-      inodes,
-      ...(from.length < at + numberedBytes ? {} : { numbered: { origin: readU64(from, at), through: readU64(from, at + 8) } }),
+      inodes: inodes.map((inode, index) => ({
+        ...inode,
+        made: counts && from.readUInt8(count(index)) === 1,
+        bytes: counts ? readU64(from, count(index) + 1) : 0,
+      })),
+      ...(origin === 0 ? {} : { numbered: { origin, through: readU64(from, at + 8) } }),
     };
   } catch (cause) {
     throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });

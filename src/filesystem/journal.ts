@@ -48,7 +48,7 @@ export class Journal {
     return this.#slot(this.#next % journalSlots);
   }
 
-  seal(block: JournalBlock): Uint8Array {
+  seal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
     const address = this.#address(block.sequence % journalSlots);
     return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal(block));
   }

@@ -7,8 +7,10 @@ import { encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { JournalBlock } from './journal-codec.ts';
 import { typeDirectory } from './mode.ts';
+import { inParallel } from './parallel.ts';
+import { recount } from './recount.ts';
+import { RedoLog } from './redo-log.ts';
 import { prepareReplay } from './redo-replay.ts';
-import { VolumeUsage } from './usage.ts';
 import { type StateRecord, VolumeState } from './volume-state.ts';
 
 /** The root directory's inode. */
@@ -24,38 +26,42 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
   const state = new VolumeState(context);
   const known = await state.read();
   if (known === undefined && !create) throw new InfinitError('not-found', `volume ${setup.volumeId} was never mounted`);
-  const found = known ?? (await format(context, state));
-  const core = new VolumeCore(setup, context, state, found.tail, new VolumeUsage(found));
+  const before = known ?? (await format(context, state));
+  const readOnly = setup.options?.readOnly === true;
+  const redo = setup.memory === undefined ? undefined : new RedoLog(setup.memory, setup.volumeId);
+  // Before the volume's own block says that this session has it.
+  const left = !readOnly && setup.inherits === true && redo?.adopt(before.session, setup.session) === true;
+  let core: VolumeCore | undefined;
   try {
-    await recover(core, setup, found);
+    const found = readOnly || before.clean ? before : await state.fence();
+    core = new VolumeCore(context, state, found, redo);
+    await recover(core, setup, found, left);
   } catch (error) {
+    redo?.survived();
     // Its flusher would try for ever to write out what was restored by then. Nothing is lost: the journals have it.
-    core.redo?.survived();
-    core.abandon();
-    await core.flusher.stop();
+    core?.abandon();
+    await core?.flusher.stop();
     throw error;
   }
-  if (setup.options?.readOnly !== true) core.flusher.begin();
+  if (!readOnly) core.flusher.begin();
   return core;
 }
 
-/** What the mount before left half done; what this one needs to begin. */
-async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord): Promise<void> {
+/** What the mount before left half done; what this one needs to begin. @param left that one's process left something in memory. */
+async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord, left: boolean): Promise<void> {
   const { context, state } = core;
   const readOnly = context.options.readOnly === true;
   if (!readOnly) await core.numbers.reserve();
-  const left = !readOnly && setup.inherits === true && core.redo?.adopt(found.session, setup.session) === true;
   await core.orphans.load();
   const fence = !readOnly && !found.clean;
   const blocks = await replay(core, found, fence);
   for (const block of blocks) await stage(core, block);
+  await recount(core, found, blocks);
   // Before any record is written: a record says that it covers what was journaled before it.
   for (const block of await core.contents.replay(found.clean, fence)) await restore(core, block);
   if (readOnly) return;
-  const lastBlock = blocks.at(-1);
-  if (lastBlock !== undefined && lastBlock.sequence >= found.next) core.usage.recall(lastBlock.usage);
-  const survived = left && (await redo(core, blocks));
-  const firstStray = lastBlock?.nextInode ?? found.nextInode;
+  const survived = left && (await redoAll(core, blocks));
+  const firstStray = blocks.at(-1)?.nextInode ?? found.nextInode;
   core.journal.nextInode = survived ? firstStray : core.numbers.next;
   await state.write({});
   // The journal remembers where strays may be until the checkpoint.
@@ -71,6 +77,8 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord)
   }
   if (!core.checkpoint.idle) await core.checkpoint.run();
   const { othersOpened, resumed } = setup;
+  // Into memory, so that nothing has to be waited for when the kernel forgets one: it says so only once, and this process may die in that moment.
+  if (resumed === true) await inParallel(core.orphans.all(), parallelLoads, async (number) => void (await core.table.load(number)));
   if (othersOpened !== undefined) void removeLater(core, othersOpened);
   else if (resumed !== true) await removeOrphans(core);
   for (const number of (survived ? setup.lostBefore : setup.lostInodes) ?? []) {
@@ -83,7 +91,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord)
 }
 
 /** Makes again what the process before left in memory. False: it cannot be, and is lost. */
-async function redo(core: VolumeCore, blocks: readonly JournalBlock[]): Promise<boolean> {
+async function redoAll(core: VolumeCore, blocks: readonly JournalBlock[]): Promise<boolean> {
   const log = core.redo!;
   const mine = blocks.filter(({ numbered }) => numbered?.origin === log.origin);
   const durable = Math.max(log.durable, ...mine.map(({ numbered }) => numbered!.through));
@@ -127,7 +135,7 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
     journaled: { session: context.session, count: 0 },
     previous: undefined,
   });
-  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, clean: true, session: context.session };
+  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, unsettled: [], clean: true, session: context.session };
   const address = context.inodeAddress(rootInode);
   const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
   // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.

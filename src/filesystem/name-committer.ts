@@ -7,6 +7,7 @@ import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
 import type { RecordCommitter } from './record-committer.ts';
 import type { RedoLog } from './redo-log.ts';
+import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from './usage.ts';
 
 /** Directories that join the commit of an fsync: a record each. */
@@ -27,6 +28,7 @@ export interface NameCommitterParts {
   readonly records: RecordCommitter;
   readonly checkpoint: Checkpoint;
   readonly usage: VolumeUsage;
+  readonly unsettled: Unsettled;
   readonly redo: RedoLog | undefined;
   /** Names in the directory are durable. */
   readonly onNamed: (directory: Inode) => void;
@@ -113,7 +115,7 @@ export class NameCommitter {
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
       await records.commit([...fresh, ...settled, ...extras, ...joining(batch, extras)], {
         block: journal.nextBlock(),
-        payload: (allocated) => this.#seal(batch, allocated),
+        payload: () => this.#seal(batch),
         committed: () => this.#committed(batch),
         linksOf: (inode) => {
           const change = batch.links.get(inode);
@@ -140,8 +142,8 @@ export class NameCommitter {
     this.#requests = open;
   }
 
-  #seal(batch: Batch, allocated: number): Uint8Array {
-    const { journal, usage, redo } = this.#parts;
+  #seal(batch: Batch): Uint8Array {
+    const { journal, usage, unsettled, redo } = this.#parts;
     const names: JournalName[] = [];
     for (const [directory, changes] of batch.names)
       for (const { name, dentry } of changes.values())
@@ -150,12 +152,13 @@ export class NameCommitter {
     for (const [inode, { delta, parent, gone }] of batch.links) {
       // Made and removed within the batch: nothing of it was ever written.
       if (gone && !inode.born && inode.block.absent) continue;
-      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone });
+      const bytes = gone && inode.born ? unsettled.countedOf(inode) : 0;
+      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone, made: !inode.born, bytes });
     }
     return journal.seal({
       sequence: journal.next,
       nextInode: highWater(batch, journal.nextInode),
-      usage: usage.after(allocated),
+      usage,
       names,
       inodes,
       ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }),
@@ -163,7 +166,7 @@ export class NameCommitter {
   }
 
   #committed(batch: Batch): void {
-    const { log, journal, checkpoint, redo, onNamed } = this.#parts;
+    const { log, journal, checkpoint, unsettled, usage, redo, onNamed } = this.#parts;
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
@@ -176,6 +179,11 @@ export class NameCommitter {
     for (const [inode, { delta, parent, gone }] of batch.links) {
       inode.durableLinks += delta;
       inode.durableParent = parent;
+      if (!inode.born && !gone) usage.settle(inode.content?.accounted ?? 0, 1);
+      else if (inode.born && gone) {
+        usage.settle(-unsettled.countedOf(inode), -1);
+        unsettled.removed(inode.number);
+      }
       if (gone) checkpoint.gone(inode);
       else if (inode.born) {
         // Its record still has the old link count.

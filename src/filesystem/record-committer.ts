@@ -10,13 +10,14 @@ import { isPassing, versionsOf } from './failure.ts';
 import { decodeInode, encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { BlockVersion } from './named-block.ts';
+import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from './usage.ts';
 
 /** What goes into the store together with records: the journal's block, after them. */
 export interface JournalWrite {
   readonly block: BlockVersion;
-  /** Sealed as late as possible: usage is what it is then, with `allocated` bytes more that become durable before it in the same commit. */
-  readonly payload: (allocated: number) => Uint8Array;
+  /** Sealed as late as possible: figures are what they are then. */
+  readonly payload: () => Uint8Array;
   /** The block is durable; further rounds for the inodes may follow. */
   readonly committed: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
@@ -42,13 +43,15 @@ interface Prepared {
 export class RecordCommitter {
   readonly #context: VolumeContext;
   readonly #usage: VolumeUsage;
+  readonly #unsettled: Unsettled;
   readonly #contents: ContentJournal;
   /** Told when an inode has nothing more to write. */
   readonly #onClean: (inode: Inode) => void;
 
-  constructor(context: VolumeContext, usage: VolumeUsage, contents: ContentJournal, onClean: (inode: Inode) => void) {
+  constructor(context: VolumeContext, usage: VolumeUsage, unsettled: Unsettled, contents: ContentJournal, onClean: (inode: Inode) => void) {
     this.#context = context;
     this.#usage = usage;
+    this.#unsettled = unsettled;
     this.#contents = contents;
     this.#onClean = onClean;
   }
@@ -127,6 +130,9 @@ export class RecordCommitter {
         const flush = inode.content?.cut(inode.size);
         return { inode, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
       });
+    // While contents are sealed and put.
+    const covered = this.#unsettled.cover(cuts.filter(({ inode, flush }) => inode.born && flush !== undefined).map(({ inode }) => inode));
+    covered.catch(() => {});
     try {
       for (const { inode, inherited, size, revision, flush, mark } of cuts) {
         if (flush === undefined && inode.revision === inode.writtenRevision) continue;
@@ -139,6 +145,7 @@ export class RecordCommitter {
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
       const blocks = prepared.map(({ inode }) => inode.block);
       if (journal !== undefined) blocks.push(journal.block);
+      await covered;
       const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(prepared, put, journal)));
       this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
       if (journal !== undefined) {
@@ -163,9 +170,8 @@ export class RecordCommitter {
     const stages: Stage[] = [];
     if (put.length > 0) stages.push({ put });
     if (update.length > 0) stages.push({ update });
-    const growth = prepared.reduce((sum, { inode, plan }) => sum + growthOf(inode, plan), 0);
     const last: Stage = {
-      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload(growth))] }),
+      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }),
       ...(drop.length === 0 ? {} : { drop }),
     };
     if (last.update !== undefined || last.drop !== undefined) stages.push(last);
@@ -213,22 +219,19 @@ export class RecordCommitter {
     prepared.forEach(({ inode, plan, revision, mark }, index) => {
       inode.block.written(versions[index]!);
       inode.writtenRevision = Math.max(inode.writtenRevision, revision);
-      const growth = growthOf(inode, plan);
       plan?.succeeded();
       this.#contents.covered(inode, mark);
-      if (inode.content !== undefined && plan !== undefined) {
-        inode.content.accounted = plan.allocated;
-        inode.content.committedExtents = plan.extents;
-        this.#usage.add(growth, 0);
+      const { content } = inode;
+      if (content !== undefined && plan !== undefined) {
+        // One that is gone was counted out already.
+        if (!inode.gone) this.#usage.add(plan.allocated - content.accounted, 0);
+        content.accounted = plan.allocated;
+        content.committedExtents = plan.extents;
       }
+      if (content !== undefined) this.#unsettled.written(inode.number, content.accounted);
       if (!inode.dirty) this.#onClean(inode);
     });
   }
-}
-
-/** What the commit of a plan adds to the volume's usage; nothing for one that is gone, and counted out already. */
-function growthOf(inode: Inode, plan: ContentPlan | undefined): number {
-  return plan === undefined || inode.gone ? 0 : plan.allocated - (inode.content?.accounted ?? 0);
 }
 
 /** Waits for its turn at each inode, in the order of their numbers, so that nobody waits in a circle. */

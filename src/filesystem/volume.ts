@@ -20,6 +20,7 @@ import { asFileSystemError } from './failure.ts';
 import { Files } from './files.ts';
 import { Handles } from './handles.ts';
 import type { Inode } from './inode.ts';
+import type { Usage } from './journal-codec.ts';
 import { list } from './listing.ts';
 import { LockTable } from './locks.ts';
 import { attempt } from './miss.ts';
@@ -350,6 +351,12 @@ export class Volume implements FileSystem {
   /** Looks for what does not fit together while the volume goes on; `repair`: corrects its usage. */
   check(repair = false): Promise<CheckReport> {
     return checkOpen(this.#core, repair);
+  }
+
+  /** What the volume holds as it is in memory. What is not written out yet counts as it was. */
+  get usage(): Usage {
+    const { allocated, files } = this.#core.usage;
+    return { allocated, files };
   }
 
   /** Bytes and inodes in memory, for status and tests. */

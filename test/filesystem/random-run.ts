@@ -40,6 +40,12 @@ const kinds = [
   'syncfs',
   'flush',
   'recall',
+  'hold',
+  'hold',
+  'tmpfile',
+  'writeHeld',
+  'linkHeld',
+  'letGo',
 ] as const;
 const names = ['a', 'b', 'c', 'd'];
 const maxOffset = 40_000;
@@ -61,6 +67,10 @@ export class Run {
   readonly nodes = new Map<number, Node>();
   readonly background: Promise<unknown>[] = [];
   volume: Volume;
+  /** What programs have open, with or without a name. */
+  held: { readonly file: Node; readonly handle: number }[] = [];
+  /** References that the kernel has, by inode. */
+  readonly #references = new Map<number, number>();
   /** Index of the last state of names that was acknowledged as durable. */
   durable = 0;
 
@@ -92,6 +102,29 @@ export class Run {
     return expected === 'done' ? { model: result as T, volume: answer as never } : undefined;
   }
 
+  #refer(inode: number): void {
+    this.#references.set(inode, (this.#references.get(inode) ?? 0) + 1);
+  }
+
+  /** The kernel gives its references back, all at once, unless something is open. */
+  #drop(inode: number): void {
+    const count = this.#references.get(inode);
+    if (count === undefined || this.held.some(({ file }) => file.inode === inode)) return;
+    this.#references.delete(inode);
+    this.volume.forget(inode, count);
+  }
+
+  /** What a name stands for is looked up before the name goes. */
+  async #removing<T>(directory: Node, name: string, work: () => Promise<T>): Promise<T> {
+    const target = directory.entries.get(name);
+    if (target === undefined) return work();
+    await this.volume.lookup(directory.inode, name);
+    this.#refer(target.inode);
+    const done = await work();
+    this.#drop(target.inode);
+    return done;
+  }
+
   async step([kind, a, b, c, d]: Step): Promise<void> {
     const { model, volume } = this;
     const directories = model.directories();
@@ -120,15 +153,18 @@ export class Run {
         const made = done.volume as { inode: number };
         done.model.inode = made.inode;
         this.nodes.set(made.inode, done.model);
-        volume.forget(made.inode, 1);
+        this.#refer(made.inode);
+        this.#drop(made.inode);
         model.note(done.model, dir);
         return;
       }
       case 'unlink':
       case 'rmdir': {
-        const done = await this.both(
-          () => model[what](dir, name),
-          () => volume[what](dir.inode, name),
+        const done = await this.#removing(dir, name, () =>
+          this.both(
+            () => model[what](dir, name),
+            () => volume[what](dir.inode, name),
+          ),
         );
         if (done !== undefined) model.note(dir, done.model);
         return;
@@ -138,9 +174,11 @@ export class Run {
       case 'noreplace': {
         const flags = what === 'rename' ? 0 : what === 'noreplace' ? 1 : 2;
         const concerned = [dir.entries.get(name), dir2.entries.get(name2), dir, dir2];
-        const done = await this.both(
-          () => model.rename(dir, name, dir2, name2, flags),
-          () => volume.rename(dir.inode, name, dir2.inode, name2, flags),
+        const done = await this.#removing(dir2, name2, () =>
+          this.both(
+            () => model.rename(dir, name, dir2, name2, flags),
+            () => volume.rename(dir.inode, name, dir2.inode, name2, flags),
+          ),
         );
         if (done !== undefined && concerned[0] !== concerned[1]) model.note(...concerned);
         return;
@@ -167,9 +205,60 @@ export class Run {
         this.durable = Math.max(this.durable, index);
         return;
       }
+      case 'tmpfile': {
+        const { attributes, handle } = await volume.tmpfile(dir.inode, 0o600, 0, 2, user);
+        const made = node('file', 0o600, undefined);
+        made.links = 0;
+        made.inode = attributes.inode;
+        this.nodes.set(made.inode, made);
+        this.#refer(made.inode);
+        this.held.push({ file: made, handle });
+        model.note(made);
+        return;
+      }
+      case 'writeHeld':
+      case 'linkHeld':
+      case 'letGo':
+        if (this.held.length > 0) await this.#onHeld(what, a % this.held.length, dir2, name2, b, c);
+        return;
       default:
         if (file !== undefined) await this.#onFile(what, file, dir2, name2, b, c, d);
     }
+  }
+
+  /** All programs of the host are gone, and its kernel with them. */
+  leave(): void {
+    this.held = [];
+    this.#references.clear();
+  }
+
+  async #onHeld(what: 'writeHeld' | 'linkHeld' | 'letGo', which: number, dir: Node, name: string, b: number, c: number): Promise<void> {
+    const { model, volume } = this;
+    const { file, handle } = this.held[which]!;
+    if (what === 'letGo') {
+      this.held.splice(which, 1);
+      await volume.release(file.inode, handle);
+      this.#drop(file.inode);
+      return;
+    }
+    if (what === 'writeHeld') return this.#write(file, b * 300, Buffer.alloc(1 + c * 100, 1 + c));
+    if (file.links > 0) return;
+    const done = await this.both(
+      () => model.link(file, dir, name),
+      () => volume.link(file.inode, dir.inode, name),
+    );
+    if (done === undefined) return;
+    this.#refer(file.inode);
+    model.note(file, dir);
+  }
+
+  async #write(file: Node, offset: number, data: Buffer): Promise<void> {
+    const grown = Buffer.alloc(Math.max(file.content.length, offset + data.length));
+    file.content.copy(grown);
+    data.copy(grown, offset);
+    file.content = grown;
+    file.changes++;
+    await this.volume.write(file.inode, 0, offset, data, false);
   }
 
   async #onFile(what: (typeof kinds)[number], file: Node, dir: Node, name: string, b: number, c: number, d: number): Promise<void> {
@@ -183,19 +272,23 @@ export class Run {
           () => volume.link(file.inode, dir.inode, name),
         );
         if (done === undefined) return;
-        volume.forget(file.inode, 1);
+        this.#refer(file.inode);
+        this.#drop(file.inode);
         model.note(file, dir);
         return;
       }
       case 'write':
       case 'append': {
-        const data = Buffer.alloc(length, 1 + (d % 255));
-        const grown = Buffer.alloc(Math.max(file.content.length, offset + length));
-        file.content.copy(grown);
-        data.copy(grown, offset);
-        file.content = grown;
-        file.changes++;
-        await volume.write(file.inode, 0, offset, data, false);
+        await this.#write(file, offset, Buffer.alloc(length, 1 + (d % 255)));
+        return;
+      }
+      case 'hold': {
+        // The kernel knows what it has open.
+        const [name] = [...dir.entries].find(([, one]) => one === file) ?? [];
+        if (name === undefined) return;
+        await volume.lookup(dir.inode, name);
+        this.#refer(file.inode);
+        this.held.push({ file, handle: await volume.open(file.inode, 2) });
         return;
       }
       case 'truncate': {
@@ -240,7 +333,8 @@ export class Run {
       for (const [name, child] of directory.entries) {
         const attributes = await this.volume.lookup(directory.inode, name);
         assert.equal(attributes?.inode, child.inode);
-        this.volume.forget(child.inode, 1);
+        this.#refer(child.inode);
+        this.#drop(child.inode);
         assert.equal(attributes?.links, child.links);
         if (child.type === 'file') assert.equal(attributes?.mode, 0o100000 | child.mode);
       }
@@ -249,6 +343,13 @@ export class Run {
       assert.ok((await contentOf(this.volume, file.inode)).equals(file.content), `content of inode ${file.inode}`);
       for (const [name, value] of file.xattrs) assert.equal(Buffer.from(await this.volume.getxattr(file.inode, name)).toString(), value);
     }
+    this.#compareUsage();
+  }
+
+  /** Inodes that there are: those with a name and those that are open. */
+  #compareUsage(): void {
+    const there = new Set([...this.#walk(this.model.root), ...this.held.map(({ file }) => file)].map(({ inode }) => inode));
+    assert.equal(this.volume.usage.files, there.size);
   }
 
   /** What is there after a crash is a state that was, no older than what was acknowledged; then the model goes on from it. */
@@ -269,6 +370,8 @@ export class Run {
       this.nodes.set(file.inode, file);
     }
     this.model.root = found;
+    this.leave();
+    this.#compareUsage();
     this.model.note();
     this.durable = history.length - 1;
   }
