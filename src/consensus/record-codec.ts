@@ -55,7 +55,7 @@ export function readRecord(reader: Reader): BlockRecord {
   if (version === 0 || epoch === 0) reader.refuse('a record without version or epoch');
   const replicas = reader.peers(1, maxReplicas);
   const sets = reader.number(maxPreviousSets);
-  const previous: PeerId[][] = [];
+  const previous: (readonly PeerId[])[] = [];
   for (let index = 0; index < sets; index++) previous.push(reader.peers(1, maxReplicas));
   const unsettled = reader.peers(0, maxUnsettled);
   const origin = { peer: reader.peer(), incarnation: reader.number(), serial: reader.number() };

@@ -8,6 +8,23 @@ let scratch = Buffer.allocUnsafe(4096);
 /** Bytes up to which a head is copied one by one. */
 const shortHead = 128;
 
+/** Hosts whose names are kept as bytes and as text: far more than there are in a cluster. */
+const maxKnownPeers = 1024;
+/** Every message names the same few hosts. */
+const peerBytes = new Map<PeerId, Buffer>();
+/** By some of its bytes: a name that comes again is the same string, so that what is kept shares it and comparing it is comparing pointers. */
+const peerNames: ({ readonly name: PeerId; readonly bytes: Buffer } | undefined)[] = Array.from({ length: maxKnownPeers });
+
+function bytesOfPeer(peer: PeerId): Buffer {
+  let bytes = peerBytes.get(peer);
+  if (bytes === undefined) {
+    if (peerBytes.size >= maxKnownPeers) peerBytes.clear();
+    bytes = Buffer.from(peer, 'latin1');
+    peerBytes.set(peer, bytes);
+  }
+  return bytes;
+}
+
 /**
  * Writes the head of a message or state. One at a time: finish it before the next is begun. Numbers are LEB128; a peer is written out at its
  * first mention and by its index afterwards, for the same few peers come again and again.
@@ -36,7 +53,7 @@ export class Writer {
     const { length } = value;
     this.#reserve(length + 2);
     this.number(length);
-    for (let index = 0; index < length; index++) scratch[this.#at++] = value.charCodeAt(index);
+    this.#at += scratch.write(value, this.#at, length, 'latin1');
   }
 
   peer(peer: PeerId): void {
@@ -44,7 +61,11 @@ export class Writer {
     this.number(index + 1);
     if (index >= 0) return;
     this.#peers.push(peer);
-    this.name(peer);
+    const bytes = bytesOfPeer(peer);
+    this.#reserve(bytes.length + 2);
+    this.number(bytes.length);
+    scratch.set(bytes, this.#at);
+    this.#at += bytes.length;
   }
 
   peers(peers: readonly PeerId[]): void {
@@ -86,6 +107,10 @@ export class Writer {
 export type Keep = (value: Uint8Array) => Uint8Array;
 const asItIs: Keep = (value) => value;
 
+const nobody: readonly PeerId[] = [];
+/** The set of peers that was read last: the next one is the same mostly, and what is kept of both shares it. */
+let lastSet = nobody;
+
 const printable = /^[!-~]*$/;
 
 /** Refuses what is not laid out as a {@link Writer} would, byte for byte. Everything thrown is an InfinitError. */
@@ -98,7 +123,7 @@ export class Reader {
 
   constructor(bytes: Uint8Array, what: string, keep: Keep = asItIs) {
     this.#keep = keep;
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#bytes = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#what = what;
   }
 
@@ -134,10 +159,18 @@ export class Reader {
   }
 
   name(): string {
+    return this.#text(this.#endOfName());
+  }
+
+  #endOfName(): number {
     const length = this.number(maxNameLength);
     const end = this.#at + length;
     if (length === 0) this.refuse('an empty name');
     if (end > this.#bytes.length) this.refuse('cut short');
+    return end;
+  }
+
+  #text(end: number): string {
     const text = this.#bytes.toString('latin1', this.#at, end);
     if (!printable.test(text)) this.refuse('a name is not printable ASCII');
     this.#at = end;
@@ -147,22 +180,54 @@ export class Reader {
   peer(): PeerId {
     const index = this.number(this.#peers.length);
     if (index > 0) return this.#peers[index - 1]!;
-    const peer = this.name();
+    const peer = this.#peerName();
     if (this.#peers.includes(peer)) this.refuse('a peer is written out twice');
     this.#peers.push(peer);
     return peer;
   }
 
+  #peerName(): PeerId {
+    const end = this.#endOfName();
+    // What precedes the name's last byte is there: its length at the least.
+    const place = (this.#bytes[end - 1]! | (this.#bytes[end - 2]! << 8)) % maxKnownPeers;
+    const known = peerNames[place];
+    if (known !== undefined && this.#isNext(known.bytes, end)) {
+      this.#at = end;
+      return known.name;
+    }
+    const bytes = Buffer.from(this.#bytes.subarray(this.#at, end));
+    const name = this.#text(end);
+    peerNames[place] = { name, bytes };
+    return name;
+  }
+
+  #isNext(bytes: Buffer, end: number): boolean {
+    const from = this.#at;
+    const { length } = bytes;
+    if (from + length !== end) return false;
+    for (let at = 0; at < length; at++) if (this.#bytes[from + at] !== bytes[at]) return false;
+    return true;
+  }
+
   /** Peers, none of them twice. */
-  peers(min: number, max: number): PeerId[] {
+  peers(min: number, max: number): readonly PeerId[] {
     const count = this.number(max);
     if (count < min) this.refuse('a set of peers is too small');
-    const peers: PeerId[] = [];
+    const likely = lastSet.length === count ? lastSet : nobody;
+    let same = 0;
+    let peers: PeerId[] | undefined;
     for (let index = 0; index < count; index++) {
       const peer = this.peer();
+      if (peers === undefined && likely[index] === peer) {
+        same++;
+        continue;
+      }
+      peers ??= likely.slice(0, same);
       if (peers.includes(peer)) this.refuse('a peer is in a set twice');
       peers.push(peer);
     }
+    if (peers === undefined) return likely;
+    lastSet = peers;
     return peers;
   }
 

@@ -132,3 +132,18 @@ void test('whatever a peer sends, an acceptor answers or refuses, and forgets no
     }),
   );
 });
+
+void test('hosts whose names are alike are not taken for one another, and the same set of them is the same one each time', () => {
+  const alike = ['A1', 'B1', 'AA1', 'A'.repeat(40) + '1', 'B'.repeat(40) + '1'];
+  const stateOf = (replicas: readonly string[]): AcceptorState => ({
+    promised: null,
+    accepted: { ballot: { ...ballot(1), peer: replicas[0]! }, record: record(1, null, replicas), pointer: false },
+    lost: false,
+  });
+  const read = (replicas: readonly string[]): AcceptorState => decodeState(encodeState(stateOf(replicas)));
+  for (let turn = 0; turn < 3; turn++) for (const peer of alike) assert.deepEqual(read([peer, 'C2']), stateOf([peer, 'C2']));
+  assert.deepEqual(read(['A1', 'C2', 'B1']), stateOf(['A1', 'C2', 'B1']));
+  assert.deepEqual(read(['A1', 'B1', 'C2']), stateOf(['A1', 'B1', 'C2']));
+  const sets = [0, 1].map(() => read(['A1', 'B1', 'C2']).accepted!.record.replicas);
+  assert.equal(sets[0], sets[1]);
+});
