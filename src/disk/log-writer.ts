@@ -351,11 +351,15 @@ export class LogWriter {
     let offset = head.size;
     let from = 0;
     let at = 0;
-    for (const [place, { type, id, bytes: value, crc, table }] of records.entries()) {
+    let before = -1;
+    for (let place = 0; place < records.length; place++) {
+      const { type, id, bytes: value, crc, table } = records[place]!;
       const header = { type, id, length: value.length, crc, sequence: durable + place, durable, previous };
-      writeRecordHeader(scratch, at, header, head.seed, offset);
-      scratch.set(table, at + recordHeaderBytes);
-      at += recordHeaderBytes + table.length;
+      writeRecordHeader(scratch, at, header, head.seed, offset, before);
+      before = at;
+      at += recordHeaderBytes;
+      if (table.length > 0) scratch.set(table, at);
+      at += table.length;
       if (value.length <= inlineBytes) {
         scratch.set(value, at);
         at += value.length;
@@ -363,9 +367,8 @@ export class LogWriter {
         buffers.push(scratch.subarray(from, at), value);
         from = at;
       }
-      const padding = recordBytes(value.length) - valueOffset(value.length) - value.length;
-      scratch.fill(0, at, at + padding);
-      at += padding;
+      const end = at + recordBytes(value.length) - valueOffset(value.length) - value.length;
+      while (at < end) scratch[at++] = 0;
       offset += recordBytes(value.length);
       previous = id;
     }

@@ -96,8 +96,11 @@ export function isIntact(value: Uint8Array, table: Uint8Array, crc: number): boo
   return checksumOf(value).crc === crc && (table.length === 0 || crc32(table) === crc);
 }
 
-/** Writes a header; `into` must have room for {@link recordHeaderBytes} at `at`. `offset` is the place in the segment. */
-export function writeRecordHeader(into: Buffer, at: number, header: RecordHeader, seed: number, offset: number): void {
+/**
+ * Writes a header; `into` must have room for {@link recordHeaderBytes} at `at`. `offset` is the place in the segment.
+ * @param before Where in `into` the header of the previous record is, if it is there: its id is copied, which is quicker than to write it out.
+ */
+export function writeRecordHeader(into: Buffer, at: number, header: RecordHeader, seed: number, offset: number, before = -1): void {
   into.writeUInt32LE(magicNumber, at);
   into.writeUInt32LE(header.length, at + 8);
   into.writeUInt32LE(header.crc, at + 12);
@@ -105,7 +108,8 @@ export function writeRecordHeader(into: Buffer, at: number, header: RecordHeader
   into.writeUInt32LE(header.sequence - header.durable, at + 24);
   into.writeUInt32LE(header.type, at + 28);
   into.write(header.id, at + 32, 32, 'hex');
-  into.write(header.previous, at + 64, 32, 'hex');
+  if (before >= 0) into.copyWithin(at + 64, before + 32, before + 64);
+  else into.write(header.previous, at + 64, 32, 'hex');
   into.writeUInt32LE(crc32(into.subarray(at + 8, at + recordHeaderBytes), seedAt(seed, offset)), at + 4);
 }
 
