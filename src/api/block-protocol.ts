@@ -1,4 +1,4 @@
-import { assert, codeOf, InfinitError } from '../base/index.ts';
+import { assert, codeOf, InfinitError, maxU48, readU48, writeU48 } from '../base/index.ts';
 import { type Address, addressBytes, addressFromBytes, addressToBytes } from '../block/index.ts';
 import { decodeError, encodeError } from '../exchange/index.ts';
 import type { BlockState, WriteOutcome } from './block-service.ts';
@@ -31,12 +31,13 @@ const updateHeaderBytes = addressBytes + 1 + versionBytes;
 const statuses = ['committed', 'conflict', 'failed', 'unknown'] as const;
 
 function writeVersion(into: Uint8Array, version: number, offset: number): void {
-  Buffer.from(into.buffer, into.byteOffset).writeUIntLE(version, offset, versionBytes);
+  if (!Number.isInteger(version) || version < 0 || version > maxU48) throw new InfinitError('bad-argument', `${version} is no version of a block`);
+  writeU48(into, version, offset);
 }
 
 function readVersion(from: Uint8Array, offset: number): number {
   if (from.length < offset + versionBytes) throw new InfinitError('bad-argument', 'a message of the value store is cut short');
-  return Buffer.from(from.buffer, from.byteOffset, from.byteLength).readUIntLE(offset, versionBytes);
+  return readU48(from, offset);
 }
 
 /** A state: its version, then the value; version 0: there is no block. */
@@ -83,18 +84,18 @@ export function decodeWait(body: Uint8Array): { address: Address; known: number 
 
 /** u8 status, then: committed: the version; conflict: a state; failed and unknown: the code, a NUL and the message. */
 export function encodeOutcome(outcome: WriteOutcome): Uint8Array[] {
-  const status = Uint8Array.of(statuses.indexOf(outcome.status));
+  const status = statuses.indexOf(outcome.status);
   switch (outcome.status) {
     case 'committed': {
       const body = new Uint8Array(1 + versionBytes);
-      body.set(status);
+      body[0] = status;
       writeVersion(body, outcome.version, 1);
       return [body];
     }
     case 'conflict':
-      return [status, ...encodeBlockState(outcome.current)];
+      return [Uint8Array.of(status), ...encodeBlockState(outcome.current)];
     default:
-      return [status, encodeError(outcome.code, outcome.message)];
+      return [Uint8Array.of(status), encodeError(outcome.code, outcome.message)];
   }
 }
 

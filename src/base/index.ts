@@ -19,6 +19,7 @@ export { retryPauseMs } from './retry-pause.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
 export { keptCopy, keptMemory } from './kept-memory.ts';
 export { KeyedQueue } from './keyed-queue.ts';
+export { maxU48, readU48, writeU48 } from './u48.ts';
 export { readU64, writeU64 } from './u64.ts';
 export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';
 export { atTurnEnd } from './turn-end.ts';

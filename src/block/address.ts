@@ -85,7 +85,10 @@ export function addressFromBytes(bytes: Uint8Array, offset = 0): Address {
   // Checked here: what lies behind the view in its buffer is not the caller's.
   if (bytes.length - offset < addressBytes)
     throw new InfinitError('bad-argument', `a block address has ${addressBytes} bytes, not ${Math.max(0, bytes.length - offset)}`);
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset + offset, addressBytes).toString('hex');
+  const text =
+    bytes instanceof Buffer
+      ? bytes.toString('hex', offset, offset + addressBytes)
+      : Buffer.from(bytes.buffer, bytes.byteOffset + offset, addressBytes).toString('hex');
   const first = bytes[offset]!;
   return first >> 4 === addressVersion && isKind(first & 0xf) ? (text as Address) : parseAddress(text);
 }

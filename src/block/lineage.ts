@@ -1,4 +1,4 @@
-import { assert, keptCopy, keptMemory } from '../base/index.ts';
+import { assert, keptCopy, keptMemory, readU48, writeU48 } from '../base/index.ts';
 import { ownerOf } from './seal.ts';
 
 /**
@@ -24,6 +24,7 @@ const sequenceOffset = 4;
 const versionOffset = 10;
 /** Sessions that are remembered, the latest first. */
 const maxEntries = 8;
+const noEntries: readonly Uint8Array[] = [];
 
 /** What a lineage adds to a value at the most. */
 export const maxLineageBytes = bodyHeaderBytes + maxEntries * entryBytes;
@@ -42,28 +43,37 @@ export function valueIn(body: Uint8Array): Uint8Array {
 
 /** Plainly sealed bytes of {@link bodyWithLineage} for a block that is made at a version. */
 export function beginLineage(sealed: Uint8Array, version: number): Uint8Array {
-  const result = bufferOf(keptCopy(sealed));
-  result.writeUIntLE(version, bornOffset, 6);
+  assert(sealed.length >= entriesOffset, 'what is sealed for a lineage has room for it');
+  const result = keptCopy(sealed);
+  writeU48(result, version, bornOffset);
   return result;
 }
 
 /** Plainly sealed bytes of {@link bodyWithLineage} as they follow upon what the block holds now. */
 export function continueLineage(sealed: Uint8Array, current: { readonly version: number; readonly payload: Uint8Array }): Uint8Array {
-  assert(sealed[bodyOffset] === 0, 'a lineage is continued once');
-  const session = sessionIn(sealed);
-  const entries = entriesIn(current.payload).filter((entry) => readSession(entry) !== session);
-  if (sessionIn(current.payload) !== session) entries.unshift(entryOf(current.payload, current.version));
-  const kept = entries.slice(0, maxEntries);
-  const value = sealed.subarray(bodyOffset + bodyHeaderBytes);
+  assert(sealed.length >= entriesOffset && sealed[bodyOffset] === 0, 'a lineage is continued once');
+  assert(current.payload.length >= entriesOffset, 'what continues a lineage follows upon one');
+  const kept = entriesAfter(current, sessionIn(sealed));
   const added = kept.length * entryBytes;
-  const result = bufferOf(keptMemory(sealed.length + added));
-  result.set(sealed.subarray(0, bodyOffset));
-  result.writeUInt32LE(sealed.length - bodyOffset + added, lengthOffset);
-  result[bodyOffset] = kept.length;
-  result.writeUIntLE(bornAt(current.payload), bornOffset, 6);
-  for (const [index, entry] of kept.entries()) result.set(entry, entriesOffset + index * entryBytes);
-  result.set(value, entriesOffset + added);
+  const result = keptMemory(sealed.length + added);
+  result.set(sealed);
+  if (added > 0) {
+    bufferOf(result).writeUInt32LE(sealed.length - bodyOffset + added, lengthOffset);
+    result[bodyOffset] = kept.length;
+    for (const [index, entry] of kept.entries()) result.set(entry, entriesOffset + index * entryBytes);
+    result.set(sealed.subarray(entriesOffset), entriesOffset + added);
+  }
+  writeU48(result, bornAt(current.payload), bornOffset);
   return result;
+}
+
+/** The entries of a block in which `session` writes next. */
+function entriesAfter({ version, payload }: { readonly version: number; readonly payload: Uint8Array }, session: number): readonly Uint8Array[] {
+  const writer = sessionIn(payload);
+  if (payload[bodyOffset] === 0) return writer === session ? noEntries : [entryOf(payload, version)];
+  const entries = entriesIn(payload).filter((entry) => readSession(entry) !== session);
+  if (writer !== session) entries.unshift(entryOf(payload, version));
+  return entries.slice(0, maxEntries);
 }
 
 /**
@@ -87,7 +97,7 @@ export function findWrite(
 }
 
 function bornAt(sealed: Uint8Array): number {
-  return bufferOf(sealed).readUIntLE(bornOffset, 6);
+  return readU48(sealed, bornOffset);
 }
 
 function entriesIn(sealed: Uint8Array): Uint8Array[] {
@@ -105,7 +115,7 @@ function entryOf(sealed: Uint8Array, version: number): Uint8Array {
 }
 
 function sessionIn(sealed: Uint8Array): number {
-  return bufferOf(sealed).readUInt32LE(sessionOffset);
+  return ((sealed[sessionOffset + 3]! << 24) | (sealed[sessionOffset + 2]! << 16) | (sealed[sessionOffset + 1]! << 8) | sealed[sessionOffset]!) >>> 0;
 }
 
 function readSession(entry: Uint8Array): number {
