@@ -55,11 +55,11 @@ export class ProgramBlocks implements BlockService {
   }
 
   create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
-    return this.#measure(this.meters.create, this.#create(address, value, limits));
+    return this.#measure(this.meters.create, () => this.#create(address, value, limits));
   }
 
   update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
-    return this.#measure(value === null ? this.meters.remove : this.meters.update, this.#update(address, value, expect, limits));
+    return this.#measure(value === null ? this.meters.remove : this.meters.update, () => this.#update(address, value, expect, limits));
   }
 
   get(address: Address, limits: CallLimits): Promise<BlockState | undefined> {
@@ -67,12 +67,21 @@ export class ProgramBlocks implements BlockService {
   }
 
   drop(address: Address, limits: CallLimits): Promise<WriteOutcome> {
-    return this.#measure(this.meters.remove, this.#drop(address, limits));
+    return this.#measure(this.meters.remove, () => this.#drop(address, limits));
   }
 
   /** Conflicts and outcomes that are not known are no exceptions, but count among the failures. */
-  async #measure(meter: CallMeter, call: Promise<WriteOutcome>): Promise<WriteOutcome> {
-    const outcome = await meter.measure(call);
+  async #measure(meter: CallMeter, call: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
+    const began = performance.now();
+    let outcome: WriteOutcome;
+    try {
+      outcome = await call();
+    } catch (error) {
+      meter.failed(codeOf(error));
+      throw error;
+    } finally {
+      meter.took(began);
+    }
     if (outcome.status === 'conflict') meter.failed('conflict');
     else if (outcome.status !== 'committed') meter.failed(outcome.code);
     return outcome;
@@ -91,12 +100,12 @@ export class ProgramBlocks implements BlockService {
     return block.address;
   }
 
-  async #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
+  #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {
     checkSize(value, maxValueBytes, 'a mutable block');
     return this.#commit({ address, expect: 'absent', payload: this.#seal(address, value), owner: programOwner }, limits);
   }
 
-  async #update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
+  #update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome> {
     if (value !== null) checkSize(value, maxValueBytes, 'a mutable block');
     const payload = value === null ? null : this.#seal(address, value);
     return this.#commit({ address, expect: expect ?? 'any', payload, owner: programOwner }, limits);

@@ -216,17 +216,18 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   commit(stages: readonly Stage[], options: CallOptions = {}): Promise<CommitResult> {
-    for (const update of stages.flatMap((stage) => stage.update ?? [])) checkUpdate(update);
+    for (const { update } of stages) if (update !== undefined) for (const each of update) checkUpdate(each);
+    if (!this.#placement.alone) return this.#commitAcross(stages, options);
     // Updates go on for a while on a full disk, and removals always: nothing could be deleted otherwise.
-    if (this.#placement.alone && stages.some((stage) => (stage.put?.length ?? 0) > 0)) {
+    if (stages.some((stage) => (stage.put?.length ?? 0) > 0)) {
       const { state, reason } = this.#disk.status();
       if (state === 'read-only')
         return Promise.reject(new InfinitError('disk-full', `this host takes no more data: ${reason ?? 'its disk is read-only'}`));
     }
     const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
-    return this.#placement.alone && addresses.every((address) => this.#registers.isHere(address))
+    return addresses.every((address) => this.#registers.isHere(address))
       ? this.#counted(this.#commitHere(stages, addresses))
-      : this.#counted(this.#commitAcross(stages, options));
+      : this.#commitAcross(stages, options);
   }
 
   /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
@@ -291,21 +292,31 @@ export class Store implements BlockStore, AsyncDisposable {
   async #commitAcross(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
     const versions: number[][] = [];
     let changed = false;
-    for (const [index, stage] of stages.entries()) {
-      const proceeds = options.proceed?.();
-      if ((proceeds instanceof Promise ? await proceeds : proceeds) === false)
-        throw new InfinitError(index === 0 ? 'cancelled' : 'unknown-outcome', `stage ${index} of a commit was not to be begun any more`);
-      if (stage.put !== undefined && stage.put.length > 0)
-        await this.#blocks.put(stage.put, options).catch((error: unknown) => {
-          if (!changed) throw error;
-          throw new InfinitError('unknown-outcome', `a commit of several stages broke off: ${messageOf(error)}`, { cause: error });
-        });
-      const outcomes = await Promise.all((stage.update ?? []).map((update) => this.#updateAcross(update, options)));
-      versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
-      if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
-      changed ||= outcomes.length > 0;
-      if (stage.drop !== undefined && stage.drop.length > 0) await this.#dropAcross(stage.drop);
-      if (stage.erase !== undefined && stage.erase.length > 0) await this.#blocks.erase(stage.erase, options);
+    this.#clients++;
+    try {
+      for (const [index, stage] of stages.entries()) {
+        const proceeds = options.proceed?.();
+        if ((proceeds instanceof Promise ? await proceeds : proceeds) === false)
+          throw new InfinitError(index === 0 ? 'cancelled' : 'unknown-outcome', `stage ${index} of a commit was not to be begun any more`);
+        if (stage.put !== undefined && stage.put.length > 0)
+          await this.#blocks.put(stage.put, options).catch((error: unknown) => {
+            if (!changed) throw error;
+            throw new InfinitError('unknown-outcome', `a commit of several stages broke off: ${messageOf(error)}`, { cause: error });
+          });
+        const updates = stage.update ?? [];
+        // One alone is waited for as it is: most commits have one, and to gather promises costs as much as a step of its register.
+        const outcomes =
+          updates.length === 1
+            ? [await this.#updateAcross(updates[0]!, options)]
+            : await Promise.all(updates.map((update) => this.#updateAcross(update, options)));
+        versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
+        if (outcomes.some((outcome) => outcome.status !== 'committed')) return { done: false, stage: index, outcomes };
+        changed ||= outcomes.length > 0;
+        if (stage.drop !== undefined && stage.drop.length > 0) await this.#dropAcross(stage.drop);
+        if (stage.erase !== undefined && stage.erase.length > 0) await this.#blocks.erase(stage.erase, options);
+      }
+    } finally {
+      this.#clients--;
     }
     return { done: true, versions };
   }
