@@ -1,6 +1,7 @@
 /**
  * How V8 collects garbage in the daemon. Blocks pass through it in buffers outside of V8's heap, which count towards its limits all the same: with the defaults
  * it walked the whole heap after every four or five blocks, half of all processor time. A small young generation finds dead buffers cheaply, and a limit that does not begin
- * at the size of the bare program leaves it time to.
+ * at the size of the bare program leaves it time to. What lives in a young generation as small as that one thread walks in a millisecond: waking four others for it, and waiting for them,
+ * took a sixth of the processor time of a put (bench/results/cluster.md).
  */
-export const daemonNodeFlags: readonly string[] = ['--max-semi-space-size=4', '--initial-old-space-size=128'];
+export const daemonNodeFlags: readonly string[] = ['--max-semi-space-size=4', '--initial-old-space-size=128', '--no-parallel-scavenge'];
