@@ -4,7 +4,14 @@ import { type ClusterStatus, copiesOf, type Health, healthOutside, type HostStat
 export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, 'health'>): Health {
   const own = hosts[0]!;
   if (own.outside !== undefined) return worst([healthOutside(own.outside), ...disksOf(hosts)]);
-  return worst([...silenceOf(own, silent), ...disksOf(hosts), ...countsOf(hosts), ...rostersOf(hosts), ...troublesOf(own, troubles)]);
+  return worst([
+    ...silenceOf(own, silent),
+    ...disksOf(hosts),
+    ...countsOf(hosts),
+    ...rostersOf(hosts),
+    ...waitingOf(hosts),
+    ...troublesOf(own, troubles),
+  ]);
 }
 
 /** Hosts that store, and how many copies of a block may be missing while it can still be written. */
@@ -53,6 +60,11 @@ function disksOf(hosts: readonly HostStatus[]): Health[] {
 /** What hinders blocks from following the roster. */
 function rostersOf(hosts: readonly HostStatus[]): Health[] {
   return hosts.flatMap(({ name, roster }) => roster.troubles.map((trouble): Health => ({ state: 'DEGRADED', reasons: [`${name}: ${trouble}`] })));
+}
+
+/** Volumes whose programs wait for a daemon that followed one that died. */
+function waitingOf(hosts: readonly HostStatus[]): Health[] {
+  return hosts.flatMap(({ name, waiting = [] }) => waiting.map((sentence): Health => ({ state: 'DEGRADED', reasons: [`${name}: ${sentence}`] })));
 }
 
 /** What repair counted. Each block is counted by one host. */

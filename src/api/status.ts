@@ -42,6 +42,8 @@ export interface HostStatus {
   readonly replicas: { readonly wanted: number; readonly hosts: number };
   readonly volumes: number;
   readonly mounted: readonly string[];
+  /** Volumes that the daemon before had mounted, that this one does not serve yet, and why: a sentence each. */
+  readonly waiting?: readonly string[];
   readonly hosts: readonly HostSummary[];
   readonly roster: RosterStatus;
   /** This host's wall clock, RFC 3339. */

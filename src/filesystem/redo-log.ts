@@ -24,6 +24,11 @@ const maxAttempts = 3;
 /** An empty log keeps its memory for so long, in ms. */
 const keepMs = 5000;
 
+/** Whoever is taking over what is in this memory gives that up without dying of it. */
+export function spareAttempt({ bytes }: SurvivingMemory): void {
+  new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8)[word.attempts] = 0;
+}
+
 /** Where the log was at a moment. */
 export interface RedoMark {
   readonly position: number;

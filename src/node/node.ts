@@ -363,15 +363,14 @@ export class Node implements AsyncDisposable {
   }
 
   #health(): Health {
-    const { disk, overlay, membership, entry } = this.#parts!;
+    const { disk, overlay, membership, entry, volumes } = this.#parts!;
     const why = entry.whyOutside();
     if (why !== undefined) return healthOutside(why);
     const { countedOut, troubles } = membership.status();
-    return healthOf(
-      disk.status(),
-      hostsSeen(placedMembers(overlay, membership), countedOut, this.#replicas(membership)),
-      overlay.clusterId === undefined ? [] : troubles,
-    );
+    return healthOf(disk.status(), hostsSeen(placedMembers(overlay, membership), countedOut, this.#replicas(membership)), [
+      ...(overlay.clusterId === undefined ? [] : troubles),
+      ...volumes.waiting(),
+    ]);
   }
 
   /** Which hosts do not answer, where that leaves blocks without a majority; undefined: it does not. */
@@ -400,6 +399,7 @@ export class Node implements AsyncDisposable {
     const { disk, overlay, membership, repair, catalogue, volumes, cluster, entry, wakefulness } = this.#parts!;
     const hosts = cluster.hosts();
     const outside = entry.whyOutside();
+    const waiting = volumes.waiting();
     return {
       name: this.#config.name,
       peer: overlay.self,
@@ -413,6 +413,7 @@ export class Node implements AsyncDisposable {
       replicas: { wanted: this.#replicas(membership), hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
       volumes: (await catalogue.list()).length,
       mounted: volumes.mounted(),
+      ...(waiting.length === 0 ? {} : { waiting }),
       hosts: hosts.length > 1 ? hosts : [],
       time: new Date().toISOString(),
       roster: rosterStatus(membership, overlay),

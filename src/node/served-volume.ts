@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
@@ -17,7 +18,7 @@ import { claimSession } from './volume-session.ts';
 import { VolumeSharing } from './volume-sharing.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
-/** Milliseconds until a mount must have answered the kernel. */
+/** Milliseconds until a new mount must have answered the kernel, and for which one that outlived its daemon keeps others from being started. */
 const startDeadlineMs = 60_000;
 
 /** How long is waited for what is in memory to be written out, before an unmount and after, in ms. */
@@ -58,6 +59,8 @@ export class VolumeServer {
   readonly #adoptable: Map<string, AdoptedMount>;
   readonly #starts = new KeyedQueue();
   #started = 0;
+  /** Mounts that outlived an earlier daemon and are not served yet. */
+  readonly #opening = new Set<ServedVolume>();
 
   constructor(context: VolumeServerContext) {
     this.#context = context;
@@ -70,9 +73,39 @@ export class VolumeServer {
     return [...this.#adoptable.keys()];
   }
 
-  /** A few at a time: many volumes that come at once, as after a reboot, would otherwise all miss their deadlines together. */
-  serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
-    return this.#starts.run(String(this.#started++ % startsAtOnce), () => this.#serve(entry, place));
+  /** The volume has a mount that outlived an earlier daemon and is not served. */
+  keeps(name: string): boolean {
+    return this.#adoptable.has(name) || [...this.#opening].some((served) => served.name === name);
+  }
+
+  /** The daemon stops: what it has not taken over yet is left as it is. */
+  leave(): void {
+    for (const served of this.#opening) served.leave();
+  }
+
+  /**
+   * A few at a time: many volumes that come at once, as after a reboot, would otherwise all miss their deadlines together.
+   * A mount that outlived an earlier daemon has no deadline, and where it fails is kept to be tried again, but for `in-use`: another host has the volume for itself.
+   */
+  async serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
+    const begun = Promise.withResolvers<{ served: Promise<ServedVolume> }>();
+    this.#starts
+      .run(String(this.#started++ % startsAtOnce), async () => {
+        const served = this.#serve(entry, place);
+        begun.resolve({ served });
+        await this.#inTime(served);
+      })
+      .catch(begun.reject);
+    return (await begun.promise).served;
+  }
+
+  /** Resolves once it is served, or cannot be, or takes so long that others must not wait. */
+  async #inTime(served: Promise<ServedVolume>): Promise<void> {
+    const enough = new AbortController();
+    const tooLong = sleep(startDeadlineMs, undefined, { ref: false, signal: enough.signal });
+    await Promise.allSettled([Promise.race([served, tooLong])]);
+    enough.abort();
+    await tooLong.catch(() => {});
   }
 
   async #serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
@@ -81,7 +114,6 @@ export class VolumeServer {
     const transport = this.#context.cluster();
     const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
     const adopted = this.#adoptable.get(entry.name);
-    this.#adoptable.delete(entry.name);
     const readOnly = options.readonly || options.access === 'readonly';
     const bare = adopted ?? (await this.#mount(entry, place, readOnly));
     const mount = { ...bare, memory: adopted?.memory ?? (readOnly || !this.#context.holder.connected ? undefined : createMemory()) };
@@ -111,9 +143,24 @@ export class VolumeServer {
     });
     const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, options.access === 'onewriter');
     if (channel !== undefined) servePort(channel.port1, this.#context.store);
-    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing, this.#context.logger.with({ volume: entry.name }));
-    await served.started();
+    const logger = this.#context.logger.with({ volume: entry.name });
+    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing, logger, adopted !== undefined);
+    if (adopted === undefined) await served.started();
+    else await this.#takeOver(served, { ...adopted, memory: mount.memory });
     return served;
+  }
+
+  async #takeOver(served: ServedVolume, mount: AdoptedMount): Promise<void> {
+    this.#adoptable.delete(served.name);
+    this.#opening.add(served);
+    try {
+      await served.started();
+    } catch (error) {
+      if (served.kept) this.#adoptable.set(served.name, mount);
+      throw error;
+    } finally {
+      this.#opening.delete(served);
+    }
   }
 
   #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
@@ -165,6 +212,8 @@ export class ServedVolume {
   #nextQuestion = 1;
   #sizeBytes: number;
   #detached = false;
+  /** The mount outlived an earlier daemon, and this one does not serve it yet: whatever fails, it is neither let go nor taken away. */
+  #kept: boolean;
   /** What its thread ended with. */
   #failure: InfinitError | undefined;
 
@@ -175,7 +224,9 @@ export class ServedVolume {
     holder: HolderClient,
     sharing: VolumeSharing | undefined,
     logger: Logger,
+    adopted = false,
   ) {
+    this.#kept = adopted;
     this.name = name;
     this.id = id;
     this.sharing = sharing;
@@ -188,7 +239,10 @@ export class ServedVolume {
     worker.on('message', (event: VolumeEvent) => this.#hear(event));
     worker.on('error', (error) => {
       // Thrown where nobody caught it: the thread is gone, and with it what was not written out.
-      logger.error('the thread that serves the volume died; its mount is taken away, programs on it see errors, and it can be mounted anew', {
+      const then = this.#kept
+        ? 'its mount is kept, and it is started again'
+        : 'its mount is taken away, programs on it see errors, and it can be mounted anew';
+      logger.error(`the thread that serves the volume died; ${then}`, {
         error: error instanceof Error ? (error.stack ?? error.message) : error,
         mountpoint: mount.mountPoint,
       });
@@ -197,20 +251,37 @@ export class ServedVolume {
     worker.on('exit', (code) => this.#finish(code === 0 ? 'ended' : `worker exited with ${code}`));
   }
 
-  /** Resolves once the kernel is served; otherwise the mount is taken away again. */
+  /** Resolves once the kernel is served; otherwise the mount is taken away again, or {@link kept}. */
   async started(): Promise<void> {
-    const timeout = AbortSignal.timeout(startDeadlineMs);
-    timeout.addEventListener('abort', () =>
-      this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)),
-    );
+    // What an earlier daemon left in memory takes as long as it takes.
+    if (!this.#kept) {
+      const timeout = AbortSignal.timeout(startDeadlineMs);
+      timeout.addEventListener('abort', () =>
+        this.#start.reject(new InfinitError('deadline-exceeded', `volume "${this.name}" was not served within ${startDeadlineMs} ms`)),
+      );
+    }
     try {
       // Who serves the volume is found out while the kernel is being answered.
       await Promise.all([this.#start.promise, this.sharing?.start()]);
+      this.#kept = false;
     } catch (error) {
-      await detachMount(this.mountpoint).catch(() => {});
+      if (codeOf(error) === 'in-use') this.#kept = false;
+      if (!this.#kept) await detachMount(this.mountpoint).catch(() => {});
       await this.#worker.terminate();
+      // Nothing of it is left when the next attempt begins.
+      if (this.#kept) await this.closed;
       throw error;
     }
+  }
+
+  /** The mount outlived an earlier daemon and this one could not serve it: it is as before. */
+  get kept(): boolean {
+    return this.#kept;
+  }
+
+  /** Ends a start; the mount stays as it is, for the next daemon. */
+  leave(): void {
+    this.#send({ type: 'stop' });
   }
 
   /** The path is taken away, though the volume may live on: another mount namespace has it, or the last writes are not out yet. */
@@ -336,14 +407,21 @@ export class ServedVolume {
     for (const { reject } of this.#questions.values()) reject(new InfinitError('closed', `volume "${this.name}" is no longer mounted`));
     this.#questions.clear();
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
+    const shared = this.sharing;
+    void this.#letGo(reason)
+      .then(() => shared?.[Symbol.asyncDispose]())
+      .then(() => this.#end.resolve(reason));
+  }
+
+  async #letGo(reason: string): Promise<void> {
+    if (this.#kept) return;
     if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
     closeSync(this.#mount.fd);
     if (this.#mount.memory !== undefined) closeSync(this.#mount.memory);
-    // Whatever went wrong, no dead mount stays behind.
-    const gone = reason === 'stopped' || reason === 'unmounted' ? Promise.resolve() : detachMount(this.mountpoint).catch(() => {});
-    const shared = this.sharing;
     // A volume that stops with its daemon is still mounted: the holder ends it.
-    const removed = reason === 'stopped' ? gone : gone.then(() => removeMountPoint(this.mountpoint));
-    void removed.then(() => shared?.[Symbol.asyncDispose]()).then(() => this.#end.resolve(reason));
+    if (reason === 'stopped') return;
+    // Whatever went wrong, no dead mount stays behind.
+    if (reason !== 'unmounted') await detachMount(this.mountpoint).catch(() => {});
+    await removeMountPoint(this.mountpoint);
   }
 }

@@ -6,8 +6,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
-import { type FileSystem, FileSystemError, Volume, type VolumeSetup } from '../filesystem/index.ts';
-import { kernelFileClock, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
+import { type FileSystem, FileSystemError, spareAttempt, Volume, type VolumeSetup } from '../filesystem/index.ts';
+import { type FuseSession, kernelFileClock, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
 import { endMount } from './mount-end.ts';
@@ -119,16 +119,37 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRo
   }
 }
 
+/** The daemon stops before this has taken over what the one before left: it is for the next one, which does not count it as a death. */
+function leave(): never {
+  if (memory !== undefined) spareAttempt(memory);
+  tell({ type: 'closed', reason: 'stopped' });
+  process.exit(0);
+}
+
 async function serve(): Promise<void> {
   const { set, left, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
   const open: OpenVolume = (store, session, onOvertaken, inherits) => openVolume({ store, session, inherits, onOvertaken }, set);
   const asker = data.adopted === undefined ? randomUUID() : data.adopted.asker;
   // A volume of this host alone has its kernel keep the locks.
   const locks = data.shared === undefined ? undefined : new RecordFile(data.locksFile, data.adopted !== undefined, logger);
+  let session: FuseSession | undefined;
+  port.on('message', (command: VolumeCommand) => {
+    if (command.type === 'stop') {
+      if (session === undefined) leave();
+      else session.stop();
+    } else if (command.type === 'resize') resize(command.sizeBytes);
+    else if (command.type === 'ask-volume') {
+      const { id, question } = command;
+      answer(question, fileSystem, role).then(
+        (value) => tell({ type: 'told', id, answer: value }),
+        (error: unknown) => tell({ type: 'told', id, code: codeOf(error), message: messageOf(error) }),
+      );
+    } else role?.hear(command);
+  });
   using role = data.shared === undefined ? undefined : new SharedRole(data.shared, { set, left, lost }, open, tell, logger, locks, asker);
   const fileSystem = role?.fileSystem ?? (await openAlone(set, left, lost));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
-  const session = serveFileSystem({
+  session = serveFileSystem({
     fd: data.descriptor,
     fileSystem,
     logger,
@@ -137,17 +158,6 @@ async function serve(): Promise<void> {
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
     ...(asker === undefined ? {} : { asker }),
     ...(locks === undefined ? {} : { lockRecords: locks }),
-  });
-  port.on('message', (command: VolumeCommand) => {
-    if (command.type === 'stop') session.stop();
-    else if (command.type === 'resize') resize(command.sizeBytes);
-    else if (command.type === 'ask-volume') {
-      const { id, question } = command;
-      answer(question, fileSystem, role).then(
-        (value) => tell({ type: 'told', id, answer: value }),
-        (error: unknown) => tell({ type: 'told', id, code: codeOf(error), message: messageOf(error) }),
-      );
-    } else role?.hear(command);
   });
   tell({ type: 'ready', init: await session.ready });
   const end = await session.closed;

@@ -27,6 +27,7 @@ import { noVolume } from './no-volume.ts';
 import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
 import { refuseTooSmall } from './volume-size.ts';
+import { OwedVolumes } from './owed-volumes.ts';
 import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-volume.ts';
 
 /** How often a mount without holders is looked at again, in ms: its container may end at any time. */
@@ -82,8 +83,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
   /** Volumes on their way to being served, by name. */
   readonly #starting = new Map<string, Promise<ServedVolume>>();
-  /** Volumes that the daemon before had mounted, until their turn has come in {@link recover}. */
-  readonly #owed: Set<string>;
+  /** What the daemon before had mounted. */
+  readonly #owed: OwedVolumes;
   #stopping = false;
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
@@ -92,7 +93,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   constructor(context: VolumesContext) {
     this.#context = context;
-    this.#owed = new Set([...context.server.adoptable(), ...context.table.volumes()]);
+    this.#owed = new OwedVolumes({
+      names: [...new Set([...context.server.adoptable(), ...context.table.volumes()])],
+      isKept: (name) => context.server.keeps(name),
+      serve: (name) => this.#serveAgain(name),
+      isStopping: () => this.#stopping,
+      logger: context.logger,
+    });
     this.#idle = setInterval(() => this.#closeIdle(), idleCheckMs);
     this.#idle.unref();
   }
@@ -179,7 +186,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const entry = await catalogue.current(name);
       if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
       if (needsUnmount !== undefined) {
-        const hosts = [...(this.#served.has(name) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
+        const hosts = [...(this.#served.has(name) || this.#owed.has(name) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
         if (hosts.length > 0)
           throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
       }
@@ -214,7 +221,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     }
   }
 
-  mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
+  async mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
+    await this.#owed.settled(name);
     return this.#mutex.run(name, async () => {
       this.#refuseWrites();
       // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
@@ -262,18 +270,23 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return this.#served.get(name);
   }
 
-  /** Serves again what had holders when the daemon last stopped, mounts that outlived it first. A failure of one does not stop the others. */
-  async recover(): Promise<void> {
-    for (const name of this.#owed) {
-      if (this.#stopping) return;
-      await this.#mutex
-        .run(name, async () => {
-          const { mountpoint } = this.#served.get(name) ?? (await this.#serve(name));
-          if (!this.#stopping) await bindAgain(name, mountpoint, this.#context.table.holders(name), this.#context.logger);
-        })
-        .catch((error: unknown) => this.#context.logger.error('a volume cannot be served again', { volume: name, error }))
-        .finally(() => this.#owed.delete(name));
-    }
+  /** Serves again what had holders when the daemon last stopped, mounts that outlived it first. */
+  recover(): Promise<void> {
+    return this.#owed.serveAll();
+  }
+
+  /** Volumes whose programs wait for this daemon to serve them, and why it does not yet: a sentence each. */
+  waiting(): readonly string[] {
+    return this.#owed.waiting();
+  }
+
+  /** Takes no turn: nobody else serves what is owed, and how long it takes is not known. */
+  async #serveAgain(name: string): Promise<void> {
+    const served = await this.#serve(name);
+    // It may have changed meanwhile.
+    const entry = await this.#context.catalogue.find(name);
+    if (entry?.id === served.id) served.apply(typedOptions(entry.options));
+    if (!this.#stopping) await bindAgain(name, served.mountpoint, this.#context.table.holders(name), this.#context.logger);
   }
 
   /** @throws InfinitError `unavailable` with the reason on a host that is no member of its cluster: what it asks of the others would only fail, and later. */
@@ -384,6 +397,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#idle);
     this.#stopping = true;
+    this.#context.server.leave();
     // What is being mounted at this moment would stay behind as a dead mount.
     await Promise.race([Promise.allSettled(this.#starting.values()), sleep(startsPatienceMs, undefined, { ref: false })]);
     await Promise.all([...this.#served.values()].map((served) => served.stop()));

@@ -46,6 +46,11 @@ class Twin {
   }
 }
 
+/** Waits for something that a daemon does. */
+async function until(what: () => boolean, daemon: DaemonProcess): Promise<void> {
+  for (const deadline = performance.now() + 30_000; !what(); await sleep(50)) assert.ok(performance.now() < deadline, daemon.log);
+}
+
 function random(limit: number): number {
   return Math.floor(Math.random() * limit);
 }
@@ -163,6 +168,36 @@ test('names, attributes and files without a name are as they were after kill -9 
   const problems = out.split('\n').filter((line) => line.startsWith('data: '));
   assert.match(out, /^data +3 +\d+ /m);
   assert.deepEqual(problems, []);
+});
+
+test('a daemon that cannot take a mount over yet keeps it, says so, and tries again: nothing is lost', async () => {
+  await using daemon = await startDaemon();
+  const place = await daemon.mount('data');
+  const twin = new Twin(await open(path.join(place, 'file'), 'w+'));
+  await twin.write(0, randomBytes(mebibyte));
+  // The thread of the volume cannot begin without that directory.
+  const dirty = path.join(daemon.directory, 'run', 'dirty');
+  await rename(dirty, `${dirty}.away`);
+  await writeFile(dirty, '');
+  await daemon.crash();
+  const waiting = async (): Promise<readonly string[]> => (await daemon.client.status()).waiting ?? [];
+  // For two attempts at least.
+  await until(() => daemon.log.split('cannot be served again yet').length > 2, daemon);
+  assert.match((await waiting()).join(), /"data".*is not served again yet.*(EEXIST|ENOTDIR)/);
+  // No commands: a new process would close its copy of the open file, and wait for that.
+  const { health } = await daemon.client.clusterStatus();
+  assert.deepEqual([health.state, /"data".*is not served again yet/.test(health.reasons.join())], ['DEGRADED', true]);
+  await assert.rejects(daemon.client.removeVolume('data'), { code: 'in-use' });
+  const written = twin.handle.write(Buffer.from('meanwhile'), 0, 9, mebibyte);
+  await unlink(dirty);
+  await rename(`${dirty}.away`, dirty);
+  assert.equal((await written).bytesWritten, 9);
+  twin.expected = Buffer.concat([twin.expected, Buffer.from('meanwhile')]);
+  await twin.handle.sync();
+  await twin.compare(path.join(place, 'file'));
+  assert.deepEqual(await waiting(), []);
+  await twin.handle.close();
+  await daemon.client.unmountVolume('data', 'test');
 });
 
 test('in a cluster the host that gets its volume back has what was not synced, and fsync succeeds', async () => {

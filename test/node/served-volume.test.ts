@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { existsSync, fstatSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -49,6 +49,38 @@ test('a thread that dies of an error says so with the volume’s name, and the v
   const said = lines.find((line) => line.startsWith('error: '));
   assert.match(said ?? '', /volume=data/);
   assert.match(said ?? '', /a bug/);
+});
+
+test('a mount that outlived its daemon is kept, with what is in memory, whatever its opening ends with', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const [mountPoint, released] = [path.join(directory, 'data'), [] as number[]];
+  mkdirSync(mountPoint);
+  const holder = { register: () => {}, release: (fd: number) => released.push(fd) } as unknown as HolderClient;
+  const mount = { fd: openSync('/dev/null', 'r'), memory: openSync('/dev/null', 'r'), mountPoint } as FuseMount;
+  const attempt = async (end: (worker: EventEmitter) => void): Promise<{ code: string; kept: boolean }> => {
+    const worker = Object.assign(new EventEmitter(), { terminate: () => Promise.resolve(worker.emit('exit', 1)) });
+    const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, silentLogger, true);
+    const started = served.started();
+    end(worker);
+    const code = await started.then(
+      () => 'none',
+      (error: Error & { code?: string }) => error.code ?? error.message,
+    );
+    if (code === 'none') worker.emit('message', { type: 'closed', reason: 'failed', error: { code: 'disk-full', message: 'no room' } });
+    const { kept } = served;
+    await served.closed;
+    return { code, kept };
+  };
+  const failed = { type: 'closed', reason: 'failed', error: { code: 'disk-full', message: 'no room' } };
+  assert.deepEqual(await attempt((worker) => worker.emit('message', failed)), { code: 'disk-full', kept: true });
+  assert.deepEqual(await attempt((worker) => worker.emit('error', new Error('a bug'))), { code: 'a bug', kept: true });
+  assert.deepEqual(await attempt((worker) => worker.emit('exit', 1)), { code: 'closed', kept: true });
+  assert.deepEqual(released, []);
+  assert.ok(existsSync(mountPoint) && fstatSync(mount.fd).isCharacterDevice() && fstatSync(mount.memory!).isCharacterDevice());
+  // Once it was served it ends as any other.
+  assert.deepEqual(await attempt((worker) => worker.emit('message', { type: 'ready', init: {} })), { code: 'none', kept: false });
+  assert.deepEqual(released, [mount.fd]);
 });
 
 test('an unmount is refused while the last writes cannot be written out, and fails where they were given up', async (t) => {

@@ -18,13 +18,15 @@ interface Before {
   readonly held: readonly string[];
   /** Until then nothing is mounted. */
   readonly gate: Promise<void>;
+  /** What attempts to serve a mount that outlived its daemon fail with. */
+  readonly failures?: Error[];
 }
 
 /** The volumes of a host alone, with a catalogue in memory; `unmount`: what the unmount of a served one comes to. */
 function volumesOn(
   directory: string,
   unmount: (how: { readonly discard: boolean }) => Promise<void>,
-  { adoptable, held, gate }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
+  { adoptable, held, gate, failures = [] }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
 ): Volumes {
   const entries = new Map<string, CatalogueEntry>();
   const holders = new Set<string>();
@@ -53,9 +55,13 @@ function volumesOn(
     },
     server: {
       adoptable: () => adoptable,
+      keeps: (name: string) => adoptable.includes(name),
+      leave: () => {},
       serve: async ({ name, id }: CatalogueEntry, mountpoint: string) => {
         await gate;
-        return { name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount };
+        const failure = failures.shift();
+        if (failure !== undefined) throw failure;
+        return { apply: () => {}, name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount };
       },
     },
     whyOutside: () => undefined,
@@ -111,6 +117,23 @@ test('a host whose daemon is back says that it uses what it has yet to mount aga
   gate.resolve();
   await Promise.all([recovered, mounted]);
   assert.deepEqual(await used(), ['outlived', 'held', 'new']);
+});
+
+test('a mount that outlived its daemon is tried again until it is served, and whoever wants it waits', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const [gate, failures] = [Promise.withResolvers<void>(), [new InfinitError('disk-full', 'no room'), new InfinitError('overloaded', 'too much')]];
+  await using volumes = volumesOn(directory, () => Promise.resolve(), { adoptable: ['data'], held: [], gate: gate.promise, failures });
+  await volumes.create('data', {});
+  const recovered = volumes.recover();
+  const mounted = volumes.mount('data', 'someone');
+  assert.match(volumes.waiting().join(), /"data".* is not served again yet, and its programs wait: it is being opened/);
+  gate.resolve();
+  await new Promise(setImmediate);
+  assert.match(volumes.waiting().join(), /no room/);
+  await assert.rejects(volumes.remove('data'), { code: 'in-use' });
+  await recovered;
+  assert.deepEqual([failures.length, volumes.mountpoint('data')], [0, await mounted]);
 });
 
 test('a mount whose end is refused is tried again at ever longer intervals', async (t) => {
