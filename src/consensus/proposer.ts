@@ -224,8 +224,9 @@ export class Proposer {
   // --- what to do next ------------------------------------------------------------------------------------------------------
 
   #decide(): readonly Effect[] {
-    if (isDoubtOver(this.#standing())) this.#doubt.end();
-    const decision = decide(this.#rules, this.#standing());
+    const standing = this.#standing();
+    if (isDoubtOver(standing)) this.#doubt.end();
+    const decision = decide(this.#rules, standing);
     switch (decision.type) {
       case 'finish':
         return this.#finish(decision.outcome);

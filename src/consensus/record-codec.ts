@@ -1,6 +1,6 @@
-import type { Ballot, PeerId } from './ballot.ts';
+import type { Ballot } from './ballot.ts';
 import { maxUnsettled, maxPreviousSets, maxReplicas, maxRound, maxValueBytes } from './limits.ts';
-import type { Accepted, BlockRecord } from './record.ts';
+import type { Accepted, BlockRecord, ReplicaSet } from './record.ts';
 import type { Reader, Writer } from './wire.ts';
 
 /*
@@ -10,6 +10,8 @@ import type { Reader, Writer } from './wire.ts';
  *   record    version epoch replicas previous* unsettled* origin value-length+1 (0: tombstone)
  *   accepted  0 | 1 ballot pointer record           (with `elided`: 2 means present, but the record is not repeated)
  */
+
+const noSets: readonly ReplicaSet[] = [];
 
 export function writeBallot(writer: Writer, { round, peer, incarnation, serial }: Ballot): void {
   writer.number(round);
@@ -55,8 +57,7 @@ export function readRecord(reader: Reader): BlockRecord {
   if (version === 0 || epoch === 0) reader.refuse('a record without version or epoch');
   const replicas = reader.peers(1, maxReplicas);
   const sets = reader.number(maxPreviousSets);
-  const previous: (readonly PeerId[])[] = [];
-  for (let index = 0; index < sets; index++) previous.push(reader.peers(1, maxReplicas));
+  const previous = sets === 0 ? noSets : Array.from({ length: sets }, () => reader.peers(1, maxReplicas));
   const unsettled = reader.peers(0, maxUnsettled);
   const origin = { peer: reader.peer(), incarnation: reader.number(), serial: reader.number() };
   const length = reader.number(maxValueBytes + 1);

@@ -6,6 +6,8 @@ import type { ReplicaSet } from './record.ts';
 export const retransmitMs = 100;
 export const maxRetransmitMs = 2000;
 
+const nobody: ReadonlySet<PeerId> = new Set();
+
 /** One message to some hosts, and who has answered it: what an operation waits for at a time. */
 export class Round {
   /** Whom the message was sent to. */
@@ -14,14 +16,14 @@ export class Round {
   wakes = 0;
   #message: Request | null = null;
   #answers = new Map<PeerId, Reply>();
-  #rejected = new Set<PeerId>();
+  #rejected: Set<PeerId> | undefined;
 
   get answers(): ReadonlyMap<PeerId, Reply> {
     return this.#answers;
   }
 
   get rejected(): ReadonlySet<PeerId> {
-    return this.#rejected;
+    return this.#rejected ?? nobody;
   }
 
   get message(): Request {
@@ -31,7 +33,7 @@ export class Round {
   /** Another message to all of the sets; what was answered to the one before counts no longer. */
   begin(sets: readonly ReplicaSet[], message: Request): void {
     if (this.#answers.size > 0) this.#answers = new Map();
-    if (this.#rejected.size > 0) this.#rejected = new Set();
+    this.#rejected = undefined;
     this.targets.length = 0;
     this.#message = message;
     this.wakes = 0;
@@ -56,7 +58,7 @@ export class Round {
   }
 
   reject(peer: PeerId): void {
-    this.#rejected.add(peer);
+    (this.#rejected ??= new Set()).add(peer);
   }
 
   unanswered(): PeerId[] {

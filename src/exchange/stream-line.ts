@@ -68,7 +68,7 @@ export class StreamLine implements Line {
       copied += headerBytes;
       for (const part of frame.body) if (part.length <= inlineBytes) copied += part.length;
     }
-    const slab = Buffer.allocUnsafeSlow(copied);
+    const slab = Buffer.allocUnsafe(copied);
     const chunks: Uint8Array[] = [];
     let start = 0;
     let end = 0;

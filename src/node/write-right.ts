@@ -4,7 +4,7 @@ import type { Overlay } from '../overlay/index.ts';
 /** Refuses what people and programs want to write on a host whose token did not let it write. A host that is alone may. @throws InfinitError `denied`. */
 export function checkMayWrite(overlay: Overlay): void {
   // On the path of every write: what it costs to say why not is for those who are refused.
-  if (overlay.clusterId === undefined || overlay.rightsOf(overlay.self).includes('write')) return;
+  if (overlay.rightsOf(overlay.self).includes('write') || overlay.clusterId === undefined) return;
   const own = overlay.member(overlay.self)!;
   if (!own.rights.includes('write'))
     throw new InfinitError(

@@ -103,7 +103,7 @@ export class Replica {
       if (register !== undefined) break;
       await this.#registers.load(address);
     }
-    if (!this.#mayServe(request))
+    if (!this.#mayServe(request, this.#options.hasSay()))
       throw new InfinitError('unavailable', 'this host does not know whether it still has a say: it hears too few others');
     return this.#serveHeld(address, register, request);
   }
@@ -128,15 +128,17 @@ export class Replica {
     if (this.#barred) return;
     const runs: Run[] = [];
     const served: { readonly register: Register; readonly reply: Reply }[] = [];
+    const now = this.#options.clock.monotonicMs();
+    const hasSay = this.#options.hasSay();
     for (const request of requests) {
-      if (!this.#mayServe(request)) continue;
+      if (!this.#mayServe(request, hasSay)) continue;
       const address = request.block as Address;
       const register = this.#registers.get(address);
       if (register === undefined) {
         this.#serveLoaded(address, request, answer);
         continue;
       }
-      const { reply, operation } = this.#step(address, register, request);
+      const { reply, operation } = this.#step(address, register, request, now);
       served.push({ register, reply });
       if (operation === undefined) continue;
       let run = runs.at(-1);
@@ -156,8 +158,8 @@ export class Replica {
    * nobody knew yet that it is counted out: what it took so after it gave up everything it would still have when it returns, and the others settle, remove and forget the
    * block without asking it.
    */
-  #mayServe(request: Request): boolean {
-    if (request.type !== 'learn') return this.#options.hasSay();
+  #mayServe(request: Request, hasSay: boolean): boolean {
+    if (request.type !== 'learn') return hasSay;
     return this.#options.isMember() || !isMember(request.record, this.#options.self);
   }
 
@@ -345,9 +347,9 @@ export class Replica {
     return register.state;
   }
 
-  #step(address: Address, register: Register, request: Request): Answer {
+  #step(address: Address, register: Register, request: Request, now = this.#options.clock.monotonicMs()): Answer {
     this.#requests++;
-    const step = this.acceptor.step(register.state, request, this.#options.clock.monotonicMs());
+    const step = this.acceptor.step(register.state, request, now);
     for (const holder of step.recalls) this.#options.recall(holder, address);
     if (step.floor >= 0) this.#floor.unsaved = true;
     if (!step.changed && !register.unsaved) return { reply: step.reply, operation: undefined };
