@@ -13,7 +13,8 @@ export interface RunOptions {
 /** What all operations of a host share. */
 export interface DriveContext {
   readonly self: PeerId;
-  readonly send: (peer: PeerId, request: Request) => void;
+  /** `again`: the very message was sent before. */
+  readonly send: (peers: readonly PeerId[], request: Request, again: boolean) => void;
   /** Called once, before the first accept is sent. */
   readonly beginsWriting: (drive: Drive) => void;
   /** Called once, before the outcome is told. */
@@ -112,7 +113,8 @@ export class Drive {
   #take(effects: readonly Effect[]): void {
     for (const effect of effects) {
       switch (effect.type) {
-        case 'send':
+        case 'send': {
+          const again = effect.message === this.#message;
           this.rounds++;
           if (this.afresh && effect.to.includes(this.#context.self)) this.#held ??= [];
           if (effect.message.type === 'accept' && !this.writes) {
@@ -120,8 +122,9 @@ export class Drive {
             this.#context.beginsWriting(this);
           }
           this.#message = effect.message;
-          for (const peer of effect.to) this.#context.send(peer, effect.message);
+          this.#context.send(effect.to, effect.message, again);
           break;
+        }
         case 'sleep':
           this.#sleep(effect.ms);
           break;
@@ -152,7 +155,7 @@ export class Drive {
     this.#leasedTimer = undefined;
     // The very message once more, as if the network had doubled it.
     const message = this.#message!;
-    if (!this.#done && message.attempt === attempt) for (const peer of peers) this.#context.send(peer, message);
+    if (!this.#done && message.attempt === attempt) this.#context.send(peers, message, true);
   }
 
   #end(end: End): void {

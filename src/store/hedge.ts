@@ -1,7 +1,7 @@
 import { codeOf, InfinitError } from '../base/index.ts';
 import { type Address, immutableAddress } from '../block/index.ts';
 import type { PeerId } from '../overlay/index.ts';
-import type { CopyTimes } from './copy-times.ts';
+import type { AnswerTimes } from './answer-times.ts';
 
 /** A host that sent other bytes counts as one that takes this long. */
 const uselessMs = 10_000;
@@ -14,7 +14,7 @@ export interface HedgeOptions {
   readonly others: readonly PeerId[];
   /** Where none of them has the block, there is none. */
   readonly certain: boolean;
-  readonly times: CopyTimes;
+  readonly times: AnswerTimes;
   readonly ask: (peer: PeerId, cancel: AbortSignal) => Promise<Uint8Array>;
 }
 

@@ -3,7 +3,7 @@ import { type Address, addressBytes, addressFromBytes, addressToBytes, immutable
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
-import { CopyTimes } from './copy-times.ts';
+import { AnswerTimes, type Waits } from './answer-times.ts';
 import { DroppedBlocks } from './dropped-blocks.ts';
 import { Hedge } from './hedge.ts';
 import { kinds } from './kinds.ts';
@@ -13,6 +13,8 @@ import type { StorePlacement } from './store-placement.ts';
 
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
+/** How long a host is waited for before another is asked for its copy as well. */
+const copyWaits: Waits = { minMs: 20, maxMs: 1000, firstMs: 60 };
 /** Copies that are made anew after a read, at once. */
 const maxWriteBacks = 8;
 
@@ -29,7 +31,7 @@ export interface ImmutableBlocksOptions {
 export class ImmutableBlocks {
   readonly #options: ImmutableBlocksOptions;
   readonly #dropped = new DroppedBlocks();
-  readonly #times = new CopyTimes();
+  readonly #times = new AnswerTimes(copyWaits);
   #writingBack = 0;
 
   constructor(options: ImmutableBlocksOptions) {

@@ -4,14 +4,20 @@ import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
 import type { Permits } from './permits.ts';
 import type { Replica } from './replica.ts';
+import { ThriftyAccepts } from './thrifty-accepts.ts';
 
 /** Bytes of one message; more of a tick goes into further ones. */
 const maxBatchBytes = 1024 * 1024;
 /** Requests or replies in one message. */
 const maxBatch = 4096;
 const lengthBytes = 4;
+const none: readonly PeerId[] = [];
+/** What need not leave at once waits so long at most, in ms, and no longer than until so much is there. */
+const maxDeferMs = 15;
+const maxDeferred = 64;
+const maxDeferredBytes = 256 * 1024;
 
-/** What goes to one peer at the end of this tick. */
+/** What goes to one peer together. */
 interface Batch {
   parts: Uint8Array[];
   lengths: number[];
@@ -29,6 +35,10 @@ export interface RegisterLinkOptions {
 /**
  * Requests to acceptors, here and elsewhere, and their replies. All of a tick for one peer leave in one message, and all that one message asks of an
  * acceptor goes into one group of its disk. A message may get lost without anybody being told: proposers ask again, and give up by their deadline.
+ *
+ * Accepts that a majority decides without a host ({@link ThriftyAccepts}) wait for company on their way to it: many then cost it one message and one group of
+ * its disk. They leave with the next request to it, when they are many or old, when the host is needed after all, and when this link closes; they are
+ * dropped with the connection, as what is on its way then is.
  */
 export class RegisterLink {
   readonly #self: PeerId;
@@ -38,6 +48,11 @@ export class RegisterLink {
   readonly #onReply: (reply: Reply) => void;
   readonly #requests = new Map<PeerId, Batch>();
   readonly #replies = new Map<PeerId, Batch>();
+  /** For peers to which nothing else leaves at the end of this tick. */
+  readonly #deferred = new Map<PeerId, Batch>();
+  #deferTimer: NodeJS.Timeout | undefined;
+  readonly #thrifty: ThriftyAccepts;
+  readonly #stopListening: () => void;
   #local: Request[] = [];
   /** The last request: it goes to several peers. */
   #encoded: { readonly request: Request; readonly parts: Parts } | undefined;
@@ -49,16 +64,37 @@ export class RegisterLink {
     this.#replica = replica;
     this.#permits = permits;
     this.#onReply = onReply;
+    const isConnected = (peer: PeerId): boolean => transport?.isConnected(peer) === true;
+    this.#thrifty = new ThriftyAccepts({ self, isConnected, onNeeded: (peer) => this.#release(peer) });
     transport?.handle(kinds.registerRequests, (peer, body) => this.#serve(peer, body));
     transport?.handle(kinds.registerReplies, (peer, body) => this.#hear(peer, body));
+    this.#stopListening = transport?.onPeerDown((peer) => this.#lose(peer)) ?? (() => {});
   }
 
-  /** The reply comes by `onReply`, if it comes. */
-  send(peer: PeerId, request: Request): void {
-    if (peer === this.#self) {
-      this.#local.push(request);
-      this.#schedule();
-    } else if (this.#transport?.isConnected(peer) === true) this.#add(this.#requests, kinds.registerRequests, peer, this.#encode(request));
+  /**
+   * The replies come by `onReply`, if they come.
+   * @param again The very message was sent before, and is to reach all of these now.
+   */
+  send(peers: readonly PeerId[], request: Request, again = false): void {
+    const spared = again ? none : this.#thrifty.begin(request, peers);
+    for (const peer of peers) {
+      if (peer === this.#self) {
+        this.#local.push(request);
+        this.#schedule();
+      } else if (spared.includes(peer)) this.#defer(peer, this.#encode(request));
+      else if (this.#transport?.isConnected(peer) === true) {
+        this.#release(peer);
+        this.#add(this.#requests, kinds.registerRequests, peer, this.#encode(request));
+      }
+    }
+  }
+
+  /** What was deferred leaves at the end of this turn. */
+  [Symbol.dispose](): void {
+    this.#stopListening();
+    this.#thrifty.close();
+    this.#releaseAll();
+    this.#flush();
   }
 
   #encode(request: Request): Parts {
@@ -75,26 +111,48 @@ export class RegisterLink {
 
   #hear(peer: PeerId, body: Uint8Array): undefined {
     if (!this.#permits.answers(peer)) return;
-    for (const bytes of itemsOf(body)) this.#onReply(decodeReply(peer, bytes, keptCopy));
+    for (const bytes of itemsOf(body)) this.#take(decodeReply(peer, bytes, keptCopy));
   }
 
+  readonly #take = (reply: Reply): void => {
+    this.#thrifty.heard(reply);
+    this.#onReply(reply);
+  };
+
   #add(batches: Map<PeerId, Batch>, kind: number, peer: PeerId, parts: Parts): void {
-    let batch = batches.get(peer);
-    if (batch === undefined) {
-      batch = { parts: [], lengths: [], bytes: 0 };
-      batches.set(peer, batch);
-    }
-    let length = 0;
-    for (const part of parts) {
-      batch.parts.push(part);
-      length += part.length;
-    }
-    batch.lengths.push(length);
-    batch.bytes += length;
+    const batch = gather(batches, peer, parts);
     if (batch.bytes >= maxBatchBytes || batch.lengths.length >= maxBatch) {
       batches.delete(peer);
       this.#leave(kind, peer, batch);
     } else this.#schedule();
+  }
+
+  #defer(peer: PeerId, parts: Parts): void {
+    // It goes along with what leaves at the end of this tick anyway.
+    if (this.#requests.has(peer)) return this.#add(this.#requests, kinds.registerRequests, peer, parts);
+    const batch = gather(this.#deferred, peer, parts);
+    if (batch.bytes >= maxDeferredBytes || batch.lengths.length >= maxDeferred) return this.#release(peer);
+    this.#deferTimer ??= setTimeout(() => this.#releaseAll(), maxDeferMs);
+  }
+
+  /** What was deferred for the peer leaves at the end of this tick. */
+  #release(peer: PeerId): void {
+    const batch = this.#deferred.get(peer);
+    if (batch === undefined) return;
+    this.#deferred.delete(peer);
+    this.#requests.set(peer, batch);
+    this.#schedule();
+  }
+
+  #releaseAll(): void {
+    clearTimeout(this.#deferTimer);
+    this.#deferTimer = undefined;
+    for (const peer of this.#deferred.keys()) this.#release(peer);
+  }
+
+  #lose(peer: PeerId): void {
+    this.#deferred.delete(peer);
+    this.#thrifty.lost(peer);
   }
 
   #schedule(): void {
@@ -118,7 +176,7 @@ export class RegisterLink {
     const local = this.#local;
     if (local.length === 0) return;
     this.#local = [];
-    this.#replica.serveAll(local, this.#onReply);
+    this.#replica.serveAll(local, this.#take);
   }
 
   #leaveAll(kind: number, batches: Map<PeerId, Batch>): void {
@@ -132,6 +190,23 @@ export class RegisterLink {
     for (let index = 0; index < lengths.length; index++) head.writeUInt32LE(lengths[index]!, lengthBytes * (index + 1));
     this.#transport!.notify(peer, kind, [head, ...parts]);
   }
+}
+
+/** Adds to what goes to the peer. */
+function gather(batches: Map<PeerId, Batch>, peer: PeerId, parts: Parts): Batch {
+  let batch = batches.get(peer);
+  if (batch === undefined) {
+    batch = { parts: [], lengths: [], bytes: 0 };
+    batches.set(peer, batch);
+  }
+  let length = 0;
+  for (const part of parts) {
+    batch.parts.push(part);
+    length += part.length;
+  }
+  batch.lengths.push(length);
+  batch.bytes += length;
+  return batch;
 }
 
 /** The items of a message, where they lie in the receive buffer. */

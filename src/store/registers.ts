@@ -40,10 +40,13 @@ export interface RegistersOptions {
   /** As `StorePlacement.floor`. */
   readonly floor: () => number;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
-  readonly send: (peer: PeerId, request: Request) => void;
+  readonly send: DriveContext['send'];
   readonly leases: Leases;
   readonly random: Random;
-  /** An acceptor of the block refused a record, since the ballot is not above its floor. A quorum may take it all the same. */
+  /**
+   * An acceptor of the block refused a record, since the ballot is not above its floor, or, after a quorum took it, for somebody's lease. It may be
+   * short of a copy.
+   */
   readonly onRefused: (block: Address) => void;
 }
 
@@ -128,8 +131,12 @@ export class Registers {
    */
   hear(reply: Reply): void {
     this.#ballots.raiseFloor(reply.floor);
-    if (reply.type === 'rejected' && reply.promised === null && reply.accepted === null) this.#options.onRefused(reply.block as Address);
-    this.#running.get(reply.tag)?.hear(reply);
+    const drive = this.#running.get(reply.tag);
+    const belowFloor = reply.type === 'rejected' && reply.promised === null && reply.accepted === null;
+    // Nobody asks it again.
+    const leftOut = reply.type === 'leased' && drive === undefined;
+    if (belowFloor || leftOut) this.#options.onRefused(reply.block as Address);
+    drive?.hear(reply);
   }
 
   /** Blocks of which something is kept. */

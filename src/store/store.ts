@@ -11,7 +11,6 @@ import {
   type PeerId,
   type ProposalOutcome,
   read,
-  type Request,
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
@@ -72,11 +71,12 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #inspection: InspectionContext;
   readonly #changes: ChangeFeed;
   readonly #leases: Leases;
+  readonly #link: RegisterLink;
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
   onLost: (address: Address) => void = () => {};
-  /** Told of a register that a replica refused since its floor is too high: it may be short of a copy. */
+  /** Told of a register that a replica refused, since its floor is too high or for somebody's lease: it may be short of a copy. */
   onRefused: (address: Address) => void = () => {};
   /** What repair may do. */
   readonly housekeeping: Housekeeping;
@@ -92,10 +92,9 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#replica = replica;
     const ask = askThrough(transport);
     const permits = new Permits(cluster?.rightsOf);
-    const link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply) });
+    this.#link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply) });
     const hasSay = (): boolean => placement.hasSay !== false;
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, permits, termMs: leaseTermMs }, replica.acceptor.leases);
-    const send = (peer: PeerId, request: Request): void => link.send(peer, request);
     const onRefused = (address: Address): void => this.onRefused(address);
     this.#registers = new Registers({
       self,
@@ -104,7 +103,7 @@ export class Store implements BlockStore, AsyncDisposable {
       views,
       hasSay,
       floor: () => placement.floor ?? 0,
-      send,
+      send: (peers, request, again) => this.#link.send(peers, request, again),
       leases: this.#leases,
       random,
       onRefused,
@@ -356,8 +355,11 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#link[Symbol.dispose]();
     this.#changes[Symbol.dispose]();
     this.#leases[Symbol.dispose]();
+    // What was held back leaves at the end of this turn, before anybody closes the connections.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 

@@ -27,6 +27,10 @@ test('a register that turns out to be damaged while repair ends its work is repl
   await write(damaged, Buffer.from('x'));
   await write(removed, Buffer.from('x'));
   await write(removed, null);
+  // The third copy may come a little later.
+  const { housekeeping: before } = cluster.host('a').store;
+  const last = async (address: Address): Promise<unknown> => (await before.inspect(address))?.accepted?.record.value;
+  await eventually(async () => (await last(damaged)) !== undefined && (await last(removed)) === null, 5000, 'copies are missing');
   // Nothing is in its memory any longer.
   await cluster.crash('a');
   const { disk, repair, store } = await cluster.open('a');

@@ -59,7 +59,7 @@ test('no tag of one start of the daemon is one of another start', async () => {
     );
   const tagsOf = (incarnation: number): number[] => {
     const tags: number[] = [];
-    const send = (_peer: string, { tag }: Request): unknown => tags.push(tag);
+    const send = (_peers: readonly string[], { tag }: Request): unknown => tags.push(tag);
     const views = placement.views;
     const registers = new Registers({
       self: 'a',
@@ -81,10 +81,50 @@ test('no tag of one start of the daemon is one of another start', async () => {
   assert.ok(tagsOf(2).every((tag) => !first.has(tag)));
 });
 
+test('a replica that refused for a lease what a quorum took is told of: nobody asks it again', async () => {
+  const disk = new MemoryDisk();
+  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
+  const permits = new Permits(undefined);
+  const leases = new Leases(
+    { self: 'a', incarnation: 1, disk, clock: systemClock, transport: undefined, permits, termMs: 1000 },
+    replica.acceptor.leases,
+  );
+  const refused: string[] = [];
+  const sent: Request[] = [];
+  const registers = new Registers({
+    self: 'a',
+    incarnation: 1,
+    replica,
+    views: placement.views,
+    hasSay: () => true,
+    floor: () => 0,
+    send: (_peers, request) => void sent.push(request),
+    leases,
+    random: systemRandom,
+    onRefused: (block) => refused.push(block),
+  });
+  const address = mutableAddress();
+  const running = registers.run(address, read, { deadlineMs: 20 });
+  const { tag, attempt } = sent[0]!;
+  const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
+  const leased = { type: 'leased', from: 'c', block: address, tag, attempt, ...nothing } as const;
+  registers.hear(leased);
+  assert.deepEqual(refused, [], 'it is asked again');
+  await running;
+  registers.hear(leased);
+  assert.deepEqual(refused, [address]);
+});
+
 test('what goes to others has left before this host works on its own part', async () => {
   const events: string[] = [];
   // As lines do: what is sent in a turn of the event loop leaves in the next one.
-  const transport = { handle: () => () => {}, isConnected: () => true, notify: (peer: string) => void setImmediate(() => events.push(peer)) };
+  const transport = {
+    handle: () => () => {},
+    onPeerDown: () => () => {},
+    isConnected: () => true,
+    notify: (peer: string) => void setImmediate(() => events.push(peer)),
+  };
   const replica = { serveAll: () => void events.push('own disk') };
   const link = new RegisterLink({
     self: 'a',
@@ -94,7 +134,7 @@ test('what goes to others has left before this host works on its own part', asyn
     onReply: () => {},
   });
   const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease: null };
-  for (const peer of names) link.send(peer, request);
+  link.send(names, request);
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(events, ['b', 'c', 'own disk']);
 });

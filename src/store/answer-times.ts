@@ -1,16 +1,11 @@
 import { RecentMap } from '../base/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 
-/** Another copy is asked for where one has not come within so many times of what its host takes. */
+/** Another host is asked where an answer has not come within so many times of what its host takes. */
 const patience = 3;
-/** Bounds of that, in ms. */
-const minWaitMs = 20;
-const maxWaitMs = 1000;
-/** Where nothing is known of any host. */
-const firstWaitMs = 60;
 /** Hosts that take less than this are equally good, and then those that take less than twice as much, and so on: which of them is asked is for placement to say. */
 const evenMs = 4;
-/** A host that is not asked because it was slow gets another chance after so long, by one read. */
+/** A host that is not asked because it was slow gets another chance after so long, by one question. */
 const forgetMs = 10_000;
 /** Slower news count at once for half, better ones little by little: one quick answer is no promise. */
 const rise = 1 / 2;
@@ -20,27 +15,37 @@ const maxPeers = 1024;
 interface Seen {
   ms: number;
   at: number;
-  /** A read asks it, whatever is known of it: what it takes this time replaces that. */
+  /** It is asked, whatever is known of it: what it takes this time replaces that. */
   trying: boolean;
 }
 
-/** How long hosts lately took to send this one a copy of a block: whom to ask first, and when to ask another as well. */
-export class CopyTimes {
+/** How long a host is waited for before another one is asked, in ms. */
+export interface Waits {
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** Where nothing is known of any host. */
+  readonly firstMs: number;
+}
+
+/** How long hosts lately took to answer this one's questions of one kind: whom to ask first, and when to ask another as well. */
+export class AnswerTimes {
+  readonly #waits: Waits;
   readonly #seen = new RecentMap<PeerId, Seen>(maxPeers);
   readonly #now: () => number;
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(waits: Waits, now: () => number = () => performance.now()) {
+    this.#waits = waits;
     this.#now = now;
   }
 
-  /** A copy came from the host after so long. */
+  /** The host answered after so long. */
   took(peer: PeerId, ms: number): void {
     const seen = this.#seen.get(peer);
     const known = seen === undefined || seen.trying ? ms : seen.ms + (ms - seen.ms) * (ms > seen.ms ? rise : fall);
     this.#seen.set(peer, { ms: known, at: this.#now(), trying: false });
   }
 
-  /** After so long none had come, or what came was of no use. */
+  /** After so long it had not, or the answer was of no use. */
   failed(peer: PeerId, ms: number): void {
     const known = this.#seen.get(peer)?.ms ?? 0;
     this.#seen.set(peer, { ms: Math.max(known, ms), at: this.#now(), trying: false });
@@ -58,7 +63,8 @@ export class CopyTimes {
     const own = this.#seen.get(peer);
     const best = Math.min(...peers.map((other) => this.#known(other) ?? Infinity));
     const expected = own === undefined || own.trying ? best : own.ms;
-    return expected === Infinity ? firstWaitMs : Math.min(Math.max(expected * patience, minWaitMs), maxWaitMs);
+    const { minMs, maxMs, firstMs } = this.#waits;
+    return expected === Infinity ? firstMs : Math.min(Math.max(expected * patience, minMs), maxMs);
   }
 
   #known(peer: PeerId): number | undefined {
@@ -71,7 +77,7 @@ export class CopyTimes {
     if (seen === undefined) return 0;
     const slow = Math.max(0, Math.ceil(Math.log2(seen.ms / evenMs)));
     if (slow === 0 || this.#now() - seen.at < forgetMs) return slow;
-    // This read alone tries: the others go on as before until it knows.
+    // This one alone tries: the others go on as before until it knows.
     this.#seen.set(peer, { ms: seen.ms, at: this.#now(), trying: true });
     return 0;
   }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { CopyTimes } from '../../src/store/copy-times.ts';
+import { AnswerTimes } from '../../src/store/answer-times.ts';
 
 function withClock() {
   const clock = { ms: 0 };
-  return { clock, times: new CopyTimes(() => clock.ms) };
+  return { clock, times: new AnswerTimes({ minMs: 20, maxMs: 1000, firstMs: 60 }, () => clock.ms) };
 }
 
 test('hosts of which nothing is known are asked as they are placed, and for the usual while', () => {
