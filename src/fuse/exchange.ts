@@ -1,5 +1,5 @@
 import type { Logger, Records } from '../base/index.ts';
-import { type DirectoryEntry, errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
+import { type Attributes, type DirectoryEntry, errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
 import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
@@ -73,7 +73,8 @@ export class Exchange {
     this.lockOwners = new LockOwners(lockRecords);
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
-    this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted);
+    const onTold = trust === undefined ? undefined : (attributes: Attributes): void => trust.told(attributes);
+    this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted, onTold);
     this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
   }
 

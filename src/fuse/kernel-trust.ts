@@ -19,6 +19,9 @@ const slackMs = lateMs + tickMs + askerMs;
 const lapsePauseMs = 50;
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
 const maxCurrent = 65_536;
+/** The kernel is not told of a write of its own for so long after the last one, in ms, and for so many reads: further ones are worth dropping the pages once. */
+const untoldMs = 1000;
+const maxUntold = 1024;
 
 const nothing = validity(0, 0, 0);
 const longest = validity(maxTrustMs / 1000, maxTrustMs / 1000, maxTrustMs / 1000);
@@ -39,6 +42,17 @@ interface CachedInode {
   changed: FileTime;
   /** While what is cached is being dropped. */
   dropping: Promise<void> | undefined;
+  /** The time of writing that the kernel was told last, and when. */
+  told: { readonly sole: Sole; readonly modified: FileTime } | undefined;
+  /** Since then it was changed past the kernel's cached pages. */
+  past: boolean;
+  /** When it was last written, and answers since then that did not tell of it. */
+  wroteAt: number;
+  untold: number;
+}
+
+function isSame(one: FileTime, other: FileTime): boolean {
+  return one.seconds === other.seconds && one.nanoseconds === other.nanoseconds;
 }
 
 /**
@@ -123,8 +137,9 @@ export class KernelTrust {
     if (sole === undefined || now === undefined) return 'direct';
     this.#handles.set(handle, inode);
     const known = this.#inodes.get(inode);
-    if (known === undefined) this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined });
-    else known.handles++;
+    if (known === undefined) {
+      this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined, told: undefined, past: false, wroteAt: 0, untold: 0 });
+    } else known.handles++;
     if (this.#isCurrent(sole, inode)) return 'kept';
     this.#opening.set(handle, sole);
     return 'cached';
@@ -162,7 +177,7 @@ export class KernelTrust {
   beforeAttributes({ inode, changed }: Attributes): Promise<void> | undefined {
     const known = this.#inodes.get(inode);
     if (known === undefined) return undefined;
-    const unseen = changed.seconds !== known.changed.seconds || changed.nanoseconds !== known.changed.nanoseconds;
+    const unseen = !isSame(changed, known.changed);
     known.changed = changed;
     const sole = this.#sole;
     if (sole !== undefined && this.#isCurrent(sole, inode)) return undefined;
@@ -175,6 +190,47 @@ export class KernelTrust {
     if (known.dropping !== undefined) return known.dropping;
     if (sole !== undefined) this.#noteCurrent(sole, inode);
     return undefined;
+  }
+
+  /** A write is being served: through an open file with this handle, or of cached pages, which are right then. */
+  wrote(inode: number, handle: number | undefined, pages: boolean): void {
+    const known = this.#inodes.get(inode);
+    if (known === undefined) return;
+    known.wroteAt = performance.now();
+    known.untold = 0;
+    if (!pages && (handle === undefined || !this.#handles.has(handle))) known.past = true;
+  }
+
+  /** The inode is being changed otherwise. */
+  changedPast(inode: number): void {
+    const known = this.#inodes.get(inode);
+    if (known !== undefined) known.past = true;
+  }
+
+  /** The kernel is told these attributes. */
+  told({ inode, modified }: Attributes): void {
+    const known = this.#inodes.get(inode);
+    if (known === undefined) return;
+    const sole = this.#sole;
+    if (sole === undefined) known.told = undefined;
+    else if (known.told?.sole !== sole || !isSame(known.told.modified, modified)) {
+      known.told = { sole, modified };
+      known.past = false;
+    }
+  }
+
+  /**
+   * The time of writing to tell the kernel that is about to read from an open file: the one that it was told before, while all that was changed since came through its own
+   * cached pages, which it would drop for another one. For this read alone: whoever asks for the times hears the true one. undefined: the true one.
+   */
+  modifiedBefore({ inode, modified }: Attributes): FileTime | undefined {
+    const known = this.#inodes.get(inode);
+    const sole = this.#sole;
+    if (known === undefined || sole === undefined || known.past || known.told?.sole !== sole || !this.#isCurrent(sole, inode)) return undefined;
+    // Others may have changed it, though nobody has said so yet.
+    if (this.#forMs() <= 0) return undefined;
+    if (isSame(known.told.modified, modified) || performance.now() - known.wroteAt > untoldMs || ++known.untold > maxUntold) return undefined;
+    return known.told.modified;
   }
 
   /** Whether attributes of the inode may be trusted at all: with them go the pages that open files have cached, perhaps in another time. */

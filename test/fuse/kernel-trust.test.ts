@@ -114,6 +114,52 @@ describe('a mount whose files other hosts change from time to time', () => {
     assert.ok(await asksNothing(() => assert.equal(readFileSync(at('file'), 'utf8'), 'again.')));
   });
 
+  test('alone, a write leaves cached what lies beside it, and whoever asks for the time of writing hears the true one', async () => {
+    await alone();
+    const [page, pages] = [4096, 16];
+    writeFileSync(at('file'), Buffer.alloc(pages * page, 1));
+    const fd = openSync(at('file'), 'r+');
+    const buffer = Buffer.alloc(page);
+    const read = (index: number): number => readSync(fd, buffer, 0, page, index * page) && buffer[0]!;
+    for (let index = 0; index < pages; index++) assert.equal(read(index), 1);
+    let before = statSync(at('file')).mtimeMs;
+    const reads = await count('read');
+    for (let index = 0; index < pages; index += 2) {
+      await setTimeout(10);
+      writeSync(fd, Buffer.alloc(page, 2), 0, page, index * page);
+      assert.equal(read(index), 2);
+      assert.equal(read(index + 1), 1);
+    }
+    assert.equal(await count('read'), reads);
+    for (let times = 0; times < 2; times++) {
+      const { mtimeMs } = statSync(at('file'));
+      assert.ok(mtimeMs > before);
+      before = mtimeMs;
+      await setTimeout(10);
+      writeSync(fd, Buffer.alloc(page, 2), 0, page, 0);
+      assert.equal(read(1), 1);
+    }
+    closeSync(fd);
+    assert.deepEqual([...new Set(readFileSync(at('file')))].toSorted(), [1, 2]);
+  });
+
+  test('alone, what is written past the cache is read through it', async () => {
+    writeFileSync(at('file'), 'before');
+    const past = openSync(at('file'), 'r+');
+    await alone();
+    const fd = openSync(at('file'), 'r+');
+    assert.equal(textOf(fd), 'before');
+    statSync(at('file'));
+    await setTimeout(10);
+    writeSync(fd, 'B', 0);
+    assert.equal(textOf(fd), 'Before');
+    await setTimeout(10);
+    writeSync(past, 'behind', 0);
+    assert.equal(textOf(fd), 'behind');
+    closeSync(past);
+    closeSync(fd);
+  });
+
   test('nothing is trusted beyond the lease, also where nobody tells the kernel', async () => {
     await alone(0);
     writeFileSync(at('file'), 'before');

@@ -1,12 +1,17 @@
 import { type Attributes, type AttributeChanges, errnos, FileSystemError, type FileSystemStatistics } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
 import { after } from '../handles.ts';
-import { decodeGetxattr, decodeSetattr, decodeSetxattr, hasExtendedSetxattr, isResent } from '../wire/index.ts';
+import { decodeGetxattr, decodeSetattr, decodeSetxattr, hasExtendedSetxattr, isForOpenFile, isResent } from '../wire/index.ts';
 import { encodeNothing, recover } from './names.ts';
 
 const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.putAttributes(attributes);
 
-export const getattr: Operation = (exchange, header) => {
+const encodeBeforeRead: Encode<Attributes> = ({ reply, trust }, attributes) => {
+  const modified = trust!.modifiedBefore(attributes);
+  return modified === undefined ? reply.putAttributes(attributes) : reply.putPassingAttributes({ ...attributes, modified });
+};
+
+export const getattr: Operation = (exchange, header, message) => {
   const { fileSystem, trust } = exchange;
   const attributes = fileSystem.getattr(header.node);
   if (trust === undefined) return exchange.answer(header, attributes, encodeAttributes);
@@ -14,7 +19,7 @@ export const getattr: Operation = (exchange, header) => {
     const dropped = trust.beforeAttributes(known);
     return dropped === undefined ? known : exchange.afterKernel(header, dropped).then(() => known);
   });
-  exchange.answer(header, told, encodeAttributes);
+  exchange.answer(header, told, isForOpenFile(message) ? encodeBeforeRead : encodeAttributes);
 };
 
 const [typeBits, directoryType] = [0o170000, 0o040000];

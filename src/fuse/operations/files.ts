@@ -150,6 +150,7 @@ export const write: Operation = (exchange, header, message) => {
   const kill = request.killPrivileges && !request.cached;
   const may = request.cached && exchange.trust !== undefined ? exchange.trust.mayWriteMapped(inode) : true;
   if (may === false) throw lostPage();
+  exchange.trust?.wrote(inode, exchange.handles.isOurs(request.handle) ? request.handle.low : undefined, request.cached);
   // As of this write: a program may change O_APPEND while the file is open. The pages of a mapped file have their place.
   const appends = !request.cached && (request.flags & append) !== 0;
   const again = appends && isResent(header);
@@ -226,6 +227,7 @@ export const fsync: Operation = (exchange, header, message) => {
 export const fallocate: Operation = (exchange, header, message) => {
   const { handle, offset, length, mode } = decodeFallocate(message);
   const inode = header.node;
+  exchange.trust?.changedPast(inode);
   const allocated = withHandle(exchange, header, handle, readWrite, (ours) => exchange.fileSystem.fallocate(inode, ours, mode, offset, length));
   exchange.answer(header, allocated, encodeNothing);
 };
@@ -248,6 +250,7 @@ export const lseek: Operation = (exchange, header, message) => {
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {
   const request = decodeCopy(message);
   const inode = header.node;
+  exchange.trust?.changedPast(request.toInode);
   const copied = withHandle(exchange, header, request.handle, readOnly, (from) =>
     withHandle(
       exchange,

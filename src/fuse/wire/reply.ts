@@ -48,13 +48,21 @@ export class Reply extends Message {
   validity: Validity;
   readonly #isBrief: (inode: number) => boolean;
   readonly #isTrusted: (inode: number) => boolean;
+  readonly #onTold: ((attributes: Attributes) => void) | undefined;
 
   /**
    * @param isBrief whose attributes are good for no more than {@link briefSeconds}.
    * @param isTrusted whose attributes are good for any time.
+   * @param onTold called with all that a reply tells.
    */
-  constructor(validity: Validity, isBrief: (inode: number) => boolean = () => false, isTrusted: (inode: number) => boolean = () => true) {
+  constructor(
+    validity: Validity,
+    isBrief: (inode: number) => boolean = () => false,
+    isTrusted: (inode: number) => boolean = () => true,
+    onTold?: (attributes: Attributes) => void,
+  ) {
     super(replyHeaderBytes + maxDirectoryReplyBytes);
+    this.#onTold = onTold;
     this.validity = validity;
     this.#isBrief = isBrief;
     this.#isTrusted = isTrusted;
@@ -82,6 +90,7 @@ export class Reply extends Message {
   }
 
   #attributes(at: number, attributes: Attributes): void {
+    this.#onTold?.(attributes);
     const words = this.words;
     this.put64(at, attributes.inode);
     this.put64(at + 2, attributes.size);
@@ -136,6 +145,13 @@ export class Reply extends Message {
     words[firstWord + 3] = 0;
     this.#attributes(firstWord + 4, attributes);
     return 104;
+  }
+
+  /** The same, good for the question at hand and nothing else. */
+  putPassingAttributes(attributes: Attributes): number {
+    const length = this.putAttributes(attributes);
+    this.words[firstWord] = this.words[firstWord + 2] = 0;
+    return length;
   }
 
   /** struct fuse_open_out. */

@@ -47,6 +47,12 @@ function time(message: Message, seconds: number, nanoseconds: number): FileTime 
   return { seconds: message.i64(seconds), nanoseconds: rest };
 }
 
+/** GETATTR: whether the kernel asks for a read or a seek of its own, through an open file (FUSE_GETATTR_FH), and not for a program that wants to know. */
+export function isForOpenFile(message: Message): boolean {
+  message.require(56);
+  return (message.words[10]! & 1) !== 0;
+}
+
 /** struct fuse_setattr_in. The handle that it may carry is of no use: the inode says it all. */
 export function decodeSetattr(message: Message): AttributeChanges {
   message.require(128);
