@@ -1,6 +1,7 @@
 /**
  * `npm test [name…]`: builds the add-on, runs every test file (or those whose path contains one of the names) and closes
- * with a plain line of counts. Test files run two at a time; those that measure or own the machine (docker, integration) one at a time.
+ * with a plain line of counts. Test files run two at a time, also those of real daemons and engines: these mostly wait, and each has its hosts in
+ * namespaces, bridges and directories of its own. They come after the others, which keep the processors at work.
  *
  * A file in which something failed is run once more, alone: on two shared cores a real process can miss a deadline because a
  * neighbour ran. What passes then is named as unsteady in the closing line, so that it is seen and mended; what fails twice has failed.
@@ -14,8 +15,8 @@ const wanted = process.argv.slice(2);
 const files = globSync('test/**/*.test.ts')
   .filter((file) => wanted.length === 0 || wanted.some((name) => file.includes(name)))
   .toSorted();
-const alone = files.filter((file) => /^test\/(docker|integration)\//.test(file));
-const together = files.filter((file) => !alone.includes(file));
+const hosts = files.filter((file) => /^test\/(docker|integration)\//.test(file));
+const units = files.filter((file) => !hosts.includes(file));
 
 function run(batch: readonly string[], concurrency: number): Promise<Batch> {
   if (batch.length === 0) return Promise.resolve(noBatch);
@@ -29,7 +30,7 @@ function run(batch: readonly string[], concurrency: number): Promise<Batch> {
   return new Promise((resolve) => child.on('close', (code) => resolve(batchOf(tail, code))));
 }
 
-const first = [await run(together, 2), await run(alone, 1)];
+const first = [await run(units, 2), await run(hosts, 2)];
 const again = first.flatMap((batch) => batch.files).filter(mayTryAgain);
 const verdict = verdictOf(first, again.length > 0 ? await run(again, 1) : undefined);
 console.log(closingLine(verdict));

@@ -151,8 +151,9 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return volumes.map((volume) => ({ ...volume, hosts: [...volume.hosts, ...(elsewhere.get(volume.id) ?? [])] }));
   }
 
-  remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
-    return this.#mutex.run(name, async () => {
+  async remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
+    await this.#owed.settled(name);
+    await this.#mutex.run(name, async () => {
       this.#refuseWrites();
       // What the name means now: on another host it may have been removed and made anew.
       const entry = await this.#context.catalogue.current(name);
@@ -340,8 +341,6 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error; `discard`: what is not written out need not be. */
   async #close(name: string, insist: boolean, discard = false): Promise<void> {
     const served = this.#served.get(name);
-    if (served === undefined && insist && this.#owed.has(name))
-      throw new InfinitError('in-use', `volume "${name}" is about to be mounted again on ${this.#context.hostName}`);
     if (served === undefined) return;
     const users = await this.#usersOf(served);
     if (users.length > 0) {

@@ -113,9 +113,10 @@ test('a host whose daemon is back says that it uses what it has yet to mount aga
   const mounted = volumes.mount('new', 'someone');
   await new Promise(setImmediate);
   assert.deepEqual(await used(), ['outlived', 'held', 'new']);
-  await assert.rejects(volumes.remove('held'), { code: 'in-use' });
+  // It waits until that is mounted, whose user may have gone.
+  const removed = assert.rejects(volumes.remove('held'), { code: 'in-use' });
   gate.resolve();
-  await Promise.all([recovered, mounted]);
+  await Promise.all([recovered, mounted, removed]);
   assert.deepEqual(await used(), ['outlived', 'held', 'new']);
 });
 
