@@ -108,8 +108,10 @@ export type Keep = (value: Uint8Array) => Uint8Array;
 const asItIs: Keep = (value) => value;
 
 const nobody: readonly PeerId[] = [];
-/** The set of peers that was read last: the next one is the same mostly, and what is kept of both shares it. */
-let lastSet = nobody;
+/** Sets of hosts that are kept: of few hosts there are few, though blocks name them in different orders. */
+const maxKnownSets = 256;
+/** By the ends of its names: a set that comes again is the same array, which all kept records with it share. */
+const peerSets: (readonly PeerId[] | undefined)[] = Array.from({ length: maxKnownSets });
 
 const printable = /^[!-~]*$/;
 
@@ -213,21 +215,18 @@ export class Reader {
   peers(min: number, max: number): readonly PeerId[] {
     const count = this.number(max);
     if (count < min) this.refuse('a set of peers is too small');
-    const likely = lastSet.length === count ? lastSet : nobody;
-    let same = 0;
-    let peers: PeerId[] | undefined;
+    if (count === 0) return nobody;
+    const peers: PeerId[] = [];
+    let place = 0;
     for (let index = 0; index < count; index++) {
       const peer = this.peer();
-      if (peers === undefined && likely[index] === peer) {
-        same++;
-        continue;
-      }
-      peers ??= likely.slice(0, same);
       if (peers.includes(peer)) this.refuse('a peer is in a set twice');
       peers.push(peer);
+      place = (place * 31 + peer.charCodeAt(peer.length - 1)) % maxKnownSets;
     }
-    if (peers === undefined) return likely;
-    lastSet = peers;
+    const known = peerSets[place];
+    if (known !== undefined && areSame(known, peers)) return known;
+    peerSets[place] = peers;
     return peers;
   }
 
@@ -242,4 +241,10 @@ export class Reader {
   end(): void {
     if (this.#at !== this.#bytes.length) this.refuse('bytes after the end');
   }
+}
+
+function areSame(a: readonly PeerId[], b: readonly PeerId[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return false;
+  return true;
 }
