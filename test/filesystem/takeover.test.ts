@@ -175,10 +175,9 @@ test('a new file whose making was durable, unknown to its host, and that was abo
   );
   const before = await open(way);
   const { attributes, handle } = await before.create(root, 'f', 0o644, 0, 1, user);
-  await before.write(attributes.inode, handle, 0, bytes('first'), false);
   await assert.rejects(Promise.resolve(before.fsync(attributes.inode, handle, false)));
   hidden = false;
-  await before.write(attributes.inode, handle, 5, bytes(' and more'), false);
+  await before.write(attributes.inode, handle, 0, bytes('content'), false);
   way.armed = true;
   const late = Promise.resolve(before.fsync(attributes.inode, handle, false));
   await way.arrived;
@@ -189,7 +188,7 @@ test('a new file whose making was durable, unknown to its host, and that was abo
   await after.close();
   const last = await open(store);
   assert.deepEqual((await last.check()).problems, []);
-  assert.equal(last.usage.allocated, 5);
+  assert.equal(last.usage.allocated, 0);
 });
 
 test('places in the journal of contents that were being made ready when the volume went to another host are used there', async () => {
