@@ -161,17 +161,19 @@ function tokenOf(lab: DockerLab): string {
 export async function join(lab: DockerLab, index: number): Promise<HostDaemon> {
   const daemon = new HostDaemon(lab.hosts[index]!, lab.addressOf(index));
   await daemon.start({ INFINIT_JOIN: `${lab.addressOf(0)}:${port}`, INFINIT_TOKEN: tokenOf(lab) });
-  // Until then it refuses work.
-  const isMember = (): Promise<true | undefined> =>
-    daemon.client.listVolumes().then(
-      () => true,
-      () => undefined,
-    );
-  await eventually(`${daemon.host.name} is let in`, isMember, clusterMs);
+  await eventually(`${daemon.host.name} is let in`, async () => ((await isMember(daemon)) ? true : undefined), clusterMs);
   return daemon;
 }
 
-/** Waits until every host sees every other, all of them store, and blocks are where they belong. */
+/** Until it knows that it is one it refuses work, though it may be in the roster by then. */
+function isMember({ client }: HostDaemon): Promise<boolean> {
+  return client.listVolumes().then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Waits until every host works, sees every other, all of them store, and blocks are where they belong. */
 export async function complete(daemons: readonly HostDaemon[]): Promise<void> {
   for (const daemon of daemons) {
     await eventually(
@@ -180,7 +182,8 @@ export async function complete(daemons: readonly HostDaemon[]): Promise<void> {
         const nodes = await daemon.client.listNodes();
         const { roster } = await daemon.client.status();
         const together = nodes.length === daemons.length && nodes.every(({ self, state }) => self || state === 'alive');
-        return together && roster.views.length === 1 && roster.hosts === daemons.length ? true : undefined;
+        const settled = together && roster.views.length === 1 && roster.hosts === daemons.length;
+        return settled && (await isMember(daemon)) ? true : undefined;
       },
       clusterMs,
     );

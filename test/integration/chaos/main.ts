@@ -1,10 +1,9 @@
-/**
- * npm run chaos -- [--hosts N] [--rounds N] [--faults N] [--at-once N] [--seed S] [--eviction-delay TIME] [--logs DIR]     real daemons, real faults, for as long as you like (root)
- */
 import { parseArgs } from 'node:util';
 
 import { runChaos } from './chaos.ts';
 
+/** Real daemons, real faults, for as long as you like. */
+const usage = 'npm run chaos -- [--hosts N] [--rounds N] [--faults N] [--at-once N] [--seed S] [--eviction-delay TIME] [--logs DIR]     (root)';
 const { values } = parseArgs({
   options: {
     hosts: { type: 'string', default: '5' },
@@ -12,11 +11,16 @@ const { values } = parseArgs({
     faults: { type: 'string', default: '12' },
     'at-once': { type: 'string', default: '2' },
     'eviction-delay': { type: 'string', default: '10m' },
+    help: { type: 'boolean' },
     logs: { type: 'string' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
-const number = (name: Exclude<keyof typeof values, 'logs'>): number => {
+if (values.help === true) {
+  console.log(usage);
+  process.exit();
+}
+const number = (name: Exclude<keyof typeof values, 'help' | 'logs'>): number => {
   const value = Number(values[name]);
   if (!Number.isSafeInteger(value) || value < 1) throw new Error(`--${name} ${values[name]}: a whole number above 0 is wanted`);
   return value;
