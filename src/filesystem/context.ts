@@ -29,6 +29,8 @@ export interface VolumeSetup {
   readonly lostInodes?: ReadonlySet<number>;
   /** Those of them that were lost with a process before that one: `memory` does not have them. */
   readonly lostBefore?: ReadonlySet<number>;
+  /** Those may be any inode of that time. */
+  readonly lostAny?: boolean;
   /** Told when a program has heard of what was lost of an inode. */
   readonly onSaid?: (inode: number) => void;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */

@@ -51,6 +51,8 @@ export class VolumeCore {
   readonly flusher: Flusher;
   /** What a process that dies leaves to the next one, where there is memory for it. */
   readonly redo: RedoLog | undefined;
+  /** Of inodes below this number, any may have lost something with the process before. */
+  lostBelow = 0;
   #abandoned = false;
 
   constructor(context: VolumeContext, state: VolumeState, found: StateRecord, redo: RedoLog | undefined) {

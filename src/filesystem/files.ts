@@ -29,6 +29,8 @@ export class Files {
   readonly #core: VolumeCore;
   readonly #handles: Handles;
   readonly #quota: Quota;
+  /** Inodes whose programs were told that any may have lost something: at most those that are synced, of those that there were. */
+  readonly #toldOfLoss = new Set<number>();
 
   constructor(core: VolumeCore, handles: Handles, quota: Quota) {
     this.#core = core;
@@ -151,6 +153,10 @@ export class Files {
     } catch (error) {
       this.tell(inode, this.#handles.get(handle, number));
       throw asFileSystemError(error);
+    }
+    if (number < this.#core.lostBelow && !this.#toldOfLoss.has(number)) {
+      this.#toldOfLoss.add(number);
+      this.#core.failed(inode, 'EIO');
     }
     this.report(inode, this.#handles.get(handle, number));
   }

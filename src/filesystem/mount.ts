@@ -86,6 +86,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
     if (inode === undefined) setup.onSaid?.(number);
     else core.failed(inode, 'EIO');
   }
+  if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next;
   if (survived) core.redo?.resume(setup.session);
   else core.redo?.begin(setup.session, core.log.durable);
 }

@@ -1,4 +1,4 @@
-import { readU64, writeU64 } from '../base/index.ts';
+import { InfinitError, type Logger, readU64, silentLogger, writeU64 } from '../base/index.ts';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 
@@ -28,27 +28,38 @@ export class DirtySet {
   readonly #mapped: Buffer | undefined;
   /** So many bytes of the file have room, and may be touched in memory. */
   #roomBytes = 0;
-  #next = 0;
+  /** The first slot says whether inodes are missing. */
+  #next = 1;
   #closed = false;
+  /** There was no room for an inode, so the next daemon cannot know which they were. An empty file says so as well. */
+  #incomplete = false;
+  readonly #logger: Logger;
 
-  private constructor(file: string, descriptor: number) {
+  private constructor(file: string, descriptor: number, logger: Logger) {
     this.#file = file;
     this.#descriptor = descriptor;
+    this.#logger = logger;
     this.#mapped = mapFile(descriptor, mappedBytes);
+    this.#try(() => this.#makeRoom());
   }
 
   /**
    * The set of one mount, with what a former daemon left in it.
    * @param adopted the mount outlived that daemon, and so did programs with open files. To those of a new mount it is as after a power cut: nothing they did is lost.
-   * @returns `left`: what that daemon had not made durable; `lost`: what of it was lost with a daemon before that one, and nobody has heard.
+   * @returns `left`: what that daemon had not made durable; `lost`: what of it was lost with a daemon before that one, and nobody has heard; `incomplete`: either may be any inode.
    */
-  static open(file: string, adopted: boolean): { set: DirtySet; left: ReadonlySet<number>; lost: ReadonlySet<number> } {
+  static open(
+    file: string,
+    adopted: boolean,
+    logger: Logger = silentLogger,
+  ): { set: DirtySet; left: ReadonlySet<number>; lost: ReadonlySet<number>; incomplete: boolean } {
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    const { left, lost } = adopted ? read(file) : { left: new Set<number>(), lost: new Set<number>() };
-    const set = new DirtySet(file, openSync(file, 'w+', 0o600));
+    const { left, lost, incomplete } = adopted ? read(file) : { left: new Set<number>(), lost: new Set<number>(), incomplete: false };
+    const set = new DirtySet(file, openSync(file, 'w+', 0o600), logger);
+    if (incomplete) set.#mark();
     // What was lost stays lost until an application has heard of it; a second crash must not hide it.
     for (const inode of left) set.#add(lost.has(inode) ? set.#lost : set.#slots, inode);
-    return { set, left, lost };
+    return { set, left, lost, incomplete };
   }
 
   add(inode: number): void {
@@ -66,6 +77,7 @@ export class DirtySet {
 
   /** Those in `left` are not lost: the volume has what the daemon before had not made durable, and `unsynced` is what of it is not yet. */
   keep(left: Iterable<number>, unsynced: Iterable<number>): void {
+    if (!this.#incomplete) this.#write(0, 0, false);
     const still = new Set(unsynced);
     for (const inode of left) if (!still.has(inode)) this.delete(inode);
   }
@@ -112,7 +124,32 @@ export class DirtySet {
 
   #write(slot: number, inode: number, lost: boolean): void {
     // The next daemon cuts the file: a touch of memory behind its end would end this process.
-    if (this.#closed) return;
+    if (!this.#closed && !this.#incomplete) this.#try(() => this.#put(slot, inode, lost));
+  }
+
+  /** The operation is done by now, so it does not fail for want of room here. */
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#logger.error(
+        'which files hold unsynced writes cannot be written down; where a killed daemon leaves no redo log, the next one says of all that they lost some',
+        {
+          file: this.#file,
+          error,
+        },
+      );
+      this.#mark();
+      this.#incomplete = true;
+    }
+  }
+
+  /** Its room is there, or the file is empty. */
+  #mark(): void {
+    if (this.#roomBytes > 0) this.#put(0, 1, false);
+  }
+
+  #put(slot: number, inode: number, lost: boolean): void {
     const at = slot * slotBytes;
     if (this.#mapped !== undefined && at < mappedBytes) {
       if (at >= this.#roomBytes) this.#makeRoom();
@@ -124,7 +161,8 @@ export class DirtySet {
 
   /** A write fails where the file system is full; a touch of memory without room would end the process. */
   #makeRoom(): void {
-    writeSync(this.#descriptor, Buffer.alloc(pageBytes), 0, pageBytes, this.#roomBytes);
+    const written = writeSync(this.#descriptor, Buffer.alloc(pageBytes), 0, pageBytes, this.#roomBytes);
+    if (written < pageBytes) throw new InfinitError('disk-full', 'there is no room for the set of dirty files');
     this.#roomBytes += pageBytes;
   }
 }
@@ -134,15 +172,15 @@ function put(into: Buffer, inode: number, lost: boolean, at: number): void {
   if (lost) into.writeUInt32LE((into.readUInt32LE(at + 4) | lostBit) >>> 0, at + 4);
 }
 
-function read(file: string): { left: Set<number>; lost: Set<number> } {
+function read(file: string): { left: Set<number>; lost: Set<number>; incomplete: boolean } {
   const [left, lost] = [new Set<number>(), new Set<number>()];
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
   } catch {
-    return { left, lost };
+    return { left, lost, incomplete: false };
   }
-  for (let at = 0; at + slotBytes <= bytes.length; at += slotBytes) {
+  for (let at = slotBytes; at + slotBytes <= bytes.length; at += slotBytes) {
     const high = bytes.readUInt32LE(at + 4);
     bytes.writeUInt32LE((high & ~lostBit) >>> 0, at + 4);
     const inode = readU64(bytes, at);
@@ -150,5 +188,5 @@ function read(file: string): { left: Set<number>; lost: Set<number> } {
     left.add(inode);
     if (high >= lostBit) lost.add(inode);
   }
-  return { left, lost };
+  return { left, lost, incomplete: bytes.length < slotBytes || readU64(bytes, 0) !== 0 };
 }

@@ -42,7 +42,7 @@ function tell(event: VolumeEvent): void {
 }
 
 async function openVolume(
-  setup: Pick<VolumeSetup, 'store' | 'session' | 'inherits' | 'lostInodes' | 'lostBefore' | 'onSaid' | 'onOvertaken'>,
+  setup: Pick<VolumeSetup, 'store' | 'session' | 'inherits' | 'lostInodes' | 'lostBefore' | 'lostAny' | 'onSaid' | 'onOvertaken'>,
   dirty: DirtySet,
 ): Promise<Volume> {
   const { options } = data;
@@ -74,11 +74,11 @@ async function openVolume(
 }
 
 /** A volume of this host alone, as the daemon before left it. */
-async function openAlone(set: DirtySet, left: ReadonlySet<number>, lost: ReadonlySet<number>): Promise<Volume> {
+async function openAlone({ set, left, lost, incomplete }: ReturnType<typeof DirtySet.open>): Promise<Volume> {
   const store = new PortStore(data.store!);
   const inherits = data.adopted !== undefined;
   const onSaid = (inode: number): void => set.said(inode);
-  const volume = await openVolume({ store, session: data.session, inherits, lostInodes: left, lostBefore: lost, onSaid }, set);
+  const volume = await openVolume({ store, session: data.session, inherits, lostInodes: left, lostBefore: lost, lostAny: incomplete, onSaid }, set);
   if (volume.survived) set.keep(left, volume.unsynced());
   else set.lose(left);
   return volume;
@@ -127,7 +127,8 @@ function leave(): never {
 }
 
 async function serve(): Promise<void> {
-  const { set, left, lost } = DirtySet.open(data.dirtyFile, data.adopted !== undefined);
+  const dirty = DirtySet.open(data.dirtyFile, data.adopted !== undefined, logger);
+  const { set } = dirty;
   const open: OpenVolume = (store, session, onOvertaken, inherits) => openVolume({ store, session, inherits, onOvertaken }, set);
   const asker = data.adopted === undefined ? randomUUID() : data.adopted.asker;
   // A volume of this host alone has its kernel keep the locks.
@@ -146,8 +147,8 @@ async function serve(): Promise<void> {
       );
     } else role?.hear(command);
   });
-  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, { set, left, lost }, open, tell, logger, locks, asker);
-  const fileSystem = role?.fileSystem ?? (await openAlone(set, left, lost));
+  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, dirty, open, tell, logger, locks, asker);
+  const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   session = serveFileSystem({
     fd: data.descriptor,

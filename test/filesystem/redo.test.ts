@@ -180,6 +180,16 @@ test('while something cannot be written out nobody waits for room in the log, an
   assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'none');
 });
 
+test('where any file may have lost something, each says so once, and new ones do not', async () => {
+  const host = await Host.start();
+  const files = await Promise.all(['a', 'b'].map((name) => put(host.volume, root, name, 'old', true)));
+  host.store.restart();
+  const volume = await open(host.store, {}, { inherits: true, resumed: true, lostAny: true });
+  const synced = async (inode: number): Promise<string> => errnoOf(() => volume.fsync(inode, 0, false));
+  for (const file of files) assert.deepEqual([await synced(file), await synced(file)], ['EIO', 'none']);
+  assert.equal(await synced(await put(volume, root, 'c', 'new')), 'none');
+});
+
 test('the ring is used again and again while there is always something unsynced', async () => {
   const host = await Host.start(undefined, new Memory(4096 + 64 * 1024));
   const files = await Promise.all(['a', 'b'].map((name) => put(host.volume, root, name, '')));

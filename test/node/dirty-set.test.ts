@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { createLogger } from '../../src/base/index.ts';
 import { DirtySet } from '../../src/node/dirty-set.ts';
 
 const source = path.resolve(import.meta.dirname, '../../src/node/dirty-set.ts');
@@ -35,6 +36,32 @@ test('what was lost before is told from what is dirty now, until it is said', ()
   const { left, lost } = leftAfter('for (const inode of [3, 2 ** 52 + 1]) set.add(inode); set.lose(set.all()); set.add(4); set.said(3)');
   assert.deepEqual(left, new Set([2 ** 52 + 1, 4]));
   assert.deepEqual(lost, new Set([2 ** 52 + 1]));
+});
+
+test('where there is no room nothing fails, and the next daemon knows that inodes are missing', (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-dirty-'));
+  execFileSync('mount', ['-i', '-t', 'tmpfs', '-o', 'size=4k', 'none', directory]);
+  t.after(() => {
+    execFileSync('umount', ['-l', directory]);
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const lines: string[] = [];
+  const logger = createLogger('info', (_level, line) => lines.push(line));
+  const file = path.join(directory, 'dirty');
+  const { set } = DirtySet.open(file, false, logger);
+  for (let inode = 1; inode <= 2000; inode++) set.add(inode);
+  for (let inode = 1; inode <= 2000; inode++) set.delete(inode);
+  assert.equal(lines.length, 1);
+  set.leave();
+  const next = DirtySet.open(file, true);
+  assert.ok(next.incomplete);
+  next.set.leave();
+  // Until it is known that nothing is lost.
+  const third = DirtySet.open(file, true);
+  assert.ok(third.incomplete);
+  third.set.keep(third.left, []);
+  third.set.leave();
+  assert.equal(DirtySet.open(file, true).incomplete, false);
 });
 
 test('what comes after the end changes nothing', () => {
