@@ -230,14 +230,14 @@ export class ContentJournal {
 
   /**
    * Finds the newest block and, unless the volume was closed in order, returns it with all before it that were still needed then.
-   * @param fence makes the block that follows one of this session, see {@link Journal.fence}: none of an earlier session comes after what is returned.
+   * @param fence makes that block and the one that follows those of this session, see {@link Journal.claim} and {@link Journal.fence}: none of an earlier session comes after what is returned.
    */
   async replay(clean: boolean, fence: boolean): Promise<ContentBlock[]> {
     for (;;) {
       const newest = await this.#newest();
       this.#position = newest === undefined ? 0 : newest.position + 1;
       const from = newest?.tail ?? 0;
-      if (!clean && fence && !(await this.#fence(from))) continue;
+      if (!clean && fence && !((await this.#claim(newest)) && (await this.#fence(from)))) continue;
       this.#tail = this.#position;
       if (clean || newest === undefined) return [];
       const blocks: ContentBlock[] = [];
@@ -266,6 +266,24 @@ export class ContentJournal {
       } else high = middle;
     }
     return newest;
+  }
+
+  /** False: an earlier session wrote it again. */
+  async #claim(newest: ContentBlock | undefined): Promise<boolean> {
+    if (newest === undefined) return true;
+    const { sealer, store } = this.#context;
+    const block = this.#ring.slot(newest.position);
+    const stored = await store.fetch(block.address);
+    if (stored === undefined) return false;
+    const { body } = sealer.openPayload(block.address, stored.payload);
+    if (body.length === 0) return false;
+    const { stamp } = decodeContentBlock(body);
+    if (stamp.session !== newest.stamp.session || stamp.count !== newest.stamp.count) return false;
+    const payload = sealer.sealPayload(block.address, this.#context.owner(0), body);
+    const result = await store.commit([{ update: [{ address: block.address, expect: stored.version, payload }] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') return false;
+    block.written(versionsOf(result)[0]![0]!);
+    return true;
   }
 
   /** False: an earlier session was faster. */

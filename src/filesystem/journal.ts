@@ -23,6 +23,8 @@ export class Journal {
   /** Of the oldest block that a crash would still need. */
   #tail: number;
   #advanced = false;
+  /** The last block that {@link replay} found, until it is claimed. */
+  #found: { readonly block: BlockVersion; readonly body: Uint8Array } | undefined;
 
   constructor(context: VolumeContext, tail: number, nextInode: number) {
     this.#context = context;
@@ -66,6 +68,26 @@ export class Journal {
   }
 
   /**
+   * Makes the last block that {@link replay} found one of this session, as it is: the earlier one may not know that it is durable, and be about to write it again with more in it.
+   * False: it has, and {@link replay} finds that one. @throws InfinitError `conflict` where a later session has the volume.
+   */
+  async claim(): Promise<boolean> {
+    if (this.#found === undefined) return true;
+    const { block, body } = this.#found;
+    this.#found = undefined;
+    const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
+    const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') {
+      block.doubt();
+      await block.learn();
+      this.#next--;
+      return false;
+    }
+    block.written(versionsOf(result)[0]![0]!);
+    return true;
+  }
+
+  /**
    * Makes the next block one of this session, an empty one, so that no earlier session can write it any more: a host that lost the volume may still
    * have one on its way. False: it was faster, and {@link replay} finds it. @throws InfinitError
    */
@@ -93,12 +115,15 @@ export class Journal {
     while (blocks.length < journalSlots) {
       const slot = this.#next % journalSlots;
       const stored = await this.#context.store.fetch(this.#address(slot));
-      this.#slots.set(slot, new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0));
+      const version = new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0);
+      this.#slots.set(slot, version);
       if (stored === undefined) break;
-      const block = decodeJournal(this.#context.sealer.openPayload(this.#address(slot), stored.payload).body);
+      const { body } = this.#context.sealer.openPayload(this.#address(slot), stored.payload);
+      const block = decodeJournal(body);
       if (block.sequence > this.#next) throw new InfinitError('damaged', `the journal of volume ${this.#context.volumeId} lacks block ${this.#next}`);
       if (block.sequence < this.#next) break;
       blocks.push(block);
+      this.#found = { block: version, body };
       this.#next++;
     }
     return blocks;

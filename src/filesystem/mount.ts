@@ -146,12 +146,17 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
 }
 
 /**
- * The journal's blocks that the mount before left. With `fence` the one that follows them is this session's own: were a late one of the mount before to come
+ * The journal's blocks that the mount before left. With `fence` the last of them and the one that follows are this session's own: were a late one of the mount before to come
  * after them, the inodes that it names would be taken for strays by then.
  */
 async function replay({ journal }: VolumeCore, found: StateRecord, fence: boolean): Promise<JournalBlock[]> {
   const blocks = await journal.replay();
   for (let fenced = !fence; !fenced;) {
+    if (!(await journal.claim())) {
+      blocks.pop();
+      blocks.push(...(await journal.replay()));
+      continue;
+    }
     const last = blocks.at(-1);
     fenced = await journal.fence({
       nextInode: last?.nextInode ?? found.nextInode,

@@ -191,6 +191,42 @@ test('a new file whose making was durable, unknown to its host, and that was abo
   assert.equal(last.usage.allocated, 0);
 });
 
+for (const [what, name, slots] of [
+  ['names', 'journal', journalSlots],
+  ['contents', 'content', contentSlots],
+] as const) {
+  test(`a block of the journal of ${what} that is durable, unknown to its host, is not written again once the volume went to another host`, async () => {
+    let hidden = true;
+    const blocks = new Set(ring(name, slots).map((slot) => namedAddress(volumeId, slot)));
+    const store = new MemoryBlockStore({ fate: ({ address }) => (hidden && blocks.has(address) ? 'unknown-applied' : 'normal') });
+    hidden = false;
+    const way = new SlowWay(store, ring(name, slots));
+    const before = await open(way);
+    const files = await Promise.all(['a', 'b'].map((file) => put(before, root, file, new Uint8Array(100_000), true)));
+    await before.recall();
+    const act = async (file: number): Promise<void> => {
+      if (name === 'journal') {
+        await before.link(files[file]!, root, `other${file}`);
+        return before.fsyncdir(root, 0);
+      }
+      await before.write(files[file]!, 0, 0, bytes('more'), false);
+      return before.fsync(files[file]!, 0, false);
+    };
+    hidden = true;
+    await assert.rejects(act(0));
+    hidden = false;
+    way.armed = true;
+    const late = act(1);
+    await way.arrived;
+    const after = await open(store);
+    way.letThrough();
+    await assert.rejects(late);
+    if (name === 'journal') assert.deepEqual((await namesOf(after, root)).toSorted(), ['a', 'b', 'other0']);
+    else assert.equal((await readAt(after, files[0]!, 0, 4)).toString(), 'more');
+    assert.deepEqual((await after.check()).problems, []);
+  });
+}
+
 test('places in the journal of contents that were being made ready when the volume went to another host are used there', async () => {
   const store = new MemoryBlockStore({ across: true });
   const way = new SlowWay(store, ring('content', contentSlots));
