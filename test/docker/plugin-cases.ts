@@ -53,6 +53,17 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     await s.host.docker(['rm', '-f', 'orphaned']);
     await s.removes('orphaned');
   });
+
+  test('nor does one that is removed while the plugin is stopped in good order', async () => {
+    const s = sceneOf(2);
+    await s.create('stopped');
+    await s.linger('stopped', 'stopped');
+    await s.plugin.stop();
+    await s.host.docker(['rm', '-f', 'stopped']);
+    await eventually('the container is gone', async () => ((await s.host.docker(['ps', '-aq'])).stdout === '' ? true : undefined), 40_000);
+    await s.plugin.start();
+    await s.removes('stopped');
+  });
 }
 
 /**
