@@ -49,11 +49,17 @@ export function createProgram(): Command {
 }
 
 /** Sub-commands made apart do not inherit how errors end the program. */
-function inheritSettings(command: Command): void {
+function inheritSettings(command: Command, path = command.name()): void {
+  command.showHelpAfterError(`See \`${path} --help\`.`);
   for (const child of command.commands) {
     child.copyInheritedSettings(command);
-    inheritSettings(child);
+    inheritSettings(child, `${path} ${child.name()}`);
   }
+}
+
+/** `help OBJECT VERB` is `OBJECT VERB --help`: commander itself reads no further than the object. */
+function helpWords(words: readonly string[]): readonly string[] {
+  return words[0] === 'help' && words.length > 2 ? [...words.slice(1), '--help'] : words;
 }
 
 /** Runs the command line and leaves its exit code in `process.exitCode`. */
@@ -63,7 +69,7 @@ export async function main(): Promise<void> {
   if (engine !== undefined && engine !== 'default')
     process.stderr.write(`infinit: "${engine}" is docker's choice of an engine; this talks to the daemon of this host (--control-socket)\n`);
   try {
-    await createProgram().parseAsync(words, { from: 'user' });
+    await createProgram().parseAsync(helpWords(words), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {

@@ -36,8 +36,11 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
 
 /** Where the daemon keeps its state by default only root may write, and only root may mount: whoever forgot `sudo` is told so. */
 function asMissingRight(error: unknown): unknown {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  if (process.getuid?.() === 0 || (code !== 'EACCES' && code !== 'EPERM')) return error;
+  if (process.getuid?.() === 0) return error;
+  let cause = error;
+  while (cause instanceof InfinitError) ({ cause } = cause);
+  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  if (code !== 'EACCES' && code !== 'EPERM') return error;
   return new InfinitError('denied', `run this as root: ${messageOf(error)}`, { cause: error });
 }
 

@@ -80,8 +80,10 @@ export class Entry implements Membership, Disposable {
   async init(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
     if (this.#context.storesNothing)
       throw new InfinitError('bad-argument', 'the first host of a cluster stores its first blocks, and this one is to store nothing (--capacity 0)');
-    this.#refuseWhileMounted('found a cluster');
     const { overlay, membership, rememberCluster } = this.#context;
+    // Before anybody is told to stop containers for it.
+    if (overlay.clusterId !== undefined) throw new InfinitError('already-exists', `this host belongs to cluster ${overlay.clusterId} already`);
+    this.#refuseWhileMounted('found a cluster');
     await membership.intendToFound();
     const { clusterId } = await overlay.initCluster().catch(async (error: unknown) => {
       await membership.abandonFounding();

@@ -3,7 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { daemonOptions, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
+import { daemonOptions, resolveBlock, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
 
 /** The options table of docs/docker.md. */
 function optionsTable(): string {
@@ -13,6 +13,11 @@ function optionsTable(): string {
   );
   return ['| option | also | value | default | |', '|---|---|---|---|---|', ...rows].join('\n');
 }
+
+test('docs/api.md shows the address that the name in its example has', () => {
+  const [, name, address] = /http:\/\/infinit\/v1\/blocks\/@(\w+)\n\{"address":"(\w+)"/.exec(readFileSync('docs/api.md', 'utf8'))!;
+  assert.equal(address, resolveBlock(`@${name!}`));
+});
 
 test('docs/docker.md lists the options that the parser knows', () => {
   const page = readFileSync('docs/docker.md', 'utf8');
