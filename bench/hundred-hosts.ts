@@ -1,6 +1,7 @@
 /**
  * `node bench/hundred-hosts.ts [HOSTS]`: so many hosts in one process, with the daemon's own overlay, membership, store and repair, over a network and
- * disks in memory. Joins them, writes blocks, lets a twentieth of them die and waits until all blocks have their copies again.
+ * disks in memory. Joins them, writes blocks, lets one of them die and waits until all blocks have their copies again. One: of several that die at once no
+ * host can tell whether some block lost its majority, so none of them is counted out (docs/consensus.md, “Genesis”).
  */
 import { randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -133,15 +134,14 @@ await step(`write ${registers} registers and ${blocks} blocks of 16 KiB`, hosts,
 
 await step('idle for 10 s', hosts, () => sleep(10_000));
 
-const dead = hosts.splice(Math.floor(count / 2), Math.max(1, Math.floor(count / 20)));
-await step(`${dead.length} hosts die; the others count them out and make the copies anew`, hosts, async () => {
-  for (const { overlay, membership, repair } of dead) {
-    cluster.network!.crash(overlay.self);
-    await repair[Symbol.asyncDispose]();
-    await membership[Symbol.asyncDispose]();
-    await cluster.stop(overlay);
-  }
-  await until('the dead are counted out', () => areAll(hosts, count - dead.length));
+const [dead] = hosts.splice(Math.floor(count / 2), 1);
+await step('one host dies; the others count it out and make the copies anew', hosts, async () => {
+  const { overlay, membership, repair } = dead!;
+  cluster.network!.crash(overlay.self);
+  await repair[Symbol.asyncDispose]();
+  await membership[Symbol.asyncDispose]();
+  await cluster.stop(overlay);
+  await until('the dead one is counted out', () => areAll(hosts, count - 1));
   await until('repair is done', () => hosts.every(({ repair }) => repair.status().phase === 'idle'));
 });
 
