@@ -1,7 +1,7 @@
 /**
  * `node bench/scaling.ts [HOSTS …]`: clusters of 3, 6 and 12 hosts on this machine, every host with the same small share of one processor (a control group,
  * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is.
- * `SHARE` of a processor for each host (0.08), `SECONDS` (4), `BENCH_DIR`.
+ * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`), `SECONDS` (4), `BENCH_DIR`.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +14,7 @@ import type { Load, Tally } from './cluster/workload.ts';
 const share = Number(process.env['SHARE'] ?? 0.08);
 const seconds = Number(process.env['SECONDS'] ?? 4);
 const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2).map(Number) : [3, 6, 12];
-const clientsAHost = 16;
+const clientsAHost = Number(process.env['CLIENTS'] ?? 64);
 const warmUpSeconds = 1.5;
 const keysAHost = 256;
 const bytes = 256;
