@@ -34,8 +34,8 @@ export interface SwarmMember {
 export interface Announcement extends AsyncDisposable {
   /** Whether an engine answers at this moment. */
   readonly present: boolean;
-  /** The containers that refer to a volume, running or not: "web.1 of service web". Empty where the engine does not say. */
-  containersOf(volume: string): Promise<readonly string[]>;
+  /** The containers that refer to a volume, running or not: "web.1 of service web". Undefined: the engine does not say. */
+  containersOf(volume: string): Promise<readonly string[] | undefined>;
   /** The swarm's hosts as this engine knows them: all of them on a manager, the managers and itself on a worker; empty outside a swarm. */
   swarmMembers(): Promise<readonly SwarmMember[]>;
 }
@@ -53,7 +53,7 @@ export function announce(settings: AnnounceSettings): Announcement {
     get present() {
       return watch.present;
     },
-    containersOf: async (volume) => (watch.present ? containersOf(await docker, volume) : []),
+    containersOf: async (volume) => (watch.present ? containersOf(await docker, volume) : undefined),
     swarmMembers: async () => swarmMembers(await docker),
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -132,7 +132,7 @@ function reasonOf(error: unknown): string {
   return messageOf(error);
 }
 
-async function containersOf(docker: Docker, volume: string): Promise<readonly string[]> {
+async function containersOf(docker: Docker, volume: string): Promise<readonly string[] | undefined> {
   try {
     const abortSignal = AbortSignal.timeout(containersDeadlineMs);
     const found = await docker.listContainers({ all: true, filters: { volume: [volume] }, abortSignal });
@@ -142,7 +142,7 @@ async function containersOf(docker: Docker, volume: string): Promise<readonly st
       return service === undefined ? name : `${name} of service ${service}`;
     });
   } catch {
-    return []; // the mount ID has to do
+    return undefined;
   }
 }
 

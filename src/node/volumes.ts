@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   checkVolumeName,
-  directoryOf,
   type EffectiveOptions,
   type Health,
   parseVolumeOptions,
@@ -22,6 +21,8 @@ import type { BlockStore } from '../store/index.ts';
 import { bindAgain } from './bound-places.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
+import { holdersInWords } from './holder-names.ts';
+import { LeftOverHolders } from './left-over-holders.ts';
 import type { MountTable } from './mount-table.ts';
 import { noVolume } from './no-volume.ts';
 import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
@@ -37,11 +38,6 @@ const maxSkippedLooks = 16;
 
 /** How long a stop waits for volumes that are being mounted, in ms: one that waits for other hosts must not hold it up. */
 const startsPatienceMs = 5000;
-
-/** What the plugin's holders begin with; the rest is the engine's ID of the mount, which is not the container's. */
-const dockerPrefix = 'docker:';
-/** Digits of a mount ID that are shown. */
-const shortId = 12;
 
 /** How long other hosts are asked whether they have a volume mounted, where it is only shown, in ms: engines ask at every turn. */
 const inspectDeadlineMs = 500;
@@ -79,12 +75,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   /** One change at a time for each volume. */
   readonly #mutex = new KeyedQueue();
   readonly #idle: NodeJS.Timeout;
-  /** The containers that refer to a volume on this host, by name; whoever knows the engine sets it. */
-  containersOf: (volume: string) => Promise<readonly string[]> = () => Promise.resolve([]);
+  /** The containers that refer to a volume on this host, by name; undefined: the engine does not say. Whoever knows the engine sets it. */
+  containersOf: (volume: string) => Promise<readonly string[] | undefined> = () => Promise.resolve(undefined);
   /** Volumes on their way to being served, by name. */
   readonly #starting = new Map<string, Promise<ServedVolume>>();
   /** What the daemon before had mounted. */
   readonly #owed: OwedVolumes;
+  readonly #leftOver: LeftOverHolders;
   #stopping = false;
   /** Volumes that are being looked at because nobody may need them any more. */
   readonly #closing = new Set<string>();
@@ -98,6 +95,12 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       isKept: (name) => context.server.keeps(name),
       serve: (name) => this.#serveAgain(name),
       isStopping: () => this.#stopping,
+      logger: context.logger,
+    });
+    this.#leftOver = new LeftOverHolders(context.table.volumes(), {
+      holders: (volume) => context.table.holders(volume),
+      containersOf: (volume) => this.containersOf(volume),
+      drop: (volume, holders) => this.#giveBack(volume, holders),
       logger: context.logger,
     });
     this.#idle = setInterval(() => this.#closeIdle(), idleCheckMs);
@@ -168,7 +171,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       if (holders.length > 0)
         throw new InfinitError(
           'in-use',
-          `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, await this.containersOf(name)).join(', ')}`,
+          `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, (await this.containersOf(name)) ?? []).join(', ')}`,
         );
       await this.#close(name, true, how.force);
       const elsewhere = await this.#context.usedElsewhere(entry.id);
@@ -230,6 +233,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
       const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
       if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
+      this.#leftOver.isGiven(name, holder);
       await this.#context.table.add(name, holder);
       this.#refused.delete(served);
       return served.mountpoint;
@@ -240,6 +244,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return this.#mutex.run(name, async () => {
       await this.#context.table.delete(name, holder);
       if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
+    });
+  }
+
+  /** The mount ends when it is looked at next, unless the kernel says that somebody uses it. */
+  #giveBack(name: string, holders: readonly string[]): Promise<void> {
+    return this.#mutex.run(name, async () => {
+      for (const holder of holders) await this.#context.table.delete(name, holder);
     });
   }
 
@@ -395,27 +406,11 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#idle);
+    this.#leftOver[Symbol.dispose]();
     this.#stopping = true;
     this.#context.server.leave();
     // What is being mounted at this moment would stay behind as a dead mount.
     await Promise.race([Promise.allSettled(this.#starting.values()), sleep(startsPatienceMs, undefined, { ref: false })]);
     await Promise.all([...this.#served.values()].map((served) => served.stop()));
   }
-}
-
-/** Who holds a volume: containers by name where the engine gives them, mounts that people made by their place, else mount IDs as they are. */
-export function holdersInWords(holders: readonly string[], containers: readonly string[]): readonly string[] {
-  const [fromDocker, fromPeople] = [
-    holders.filter((holder) => holder.startsWith(dockerPrefix)),
-    holders.filter((holder) => !holder.startsWith(dockerPrefix)),
-  ];
-  const named = containers.map((name) => `container ${name}`);
-  return [
-    ...(fromDocker.length === 0
-      ? []
-      : named.length > 0
-        ? named
-        : fromDocker.map((holder) => `Docker (mount ${holder.slice(dockerPrefix.length).slice(0, shortId)})`)),
-    ...fromPeople.map((holder) => (directoryOf(holder) === undefined ? holder : `the mount at ${directoryOf(holder)}`)),
-  ];
 }

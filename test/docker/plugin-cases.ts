@@ -62,6 +62,15 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     await s.host.docker(['rm', '-f', 'stopped']);
     await eventually('the container is gone', async () => ((await s.host.docker(['ps', '-aq'])).stdout === '' ? true : undefined), 40_000);
     await s.plugin.start();
+    // Without a removal that the engine asks for: other hosts could not remove it, and this one not leave its cluster.
+    await eventually(
+      'the mount is given back',
+      async () => {
+        const { holders, hosts } = (await s.inspect('stopped')).Status;
+        return holders.length === 0 && hosts.length === 0 ? true : undefined;
+      },
+      60_000,
+    );
     await s.removes('stopped');
   });
 }

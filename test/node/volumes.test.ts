@@ -10,7 +10,8 @@ import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
 import { noVolume } from '../../src/node/no-volume.ts';
 import { NotWrittenOut } from '../../src/node/served-volume.ts';
-import { holdersInWords, Volumes, type VolumesContext } from '../../src/node/volumes.ts';
+import { holdersInWords } from '../../src/node/holder-names.ts';
+import { Volumes, type VolumesContext } from '../../src/node/volumes.ts';
 
 interface Before {
   /** Of the daemon before: a mount that outlived it, and one whose holders are known. */
