@@ -97,7 +97,7 @@ export class Entry implements Membership, Disposable {
   /**
    * Joins at a command. Where nobody lets this host in in time, it goes on trying: it has its passport. {@link leave} takes it back.
    * @param force Also where the trash has volumes: they are gone then.
-   * @throws InfinitError `in-use`, `already-exists` where it has volumes of its own, `denied`, `cancelled` after a while.
+   * @throws InfinitError `in-use`, `already-exists` where it has volumes of its own, `denied`, `unavailable` after a while, `cancelled` where it is taken back.
    */
   async join(addresses: readonly string[], token: string, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
     const { overlay, membership } = this.#context;
@@ -123,7 +123,8 @@ export class Entry implements Membership, Disposable {
     } catch (error) {
       if (codeOf(error) !== 'cancelled') throw error;
       const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
-      throw new InfinitError('cancelled', takenBack.aborted ? 'the join was taken back' : `${messageOf(error)}; ${goesOn}`, { cause: error });
+      if (takenBack.aborted) throw new InfinitError('cancelled', 'the join was taken back', { cause: error });
+      throw new InfinitError('unavailable', `${messageOf(error)}; ${goesOn}`, { cause: error });
     }
     await this.whenInside(patience);
   }

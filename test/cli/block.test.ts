@@ -51,6 +51,8 @@ test('inspect shows each host, and watch each change until it is interrupted', a
   const [here, there] = cluster.hosts as [ValueHost, ValueHost, ValueHost];
   const { address } = await here.infinit.blocks.create('one');
   const { out } = await infinit(there, '', 'inspect', address);
+  const nothing = await infinit(there, '', 'inspect', '@nothing');
+  assert.deepEqual([nothing.code, nothing.error], [3, 'infinit: not-found: no host has a block @nothing\n']);
   assert.match(out, /mutable, owner program, 3 of 3 copies are up to date/);
   for (const { name } of cluster.hosts) assert.match(out, new RegExp(`^${name} +ok +1 `, 'm'));
   const watch = start(there, ['watch', address]);

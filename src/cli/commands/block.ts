@@ -127,6 +127,7 @@ const inspect: Make = (client) =>
     .addOption(formatOption(['table', 'json'], '{{.Kind}}'))
     .action(async (given: string, { format }: { format: string }) => {
       const report = await client().blocks.inspect(resolveBlock(given));
+      if (report.replicas.every(({ state }) => state === 'missing')) throw new InfinitError('not-found', `no host has a block ${given}`);
       say(format === 'table' ? describe(report) : renderInspect([report], format));
     });
 
