@@ -60,7 +60,7 @@ class Clone {
   /** What `npm start` runs. */
   get #start(): string {
     const { scripts } = JSON.parse(readFileSync(path.join(this.directory, 'package.json'), 'utf8')) as { scripts: { start: string } };
-    return `cd ${this.directory} && exec ${scripts.start}`;
+    return `cd ${this.directory} && ${scripts.start}`;
   }
 
   /** A start that ends by itself. */
