@@ -187,7 +187,7 @@ test('a daemon that cannot take a mount over yet keeps it, says so, and tries ag
   // No commands: a new process would close its copy of the open file, and wait for that.
   const { health } = await daemon.client.clusterStatus();
   assert.deepEqual([health.state, /"data".*is not served again yet/.test(health.reasons.join())], ['DEGRADED', true]);
-  await assert.rejects(daemon.client.removeVolume('data'), { code: 'in-use' });
+  await assert.rejects(daemon.client.removeVolume('data'), { code: 'unavailable' });
   const written = twin.handle.write(Buffer.from('meanwhile'), 0, 9, mebibyte);
   await unlink(dirty);
   await rename(`${dirty}.away`, dirty);
