@@ -65,7 +65,7 @@ export class Files {
   #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
     const inode = this.#regular(number);
-    const { budget, redo, flusher } = this.#core;
+    const { budget, redo } = this.#core;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
@@ -78,8 +78,7 @@ export class Files {
     if (kill) killPrivileges(inode);
     if (keepTimes) this.#core.touch(inode);
     else this.#modified(inode);
-    // What cannot be written out makes no room in the redo log: that lapses, and is whole again once it can.
-    const room = budget.wait() ?? (flusher.failure === undefined ? redo?.wait() : undefined);
+    const room = budget.wait() ?? redo?.wait();
     return room === undefined ? data.length : room.then(() => data.length);
   }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { checkVolume, type SurvivingMemory, type Volume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
@@ -162,22 +162,6 @@ test('what finds no room is lost with the process, and said; after a flush the l
   assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'none');
   const content = await contentOf(volume, file);
   assert.ok(content.subarray(0, 50_000).every((byte) => byte === 4) && content.subarray(50_000, 80_000).every((byte) => byte === 3));
-});
-
-test('while something cannot be written out nobody waits for room in the log, and it is whole again once it can', async () => {
-  let full = false;
-  const host = new Host(new MemoryBlockStore({ delay: () => (full ? Promise.reject(new InfinitError('disk-full', 'no room')) : undefined) }));
-  host.volume = await open(host.store, { flushDelayMs: 200 }, { memory: host.memory });
-  const file = await put(host.volume, root, 'f', 'old', true);
-  full = true;
-  await assert.rejects(Promise.resolve(host.volume.write(file, 0, 0, Buffer.alloc(700_000, 1), false)).then(() => host.volume.syncfs()));
-  for (let value = 2; value < 30; value++) assert.equal(host.volume.write(file, 0, 0, Buffer.alloc(100_000, value), false), 100_000, `${value}`);
-  full = false;
-  await host.volume.syncfs();
-  await host.volume.write(file, 0, 0, Buffer.from('again'), false);
-  const volume = await host.die();
-  assert.equal((await contentOf(volume, file)).toString('latin1', 0, 6), 'again\x1d');
-  assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'none');
 });
 
 test('where any file may have lost something, each says so once, and new ones do not', async () => {

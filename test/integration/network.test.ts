@@ -10,7 +10,7 @@ import { eventually } from '../docker/process.ts';
 import { Workload } from './workload.ts';
 
 /** No program waits longer than this, whatever happens. */
-const patienceMs = 100_000;
+const patienceMs = 150_000;
 /** The smallest disk on which a store has some room. */
 const smallDisk = '48m';
 
