@@ -11,7 +11,12 @@ const firstProcess = `
 set -e
 hostname "$1"
 # What other tests have mounted is not this host's, and a copy of it here would count as a user of it.
-while read -r _ _ _ _ place _; do case "$place" in "$3"/*) umount -l "$place";; esac; done < /proc/self/mountinfo
+# The list is read at once, as each unmounting shifts it, and from its end, where the upper mounts are. One may go by itself with its directory.
+mapfile -t mounts < /proc/self/mountinfo
+for ((i = \${#mounts[@]} - 1; i >= 0; i--)); do
+  read -r _ _ _ _ place _ <<< "\${mounts[i]}"
+  case "$place" in "$3"/*) umount -l "$place" || ! mountpoint -q "$place";; esac
+done
 mount -t tmpfs none /run
 mkdir -p /run/docker/plugins /run/infinit /run/lock
 [ -d /etc/docker ] && mount -t tmpfs none /etc/docker
