@@ -1,28 +1,29 @@
 import { cpSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { Cables } from './cables.ts';
 import { LabHost } from './host.ts';
-import { bridgeOf, cgroupOf, claim, clear, clearDeadLabs, labPrefix } from './leftovers.ts';
-import { eventually, must, run } from './process.ts';
+import { cgroupOf, claim, clear, clearDeadLabs, labPrefix } from './leftovers.ts';
+import { eventually, must } from './process.ts';
 
 /** The image that every engine of a lab has: busybox, and a folder /seeded with a file for the copy into an empty volume. */
 export const labImage = 'bb';
 
-const netFilterSwitch = 'net.bridge.bridge-nf-call-iptables';
-
 /**
  * Hosts with real Docker Engines on this machine, in namespaces of their own (facts: no registry, no access to the machine's own engine).
- * All state is below one temporary directory. A lab ends with the test process, also when that is killed, but for its directory, bridge and
+ * All state is below one temporary directory. A lab ends with the test process, also when that is killed, but for its directory and
  * cgroups: the next lab removes those.
  */
 export class DockerLab implements AsyncDisposable {
   readonly directory: string;
   readonly hosts: readonly LabHost[];
+  readonly #cables: Cables | undefined;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(directory: string, hosts: readonly LabHost[], stack: AsyncDisposableStack) {
+  private constructor(directory: string, hosts: readonly LabHost[], cables: Cables | undefined, stack: AsyncDisposableStack) {
     this.directory = directory;
     this.hosts = hosts;
+    this.#cables = cables;
     this.#stack = stack;
   }
 
@@ -38,7 +39,8 @@ export class DockerLab implements AsyncDisposable {
     for (let i = 1; i <= settings.hosts; i++) {
       hosts.push(stack.use(await LabHost.create(`h${i}`, path.join(directory, `h${i}`), { network, cgroup: cgroupOf(directory) })));
     }
-    if (settings.hosts > 1) await connectHosts(directory, hosts, stack);
+    const prefixed = hosts.map((_, index) => `${addressOf(index)}/24`);
+    const cables = settings.hosts > 1 ? stack.use(await Cables.between(hosts, path.join(directory, 'cables'), prefixed)) : undefined;
     if (settings.engines !== false) {
       makeImage(path.join(directory, 'image'));
       await must('tar', ['-C', path.join(directory, 'image'), '-cf', path.join(directory, 'image.tar'), '.']);
@@ -49,7 +51,7 @@ export class DockerLab implements AsyncDisposable {
         }),
       );
     }
-    return new DockerLab(directory, hosts, stack.move());
+    return new DockerLab(directory, hosts, cables, stack.move());
   }
 
   /** The first host. */
@@ -59,7 +61,7 @@ export class DockerLab implements AsyncDisposable {
 
   /** Where host number `index` listens for the others. */
   addressOf(index: number): string {
-    return `10.77.0.${index + 1}`;
+    return addressOf(index);
   }
 
   /** Joins all hosts into one swarm; the first is its manager. */
@@ -75,11 +77,11 @@ export class DockerLab implements AsyncDisposable {
 
   /** Takes a host off the network; it goes on by itself. */
   async cut(index: number): Promise<void> {
-    await must('ip', ['link', 'set', linkOf(this.directory, index), 'down']);
+    await this.#cables!.cut(index);
   }
 
   async heal(index: number): Promise<void> {
-    await must('ip', ['link', 'set', linkOf(this.directory, index), 'up']);
+    await this.#cables!.heal(index);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -87,28 +89,8 @@ export class DockerLab implements AsyncDisposable {
   }
 }
 
-/** The outer end of a host's network cable. */
-function linkOf(directory: string, index: number): string {
-  return `${bridgeOf(directory)}-h${index + 1}`;
-}
-
-async function connectHosts(directory: string, hosts: readonly LabHost[], stack: AsyncDisposableStack): Promise<void> {
-  // An engine outside the lab sets a rule that would cut the hosts from each other.
-  const { stdout } = await run('sysctl', ['-n', netFilterSwitch]);
-  if (stdout.trim() === '1') {
-    await must('sysctl', ['-qw', `${netFilterSwitch}=0`]);
-    stack.defer(async () => void (await run('sysctl', ['-qw', `${netFilterSwitch}=1`])));
-  }
-  const bridge = bridgeOf(directory);
-  await must('ip', ['link', 'add', bridge, 'type', 'bridge']);
-  await must('ip', ['link', 'set', bridge, 'up']);
-  for (const [index, host] of hosts.entries()) {
-    const outer = linkOf(directory, index);
-    await must('ip', ['link', 'add', outer, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid)]);
-    await must('ip', ['link', 'set', outer, 'master', bridge, 'up']);
-    await host.must('ip', ['addr', 'add', `10.77.0.${index + 1}/24`, 'dev', 'eth0']);
-    await host.must('ip', ['link', 'set', 'eth0', 'up']);
-  }
+function addressOf(index: number): string {
+  return `10.77.0.${index + 1}`;
 }
 
 function makeImage(directory: string): void {

@@ -1,10 +1,10 @@
-import { globSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-import { run, startTimeOf } from './process.ts';
+import { startTimeOf } from './process.ts';
 
-/** Every lab's directory begins so; its last part names the lab's bridge and cgroup too. */
+/** Every lab's directory begins so; its last part names the lab's cgroup too. */
 export const labPrefix = path.join(tmpdir(), 'infinit-lab-');
 
 /** A lab younger than this may not have said yet whose it is. */
@@ -15,11 +15,6 @@ export function claim(directory: string): void {
   writeFileSync(path.join(directory, 'owner'), `${process.pid} ${startTimeOf(process.pid)}`);
 }
 
-/** The lab's bridge; the kernel allows 15 characters. */
-export function bridgeOf(directory: string): string {
-  return `il-${path.basename(directory).slice(-6)}`;
-}
-
 /** The parent of the cgroups of the lab's containers. */
 export function cgroupOf(directory: string): string {
   return path.basename(directory);
@@ -27,8 +22,6 @@ export function cgroupOf(directory: string): string {
 
 /** Removes what a lab leaves outside its namespaces, which end with their first process. */
 export async function clear(directory: string): Promise<void> {
-  // The bridge and the outer ends of its cables: a dead host's own end goes with its network, but that may take minutes.
-  for (const link of readdirSync('/sys/class/net').filter((name) => name.startsWith(bridgeOf(directory)))) await run('ip', ['link', 'del', link]);
   const groups = globSync([`/sys/fs/cgroup/${cgroupOf(directory)}`, `/sys/fs/cgroup/*/${cgroupOf(directory)}`]).flatMap((top) => [
     top,
     ...globSync(`${top}/**/`),
