@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { directoryForm } from './plugin-forms.ts';
 import { eventually } from './process.ts';
 import { type Scene, writeAndSync } from './scene.ts';
 
-/** The hosts that {@link pluginCases} and {@link processCases} take each, where they run at the same time. */
+/** The hosts that {@link pluginCases} and {@link processCases} take, where they run at the same time. */
 export const pluginCaseCount = 3;
+export const processCaseCount = 4;
 
 /** What must hold when the plugin is lost and returns. Where it is a process of its own each harms one of its own: an engine waits 15 s for a dead one. */
 export function pluginCases(sceneOf: (index: number) => Scene): void {
@@ -52,26 +54,6 @@ export function pluginCases(sceneOf: (index: number) => Scene): void {
     await s.plugin.start();
     await s.host.docker(['rm', '-f', 'orphaned']);
     await s.removes('orphaned');
-  });
-
-  test('nor does one that is removed while the plugin is stopped in good order', async () => {
-    const s = sceneOf(2);
-    await s.create('stopped');
-    await s.linger('stopped', 'stopped');
-    await s.plugin.stop();
-    await s.host.docker(['rm', '-f', 'stopped']);
-    await eventually('the container is gone', async () => ((await s.host.docker(['ps', '-aq'])).stdout === '' ? true : undefined), 40_000);
-    await s.plugin.start();
-    // Without a removal that the engine asks for: other hosts could not remove it, and this one not leave its cluster.
-    await eventually(
-      'the mount is given back',
-      async () => {
-        const { holders, hosts } = (await s.inspect('stopped')).Status;
-        return holders.length === 0 && hosts.length === 0 ? true : undefined;
-      },
-      60_000,
-    );
-    await s.removes('stopped');
   });
 }
 
@@ -122,5 +104,26 @@ export function processCases(sceneOf: (index: number) => Scene): void {
     assert.equal(await run, 'here');
     assert.equal((await s.inspect('awaited')).Driver, s.form.reportedDriver);
     await s.removes('awaited');
+  });
+
+  test('a container that is removed while the plugin is stopped in good order does not keep its volume, though nobody removes that', async (t) => {
+    const s = sceneOf(3);
+    if (s.form === directoryForm) return t.skip('plain directories are not given back');
+    await s.create('stopped');
+    await s.linger('stopped', 'stopped');
+    await s.plugin.stop();
+    await s.host.docker(['rm', '-f', 'stopped']);
+    await eventually('the container is gone', async () => ((await s.host.docker(['ps', '-aq'])).stdout === '' ? true : undefined), 40_000);
+    await s.plugin.start();
+    // Without a removal that the engine asks for: other hosts could not remove it, and this one not leave its cluster.
+    await eventually(
+      'the mount is given back',
+      async () => {
+        const { holders, hosts } = (await s.inspect('stopped')).Status;
+        return holders.length === 0 && hosts.length === 0 ? true : undefined;
+      },
+      60_000,
+    );
+    await s.removes('stopped');
   });
 }
