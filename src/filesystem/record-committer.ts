@@ -18,7 +18,7 @@ export interface JournalWrite {
   readonly block: BlockVersion;
   /** Sealed as late as possible: figures are what they are then. */
   readonly payload: () => Uint8Array;
-  /** The block is durable; further rounds for the inodes may follow. */
+  /** The block is durable, and with it all of the inodes. */
   readonly committed: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
   readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
@@ -61,12 +61,10 @@ export class RecordCommitter {
     const all = [...new Set(inodes)].sort((a, b) => a.number - b.number);
     const release = await lockAll(all);
     try {
+      if (all.length === 0 && journal === undefined) return;
       let left = all;
-      let write = journal;
-      while (left.length > 0 || write !== undefined) {
-        left = await this.#round(left, write);
-        write = undefined;
-      }
+      do left = await this.#round(left, journal);
+      while (left.length > 0);
     } finally {
       release();
     }
@@ -116,7 +114,10 @@ export class RecordCommitter {
     }
   }
 
-  /** One commit; the inodes that need another: a flush that had failed before was finished first, or a large truncation goes in steps. */
+  /**
+   * One commit; the inodes that need another: a flush that had failed before was finished first, or a large truncation goes in steps. The journal's block comes with the
+   * last: a name must not become durable with a part of what was written to its file before, as where a new file replaces an old one.
+   */
   async #round(inodes: readonly Inode[], journal: JournalWrite | undefined): Promise<Inode[]> {
     const again: Inode[] = [];
     const prepared: Prepared[] = [];
@@ -135,7 +136,9 @@ export class RecordCommitter {
     covered.catch(() => {});
     try {
       for (const { inode, inherited, size, revision, flush, mark } of cuts) {
-        if (flush === undefined && inode.revision === inode.writtenRevision) continue;
+        // What a commit that failed wrote of a new one has the links of then.
+        const making = !inode.born && journal?.linksOf(inode) !== undefined;
+        if (flush === undefined && inode.revision === inode.writtenRevision && !making) continue;
         const plan = await flush?.plan();
         // The size is as of an earlier cut then, so the record is not what the inode is now.
         const partly = plan !== undefined && (inherited || !plan.last);
@@ -144,11 +147,12 @@ export class RecordCommitter {
       }
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
       const blocks = prepared.map(({ inode }) => inode.block);
-      if (journal !== undefined) blocks.push(journal.block);
+      const last = again.length === 0;
+      if (journal !== undefined && last) blocks.push(journal.block);
       await covered;
-      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(prepared, put, journal)));
+      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(prepared, put, journal, last)));
       this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
-      if (journal !== undefined) {
+      if (journal !== undefined && last) {
         journal.block.written(versions.at(-1)![0]!);
         journal.committed();
       }
@@ -164,14 +168,14 @@ export class RecordCommitter {
   }
 
   /** Stages by what they hold; a stage without anything is left out. */
-  #stages(prepared: readonly Prepared[], put: readonly SealedBlock[], journal: JournalWrite | undefined): Stage[] {
+  #stages(prepared: readonly Prepared[], put: readonly SealedBlock[], journal: JournalWrite | undefined, withJournal: boolean): Stage[] {
     const update: Update[] = prepared.map((one) => this.#record(one, journal));
     const drop = this.#drops(prepared.flatMap(({ plan }) => plan?.drop ?? []));
     const stages: Stage[] = [];
     if (put.length > 0) stages.push({ put });
     if (update.length > 0) stages.push({ update });
     const last: Stage = {
-      ...(journal === undefined ? {} : { update: [journal.block.update(journal.payload())] }),
+      ...(journal === undefined || !withJournal ? {} : { update: [journal.block.update(journal.payload())] }),
       ...(drop.length === 0 ? {} : { drop }),
     };
     if (last.update !== undefined || last.drop !== undefined) stages.push(last);

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError } from '../../src/base/index.ts';
+import type { CommitResult, Stage } from '../../src/store/index.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { bytes, contentOf, look, open, put, root } from './harness.ts';
+
+/** A store that can be out of reach for a while. */
+class FailingStore extends MemoryBlockStore {
+  failing = false;
+
+  override commit(stages: readonly Stage[]): Promise<CommitResult> {
+    if (this.failing) return Promise.reject(new InfinitError('unavailable', 'out of reach'));
+    return super.commit(stages);
+  }
+}
+
+const first = new Uint8Array(20_000).fill(1);
+const second = new Uint8Array(20_000).fill(2);
+const whole = Buffer.concat([first, second]);
+
+test('a file that replaces another is never found with a part of its content, though an earlier flush of it failed', async () => {
+  let interrupted = 0;
+  for (let writes = 0; ; writes++) {
+    const store = new FailingStore();
+    const volume = await open(store);
+    await put(volume, root, 'f', 'old', true);
+    const inode = await put(volume, root, 'new', first);
+    store.failing = true;
+    await assert.rejects(async () => volume.fsync(inode, 0, false));
+    store.failing = false;
+    await volume.write(inode, 0, first.length, second, false);
+    await volume.rename(root, 'new', root, 'f', 0);
+    store.crashAfter(writes);
+    const done = await volume.syncfs().then(
+      () => true,
+      () => false,
+    );
+    await volume.abandon();
+    store.restart();
+    const after = await open(store);
+    const content = await contentOf(after, (await look(after, root, 'f'))!);
+    if (!content.equals(whole)) assert.deepEqual(content, Buffer.from(bytes('old')), `after ${writes} writes`);
+    assert.equal(await look(after, root, 'new'), undefined);
+    assert.equal((await after.check()).problems.length, 0);
+    await after.abandon();
+    if (done) {
+      assert.deepEqual(content, whole);
+      break;
+    }
+    interrupted++;
+  }
+  assert.ok(interrupted > 1);
+});
