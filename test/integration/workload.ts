@@ -8,6 +8,19 @@ const registers = 2;
 /** While a host's daemon is away its mount point is a plain directory, or was one when the shell went there: nothing that happens in it counts. */
 const onVolume = `[ "$(stat -f -c %t .)" = 65735546 ] || { echo 'not mounted' >&2; exit 9; }`;
 
+/** An operation that kept its program waiting. */
+export interface SlowOperation {
+  readonly host: string;
+  readonly script: string;
+  /** Milliseconds of the wall clock. */
+  readonly from: number;
+  readonly to: number;
+  readonly failed: boolean;
+}
+
+/** Milliseconds from which on an operation is remembered as slow: no host's end may hold up another host's programs for longer. */
+const slowMs = 5000;
+
 /**
  * Programs on every host that use one volume at once: they replace and read small files, whose history must be linearizable, append to one log, and
  * make files of their own. Remembers what was acknowledged.
@@ -30,6 +43,7 @@ export class Workload implements AsyncDisposable {
   failures = 0;
   /** The longest that one took, in ms. */
   longestMs = 0;
+  readonly slow: SlowOperation[] = [];
   /** What the last failure said. */
   lastFailure = '';
 
@@ -87,10 +101,12 @@ export class Workload implements AsyncDisposable {
   }
 
   async #run(daemon: HostDaemon, script: string): Promise<{ code: number; stdout: string; stderr: string; start: number; end: number }> {
+    const from = Date.now();
     const start = performance.now();
     const outcome = await daemon.try(this.#volume, `${onVolume}; ${script}`);
     const end = performance.now();
     this.longestMs = Math.max(this.longestMs, Math.round(end - start));
+    if (end - start > slowMs) this.slow.push({ host: daemon.host.name, script, from, to: from + end - start, failed: outcome.code !== 0 });
     if (outcome.code !== 0 && !outcome.stderr.includes('No such file')) {
       this.failures++;
       this.lastFailure = `${daemon.host.name}: ${script}: ${outcome.stderr.trim()}`;

@@ -7,7 +7,7 @@ import { complete, formCluster, type HostDaemon } from '../../docker/cluster-hos
 import { DockerLab } from '../../docker/lab.ts';
 import { eventually } from '../../docker/process.ts';
 import { SeededRandom } from '../../simulation/random.ts';
-import { Workload } from '../workload.ts';
+import { type SlowOperation, Workload } from '../workload.ts';
 
 export interface ChaosOptions {
   readonly hosts: number;
@@ -29,6 +29,16 @@ export interface ChaosReport {
   readonly acknowledged: number;
   readonly failures: number;
   readonly longestMs: number;
+  /** The longest on a host that had no trouble of its own meanwhile. */
+  readonly longestElsewhereMs: number;
+}
+
+/** When a host was in trouble, in milliseconds of the wall clock: until it was well again as far as the one who struck it knows. */
+interface Trouble {
+  readonly host: string;
+  readonly fault: string;
+  readonly from: number;
+  to: number;
 }
 
 /** What can happen to a host. Each resolves once the host is to be well again. */
@@ -129,7 +139,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   );
   using _ = { [Symbol.dispose]: () => keepLogs(daemons, options.logs) };
   const chance = new SeededRandom(options.seed);
-  const report = { acknowledged: 0, failures: 0, longestMs: 0 };
+  const report = { acknowledged: 0, failures: 0, longestMs: 0, longestElsewhereMs: 0 };
   for (let round = 1; round <= options.rounds; round++) {
     const volume = `round-${round}`;
     for (const index of chance.sample([...daemons.keys()], daemons.length)) await daemons[index]!.mount(volume);
@@ -143,7 +153,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       },
     };
     await using workload = new Workload(daemons, volume);
-    await strikeAll(scene, chance, options);
+    const troubles: Trouble[] = [];
+    await strikeAll(scene, chance, options, troubles);
     await complete(daemons).catch(async (error: unknown) => {
       for (const daemon of daemons) options.say(await standing(daemon));
       throw error;
@@ -153,12 +164,25 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     report.acknowledged += workload.acknowledged;
     report.failures += workload.failures;
     report.longestMs = Math.max(report.longestMs, workload.longestMs);
+    for (const slow of workload.slow) {
+      const meanwhile = troubles.filter(({ from, to }) => from < slow.to && to > slow.from);
+      if (meanwhile.every(({ host }) => host !== slow.host))
+        report.longestElsewhereMs = Math.max(report.longestElsewhereMs, Math.round(slow.to - slow.from));
+      options.say(tell(slow, meanwhile));
+    }
     options.say(
       `round ${round}: ${workload.acknowledged} acknowledged and there, ${workload.failures} failed, the longest took ${workload.longestMs} ms`,
     );
     for (const daemon of daemons) await daemon.client.unmountVolume(volume, 'test');
   }
   return report;
+}
+
+/** A slow operation, and whom what ailed from when to when, in seconds since it began. */
+function tell({ host, script, from, to, failed }: SlowOperation, meanwhile: readonly Trouble[]): string {
+  const seconds = (time: number): string => ((time - from) / 1000).toFixed(1);
+  const troubles = meanwhile.map((trouble) => `${trouble.host} ${trouble.fault} ${seconds(trouble.from)} to ${seconds(trouble.to)}`);
+  return `  ${host}, ${seconds(to)} s${failed ? ', failed' : ''}, at ${new Date(from).toISOString()}: ${script.slice(0, 40)} (${troubles.join(', ') || 'nobody in trouble'})`;
 }
 
 function keepLogs(daemons: readonly HostDaemon[], directory: string | undefined): void {
@@ -174,7 +198,7 @@ async function standing({ host, client, log }: HostDaemon): Promise<string> {
   return `${host.name}: ${JSON.stringify(nodes)} ${JSON.stringify(roster)}\n${log.split('\n').slice(-40).join('\n')}`;
 }
 
-async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: ChaosOptions): Promise<void> {
+async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: ChaosOptions, troubles: Trouble[]): Promise<void> {
   const well = new Set(scene.daemons.keys());
   let left = options.faults;
   const trouble = async (): Promise<void> => {
@@ -183,8 +207,12 @@ async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: Chaos
       const fault = chance.pick(faults);
       const hold = Math.round(chance.between(...holdMs));
       well.delete(index);
-      options.say(`${scene.daemons[index]!.host.name}: ${fault.name}, ${hold} ms`);
+      const { name: host } = scene.daemons[index]!.host;
+      options.say(`${host}: ${fault.name}, ${hold} ms`);
+      const trouble = { host, fault: fault.name, from: Date.now(), to: Infinity };
+      troubles.push(trouble);
       await fault.strike(scene, index, hold);
+      trouble.to = Date.now();
       well.add(index);
       await sleep(chance.between(...pauseMs));
     }

@@ -39,5 +39,5 @@ const report = await runChaos({
   say: (line) => console.log(line),
 });
 console.log(
-  `${report.acknowledged} writes acknowledged and none lost, ${report.failures} operations failed, the longest took ${report.longestMs} ms`,
+  `${report.acknowledged} writes acknowledged and none lost, ${report.failures} operations failed, the longest took ${report.longestMs} ms (${report.longestElsewhereMs === 0 ? 'none over 5 s' : `${report.longestElsewhereMs} ms`} on hosts that had no trouble of their own)`,
 );
