@@ -39,6 +39,8 @@ export interface VolumeSetup {
   readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
+  /** With `resumed`: resolves when the kernel has the answers to all that it had asked the process before. */
+  readonly resent?: Promise<unknown>;
   /** Programs on other hosts may have files open that have no name any more: once this resolves they have opened them here, and what nobody has open is removed. Until then no file of before is. */
   readonly othersOpened?: Promise<unknown>;
   /** The kernel opens and closes files without telling: an inode is in use for as long as the kernel has references to it. */

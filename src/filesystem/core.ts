@@ -9,7 +9,7 @@ import { ContentJournal } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import { DirtyBudget } from './dirty-budget.ts';
 import { ExtentNodeCache } from './extents/index.ts';
-import { type Errno, FileSystemError } from './file-system.ts';
+import { type Errno, FileSystemError, type KernelCache } from './file-system.ts';
 import { Flusher } from './flusher.ts';
 import { InodeNumbers } from './inode-numbers.ts';
 import { InodeRemover } from './inode-remover.ts';
@@ -53,6 +53,8 @@ export class VolumeCore {
   readonly redo: RedoLog | undefined;
   /** Of inodes below this number, any may have lost something with the process before. */
   lostBelow = 0;
+  /** The kernel that is served here, where one is. */
+  kernel: KernelCache | undefined;
   #abandoned = false;
 
   constructor(context: VolumeContext, state: VolumeState, found: StateRecord, redo: RedoLog | undefined) {
@@ -119,6 +121,19 @@ export class VolumeCore {
   retire(inode: Inode): void {
     this.markGone(inode);
     this.record({ names: [], links: [], gone: inode });
+  }
+
+  /** As {@link retire}, where that is so. */
+  retireUnused(inode: Inode): void {
+    if (inode.unused && !inode.gone && !this.#abandoned && this.context.options.readOnly !== true) this.retire(inode);
+  }
+
+  /** An inode without a name of which it is not known whether the kernel has it: it says nothing more of one that it does not have, so it is asked. */
+  async askKernel(inode: Inode): Promise<void> {
+    if (!inode.uncounted || (await this.kernel?.holds(inode.number)) !== false) return;
+    // What it was given since is counted.
+    inode.uncounted = false;
+    this.retireUnused(inode);
   }
 
   markGone(inode: Inode): void {

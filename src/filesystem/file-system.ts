@@ -196,13 +196,12 @@ export interface KernelRequest {
   readonly number: number;
 }
 
-/** How the file system tells the kernel that what it cached is stale. Asynchronous: never waits for the kernel. */
+/** How the file system tells the kernel that what it cached is stale, and asks what it has. */
 export interface KernelCache {
-  /** Attributes, and cached data from `offset` on for `length` bytes (0: to the end); a negative offset: attributes only. */
-  invalidateInode(inode: number, offset: number, length: number): void;
-  invalidateEntry(parent: number, name: string): void;
-  /** The name is gone: the kernel also detaches a directory in use. */
-  deleteEntry(parent: number, inode: number, name: string): void;
+  /** Another host took the name away, or made it stand for something else: the kernel gives back its references for it. Never waits. */
+  removed(parent: number, name: string): void;
+  /** Whether the kernel has the inode, in use or not. True where it cannot be asked. */
+  holds(inode: number): Promise<boolean>;
   /** Until {@link endSole} nobody but this kernel changes the volume for the next `forMs()`, asked again and again: it may cache. */
   beginSole(forMs: () => number): void;
   /** Others may change it from now on; `lost`: they may have done so already, and what programs changed in mapped memory must not be written any more. */

@@ -76,9 +76,10 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
     await state.write({});
   }
   if (!core.checkpoint.idle) await core.checkpoint.run();
-  const { othersOpened, resumed } = setup;
+  const { othersOpened, resumed, resent } = setup;
   // Into memory, so that nothing has to be waited for when the kernel forgets one: it says so only once, and this process may die in that moment.
   if (resumed === true) await inParallel(core.orphans.all(), parallelLoads, async (number) => void (await core.table.load(number)));
+  if (resent !== undefined) void askLater(core, resent);
   if (othersOpened !== undefined) void removeLater(core, othersOpened);
   else if (resumed !== true) await removeOrphans(core);
   for (const number of (survived ? setup.lostBefore : setup.lostInodes) ?? []) {
@@ -233,6 +234,15 @@ async function markStrays(core: VolumeCore, from: number): Promise<void> {
   }
 }
 
+/** Files without a name that the kernel may have given back to the process before, or that it never heard of. */
+async function askLater(core: VolumeCore, resent: Promise<unknown>): Promise<void> {
+  await resent;
+  for (const number of core.orphans.all()) {
+    const inode = core.table.peek(number);
+    if (inode !== undefined && !core.abandoned) await core.askKernel(inode);
+  }
+}
+
 /** Files without a name that nobody has open, whoever had. */
 async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Promise<void> {
   await othersOpened;
@@ -242,7 +252,7 @@ async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Pr
   try {
     for (const number of new Set([...nameless, ...core.orphans.all()])) {
       const inode = core.abandoned ? undefined : await core.table.load(number);
-      if (inode?.unused === true && !inode.gone && !core.abandoned) core.retire(inode);
+      if (inode !== undefined) core.retireUnused(inode);
     }
   } catch (error) {
     core.context.logger.warn('files without a name are left to the next mount', { error: messageOf(error) });

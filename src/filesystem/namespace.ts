@@ -168,7 +168,11 @@ export class Namespace {
     inode.changed = now;
     this.#core.touch(inode);
     const links = [{ inode, delta }];
-    if (!inode.unused) return { links };
+    if (!inode.unused) {
+      // A program of another host may have removed it. Where nobody else has the volume the kernel knows what it removes.
+      if (inode.links === 0 && this.#core.context.setup.kernelOpens !== true) void this.#core.askKernel(inode);
+      return { links };
+    }
     this.#core.markGone(inode);
     return { links, gone: inode };
   }

@@ -281,8 +281,9 @@ export class Volume implements FileSystem {
     return this.#locks.set(number, lock, wait, signal);
   }
 
-  /** Nothing changes behind the kernel's back while this host is the only user: there is nothing to tell it. */
-  attach(_kernel: KernelCache): void {}
+  attach(kernel: KernelCache): void {
+    this.#core.kernel = kernel;
+  }
 
   /**
    * Writes everything out and into its place, so that whoever reads the store sees the volume as it is, and gives up caches. A host that
@@ -381,16 +382,12 @@ export class Volume implements FileSystem {
     const known = this.#handles.get(handle, number);
     if (known === undefined) return;
     this.#handles.close(known);
-    this.#retireUnused(known.inode);
+    this.#core.retireUnused(known.inode);
   }
 
   #forget(inode: Inode, count: number): void {
     inode.forget(count);
-    this.#retireUnused(inode);
-  }
-
-  #retireUnused(inode: Inode): void {
-    if (inode.unused && !inode.gone && this.#core.context.options.readOnly !== true) this.#core.retire(inode);
+    this.#core.retireUnused(inode);
   }
 
   #inBackground(work: Promise<unknown>): void {

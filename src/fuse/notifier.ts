@@ -13,8 +13,13 @@ const maxInSocket = 16;
 
 /** The kernel answers so where it has nothing cached, which is what we want. */
 const ENOENT = 2;
+/** This end is closed: what the kernel has is not known. */
+const ENOTCONN = 107;
 /** A directory that is mounted on or in use. */
 const [ENOTEMPTY, EBUSY] = [39, 16];
+
+/** Outcomes that are no trouble. */
+const ordinary: ReadonlySet<number> = new Set([0, ENOENT, ENOTEMPTY, EBUSY, ENOTCONN]);
 
 interface Queued {
   readonly message: Message;
@@ -42,7 +47,7 @@ class Lane {
   }
 
   push(queued: Queued): void {
-    if (this.#closed) return queued.done(ENOENT);
+    if (this.#closed) return queued.done(ENOTCONN);
     this.#waiting.push(queued);
     if (this.#socket < 0 && !this.#open()) return this.close();
     this.#hand();
@@ -86,7 +91,7 @@ class Lane {
     this.#closed = true;
     if (this.#token !== undefined) this.#addon.unwatch(this.#token);
     if (this.#socket >= 0) this.#addon.closeDescriptor(this.#socket);
-    for (const queued of [...this.#handed.splice(0), ...this.#waiting.splice(0)]) queued.done(ENOENT);
+    for (const queued of [...this.#handed.splice(0), ...this.#waiting.splice(0)]) queued.done(ENOTCONN);
   }
 }
 
@@ -129,9 +134,12 @@ export class Notifier {
   /** The same for a file system that does not wait for it. */
   get kernelCache(): Omit<KernelCache, 'beginSole' | 'endSole'> {
     return {
-      invalidateInode: (inode, offset, length) => void this.invalidateInode(inode, offset, length),
-      invalidateEntry: (parent, name) => void this.invalidateEntry(parent, name),
-      deleteEntry: (parent, inode, name) => void this.deleteEntry(parent, inode, name),
+      // Names are right without it, since the kernel asks again: only its memory of them goes later.
+      removed: (parent, name) => {
+        if (this.#entries.length < maxQueued) void this.invalidateEntry(parent, name);
+      },
+      // Attributes alone: pages stay.
+      holds: async (inode) => (await this.#outcome(this.#inodes, encodeInvalidateInode(inode, -1, 0))) !== ENOENT,
     };
   }
 
@@ -145,17 +153,22 @@ export class Notifier {
     this.#entries.close();
   }
 
-  #send(lane: Lane, message: Message): Promise<void> {
+  async #send(lane: Lane, message: Message): Promise<void> {
+    await this.#outcome(lane, message);
+  }
+
+  /** Resolves to the errno that the kernel answers with, 0: done. */
+  #outcome(lane: Lane, message: Message): Promise<number> {
     this.#sent++;
     if (lane.length >= maxQueued) this.#logger.error('notification queue is over its bound', { queued: lane.length });
     return new Promise((resolve) => {
       lane.push({
         message,
         done: (errno) => {
-          if (errno !== 0 && errno !== ENOENT && errno !== ENOTEMPTY && errno !== EBUSY) {
+          if (!ordinary.has(errno)) {
             this.#logger.warn('the kernel refused a notification', { errno, code: message.words[1] });
           }
-          resolve();
+          resolve(errno);
         },
       });
     });

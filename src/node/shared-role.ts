@@ -164,7 +164,8 @@ export class SharedRole implements Disposable {
         // These come back or not while the volume is being opened as well.
         ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
       ]);
-      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace);
+      const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
+      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });

@@ -16,7 +16,10 @@ import { type OpenVolume, SharedRole } from './shared-role.ts';
 import { MappedMemory } from './surviving-memory.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
 
-/** After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for. */
+/**
+ * After the volume came here, so long hosts have time to open here what their programs have open, in ms: longer than a cut that nobody is taken for dead for.
+ * The kernel asks again at once what a daemon before left unanswered.
+ */
 const othersOpenMs = 60_000;
 
 /** Tests of what kernels before Linux 6.9 do set it for the daemon. */
@@ -46,6 +49,7 @@ async function openVolume(
   dirty: DirtySet,
 ): Promise<Volume> {
   const { options } = data;
+  const settled = sleep(othersOpenMs, undefined, { ref: false });
   opened = await Volume.open({
     ...setup,
     sealer: new Sealer(data.key, options.compressed),
@@ -62,7 +66,8 @@ async function openVolume(
     resumed: data.adopted !== undefined,
     kernelOpens: data.shared === undefined,
     ...(kernelNow === undefined ? {} : { kernelNow }),
-    ...(data.shared === undefined ? {} : { othersOpened: sleep(othersOpenMs, undefined, { ref: false }) }),
+    ...(data.shared === undefined ? {} : { othersOpened: settled }),
+    ...(data.adopted === undefined ? {} : { resent: settled }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
     ...(memory === undefined ? {} : { memory }),

@@ -117,4 +117,30 @@ suite('a volume that one host had alone', () => {
     }
     assert.equal(await sh(`cat ${here}/d/open`), 'behind');
   });
+
+  test('gives back the room of files that another host removes, also when its daemon was killed meanwhile', async () => {
+    const here = await mountAlone();
+    const there = await mount(1);
+    const used = async (): Promise<number> => (await cluster.hosts[0]!.client.volumeUsage(name)).usedBytes;
+    const make = (): Promise<string> =>
+      sh(`cd ${here}; for file in removed replaced; do head -c 2000000 /dev/urandom > $file; cat $file > /dev/null; done; sync -f .`);
+    const remove = (): Promise<string> => sh(`cd ${there}; rm removed; echo > other; mv other replaced; sync -f .`);
+    const freed = (): Promise<boolean> => eventually('their room is free', async () => (await used()) < 1_000_000 || undefined, 90_000);
+    await make();
+    assert.ok((await used()) > 4_000_000);
+    await remove();
+    await freed();
+    await make();
+    const holder = cluster.hosts[0]!.pid;
+    process.kill(Number(readFileSync(`/proc/${holder}/task/${holder}/children`, 'utf8').trim().split(' ')[0]), 'SIGKILL');
+    await eventually('it is served again', () =>
+      sh(`ls ${here}`).then(
+        () => true,
+        () => undefined,
+      ),
+    );
+    assert.ok((await used()) > 4_000_000);
+    await remove();
+    await freed();
+  });
 });

@@ -257,9 +257,8 @@ test('that no other host uses the volume any more counts also where it is said b
   using role = new SharedRole({ self: 'a' }, dirty, openVolume, () => {}, silentLogger);
   let told = 0;
   role.fileSystem.attach({
-    invalidateInode: () => {},
-    invalidateEntry: () => {},
-    deleteEntry: () => {},
+    removed: () => {},
+    holds: () => Promise.resolve(true),
     beginSole: () => void told++,
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   });

@@ -65,6 +65,7 @@ export class CallServer {
   readonly #appends: Appends;
   readonly #keep: Keep;
   readonly #grace: LockGrace;
+  readonly #onRemoved: (parent: number, name: string) => void;
   readonly #maxHandles: number;
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
@@ -77,12 +78,21 @@ export class CallServer {
   /**
    * @param keep makes durable what a guest is about to see.
    * @param grace until then only locks that were held before are given.
+   * @param onRemoved told of each name that a guest took away or gave to something else: this host's kernel may know it.
    */
-  constructor(volume: FileSystem, appends: Appends, keep: Keep, grace: LockGrace, maxHandles = defaultMaxHandles) {
+  constructor(
+    volume: FileSystem,
+    appends: Appends,
+    keep: Keep,
+    grace: LockGrace,
+    onRemoved: (parent: number, name: string) => void,
+    maxHandles = defaultMaxHandles,
+  ) {
     this.#volume = volume;
     this.#appends = appends;
     this.#keep = keep;
     this.#grace = grace;
+    this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
   }
 
@@ -208,6 +218,7 @@ export class CallServer {
             async () => {
               const made = await this.#call<unknown>(method, args);
               this.#account(guest, method, args, made);
+              this.#tellRemoved(method, args);
               this.#forgetReferences(method, made);
               return made;
             },
@@ -282,6 +293,12 @@ export class CallServer {
       const inTheWay = error instanceof FileSystemError && error.errno === 'EINTR';
       throw inTheWay ? new FileSystemError('EAGAIN') : error;
     }
+  }
+
+  #tellRemoved(method: SharedMethod, args: readonly unknown[]): void {
+    if (method !== 'unlink' && method !== 'rmdir' && method !== 'rename') return;
+    this.#onRemoved(args[0] as number, args[1] as string);
+    if (method === 'rename') this.#onRemoved(args[2] as number, args[3] as string);
   }
 
   #account(guest: Guest, method: SharedMethod, args: readonly unknown[], result: unknown): void {

@@ -224,7 +224,14 @@ test('an opening whose answer was lost leaves one file open', async () => {
 test('a host that has as many files open as it may can still close one', async () => {
   const volume = await open(new MemoryBlockStore());
   const inode = await put(volume, root, 'f', 'x', true);
-  const server = new CallServer(volume, new Appends(volume), (shown) => volume.keep(shown), new LockGrace([]), 2);
+  const server = new CallServer(
+    volume,
+    new Appends(volume),
+    (shown) => volume.keep(shown),
+    new LockGrace([]),
+    () => {},
+    2,
+  );
   const ask = async (method: SharedMethod, ...args: unknown[]): Promise<unknown> => decodeResult(await server.serve('a', encodeCall(method, args)));
   await ask('relocked');
   const handle = await ask('open', inode, 0);

@@ -18,11 +18,19 @@ export class Serving {
   readonly own = new SharedFileSystem('holder', () => true);
   /** Files that guests opened here. */
   opens = 0;
+  /** Names that guests took away. */
+  readonly removed: { readonly parent: number; readonly name: string }[] = [];
 
   constructor(volume: Volume, grace = new LockGrace([])) {
     this.volume = volume;
     const appends = new Appends(volume);
-    this.server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace);
+    this.server = new CallServer(
+      volume,
+      appends,
+      (shown) => volume.keep(shown),
+      grace,
+      (parent, name) => this.removed.push({ parent, name }),
+    );
     this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
   }
 

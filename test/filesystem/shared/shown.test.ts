@@ -34,7 +34,13 @@ class Host {
 
   async #open(): Promise<void> {
     this.volume = await open(this.store);
-    this.#server = new CallServer(this.volume, new Appends(this.volume), (shown) => this.volume.keep(shown), new LockGrace([]));
+    this.#server = new CallServer(
+      this.volume,
+      new Appends(this.volume),
+      (shown) => this.volume.keep(shown),
+      new LockGrace([]),
+      () => {},
+    );
     await this.ask('relocked');
   }
 }
