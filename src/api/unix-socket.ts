@@ -1,9 +1,10 @@
-import { lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
 
 import { InfinitError } from '../base/index.ts';
+import { makeDirectory } from './made-directory.ts';
 
 /**
  * Serves on a unix socket that only root may use, and removes what a dead daemon left there. `flag` names the setting in messages.
@@ -11,7 +12,7 @@ import { InfinitError } from '../base/index.ts';
  */
 export async function listenOnSocket(server: Server, socketPath: string, flag: string): Promise<void> {
   await clearStaleSocket(socketPath, flag);
-  mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o755 });
+  makeDirectory(path.dirname(socketPath), 0o755);
   const listening = Promise.withResolvers<void>();
   const refused = (cause: Error): void => {
     listening.reject(new InfinitError('unavailable', `the socket ${socketPath} cannot be served: ${cause.message}`, { cause }));

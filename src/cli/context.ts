@@ -57,14 +57,28 @@ export async function forEachName(names: readonly string[], action: (name: strin
   }
 }
 
+/** The names of which `look` finds something; that it does not is said of each of the others. What is asked next is asked of what there is. */
+export async function thoseThatAre(names: readonly string[], look: (name: string) => Promise<unknown>): Promise<readonly string[]> {
+  const found: string[] = [];
+  await forEachName(names, async (name) => {
+    await look(name);
+    found.push(name);
+    return '';
+  });
+  return found;
+}
+
+/** `--yes` of every command that asks. It only answers the question; what the daemon refuses takes the `--force` of commands that have one. */
+export const yesOption = ['-y, --yes', 'do not ask'] as const;
+
 /** Asks before what cannot be undone. @throws InfinitError `cancelled` where the answer is no, which it is without a terminal. */
-export async function insist(question: string, outcome: string, flag: '--force' | '--yes'): Promise<void> {
+export async function insist(question: string, outcome: string): Promise<void> {
   if (await confirm(question)) return;
-  throw new InfinitError('cancelled', process.stdin.isTTY ? outcome : `${outcome}: without a terminal say ${flag}`);
+  throw new InfinitError('cancelled', process.stdin.isTTY ? outcome : `${outcome}: without a terminal say --yes`);
 }
 
 /** Asks on a terminal; without one the answer is no. */
-export async function confirm(question: string): Promise<boolean> {
+async function confirm(question: string): Promise<boolean> {
   if (!process.stdin.isTTY) return false;
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 import {
@@ -9,6 +8,7 @@ import {
   healthOf,
   healthOutside,
   type HostStatus,
+  makeDirectory,
   type Membership as VolumeMembership,
   type RosterStatus,
   version,
@@ -163,7 +163,7 @@ export class Node implements AsyncDisposable {
 
   async #compose(stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
     const config = this.#config;
-    mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+    makeDirectory(config.stateDir, 0o700);
     const crcs = fastCrcs();
     if (crcs !== undefined) offerPieceCrcs(crcs);
     const storesNothing = config.capacity === 0;
@@ -246,7 +246,7 @@ export class Node implements AsyncDisposable {
       keepAwake,
       logger,
     });
-    mkdirSync(config.mountDir, { recursive: true });
+    makeDirectory(config.mountDir);
     await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
     const onCatalogueChange = (): void => {
       cluster.announceCatalogue();

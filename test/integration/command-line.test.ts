@@ -116,8 +116,8 @@ suite('the command line', () => {
     assert.equal(await says('volume', 'trash', 'restore', 'life', '--as', 'second-life'), 'second-life');
     assert.equal(await says('volume', 'rm', 'second-life'), 'second-life');
     const unasked = await infinit('volume', 'trash', 'empty', 'second-life');
-    assert.deepEqual([unasked.code, unasked.err], [1, 'infinit: cancelled: nothing was deleted: without a terminal say --force\n']);
-    assert.match(await says('volume', 'trash', 'empty', '--force', 'second-life'), /second-life/);
+    assert.deepEqual([unasked.code, unasked.err], [1, 'infinit: cancelled: nothing was deleted: without a terminal say --yes\n']);
+    assert.match(await says('volume', 'trash', 'empty', '--yes', 'second-life'), /second-life/);
     assert.equal((await infinit('volume', 'trash', 'restore', 'second-life')).code, 3);
   });
 
@@ -156,7 +156,7 @@ suite('the command line', () => {
     const state = path.join(daemon.directory, 'of-root');
     const flags = ['--state-dir', state, '--mount-dir', state, '--control-socket', `${state}/socket`, '--plugin-socket', 'none', '--listen', 'none'];
     const { stderr, status } = spawnSync('setpriv', [...nobody, process.execPath, 'src/cli/main.ts', 'daemon', ...flags], { encoding: 'utf8' });
-    assert.equal(stderr, `infinit: denied: run this as root: EACCES: permission denied, mkdir '${state}'\n`);
+    assert.equal(stderr, `infinit: denied: run this as root: no right to make the directory ${state}\n`);
     assert.equal(status, 1);
   });
 
@@ -216,9 +216,52 @@ suite('the command line', () => {
   });
 
   test('who is to be expelled is asked for; without a terminal nothing is done, and said so', async () => {
-    const { code, err } = await infinit('node', 'rm', 'nobody');
-    assert.equal(code, 1);
-    assert.match(err, /nobody was expelled: without a terminal say --force/);
+    const [self] = await daemon.client.listNodes();
+    const { code, err } = await infinit('node', 'rm', self!.name);
+    assert.deepEqual([code, err], [1, 'infinit: cancelled: nobody was expelled: without a terminal say --yes\n']);
+    assert.equal((await daemon.client.listNodes()).length, 1);
+  });
+
+  test('what there is not is said before anything is asked or made', async () => {
+    const place = path.join(daemon.directory, 'of-no-volume');
+    const { code, err } = await infinit('volume', 'mount', 'never-made', place);
+    assert.deepEqual([code, err.startsWith('infinit: not-found: there is no volume "never-made"')], [3, true], err);
+    await assert.rejects(stat(place), { code: 'ENOENT' });
+    // The directory is taken, but that says nothing about a volume that there is not.
+    const taken = path.join(daemon.directory, 'taken');
+    await says('volume', 'mount', 'colour-blue', taken);
+    assert.equal((await infinit('volume', 'mount', 'never-made', taken)).code, 3);
+    await says('volume', 'unmount', taken);
+    const host = await infinit('node', 'rm', 'nobody');
+    assert.deepEqual([host.code, host.err], [3, 'infinit: not-found: there is no host "nobody": see `infinit node ls`\n']);
+    const removed = await infinit('volume', 'trash', 'empty', 'nothing');
+    assert.equal(removed.code, 3);
+    assert.match(removed.err, /^infinit: not-found: there is no volume "nothing" in the trash/);
+  });
+
+  test('a person is asked about what there is, and a no removes nothing', async () => {
+    await says('volume', 'create', 'asked-for');
+    const onTerminal = (answer: string, ...words: string[]): { readonly status: number | null; readonly stdout: string } =>
+      spawnSync('script', ['-qec', [process.execPath, 'src/cli/main.ts', ...words].join(' '), '/dev/null'], {
+        input: answer,
+        encoding: 'utf8',
+        env: { ...process.env, INFINIT_CONTROL_SOCKET: daemon.controlSocket },
+      });
+    const no = onTerminal('n\n', 'volume', 'rm', 'asked-for', 'never-made');
+    assert.match(no.stdout, /there is no volume "never-made"[^]*Remove asked-for\? \[y\/N\][^]*nothing was removed/);
+    assert.notEqual(no.status, 0);
+    assert.equal(await says('volume', 'ls', '-q', '-f', 'name=asked-for'), 'asked-for');
+    const yes = onTerminal('', 'volume', 'rm', '--yes', 'asked-for');
+    assert.deepEqual([yes.status, yes.stdout], [0, 'asked-for\r\n']);
+    assert.equal(await says('volume', 'ls', '-q', '-f', 'name=asked-for'), '');
+  });
+
+  test('a directory that cannot be made is named, and nothing is tried for ever', async () => {
+    const { code, err } = await infinit('volume', 'mount', 'colour-blue', '/proc/no/such');
+    assert.deepEqual(
+      [code, err],
+      [2, 'infinit: bad-argument: /proc/no/such cannot be made: there are no directories of one’s own in that file system\n'],
+    );
   });
 
   test('doctor finds nothing to mend where all is well, and says what to do where no daemon answers', async () => {

@@ -15,7 +15,9 @@ test('hosts that leave without draining are not waited for: the others make thei
   const refused = await h3.infinit('cluster', 'leave');
   assert.deepEqual([refused.code, /stores blocks: drain it first/.test(refused.err)], [4, true]);
 
-  const twice = await Promise.all([h3.infinit('cluster', 'leave', '--force'), h3.infinit('cluster', 'leave', '-f')]);
+  const unasked = await h3.infinit('cluster', 'leave', '--force');
+  assert.deepEqual([unasked.code, /stays in its cluster: without a terminal say --yes/.test(unasked.err)], [1, true], unasked.err);
+  const twice = await Promise.all([h3.infinit('cluster', 'leave', '--force', '--yes'), h3.infinit('cluster', 'leave', '-fy')]);
   // The second may come when the first has ended.
   assert.ok(
     twice.some(({ code, out }) => code === 0 && out === 'left\n') && twice.every(({ code, err }) => code === 0 || /has left the cluster/.test(err)),
@@ -25,9 +27,9 @@ test('hosts that leave without draining are not waited for: the others make thei
   assert.equal((await h0.client.listNodes()).length, 3);
   // Three hosts, three copies: each has everything, so that any of them may go.
   await sh(`cd ${place}; sha256sum -c --quiet sums; echo more > more; sync more`);
-  assert.equal(await h2.says('cluster', 'leave', '--force'), 'left');
+  assert.equal(await h2.says('cluster', 'leave', '--force', '--yes'), 'left');
   await cluster.settled([h0, h1]);
-  const last = await h1.infinit('cluster', 'leave', '--force');
+  const last = await h1.infinit('cluster', 'leave', '--force', '--yes');
   assert.deepEqual([last.code, /some blocks have no majority without it/.test(last.err)], [4, true], last.err);
   await h0.client.unmountVolume('data', 'test');
   const there = await h1.mount('data');

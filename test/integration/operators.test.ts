@@ -94,7 +94,13 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     const drained = await h0.infinit('node', 'drain', 'late');
     assert.deepEqual([drained.code, drained.out], [0, 'late\n']);
     assert.match(drained.err, /late stores nothing any longer: say `infinit cluster leave` on it/);
-    assert.equal(await late.says('cluster', 'leave'), 'left');
+    const unasked = await late.infinit('cluster', 'leave');
+    assert.deepEqual(
+      [unasked.code, unasked.out, unasked.err],
+      [1, '', 'infinit: cancelled: this host stays in its cluster: without a terminal say --yes\n'],
+    );
+    assert.equal(await stateOf('late'), 'draining', 'and it did stay');
+    assert.equal(await late.says('cluster', 'leave', '--yes'), 'left');
     assert.equal(await stateOf('late'), undefined);
     await late.stop();
     await late.restart();
@@ -132,15 +138,15 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     await until('h1 is missed', async () => (await stateOf('h1')) === 'down');
     const [missing] = JSON.parse(await h0.says('node', 'inspect', 'h1')) as [{ silent: string }];
     assert.match(missing.silent, /no connection/);
-    const both = await h0.infinit('node', 'rm', '--force', 'h2');
+    const both = await h0.infinit('node', 'rm', '--yes', 'h2');
     assert.equal(both.code, 4);
     assert.match(both.err, /in-use: h2: while h1 is missing too, some blocks may have no majority without it.*--unsafe/);
-    assert.equal(await h0.says('node', 'rm', '--force', 'h1'), 'h1');
+    assert.equal(await h0.says('node', 'rm', '--yes', 'h1'), 'h1');
     await cluster.settled([h0, h2]);
-    const last = await h0.infinit('node', 'rm', '--force', 'h2');
+    const last = await h0.infinit('node', 'rm', '--yes', 'h2');
     assert.equal(last.code, 4);
     assert.match(last.err, /h2: some blocks have no majority without it/);
-    assert.equal(await h0.says('node', 'rm', '--force', '--unsafe', 'h2'), 'h2');
+    assert.equal(await h0.says('node', 'rm', '-y', '--unsafe', 'h2'), 'h2');
     await until('h2 is told', async () => /was expelled/.test((await h2.client.status()).outside ?? ''));
     assert.match(await h2.says('status'), /^UNAVAILABLE\n {2}- this host is no member of its cluster: .*expelled/);
   });

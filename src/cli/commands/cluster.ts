@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import { InfinitError, messageOf } from '../../base/index.ts';
 import type { TokenInfo, TokenState } from '../../api/index.ts';
-import { client, forEachName, type GlobalOptions, say } from '../context.ts';
+import { client, forEachName, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 const hourMs = 3_600_000;
@@ -95,11 +95,21 @@ function join(options: () => GlobalOptions): Command {
     });
 }
 
+/** Whether this host would be out for good: it has no cluster otherwise, or nobody has let it in yet, or the daemon refuses it for its blocks. */
+async function isForGood(options: () => GlobalOptions, force: boolean): Promise<boolean> {
+  const { clusterId, hosts } = await client(options()).clusterStatus();
+  const standing = hosts[0]!.roster.standing;
+  return clusterId !== undefined && standing !== 'stranger' && (force || standing !== 'member');
+}
+
 function leave(options: () => GlobalOptions): Command {
   return new Command('leave')
     .description('have this host leave the cluster for good, once it was drained; or take back a join that nobody has answered yet')
     .option('-f, --force', 'also where it stores blocks: the others make its copies anew')
-    .action(async ({ force }: { force?: boolean }) => {
+    .option(...yesOption)
+    .action(async ({ force, yes }: { force?: boolean; yes?: boolean }) => {
+      if (yes !== true && (await isForGood(options, force === true)))
+        await insist('Leave the cluster? This host needs an empty state directory to come back.', 'this host stays in its cluster');
       const { alone, keyFile } = await client(options()).leaveCluster({ force: force === true });
       say('left');
       const next = alone

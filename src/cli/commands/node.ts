@@ -2,7 +2,7 @@ import { Command } from 'commander';
 
 import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
-import { client, forEachName, type GlobalOptions, insist, say } from '../context.ts';
+import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 /** Between two looks at a host that drains, in ms. */
@@ -18,11 +18,16 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];
 
-/** What the cluster knows of a host, and what it says of itself; `silent` where it says nothing. */
-function inspected(name: string, members: readonly HostSummary[], { hosts, silent }: ClusterStatus): object[] {
+/** Hosts by a name or an id. @throws InfinitError `not-found` where there is none. */
+function membersCalled(name: string, members: readonly HostSummary[]): readonly HostSummary[] {
   const found = members.filter((member) => member.name === name || member.peer === name);
   if (found.length === 0) throw new InfinitError('not-found', `there is no host "${name}": see \`infinit node ls\``);
-  return found.map((member) => {
+  return found;
+}
+
+/** What the cluster knows of a host, and what it says of itself; `silent` where it says nothing. */
+function inspected(name: string, members: readonly HostSummary[], { hosts, silent }: ClusterStatus): object[] {
+  return membersCalled(name, members).map((member) => {
     const { hosts: _seen, ...status } = hosts.find(({ peer }) => peer === member.peer) ?? { hosts: [] };
     const reason = silent.find(({ peer }) => peer === member.peer)?.reason;
     return { ...member, ...(reason === undefined ? { status } : { silent: reason }) };
@@ -57,11 +62,14 @@ export function nodeCommand(options: () => GlobalOptions): Command {
   const remove = new Command('rm')
     .description('expel hosts for good; their copies are made again from the others')
     .argument('<name...>')
-    .option('-f, --force', 'do not ask')
+    .option(...yesOption)
     .option('--unsafe', 'also where some block may have no majority without it')
-    .action(async (names: string[], { force, unsafe }: { force?: boolean; unsafe?: boolean }) => {
-      if (force !== true) await insist(`Expel ${names.join(', ')}?`, 'nobody was expelled', '--force');
-      await forEachName(names, async (name) => {
+    .action(async (names: string[], { yes, unsafe }: { yes?: boolean; unsafe?: boolean }) => {
+      const members = await client(options()).listNodes();
+      const meant = await thoseThatAre(names, async (name) => membersCalled(name, members));
+      if (meant.length === 0) return;
+      if (yes !== true) await insist(`Expel ${meant.join(', ')}? It is let in never again.`, 'nobody was expelled');
+      await forEachName(meant, async (name) => {
         await client(options()).removeNode(name, unsafe === true);
         return name;
       });

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import { ControlClient, type HostStatus, type SalvageAnswer, type SalvagedBlock } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
-import { client, type GlobalOptions, insist, say } from '../context.ts';
+import { client, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderList, renderTable } from '../output.ts';
 
 /** Between two looks at a scrub under way, in ms. */
@@ -36,12 +36,12 @@ export function salvageCommand(options: () => GlobalOptions): Command {
       'hosts that are lost for good and were expelled with `infinit node rm`, by name or id; those whose records are damaged need no naming',
     )
     .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
-    .option('-y, --yes', 'do not ask')
+    .option(...yesOption)
     .addOption(formatOption(listShapes, '{{.Address}}'))
     .action(async ({ lost = [], force = false, yes = false, format }: { lost?: string[]; force?: boolean; yes?: boolean; format: string }) => {
       const given = lost.length > 0 ? `what only ${lost.join(', ')} had` : 'what only damaged records held';
       const question = `Make what is left the truth, and give up ${given}?`;
-      if (force && !yes) await insist(question, 'nothing was changed', '--yes');
+      if (force && !yes) await insist(question, 'nothing was changed');
       const by = process.env['SUDO_USER'] ?? userInfo().username;
       const daemon = new ControlClient(options().controlSocket, salvageDeadlineMs);
       say(renderSalvage(await daemon.salvage({ force, lost, by }), format));

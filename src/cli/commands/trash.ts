@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 
 import type { TrashedVolume } from '../../api/index.ts';
-import { client, forEachName, type GlobalOptions, insist, say } from '../context.ts';
+import { InfinitError } from '../../base/index.ts';
+import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 /** How often it is asked whether the data is gone, in ms. */
@@ -41,20 +42,28 @@ function empty(options: () => GlobalOptions): Command {
   return new Command('empty')
     .description('delete removed volumes for good: those named, or all that are not kept by on-remove=retain')
     .argument('[volume...]', 'names or ids')
-    .option('-f, --force', 'do not ask')
+    .option(...yesOption)
     .option('-d, --detach', 'do not wait until the data is gone')
-    .action(async (which: string[], { force, detach }: { force?: boolean; detach?: boolean }) => {
-      const what = which.length > 0 ? which.join(', ') : 'everything in the trash';
-      if (force !== true) await insist(`Delete ${what}? It cannot be brought back.`, 'nothing was deleted', '--force');
+    .action(async (which: string[], { yes, detach }: { yes?: boolean; detach?: boolean }) => {
+      const trash = await client(options()).listTrash();
+      const named = await thoseThatAre(which, async (given) => lookIn(trash, given));
+      const meant = which.length > 0 ? named : trash.filter((volume) => volume.options['on-remove'] !== 'retain').map(({ name }) => name);
+      if (meant.length === 0) return;
+      if (yes !== true) await insist(`Delete ${meant.join(', ')}? It cannot be brought back.`, 'nothing was deleted');
       const deleted: TrashedVolume[] = [];
       if (which.length === 0) deleted.push(...(await client(options()).emptyTrash()));
-      await forEachName(which, async (name) => {
+      await forEachName(named, async (name) => {
         deleted.push(...(await client(options()).emptyTrash(name)));
         return '';
       });
       if (detach !== true) await gone(options, deleted);
       say(deleted.map(({ name }) => name).join('\n'));
     });
+}
+
+function lookIn(trash: readonly TrashedVolume[], which: string): void {
+  if (!trash.some(({ name, id }) => name === which || id === which))
+    throw new InfinitError('not-found', `there is no volume "${which}" in the trash: see \`infinit volume trash ls\``);
 }
 
 async function gone(options: () => GlobalOptions, volumes: readonly TrashedVolume[]): Promise<void> {

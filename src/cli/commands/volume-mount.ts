@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 
 import { Command } from 'commander';
 
-import { type ControlClient, directoryOf, holderOf } from '../../api/index.ts';
-import { codeOf, InfinitError, messageOf } from '../../base/index.ts';
+import { type ControlClient, directoryOf, holderOf, makeDirectory } from '../../api/index.ts';
+import { codeOf, InfinitError } from '../../base/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 
 /** `infinit volume mount`. */
@@ -15,6 +15,8 @@ export function mountCommand(options: () => GlobalOptions): Command {
     .argument('<name>')
     .argument('<directory>')
     .action(async (name: string, directory: string) => {
+      // Before a directory is made for a volume that there is not.
+      await client(options()).inspectVolume(name);
       const place = madeDirectory(directory);
       const there = mountedAt(place);
       if (there !== undefined)
@@ -104,16 +106,10 @@ function placesOf(directory: string): readonly string[] {
   return [path.join(realPathOf(path.dirname(place)), path.basename(place)), realPathOf(place)];
 }
 
-/** Where the directory really is; it is made where there is none. @throws InfinitError `bad-argument`, `denied`. */
+/** Where the directory really is; it is made where there is none. */
 function madeDirectory(directory: string): string {
-  try {
-    mkdirSync(directory, { recursive: true });
-    return realpathSync(directory);
-  } catch (cause) {
-    const { code = '' } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST' || code === 'ENOTDIR') throw new InfinitError('bad-argument', `${directory} is no directory`, { cause });
-    throw new InfinitError(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'bad-argument', messageOf(cause), { cause });
-  }
+  makeDirectory(directory);
+  return realpathSync(directory);
 }
 
 function realPathOf(directory: string): string {

@@ -4,7 +4,7 @@ import { InfinitError } from '../../base/index.ts';
 import type { Volume, VolumeCheck, VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { mountCommand, unmountCommand } from './volume-mount.ts';
-import { client, confirm, forEachName, type GlobalOptions, say } from '../context.ts';
+import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 const columns: readonly Column<Volume>[] = [
@@ -91,10 +91,14 @@ function remove(options: () => GlobalOptions): Command {
     .alias('remove')
     .description('remove volumes; one in use is refused')
     .argument('<name...>')
-    .option('-f, --force', 'do not ask, and do not mind if it does not exist or its last writes are not written out')
-    .action(async (names: string[], { force }: { force?: boolean }) => {
-      if (force !== true && process.stdin.isTTY && !(await confirm(`Remove ${names.join(', ')}?`))) return;
-      await forEachName(names, async (name) => {
+    .option('-f, --force', 'also where it does not exist, or its last writes are not written out')
+    .option('-y, --yes', 'do not ask; without a terminal it is not asked')
+    .action(async (names: string[], { force, yes }: { force?: boolean; yes?: boolean }) => {
+      const asks = yes !== true && process.stdin.isTTY;
+      const meant = asks && force !== true ? await thoseThatAre(names, (name) => client(options()).inspectVolume(name)) : names;
+      if (meant.length === 0) return;
+      if (asks) await insist(`Remove ${meant.join(', ')}?`, 'nothing was removed');
+      await forEachName(meant, async (name) => {
         await client(options()).removeVolume(name, force === true);
         return name;
       });

@@ -1,0 +1,39 @@
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+import { InfinitError, messageOf } from '../base/index.ts';
+
+/** What a refusal means to whoever named the directory. */
+const meanings: Readonly<Record<string, string>> = {
+  EEXIST: 'is no directory',
+  ENOTDIR: 'is no directory',
+  ENOENT: 'cannot be made: there are no directories of one’s own in that file system',
+  EROFS: 'cannot be made: that file system is read-only',
+};
+
+/**
+ * Makes a directory where there is none, and those above it. Node's own `recursive` tries for ever where the file system has no such file to offer, as in /proc.
+ * @throws InfinitError `bad-argument`, `denied`.
+ */
+export function makeDirectory(directory: string, mode = 0o777): void {
+  try {
+    make(path.resolve(directory), mode);
+  } catch (cause) {
+    const { code = '' } = cause as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') throw new InfinitError('denied', `no right to make the directory ${directory}`, { cause });
+    throw new InfinitError('bad-argument', Object.hasOwn(meanings, code) ? `${directory} ${meanings[code]}` : messageOf(cause), { cause });
+  }
+}
+
+function make(directory: string, mode: number): void {
+  try {
+    mkdirSync(directory, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(directory).isDirectory()) return;
+    const above = path.dirname(directory);
+    if (code !== 'ENOENT' || existsSync(above)) throw error;
+    make(above, mode);
+    make(directory, mode);
+  }
+}
