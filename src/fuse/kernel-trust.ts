@@ -1,5 +1,6 @@
 import { programPatienceMs } from '../base/index.ts';
 import type { Attributes, FileTime, SoleUseEnd } from '../filesystem/index.ts';
+import { EarlierPages } from './earlier-pages.ts';
 import type { Notifier } from './notifier.ts';
 import { type Validity, validity } from './wire/index.ts';
 
@@ -65,6 +66,7 @@ export class KernelTrust {
   #sole: Sole | undefined;
   /** False after a takeover: an earlier daemon's files may be open with a cache. */
   readonly #allKnown: boolean;
+  readonly #earlier: EarlierPages | undefined;
   /** Something may have been cached before the next time alone begins. */
   #used: boolean;
   /** Until when the kernel may trust something, as performance.now() counts. */
@@ -81,6 +83,7 @@ export class KernelTrust {
   constructor(notifier: Notifier, adopted: boolean) {
     this.#notifier = notifier;
     this.#allKnown = !adopted;
+    this.#earlier = adopted ? new EarlierPages((inode) => this.#drop(inode)) : undefined;
     this.#used = adopted;
     // What the earlier daemon told just before it ended holds for a while.
     this.#trustedUntilMs = adopted ? performance.now() + maxTrustMs + slackMs : 0;
@@ -92,16 +95,22 @@ export class KernelTrust {
     this.#used = true;
   }
 
+  /** Whether the volume is as the earlier daemon of the mount left it. */
+  settle(right: boolean): void {
+    this.#earlier?.settle(right);
+  }
+
   /** Others may change the volume from now on or, where the lease was lost, have done so already. */
   end(lost: boolean): SoleUseEnd {
     const wasSole = this.#sole !== undefined;
     this.#sole = undefined;
     const leftMs = this.#trustedUntilMs - performance.now();
     const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
-    const open = wasSole ? [...this.#inodes.keys()] : [];
-    if (!lost) return { expired, dropped: Promise.all(open.map((inode) => this.#drop(inode))).then(() => {}) };
+    const earlier = this.#earlier?.end(lost) ?? [];
+    const open = wasSole ? new Set([...this.#inodes.keys(), ...earlier]) : new Set<number>();
+    if (!lost) return { expired, dropped: Promise.all(Array.from(open, (inode) => this.#drop(inode))).then(() => {}) };
     // Dropping them now would write what is dirty over what others wrote, and make the kernel ignore attributes that are on their way.
-    for (const inode of open) this.#lost.add(inode);
+    for (const inode of open) if (this.#inodes.has(inode)) this.#lost.add(inode);
     return { expired, dropped: Promise.resolve() };
   }
 
@@ -151,6 +160,7 @@ export class KernelTrust {
     if (sole === undefined) return;
     this.#opening.delete(handle);
     this.#noteCurrent(sole, this.#handles.get(handle)!);
+    this.#earlier?.gone(this.#handles.get(handle)!);
   }
 
   #noteCurrent(sole: Sole, inode: number): void {
@@ -241,6 +251,12 @@ export class KernelTrust {
 
   /** Whether a page of a mapped file may be written: it may have been changed under a lease that was lost since. */
   mayWriteMapped(inode: number): boolean | Promise<boolean> {
+    const may = this.#earlier?.mayWrite(inode) ?? true;
+    if (may === true) return this.#mayWriteNow(inode);
+    return may === false ? false : may.then((still) => still && this.#mayWriteNow(inode));
+  }
+
+  #mayWriteNow(inode: number): boolean | Promise<boolean> {
     const sole = this.#sole;
     if (sole === undefined || this.#lost.has(inode)) return !this.#lost.has(inode);
     return this.#forMs() > 0 || this.#afterLapse(sole, inode);

@@ -132,7 +132,7 @@ export class Notifier {
   }
 
   /** The same for a file system that does not wait for it. */
-  get kernelCache(): Omit<KernelCache, 'beginSole' | 'endSole'> {
+  get kernelCache(): Pick<KernelCache, 'removed' | 'holds'> {
     return {
       // Names are right without it, since the kernel asks again: only its memory of them goes later.
       removed: (parent, name) => {

@@ -110,6 +110,7 @@ export class FuseSession {
     if (adopted !== undefined) this.#adopt(adopted);
     fileSystem.attach({
       ...this.notify.kernelCache,
+      settle: (right) => trust?.settle(right),
       beginSole: (forMs) => trust?.begin(forMs),
       endSole: (lost) => trust?.end(lost) ?? { expired: undefined, dropped: Promise.resolve() },
     });

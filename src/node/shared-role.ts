@@ -234,6 +234,7 @@ export class SharedRole implements Disposable {
     const left = this.#left;
     this.#left = undefined;
     if (left === undefined) return;
+    this.fileSystem.kernel?.settle(volume?.survived === true);
     if (volume?.survived === true) return this.#dirty.keep(left, volume.unsynced());
     this.#dirty.lose(left);
     this.fileSystem.inheritLost(left);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
 import { eventually } from '../docker/process.ts';
@@ -142,5 +143,33 @@ suite('a volume that one host had alone', () => {
     assert.ok((await used()) > 4_000_000);
     await remove();
     await freed();
+  });
+
+  test('writes nothing that programs had changed in mapped memory over what another host wrote after its daemon was killed', async () => {
+    const here = await mountAlone();
+    await sh(`cd ${here}; printf mapped > source; sync source d/open d .`);
+    const mapper = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), `${here}/d/open`, `${here}/source`], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const said = (): Promise<string> => once(mapper.stdout, 'data').then(([text]: Buffer[]) => String(text).trim());
+    assert.equal(await said(), 'mapped');
+    const holder = cluster.hosts[0]!.pid;
+    const [daemon] = readFileSync(`/proc/${holder}/task/${holder}/children`, 'utf8').trim().split(' ');
+    // It starts no other daemon for now.
+    process.kill(holder, 'SIGSTOP');
+    try {
+      process.kill(Number(daemon), 'SIGKILL');
+      const there = await mount(1);
+      assert.equal(await sh(`cat ${there}/d/open`), 'before');
+      await secretly(`${there}/d/open`, 'behind');
+      process.kill(holder, 'SIGCONT');
+      const synced = said();
+      mapper.stdin.end('go');
+      assert.equal(await synced, 'EIO');
+      assert.equal(await sh(`cat ${there}/d/open ${here}/d/open`), 'behindbehind');
+    } finally {
+      process.kill(holder, 'SIGCONT');
+      mapper.kill('SIGKILL');
+    }
   });
 });

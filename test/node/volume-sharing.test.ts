@@ -259,6 +259,7 @@ test('that no other host uses the volume any more counts also where it is said b
   role.fileSystem.attach({
     removed: () => {},
     holds: () => Promise.resolve(true),
+    settle: () => {},
     beginSole: () => void told++,
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   });

@@ -11,6 +11,7 @@ function kernelWith(inodes: ReadonlySet<number>): KernelCache {
   return {
     removed: () => {},
     holds: (inode) => Promise.resolve(inodes.has(inode)),
+    settle: () => {},
     beginSole: () => {},
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   };

@@ -1,0 +1,72 @@
+import { programPatienceMs } from '../base/index.ts';
+
+/** Inodes that are remembered to have no page of before; beyond it all are forgotten, and the next page of each may be refused once more. */
+const maxSettled = 262_144;
+
+/**
+ * Pages of mapped files that programs changed while an earlier daemon served the mount, and that the kernel writes to this one. They are as good as then
+ * while no other session has had the volume since. Otherwise they are older than what others wrote and may have synced, and are refused: msync says EIO.
+ */
+export class EarlierPages {
+  readonly #drop: (inode: number) => Promise<void>;
+  #state: 'unknown' | 'right' | 'stale' = 'unknown';
+  readonly #known = Promise.withResolvers<void>();
+  /** Inodes whose pages are of this daemon's time, or were written since it is known that they are right. */
+  readonly #settled = new Set<number>();
+  /** Bounded by the kernel's open files. */
+  readonly #dropping = new Set<number>();
+
+  /** @param drop resolves when the kernel has no page of the inode any more, dirty ones written or refused. */
+  constructor(drop: (inode: number) => Promise<void>) {
+    this.#drop = drop;
+  }
+
+  /** `right`: the volume is as the earlier daemon left it. Only the first word counts. */
+  settle(right: boolean): void {
+    if (this.#state !== 'unknown') return;
+    this.#state = right ? 'right' : 'stale';
+    this.#known.resolve();
+  }
+
+  /** The kernel has no page of before of this inode any more. */
+  gone(inode: number): void {
+    if (this.#settled.size >= maxSettled) this.#settled.clear();
+    this.#settled.add(inode);
+  }
+
+  /** Others may change the volume from now on, or have done so (`lost`). Returns inodes whose pages are to be dropped before they do. */
+  end(lost: boolean): number[] {
+    // This daemon has not had the volume yet.
+    if (this.#state === 'unknown') return [];
+    // Of the others nobody knows which have pages.
+    this.#state = 'stale';
+    if (lost) this.#settled.clear();
+    return [...this.#settled];
+  }
+
+  /** Whether the kernel may write a page of the inode. */
+  mayWrite(inode: number): boolean | Promise<boolean> {
+    if (this.#settled.has(inode)) return true;
+    if (this.#state === 'unknown') return this.#once(inode);
+    if (this.#state === 'right') {
+      this.gone(inode);
+      return true;
+    }
+    if (!this.#dropping.has(inode)) {
+      this.#dropping.add(inode);
+      void this.#drop(inode).then(() => {
+        this.#dropping.delete(inode);
+        this.gone(inode);
+      });
+    }
+    return false;
+  }
+
+  async #once(inode: number): Promise<boolean> {
+    const patience = Promise.withResolvers<void>();
+    const timer = setTimeout(patience.resolve, programPatienceMs);
+    await Promise.race([this.#known.promise, patience.promise]);
+    clearTimeout(timer);
+    return this.#state !== 'unknown' && this.mayWrite(inode);
+  }
+}
