@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
@@ -80,13 +81,30 @@ async function mountsOf(pid: string): Promise<readonly Mount[]> {
   return lines.flatMap((line) => parseMount(line) ?? []);
 }
 
-/** Other places of this namespace where the same file system is mounted: `infinit volume mount` and people's own binds. */
+/**
+ * Other places of this namespace where somebody mounted the same file system: `infinit volume mount` and people's own binds. What the kernel made of a mount
+ * by propagation, under another bind of the directory that it is in, is no further one: it goes away with it.
+ */
 export async function otherPlaces(device: string, place: string): Promise<readonly string[]> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  return lines.flatMap((line) => {
-    const mount = parseMount(line);
-    return mount !== undefined && mount.device === device && mount.place !== place ? [mount.place] : [];
-  });
+  const all = await mountsOf('self');
+  const found = all.filter((mount) => mount.device === device);
+  const ours = found.findLast((mount) => mount.place === place);
+  const known = ours === undefined ? [] : [ours];
+  for (const mount of found) if (mount.place !== place && !known.some((one) => isTwin(one, mount, all))) known.push(mount);
+  return known.flatMap((mount) => (mount === ours ? [] : [mount.place]));
+}
+
+/** Whether the kernel made `other` of `one`, or the other way about: where one receives what is mounted upon the other, at the same place of the same file system. */
+function isTwin(one: Mount, other: Mount, all: readonly Mount[]): boolean {
+  const [parent, twin] = [parentOf(one, all), parentOf(other, all)];
+  if (parent === undefined || twin === undefined || parent.device !== twin.device) return false;
+  if (whereIn(parent, one.place) !== whereIn(twin, other.place)) return false;
+  return receivers(parent, all)(twin) || receivers(twin, all)(parent);
+}
+
+/** A path in a mount, as the path in its file system. */
+function whereIn({ root, place }: Mount, below: string): string {
+  return path.join(root, path.relative(place, below));
 }
 
 async function commandOf(pid: string): Promise<string> {
@@ -98,6 +116,8 @@ interface Mount {
   readonly parent: string;
   /** "major:minor". */
   readonly device: string;
+  /** The directory of its file system that it shows. */
+  readonly root: string;
   readonly place: string;
   /** The peer group that it sends mounts to and receives them from. */
   readonly shared: string | undefined;
@@ -109,8 +129,10 @@ interface Mount {
 function parseMount(line: string): Mount | undefined {
   const fields = line.split(' ');
   if (fields.length < 7) return undefined;
-  const place = fields[4]!.replaceAll(/\\(?<octal>[0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  const plain = (field: string): string =>
+    field.replaceAll(/\\(?<octal>[0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
   const optional = fields.slice(6, fields.indexOf('-', 6));
   const tag = (name: string): string | undefined => optional.find((field) => field.startsWith(name))?.slice(name.length);
-  return { id: fields[0]!, parent: fields[1]!, device: fields[2]!, place, shared: tag('shared:'), master: tag('master:') };
+  const [id, parent, device, root, place] = fields as [string, string, string, string, string];
+  return { id, parent, device, root: plain(root), place: plain(place), shared: tag('shared:'), master: tag('master:') };
 }
