@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 
 import { InfinitError, type LogLevel, logLevels, messageOf } from '../base/index.ts';
+import { defaultPort, withPort } from './host-port.ts';
 import { quotaBytes, sizeType } from './option-values.ts';
 
 /**
@@ -89,8 +90,7 @@ function parseDiscovery(value: string, flag: string): DiscoveryWay[] {
   return ways as DiscoveryWay[];
 }
 
-function parseAddresses(value: string, flag: string): string[] {
-  const addresses = parseList(value);
+function parseAddresses(value: string, flag: string, addresses = parseList(value)): string[] {
   const wrong = addresses.find((address) => !/^(\[[^\]]+\]|[\w.-]+):\d{1,5}$/.test(address));
   if (wrong !== undefined) refuse(flag, wrong, 'HOST:PORT');
   return addresses;
@@ -160,11 +160,17 @@ const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> }
   listen: {
     flag: 'listen',
     value: 'IP:PORT',
-    fallback: () => '0.0.0.0:7470',
+    fallback: () => `0.0.0.0:${defaultPort}`,
     help: 'where other hosts reach this one, once there is a cluster',
     parse: parseEndpoint,
   },
-  join: { flag: 'join', value: 'HOST:PORT,…', fallback: () => '', help: 'hosts of the cluster to join', parse: parseAddresses },
+  join: {
+    flag: 'join',
+    value: 'HOST:PORT,…',
+    fallback: () => '',
+    help: `hosts of the cluster to join (without a port: ${defaultPort})`,
+    parse: (value, flag) => parseAddresses(value, flag, parseList(value).map(withPort)),
+  },
   token: {
     flag: 'token',
     value: 'FILE',

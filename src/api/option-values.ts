@@ -4,6 +4,8 @@ import { InfinitError } from '../base/index.ts';
 export interface OptionType {
   /** What error messages and the docs call it. */
   readonly wanted: string;
+  /** All canonical values, where there are only a few. */
+  readonly choices?: readonly string[];
   canonical(text: string): string | undefined;
 }
 
@@ -48,6 +50,7 @@ export const sizeType: OptionType = {
 /** Yes or no; `-o readonly` alone, an empty value, means yes. */
 export const booleanType: OptionType = {
   wanted: 'true or false',
+  choices: ['true', 'false'],
   canonical(text) {
     const lower = text.toLowerCase();
     if (lower === '' || truths.includes(lower)) return 'true';
@@ -77,6 +80,7 @@ function octal(text: string): number {
 export function choiceType(choices: readonly string[], also: Readonly<Record<string, string>> = {}): OptionType {
   return {
     wanted: `one of ${choices.join(', ')}`,
+    choices,
     canonical(text) {
       const lower = text.toLowerCase().replaceAll('_', '-');
       if (choices.includes(lower)) return lower;

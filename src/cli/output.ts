@@ -64,6 +64,11 @@ export function renderList<Row>(rows: readonly Row[], columns: readonly Column<R
   return alignTabs([header, ...lines]);
 }
 
+/** The one object that a command is about: itself in JSON, or the template. */
+export function renderObject(object: object, format: Format): string {
+  return format === 'json' ? JSON.stringify(object, undefined, 4) : fillTemplate(format, object);
+}
+
 /** One or several objects: a JSON array, or the template once an object. */
 export function renderInspect(objects: readonly object[], format: Format): string {
   if (format === 'json') return JSON.stringify(objects, undefined, 4);
@@ -87,15 +92,18 @@ export function fillTemplate(template: string, object: object): string {
 
 function fieldOf(object: object, path: string): unknown {
   let value: unknown = object;
+  let above = '';
   for (const name of path === '' ? [] : path.split('.')) {
     const key =
       typeof value === 'object' && value !== null
         ? Object.keys(value).find((candidate) => candidate.toLowerCase() === name.toLowerCase())
         : undefined;
     if (key === undefined) {
-      const known = Object.keys(object).map((candidate) => `.${candidate}`);
-      throw new InfinitError('bad-argument', `--format: there is no field ".${path}"; there are ${known.join(', ')}`);
+      const known = typeof value === 'object' && value !== null ? Object.keys(value).map((candidate) => `${above}.${candidate}`) : [];
+      const hint = known.length > 0 ? `; there are ${known.join(', ')}` : above === '' ? '' : `: "${above}" has no fields`;
+      throw new InfinitError('bad-argument', `--format: there is no field ".${path}"${hint}`);
     }
+    above += `.${key}`;
     value = (value as Record<string, unknown>)[key];
   }
   return value;

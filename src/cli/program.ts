@@ -9,6 +9,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { nodeCommand } from './commands/node.ts';
 import { salvageCommand, scrubCommand } from './commands/repair.ts';
 import { statusCommand } from './commands/status.ts';
+import { versionCommand } from './commands/version.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
 import { ownArguments } from './docker-flags.ts';
@@ -29,6 +30,8 @@ export function createProgram(): Command {
     .version(version)
     .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL_SOCKET').default(controlSocketOf(process.env)))
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'infinit: ')) })
+    // Of a verb its name: with all arguments beside it there is no room to say what it does.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError()
     .exitOverride();
   const options = (): GlobalOptions => program.opts<GlobalOptions>();
@@ -39,6 +42,7 @@ export function createProgram(): Command {
   program.addCommand(nodeCommand(options));
   program.addCommand(statusCommand(options));
   program.addCommand(doctorCommand(options));
+  program.addCommand(versionCommand(options));
   program.addCommand(scrubCommand(options));
   program.addCommand(salvageCommand(options));
   const [completion, hidden] = completionCommands(program, options);
@@ -57,9 +61,29 @@ function inheritSettings(command: Command, path = command.name()): void {
   }
 }
 
-/** `help OBJECT VERB` is `OBJECT VERB --help`: commander itself reads no further than the object. */
-function helpWords(words: readonly string[]): readonly string[] {
-  return words[0] === 'help' && words.length > 2 ? [...words.slice(1), '--help'] : words;
+/**
+ * `help OBJECT VERB` and `OBJECT help VERB` are `OBJECT VERB --help`: commander itself reads no further than the object, and shows the help of that for a verb that
+ * there is not. Such a one is left as it is, to be refused, and nothing after it.
+ */
+function helpWords(program: Command, words: readonly string[]): readonly string[] {
+  const at = words.indexOf('help');
+  if (at < 0) return words;
+  const path: string[] = [];
+  let command = program;
+  for (const [index, word] of words.entries()) {
+    if (index === at) {
+      // Else it is an argument: a volume of that name.
+      if (command.commands.length === 0) return words;
+      continue;
+    }
+    const next = command.commands.find((child) => child.name() === word || child.aliases().includes(word));
+    if (next === undefined && index < at) return words;
+    if (next === undefined && command.commands.length > 0) return [...path, word];
+    if (next === undefined) break;
+    path.push(word);
+    command = next;
+  }
+  return [...path, '--help'];
 }
 
 /** Runs the command line and leaves its exit code in `process.exitCode`. */
@@ -69,7 +93,8 @@ export async function main(): Promise<void> {
   if (engine !== undefined && engine !== 'default')
     process.stderr.write(`infinit: "${engine}" is docker's choice of an engine; this talks to the daemon of this host (--control-socket)\n`);
   try {
-    await createProgram().parseAsync(helpWords(words), { from: 'user' });
+    const program = createProgram();
+    await program.parseAsync(helpWords(program, words), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {

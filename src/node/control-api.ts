@@ -15,6 +15,7 @@ import {
   type TrashControl,
   type VolumeCheck,
   type VolumeControl,
+  withPort,
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
 import { noVolume } from './no-volume.ts';
@@ -149,7 +150,7 @@ function routeCluster(
   app.post(
     '/v1/cluster/join',
     serve(async ({ body }, response) => {
-      await cluster.join(stringList(body, 'addresses') ?? [], stringField(body, 'token'), { force: isTrue(body, 'force') });
+      await cluster.join((stringList(body, 'addresses') ?? []).map(withPort), stringField(body, 'token'), { force: isTrue(body, 'force') });
       response.json({});
     }),
   );

@@ -205,15 +205,18 @@ function isRetained(entry: CatalogueEntry): boolean {
   return typedOptions(entry.options).onRemove === 'retain';
 }
 
-function show(entry: CatalogueEntry): TrashedVolume {
+/** A removed volume as people see it. */
+export function show(entry: CatalogueEntry): TrashedVolume {
   const { onRemove, trashDays } = typedOptions(entry.options);
   const trashedAt = entry.trashedAt ?? '';
+  // Nobody is waited for: some host takes its turn.
+  const deleting = entry.purging === true || (onRemove === 'delete' && entry.restoringAs === undefined);
   return {
     name: entry.name,
     id: entry.id,
     trashedAt,
-    state: entry.purging === true ? 'deleting' : entry.restoringAs === undefined ? 'kept' : 'restoring',
-    ...(entry.purging === true || onRemove === 'retain'
+    state: deleting ? 'deleting' : entry.restoringAs === undefined ? 'kept' : 'restoring',
+    ...(deleting || onRemove === 'retain'
       ? {}
       : { deletedAt: new Date(Date.parse(trashedAt) + (onRemove === 'delete' ? 0 : trashDays * dayMs)).toISOString() }),
     options: entry.options,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { Command } from 'commander';
 
-import { formatOption, listShapes } from '../../src/cli/output.ts';
+import { fillTemplate, formatOption, listShapes, renderObject } from '../../src/cli/output.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
 function commandsOf(command: Command): Command[] {
@@ -25,4 +25,15 @@ test('only lists print tables of chosen columns, and what is inspected is no tab
   assert.equal(parsed(formatOption(listShapes, '{{.Name}}'), 'table {{.Name}}'), 'table {{.Name}}');
   assert.throws(() => parsed(formatOption(['table', 'json'], '{{.Name}}'), 'table {{.Name}}'), /none of table, json or a template/);
   assert.throws(() => parsed(formatOption(['json'], '{{.Name}}'), 'table'), /"table" is none of json or a template such as \{\{\.Name\}\}/);
+});
+
+test('what there is one of is an object, and a field that there is not is told with its neighbours', () => {
+  const object = { Health: { State: 'HEALTHY', Reasons: [] }, Name: 'a' };
+  assert.deepEqual(JSON.parse(renderObject(object, 'json')), object);
+  assert.equal(renderObject(object, '{{.Health.State}}'), 'HEALTHY');
+  assert.throws(() => fillTemplate('{{.Nope}}', object), { message: '--format: there is no field ".Nope"; there are .Health, .Name' });
+  assert.throws(() => fillTemplate('{{.Health.Nope}}', object), {
+    message: '--format: there is no field ".Health.Nope"; there are .Health.State, .Health.Reasons',
+  });
+  assert.throws(() => fillTemplate('{{.Name.Nope}}', object), { message: '--format: there is no field ".Name.Nope": ".Name" has no fields' });
 });

@@ -64,7 +64,7 @@ suite('the command line', () => {
       Inodes: 0,
     });
     assert.equal(await says('salvage', '--format', '{{.Address}}'), '');
-    assert.equal(typeof (JSON.parse(await says('node', 'ls', '--format', 'json')) as { Stores: unknown }).Stores, 'number');
+    assert.equal(typeof (JSON.parse(await says('node', 'ls', '--format', 'json')) as { Capacity: unknown }).Capacity, 'number');
   });
 
   test('an option without its -o makes no volume', async () => {
@@ -175,6 +175,14 @@ suite('the command line', () => {
     await says('volume', 'rm', 'gone-soon');
     assert.match(await says('__complete', '--', 'volume', 'trash', 'restore', 'gone'), /^gone-soon$/);
     for (const shell of ['bash', 'zsh', 'fish']) assert.match(await says('completion', shell), /infinit __complete --/);
+  });
+
+  test('status is one object to programs, and both versions are told', async () => {
+    const status = JSON.parse(await says('status', '--format', 'json')) as { health: { state: string }; hosts: { version: string }[] };
+    assert.equal(status.health.state, await says('status', '--format', '{{.Health.State}}'));
+    const { version } = await daemon.client.status();
+    assert.match(await says('version'), new RegExp(`^Client: +${version}\nServer: +${version} \\(`));
+    assert.equal(await says('version', '--format', '{{.Server.Version}}'), status.hosts[0]!.version);
   });
 
   test('docker finds it as `docker infinit`', async () => {

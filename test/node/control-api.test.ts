@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { ControlClient } from '../../src/api/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
 import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
 
@@ -24,6 +25,20 @@ function call(socketPath: string, method: string, route: string): Promise<{ read
 const done = async (): Promise<object> => ({});
 const part = new Proxy({}, { get: () => done });
 const target = { volumes: part, trash: part, cluster: part, blocks: part, repair: part, watches: part, check: done } as unknown as ControlTarget;
+
+test('a join without a port means the default one', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-control-'));
+  try {
+    const socketPath = path.join(directory, 'control.sock');
+    const joined: string[][] = [];
+    const join = async (addresses: string[]): Promise<void> => void joined.push(addresses);
+    await using _ = await startControlApi(socketPath, { ...target, cluster: { join } } as unknown as ControlTarget, silentLogger);
+    await new ControlClient(socketPath).joinCluster(['a', '::1', 'b:80'], 'token');
+    assert.deepEqual(joined, [['a:7470', '[::1]:7470', 'b:80']]);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
 
 test('a call without a body is served, or told what the body needs', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-control-'));

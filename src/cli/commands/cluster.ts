@@ -87,7 +87,7 @@ function join(options: () => GlobalOptions): Command {
   return new Command('join')
     .description('make this host a member of a cluster')
     .argument('<token-file>', 'from `infinit cluster token create`')
-    .argument('[host:port...]', 'any members; none: found as `infinit daemon --discover` says')
+    .argument('[host[:port]...]', 'any members (without a port: 7470); none: found as `infinit daemon --discover` says')
     .option('-f, --force', 'also where the trash of this host holds volumes: they are gone then')
     .action(async (file: string, addresses: string[], { force }: { force?: boolean }) => {
       await client(options()).joinCluster(addresses, readToken(file), { force: force === true });

@@ -1,7 +1,8 @@
 import { Command } from 'commander';
 
-import { changeableOptions, type ControlClient, volumeOptions } from '../../api/index.ts';
+import { changeableOptions, type ControlClient, type VolumeOption, volumeOptions } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
+import { filterChoices } from '../volume-filters.ts';
 
 /** Names that may stand as arguments of a command: one, or as many as one likes. */
 interface Arguments {
@@ -32,15 +33,33 @@ const argumentsOf: Readonly<Record<string, Arguments>> = {
   'cluster token revoke': { names: tokens, many: false },
 };
 
-/** What may stand after a flag. */
-const valuesOf: Readonly<Record<string, () => readonly string[]>> = {
-  'volume create --opt': () => volumeOptions.map(({ name }) => `${name}=`),
-  'volume update --opt': () => changeableOptions.map((name) => `${name}=`),
+/** `size=` of an option; with what stands before the "=", each value that it can have. */
+function optionChoices(names: readonly string[], current: string): readonly string[] {
+  return volumeOptions.flatMap(({ name, type }: VolumeOption) => {
+    if (!names.includes(name)) return [];
+    return current.startsWith(`${name}=`) ? (type.choices ?? []).map((choice) => `${name}=${choice}`) : [`${name}=`];
+  });
+}
+
+/** What may stand after a flag, of which `current` is there. */
+const valuesOf: Readonly<Record<string, (current: string) => readonly string[]>> = {
+  'volume create --opt': (current) =>
+    optionChoices(
+      volumeOptions.map(({ name }) => name),
+      current,
+    ),
+  'volume update --opt': (current) => optionChoices(changeableOptions, current),
+  'volume ls --filter': () => filterChoices,
 };
 
+// Bash takes "=" for a word of its own, and wants what stands after it.
 const bash = `_infinit() {
-  local IFS=$'\\n'
-  COMPREPLY=( $(infinit __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null) )
+  local IFS=$'\\n' word words=()
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD}"; do
+    if [[ \${#words[@]} -gt 0 && ( $word == = || \${words[-1]} == *= ) ]]; then words[-1]+=$word; else words+=("$word"); fi
+  done
+  COMPREPLY=( $(infinit __complete -- "\${words[@]}" 2>/dev/null) )
+  [[ \${words[-1]} == *=* ]] && COMPREPLY=( "\${COMPREPLY[@]#*=}" )
   [[ \${COMPREPLY[0]} == *= ]] && compopt -o nospace
 }
 complete -o default -F _infinit infinit`;
@@ -90,7 +109,7 @@ async function choicesAt(
   daemon: () => ControlClient,
 ): Promise<readonly string[]> {
   const flag = command.options.find(({ short, long }) => before !== undefined && (before === short || before === long));
-  if (flag?.required === true) return valuesOf[`${path} ${flag.long}`]?.() ?? [];
+  if (flag?.required === true) return valuesOf[`${path} ${flag.long}`]?.(current) ?? [];
   if (current.startsWith('-')) return command.options.flatMap((option) => option.long ?? []);
   if (command.commands.length > 0) return command.commands.map((child) => child.name()).filter((name) => !name.startsWith('_'));
   const wanted = argumentsOf[path];

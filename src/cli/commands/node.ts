@@ -12,7 +12,7 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
   { header: 'STATE', field: 'State', value: (host) => (host.state === 'alive' ? 'up' : host.state) },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
-  { header: 'STORES', field: 'Stores', value: (host) => (host.capacity > 0 ? humanBytes(host.capacity) : 'nothing'), data: (host) => host.capacity },
+  { header: 'CAPACITY', field: 'Capacity', value: (host) => humanBytes(host.capacity), data: (host) => host.capacity },
   { header: 'RIGHTS', field: 'Rights', value: (host) => host.rights.join(',') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 
 import type { ClusterStatus, HostStatus, HostSummary, RepairProgress } from '../../api/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
-import { type Column, formatOption, humanBytes, humanDuration, renderInspect, renderTable } from '../output.ts';
+import { type Column, formatOption, humanBytes, humanDuration, renderObject, renderTable } from '../output.ts';
 
 /** One line of the table: a member, and what it says of itself if it does. */
 interface Row {
@@ -96,6 +96,6 @@ export function statusCommand(options: () => GlobalOptions): Command {
     .addOption(formatOption(['table', 'json'], '{{.Health.State}}'))
     .action(async ({ format }: { format: string }) => {
       const cluster = await client(options()).clusterStatus();
-      say(format === 'table' ? renderStatus(cluster) : renderInspect([cluster], format));
+      say(format === 'table' ? renderStatus(cluster) : renderObject(cluster, format));
     });
 }

@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
-import type { Volume, VolumeCheck, VolumeUsage } from '../../api/index.ts';
+import { changeableOptions, type Volume, type VolumeCheck, type VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { mountCommand, unmountCommand } from './volume-mount.ts';
+import { filterOf, filterWords } from '../volume-filters.ts';
+import { volumeOptionHelp } from '../volume-option-help.ts';
 import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
@@ -22,24 +24,6 @@ export function collectOption(given: string, before: Record<string, string> = {}
   return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? 'true' : given.slice(at + 1) };
 }
 
-/** What `--filter key=value` keeps, by key. */
-const filterKeys: Readonly<Record<string, (volume: Volume, value: string) => boolean>> = {
-  name: (volume, value) => volume.name.includes(value),
-  health: (volume, value) => volume.health.state.toLowerCase() === value.toLowerCase(),
-  mounted: (volume, value) => String(volume.hosts.length > 0) === value,
-};
-
-/** The test that all filters make together. @throws InfinitError `bad-argument`. */
-function filterOf(filters: readonly string[]): (volume: Volume) => boolean {
-  const tests = filters.map((filter) => {
-    const [key = '', ...rest] = filter.split('=');
-    const keeps = Object.hasOwn(filterKeys, key) && rest.length > 0 ? filterKeys[key] : undefined;
-    if (keeps === undefined) throw new InfinitError('bad-argument', `--filter: "${filter}" is none of name=TEXT, health=STATE, mounted=true|false`);
-    return (volume: Volume): boolean => keeps(volume, rest.join('='));
-  });
-  return (volume) => tests.every((passes) => passes(volume));
-}
-
 /** An option without its -o would be taken for one more name, and the volumes before it would be made without it. */
 function refuseOptionsAmong(names: readonly string[], outcome: string): void {
   const option = names.find((name) => name.includes('='));
@@ -50,7 +34,8 @@ function create(options: () => GlobalOptions): Command {
   return new Command('create')
     .description('create a volume')
     .argument('<name...>')
-    .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G (see docs/docker.md)', collectOption)
+    .option('-o, --opt <key=value>', 'an option of the volume, such as size=10G; as many as you like', collectOption)
+    .addHelpText('after', volumeOptionHelp())
     .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) => {
       refuseOptionsAmong(names, 'nothing was created');
       return forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name);
@@ -62,9 +47,12 @@ function list(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list volumes')
     .option('-q, --quiet', 'names only')
-    .option('-f, --filter <key=value>', 'name=TEXT, health=STATE, mounted=true|false', (given: string, before: string[]) => [...before, given], [])
+    .option('-f, --filter <key=value>', `only these, of all filters given: ${filterWords}`, (given: string, before?: string[]) => [
+      ...(before ?? []),
+      given,
+    ])
     .addOption(formatOption(listShapes, '{{.Name}}'))
-    .action(async ({ quiet, filter, format }: { quiet?: boolean; filter: string[]; format: string }) => {
+    .action(async ({ quiet, filter = [], format }: { quiet?: boolean; filter?: string[]; format: string }) => {
       const keeps = filterOf(filter);
       const volumes = (await client(options()).listVolumes()).filter(keeps);
       say(quiet === true ? volumes.map((volume) => volume.name).join('\n') : renderList(volumes, columns, format));
@@ -107,9 +95,14 @@ function remove(options: () => GlobalOptions): Command {
 
 function update(options: () => GlobalOptions): Command {
   return new Command('update')
-    .description('change options of volumes: size, on-remove, trash-days, sticky; access and readonly while not mounted')
+    .description('change options of volumes')
     .argument('<name...>')
-    .requiredOption('-o, --opt <key=value>', 'the option and its new value, such as size=20G', collectOption)
+    .requiredOption(
+      '-o, --opt <key=value>',
+      'the option and its new value, such as size=20G; access and readonly while nobody has it mounted',
+      collectOption,
+    )
+    .addHelpText('after', volumeOptionHelp(changeableOptions))
     .action((names: string[], { opt }: { opt: Record<string, string> }) => {
       refuseOptionsAmong(names, 'nothing was changed');
       return forEachName(names, async (name) => (await client(options()).updateVolume(name, opt)).name);
