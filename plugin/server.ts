@@ -1,10 +1,8 @@
 import { http, InfinitError, type Logger, messageOf } from '../src/base/index.ts';
-import { listenOnSocket, type VolumeService } from '../src/api/index.ts';
+import { listenOnSocket, maxSocketPathBytes, type VolumeService } from '../src/api/index.ts';
 import { Driver, type DriverSettings } from './driver.ts';
 import { createPluginApp } from './routes.ts';
 
-/** Longest path that fits the kernel's sun_path. */
-const maxSocketPathBytes = 107;
 /** Connections at a time; dockerd opens one a call. */
 const maxConnections = 4096;
 

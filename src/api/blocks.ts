@@ -284,7 +284,7 @@ export function committed(result: WriteResult, name: string = result.address): n
         ? new InfinitError('not-found', `there is no block ${name}`)
         : new InfinitError('conflict', `block ${name} is at version ${result.current.version}`);
     default:
-      throw new InfinitError(result.status === 'unknown' ? 'unknown-outcome' : result.code, result.message);
+      throw new InfinitError(result.status === 'unknown' ? 'unknown-outcome' : result.code, result.message.replaceAll(result.address, name));
   }
 }
 

@@ -159,28 +159,38 @@ export class ControlClient {
       const call = http().request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
         const parts: Buffer[] = [];
         response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
+        response.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath, method)));
         response.on('end', () => {
           try {
             const answer: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
             if (response.statusCode! < 300) resolve(answer as T);
-            else reject(failureIn(answer, response.statusCode!));
+            else if (isFailure(answer)) reject(failureIn(answer));
+            else throw new Error(`it answered ${response.statusCode}`);
           } catch (cause) {
             reject(new InfinitError('unavailable', `${this.#socketPath} does not speak Infinit's control API`, { cause }));
           }
         });
       });
-      call.setTimeout(this.#deadlineMs, () =>
-        call.destroy(new InfinitError('deadline-exceeded', `${method} ${path} took more than ${this.#deadlineMs} ms`)),
-      );
-      call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));
+      const late = method === 'GET' ? 'deadline-exceeded' : 'unknown-outcome';
+      const words = `the daemon took more than ${this.#deadlineMs / 1000} s${method === 'GET' ? '' : ', and may be at it still'}: see \`infinit status\``;
+      call.setTimeout(this.#deadlineMs, () => call.destroy(new InfinitError(late, words)));
+      call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath, method)));
       call.end(body === undefined ? undefined : JSON.stringify(body));
     });
   }
 }
 
-function failureIn(answer: unknown, status: number): InfinitError {
-  const { code, message } = answer as { code?: string; message?: string };
-  const known = code !== undefined && code in errorCodes ? (code as ErrorCode) : 'bug';
-  return new InfinitError(known, message ?? `the daemon answered ${status}`);
+interface Failure {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Others that speak HTTP on a socket, such as the volume plugin, say what is amiss in another way. */
+function isFailure(answer: unknown): answer is Failure {
+  const { code, message } = (answer ?? {}) as Partial<Failure>;
+  return typeof code === 'string' && typeof message === 'string';
+}
+
+function failureIn({ code, message }: Failure): InfinitError {
+  return new InfinitError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'bug', message);
 }

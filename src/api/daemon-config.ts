@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
-import { InfinitError, type LogLevel, logLevels, messageOf } from '../base/index.ts';
+import { InfinitError, type LogLevel, logLevels, plainly } from '../base/index.ts';
 import { defaultPort, withPort } from './host-port.ts';
 import { quotaBytes, sizeType } from './option-values.ts';
 
@@ -308,7 +308,7 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
     if (typeof content !== 'object' || content === null || Array.isArray(content)) throw new Error('it must hold one JSON object');
     return content as Record<string, unknown>;
   } catch (cause) {
-    throw new InfinitError('bad-argument', `--config ${file}: ${messageOf(cause)}`, { cause });
+    throw new InfinitError('bad-argument', `--config ${file}: ${plainly(cause)}`, { cause });
   }
 }
 

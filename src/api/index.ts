@@ -20,6 +20,7 @@ export { ControlClient, controlSocketOf, defaultControlSocket } from './control-
 export { clusterHealth } from './cluster-health.ts';
 export { connect, Infinit } from './infinit.ts';
 export type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from './repair-control.ts';
+export { maxSocketPathBytes } from './socket-failure.ts';
 export { SocketStream } from './socket-stream.ts';
 export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './daemon-config.ts';
 export {
@@ -49,6 +50,7 @@ export { listenOnSocket } from './unix-socket.ts';
 export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';
 export {
+  differences,
   type EffectiveOptions,
   parseVolumeChanges,
   parseVolumeOptions,

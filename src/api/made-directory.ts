@@ -1,14 +1,13 @@
 import { existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-import { InfinitError, messageOf } from '../base/index.ts';
+import { InfinitError, plainly } from '../base/index.ts';
 
 /** What a refusal means to whoever named the directory. */
 const meanings: Readonly<Record<string, string>> = {
   EEXIST: 'is no directory',
   ENOTDIR: 'is no directory',
   ENOENT: 'cannot be made: there are no directories of one’s own in that file system',
-  EROFS: 'cannot be made: that file system is read-only',
 };
 
 /**
@@ -21,7 +20,11 @@ export function makeDirectory(directory: string, mode = 0o777): void {
   } catch (cause) {
     const { code = '' } = cause as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM') throw new InfinitError('denied', `no right to make the directory ${directory}`, { cause });
-    throw new InfinitError('bad-argument', Object.hasOwn(meanings, code) ? `${directory} ${meanings[code]}` : messageOf(cause), { cause });
+    throw new InfinitError(
+      'bad-argument',
+      Object.hasOwn(meanings, code) ? `${directory} ${meanings[code]}` : `the directory ${directory} cannot be made: ${plainly(cause)}`,
+      { cause },
+    );
   }
 }
 

@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
 
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, plainly } from '../base/index.ts';
 import { makeDirectory } from './made-directory.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function listenOnSocket(server: Server, socketPath: string, flag: s
   makeDirectory(path.dirname(socketPath), 0o755);
   const listening = Promise.withResolvers<void>();
   const refused = (cause: Error): void => {
-    listening.reject(new InfinitError('unavailable', `the socket ${socketPath} cannot be served: ${cause.message}`, { cause }));
+    listening.reject(new InfinitError('unavailable', `the socket ${socketPath} cannot be served: ${plainly(cause)}`, { cause }));
   };
   server.once('error', refused);
   // The socket is bound before listen() returns, so that there is no moment at which others may connect.

@@ -91,7 +91,7 @@ function folded(key: string): string {
 export function parseVolumeOptions(given: unknown, fallbacks: Partial<EffectiveOptions> = {}): EffectiveOptions {
   const found = readOptions(given);
   return Object.fromEntries(
-    volumeOptions.map(({ name, fallback }) => [name, found.get(name) ?? fallbacks[name] ?? fallback]),
+    volumeOptions.map(({ name, fallback }) => [name, found.get(name)?.value ?? fallbacks[name] ?? fallback]),
   ) as unknown as EffectiveOptions;
 }
 
@@ -106,20 +106,46 @@ const boundToMount: readonly VolumeOptionName[] = ['access', 'readonly'];
  */
 export function parseVolumeChanges(given: unknown): { readonly changes: Partial<EffectiveOptions>; readonly needsUnmount: string | undefined } {
   const found = readOptions(given);
-  for (const name of found.keys()) {
+  for (const [name, { key }] of found) {
     if (!changeableOptions.includes(name as VolumeOptionName))
-      throw new InfinitError('bad-argument', `option "${name}" is fixed when a volume is created; these can change: ${changeableOptions.join(', ')}`);
+      throw new InfinitError('bad-argument', `option "${key}" is fixed when a volume is created; these can change: ${changeableOptions.join(', ')}`);
   }
   if (found.size === 0) throw new InfinitError('bad-argument', `give options to change with -o NAME=VALUE: ${changeableOptions.join(', ')}`);
-  return { changes: Object.fromEntries(found), needsUnmount: boundToMount.find((name) => found.has(name)) };
+  return { changes: canonicalIn(found), needsUnmount: boundToMount.find((name) => found.has(name)) };
 }
 
-/** The canonical values of what is given, by canonical name. */
-function readOptions(given: unknown): Map<string, string> {
+/** An option as somebody gave it. */
+interface GivenOption {
+  readonly key: string;
+  /** Canonical. */
+  readonly value: string;
+  readonly typed: string;
+}
+
+function canonicalIn(found: ReadonlyMap<string, GivenOption>): Partial<EffectiveOptions> {
+  return Object.fromEntries([...found].map(([name, { value }]) => [name, value]));
+}
+
+/**
+ * How the options of two creations of one volume differ, the second one's as its author wrote them.
+ * @param given What was given the second time.
+ */
+export function differences(there: Readonly<Record<string, string>>, effective: EffectiveOptions, given: unknown): readonly string[] {
+  const found = readOptions(given);
+  // Copies are the cluster's, whatever a volume was made with.
+  return volumeOptions.flatMap(({ name }) => {
+    if (name === 'replicas' || there[name] === effective[name]) return [];
+    const { key, typed } = found.get(name) ?? { key: name, typed: effective[name] };
+    return [`${name} is ${there[name]}, not ${key === name ? '' : `${key}=`}${typed}`];
+  });
+}
+
+/** What is given, by canonical name. */
+function readOptions(given: unknown): ReadonlyMap<string, GivenOption> {
   if (given !== null && given !== undefined && (typeof given !== 'object' || Array.isArray(given))) {
     throw new InfinitError('bad-argument', 'the options must be an object of strings');
   }
-  const found = new Map<string, { readonly key: string; readonly value: string }>();
+  const found = new Map<string, GivenOption>();
   for (const [key, value] of Object.entries(given ?? {})) {
     const option = byName.get(folded(key));
     if (option === undefined) throw unknownOption(key);
@@ -128,9 +154,9 @@ function readOptions(given: unknown): Map<string, string> {
     if (before !== undefined && before.value !== text) {
       throw new InfinitError('bad-argument', `"${before.key}" and "${key}" are the same option, but were given different values`);
     }
-    found.set(option.name, { key, value: text });
+    found.set(option.name, { key, value: text, typed: String(value) });
   }
-  return new Map([...found].map(([name, { value }]) => [name, value]));
+  return found;
 }
 
 function canonicalValue(option: VolumeOption, key: string, value: unknown): string {
@@ -141,10 +167,18 @@ function canonicalValue(option: VolumeOption, key: string, value: unknown): stri
     );
   }
   const canonical = option.type.canonical(unquoted(value));
-  if (canonical === undefined) throw new InfinitError('bad-argument', `option "${key}": ${JSON.stringify(value)} is not ${option.type.wanted}`);
+  if (canonical === undefined) {
+    const wrong = unquoted(value) === '' ? ' needs a value:' : `: ${asGiven(value)} is not`;
+    throw new InfinitError('bad-argument', `option "${key}"${wrong} ${option.type.wanted}`);
+  }
   if (folded(key) !== 'umask') return canonical;
   // The one alias with another meaning: the bits to take away rather than those to give.
   return (0o777 & ~Number.parseInt(canonical, 8)).toString(8).padStart(4, '0');
+}
+
+/** A value between quotes as it was typed; what a terminal could not show is escaped. */
+function asGiven(value: string): string {
+  return /\p{Cc}/u.test(value) ? JSON.stringify(value) : `"${value}"`;
 }
 
 /** What other drivers can do and this one cannot: told apart from a slip of the pen. */

@@ -12,6 +12,7 @@ export { collectWhenIdle } from './idle-collection.ts';
 export { LeaseClock } from './lease-clock.ts';
 export { createLogger, type LogFields, type Logger, type LogLevel, logLevels, type LogSink, silentLogger } from './logger.ts';
 export { programPatienceMs, waningPatienceMs } from './patience.ts';
+export { plainly } from './plainly.ts';
 export { type Random, systemRandom } from './random.ts';
 export { RecentMap } from './recent-map.ts';
 export type { Records } from './records.ts';

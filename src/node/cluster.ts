@@ -141,22 +141,25 @@ export class Cluster implements Disposable {
     return byVolume;
   }
 
+  /** Those that this host has to do with: one that left, or was expelled, has to do with nobody. */
   #members(): readonly MemberView[] {
     const { overlay, membership } = this.#context;
-    return placedMembers(overlay, membership);
+    const members = placedMembers(overlay, membership);
+    return overlay.halted === undefined ? members : members.filter(({ self }) => self);
   }
 
   /** The members as this host sees them, itself first. */
   hosts(): readonly HostSummary[] {
     const out = this.#context.membership.status().countedOut;
-    const alone = this.#context.overlay.clusterId === undefined;
+    const { clusterId, halted } = this.#context.overlay;
+    const own = clusterId === undefined ? 'alone' : halted === undefined ? undefined : 'outside';
     return this.#members().map((member) => ({
       name: member.name,
       peer: member.peer,
       address: member.addresses[0] ?? '',
       zone: member.zone,
       capacity: member.capacity,
-      state: alone ? 'alone' : out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness,
+      state: own ?? (out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness),
       ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
       ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,
@@ -185,7 +188,9 @@ export class Cluster implements Disposable {
       const countedOut = out.includes(peer);
       return [{ name, peer, reason, stores: capacity > 0 && !countedOut, countedOut }];
     });
-    const troubles = overlay.troubles().map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
+    // Why it has to do with nobody is said as `outside`; what the others say to it meanwhile says no more.
+    const lasting = overlay.halted === undefined ? overlay.troubles() : [];
+    const troubles = lasting.map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
     return { ...found, health: clusterHealth(found) };
   }

@@ -18,6 +18,7 @@ import {
   withPort,
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
+import { refuseMethod } from './method-not-allowed.ts';
 import { noVolume } from './no-volume.ts';
 import { routeBlocks } from './block-routes.ts';
 import { ProgramSessions } from './program-sessions.ts';
@@ -88,11 +89,12 @@ type Handler = (request: Request, response: Response) => Promise<void>;
 function answerFailure(error: unknown, response: Response, logger: Logger, whoIsMissing?: () => string | undefined): void {
   const status = (error as { status?: number }).status;
   const code: ErrorCode = status === 413 ? 'too-large' : status === 400 ? 'bad-argument' : codeOf(error);
+  const said = (error as { type?: string }).type === 'entity.parse.failed' ? `the body is no JSON: ${messageOf(error)}` : messageOf(error);
   if (code === 'bug') logger.error('a control call failed', { error, stack: (error as Error).stack });
   // Which block has too few copies in reach says nothing to whoever called; the log has it.
   const missing = code === 'unavailable' ? whoIsMissing?.() : undefined;
   if (missing !== undefined) logger.info('a control call was refused', { error });
-  response.status(httpStatus[code]).json({ code, message: missing ?? messageOf(error) });
+  response.status(httpStatus[code]).json({ code, message: missing ?? said });
 }
 
 function stringOptions(value: unknown): Record<string, string> {
@@ -111,7 +113,22 @@ function stringField(body: unknown, field: string): string {
 }
 
 function isTrue(body: unknown, field: string): boolean {
-  return (body as Record<string, unknown> | undefined)?.[field] === true;
+  const value = (body as Record<string, unknown> | undefined)?.[field] ?? false;
+  if (typeof value !== 'boolean') throw new InfinitError('bad-argument', `"${field}" must be true or false`);
+  return value;
+}
+
+/** Of `?force=true`: what is neither of the two is no "no", where somebody meant the other. */
+function isAsked({ query }: Request, name: string): boolean {
+  const value = query[name] ?? 'false';
+  if (value !== 'true' && value !== 'false') throw new InfinitError('bad-argument', `${name}: ${JSON.stringify(value)} is neither true nor false`);
+  return value === 'true';
+}
+
+/** All that is read from a body is a field of an object. */
+function wantObject({ body }: Request, _response: Response, next: NextFunction): void {
+  const isObject = body === undefined || (typeof body === 'object' && body !== null && !Array.isArray(body));
+  next(isObject ? undefined : new InfinitError('bad-argument', 'the body is no JSON object'));
 }
 
 function parameter(request: Request, name: string): string {
@@ -185,7 +202,7 @@ function routeCluster(
     '/v1/cluster/tokens/:id',
     serve(
       async (request, response) =>
-        void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), request.query['hosts'] === 'true') }),
+        void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), isAsked(request, 'hosts')) }),
     ),
   );
   app.get(
@@ -195,7 +212,7 @@ function routeCluster(
   app.delete(
     '/v1/nodes/:name',
     serve(async (request, response) => {
-      await cluster.removeHost(parameter(request, 'name'), request.query['unsafe'] === 'true');
+      await cluster.removeHost(parameter(request, 'name'), isAsked(request, 'unsafe'));
       response.json({});
     }),
   );
@@ -250,7 +267,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   app.disable('x-powered-by');
   // Before anything that reads bodies as JSON: a value is bytes.
   routeBlocks(app, target.blocks, target.watches, serve);
-  app.use(express.json({ type: () => true, limit: maxBodyBytes }));
+  app.use(express.json({ type: () => true, limit: maxBodyBytes, strict: false }), wantObject);
 
   app.get(
     '/v1/status',
@@ -287,7 +304,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
   app.delete(
     '/v1/volumes/:name',
     serve(async (request, response) => {
-      await volumes.remove(parameter(request, 'name'), { force: request.query['force'] === 'true' });
+      await volumes.remove(parameter(request, 'name'), { force: isAsked(request, 'force') });
       response.json({});
     }),
   );
@@ -320,6 +337,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
     '/metrics',
     serve(async (_request, response) => void response.type('text/plain').send(await target.metrics())),
   );
+  app.use(refuseMethod(app));
   app.use((request: Request, response: Response) => {
     answerFailure(new InfinitError('not-found', `the control API has no ${request.method} ${request.path}`), response, logger);
   });

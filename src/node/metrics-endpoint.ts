@@ -1,4 +1,4 @@
-import { http, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { http, InfinitError, type Logger, messageOf, plainly } from '../base/index.ts';
 
 /** A scraper that sends its request slower than this is cut off, in ms. */
 const requestTimeoutMs = 5000;
@@ -26,7 +26,7 @@ export async function serveMetrics(
   });
   server.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(new InfinitError('unavailable', `--metrics ${host}:${port}: ${cause.message}`, { cause })));
+    server.once('error', (cause) => reject(new InfinitError('unavailable', `--metrics ${host}:${port}: ${plainly(cause)}`, { cause })));
     server.listen(port, host, resolve);
   });
   return {

@@ -168,6 +168,7 @@ export class VolumeServer {
     const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
     return new VolumeSharing({
       volumeId: entry.id,
+      name: entry.name,
       store,
       transport,
       clock,

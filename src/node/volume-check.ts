@@ -1,5 +1,5 @@
 import { typedOptions, type VolumeCheck } from '../api/index.ts';
-import { InfinitError, type Logger, systemClock } from '../base/index.ts';
+import { codeOf, InfinitError, type Logger, systemClock } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { checkVolume, type CheckReport, type Problem } from '../filesystem/index.ts';
 import type { BlockStore } from '../store/index.ts';
@@ -42,7 +42,12 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
   if (served !== undefined || hosts.length > 0)
     throw new InfinitError('in-use', `volume "${name}" is open on another host: check it there (it is mounted on ${hosts.join(', ')})`);
   if (repair) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
-  return shown(name, await closedReport(context, entry));
+  const report = await closedReport(context, entry).catch((error: unknown) => {
+    if (codeOf(error) === 'not-found')
+      throw new InfinitError('not-found', `volume "${name}" was never mounted: there is nothing on it to check`, { cause: error });
+    throw error;
+  });
+  return shown(name, report);
 }
 
 function closedReport({ store, keyDir, logger }: VolumeCheckContext, entry: CatalogueEntry): Promise<CheckReport> {

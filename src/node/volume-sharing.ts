@@ -33,6 +33,8 @@ const openAgainMs = 500;
 
 export interface VolumeSharingOptions {
   readonly volumeId: string;
+  /** What people call it. */
+  readonly name: string;
   readonly store: BlockStore;
   readonly transport: Transport;
   readonly clock: Clock;
@@ -91,14 +93,15 @@ export class VolumeSharing implements AsyncDisposable {
 
   /** Waits for a lease that nobody uses any more. */
   async #takeOver(): Promise<void> {
-    const { transport, hostName } = this.#options;
+    const { transport, hostName, name } = this.#options;
     const deadline = performance.now() + takeOverMs;
     while (!this.#lease.held) {
       const holder = this.#state.role === 'guest' ? this.#state.holder : undefined;
       if (holder !== undefined && transport.isConnected(holder) && (await this.#isMountedOn(holder)))
-        throw new InfinitError('in-use', `the volume is mounted on ${hostName(holder)}, and access=onewriter allows one host at a time`);
+        throw new InfinitError('in-use', `volume "${name}" is mounted on ${hostName(holder)}, and access=onewriter allows one host at a time`);
       if (performance.now() > deadline) {
-        const who = holder === undefined ? 'the lease of the volume cannot be had' : `${hostName(holder)} had the volume and has not let go of it`;
+        const who =
+          holder === undefined ? `the lease of volume "${name}" cannot be had` : `${hostName(holder)} had volume "${name}" and has not let go of it`;
         throw new InfinitError('unavailable', `${who}: access=onewriter allows one host at a time`);
       }
       await new Promise((resolve) => setTimeout(resolve, takeOverPauseMs));
@@ -136,7 +139,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** An operation that another host asks for; an empty answer where this host does not serve the volume. */
   serve(peer: string, call: Uint8Array): Promise<Uint8Array> {
     if (this.#state.role !== 'holder' || !this.#lease.held) return Promise.resolve(new Uint8Array(0));
-    if (this.#options.exclusive) throw new InfinitError('denied', 'the volume has access=onewriter and another host has it');
+    if (this.#options.exclusive) throw new InfinitError('denied', `volume "${this.#options.name}" has access=onewriter and another host has it`);
     if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
     const id = this.#nextServe++;
     this.#othersUse = true;
@@ -150,7 +153,10 @@ export class VolumeSharing implements AsyncDisposable {
   async #ask(id: number, call: Uint8Array): Promise<void> {
     const { transport, send, exclusive, hostName } = this.#options;
     if (exclusive && this.#state.role === 'guest')
-      throw new InfinitError('denied', `the volume has access=onewriter and ${hostName(this.#state.holder)} took it over from this host`);
+      throw new InfinitError(
+        'denied',
+        `volume "${this.#options.name}" has access=onewriter and ${hostName(this.#state.holder)} took it over from this host`,
+      );
     if (this.#state.role !== 'guest') throw new InfinitError('unavailable', 'no other host serves the volume');
     const { holder } = this.#state;
     const answer = await transport.request(holder, nodeKinds.volumeCall, [this.#id, call], {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   checkVolumeName,
+  differences,
   type EffectiveOptions,
   type Health,
   parseVolumeOptions,
@@ -125,11 +126,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const current = await catalogue.add(entry);
     if (current.id !== entry.id) {
       if (encrypted) removeVolumeKey(this.#context.keyDir, entry.id);
-      const different = Object.keys(effective).filter((key) => key !== 'replicas' && current.options[key] !== entry.options[key]);
-      if (different.length > 0) {
-        const details = different.map((key) => `${key} is ${current.options[key]}, not ${entry.options[key]}`).join('; ');
-        throw new InfinitError('already-exists', `volume "${name}" exists with other options: ${details}`);
-      }
+      const different = differences(current.options, effective, options);
+      if (different.length > 0) throw new InfinitError('already-exists', `volume "${name}" exists with other options: ${different.join('; ')}`);
     } else {
       this.#context.logger.info('volume created', { volume: name, id: entry.id });
       this.#context.onCatalogueChange();

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
-import { InfinitError, messageOf } from '../base/index.ts';
+import { InfinitError, plainly } from '../base/index.ts';
 
 /** A TCP address as people write it. */
 export interface Endpoint {
@@ -31,7 +31,7 @@ export async function resolveHost(host: string): Promise<string> {
   try {
     return (await lookup(host)).address;
   } catch (cause) {
-    throw new InfinitError('unavailable', `host name ${host} cannot be resolved: ${messageOf(cause)}`, { cause });
+    throw new InfinitError('unavailable', `host name ${host} cannot be resolved: ${plainly(cause)}`, { cause });
   }
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { InfinitError, type Logger, messageOf, type Random } from '../base/index.ts';
+import { InfinitError, type Logger, plainly, type Random } from '../base/index.ts';
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
@@ -22,7 +22,7 @@ export class StateFiles {
     try {
       await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
     } catch (cause) {
-      throw new InfinitError('disk-failed', `cannot use ${stateDirectory}: ${messageOf(cause)}`, { cause });
+      throw new InfinitError('disk-failed', `cannot use ${stateDirectory}: ${plainly(cause)}`, { cause });
     }
     return new StateFiles(stateDirectory);
   }
@@ -32,7 +32,7 @@ export class StateFiles {
       return await readFile(path.join(this.#directory, file), 'utf8');
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new InfinitError('disk-failed', `cannot read ${path.join(this.#directory, file)}: ${messageOf(cause)}`, { cause });
+      throw new InfinitError('disk-failed', `cannot read ${path.join(this.#directory, file)}: ${plainly(cause)}`, { cause });
     }
   }
 
@@ -51,7 +51,7 @@ export class StateFiles {
       await rename(fresh, target);
       await this.#syncDirectory();
     } catch (cause) {
-      throw new InfinitError('disk-failed', `cannot write ${target}: ${messageOf(cause)}`, { cause });
+      throw new InfinitError('disk-failed', `cannot write ${target}: ${plainly(cause)}`, { cause });
     }
   }
 
@@ -61,7 +61,7 @@ export class StateFiles {
       await rm(target, { force: true });
       await this.#syncDirectory();
     } catch (cause) {
-      throw new InfinitError('disk-failed', `cannot remove ${target}: ${messageOf(cause)}`, { cause });
+      throw new InfinitError('disk-failed', `cannot remove ${target}: ${plainly(cause)}`, { cause });
     }
   }
 
@@ -124,7 +124,7 @@ export async function readTokenFile(file: string, logger: Logger, { optional = f
     if (cause instanceof InfinitError) throw cause;
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     if (missing && optional) return undefined;
-    const advice = missing ? 'there is none: make one on a member (`infinit cluster token create FILE`) and copy it here' : messageOf(cause);
+    const advice = missing ? 'there is none: make one on a member (`infinit cluster token create FILE`) and copy it here' : plainly(cause);
     throw new InfinitError('bad-argument', `cannot read the token file ${file}: ${advice}`, { cause });
   }
 }

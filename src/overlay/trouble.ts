@@ -1,4 +1,4 @@
-import { InfinitError, messageOf } from '../base/index.ts';
+import { InfinitError, messageOf, plainly } from '../base/index.ts';
 
 /** Something about another host that people should know; it is said again while it lasts. */
 export interface Trouble {
@@ -19,13 +19,6 @@ export function troubleOf(error: unknown): Trouble['kind'] {
 /** A short sentence for people about an address that does not answer. */
 export function describeFailure(address: string, error: unknown): string {
   if (error instanceof InfinitError) return `${address}: ${error.message}`;
-  const text = messageOf(error);
-  const plain = /ECONNREFUSED/.test(text)
-    ? 'nobody listens there'
-    : /EHOSTUNREACH|ENETUNREACH/.test(text)
-      ? 'there is no route to it'
-      : /timed? ?out|abort/i.test(text)
-        ? 'it does not answer'
-        : text;
-  return `${address}: ${plain}`;
+  const text = plainly(error);
+  return `${address}: ${/timed? ?out|abort/i.test(text) ? 'it does not answer' : text}`;
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { parseVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
+import { differences, parseVolumeChanges, parseVolumeOptions, typedOptions, type VolumeOption, volumeOptions } from '../../src/api/index.ts';
 
 const size = (text: string): string => parseVolumeOptions({ size: text }).size;
 
@@ -125,4 +125,20 @@ test('what other drivers offer and this one does not is refused with the reason'
   assert.match(refusal({ Nodes: 'a,b' }), /cannot be tied/);
   assert.match(refusal({ clone_from: 'other' }), /cannot be cloned/);
   assert.match(refusal({ snapshot: 's' }), /no snapshots/);
+});
+
+test('a value is shown as it was typed, and none is asked for', () => {
+  for (const given of [{ size: '' }, { size: ' ""' }]) assert.match(refusal(given), /^option "size" needs a value: a size of at least 1M/);
+  assert.equal(refusal({ mode: `'9\\9'` }), `option "mode": "'9\\9'" is not permissions in octal from 0000 to 7777, such as 0755`);
+  assert.match(refusal({ Quota: 'lots' }), /^option "Quota": "lots" is not a size/);
+  assert.match(refusal({ size: '1\nx' }), /^option "size": "1\\nx" is not/);
+  assert.throws(() => parseVolumeChanges({ user: '3' }), { message: /^option "user" is fixed when a volume is created/ });
+});
+
+test('how two creations differ is said in the words of the second', () => {
+  const there = parseVolumeOptions({ size: '1G' });
+  const given = { quota: '2048M', 'on-remove': 'Retain' };
+  assert.deepEqual(differences(there, parseVolumeOptions(given), given), ['size is 1G, not quota=2048M', 'on-remove is trash, not Retain']);
+  assert.deepEqual(differences(there, parseVolumeOptions({}), {}), ['size is 1G, not unlimited']);
+  assert.deepEqual(differences(there, parseVolumeOptions({ size: '1024M', replicas: '5' }), { size: '1024M', replicas: '5' }), []);
 });

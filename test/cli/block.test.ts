@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 
+import { addressOfName } from '../../src/api/index.ts';
 import { type ValueHost, ValueHosts } from '../node/daemon-double.ts';
 
 interface Result {
@@ -44,6 +45,16 @@ test('the exit code says how it ended: 0 done, 2 usage, 3 not found, 4 conflict,
   assert.equal((await infinit(here, '', 'update', mutable, 'x', '--expect', 'soon')).code, 2);
   cluster.network.partition(['host-0'], ['host-1', 'host-2']);
   assert.equal((await infinit(here, '', 'get', mutable, '--timeout', '0.5')).code, 5);
+  // Nobody knows its address by heart.
+  for (const words of [
+    ['put', '--named', 'cut-off'],
+    ['update', '@cut-off', 'value'],
+    ['get', '@cut-off'],
+  ]) {
+    const { code, error } = await infinit(here, 'value', ...words, '--timeout', '0.5');
+    assert.equal(code, 5, error);
+    assert.ok(error.includes('@cut-off') && !error.includes(addressOfName('cut-off')), error);
+  }
 });
 
 test('inspect shows each host, and watch each change until it is interrupted', async () => {

@@ -82,7 +82,6 @@ suite('bad input', () => {
     assert.equal((await raw(daemon, 'POST', '/v1/volumes', JSON.stringify({ name: 'x'.repeat(9 * 1024 * 1024) }))).code, 'too-large');
     for (const [method, target] of [
       ['GET', '/v1/nothing'],
-      ['PUT', '/v1/volumes'],
       ['POST', '/'],
       ['GET', '/v1/volumes/never-made'],
       ['DELETE', '/v1/volumes/never-made'],
@@ -90,6 +89,7 @@ suite('bad input', () => {
     ] as const) {
       assert.deepEqual((await raw(daemon, method, target)).code, 'not-found', `${method} ${target}`);
     }
+    assert.equal((await raw(daemon, 'PUT', '/v1/volumes')).status, 405);
     assert.equal((await raw(daemon, 'POST', '/v1/volumes/never-made/mount', '{}')).code, 'bad-argument');
     assert.equal((await raw(daemon, 'POST', '/v1/volumes/never-made/mount', '{"holder":"me"}')).code, 'not-found');
     assert.ok((await raw(daemon, 'GET', '/v1/volumes/%ff%00')).status >= 400);

@@ -72,6 +72,11 @@ suite('the command line', () => {
     assert.deepEqual([code, out, err], [2, '', 'infinit: bad-argument: "size=1G" is no volume name: say -o size=1G; nothing was created\n']);
     assert.equal(await says('volume', 'ls', '-q', '-f', 'name=unbound'), '');
     assert.equal((await infinit('volume', 'update', 'colour-blue', 'sticky=true', '-o', 'size=2G')).code, 2);
+    assert.match((await infinit('volume', 'create', 'unbound', '-o', 'size')).err, /^infinit: bad-argument: option "size" needs a value: /);
+    assert.match((await infinit('volume', 'create', 'colour-blue', '-o', 'size=2048M')).err, /exists with other options: size is 1G, not 2048M$/m);
+    assert.match((await infinit('volume', 'check', 'colour-blue')).err, /^infinit: not-found: volume "colour-blue" was never mounted/);
+    await says('volume', 'create', 'switched', '-o', 'readonly');
+    assert.equal(await says('volume', 'inspect', 'switched', '--format', '{{.Options.Readonly}}'), 'true');
     assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{.Options.Size}}'), '1G');
   });
 
@@ -220,7 +225,7 @@ suite('the command line', () => {
     await assert.rejects(stat(other), { code: 'ENOENT' });
     const without = await infinit('cluster', 'join', other);
     assert.equal(without.code, 2);
-    assert.match(without.err, /^infinit: bad-argument: cannot read the token file: ENOENT/);
+    assert.equal(without.err, `infinit: bad-argument: cannot read the token file ${other}: there is no such file or directory (ENOENT)\n`);
   });
 
   test('who is to be expelled is asked for; without a terminal nothing is done, and said so', async () => {

@@ -106,6 +106,13 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     await late.restart();
     assert.equal((await late.client.status()).outside, 'this host has left the cluster');
     assert.match((await late.infinit('cluster', 'join', file, cluster.address)).err, /has left the cluster/);
+    assert.deepEqual(
+      (await late.client.listNodes()).map(({ name, state }) => [name, state]),
+      [['late', 'outside']],
+    );
+    const { troubles, silent } = await late.client.clusterStatus();
+    assert.deepEqual([troubles, silent], [[], []]);
+    assert.doesNotMatch(await late.says('status'), /DOWN|token/);
   });
 
   test('a drain that is not waited for goes on, and is taken back', async () => {
@@ -128,6 +135,10 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     const { peer } = await guest.client.status();
     assert.equal(await h0.says('cluster', 'token', 'revoke', '--hosts', used.id), `${used.id}\nexpelled ${peer}`);
     await until('it is told', async () => /was expelled/.test((await guest.client.status()).outside ?? ''));
+    assert.deepEqual(
+      (await guest.client.listNodes()).map(({ name }) => name),
+      ['guest'],
+    );
     assert.equal(await stateOf('guest'), undefined);
     assert.equal((await h0.infinit('cluster', 'token', 'revoke', 'nonsense')).code, 2);
   });

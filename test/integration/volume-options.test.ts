@@ -20,7 +20,10 @@ test('access=onewriter lets one host mount, names it to the others, and goes on 
   const [first, second] = cluster.hosts;
   const place = await first!.mount('data', { access: 'onewriter' });
   await sh(`echo one > ${place}/f; sync ${place}/f`);
-  await assert.rejects(second!.mount('data', { access: 'onewriter' }), { code: 'in-use', message: /mounted on h0, and access=onewriter/ });
+  await assert.rejects(second!.mount('data', { access: 'onewriter' }), {
+    code: 'in-use',
+    message: /^volume "data" is mounted on h0, and access=onewriter/,
+  });
   await first!.client.unmountVolume('data', 'test');
   const there = await second!.mount('data', { access: 'onewriter' });
   assert.equal(await sh(`cat ${there}/f`), 'one\n');

@@ -9,15 +9,25 @@ import { ControlClient } from '../../src/api/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
 import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
 
-function call(socketPath: string, method: string, route: string): Promise<{ readonly status: number; readonly code: unknown }> {
+interface Answer {
+  readonly status: number;
+  readonly code: unknown;
+  readonly message: string | undefined;
+  readonly allow: string | undefined;
+}
+
+function call(socketPath: string, method: string, route: string, body?: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request({ socketPath, method, path: route }, (response) => {
       let text = '';
       response.on('data', (part: Buffer) => (text += part.toString()));
-      response.on('end', () => resolve({ status: response.statusCode!, code: (JSON.parse(text) as { code?: unknown }).code }));
+      response.on('end', () => {
+        const { code, message } = JSON.parse(text) as { code?: unknown; message?: string };
+        resolve({ status: response.statusCode!, code, message, allow: response.headers.allow });
+      });
     });
     sent.on('error', reject);
-    sent.end();
+    sent.end(body);
   });
 }
 
@@ -25,6 +35,39 @@ function call(socketPath: string, method: string, route: string): Promise<{ read
 const done = async (): Promise<object> => ({});
 const part = new Proxy({}, { get: () => done });
 const target = { volumes: part, trash: part, cluster: part, blocks: part, repair: part, watches: part, check: done } as unknown as ControlTarget;
+
+test('a body that is no JSON object, a method that a path does not know and a "maybe" are told what they are', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-control-'));
+  try {
+    const socketPath = path.join(directory, 'control.sock');
+    await using _ = await startControlApi(socketPath, target, silentLogger);
+    const said = async (method: string, route: string, body?: string): Promise<readonly [number, string, string | undefined]> => {
+      const { status, message, allow } = await call(socketPath, method, route, body);
+      return [status, message ?? '', allow];
+    };
+    const [status, message] = await said('POST', '/v1/volumes', '{name: "x"}');
+    assert.deepEqual([status, message.startsWith('the body is no JSON: ')], [400, true], message);
+    for (const wrong of ['[]', '"x"', '7', 'null'])
+      assert.deepEqual(await said('POST', '/v1/volumes', wrong), [400, 'the body is no JSON object', undefined]);
+    assert.deepEqual(await said('PUT', '/v1/volumes'), [405, '/v1/volumes takes no PUT, but GET, HEAD, POST', 'GET, HEAD, POST']);
+    assert.deepEqual(await said('POST', '/v1/volumes/data'), [
+      405,
+      '/v1/volumes/data takes no POST, but DELETE, GET, HEAD, PATCH',
+      'DELETE, GET, HEAD, PATCH',
+    ]);
+    assert.deepEqual(await said('PATCH', `/v1/blocks/@x`), [
+      405,
+      '/v1/blocks/@x takes no PATCH, but DELETE, GET, HEAD, PUT',
+      'DELETE, GET, HEAD, PUT',
+    ]);
+    assert.deepEqual(await said('GET', '/v1/nothing'), [404, 'the control API has no GET /v1/nothing', undefined]);
+    assert.deepEqual(await said('DELETE', '/v1/volumes/data?force=yes'), [400, 'force: "yes" is neither true nor false', undefined]);
+    assert.deepEqual(await said('POST', '/v1/volumes/data/check', '{"repair":"no"}'), [400, '"repair" must be true or false', undefined]);
+    assert.equal((await said('DELETE', '/v1/volumes/data?force=true'))[0], 200);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
 
 test('a join without a port means the default one', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-control-'));
@@ -57,8 +100,10 @@ test('a call without a body is served, or told what the body needs', async () =>
       ['POST', '/v1/trash/data/restore', 200],
       ['POST', '/v1/repair/scrub', 202],
       ['POST', '/v1/repair/salvage', 200],
-    ] as const)
-      assert.deepEqual(await call(socketPath, method, route), { status, code: status === 400 ? 'bad-argument' : undefined }, `${method} ${route}`);
+    ] as const) {
+      const answer = await call(socketPath, method, route);
+      assert.deepEqual([answer.status, answer.code], [status, status === 400 ? 'bad-argument' : undefined], `${method} ${route}`);
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

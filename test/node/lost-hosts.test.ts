@@ -15,6 +15,7 @@ import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 function share(transport: Transport, store: MemoryBlockStore, sent: VolumeCommand[], lost: ReadonlyMap<string, number> = new Map()): VolumeSharing {
   return new VolumeSharing({
     volumeId,
+    name: 'data',
     store,
     transport,
     clock: systemClock,

@@ -46,6 +46,7 @@ class Host implements AsyncDisposable {
     stack.use(role);
     const sharing = new VolumeSharing({
       volumeId,
+      name: 'data',
       store,
       transport,
       clock: systemClock,

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
 
 import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock, type WriteLimits } from '../../api/index.ts';
-import { InfinitError } from '../../base/index.ts';
+import { InfinitError, plainly } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
 import { type Column, fillTemplate, formatOption, humanBytes, renderInspect, renderTable } from '../output.ts';
 
@@ -48,7 +48,17 @@ async function contents(file: string | undefined): Promise<Uint8Array> {
   try {
     return await readFile(file);
   } catch (cause) {
-    throw new InfinitError('bad-argument', `${file}: ${(cause as Error).message}`, { cause });
+    throw new InfinitError('bad-argument', `${file}: ${plainly(cause)}`, { cause });
+  }
+}
+
+/** What fails calls the block by the name that it was asked for by. */
+async function asCalled<T>(given: string, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof InfinitError)) throw error;
+    throw new InfinitError(error.code, error.message.replaceAll(resolveBlock(given), given), { cause: error });
   }
 }
 
@@ -82,7 +92,7 @@ const get: Make = (client) =>
     .argument('<block>', reference)
     .addOption(timeout)
     .action(async (given: string, options: { timeout: string }) => {
-      const block = await client().blocks.get(resolveBlock(given), limits(options));
+      const block = await asCalled(given, client().blocks.get(resolveBlock(given), limits(options)));
       if (block === undefined) throw new InfinitError('not-found', `there is no block ${given}`);
       await write(block.value);
     });
@@ -126,7 +136,7 @@ const inspect: Make = (client) =>
     .argument('<block>', reference)
     .addOption(formatOption(['table', 'json'], '{{.Kind}}'))
     .action(async (given: string, { format }: { format: string }) => {
-      const report = await client().blocks.inspect(resolveBlock(given));
+      const report = await asCalled(given, client().blocks.inspect(resolveBlock(given)));
       if (report.replicas.every(({ state }) => state === 'missing')) throw new InfinitError('not-found', `no host has a block ${given}`);
       say(format === 'table' ? describe(report) : renderInspect([report], format));
     });

@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 
 import { Command } from 'commander';
 
-import { InfinitError, messageOf } from '../../base/index.ts';
+import { InfinitError, plainly } from '../../base/index.ts';
 import type { TokenInfo, TokenState } from '../../api/index.ts';
 import { client, forEachName, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
@@ -20,7 +20,7 @@ function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (cause) {
-    throw new InfinitError('bad-argument', `cannot read the token file: ${messageOf(cause)}`, { cause });
+    throw new InfinitError('bad-argument', `cannot read the token file ${file}: ${plainly(cause)}`, { cause });
   }
 }
 
@@ -31,9 +31,13 @@ async function intoNewFile(file: string, make: () => Promise<TokenInfo>): Promis
     open = openSync(file, 'wx', 0o600);
   } catch (cause) {
     const exists = (cause as NodeJS.ErrnoException).code === 'EEXIST';
-    throw new InfinitError('bad-argument', exists ? `${file} exists already: name another file` : `cannot write the token: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new InfinitError(
+      'bad-argument',
+      exists ? `${file} exists already: name another file` : `cannot write the token to ${file}: ${plainly(cause)}`,
+      {
+        cause,
+      },
+    );
   }
   try {
     const made = await make();

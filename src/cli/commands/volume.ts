@@ -18,10 +18,10 @@ const columns: readonly Column<Volume>[] = [
   { header: 'HEALTH', field: 'Health', value: (volume) => volume.health.state },
 ];
 
-/** `-o key=value`, repeatable; a key without a value is a switch. */
+/** `-o key=value`, repeatable; a key without a value is a switch, with the empty value that Docker makes of it. */
 export function collectOption(given: string, before: Record<string, string> = {}): Record<string, string> {
   const at = given.indexOf('=');
-  return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? 'true' : given.slice(at + 1) };
+  return { ...before, [at < 0 ? given : given.slice(0, at)]: at < 0 ? '' : given.slice(at + 1) };
 }
 
 /** An option without its -o would be taken for one more name, and the volumes before it would be made without it. */

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { ControlClient } from '../../src/api/index.ts';
+
+/** Something that listens on a socket, and is no daemon or a sick one. */
+async function listening(serve: RequestListener, deadlineMs?: number): Promise<AsyncDisposable & { readonly client: ControlClient }> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-client-'));
+  const socketPath = path.join(directory, 'socket');
+  const server = createServer(serve);
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  return {
+    client: new ControlClient(socketPath, deadlineMs),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+test('a socket of something else, such as that of the volume plugin, is no bug', async () => {
+  await using plugin = await listening((_request, response) => response.writeHead(404).end('{"Err":"no such call"}'));
+  await assert.rejects(plugin.client.listVolumes(), { code: 'unavailable', message: /does not speak Infinit's control API$/ });
+});
+
+test('a call whose answer was cut off may have been done, and is not said to have failed', async () => {
+  await using gone = await listening((request) => request.socket.destroy());
+  await assert.rejects(gone.client.removeVolume('a'), {
+    code: 'unknown-outcome',
+    message: /^the daemon went away before it answered: it may have done it/,
+  });
+  await assert.rejects(gone.client.listVolumes(), { code: 'unavailable', message: /^the daemon went away before it answered;/ });
+  await using half = await listening((request, response) => {
+    response.writeHead(200, { 'content-length': 10 });
+    response.write('{"a"', () => request.socket.destroy());
+  });
+  await assert.rejects(half.client.createVolume('a'), { code: 'unknown-outcome' });
+});
+
+test('so may one that took too long', async () => {
+  await using slow = await listening(() => {}, 50);
+  await assert.rejects(slow.client.removeVolume('a'), { code: 'unknown-outcome', message: /took more than 0\.05 s, and may be at it still/ });
+  await assert.rejects(slow.client.listVolumes(), { code: 'deadline-exceeded' });
+});
+
+test('a path that is too long for a socket is told so', async () => {
+  await assert.rejects(new ControlClient(`/${'x'.repeat(120)}`).listVolumes(), { code: 'bad-argument', message: /more than 107 bytes/ });
+});
