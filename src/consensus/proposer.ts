@@ -18,6 +18,7 @@ const backoffMs = 4;
 const maxBackoffMs = 500;
 
 const none: readonly Effect[] = [];
+const nobody: readonly PeerId[] = [];
 const noLeases = (): number => 0;
 
 /**
@@ -107,6 +108,11 @@ export class Proposer {
       case 'deadline':
         return this.#finish(this.#mayHaveActed() ? { status: 'unknown' } : { status: 'no-quorum' });
     }
+  }
+
+  /** Hosts that were asked and have not answered, for whoever runs the operation. */
+  unanswered(): readonly PeerId[] {
+    return this.#phase === 'backoff' || this.#phase === 'done' ? nobody : this.#round.unanswered();
   }
 
   #onReply(reply: Reply): readonly Effect[] {

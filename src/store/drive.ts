@@ -28,6 +28,9 @@ export type End = Effect & { readonly type: 'done' };
 const firstLeasedMs = 2;
 const maxLeasedMs = 64;
 
+/** Where a host that was out of reach is heard again, pauses begin anew at this length at most, in ms: what it kept from being decided may be decided now. */
+const hopefulMs = 100;
+
 /** How often {@link Drive.tick} is called, in ms; shorter pauses have timers of their own. */
 export const tickMs = 10;
 
@@ -52,6 +55,10 @@ export class Drive {
   #leasedTimer: NodeJS.Timeout | undefined;
   #leasedMs = firstLeasedMs;
   #wakeAt = Infinity;
+  /** The next pause is no longer. */
+  #maxRestMs = Infinity;
+  /** Hosts that had not answered when a pause was over; false: and have since. Each is good for one hope, or two that take turns would never let a round end. */
+  #silent: Map<PeerId, boolean> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #done = false;
 
@@ -80,6 +87,14 @@ export class Drive {
     else if (now >= this.#wakeAt) this.#wake();
   }
 
+  /** The host is connected again. */
+  peerUp(peer: PeerId): void {
+    if (this.#done || !this.proposer.unanswered().includes(peer)) return;
+    // It may have a say a moment later only, when it has heard others.
+    this.#maxRestMs = hopefulMs;
+    this.#wake();
+  }
+
   hear(reply: Reply): void {
     const own = reply.from === this.#context.self;
     if (this.#held !== undefined && !own) {
@@ -94,13 +109,25 @@ export class Drive {
     if (this.#done) return;
     if (reply.type === 'leased') this.#onLeased(reply);
     this.#take(this.proposer.step({ type: 'reply', reply }));
+    if (this.#silent !== undefined && !this.#done) this.#hope(reply);
+  }
+
+  /** One that was silent for long has answered: the rest of what is waited for may be there by now. */
+  #hope({ from, attempt, type }: Reply): void {
+    if (type === 'leased' || type === 'lost' || attempt !== this.#message?.attempt || this.#silent!.get(from) !== true) return;
+    this.#silent!.set(from, false);
+    this.#maxRestMs = hopefulMs;
+    this.#wakeAt = Math.min(this.#wakeAt, performance.now() + hopefulMs);
   }
 
   #wake(): void {
     this.#wakeAt = Infinity;
     // This host's own acceptor cannot answer: go on without it.
     this.#release();
-    if (!this.#done) this.#take(this.proposer.step({ type: 'wake' }));
+    if (this.#done) return;
+    this.#silent ??= new Map();
+    for (const peer of this.proposer.unanswered()) if (!this.#silent.has(peer)) this.#silent.set(peer, true);
+    this.#take(this.proposer.step({ type: 'wake' }));
   }
 
   #release(): void {
@@ -137,8 +164,10 @@ export class Drive {
 
   #sleep(ms: number): void {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#timer = ms < 2 * tickMs ? setTimeout(() => this.#wake(), ms) : undefined;
-    this.#wakeAt = this.#timer === undefined ? performance.now() + ms : Infinity;
+    const rest = Math.min(ms, this.#maxRestMs);
+    this.#maxRestMs *= 2;
+    this.#timer = rest < 2 * tickMs ? setTimeout(() => this.#wake(), rest) : undefined;
+    this.#wakeAt = this.#timer === undefined ? performance.now() + rest : Infinity;
   }
 
   #onLeased({ from, attempt }: Reply): void {

@@ -139,6 +139,11 @@ export class Registers {
     drive?.hear(reply);
   }
 
+  /** A host is connected again: what waits for its answer asks at once. */
+  peerUp(peer: PeerId): void {
+    for (const drive of this.#running.values()) drive.peerUp(peer);
+  }
+
   /** Blocks of which something is kept. */
   get hints(): number {
     return this.#hints.size;

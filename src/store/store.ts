@@ -72,6 +72,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #changes: ChangeFeed;
   readonly #leases: Leases;
   readonly #link: RegisterLink;
+  readonly #stopListening: (() => void) | undefined;
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
@@ -108,6 +109,7 @@ export class Store implements BlockStore, AsyncDisposable {
       random,
       onRefused,
     });
+    this.#stopListening = transport?.onPeerUp((peer) => this.#registers.peerUp(peer));
     this.#changes = new ChangeFeed({ self, transport, permits, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });
@@ -355,6 +357,7 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopListening?.();
     this.#link[Symbol.dispose]();
     this.#changes[Symbol.dispose]();
     this.#leases[Symbol.dispose]();

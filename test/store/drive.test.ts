@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { BallotSource, type PeerId, Proposer, read, type Reply, type Request } from '../../src/consensus/index.ts';
+import { Drive } from '../../src/store/drive.ts';
+
+const hosts = ['a', 'b', 'c', 'd', 'e'];
+
+/** A read by `a` of a block that five hosts have, which has waited for so long that its pauses are long. */
+function readThatWaits(): { readonly drive: Drive; readonly asked: PeerId[][]; readonly answer: (from: PeerId) => void } {
+  const asked: PeerId[][] = [];
+  let message: Request | undefined;
+  const send = (peers: readonly PeerId[], request: Request): void => {
+    asked.push([...peers]);
+    message = request;
+  };
+  const views = [{ number: 1, replicas: hosts }];
+  const proposer = new Proposer({ block: 'block', tag: 1, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
+  const drive = new Drive({ self: 'a', send, beginsWriting: () => {}, ended: () => {} }, proposer, { deadlineMs: 10 ** 9 });
+  const answer = (from: PeerId): void => {
+    const { block, tag, attempt } = message!;
+    const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
+    const reply: Reply = { type: 'value', from, block, tag, attempt, ...nothing };
+    drive.hear(reply);
+  };
+  drive.start();
+  for (let pauses = 0; pauses < 8; pauses++) {
+    answer('a');
+    drive.tick(performance.now() + 60_000);
+  }
+  answer('a');
+  asked.length = 0;
+  return { drive, asked, answer };
+}
+
+/** Longer than a pause that begins anew, and shorter by far than the present one. */
+const soonMs = 500;
+
+test('where a host that an operation waits for is connected again it is asked at once, and pauses begin anew', () => {
+  const { drive, asked } = readThatWaits();
+  drive.tick(performance.now() + soonMs);
+  assert.equal(asked.length, 0);
+  drive.peerUp('b');
+  assert.equal(asked.length, 1);
+  assert.ok(asked[0]!.includes('b'));
+  drive.tick(performance.now() + soonMs);
+  assert.equal(asked.length, 2);
+});
+
+test('a connection to a host that has answered hurries nobody', () => {
+  const { drive, asked } = readThatWaits();
+  drive.peerUp('a');
+  drive.peerUp('no replica');
+  drive.tick(performance.now() + soonMs);
+  assert.deepEqual(asked, []);
+});
+
+test('the first answer of a host that was silent for long has the others asked soon, later ones of the same host do not', () => {
+  const { drive, asked, answer } = readThatWaits();
+  answer('b');
+  drive.tick(performance.now() + soonMs);
+  assert.equal(asked.length, 1);
+  for (let pauses = 0; pauses < 8; pauses++) drive.tick(performance.now() + 60_000);
+  asked.length = 0;
+  answer('b');
+  drive.tick(performance.now() + soonMs);
+  assert.deepEqual(asked, []);
+});
+
+test('a read of which a majority answers ends, though its pauses began anew', async () => {
+  const { drive, answer } = readThatWaits();
+  drive.peerUp('b');
+  for (const host of ['a', 'b', 'c']) answer(host);
+  assert.equal((await drive.outcome).status, 'committed');
+});
