@@ -105,10 +105,18 @@ export class HostDaemon implements RunningPlugin {
     await this.answers();
   }
 
-  async crash(): Promise<void> {
-    const [before] = childrenOf(this.#process!.pid);
-    process.kill(before!, 'SIGKILL');
-    await eventually('the daemon is another one', () => (childrenOf(this.#process!.pid).some((pid) => pid !== before) ? true : undefined), clusterMs);
+  /** kill -9 of the daemon alone, and of so many less one that the holder starts after it, each after `liveMs`. */
+  async crash(times = 1, liveMs = 0): Promise<void> {
+    for (let left = times; left > 0; left--) {
+      const [before] = childrenOf(this.#process!.pid);
+      process.kill(before!, 'SIGKILL');
+      await eventually(
+        'the daemon is another one',
+        () => (childrenOf(this.#process!.pid).some((pid) => pid !== before) ? true : undefined),
+        clusterMs,
+      );
+      if (left > 1) await new Promise((resolve) => setTimeout(resolve, liveMs));
+    }
     await this.answers();
   }
 

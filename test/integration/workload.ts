@@ -18,6 +18,15 @@ export interface SlowOperation {
   readonly failed: boolean;
 }
 
+/** An operation that ended with an error. */
+interface FailedOperation extends SlowOperation {
+  /** The error. */
+  readonly said: string;
+}
+
+/** Failed operations of which more than their number is remembered. */
+const maxFailed = 1000;
+
 /** Milliseconds from which on an operation is remembered as slow: no host's end may hold up another host's programs for longer. */
 const slowMs = 5000;
 
@@ -44,6 +53,7 @@ export class Workload implements AsyncDisposable {
   /** The longest that one took, in ms. */
   longestMs = 0;
   readonly slow: SlowOperation[] = [];
+  readonly failed: FailedOperation[] = [];
   /** What the last failure said. */
   lastFailure = '';
 
@@ -106,9 +116,11 @@ export class Workload implements AsyncDisposable {
     const outcome = await daemon.try(this.#volume, `${onVolume}; ${script}`);
     const end = performance.now();
     this.longestMs = Math.max(this.longestMs, Math.round(end - start));
-    if (end - start > slowMs) this.slow.push({ host: daemon.host.name, script, from, to: from + end - start, failed: outcome.code !== 0 });
+    const operation = { host: daemon.host.name, script, from, to: from + end - start, failed: outcome.code !== 0 };
+    if (end - start > slowMs) this.slow.push(operation);
     if (outcome.code !== 0 && !outcome.stderr.includes('No such file')) {
       this.failures++;
+      if (this.failed.length < maxFailed) this.failed.push({ ...operation, said: outcome.stderr.trim() });
       this.lastFailure = `${daemon.host.name}: ${script}: ${outcome.stderr.trim()}`;
       // A host that can do nothing is not asked in a hot loop.
       await new Promise((resolve) => setTimeout(resolve, 200));

@@ -8,6 +8,8 @@ import { DockerLab } from '../../docker/lab.ts';
 import { eventually } from '../../docker/process.ts';
 import { SeededRandom } from '../../simulation/random.ts';
 import { type SlowOperation, Workload } from '../workload.ts';
+import { type ChaosScene, type Fault, usualFaults } from './faults.ts';
+import { watchMoves } from './moves.ts';
 
 export interface ChaosOptions {
   readonly hosts: number;
@@ -20,6 +22,13 @@ export interface ChaosOptions {
   readonly atOnce: number;
   /** `infinit daemon --eviction-delay`: with one shorter than the faults hosts are counted out meanwhile, blocks move, and hosts come back as newcomers. */
   readonly evictionDelay: string;
+  /** What can happen; the usual where absent. */
+  readonly kinds?: readonly Fault[];
+  /**
+   * Nothing happens to a host before blocks are where they belong and all hosts answer again. With `atOnce` 1 no block is short of more than one replica at any time then, and no
+   * operation of a host without trouble may take longer than is promised. Otherwise one that came back after it was counted out has its blocks no more, until they moved.
+   */
+  readonly whole?: boolean;
   /** Where what the daemons said is kept; it goes with the hosts where absent. */
   readonly logs?: string;
   readonly say: (line: string) => void;
@@ -33,6 +42,9 @@ export interface ChaosReport {
   readonly longestElsewhereMs: number;
 }
 
+/** A host's acceptor that was started anew says nothing for so long, in ms: a lease's term, and what it takes to be heard. */
+const abstainMs = 4000;
+
 /** When a host was in trouble, in milliseconds of the wall clock: until it was well again as far as the one who struck it knows. */
 interface Trouble {
   readonly host: string;
@@ -41,83 +53,6 @@ interface Trouble {
   to: number;
 }
 
-/** What can happen to a host. Each resolves once the host is to be well again. */
-interface Fault {
-  readonly name: string;
-  strike(scene: ChaosScene, index: number, holdMs: number): Promise<void>;
-}
-
-const faults: readonly Fault[] = [
-  {
-    name: 'kill -9 of holder and daemon',
-    async strike({ daemons, comeBack }, index, holdMs) {
-      await daemons[index]!.kill();
-      await sleep(holdMs);
-      await comeBack(index);
-    },
-  },
-  { name: 'kill -9 of the daemon', strike: ({ daemons }, index) => daemons[index]!.crash() },
-  { name: 'upgrade', strike: ({ daemons }, index) => daemons[index]!.replace() },
-  {
-    name: 'stop and start',
-    async strike({ daemons, comeBack }, index, holdMs) {
-      await daemons[index]!.stop();
-      await sleep(holdMs);
-      await comeBack(index);
-    },
-  },
-  {
-    name: 'freeze',
-    async strike({ daemons }, index, holdMs) {
-      daemons[index]!.freeze('SIGSTOP');
-      await sleep(holdMs);
-      daemons[index]!.freeze('SIGCONT');
-    },
-  },
-  {
-    name: 'cut off',
-    async strike({ lab }, index, holdMs) {
-      await lab.cut(index);
-      await sleep(holdMs);
-      await lab.heal(index);
-    },
-  },
-  {
-    name: 'deaf',
-    async strike({ lab }, index, holdMs) {
-      await lab.hosts[index]!.must('iptables', ['-A', 'INPUT', '-i', 'eth0', '-j', 'DROP']);
-      await sleep(holdMs);
-      await lab.hosts[index]!.must('iptables', ['-F', 'INPUT']);
-    },
-  },
-  {
-    name: 'mute',
-    async strike({ lab }, index, holdMs) {
-      await lab.hosts[index]!.must('iptables', ['-A', 'OUTPUT', '-o', 'eth0', '-j', 'DROP']);
-      await sleep(holdMs);
-      await lab.hosts[index]!.must('iptables', ['-F', 'OUTPUT']);
-    },
-  },
-  {
-    name: 'slow network',
-    async strike({ lab }, index, holdMs) {
-      const link = ['dev', 'eth0', 'root'];
-      await lab.hosts[index]!.must('tc', ['qdisc', 'add', ...link, 'tbf', 'rate', '4mbit', 'burst', '32k', 'latency', '300ms']);
-      await sleep(holdMs);
-      await lab.hosts[index]!.must('tc', ['qdisc', 'del', ...link]);
-    },
-  },
-];
-
-interface ChaosScene {
-  readonly lab: DockerLab;
-  readonly daemons: readonly HostDaemon[];
-  /** Starts a host's daemon again and mounts the volume of the round. */
-  readonly comeBack: (index: number) => Promise<void>;
-}
-
-/** Milliseconds that a fault lasts, at least and at most: on both sides of the volume lease's term. */
-const holdMs = [200, 7000] as const;
 /** Milliseconds between two faults of one kind of trouble. */
 const pauseMs = [0, 1500] as const;
 
@@ -133,10 +68,14 @@ function outOfReach(error: unknown): undefined {
 /** Real daemons under a workload whose every acknowledged write is checked, while hosts die, freeze, go deaf and come back. @throws AssertionError. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   await using lab = await DockerLab.up({ hosts: options.hosts, engines: false, network: true });
-  const daemons = await formCluster(
-    lab,
-    lab.hosts.map(() => ({ INFINIT_EVICTION_DELAY: options.evictionDelay })),
-  );
+  const kinds = options.kinds ?? usualFaults;
+  const env: NodeJS.ProcessEnv[] = [];
+  for (const host of lab.hosts) {
+    const more: NodeJS.ProcessEnv = {};
+    for (const { prepare } of kinds) Object.assign(more, await prepare?.(lab, host));
+    env.push({ INFINIT_EVICTION_DELAY: options.evictionDelay, ...more });
+  }
+  const daemons = await formCluster(lab, env);
   using _ = { [Symbol.dispose]: () => keepLogs(daemons, options.logs) };
   const chance = new SeededRandom(options.seed);
   const report = { acknowledged: 0, failures: 0, longestMs: 0, longestElsewhereMs: 0 };
@@ -154,7 +93,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     };
     await using workload = new Workload(daemons, volume);
     const troubles: Trouble[] = [];
-    await strikeAll(scene, chance, options, troubles);
+    using moves = watchMoves(daemons);
+    await strikeAll(scene, chance, kinds, options, troubles);
     await complete(daemons).catch(async (error: unknown) => {
       for (const daemon of daemons) options.say(await standing(daemon));
       throw error;
@@ -168,7 +108,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       const meanwhile = troubles.filter(({ from, to }) => from < slow.to && to > slow.from);
       if (meanwhile.every(({ host }) => host !== slow.host))
         report.longestElsewhereMs = Math.max(report.longestElsewhereMs, Math.round(slow.to - slow.from));
-      options.say(tell(slow, meanwhile));
+      options.say(tell(slow, [...meanwhile, ...moves.during(slow)]));
+    }
+    for (const failed of workload.failed) {
+      const meanwhile = troubles.filter(({ from, to }) => from < failed.to && to > failed.from);
+      if (meanwhile.every(({ host }) => host !== failed.host))
+        options.say(`${tell(failed, [...meanwhile, ...moves.during(failed)])}: ${failed.said}`);
     }
     options.say(
       `round ${round}: ${workload.acknowledged} acknowledged and there, ${workload.failures} failed, the longest took ${workload.longestMs} ms`,
@@ -198,15 +143,25 @@ async function standing({ host, client, log }: HostDaemon): Promise<string> {
   return `${host.name}: ${JSON.stringify(nodes)} ${JSON.stringify(roster)}\n${log.split('\n').slice(-40).join('\n')}`;
 }
 
-async function strikeAll(scene: ChaosScene, chance: SeededRandom, options: ChaosOptions, troubles: Trouble[]): Promise<void> {
+async function strikeAll(
+  scene: ChaosScene,
+  chance: SeededRandom,
+  kinds: readonly Fault[],
+  options: ChaosOptions,
+  troubles: Trouble[],
+): Promise<void> {
   const well = new Set(scene.daemons.keys());
   let left = options.faults;
   const trouble = async (): Promise<void> => {
     while (left-- > 0) {
       const index = chance.pick([...well]);
-      const fault = chance.pick(faults);
-      const hold = Math.round(chance.between(...holdMs));
+      const fault = chance.pick(kinds);
+      const hold = Math.round(chance.between(...fault.holdMs));
       well.delete(index);
+      if (options.whole === true) {
+        await complete(scene.daemons);
+        await sleep(abstainMs);
+      }
       const { name: host } = scene.daemons[index]!.host;
       options.say(`${host}: ${fault.name}, ${hold} ms`);
       const trouble = { host, fault: fault.name, from: Date.now(), to: Infinity };
