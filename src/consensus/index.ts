@@ -12,6 +12,7 @@ export { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts } fr
 export { type EarlierHolder, LeaseTable, type LeaseTableOptions } from './lease-table.ts';
 export * from './limits.ts';
 export type { Accept, Forget, LeaseMode, LeaseRequest, Learn, Prepare, Read, Reply, ReplyType, Request } from './messages.ts';
+export { withoutStalePromise } from './hint.ts';
 export {
   type Apply,
   compareAndSet,

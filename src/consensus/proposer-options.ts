@@ -25,6 +25,8 @@ export interface ProposerOptions {
   /** No block that was forgotten in a view that is retired had a version above it; 0 where absent. */
   readonly floor?: number;
   readonly hint?: Hint | undefined;
+  /** A round that an acceptor is known to have promised: a prepare begins above it, so that it need not be refused first. */
+  readonly promised?: number | undefined;
   /** Ask for a lease along the way. For an exclusive one a read writes the record back. */
   readonly lease?: LeaseRequest | undefined;
   /** The holder's count of lease requests, {@link LeaseHolder.clock}; needed where this host holds leases. */

@@ -57,7 +57,20 @@ export class Proposer {
   #reproposed = false;
   #grants: LeaseGrants | null = null;
 
-  constructor({ block, tag, operation, views, ballots, random, floor = 0, hint, lease, leaseClock, rules = productionRules }: ProposerOptions) {
+  constructor({
+    block,
+    tag,
+    operation,
+    views,
+    ballots,
+    random,
+    floor = 0,
+    hint,
+    promised = 0,
+    lease,
+    leaseClock,
+    rules = productionRules,
+  }: ProposerOptions) {
     this.block = block;
     this.tag = tag;
     this.operation = operation;
@@ -66,6 +79,7 @@ export class Proposer {
     this.#from = ballots.peer;
     this.#random = random;
     this.#hint = hint ?? null;
+    this.#seenRound = promised;
     this.#lease = lease ?? null;
     this.#leaseClock = leaseClock ?? noLeases;
     this.#rules = rules;

@@ -18,7 +18,8 @@ import { CallMeter } from './measured-store.ts';
 /** Programs' blocks are not encrypted. Of immutable ones the same value is the same block: hence one owner tag for all. */
 const sameTag = { volume: programOwner, inode: 0, epoch: 0, session: 0, sequence: 0 };
 const defaultDeadlineMs = 10_000;
-/** Between two attempts of a write whose outcome is open, at most. */
+/** Before the first look at how a write ended whose outcome is open, and between two attempts, at most. */
+const firstRetryMs = 1;
 const retryMs = 20;
 /** With these a commit that rejects says that nothing was changed. */
 const harmless: readonly ErrorCode[] = ['unavailable', 'cancelled', 'disk-full', 'read-only', 'overloaded', 'too-large', 'bad-argument', 'denied'];
@@ -170,8 +171,9 @@ export class ProgramBlocks implements BlockService {
     const { deadlineMs = defaultDeadlineMs, signal } = limits;
     const end = performance.now() + deadlineMs;
     const outcome = await this.#once(update, limits);
-    while (outcome.status === 'unknown' && update.payload !== null) {
-      await new Promise((resolve) => setTimeout(resolve, 1 + Math.random() * retryMs));
+    for (let tries = 0; outcome.status === 'unknown' && update.payload !== null; tries++) {
+      // The other host's write has mostly ended by now.
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(firstRetryMs * 2 ** tries, retryMs)));
       const left = end - performance.now();
       if (left <= 0 || signal?.aborted === true) break;
       const current = await this.#store.fetch(update.address, { ...limits, deadlineMs: left }).catch(() => 'silent' as const);

@@ -12,6 +12,7 @@ import {
   type Reply,
   type Request,
   type View,
+  withoutStalePromise,
 } from '../consensus/index.ts';
 import type { DiskOperation } from '../disk/index.ts';
 import { Drive, type DriveContext, type End, type RunOptions, tickMs } from './drive.ts';
@@ -160,10 +161,11 @@ export class Registers {
   }
 
   #propose(address: Address, operation: Operation, { afresh = false, unleased = false, here = false }: Proposing = {}): Proposer {
-    const hint = afresh ? undefined : this.#hints.get(address);
+    const { views, random, leases, floor, replica } = this.#options;
+    const kept = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     if (!afresh) this.#hints.delete(address);
-    const { views, random, leases, floor } = this.#options;
+    const promised = afresh || here ? undefined : replica.promised(address);
     return new Proposer({
       block: address,
       tag: this.#nextTag++,
@@ -172,7 +174,8 @@ export class Registers {
       ballots: this.#ballots,
       random: () => random.unit(),
       floor: floor(),
-      hint,
+      hint: withoutStalePromise(kept, promised),
+      promised: promised?.round,
       lease: operation.kind === 'read' && !afresh && !unleased && !here ? leases.ask(address) : undefined,
       leaseClock: leases.requests,
     });

@@ -3,6 +3,7 @@ import type { Address } from '../block/index.ts';
 import {
   Acceptor,
   type AcceptorState,
+  type Ballot,
   decodeState,
   type EarlierHolder,
   encodeState,
@@ -282,6 +283,11 @@ export class Replica {
   /** Settles when what the register holds now is durable; undefined: it is. */
   durability(address: Address): Promise<void> | undefined {
     return this.#registers.get(address)?.durable;
+  }
+
+  /** What this host's acceptor promised last of a register that is in memory, durable or not. */
+  promised(address: Address): Ballot | undefined {
+    return this.#registers.get(address)?.state?.promised ?? undefined;
   }
 
   /** Requests to registers of this host, and registers that had to be read from its disk for them, since the start. */

@@ -234,6 +234,20 @@ void test('founders whose rosters differ found one register', () => {
   assert.equal(valueOf(outcome), 'one');
 });
 
+void test('a prepare begins above a round that is known to be promised', () => {
+  const proposer = new Proposer({
+    block,
+    tag: 1,
+    operation: putAny(bytes('x')),
+    views: [{ number: 1, replicas }],
+    ballots: source('A'),
+    random: () => 0,
+    promised: 41,
+  });
+  const [send] = proposer.start();
+  assert.ok(send?.type === 'send' && send.message.type === 'prepare' && send.message.ballot.round > 41);
+});
+
 void test('a block that was forgotten by hosts of a view that is gone begins above its last version elsewhere', () => {
   const cluster = new Cluster(['A', 'B'], ['A']);
   for (const value of [bytes('one'), null]) cluster.run(source('A'), putAny(value));

@@ -18,6 +18,7 @@ import {
   type ProposerEvent,
   type Request,
   type View,
+  withoutStalePromise,
 } from '../../src/consensus/index.ts';
 import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, requestEvent, timeEvent } from './events.ts';
 import { HostStates } from './states.ts';
@@ -295,6 +296,7 @@ export class Host {
     const tag = ++this.#tags;
     const kept = this.#states.of(block);
     const hint = useHint ? kept.hint : undefined;
+    const promised = useHint ? (kept.state?.promised ?? undefined) : undefined;
     // What was promised to this host is used once.
     if (operation.kind !== 'read') kept.hint = undefined;
     const proposer = new Proposer({
@@ -305,7 +307,8 @@ export class Host {
       ballots: this.#ballots,
       random: this.#random,
       floor: this.retiredFloor,
-      hint,
+      hint: withoutStalePromise(hint, promised),
+      promised: promised?.round,
       lease: lease === undefined ? undefined : this.holder.request(block, lease),
       leaseClock: this.#leaseClock,
       rules: this.#world.mutant.rules,

@@ -85,6 +85,23 @@ test('entries added by all hosts at once are all there, those of unknown outcome
   }
 });
 
+test('hosts that write one block in turn each take two rounds, and know how their writes ended', async () => {
+  const hosts = await cluster(3);
+  const address = mutableAddress();
+  const write = async ({ store }: (typeof hosts)[number], payload: string): Promise<void> => {
+    const result = await store.commit([{ update: [{ address, expect: 'any', payload: bytes(payload) }] }]);
+    assert.deepEqual(result, { done: true, versions: [[++version]] });
+    // What was spared the third host for a while has reached it.
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  };
+  let version = 0;
+  for (const host of hosts) await write(host, 'first');
+  const rounds = (): number => hosts.reduce((sum, { store }) => sum + store.meter.rounds, 0);
+  const before = rounds();
+  for (let turn = 0; turn < 9; turn++) await write(hosts[turn % 3]!, `turn ${turn}`);
+  assert.equal(rounds() - before, 18);
+});
+
 test('a block whose copies are all out of reach is unavailable; one that no host has is not found', async () => {
   const hosts = await cluster(5);
   const block = sealed('data');
