@@ -10,7 +10,7 @@ export const defaultControlSocket = '/run/infinit/control.sock';
 
 /** Which daemon is meant where nobody names one. */
 export function controlSocketOf(env: Readonly<Record<string, string | undefined>>): string {
-  return env['INFINIT_CONTROL_SOCKET'] ?? defaultControlSocket;
+  return env['INFINIT_CONTROL_SOCKET'] || defaultControlSocket;
 }
 
 /** Milliseconds a control call may take; a mount on a slow cluster is the longest. */
@@ -155,6 +155,8 @@ export class ControlClient {
   }
 
   #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+    // What an unset variable of a script leaves: such a path would be that of all things of the kind.
+    if (/\/(\/|\?|$)/.test(path)) return Promise.reject(new InfinitError('bad-argument', 'a name is wanted, and the one that was given is empty'));
     return new Promise<T>((resolve, reject) => {
       const call = http().request({ socketPath: this.#socketPath, method, path, headers: { 'content-type': 'application/json' } }, (response) => {
         const parts: Buffer[] = [];

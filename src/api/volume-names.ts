@@ -11,9 +11,9 @@ const allowed = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
  * @throws InfinitError `bad-argument` that says what is allowed.
  */
 export function checkVolumeName(name: unknown): asserts name is string {
+  if (name === '' || name === undefined) throw new InfinitError('bad-argument', 'a volume needs a name');
   if (typeof name !== 'string')
     throw new InfinitError('bad-argument', `a volume's name must be a string, not ${name === null ? 'null' : typeof name}`);
-  if (name === '') throw new InfinitError('bad-argument', 'a volume needs a name');
   if (name.length > maxNameLength) {
     throw new InfinitError(
       'bad-argument',

@@ -14,6 +14,7 @@ import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
 import { ownArguments } from './docker-flags.ts';
 import { controlSocketOf, version } from '../api/index.ts';
+import { plainly } from '../base/index.ts';
 
 /** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
 const dockerPluginMetadata = {
@@ -34,7 +35,11 @@ export function createProgram(): Command {
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError()
     .exitOverride();
-  const options = (): GlobalOptions => program.opts<GlobalOptions>();
+  // An empty setting is none, as for the daemon.
+  const options = (): GlobalOptions => ({ controlSocket: program.opts<GlobalOptions>().controlSocket || controlSocketOf({}) });
+  program.hook('preAction', (_program, command) => {
+    if (command.name() !== 'daemon') process.stdout.on('error', endWithoutReader);
+  });
   program.addCommand(daemonCommand());
   program.addCommand(volumeCommand(options));
   program.addCommand(blockCommand(options));
@@ -50,6 +55,13 @@ export function createProgram(): Command {
   program.addCommand(hidden!, { hidden: true });
   inheritSettings(program);
   return program;
+}
+
+/** Nobody reads on, as with `| head`: that ends a program, and is no failure of it. */
+function endWithoutReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`infinit: the output cannot be written: ${plainly(error)}\n`);
+  process.exit(1);
 }
 
 /** Sub-commands made apart do not inherit how errors end the program. */

@@ -265,6 +265,8 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
       handler(request, response).catch((error: unknown) => answerFailure(error, response, logger, () => target.whoIsMissing()));
     };
   app.disable('x-powered-by');
+  // Else the whole trash would be what a call for an empty name is about.
+  app.enable('strict routing');
   // Before anything that reads bodies as JSON: a value is bytes.
   routeBlocks(app, target.blocks, target.watches, serve);
   app.use(express.json({ type: () => true, limit: maxBodyBytes, strict: false }), wantObject);

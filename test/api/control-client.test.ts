@@ -48,6 +48,29 @@ test('so may one that took too long', async () => {
   await assert.rejects(slow.client.listVolumes(), { code: 'deadline-exceeded' });
 });
 
+test('a call about an empty name is about nothing, and never about all', async () => {
+  const asked: string[] = [];
+  await using daemon = await listening(({ method, url }, response) => {
+    asked.push(`${method} ${url}`);
+    response.end('[]');
+  });
+  const { client } = daemon;
+  const calls = [
+    () => client.emptyTrash(''),
+    () => client.inspectVolume(''),
+    () => client.removeVolume('', true),
+    () => client.mountVolume('', 'me'),
+    () => client.removeNode('', true),
+    () => client.revokeToken('', true),
+    () => client.drainNode(''),
+    () => client.inspectBlock(''),
+  ];
+  for (const call of calls) await assert.rejects(call(), { code: 'bad-argument', message: /is empty$/ });
+  assert.deepEqual(asked, []);
+  await client.emptyTrash();
+  assert.deepEqual(asked, ['DELETE /v1/trash']);
+});
+
 test('a path that is too long for a socket is told so', async () => {
   await assert.rejects(new ControlClient(`/${'x'.repeat(120)}`).listVolumes(), { code: 'bad-argument', message: /more than 107 bytes/ });
 });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import type { Command } from 'commander';
 
-import { changeableOptions, version, volumeOptions } from '../../src/api/index.ts';
+import { changeableOptions, defaultControlSocket, version, volumeOptions } from '../../src/api/index.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
 function infinit(...args: readonly string[]): { readonly code: number | null; readonly out: string; readonly error: string } {
@@ -123,4 +123,37 @@ test('completion knows the values of options and filters, in bash too, which tak
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'on-remove', '=', 'd'), ['delete']);
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'enc'), ['encryption=']);
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'size', '=', '1G', '--o'), ['--opt']);
+});
+
+test('an empty name or directory, as an unset variable leaves it, is refused before anything is asked of a daemon', () => {
+  for (const words of [
+    ['volume', 'create', ''],
+    ['volume', 'mount', 'data', ''],
+    ['volume', 'unmount', ''],
+    ['volume', 'unmount', 'data', ''],
+    ['volume', 'inspect', ''],
+    ['cluster', 'token', 'create', '/nowhere/token', '--uses', 'many'],
+  ]) {
+    const { code, out, error } = infinit('--control-socket', '/nowhere/socket', ...words);
+    assert.deepEqual([code, out, error.startsWith('infinit: bad-argument: ')], [2, '', true], `${words.join(' ')}: ${error}`);
+  }
+});
+
+test('an empty INFINIT_CONTROL_SOCKET is none', () => {
+  const { stdout } = spawnSync(process.execPath, ['src/cli/main.ts', 'doctor', '--docker-socket', 'none', '--format', 'json'], {
+    encoding: 'utf8',
+    env: { ...process.env, INFINIT_CONTROL_SOCKET: '' },
+  });
+  const daemon = (JSON.parse(stdout) as { topic: string; finding: string }[]).find(({ topic }) => topic === 'daemon')!;
+  assert.ok(daemon.finding.includes(defaultControlSocket), daemon.finding);
+});
+
+test('output that nobody reads, or that nobody keeps, ends without a trace of the program', () => {
+  const shell = (line: string): { readonly status: number | null; readonly stderr: string } =>
+    spawnSync('bash', ['-c', line], { encoding: 'utf8', env: { ...process.env, node: process.execPath } });
+  const completion = '"$node" --disable-warning=ExperimentalWarning src/cli/main.ts completion bash';
+  const unread = shell(`set -o pipefail; (sleep 0.1; ${completion}) | true`);
+  assert.deepEqual([unread.status, unread.stderr], [0, '']);
+  const full = shell(`${completion} > /dev/full`);
+  assert.deepEqual([full.status, full.stderr], [1, 'infinit: the output cannot be written: there is no room left on the device (ENOSPC)\n']);
 });

@@ -64,6 +64,8 @@ test('a body that is no JSON object, a method that a path does not know and a "m
     assert.deepEqual(await said('DELETE', '/v1/volumes/data?force=yes'), [400, 'force: "yes" is neither true nor false', undefined]);
     assert.deepEqual(await said('POST', '/v1/volumes/data/check', '{"repair":"no"}'), [400, '"repair" must be true or false', undefined]);
     assert.equal((await said('DELETE', '/v1/volumes/data?force=true'))[0], 200);
+    assert.equal((await said('DELETE', '/v1/trash/'))[0], 404, 'not the whole trash');
+    assert.equal((await said('DELETE', '/v1/trash'))[0], 200);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -92,7 +92,8 @@ test('no bad input goes without a clear answer, and the plugin lives on', async 
     assert.match(refusal(await plugin.call('VolumeDriver.Get', text)), /not a JSON object/, text);
   }
   assert.match(refusal(await plugin.call('VolumeDriver.Create', { Name: '../../etc' })), /letters, digits/);
-  assert.match(refusal(await plugin.call('VolumeDriver.Create', {})), /must be a string/);
+  assert.equal(refusal(await plugin.call('VolumeDriver.Create', {})), 'a volume needs a name');
+  assert.match(refusal(await plugin.call('VolumeDriver.Create', { Name: 7 })), /must be a string/);
   assert.match(refusal(await plugin.call('VolumeDriver.Create', { Name: 'v', Opts: { sise: '1G' } })), /did you mean "size"/);
   assert.match(refusal(await plugin.call('VolumeDriver.Create', { Name: 'v', Opts: ['size'] })), /an object of strings/);
   assert.match(refusal(await plugin.call('VolumeDriver.Mount', { Name: 'v' })), /mount ID/);

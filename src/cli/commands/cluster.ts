@@ -133,6 +133,7 @@ function token(options: () => GlobalOptions): Command {
     .option('--uses <n>', 'how many hosts may join with it', '1')
     .option('--rights <list>', 'store, write, invite', 'store,write')
     .action(async (file: string, { expires, uses, rights }: { expires: string; uses: string; rights: string }) => {
+      if (!/^0*[1-9]\d*$/.test(uses)) throw new InfinitError('bad-argument', `--uses: "${uses}" is no number of hosts such as 3`);
       const wanted = { expiresInMs: durationMs(expires), uses: Number(uses), rights: rights.split(',') };
       const made = await intoNewFile(file, () => client(options()).createToken(wanted));
       process.stderr.write(`${file}: good for ${made.uses} host${made.uses === 1 ? '' : 's'} until ${made.expiresAt}\n`);

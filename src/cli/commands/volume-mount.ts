@@ -15,6 +15,7 @@ export function mountCommand(options: () => GlobalOptions): Command {
     .argument('<name>')
     .argument('<directory>')
     .action(async (name: string, directory: string) => {
+      refuseEmpty(directory);
       // Before a directory is made for a volume that there is not.
       await client(options()).inspectVolume(name);
       const place = madeDirectory(directory);
@@ -40,6 +41,7 @@ export function unmountCommand(options: () => GlobalOptions): Command {
     .argument('<name|directory>')
     .argument('[directory]')
     .action(async (first: string, second: string | undefined) => {
+      refuseEmpty(second ?? first);
       const daemon = client(options());
       const { name, place } = second === undefined ? await meant(daemon, first) : await mountOf(daemon, first, second);
       // Somebody may have unmounted it by hand, or the host was started anew: what is left then is the daemon's hold.
@@ -47,6 +49,11 @@ export function unmountCommand(options: () => GlobalOptions): Command {
       await daemon.unmountVolume(name, holderOf(place));
       say(place);
     });
+}
+
+/** An unset variable of a script would else be the directory in which it runs. */
+function refuseEmpty(directory: string): void {
+  if (directory === '') throw new InfinitError('bad-argument', 'a directory is wanted, and the one that was given is empty');
 }
 
 interface Mount {

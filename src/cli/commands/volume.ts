@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
-import { changeableOptions, type Volume, type VolumeCheck, type VolumeUsage } from '../../api/index.ts';
+import { changeableOptions, checkVolumeName, type Volume, type VolumeCheck, type VolumeUsage } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { mountCommand, unmountCommand } from './volume-mount.ts';
 import { filterOf, filterWords } from '../volume-filters.ts';
@@ -38,7 +38,10 @@ function create(options: () => GlobalOptions): Command {
     .addHelpText('after', volumeOptionHelp())
     .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) => {
       refuseOptionsAmong(names, 'nothing was created');
-      return forEachName(names, async (name) => (await client(options()).createVolume(name, opt)).name);
+      return forEachName(names, async (name) => {
+        checkVolumeName(name);
+        return (await client(options()).createVolume(name, opt)).name;
+      });
     });
 }
 
