@@ -60,6 +60,8 @@ export class Inode {
   handles = 0;
   /** References the kernel holds. */
   lookups = 0;
+  /** Programs of other hosts were told of it by name a moment ago, and may be about to open it. */
+  expected = 0;
   /** Without names and references: to be removed. */
   gone = false;
   /** Loaded while the kernel may have open files and references that nobody counted here: see {@link VolumeSetup.resumed} and `kernelOpens`. */
@@ -131,7 +133,7 @@ export class Inode {
 
   /** Neither names nor users: nobody can reach it any more. */
   get unused(): boolean {
-    return this.links === 0 && this.handles === 0 && this.lookups <= 0 && !this.uncounted && !this.awaited;
+    return this.links === 0 && this.handles === 0 && this.lookups <= 0 && this.expected === 0 && !this.uncounted && !this.awaited;
   }
 
   /** The kernel gives references back. */

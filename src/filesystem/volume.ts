@@ -76,6 +76,17 @@ export class Volume implements FileSystem {
     this.#forget(inode, count);
   }
 
+  /** Another host may be about to open the inode, whatever becomes of its name. undefined: it is not here. Otherwise ends that; to be called once. */
+  expect(number: number): (() => void) | undefined {
+    const inode = this.#core.table.peek(number);
+    if (inode === undefined) return undefined;
+    inode.expected++;
+    return () => {
+      inode.expected--;
+      this.#core.retireUnused(inode);
+    };
+  }
+
   getattr(number: number): MaybePromise<Attributes> {
     return attempt(() => this.#core.table.get(number).attributes());
   }

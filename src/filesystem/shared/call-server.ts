@@ -1,8 +1,10 @@
 import { InfinitError, RecentMap } from '../../base/index.ts';
+import type { Volume } from '../volume.ts';
 import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
 import type { LockGrace } from './lock-grace.ts';
+import { LookedUp } from './looked-up.ts';
 import { Outcomes } from './outcomes.ts';
 import { type Shown, shownBy } from './shown.ts';
 
@@ -22,8 +24,14 @@ const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', '
 /** Operations whose answer is an entry, with a kernel reference. */
 const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
 
+/** Operations that take names away. Whoever asks for one looked the names up for that. */
+const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']);
+
 /** What a host begins with wherever the volume was opened: then it opens its files again. */
 const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
+
+/** A volume that is open on this host. */
+type ServedVolume = FileSystem & Pick<Volume, 'expect'>;
 
 interface GuestHandle {
   readonly inode: number;
@@ -43,9 +51,11 @@ class Guest {
   closed = false;
   /** By asker. */
   readonly outcomes: RecentMap<string, Outcomes>;
+  readonly lookedUp: LookedUp;
 
   /** @param outcomes of before it was given up. */
-  constructor(outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
+  constructor(expect: ServedVolume['expect'], outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
+    this.lookedUp = new LookedUp(expect);
     this.outcomes = outcomes;
   }
 
@@ -61,7 +71,7 @@ class Guest {
  * is let go when it is gone.
  */
 export class CallServer {
-  readonly #volume: FileSystem;
+  readonly #volume: ServedVolume;
   readonly #appends: Appends;
   readonly #keep: Keep;
   readonly #grace: LockGrace;
@@ -81,7 +91,7 @@ export class CallServer {
    * @param onRemoved told of each name that a guest took away or gave to something else: this host's kernel may know it.
    */
   constructor(
-    volume: FileSystem,
+    volume: ServedVolume,
     appends: Appends,
     keep: Keep,
     grace: LockGrace,
@@ -112,7 +122,10 @@ export class CallServer {
 
   /** Ends waits for locks and resolves when nothing is under way any more: the asker of each knows how it ended. No call may come after. */
   async drain(): Promise<void> {
-    for (const { gone } of this.#guests.values()) gone.abort();
+    for (const { gone, lookedUp } of this.#guests.values()) {
+      gone.abort();
+      lookedUp.close();
+    }
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
@@ -146,6 +159,7 @@ export class CallServer {
 
   /** A second time where something was opened or locked for a host that was given up meanwhile. */
   async #letGo(guest: Guest): Promise<void> {
+    guest.lookedUp.close();
     await this.#unlock(guest);
     const handles = [...guest.handles];
     guest.handles.clear();
@@ -209,6 +223,7 @@ export class CallServer {
         return undefined;
       default: {
         let result: unknown;
+        if (removes.has(method)) guest.lookedUp.clear();
         try {
           if (opens.has(method)) this.#requireRoom(guest);
           result = await once(
@@ -219,6 +234,7 @@ export class CallServer {
               const made = await this.#call<unknown>(method, args);
               this.#account(guest, method, args, made);
               this.#tellRemoved(method, args);
+              if (method === 'lookup' && made !== undefined) guest.lookedUp.add((made as Attributes).inode);
               this.#forgetReferences(method, made);
               return made;
             },
@@ -296,7 +312,7 @@ export class CallServer {
   }
 
   #tellRemoved(method: SharedMethod, args: readonly unknown[]): void {
-    if (method !== 'unlink' && method !== 'rmdir' && method !== 'rename') return;
+    if (!removes.has(method)) return;
     this.#onRemoved(args[0] as number, args[1] as string);
     if (method === 'rename') this.#onRemoved(args[2] as number, args[3] as string);
   }
@@ -325,10 +341,12 @@ export class CallServer {
     }
   }
 
+  readonly #expect: ServedVolume['expect'] = (inode) => this.#volume.expect(inode);
+
   #guest(peer: string): Guest {
     let guest = this.#guests.get(peer);
     if (guest === undefined) {
-      this.#guests.set(peer, (guest = new Guest(this.#left.get(peer))));
+      this.#guests.set(peer, (guest = new Guest(this.#expect, this.#left.get(peer))));
       this.#left.delete(peer);
     }
     return guest;
@@ -341,7 +359,7 @@ export class CallServer {
       guest.mount = mount;
       return;
     }
-    const next = new Guest();
+    const next = new Guest(this.#expect);
     next.mount = mount;
     this.#guests.set(peer, next);
     guest.gone.abort();
