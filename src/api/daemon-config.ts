@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 
-import { InfinitError, type LogLevel, logLevels, plainly } from '../base/index.ts';
+import { InfinitError, type LogLevel, logLevels, messageOf, plainly } from '../base/index.ts';
 import { defaultPort, withPort } from './host-port.ts';
 import { quotaBytes, sizeType } from './option-values.ts';
 
@@ -301,10 +301,18 @@ function environmentName(flag: string): string {
   return `INFINIT_${flag.toUpperCase().replaceAll('-', '_')}`;
 }
 
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Error(`it is no JSON: ${messageOf(cause)}`, { cause });
+  }
+}
+
 function readConfigFile(file: string | undefined): Record<string, unknown> {
   if (file === undefined || file === '') return {};
   try {
-    const content: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const content = parsed(readFileSync(file, 'utf8'));
     if (typeof content !== 'object' || content === null || Array.isArray(content)) throw new Error('it must hold one JSON object');
     return content as Record<string, unknown>;
   } catch (cause) {

@@ -1,3 +1,5 @@
+import { type Command, Option } from 'commander';
+
 import { codeOf, type ErrorCode, InfinitError, messageOf } from '../base/index.ts';
 import { connect, ControlClient, type Infinit } from '../api/index.ts';
 
@@ -70,6 +72,14 @@ export async function thoseThatAre(names: readonly string[], look: (name: string
 
 /** `--yes` of every command that asks. It only answers the question; what the daemon refuses takes the `--force` of commands that have one. */
 export const yesOption = ['-y, --yes', 'do not ask'] as const;
+
+/** Tells whoever says `--force` to a command that asks and has nothing to overrule, as `docker … prune -f` has it, what to say. */
+export function hintAtYes(command: Command): Command {
+  const hint = '--force overrules nothing here: say --yes (-y) for not being asked';
+  return command.addOption(new Option('-f, --force').hideHelp()).on('option:force', () => {
+    throw new InfinitError('bad-argument', hint);
+  });
+}
 
 /** Asks before what cannot be undone. @throws InfinitError `cancelled` where the answer is no, which it is without a terminal. */
 export async function insist(question: string, outcome: string): Promise<void> {

@@ -1,8 +1,34 @@
+import { realpathSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 
 import { directoryOf } from '../api/index.ts';
-import type { Logger } from '../base/index.ts';
+import { InfinitError, type Logger } from '../base/index.ts';
 import { bindMount, detachMount, listMounts } from '../fuse/index.ts';
+
+/**
+ * A volume on a directory that holds what the daemon itself lives by would hide it, and the disk be given up for failed.
+ * @param own The daemon's directories.
+ * @throws InfinitError `bad-argument`.
+ */
+export function refuseOwnPlaces(holder: string, own: readonly string[]): void {
+  const place = directoryOf(holder);
+  if (place === undefined) return;
+  const hidden = own.find((directory) => isWithin(place, directory) || isWithin(place, realPathOf(directory)));
+  if (hidden !== undefined)
+    throw new InfinitError('bad-argument', `a volume on ${place} would hide ${hidden}, which its own daemon needs: name another directory`);
+}
+
+function isWithin(place: string, directory: string): boolean {
+  return directory === place || directory.startsWith(place.endsWith('/') ? place : `${place}/`);
+}
+
+function realPathOf(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    return directory;
+  }
+}
 
 /**
  * A mount that ended with an earlier daemon leaves the directories dead that `infinit volume mount` bound it to. They get the mount that took its place.

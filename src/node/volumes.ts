@@ -19,7 +19,7 @@ import { InfinitError, KeyedQueue, type Logger, systemClock } from '../base/inde
 import { Sealer } from '../block/index.ts';
 import { storedUsage } from '../filesystem/index.ts';
 import type { BlockStore } from '../store/index.ts';
-import { bindAgain } from './bound-places.ts';
+import { bindAgain, refuseOwnPlaces } from './bound-places.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import { holdersInWords } from './holder-names.ts';
@@ -224,6 +224,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
+    refuseOwnPlaces(holder, [path.dirname(this.#context.keyDir), this.#context.mountDir]);
     await this.#owed.settled(name);
     return this.#mutex.run(name, async () => {
       this.#refuseWrites();

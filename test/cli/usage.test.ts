@@ -139,6 +139,17 @@ test('an empty name or directory, as an unset variable leaves it, is refused bef
   }
 });
 
+test('--force to what only asks is answered with what to say', () => {
+  for (const words of [
+    ['node', 'rm', '-f', 'x'],
+    ['volume', 'trash', 'empty', '--force'],
+  ]) {
+    const hint = 'infinit: bad-argument: --force overrules nothing here: say --yes (-y) for not being asked\n';
+    assert.deepEqual(infinit('--control-socket', '/nowhere/socket', ...words), { code: 2, out: '', error: hint });
+    assert.doesNotMatch(infinit(...words.slice(0, -1), '--help').out, /--force/);
+  }
+});
+
 test('an empty INFINIT_CONTROL_SOCKET is none', () => {
   const { stdout } = spawnSync(process.execPath, ['src/cli/main.ts', 'doctor', '--docker-socket', 'none', '--format', 'json'], {
     encoding: 'utf8',

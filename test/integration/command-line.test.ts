@@ -270,6 +270,8 @@ suite('the command line', () => {
   });
 
   test('a directory that cannot be made is named, and nothing is tried for ever', async () => {
+    const hiding = await infinit('volume', 'mount', 'colour-blue', daemon.directory);
+    assert.deepEqual([hiding.code, hiding.err.includes('would hide ')], [2, true], hiding.err);
     const { code, err } = await infinit('volume', 'mount', 'colour-blue', '/proc/no/such');
     assert.deepEqual(
       [code, err],

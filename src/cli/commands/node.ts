@@ -2,7 +2,7 @@ import { Command } from 'commander';
 
 import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
-import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre, yesOption } from '../context.ts';
+import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 
 /** Between two looks at a host that drains, in ms. */
@@ -59,7 +59,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
       });
       if (found.length > 0) say(renderInspect(found, format));
     });
-  const remove = new Command('rm')
+  const remove = hintAtYes(new Command('rm'))
     .description('expel hosts for good; their copies are made again from the others')
     .argument('<name...>')
     .option(...yesOption)

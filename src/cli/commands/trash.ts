@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import type { TrashedVolume } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
-import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre, yesOption } from '../context.ts';
+import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 /** How often it is asked whether the data is gone, in ms. */
@@ -39,7 +39,7 @@ function restore(options: () => GlobalOptions): Command {
 }
 
 function empty(options: () => GlobalOptions): Command {
-  return new Command('empty')
+  return hintAtYes(new Command('empty'))
     .description('delete removed volumes for good: those named, or all that are not kept by on-remove=retain')
     .argument('[volume...]', 'names or ids')
     .option(...yesOption)
