@@ -1,7 +1,8 @@
 /**
  * `node bench/volume.ts [TARGET=DIRECTORY …]`: an Infinit volume beside ext4 (a directory on this machine's disk) and any other mounted
  * directory given, in one run, workload by workload, as ratios. Run it on an otherwise idle machine. `HOSTS=3`: the volume is one of a cluster
- * of three daemons on this machine, each block three times, mounted on the first.
+ * of three daemons on this machine, each block three times, mounted on the first. `SHARED=1`: the others have it mounted as well, so no kernel caches, and it is also
+ * measured on the second, whose operations the first serves.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -27,9 +28,20 @@ chmodSync(home, 0o755);
 const hosts = Number(process.env['HOSTS'] ?? 1);
 const cluster = hosts > 1 ? await ClusterProcesses.start(hosts, home) : undefined;
 const daemon = cluster?.hosts[0] ?? (await DaemonProcess.start(path.join(home, 'daemon')));
+
+/** The same volume on the other hosts. */
+async function onTheOthers(): Promise<[string, string][]> {
+  if (process.env['SHARED'] === undefined) return [];
+  const [second] = await Promise.all(cluster!.hosts.slice(1).map((host) => host.mount('bench')));
+  const directory = path.join(second!, 'second');
+  mkdirSync(directory);
+  return [['infinit, second host', directory]];
+}
+
 const targets = new Map([
   ['ext4', path.join(home, 'ext4')],
   ['infinit', await daemon.mount('bench')],
+  ...(await onTheOthers()),
   // What an earlier run left there is in nobody's way.
   ...process.argv.slice(2).map((argument): [string, string] => {
     const [name, directory] = argument.split('=') as [string, string];
