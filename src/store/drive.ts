@@ -43,6 +43,8 @@ export class Drive {
   readonly #context: DriveContext;
   readonly #options: RunOptions;
   readonly #deadlineAt: number;
+  /** When it began, as performance.now() counts. */
+  readonly beganAt = performance.now();
   readonly #resolve: (outcome: ProposalOutcome) => void;
   readonly #giveUp = (): void => this.#take(this.proposer.step({ type: 'deadline' }));
   /** Replies of others, held back until this host's own acceptor has answered. */

@@ -49,7 +49,22 @@ export interface RegistersOptions {
    * short of a copy.
    */
   readonly onRefused: (block: Address) => void;
+  /** Told now and then while operations take long: of the one that has for longest. */
+  readonly onWaiting?: (waiting: Waiting) => void;
 }
+
+/** An operation that takes long, of so many. */
+export interface Waiting {
+  readonly operations: number;
+  readonly block: Address;
+  readonly kind: Operation['kind'];
+  readonly forMs: number;
+  /** Hosts that were asked and have not answered, or refuse for somebody's lease. */
+  readonly unanswered: readonly PeerId[];
+}
+
+/** Operations that take longer are told of, as often, in ms: most take one round trip. */
+const longMs = 2000;
 
 type Proposing = Pick<RunOptions, 'afresh' | 'unleased'> & { readonly here?: boolean };
 
@@ -65,6 +80,7 @@ export class Registers {
   #nextTag: number;
   #clock: NodeJS.Timeout | undefined;
   #idle = 0;
+  #toldAt = -Infinity;
 
   constructor(options: RegistersOptions) {
     this.#options = options;
@@ -200,6 +216,25 @@ export class Registers {
     }
     const now = performance.now();
     for (const drive of this.#running.values()) drive.tick(now);
+    if (now - this.#toldAt < longMs) return;
+    this.#toldAt = now;
+    const waiting = this.waiting(now - longMs);
+    if (waiting !== undefined) this.#options.onWaiting?.(waiting);
+  }
+
+  /** Of the operations that began before the time: the one that did first. */
+  waiting(before: number): Waiting | undefined {
+    let operations = 0;
+    let first: Drive | undefined;
+    for (const drive of this.#running.values()) {
+      if (drive.beganAt >= before) continue;
+      operations++;
+      if (first === undefined || drive.beganAt < first.beganAt) first = drive;
+    }
+    if (first === undefined) return undefined;
+    const { proposer, beganAt } = first;
+    const forMs = Math.round(performance.now() - beganAt);
+    return { operations, block: proposer.block as Address, kind: proposer.operation.kind, forMs, unanswered: proposer.unanswered() };
   }
 
   /** @param beside The operation left an older hint where it was: that one is as good, unless the operation saw more. */

@@ -108,6 +108,7 @@ export class Store implements BlockStore, AsyncDisposable {
       leases: this.#leases,
       random,
       onRefused,
+      onWaiting: (waiting) => logger.debug('operations on mutable blocks wait for hosts', { ...waiting }),
     });
     this.#stopListening = transport?.onPeerUp((peer) => this.#registers.peerUp(peer));
     this.#changes = new ChangeFeed({ self, transport, permits, placement });

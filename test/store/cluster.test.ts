@@ -12,7 +12,7 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const sealed = (text: string) => ({ address: immutableAddress(bytes(text)), sealed: bytes(text) });
 
 /** Stores on a network in memory, all with the same roster. */
-function cluster(hosts: number, replicas = 3) {
+function cluster(hosts: number, replicas = 3, logger = silentLogger) {
   const network = new MemoryNetwork();
   const names = Array.from({ length: hosts }, (_, index) => `host-${index}`);
   const roster = Roster.of(names.map((peer) => ({ peer, zone: 'z', capacity: 1 })));
@@ -26,7 +26,7 @@ function cluster(hosts: number, replicas = 3) {
         rank: (address: Parameters<typeof place>[0]) => place(address, roster, hosts),
         views: (address: Parameters<typeof place>[0]) => [{ number: 0, replicas: place(address, roster, replicas) }],
       };
-      const store = await Store.open({ self, incarnation: 1, disk, logger: silentLogger, cluster: { transport, placement } });
+      const store = await Store.open({ self, incarnation: 1, disk, logger, cluster: { transport, placement } });
       return { self, transport, disk, store };
     }),
   );
@@ -187,4 +187,25 @@ test('a removal is not acknowledged while a host in reach could not delete its c
   disk.write = write;
   await hosts[0]!.store.commit([erase]);
   for (const host of hosts) assert.equal(await host.disk.has(block.address), false);
+});
+
+test('of the operations that wait it is known which has for longest, and for whom', { timeout: 60_000 }, async () => {
+  const told = Promise.withResolvers<Record<string, unknown>>();
+  const logger = {
+    ...silentLogger,
+    debug: (message: string, more?: object) => void (message.includes('wait for hosts') && told.resolve({ ...more })),
+  };
+  const hosts = await cluster(3, 3, logger);
+  const address = mutableAddress();
+  await hosts[0]!.store.commit([{ update: [{ address, expect: 'absent', payload: bytes('x') }] }]);
+  for (const { transport } of hosts.slice(1)) await transport[Symbol.asyncDispose]();
+  const end = new AbortController();
+  const waits = [address, mutableAddress()].map((block) => hosts[0]!.store.fetch(block, { deadlineMs: 60_000, signal: end.signal }));
+  const { block, operations, unanswered } = await told.promise;
+  assert.deepEqual(
+    { block, operations, unanswered: (unanswered as string[]).toSorted() },
+    { block: address, operations: 2, unanswered: ['host-1', 'host-2'] },
+  );
+  end.abort();
+  await Promise.all(waits.map((wait) => assert.rejects(wait, { code: 'unavailable' })));
 });
