@@ -21,8 +21,11 @@ export interface FileSystem {
   mkdir(parent: number, name: string, mode: number, umask: number, caller: Caller): MaybePromise<Attributes>;
   unlink(parent: number, name: string): MaybePromise<void>;
   rmdir(parent: number, name: string): MaybePromise<void>;
-  /** `flags`: RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). */
-  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void>;
+  /**
+   * `flags`: RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). `request`: of an exchange, which must not be done twice; where a process before may have done it, it is done once in
+   * all, or fails with EIO where that is not known.
+   */
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number, request?: ExchangeRequest): MaybePromise<void>;
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes>;
 
   /**
@@ -194,6 +197,14 @@ export interface KernelRequest {
   /** The mount. */
   readonly asker: string;
   readonly number: number;
+}
+
+/** A request to exchange two names. */
+export interface ExchangeRequest {
+  /** As the kernel numbers the requests of the mount. */
+  readonly number: number;
+  /** It was asked of a process before, which did not answer. */
+  readonly again: boolean;
 }
 
 /** How the file system tells the kernel that what it cached is stale, and asks what it has. */

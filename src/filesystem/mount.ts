@@ -89,7 +89,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   }
   if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next;
   if (survived) core.redo?.resume(setup.session);
-  else core.redo?.begin(setup.session, core.log.durable);
+  else core.redo?.begin(setup.session, core.log.durable, resumed !== true);
 }
 
 /** Makes again what the process before left in memory. False: it cannot be, and is lost. */

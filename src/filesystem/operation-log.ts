@@ -20,6 +20,8 @@ export interface Operation {
   readonly moved?: readonly { readonly inode: Inode; readonly parent: number }[];
   /** Content that must not become durable later than the operation: a file renamed over another one. */
   readonly settle?: Inode;
+  /** The number of the kernel's request, where a later process must know whether it was done. */
+  readonly request?: number;
 }
 
 /** A prefix of the log, as final values. */

@@ -1,6 +1,7 @@
 import { copyBytes } from '../base/index.ts';
 import type { Inode } from './inode.ts';
 import type { Operation } from './operation-log.ts';
+import { NotedExchanges } from './redo-exchanges.ts';
 import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
 import { grain, RedoRing } from './redo-ring.ts';
 
@@ -44,6 +45,7 @@ export interface RedoMark {
  * Nothing fails here: what finds no room makes the log incomplete, and as good as none until a flush has made durable all that was done before it went on.
  */
 export class RedoLog {
+  readonly exchanges: NotedExchanges;
   readonly #memory: SurvivingMemory;
   readonly #head: Float64Array;
   readonly #words: Float64Array;
@@ -78,6 +80,7 @@ export class RedoLog {
     this.#volumeId = volumeId;
     this.#capacity = bytes.length - headBytes - ((bytes.length - headBytes) % grain);
     this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
+    this.exchanges = new NotedExchanges(this.#head);
     this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
     this.#ring = Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity);
     this.#space = new RedoRing(this.#capacity, (from, to) => this.#provide(from, to));
@@ -118,6 +121,7 @@ export class RedoLog {
     this.survived();
     this.#space.restore(head[word.tail]!, this.#left());
     head[word.head] = this.#space.next;
+    this.exchanges.resume(this.origin, this.#space.next);
     this.#on = this.#resumed = true;
   }
 
@@ -133,16 +137,16 @@ export class RedoLog {
     }
   }
 
-  /** Begins anew. All that is in memory is durable, operations up to `durable` among it. */
-  begin(session: number, durable: number): void {
+  /** Begins anew. All that is in memory is durable, operations up to `durable` among it. @param fresh the mount is new with this process. */
+  begin(session: number, durable: number, fresh: boolean): void {
     const head = this.#head;
     head[word.format] = 0;
     this.#memory.bytes.set(Buffer.from(this.#volumeId, 'latin1'), volumeAt);
     head[word.session] = head[word.adopter] = head[word.origin] = session;
-    head[word.head] = head[word.tail] = 0;
+    head[word.head] = head[word.tail] = head[word.attempts] = 0;
     head[word.durable] = durable;
     head[word.complete] = 1;
-    head[word.attempts] = 0;
+    this.exchanges.begin(session, fresh);
     this.#space.restore(0, []);
     head[word.format] = formatVersion;
     this.#on = true;
@@ -263,7 +267,7 @@ export class RedoLog {
     if (inode.xattrs !== undefined) this.#xattrs(inode);
   }
 
-  operation({ sequence, names, links, renamed = [], gone, moved = [], settle }: Operation): void {
+  operation({ sequence, names, links, renamed = [], gone, moved = [], settle, request }: Operation): void {
     this.#creating = false;
     let text = 0;
     for (const { change } of names) text += change.name.length;
@@ -288,6 +292,7 @@ export class RedoLog {
     }
     let at = 8 * this.#at;
     for (const { change } of names) at += this.#ring.write(change.name, at, 'latin1');
+    if (request !== undefined) this.exchanges.note(request, this.#space.next);
     this.#publish();
   }
 

@@ -1,6 +1,6 @@
 import type { VolumeCore } from './core.ts';
 import type { Directory } from './directory.ts';
-import { FileSystemError } from './file-system.ts';
+import { type ExchangeRequest, FileSystemError } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { renameExchange, renameNoReplace } from './mode.ts';
 import { checkName } from './names.ts';
@@ -24,11 +24,13 @@ export function rename(
   newParent: number,
   newName: string,
   flags: number,
+  request?: ExchangeRequest,
 ): void {
   if ((flags & ~(renameNoReplace | renameExchange)) !== 0 || flags === (renameNoReplace | renameExchange)) throw new FileSystemError('EINVAL');
   const from: Place = { ...namespace.writableDirectory(parent), name };
   const to: Place = { ...namespace.writableDirectory(newParent), name: newName };
   checkName(newName);
+  if (request?.again === true && isDone(core, request)) return;
   const source = inodeAt(core, from);
   if (source === undefined) throw new FileSystemError('ENOENT');
   const target = inodeAt(core, to);
@@ -37,7 +39,7 @@ export function rename(
   if ((flags & renameExchange) !== 0) {
     if (target === undefined) throw new FileSystemError('ENOENT');
     checkNoLoop(core, target, to, from);
-    if (source !== target) exchange(core, namespace, from, to, source, target);
+    if (source !== target) exchange(core, namespace, from, to, source, target, request?.number);
     return;
   }
   // Two names of the same file: POSIX wants nothing to be done.
@@ -45,6 +47,13 @@ export function rename(
   if (target !== undefined) checkReplaceable(source, target);
   else to.names.checkRoom(newName);
   move(core, namespace, from, to, source, target);
+}
+
+/** Whether a process before did the exchange. @throws FileSystemError EIO where that is not known */
+function isDone(core: VolumeCore, { number }: ExchangeRequest): boolean {
+  const done = core.redo?.exchanges.done(number);
+  if (done === undefined) throw new FileSystemError('EIO', 'whether the exchange took effect before the crash is not known');
+  return done;
 }
 
 function inodeAt(core: VolumeCore, { names, name }: Place): Inode | undefined {
@@ -102,7 +111,7 @@ function move(core: VolumeCore, namespace: Namespace, from: Place, to: Place, so
   });
 }
 
-function exchange(core: VolumeCore, namespace: Namespace, from: Place, to: Place, source: Inode, target: Inode): void {
+function exchange(core: VolumeCore, namespace: Namespace, from: Place, to: Place, source: Inode, target: Inode, request: number | undefined): void {
   const now = stampBoth(namespace, from, to);
   const names = [
     { directory: to.inode, change: to.names.change(to.name, dentryOf(source)) },
@@ -127,7 +136,7 @@ function exchange(core: VolumeCore, namespace: Namespace, from: Place, to: Place
     inode.changed = now;
     core.touch(inode);
   }
-  core.record({ names, links, moved, renamed: [source, target] });
+  core.record({ names, links, moved, renamed: [source, target], ...(request === undefined ? {} : { request }) });
 }
 
 function stampBoth(namespace: Namespace, from: Place, to: Place): Inode['changed'] {

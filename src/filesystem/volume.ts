@@ -8,6 +8,7 @@ import {
   type Attributes,
   type Caller,
   type DirectoryEntry,
+  type ExchangeRequest,
   type FileLock,
   type FileSystem,
   FileSystemError,
@@ -134,8 +135,8 @@ export class Volume implements FileSystem {
     return attempt(() => this.#names.rmdir(parent, name));
   }
 
-  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
-    return attempt(() => rename(this.#core, this.#names, parent, name, newParent, newName, flags));
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number, request?: ExchangeRequest): MaybePromise<void> {
+    return attempt(() => rename(this.#core, this.#names, parent, name, newParent, newName, flags, request));
   }
 
   link(number: number, newParent: number, newName: string): MaybePromise<Attributes> {

@@ -45,7 +45,7 @@ function fileOf(number: number): Inode {
 
 function begun(memory: Memory): RedoLog {
   const log = new RedoLog(memory, volumeId);
-  log.begin(1, 0);
+  log.begin(1, 0, true);
   return log;
 }
 

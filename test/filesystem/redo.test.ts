@@ -258,3 +258,64 @@ test('what kills whoever takes it over is given up', async () => {
   assert.equal((await contentOf(volume, file)).toString(), 'first');
   assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'EIO');
 });
+
+test('an exchange of names that is asked for again is done once in all, however many processes die over it', async () => {
+  const host = await Host.start();
+  const [a, b] = [await put(host.volume, root, 'a', 'a', true), await put(host.volume, root, 'b', 'b', true)];
+  const exchange = async (number: number, again: boolean): Promise<void> => host.volume.rename(root, 'a', root, 'b', 2, { number, again });
+  const places = async (): Promise<unknown[]> => [await look(host.volume, root, 'a'), await look(host.volume, root, 'b')];
+  await exchange(100, false);
+  await host.die();
+  await exchange(100, true);
+  assert.deepEqual(await places(), [b, a], 'it had been done');
+  // Its record is trimmed, and the next process is asked for the same.
+  await host.volume.syncfs();
+  await host.die();
+  await exchange(100, true);
+  assert.deepEqual(await places(), [b, a]);
+  await exchange(102, true);
+  assert.deepEqual(await places(), [a, b], 'another one had not been done');
+  await host.die();
+  await exchange(102, true);
+  assert.deepEqual(await places(), [a, b]);
+  await host.volume.close();
+  await check(host.store);
+});
+
+test('an exchange whose record was not complete when the process died is done by the next one', async () => {
+  const host = await Host.start();
+  const [a, b] = [await put(host.volume, root, 'a', 'a', true), await put(host.volume, root, 'b', 'b', true)];
+  const words = (): Float64Array => new Float64Array(host.memory.bytes.buffer, 0, 512);
+  const published = words()[4]!;
+  await host.volume.rename(root, 'a', root, 'b', 2, { number: 100, again: false });
+  words()[4] = published;
+  const volume = await host.die();
+  await volume.rename(root, 'a', root, 'b', 2, { number: 100, again: true });
+  assert.deepEqual([await look(volume, root, 'a'), await look(volume, root, 'b')], [b, a]);
+});
+
+test('whether an exchange was done is not known where a log was lost, nor of those before that', async () => {
+  const host = await Host.start();
+  await put(host.volume, root, 'a', 'a', true);
+  await put(host.volume, root, 'b', 'b', true);
+  const again = async (number: number): Promise<string> => errnoOf(() => host.volume.rename(root, 'a', root, 'b', 2, { number, again: true }));
+  host.memory = new Memory();
+  await host.die();
+  assert.equal(await again(100), 'EIO');
+  await host.die();
+  assert.equal(await again(100), 'EIO');
+});
+
+test('of more exchanges than are noted the oldest may have been done', async () => {
+  const host = await Host.start();
+  await put(host.volume, root, 'a', 'a', true);
+  await put(host.volume, root, 'b', 'b', true);
+  const exchange = async (number: number, again: boolean): Promise<string> =>
+    errnoOf(() => host.volume.rename(root, 'a', root, 'b', 2, { number, again }));
+  for (let number = 2; number <= 400; number += 2) await exchange(number, false);
+  await host.die();
+  assert.equal(await exchange(2, true), 'EIO');
+  const before = await look(host.volume, root, 'a');
+  assert.equal(await exchange(400, true), 'none');
+  assert.equal(await look(host.volume, root, 'a'), before);
+});

@@ -1,4 +1,5 @@
 import {
+  type ExchangeRequest,
   type Attributes,
   type AttributeChanges,
   type Caller,
@@ -171,7 +172,9 @@ export class MemoryFileSystem implements FileSystem {
     this.#drop(inode);
   }
 
-  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number, request?: ExchangeRequest): MaybePromise<void> {
+    // Nothing here outlives a process.
+    if (request?.again === true) fail('EIO');
     const [from, to] = [this.#directory(parent), this.#directory(newParent)];
     const inode = this.#child(from, name);
     const target = to.entries.get(newName)?.inode;

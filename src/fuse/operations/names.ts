@@ -11,6 +11,7 @@ import {
   isResent,
   type Message,
   type RequestHeader,
+  requestKey,
 } from '../wire/index.ts';
 
 const typeBits = 0o170000;
@@ -130,10 +131,15 @@ const renameExchange = 2;
 function renameWith(exchange: Exchange, header: RequestHeader, message: Message, withFlags: boolean): void {
   const { newParent, flags, name, newName } = decodeRename(message, withFlags);
   const { fileSystem } = exchange;
+  const again = isResent(header);
+  if ((flags & renameExchange) !== 0) {
+    // Doing it twice undoes it, and nothing on disk says whether it was done once.
+    if (again) refuseUnproven(exchange);
+    const request = { number: requestKey(header.uniqueLow, header.uniqueHigh), again };
+    return exchange.answer(header, fileSystem.rename(header.node, name, newParent, newName, flags, request), encodeNothing);
+  }
   const run = (): MaybePromise<void> => fileSystem.rename(header.node, name, newParent, newName, flags);
-  if (!isResent(header)) return exchange.answer(header, run(), encodeNothing);
-  // Doing it twice undoes it, and nothing on disk says whether it was done once.
-  if ((flags & renameExchange) !== 0) throw new FileSystemError('EIO', 'whether the exchange took effect before the crash is not known');
+  if (!again) return exchange.answer(header, run(), encodeNothing);
   const renamed = recover<unknown>(run, 'ENOENT', async () => {
     const found = await fileSystem.lookup(newParent, newName);
     if (found !== undefined) fileSystem.forget(found.inode, 1);
