@@ -4,6 +4,7 @@ import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
 import { InFlight, type Pending } from './in-flight.ts';
+import { JustLookedUp } from './just-looked-up.ts';
 import type { KernelTrust } from './kernel-trust.ts';
 import { LockOwners } from './lock-owners.ts';
 import type { Notifier } from './notifier.ts';
@@ -13,6 +14,7 @@ import {
   encodeInvalidateInode,
   type Message,
   opcodeLimit,
+  opcodes,
   operationName,
   Reply,
   replyHeaderBytes,
@@ -48,6 +50,8 @@ export class Exchange {
   readonly written = new WrittenFiles();
   /** Where others change the files as well: what the kernel may cache. */
   readonly trust: KernelTrust | undefined;
+  /** Likewise. */
+  readonly justLookedUp: JustLookedUp | undefined;
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;
@@ -70,6 +74,7 @@ export class Exchange {
     this.options = options;
     this.#logger = logger;
     this.trust = trust;
+    this.justLookedUp = trust === undefined ? undefined : new JustLookedUp();
     this.lockOwners = new LockOwners(lockRecords);
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
@@ -178,6 +183,7 @@ export class Exchange {
   }
 
   #send(header: RequestHeader, bodyBytes: number, errno: number): boolean {
+    if (header.opcode !== opcodes.lookup && header.opcode !== opcodes.getattr) this.justLookedUp?.answersElse();
     this.reply.begin(header, bodyBytes, errno);
     const sliced = this.reply.slices.length > 0;
     return this.device.sendReply(this.reply, sliced ? replyHeaderBytes : replyHeaderBytes + bodyBytes);

@@ -170,6 +170,7 @@ export class FuseSession {
       if (operation === undefined) return opcode === opcodes.init ? this.#init(header, message) : this.#exchange.refuse(header, errnos.ENOSYS);
       this.#exchange.counts[opcode]!++;
       if (!Number.isSafeInteger(header.node)) throw malformed('a node id beyond 2^53');
+      if (opcode !== opcodes.getattr) this.#exchange.justLookedUp?.asksElse(header.pid);
       this.#exchange.serve(header, () => operation(this.#exchange, header!, message));
     } catch (error) {
       if (header === undefined) this.#logger.error('a request without a readable header', { error });

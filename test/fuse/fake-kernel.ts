@@ -15,13 +15,14 @@ export class FakeKernel implements Addon {
   #unique = 1;
 
   /** Hands over one request and returns its number. */
-  request(opcode: number, node: number, body: Uint8Array, uniqueHigh = 0): number {
+  request(opcode: number, node: number, body: Uint8Array, uniqueHigh = 0, thread = 0): number {
     const message = Buffer.alloc(40 + body.length);
     message.writeUInt32LE(message.length, 0);
     message.writeUInt32LE(opcode, 4);
     message.writeUInt32LE(this.#unique, 8);
     message.writeUInt32LE(uniqueHigh, 12);
     message.writeBigUInt64LE(BigInt(node), 16);
+    message.writeUInt32LE(thread, 32);
     message.set(body, 40);
     this.raw(message);
     return this.#unique++;

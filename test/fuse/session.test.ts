@@ -86,6 +86,36 @@ test('a failure that nobody expected is EIO, one of ours has its errno, and both
   assert.equal(lines.length, 2);
 });
 
+test('shared, what a look-up answered a thread need not be asked again in the same call, and is in every other', async () => {
+  const { kernel, fileSystem, session } = start({ options: { leased: true } });
+  const directory = (text: string): Buffer => Buffer.concat([Buffer.alloc(8), name(text)]);
+  kernel.request(opcodes.mkdir, 1, directory('d'));
+  let asked = 0;
+  const getattr = fileSystem.getattr.bind(fileSystem);
+  fileSystem.getattr = (inode) => {
+    asked++;
+    return getattr(inode);
+  };
+  const lookUp = (thread: number): number =>
+    Number(kernel.answerTo(kernel.request(opcodes.lookup, 1, name('d'), 0, thread))!.body.readBigUInt64LE(0));
+  const ask = (thread: number, node: number, open = false): number => {
+    asked = 0;
+    const body = Buffer.alloc(16);
+    body.writeUInt32LE(open ? 1 : 0, 0);
+    assert.equal(kernel.answerTo(kernel.request(opcodes.getattr, node, body, 0, thread))?.errno, 0);
+    return asked;
+  };
+  // A busy machine may let the moment pass.
+  for (let attempt = 0; ask(1, lookUp(1)) > 0; attempt++) assert.ok(attempt < 100);
+  const node = lookUp(1);
+  assert.deepEqual([ask(2, node), ask(1, 1), ask(1, lookUp(1), true)], [1, 1, 1]);
+  lookUp(1);
+  kernel.request(opcodes.mkdir, 1, directory('e'), 0, 2);
+  assert.equal(ask(1, node), 1);
+  await session.ready;
+  session.stop();
+});
+
 test('a request that takes too long gets ETIMEDOUT, and what comes later is taken back', async () => {
   const { kernel, fileSystem, session } = start({ options: { leased: true, requestDeadlineMs: 100 } });
   kernel.request(opcodes.create, 1, created(2, 'file'));

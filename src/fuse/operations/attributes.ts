@@ -12,8 +12,9 @@ const encodeBeforeRead: Encode<Attributes> = ({ reply, trust }, attributes) => {
 };
 
 export const getattr: Operation = (exchange, header, message) => {
-  const { fileSystem, trust } = exchange;
-  const attributes = fileSystem.getattr(header.node);
+  const { fileSystem, trust, justLookedUp } = exchange;
+  const found = justLookedUp?.take(header.pid, header.node);
+  const attributes = found !== undefined && !isForOpenFile(message) ? found : fileSystem.getattr(header.node);
   if (trust === undefined) return exchange.answer(header, attributes, encodeAttributes);
   const told = after(attributes, (known) => {
     const dropped = trust.beforeAttributes(known);

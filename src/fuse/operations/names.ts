@@ -39,7 +39,16 @@ export const encodeNothing: Encode<unknown> = () => 0;
 
 export const lookup: Operation = (exchange, header, message) => {
   const name = (header.name = message.name(40));
-  exchange.answer(header, exchange.fileSystem.lookup(header.node, name), encodeFound, forgetEntry);
+  const { justLookedUp, fileSystem } = exchange;
+  const { pid } = header;
+  const encode: Encode<Attributes | undefined> =
+    justLookedUp === undefined
+      ? encodeFound
+      : (answering, attributes) => {
+          if (attributes !== undefined) justLookedUp.note(pid, attributes);
+          return encodeFound(answering, attributes);
+        };
+  exchange.answer(header, fileSystem.lookup(header.node, name), encode, forgetEntry);
 };
 
 export const forget: Operation = ({ fileSystem }, header, message) => fileSystem.forget(header.node, decodeForget(message));
