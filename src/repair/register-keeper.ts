@@ -1,5 +1,5 @@
 import { type Address, kindOf } from '../block/index.ts';
-import { type AcceptorState, type BlockRecord, isMember, type PeerId, type ReplicaSet, sameReplicas } from '../consensus/index.ts';
+import { type Accepted, type AcceptorState, type BlockRecord, isMember, type PeerId, type ReplicaSet, sameReplicas } from '../consensus/index.ts';
 import type { Counter } from './counts.ts';
 import { maxWatchedTombstones } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
@@ -55,6 +55,23 @@ export class RegisterKeeper {
     const holders = isMember(record, this.#at.self) ? record.replicas : [...record.replicas, this.#at.self];
     if (!this.#at.isMyTurn(holders, patience) || !this.#at.canTake(wanted)) return 'open';
     return (await housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? 'done' : 'open';
+  }
+
+  /** All that is known of a block that does not move, for the log. */
+  async account(address: Address, to: RosterView, signal: AbortSignal): Promise<Record<string, unknown>> {
+    const { housekeeping, transport, self } = this.#at;
+    const state = await housekeeping.inspect(address);
+    const found = await housekeeping.resolve(address, { signal });
+    const replies = await housekeeping.ask(address, [self, ...transport.connected()], { signal });
+    return {
+      address,
+      own: { lost: state?.lost, promised: state?.promised, accepted: inShort(state?.accepted) },
+      found: found.status,
+      current: found.status === 'resolved' ? inShort(found.outcome.accepted) : undefined,
+      wanted: this.#at.successors(address, to),
+      gone: [...this.#at.views.countedOut()],
+      hosts: replies.map(({ from, type, floor, accepted }) => ({ from, type, floor, accepted: inShort(accepted) })),
+    };
   }
 
   /** Between changes of the roster: replaces a lost record, brings the block to where it belongs, settles it, forgets what was removed. */
@@ -212,6 +229,13 @@ export class RegisterKeeper {
   #revoked(): PeerId[] {
     return [...this.#at.views.countedOut()].filter((peer) => peer !== this.#at.self);
   }
+}
+
+function inShort(accepted: Accepted | null | undefined): object | undefined {
+  if (accepted === null || accepted === undefined) return undefined;
+  const { ballot, pointer, record } = accepted;
+  const { version, epoch, replicas, previous, unsettled, value } = record;
+  return { ballot, pointer, version, epoch, replicas, previous, unsettled, removed: value === null };
 }
 
 function isAt(record: BlockRecord, wanted: ReplicaSet): boolean {

@@ -1,5 +1,5 @@
 import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { type Address, kindOf } from '../block/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Store } from '../store/index.ts';
 import { bringUp } from './bring-up.ts';
@@ -18,6 +18,9 @@ import { pages, walkUntilDone } from './walk.ts';
 
 /** What was left open by a check is looked at again after so long, in ms. */
 const openAgainMs = 30_000;
+/** After each so many tries that are in vain it is told what is known of so many blocks at the most. */
+const accountedTries = 16;
+const maxAccounted = 3;
 /** Pause after a failure that was not one block's, in ms. Checks that fail one after the other are further and further apart. */
 const afterFailureMs = 1000;
 
@@ -196,6 +199,10 @@ export class Repair implements AsyncDisposable {
       };
       await this.#at.pace.each(registers, move, registersInLane);
       open.push(...(await this.#copies.move(copies, from, patience, signal)));
+      // Not while hosts are merely away for a moment.
+      if (patience % accountedTries === accountedTries - 1)
+        for (const address of open.filter((one) => kindOf(one) !== 'immutable').slice(0, maxAccounted))
+          logger.warn('a block does not move', await this.#registers.account(address, to, signal).catch((error: unknown) => ({ address, error })));
       if (patience > 0 && open.length > 0) logger.debug('blocks could not be moved yet', { tries: patience, blocks: open.length, first: open[0]! });
       return open;
     };

@@ -49,3 +49,15 @@ test('a host that was not told that views retire does not take back what others 
     assert.deepEqual((await recordAt('d')).replicas.toSorted(), ['d', 'e', 'f']);
   }
 });
+
+test('what is told of a block that does not move names what each host has of it', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'c'], 3, { checkIntervalMs: 1e9 });
+  const address = mutableAddress();
+  await cluster.host('a').store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }]);
+  const to = view(2, ['a', 'b', 'd']);
+  const told = await lateKeeper(cluster, cluster.host('a'), [view(1, ['a', 'b', 'c']), to]).account(address, to, new AbortController().signal);
+  const hosts = told['hosts'] as readonly { from: string; type: string; accepted: { version: number } | undefined }[];
+  assert.deepEqual([told['found'], (told['wanted'] as string[]).toSorted()], ['resolved', ['a', 'b', 'd']]);
+  assert.deepEqual(hosts.map(({ from }) => from).toSorted(), ['a', 'b', 'c']);
+  assert.ok(hosts.filter(({ accepted }) => accepted?.version === 1).length >= 2);
+});
