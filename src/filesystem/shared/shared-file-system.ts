@@ -191,10 +191,13 @@ export class SharedFileSystem implements FileSystem {
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     const known = this.#files.get(handle);
-    // Who only reads has lost nothing, and must not swallow what a writer has to hear.
-    if (((known?.flags ?? 0) & accessMask) !== 0) this.#lost.say(inode, known, 'close');
+    const locked = this.#locks.has(inode, 'posix', lockOwner);
+    const reads = known !== undefined && (known.flags & accessMask) === 0;
+    // Who only reads has lost nothing, and must not swallow what a writer has to hear. Without locks there is nothing to tell another host either.
+    if (reads && !locked && this.local === undefined) return;
+    if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
-    if (!this.#locks.has(inode, 'posix', lockOwner)) return close();
+    if (!locked) return close();
     return this.#locks.closed(inode, 'posix', lockOwner, () => close().then(() => true));
   }
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {

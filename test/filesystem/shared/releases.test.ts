@@ -183,3 +183,28 @@ test('what a host answers to a release is heard, whatever it is; anything else i
   await Promise.all([release('a', new InfinitError('unavailable', 'not now')), release('b', new FileSystemError('EBADF')), release('c')]);
   assert.deepEqual(tried, ['a', 'b', 'c', 'a']);
 });
+
+test('the close of a file that was only read, and of which nothing is locked, asks no other host', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = new SharedFileSystem('guest', () => false);
+  const asked: string[] = [];
+  guest.setBacking({
+    kind: 'remote',
+    ask: (call) => {
+      asked.push(decodeCall(call).method);
+      return serving.server.serve('guest', call);
+    },
+  });
+  const [reader, writer] = [await guest.open(inode, 0), await guest.open(inode, 2)];
+  const closes = (): number => asked.filter((method) => method === 'flush').length;
+  await guest.flush(inode, reader, '1');
+  assert.equal(closes(), 0);
+  await guest.flush(inode, writer, '1');
+  assert.equal(closes(), 1);
+  await guest.setlk(inode, posix('1', 'read', 0, 1), false);
+  await guest.flush(inode, reader, '1');
+  assert.equal(closes(), 2);
+  await guest.flush(inode, reader, '1');
+  assert.equal(closes(), 2, 'it gave its locks back');
+});
