@@ -19,6 +19,7 @@ export interface Disk extends AsyncDisposable {
   /**
    * Applies the operations in order and resolves once all are on stable storage. Concurrent calls share a group, in call order:
    * after a crash a prefix of all operations of all calls survives, never a later one without an earlier one.
+   * Bulk data that waits for room on a full disk may be overtaken, by what touches none of its addresses; and what was refused is not there.
    * The given bytes must not change until it resolves.
    * On a full disk a reserve stays: immutable blocks and values over 64 KiB are refused first, then all puts; deletes go on, since they make room.
    * @throws InfinitError `disk-full`, `disk-failed`, `overloaded`: then nothing of this call is acknowledged (though a prefix may survive a restart).

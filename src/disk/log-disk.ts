@@ -17,6 +17,7 @@ import { recover } from './recovery.ts';
 import { loadSegments, Segments } from './segments.ts';
 import { metaId, StoreDirectory, unpackMeta } from './store-directory.ts';
 import { openIndex, releaseStore } from './store-lock.ts';
+import { WaitingWrites } from './waiting-writes.ts';
 
 export interface LogDiskOptions {
   /** The most that the store may take; by default what the file system has. */
@@ -60,6 +61,7 @@ export class LogDisk implements Disk {
   readonly #reader: RecordReader;
   readonly #writer: LogWriter;
   readonly #compactor: Compactor;
+  readonly #waiting = new WaitingWrites();
   readonly #tick: NodeJS.Timeout;
   #ticking: Promise<void> | undefined;
   #groups = 0;
@@ -221,11 +223,12 @@ export class LogDisk implements Disk {
     checkOperations(operations);
     const { bytes, need } = costOf(operations);
     if (this.#indexBroken && this.#recent.size >= maxRecentRecords) throw this.#health.full();
-    if (!this.#health.admit(bytes, need)) await this.#reclaim(bytes, need);
-    try {
-      await this.#writer.write(toRecords(operations));
-    } finally {
-      this.#health.settle(bytes);
+    const records = toRecords(operations);
+    const write = (): Promise<void> => this.#writer.write(records).finally(() => this.#health.settle(bytes));
+    if (!this.#waiting.isBehind(records, need) && this.#health.admit(bytes, need)) await write();
+    else {
+      const deadline = performance.now() + reclaimWaitMs;
+      await this.#waiting.wait(records, need, () => this.#reclaim(bytes, need, deadline), write);
     }
     for (const operation of operations) if ('address' in operation) this.#reader.healed(operation.address);
   }
@@ -297,9 +300,9 @@ export class LogDisk implements Disk {
   }
 
   /** Waits for compaction to make room; room is taken when this returns. @throws InfinitError `disk-full`, `disk-failed`. */
-  async #reclaim(bytes: number, need: Need): Promise<void> {
-    const deadline = performance.now() + reclaimWaitMs;
+  async #reclaim(bytes: number, need: Need, deadline: number): Promise<void> {
     await this.#health.refresh();
+    this.#checkOpen();
     while (!this.#health.admit(bytes, need)) {
       if (need === 'bulk' || this.#health.room('bulk') <= 0) this.#health.full();
       if (!this.#compactor.canReclaim() || performance.now() > deadline) throw this.#health.full();
