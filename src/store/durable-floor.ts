@@ -25,6 +25,11 @@ export class DurableFloor {
     return floor;
   }
 
+  /** False while what may be forgotten under it must be written along with it: a write of it that is under way may fail, and what follows not. */
+  get isDurable(): boolean {
+    return !this.unsaved && this.durable === undefined;
+  }
+
   /** Makes the floor durable, and these operations no earlier. */
   save(floor: number, operations: readonly DiskOperation[]): Promise<void> {
     // A round is below 2^53: eight bytes as a little-endian double would do, digits are plainer to look at.

@@ -173,7 +173,8 @@ export class Replica {
   }
 
   #saveRun({ type, operations, registers }: Run): void {
-    const write = type === 'delete' && this.#floor.unsaved ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
+    const write =
+      type === 'delete' && !this.#floor.isDurable ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
     this.#trackAll(registers, write);
   }
 
@@ -338,7 +339,8 @@ export class Replica {
   /** Makes a step durable. */
   #save(address: Address, operation: DiskOperation | undefined): void {
     const operations = operation === undefined ? [] : [operation];
-    const write = this.#floor.unsaved ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
+    const along = this.#floor.unsaved || (operation?.type === 'delete' && !this.#floor.isDurable);
+    const write = along ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
     if (operation !== undefined) this.track(address, write);
   }
 

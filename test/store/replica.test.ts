@@ -125,3 +125,41 @@ test('a host that is in no view is told where blocks are, and takes no part in o
     assert.equal((await replica.peek(block))!.accepted!.pointer, true);
   }
 });
+
+/** A disk that refuses the first write of the acceptor's floor, after others were begun. */
+class FloorRefusingDisk extends MemoryDisk {
+  readonly goOn = Promise.withResolvers<void>();
+  #refused = false;
+
+  override async write(operations: readonly DiskOperation[]): Promise<void> {
+    if (!this.#refused && operations.some(({ type }) => type === 'put-meta')) {
+      this.#refused = true;
+      await this.goOn.promise;
+      throw new InfinitError('disk-full', 'a test said so');
+    }
+    await super.write(operations);
+  }
+}
+
+for (const together of [false, true])
+  test(`what a state promised stays refused though the floor that covers it was refused by the disk (${together ? 'in a group' : 'alone'})`, async () => {
+    const disk = new FloorRefusingDisk();
+    const [first, second] = [mutableAddress(), mutableAddress()];
+    const replica = await open(disk);
+    await replica.serve({ type: 'prepare', ...head(second), ballot: ballot(3), view: 0, known: null });
+    // Known before, so that both are served at once, in this order.
+    await replica.prepareAll([first, second]);
+    const raising = replica.serve({ type: 'forget', ...head(first), ballot: ballot(1), floor: 5 });
+    const refused = assert.rejects(raising, { code: 'disk-full' });
+    const covered: Request = { type: 'forget', ...head(second), ballot: ballot(1), floor: 0 };
+    if (together) replica.serveAll([covered], () => {});
+    else replica.serve(covered).catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    disk.goOn.resolve();
+    await refused;
+    // The host is restarted before it writes anything else.
+    const restarted = await open(disk);
+    const straggler = await restarted.serve({ type: 'prepare', ...head(second), ballot: ballot(2), view: 0, known: null });
+    assert.equal(straggler.type, 'rejected');
+  });
