@@ -80,7 +80,10 @@ export class Drive {
   }
 
   start(): void {
-    this.#options.signal?.addEventListener('abort', this.#giveUp, { once: true });
+    const { signal } = this.#options;
+    // One that was aborted before never says so again.
+    if (signal?.aborted === true) return this.#giveUp();
+    signal?.addEventListener('abort', this.#giveUp, { once: true });
     this.#take(this.proposer.start());
   }
 

@@ -53,6 +53,7 @@ export class Spread {
       );
     }
     for (const peer of ranked.slice(0, wanted)) if (peer !== self) this.#ask(peer);
+    if (this.#underWay === 0) this.#reject('unavailable', ', and no host takes blocks', undefined);
   }
 
   #ask(peer: PeerId): void {

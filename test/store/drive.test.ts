@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { BallotSource, type PeerId, Proposer, read, type Reply, type Request } from '../../src/consensus/index.ts';
+import { BallotSource, type PeerId, Proposer, putAny, read, type Reply, type Request } from '../../src/consensus/index.ts';
 import { Drive } from '../../src/store/drive.ts';
 
 const hosts = ['a', 'b', 'c', 'd', 'e'];
@@ -72,4 +72,16 @@ test('a read of which a majority answers ends, though its pauses began anew', as
   drive.peerUp('b');
   for (const host of ['a', 'b', 'c']) answer(host);
   assert.equal((await drive.outcome).status, 'committed');
+});
+
+test('an operation that was cancelled before it began sends nothing, and has changed nothing', async () => {
+  const sent: Request[] = [];
+  const views = [{ number: 1, replicas: hosts }];
+  const operation = putAny(Uint8Array.of(1));
+  const proposer = new Proposer({ block: 'block', tag: 1, operation, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
+  const context = { self: 'a', send: (_: readonly PeerId[], request: Request) => void sent.push(request), beginsWriting: () => {}, ended: () => {} };
+  const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9, signal: AbortSignal.abort() });
+  drive.start();
+  assert.deepEqual(sent, []);
+  assert.deepEqual(await drive.outcome, { status: 'no-quorum' });
 });

@@ -82,3 +82,8 @@ test('the bytes are released when every copy is made, not when a majority is, an
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(released, 1);
 });
+
+test('where no host takes blocks there is nobody to wait for', async () => {
+  const none = { ...options, ranked: [], wanted: 0, local: undefined, ask: unreachable };
+  await assert.rejects(new Spread(none).done, { code: 'unavailable' });
+});
