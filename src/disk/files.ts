@@ -201,3 +201,15 @@ export function isNoRoom(error: unknown): boolean {
   // LevelDB only hands on strerror's text.
   return typeof message === 'string' && /No space left on device|Disk quota exceeded/.test(message);
 }
+
+/** The kernel lacked something of its own just now, or was interrupted; and LevelDB's index that is closed until it can be opened again. */
+const passingCodes: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'LEVEL_DATABASE_NOT_OPEN'];
+
+/**
+ * True for the errors that say nothing of what is on the medium: it can be read later. Never to be taken for damage, as which it would be stored, over
+ * what is still whole.
+ */
+export function isPassing(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return passingCodes.includes(code) || (typeof message === 'string' && /Too many open files|Cannot allocate memory/.test(message));
+}

@@ -5,6 +5,7 @@ import { ClassicLevel } from 'classic-level';
 
 import { InfinitError, messageOf } from '../base/index.ts';
 import type { Checkpoint, Entry } from './entry.ts';
+import { isPassing } from './files.ts';
 import { Pace } from './pace.ts';
 import { type RecordId, recordTypes } from './record.ts';
 
@@ -206,6 +207,7 @@ export class LevelIndex {
   }
 
   #damaged(cause: unknown): never {
+    if (isPassing(cause)) throw new InfinitError('overloaded', `the index cannot be read now: ${messageOf(cause)}`, { cause });
     this.onDamage?.(messageOf(cause));
     this.onDamage = undefined;
     if (cause instanceof InfinitError) throw cause;

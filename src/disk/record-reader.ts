@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Entry } from './entry.ts';
+import { isPassing } from './files.ts';
 import type { LevelIndex } from './level-index.ts';
 import { pieceCrcs } from './piece-crcs.ts';
 import type { RecentTable } from './recent-table.ts';
@@ -119,6 +120,7 @@ export class RecordReader {
       if (!segment.present) throw this.#report(id, `segment ${segment.number} is missing`);
       const result = await use(entry, segment).catch((cause: unknown) => {
         if (cause instanceof InfinitError) throw cause;
+        if (isPassing(cause)) throw new InfinitError('overloaded', `block ${id} cannot be read now: ${messageOf(cause)}`, { cause });
         if (cause instanceof Mismatch)
           throw this.#report(id, `the record at ${entry.offset} of segment ${segment.number} does not match its checksum`);
         if (this.#segments.get(entry.segment) !== segment) return undefined;

@@ -1,4 +1,4 @@
-import type { Files } from './files.ts';
+import { type Files, isPassing } from './files.ts';
 import {
   isIntact,
   maxValueBytes,
@@ -119,13 +119,20 @@ async function load(source: ScanSource, rest: Buffer, at: number, bytes: number)
   try {
     const count = await source.files.read(source.file, wanted, at + rest.length);
     wanted.fill(0, count);
-  } catch {
+  } catch (error) {
+    if (isPassing(error)) throw error;
     // The medium cannot read some of it: take what can be had, sector by sector.
     for (let offset = 0; offset < wanted.length; offset += sectorBytes) {
       const sector = wanted.subarray(offset, offset + sectorBytes);
-      const count = await source.files.read(source.file, sector, at + rest.length + offset).catch(() => 0);
+      const count = await source.files.read(source.file, sector, at + rest.length + offset).catch(unlessPassing);
       sector.fill(0, count);
     }
   }
   return window;
+}
+
+/** Nothing could be read of a place. */
+function unlessPassing(error: unknown): number {
+  if (isPassing(error)) throw error;
+  return 0;
 }

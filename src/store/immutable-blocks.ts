@@ -82,9 +82,17 @@ export class ImmutableBlocks {
 
   /** The sealed bytes, from this host or whichever copy answers first; bytes that do not fit the address are not an answer. */
   async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal, memory, part }: CallOptions): Promise<Uint8Array> {
-    const own = await this.#readOwn(address, memory, part);
+    let unread: unknown;
+    const own = await this.#readOwn(address, memory, part).catch((error: unknown) => {
+      if (this.#options.transport === undefined || codeOf(error) !== 'overloaded') throw error;
+      unread = error;
+      return undefined;
+    });
     if (own !== undefined) return own;
-    const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) });
+    const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) }).catch((error: unknown) => {
+      // It may be the only copy that cannot be read now: that others have none does not mean that there is none.
+      throw unread ?? error;
+    });
     this.#writeBack(address, fetched);
     return part === undefined ? fetched : fetched.slice(part.offset, part.offset + part.length);
   }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { immutableAddress } from '../../src/block/index.ts';
 import { LogDisk } from '../../src/disk/index.ts';
+import { LevelIndex } from '../../src/disk/level-index.ts';
 import { FaultyFiles } from './faulty-files.ts';
 import { code, contents, numbered, TemporaryDirectory, valueOf } from './support.ts';
 
@@ -139,4 +140,43 @@ test('a sector that cannot be read makes its block damaged, and the store stays 
   files.errors.read.push('EIO');
   await assert.rejects(disk.read(numbered(1)), code('damaged'));
   assert.deepEqual([disk.status().state, disk.status().damaged], ['healthy', 1]);
+});
+
+test('what cannot be read for want of descriptors or memory is not damaged: it can be read later', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  for (const error of ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']) {
+    files.errors.read.push(error);
+    await assert.rejects(disk.read(numbered(1)), code('overloaded'));
+    assert.equal(disk.isDamaged(numbered(1)), false);
+  }
+  assert.equal(disk.status().damaged, 0);
+  assert.deepEqual(Uint8Array.from((await disk.read(numbered(1)))!), valueOf(1, 2000));
+});
+
+test('an index that could not be opened again does not make blocks damaged', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const index = await LevelIndex.open(directory.path);
+  const damage: string[] = [];
+  index.onDamage = (how) => void damage.push(how);
+  await index.close();
+  await assert.rejects(async () => index.get(numbered(1)), code('overloaded'));
+  await assert.rejects(index.getMany([numbered(1)]), code('overloaded'));
+  assert.deepEqual(damage, []);
+});
+
+test('compaction that cannot read for want of memory stops, and loses nothing', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files, tickMs: 60_000 });
+  const numbers = Array.from({ length: 40 }, (_, number) => number);
+  for (const number of numbers) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 20_000) }]);
+  const kept = numbers.filter((number) => number % 2 === 0);
+  await disk.write(numbers.filter((number) => !kept.includes(number)).map((number) => ({ type: 'delete', address: numbered(number) })));
+  files.errors.read.push(...Array.from({ length: 1000 }, () => 'ENOMEM'));
+  await disk.compact();
+  files.errors.read.length = 0;
+  for (const number of kept) assert.deepEqual(Uint8Array.from((await disk.read(numbered(number)))!), valueOf(number, 20_000));
 });
