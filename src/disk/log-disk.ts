@@ -1,10 +1,10 @@
-import { InfinitError, type Logger, messageOf, silentLogger } from '../base/index.ts';
+import { codeOf, InfinitError, type Logger, messageOf, silentLogger } from '../base/index.ts';
 import { type Address, isAddress } from '../block/index.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Compactor } from './compactor.ts';
 import type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
 import type { LogPosition } from './entry.ts';
-import { type Files, isNoRoom, nodeFiles } from './files.ts';
+import { type Files, isNoRoom, isPassing, nodeFiles } from './files.ts';
 import { Health, type Need } from './health.ts';
 import type { LevelIndex } from './level-index.ts';
 import { listBlocks } from './listing.ts';
@@ -331,6 +331,8 @@ export class LogDisk implements Disk {
       this.#indexBroken = false;
     } catch (error) {
       this.#indexBroken = true;
+      // The next try opens the index again.
+      if (codeOf(error) === 'overloaded' || isPassing(error)) throw error;
       const failure = this.#health.report(error);
       if (!isNoRoom(error)) await this.#options.files.replace(this.#directory.rebuild, `${messageOf(error)}\n`).catch(() => {});
       throw failure;

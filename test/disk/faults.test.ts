@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { mock, test } from 'node:test';
+
+import { ClassicLevel } from 'classic-level';
 
 import { immutableAddress } from '../../src/block/index.ts';
 import { LogDisk } from '../../src/disk/index.ts';
@@ -179,4 +183,21 @@ test('compaction that cannot read for want of memory stops, and loses nothing', 
   await disk.compact();
   files.errors.read.length = 0;
   for (const number of kept) assert.deepEqual(Uint8Array.from((await disk.read(numbered(number)))!), valueOf(number, 20_000));
+});
+
+test('an index that lacks descriptors for a while does not make the disk fail', async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using disk = await LogDisk.open(directory.path, { ...small, tickMs: 60_000 });
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 2000) }]);
+  const lacking = mock.method(ClassicLevel.prototype, 'getMany', () => Promise.reject(new Error('IO error: 000005.ldb: Too many open files')));
+  try {
+    await assert.rejects(disk.compact(), code('overloaded'));
+  } finally {
+    lacking.mock.restore();
+  }
+  assert.equal(disk.status().state, 'healthy');
+  assert.equal(existsSync(path.join(directory.path, 'rebuild-index')), false);
+  await disk.write([{ type: 'put', address: numbered(2), bytes: valueOf(2, 2000) }]);
+  await disk.compact();
+  assert.deepEqual(Uint8Array.from((await disk.read(numbered(1)))!), valueOf(1, 2000));
 });
