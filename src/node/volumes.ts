@@ -26,6 +26,7 @@ import { holdersInWords } from './holder-names.ts';
 import { LeftOverHolders } from './left-over-holders.ts';
 import type { MountTable } from './mount-table.ts';
 import { noVolume } from './no-volume.ts';
+import { explainSlowEnd } from './slow-end.ts';
 import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
 import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
 import { refuseTooSmall } from './volume-size.ts';
@@ -362,7 +363,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     } catch (error) {
       const skip = this.#refused.get(served)?.next ?? 0;
       this.#refused.set(served, { skip, next: Math.min(2 * skip + 1, maxSkippedLooks) });
-      if (insist || error instanceof NotWrittenOut) throw error;
+      if (insist || error instanceof NotWrittenOut) throw explainSlowEnd(error, this.#context.health());
       this.#context.logger.debug('a mount without holders is still busy', { volume: name, error });
     }
   }

@@ -67,7 +67,7 @@ function volumesOn(
     },
     whyOutside: () => undefined,
     checkWrites: () => {},
-    health: () => ({}),
+    health: () => ({ state: 'UNAVAILABLE', reasons: ['no majority answers'] }),
     mountedElsewhere: () => Promise.resolve([]),
     usedElsewhere: () => Promise.resolve([]),
     onCatalogueChange: () => {},
@@ -89,6 +89,23 @@ test('whoever unmounts or removes a volume hears that its last writes are not wr
   await assert.rejects(volumes.remove('data'), { code: 'disk-full' });
   await volumes.remove('data', { force: true });
   assert.deepEqual(discards, [false, false, true]);
+});
+
+test('a removal that took too long says what hinders the host', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const causes = ['deadline-exceeded', 'disk-full'] as const;
+  const failures = causes.map((code) => new NotWrittenOut('data', new InfinitError(code, 'said why')));
+  await using volumes = volumesOn(directory, ({ discard }) => (discard ? Promise.resolve() : Promise.reject(failures.shift()!)));
+  await volumes.create('data', {});
+  await volumes.mount('data', 'someone');
+  const words = 'the last writes to volume "data" are not written out: said why';
+  await assert.rejects(volumes.unmount('data', 'someone'), {
+    code: 'deadline-exceeded',
+    message: `${words}; the host is UNAVAILABLE: no majority answers`,
+  });
+  await assert.rejects(volumes.remove('data'), { code: 'disk-full', message: words });
+  await volumes.remove('data', { force: true });
 });
 
 test('a host whose daemon is back says that it uses what it has yet to mount again', async (t) => {

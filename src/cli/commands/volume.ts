@@ -1,13 +1,25 @@
 import { Command } from 'commander';
 
 import { InfinitError } from '../../base/index.ts';
-import { changeableOptions, checkVolumeName, type Volume, type VolumeCheck, type VolumeUsage } from '../../api/index.ts';
+import {
+  changeableOptions,
+  checkVolumeName,
+  ControlClient,
+  type HostStatus,
+  type Volume,
+  type VolumeCheck,
+  type VolumeUsage,
+} from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { mountCommand, unmountCommand } from './volume-mount.ts';
 import { filterOf, filterWords } from '../volume-filters.ts';
 import { volumeOptionHelp } from '../volume-option-help.ts';
+import { sayingWhatFor } from '../waiting.ts';
 import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
+
+/** How long a host may take to say how it is, in ms. */
+const statusDeadlineMs = 2000;
 
 const columns: readonly Column<Volume>[] = [
   { header: 'DRIVER', field: 'Driver', value: () => 'infinit' },
@@ -90,7 +102,9 @@ function remove(options: () => GlobalOptions): Command {
       if (meant.length === 0) return;
       if (asks) await insist(`Remove ${meant.join(', ')}?`, 'nothing was removed');
       await forEachName(meant, async (name) => {
-        await client(options()).removeVolume(name, force === true);
+        const waiting = `${name} is not removed yet: its last writes have to be written out, and other hosts asked whether they use it`;
+        const status = (): Promise<HostStatus> => new ControlClient(options().controlSocket, statusDeadlineMs).status();
+        await sayingWhatFor(client(options()).removeVolume(name, force === true), waiting, status);
         return name;
       });
     });
