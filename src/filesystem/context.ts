@@ -4,7 +4,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
 import { FileClock } from './file-clock.ts';
 import type { FileTime } from './file-system.ts';
-import type { SurvivingMemory } from './redo-log.ts';
+import type { SurvivingMemory } from './surviving-memory.ts';
 import { SmallBuffers } from './small-buffers.ts';
 
 /** What a volume is opened with. */

@@ -215,6 +215,8 @@ export interface KernelCache {
   holds(inode: number): Promise<boolean>;
   /** `right`: since an earlier process served this kernel nobody else has changed the volume. What programs changed in mapped memory then is written only if so. */
   settle(right: boolean): void;
+  /** It may have pages that are not to be written: they are older than what others wrote, or others are let in meanwhile. */
+  hasStale(): boolean;
   /** Until {@link endSole} nobody but this kernel changes the volume for the next `forMs()`, asked again and again: it may cache. */
   beginSole(forMs: () => number): void;
   /** Others may change it from now on; `lost`: they may have done so already, and what programs changed in mapped memory must not be written any more. */

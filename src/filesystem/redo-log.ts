@@ -1,18 +1,11 @@
 import { copyBytes } from '../base/index.ts';
 import type { Inode } from './inode.ts';
+import { noteKernelPages } from './kernel-pages.ts';
 import type { Operation } from './operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
 import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
 import { grain, RedoRing } from './redo-ring.ts';
-
-/** Memory that outlives this process where the process dies and its host does not. */
-export interface SurvivingMemory {
-  readonly bytes: Uint8Array;
-  /** From now on [from, to) may be touched. False: there is no memory for it. */
-  provide(from: number, to: number): boolean;
-  /** Gives up what lies from `from` on: it has to be provided again. */
-  release(from: number): void;
-}
+import type { SurvivingMemory } from './surviving-memory.ts';
 
 /** The first page: what the log is, and what of it counts. */
 const headBytes = 4096;
@@ -146,6 +139,8 @@ export class RedoLog {
     head[word.head] = head[word.tail] = head[word.attempts] = 0;
     head[word.durable] = durable;
     head[word.complete] = 1;
+    // Until whoever knows says otherwise.
+    noteKernelPages(this.#memory, 'stale');
     this.exchanges.begin(session, fresh);
     this.#space.restore(0, []);
     head[word.format] = formatVersion;

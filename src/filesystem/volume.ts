@@ -27,6 +27,7 @@ import { LockTable } from './locks.ts';
 import { attempt } from './miss.ts';
 import { openAccessMask, openExclusive, openTruncate, typeMask, typeRegular, typeSymlink } from './mode.ts';
 import { mount } from './mount.ts';
+import { type KernelPages, noteKernelPages, readKernelPages } from './kernel-pages.ts';
 import { Namespace } from './namespace.ts';
 import { Quota } from './quota.ts';
 import { rename } from './rename.ts';
@@ -310,6 +311,18 @@ export class Volume implements FileSystem {
   /** What the process before had not made durable is in memory here: nothing was lost with it. */
   get survived(): boolean {
     return this.#core.redo?.resumed === true;
+  }
+
+  /** What the process before said of the kernel's pages, where this one goes on with what that one left. */
+  get kernelPages(): KernelPages {
+    const { memory } = this.#core.context.setup;
+    return memory === undefined || !this.survived ? 'stale' : readKernelPages(memory);
+  }
+
+  /** Outlives this process as what is not synced does. */
+  noteKernelPages(pages: KernelPages): void {
+    const { memory } = this.#core.context.setup;
+    if (memory !== undefined) noteKernelPages(memory, pages);
   }
 
   /** Inodes of which something that was answered is not durable. */

@@ -28,6 +28,11 @@ export class EarlierPages {
     this.#known.resolve();
   }
 
+  /** Pages of before are refused. */
+  get areStale(): boolean {
+    return this.#state === 'stale';
+  }
+
   /** The kernel has no page of before of this inode any more. */
   gone(inode: number): void {
     if (this.#settled.size >= maxSettled) this.#settled.clear();

@@ -100,6 +100,11 @@ export class KernelTrust {
     this.#earlier?.settle(right);
   }
 
+  /** The kernel may have pages that are refused. */
+  get hasStale(): boolean {
+    return this.#earlier?.areStale === true || this.#lost.size > 0;
+  }
+
   /** Others may change the volume from now on or, where the lease was lost, have done so already. */
   end(lost: boolean): SoleUseEnd {
     const wasSole = this.#sole !== undefined;
@@ -107,7 +112,7 @@ export class KernelTrust {
     const leftMs = this.#trustedUntilMs - performance.now();
     const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
     const earlier = this.#earlier?.end(lost) ?? [];
-    const open = wasSole ? new Set([...this.#inodes.keys(), ...earlier]) : new Set<number>();
+    const open = new Set([...(wasSole ? this.#inodes.keys() : []), ...earlier]);
     if (!lost) return { expired, dropped: Promise.all(Array.from(open, (inode) => this.#drop(inode))).then(() => {}) };
     // Dropping them now would write what is dirty over what others wrote, and make the kernel ignore attributes that are on their way.
     for (const inode of open) if (this.#inodes.has(inode)) this.#lost.add(inode);

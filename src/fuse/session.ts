@@ -111,6 +111,7 @@ export class FuseSession {
     fileSystem.attach({
       ...this.notify.kernelCache,
       settle: (right) => trust?.settle(right),
+      hasStale: () => trust?.hasStale === true,
       beginSole: (forMs) => trust?.begin(forMs),
       endSole: (lost) => trust?.end(lost) ?? { expired: undefined, dropped: Promise.resolve() },
     });

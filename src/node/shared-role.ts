@@ -50,8 +50,10 @@ export class SharedRole implements Disposable {
   #closing = false;
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
   #change = 0;
-  /** No other host uses the volume: the kernel may cache. */
-  #alone = false;
+  /** The kernel may have cached what other hosts must not be let in beside: no other one uses the volume, or none did under the daemon before. */
+  #caches = false;
+  /** The kernel may have pages that are older than what others wrote. */
+  #hasStale = false;
   /** The role in which that was said last, perhaps before the volume was open; undefined: others came since. */
   #aloneIn: number | undefined;
   /** While what the kernel cached goes, before another host's first operation. */
@@ -158,6 +160,8 @@ export class SharedRole implements Disposable {
       if (change !== this.#change) return void volume.abandon();
       this.#settleLeft(volume);
       this.#volume = volume;
+      this.#caches = volume.kernelPages !== 'shared';
+      this.#notePages();
       const appends = new Appends(volume);
       const grace = new LockGrace([
         ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
@@ -186,19 +190,27 @@ export class SharedRole implements Disposable {
   }
 
   #beginAlone(): void {
-    this.#alone = true;
+    this.#caches = true;
+    this.#notePages();
     const tenure = this.#tenure;
     this.#logger.info('no other host uses the volume: the kernel caches');
     this.fileSystem.kernel?.beginSole(() => tenure.leftMs(systemClock));
   }
 
+  /** For the daemon after this one. Pages that are refused stay so for as long as the mount lasts: when the kernel has dropped the last is not known. */
+  #notePages(): void {
+    this.#hasStale ||= this.fileSystem.kernel?.hasStale() === true;
+    this.#volume?.noteKernelPages(this.#hasStale ? 'stale' : this.#caches ? 'sole' : 'shared');
+  }
+
   /** Another host asks for an operation: before it is made, the kernel forgets what it cached, and asks at every turn from now on. undefined: so it does. */
   #letOthersIn(): Promise<void> | undefined {
-    if (this.#alone) {
-      this.#alone = false;
+    if (this.#caches) {
+      this.#caches = false;
       const end = this.fileSystem.kernel?.endSole(false);
       const letting = Promise.all([end?.expired, end?.dropped]).then(() => {
         if (this.#letting === letting) this.#letting = undefined;
+        this.#notePages();
       });
       this.#letting = letting;
     }
@@ -210,7 +222,7 @@ export class SharedRole implements Disposable {
    * the kernel believes nothing any more that it was told; undefined: now.
    */
   #leave(): Promise<void> | undefined {
-    this.#alone = false;
+    this.#caches = false;
     const end = this.fileSystem.kernel?.endSole(true);
     this.#change++;
     this.#server = undefined;
@@ -234,7 +246,7 @@ export class SharedRole implements Disposable {
     const left = this.#left;
     this.#left = undefined;
     if (left === undefined) return;
-    this.fileSystem.kernel?.settle(volume?.survived === true);
+    this.fileSystem.kernel?.settle(volume?.survived === true && volume.kernelPages !== 'stale');
     if (volume?.survived === true) return this.#dirty.keep(left, volume.unsynced());
     this.#dirty.lose(left);
     this.fileSystem.inheritLost(left);

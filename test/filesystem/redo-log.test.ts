@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 
 import type { Inode } from '../../src/filesystem/inode.ts';
-import { RedoLog, type RedoMark, type SurvivingMemory } from '../../src/filesystem/redo-log.ts';
+import { RedoLog, type RedoMark } from '../../src/filesystem/redo-log.ts';
+import type { SurvivingMemory } from '../../src/filesystem/surviving-memory.ts';
 import { volumeId } from './harness.ts';
 
 const mebi = 1024 * 1024;

@@ -270,6 +270,16 @@ describe('pages that were changed while an earlier daemon served the mount', () 
     assert.equal(trust.mayWriteMapped(7), false);
   });
 
+  test('are refused from when others come also where this daemon never had it alone', async () => {
+    const trust = adopted();
+    trust.settle(true);
+    assert.equal(trust.hasStale, false);
+    assert.equal(trust.mayWriteMapped(7), true);
+    await trust.end(false).dropped;
+    assert.deepEqual([trust.mayWriteMapped(7), trust.mayWriteMapped(8)], [true, false]);
+    assert.equal(trust.hasStale, true);
+  });
+
   test('are gone once a file was opened anew: what is written then is of this time', () => {
     const trust = adopted();
     trust.settle(false);
@@ -302,6 +312,17 @@ describe('what the kernel is trusted with', () => {
     const { expired } = trust(true).end(true);
     assert.ok(expired instanceof Promise);
     await expired;
+  });
+
+  test('the daemon after this one is to know of pages of a lease that was lost, while their files are open', () => {
+    const lost = trust();
+    lost.begin(() => 10_000);
+    lost.opened(7, 1, () => ({ inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } }) as Attributes);
+    assert.equal(lost.hasStale, false);
+    lost.end(true);
+    assert.deepEqual([lost.hasStale, lost.mayWriteMapped(7)], [true, false]);
+    lost.closed(1);
+    assert.equal(lost.hasStale, false);
   });
 
   test('nothing that it cached of an open file that others changed, whatever sizes it was told meanwhile', async () => {

@@ -261,6 +261,7 @@ test('that no other host uses the volume any more counts also where it is said b
     removed: () => {},
     holds: () => Promise.resolve(true),
     settle: () => {},
+    hasStale: () => false,
     beginSole: () => void told++,
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   });
@@ -280,4 +281,59 @@ test('that no other host uses the volume any more counts also where it is said b
   port2.close();
   dirty.set.close(true);
   await rm(directory, { recursive: true, force: true });
+});
+
+test('the daemons after one that had the volume alone let the kernel write no page beside other hosts, however many die', async () => {
+  const store = new MemoryBlockStore();
+  const bytesLeft = new Uint8Array(4096 + 1024 * 1024);
+  await using stack = new AsyncDisposableStack();
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-sharing-'));
+  stack.defer(() => rm(directory, { recursive: true, force: true }));
+  /** What its kernel is told, and when another host was answered. */
+  const serve = async (daemon: number, alone: boolean, stale: () => boolean = () => false): Promise<string[]> => {
+    const told: string[] = [];
+    const dirty = DirtySet.open(path.join(directory, 'dirty'), daemon > 1);
+    const memory = { bytes: bytesLeft, provide: () => true, release: () => {} };
+    const openVolume: OpenVolume = (_store, _session, _onOvertaken, inherits) => open(store, {}, { memory, inherits, resumed: daemon > 1 });
+    const tell = (event: VolumeEvent): void => void (event.type === 'served' && told.push('answered'));
+    using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger);
+    role.fileSystem.attach({
+      removed: () => {},
+      holds: () => Promise.resolve(true),
+      settle: (right) => void told.push(right ? 'right' : 'wrong'),
+      hasStale: () => stale() || (daemon > 1 && told.includes('others come')),
+      beginSole: () => void told.push('alone'),
+      endSole: (lost) => {
+        if (!lost) told.push('others come');
+        return { expired: undefined, dropped: Promise.resolve() };
+      },
+    });
+    const { port1, port2 } = new MessageChannel();
+    stack.defer(() => port1.close());
+    const tenure = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer;
+    role.hear({ type: 'holder', session: daemon, awaited: [], lost: [], alone, store: port2, tenure });
+    await eventually('the volume is open', () => role.volume);
+    if (!alone) {
+      for (const [id, call] of [encodeCall('relocked', []), encodeCall('getattr', [root]), encodeCall('getattr', [root])].entries())
+        role.hear({ type: 'serve', id, peer: 'b', call });
+      await eventually('another host is answered', () => (told.filter((what) => what === 'answered').length === 3 ? true : undefined));
+    }
+    // As a process leaves it that dies: what this one does at its end changes nothing.
+    const left = new Uint8Array(bytesLeft);
+    dirty.set.close(false);
+    await role.volume!.abandon();
+    bytesLeft.set(left);
+    store.restart();
+    return told;
+  };
+  const answered = ['answered', 'answered', 'answered'];
+  assert.deepEqual(await serve(1, true), ['wrong', 'alone']);
+  assert.deepEqual(await serve(2, false), ['right', 'others come', ...answered], 'what it had alone is not written beside others');
+  assert.deepEqual(await serve(3, false), ['wrong', 'others come', ...answered], 'and by the next one neither');
+  bytesLeft.fill(0);
+  assert.deepEqual(await serve(1, false), ['wrong', 'others come', ...answered]);
+  assert.deepEqual(await serve(2, false), ['right', ...answered], 'pages that were written beside others already go on to be');
+  bytesLeft.fill(0);
+  await serve(1, false, () => true);
+  assert.equal((await serve(2, true))[0], 'wrong', 'a lease was lost under it');
 });

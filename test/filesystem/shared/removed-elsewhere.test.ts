@@ -12,6 +12,7 @@ function kernelWith(inodes: ReadonlySet<number>): KernelCache {
     removed: () => {},
     holds: (inode) => Promise.resolve(inodes.has(inode)),
     settle: () => {},
+    hasStale: () => false,
     beginSole: () => {},
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),
   };
