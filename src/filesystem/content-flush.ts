@@ -19,7 +19,7 @@ export interface ContentPlan {
   readonly extents: Uint8Array | undefined;
   /** What the file keeps in the store then. */
   readonly allocated: number;
-  /** The file's size at the cut. */
+  /** The file's size at the cut; before the last step of a truncation not beyond where it cuts. */
   readonly size: number;
   readonly put: readonly SealedBlock[];
   readonly drop: readonly BlockUse[];
@@ -265,7 +265,8 @@ export class ContentFlush {
       inline: undefined,
       extents: commit.root,
       allocated: map.allocatedBytes,
-      size: this.#size,
+      // What is still to be cut lies behind the end until then: should a crash come in between, the rest is cut from there on, and what the file grew by afterwards was not synced.
+      size: last ? this.#size : Math.min(this.#size, this.#truncateTo),
       put: [...blocks, ...commit.nodes],
       drop: [...commit.drops, ...unused.map((block) => this.#use(block))],
       last,

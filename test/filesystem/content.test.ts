@@ -173,6 +173,42 @@ test('what a truncate cut off does not come back when the file grows', async () 
   assert.ok(content.subarray(100).equals(Buffer.alloc(49_900)));
 });
 
+test('what a large truncate cut off does not come back when the file grows, wherever a crash ends its steps', async () => {
+  const count = 6000;
+  const spacing = 2 * mebibyte;
+  const grown = count * spacing + 1;
+  let between = 0;
+  for (let steps = 1, whole = false; !whole; steps++) {
+    const store = new MemoryBlockStore();
+    let volume = await open(store);
+    const inode = await put(volume, root, 'f', '', true);
+    for (let index = 0; index < count; index++) await volume.write(inode, 0, index * spacing, Buffer.of(7), false);
+    await volume.syncfs();
+    // The truncation and the growth are one flush.
+    await volume.setattr(inode, { size: spacing + 1 });
+    await volume.setattr(inode, { size: grown });
+    let commits = 0;
+    const { commit } = store;
+    store.commit = async (...stages) => {
+      if (commits++ === steps) store.crashAfter(0);
+      return commit.apply(store, stages);
+    };
+    whole = (await errnoOf(() => volume.fsync(inode, 0, false))) === 'none';
+    store.commit = commit;
+    await volume.abandon();
+    store.restart();
+    volume = await open(store);
+    const { size } = await volume.getattr(inode);
+    if (size === (count - 1) * spacing + 1) continue;
+    if (!whole) between++;
+    assert.ok(size === grown || (size === spacing + 1 && !whole), `after ${steps} commits its size is ${size}`);
+    for (let index = 0; index * spacing < size; index++)
+      assert.equal((await readAt(volume, inode, index * spacing, 1))[0], index <= 1 ? 7 : 0, `after ${steps} commits, at ${index}`);
+    await volume.close();
+  }
+  assert.ok(between > 0, 'a crash came between two steps');
+});
+
 test('fallocate: size, keep size, zero range, and what is not supported', async () => {
   const volume = await open(new MemoryBlockStore());
   const inode = await put(volume, root, 'f', 'abcdef');
