@@ -146,6 +146,8 @@ test('names, attributes and files without a name are as they were after kill -9 
   await unlink(at('nameless'));
   for (let round = 0; round < 4; round++) {
     await sleep(100 + random(600));
+    // What three daemons in a row died over, while they took it over, is left alone: a busy machine may take that long.
+    if (round % 2 === 1) await stat(place);
     await daemon.crash();
   }
   stop = true;
