@@ -51,6 +51,8 @@ export class Overlay implements AsyncDisposable {
   readonly #memberListeners = new Set<() => void>();
   #own: Omit<MemberRecord, 'peer'>;
   #ownText = '';
+  /** What this host is was not signed and told: see {@link #publish}. */
+  #isUntold = false;
   #upkeep: NodeJS.Timeout | undefined;
   /** Addresses to begin with: those that the operator named, and those that were found while nobody was connected. */
   #seeds: readonly string[] = [];
@@ -227,8 +229,19 @@ export class Overlay implements AsyncDisposable {
   async join(addresses: readonly string[], tokenText: string): Promise<void> {
     for (const address of addresses) parseAddress(address);
     if (this.#halted !== undefined) throw new InfinitError('unavailable', `${this.#halted}: to join again it needs an empty state directory`);
-    await this.#authority.useToken(readToken(tokenText));
-    await this.#mesh.start();
+    const token = readToken(tokenText);
+    const isNew = this.#gate.own === undefined;
+    await this.#authority.useToken(token);
+    try {
+      await this.#mesh.start();
+    } catch (error) {
+      // It would belong to a cluster that it cannot speak to, and neither join nor be taken back.
+      if (isNew) {
+        this.#gate.reset();
+        await this.#authority.forgetPassport();
+      }
+      throw error;
+    }
     // A member that was given a further token is what it was: up, or about to leave.
     this.#startMembership(this.#own.state);
     this.#seeds = addresses;
@@ -399,7 +412,9 @@ export class Overlay implements AsyncDisposable {
   #publish(change: Partial<Pick<MemberRecord, 'state' | 'capacity' | 'addresses'>>): void {
     this.#own = { ...this.#own, ...change, sequence: this.#own.sequence + 1 };
     const { own } = this.#gate;
-    if (own !== undefined && this.#halted === undefined) {
+    // With a passport that has ended nobody would take it, this host itself included: it is told once there is a good one.
+    this.#isUntold = this.isPassportExpired;
+    if (own !== undefined && this.#halted === undefined && !this.#isUntold) {
       this.#ownText = this.#authority.signRecord(this.#own);
       const entry = { record: this.#ownText, passport: own.text };
       this.#table.merge(entry);
@@ -410,7 +425,7 @@ export class Overlay implements AsyncDisposable {
 
   #keepUp(): void {
     const addresses = this.#addresses();
-    if (addresses.join() !== this.#own.addresses.join()) this.#publish({ addresses });
+    if (addresses.join() !== this.#own.addresses.join() || (this.#isUntold && !this.isPassportExpired)) this.#publish({ addresses });
     for (const peer of this.#mesh.connected()) if (this.#gate.standing(peer) !== 'member') this.#mesh.drop(peer, 'it is no member any more');
     if (this.isPassportExpired)
       this.#onTrouble({ kind: 'denied', about: this.self, message: "this host's own passport has expired: start it with a new token" });

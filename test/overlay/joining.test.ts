@@ -84,3 +84,19 @@ test('for how long a host has been lost does not hang on the wall clock', async 
     assert.ok(forMs >= 0 && forMs < dayMs / 24, `${forMs} ms`);
   }
 });
+
+test('a host that cannot listen does not belong to the cluster, and joins once it can', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const listen = addressesOf(a)[0]!;
+  const b = await cluster.open('b', { listen });
+  const { text } = await a.createToken({});
+  await assert.rejects(b.join([listen], text), { code: 'bad-argument', message: /another process listens there/ });
+  assert.equal(b.clusterId, undefined);
+  await cluster.stop(b);
+  // Nor after a restart, which would fail else.
+  const again = await cluster.open('b');
+  assert.equal(again.clusterId, undefined);
+  await again.join([listen], text);
+  await again.whenJoined(AbortSignal.timeout(15_000));
+});
