@@ -13,7 +13,8 @@ export {
 } from './block-service.ts';
 export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './blocks.ts';
 export { directoryOf, holderOf } from './mount-holder.ts';
-export { withPort } from './host-port.ts';
+export { hindranceOf } from './hindrance.ts';
+export { defaultPort, withPort } from './host-port.ts';
 export { makeDirectory } from './made-directory.ts';
 export { nearest } from './nearest.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';

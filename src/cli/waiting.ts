@@ -1,4 +1,4 @@
-import type { HostStatus } from '../api/index.ts';
+import { hindranceOf, type HostStatus } from '../api/index.ts';
 
 /** How long a command may take before it says what it waits for, in ms. */
 const silenceMs = 3000;
@@ -11,7 +11,7 @@ export async function sayingWhatFor<T>(work: Promise<T>, what: string, status: (
   let ended = false;
   const timer = setTimeout(() => {
     const hindrance = status().then(
-      ({ health }) => (health.reasons.length === 0 ? '' : `; the host is ${health.state}: ${health.reasons.join('; ')}`),
+      ({ health }) => hindranceOf(health),
       () => '',
     );
     void hindrance.then((why) => {

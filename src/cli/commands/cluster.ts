@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { Command } from 'commander';
 
 import { InfinitError, plainly } from '../../base/index.ts';
-import type { TokenInfo, TokenState } from '../../api/index.ts';
+import { defaultPort, type TokenInfo, type TokenState } from '../../api/index.ts';
 import { client, forEachName, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
@@ -91,7 +91,7 @@ function join(options: () => GlobalOptions): Command {
   return new Command('join')
     .description('make this host a member of a cluster')
     .argument('<token-file>', 'from `infinit cluster token create`')
-    .argument('[host[:port]...]', 'any members (without a port: 7470); none: found as `infinit daemon --discover` says')
+    .argument('[host[:port]...]', `any members (without a port: ${defaultPort}); none: found as \`infinit daemon --discover\` says`)
     .option('-f, --force', 'also where the trash of this host holds volumes: they are gone then')
     .action(async (file: string, addresses: string[], { force }: { force?: boolean }) => {
       await client(options()).joinCluster(addresses, readToken(file), { force: force === true });

@@ -58,28 +58,25 @@ function freeze(name: string, holdMs: readonly [number, number]): Fault {
   };
 }
 
+/** The host's processes end in some way, and come back when it is over. */
+function away(name: string, end: (daemon: HostDaemon) => Promise<unknown>): Fault {
+  return {
+    name,
+    holdMs: usualMs,
+    async strike({ daemons, comeBack }, index, ms) {
+      await end(daemons[index]!);
+      await sleep(ms);
+      await comeBack(index);
+    },
+  };
+}
+
 /** What happens where nothing else is asked for. Seeds count on their order. */
 export const usualFaults: readonly Fault[] = [
-  {
-    name: 'kill -9 of holder and daemon',
-    holdMs: usualMs,
-    async strike({ daemons, comeBack }, index, holdMs) {
-      await daemons[index]!.kill();
-      await sleep(holdMs);
-      await comeBack(index);
-    },
-  },
+  away('kill -9 of holder and daemon', (daemon) => daemon.kill()),
   { name: 'kill -9 of the daemon', holdMs: usualMs, strike: ({ daemons }, index) => daemons[index]!.crash() },
   { name: 'upgrade', holdMs: usualMs, strike: ({ daemons }, index) => daemons[index]!.replace() },
-  {
-    name: 'stop and start',
-    holdMs: usualMs,
-    async strike({ daemons, comeBack }, index, holdMs) {
-      await daemons[index]!.stop();
-      await sleep(holdMs);
-      await comeBack(index);
-    },
-  },
+  away('stop and start', (daemon) => daemon.stop()),
   freeze('freeze', usualMs),
   {
     name: 'cut off',
