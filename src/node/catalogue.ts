@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, type Logger } from '../base/index.ts';
 import { namedAddress, Sealer } from '../block/index.ts';
 import type { Disk } from '../disk/index.ts';
 import type { BlockStore } from '../store/index.ts';
@@ -29,32 +29,40 @@ export class Catalogue {
   #tree: BLinkTree;
   readonly #newTree: () => BLinkTree;
   readonly #disk: Disk;
+  readonly #logger: Logger;
   #known: Map<string, CatalogueEntry>;
-  #saved = '';
+  /** The local copy as it was written last; undefined: it could not be. */
+  #saved: string | undefined;
+  /** While everything is read: what came to be known of single names since that began, which it may have passed before. */
+  #since: Map<string, CatalogueEntry | undefined> | undefined;
+  #refreshing: Promise<void> | undefined;
+  /** Whoever wants a refresh while one is under way: what it is about may be where that was already. */
+  #refreshNext: Promise<void> | undefined;
 
-  private constructor(newTree: () => BLinkTree, disk: Disk, known: Map<string, CatalogueEntry>) {
+  private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, known: Map<string, CatalogueEntry>) {
     this.#tree = newTree();
     this.#newTree = newTree;
     this.#disk = disk;
+    this.#logger = logger;
     this.#known = known;
   }
 
-  static async open(store: BlockStore, disk: Disk, owner: string): Promise<Catalogue> {
+  static async open(store: BlockStore, disk: Disk, owner: string, logger: Logger): Promise<Catalogue> {
     const newTree = (): BLinkTree => new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
     const bytes = await disk.readMeta(metaKey);
     const entries = bytes === undefined ? [] : (JSON.parse(Buffer.from(bytes).toString('utf8')) as CatalogueEntry[]);
-    return new Catalogue(newTree, disk, new Map(entries.map((entry) => [entry.name, entry])));
+    return new Catalogue(newTree, disk, logger, new Map(entries.map((entry) => [entry.name, entry])));
   }
 
   /** Adds the entry, or returns the one that has the name already. */
   async add(entry: CatalogueEntry): Promise<CatalogueEntry> {
-    const key = livePrefix + latin1(entry.name);
-    const { refused, failed } = await this.#tree.apply(new Map([[key, { value: encode(entry), condition: ifAbsent }]]));
+    const [tree, key] = [this.#tree, livePrefix + latin1(entry.name)];
+    const { refused, failed } = await tree.apply(new Map([[key, { value: encode(entry), condition: ifAbsent }]]));
     const failure = failed.get(key);
     if (failure !== undefined) throw failure;
     const current = refused.get(key);
     const kept = current === undefined ? entry : decode(current);
-    await this.#remember((known) => known.set(kept.name, kept));
+    await this.#learn(tree, kept.name, kept);
     return kept;
   }
 
@@ -65,9 +73,10 @@ export class Catalogue {
 
   /** From the tree: linearizable. @throws InfinitError `unavailable`. */
   async current(name: string): Promise<CatalogueEntry | undefined> {
-    const value = await this.#tree.get(livePrefix + latin1(name));
+    const tree = this.#tree;
+    const value = await tree.get(livePrefix + latin1(name));
     const entry = value === undefined ? undefined : decode(value);
-    await this.#remember((all) => (entry === undefined ? all.delete(name) : all.set(name, entry)));
+    await this.#learn(tree, name, entry);
     return entry;
   }
 
@@ -78,7 +87,8 @@ export class Catalogue {
   /** Changes a volume's options. @throws InfinitError `not-found` where the name means another volume by now. */
   async setOptions(entry: CatalogueEntry, options: CatalogueEntry['options']): Promise<CatalogueEntry> {
     const next = { ...entry, options };
-    const { refused, failed } = await this.#tree.apply(
+    const tree = this.#tree;
+    const { refused, failed } = await tree.apply(
       new Map([
         [
           livePrefix + latin1(entry.name),
@@ -88,18 +98,19 @@ export class Catalogue {
     );
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) throw new InfinitError('not-found', `volume "${entry.name}" was removed meanwhile`);
-    await this.#remember((known) => known.set(next.name, next));
+    await this.#learn(tree, next.name, next);
     return next;
   }
 
   /** Takes the name out of use; the data stays in the trash. */
   async remove(entry: CatalogueEntry): Promise<void> {
+    const tree = this.#tree;
     const trashed = { ...entry, trashedAt: new Date().toISOString() };
     // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was.
     await this.#applyAll(new Map([[trashPrefix + entry.id, encode(trashed)]]));
     const key = livePrefix + latin1(entry.name);
     await this.#applyAll(new Map([[key, { value: null, condition: (current: Value) => current === undefined || decode(current).id === entry.id }]]));
-    await this.#remember((known) => known.delete(entry.name));
+    await this.#learn(tree, entry.name, undefined);
   }
 
   /** Removed volumes whose data is still there. */
@@ -179,15 +190,36 @@ export class Catalogue {
     await this.#remember((known) => known.clear());
   }
 
-  /** Brings the local copy up to date with the tree. */
-  async refresh(): Promise<void> {
-    const tree = this.#tree;
-    const entries = await this.#scan(livePrefix);
-    if (tree !== this.#tree) return; // It read what is of before.
-    await this.#remember((known) => {
-      known.clear();
-      for (const entry of entries) known.set(entry.name, entry);
-    });
+  /** Brings the local copy up to date with the tree as it is from now on. One at a time; those who ask meanwhile share the next. */
+  refresh(): Promise<void> {
+    if (this.#refreshing === undefined) {
+      this.#refreshing = this.#readAll().finally(() => (this.#refreshing = undefined));
+      return this.#refreshing;
+    }
+    this.#refreshNext ??= this.#refreshAfter(this.#refreshing);
+    return this.#refreshNext;
+  }
+
+  async #refreshAfter(before: Promise<void>): Promise<void> {
+    await before.catch(() => {});
+    this.#refreshNext = undefined;
+    return this.refresh();
+  }
+
+  async #readAll(): Promise<void> {
+    const [tree, since] = [this.#tree, new Map<string, CatalogueEntry | undefined>()];
+    this.#since = since;
+    try {
+      const entries = await this.#scan(livePrefix);
+      if (tree !== this.#tree) return; // It read what is of before.
+      await this.#remember((known) => {
+        known.clear();
+        for (const entry of entries) known.set(entry.name, entry);
+        for (const [name, entry] of since) set(known, name, entry);
+      });
+    } finally {
+      this.#since = undefined;
+    }
   }
 
   async #scan(prefix: string): Promise<CatalogueEntry[]> {
@@ -214,6 +246,14 @@ export class Catalogue {
     if (failure !== undefined) throw failure;
   }
 
+  /** What a single name means now, by an operation on `tree`. */
+  async #learn(tree: BLinkTree, name: string, entry: CatalogueEntry | undefined): Promise<void> {
+    if (tree !== this.#tree) return; // It is of before.
+    this.#since?.set(name, entry);
+    await this.#remember((known) => set(known, name, entry));
+  }
+
+  /** Never fails: what the tree took is done, whatever becomes of the copy, which is written at the next occasion where it could not be now. */
   async #remember(change: (known: Map<string, CatalogueEntry>) => void): Promise<void> {
     const next = new Map(this.#known);
     change(next);
@@ -221,8 +261,18 @@ export class Catalogue {
     const text = JSON.stringify([...next.values()]);
     if (text === this.#saved) return;
     this.#saved = text;
-    await this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(text) }]);
+    try {
+      await this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(text) }]);
+    } catch (error) {
+      if (this.#saved === text) this.#saved = undefined;
+      this.#logger.warn('the local copy of the list of volumes cannot be written', { error });
+    }
   }
+}
+
+function set(known: Map<string, CatalogueEntry>, name: string, entry: CatalogueEntry | undefined): void {
+  if (entry === undefined) known.delete(name);
+  else known.set(name, entry);
 }
 
 function latin1(text: string): string {

@@ -219,7 +219,7 @@ export class Node implements AsyncDisposable {
     const isExpelled = (peer: string): boolean => overlay.expelled().has(peer);
     const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, settings, isExpelled, logger }));
     const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond, logger });
-    const catalogue = await Catalogue.open(store, disk, catalogueOwner);
+    const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger);
     const table = await MountTable.open(disk);
     const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
     const keyDir = path.join(config.stateDir, 'keys');

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { silentLogger } from '../../src/base/index.ts';
-import { MemoryDisk } from '../../src/disk/index.ts';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { type Disk, MemoryDisk } from '../../src/disk/index.ts';
 import { Catalogue } from '../../src/node/catalogue.ts';
 import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
 import { type BlockStore, Store } from '../../src/store/index.ts';
@@ -14,7 +14,7 @@ test('after a host has joined others nothing of its life alone hides what they h
   await using otherDisk = new MemoryDisk();
   await using own = await Store.open({ self: 'late', incarnation: 1, disk: ownDisk, logger: silentLogger });
   await using others = await Store.open({ self: 'first', incarnation: 1, disk: otherDisk, logger: silentLogger });
-  await (await Catalogue.open(others, otherDisk, 'infinit')).add(entry('data', 'd'.repeat(32)));
+  await (await Catalogue.open(others, otherDisk, 'infinit', silentLogger)).add(entry('data', 'd'.repeat(32)));
 
   let now: Store = own;
   const store: BlockStore = {
@@ -22,7 +22,7 @@ test('after a host has joined others nothing of its life alone hides what they h
     fetch: (address, options) => now.fetch(address, options),
     commit: (stages, options) => now.commit(stages, options),
   };
-  const catalogue = await Catalogue.open(store, ownDisk, 'infinit');
+  const catalogue = await Catalogue.open(store, ownDisk, 'infinit', silentLogger);
   for (let index = 0; index < 12; index++) {
     const added = await catalogue.add(entry(`own${index}`, index.toString(16).repeat(32)));
     await catalogue.remove(added);
@@ -36,4 +36,106 @@ test('after a host has joined others nothing of its life alone hides what they h
     ['data'],
   );
   assert.deepEqual(await catalogue.trash(), []);
+});
+
+/** Lets its user stop reads. */
+class GatedStore implements BlockStore {
+  readonly #store: BlockStore;
+  gate: Promise<void> | undefined;
+  /** Reads so far. */
+  reads = 0;
+  /** Reads that are let through before the gate. */
+  free = 0;
+
+  constructor(store: BlockStore) {
+    this.#store = store;
+  }
+
+  get: BlockStore['get'] = (address, options) => this.#store.get(address, options);
+  commit: BlockStore['commit'] = (stages, options) => this.#store.commit(stages, options);
+  fetch: BlockStore['fetch'] = async (address, options) => {
+    this.reads++;
+    if (this.gate !== undefined && this.free-- <= 0) await this.gate;
+    return this.#store.fetch(address, options);
+  };
+}
+
+test('what happens to a name while the whole catalogue is read is not undone by that, and one reading is under way at a time', async () => {
+  await using disk = new MemoryDisk();
+  await using copy = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  const gated = new GatedStore(store);
+  const catalogue = await Catalogue.open(gated, copy, 'infinit', silentLogger);
+  const entries = Array.from({ length: 400 }, (_, index) => entry(`v${String(index).padStart(3, '0')}`, index.toString(16).padStart(32, '0')));
+  await Promise.all(entries.map((one) => catalogue.add(one)));
+  await catalogue.refresh();
+  const before = gated.reads;
+  await catalogue.refresh();
+  const readsOfOne = gated.reads - before;
+  assert.ok(readsOfOne > 3, 'several leaves');
+
+  const gate = Promise.withResolvers<void>();
+  [gated.gate, gated.free] = [gate.promise, 3];
+  const refreshed = catalogue.refresh();
+  await new Promise(setImmediate);
+  gated.free = Infinity;
+  await catalogue.remove(entries[0]!);
+  const renewed = { ...entries[1]!, id: 'f'.repeat(32) };
+  await catalogue.remove(entries[1]!);
+  await catalogue.add(renewed);
+  await catalogue.setOptions(entries[2]!, { size: '1G' });
+  const asked = gated.reads;
+  const more = Array.from({ length: 5 }, () => catalogue.refresh());
+  await new Promise(setImmediate);
+  assert.equal(gated.reads, asked, 'they wait for the one that is under way');
+  gate.resolve();
+  await refreshed;
+  const known = new Map((await catalogue.list()).map((one) => [one.name, one]));
+  assert.equal(known.get('v000'), undefined);
+  assert.equal(known.get('v001')?.id, renewed.id);
+  assert.deepEqual(known.get('v002')?.options, { size: '1G' });
+  assert.equal(known.size, 399);
+  await Promise.all(more);
+  assert.ok(gated.reads - asked <= 2 * readsOfOne, 'and share one');
+});
+
+test('whoever wants the catalogue read anew while it is being read gets one that began later', async () => {
+  await using disk = new MemoryDisk();
+  await using copy = new MemoryDisk();
+  await using otherCopy = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  const gated = new GatedStore(store);
+  const catalogue = await Catalogue.open(gated, copy, 'infinit', silentLogger);
+  const other = await Catalogue.open(store, otherCopy, 'infinit', silentLogger);
+  await other.add(entry('a', 'a'.repeat(32)));
+  const gate = Promise.withResolvers<void>();
+  [gated.gate, gated.free] = [gate.promise, 0];
+  const first = catalogue.refresh();
+  await new Promise(setImmediate);
+  await other.add(entry('b', 'b'.repeat(32)));
+  const second = catalogue.refresh();
+  gate.resolve();
+  await Promise.all([first, second]);
+  assert.deepEqual(
+    (await catalogue.list()).map(({ name }) => name),
+    ['a', 'b'],
+  );
+});
+
+test('a volume is made though this host’s own disk cannot note it, and is noted later', async () => {
+  await using disk = new MemoryDisk();
+  await using copy = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  let fails = true;
+  const failing = {
+    readMeta: (key: string) => copy.readMeta(key),
+    write: (operations: Parameters<Disk['write']>[0]) => (fails ? Promise.reject(new InfinitError('disk-failed', 'broken')) : copy.write(operations)),
+  } as unknown as Disk;
+  const catalogue = await Catalogue.open(store, failing, 'infinit', silentLogger);
+  const made = entry('data', 'd'.repeat(32));
+  assert.deepEqual(await catalogue.add(made), made);
+  assert.deepEqual(await catalogue.find('data'), made);
+  fails = false;
+  await catalogue.refresh();
+  assert.deepEqual(await (await Catalogue.open(store, copy, 'infinit', silentLogger)).list(), [made]);
 });

@@ -28,7 +28,7 @@ const id = (digit: string): string => digit.repeat(32);
 test('a sweep frees the blocks of volumes that were deleted for good, and touches nothing of which it cannot know', async () => {
   await using disk = new MemoryDisk();
   await using store = await Store.open({ self: 'host', incarnation: 1, disk, logger: silentLogger });
-  const catalogue = await Catalogue.open(store, disk, 'infinit');
+  const catalogue = await Catalogue.open(store, disk, 'infinit', silentLogger);
   const entry = (name: string, volumeId: string) => ({ name, id: volumeId, createdAt: new Date().toISOString(), options: {} });
   // Mounted nowhere: nobody can be asked.
   await catalogue.add(entry('live', id('a')));
