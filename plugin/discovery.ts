@@ -37,7 +37,7 @@ export interface Announcement extends AsyncDisposable {
   /** The containers that refer to a volume, running or not: "web.1 of service web". Undefined: the engine does not say. */
   containersOf(volume: string): Promise<readonly string[] | undefined>;
   /** The swarm's hosts as this engine knows them: all of them on a manager, the managers and itself on a worker; empty outside a swarm. */
-  swarmMembers(): Promise<readonly SwarmMember[]>;
+  swarmMembers(signal: AbortSignal): Promise<readonly SwarmMember[]>;
 }
 
 /**
@@ -54,7 +54,7 @@ export function announce(settings: AnnounceSettings): Announcement {
       return watch.present;
     },
     containersOf: async (volume) => (watch.present ? containersOf(await docker, volume) : undefined),
-    swarmMembers: async () => swarmMembers(await docker),
+    swarmMembers: async (signal) => swarmMembers(await docker, signal),
     async [Symbol.asyncDispose]() {
       stop.abort();
       await watching;
@@ -161,12 +161,17 @@ interface EngineNode {
   readonly ManagerStatus?: { readonly Addr?: string };
 }
 
-async function swarmMembers(docker: Docker): Promise<readonly SwarmMember[]> {
-  const info = (await docker.info()) as { Swarm?: EngineSwarm; Name?: string };
+/** What dockerode takes and its typings leave out. */
+interface CancellableInfo {
+  info(options: { readonly abortSignal: AbortSignal }): Promise<{ Swarm?: EngineSwarm; Name?: string }>;
+}
+
+async function swarmMembers(docker: Docker, abortSignal: AbortSignal): Promise<readonly SwarmMember[]> {
+  const info = await (docker as unknown as CancellableInfo).info({ abortSignal });
   const swarm = info.Swarm;
   if (swarm?.LocalNodeState !== 'active') return [];
   if (swarm.ControlAvailable === true) {
-    const nodes = (await docker.listNodes({ abortSignal: AbortSignal.timeout(questionDeadlineMs) })) as EngineNode[];
+    const nodes = (await docker.listNodes({ abortSignal })) as EngineNode[];
     return nodes.map((node) => ({
       id: node.ID,
       hostname: node.Description?.Hostname,

@@ -82,7 +82,7 @@ async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
       if (config.discover.includes('swarm') && config.listen !== undefined) {
         stack.use(
           findPeersInSwarm({
-            members: () => engine.swarmMembers(),
+            members: (signal) => engine.swarmMembers(signal),
             isLonely: () => node.isLonely,
             suggest: (hosts) => node.suggestPeers(hosts),
             logger,

@@ -13,6 +13,8 @@ import { createLogger } from '../../src/base/index.ts';
 class FakeEngine implements AsyncDisposable {
   readonly asked: string[] = [];
   answers: Record<string, unknown> = { '/volumes': { Volumes: [] } };
+  /** It takes questions, as the kernel does for a stopped process, and answers none. */
+  frozen = false;
   #server: Server | undefined;
   readonly #socketPath: string;
 
@@ -24,6 +26,7 @@ class FakeEngine implements AsyncDisposable {
     this.#server = createServer((request, response) => {
       const { pathname } = new URL(request.url!, 'http://engine');
       this.asked.push(pathname);
+      if (this.frozen) return;
       response.writeHead(200, { 'Content-Type': 'application/json' });
       if (pathname === '/events') response.flushHeaders();
       else response.end(JSON.stringify(this.answers[pathname] ?? {}));
@@ -81,14 +84,14 @@ test("a manager knows the swarm's hosts, a worker its managers, and others nobod
   await engine.start();
   await using announcement = announce({ socketPath, logger: createLogger('error', () => {}) });
   engine.answers['/info'] = { Swarm: { LocalNodeState: 'inactive' } };
-  assert.deepEqual(await announcement.swarmMembers(), []);
+  assert.deepEqual(await announcement.swarmMembers(AbortSignal.timeout(5000)), []);
 
   engine.answers['/info'] = {
     Name: 'w',
     Swarm: { LocalNodeState: 'active', NodeID: 'n2', NodeAddr: '10.0.0.2', RemoteManagers: [{ NodeID: 'n1', Addr: '10.0.0.1:2377' }] },
   };
   assert.deepEqual(
-    (await announcement.swarmMembers()).map(({ id, address, self }) => [id, address, self]),
+    (await announcement.swarmMembers(AbortSignal.timeout(5000))).map(({ id, address, self }) => [id, address, self]),
     [
       ['n2', '10.0.0.2', true],
       ['n1', '10.0.0.1', false],
@@ -101,9 +104,22 @@ test("a manager knows the swarm's hosts, a worker its managers, and others nobod
     { ID: 'n2', Description: { Hostname: 'h2' }, Status: { State: 'down', Addr: '10.0.0.2' } },
     { ID: 'n3', Description: { Hostname: 'h3' }, Status: { State: 'ready', Addr: '::1' }, ManagerStatus: { Addr: '[fd00::3]:2377' } },
   ];
-  assert.deepEqual(await announcement.swarmMembers(), [
+  assert.deepEqual(await announcement.swarmMembers(AbortSignal.timeout(5000)), [
     { id: 'n1', hostname: 'h1', address: '10.0.0.1', ready: true, self: true },
     { id: 'n2', hostname: 'h2', address: '10.0.0.2', ready: false, self: false },
     { id: 'n3', hostname: 'h3', address: 'fd00::3', ready: true, self: false },
   ]);
+});
+
+test('an engine that is frozen is not waited for longer than the caller does', { timeout: 10_000 }, async (t) => {
+  const socketPath = socketIn(t);
+  await using engine = new FakeEngine(socketPath);
+  engine.frozen = true;
+  await engine.start();
+  await using announcement = announce({ socketPath, logger: createLogger('error', () => {}) });
+  const asking = new AbortController();
+  const question = announcement.swarmMembers(asking.signal);
+  await untilTrue(() => engine.asked.includes('/info'));
+  asking.abort();
+  await assert.rejects(question);
 });
