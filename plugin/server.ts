@@ -36,8 +36,7 @@ export async function startPlugin(settings: PluginSettings): Promise<AsyncDispos
     logger.debug('not HTTP on the plugin socket', { error: messageOf(error) });
     socket.destroy();
   });
-  await listenOnSocket(server, socketPath, '--plugin-socket');
-  server.on('error', (error) => logger.error('the plugin socket failed', { error }));
+  await listenOnSocket(server, socketPath, '--plugin-socket', logger);
   logger.info('volume plugin ready', { socket: socketPath });
   return {
     async [Symbol.asyncDispose]() {

@@ -3,14 +3,15 @@ import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import path from 'node:path';
 
-import { InfinitError, plainly } from '../base/index.ts';
+import { InfinitError, type Logger, plainly } from '../base/index.ts';
 import { makeDirectory } from './made-directory.ts';
 
 /**
- * Serves on a unix socket that only root may use, and removes what a dead daemon left there. `flag` names the setting in messages.
+ * Serves on a unix socket that only root may use, and removes what a dead daemon left there. `flag` names the setting in messages. What befalls the
+ * server later, as a lack of descriptors, is logged: it would end the process otherwise.
  * @throws InfinitError `locked` where a living daemon answers there; `bad-argument` where something else lies there; `unavailable`.
  */
-export async function listenOnSocket(server: Server, socketPath: string, flag: string): Promise<void> {
+export async function listenOnSocket(server: Server, socketPath: string, flag: string, logger: Logger): Promise<void> {
   await clearStaleSocket(socketPath, flag);
   makeDirectory(path.dirname(socketPath), 0o755);
   const listening = Promise.withResolvers<void>();
@@ -27,6 +28,7 @@ export async function listenOnSocket(server: Server, socketPath: string, flag: s
   }
   await listening.promise;
   server.off('error', refused);
+  server.on('error', (error) => logger.error('a socket cannot take a connection', { socket: socketPath, error }));
 }
 
 async function clearStaleSocket(socketPath: string, flag: string): Promise<void> {

@@ -353,7 +353,7 @@ export async function startControlApi(socketPath: string, target: ControlTarget,
   const server = http().createServer({ requireHostHeader: false }, createControlApp(target, logger));
   const sessions = new ProgramSessions(target.blocks, target.watches, logger);
   sessions.attach(server);
-  await listenOnSocket(server, socketPath, '--control-socket');
+  await listenOnSocket(server, socketPath, '--control-socket', logger);
   return {
     async [Symbol.asyncDispose]() {
       sessions[Symbol.dispose]();

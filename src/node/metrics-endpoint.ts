@@ -29,6 +29,8 @@ export async function serveMetrics(
     server.once('error', (cause) => reject(new InfinitError('unavailable', `--metrics ${host}:${port}: ${plainly(cause)}`, { cause })));
     server.listen(port, host, resolve);
   });
+  // A lack of descriptors, say: it would end the process otherwise.
+  server.on('error', (error) => logger.error('the metrics cannot take a connection', { error }));
   return {
     port: (server.address() as { port: number }).port,
     async [Symbol.asyncDispose]() {

@@ -132,7 +132,7 @@ suite('in a swarm of three hosts', () => {
   test("the plugin learns the swarm's hosts from its engine", async () => {
     const ask = async (index: number): Promise<readonly SwarmMember[]> => {
       await using announcement = announce({ socketPath: lab.hosts[index]!.dockerSocket, logger: silentLogger });
-      return await announcement.swarmMembers();
+      return await announcement.swarmMembers(AbortSignal.timeout(10_000));
     };
     const all = await ask(0);
     assert.deepEqual(

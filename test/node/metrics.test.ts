@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, Server } from 'node:net';
 import { test } from 'node:test';
 
 import type { HostStatus } from '../../src/api/index.ts';
-import { Histogram, silentLogger } from '../../src/base/index.ts';
+import { createLogger, Histogram, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
 import { MeasuredStore } from '../../src/node/measured-store.ts';
 import { serveMetrics } from '../../src/node/metrics-endpoint.ts';
@@ -90,4 +91,19 @@ test('every metric that the Grafana board names is there', async () => {
     [...known].filter((name) => !named.has(name)),
     [],
   );
+});
+
+test('a connection that cannot be taken ends nothing', async () => {
+  const lines: string[] = [];
+  await using endpoint = await serveMetrics(
+    { host: '127.0.0.1', port: 0 },
+    () => Promise.resolve('x 1\n'),
+    createLogger('error', (_level, line) => lines.push(line)),
+  );
+  // The endpoint keeps its server to itself, and the kernel cannot be made to fail at a chosen moment.
+  const { _getActiveHandles } = process as unknown as { _getActiveHandles: () => readonly unknown[] };
+  const server = _getActiveHandles().find((handle) => handle instanceof Server && (handle.address() as AddressInfo)?.port === endpoint.port) as Server;
+  for (let time = 0; time < 2; time++) server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
+  assert.match(lines.join(), /cannot take a connection/);
+  assert.equal(await (await fetch(`http://127.0.0.1:${endpoint.port}/metrics`)).text(), 'x 1\n');
 });
