@@ -53,7 +53,7 @@ export function announce(settings: AnnounceSettings): Announcement {
     get present() {
       return watch.present;
     },
-    containersOf: async (volume) => (watch.present ? containersOf(await docker, volume) : undefined),
+    containersOf: async (volume) => (watch.present ? containersOf(docker, volume) : undefined),
     swarmMembers: async (signal) => swarmMembers(await docker, signal),
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -132,10 +132,10 @@ function reasonOf(error: unknown): string {
   return messageOf(error);
 }
 
-async function containersOf(docker: Docker, volume: string): Promise<readonly string[] | undefined> {
+async function containersOf(docker: Promise<Docker>, volume: string): Promise<readonly string[] | undefined> {
   try {
     const abortSignal = AbortSignal.timeout(containersDeadlineMs);
-    const found = await docker.listContainers({ all: true, filters: { volume: [volume] }, abortSignal });
+    const found = await (await docker).listContainers({ all: true, filters: { volume: [volume] }, abortSignal });
     return found.map(({ Id, Names, Labels }) => {
       const service = Labels['com.docker.swarm.service.name'];
       const name = Names[0]?.replace(/^\//, '') ?? Id.slice(0, 12);

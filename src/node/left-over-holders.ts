@@ -44,7 +44,7 @@ export class LeftOverHolders implements Disposable {
     this.#suspects.get(volume)?.holders.delete(holder);
   }
 
-  /** Asks the engine about each volume once, and drops what it has had no container for. */
+  /** Asks the engine about each volume once, and drops what it has had no container for. Never rejects: nobody waits for it. */
   async look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
@@ -60,11 +60,11 @@ export class LeftOverHolders implements Disposable {
     const { holders, containersOf, drop, logger } = this.#context;
     const stillThere = (): readonly string[] => holders(volume).filter((holder) => suspect.holders.has(holder));
     if (stillThere().length === 0) return void this.#suspects.delete(volume);
-    const containers = await containersOf(volume);
-    suspect.empty = containers?.length === 0 ? suspect.empty + 1 : 0;
-    const left = stillThere();
-    if (suspect.empty < emptyLooks || left.length === 0) return;
     try {
+      const containers = await containersOf(volume);
+      suspect.empty = containers?.length === 0 ? suspect.empty + 1 : 0;
+      const left = stillThere();
+      if (suspect.empty < emptyLooks || left.length === 0) return;
       await drop(volume, left);
       logger.warn('mounts for containers that are gone are given back: they were removed while there was no daemon', { volume, mounts: left.length });
       this.#suspects.delete(volume);

@@ -55,7 +55,9 @@ export class StoreSpace implements Disposable {
     await Promise.allSettled(
       asked.map(async (peer) => {
         const answer = await transport.request(peer, nodeKinds.space, new Uint8Array(0), { deadlineMs });
-        this.#told.set(peer, Buffer.from(answer).readDoubleLE());
+        const free = freeBytesIn(answer);
+        if (free === undefined) this.#told.delete(peer);
+        else this.#told.set(peer, free);
       }),
     );
     this.#estimate();
@@ -84,6 +86,12 @@ export class StoreSpace implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+/** What a peer told, any eight bytes; undefined where it is no number of bytes. One of those in a mean would make all of it nonsense. */
+function freeBytesIn(answer: Uint8Array): number | undefined {
+  const free = Buffer.from(answer).readDoubleLE();
+  return free >= 0 && free <= Number.MAX_SAFE_INTEGER ? free : undefined;
 }
 
 /**

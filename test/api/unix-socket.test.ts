@@ -16,7 +16,12 @@ test('a connection that cannot be taken is logged, and the next one is taken', a
   const socketPath = path.join(directory, 'x.sock');
   const lines: string[] = [];
   const server = createServer();
-  await listenOnSocket(server, socketPath, '--x', createLogger('error', (_level, line) => lines.push(line)));
+  await listenOnSocket(
+    server,
+    socketPath,
+    '--x',
+    createLogger('error', (_level, line) => lines.push(line)),
+  );
   t.after(() => server.close());
   server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
   server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));

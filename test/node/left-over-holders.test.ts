@@ -7,22 +7,26 @@ import { LeftOverHolders } from '../../src/node/left-over-holders.ts';
 interface Scene {
   readonly table: Map<string, Set<string>>;
   readonly containers: Map<string, readonly string[] | undefined>;
+  /** Volumes about which the engine cannot be asked at all. */
+  readonly failing: Set<string>;
   readonly leftOver: LeftOverHolders;
 }
 
 function scene(holders: Readonly<Record<string, readonly string[]>>): Scene {
   const table = new Map(Object.entries(holders).map(([volume, ids]) => [volume, new Set(ids)]));
   const containers = new Map<string, readonly string[] | undefined>();
+  const failing = new Set<string>();
   const leftOver = new LeftOverHolders([...table.keys()], {
     holders: (volume) => [...(table.get(volume) ?? [])],
-    containersOf: (volume) => Promise.resolve(containers.get(volume)),
+    containersOf: (volume) =>
+      failing.has(volume) ? Promise.reject(new Error('dockerode cannot be loaded')) : Promise.resolve(containers.get(volume)),
     drop: (volume, ids) => {
       for (const id of ids) table.get(volume)!.delete(id);
       return Promise.resolve();
     },
     logger: silentLogger,
   });
-  return { table, containers, leftOver };
+  return { table, containers, failing, leftOver };
 }
 
 const look = async ({ leftOver }: Scene, times: number): Promise<void> => {
@@ -65,4 +69,17 @@ test('what the engine mounts while this daemon runs stays: it does not list yet 
   await look(s, 5);
   assert.deepEqual([...s.table.get('data')!], ['docker:b', 'docker:new']);
   assert.deepEqual([...s.table.get('later')!], ['docker:new']);
+});
+
+test('an engine that cannot be asked about one volume ends nothing, and is asked about the others', async () => {
+  const s = scene({ first: ['docker:a'], second: ['docker:b'] });
+  using _leftOver = s.leftOver;
+  s.containers.set('first', []).set('second', []);
+  s.failing.add('first');
+  await look(s, 3);
+  assert.deepEqual([...s.table.get('first')!], ['docker:a']);
+  assert.deepEqual([...s.table.get('second')!], []);
+  s.failing.delete('first');
+  await look(s, 3);
+  assert.deepEqual([...s.table.get('first')!], []);
 });

@@ -102,7 +102,9 @@ test('a connection that cannot be taken ends nothing', async () => {
   );
   // The endpoint keeps its server to itself, and the kernel cannot be made to fail at a chosen moment.
   const { _getActiveHandles } = process as unknown as { _getActiveHandles: () => readonly unknown[] };
-  const server = _getActiveHandles().find((handle) => handle instanceof Server && (handle.address() as AddressInfo)?.port === endpoint.port) as Server;
+  const server = _getActiveHandles().find(
+    (handle) => handle instanceof Server && (handle.address() as AddressInfo)?.port === endpoint.port,
+  ) as Server;
   for (let time = 0; time < 2; time++) server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
   assert.match(lines.join(), /cannot take a connection/);
   assert.equal(await (await fetch(`http://127.0.0.1:${endpoint.port}/metrics`)).text(), 'x 1\n');

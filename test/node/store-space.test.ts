@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { MemoryDisk } from '../../src/disk/index.ts';
+import { nodeKinds } from '../../src/node/kinds.ts';
 import { StoreSpace } from '../../src/node/store-space.ts';
 import { Cluster } from '../overlay/fixture.ts';
 import { eventually } from '../suites/transport-suite.ts';
@@ -43,4 +44,25 @@ test('there is no more room than for a majority of copies, however much one host
   await space.look();
   assert.equal(new Float64Array(space.freeBytes)[0], 0);
   for (const each of spaces) each[Symbol.dispose]();
+});
+
+test('a host that says nonsense counts as one that did not say', async () => {
+  await using cluster = await Cluster.inMemory();
+  const a = await cluster.first();
+  const b = await cluster.join('b', a);
+  await eventually(() => a.transport.connected().length === 1 && a.members().length === 2, 'both are connected');
+  await using disk = new MemoryDisk({ capacityBytes: 10 * mebibyte });
+  using space = new StoreSpace(disk, a, () => 2);
+  let says = 0;
+  b.transport.handle(nodeKinds.space, () => {
+    const answer = Buffer.alloc(8);
+    answer.writeDoubleLE(says);
+    return answer;
+  });
+  await space.look();
+  assert.equal(new Float64Array(space.freeBytes)[0], 0);
+  for (says of [NaN, -1, Infinity, -Infinity, Number.MAX_VALUE]) {
+    await space.look();
+    assert.equal(new Float64Array(space.freeBytes)[0], disk.status().freeBytes, `${says}`);
+  }
 });
