@@ -1,4 +1,4 @@
-import { type ErrorCode, InfinitError } from '../base/index.ts';
+import { type ErrorCode, InfinitError, leavesUnchanged } from '../base/index.ts';
 import { type Address, addressFromBytes, addressToBytes, kindOf, mutableAddress, parseAddress } from '../block/index.ts';
 import { blockKinds, decodeBlockState, decodeOutcome, encodeUpdate, encodeWait } from './block-protocol.ts';
 import { addressOfName } from './block-reference.ts';
@@ -59,18 +59,6 @@ const maxSmallCalls = 512;
 const maxLargeCalls = 24;
 /** Blocks watched at once. */
 const maxWatches = 512;
-/** With these nothing was changed. */
-const harmless: readonly ErrorCode[] = [
-  'unavailable',
-  'deadline-exceeded',
-  'overloaded',
-  'unsupported',
-  'too-large',
-  'bad-argument',
-  'denied',
-  'closed',
-];
-
 /** The value store: blocks by address, replicated, each of them linearizable. See docs/api.md. */
 export class Blocks {
   readonly #connection: Connection;
@@ -240,7 +228,8 @@ export class Blocks {
     } catch (error) {
       if (!(error instanceof InfinitError)) throw error;
       const { code, message } = error;
-      return { address, status: harmless.includes(code) ? 'failed' : 'unknown', code, message };
+      // A client that was closed asks nothing.
+      return { address, status: code === 'closed' || leavesUnchanged(code) ? 'failed' : 'unknown', code, message };
     }
   }
 

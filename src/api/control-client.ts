@@ -169,7 +169,9 @@ export class ControlClient {
             else if (isFailure(answer)) reject(failureIn(answer));
             else throw new Error(`it answered ${response.statusCode}`);
           } catch (cause) {
-            reject(new InfinitError('unavailable', `${this.#socketPath} does not speak Infinit's control API`, { cause }));
+            const mayBeDone = method !== 'GET' && response.statusCode! < 300;
+            const words = `${this.#socketPath} does not speak Infinit's control API${mayBeDone ? ', and may have done it' : ''}`;
+            reject(new InfinitError(mayBeDone ? 'unknown-outcome' : 'unavailable', words, { cause }));
           }
         });
       });

@@ -22,6 +22,8 @@ export function explainSocketFailure(cause: NodeJS.ErrnoException, socketPath: s
     );
   }
   if (code === 'EACCES') return new InfinitError('denied', `no right to use ${socketPath}: run this as root`, { cause });
+  if (code?.startsWith('HPE_') === true && method !== 'GET')
+    return new InfinitError('unknown-outcome', `${socketPath} answered what is no HTTP: it may have done it`, { cause });
   if (code === 'ECONNRESET' || code === 'EPIPE') {
     const outcome = method === 'GET' ? '' : ': it may have done it';
     return new InfinitError(

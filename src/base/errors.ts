@@ -31,6 +31,41 @@ export const errorCodes = {
 /** A name of {@link errorCodes}; it is what crosses the wire. */
 export type ErrorCode = keyof typeof errorCodes;
 
+const unchanged: ReadonlySet<ErrorCode> = new Set([
+  'bad-argument',
+  'not-found',
+  'already-exists',
+  'conflict',
+  'in-use',
+  'unavailable',
+  'deadline-exceeded',
+  'disk-full',
+  'read-only',
+  'wrong-version',
+  'wrong-key',
+  'locked',
+  'denied',
+  'too-large',
+  'overloaded',
+  'unsupported',
+]);
+
+/**
+ * Whether a call that failed so has changed nothing, whoever raised it. After any other code it may have: what is cancelled, closed or damaged may have been
+ * begun before, and only whoever knows that it was not may say more.
+ */
+export function leavesUnchanged(code: ErrorCode): boolean {
+  return unchanged.has(code);
+}
+
+/**
+ * The same of a block store's commit that rejects: it is cancelled only before it begins, and where a disk fails nothing could be read, or immutable blocks
+ * alone were to be put.
+ */
+export function commitLeavesUnchanged(code: ErrorCode): boolean {
+  return code === 'cancelled' || code === 'disk-failed' || leavesUnchanged(code);
+}
+
 /** Every failure that Infinit itself raises. `message` names the offending thing and says what to do. */
 export class InfinitError extends Error {
   readonly code: ErrorCode;

@@ -6,7 +6,7 @@ export { assert, unreachable } from './assert.ts';
 export { BlockBuffers, minPooledBytes } from './block-buffers.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { copyBytes } from './copy-bytes.ts';
-export { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from './errors.ts';
+export { codeOf, commitLeavesUnchanged, type ErrorCode, errorCodes, InfinitError, leavesUnchanged, messageOf } from './errors.ts';
 export { http } from './http.ts';
 export { collectWhenIdle } from './idle-collection.ts';
 export { LeaseClock } from './lease-clock.ts';

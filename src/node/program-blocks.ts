@@ -10,7 +10,7 @@ import {
   programOwner,
   type WriteOutcome,
 } from '../api/index.ts';
-import { assert, BlockBuffers, codeOf, type ErrorCode, InfinitError, KeyedQueue, messageOf, minPooledBytes } from '../base/index.ts';
+import { assert, BlockBuffers, codeOf, commitLeavesUnchanged, InfinitError, KeyedQueue, messageOf, minPooledBytes } from '../base/index.ts';
 import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, sealOverheadBytes, valueIn } from '../block/index.ts';
 import type { BlockStore, CommitResult, SealedBlock, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
 import { CallMeter } from './measured-store.ts';
@@ -21,8 +21,6 @@ const defaultDeadlineMs = 10_000;
 /** Before the first look at how a write ended whose outcome is open, and between two attempts, at most. */
 const firstRetryMs = 1;
 const retryMs = 20;
-/** With these a commit that rejects says that nothing was changed. */
-const harmless: readonly ErrorCode[] = ['unavailable', 'cancelled', 'disk-full', 'read-only', 'overloaded', 'too-large', 'bad-argument', 'denied'];
 /** A removal of several versions at once: the outcome names none. */
 const droppedVersion = 1;
 
@@ -161,14 +159,22 @@ export class ProgramBlocks implements BlockService {
     return { version: block.version, value: valueIn(this.#sealer.openPayload(address, block.payload).body) };
   }
 
-  /** Writes of one block take turns, so that they do not outrun each other and each finds out how it ended. */
-  #commit(update: Update, limits: CallLimits): Promise<WriteOutcome> {
-    return this.#turns.run(update.address, () => this.#settle(update, limits));
+  /** Writes of one block take turns, so that they do not outrun each other and each finds out how it ended. One whose time is over before its turn is not begun. */
+  #commit(update: Update, { deadlineMs = defaultDeadlineMs, signal }: CallLimits): Promise<WriteOutcome> {
+    const end = performance.now() + deadlineMs;
+    return this.#turns.run(update.address, async () => {
+      const left = end - performance.now();
+      if (left <= 0) {
+        const message = `block ${update.address} was written by others for more than ${Math.round(deadlineMs)} ms`;
+        return { status: 'failed', code: 'deadline-exceeded', message };
+      }
+      return this.#settle(update, signal === undefined ? { deadlineMs: left } : { deadlineMs: left, signal });
+    });
   }
 
   /** A write that met one of another host may end as unknown: then the block's lineage is asked how it ended, and it is tried again where that is safe. */
-  async #settle(update: Update, limits: CallLimits): Promise<WriteOutcome> {
-    const { deadlineMs = defaultDeadlineMs, signal } = limits;
+  async #settle(update: Update, limits: CallLimits & { readonly deadlineMs: number }): Promise<WriteOutcome> {
+    const { deadlineMs, signal } = limits;
     const end = performance.now() + deadlineMs;
     const outcome = await this.#once(update, limits);
     for (let tries = 0; outcome.status === 'unknown' && update.payload !== null; tries++) {
@@ -196,7 +202,7 @@ export class ProgramBlocks implements BlockService {
     } catch (error) {
       const code = codeOf(error);
       if (code === 'bug') throw error;
-      return { status: harmless.includes(code) ? 'failed' : 'unknown', code, message: messageOf(error) };
+      return { status: commitLeavesUnchanged(code) ? 'failed' : 'unknown', code, message: messageOf(error) };
     }
     return result.done ? { status: 'committed', version: result.versions[0]![0]! } : result.outcomes[0]!;
   }

@@ -16,7 +16,7 @@ export interface BlockStore {
   /**
    * Applies stages in order: a stage starts only when all of the stage before is durable, and is not started at all
    * where an update of the stage before did not commit.
-   * Rejects only where nothing of any stage was changed, for certain (`read-only`, `disk-full`, `cancelled` before it began), or with `unknown-outcome`. Within a stage everything runs in parallel.
+   * Rejects only where nothing of any stage was changed, for certain (`commitLeavesUnchanged` in src/base), or with `unknown-outcome`. Within a stage everything runs in parallel.
    * On one host all stages share one disk group: order in the log is what makes a torn group safe.
    */
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult>;

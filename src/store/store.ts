@@ -396,7 +396,11 @@ function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | unde
 /** The group failed: what the stages were to change may be on the disk or not. */
 function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult {
   const stage = stages.findIndex(({ update }) => (update?.length ?? 0) > 0);
-  if (stage < 0) throw failure;
+  if (stage < 0) {
+    // Whether a block was put, or one that nobody refers to was dropped, makes no difference to anybody.
+    if (!stages.some(({ erase }) => (erase?.length ?? 0) > 0)) throw failure;
+    throw new InfinitError('unknown-outcome', `whether blocks were erased is not known: ${messageOf(failure)}`, { cause: failure });
+  }
   const outcome: UpdateOutcome = { status: 'unknown', code: codeOf(failure), message: messageOf(failure) };
   return { done: false, stage, outcomes: stages[stage]!.update!.map(() => outcome) };
 }

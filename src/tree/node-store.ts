@@ -1,4 +1,4 @@
-import { assert, codeOf, type ErrorCode, InfinitError, messageOf, type Random, systemRandom } from '../base/index.ts';
+import { assert, codeOf, commitLeavesUnchanged, InfinitError, messageOf, type Random, systemRandom } from '../base/index.ts';
 import { type Address, mutableAddress } from '../block/index.ts';
 import type { BlockStore, CommitResult, StoredBlock, Update, UpdateOutcome } from '../store/index.ts';
 import { type CachedNode, NodeCache } from './node-cache.ts';
@@ -23,20 +23,6 @@ export type NodeOutcome =
 
 /** Trees that share no cache get one of this size. */
 const ownCachedNodes = 64;
-
-/** With these a store says that nothing was changed; any other failure of a commit leaves its outcome open. */
-const harmless: ReadonlySet<ErrorCode> = new Set([
-  'unavailable',
-  'deadline-exceeded',
-  'cancelled',
-  'disk-full',
-  'disk-failed',
-  'read-only',
-  'denied',
-  'too-large',
-  'overloaded',
-  'bad-argument',
-]);
 
 /**
  * Nodes between a tree and its block store: fetches, caches and writes them.
@@ -174,7 +160,7 @@ export class NodeStore {
 
   #failAll(stages: readonly (readonly NodeWrite[])[], cause: unknown): NodeOutcome[][] {
     const code = codeOf(cause);
-    const known = harmless.has(code);
+    const known = commitLeavesUnchanged(code);
     const error = new InfinitError(known ? code : 'unknown-outcome', `writing tree ${this.root}: ${messageOf(cause)}`, { cause });
     if (!known) for (const writes of stages) for (const { address } of writes) this.#cache.delete(address);
     return stages.map((writes) => writes.map(() => ({ status: 'failed', error })));

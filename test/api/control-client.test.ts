@@ -42,6 +42,15 @@ test('a call whose answer was cut off may have been done, and is not said to hav
   await assert.rejects(half.client.createVolume('a'), { code: 'unknown-outcome' });
 });
 
+test('so may one whose answer cannot be read', async () => {
+  await using garbled = await listening((_request, response) => response.end('{"a'));
+  await assert.rejects(garbled.client.createVolume('a'), { code: 'unknown-outcome', message: /may have done it$/ });
+  await assert.rejects(garbled.client.listVolumes(), { code: 'unavailable' });
+  await using noise = await listening((request) => request.socket.end('noise\r\n\r\n'));
+  await assert.rejects(noise.client.createVolume('a'), { code: 'unknown-outcome', message: /may have done it$/ });
+  await assert.rejects(noise.client.listVolumes(), { code: 'unavailable' });
+});
+
 test('so may one that took too long', async () => {
   await using slow = await listening(() => {}, 50);
   await assert.rejects(slow.client.removeVolume('a'), { code: 'unknown-outcome', message: /took more than 0\.05 s, and may be at it still/ });

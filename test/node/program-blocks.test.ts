@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 
-import { committed, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
+import { committed, connect, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
+import { type ErrorCode, errorCodes, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Address, mutableAddress, Sealer } from '../../src/block/index.ts';
+import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
+import { ProgramBlocks } from '../../src/node/program-blocks.ts';
+import type { BlockStore } from '../../src/store/index.ts';
 import { ValueHosts } from './daemon-double.ts';
 
 test('what a program puts on one host any program reads on another', async () => {
@@ -125,6 +133,51 @@ test('without a quorum a write has failed or is unknown, never committed, and th
   const result = await blocks.update(address, 'after', { deadlineMs: 500 });
   assert.ok(result.status === 'failed' || result.status === 'unknown', result.status);
   await assert.rejects(blocks.get(address, { deadlineMs: 300 }), { code: 'unavailable' });
+});
+
+/** A store that commits in this way, and has nothing to read. */
+const storeOf = (commit: BlockStore['commit']): BlockStore => ({ commit, fetch: () => Promise.resolve(undefined) }) as unknown as BlockStore;
+
+test('one truth about what a failure means, whoever says it: the store to the daemon, or the daemon to a program', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-values-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const socketPath = path.join(directory, 'control.sock');
+  let code: ErrorCode = 'bug';
+  const fail = (): Promise<never> => Promise.reject(new InfinitError(code, `it is ${code}`));
+  const target = { blocks: { create: fail }, watches: undefined, whoIsMissing: () => undefined } as unknown as ControlTarget;
+  await using _api = await startControlApi(socketPath, target, silentLogger);
+  await using infinit = connect(socketPath);
+  const daemon = new ProgramBlocks(storeOf(fail), fail);
+  // Who commits knows of these whether it was begun, and who reads an answer does not.
+  const said = new Set<ErrorCode>(['cancelled', 'disk-failed', 'closed', 'bug']);
+  for (code of Object.keys(errorCodes) as ErrorCode[]) {
+    if (said.has(code)) continue;
+    const byStore = await daemon.create(mutableAddress(), Buffer.from('x'), { deadlineMs: 10 });
+    const byDaemon = await infinit.blocks.createNamed('x', 'x');
+    assert.equal(byStore.status, byDaemon.status, code);
+  }
+});
+
+test('a write whose turn does not come in time has failed, and is not begun later', async () => {
+  let begun = 0;
+  const first = Promise.withResolvers<void>();
+  const blocks = new ProgramBlocks(
+    storeOf(async () => {
+      begun++;
+      await first.promise;
+      return { done: true, versions: [[begun]] };
+    }),
+    () => assert.fail(),
+  );
+  const address = mutableAddress();
+  const held = blocks.update(address, Buffer.from('a'), undefined, { deadlineMs: 10_000 });
+  const late = blocks.update(address, Buffer.from('b'), undefined, { deadlineMs: 20 });
+  const patient = blocks.update(address, Buffer.from('c'), undefined, { deadlineMs: 10_000 });
+  await sleep(40);
+  first.resolve();
+  const { status, code } = (await late) as { status: string; code?: string };
+  assert.deepEqual([status, code], ['failed', 'deadline-exceeded']);
+  assert.deepEqual([(await held).status, (await patient).status, begun], ['committed', 'committed', 2]);
 });
 
 test('a call that is cancelled after it began is unknown, one before is cancelled', async () => {

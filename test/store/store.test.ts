@@ -127,6 +127,15 @@ test('after a failed write the outcome is unknown, nothing unsaved is shown, and
   assert.deepEqual(await again.fetch(address), current);
 });
 
+test('an erasure that the disk refused is not said to have changed nothing', async () => {
+  const { disk, fail } = failing(new MemoryDisk());
+  const store = await openStore(disk);
+  const block = sealed('data');
+  await store.commit([{ put: [block] }]);
+  fail(new InfinitError('disk-failed', 'an error in the middle'));
+  await assert.rejects(store.commit([{ erase: [block.address] }]), { code: 'unknown-outcome', message: /an error in the middle/ });
+});
+
 test('blocks that are only read do not stay in memory for ever', async () => {
   const store = await openStore(new MemoryDisk());
   const addresses = Array.from({ length: 20_000 }, (_, index) => namedAddress('volume', `block ${index}`));
