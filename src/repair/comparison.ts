@@ -106,6 +106,8 @@ export class Comparison {
       const answer = await this.#ask(peer, { view, after: from ?? null, last: last ?? null, digest: digestOf(rest) }, signal);
       if (answer === undefined) return;
       const { until } = answer;
+      if (until !== null && from !== undefined && until <= from)
+        throw new InfinitError('bad-argument', `host ${peer} answered up to ${until} to a question of what follows ${from}`);
       const within = until === null ? rest : rest.filter(([address]) => address <= until);
       await this.#mend(peer, within, answer.lines, compared, signal);
       if (until === null || (last !== undefined && until >= last)) return;

@@ -43,3 +43,27 @@ test('a host of no view has nothing to compare, and has nothing looked through',
   assert.equal(looked, 1);
   comparison.close();
 });
+
+test('a host whose answers do not come any further does not hold the check up for ever', async () => {
+  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
+  const first = immutableAddress(Buffer.from('x'));
+  let asked = 0;
+  const standpoint = {
+    self: 'a',
+    newest: { number: 1, roster, replicas: 2 },
+    transport: {
+      handle: () => () => {},
+      isConnected: () => true,
+      request: () => {
+        // Ends the loop of a host that goes on asking, so that the test fails instead of hanging.
+        if (++asked > 3) return Promise.resolve(new Uint8Array(0));
+        return Promise.resolve(Buffer.from(JSON.stringify({ lines: [], until: first })));
+      },
+    },
+    home: () => ['a', 'b'],
+    pace: { breathe: () => Promise.resolve(), each: () => Promise.resolve() },
+  };
+  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  const { isOpen } = await comparison.page(undefined, undefined, [], new AbortController().signal);
+  assert.deepEqual({ isOpen, asked }, { isOpen: true, asked: 2 });
+});
