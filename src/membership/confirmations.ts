@@ -1,5 +1,5 @@
 import type { PeerId } from '../overlay/index.ts';
-import { bearableLosses, countingHosts, hostsInForce, isCountedOut, type RosterState } from './roster-state.ts';
+import { bearableLosses, countingHosts, hostsInForce, type RosterState } from './roster-state.ts';
 
 /** Bound of the clocks' rates against each other, as for leases (docs/consensus.md). */
 const rateBound = 0.02;
@@ -22,11 +22,14 @@ export class Confirmations {
   readonly #self: PeerId;
   readonly #termMs: number;
   readonly #sentAt = new Map<PeerId, number>();
+  /** The latest of hosts that count, the last one first, as many as are needed. It is asked for with each report, of which each host sends some a second. */
+  #latest: readonly { readonly peer: PeerId; readonly sentAt: number }[] = [];
   #agreedAt = -Infinity;
-  /** The state that `needed` was reckoned for, and how many hosts were expelled then: they only become more. */
+  /** The state that the rest was reckoned for, and how many hosts were expelled then: they only become more. */
   #state: RosterState | undefined;
   #revoked = 0;
   #needed = 0;
+  #counting: ReadonlySet<PeerId> = nobody;
 
   constructor(self: PeerId, termMs: number) {
     this.#self = self;
@@ -35,7 +38,10 @@ export class Confirmations {
 
   /** A peer answered to what was sent at this time (by the clock of leases, ms) that it knows nothing newer. */
   note(peer: PeerId, sentAtMs: number): void {
-    if (sentAtMs > (this.#sentAt.get(peer) ?? -Infinity)) this.#sentAt.set(peer, sentAtMs);
+    if (this.#state !== undefined && !hostsInForce(this.#state).has(peer)) return;
+    if (sentAtMs <= (this.#sentAt.get(peer) ?? -Infinity)) return;
+    this.#sentAt.set(peer, sentAtMs);
+    this.#rank(peer, sentAtMs);
   }
 
   /** What this host knew at this time (by the clock of leases, ms) turned out to be what all agreed on: the block said so. */
@@ -48,21 +54,31 @@ export class Confirmations {
    * @param revoked Hosts that were expelled: they confirm nothing any more, nor count anybody out.
    */
   until(state: RosterState, revoked: ReadonlySet<PeerId> = nobody): number {
-    if (state !== this.#state || revoked.size !== this.#revoked) {
-      this.#state = state;
-      this.#revoked = revoked.size;
-      this.#needed = neededBy(this.#self, state, revoked);
-    }
-    const needed = this.#needed;
-    if (needed === 0) return Infinity;
+    if (state !== this.#state || revoked.size !== this.#revoked) this.#reckon(state, revoked);
+    if (this.#needed === 0) return Infinity;
+    const last = this.#latest[this.#needed - 1]?.sentAt ?? -Infinity;
+    return Math.max(last, this.#agreedAt) + this.#termMs;
+  }
+
+  #reckon(state: RosterState, revoked: ReadonlySet<PeerId>): void {
+    this.#state = state;
+    this.#revoked = revoked.size;
+    this.#needed = neededBy(this.#self, state, revoked);
+    this.#counting = new Set(countingHosts(state));
     const members = hostsInForce(state);
-    const times: number[] = [];
+    this.#latest = [];
     for (const [peer, sentAt] of this.#sentAt) {
-      if (!members.has(peer)) this.#sentAt.delete(peer);
-      else if (peer !== this.#self && !isCountedOut(state, peer)) times.push(sentAt);
+      if (members.has(peer)) this.#rank(peer, sentAt);
+      else this.#sentAt.delete(peer);
     }
-    const latest = times.sort((a, b) => b - a)[needed - 1];
-    return Math.max(latest ?? -Infinity, this.#agreedAt) + this.#termMs;
+  }
+
+  /** Times of one host only go up, so whoever falls out of the latest comes back with a time of its own. */
+  #rank(peer: PeerId, sentAt: number): void {
+    if (peer === this.#self || !this.#counting.has(peer)) return;
+    const others = this.#latest.filter((one) => one.peer !== peer);
+    const after = others.findIndex((one) => one.sentAt < sentAt);
+    this.#latest = others.toSpliced(after < 0 ? others.length : after, 0, { peer, sentAt }).slice(0, this.#needed);
   }
 }
 

@@ -11,11 +11,11 @@ import { Silence } from '../../src/membership/silence.ts';
 import { adopt, type Knowledge } from '../../src/membership/standing.ts';
 import { Roster } from '../../src/placement/index.ts';
 
-function state(serial: number, views: Readonly<Record<number, string>>, countedOut: readonly string[] = []): RosterState {
+function state(serial: number, views: Readonly<Record<number, string>>, countedOut: readonly string[] = [], replicas = 3): RosterState {
   const list = Object.entries(views).map(([number, peers]) => ({
     number: Number(number),
     roster: Roster.of(peers.split('').map((peer) => ({ peer, zone: 'z', capacity: 1 }))),
-    replicas: 3,
+    replicas,
   }));
   return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled: true })), floor: 0 };
 }
@@ -84,6 +84,31 @@ describe('confirmations', () => {
     confirmations.note('x', 100);
     confirmations.note('c', 100);
     assert.equal(confirmations.until(state(1, { 1: 'abcd' }, ['c'])), -Infinity);
+  });
+
+  test('what was confirmed counts by the latest of as many hosts as are needed, whatever came in which order, also when the roster changes', () => {
+    const confirmations = new Confirmations('a', term);
+    // Of five copies two can be lost.
+    const seven = state(1, { 1: 'abcdefg' }, [], 5);
+    const lastOf = (of: RosterState): number => confirmations.until(of) - (1 - 2 * 0.02) * term;
+    const told = [
+      ['b', 10],
+      ['c', 40],
+      ['d', 30],
+      ['e', 20],
+      ['c', 50],
+      ['c', 45],
+      ['d', 5],
+    ] as const;
+    const counted = told.map(([peer, at]) => {
+      confirmations.note(peer, at);
+      return lastOf(seven);
+    });
+    assert.deepEqual(counted, [-Infinity, 10, 30, 30, 30, 30, 30]);
+    assert.equal(lastOf(state(2, { 1: 'abcdefg' }, ['c'], 5)), 20);
+    assert.equal(lastOf(state(3, { 1: 'abcefg' }, [], 5)), 20);
+    confirmations.note('b', 60);
+    assert.equal(lastOf(state(3, { 1: 'abcefg' }, [], 5)), 50);
   });
 
   test('they end before anybody relies on it, at the worst rates of both clocks', () => {
