@@ -52,9 +52,7 @@ export class RegisterKeeper {
     if (record === undefined) return 'done';
     const wanted = this.#at.successors(address, to);
     if (wanted.length === 0 || isAt(record, wanted)) return 'done';
-    // Also where this host is only among those that a joint record leaves: those that it names may have walked on before it came to them.
-    const holders = record.replicas.includes(this.#at.self) ? record.replicas : [...record.replicas, this.#at.self];
-    if (!this.#at.isMyTurn(holders, patience) || !this.#at.canTake(wanted)) return 'open';
+    if (!this.#at.mayMove(record, patience) || !this.#at.canTake(wanted)) return 'open';
     return (await housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? 'done' : 'open';
   }
 

@@ -106,6 +106,14 @@ export class Standpoint {
   }
 
   /**
+   * Whether it is this host that moves a block, for the retirement of a view, of which it holds something. Where it is no replica, or only of a set that a joint record leaves, it comes after
+   * those that are: they may have moved all that they held before the block was founded, and look at it again much later.
+   */
+  mayMove({ replicas }: BlockRecord, patience: number): boolean {
+    return this.isMyTurn(replicas.includes(this.self) ? replicas : [...replicas, this.self], patience);
+  }
+
+  /**
    * Whether it is this host that acts for a block that these hold: the first that is up, or after `patience` tries any of the first ones. One that no
    * view has any longer, or that was counted out, acts for nobody: it waits until others have taken the block from it.
    */

@@ -286,8 +286,7 @@ export class Agreement {
       const { record } = accepted;
       const wanted = standpoint.successors(block as Address, retirement(state)!.to);
       if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
-      const holders = isMember(record, host.name) ? record.replicas : [...record.replicas, host.name];
-      if (standpoint.isMyTurn(holders, this.#chance.below(3)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
+      if (standpoint.mayMove(record, this.#chance.below(4)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
     });
   }
 
