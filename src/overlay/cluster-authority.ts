@@ -18,6 +18,7 @@ import {
   signRevocation,
   type Subject,
   type Token,
+  tokensOf,
 } from './identity/index.ts';
 import { type MadeToken, madeTokens, maxMadeTokens } from './known-tokens.ts';
 import { maxClockAheadMs, type PassportGate } from './membership/passport-gate.ts';
@@ -97,7 +98,8 @@ export class ClusterAuthority {
     const now = this.#clock.wallMs();
     if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
       throw new InfinitError('already-exists', 'this host belongs to another cluster than the token: use another state directory');
-    if (own?.invitation?.id === invitation.id || (own !== undefined && own.invitation === undefined)) return;
+    const joinedWith = own === undefined ? [] : tokensOf(own);
+    if (joinedWith.includes(invitation.id) || (own !== undefined && own.invitation === undefined)) return;
     if (invitation.expiresMs <= now) {
       if (own !== undefined) return;
       const [then, here] = [new Date(invitation.expiresMs).toISOString(), new Date(now).toISOString()];
@@ -106,7 +108,7 @@ export class ClusterAuthority {
         `the token expired on ${then} (this host's clock says ${here}): set the clock right if it is wrong, else ask for a new one`,
       );
     }
-    const passport = passportFromToken(token, peerIdOf(this.#key.publicKey), now);
+    const passport = passportFromToken(token, peerIdOf(this.#key.publicKey), now, joinedWith);
     await this.#files.write('passport', `${passport.text}\n`);
     this.#gate.setOwn(passport);
   }
@@ -151,8 +153,8 @@ export class ClusterAuthority {
   /** A passport with all rights for a member, in place of its own. @throws InfinitError `denied` where this host may not invite. */
   async passportFor(current: Passport): Promise<string> {
     const { key, cluster, passport } = await this.#signer();
-    const { peer, invitation, joinedWith } = current;
-    const joined = [...(invitation === undefined ? [] : [invitation.id]), ...joinedWith];
+    const { peer } = current;
+    const joined = tokensOf(current);
     // Later than the one that it replaces, also where this host's clock is behind.
     const now = Math.max(this.#clock.wallMs(), current.issuedMs + 1);
     if (passport === undefined) return passportFromCluster(key, peer, now, joined).text;

@@ -15,6 +15,7 @@ export {
   readPassport,
   readToken,
   tokenPrefix,
+  tokensOf,
   type Right,
   type Token,
 } from './passport.ts';

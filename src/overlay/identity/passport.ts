@@ -238,6 +238,11 @@ export function issuersOf(passport: Passport): readonly Passport[] {
   return issuers;
 }
 
+/** The ids of the tokens that a host joined with, the last first. */
+export function tokensOf({ invitation, joinedWith }: Passport): readonly string[] {
+  return invitation === undefined ? joinedWith : [invitation.id, ...joinedWith];
+}
+
 /** The ids of all invitations and issuing hosts that a passport rests on. */
 export function foundationsOf(passport: Passport): { readonly tokens: readonly string[]; readonly hosts: readonly PeerId[] } {
   const issuers = issuersOf(passport);

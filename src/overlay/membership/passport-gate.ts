@@ -9,6 +9,7 @@ import {
   type Revocation,
   type Right,
   type Subject,
+  tokensOf,
 } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 
@@ -198,9 +199,7 @@ export class PassportGate implements Gate {
 
   /** Hosts that joined with a token. */
   hostsOf(tokenId: string): PeerId[] {
-    return [...this.#passports].flatMap(([peer, { invitation, joinedWith }]) =>
-      invitation?.id === tokenId || joinedWith.includes(tokenId) ? [peer] : [],
-    );
+    return [...this.#passports].flatMap(([peer, passport]) => (tokensOf(passport).includes(tokenId) ? [peer] : []));
   }
 
   #isExpired(passport: Passport): boolean {
