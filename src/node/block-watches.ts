@@ -76,6 +76,7 @@ class Watch implements Disposable {
   #reading = false;
   #stale = false;
   #timer: NodeJS.Timeout | undefined;
+  #ended = false;
 
   constructor(read: () => Promise<BlockState | undefined>, onIdle: () => void) {
     this.#read = read;
@@ -100,6 +101,7 @@ class Watch implements Disposable {
     this.#waiters.add(waiter);
     if (this.#seen === undefined || version !== known) this.#refresh();
     else this.#schedule(rereadMs);
+    if (signal.aborted) leave();
     return promise.finally(() => {
       clearTimeout(timer);
       signal.removeEventListener('abort', leave);
@@ -115,6 +117,8 @@ class Watch implements Disposable {
     this.#reading = true;
     void this.#readOnce().finally(() => {
       this.#reading = false;
+      // It may have ended while the read was under way, and another watch of the block have begun.
+      if (this.#ended) return;
       if (this.#stale) {
         this.#stale = false;
         this.#refresh();
@@ -155,6 +159,8 @@ class Watch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.#ended) return;
+    this.#ended = true;
     clearTimeout(this.#timer);
     this.#feed?.[Symbol.dispose]();
     for (const waiter of this.#waiters) this.#settle(waiter, 'unchanged');
