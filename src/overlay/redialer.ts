@@ -80,7 +80,7 @@ export class Redialer {
     const attempt = this.#targets.get(peer);
     if (attempt !== undefined && !attempt.running) {
       attempt.failures = 0;
-      this.#schedule(attempt, firstDelayMs + (peer < this.#dialler.self ? politenessMs : 0));
+      this.#schedule(attempt, this.#pauseAfterLoss(attempt));
     }
     if (this.#dialler.connectedCount() > 0) return;
     for (const seed of this.#seeds.values()) if (!seed.running) this.#schedule(seed, firstDelayMs);
@@ -116,10 +116,16 @@ export class Redialer {
         this.#dialling--;
         attempt.running = false;
         if (!done) this.#schedule(attempt, this.#backOff(attempt));
+        // Its session was lost again before the dial was through, when {@link lost} left it to this.
+        else if (!this.#isSatisfied(attempt)) this.#schedule(attempt, this.#pauseAfterLoss(attempt));
         this.#pump();
         return undefined;
       });
     }
+  }
+
+  #pauseAfterLoss({ peer }: Attempt): number {
+    return firstDelayMs + (peer !== undefined && peer < this.#dialler.self ? politenessMs : 0);
   }
 
   #backOff(attempt: Attempt): number {
