@@ -66,22 +66,22 @@ export class FramedStream {
 
   /** The next frame, which must have the given type. An error frame rejects with its error. The bytes are copied. */
   next(type: number, signal: AbortSignal): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      this.onBroken = (reason) => reject(new InfinitError('unavailable', `the peer did not answer: ${reason}`));
-      if (this.#broken) this.onBroken('the connection was closed');
-      const onAbort = (): void => reject(new InfinitError('unavailable', 'the peer did not answer in time'));
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.onFrame = (frame) => {
-        this.onFrame = () => {};
-        signal.removeEventListener('abort', onAbort);
-        if (frame.type === type) resolve(Uint8Array.from(frame.body));
-        else
-          reject(
-            frame.type === frameType.error
-              ? decodeError(frame.body)
-              : new InfinitError('bad-argument', `the peer sent a frame of type ${frame.type} out of turn`),
-          );
-      };
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    const onAbort = (): void => reject(new InfinitError('unavailable', 'the peer did not answer in time'));
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.onBroken = (reason) => reject(new InfinitError('unavailable', `the peer did not answer: ${reason}`));
+    this.onFrame = (frame) => {
+      this.onFrame = () => {};
+      if (frame.type === type) resolve(Uint8Array.from(frame.body));
+      else
+        reject(
+          frame.type === frameType.error
+            ? decodeError(frame.body)
+            : new InfinitError('bad-argument', `the peer sent a frame of type ${frame.type} out of turn`),
+        );
+    };
+    if (this.#broken) this.onBroken('the connection was closed');
+    if (signal.aborted) onAbort();
+    return promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
 }

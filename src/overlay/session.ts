@@ -81,20 +81,22 @@ export class Session {
 
   #helloOn(channel: Channel, signal: AbortSignal): Promise<Hello> {
     const { framed } = this.#halves[channel];
-    return new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(new InfinitError('unavailable', `host ${this.peer} said no hello in time`)), { once: true });
-      framed.onFrame = (frame) => {
-        try {
-          if (frame.type === frameType.error) throw decodeError(frame.body);
-          if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', `host ${this.peer} said no hello`);
-          const hello = decodeHello(frame.body);
-          framed.onFrame = (next) => this.exchange.receive(channel, next);
-          resolve(hello);
-        } catch (error) {
-          reject(error);
-        }
-      };
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<Hello>();
+    const onAbort = (): void => reject(new InfinitError('unavailable', `host ${this.peer} said no hello in time`));
+    signal.addEventListener('abort', onAbort, { once: true });
+    framed.onFrame = (frame) => {
+      try {
+        if (frame.type === frameType.error) throw decodeError(frame.body);
+        if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', `host ${this.peer} said no hello`);
+        const hello = decodeHello(frame.body);
+        framed.onFrame = (next) => this.exchange.receive(channel, next);
+        resolve(hello);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    if (signal.aborted) onAbort();
+    return promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
 
   /** Breaks both connections and fails what is under way. */
