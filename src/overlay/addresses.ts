@@ -1,8 +1,6 @@
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
-import { InfinitError, plainly } from '../base/index.ts';
+import { InfinitError } from '../base/index.ts';
 
 /** A TCP address as people write it. */
 export interface Endpoint {
@@ -23,16 +21,6 @@ export function parseAddress(address: string): Endpoint {
 
 export function formatAddress({ host, port }: Endpoint): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** The IP address of a host name, or the IP address itself. @throws InfinitError `unavailable` for a name that nobody knows. */
-export async function resolveHost(host: string): Promise<string> {
-  if (isIP(host) !== 0) return host;
-  try {
-    return (await lookup(host)).address;
-  } catch (cause) {
-    throw new InfinitError('unavailable', `host name ${host} cannot be resolved: ${plainly(cause)}`, { cause });
-  }
 }
 
 /** Interfaces whose addresses mean something on this machine only; every Docker host has the same ones. */

@@ -8,7 +8,8 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 
 import { InfinitError } from '../../base/index.ts';
-import { formatAddress, parseAddress, reachableAddresses, resolveHost } from '../addresses.ts';
+import { formatAddress, parseAddress, reachableAddresses } from '../addresses.ts';
+import { HostNames } from '../host-names.ts';
 import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
@@ -35,17 +36,23 @@ const maxPendingConnections = 128;
 /** Handshakes a second from one address: behind one address there may be a whole test cluster. */
 const maxInboundPerSecond = 200;
 const handshakeTimeoutMs = 5000;
+/** How long the name of the address to listen on may take to be resolved. */
+const listenNameMs = 10_000;
 /** A chunk of the muxer: small enough that control frames of the muxer get through, large enough to cost little. */
 const maxMuxerChunkBytes = 64 * 1024;
 
 /** Starts libp2p: TCP, TLS, yamux, and as options Kademlia and mDNS. The one place that knows its interface. */
 export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEvents): Promise<WireNode> {
   const endpoint = options.listen === undefined ? undefined : parseAddress(options.listen);
+  const names = new HostNames();
   const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : stockTls();
   const libp2p = await createLibp2p({
     privateKey: privateKeyFromRaw(Buffer.concat([options.key.seed, options.key.publicKey])),
     nodeInfo: { name: 'infinit', version: '1', userAgent: 'infinit/1' },
-    addresses: { listen: endpoint === undefined ? [] : [toMultiaddr(await resolveHost(endpoint.host), endpoint.port).toString()] },
+    addresses: {
+      listen:
+        endpoint === undefined ? [] : [toMultiaddr(await names.resolve(endpoint.host, AbortSignal.timeout(listenNameMs)), endpoint.port).toString()],
+    },
     transports: [
       tcp({
         // Liveness is the failure detector's; an idle bulk connection is a healthy one.
@@ -74,7 +81,7 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
     peerDiscovery: options.mdns ? [await multicast()] : [],
     services: options.kademlia ? await kademliaServices() : {},
   });
-  return new Libp2pNode(libp2p, options, endpoint?.host, events).attach();
+  return new Libp2pNode(libp2p, options, endpoint?.host, names, events).attach();
 }
 
 /** Loaded only where they are wanted: each costs memory. */
@@ -103,15 +110,17 @@ class Libp2pNode implements WireNode {
   readonly #libp2p: Libp2p;
   readonly #options: Libp2pNodeOptions;
   readonly #listenHost: string | undefined;
+  readonly #names: HostNames;
   readonly #events: WireEvents;
   readonly #connections = new WeakMap<Connection, WireConnection>();
   /** The last dial to each address and peer. */
   readonly #dials = new Map<string, Promise<Connection>>();
 
-  constructor(libp2p: Libp2p, options: Libp2pNodeOptions, listenHost: string | undefined, events: WireEvents) {
+  constructor(libp2p: Libp2p, options: Libp2pNodeOptions, listenHost: string | undefined, names: HostNames, events: WireEvents) {
     this.#libp2p = libp2p;
     this.#options = options;
     this.#listenHost = listenHost;
+    this.#names = names;
     this.#events = events;
   }
 
@@ -144,7 +153,7 @@ class Libp2pNode implements WireNode {
 
   async dial(address: string, peer: PeerId | undefined, signal: AbortSignal): Promise<WireConnection> {
     const { host, port } = parseAddress(address);
-    const plain = toMultiaddr(await resolveHost(host), port);
+    const plain = toMultiaddr(await this.#names.resolve(host, signal), port);
     const target = peer === undefined ? plain : plain.encapsulate(`/p2p/${peer}`);
     // libp2p gives two dials at once to one address or peer the same connection, whatever they ask for: so they take turns.
     const keys = [plain.toString(), ...(peer === undefined ? [] : [peer])];
