@@ -58,7 +58,12 @@ export class Scrubber {
 
   /** Runs until the signal ends it. */
   async run(signal: AbortSignal): Promise<void> {
-    const saved = parsed(await this.#at.housekeeping.load('scrub'));
+    const saved = parsed(
+      await this.#at.housekeeping.load('scrub').catch((error: unknown) => {
+        this.#logger.warn('how far the last scrub came cannot be read: it begins anew', { error: messageOf(error) });
+        return undefined;
+      }),
+    );
     this.#finishedAtMs = saved.finishedAtMs;
     let last = saved.last;
     let waitMs = last === undefined && saved.finishedAtMs !== undefined ? this.#untilNext(saved.finishedAtMs) : scrubDelayMs;
