@@ -32,7 +32,9 @@ export class Hedge {
   readonly #asked = new Map<PeerId, number>();
   #next = 0;
   #failed = 0;
+  /** Of those that failed: have no copy, or a damaged one. */
   #missing = 0;
+  #damaged = 0;
   #done = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -83,10 +85,10 @@ export class Hedge {
     if (codeOf(error) === 'unknown-outcome') times.failed(peer, performance.now() - this.#asked.get(peer)!);
     this.#asked.delete(peer);
     if (codeOf(error) === 'not-found') this.#missing++;
+    if (codeOf(error) === 'damaged') this.#damaged++;
     if (++this.#failed < this.#peers.length) return this.#askNext();
-    const everywhereMissing = certain && this.#missing === this.#peers.length;
-    this.#settle.reject(
-      new InfinitError(everywhereMissing ? 'not-found' : 'unavailable', `no host in reach gives block ${address}`, { cause: error }),
-    );
+    const hopeless = certain && this.#missing + this.#damaged === this.#peers.length;
+    const code = !hopeless ? 'unavailable' : this.#damaged > 0 ? 'damaged' : 'not-found';
+    this.#settle.reject(new InfinitError(code, `no host in reach gives block ${address}`, { cause: error }));
   }
 }

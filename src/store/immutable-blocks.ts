@@ -84,14 +84,14 @@ export class ImmutableBlocks {
   async get(address: Address, { deadlineMs = this.#options.defaultDeadlineMs, signal, memory, part }: CallOptions): Promise<Uint8Array> {
     let unread: unknown;
     const own = await this.#readOwn(address, memory, part).catch((error: unknown) => {
-      if (this.#options.transport === undefined || codeOf(error) !== 'overloaded') throw error;
+      if (this.#options.transport === undefined || (codeOf(error) !== 'overloaded' && codeOf(error) !== 'damaged')) throw error;
       unread = error;
       return undefined;
     });
     if (own !== undefined) return own;
     const fetched = await this.#fetch(address, { deadlineMs, ...(signal === undefined ? {} : { signal }) }).catch((error: unknown) => {
-      // It may be the only copy that cannot be read now: that others have none does not mean that there is none.
-      throw unread ?? error;
+      // This host's copy may be the only one: that others have none does not mean that there is none. One that cannot be read now may be read later.
+      throw unread !== undefined && (codeOf(error) === 'not-found' || codeOf(unread) === 'overloaded') ? unread : error;
     });
     this.#writeBack(address, fetched);
     return part === undefined ? fetched : fetched.slice(part.offset, part.offset + part.length);
@@ -159,7 +159,11 @@ export class ImmutableBlocks {
 
   /** This host's copy. undefined: there is no good one here. */
   async own(address: Address): Promise<Uint8Array | undefined> {
-    const sealed = await this.#readOwn(address);
+    const sealed = await this.#readOwn(address).catch((error: unknown) => {
+      // As good as none: it is written anew when another was fetched.
+      if (this.#options.transport === undefined || codeOf(error) !== 'damaged') throw error;
+      return undefined;
+    });
     return sealed !== undefined && immutableAddress(sealed) === address ? sealed : undefined;
   }
 
@@ -270,15 +274,10 @@ export class ImmutableBlocks {
     return bytes;
   }
 
-  /** This host's copy; a damaged one is as good as none, and is written anew when another was fetched. */
-  async #readOwn(address: Address, memory?: Uint8Array, part?: CallOptions['part']): Promise<Uint8Array | undefined> {
-    try {
-      if (part !== undefined) return await this.#options.disk.readPart(address, part.offset, part.length);
-      return await this.#options.disk.read(address, memory);
-    } catch (error) {
-      if (this.#options.transport === undefined || !(error instanceof InfinitError) || error.code !== 'damaged') throw error;
-      return undefined;
-    }
+  /** This host's copy, or the part of it. */
+  #readOwn(address: Address, memory?: Uint8Array, part?: CallOptions['part']): Promise<Uint8Array | undefined> {
+    const { disk } = this.#options;
+    return part === undefined ? disk.read(address, memory) : disk.readPart(address, part.offset, part.length);
   }
 
   async #dropHere(addresses: readonly Address[]): Promise<undefined> {

@@ -60,10 +60,10 @@ test('a host that sends other bytes is not believed, and not asked again while o
   assert.ok(asked.get('first')! < turns / 2, `it was asked ${asked.get('first')} times`);
 });
 
-test('where all hosts send other bytes the block is unavailable, not given and not called missing', async () => {
+test('where all hosts send other bytes the block is damaged, not given and not called missing', async () => {
   const { read, others } = await hosts();
   for (const { disk } of others) await disk.write([{ type: 'put', address, bytes: Buffer.from('what nobody wrote') }]);
-  await assert.rejects(read(), { code: 'unavailable' });
+  await assert.rejects(read(), { code: 'damaged' });
 });
 
 test('busy hosts are not made busier: once they are known to be slow, one is asked and not all that may have a copy', async () => {
