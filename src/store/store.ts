@@ -2,7 +2,6 @@ import { assert, type Clock, codeOf, InfinitError, type Logger, messageOf, type 
 
 import { type Address, kindOf } from '../block/index.ts';
 import {
-  type Accepted,
   decodeReply,
   decodeRequest,
   encodeReply,
@@ -13,15 +12,17 @@ import {
   read,
   type View,
 } from '../consensus/index.ts';
-import type { Disk, DiskOperation } from '../disk/index.ts';
+import type { Disk } from '../disk/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock, Update, UpdateOutcome } from './block-store.ts';
+import { elsewhere, Here } from './here.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
 import { defaultLeaseTermMs, Leases } from './leases.ts';
+import { blockIn, blockOf, outcomeOf } from './outcomes.ts';
 import { Permits, type RightsOf } from './permits.ts';
 import { RegisterLink } from './register-link.ts';
 import { type AskPeer, Registers } from './registers.ts';
@@ -72,6 +73,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #changes: ChangeFeed;
   readonly #leases: Leases;
   readonly #link: RegisterLink;
+  readonly #here: Here;
   readonly #stopListening: (() => void) | undefined;
 
   #clients = 0;
@@ -110,6 +112,7 @@ export class Store implements BlockStore, AsyncDisposable {
       onRefused,
       onWaiting: (waiting) => logger.debug('operations on mutable blocks wait for hosts', { ...waiting }),
     });
+    this.#here = new Here(disk, replica, this.#registers);
     this.#stopListening = transport?.onPeerUp((peer) => this.#registers.peerUp(peer));
     this.#changes = new ChangeFeed({ self, transport, permits, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
@@ -197,20 +200,12 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async #fetch(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
-    if (this.#registers.isHere(address)) return this.#fetchHere(address, options);
+    if (this.#registers.isHere(address)) {
+      const found = await this.#here.fetch(address);
+      if (found !== elsewhere) return found;
+    }
     const held = this.#leases.read(address);
     return held === undefined ? blockIn(await this.#run(address, read, options), address) : blockOf(held);
-  }
-
-  async #fetchHere(address: Address, options: CallOptions): Promise<StoredBlock | undefined> {
-    await this.#replica.prepareAll([address]);
-    const operations: DiskOperation[] = [];
-    const outcome = this.#registers.runHere(address, read, operations);
-    // A read writes nothing, except what an earlier failed write left unsaved, and that a record is lost.
-    const failure = await this.#writeGroup(operations, new Set([address]), [address]);
-    this.#replica.trim();
-    if (failure !== undefined) throw failure;
-    return blockIn(outcome ?? (await this.#run(address, read, options)), address);
   }
 
   #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal, unleased = false }: CallOptions): Promise<ProposalOutcome> {
@@ -226,68 +221,12 @@ export class Store implements BlockStore, AsyncDisposable {
       if (state === 'read-only')
         return Promise.reject(new InfinitError('disk-full', `this host takes no more data: ${reason ?? 'its disk is read-only'}`));
     }
-    const addresses = stages.flatMap((stage) => (stage.update ?? []).map((update) => update.address));
-    return addresses.every((address) => this.#registers.isHere(address))
-      ? this.#counted(this.#commitHere(stages, addresses))
-      : this.#commitAcross(stages, options);
+    return this.#counted(this.#commitAlone(stages, options));
   }
 
-  /** All stages in one group of the disk: every step is decided in memory first, in order, and nothing is told before the group is durable. */
-  async #commitHere(stages: readonly Stage[], addresses: readonly Address[]): Promise<CommitResult> {
-    await this.#replica.prepareAll(addresses);
-    const operations: DiskOperation[] = [];
-    const touched = new Set<Address>();
-    const versions: number[][] = [];
-    let stopped: { stage: number; outcomes: UpdateOutcome[] } | undefined;
-    let broken: { readonly error: unknown } | undefined;
-    try {
-      for (const [index, stage] of stages.entries()) {
-        for (const { address, sealed } of stage.put ?? []) operations.push({ type: 'put', address, bytes: sealed });
-        for (const address of [...(stage.drop ?? []), ...(stage.erase ?? [])]) operations.push({ type: 'delete', address });
-        const outcomes = (stage.update ?? []).map((update) => this.#updateHere(update, operations, touched));
-        versions.push(outcomes.map((outcome) => (outcome.status === 'committed' ? outcome.version : 0)));
-        if (outcomes.some((outcome) => outcome.status !== 'committed')) {
-          stopped = { stage: index, outcomes };
-          break;
-        }
-      }
-    } catch (error) {
-      // What was decided so far is in memory already, where others see it: it must reach the disk all the same.
-      broken = { error };
-    }
-    const failure = await this.#writeGroup(operations, touched, stopped === undefined ? [] : addresses);
-    this.#replica.trim();
-    if (broken !== undefined) throw broken.error;
-    if (failure !== undefined) return afterFailure(stages, failure);
-    return stopped === undefined ? { done: true, versions, released: true } : { done: false, ...stopped };
-  }
-
-  #updateHere(update: Update, operations: DiskOperation[], touched: Set<Address>): UpdateOutcome {
-    const before = operations.length;
-    try {
-      const outcome = this.#registers.runHere(update.address, operationOf(update), operations);
-      if (outcome !== undefined) return outcomeOf(outcome, update.address);
-      return { status: 'failed', code: 'unavailable', message: `block ${update.address} is on other hosts` };
-    } finally {
-      if (operations.length > before) touched.add(update.address);
-    }
-  }
-
-  /** Makes a group durable, and waits for what it only saw: a conflict must not reveal what a crash could still undo. Returns the failure, if any. */
-  async #writeGroup(operations: readonly DiskOperation[], touched: ReadonlySet<Address>, seen: readonly Address[]): Promise<unknown> {
-    // Taken before anything is waited for: a write that fails meanwhile leaves none to wait for.
-    const waits = seen.map((address) => this.#replica.durability(address) ?? Promise.resolve());
-    try {
-      if (operations.length > 0) {
-        const write = this.#disk.write(operations);
-        for (const address of touched) this.#replica.track(address, write);
-        waits.push(write);
-      }
-      await Promise.all(waits);
-      return undefined;
-    } catch (error) {
-      return error;
-    }
+  async #commitAlone(stages: readonly Stage[], options: CallOptions): Promise<CommitResult> {
+    const result = await this.#here.commit(stages, () => this.#placement.alone);
+    return result === elsewhere ? this.#commitAcross(stages, options) : result;
   }
 
   /** Stage by stage, each over the network. */
@@ -365,44 +304,6 @@ export class Store implements BlockStore, AsyncDisposable {
     // What was held back leaves at the end of this turn, before anybody closes the connections.
     await new Promise((resolve) => setImmediate(resolve));
   }
-}
-
-function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOutcome {
-  switch (outcome.status) {
-    case 'committed':
-      return { status: 'committed', version: outcome.accepted?.record.version ?? 0 };
-    case 'conflict':
-      return { status: 'conflict', current: stored(outcome) };
-    case 'no-quorum':
-      return { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
-    case 'unknown':
-      return { status: 'unknown', code: 'unknown-outcome', message: `whether block ${address} was written is not known` };
-  }
-}
-
-function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' }): StoredBlock | undefined {
-  return outcome.accepted === null ? undefined : blockOf(outcome.accepted);
-}
-
-function blockOf({ record }: Accepted): StoredBlock | undefined {
-  return record.value === null ? undefined : { version: record.version, payload: record.value };
-}
-
-function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | undefined {
-  if (outcome.status === 'committed') return stored(outcome);
-  throw new InfinitError('unavailable', `too few replicas of block ${address} answered`);
-}
-
-/** The group failed: what the stages were to change may be on the disk or not. */
-function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult {
-  const stage = stages.findIndex(({ update }) => (update?.length ?? 0) > 0);
-  if (stage < 0) {
-    // Whether a block was put, or one that nobody refers to was dropped, makes no difference to anybody.
-    if (!stages.some(({ erase }) => (erase?.length ?? 0) > 0)) throw failure;
-    throw new InfinitError('unknown-outcome', `whether blocks were erased is not known: ${messageOf(failure)}`, { cause: failure });
-  }
-  const outcome: UpdateOutcome = { status: 'unknown', code: codeOf(failure), message: messageOf(failure) };
-  return { done: false, stage, outcomes: stages[stage]!.update!.map(() => outcome) };
 }
 
 /** Register requests over the wire. A reply is checked against what was asked by the proposer itself. */
