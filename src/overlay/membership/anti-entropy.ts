@@ -4,6 +4,7 @@ import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../../
 import type { Revocation, SignedText, Subject } from '../identity/index.ts';
 import type { PeerId, Transport } from '../transport.ts';
 import type { Entry, MemberTable, News, Summary } from './member-table.ts';
+import { maxEntries, pagesOf, rotated } from './news-pages.ts';
 
 /** Request: a summary; reply: what its sender lacks, and what is wanted of it. */
 export const syncKind = 2;
@@ -22,8 +23,8 @@ const syncDeadlineMs = 5000;
  * news to arrive within {@link settleMs} all would be asked at every change, each for a list of all members.
  */
 const maxAsked = 3;
-/** Entries in one message. */
-const maxEntries = 500;
+/** Questions to one peer in a row while it has more to tell than one answer holds. */
+const maxPages = 100;
 
 interface Partner {
   differsSince: number | undefined;
@@ -45,6 +46,8 @@ export class AntiEntropy implements Disposable {
   readonly #onNews: (revoked: readonly Revocation[]) => void;
   readonly #partners = new Map<PeerId, Partner>();
   #asked = 0;
+  /** Entries that were told in answers too small for all. */
+  #told = 0;
   readonly #stops: (() => void)[];
 
   /** @param onNews Told after the table has changed. */
@@ -78,12 +81,14 @@ export class AntiEntropy implements Disposable {
 
   /** Tells all peers. */
   tell(news: News, except?: PeerId): void {
-    const body = Buffer.from(JSON.stringify(news));
-    for (const peer of this.#transport.connected()) if (peer !== except) this.#transport.notify(peer, newsKind, body);
+    for (const page of pagesOf(news)) {
+      const body = Buffer.from(JSON.stringify(page));
+      for (const peer of this.#transport.connected()) if (peer !== except) this.#transport.notify(peer, newsKind, body);
+    }
   }
 
   tellOne(peer: PeerId, news: News): void {
-    this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(news)));
+    for (const page of pagesOf(news)) this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(page)));
   }
 
   /** @throws InfinitError where the peer does not take the news in time. */
@@ -114,11 +119,12 @@ export class AntiEntropy implements Disposable {
     partner.running = true;
     this.#asked++;
     try {
-      const body = Buffer.from(JSON.stringify(this.#table.summary()));
-      const reply = parse(await this.#transport.request(peer, syncKind, body, { deadlineMs: syncDeadlineMs }));
-      const changed = await this.take(parseNews(reply), peer);
-      const news = this.#table.pick(listOf<PeerId>(reply, 'wanted').slice(0, maxEntries), listOf<Subject>(reply, 'wantedRevocations'));
-      if (news.entries.length > 0 || news.revocations.length > 0) this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(news)));
+      let changed = false;
+      for (let page = 0; page < maxPages; page++) {
+        const answer = await this.#exchange(peer);
+        changed ||= answer.changed;
+        if (!answer.changed || !answer.hasMore) break;
+      }
       partner.pauseMs = changed ? settleMs : Math.min(maxPauseMs, partner.pauseMs * 2);
     } catch (error) {
       this.#logger.debug('no roster from a peer', { peer, reason: messageOf(error) });
@@ -127,6 +133,14 @@ export class AntiEntropy implements Disposable {
       this.#asked--;
       partner.nextAt = this.#clock.monotonicMs() + partner.pauseMs;
     }
+  }
+
+  async #exchange(peer: PeerId): Promise<{ readonly changed: boolean; readonly hasMore: boolean }> {
+    const body = Buffer.from(JSON.stringify(this.#table.summary()));
+    const reply = parse(await this.#transport.request(peer, syncKind, body, { deadlineMs: syncDeadlineMs }));
+    const changed = await this.take(parseNews(reply), peer);
+    this.tellOne(peer, this.#table.pick(listOf<PeerId>(reply, 'wanted').slice(0, maxEntries), listOf<Subject>(reply, 'wantedRevocations')));
+    return { changed, hasMore: reply['more'] === true };
   }
 
   /** Merges news, a few at a time. True where any of it was new. What cannot be verified is left out and said. */
@@ -164,7 +178,12 @@ export class AntiEntropy implements Disposable {
     const fields = parse(body);
     const summary: Summary = { members: listOf(fields, 'members').filter(isMemberSummary), revoked: listOf<Subject>(fields, 'revoked') };
     const { news, wanted, wantedRevocations } = this.#table.compare(summary);
-    return Buffer.from(JSON.stringify({ ...news, entries: news.entries.slice(0, maxEntries), wanted, wantedRevocations }));
+    // What did not fit is asked for again: from another place on, or entries that the peer refuses would keep the others from it.
+    const [page, ...rest] = pagesOf({ ...news, entries: rotated(news.entries, this.#told) });
+    if (rest.length > 0) this.#told += page!.entries.length;
+    return Buffer.from(
+      JSON.stringify({ entries: [], revocations: [], ...page, more: rest.length > 0, wanted: wanted.slice(0, maxEntries), wantedRevocations }),
+    );
   }
 }
 
