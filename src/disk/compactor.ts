@@ -54,7 +54,7 @@ export class Compactor {
 
   /** Begins to work where there is something worth it. */
   start(): void {
-    if (this.#stopped || this.#running !== undefined || this.#options.health.state === 'failed') return;
+    if (this.#isOver || this.#running !== undefined) return;
     if (this.#choose() === undefined) return;
     this.#running = this.#run();
   }
@@ -79,7 +79,7 @@ export class Compactor {
     // The caller goes on first.
     await new Promise((resolve) => setImmediate(resolve));
     try {
-      for (let victim = this.#choose(); victim !== undefined && !this.#stopped; victim = this.#choose()) {
+      for (let victim = this.#choose(); victim !== undefined && !this.#isOver; victim = this.#choose()) {
         if (victim === this.#options.writer.head) await this.#seal();
         else await this.#compact(victim);
       }
@@ -89,6 +89,11 @@ export class Compactor {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** Of a disk that failed nothing is believed until a restart, and so nothing is taken away from it. */
+  get #isOver(): boolean {
+    return this.#stopped || this.#options.health.state === 'failed';
   }
 
   get #urgent(): boolean {
@@ -142,7 +147,7 @@ export class Compactor {
       try {
         const source = { files, file, segment: victim.number, seed: victim.seed, from: segmentHeaderBytes, size: victim.size };
         for await (const items of scanSegment(source)) {
-          if (this.#stopped) return;
+          if (this.#isOver) return;
           const start = performance.now();
           const records = items.filter((item): item is ScannedRecord => item.bytes !== undefined);
           const bytes = await this.#carry(victim, records, oldest);
@@ -155,6 +160,7 @@ export class Compactor {
     }
     await this.#options.checkpoint();
     if (victim.live > 0 || victim.lost > 0) await this.#markUnread(victim);
+    if (this.#isOver) return;
     await segments.remove(victim);
     checkpointer.forget(victim.number);
     logger.debug('compacted a segment', { segment: victim.number, before, copied });

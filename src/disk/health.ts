@@ -1,5 +1,5 @@
 import { InfinitError, messageOf } from '../base/index.ts';
-import { type Files, isNoRoom } from './files.ts';
+import { type Files, isNoRoom, isPassing } from './files.ts';
 
 /** After the disk itself said "full", its free space is not believed for so long: a quota does not show there. */
 const fullHoldMs = 1000;
@@ -111,6 +111,8 @@ export class Health {
   /** Takes note of an error of the disk. @returns what callers are to hear. */
   report(error: unknown): InfinitError {
     if (this.#state === 'failed') return this.failure();
+    if (isPassing(error))
+      return new InfinitError('overloaded', `${this.#options.directory} cannot be written to now: ${messageOf(error)}`, { cause: error });
     if (isNoRoom(error)) {
       this.#holdUntil = performance.now() + fullHoldMs;
       return this.full();

@@ -141,15 +141,15 @@ export class LevelIndex {
   async list(after: RecordId, limit: number): Promise<(readonly [RecordId, Entry])[]> {
     await this.#reopening?.catch(() => {});
     const found: (readonly [RecordId, Entry])[] = [];
-    const iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
     try {
+      await using iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
       while (found.length < limit) {
         const step = await iterator.nextv(Math.min(stepKeys, limit - found.length));
         if (step.length === 0) break;
         for (const [key, value] of step) found.push([key.toString('hex'), this.#decodeOrLost(key, value)!]);
       }
-    } finally {
-      await iterator.close();
+    } catch (error) {
+      return this.#damaged(error);
     }
     return found;
   }

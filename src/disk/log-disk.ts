@@ -86,6 +86,7 @@ export class LogDisk implements Disk {
       segmentBytes,
       ...parts.position,
       afterGroup: () => this.#afterGroup(),
+      refusal: () => (this.#health.state === 'failed' ? this.#health.failure() : undefined),
       onError: (error) => this.#health.report(error),
       tight: () => this.#health.room('bulk') <= 0,
     });

@@ -1,17 +1,15 @@
 import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
 import type { Entry, LogPosition } from './entry.ts';
 import { directAlignment } from './direct-file.ts';
-import { type Files, isNoRoom } from './files.ts';
+import { type Files, isNoRoom, isPassing } from './files.ts';
 import { InThread } from './in-thread.ts';
 import {
   type Checksum,
-  checksumOf,
   encodeSegmentHeader,
   recordBytes,
   recordHeaderBytes,
   type RecordId,
   recordTypes,
-  type RecordType,
   segmentFormatVersion,
   segmentHeaderBytes,
   valueOffset,
@@ -20,15 +18,8 @@ import {
 import type { RecentTable } from './recent-table.ts';
 import type { Segment, Segments } from './segments.ts';
 import type { StoreDirectory } from './store-directory.ts';
+import { type CopiedRecord, type NewRecord, WriteQueue } from './write-queue.ts';
 
-/** What one trip to the disk carries at the most (a single larger value goes alone). */
-export const maxGroupBytes = 8 * 1024 * 1024;
-export const maxGroupRecords = 1024;
-/** What may wait for its group. Callers are held back by their own promises; this only bounds memory against a caller gone wild. */
-export const maxQueuedBytes = 1024 * 1024 * 1024;
-export const maxQueuedRecords = 1_000_000;
-/** What compaction may add to a group: it must not make a writer wait noticeably. */
-const maxCopyBytes = 1024 * 1024;
 /** Values up to this are copied next to their header: cheaper than a buffer of their own in writev. */
 const inlineBytes = 16 * 1024;
 /** Room written with zeros ahead of small groups: overwriting it needs no journal commit of the file system, appending does. */
@@ -36,35 +27,9 @@ const zeroAheadBytes = 1024 * 1024;
 const zeros = Buffer.alloc(zeroAheadBytes);
 /** Groups from this size on are not worth the zeros. */
 const maxZeroAheadGroup = 256 * 1024;
-
-/** A record to be written. */
-export interface NewRecord {
-  readonly type: RecordType;
-  readonly id: RecordId;
-  readonly bytes: Uint8Array;
-}
-
-/** A record that compaction carries forward, provided that nothing newer came up for its id. */
-export interface CopiedRecord extends NewRecord, Checksum {
-  /** {@link RecentTable.generation} when the index was asked. */
-  readonly generation: number;
-}
-
-interface Queued extends NewRecord, Checksum {
-  readonly call: Call;
-}
-
-interface Call {
-  left: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-interface QueuedCopy {
-  readonly record: CopiedRecord;
-  readonly resolve: (written: boolean) => void;
-  readonly reject: (error: unknown) => void;
-}
+/** A new segment needs descriptors. Where there are none, they are waited for so often and so long, in ms. */
+const maxBegins = 20;
+const beginAgainMs = 50;
 
 export interface LogWriterOptions {
   readonly files: Files;
@@ -79,6 +44,8 @@ export interface LogWriterOptions {
   readonly nextSegment: number;
   /** Called after each group, before its callers hear of it; a promise holds the next group back. */
   readonly afterGroup: () => Promise<void> | undefined;
+  /** Why nothing is written any more; undefined: it is. */
+  readonly refusal: () => InfinitError | undefined;
   /** Told of what went wrong; answers with what the callers are to hear. */
   readonly onError: (error: unknown) => InfinitError;
   /** True where room is scarce: none is made ahead then. */
@@ -100,11 +67,7 @@ export interface WriteMeter {
 export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly meter: WriteMeter = { groupSeconds: new Histogram(), records: 0, bytes: 0 };
-  #queue: Queued[] = [];
-  /** First of #queue that is not taken yet: shifting an array is slow. */
-  #next = 0;
-  #queuedBytes = 0;
-  #copies: QueuedCopy[] = [];
+  readonly #queue: WriteQueue;
   #running: Promise<void> | undefined;
   #head: Segment | undefined;
   #file = -1;
@@ -119,6 +82,7 @@ export class LogWriter {
 
   constructor(options: LogWriterOptions) {
     this.#options = options;
+    this.#queue = new WriteQueue(options.recent, options.segmentBytes);
     this.#head = options.head?.segment;
     this.#file = options.head?.file ?? -1;
     this.#sequence = options.sequence;
@@ -142,25 +106,16 @@ export class LogWriter {
   /** Resolves once all records are on stable storage, in the order of the calls. */
   write(records: readonly NewRecord[]): Promise<void> {
     if (records.length === 0) return Promise.resolve();
-    if (this.#queuedBytes > maxQueuedBytes || this.#queue.length - this.#next > maxQueuedRecords)
-      return Promise.reject(new InfinitError('overloaded', `over ${maxQueuedRecords} records or ${maxQueuedBytes} bytes wait for the disk`));
-    return new Promise((resolve, reject) => {
-      const call: Call = { left: records.length, resolve, reject };
-      for (const { type, id, bytes } of records) {
-        const { crc, table } = checksumOf(bytes);
-        this.#queue.push({ type, id, bytes, crc, table, call });
-        this.#queuedBytes += bytes.length;
-      }
-      this.#start();
-    });
+    const written = this.#queue.add(records);
+    this.#start();
+    return written;
   }
 
   /** Carries a record forward; false where it was overtaken, or may have been, and must be looked up again. */
   copy(record: CopiedRecord): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.#copies.push({ record, resolve, reject });
-      this.#start();
-    });
+    const written = this.#queue.addCopy(record);
+    this.#start();
+    return written;
   }
 
   /** Seals the segment that is written to, so that compaction can have it. */
@@ -182,7 +137,7 @@ export class LogWriter {
     try {
       // A disk that does nothing is not kept waiting: what this turn of the event loop still brings joins the next group.
       await Promise.resolve();
-      for (let idle = true; this.#next < this.#queue.length || this.#copies.length > 0; idle = false) {
+      for (let idle = true; !this.#queue.isEmpty; idle = false) {
         // Everything that the ends of the last group's calls set off joins this group.
         if (!idle) await new Promise((resolve) => setImmediate(resolve));
         await this.#writeGroup();
@@ -194,17 +149,17 @@ export class LogWriter {
   }
 
   async #writeGroup(): Promise<void> {
-    const copies = this.#takeCopies();
-    const records = this.#takeQueued(copies.reduce((sum, { record }) => sum + recordBytes(record.bytes.length), 0));
-    const all: (NewRecord & Checksum)[] = [...copies.map(({ record }) => record), ...records];
-    if (all.length === 0) return;
-    const bytes = all.reduce((sum, record) => sum + recordBytes(record.bytes.length), 0);
+    const refusal = this.#options.refusal();
+    if (refusal !== undefined) return this.#queue.rejectAll(refusal);
+    const group = this.#queue.take();
+    const { records, bytes } = group;
+    if (records.length === 0) return;
     let head: Segment;
     try {
       head = await this.#headFor(bytes);
       const start = head.size;
       try {
-        await this.#put(this.#encode(all, head), start);
+        await this.#put(this.#encode(records, head), start);
       } catch (error) {
         // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
         // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
@@ -214,17 +169,15 @@ export class LogWriter {
       }
     } catch (error) {
       const failure = this.#options.onError(error);
-      for (const copy of copies) copy.reject(failure);
-      for (const { call } of records) call.reject(failure);
-      if (isNoRoom(error)) this.#forgetCalls(new Set(records.map(({ call }) => call)));
-      else this.#rejectAll(failure);
+      const calls = group.fail(failure);
+      if (isNoRoom(error) || isPassing(error)) this.#queue.forget(calls);
+      else this.#queue.rejectAll(failure);
       return;
     }
-    this.meter.records += all.length;
+    this.meter.records += records.length;
     this.meter.bytes += bytes;
-    this.#apply(all, head);
-    for (const copy of copies) copy.resolve(true);
-    for (const { call } of records) if (--call.left === 0) call.resolve();
+    this.#apply(records, head);
+    group.written();
   }
 
   async #put(buffers: Uint8Array[], position: number): Promise<void> {
@@ -239,66 +192,6 @@ export class LogWriter {
     this.meter.groupSeconds.observe(now - began);
   }
 
-  /** Copies go before the new records of a group: so a newer value of the same id in this group wins. */
-  #takeCopies(): QueuedCopy[] {
-    if (this.#copies.length === 0) return [];
-    const { recent } = this.#options;
-    const taken: QueuedCopy[] = [];
-    let bytes = 0;
-    let at = 0;
-    for (; at < this.#copies.length && bytes < maxCopyBytes; at++) {
-      const copy = this.#copies[at]!;
-      if (copy.record.generation !== recent.generation || recent.get(copy.record.id) !== undefined) {
-        copy.resolve(false);
-        continue;
-      }
-      bytes += recordBytes(copy.record.bytes.length);
-      taken.push(copy);
-    }
-    this.#copies = this.#copies.slice(at);
-    return taken;
-  }
-
-  #takeQueued(already: number): Queued[] {
-    // A part of a segment at the most, so that small segments keep about their size.
-    const most = Math.min(maxGroupBytes, this.#options.segmentBytes / 4);
-    let bytes = already;
-    let at = this.#next;
-    const end = Math.min(this.#queue.length, at + maxGroupRecords);
-    for (; at < end; at++) {
-      const more = recordBytes(this.#queue[at]!.bytes.length);
-      if (bytes > 0 && bytes + more > most) break;
-      bytes += more;
-    }
-    const taken = this.#queue.slice(this.#next, at);
-    for (const record of taken) this.#queuedBytes -= record.bytes.length;
-    this.#next = at;
-    if (this.#next === this.#queue.length) {
-      this.#queue = [];
-      this.#next = 0;
-    } else if (this.#next > maxGroupRecords * 4) {
-      this.#queue = this.#queue.slice(this.#next);
-      this.#next = 0;
-    }
-    return taken;
-  }
-
-  /** What these calls have in the queue still must not follow what of them was lost: an inode without its data, or memory that is somebody else's by then. */
-  #forgetCalls(calls: ReadonlySet<Call>): void {
-    this.#queue = this.#queue.slice(this.#next).filter(({ call }) => !calls.has(call));
-    this.#next = 0;
-    this.#queuedBytes = this.#queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
-  }
-
-  #rejectAll(failure: InfinitError): void {
-    for (let at = this.#next; at < this.#queue.length; at++) this.#queue[at]!.call.reject(failure);
-    for (const copy of this.#copies) copy.reject(failure);
-    this.#queue = [];
-    this.#next = 0;
-    this.#queuedBytes = 0;
-    this.#copies = [];
-  }
-
   /** The segment that takes the group: the present one, or a new one where it is full. */
   async #headFor(bytes: number): Promise<Segment> {
     const head = this.#head;
@@ -310,7 +203,14 @@ export class LogWriter {
       this.#head = undefined;
     }
     this.#rollAsked = false;
-    return this.#begin();
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#begin();
+      } catch (error) {
+        if (!isPassing(error) || tries >= maxBegins) throw error;
+        await new Promise((resolve) => setTimeout(resolve, beginAgainMs));
+      }
+    }
   }
 
   async #begin(): Promise<Segment> {

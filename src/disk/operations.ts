@@ -2,7 +2,7 @@ import { isAddress, kindOf } from '../block/index.ts';
 import { InfinitError } from '../base/index.ts';
 import type { DiskOperation } from './disk.ts';
 import type { Need } from './health.ts';
-import type { NewRecord } from './log-writer.ts';
+import type { NewRecord } from './write-queue.ts';
 import { maxValueBytes, recordBytes, recordTypes } from './record.ts';
 import { metaId, packMeta } from './store-directory.ts';
 

@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import type { Need } from './health.ts';
-import type { NewRecord } from './log-writer.ts';
+import type { NewRecord } from './write-queue.ts';
 import type { RecordId } from './record.ts';
 
 /** Writes that wait for room at once. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { mock, test } from 'node:test';
 
@@ -168,6 +168,7 @@ test('an index that could not be opened again does not make blocks damaged', asy
   await index.close();
   await assert.rejects(async () => index.get(numbered(1)), code('overloaded'));
   await assert.rejects(index.getMany([numbered(1)]), code('overloaded'));
+  await assert.rejects(index.list('00', 10), code('overloaded'));
   assert.deepEqual(damage, []);
 });
 
@@ -200,4 +201,55 @@ test('an index that lacks descriptors for a while does not make the disk fail', 
   await disk.write([{ type: 'put', address: numbered(2), bytes: valueOf(2, 2000) }]);
   await disk.compact();
   assert.deepEqual(Uint8Array.from((await disk.read(numbered(1)))!), valueOf(1, 2000));
+});
+
+test('a lack of descriptors for the next segment is waited for, and if it lasts the write fails alone', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files, tickMs: 60_000 });
+  const put = (number: number): Promise<void> => disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 60_000) }]);
+  for (let number = 0; number < 4; number++) await put(number);
+  files.errors.open.push('EMFILE', 'ENFILE');
+  await put(4);
+  for (let number = 5; number < 8; number++) await put(number);
+  files.errors.open.push(...Array.from({ length: 1000 }, () => 'EMFILE'));
+  await assert.rejects(put(8), code('overloaded'));
+  assert.equal(disk.status().state, 'healthy');
+  files.errors.open.length = 0;
+  await put(9);
+  assert.deepEqual([...(await contents(disk, 10)).keys()], [0, 1, 2, 3, 4, 5, 6, 7, 9]);
+});
+
+test('compaction ends with the disk: it writes nothing more, and takes nothing away', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  const numbers = Array.from({ length: 40 }, (_, number) => number);
+  const kept = numbers.filter((number) => number % 2 === 0);
+  {
+    // So slow that it is under way when the disk fails.
+    await using disk = await LogDisk.open(directory.path, { ...small, files, tickMs: 60_000, compactionBytesPerSecond: 1_000_000 });
+    for (const number of numbers) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 20_000) }]);
+    await disk.write(numbers.filter((number) => !kept.includes(number)).map((number) => ({ type: 'delete', address: numbered(number) })));
+    const before = files.writes;
+    const compacted = disk.compact();
+    await until(() => files.writes > before);
+    files.errors.write.push('EIO');
+    await assert.rejects(disk.write([{ type: 'put', address: numbered(50), bytes: valueOf(50, 10) }]), code('disk-failed'));
+    const segments = (): string[] => readdirSync(directory.path).filter((name) => name.startsWith('segment-'));
+    const then = [files.writes, segments()];
+    await compacted;
+    assert.deepEqual([files.writes, segments()], then);
+  }
+  await using disk = await LogDisk.open(directory.path, small);
+  assert.deepEqual([...(await contents(disk, 51)).keys()], kept);
+});
+
+test('what the file system cannot say now of its room says nothing of the disk', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const files = new FaultyFiles();
+  await using disk = await LogDisk.open(directory.path, { ...small, files });
+  files.space = () => Promise.reject(Object.assign(new Error('ENOMEM: by order of the test'), { code: 'ENOMEM' }));
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(disk.status().state, 'healthy');
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 10) }]);
 });
