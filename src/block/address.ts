@@ -27,6 +27,9 @@ const textLength = 2 * addressBytes;
 const digitValue = new Uint8Array(128).fill(16);
 for (let value = 0; value < 16; value++) digitValue[value.toString(16).charCodeAt(0)] = value;
 
+/** Where addresses of immutable blocks end: those of registers are greater. */
+export const lastImmutableAddress = (prefix.immutable + 'f'.repeat(textLength - 2)) as Address;
+
 /** The address of an immutable block, from its sealed bytes. */
 export function immutableAddress(sealed: Uint8Array): Address {
   return (prefix.immutable + hash('sha256', sealed, 'hex').slice(0, 62)) as Address;

@@ -13,6 +13,7 @@ export {
   isAddress,
   isRegisterAddress,
   kindOf,
+  lastImmutableAddress,
   mutableAddress,
   namedAddress,
   parseAddress,

@@ -14,7 +14,7 @@ import { Scrubber } from './scrubber.ts';
 import { defaultRepairSettings, maxUrgent, registersInLane, type RepairSettings, settleDownMs } from './settings.ts';
 import { Standpoint } from './standpoint.ts';
 import type { RosterView, Views } from '../membership/index.ts';
-import { pages, walkUntilDone } from './walk.ts';
+import { allParts, pages, type Part, walkUntilDone } from './walk.ts';
 
 /** What was left open by a check is looked at again after so long, in ms. */
 const openAgainMs = 30_000;
@@ -190,15 +190,14 @@ export class Repair implements AsyncDisposable {
     logger.info('moving blocks to where the roster has them now', { from: from.map(({ number }) => number).join(), to: to.number });
     const { housekeeping } = this.#at;
     this.#progress.begin('moving', housekeeping.blocks);
-    const step = async (registers: readonly Address[], copies: readonly Address[], patience: number): Promise<readonly Address[]> => {
-      const open: Address[] = [];
+    const step = async (part: Part['name'], addresses: readonly Address[], patience: number): Promise<readonly Address[]> => {
+      const open: Address[] = part === 'copies' ? await this.#copies.move(addresses, from, patience, signal) : [];
       const move = async (address: Address): Promise<void> => {
         await this.#at.pace.breathe();
         const tended = await this.#registers.move(address, to, patience, signal).catch((error: unknown) => this.#failed(address, error, signal));
         if (tended === 'open') open.push(address);
       };
-      await this.#at.pace.each(registers, move, registersInLane);
-      open.push(...(await this.#copies.move(copies, from, patience, signal)));
+      if (part === 'registers') await this.#at.pace.each(addresses, move, registersInLane);
       // Not while hosts are merely away for a moment.
       if (patience % accountedTries === accountedTries - 1)
         for (const address of open.filter((one) => kindOf(one) !== 'immutable').slice(0, maxAccounted))
@@ -222,20 +221,21 @@ export class Repair implements AsyncDisposable {
     this.#registers.beginCheck();
     const counter = noCounts();
     let open = false;
-    for await (const { after, next, registers, copies } of pages(this.#at, undefined, signal)) {
-      await this.#at.pace.each(registers, async (address) => {
-        const tended = await this.#registers.tend(address, counter, signal).catch((error: unknown) => this.#failed(address, error, signal));
-        if (tended === 'open') open = true;
-        await this.#at.pace.breathe();
-      });
-      await this.#copies.tend(copies, counter, signal);
-      // Both are in ascending order; immutable addresses come first.
-      const { mended, short, isOpen } = await this.#comparison.page(after, next, [...copies, ...registers], signal);
-      this.#progress.repaired += mended;
-      for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;
-      if (short.size > 0 || isOpen) open = true;
-      this.#progress.advance(registers.length + copies.length);
-    }
+    for (const part of allParts)
+      for await (const { after, last, addresses } of pages(this.#at, part, signal)) {
+        if (part.name === 'copies') await this.#copies.tend(addresses, counter, signal);
+        else
+          await this.#at.pace.each(addresses, async (address) => {
+            const tended = await this.#registers.tend(address, counter, signal).catch((error: unknown) => this.#failed(address, error, signal));
+            if (tended === 'open') open = true;
+            await this.#at.pace.breathe();
+          });
+        const { mended, short, isOpen } = await this.#comparison.page(after, last, addresses, signal);
+        this.#progress.repaired += mended;
+        for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;
+        if (short.size > 0 || isOpen) open = true;
+        this.#progress.advance(addresses.length);
+      }
     this.#progress.checked(counter);
     this.#checkPauseMs = afterFailureMs;
     if (open) this.#checkIn(openAgainMs);

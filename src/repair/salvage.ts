@@ -2,7 +2,7 @@ import { messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { type Accepted, type BlockRecord, compareBallots, formatBallot, membersOf, type PeerId, type Reply } from '../consensus/index.ts';
 import type { Standpoint } from './standpoint.ts';
-import { pages } from './walk.ts';
+import { pages, registersPart } from './walk.ts';
 
 /** Blocks that one run names; the rest is counted. */
 const maxNamed = 1000;
@@ -81,9 +81,9 @@ export class Salvage {
   async run(request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageReport> {
     const blocks: SalvageEntry[] = [];
     let [looked, underQuorum, rewritten] = [0, 0, 0];
-    for await (const { registers } of pages(this.#at, undefined, signal)) {
-      for (let start = 0; start < registers.length; start += askedAtOnce) {
-        const some = registers.slice(start, start + askedAtOnce);
+    for await (const { addresses } of pages(this.#at, registersPart, signal)) {
+      for (let start = 0; start < addresses.length; start += askedAtOnce) {
+        const some = addresses.slice(start, start + askedAtOnce);
         const left = await Promise.all(some.map((address) => this.#remains(address, signal)));
         looked += some.length;
         for (const [index, remains] of left.entries()) {

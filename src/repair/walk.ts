@@ -1,74 +1,103 @@
 import { retryPauseMs } from '../base/index.ts';
-import { type Address, isAddress, kindOf } from '../block/index.ts';
+import { type Address, isAddress, kindOf, lastImmutableAddress } from '../block/index.ts';
 import { maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
 
-/** One page of what this host holds. `next`: the address that the following page goes on after; undefined: this is the last. */
-export interface Page {
+/** What a host holds is walked over in two parts, by kind of block. */
+export interface Part {
+  readonly name: 'registers' | 'copies';
+  /** Its addresses follow this one, and end with that one; undefined: with the first or last of all. */
   readonly after: Address | undefined;
-  readonly next: Address | undefined;
-  readonly registers: readonly Address[];
-  readonly copies: readonly Address[];
+  readonly last: Address | undefined;
 }
 
-/** Everything that this host holds, in pages, so that memory stays bounded. */
-export async function* pages(at: Standpoint, from: Address | undefined, signal: AbortSignal): AsyncGenerator<Page> {
-  let after = from;
+export const registersPart: Part = { name: 'registers', after: lastImmutableAddress, last: undefined };
+export const copiesPart: Part = { name: 'copies', after: undefined, last: lastImmutableAddress };
+/** Registers first: they are small, and what refers to the rest (a lease, an inode) is among them. */
+export const allParts: readonly Part[] = [registersPart, copiesPart];
+
+/** One page of a part. */
+export interface Page {
+  /** The page is what lies after `after` up to and with `last` (undefined: from the first of all, to the last). */
+  readonly after: Address | undefined;
+  readonly last: Address | undefined;
+  /** The address that the following page goes on after; undefined: this is the last. */
+  readonly next: Address | undefined;
+  readonly addresses: readonly Address[];
+}
+
+/** Everything that this host holds of a part, in pages, so that memory stays bounded. */
+export async function* pages(at: Standpoint, { after, last }: Part, signal: AbortSignal): AsyncGenerator<Page> {
+  let from = after;
   for (;;) {
     signal.throwIfAborted();
-    const entries = await at.housekeeping.list(after, pageBlocks);
-    const next = entries.length < pageBlocks ? undefined : entries.at(-1)!.address;
-    const addresses = entries.map(({ address }) => address);
-    yield {
-      after,
-      next,
-      registers: addresses.filter((address) => kindOf(address) !== 'immutable'),
-      copies: addresses.filter((address) => kindOf(address) === 'immutable'),
-    };
+    const listed = (await at.housekeeping.list(from, pageBlocks)).map(({ address }) => address);
+    const addresses = last === undefined ? listed : listed.filter((address) => address <= last);
+    const next = addresses.length < pageBlocks ? undefined : addresses.at(-1)!;
+    yield { after: from, last: next ?? last, next, addresses };
     if (next === undefined) return;
-    after = next;
+    from = next;
   }
 }
 
-/** What a walk does with some blocks; returns those that are to be tried again. `patience` counts the tries before. */
-export type Step = (registers: readonly Address[], copies: readonly Address[], patience: number) => Promise<readonly Address[]>;
+/** What a walk does with some blocks of one part; returns those that are to be tried again. `patience` counts the tries before. */
+export type Step = (part: Part['name'], addresses: readonly Address[], patience: number) => Promise<readonly Address[]>;
 
 /**
- * Walks over everything until nothing is open. How far it came is kept on the disk under `key`, so that a restart goes on there.
+ * Walks over everything until nothing is open. How far it came with each part is kept on the disk under `key`, so that a restart goes on there. What is open of
+ * one part does not hold up the other.
  * @param advance Told how many blocks were walked over.
  */
 export async function walkUntilDone(at: Standpoint, key: string, step: Step, advance: (blocks: number) => void, signal: AbortSignal): Promise<void> {
-  const { housekeeping } = at;
-  let from = await savedPlace(at, key);
+  let left: readonly Part[] = await Promise.all(allParts.map(async (part) => ({ ...part, after: (await savedPlace(at, part, key)) ?? part.after })));
   // What was written before this walk began is listed by it: whatever is saved is durable after all that was written before.
-  await save(at, key, from);
-  for (let patience = 0; ; patience++) {
+  for (const part of left) await save(at, part, key, part.after);
+  for (let patience = 0; left.length > 0; patience++) {
     const open: Address[] = [];
-    let overflow = false;
-    let savedAt = performance.now();
-    for await (const page of pages(at, from, signal)) {
-      for (const address of await step(page.registers, page.copies, patience)) {
-        if (open.length < maxOpenBlocks) open.push(address);
-        else overflow = true;
-      }
-      advance(page.registers.length + page.copies.length);
-      if (open.length > 0 || page.next === undefined || performance.now() - savedAt < saveEveryMs) continue;
-      savedAt = performance.now();
-      await save(at, key, page.next);
+    const again: Part[] = [];
+    for (const part of left) {
+      const found = await walk(at, key, part, (addresses) => step(part.name, addresses, patience), advance, signal);
+      for (const address of found) open.push(address);
+      if (found.length === maxOpenBlocks) again.push(allParts.find(({ name }) => name === part.name)!);
     }
     await retry(open, step, signal);
-    if (!overflow) return housekeeping.save('walk', '');
-    from = undefined;
+    left = again;
   }
+  for (const part of allParts) await at.housekeeping.save(placeKey(part), '');
 }
 
-async function savedPlace({ housekeeping }: Standpoint, key: string): Promise<Address | undefined> {
-  const [savedKey, place] = (await housekeeping.load('walk'))?.split(' ') ?? [];
+/** Once over a part. Returns what is open, as many as are remembered: if it is that many there may be more. */
+async function walk(
+  at: Standpoint,
+  key: string,
+  part: Part,
+  step: (addresses: readonly Address[]) => Promise<readonly Address[]>,
+  advance: (blocks: number) => void,
+  signal: AbortSignal,
+): Promise<readonly Address[]> {
+  const open: Address[] = [];
+  let savedAt = performance.now();
+  for await (const { addresses, next } of pages(at, part, signal)) {
+    for (const address of await step(addresses)) if (open.length < maxOpenBlocks) open.push(address);
+    advance(addresses.length);
+    if (open.length > 0 || next === undefined || performance.now() - savedAt < saveEveryMs) continue;
+    savedAt = performance.now();
+    await save(at, part, key, next);
+  }
+  return open;
+}
+
+function placeKey({ name }: Part): string {
+  return `walk/${name}`;
+}
+
+async function savedPlace({ housekeeping }: Standpoint, part: Part, key: string): Promise<Address | undefined> {
+  const [savedKey, place] = (await housekeeping.load(placeKey(part)))?.split(' ') ?? [];
   return savedKey === key && isAddress(place) ? place : undefined;
 }
 
-function save({ housekeeping }: Standpoint, key: string, place: Address | undefined): Promise<void> {
-  return housekeeping.save('walk', `${key} ${place ?? ''}`);
+function save({ housekeeping }: Standpoint, part: Part, key: string, place: Address | undefined): Promise<void> {
+  return housekeeping.save(placeKey(part), `${key} ${place ?? ''}`);
 }
 
 /** Tries what was left open until all of it is done. */
@@ -81,7 +110,8 @@ async function retry(open: readonly Address[], step: Step, signal: AbortSignal):
       const group = left.slice(from, from + pageBlocks);
       const copies = group.filter((address) => kindOf(address) === 'immutable');
       const registers = group.filter((address) => kindOf(address) !== 'immutable');
-      still.push(...(await step(registers, copies, patience)));
+      if (registers.length > 0) still.push(...(await step('registers', registers, patience)));
+      if (copies.length > 0) still.push(...(await step('copies', copies, patience)));
     }
     left = still;
   }
