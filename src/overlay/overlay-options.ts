@@ -1,6 +1,7 @@
 import type { Clock, Logger, Random } from '../base/index.ts';
 import type { Gate } from './gate.ts';
 import type { ProcessId } from './hello.ts';
+import { Libp2pTransport } from './libp2p-transport.ts';
 import type { KeyPair, MemberRecord, Passport, Right } from './identity/index.ts';
 import type { Trouble } from './trouble.ts';
 import type { FailureDetectorOptions, Liveness, PeerHealth } from './membership/failure-detector.ts';
@@ -39,6 +40,22 @@ export interface TransportContext {
   readonly onTrouble: (trouble: Trouble) => void;
   /** A member says that this host was expelled: a revocation to be verified. */
   readonly onFarewell: (peer: PeerId, revocation: string) => void;
+}
+
+/** The way to reach peers that the options ask for. */
+export function openTransport(options: OverlayOptions, context: TransportContext): MeshTransport {
+  if (options.makeTransport !== undefined) return options.makeTransport(context);
+  const { listen, tls = 'native', kademlia = false, mdns = false, clock, random, logger } = options;
+  return new Libp2pTransport({
+    ...context,
+    listen,
+    tls,
+    kademlia,
+    mdns,
+    ...(clock === undefined ? {} : { clock }),
+    ...(random === undefined ? {} : { random }),
+    ...(logger === undefined ? {} : { logger }),
+  });
 }
 
 /** A member as `node ls` shows it. */

@@ -1,29 +1,27 @@
-import { type Clock, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
-import { formatAddress, parseAddress } from './addresses.ts';
+import { type Clock, type Logger, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { ClusterAuthority, type TokenRequest, type TokenSummary } from './cluster-authority.ts';
+import { Entrance } from './entrance.ts';
+import { Expulsion } from './expulsion.ts';
+import { Goodbye } from './goodbye.ts';
 import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
-import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, readToken, type Revocation, type Right } from './identity/index.ts';
+import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, type Revocation, type Right } from './identity/index.ts';
 import type { KnownToken } from './known-tokens.ts';
-import { Libp2pTransport } from './libp2p-transport.ts';
 import type { Trouble } from './trouble.ts';
 import { MemberFile } from './member-file.ts';
+import { MemberViews } from './member-views.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
 import { FailureDetector, type Liveness } from './membership/failure-detector.ts';
-import { MemberTable } from './membership/member-table.ts';
+import { type Entry, MemberTable } from './membership/member-table.ts';
 import { PassportGate } from './membership/passport-gate.ts';
-import { type MemberView, memberView, type OverlayOptions, type TransportContext } from './overlay-options.ts';
-import { readTokenFile, StateFiles } from './state-files.ts';
+import { type MemberView, openTransport, type OverlayOptions } from './overlay-options.ts';
+import { OwnRecord } from './own-record.ts';
+import { StateFiles } from './state-files.ts';
 import type { MeshTransport, PeerId, Transport } from './transport.ts';
 import { TroubleLog, type TroubleReport } from './trouble-log.ts';
-import { type Joining, whenJoined } from './when-joined.ts';
 
 /** Upkeep: addresses that changed, passports that expired. */
 const upkeepMs = 1000;
-/** What the last word to a host that is expelled is given to travel. */
-const farewellMs = 150;
-/** How long a host that leaves waits for others to say that they have heard it, in ms. */
-const goodbyeMs = 2000;
 const hasLeft = 'this host has left the cluster';
 
 /**
@@ -34,11 +32,9 @@ export class Overlay implements AsyncDisposable {
   readonly self: PeerId;
   readonly transport: Transport;
   readonly #options: OverlayOptions;
-  readonly #key: KeyPair;
   readonly #process: ProcessId;
   readonly #file: MemberFile;
   readonly #clock: Clock;
-  readonly #random: Random;
   readonly #logger: Logger;
   readonly #mesh: MeshTransport;
   readonly #gate: PassportGate;
@@ -49,18 +45,13 @@ export class Overlay implements AsyncDisposable {
   readonly #grants: Grants;
   readonly #troubles: TroubleLog;
   readonly #memberListeners = new Set<() => void>();
-  #own: Omit<MemberRecord, 'peer'>;
-  #ownText = '';
-  /** What this host is was not signed and told: see {@link #publish}. */
-  #isUntold = false;
+  readonly #own: OwnRecord;
+  readonly #views: MemberViews;
+  readonly #entrance: Entrance;
+  readonly #goodbye: Goodbye;
+  readonly #expulsion: Expulsion;
   #upkeep: NodeJS.Timeout | undefined;
-  /** Addresses to begin with: those that the operator named, and those that were found while nobody was connected. */
-  #seeds: readonly string[] = [];
-  #suggested: readonly string[] = [];
   #halted: string | undefined;
-  #leaving: Promise<void> | undefined;
-  /** While this host says goodbye: what it is should it stay after all. */
-  #stays: MemberState | undefined;
   #closed = false;
 
   /**
@@ -85,17 +76,22 @@ export class Overlay implements AsyncDisposable {
   private constructor(options: OverlayOptions, files: StateFiles, key: KeyPair, incarnation: number) {
     this.self = peerIdOf(key.publicKey);
     this.#options = options;
-    this.#key = key;
     this.#clock = options.clock ?? systemClock;
-    this.#random = options.random ?? systemRandom;
+    const random = options.random ?? systemRandom;
     this.#logger = options.logger ?? silentLogger;
-    this.#process = { incarnation, nonce: Buffer.from(this.#random.bytes(8)).toString('hex') };
-    this.#gate = new PassportGate(this.self, this.#clock, () => this.#own.state === 'joining');
-    this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, this.#random, this.#logger);
+    this.#process = { incarnation, nonce: Buffer.from(random.bytes(8)).toString('hex') };
+    this.#gate = new PassportGate(this.self, this.#clock, () => this.state === 'joining');
+    this.#authority = new ClusterAuthority(files, key, this.#gate, this.#clock, random, this.#logger);
     this.#troubles = new TroubleLog(this.#clock, this.#logger);
-    this.#mesh = this.#makeTransport();
+    this.#mesh = openTransport(options, {
+      key,
+      process: this.#process,
+      gate: this.#gate,
+      onTrouble: (trouble) => this.#onTrouble(trouble),
+      onFarewell: (peer, revocation) => this.#expulsion.hearFarewell(peer, revocation),
+    });
     this.transport = this.#mesh;
-    this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#publish({}));
+    this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#own.publish({}));
     this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
     this.#file = new MemberFile(files, this.#logger, () => this.#table.all());
     this.#sync = new AntiEntropy(
@@ -114,8 +110,32 @@ export class Overlay implements AsyncDisposable {
       options.heartbeat,
     );
     this.#mesh.onPeerUp((peer) => this.#onPeerUp(peer));
+    const parts = { mesh: this.#mesh, gate: this.#gate, table: this.#table, sync: this.#sync, authority: this.#authority, logger: this.#logger };
     const { name, zone, capacity } = options;
-    this.#own = { name, zone, capacity, addresses: [], state: 'joining', ...this.#process, sequence: 0 };
+    this.#own = new OwnRecord(
+      { name, zone, capacity, addresses: [], state: 'joining', ...this.#process, sequence: 0 },
+      { ...parts, takesPart: () => this.#halted === undefined, onChange: (told) => this.#onOwnChange(told) },
+    );
+    this.#views = new MemberViews(this.self, this.#own, this.#table, this.#gate, this.#detector);
+    this.#entrance = new Entrance({
+      ...parts,
+      troubleLog: this.#troubles,
+      troubles: () => this.troubles(),
+      state: () => this.state,
+      halted: () => this.#halted,
+      onMembersChange: (listener) => this.onMembersChange(listener),
+      recall: async () => {
+        await this.#file.load((news) => this.#sync.take(news, this.self));
+        return this.#table.records().some(({ peer }) => peer !== this.self);
+      },
+      begin: (state) => this.#startMembership(state),
+      end: () => {
+        clearInterval(this.#upkeep);
+        this.#changed();
+      },
+    });
+    this.#goodbye = new Goodbye(this.#own, this.#mesh, this.#sync, this.#authority);
+    this.#expulsion = new Expulsion(parts);
   }
 
   /** Which start of this host it is: durably counted before anybody hears of it. */
@@ -136,38 +156,31 @@ export class Overlay implements AsyncDisposable {
 
   /** Whether this host's own passport was good for a time that is over. */
   get isPassportExpired(): boolean {
-    const expires = this.#gate.own?.expiresMs;
-    return expires !== undefined && expires <= this.#clock.wallMs();
+    return this.#gate.isOwnExpired;
   }
 
   /** What this host tells of itself. */
   get state(): MemberState {
-    return this.#own.state;
+    return this.#own.current.state;
   }
 
   /** All members that have not left, this host first, then by name. */
   members(): readonly MemberView[] {
-    const records = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');
-    return [{ peer: this.self, ...this.#own }, ...records.sort((a, b) => a.name.localeCompare(b.name) || (a.peer < b.peer ? -1 : 1))].map((record) =>
-      this.#view(record),
-    );
+    return this.#views.all();
   }
 
   /** Other members that are not connected, and for how long they have not been heard, in ms: since this process began at the most. */
   lostFor(): ReadonlyMap<PeerId, number> {
-    return new Map(
-      this.members().flatMap(({ self, peer, liveness }) => (!self && liveness === 'down' ? [[peer, this.#detector.standingFor(peer)] as const] : [])),
-    );
+    return this.#views.lostFor();
   }
 
   member(peer: PeerId): MemberView | undefined {
-    const record = peer === this.self ? { peer, ...this.#own } : this.#table.get(peer);
-    return record === undefined ? undefined : this.#view(record);
+    return this.#views.of(peer);
   }
 
   /** Hosts that said that they are gone for good. */
   departed(): readonly MemberView[] {
-    return this.#table.records().flatMap((record) => (record.state === 'left' && record.peer !== this.self ? [this.#view(record)] : []));
+    return this.#views.departed();
   }
 
   /** Hosts that were expelled. */
@@ -198,54 +211,24 @@ export class Overlay implements AsyncDisposable {
   }
 
   /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
-  async whenJoined(signal?: AbortSignal): Promise<void> {
-    if (this.#gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
-    const joining: Joining = {
-      isIn: () => this.#own.state !== 'joining',
-      whyNot: () => this.whyNotJoined(),
-      onMembersChange: (listener) => this.onMembersChange(listener),
-      onTrouble: (listener) => this.#troubles.onTrouble(listener),
-    };
-    await whenJoined(joining, signal);
+  whenJoined(signal?: AbortSignal): Promise<void> {
+    return this.#entrance.whenIn(signal);
   }
 
   /** What keeps this host from its cluster, as far as it is known. */
   whyNotJoined(): string {
-    const why = this.troubles().map(({ message }) => message);
-    if (why.length > 0) return `no member has let this host in: ${why.join('; ')}`;
-    return 'no member has let this host in yet; where that lasts, name one as HOST:PORT';
+    return this.#entrance.whyNotIn();
   }
 
   /** Makes a new cluster with this host as its first member, and begins to listen. @throws InfinitError `already-exists`. */
   async initCluster(): Promise<{ readonly clusterId: string }> {
-    if (this.#gate.own !== undefined) throw new InfinitError('already-exists', `this host belongs to cluster ${this.clusterId!} already`);
-    await this.#mesh.start();
-    await this.#authority.found();
-    this.#startMembership('up');
+    await this.#entrance.found();
     return { clusterId: this.clusterId! };
   }
 
   /** Joins a running daemon to a cluster. @throws InfinitError as {@link open}, `already-exists`, and `bad-argument` for what is no address. */
-  async join(addresses: readonly string[], tokenText: string): Promise<void> {
-    for (const address of addresses) parseAddress(address);
-    if (this.#halted !== undefined) throw new InfinitError('unavailable', `${this.#halted}: to join again it needs an empty state directory`);
-    const token = readToken(tokenText);
-    const isNew = this.#gate.own === undefined;
-    await this.#authority.useToken(token);
-    try {
-      await this.#mesh.start();
-    } catch (error) {
-      // It would belong to a cluster that it cannot speak to, and neither join nor be taken back.
-      if (isNew) {
-        this.#gate.reset();
-        await this.#authority.forgetPassport();
-      }
-      throw error;
-    }
-    // A member that was given a further token is what it was: up, or about to leave.
-    this.#startMembership(this.#own.state);
-    this.#seeds = addresses;
-    this.#mesh.setSeeds(addresses);
+  join(addresses: readonly string[], tokenText: string): Promise<void> {
+    return this.#entrance.join(addresses, tokenText);
   }
 
   /** True while this host belongs to a cluster and is connected with none of its members. */
@@ -255,9 +238,7 @@ export class Overlay implements AsyncDisposable {
 
   /** Hosts on which members may answer: tried in addition to the addresses named at the join, until the first answers. */
   suggest(hosts: readonly string[], port: number): void {
-    if (!this.isLonely) return;
-    this.#suggested = hosts.map((host) => formatAddress({ host, port }));
-    this.#mesh.setSeeds([...new Set([...this.#seeds, ...this.#suggested])]);
+    if (this.isLonely) this.#entrance.suggest(hosts, port);
   }
 
   /** A new invitation. @throws InfinitError `denied` where this host holds neither the cluster's key nor the right to invite. */
@@ -276,32 +257,23 @@ export class Overlay implements AsyncDisposable {
   }
 
   /** No further host joins with this token; with `hosts`, those that did are revoked too. Returns the hosts that were revoked. */
-  async revokeToken(id: string, { hosts = false }: { readonly hosts?: boolean } = {}): Promise<readonly PeerId[]> {
-    if (!/^[0-9a-f]{16}$/.test(id))
-      throw new InfinitError('bad-argument', `"${id}" is no token's ID, which has 16 hex digits: it was printed where the token was made`);
-    const peers = hosts ? this.#gate.hostsOf(id).filter((peer) => peer !== this.self) : [];
-    await this.#revoke([`token:${id}`, ...peers.map((peer) => `host:${peer}` as const)]);
-    return peers;
+  revokeToken(id: string, options: { readonly hosts?: boolean } = {}): Promise<readonly PeerId[]> {
+    return this.#expulsion.revokeToken(id, options);
   }
 
   /** Expels a host for good: its connections break, no member talks to it again. */
-  async revokeHost(peer: PeerId): Promise<void> {
-    if (peer === this.self) throw new InfinitError('bad-argument', 'a host cannot expel itself: let another do it, or leave');
-    if (this.#table.get(peer) === undefined && this.#gate.passportOf(peer) === undefined)
-      throw new InfinitError('not-found', `no member has the id ${peer}`);
-    await this.#revoke([`host:${peer}`]);
+  revokeHost(peer: PeerId): Promise<void> {
+    return this.#expulsion.revokeHost(peer);
   }
 
   /** Tells all members what this host is about: `draining` before it leaves, `up` again if it stays. */
   setState(state: Exclude<MemberState, 'left' | 'joining'>): void {
-    // While it says goodbye it has left.
-    if (this.#stays === undefined) this.#publish({ state });
-    else this.#stays = state;
+    this.#goodbye.setState(state);
   }
 
   /** Tells all members how much this host offers. */
   setCapacity(capacity: number): void {
-    if (capacity !== this.#own.capacity) this.#publish({ capacity });
+    if (capacity !== this.#own.current.capacity) this.#own.publish({ capacity });
   }
 
   /**
@@ -310,44 +282,14 @@ export class Overlay implements AsyncDisposable {
    * @param whyNot Asked once the others have heard it: of two that leave at once, at least one then knows of the other. What it says is thrown as `in-use`.
    * @throws InfinitError `unavailable` where no member hears it: they would go on waiting for it.
    */
-  leave(whyNot: () => string | undefined = () => undefined): Promise<void> {
-    this.#leaving ??= this.#sayGoodbye(whyNot).finally(() => (this.#leaving = undefined));
-    return this.#leaving;
-  }
-
-  async #sayGoodbye(whyNot: () => string | undefined): Promise<void> {
-    this.#stays = this.#own.state;
-    this.#publish({ state: 'left' });
-    try {
-      const news = { entries: [{ record: this.#ownText, passport: this.#gate.own!.text }], revocations: [] };
-      const heard = await Promise.allSettled(this.#mesh.connected().map((peer) => this.#sync.tellAndWait(peer, news, goodbyeMs)));
-      if (heard.every(({ status }) => status === 'rejected'))
-        throw new InfinitError('unavailable', 'no other host hears that this one leaves: try again once it is connected with one');
-      const why = whyNot();
-      if (why !== undefined) throw new InfinitError('in-use', why);
-      await this.#authority.rememberLeaving();
-    } catch (error) {
-      const state = this.#stays;
-      this.#stays = undefined;
-      this.#publish({ state });
-      throw error;
-    }
+  async leave(whyNot: () => string | undefined = () => undefined): Promise<void> {
+    await this.#goodbye.say(whyNot);
     this.#halt(hasLeft);
   }
 
   /** Takes back a join that nobody has answered yet: this host is alone again, though it goes on listening until it restarts. */
-  async takeBackJoin(): Promise<void> {
-    if (this.#gate.own === undefined || this.#own.state !== 'joining') throw new InfinitError('already-exists', 'this host was let in already');
-    // Before anything is waited for: from here on nobody lets it in.
-    this.#gate.reset();
-    clearInterval(this.#upkeep);
-    [this.#seeds, this.#suggested] = [[], []];
-    this.#mesh.setSeeds([]);
-    this.#mesh.setTargets([]);
-    for (const peer of this.#mesh.connected()) this.#mesh.drop(peer, 'this host joins no longer');
-    this.#troubles.forget();
-    await this.#authority.forgetPassport();
-    this.#changed();
+  takeBackJoin(): Promise<void> {
+    return this.#entrance.takeBack();
   }
 
   /** Closes without leaving: the others see this host as down until it comes back. */
@@ -362,42 +304,14 @@ export class Overlay implements AsyncDisposable {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  #makeTransport(): MeshTransport {
-    const context: TransportContext = {
-      key: this.#key,
-      process: this.#process,
-      gate: this.#gate,
-      onTrouble: (trouble) => this.#onTrouble(trouble),
-      onFarewell: (peer, revocation) => this.#onFarewell(peer, revocation),
-    };
-    if (this.#options.makeTransport !== undefined) return this.#options.makeTransport(context);
-    const { listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
-    return new Libp2pTransport({ ...context, listen, tls, kademlia, mdns, clock: this.#clock, random: this.#random, logger: this.#logger });
-  }
-
   async #enter(): Promise<void> {
-    const { tokenFile, join = [] } = this.#options;
     await this.#authority.loadPassport();
     if (await this.#authority.hasLeft()) return this.#halt(hasLeft);
-    // A token that was used already is of no interest, nor whether its file is still there: the passport made from it is kept.
-    if (tokenFile !== undefined) {
-      const text = await readTokenFile(tokenFile, this.#logger, { optional: this.#gate.own !== undefined });
-      if (text !== undefined) await this.#authority.useToken(readToken(text, tokenFile));
-    }
-    if (this.#gate.own === undefined) {
-      if (join.length > 0)
-        throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
-      return;
-    }
-    await this.#file.load((news) => this.#sync.take(news, this.self));
-    await this.#mesh.start();
-    this.#startMembership(this.#gate.own.invitation === undefined || this.#table.records().some(({ peer }) => peer !== this.self) ? 'up' : 'joining');
-    this.#seeds = join;
-    this.#mesh.setSeeds(join);
+    await this.#entrance.resume(this.#options);
   }
 
   #startMembership(state: MemberState): void {
-    this.#publish({ state, addresses: this.#addresses() });
+    this.#own.publish({ state, addresses: this.#addresses() });
     this.#setTargets();
     clearInterval(this.#upkeep);
     this.#upkeep = setInterval(() => this.#keepUp(), upkeepMs);
@@ -408,39 +322,30 @@ export class Overlay implements AsyncDisposable {
     return this.#options.advertise ?? this.#mesh.addresses();
   }
 
-  /** Signs a new record of this host and tells everybody. */
-  #publish(change: Partial<Pick<MemberRecord, 'state' | 'capacity' | 'addresses'>>): void {
-    this.#own = { ...this.#own, ...change, sequence: this.#own.sequence + 1 };
-    const { own } = this.#gate;
-    // With a passport that has ended nobody would take it, this host itself included: it is told once there is a good one.
-    this.#isUntold = this.isPassportExpired;
-    if (own !== undefined && this.#halted === undefined && !this.#isUntold) {
-      this.#ownText = this.#authority.signRecord(this.#own);
-      const entry = { record: this.#ownText, passport: own.text };
-      this.#table.merge(entry);
-      this.#sync.tell({ entries: [entry], revocations: [] });
+  #onOwnChange(told: Entry | undefined): void {
+    if (told !== undefined) {
+      this.#table.merge(told);
+      this.#sync.tell({ entries: [told], revocations: [] });
     }
     this.#changed();
   }
 
   #keepUp(): void {
     const addresses = this.#addresses();
-    if (addresses.join() !== this.#own.addresses.join() || (this.#isUntold && !this.isPassportExpired)) this.#publish({ addresses });
+    if (addresses.join() !== this.#own.current.addresses.join() || (this.#own.isUntold && !this.isPassportExpired)) this.#own.publish({ addresses });
     for (const peer of this.#mesh.connected()) if (this.#gate.standing(peer) !== 'member') this.#mesh.drop(peer, 'it is no member any more');
     if (this.isPassportExpired)
       this.#onTrouble({ kind: 'denied', about: this.self, message: "this host's own passport has expired: start it with a new token" });
   }
 
   #onPeerUp(peer: PeerId): void {
-    // From here on members name each other.
-    if (this.#suggested.length > 0) this.#mesh.setSeeds(this.#seeds);
-    this.#suggested = [];
-    const { own } = this.#gate;
-    if (own === undefined) return;
+    this.#entrance.forgetSuggestions();
+    const { entry } = this.#own;
+    if (entry === undefined) return;
     // A newcomer asks at once for all there is to know; between hosts that know much the digests show what is missing.
-    const isNew = this.#own.state === 'joining' || this.#table.size <= 2;
-    if (this.#own.state === 'joining') this.#publish({ state: 'up' });
-    else this.#sync.tellOne(peer, { entries: [{ record: this.#ownText, passport: own.text }], revocations: [] });
+    const isNew = this.state === 'joining' || this.#table.size <= 2;
+    if (this.state === 'joining') this.#own.publish({ state: 'up' });
+    else this.#sync.tellOne(peer, { entries: [entry], revocations: [] });
     if (isNew) void this.#sync.sync(peer);
   }
 
@@ -449,28 +354,11 @@ export class Overlay implements AsyncDisposable {
       const peer = subject.replace(/^host:/, '');
       if (subject.startsWith('token:')) continue;
       if (peer === this.self) this.#halt('this host was expelled from the cluster');
-      else void this.#dismiss(peer, text);
+      else void this.#expulsion.dismiss(peer, text);
       this.#detector.forget(peer);
     }
     if (this.#halted === undefined) this.#setTargets();
     this.#changed();
-  }
-
-  /** The last word to a host that was expelled is the revocation, so that its own people are told; nothing that it says counts from now on. */
-  async #dismiss(peer: PeerId, revocation: string): Promise<void> {
-    if (this.#mesh.isConnected(peer)) await this.#sync.tellAndWait(peer, { entries: [], revocations: [revocation] }, farewellMs).catch(() => {}); // it may be gone, or hang up first
-    this.#mesh.drop(peer, 'it was revoked');
-  }
-
-  /** The last word of a peer that this host dialled. */
-  #onFarewell(peer: PeerId, revocation: string): void {
-    try {
-      this.#gate.checkFarewell(peer, revocation);
-    } catch (error) {
-      this.#logger.warn('a peer says that this host was expelled, and is not believed', { peer, reason: messageOf(error) });
-      return;
-    }
-    void this.#sync.take({ entries: [], revocations: [revocation] }, peer);
   }
 
   /** Two records that only two processes can have made, or one of this host from a time that it does not remember. */
@@ -498,26 +386,15 @@ export class Overlay implements AsyncDisposable {
   }
 
   #setTargets(): void {
-    const others = this.#table.records().filter(({ peer, state }) => peer !== this.self && state !== 'left');
-    this.#mesh.setTargets(others.map(({ peer, addresses }) => ({ peer, addresses })));
-  }
-
-  async #revoke(subjects: readonly Revocation['subject'][]): Promise<void> {
-    const revocations = await this.#authority.revoke(subjects);
-    await this.#sync.take({ entries: [], revocations: revocations.map(({ text }) => text) }, this.self);
+    this.#mesh.setTargets(this.#views.others().map(({ peer, addresses }) => ({ peer, addresses })));
   }
 
   #changed(): void {
     const mine = this.#table.get(this.self);
     // Somebody holds a record of this host that it has not made: a twin, or this state directory is older than what the cluster saw.
     if (mine !== undefined && mine.nonce !== this.#process.nonce && mine.incarnation >= this.#process.incarnation)
-      this.#onConflict(mine, { peer: this.self, ...this.#own });
+      this.#onConflict(mine, { peer: this.self, ...this.#own.current });
     if (this.#gate.own !== undefined && !this.#closed) this.#file.saveSoon();
     for (const listener of this.#memberListeners) listener();
-  }
-
-  #view(record: MemberRecord): MemberView {
-    const health = record.peer === this.self ? undefined : this.#detector.healthOf(record.peer);
-    return memberView(record, this.#gate.passportOf(record.peer), health);
   }
 }

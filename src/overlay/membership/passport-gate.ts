@@ -53,6 +53,11 @@ export class PassportGate implements Gate {
     return this.#passports.get(this.#self);
   }
 
+  /** Whether this host's own passport was good for a time that is over. */
+  get isOwnExpired(): boolean {
+    return this.own !== undefined && this.#isExpired(this.own);
+  }
+
   get cluster(): Uint8Array | undefined {
     return this.own?.cluster;
   }
