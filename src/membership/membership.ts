@@ -4,12 +4,12 @@ import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { Confirmations } from './confirmations.ts';
 import { Keeper, keepersOf } from './keeper.ts';
+import { KeptSilence } from './kept-silence.ts';
 import { DurableKnowledge } from './knowledge.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
 import { foundingState, newestView, retirement, type RosterState } from './roster-state.ts';
-import { Silence } from './silence.ts';
 import { Surrender } from './surrender.ts';
 import type { RosterView, Views } from './views.ts';
 
@@ -40,7 +40,7 @@ export class Membership implements Views, AsyncDisposable {
   readonly #self: PeerId;
   readonly #knowledge: DurableKnowledge;
   readonly #confirmations: Confirmations;
-  readonly #silence: Silence;
+  readonly #silence: KeptSilence;
   readonly #poll: Poll;
   readonly #listeners = new Set<() => void>();
   readonly #stops: (() => void)[];
@@ -56,21 +56,21 @@ export class Membership implements Views, AsyncDisposable {
   #countedOut: ReadonlySet<PeerId> = new Set();
   #lastTick: number;
   #askedAt = -Infinity;
-  #silenceSavedAt: number;
   readonly #stop = new AbortController();
   #closed = false;
   #soon: NodeJS.Timeout | undefined;
-  #silenceSaved = '[]';
 
   static async open(options: MembershipOptions): Promise<Membership> {
     const knowledge = await DurableKnowledge.open(options.disk, options.neighbourhood.self);
-    const membership = new Membership(options, knowledge, new Silence(await knowledge.loadSilence()));
+    const { evictionDelayMs, clock, logger } = options;
+    const silence = await KeptSilence.open({ knowledge, evictionDelayMs, now: clock.monotonicMs(), logger });
+    const membership = new Membership(options, knowledge, silence);
     // A founder that crashed before it knew its own first view.
     if (options.neighbourhood.clusterId !== undefined && (await knowledge.intendsToFound())) await membership.#found();
     return membership;
   }
 
-  private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: Silence) {
+  private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: KeptSilence) {
     const { neighbourhood, own, replicas, clock, logger } = options;
     this.#options = options;
     this.#self = neighbourhood.self;
@@ -79,7 +79,6 @@ export class Membership implements Views, AsyncDisposable {
     this.#alone = [{ number: 0, roster: Roster.of([{ peer: this.#self, ...own }]), replicas }];
     this.#sayClock = new LeaseClock(clock);
     this.#lastTick = clock.monotonicMs();
-    this.#silenceSavedAt = this.#lastTick;
     this.#confirmations = new Confirmations(this.#self, termMsOf(options.evictionDelayMs));
     this.#poll = new Poll({
       transport: neighbourhood.transport,
@@ -269,7 +268,7 @@ export class Membership implements Views, AsyncDisposable {
     clearTimeout(this.#soon);
     for (const stop of this.#stops) stop();
     this.#poll[Symbol.dispose]();
-    await this.#saveSilence();
+    await this.#silence.save();
   }
 
   get #state(): RosterState | undefined {
@@ -329,7 +328,7 @@ export class Membership implements Views, AsyncDisposable {
       standing,
       resolved: this.#resolved,
       floor: this.#store?.housekeeping.floor ?? 0,
-      silent: this.#silence.beyond(this.#options.evictionDelayMs),
+      silent: this.#silence.tooLong(),
     };
   }
 
@@ -351,7 +350,7 @@ export class Membership implements Views, AsyncDisposable {
     const others = this.#others();
     const connected = this.#options.neighbourhood.transport.connected();
     if (state !== undefined && standing === 'member') {
-      this.#listen(others, elapsed, now);
+      this.#silence.listen(others, (peer) => this.#options.neighbourhood.transport.isConnected(peer), elapsed, now);
       const work = this.#look(now);
       const quick = Math.max(quickAskMs, others.size * quickAskMsAHost);
       const relaxed = termMsOf(this.#options.evictionDelayMs) / 4;
@@ -381,25 +380,5 @@ export class Membership implements Views, AsyncDisposable {
   #look(now: number): boolean {
     const { standing, state } = this.#knowledge.current;
     return state !== undefined && standing === 'member' && this.#keeper?.look(state, now) === true;
-  }
-
-  /** Counts the others' silence, while this host itself hears most. */
-  #listen(others: ReadonlySet<PeerId>, elapsedMs: number, now: number): void {
-    const { transport } = this.#options.neighbourhood;
-    const heard = [...others].filter((peer) => transport.isConnected(peer)).length + 1;
-    if (heard * 2 > others.size + 1) this.#silence.count(others, (peer) => transport.isConnected(peer), elapsedMs);
-    if (now - this.#silenceSavedAt < Math.min(30_000, this.#options.evictionDelayMs / 10)) return;
-    this.#silenceSavedAt = now;
-    void this.#saveSilence();
-  }
-
-  async #saveSilence(): Promise<void> {
-    const entries = this.#silence.entries();
-    const text = JSON.stringify(entries);
-    if (text === this.#silenceSaved) return;
-    this.#silenceSaved = text;
-    await this.#knowledge
-      .saveSilence(entries)
-      .catch((error: unknown) => this.#options.logger.debug('how long hosts are silent was not kept', { error }));
   }
 }
