@@ -2,6 +2,7 @@ import { type Clock, InfinitError, KeyedQueue, type Logger, messageOf, type Rand
 import {
   allRights,
   createToken,
+  grantMs,
   keyBytes,
   KeyPair,
   type MemberRecord,
@@ -49,8 +50,6 @@ export interface TokenSummary {
 /** How long a token that was made here is remembered after its end. */
 const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
-/** Of an invitation whose secret is gone once the one passport is signed: whoever was away must still find it good. */
-const forGoodMs = 100 * 365 * dayMs;
 const maxUses = 1_000_000;
 
 /** Everything that this host signs: with the cluster's key where it is here (it may be kept elsewhere), otherwise with its own. */
@@ -158,7 +157,7 @@ export class ClusterAuthority {
     // Later than the one that it replaces, also where this host's clock is behind.
     const now = Math.max(this.#clock.wallMs(), current.issuedMs + 1);
     if (passport === undefined) return passportFromCluster(key, peer, now, joined).text;
-    const terms = { id: this.#tokenId(), rights: allRights, expiresMs: now + forGoodMs, uses: 1 };
+    const terms = { id: this.#tokenId(), rights: allRights, expiresMs: now + grantMs, uses: 1 };
     const token = readToken(createToken(terms, this.#random.bytes(keyBytes), { key, cluster, passport }));
     return passportFromToken(token, peer, now, joined).text;
   }

@@ -1,6 +1,6 @@
 import { InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { ClusterAuthority } from './cluster-authority.ts';
-import type { Revocation } from './identity/index.ts';
+import type { Subject } from './identity/index.ts';
 import type { AntiEntropy } from './membership/anti-entropy.ts';
 import type { MemberTable } from './membership/member-table.ts';
 import type { PassportGate } from './membership/passport-gate.ts';
@@ -31,8 +31,8 @@ export class Expulsion {
     const { gate, mesh } = this.#options;
     if (!/^[0-9a-f]{16}$/.test(id))
       throw new InfinitError('bad-argument', `"${id}" is no token's ID, which has 16 hex digits: it was printed where the token was made`);
-    const peers = hosts ? gate.hostsOf(id).filter((peer) => peer !== mesh.self) : [];
-    await this.#revoke([`token:${id}`, ...peers.map((peer) => `host:${peer}` as const)]);
+    const peers = hosts ? gate.hostsOf(id).filter((peer) => peer !== mesh.self && !gate.isRevoked(peer)) : [];
+    await this.#revoke([`token:${id}`, ...peers.flatMap((peer) => this.#subjectsOf(peer))]);
     return peers;
   }
 
@@ -41,7 +41,7 @@ export class Expulsion {
     const { mesh, gate, table } = this.#options;
     if (peer === mesh.self) throw new InfinitError('bad-argument', 'a host cannot expel itself: let another do it, or leave');
     if (table.get(peer) === undefined && gate.passportOf(peer) === undefined) throw new InfinitError('not-found', `no member has the id ${peer}`);
-    await this.#revoke([`host:${peer}`]);
+    await this.#revoke(this.#subjectsOf(peer));
   }
 
   /** The last word to a host that was expelled is the revocation, so that its own people are told; nothing that it says counts from now on. */
@@ -63,9 +63,14 @@ export class Expulsion {
     void sync.take({ entries: [], revocations: [revocation] }, peer);
   }
 
-  async #revoke(subjects: readonly Revocation['subject'][]): Promise<void> {
-    const { authority, sync, mesh } = this.#options;
-    const revocations = await authority.revoke(subjects);
+  /** Whose token still lets somebody in would come back with it, as another host. */
+  #subjectsOf(peer: PeerId): Subject[] {
+    return [`host:${peer}`, ...this.#options.gate.uses.tokensOf(peer).map((id) => `token:${id}` as const)];
+  }
+
+  async #revoke(subjects: readonly Subject[]): Promise<void> {
+    const { authority, gate, sync, mesh } = this.#options;
+    const revocations = await authority.revoke([...new Set(subjects)].filter((subject) => !gate.revocations.has(subject)));
     await sync.take({ entries: [], revocations: revocations.map(({ text }) => text) }, mesh.self);
   }
 }

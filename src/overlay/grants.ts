@@ -43,7 +43,7 @@ export class Grants implements Disposable {
 
   /** The tokens that were made on this host, and those that members joined with. */
   async tokens(nameOf: (peer: PeerId) => string): Promise<readonly KnownToken[]> {
-    const joined = this.#gate.passports().flatMap(({ invitation }) => invitation ?? []);
+    const joined = [...this.#gate.uses.passports(), ...this.#gate.passports()].flatMap(({ invitation }) => invitation ?? []);
     const made = await this.#authority.tokensMade();
     const all = new Map([...joined, ...made].map(({ id, rights, expiresMs, uses }) => [id, { id, rights, expiresMs, uses }]));
     return [...all.values()].map((token) => {

@@ -26,7 +26,7 @@ export class MemberFile implements AsyncDisposable {
     if (text === undefined) return;
     try {
       const news = JSON.parse(text) as News;
-      await take({ entries: news.entries.filter(({ record }) => record !== ''), revocations: news.revocations });
+      await take({ ...news, entries: news.entries.filter(({ record }) => record !== '') });
     } catch (error) {
       this.#logger.warn('the list of known members cannot be read; it comes back from the first member that answers', { reason: messageOf(error) });
     }

@@ -261,7 +261,7 @@ export class Overlay implements AsyncDisposable {
     return this.#expulsion.revokeToken(id, options);
   }
 
-  /** Expels a host for good: its connections break, no member talks to it again. */
+  /** Expels a host for good: its connections break, no member talks to it again, and nobody joins any more with the tokens that it joined with. */
   revokeHost(peer: PeerId): Promise<void> {
     return this.#expulsion.revokeHost(peer);
   }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import type { Overlay } from '../../src/overlay/index.ts';
 import { eventually } from '../suites/transport-suite.ts';
-import { Cluster } from './fixture.ts';
+import { addressesOf, Cluster } from './fixture.ts';
 
 const heartbeat = { intervalMs: 40, suspectMs: 400, downMs: 800 };
 
@@ -33,4 +33,65 @@ test('a member that takes a further token stays among the users of the first, wh
   const again = await cluster.open('b', { tokenFile: first, join });
   await eventually(() => again.transport.isConnected(a.self), 'b is back');
   assert.ok(again.rightsOf(again.self).includes('invite'));
+});
+
+const hourMs = 3_600_000;
+
+/** A host of an identity of its own that may not come in by this member with the token. */
+async function refused(cluster: Cluster, name: string, tokenFile: string, by: Overlay, why: RegExp): Promise<void> {
+  const host = await cluster.open(name, { tokenFile, join: addressesOf(by) });
+  await assert.rejects(host.whenJoined(AbortSignal.timeout(5000)), { code: 'denied', message: why });
+  await cluster.stop(host);
+}
+
+async function restart(cluster: Cluster, host: Overlay): Promise<Overlay> {
+  const { name } = host.members()[0]!;
+  await cluster.stop(host);
+  return cluster.open(name);
+}
+
+test('a host that was expelled does not come back under a new identity with the token that it joined with; who joined with it beside stays', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const join = addressesOf(a);
+  const tokenFile = await cluster.tokenFile(a, { uses: 3 });
+  const b = await cluster.open('b', { tokenFile, join });
+  await b.whenJoined();
+  const c = await cluster.open('c', { tokenFile, join });
+  await c.whenJoined();
+  await eventually(() => c.member(b.self) !== undefined, 'c knows b');
+  await a.revokeHost(b.self);
+  await eventually(() => c.expelled().has(b.self), 'c knows that b is expelled');
+  await cluster.stop(b);
+  for (const by of [a, c]) await refused(cluster, `b by ${by.self}`, tokenFile, by, /the token of host \w+ was revoked/);
+  const again = await restart(cluster, a);
+  await refused(cluster, 'b once more', tokenFile, again, /the token of host \w+ was revoked/);
+  await eventually(() => again.transport.isConnected(c.self), 'c is in as ever');
+  // Whoever comes later knows it too.
+  const d = await cluster.join('d', again);
+  await refused(cluster, 'b by d', tokenFile, d, /the token of host \w+ was revoked/);
+  await eventually(() => d.transport.isConnected(c.self), 'd takes c, which joined with that token in its time');
+  assert.deepEqual(
+    (await again.tokens()).filter(({ revoked }) => revoked).map(({ id }) => id),
+    [idOf(tokenFile)],
+  );
+});
+
+test('a token stays used up though the passport made with it has ended, after a restart and for members that came later', async () => {
+  let ahead = 0;
+  const clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() + ahead };
+  await using cluster = await Cluster.onLoopback({ clock });
+  const a = await cluster.first();
+  const tokenFile = await cluster.tokenFile(a, { uses: 1, passportMs: hourMs });
+  const b = await cluster.open('b', { tokenFile, join: addressesOf(a) });
+  await b.whenJoined();
+  await eventually(() => a.member(b.self) !== undefined, 'a knows b');
+  ahead = 2 * hourMs;
+  await cluster.stop(b);
+  const again = await restart(cluster, a);
+  const usedUp = /good for one host, which has joined already/;
+  await refused(cluster, 'c', tokenFile, again, usedUp);
+  const d = await cluster.join('d', again);
+  await refused(cluster, 'e', tokenFile, d, usedUp);
+  assert.deepEqual(await usersOf(tokenFile, d), [b.self]);
 });

@@ -5,6 +5,8 @@ export {
   allRights,
   createToken,
   foundationsOf,
+  grantMs,
+  isGrant,
   issuersOf,
   type Invitation,
   type InvitationTerms,

@@ -238,6 +238,14 @@ export function issuersOf(passport: Passport): readonly Passport[] {
   return issuers;
 }
 
+/** How long the invitation of a grant is good: its secret is gone once the one passport is signed, and whoever was away must still find it good. */
+export const grantMs = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/** Whether a member that may invite made the passport for a host that was there already. */
+export function isGrant({ invitation, issuedMs }: Passport): boolean {
+  return invitation?.expiresMs === issuedMs + grantMs;
+}
+
 /** The ids of the tokens that a host joined with, the last first. */
 export function tokensOf({ invitation, joinedWith }: Passport): readonly string[] {
   return invitation === undefined ? joinedWith : [invitation.id, ...joinedWith];

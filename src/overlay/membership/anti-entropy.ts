@@ -166,8 +166,10 @@ export class AntiEntropy implements Disposable {
         revoked.push(revocation);
         fresh.revocations.push(text);
       });
+    let uses = 0;
+    for (const text of news.used ?? []) await attempt(() => void (this.#table.mergeUse(text, cluster) && uses++));
     for (const entry of news.entries) await attempt(() => void (this.#table.merge(entry, from) && fresh.entries.push(entry)));
-    const changed = fresh.entries.length > 0 || fresh.revocations.length > 0;
+    const changed = fresh.entries.length > 0 || fresh.revocations.length > 0 || uses > 0;
     if (changed) this.#onNews(revoked);
     // A revocation is urgent: whoever learns of one passes it on at once.
     if (fresh.revocations.length > 0) this.tell({ entries: [], revocations: fresh.revocations }, from);
@@ -176,7 +178,11 @@ export class AntiEntropy implements Disposable {
 
   #answer(body: Uint8Array): Uint8Array {
     const fields = parse(body);
-    const summary: Summary = { members: listOf(fields, 'members').filter(isMemberSummary), revoked: listOf<Subject>(fields, 'revoked') };
+    const summary: Summary = {
+      members: listOf(fields, 'members').filter(isMemberSummary),
+      revoked: listOf<Subject>(fields, 'revoked'),
+      used: listOf<string>(fields, 'used'),
+    };
     const { news, wanted, wantedRevocations } = this.#table.compare(summary);
     // What did not fit is asked for again: from another place on, or entries that the peer refuses would keep the others from it.
     const [page, ...rest] = pagesOf({ ...news, entries: rotated(news.entries, this.#told) });
@@ -199,7 +205,11 @@ function parse(body: Uint8Array): Record<string, unknown> {
 
 function parseNews(fields: Record<string, unknown>): News {
   const entries = listOf<Entry>(fields, 'entries').filter((entry) => typeof entry?.record === 'string' && typeof entry.passport === 'string');
-  return { entries: entries.slice(0, maxEntries), revocations: listOf<SignedText>(fields, 'revocations').filter((text) => typeof text === 'string') };
+  return { entries: entries.slice(0, maxEntries), revocations: textsOf(fields, 'revocations'), used: textsOf(fields, 'used') };
+}
+
+function textsOf(fields: Record<string, unknown>, name: string): SignedText[] {
+  return listOf<SignedText>(fields, name).filter((text) => typeof text === 'string');
 }
 
 function listOf<T>(fields: Record<string, unknown>, name: string): T[] {

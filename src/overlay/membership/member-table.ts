@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { InfinitError } from '../../base/index.ts';
 import {
   isNewer,
+  type Passport,
+  readPassport,
   type MemberRecord,
   maxRevocations,
   readRecord,
@@ -24,12 +26,16 @@ export interface Entry {
 export interface Summary {
   readonly members: readonly (readonly [peer: PeerId, incarnation: number, sequence: number])[];
   readonly revoked: readonly Subject[];
+  /** Uses of tokens that no member's passport shows, each `TOKEN PEER`. */
+  readonly used?: readonly string[];
 }
 
 /** What one host has to tell another. */
 export interface News {
   readonly entries: readonly Entry[];
   readonly revocations: readonly SignedText[];
+  /** Passports that show that a token was used, of hosts that have no such passport any more: absent from a host of an earlier version. */
+  readonly used?: readonly SignedText[];
 }
 
 /** Members of one cluster that the table takes, those that left included. */
@@ -81,6 +87,7 @@ export class MemberTable {
     return {
       members: [...this.#members.values()].map(({ record: { peer, incarnation, sequence } }) => [peer, incarnation, sequence] as const),
       revoked: [...this.#gate.revocations.keys()],
+      used: this.#unshown().map((passport) => useOf(passport)),
     };
   }
 
@@ -89,6 +96,7 @@ export class MemberTable {
     return {
       entries: [...this.#members.values()].map(({ entry }) => entry),
       revocations: [...this.#gate.revocations.values()].map(({ text }) => text),
+      used: this.#unshown().map(({ text }) => text),
     };
   }
 
@@ -106,7 +114,13 @@ export class MemberTable {
     });
     const revoked = new Set(summary.revoked);
     const revocations = [...this.#gate.revocations.values()].flatMap(({ subject, text }) => (revoked.has(subject) ? [] : [text]));
-    return { news: { entries, revocations }, wanted, wantedRevocations: summary.revoked.filter((subject) => !this.#gate.revocations.has(subject)) };
+    const used = new Set(summary.used);
+    const uses = this.#unshown().flatMap((passport) => (used.has(useOf(passport)) ? [] : [passport.text]));
+    return {
+      news: { entries, revocations, used: uses },
+      wanted,
+      wantedRevocations: summary.revoked.filter((subject) => !this.#gate.revocations.has(subject)),
+    };
   }
 
   /** The entries and revocations asked for by name. */
@@ -137,6 +151,18 @@ export class MemberTable {
     return true;
   }
 
+  /** Takes a passport as what shows that a token was used. True where that is news. @throws InfinitError `denied`, `bad-argument`. */
+  mergeUse(text: SignedText, cluster: Uint8Array): boolean {
+    return this.#gate.uses.note(readPassport(text, cluster));
+  }
+
+  /** Uses of tokens that the members' entries do not show. */
+  #unshown(): Passport[] {
+    return this.#gate.uses
+      .passports()
+      .filter(({ peer, text }) => this.#gate.standing(peer) !== 'member' || this.#members.get(peer)?.entry.passport !== text);
+  }
+
   /** Takes a revocation. The one that is news is returned. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
   mergeRevocation(text: SignedText, cluster: Uint8Array): Revocation | undefined {
     const revocation = readRevocation(text, cluster);
@@ -146,4 +172,9 @@ export class MemberTable {
     this.#digest = undefined;
     return revocation;
   }
+}
+
+/** A use in a summary. */
+function useOf({ peer, invitation }: Passport): string {
+  return `${invitation!.id} ${peer}`;
 }

@@ -1,5 +1,6 @@
 import { maxBodyBytes } from '../transport.ts';
-import type { News } from './member-table.ts';
+import type { SignedText } from '../identity/index.ts';
+import type { Entry, News } from './member-table.ts';
 
 /** Entries in one message. */
 export const maxEntries = 500;
@@ -9,27 +10,34 @@ const maxPageChars = maxBodyBytes / 4;
 const overheadChars = 40;
 
 /** News in messages that each can be sent; none where there are none. Revocations come first: of whom they tell nothing else counts. */
-export function* pagesOf({ entries, revocations }: News): Generator<News> {
-  const rest = { entries: 0, revocations: 0 };
-  while (rest.revocations < revocations.length || rest.entries < entries.length) {
-    let chars = 0;
-    const fits = (length: number): boolean => {
-      const isFirst = chars === 0;
-      chars += length + overheadChars;
-      return isFirst || chars <= maxPageChars;
-    };
-    const page: { entries: News['entries'][number][]; revocations: News['revocations'][number][] } = { entries: [], revocations: [] };
-    while (rest.revocations < revocations.length && fits(revocations[rest.revocations]!.length))
-      page.revocations.push(revocations[rest.revocations++]!);
-    if (rest.revocations === revocations.length)
-      while (rest.entries < entries.length && page.entries.length < maxEntries) {
-        const entry = entries[rest.entries]!;
-        if (!fits(entry.record.length + entry.passport.length)) break;
-        page.entries.push(entry);
-        rest.entries++;
-      }
-    yield page;
+export function* pagesOf({ entries, revocations, used = [] }: News): Generator<News> {
+  const pages = new Pages();
+  for (const text of revocations) yield* pages.add(text.length, ({ revocations }) => revocations.push(text));
+  for (const text of used) yield* pages.add(text.length, (page) => page.used.push(text));
+  for (const entry of entries) yield* pages.add(entry.record.length + entry.passport.length, (page) => page.entries.push(entry));
+  yield* pages.end();
+}
+
+class Pages {
+  #page = emptyPage();
+  #chars = 0;
+
+  *add(length: number, put: (page: ReturnType<typeof emptyPage>) => void): Generator<News> {
+    const chars = length + overheadChars;
+    if (this.#chars > 0 && (this.#chars + chars > maxPageChars || this.#page.entries.length >= maxEntries)) yield* this.end();
+    this.#chars += chars;
+    put(this.#page);
   }
+
+  *end(): Generator<News> {
+    if (this.#chars > 0) yield this.#page;
+    this.#page = emptyPage();
+    this.#chars = 0;
+  }
+}
+
+function emptyPage(): { readonly entries: Entry[]; readonly revocations: SignedText[]; readonly used: SignedText[] } {
+  return { entries: [], revocations: [], used: [] };
 }
 
 /** The same list from another place on. */

@@ -12,6 +12,7 @@ import {
   tokensOf,
 } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
+import { TokenUses } from './token-uses.ts';
 
 /** A passport that seems to be made so much later, in ms, is not taken: it would keep every later one out. */
 export const maxClockAheadMs = 24 * 60 * 60 * 1000;
@@ -33,6 +34,8 @@ export class PassportGate implements Gate {
   readonly #clock: Clock;
   readonly #isJoining: () => boolean;
   readonly #passports = new Map<PeerId, Passport>();
+  /** Of tokens that have not expired. */
+  readonly uses: TokenUses;
   readonly #revocations = new Map<Subject, Revocation>();
   #revokedHosts: ReadonlySet<PeerId> = new Set();
   #closed = false;
@@ -42,6 +45,7 @@ export class PassportGate implements Gate {
     this.#self = self;
     this.#clock = clock;
     this.#isJoining = isJoining;
+    this.uses = new TokenUses(clock);
   }
 
   get isJoining(): boolean {
@@ -74,12 +78,14 @@ export class PassportGate implements Gate {
   /** This host belongs to no cluster any more. */
   reset(): void {
     this.#passports.clear();
+    this.uses.clear();
     this.#revocations.clear();
     this.#revokedHosts = new Set();
   }
 
   setOwn(passport: Passport): void {
     this.#passports.set(this.#self, passport);
+    this.uses.note(passport);
   }
 
   credential(): Uint8Array {
@@ -110,6 +116,7 @@ export class PassportGate implements Gate {
     // while this host was away; of its rights a member that may invite will tell.
     else if (more && !this.#hasGoodToken(passport)) return;
     this.#passports.set(peer, passport);
+    this.uses.note(passport);
   }
 
   /**
@@ -130,6 +137,7 @@ export class PassportGate implements Gate {
     // What other tokens are still good for the members that a newcomer asks look at. With one of these a host that may not invite would make one that may.
     if (known === undefined && passport.rights.includes('invite') && !this.#couldGive(from, peer)) this.#checkNotSpent(passport);
     this.#passports.set(peer, passport);
+    this.uses.note(passport);
     return passport;
   }
 
@@ -202,9 +210,10 @@ export class PassportGate implements Gate {
     return [...this.#passports.values()];
   }
 
-  /** Hosts that joined with a token. */
+  /** Hosts that joined with a token; those that were expelled among them. */
   hostsOf(tokenId: string): PeerId[] {
-    return [...this.#passports].flatMap(([peer, passport]) => (tokensOf(passport).includes(tokenId) ? [peer] : []));
+    const members = [...this.#passports].flatMap(([peer, passport]) => (tokensOf(passport).includes(tokenId) ? [peer] : []));
+    return [...new Set([...members, ...this.uses.usersOf(tokenId)])];
   }
 
   #isExpired(passport: Passport): boolean {
