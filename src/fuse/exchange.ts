@@ -1,5 +1,13 @@
 import type { Logger, Records } from '../base/index.ts';
-import { type Attributes, type DirectoryEntry, errnos, FileSystemError, type FileSystem, type MaybePromise } from '../filesystem/index.ts';
+import {
+  type Attributes,
+  type DirectoryEntry,
+  errnos,
+  FileSystemError,
+  type FileSystem,
+  type FileTime,
+  type MaybePromise,
+} from '../filesystem/index.ts';
 import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
 import { Handles } from './handles.ts';
@@ -79,7 +87,8 @@ export class Exchange {
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
     const onTold = trust === undefined ? undefined : (attributes: Attributes): void => trust.told(attributes);
-    this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted, onTold);
+    const modifiedBefore = trust === undefined ? undefined : (attributes: Attributes): FileTime | undefined => trust.modifiedBeforeName(attributes);
+    this.reply = new Reply(times, (inode) => this.written.has(inode), isTrusted, onTold, modifiedBefore);
     this.inFlight = new InFlight(options.requestDeadlineMs, (pending, errno) => this.#giveUp(pending, errno));
   }
 

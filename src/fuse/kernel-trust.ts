@@ -23,6 +23,12 @@ const maxCurrent = 65_536;
 /** The kernel is not told of a write of its own for so long after the last one, in ms, and for so many reads: further ones are worth dropping the pages once. */
 const untoldMs = 1000;
 const maxUntold = 1024;
+/** Nor for as many questions as it may have pages of the file, of so many bytes: for each of them it asks, one by one, where it reads here and there once they are dropped. */
+const pageBytes = 4096;
+/** Pages of files of so many bytes are kept beyond the name's next look-up as well. */
+const keptBytes = 262_144;
+/** Closed files of which the kernel was not told a write of its own. */
+const maxKept = 4096;
 
 const nothing = validity(0, 0, 0);
 const longest = validity(maxTrustMs / 1000, maxTrustMs / 1000, maxTrustMs / 1000);
@@ -36,7 +42,7 @@ interface Sole {
   readonly current: Set<number>;
 }
 
-/** An inode that is open with a cache. */
+/** An inode that is open with a cache, or was. */
 interface CachedInode {
   handles: number;
   /** As the kernel was told last, which was when its cached pages were right. */
@@ -74,6 +80,8 @@ export class KernelTrust {
   /** Handles of files and directories that are open with a cache. These three are bounded by the kernel's open files. */
   readonly #handles = new Map<number, number>();
   readonly #inodes = new Map<number, CachedInode>();
+  /** The same of closed files, the latest last: whoever opens them again finds their pages. */
+  readonly #kept = new Map<number, CachedInode>();
   /** Handles whose opening drops what the kernel had cached; once they are used that is done. */
   readonly #opening = new Map<number, Sole>();
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
@@ -109,6 +117,7 @@ export class KernelTrust {
   end(lost: boolean): SoleUseEnd {
     const wasSole = this.#sole !== undefined;
     this.#sole = undefined;
+    this.#kept.clear();
     const leftMs = this.#trustedUntilMs - performance.now();
     const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
     const earlier = this.#earlier?.end(lost) ?? [];
@@ -150,10 +159,14 @@ export class KernelTrust {
     const now = sole === undefined ? undefined : attributes();
     if (sole === undefined || now === undefined) return 'direct';
     this.#handles.set(handle, inode);
-    const known = this.#inodes.get(inode);
+    const known = this.#inodes.get(inode) ?? this.#kept.get(inode);
+    this.#kept.delete(inode);
     if (known === undefined) {
       this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined, told: undefined, past: false, wroteAt: 0, untold: 0 });
-    } else known.handles++;
+    } else {
+      known.handles++;
+      this.#inodes.set(inode, known);
+    }
     if (this.#isCurrent(sole, inode)) return 'kept';
     this.#opening.set(handle, sole);
     return 'cached';
@@ -182,6 +195,9 @@ export class KernelTrust {
     if (--known.handles > 0) return;
     this.#inodes.delete(inode);
     this.#lost.delete(inode);
+    if (this.#sole === undefined || known.told?.sole !== this.#sole || known.past) return;
+    this.#kept.set(inode, known);
+    if (this.#kept.size > maxKept) for (const [oldest] of this.#kept) return void this.#kept.delete(oldest);
   }
 
   /**
@@ -209,7 +225,7 @@ export class KernelTrust {
 
   /** A write is being served: through an open file with this handle, or of cached pages, which are right then. */
   wrote(inode: number, handle: number | undefined, pages: boolean): void {
-    const known = this.#inodes.get(inode);
+    const known = this.#known(inode);
     if (known === undefined) return;
     known.wroteAt = performance.now();
     known.untold = 0;
@@ -218,13 +234,13 @@ export class KernelTrust {
 
   /** The inode is being changed otherwise. */
   changedPast(inode: number): void {
-    const known = this.#inodes.get(inode);
+    const known = this.#known(inode);
     if (known !== undefined) known.past = true;
   }
 
   /** The kernel is told these attributes. */
   told({ inode, modified }: Attributes): void {
-    const known = this.#inodes.get(inode);
+    const known = this.#known(inode);
     if (known === undefined) return;
     const sole = this.#sole;
     if (sole === undefined) known.told = undefined;
@@ -238,14 +254,32 @@ export class KernelTrust {
    * The time of writing to tell the kernel that is about to read from an open file: the one that it was told before, while all that was changed since came through its own
    * cached pages, which it would drop for another one. For this read alone: whoever asks for the times hears the true one. undefined: the true one.
    */
-  modifiedBefore({ inode, modified }: Attributes): FileTime | undefined {
-    const known = this.#inodes.get(inode);
+  modifiedBefore({ inode, modified, size }: Attributes): FileTime | undefined {
+    const known = this.#known(inode);
     const sole = this.#sole;
     if (known === undefined || sole === undefined || known.past || known.told?.sole !== sole || !this.#isCurrent(sole, inode)) return undefined;
     // Others may have changed it, though nobody has said so yet.
     if (this.#forMs() <= 0) return undefined;
-    if (isSame(known.told.modified, modified) || performance.now() - known.wroteAt > untoldMs || ++known.untold > maxUntold) return undefined;
+    if (isSame(known.told.modified, modified)) return undefined;
+    if (++known.untold * pageBytes > size && (known.untold > maxUntold || performance.now() - known.wroteAt > untoldMs)) return undefined;
     return known.told.modified;
+  }
+
+  /** The same for who looks a name up: to open the file, or to ask for its attributes next. */
+  modifiedBeforeName(attributes: Attributes): FileTime | undefined {
+    return attributes.size < keptBytes ? undefined : this.modifiedBefore(attributes);
+  }
+
+  /**
+   * To be awaited before the kernel is told the true time of writing for whoever asks for it. The kernel takes no attributes in, and so drops no pages for them, of
+   * an inode of which it was told to forget attributes after it asked (`attr_version` in fuse_change_attributes, Linux 5.8); the program is told them. undefined: tell them plainly.
+   */
+  keepingPages(attributes: Attributes): Promise<void> | undefined {
+    return this.modifiedBeforeName(attributes) === undefined ? undefined : this.#notifier.invalidateAttributes(attributes.inode);
+  }
+
+  #known(inode: number): CachedInode | undefined {
+    return this.#inodes.get(inode) ?? this.#kept.get(inode);
   }
 
   /** Whether attributes of the inode may be trusted at all: with them go the pages that open files have cached, perhaps in another time. */

@@ -123,6 +123,11 @@ export class Notifier {
     return this.#send(this.#inodes, encodeInvalidateInode(inode, offset, length));
   }
 
+  /** Resolves when the kernel has forgotten the attributes; pages stay. */
+  invalidateAttributes(inode: number): Promise<void> {
+    return this.#send(this.#inodes, encodeInvalidateInode(inode, -1, 0));
+  }
+
   invalidateEntry(parent: number, name: string): Promise<void> {
     return this.#send(this.#entries, encodeInvalidateEntry(parent, name));
   }

@@ -6,6 +6,8 @@ import { encodeNothing, recover } from './names.ts';
 
 const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.putAttributes(attributes);
 
+const encodePassing: Encode<Attributes> = ({ reply }, attributes) => reply.putPassingAttributes(attributes);
+
 const encodeBeforeRead: Encode<Attributes> = ({ reply, trust }, attributes) => {
   const modified = trust!.modifiedBefore(attributes);
   return modified === undefined ? reply.putAttributes(attributes) : reply.putPassingAttributes({ ...attributes, modified });
@@ -16,11 +18,16 @@ export const getattr: Operation = (exchange, header, message) => {
   const found = justLookedUp?.take(header.pid, header.node);
   const attributes = found !== undefined && !isForOpenFile(message) ? found : fileSystem.getattr(header.node);
   if (trust === undefined) return exchange.answer(header, attributes, encodeAttributes);
+  let encode = isForOpenFile(message) ? encodeBeforeRead : encodeAttributes;
   const told = after(attributes, (known) => {
-    const dropped = trust.beforeAttributes(known);
-    return dropped === undefined ? known : exchange.afterKernel(header, dropped).then(() => known);
+    let before = trust.beforeAttributes(known);
+    if (before === undefined && encode === encodeAttributes) {
+      before = trust.keepingPages(known);
+      if (before !== undefined) encode = encodePassing;
+    }
+    return before === undefined ? known : exchange.afterKernel(header, before).then(() => known);
   });
-  exchange.answer(header, told, isForOpenFile(message) ? encodeBeforeRead : encodeAttributes);
+  exchange.answer(header, told, (answering, known) => encode(answering, known));
 };
 
 const [typeBits, directoryType] = [0o170000, 0o040000];

@@ -1,5 +1,5 @@
 import { copyBytes } from '../../base/index.ts';
-import type { Attributes, DirectoryEntry, FileLock, FileSystemStatistics } from '../../filesystem/index.ts';
+import type { Attributes, DirectoryEntry, FileLock, FileSystemStatistics, FileTime } from '../../filesystem/index.ts';
 import { Message, replyHeaderBytes } from './message.ts';
 import type { RequestHeader } from './request-header.ts';
 
@@ -49,20 +49,24 @@ export class Reply extends Message {
   readonly #isBrief: (inode: number) => boolean;
   readonly #isTrusted: (inode: number) => boolean;
   readonly #onTold: ((attributes: Attributes) => void) | undefined;
+  readonly #modifiedBefore: ((attributes: Attributes) => FileTime | undefined) | undefined;
 
   /**
    * @param isBrief whose attributes are good for no more than {@link briefSeconds}.
    * @param isTrusted whose attributes are good for any time.
-   * @param onTold called with all that a reply tells.
+   * @param onTold called with the attributes that the kernel is to keep.
+   * @param modifiedBefore the time of writing to tell beside a name, good for nothing but finding it; undefined: the true one.
    */
   constructor(
     validity: Validity,
     isBrief: (inode: number) => boolean = () => false,
     isTrusted: (inode: number) => boolean = () => true,
     onTold?: (attributes: Attributes) => void,
+    modifiedBefore?: (attributes: Attributes) => FileTime | undefined,
   ) {
     super(replyHeaderBytes + maxDirectoryReplyBytes);
     this.#onTold = onTold;
+    this.#modifiedBefore = modifiedBefore;
     this.validity = validity;
     this.#isBrief = isBrief;
     this.#isTrusted = isTrusted;
@@ -90,7 +94,6 @@ export class Reply extends Message {
   }
 
   #attributes(at: number, attributes: Attributes): void {
-    this.#onTold?.(attributes);
     const words = this.words;
     this.put64(at, attributes.inode);
     this.put64(at + 2, attributes.size);
@@ -117,10 +120,17 @@ export class Reply extends Message {
     words[at + 3] = 0;
     words[at + 4] = this.validity.entrySeconds;
     words[at + 5] = 0;
-    this.#attributeValidity(at + 6, at + 9, attributes.inode);
     words[at + 7] = 0;
     words[at + 8] = this.validity.entryNanoseconds;
-    this.#attributes(at + 10, attributes);
+    const modified = this.#modifiedBefore?.(attributes);
+    if (modified === undefined) {
+      this.#onTold?.(attributes);
+      this.#attributeValidity(at + 6, at + 9, attributes.inode);
+      this.#attributes(at + 10, attributes);
+    } else {
+      words[at + 6] = words[at + 9] = 0;
+      this.#attributes(at + 10, { ...attributes, modified });
+    }
   }
 
   /** struct fuse_entry_out. */
@@ -139,19 +149,17 @@ export class Reply extends Message {
 
   /** struct fuse_attr_out. */
   putAttributes(attributes: Attributes): number {
-    const words = this.words;
+    const length = this.putPassingAttributes(attributes);
+    this.#onTold?.(attributes);
     this.#attributeValidity(firstWord, firstWord + 2, attributes.inode);
-    words[firstWord + 1] = 0;
-    words[firstWord + 3] = 0;
-    this.#attributes(firstWord + 4, attributes);
-    return 104;
+    return length;
   }
 
   /** The same, good for the question at hand and nothing else. */
   putPassingAttributes(attributes: Attributes): number {
-    const length = this.putAttributes(attributes);
-    this.words[firstWord] = this.words[firstWord + 2] = 0;
-    return length;
+    this.words.fill(0, firstWord, firstWord + 4);
+    this.#attributes(firstWord + 4, attributes);
+    return 104;
   }
 
   /** struct fuse_open_out. */
