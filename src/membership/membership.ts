@@ -21,6 +21,7 @@ const defaultTickMs = 250;
 const soonMs = 20;
 /** A host that only wants to stay up to date, or to have a say, asks so many others at once: more than a majority of any set. */
 const askedAtOnce = 8;
+const nobody: ReadonlySet<PeerId> = new Set();
 
 /** What membership does with the store besides the roster block. */
 export interface MembershipStore extends BlockStore {
@@ -235,10 +236,12 @@ export class Membership implements Views, AsyncDisposable {
     }
   }
 
-  /** Why a host should not be expelled now; undefined: it may. */
-  whyItMustStay(peer: PeerId): string | undefined {
+  /** Why a host should not be expelled now; undefined: it may. @param gone Hosts that count as gone already. */
+  whyItMustStay(peer: PeerId, gone: ReadonlySet<PeerId> = nobody): string | undefined {
     const state = this.#state;
-    return state === undefined ? undefined : whyItMustStay({ state, neighbours: this.#options.neighbourhood.neighbours() }, peer);
+    if (state === undefined) return undefined;
+    const neighbours = this.#options.neighbourhood.neighbours().map((one) => (gone.has(one.peer) ? { ...one, alive: false } : one));
+    return whyItMustStay({ state, neighbours }, peer);
   }
 
   status(): MembershipStatus {

@@ -16,6 +16,7 @@ import type { Entry } from './entry.ts';
 import { placedMembers } from './hosts-seen.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
+import type { Removals } from './removals.ts';
 import { tokenStates } from './token-states.ts';
 import { leaseHolder, livingHolder } from './volume-lease.ts';
 import type { Volumes } from './volumes.ts';
@@ -34,6 +35,7 @@ export interface ClusterContext {
   readonly catalogue: Catalogue;
   readonly volumes: Volumes;
   readonly entry: Entry;
+  readonly removals: Removals;
   /** Another host said that volumes came or went. */
   readonly onCatalogueNews: () => void;
   readonly status: () => Promise<HostStatus>;
@@ -250,18 +252,10 @@ export class Cluster implements Disposable {
   /**
    * Expels a host, by name or peer id; its copies are made again elsewhere.
    * @param unsafe Also where some block may have no majority without it.
-   * @throws InfinitError `in-use` where that is so.
+   * @throws InfinitError as {@link Removals.remove}.
    */
   async removeHost(which: string, unsafe = false): Promise<void> {
-    const { overlay, membership } = this.#context;
-    const { peer } = this.#memberNamed(which);
-    const why = unsafe ? undefined : membership.whyItMustStay(peer);
-    if (why !== undefined)
-      throw new InfinitError(
-        'in-use',
-        `${which}: ${why}. Bring the missing hosts back, or drain it first (\`infinit node drain\`); \`--unsafe\` expels it all the same`,
-      );
-    await overlay.revokeHost(peer);
+    await this.#context.removals.remove(this.#memberNamed(which).peer, which, unsafe);
   }
 
   /** Has a host give its blocks away so that it can leave, or (`on` false) stay after all. How far it is shows in its status. */

@@ -6,6 +6,7 @@ import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Membership as Roster } from '../membership/index.ts';
 import type { Overlay } from '../overlay/index.ts';
 import type { ExpectedNames } from './expected-names.ts';
+import type { Removals } from './removals.ts';
 
 /** How long a host that joins by command waits to be let in and to be told the views of the roster, in ms. */
 const joinDeadlineMs = 20_000;
@@ -20,6 +21,7 @@ export const aloneWithoutStore = 'it stores nothing (--capacity 0) and belongs t
 export interface EntryContext {
   readonly overlay: Overlay;
   readonly membership: Roster;
+  readonly removals: Pick<Removals, 'whyItMustStay'>;
   /** It uses what others store. */
   readonly storesNothing: boolean;
   /** Volumes that are mounted here. */
@@ -135,7 +137,7 @@ export class Entry implements Membership, Disposable {
    * @throws InfinitError `bad-argument` where it belongs to no cluster; `in-use` where something is mounted, or for its blocks; `unavailable`.
    */
   async leave({ force = false }: { readonly force?: boolean } = {}): Promise<Left> {
-    const { overlay, membership, keyFile } = this.#context;
+    const { overlay, membership, removals, keyFile } = this.#context;
     if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster');
     if (overlay.halted !== undefined) throw new InfinitError('unavailable', overlay.halted);
     if (overlay.state === 'joining' && this.#entering) {
@@ -147,7 +149,7 @@ export class Entry implements Membership, Disposable {
     }
     this.#refuseWhileMounted('leave the cluster');
     const whyNot = (): string | undefined => {
-      const why = membership.status().standing === 'member' ? membership.whyItMustStay(overlay.self) : undefined;
+      const why = membership.status().standing === 'member' ? removals.whyItMustStay(overlay.self) : undefined;
       return why === undefined ? undefined : `this host stores blocks, and ${why}: drain it first (\`infinit node drain\`)`;
     };
     if (membership.status().standing === 'member') {

@@ -23,4 +23,6 @@ export const nodeKinds = {
   mounted: firstNodeKind + 7,
   /** Answered with the invitations that the host knows of, as JSON: nothing secret. */
   tokens: firstNodeKind + 8,
+  /** JSON `{peer, on}`: the sender is about to expel a host, or not after all; answered with the hosts that are being expelled, as JSON. */
+  expelling: firstNodeKind + 9,
 } as const;

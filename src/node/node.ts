@@ -36,6 +36,7 @@ import { MountTable } from './mount-table.ts';
 import { OverlayNeighbourhood } from './neighbourhood.ts';
 import { ProgramBlocks } from './program-blocks.ts';
 import { claimStore, nameStore } from './store-owner.ts';
+import { Removals } from './removals.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './trash.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
@@ -214,6 +215,7 @@ export class Node implements AsyncDisposable {
     const shared = { transport: overlay.transport, placement, rightsOf };
     const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: shared }));
     membership.start(store);
+    const removals = new Removals({ overlay, membership });
     const { scrubBytesPerSecond } = config;
     const settings = { bytesPerSecond: config.repairBytesPerSecond, scrubBytesPerSecond };
     const isExpelled = (peer: string): boolean => overlay.expelled().has(peer);
@@ -290,6 +292,7 @@ export class Node implements AsyncDisposable {
         {
           overlay,
           membership,
+          removals,
           storesNothing,
           mounted: () => volumes.mounted(),
           ownVolume: async () => (await catalogue.list())[0]?.name,
@@ -315,6 +318,7 @@ export class Node implements AsyncDisposable {
         catalogue,
         volumes,
         entry,
+        removals,
         onCatalogueNews: () => trash.look(),
         status: () => this.status(),
         drain: (on) => disk.write([on ? { type: 'put-meta', key: drainKey, bytes: Buffer.from('1') } : { type: 'delete-meta', key: drainKey }]),

@@ -102,8 +102,8 @@ test('whether a host may leave is asked again once the others have heard that it
       return Promise.resolve(whyNot?.()).then((said) => assert.match(said ?? '', /b is missing too: drain it first/));
     },
   };
-  const membership = { status: () => ({ standing: 'member' }), whyItMustStay: () => why };
-  const context = { overlay, membership, mounted: () => [], keyFile: '/nowhere' };
+  const membership = { status: () => ({ standing: 'member' }) };
+  const context = { overlay, membership, removals: { whyItMustStay: () => why }, mounted: () => [], keyFile: '/nowhere' };
   using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
   assert.deepEqual(await entry.leave({ force: true }), { alone: false });
 });
@@ -117,8 +117,8 @@ test('a member that has not heard of the others yet does not take its join back'
     takeBackJoin: () => assert.fail('it was let in long ago'),
     leave: () => Promise.reject(new InfinitError('unavailable', 'nobody hears it')),
   };
-  const membership = { status: () => ({ standing: 'member' }), whyItMustStay: () => undefined };
-  const context = { overlay, membership, mounted: () => [], keyFile: '/nowhere' };
+  const membership = { status: () => ({ standing: 'member' }) };
+  const context = { overlay, membership, removals: { whyItMustStay: () => undefined }, mounted: () => [], keyFile: '/nowhere' };
   using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
   await assert.rejects(entry.leave({ force: true }), { code: 'unavailable' });
 });
