@@ -1,6 +1,8 @@
 /**
  * `node bench/scaling.ts [HOSTS …]`: clusters of 3, 6 and 12 hosts on this machine, every host with the same small share of one processor (a control group,
- * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is.
+ * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is; processor time, messages,
+ * groups of the disk and turns at a processor for each call. `4x3` in place of a number: four clusters of three at once, that is, as many programs as
+ * one cluster of twelve and the work of three.
  * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`), `SECONDS` (4), `BENCH_DIR`.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -9,11 +11,11 @@ import path from 'node:path';
 import type { Address } from '../src/block/index.ts';
 import { CpuShare } from './cluster/cpu-share.ts';
 import { BenchCluster } from './cluster/hosts.ts';
-import type { Load, Tally } from './cluster/workload.ts';
+import type { Load, Tally, Work } from './cluster/workload.ts';
 
 const share = Number(process.env['SHARE'] ?? 0.08);
 const seconds = Number(process.env['SECONDS'] ?? 4);
-const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2).map(Number) : [3, 6, 12];
+const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['3', '6', '12'];
 const clientsAHost = Number(process.env['CLIENTS'] ?? 64);
 const warmUpSeconds = 1.5;
 const keysAHost = 256;
@@ -21,33 +23,63 @@ const bytes = 256;
 
 const loads: readonly Load['workload'][] = ['put', 'read-once'];
 
-async function measure(count: number, home: string): Promise<Map<Load['workload'], { readonly rate: number; readonly cpu: number }>> {
+interface Result extends Work {
+  readonly rate: number;
+  readonly cpu: number;
+  readonly p50: number;
+}
+
+/** Clusters of `count` hosts each, all at work at once. */
+async function measure(clusters: number, count: number, home: string): Promise<Map<Load['workload'], Result>> {
   const shares: CpuShare[] = [];
-  const results = new Map<Load['workload'], { readonly rate: number; readonly cpu: number }>();
+  const results = new Map<Load['workload'], Result>();
   try {
-    await using cluster = await BenchCluster.start(home, count);
-    const { hosts } = cluster;
-    const sets = await Promise.all(hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys: keysAHost, bytes, immutable: false })));
-    const run = (workload: Load['workload'], forSeconds: number): Promise<Tally[]> =>
-      Promise.all(
-        hosts.map((host, index) => {
-          const load: Load = { workload, clients: clientsAHost, seconds: forSeconds, keys: keysAHost, bytes };
-          return host.ask<Tally>({ type: 'run', load, addresses: sets[workload === 'put' ? index : (index + 1) % count]! });
-        }),
+    await using stack = new AsyncDisposableStack();
+    const started: BenchCluster[] = [];
+    for (let index = 0; index < clusters; index++) {
+      const directory = path.join(home, String(index));
+      mkdirSync(directory);
+      started.push(stack.use(await BenchCluster.start(directory, count)));
+    }
+    const sets = await Promise.all(
+      started.map(({ hosts }) =>
+        Promise.all(hosts.map((host) => host.ask<readonly Address[]>({ type: 'prepare', keys: keysAHost, bytes, immutable: false }))),
+      ),
+    );
+    const run = async (workload: Load['workload'], forSeconds: number): Promise<Tally[]> => {
+      const load: Load = { workload, clients: clientsAHost, seconds: forSeconds, keys: keysAHost, bytes };
+      const tallies = await Promise.all(
+        started.map(({ hosts }, cluster) =>
+          Promise.all(
+            hosts.map((host, index) =>
+              host.ask<Tally>({ type: 'run', load, addresses: sets[cluster]![workload === 'put' ? index : (index + 1) % count]! }),
+            ),
+          ),
+        ),
       );
+      return tallies.flat();
+    };
     // With the whole machine, so that no host spends its share on compiling.
-    for (const workload of [...loads, ...loads]) await run(workload, warmUpSeconds * (count / sizes[0]!));
-    for (const [index, { child }] of hosts.entries()) {
-      const group = new CpuShare(`infinit-bench-${process.pid}-${count}-${index}`, share);
+    for (const workload of [...loads, ...loads]) await run(workload, (warmUpSeconds * clusters * count) / 3);
+    for (const [index, { child }] of started.flatMap(({ hosts }) => hosts).entries()) {
+      const group = new CpuShare(`infinit-bench-${process.pid}-${clusters}x${count}-${index}`, share);
       shares.push(group);
       group.add(child.pid!);
     }
     for (const workload of loads) {
       const tallies = await run(workload, seconds);
-      const calls = tallies.reduce((sum, tally) => sum + tally.calls, 0);
+      const sum = (pick: (tally: Tally) => number): number => tallies.reduce((all, tally) => all + pick(tally), 0);
+      const calls = sum((tally) => tally.calls);
       results.set(workload, {
-        rate: tallies.reduce((sum, tally) => sum + tally.calls / tally.seconds, 0),
-        cpu: (tallies.reduce((sum, tally) => sum + tally.cpuSeconds, 0) / calls) * 1e6,
+        rate: sum((tally) => tally.calls / tally.seconds),
+        cpu: (sum((tally) => tally.cpuSeconds) / calls) * 1e6,
+        messages: sum((tally) => tally.work!.messages) / calls,
+        p50: sum((tally) => tally.p50Ms) / tallies.length,
+        requests: sum((tally) => tally.work!.requests) / calls,
+        rounds: sum((tally) => tally.work!.rounds) / calls,
+        turns: sum((tally) => tally.work!.turns) / calls,
+        groups: sum((tally) => tally.work!.groups) / calls,
+        switches: sum((tally) => tally.work!.switches) / calls,
       });
     }
   } finally {
@@ -59,15 +91,21 @@ async function measure(count: number, home: string): Promise<Map<Load['workload'
 const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
 try {
   console.log(`Every host has ${share} of a processor; ${clientsAHost} clients on each.\n`);
-  console.log('| hosts | workload | calls/s, all hosts | of linear | CPU µs a call |\n|---:|---|---:|---:|---:|');
+  console.log(
+    '| hosts | workload | calls/s, all hosts | of linear | CPU µs a call | p50 ms | rounds | served | messages | turns | groups | switches |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
+  );
   const first = new Map<Load['workload'], number>();
-  for (const count of sizes) {
-    const directory = path.join(home, String(count));
+  for (const size of sizes) {
+    const directory = path.join(home, size);
     mkdirSync(directory);
-    for (const [workload, { rate, cpu }] of await measure(count, directory)) {
-      const perHost = rate / count;
+    const [count, clusters = 1] = size.split('x').map(Number).toReversed() as [number, number?];
+    for (const [workload, { rate, cpu, p50, rounds, requests, messages, turns, groups, switches }] of await measure(clusters, count, directory)) {
+      const perHost = rate / (clusters * count);
       if (!first.has(workload)) first.set(workload, perHost);
-      console.log(`| ${count} | ${workload} | ${Math.round(rate)} | ${(perHost / first.get(workload)!).toFixed(2)} | ${cpu.toFixed(0)} |`);
+      const figures = [p50, rounds, requests, messages, turns, groups, switches].map((figure) => figure.toFixed(2)).join(' | ');
+      console.log(
+        `| ${size} | ${workload} | ${Math.round(rate)} | ${(perHost / first.get(workload)!).toFixed(2)} | ${cpu.toFixed(0)} | ${figures} |`,
+      );
     }
   }
 } finally {

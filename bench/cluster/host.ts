@@ -16,7 +16,7 @@ import { ViewPlacement } from '../../src/node/view-placement.ts';
 import { Overlay } from '../../src/overlay/index.ts';
 import { Repair } from '../../src/repair/index.ts';
 import { Store } from '../../src/store/index.ts';
-import { drive, type Load, type Tally } from './workload.ts';
+import { drive, type Load, type Tally, type Work } from './workload.ts';
 
 export type Order =
   | { readonly type: 'init' }
@@ -122,6 +122,36 @@ function run(load: Load, given: readonly Address[]): Promise<Tally> {
   }
 }
 
+/** What this process did so far. */
+function workSoFar(): Work {
+  const { voluntaryContextSwitches, involuntaryContextSwitches } = process.resourceUsage();
+  return {
+    messages: overlay.transport.traffic().sentMessages,
+    requests: store.meter.requests,
+    rounds: store.meter.rounds,
+    turns: performance.nodeTiming.uvMetricsInfo.loopCount,
+    groups: disk.meter.groupSeconds.count,
+    switches: voluntaryContextSwitches + involuntaryContextSwitches,
+  };
+}
+
+async function metered(work: () => Promise<Tally>): Promise<Tally> {
+  const before = workSoFar();
+  const tally = await work();
+  const after = workSoFar();
+  return {
+    ...tally,
+    work: {
+      messages: after.messages - before.messages,
+      requests: after.requests - before.requests,
+      rounds: after.rounds - before.rounds,
+      turns: after.turns - before.turns,
+      groups: after.groups - before.groups,
+      switches: after.switches - before.switches,
+    },
+  };
+}
+
 /** A CPU profile of the stretch that is measured, and of nothing else. */
 async function profiled<T>(file: string, work: () => Promise<T>): Promise<T> {
   const session = new Session();
@@ -154,7 +184,7 @@ async function obey(order: Order): Promise<unknown> {
       return prepare(order.keys, order.bytes, order.immutable);
     case 'run':
       return profiles === undefined
-        ? run(order.load, order.addresses)
+        ? metered(() => run(order.load, order.addresses))
         : profiled(path.join(profiles, `${order.load.workload}-${name}.cpuprofile`), () => run(order.load, order.addresses));
     case 'memory':
       return process.memoryUsage();

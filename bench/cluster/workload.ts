@@ -13,6 +13,22 @@ export interface Load {
   readonly bytes: number;
 }
 
+/** What calls cost a host besides processor time. */
+export interface Work {
+  /** Messages that it sent to other hosts. */
+  readonly messages: number;
+  /** Requests to acceptors that it served. */
+  readonly requests: number;
+  /** Rounds of its operations. */
+  readonly rounds: number;
+  /** Turns of its event loop. */
+  readonly turns: number;
+  /** Groups that it made durable. */
+  readonly groups: number;
+  /** Times that its threads were given a processor. */
+  readonly switches: number;
+}
+
 export interface Tally {
   readonly calls: number;
   readonly failures: number;
@@ -21,6 +37,8 @@ export interface Tally {
   readonly p99Ms: number;
   /** Processor time of the measuring process. */
   readonly cpuSeconds: number;
+  /** What the host did meanwhile; only where the process is one. */
+  readonly work?: Work;
 }
 
 /** Calls `call(client, turn)` over and over with every client for a while. */
