@@ -1,4 +1,5 @@
 import type { Effect, PeerId, ProposalOutcome, Proposer, Reply, Request } from '../consensus/index.ts';
+import type { AnswerPace } from './answer-pace.ts';
 
 /** How an operation is run. */
 export interface RunOptions {
@@ -13,6 +14,7 @@ export interface RunOptions {
 /** What all operations of a host share. */
 export interface DriveContext {
   readonly self: PeerId;
+  readonly pace: AnswerPace;
   /** `again`: the very message was sent before. */
   readonly send: (peers: readonly PeerId[], request: Request, again: boolean) => void;
   /** Called once, before the first accept is sent. */
@@ -52,6 +54,7 @@ export class Drive {
   /** Accepts were sent. */
   writes = false;
   #message: Request | undefined;
+  #sentAt = 0;
   /** Hosts whose acceptor must be asked again, since it was waiting for a lease to end. */
   #leased: PeerId[] = [];
   #leasedTimer: NodeJS.Timeout | undefined;
@@ -100,6 +103,11 @@ export class Drive {
     this.#wake();
   }
 
+  /** Answers to the message of that attempt are waited for. */
+  awaits(attempt: number): boolean {
+    return !this.#done && this.#message?.attempt === attempt;
+  }
+
   hear(reply: Reply): void {
     const own = reply.from === this.#context.self;
     if (this.#held !== undefined && !own) {
@@ -112,6 +120,7 @@ export class Drive {
 
   #step(reply: Reply): void {
     if (this.#done) return;
+    if (reply.from !== this.#context.self && reply.attempt === this.#message?.attempt) this.#context.pace.took(performance.now() - this.#sentAt);
     if (reply.type === 'leased') this.#onLeased(reply);
     this.#take(this.proposer.step({ type: 'reply', reply }));
     if (this.#silent !== undefined && !this.#done) this.#hope(reply);
@@ -143,10 +152,13 @@ export class Drive {
   }
 
   #take(effects: readonly Effect[]): void {
+    let asks = false;
     for (const effect of effects) {
       switch (effect.type) {
         case 'send': {
           const again = effect.message === this.#message;
+          asks = true;
+          if (!again) this.#sentAt = performance.now();
           this.rounds++;
           if (this.afresh && effect.to.includes(this.#context.self)) this.#held ??= [];
           if (effect.message.type === 'accept' && !this.writes) {
@@ -158,7 +170,7 @@ export class Drive {
           break;
         }
         case 'sleep':
-          this.#sleep(effect.ms);
+          this.#sleep(asks ? Math.max(effect.ms, this.#context.pace.lateMs) : effect.ms);
           break;
         case 'done':
           this.#end(effect);

@@ -1,10 +1,10 @@
-import { atTurnEnd, keptCopy } from '../base/index.ts';
+import { atTurnEnd, keptCopy, whenGathered } from '../base/index.ts';
 import { decodeReply, decodeRequest, encodeReply, encodeRequest, type Parts, type PeerId, type Reply, type Request } from '../consensus/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
 import type { Permits } from './permits.ts';
 import type { Replica } from './replica.ts';
-import { ThriftyAccepts } from './thrifty-accepts.ts';
+import { ThriftyRounds } from './thrifty-rounds.ts';
 
 /** Bytes of one message; more of a tick goes into further ones. */
 const maxBatchBytes = 1024 * 1024;
@@ -29,14 +29,15 @@ export interface RegisterLinkOptions {
   readonly transport: Transport | undefined;
   readonly replica: Replica;
   readonly permits: Permits;
-  readonly onReply: (reply: Reply) => void;
+  /** True: its operation waits for more answers to what was asked. */
+  readonly onReply: (reply: Reply) => boolean;
 }
 
 /**
- * Requests to acceptors, here and elsewhere, and their replies. All of a tick for one peer leave in one message, and all that one message asks of an
- * acceptor goes into one group of its disk. A message may get lost without anybody being told: proposers ask again, and give up by their deadline.
+ * Requests to acceptors, here and elsewhere, and their replies. All of a turn of the event loop for one peer leave in one message, and all that the messages of a turn ask
+ * of this host's acceptor goes into one group of its disk. A message may get lost without anybody being told: proposers ask again, and give up by their deadline.
  *
- * Accepts that a majority decides without a host ({@link ThriftyAccepts}) wait for company on their way to it: many then cost it one message and one group of
+ * Accepts that a majority decides without a host ({@link ThriftyRounds}) wait for company on their way to it: many then cost it one message and one group of
  * its disk. They leave with the next request to it, when they are many or old, when the host is needed after all, and when this link closes; they are
  * dropped with the connection, as what is on its way then is.
  */
@@ -45,14 +46,17 @@ export class RegisterLink {
   readonly #transport: Transport | undefined;
   readonly #replica: Replica;
   readonly #permits: Permits;
-  readonly #onReply: (reply: Reply) => void;
+  readonly #onReply: RegisterLinkOptions['onReply'];
   readonly #requests = new Map<PeerId, Batch>();
   readonly #replies = new Map<PeerId, Batch>();
   /** For peers to which nothing else leaves at the end of this tick. */
   readonly #deferred = new Map<PeerId, Batch>();
   #deferTimer: NodeJS.Timeout | undefined;
-  readonly #thrifty: ThriftyAccepts;
+  readonly #thrifty: ThriftyRounds;
   readonly #stopListening: () => void;
+  /** What others asked of this host's acceptor in this turn. */
+  #asked: Request[] = [];
+  /** What it asked itself. */
   #local: Request[] = [];
   /** The last request: it goes to several peers. */
   #encoded: { readonly request: Request; readonly parts: Parts } | undefined;
@@ -65,7 +69,7 @@ export class RegisterLink {
     this.#permits = permits;
     this.#onReply = onReply;
     const isConnected = (peer: PeerId): boolean => transport?.isConnected(peer) === true;
-    this.#thrifty = new ThriftyAccepts({ self, isConnected, onNeeded: (peer) => this.#release(peer) });
+    this.#thrifty = new ThriftyRounds({ self, isConnected, onNeeded: (peers, request) => this.#sendNow(peers, request) });
     transport?.handle(kinds.registerRequests, (peer, body) => this.#serve(peer, body));
     transport?.handle(kinds.registerReplies, (peer, body) => this.#hear(peer, body));
     this.#stopListening = transport?.onPeerDown((peer) => this.#lose(peer)) ?? (() => {});
@@ -81,11 +85,22 @@ export class RegisterLink {
       if (peer === this.#self) {
         this.#local.push(request);
         this.#schedule();
-      } else if (spared.includes(peer)) this.#defer(peer, this.#encode(request));
-      else if (this.#transport?.isConnected(peer) === true) {
-        this.#release(peer);
-        this.#add(this.#requests, kinds.registerRequests, peer, this.#encode(request));
-      }
+      } else if (!spared.includes(peer)) this.#ask(peer, request);
+      else if (request.type === 'accept') this.#defer(peer, this.#encode(request));
+    }
+  }
+
+  #ask(peer: PeerId, request: Request): void {
+    if (this.#transport?.isConnected(peer) !== true) return;
+    this.#release(peer);
+    this.#add(this.#requests, kinds.registerRequests, peer, this.#encode(request));
+  }
+
+  /** An accept has been waiting here for these, or has left by now; a read has not. */
+  #sendNow(peers: readonly PeerId[], request: Request): void {
+    for (const peer of peers) {
+      if (request.type === 'accept') this.#release(peer);
+      else this.#ask(peer, request);
     }
   }
 
@@ -103,10 +118,20 @@ export class RegisterLink {
   }
 
   #serve(peer: PeerId, body: Uint8Array): undefined {
-    const requests = itemsOf(body)
-      .map((bytes) => decodeRequest(peer, bytes, keptCopy))
-      .filter((request) => this.#permits.allows(request));
-    this.#replica.serveAll(requests, (reply) => this.#add(this.#replies, kinds.registerReplies, peer, encodeReply(reply)));
+    for (const bytes of itemsOf(body)) {
+      const request = decodeRequest(peer, bytes, keptCopy);
+      if (this.#permits.allows(request) && this.#asked.push(request) === 1) whenGathered(() => this.#serveGathered());
+    }
+    if (this.#asked.length >= maxBatch) this.#serveGathered();
+  }
+
+  /** The messages of this turn were all read. */
+  #serveGathered(): void {
+    const asked = this.#asked;
+    if (asked.length === 0) return;
+    this.#asked = [];
+    // The disk is about to be written to for others: what is this host's own goes along.
+    this.#replica.serveAll([...asked, ...this.#takeLocal()], this.#answer);
   }
 
   #hear(peer: PeerId, body: Uint8Array): undefined {
@@ -114,9 +139,13 @@ export class RegisterLink {
     for (const bytes of itemsOf(body)) this.#take(decodeReply(peer, bytes, keptCopy));
   }
 
+  readonly #answer = (reply: Reply, to: PeerId): void => {
+    if (to === this.#self) this.#take(reply);
+    else this.#add(this.#replies, kinds.registerReplies, to, encodeReply(reply));
+  };
+
   readonly #take = (reply: Reply): void => {
-    this.#thrifty.heard(reply);
-    this.#onReply(reply);
+    this.#thrifty.heard(reply, this.#onReply(reply));
   };
 
   #add(batches: Map<PeerId, Batch>, kind: number, peer: PeerId, parts: Parts): void {
@@ -173,10 +202,13 @@ export class RegisterLink {
   }
 
   #serveLocal(): void {
+    if (this.#local.length > 0) this.#replica.serveAll(this.#takeLocal(), this.#answer);
+  }
+
+  #takeLocal(): Request[] {
     const local = this.#local;
-    if (local.length === 0) return;
     this.#local = [];
-    this.#replica.serveAll(local, this.#take);
+    return local;
   }
 
   #leaveAll(kind: number, batches: Map<PeerId, Batch>): void {

@@ -15,6 +15,7 @@ import {
   withoutStalePromise,
 } from '../consensus/index.ts';
 import type { DiskOperation } from '../disk/index.ts';
+import { AnswerPace } from './answer-pace.ts';
 import { Drive, type DriveContext, type End, type RunOptions, tickMs } from './drive.ts';
 import type { Leases } from './leases.ts';
 import type { Replica } from './replica.ts';
@@ -88,6 +89,7 @@ export class Registers {
     this.#nextTag = (options.incarnation % 2 ** 15) * tagsPerLife + 1;
     this.#context = {
       self: options.self,
+      pace: new AnswerPace(),
       send: options.send,
       beginsWriting: ({ proposer }) => options.leases.beginWrite(proposer.block as Address),
       ended: (drive, end) => this.#ended(drive, end),
@@ -145,8 +147,9 @@ export class Registers {
   /**
    * Takes an acceptor's reply. One that comes too late tells its floor all the same: a replica that refused what a quorum took without it
    * would refuse the next blocks as well.
+   * @returns Whether its operation waits for more answers to what this one answers.
    */
-  hear(reply: Reply): void {
+  hear(reply: Reply): boolean {
     this.#ballots.raiseFloor(reply.floor);
     const drive = this.#running.get(reply.tag);
     const belowFloor = reply.type === 'rejected' && reply.promised === null && reply.accepted === null;
@@ -154,6 +157,7 @@ export class Registers {
     const leftOut = reply.type === 'leased' && drive === undefined;
     if (belowFloor || leftOut) this.#options.onRefused(reply.block as Address);
     drive?.hear(reply);
+    return drive?.awaits(reply.attempt) === true;
   }
 
   /** A host is connected again: what waits for its answer asks at once. */

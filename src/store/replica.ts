@@ -33,6 +33,13 @@ interface Run {
 
 const ignore = (): void => {};
 
+/** An answer to one of several requests. */
+interface Served {
+  readonly register: Register;
+  readonly reply: Reply;
+  readonly to: PeerId;
+}
+
 /** The answer to a request, and what must happen before it may leave. */
 export interface Answer {
   readonly reply: Reply;
@@ -122,13 +129,13 @@ export class Replica {
   }
 
   /**
-   * Serves requests that came together, in one group of the disk; `answer` is called for each whose reply may leave. Where the disk refuses, or where too
+   * Serves requests that came together, in one group of the disk; `answer` is called for each whose reply may leave, with who asked. Where the disk refuses, or where too
    * many wait to be read from it, nothing is said: whoever asked asks again.
    */
-  serveAll(requests: readonly Request[], answer: (reply: Reply) => void): void {
+  serveAll(requests: readonly Request[], answer: (reply: Reply, to: PeerId) => void): void {
     if (this.#barred) return;
     const runs: Run[] = [];
-    const served: { readonly register: Register; readonly reply: Reply }[] = [];
+    const served: Served[] = [];
     const now = this.#options.clock.monotonicMs();
     const hasSay = this.#options.hasSay();
     for (const request of requests) {
@@ -140,7 +147,7 @@ export class Replica {
         continue;
       }
       const { reply, operation } = this.#step(address, register, request, now);
-      served.push({ register, reply });
+      served.push({ register, reply, to: request.from });
       if (operation === undefined) continue;
       let run = runs.at(-1);
       // What makes room must not fail along with what needs it; the order of both is kept.
@@ -164,7 +171,7 @@ export class Replica {
     return this.#options.isMember() || !isMember(request.record, this.#options.self);
   }
 
-  #serveLoaded(address: Address, request: Request, answer: (reply: Reply) => void): void {
+  #serveLoaded(address: Address, request: Request, answer: (reply: Reply, to: PeerId) => void): void {
     if (!this.#registers.mayLoad(address)) return;
     this.#registers.load(address).then(
       () => this.serveAll([request], answer),
@@ -179,23 +186,23 @@ export class Replica {
   }
 
   /** Each reply leaves when what its register holds is durable, and the floor, which every reply tells. */
-  #answerAll(served: readonly { readonly register: Register; readonly reply: Reply }[], answer: (reply: Reply) => void): void {
-    const waiting = new Map<Promise<void>, Reply[]>();
-    for (const { register, reply } of served) {
-      const { durable } = register;
+  #answerAll(served: readonly Served[], answer: (reply: Reply, to: PeerId) => void): void {
+    const waiting = new Map<Promise<void>, Served[]>();
+    for (const each of served) {
+      const { durable } = each.register;
       if (durable === undefined) {
-        if (this.#floor.durable === undefined) answer(reply);
-        else this.#floor.durable.then(() => answer(reply), ignore);
+        if (this.#floor.durable === undefined) answer(each.reply, each.to);
+        else this.#floor.durable.then(() => answer(each.reply, each.to), ignore);
         continue;
       }
-      const replies = waiting.get(durable);
-      if (replies === undefined) waiting.set(durable, [reply]);
-      else replies.push(reply);
+      const others = waiting.get(durable);
+      if (others === undefined) waiting.set(durable, [each]);
+      else others.push(each);
     }
-    for (const [durable, replies] of waiting) {
-      const all = this.#floor.durable === undefined ? durable : Promise.all([durable, this.#floor.durable]);
-      all.then(() => {
-        for (const reply of replies) answer(reply);
+    for (const [durable, all] of waiting) {
+      const ready = this.#floor.durable === undefined ? durable : Promise.all([durable, this.#floor.durable]);
+      ready.then(() => {
+        for (const { reply, to } of all) answer(reply, to);
       }, ignore);
     }
   }

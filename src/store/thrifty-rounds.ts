@@ -5,8 +5,9 @@ import { AnswerTimes, type Waits } from './answer-times.ts';
 const hedgeWaits: Waits = { minMs: 2, maxMs: 50, firstMs: 10 };
 const nobody: readonly PeerId[] = [];
 
-/** An accept that fewer hosts were asked than its set has. */
+/** A request that fewer hosts were asked than its set has. */
 interface UnderWay {
+  readonly request: Request;
   readonly at: number;
   readonly dueAt: number;
   /** Hosts whose answer is awaited, perhaps this one among them. */
@@ -14,29 +15,30 @@ interface UnderWay {
   readonly spared: readonly PeerId[];
 }
 
-export interface ThriftyAcceptsOptions {
+export interface ThriftyRoundsOptions {
   readonly self: PeerId;
   readonly isConnected: (peer: PeerId) => boolean;
-  /** Told that a host is not to be spared any longer: what waits for it must leave now. */
-  readonly onNeeded: (peer: PeerId) => void;
+  /** Told that hosts are not to be spared the request any longer: it must leave now. */
+  readonly onNeeded: (peers: readonly PeerId[], request: Request) => void;
 }
 
 /**
- * Which replicas an accept is spared at first (thrifty Paxos; Moraru et al., EPaxos, 2013): a majority is asked at once, and the others when it suits, since the accept
- * is chosen without them. They are asked at once where one of the majority does not answer in time, answers otherwise than hoped, or is gone.
+ * Which replicas a request is spared at first (thrifty Paxos; Moraru et al., EPaxos, 2013): a majority is asked at once, since it decides alone. The others are asked at
+ * once where one of the majority does not answer in time, answers otherwise than hoped, or is gone; otherwise they get an accept when it suits, and a read never.
  *
- * Only for what the host of the block's last write sends without a prepare before it: a stream of writes of one host. Where hosts write one block in turn, a replica that
- * lags behind would cost the next writer a round. Nor where a lease is asked for, which should be granted by all, nor while the set of replicas changes.
+ * Of reads only those of a block that this host knows, and with it the hosts that have it: where they first have to be found, all that may be some are asked.
+ * Of accepts only those that the host of the block's last write sends without a prepare before them: a stream of writes of one host. Where hosts write one block in turn, a
+ * replica that lags behind would cost the next writer a round. Nothing for which a lease is asked, which should be granted by all, and no accept while the set of replicas changes.
  */
-export class ThriftyAccepts {
-  readonly #options: ThriftyAcceptsOptions;
+export class ThriftyRounds {
+  readonly #options: ThriftyRoundsOptions;
   readonly #times: AnswerTimes;
   readonly #now: () => number;
   /** By the operation's tag, the oldest first. */
   readonly #underWay = new Map<number, UnderWay>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: ThriftyAcceptsOptions, now: () => number = () => performance.now()) {
+  constructor(options: ThriftyRoundsOptions, now: () => number = () => performance.now()) {
     this.#options = options;
     this.#now = now;
     this.#times = new AnswerTimes(hedgeWaits, now);
@@ -44,7 +46,7 @@ export class ThriftyAccepts {
 
   /** Begins a round. Returns the hosts among `peers` that need not be asked yet. */
   begin(request: Request, peers: readonly PeerId[]): readonly PeerId[] {
-    if (request.type !== 'accept' || request.attempt > 1 || request.lease !== null || request.record.previous.length > 0) return nobody;
+    if (!maySpare(request)) return nobody;
     const { self } = this.#options;
     const needed = Math.floor(peers.length / 2) + 1 - (peers.includes(self) ? 1 : 0);
     const others = this.#ordered(peers);
@@ -54,23 +56,29 @@ export class ThriftyAccepts {
     const at = this.#now();
     const waitMs = asked.reduce((most, peer) => Math.max(most, this.#times.waitMs(peer, others)), 0);
     const awaited = new Set(peers.includes(self) ? [...asked, self] : asked);
-    this.#underWay.set(request.tag, { at, dueAt: at + waitMs, awaited, spared });
+    this.#underWay.set(request.tag, { request, at, dueAt: at + waitMs, awaited, spared });
     this.#timer ??= setTimeout(() => this.#look(), waitMs);
     return spared;
   }
 
-  /** An acceptor's reply, this host's own too. */
-  heard({ tag, attempt, from, type }: Reply): void {
-    const accept = this.#underWay.get(tag);
-    if (accept === undefined || attempt !== 1 || !accept.awaited.delete(from)) return;
-    if (type !== 'accepted') return this.#release(tag, accept);
-    if (from !== this.#options.self) this.#times.took(from, this.#now() - accept.at);
-    if (accept.awaited.size === 0) this.#underWay.delete(tag);
+  /**
+   * An acceptor's reply, this host's own too, which the proposer has seen.
+   * @param waits The proposer waits for more answers to the request.
+   */
+  heard({ tag, attempt, from, type }: Reply, waits: boolean): void {
+    const round = this.#underWay.get(tag);
+    if (round === undefined || attempt !== 1 || !round.awaited.delete(from)) return;
+    if (type !== 'accepted' && type !== 'value') return this.#release(tag, round);
+    if (from !== this.#options.self) this.#times.took(from, this.#now() - round.at);
+    if (round.awaited.size > 0) return;
+    // Those that answered a read differ, or are a majority of no set that counts.
+    if (waits) this.#release(tag, round);
+    else this.#underWay.delete(tag);
   }
 
   /** The connection with a host is gone. */
   lost(peer: PeerId): void {
-    for (const [tag, accept] of this.#underWay) if (accept.awaited.has(peer)) this.#release(tag, accept);
+    for (const [tag, round] of this.#underWay) if (round.awaited.has(peer)) this.#release(tag, round);
   }
 
   /** Nobody waits for answers any more. */
@@ -92,19 +100,25 @@ export class ThriftyAccepts {
     setImmediate(() => {
       this.#timer = undefined;
       const now = this.#now();
-      for (const [tag, accept] of this.#underWay) {
-        if (accept.dueAt > now) {
-          this.#timer = setTimeout(() => this.#look(), accept.dueAt - now);
+      for (const [tag, round] of this.#underWay) {
+        if (round.dueAt > now) {
+          this.#timer = setTimeout(() => this.#look(), round.dueAt - now);
           return;
         }
-        for (const peer of accept.awaited) if (peer !== this.#options.self) this.#times.failed(peer, now - accept.at);
-        this.#release(tag, accept);
+        for (const peer of round.awaited) if (peer !== this.#options.self) this.#times.failed(peer, now - round.at);
+        this.#release(tag, round);
       }
     });
   }
 
-  #release(tag: number, { spared }: UnderWay): void {
+  #release(tag: number, { spared, request }: UnderWay): void {
     this.#underWay.delete(tag);
-    for (const peer of spared) this.#options.onNeeded(peer);
+    this.#options.onNeeded(spared, request);
   }
+}
+
+function maySpare(request: Request): boolean {
+  if (request.attempt > 1) return false;
+  if (request.type === 'read') return request.lease === null && request.known !== null;
+  return request.type === 'accept' && request.lease === null && request.record.previous.length === 0;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { atTurnEnd } from '../../src/base/index.ts';
+import { atTurnEnd, whenGathered } from '../../src/base/index.ts';
 
 test('what is put off to the end of a turn by what was put off comes in the same turn, behind the others', async () => {
   const calls: string[] = [];
@@ -17,4 +17,19 @@ test('what is put off to the end of a turn by what was put off comes in the same
   assert.deepEqual(calls, []);
   await nextTurn;
   assert.deepEqual(calls, ['batch', 'another batch', 'frame', 'others']);
+});
+
+test('what was gathered is dealt with before the end of the turn, with all the promises that this settles', async () => {
+  const calls: string[] = [];
+  atTurnEnd(() => calls.push('end'));
+  whenGathered(() => {
+    calls.push('gathered');
+    void Promise.resolve().then(() => atTurnEnd(() => calls.push('what came of it')));
+    whenGathered(() => calls.push('next turn'));
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  await turn();
+  assert.deepEqual(calls, ['gathered', 'end', 'what came of it']);
+  await turn();
+  assert.deepEqual(calls.slice(3), ['next turn']);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { BallotSource, type PeerId, Proposer, putAny, read, type Reply, type Request } from '../../src/consensus/index.ts';
+import { AnswerPace } from '../../src/store/answer-pace.ts';
 import { Drive } from '../../src/store/drive.ts';
 
 const hosts = ['a', 'b', 'c', 'd', 'e'];
@@ -16,7 +17,7 @@ function readThatWaits(): { readonly drive: Drive; readonly asked: PeerId[][]; r
   };
   const views = [{ number: 1, replicas: hosts }];
   const proposer = new Proposer({ block: 'block', tag: 1, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
-  const drive = new Drive({ self: 'a', send, beginsWriting: () => {}, ended: () => {} }, proposer, { deadlineMs: 10 ** 9 });
+  const drive = new Drive({ self: 'a', pace: new AnswerPace(), send, beginsWriting: () => {}, ended: () => {} }, proposer, { deadlineMs: 10 ** 9 });
   const answer = (from: PeerId): void => {
     const { block, tag, attempt } = message!;
     const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
@@ -79,9 +80,44 @@ test('an operation that was cancelled before it began sends nothing, and has cha
   const views = [{ number: 1, replicas: hosts }];
   const operation = putAny(Uint8Array.of(1));
   const proposer = new Proposer({ block: 'block', tag: 1, operation, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
-  const context = { self: 'a', send: (_: readonly PeerId[], request: Request) => void sent.push(request), beginsWriting: () => {}, ended: () => {} };
+  const send = (_: readonly PeerId[], request: Request): unknown => sent.push(request);
+  const context = { self: 'a', pace: new AnswerPace(), send, beginsWriting: () => {}, ended: () => {} };
   const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9, signal: AbortSignal.abort() });
   drive.start();
   assert.deepEqual(sent, []);
   assert.deepEqual(await drive.outcome, { status: 'no-quorum' });
+});
+
+test('where answers take long these days they are waited for longer before they are asked for again', (t) => {
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const pace = new AnswerPace();
+  const asked: (readonly PeerId[])[] = [];
+  const context = { self: 'a', pace, send: (peers: readonly PeerId[]) => void asked.push(peers), beginsWriting: () => {}, ended: () => {} };
+  const start = (tag: number): Drive => {
+    const views = [{ number: 1, replicas: ['a', 'b', 'c'] }];
+    const proposer = new Proposer({ block: 'block', tag, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
+    const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9 });
+    drive.start();
+    return drive;
+  };
+  const quick = start(1);
+  now += 110;
+  quick.tick(now);
+  assert.deepEqual(asked.length, 2, 'nothing is known yet');
+  for (let tag = 2; tag < 50; tag++) {
+    const drive = start(tag);
+    const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
+    now += 300;
+    for (const from of ['b', 'c']) drive.hear({ type: 'value', from, block: 'block', tag, attempt: 1, ...nothing });
+  }
+  asked.length = 0;
+  const slow = start(50);
+  now += 890;
+  slow.tick(now);
+  assert.equal(asked.length, 1);
+  now += 1000;
+  slow.tick(now);
+  assert.equal(asked.length, 2, 'but not for ever');
 });

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 
 import { silentLogger, systemClock, systemRandom } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
-import { read, type Request } from '../../src/consensus/index.ts';
+import { encodeRequest, read, type Reply, type Request } from '../../src/consensus/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
+import { type Handler, MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
+import { kinds } from '../../src/store/kinds.ts';
 import { Leases } from '../../src/store/leases.ts';
 import { Permits } from '../../src/store/permits.ts';
 import { RegisterLink } from '../../src/store/register-link.ts';
@@ -14,6 +15,8 @@ import { Replica } from '../../src/store/replica.ts';
 import { Store } from '../../src/store/index.ts';
 
 const names = ['a', 'b', 'c'];
+/** What asks for one goes to all at once. */
+const lease = { mode: 'shared', incarnation: 1, sequence: 1 } as const;
 const placement = { alone: false, replicas: 3, rank: () => names, views: () => [{ number: 0, replicas: names }] };
 
 async function hosts(network: MemoryNetwork) {
@@ -131,10 +134,58 @@ test('what goes to others has left before this host works on its own part', asyn
     transport: transport as unknown as Transport,
     replica: replica as unknown as Replica,
     permits: new Permits(undefined),
-    onReply: () => {},
+    onReply: () => false,
   });
-  const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease: null };
+  const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease };
   link.send(names, request);
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(events, ['b', 'c', 'own disk']);
+});
+
+test('what several hosts ask in one turn is one group of the disk with what this host asks itself, and the answers leave with its own requests', async () => {
+  const handlers = new Map<number, Handler>();
+  const left: string[][] = [];
+  let turn: string[] = [];
+  const transport = {
+    handle: (kind: number, handler: Handler) => (handlers.set(kind, handler), () => {}),
+    onPeerDown: () => () => {},
+    isConnected: () => true,
+    notify: (peer: string, kind: number) => void turn.push(`${peer} ${kind === kinds.registerReplies ? 'answers' : 'requests'}`),
+  };
+  const groups: string[][] = [];
+  const replica = {
+    serveAll: (requests: readonly Request[], answer: (reply: Reply, to: string) => void): void => {
+      groups.push(requests.map(({ from }) => from));
+      const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
+      // As after a write that the thread made itself.
+      const written = Promise.resolve();
+      for (const { block, tag, attempt, from } of requests)
+        void written.then(() => answer({ type: 'value', from: 'a', block, tag, attempt, ...nothing }, from));
+    },
+  };
+  const replies: Reply[] = [];
+  const link = new RegisterLink({
+    self: 'a',
+    transport: transport as unknown as Transport,
+    replica: replica as unknown as Replica,
+    permits: new Permits(undefined),
+    onReply: (reply) => replies.push(reply) === 0,
+  });
+  const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease };
+  const [head] = encodeRequest(request);
+  const lengths = Buffer.alloc(8);
+  lengths.writeUInt32LE(1, 0);
+  lengths.writeUInt32LE(head!.length, 4);
+  const body = Buffer.concat([lengths, head!]);
+  const call = { deadlineMs: 0, channel: 'control', signal: new AbortController().signal } as const;
+  for (const peer of ['b', 'c']) void handlers.get(kinds.registerRequests)!(peer, body, call);
+  link.send(names, request);
+  for (let turns = 0; turns < 3; turns++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    left.push(turn);
+    turn = [];
+  }
+  assert.deepEqual(groups, [['b', 'c', 'a']]);
+  assert.deepEqual(left, [['b requests', 'c requests', 'b answers', 'c answers'], [], []]);
+  assert.equal(replies.length, 1);
 });

@@ -31,6 +31,8 @@ class Bench {
   readonly sent: string[] = [];
   readonly bodies: { readonly peer: string; readonly body: Buffer }[] = [];
   readonly heard: Reply[] = [];
+  /** Whether the proposer waits for more answers once it has heard one. */
+  waits = false;
   readonly link: RegisterLink;
   readonly #handlers = new Map<number, (peer: string, body: Uint8Array) => void>();
   #down: (peer: string) => void = () => {};
@@ -50,17 +52,20 @@ class Bench {
         return true;
       },
     };
-    let tell: (reply: Reply) => void = () => {};
-    const replica = { serveAll: (requests: Request[], answer: (reply: Reply) => void) => ((this.#own = requests), (tell = answer)) };
+    let tell: (reply: Reply, to: string) => void = () => {};
+    const replica = { serveAll: (requests: Request[], answer: (reply: Reply, to: string) => void) => ((this.#own = requests), (tell = answer)) };
     this.link = new RegisterLink({
       self,
       transport: transport as unknown as Transport,
       replica: replica as unknown as Replica,
       permits: new Permits(undefined),
-      onReply: (reply) => this.heard.push(reply),
+      onReply: (reply) => {
+        this.heard.push(reply);
+        return this.waits;
+      },
     });
     this.ownDisk = (type) => {
-      for (const request of this.#own.splice(0)) tell(replyTo(request, self, type));
+      for (const request of this.#own.splice(0)) tell(replyTo(request, self, type), request.from);
     };
   }
 
@@ -271,4 +276,60 @@ test('what waits leaves when the store closes', async () => {
   bench.link[Symbol.dispose]();
   await turns();
   assert.deepEqual(bench.left(), ['c:1']);
+});
+
+type Read = Extract<Request, { type: 'read' }>;
+
+function readOf(changes: Partial<Read> = {}): Read {
+  const known = { round: 1, peer: 'a', incarnation: 1, serial: 1 };
+  return { type: 'read', from: 'a', block: mutableAddress(), tag: ++tag, attempt: 1, view: 0, known, lease: null, ...changes };
+}
+
+/** Asks, and has this host's own acceptor answer. */
+async function ask(bench: Bench, request: Request): Promise<void> {
+  bench.link.send(names, request);
+  await turns();
+  bench.ownDisk('value');
+}
+
+test('a read on which a majority agrees never reaches the third host', async () => {
+  const bench = new Bench();
+  const request = readOf();
+  await ask(bench, request);
+  bench.answer('b', request, 'value');
+  await pass(1000);
+  assert.deepEqual(bench.left(), ['b:1']);
+});
+
+test('a read asks all for a lease, which all are to grant, and where nothing is known of the block', async () => {
+  for (const changes of [{ lease: { mode: 'shared', incarnation: 1, sequence: 1 } }, { known: null }] as const) {
+    const bench = new Bench();
+    await ask(bench, readOf(changes));
+    assert.deepEqual(bench.left(), ['b:1', 'c:1']);
+  }
+});
+
+test('the third host is asked at once where the others answered a read and it goes on', async () => {
+  const bench = new Bench();
+  bench.waits = true;
+  const request = readOf();
+  await ask(bench, request);
+  assert.deepEqual(bench.left(), ['b:1']);
+  bench.answer('b', request, 'value');
+  await turns();
+  assert.deepEqual(bench.left(), ['c:1']);
+});
+
+test('the third host is asked at once where one does not answer a read in time, or is gone', async () => {
+  for (const happens of [async (bench: Bench) => bench.lose('b'), () => pass(10)]) {
+    const bench = new Bench();
+    const request = readOf();
+    await ask(bench, request);
+    bench.left();
+    await happens(bench);
+    await turns();
+    assert.deepEqual(bench.left(), ['c:1']);
+    const { body } = bench.bodies.at(-1)!;
+    assert.deepEqual(decodeRequest('a', body.subarray(8)), request);
+  }
 });
