@@ -1,5 +1,5 @@
 import type { PeerId } from '../overlay/index.ts';
-import { bearableLosses, countingHosts, hostsInForce, type RosterState } from './roster-state.ts';
+import { bearableLosses, countingHosts, hostsInForce, isCountedOut, type RosterState } from './roster-state.ts';
 
 /** Bound of the clocks' rates against each other, as for leases (docs/consensus.md). */
 const rateBound = 0.02;
@@ -29,6 +29,8 @@ export class Confirmations {
   #state: RosterState | undefined;
   #revoked = 0;
   #needed = 0;
+  /** This host was counted out itself. */
+  #isOut = false;
   #counting: ReadonlySet<PeerId> = nobody;
 
   constructor(self: PeerId, termMs: number) {
@@ -55,6 +57,7 @@ export class Confirmations {
    */
   until(state: RosterState, revoked: ReadonlySet<PeerId> = nobody): number {
     if (state !== this.#state || revoked.size !== this.#revoked) this.#reckon(state, revoked);
+    if (this.#isOut) return -Infinity;
     if (this.#needed === 0) return Infinity;
     const last = this.#latest[this.#needed - 1]?.sentAt ?? -Infinity;
     return Math.max(last, this.#agreedAt) + this.#termMs;
@@ -64,6 +67,7 @@ export class Confirmations {
     this.#state = state;
     this.#revoked = revoked.size;
     this.#needed = neededBy(this.#self, state, revoked);
+    this.#isOut = isCountedOut(state, this.#self);
     this.#counting = new Set(countingHosts(state));
     const members = hostsInForce(state);
     this.#latest = [];

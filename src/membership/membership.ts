@@ -9,7 +9,7 @@ import { DurableKnowledge } from './knowledge.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
-import { foundingState, newestView, retirement, type RosterState } from './roster-state.ts';
+import { foundingState, isOnNotice, newestView, retirement, type RosterState } from './roster-state.ts';
 import { Surrender } from './surrender.ts';
 import type { RosterView, Views } from './views.ts';
 
@@ -153,7 +153,7 @@ export class Membership implements Views, AsyncDisposable {
 
   retiring(): { readonly from: readonly RosterView[]; readonly to: RosterView } | undefined {
     const { standing, state } = this.#knowledge.current;
-    return state === undefined || standing !== 'member' ? undefined : retirement(state);
+    return state === undefined || standing !== 'member' || isOnNotice(state, this.#self) ? undefined : retirement(state);
   }
 
   resolved(through: number): Promise<void> {

@@ -3,8 +3,11 @@ import { type Member, Roster } from '../placement/index.ts';
 import {
   bearableLosses,
   countingHosts,
+  hostsInForce,
   isCountedOut,
   isInForce,
+  isOnNotice,
+  isSettledOut,
   maxCountedOut,
   maxViewsInForce,
   newestView,
@@ -117,7 +120,7 @@ class Planner {
     const left = views.filter(({ number }) => number > resolved);
     if (left.length === views.length) return;
     // Whatever was forgotten by hosts of these views is covered by the floor of one that counts, for of each set most do.
-    const floors = countingHosts(this.#state).map((peer) => this.#situation.reports.get(peer)!.floor);
+    const floors = this.#awaited().map((peer) => this.#situation.reports.get(peer)!.floor);
     const floor = Math.max(this.#state.floor, ...floors);
     this.#change({ views: left, retiring: resolved === retiring ? 0 : retiring, floor }, `${span(views[0]!.number, resolved, 'is', 'are')} retired`);
   }
@@ -126,6 +129,8 @@ class Planner {
     const { retiring, views, countedOut } = this.#state;
     // Whoever was counted out may still be confirmed by a host that has not heard of it.
     const unsettled = countedOut.some(({ settled }) => !settled);
+    // It is a member again before anybody relied on its being gone.
+    if (countedOut.some(({ peer }) => this.#isBack(peer))) return;
     const mayRely = !unsettled || (this.#situation.expired && this.#state.countedOut === this.#situation.state.countedOut);
     if (!mayRely) return;
     if (unsettled) this.#change({ countedOut: countedOut.map(({ peer }) => ({ peer, settled: true })) }, 'hosts that were counted out have no say');
@@ -144,9 +149,24 @@ class Planner {
     this.#countOut();
   }
 
-  /** The least of what the hosts that count have reported; 0 where one of them has not. */
+  /** Hosts without which no view is retired: those that count, and those that may count again, as they are. */
+  #awaited(): PeerId[] {
+    return [...hostsInForce(this.#state)].filter((peer) => !isSettledOut(this.#state, peer));
+  }
+
+  /** A host that was counted out, of which all may rely on it still, and which is there again with all that it had. */
+  #isBack(peer: PeerId): boolean {
+    const { state, reports, revoked } = this.#situation;
+    if (!isOnNotice(state, peer) || !isInForce(state, peer) || state.views.length >= maxViewsInForce) return false;
+    const now = this.#neighbours.get(peer);
+    const report = reports.get(peer);
+    const isThere = now !== undefined && now.alive && now.state === 'up' && now.capacity > 0 && !revoked.has(peer) && !this.#isSilent(peer);
+    return isThere && report?.standing === 'member' && report.serial === state.serial;
+  }
+
+  /** The least of what those hosts have reported; 0 where one of them has not. */
   #least(number: (report: Report) => number): number {
-    const reports = countingHosts(this.#state).map((peer) => this.#situation.reports.get(peer));
+    const reports = this.#awaited().map((peer) => this.#situation.reports.get(peer));
     return Math.min(...reports.map((report) => (report === undefined ? 0 : number(report))));
   }
 
@@ -201,8 +221,8 @@ class Planner {
       if (roster.get(peer) !== undefined || state !== 'up' || !alive || capacity <= 0 || this.#situation.revoked.has(peer)) return [];
       const report = this.#situation.reports.get(peer);
       if (report === undefined || report.serial !== this.#situation.state.serial || !['fresh', 'member'].includes(report.standing)) return [];
-      // One that was counted out comes back only when all that it may remember is past.
-      if (isCountedOut(this.#state, peer) && (report.standing !== 'fresh' || isInForce(this.#state, peer))) {
+      // One that was counted out comes back only when all that it may remember is past, or while others may rely on it still.
+      if (isCountedOut(this.#state, peer) && !this.#isBack(peer) && (report.standing !== 'fresh' || isInForce(this.#state, peer))) {
         this.#troubles.push(`${this.#called(peer)} was counted out and comes back once the blocks that it held are elsewhere`);
         return [];
       }

@@ -62,6 +62,19 @@ export function isCountedOut(state: RosterState, peer: PeerId): boolean {
   return state.countedOut.some((host) => host.peer === peer);
 }
 
+/** True where nobody relies on the host any longer: its states count as lost. */
+export function isSettledOut(state: RosterState, peer: PeerId): boolean {
+  return state.countedOut.some((host) => host.peer === peer && host.settled);
+}
+
+/**
+ * True where the host was counted out, and others may rely on it all the same: not all know yet, or what they confirmed to it before may hold. It has no say meanwhile; once
+ * that is past its states count as lost, and where it is back before, it lost nothing.
+ */
+export function isOnNotice(state: RosterState, peer: PeerId): boolean {
+  return isCountedOut(state, peer) && !isSettledOut(state, peer);
+}
+
 interface Hosts {
   readonly all: ReadonlySet<PeerId>;
   readonly counting: readonly PeerId[];

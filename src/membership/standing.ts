@@ -1,11 +1,11 @@
 import type { PeerId } from '../overlay/index.ts';
-import { isCountedOut, isInForce, newestView, type RosterState } from './roster-state.ts';
+import { isCountedOut, isInForce, isOnNotice, isSettledOut, newestView, type RosterState } from './roster-state.ts';
 
 /**
  * What a host is to the others.
  * `stranger`: it has not entered the cluster yet, and may hold blocks of the time when it was alone.
  * `fresh`: it holds no state that could contradict anybody, and may be taken into a view. `member`: views that it knows have it, its acceptor has a say.
- * `outcast`: it was counted out, or left the views, and its states count as lost: it says nothing until it has given them up, and is fresh then.
+ * `outcast`: it was counted out and nobody relies on it any longer, or it left the views, and its states count as lost: it says nothing until it has given them up, and is fresh then.
  */
 export type Standing = 'stranger' | 'fresh' | 'member' | 'outcast';
 
@@ -28,10 +28,9 @@ export function adopt(known: Knowledge, state: RosterState, self: PeerId): Knowl
 }
 
 function standingIn({ standing, state: before }: Knowledge, state: RosterState, self: PeerId): Standing {
-  const takesPart = isInForce(state, self) && !isCountedOut(state, self);
   switch (standing) {
     case 'fresh':
-      return takesPart ? 'member' : 'fresh';
+      return isInForce(state, self) && !isCountedOut(state, self) ? 'member' : 'fresh';
     case 'stranger':
     case 'outcast':
       return standing;
@@ -39,7 +38,9 @@ function standingIn({ standing, state: before }: Knowledge, state: RosterState, 
       // A view is retired only when all hosts that count know a newer one: whoever does not, did not count. That holds however long it was away,
       // also where the list of those that were counted out has forgotten it.
       const missed = before !== undefined && newestView(before).number < state.views[0]!.number;
-      return takesPart && !missed ? 'member' : 'outcast';
+      // No view is retired without a host that may come back as it is; members of before did not know that.
+      const passed = before !== undefined && isOnNotice(state, self) && before.views[0]!.number < state.views[0]!.number;
+      return isInForce(state, self) && !isSettledOut(state, self) && !missed && !passed ? 'member' : 'outcast';
     }
   }
 }

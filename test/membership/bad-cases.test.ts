@@ -21,6 +21,15 @@ async function readText(store: Store, address: Address, deadlineMs = 5000): Prom
   return block === undefined ? undefined : Buffer.from(block.payload).toString();
 }
 
+/** A register that this host holds. */
+function registerAt(host: Host, peer: string): Address {
+  const [view] = host.membership.inForce();
+  for (;;) {
+    const address = mutableAddress();
+    if (place(address, view!.roster, 3).includes(peer)) return address;
+  }
+}
+
 function newest(host: Host): { readonly number: number; readonly id: string } {
   const view = host.membership.inForce().at(-1)!;
   return { number: view.number, id: view.roster.id };
@@ -171,6 +180,24 @@ describe('hosts that fall silent', { concurrency: 8 }, () => {
     assert.equal(standing(back), 'member');
     assert.deepEqual([...back.membership.countedOut()], []);
     for (const host of cluster.running) assert.equal(await readText(host.store, address), 'new');
+  });
+
+  test('one that comes back before anybody relies on its being gone loses nothing, and has a say again', async () => {
+    const { cluster, hosts } = await Hosts.of(5, { evictionDelayMs: 1000 });
+    await using _ = cluster;
+    const address = await write(hosts[0]!.store, 'kept', registerAt(hosts[0]!, 'h4'));
+    const { accepted } = (await hosts[4]!.store.housekeeping.inspect(address))!;
+    cluster.separate(['h4'], ['h0', 'h1', 'h2', 'h3']);
+    await until(() => cluster.running.some(({ membership }) => membership.status().countedOut.includes('h4')));
+    let told = false;
+    hosts[4]!.membership.onChange(() => (told ||= hosts[4]!.membership.status().countedOut.includes('h4') && !hosts[4]!.membership.hasSay));
+    cluster.network.heal();
+    await cluster.settled(5);
+    assert.ok(told, 'it was counted out, and knew');
+    assert.equal(standing(hosts[4]!), 'member');
+    const after = (await hosts[4]!.store.housekeeping.inspect(address))!;
+    assert.deepEqual([after.lost, after.accepted?.record.value], [false, accepted!.record.value]);
+    await until(() => hosts[4]!.membership.hasSay);
   });
 
   test('one that is cut off has no say any longer when it is counted out, whoever reaches it', async () => {

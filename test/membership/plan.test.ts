@@ -228,6 +228,45 @@ describe('a silent host', () => {
     assert.deepEqual(next!.countedOut, [{ peer: 'd', settled: true }]);
   });
 
+  describe('that is back before all that counts knows for a term', () => {
+    const state = { ...stateOf(view(1, 'a', 'b', 'c', 'd'), view(2, 'a', 'b', 'c')), countedOut: [{ peer: 'd', settled: false }] };
+    const hosts = ['a', 'b', 'c', 'd'].map((peer) => host(peer));
+    const reportsWith = (change: Partial<Report>) => new Map(hosts.map(({ peer }) => [peer, report(state, peer === 'd' ? change : {})]));
+
+    test('is a member again as it was, also where the term is over', () => {
+      for (const expired of [false, true]) {
+        const { next, joining } = plan(situation(state, hosts, { expired }));
+        assert.deepEqual(names(next), ['a', 'b', 'c', 'd']);
+        assert.deepEqual(next!.countedOut, []);
+        assert.equal(next!.retiring, 0);
+        assert.ok(joining);
+      }
+    });
+
+    test('is not while it is not known to know, seems silent, cannot store or was expelled', () => {
+      const isOut = (change: Partial<Situation>): void => {
+        const { next } = plan(situation(state, hosts, { expired: true, ...change }));
+        assert.deepEqual(next!.countedOut, [{ peer: 'd', settled: true }]);
+        assert.deepEqual(names(next), ['a', 'b', 'c']);
+      };
+      isOut({ reports: reportsWith({ serial: 9 }) });
+      isOut({ reports: reportsWith({ standing: 'outcast' }) });
+      isOut({ reports: new Map(hosts.map(({ peer }) => [peer, report(state, { silent: ['d'] })])) });
+      isOut({ neighbours: [...hosts.slice(0, 3), host('d', { alive: false })] });
+      isOut({ neighbours: [...hosts.slice(0, 3), host('d', { state: 'draining' })] });
+      isOut({ revoked: new Set(['d']) });
+    });
+
+    test('has missed no retirement: what retires waits for it, and no longer once nobody relies on it', () => {
+      const retiring = { ...state, retiring: 1 };
+      const reports = new Map(['a', 'b', 'c'].map((peer) => [peer, report(retiring, { resolved: 1 })]));
+      const away = [...hosts.slice(0, 3), host('d', { alive: false })];
+      assert.equal(plan(situation(retiring, away, { reports })).next, undefined);
+      const past = { ...retiring, countedOut: [{ peer: 'd', settled: true }] };
+      assert.equal(plan(situation(past, away, { reports })).next!.views.length, 1);
+    });
+  });
+
   test('comes back only when it is fresh and the views that it was in are past', () => {
     const out = [{ peer: 'd', settled: true }];
     const hosts = ['a', 'b', 'c', 'd'].map((peer) => host(peer));

@@ -11,13 +11,19 @@ import { Silence } from '../../src/membership/silence.ts';
 import { adopt, type Knowledge } from '../../src/membership/standing.ts';
 import { Roster } from '../../src/placement/index.ts';
 
-function state(serial: number, views: Readonly<Record<number, string>>, countedOut: readonly string[] = [], replicas = 3): RosterState {
+function state(
+  serial: number,
+  views: Readonly<Record<number, string>>,
+  countedOut: readonly string[] = [],
+  replicas = 3,
+  settled = true,
+): RosterState {
   const list = Object.entries(views).map(([number, peers]) => ({
     number: Number(number),
     roster: Roster.of(peers.split('').map((peer) => ({ peer, zone: 'z', capacity: 1 }))),
     replicas,
   }));
-  return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled: true })), floor: 0 };
+  return { serial, views: list, retiring: 0, countedOut: countedOut.map((peer) => ({ peer, settled })), floor: 0 };
 }
 
 const member = (known: RosterState): Knowledge => ({ standing: 'member', state: known });
@@ -48,6 +54,25 @@ describe('what a host is once it is told', () => {
 
   test('that it was counted out: an outcast', () => {
     assert.equal(adopt(member(known), state(6, { 2: 'abc', 3: 'ab' }, ['c']), 'c').standing, 'outcast');
+  });
+
+  test('that it was counted out, and others may rely on it still: a member without a say, and one with it again if they took it back', () => {
+    const noticed = adopt(member(known), state(6, { 2: 'abc', 3: 'ab' }, ['c'], 3, false), 'c');
+    assert.equal(noticed.standing, 'member');
+    const confirmations = new Confirmations('c', 1000);
+    confirmations.note('a', 100);
+    assert.equal(confirmations.until(noticed.state!), -Infinity);
+    const back = adopt(noticed, state(7, { 2: 'abc', 3: 'ab', 4: 'abc' }), 'c');
+    assert.equal(back.standing, 'member');
+    assert.ok(confirmations.until(back.state!) > 100);
+    assert.equal(adopt(noticed, state(7, { 2: 'abc', 3: 'ab' }, ['c']), 'c').standing, 'outcast');
+  });
+
+  test('that it was counted out, and a view was retired since: an outcast, whoever retired it', () => {
+    const two = state(5, { 1: 'abcd', 2: 'abcd' });
+    assert.equal(adopt(member(two), state(6, { 2: 'abcd', 3: 'abc' }, ['d'], 3, false), 'd').standing, 'outcast');
+    const fresh: Knowledge = { standing: 'fresh', state: two };
+    assert.equal(adopt(fresh, state(6, { 1: 'abcd', 2: 'abcd', 3: 'abc' }, ['d'], 3, false), 'd').standing, 'fresh');
   });
 
   test('that a newer view is without it, the older not retired: a member still', () => {

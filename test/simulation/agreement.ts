@@ -2,7 +2,7 @@ import type { Address } from '../../src/block/index.ts';
 import { isMember, type ProposalOutcome, type ReplicaSet, sameReplicas } from '../../src/consensus/index.ts';
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
-import { countingHosts, isCountedOut, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
+import { countingHosts, isCountedOut, newestView, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
 import type { ReportMessage } from './events.ts';
@@ -228,7 +228,7 @@ export class Agreement {
   #repair(part: Part): void {
     const { state, host } = part;
     const { blocks } = this.#world;
-    if (state.retiring !== 0 && part.resolved !== state.retiring) {
+    if (part.retirement !== undefined && part.resolved !== state.retiring) {
       for (const block of blocks) {
         if (part.done.has(block)) continue;
         if (host.stateOf(block) === undefined) part.done.add(block);
@@ -284,7 +284,9 @@ export class Agreement {
       if (knowledge.standing !== 'member' || state.retiring !== retiring || !host.up) return;
       if (accepted === null) return void part.done.add(block);
       const { record } = accepted;
-      const wanted = standpoint.successors(block as Address, retirement(state)!.to);
+      const to = part.retirement?.to;
+      if (to === undefined) return;
+      const wanted = standpoint.successors(block as Address, to);
       if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
       if (standpoint.mayMove(record, this.#chance.below(4)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
     });

@@ -1,6 +1,6 @@
 import type { Confirmations } from '../../src/membership/confirmations.ts';
 import type { Report } from '../../src/membership/plan.ts';
-import { hostsInForce, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
+import { hostsInForce, isOnNotice, newestView, retirement, type RosterState } from '../../src/membership/roster-state.ts';
 import { Silence } from '../../src/membership/silence.ts';
 import type { Knowledge } from '../../src/membership/standing.ts';
 import { Standpoint } from '../../src/repair/standpoint.ts';
@@ -41,12 +41,17 @@ export class Part {
     this.host = host;
     this.knowledge = { standing: 'member', state };
     this.#known = this.#derive(state);
-    const views = { inForce: () => this.state.views, retiring: () => retirement(this.state), countedOut: () => this.#derived.countedOut };
+    const views = { inForce: () => this.state.views, retiring: () => this.retirement, countedOut: () => this.#derived.countedOut };
     this.standpoint = new Standpoint({ self: host.name, views, transport: { isConnected: (peer: string) => this.isConnected(peer) } } as never);
   }
 
   get state(): RosterState {
     return this.knowledge.state!;
+  }
+
+  /** As `Membership.retiring`. */
+  get retirement(): ReturnType<typeof retirement> {
+    return isOnNotice(this.state, this.host.name) ? undefined : retirement(this.state);
   }
 
   /** Hosts on which nobody relies any longer. */
