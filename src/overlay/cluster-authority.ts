@@ -212,9 +212,11 @@ export class ClusterAuthority {
     return Buffer.from(this.#random.bytes(8)).toString('hex');
   }
 
+  /** Signs revocations, each with the members that stay though they rest on what it revokes. */
   async revoke(subjects: readonly Subject[]): Promise<Revocation[]> {
     const signer = await this.#signer();
-    return subjects.map((subject) => signRevocation(subject, this.#clock.wallMs(), signer));
+    const leaving = new Set(subjects.flatMap((subject) => (subject.startsWith('host:') ? [subject.slice('host:'.length)] : [])));
+    return subjects.map((subject) => signRevocation(subject, this.#clock.wallMs(), signer, this.#gate.staying(subject, leaving)));
   }
 
   async #signer(): Promise<Parameters<typeof createToken>[2]> {

@@ -35,7 +35,7 @@ export class Grants implements Disposable {
     await this.#authority.checkMayInvite();
     const current = this.#gate.passportOf(peer);
     if (current === undefined) throw new InfinitError('not-found', `no member has the id ${peer}`);
-    if (peer === this.#self || current.rights.includes('invite')) return;
+    if (peer === this.#self || (current.rights.includes('invite') && !this.#gate.restsOnRevoked(current))) return;
     const text = await this.#authority.passportFor(current);
     await this.#transport.request(peer, passportKind, Buffer.from(text), { deadlineMs });
     this.#gate.vouch(peer, text);

@@ -4,10 +4,10 @@ export { isNewer, type MemberRecord, type MemberState, readRecord, signRecord } 
 export {
   allRights,
   createToken,
-  foundationsOf,
   grantMs,
   isGrant,
   issuersOf,
+  linksOf,
   type Invitation,
   type InvitationTerms,
   type Passport,
@@ -22,5 +22,5 @@ export {
   type Token,
 } from './passport.ts';
 export { peerIdOf, publicKeyOf } from './peer-id.ts';
-export { maxRevocations, readRevocation, type Revocation, signRevocation, type Subject } from './revocation.ts';
+export { isNamed, maxRevocations, readRevocation, type Revocation, signRevocation, type Subject } from './revocation.ts';
 export type { SignedText } from './signed.ts';

@@ -74,7 +74,7 @@ export function createToken(
   for (const right of terms.rights)
     if (passport !== undefined && (!passport.rights.includes('invite') || !passport.rights.includes(right)))
       throw new InfinitError('denied', `this host may not hand out the right to ${right}`);
-  if (passport !== undefined && linksOf(passport) >= maxChain)
+  if (passport !== undefined && linksOf(passport).filter(({ invitation }) => invitation !== undefined).length >= maxChain)
     throw new InfinitError(
       'denied',
       `this host was invited over ${maxChain} hosts: invite on one nearer to the first, or have that one \`infinit cluster grant\` this host`,
@@ -224,11 +224,9 @@ function rightsField(fields: Readonly<Record<string, unknown>>): Right[] {
   return rights as Right[];
 }
 
-/** Invitations between a passport and the cluster's key. */
-function linksOf(passport: Passport): number {
-  let links = 0;
-  for (let { invitation } = passport; invitation !== undefined; invitation = invitation.issuer?.invitation) links++;
-  return links;
+/** A passport, and those of the hosts that issued the invitations that it rests on, the nearest first. */
+export function linksOf(passport: Passport): readonly Passport[] {
+  return [passport, ...issuersOf(passport)];
 }
 
 /** The passports of the hosts that issued the invitations that a passport rests on, the nearest first. */
@@ -249,12 +247,6 @@ export function isGrant({ invitation, issuedMs }: Passport): boolean {
 /** The ids of the tokens that a host joined with, the last first. */
 export function tokensOf({ invitation, joinedWith }: Passport): readonly string[] {
   return invitation === undefined ? joinedWith : [invitation.id, ...joinedWith];
-}
-
-/** The ids of all invitations and issuing hosts that a passport rests on. */
-export function foundationsOf(passport: Passport): { readonly tokens: readonly string[]; readonly hosts: readonly PeerId[] } {
-  const issuers = issuersOf(passport);
-  return { tokens: [passport, ...issuers].flatMap(({ invitation }) => invitation?.id ?? []), hosts: issuers.map(({ peer }) => peer) };
 }
 
 function text64(bytes: Uint8Array): string {

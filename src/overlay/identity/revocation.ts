@@ -14,24 +14,36 @@ export interface Revocation {
   readonly subject: Subject;
   /** The host that signed it, by the passport that it had then; undefined: the cluster's key did. */
   readonly issuer: Passport | undefined;
+  /**
+   * Members that rested on what is revoked when that was done, and stay ({@link isNamed}). Undefined: none were named, in an earlier version or since they
+   * were too many, and whoever says that it joined before has to be believed.
+   */
+  readonly stays: ReadonlySet<string> | undefined;
   /** For people; nothing depends on it. */
   readonly atMs: number;
 }
 
-export const maxRevocationLength = 16 * 1024;
+export const maxRevocationLength = 32 * 1024;
+/** Hosts that one revocation names. */
+const maxStays = 512;
+/** Characters of a peer id that name it there: its last ones, over 90 bits of the host's key. */
+const namedLength = 16;
 /** Revocations of one cluster; a cluster that needs more starts anew. */
 export const maxRevocations = 10_000;
 
-/** Revokes with the cluster's key, or with the key of a host that may invite. */
+/** Revokes with the cluster's key, or with the key of a host that may invite. @param stays As in {@link Revocation}. */
 export function signRevocation(
   subject: Subject,
   atMs: number,
   signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport },
+  stays?: readonly PeerId[],
 ): Revocation {
   const { passport } = signer;
   if (passport !== undefined && !passport.rights.includes('invite')) throw new InfinitError('denied', 'this host has no right to revoke');
   const cluster = Buffer.from(signer.cluster).toString('base64url');
-  const text = signText('revocation', { cluster, subject, at: atMs, ...(passport === undefined ? {} : { issuer: passport.text }) }, signer.key);
+  const named = stays === undefined || stays.length > maxStays ? {} : { stays: stays.map((peer) => nameOf(peer)) };
+  const issuer = passport === undefined ? {} : { issuer: passport.text };
+  const text = signText('revocation', { cluster, subject, at: atMs, ...named, ...issuer }, signer.key);
   return readRevocation(text, signer.cluster);
 }
 
@@ -48,5 +60,21 @@ export function readRevocation(text: unknown, cluster: Uint8Array): Revocation {
   statement.verify(issuer === undefined ? cluster : publicKeyOf(issuer.peer));
   const subject = textField(fields, 'subject', 100);
   if (!/^(host|token):[\w]+$/.test(subject)) throw new InfinitError('bad-argument', 'a revocation names neither a host nor a token');
-  return { text: text as string, subject: subject as Subject, issuer, atMs: numberField(fields, 'at') };
+  return { text: text as string, subject: subject as Subject, issuer, stays: staysOf(fields), atMs: numberField(fields, 'at') };
+}
+
+/** Whether a revocation names a host as staying; undefined: it names nobody. */
+export function isNamed({ stays }: Revocation, peer: PeerId): boolean | undefined {
+  return stays?.has(nameOf(peer));
+}
+
+function nameOf(peer: PeerId): string {
+  return peer.slice(-namedLength);
+}
+
+function staysOf({ stays }: Readonly<Record<string, unknown>>): ReadonlySet<string> | undefined {
+  if (stays === undefined) return undefined;
+  if (!Array.isArray(stays) || stays.length > maxStays || stays.some((name) => typeof name !== 'string' || name.length !== namedLength))
+    throw new InfinitError('bad-argument', 'field stays is no list of hosts');
+  return new Set(stays as string[]);
 }

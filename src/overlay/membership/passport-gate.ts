@@ -1,8 +1,9 @@
 import { type Clock, InfinitError } from '../../base/index.ts';
 import type { Gate } from '../gate.ts';
 import {
-  foundationsOf,
+  isNamed,
   issuersOf,
+  linksOf,
   type Passport,
   readPassport,
   readRevocation,
@@ -135,7 +136,12 @@ export class PassportGate implements Gate {
     const known = this.#passports.get(peer);
     if (known !== undefined && !this.#mayReplace(known, passport, from)) return known;
     // What other tokens are still good for the members that a newcomer asks look at. With one of these a host that may not invite would make one that may.
-    if (known === undefined && passport.rights.includes('invite') && !this.#couldGive(from, peer)) this.#checkNotSpent(passport);
+    if (known === undefined && !this.#couldGive(from, peer)) {
+      if (passport.rights.includes('invite')) this.#checkNotSpent(passport);
+      // The key of an inviter that was expelled signs as ever, and so does the secret of a token that was revoked.
+      else if (this.#restsOn(passport, (revocation, holder) => isNamed(revocation, holder) === false))
+        throw new InfinitError('denied', `what host ${peer} was let in by was revoked, and it was not known then`);
+    }
     this.#passports.set(peer, passport);
     this.uses.note(passport);
     return passport;
@@ -199,10 +205,29 @@ export class PassportGate implements Gate {
     return this.standing(peer) === 'member' ? this.#passports.get(peer)!.rights : [];
   }
 
-  /** Whether a token or a host that the passport rests on was revoked. */
+  /** Whether a token or a host that the passport rests on was revoked, and who holds the passport, or that link of the chain to it, was not named as staying. */
   restsOnRevoked(passport: Passport): boolean {
-    const { tokens, hosts } = foundationsOf(passport);
-    return tokens.some((id) => this.#revocations.has(`token:${id}`)) || hosts.some((host) => this.isRevoked(host));
+    return this.#restsOn(passport, (revocation, holder) => isNamed(revocation, holder) !== true);
+  }
+
+  #restsOn(passport: Passport, isBad: (revocation: Revocation, holder: PeerId) => boolean): boolean {
+    return linksOf(passport).some((link) =>
+      foundationsOf(link).some((subject) => {
+        const revocation = this.#revocations.get(subject);
+        return revocation !== undefined && isBad(revocation, link.peer);
+      }),
+    );
+  }
+
+  /** Members that rest on what is to be revoked, and are to stay. @param leaving Hosts that are expelled with it. */
+  staying(subject: Subject, leaving: ReadonlySet<PeerId>): PeerId[] {
+    const links = [...this.#passports.values()].flatMap((passport) => (this.#goes(passport.peer, leaving) ? [] : linksOf(passport)));
+    const resting = links.filter((link) => foundationsOf(link).includes(subject) && !this.#goes(link.peer, leaving));
+    return [...new Set(resting.map(({ peer }) => peer))];
+  }
+
+  #goes(peer: PeerId, leaving: ReadonlySet<PeerId>): boolean {
+    return leaving.has(peer) || this.isRevoked(peer);
   }
 
   /** The passports of all who were let in. */
@@ -276,4 +301,11 @@ function givesMore(passport: Passport, than: Passport): boolean {
 
 function dateOf(ms: number): string {
   return Number.isFinite(ms) && Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString() : String(ms);
+}
+
+/** What a passport rests on directly: its token, and the host that made that. */
+function foundationsOf({ invitation }: Passport): Subject[] {
+  if (invitation === undefined) return [];
+  const { id, issuer } = invitation;
+  return [`token:${id}`, ...(issuer === undefined ? [] : [`host:${issuer.peer}` as const])];
 }
