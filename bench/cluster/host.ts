@@ -8,11 +8,11 @@ import { Session } from 'node:inspector/promises';
 import path from 'node:path';
 
 import { silentLogger, systemClock } from '../../src/base/index.ts';
-import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
+import { type Address, immutableAddress } from '../../src/block/index.ts';
 import { LogDisk } from '../../src/disk/index.ts';
 import { Membership } from '../../src/membership/index.ts';
 import { OverlayNeighbourhood } from '../../src/node/neighbourhood.ts';
-import { ViewPlacement } from '../../src/node/view-placement.ts';
+import { freshAddress, ViewPlacement } from '../../src/node/view-placement.ts';
 import { Overlay } from '../../src/overlay/index.ts';
 import { Repair } from '../../src/repair/index.ts';
 import { Store } from '../../src/store/index.ts';
@@ -80,7 +80,7 @@ async function prepare(keys: number, bytes: number, immutable: boolean): Promise
       await store.commit([{ put: [made] }], { deadlineMs: prepareMs });
       return made.address;
     }
-    const address = mutableAddress();
+    const address = freshAddress(overlay.self, membership, { hasRoom: true });
     await put(address, randomFillSync(new Uint8Array(bytes)), { deadlineMs: prepareMs });
     return address;
   });

@@ -22,6 +22,8 @@ export const blockKinds = {
   wait: 5,
   /** The address of an immutable block to remove; answered with an outcome. */
   drop: 6,
+  /** A value to keep as a mutable block; answered with its address and an outcome. */
+  make: 7,
 } as const;
 
 const versionBytes = 6;

@@ -35,7 +35,9 @@ export interface CallLimits {
 export interface BlockService {
   /** Keeps an immutable block; the same bytes have the same address. @throws InfinitError `too-large`, `unavailable`, `disk-full` … */
   put(value: Uint8Array, limits: CallLimits): Promise<Address>;
-  /** Makes a mutable block where nothing is, or only a removed one. */
+  /** Makes a mutable block under a fresh address. */
+  make(value: Uint8Array, limits: CallLimits): Promise<{ readonly address: Address; readonly outcome: WriteOutcome }>;
+  /** Makes a named block, or a mutable one of that address, where nothing is, or only a removed one. */
   create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome>;
   /** Writes (null: removes) a block that exists, at `expect` where that is given. */
   update(address: Address, value: Uint8Array | null, expect: number | undefined, limits: CallLimits): Promise<WriteOutcome>;

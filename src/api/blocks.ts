@@ -1,8 +1,8 @@
 import { type ErrorCode, InfinitError, leavesUnchanged } from '../base/index.ts';
-import { type Address, addressFromBytes, addressToBytes, kindOf, mutableAddress, parseAddress } from '../block/index.ts';
+import { type Address, addressBytes, addressFromBytes, addressToBytes, kindOf, mutableAddress, parseAddress } from '../block/index.ts';
 import { blockKinds, decodeBlockState, decodeOutcome, encodeUpdate, encodeWait } from './block-protocol.ts';
 import { addressOfName } from './block-reference.ts';
-import { type BlockReport, type BlockState, type CallLimits, maxImmutableValueBytes, maxValueBytes } from './block-service.ts';
+import { type BlockReport, type BlockState, type CallLimits, maxImmutableValueBytes, maxValueBytes, type WriteOutcome } from './block-service.ts';
 import type { Connection } from './connection.ts';
 import type { ControlClient } from './control-client.ts';
 import { Turnstile } from './turnstile.ts';
@@ -105,9 +105,23 @@ export class Blocks {
    * @throws InfinitError `unavailable` …; after `unknown-outcome` a block that nobody knows may stay.
    */
   async create(value: Value, limits: CallLimits = {}): Promise<Block> {
-    const address = mutableAddress();
     const bytes = bytesOf(value, maxValueBytes, 'a mutable block');
-    return new Block(address, { version: committed(await this.#create(address, bytes, limits)), value: bytes });
+    const made = await this.#make(bytes, limits);
+    return new Block(made.address, { version: committed(made), value: bytes });
+  }
+
+  /** The daemon draws the address: it knows which are near. */
+  async #make(bytes: Uint8Array, limits: CallLimits): Promise<WriteResult> {
+    let body: Uint8Array;
+    try {
+      body = await this.#ask(blockKinds.make, bytes, limits);
+    } catch (error) {
+      const address = mutableAddress();
+      // A daemon of an earlier version leaves that to its programs.
+      return error instanceof InfinitError && error.code === 'unsupported' ? this.#create(address, bytes, limits) : failedBy(error, address);
+    }
+    const address = addressFromBytes(body);
+    return resultOf(address, decodeOutcome(body.subarray(addressBytes)));
   }
 
   /** The address of a named block: whoever says the same name means the same block. @param name 1 to 512 bytes. */
@@ -223,13 +237,9 @@ export class Blocks {
   async #write(address: Address, kind: number, body: Uint8Array | Uint8Array[], limits: CallLimits): Promise<WriteResult> {
     if (limits.signal?.aborted === true) throw new InfinitError('cancelled', 'the call was cancelled before it began');
     try {
-      const outcome = decodeOutcome(await this.#ask(kind, body, limits));
-      return outcome.status === 'conflict' ? { ...outcome, address, current: blockIn(address, outcome.current) } : { ...outcome, address };
+      return resultOf(address, decodeOutcome(await this.#ask(kind, body, limits)));
     } catch (error) {
-      if (!(error instanceof InfinitError)) throw error;
-      const { code, message } = error;
-      // A client that was closed asks nothing.
-      return { address, status: code === 'closed' || leavesUnchanged(code) ? 'failed' : 'unknown', code, message };
+      return failedBy(error, address);
     }
   }
 
@@ -257,6 +267,18 @@ export class Blocks {
       ...(bulkBytes === undefined ? {} : { channel: 'bulk', replyBytes: bulkBytes }),
     });
   }
+}
+
+function resultOf(address: Address, outcome: WriteOutcome): WriteResult {
+  return outcome.status === 'conflict' ? { ...outcome, address, current: blockIn(address, outcome.current) } : { ...outcome, address };
+}
+
+/** What an answer that did not come says of a write. */
+function failedBy(error: unknown, address: Address): WriteResult {
+  if (!(error instanceof InfinitError)) throw error;
+  const { code, message } = error;
+  // A client that was closed asks nothing.
+  return { address, status: code === 'closed' || leavesUnchanged(code) ? 'failed' : 'unknown', code, message };
 }
 
 /**

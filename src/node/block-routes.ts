@@ -2,7 +2,7 @@ import { type Express, raw, type Request, type Response } from 'express';
 
 import { type BlockService, type BlockState, type CallLimits, maxImmutableValueBytes, resolveBlock, type WriteOutcome } from '../api/index.ts';
 import { InfinitError } from '../base/index.ts';
-import { kindOf, mutableAddress } from '../block/index.ts';
+import { kindOf } from '../block/index.ts';
 import type { BlockWatches } from './block-watches.ts';
 
 type Serve = (handler: (request: Request, response: Response) => Promise<void>) => (request: Request, response: Response) => void;
@@ -22,8 +22,8 @@ export function routeBlocks(app: Express, blocks: BlockService, watches: BlockWa
       if (kind === 'immutable') return void response.status(201).json({ address: await blocks.put(valueOf(request), limitsOf(request)) });
       if (kind !== 'mutable')
         throw new InfinitError('bad-argument', `kind: ${JSON.stringify(kind)} is neither immutable nor mutable; a named block is PUT to its @NAME`);
-      const address = mutableAddress();
-      answer(response.status(201), address, await blocks.create(address, valueOf(request), limitsOf(request)));
+      const { address, outcome } = await blocks.make(valueOf(request), limitsOf(request));
+      answer(response.status(201), address, outcome);
     }),
   );
   app.get(

@@ -43,7 +43,7 @@ import { OrphanSweep } from './orphan-sweep.ts';
 import { checkNow, type VolumeCheckContext } from './volume-check.ts';
 import { VolumeServer } from './served-volume.ts';
 import { Upkeep } from './upkeep.ts';
-import { ViewPlacement } from './view-placement.ts';
+import { freshAddress, ViewPlacement } from './view-placement.ts';
 import { Volumes } from './volumes.ts';
 import { checkMayWrite } from './write-right.ts';
 
@@ -233,6 +233,7 @@ export class Node implements AsyncDisposable {
     });
     const checkWrites = (): void => checkMayWrite(overlay);
     const measured = new MeasuredStore(store, () => wakefulness.touch(), checkWrites);
+    const space = stack.use(new StoreSpace(disk, overlay, () => this.#replicas(membership)));
     const server = new VolumeServer({
       store: measured,
       cluster: inCluster,
@@ -243,7 +244,7 @@ export class Node implements AsyncDisposable {
       holder,
       runDir,
       keyDir,
-      freeBytes: stack.use(new StoreSpace(disk, overlay, () => this.#replicas(membership))).freeBytes,
+      freeBytes: space.freeBytes,
       logLevel: config.logLevel,
       keepAwake,
       logger,
@@ -335,7 +336,11 @@ export class Node implements AsyncDisposable {
       () => this.#replicas(membership),
       (peer) => overlay.member(peer)?.name ?? peer,
     );
-    const blocks = new ProgramBlocks(measured, (address, limits) => inspector.report(address, limits));
+    const blocks = new ProgramBlocks(
+      measured,
+      (address, limits) => inspector.report(address, limits),
+      () => freshAddress(self, membership, space),
+    );
     const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
     return {
       disk,

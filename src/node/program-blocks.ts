@@ -42,15 +42,22 @@ export class ProgramBlocks implements BlockService {
   readonly #turns = new KeyedQueue();
   readonly #session = randomInt(2 ** 32);
   #nextWrite = 1;
+  readonly #freshAddress: () => Address;
   readonly #report: (address: Address, limits: CallLimits) => Promise<BlockReport>;
 
-  constructor(store: BlockStore, report: (address: Address, limits: CallLimits) => Promise<BlockReport>) {
+  constructor(store: BlockStore, report: (address: Address, limits: CallLimits) => Promise<BlockReport>, freshAddress: () => Address) {
     this.#store = store;
     this.#report = report;
+    this.#freshAddress = freshAddress;
   }
 
   put(value: Uint8Array, limits: CallLimits): Promise<Address> {
     return this.meters.put.measure(this.#put(value, limits));
+  }
+
+  async make(value: Uint8Array, limits: CallLimits): Promise<{ readonly address: Address; readonly outcome: WriteOutcome }> {
+    const address = this.#freshAddress();
+    return { address, outcome: await this.create(address, value, limits) };
   }
 
   create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteOutcome> {

@@ -41,6 +41,10 @@ export class ProgramSessions implements Disposable {
     // A value is copied where it is sealed.
     board.handle(blockKinds.put, async (_peer, body, call) => addressToBytes(await blocks.put(body, limitsOf(call))), { borrows: true });
     board.handle(blockKinds.get, async (_peer, body, call) => encodeBlockState(await blocks.get(addressFromBytes(body), limitsOf(call))));
+    board.handle(blockKinds.make, async (_peer, body, call) => {
+      const { address, outcome } = await blocks.make(body, limitsOf(call));
+      return [addressToBytes(address), ...encodeOutcome(outcome)];
+    });
     board.handle(blockKinds.create, async (_peer, body, call) =>
       encodeOutcome(await blocks.create(addressFromBytes(body), body.subarray(addressBytes), limitsOf(call))),
     );

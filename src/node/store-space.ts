@@ -23,6 +23,7 @@ export class StoreSpace implements Disposable {
   readonly #timer: NodeJS.Timeout;
   /** Free space that other hosts told. */
   readonly #told = new Map<PeerId, number>();
+  #hasRoom = true;
   #next = 0;
 
   /** @param replicas How many copies of each block the cluster wants: what its founder was told counts, not this host's own option. */
@@ -38,6 +39,11 @@ export class StoreSpace implements Disposable {
     this.#estimate();
     this.#timer = setInterval(() => void this.look(), lookMs);
     this.#timer.unref();
+  }
+
+  /** This host has at least half as much free space as others have on average, as far as they told. */
+  get hasRoom(): boolean {
+    return this.#hasRoom;
   }
 
   /** What this host takes: nothing once it is full, though a little may be free. */
@@ -72,6 +78,7 @@ export class StoreSpace implements Disposable {
     // Who stores nothing and was told nothing yet guesses that others have as much room: none would stop programs that look first.
     const known = told.length === 0 ? [this.#own] : told;
     const mean = known.reduce((sum, free) => sum + free, 0) / known.length;
+    this.#hasRoom = 2 * this.#own >= mean;
     const all = Array.from({ length: hosts }, (_, index) => known[index] ?? mean);
     const copies = Math.min(this.#replicas(), hosts);
     this.#free[0] = hosts === 0 ? 0 : Math.min((mean * hosts) / copies, roomFor(all, Math.floor(copies / 2) + 1));

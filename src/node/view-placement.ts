@@ -1,7 +1,7 @@
-import type { Address } from '../block/index.ts';
+import { type Address, mutableAddress } from '../block/index.ts';
 import type { RosterView, Views } from '../membership/index.ts';
 import type { PeerId } from '../overlay/index.ts';
-import { candidates, place } from '../placement/index.ts';
+import { candidates, nearAddress, place } from '../placement/index.ts';
 import type { StorePlacement } from '../store/index.ts';
 
 /** Addresses whose places are kept; a change of the views forgets all. */
@@ -94,6 +94,13 @@ export class ViewPlacement implements StorePlacement {
     }
     return views;
   }
+}
+
+/** Of a mutable block that is made on this host. One with a copy here, unless this host has less room than others: then it gets its share and no more. */
+export function freshAddress(self: PeerId, views: Pick<Views, 'inForce'>, space: { readonly hasRoom: boolean }): Address {
+  if (!space.hasRoom) return mutableAddress();
+  const { roster, replicas } = views.inForce().at(-1)!;
+  return nearAddress(self, roster, replicas, mutableAddress);
 }
 
 function keep<T>(cache: Map<Address, T>, address: Address, value: T): void {

@@ -4,5 +4,6 @@
  * replicas a block has is said by the block's own record.
  */
 export { addressKey, type Key, memberKey } from './key.ts';
+export { nearAddress } from './near-address.ts';
 export { candidateCount, candidates, neighbourhood, place } from './place.ts';
 export { type Member, maxMembers, type PeerId, Roster } from './roster.ts';

@@ -4,14 +4,14 @@ import path from 'node:path';
 
 import { connect, type Infinit } from '../../src/api/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
-import type { Address } from '../../src/block/index.ts';
+import { type Address, mutableAddress } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { BlockInspector } from '../../src/node/block-inspector.ts';
 import { BlockWatches } from '../../src/node/block-watches.ts';
 import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
 import { ProgramBlocks } from '../../src/node/program-blocks.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
-import { place, Roster } from '../../src/placement/index.ts';
+import { nearAddress, place, Roster } from '../../src/placement/index.ts';
 import { Store } from '../../src/store/index.ts';
 
 /** The part of a daemon that serves programs, on a real socket. */
@@ -60,7 +60,8 @@ export class ValueHosts implements AsyncDisposable {
         () => replicas,
         (peer) => peer,
       );
-      const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits));
+      const fresh = (): Address => nearAddress(name, roster, replicas, mutableAddress);
+      const blocks = new ProgramBlocks(store, (address, limits) => inspector.report(address, limits), fresh);
       const socketPath = path.join(directory, `${name}.sock`);
       const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
       let end = await serve(blocks, watches, socketPath);

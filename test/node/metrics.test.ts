@@ -27,7 +27,7 @@ const status = {
 async function scrape(use: (blocks: ProgramBlocks) => Promise<void>): Promise<string> {
   await using cluster = await ValueHosts.start(1);
   const store = new MeasuredStore(cluster.hosts[0]!.store);
-  const blocks = new ProgramBlocks(store, () => Promise.reject(new Error('nobody inspects')));
+  const blocks = new ProgramBlocks(store, () => Promise.reject(new Error('nobody inspects')), mutableAddress);
   await use(blocks);
   using metrics = new Metrics({
     status: () => Promise.resolve(status),

@@ -147,7 +147,7 @@ test('one truth about what a failure means, whoever says it: the store to the da
   const target = { blocks: { create: fail }, watches: undefined, whoIsMissing: () => undefined } as unknown as ControlTarget;
   await using _api = await startControlApi(socketPath, target, silentLogger);
   await using infinit = connect(socketPath);
-  const daemon = new ProgramBlocks(storeOf(fail), fail);
+  const daemon = new ProgramBlocks(storeOf(fail), fail, mutableAddress);
   // Who commits knows of these whether it was begun, and who reads an answer does not.
   const said = new Set<ErrorCode>(['cancelled', 'disk-failed', 'closed', 'bug']);
   for (code of Object.keys(errorCodes) as ErrorCode[]) {
@@ -168,6 +168,7 @@ test('a write whose turn does not come in time has failed, and is not begun late
       return { done: true, versions: [[begun]] };
     }),
     () => assert.fail(),
+    mutableAddress,
   );
   const address = mutableAddress();
   const held = blocks.update(address, Buffer.from('a'), undefined, { deadlineMs: 10_000 });

@@ -46,7 +46,7 @@ test('a message that is cut short, or of a kind that nobody knows, is answered w
   await using cluster = await ValueHosts.start(1);
   const connection = new Connection(cluster.hosts[0]!.socketPath);
   for (const kind of [...Object.values(blockKinds), 999]) {
-    if (kind === blockKinds.put) continue; // Any bytes are a value.
+    if (kind === blockKinds.put || kind === blockKinds.make) continue; // Any bytes are a value.
     for (const body of [new Uint8Array(0), Buffer.alloc(3, 0xff), Buffer.alloc(37, 0xff), addressToBytes(mutableAddress()).subarray(0, 31)]) {
       const error = await connection.request(kind, body, { deadlineMs: 1000 }).then(
         () => undefined,
@@ -96,4 +96,38 @@ test('an idle client keeps no program alive', async () => {
   `;
   const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', program, cluster.hosts[0]!.socketPath], { timeout: 20_000 });
   assert.equal(stdout, 'x\n');
+});
+
+test('a block that a program makes has a copy on the host that it asked, over either way', async () => {
+  await using cluster = await ValueHosts.start(6);
+  const { name, socketPath, infinit } = cluster.hosts[2]!;
+  const addresses: string[] = [];
+  for (let count = 0; count < 6; count++) {
+    addresses.push((await infinit.blocks.create('made')).address);
+    const { stdout } = await run('curl', ['-s', '--unix-socket', socketPath, '--data', 'made', 'http://infinit/v1/blocks?kind=mutable']);
+    addresses.push((JSON.parse(stdout) as { address: string }).address);
+  }
+  for (const address of addresses) {
+    const { replicas } = await infinit.blocks.inspect(address);
+    assert.ok(replicas.some(({ host }) => host === name));
+  }
+});
+
+test('a daemon of an earlier version leaves it to programs to draw addresses', async () => {
+  await using cluster = await ValueHosts.start(1);
+  const { infinit } = cluster.hosts[0]!;
+  const { blocks } = infinit;
+  const original = Connection.prototype.request;
+  const asked: number[] = [];
+  Connection.prototype.request = function (kind, ...rest) {
+    asked.push(kind);
+    return kind === blockKinds.make ? Promise.reject(new InfinitError('unsupported', 'unknown kind')) : original.call(this, kind, ...rest);
+  };
+  try {
+    const made = await blocks.create('made');
+    assert.equal((await blocks.get(made.address))!.text(), 'made');
+  } finally {
+    Connection.prototype.request = original;
+  }
+  assert.deepEqual(asked, [blockKinds.make, blockKinds.create, blockKinds.get]);
 });

@@ -39,6 +39,12 @@ test('there is no more room than for a majority of copies, however much one host
   await space.look();
   // Of each block one copy is on the large host, and one on either of the small ones.
   assert.equal(new Float64Array(space.freeBytes)[0], 2 * small.status().freeBytes);
+  assert.ok(space.hasRoom);
+  for (const each of spaces) await each.look();
+  assert.ok(
+    spaces.every(({ hasRoom }) => !hasRoom),
+    'others have much more',
+  );
   const full = small.status().freeBytes;
   await small.write([{ type: 'put-meta', key: 'filler', bytes: new Uint8Array(full) }]);
   await space.look();
