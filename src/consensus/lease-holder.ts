@@ -1,6 +1,6 @@
 import type { PeerId } from './ballot.ts';
 import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
-import { maxHeldLeases } from './limits.ts';
+import { maxGrantors, maxHeldLeases } from './limits.ts';
 import type { LeaseMode, LeaseRequest } from './messages.ts';
 import type { LeaseGrants } from './operation.ts';
 import type { Accepted, BlockId } from './record.ts';
@@ -74,6 +74,7 @@ export class LeaseHolder {
     const known = this.#sessions.get(from);
     // The term began no earlier than the heartbeat was sent.
     const trustedUntil = sentAt + this.#trustMs;
+    if (known === undefined && this.#sessions.size >= maxGrantors) return;
     if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil });
     else if (session === known.id && trustedUntil > known.trustedUntil) known.trustedUntil = trustedUntil;
   }
@@ -144,6 +145,8 @@ export class LeaseHolder {
   sweep(now: number): BlockId[] {
     const dead = [...this.#held].filter(([, held]) => !this.#isLive(held, now)).map(([block]) => block);
     for (const block of dead) this.#held.delete(block);
+    // A reply to an older heartbeat that comes now brings back nothing: what it would be trusted for is over too.
+    for (const [peer, { trustedUntil }] of this.#sessions) if (now >= trustedUntil) this.#sessions.delete(peer);
     return dead;
   }
 

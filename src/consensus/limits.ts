@@ -16,6 +16,8 @@ export const maxNameLength = 128;
 export const maxLeases = 1_000_000;
 /** Hosts that hold leases of one acceptor at once. */
 export const maxHolders = 4096;
+/** Hosts whose acceptors grant leases to one host at once. */
+export const maxGrantors = 4096;
 /** Bytes of an encoded message or state: a value and what describes it. */
 export const maxEncodedBytes = maxValueBytes + 64 * 1024;
 /** Blocks that one host holds leases on at once. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Accept, LeaseHolder, LeaseTable, maxRoundMs, type PeerId } from '../../src/consensus/index.ts';
+import { type Accept, LeaseHolder, LeaseTable, maxGrantors, maxRoundMs, type PeerId } from '../../src/consensus/index.ts';
 import { ballot, block, record } from './fixtures.ts';
 
 const termMs = 1000;
@@ -206,4 +206,27 @@ void test('a lease ends with the removal of its block, for others may keep it wh
   one.beginWrite(block);
   assert.equal(one.endWrite(block, { ballot: ballot(4), record: record(3, null), pointer: false }, null, 2), false);
   assert.equal(one.read(block, 3), undefined);
+});
+
+void test('a holder relies on a bounded number of hosts, and forgets those that let it go', () => {
+  const one = holder('A');
+  for (let number = 0; number < maxGrantors; number++)
+    one.onHeartbeatReply({ type: 'heartbeat-reply', from: `host-${number}`, incarnation: 1, sentAt: 0, session: 1 });
+  const tables = names.map((name) => table(name));
+  beat(one, tables, 1);
+  assert.equal(take(one, 'A', tables, 'shared', 1), false, 'there is no room');
+  one.sweep(termMs);
+  beat(one, tables, termMs);
+  assert.equal(take(one, 'A', tables, 'shared', termMs), true);
+});
+
+void test('a late answer to an old heartbeat brings no lease back', () => {
+  const tables = names.map((name) => table(name));
+  const one = holder('A');
+  const late = tables.map((each) => each.heartbeat(one.heartbeat(0), 0).reply!);
+  beat(one, tables, 10);
+  assert.equal(take(one, 'A', tables, 'shared', 10), true);
+  one.sweep(10 + termMs);
+  for (const reply of late) one.onHeartbeatReply(reply);
+  assert.equal(one.read(block, 10 + termMs), undefined);
 });
