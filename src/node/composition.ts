@@ -1,0 +1,273 @@
+import path from 'node:path';
+
+import { type DaemonConfig, makeDirectory } from '../api/index.ts';
+import { InfinitError, type Logger, systemClock, Wakefulness } from '../base/index.ts';
+import { type Disk, LogDisk, offerPieceCrcs } from '../disk/index.ts';
+import { clearStaleMounts, fastCrcs, type HolderClient } from '../fuse/index.ts';
+import { Membership } from '../membership/index.ts';
+import { hasPassport, Overlay } from '../overlay/index.ts';
+import { Repair } from '../repair/index.ts';
+import { awaitedKinds, Store } from '../store/index.ts';
+import { BlockInspector } from './block-inspector.ts';
+import { BlockWatches } from './block-watches.ts';
+import { Catalogue } from './catalogue.ts';
+import { Cluster } from './cluster.ts';
+import { aloneWithoutStore, Entry, type EntryContext } from './entry.ts';
+import { ExpectedNames } from './expected-names.ts';
+import { HostReport } from './host-report.ts';
+import { nodeKinds } from './kinds.ts';
+import { MeasuredStore } from './measured-store.ts';
+import { MountTable } from './mount-table.ts';
+import { OverlayNeighbourhood } from './neighbourhood.ts';
+import { OrphanSweep } from './orphan-sweep.ts';
+import { ProgramBlocks } from './program-blocks.ts';
+import { VolumeServer } from './served-volume.ts';
+import { Removals } from './removals.ts';
+import { claimStore, nameStore } from './store-owner.ts';
+import { StoreSpace } from './store-space.ts';
+import { Trash } from './trash.ts';
+import { Upkeep } from './upkeep.ts';
+import { freshAddress, ViewPlacement } from './view-placement.ts';
+import type { VolumeCheckContext } from './volume-check.ts';
+import { Volumes } from './volumes.ts';
+import { checkMayWrite } from './write-right.ts';
+
+/** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
+const catalogueOwner = 'infinit';
+
+/** Where the disk says that this host gives its blocks away. */
+const drainKey = 'draining';
+
+/** Where the disk says which cluster its blocks belong to. */
+function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'rememberCluster'> {
+  const key = 'cluster';
+  return {
+    knownCluster: async () => {
+      const bytes = await disk.readMeta(key);
+      return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8');
+    },
+    rememberCluster: (clusterId) => disk.write([{ type: 'put-meta', key, bytes: Buffer.from(clusterId) }]),
+  };
+}
+
+/**
+ * @throws InfinitError `unavailable` where another process runs with this host's identity, it was expelled, or it is alone and is to store nothing.
+ */
+function checkTakesPart(overlay: Overlay, storesNothing: boolean): void {
+  if (overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${overlay.halted}`);
+  if (storesNothing && overlay.clusterId === undefined) throw new InfinitError('unavailable', aloneWithoutStore);
+}
+
+/** What a node consists of. */
+export interface Parts {
+  /** What it says of itself. */
+  readonly host: HostReport;
+  readonly disk: LogDisk;
+  readonly overlay: Overlay;
+  readonly membership: Membership;
+  readonly store: Store;
+  readonly measured: MeasuredStore;
+  readonly upkeep: Upkeep;
+  readonly volumes: Volumes;
+  readonly trash: Trash;
+  readonly check: VolumeCheckContext;
+  readonly cluster: Cluster;
+  readonly entry: Entry;
+  readonly blocks: ProgramBlocks;
+  readonly watches: BlockWatches;
+}
+
+/** Puts a node together, from the bottom up; `stack` owns what was opened. The composition root: nothing else constructs these. */
+export async function compose(config: DaemonConfig, stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
+  makeDirectory(config.stateDir, 0o700);
+  const crcs = fastCrcs();
+  if (crcs !== undefined) offerPieceCrcs(crcs);
+  const storesNothing = config.capacity === 0;
+  const disk = stack.use(
+    await LogDisk.open(path.join(config.stateDir, 'store'), {
+      logger,
+      // One that stores nothing keeps its notes all the same.
+      ...(config.capacity === undefined || storesNothing ? {} : { capacityBytes: config.capacity }),
+    }),
+  );
+  const clusterDirectory = path.join(config.stateDir, 'cluster');
+  await claimStore(disk, await hasPassport(clusterDirectory));
+  const { zone, replicas } = config;
+  const capacity = storesNothing ? 0 : Math.max(1, config.capacity ?? disk.status().totalBytes);
+  const overlay = stack.use(
+    await Overlay.open({
+      stateDirectory: clusterDirectory,
+      listen: config.listen === undefined ? undefined : `${config.listen.host}:${config.listen.port}`,
+      join: config.join,
+      tokenFile: config.token,
+      ...(config.advertise.length === 0 ? {} : { advertise: config.advertise }),
+      tls: config.tls,
+      kademlia: config.dht,
+      mdns: config.discover.includes('mdns'),
+      name: config.name,
+      zone,
+      capacity,
+      logger,
+    }),
+  );
+  const { self, incarnation } = overlay;
+  await nameStore(disk, self);
+  if (overlay.state === 'up' && (await disk.readMeta(drainKey)) !== undefined) overlay.setState('draining');
+  const membership = stack.use(
+    await Membership.open({
+      disk,
+      neighbourhood: new OverlayNeighbourhood(overlay),
+      // Of a view without capacity no block would be placed; such a host founds no cluster and, alone, takes no writes.
+      own: { zone, capacity: Math.max(1, capacity) },
+      replicas,
+      evictionDelayMs: config.evictionDelayMs,
+      clock: systemClock,
+      logger,
+    }),
+  );
+  const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay, storesNothing) });
+  const rightsOf = (peer: string) => overlay.rightsOf(peer);
+  const shared = { transport: overlay.transport, placement, rightsOf };
+  const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: shared }));
+  membership.start(store);
+  const removals = new Removals({ overlay, membership });
+  const { scrubBytesPerSecond } = config;
+  const settings = { bytesPerSecond: config.repairBytesPerSecond, scrubBytesPerSecond };
+  const isExpelled = (peer: string): boolean => overlay.expelled().has(peer);
+  const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, settings, isExpelled, logger }));
+  const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond, logger });
+  const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger);
+  const table = await MountTable.open(disk);
+  const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
+  const keyDir = path.join(config.stateDir, 'keys');
+  const inCluster = () => (overlay.clusterId === undefined ? undefined : overlay.transport);
+  const keepAwake = config.idleLatency === 'request';
+  const wakefulness = stack.use(new Wakefulness({ logger, enabled: keepAwake }));
+  overlay.transport.onServe((kind) => {
+    if (awaitedKinds.has(kind) || kind === nodeKinds.volumeCall) wakefulness.touch();
+  });
+  const host = new HostReport({
+    config,
+    disk,
+    overlay,
+    membership,
+    repair,
+    catalogue,
+    wakefulness,
+    volumes: () => volumes,
+    entry: () => entry,
+    cluster: () => cluster,
+  });
+  const checkWrites = (): void => checkMayWrite(overlay);
+  const measured = new MeasuredStore(store, () => wakefulness.touch(), checkWrites);
+  const space = stack.use(new StoreSpace(disk, overlay, () => host.replicas));
+  const server = new VolumeServer({
+    store: measured,
+    cluster: inCluster,
+    self,
+    hostName: (peer) => overlay.member(peer)?.name ?? peer,
+    lostFor: () => overlay.lostFor(),
+    clock: systemClock,
+    holder,
+    runDir,
+    keyDir,
+    freeBytes: space.freeBytes,
+    logLevel: config.logLevel,
+    keepAwake,
+    logger,
+  });
+  makeDirectory(config.mountDir);
+  await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
+  const onCatalogueChange = (): void => {
+    cluster.announceCatalogue();
+    trash.look();
+  };
+  const trash: Trash = stack.use(
+    new Trash({
+      catalogue,
+      store,
+      keyDir,
+      self,
+      clock: systemClock,
+      cluster: inCluster,
+      checkWrites,
+      onCatalogueChange: () => cluster.announceCatalogue(),
+      logger,
+    }),
+  );
+  const volumes: Volumes = stack.use(
+    new Volumes({
+      hostName: config.name,
+      mountDir: config.mountDir,
+      keyDir,
+      store,
+      catalogue,
+      table,
+      server,
+      fallbacks: () => host.fallbacks,
+      health: () => host.health(),
+      whyOutside: () => entry.whyOutside(),
+      checkWrites,
+      mountedElsewhere: (id, deadlineMs) => cluster.mountedElsewhere(id, deadlineMs),
+      usedElsewhere: (id) => cluster.usedElsewhere(id),
+      mounts: (deadlineMs) => cluster.mounts(deadlineMs),
+      onCatalogueChange,
+      logger,
+    }),
+  );
+  const entry = stack.use(
+    new Entry(
+      {
+        overlay,
+        membership,
+        removals,
+        storesNothing,
+        mounted: () => volumes.mounted(),
+        ownVolume: async () => (await catalogue.list())[0]?.name,
+        ownTrash: async () => (await trash.list()).flatMap(({ name, state }) => (state === 'deleting' ? [] : [name])),
+        holdsBlocks: () => disk.status().blocks > 0,
+        forgetEverything: async () => {
+          await store.forgetEverything();
+          await catalogue.startOver();
+        },
+        ...clusterMemory(disk),
+        keyFile: path.join(clusterDirectory, 'cluster.key'),
+        onEntered: () => cluster.refreshCatalogue(),
+        logger,
+      },
+      await ExpectedNames.open(disk),
+    ),
+  );
+  const cluster: Cluster = stack.use(
+    new Cluster({
+      overlay,
+      membership,
+      store,
+      catalogue,
+      volumes,
+      entry,
+      removals,
+      onCatalogueNews: () => trash.look(),
+      status: () => host.status(),
+      drain: (on) => disk.write([on ? { type: 'put-meta', key: drainKey, bytes: Buffer.from('1') } : { type: 'delete-meta', key: drainKey }]),
+      logger,
+    }),
+  );
+  await entry.enter();
+  trash.look();
+  const mayStore = (peer: string): boolean => rightsOf(peer).includes('store');
+  const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, mayStore, cluster: inCluster, logger }, overlay.transport));
+  const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, usedElsewhere: (id: string) => cluster.usedElsewhere(id), logger };
+  const inspector = new BlockInspector(
+    store,
+    () => host.replicas,
+    (peer) => overlay.member(peer)?.name ?? peer,
+  );
+  const blocks = new ProgramBlocks(
+    measured,
+    (address, limits) => inspector.report(address, limits),
+    () => freshAddress(self, membership, space),
+  );
+  const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));
+  return { host, disk, overlay, membership, store, measured, upkeep, volumes, trash, check, cluster, entry, blocks, watches };
+}
