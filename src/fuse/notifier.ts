@@ -1,7 +1,7 @@
 import { type Logger } from '../base/index.ts';
 import type { KernelCache } from '../filesystem/index.ts';
 import type { Addon, WatchToken } from './addon.ts';
-import { encodeDeleteEntry, encodeGrow, encodeInvalidateEntry, encodeInvalidateInode, type Message } from './wire/index.ts';
+import { encodeGrow, encodeInvalidateEntry, encodeInvalidateInode, type Message } from './wire/index.ts';
 
 /**
  * Notifications that wait for their turn, in each lane. One more is never dropped (the kernel would go on showing what is stale),
@@ -130,10 +130,6 @@ export class Notifier {
 
   invalidateEntry(parent: number, name: string): Promise<void> {
     return this.#send(this.#entries, encodeInvalidateEntry(parent, name));
-  }
-
-  deleteEntry(parent: number, inode: number, name: string): Promise<void> {
-    return this.#send(this.#entries, encodeDeleteEntry(parent, inode, name));
   }
 
   /** The same for a file system that does not wait for it. */

@@ -37,15 +37,6 @@ describe('notifications', () => {
     assert.ok(!existsSync(mounted.path('vanishing')));
   });
 
-  test('a directory deleted elsewhere goes even while somebody is in it', async () => {
-    mkdirSync(mounted.path('directory'));
-    const fd = openSync(mounted.path('directory'), 'r');
-    await mounted.command({ do: 'invalidate', path: '/directory', what: 'delete' });
-    await mounted.command({ do: 'remove', path: '/directory' });
-    assert.ok(!existsSync(mounted.path('directory')));
-    closeSync(fd);
-  });
-
   test('a file that grew elsewhere is longer here too, also for who has it open', async () => {
     writeFileSync(mounted.path('growing'), 'one ');
     const fd = openSync(mounted.path('growing'), 'r');

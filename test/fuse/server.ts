@@ -28,7 +28,7 @@ export type Command =
   /** How many calls are held. */
   | { readonly do: 'held' }
   /** Drops a name or an inode from the kernel's cache and waits for that. */
-  | { readonly do: 'invalidate'; readonly path: string; readonly what: 'inode' | 'data' | 'entry' | 'delete' }
+  | { readonly do: 'invalidate'; readonly path: string; readonly what: 'inode' | 'data' | 'entry' }
   /** Changes the file system behind the kernel's back; `secretly`: but for the time of change it looks as before. */
   | { readonly do: 'write'; readonly path: string; readonly text: string; readonly secretly?: boolean }
   /** For so long, unless it ends before, nobody else changes the file system. */
@@ -121,7 +121,6 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
       case 'invalidate': {
         const { parent, name, inode } = find(fileSystem, command.path);
         if (command.what === 'entry') return session.notify.invalidateEntry(parent.inode, name);
-        if (command.what === 'delete') return session.notify.deleteEntry(parent.inode, inode!.inode, name);
         return session.notify.invalidateInode(inode!.inode, command.what === 'data' ? 0 : -1, 0);
       }
       case 'write': {

@@ -16,7 +16,7 @@ export {
   type SavedInit,
 } from './init.ts';
 export { malformed, Message, replyHeaderBytes } from './message.ts';
-export { encodeDeleteEntry, encodeGrow, encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode, encodeResend } from './notifications.ts';
+export { encodeGrow, encodeIncrementEpoch, encodeInvalidateEntry, encodeInvalidateInode, encodeResend } from './notifications.ts';
 export { opcodeLimit, opcodes, type OperationName, operationName } from './opcodes.ts';
 export { Reply, type Validity, validity } from './reply.ts';
 export { decodeHeader, isResent, type RequestHeader, requestKey } from './request-header.ts';

@@ -1,7 +1,7 @@
 import { Message, replyHeaderBytes } from './message.ts';
 
 /** enum fuse_notify_code. */
-const codes = { invalidateInode: 2, invalidateEntry: 3, store: 4, deleteEntry: 6, resend: 7, incrementEpoch: 8 } as const;
+const codes = { invalidateInode: 2, invalidateEntry: 3, store: 4, resend: 7, incrementEpoch: 8 } as const;
 
 function begin(code: number, bodyBytes: number): Message {
   const message = new Message(replyHeaderBytes + bodyBytes);
@@ -31,16 +31,6 @@ export function encodeInvalidateEntry(parent: number, name: string): Message {
   message.put64(4, parent);
   message.words[6] = name.length;
   putName(message, 32, name);
-  return message;
-}
-
-/** A name is gone: unlike an invalidation this also detaches a directory in use. */
-export function encodeDeleteEntry(parent: number, inode: number, name: string): Message {
-  const message = begin(codes.deleteEntry, 24 + name.length + 1);
-  message.put64(4, parent);
-  message.put64(6, inode);
-  message.words[8] = name.length;
-  putName(message, 40, name);
   return message;
 }
 
