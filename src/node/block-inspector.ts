@@ -1,8 +1,11 @@
 import { type BlockReport, type CallLimits, programOwner, type ReplicaReport } from '../api/index.ts';
-import { codeOf } from '../base/index.ts';
+import { codeOf, type ErrorCode } from '../base/index.ts';
 import { type Address, headerBytes, isOwnedBy, kindOf, ownerOf, valueIn } from '../block/index.ts';
 import { formatBallot } from '../consensus/index.ts';
 import { type Copy, newestCopy, type Store } from '../store/index.ts';
+
+/** Why a block may not be had, which is no reason not to say which hosts have it. */
+const unreadable: ReadonlySet<ErrorCode> = new Set(['not-found', 'unavailable', 'damaged', 'deadline-exceeded', 'overloaded']);
 
 /** What the hosts of a block have of it, in people's words: `infinit block inspect`. */
 export class BlockInspector {
@@ -33,7 +36,7 @@ export class BlockInspector {
     try {
       return await this.#store.get(address, limits);
     } catch (error) {
-      if (codeOf(error) === 'not-found' || codeOf(error) === 'unavailable') return undefined;
+      if (unreadable.has(codeOf(error))) return undefined;
       throw error;
     }
   }

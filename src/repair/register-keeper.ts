@@ -61,7 +61,7 @@ export class RegisterKeeper {
     const { housekeeping, transport, self } = this.#at;
     const state = await housekeeping.inspect(address);
     const found = await housekeeping.resolve(address, { signal });
-    const replies = await housekeeping.ask(address, [self, ...transport.connected()], { signal });
+    const copies = await housekeeping.copies(address, [self, ...transport.connected()]);
     return {
       address,
       own: { lost: state?.lost, promised: state?.promised, accepted: inShort(state?.accepted) },
@@ -69,7 +69,7 @@ export class RegisterKeeper {
       current: found.status === 'resolved' ? inShort(found.outcome.accepted) : undefined,
       wanted: this.#at.successors(address, to),
       gone: [...this.#at.views.countedOut()],
-      hosts: replies.map(({ from, type, floor, accepted }) => ({ from, type, floor, accepted: inShort(accepted) })),
+      hosts: copies.map((copy) => (copy.kind === 'register' ? { ...copy, accepted: inShort(copy.accepted) } : copy)),
     };
   }
 

@@ -15,6 +15,7 @@ import {
 } from '../consensus/index.ts';
 import { type Disk, type DiskEntry, scrub, type ScrubOptions, type ScrubReport } from '../disk/index.ts';
 import type { ImmutableBlocks } from './immutable-blocks.ts';
+import { type Copy, registersOn } from './inspection.ts';
 import type { AskPeer, Registers } from './registers.ts';
 import type { Replica } from './replica.ts';
 
@@ -158,6 +159,11 @@ export class Housekeeping {
     for (const reply of replies) this.#registers.hear(reply);
     // A replica whose floor is at or above the ballot acknowledges and stores nothing: it could be a straggler of a block that it forgot.
     return replies.flatMap((reply) => (reply.accepted !== null && compareBallots(reply.accepted.ballot, ballot) >= 0 ? [reply.from] : []));
+  }
+
+  /** What these hosts have of a register, for people. */
+  copies(address: Address, peers: readonly PeerId[]): Promise<readonly Copy[]> {
+    return registersOn({ self: this.#self, replica: this.#replica, ask: this.#ask }, peers, address);
   }
 
   /** What these hosts have of a register, each for itself. Who does not answer is left out. Promises nothing: for people. */

@@ -33,11 +33,20 @@ export interface InspectionContext {
 export async function inspectBlock(context: InspectionContext, address: Address): Promise<Copy[]> {
   const expected = context.placement.rank(address).slice(0, context.placement.replicas);
   if (kindOf(address) === 'immutable') return Promise.all(expected.map((peer) => copyOn(context, peer, address)));
-  const copies = await Promise.all(expected.map((peer) => registerOn(context, peer, address)));
+  const copies = await registersOn(context, expected, address);
   // The record itself says who keeps it: hosts that placement no longer names, perhaps.
   const best = newest(copies);
   const further = best === undefined ? [] : membersOf(best.record).filter((peer) => !expected.includes(peer));
-  return [...copies, ...(await Promise.all(further.map((peer) => registerOn(context, peer, address))))];
+  return [...copies, ...(await registersOn(context, further, address))];
+}
+
+/** What these hosts have of a register, each for itself. */
+export function registersOn(
+  context: Pick<InspectionContext, 'self' | 'replica' | 'ask'>,
+  peers: readonly PeerId[],
+  address: Address,
+): Promise<Copy[]> {
+  return Promise.all(peers.map((peer) => registerOn(context, peer, address)));
 }
 
 /** The record of the highest ballot among copies. */
@@ -50,7 +59,11 @@ export function newest(copies: readonly Copy[]): Accepted | undefined {
   return best;
 }
 
-async function registerOn({ self, replica, ask }: InspectionContext, peer: PeerId, address: Address): Promise<Copy> {
+async function registerOn(
+  { self, replica, ask }: Pick<InspectionContext, 'self' | 'replica' | 'ask'>,
+  peer: PeerId,
+  address: Address,
+): Promise<Copy> {
   // A view no host is behind of: what is asked for is the record, not a say about where the block belongs.
   const request: Read = { type: 'read', from: self, block: address, tag: noTag, attempt: 0, view: 0, known: null, lease: null };
   try {
@@ -64,7 +77,7 @@ async function registerOn({ self, replica, ask }: InspectionContext, peer: PeerI
 
 async function copyOn({ self, disk, transport }: InspectionContext, peer: PeerId, address: Address): Promise<Copy> {
   try {
-    if (peer === self) return { peer, kind: 'bytes', present: await disk.has(address) };
+    if (peer === self) return { peer, kind: 'bytes', present: (await disk.has(address)) && !disk.isDamaged(address) };
     if (transport === undefined) throw new InfinitError('unavailable', 'this host is alone');
     const answer = await transport.request(peer, kinds.hasBlocks, addressToBytes(address), { deadlineMs: answerDeadlineMs });
     return { peer, kind: 'bytes', present: answer[0] === 1 };

@@ -56,8 +56,8 @@ test('what is told of a block that does not move names what each host has of it'
   await cluster.host('a').store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }]);
   const to = view(2, ['a', 'b', 'd']);
   const told = await lateKeeper(cluster, cluster.host('a'), [view(1, ['a', 'b', 'c']), to]).account(address, to, new AbortController().signal);
-  const hosts = told['hosts'] as readonly { from: string; type: string; accepted: { version: number } | undefined }[];
+  const hosts = told['hosts'] as readonly { peer: string; accepted: { version: number } | undefined }[];
   assert.deepEqual([told['found'], (told['wanted'] as string[]).toSorted()], ['resolved', ['a', 'b', 'd']]);
-  assert.deepEqual(hosts.map(({ from }) => from).toSorted(), ['a', 'b', 'c']);
+  assert.deepEqual(hosts.map(({ peer }) => peer).toSorted(), ['a', 'b', 'c']);
   assert.ok(hosts.filter(({ accepted }) => accepted?.version === 1).length >= 2);
 });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { type ErrorCode, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Address, immutableAddress } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
+import { BlockInspector } from '../../src/node/block-inspector.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
 
@@ -70,4 +71,38 @@ test('a host that is alone in its cluster says of a damaged block that it is dam
   const disk = new UnreadableDisk('damaged');
   const store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger, cluster: { transport, placement: alone } });
   await assert.rejects(store.get(immutableAddress(Uint8Array.of(1))), { code: 'damaged' });
+});
+
+test('a damaged copy on this host is shown as none, as one elsewhere is, and which hosts have the block is told all the same', async () => {
+  const network = new MemoryNetwork();
+  const disks = [new MemoryDisk(), new MemoryDisk()];
+  const stores = await Promise.all(
+    disks.map((disk, index) => {
+      const self = names[index]!;
+      return Store.open({ self, incarnation: 1, disk, logger: silentLogger, cluster: { transport: network.open(self), placement } });
+    }),
+  );
+  const sealed = Uint8Array.of(1, 2, 3);
+  const address = immutableAddress(sealed);
+  for (const disk of disks) await disk.write([{ type: 'put', address, bytes: sealed }]);
+  for (const [index, disk] of disks.entries()) {
+    disk.damage(address);
+    for (const store of stores)
+      assert.deepEqual(
+        (await store.inspect(address)).map((copy) => copy.kind === 'bytes' && copy.present),
+        [false, index === 0],
+      );
+  }
+  const report = await new BlockInspector(
+    stores[0]!,
+    () => 2,
+    (peer) => peer,
+  ).report(address, {});
+  assert.deepEqual(
+    report.replicas.map(({ host, state }) => [host, state]),
+    [
+      ['a', 'missing'],
+      ['b', 'missing'],
+    ],
+  );
 });
