@@ -60,8 +60,8 @@ export class ClusterAuthority {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logger: Logger;
-  /** The list of tokens is read and written by one at a time. */
-  readonly #remembering = new KeyedQueue();
+  /** The list of tokens is read and written by one at a time; so this host's passport is looked at and replaced. */
+  readonly #turns = new KeyedQueue();
 
   constructor(files: StateFiles, key: KeyPair, gate: PassportGate, clock: Clock, random: Random, logger: Logger) {
     this.#files = files;
@@ -91,7 +91,11 @@ export class ClusterAuthority {
    * Makes this host's passport from a token. One that was used already, and any where the passport is the cluster's own, is of no interest.
    * @throws InfinitError `already-exists` for a token of another cluster, `denied` for an expired one.
    */
-  async useToken(token: Token): Promise<void> {
+  useToken(token: Token): Promise<void> {
+    return this.#turns.run('passport', () => this.#useToken(token));
+  }
+
+  async #useToken(token: Token): Promise<void> {
     const { invitation } = token;
     const { own } = this.#gate;
     const now = this.#clock.wallMs();
@@ -168,7 +172,11 @@ export class ClusterAuthority {
    * @param from Who sends it.
    * @throws InfinitError `denied`, `bad-argument`.
    */
-  async takePassport(text: string, self: PeerId, from: PeerId): Promise<void> {
+  takePassport(text: string, self: PeerId, from: PeerId): Promise<void> {
+    return this.#turns.run('passport', () => this.#takePassport(text, self, from));
+  }
+
+  async #takePassport(text: string, self: PeerId, from: PeerId): Promise<void> {
     const { own } = this.#gate;
     if (own === undefined) throw new InfinitError('denied', 'this host belongs to no cluster');
     const passport = readPassport(text, own.cluster);
@@ -202,7 +210,7 @@ export class ClusterAuthority {
   }
 
   #remember(token: MadeToken): Promise<void> {
-    return this.#remembering.run('tokens', async () => {
+    return this.#turns.run('tokens', async () => {
       const kept = (await this.tokensMade()).filter(({ expiresMs }) => expiresMs > this.#clock.wallMs() - forgetTokenMs);
       await this.#files.write('tokens.json', JSON.stringify([...kept, token].slice(-maxMadeTokens)));
     });

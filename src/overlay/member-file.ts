@@ -10,14 +10,18 @@ export class MemberFile implements AsyncDisposable {
   readonly #files: StateFiles;
   readonly #logger: Logger;
   readonly #current: () => News;
-  #saving: NodeJS.Timeout | undefined;
-  #saved: Promise<void> = Promise.resolve();
+  readonly #delayMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | undefined;
+  /** What is being written is out of date already. */
+  #isStale = false;
 
-  /** @param current What is to be written. */
-  constructor(files: StateFiles, logger: Logger, current: () => News) {
+  /** @param current What is to be written. @param delayMs {@link saveDelayMs} where absent. */
+  constructor(files: StateFiles, logger: Logger, current: () => News, delayMs: number = saveDelayMs) {
     this.#files = files;
     this.#logger = logger;
     this.#current = current;
+    this.#delayMs = delayMs;
   }
 
   /** Hands what was kept to `take`. */
@@ -33,20 +37,28 @@ export class MemberFile implements AsyncDisposable {
   }
 
   saveSoon(): void {
-    this.#saving ??= setTimeout(() => this.#save(), saveDelayMs);
+    this.#timer ??= setTimeout(() => this.#save(), this.#delayMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#saving !== undefined) this.#save();
-    await this.#saved;
+    if (this.#timer !== undefined) this.#save();
+    await this.#writing;
   }
 
   #save(): void {
-    clearTimeout(this.#saving);
-    this.#saving = undefined;
-    const text = JSON.stringify(this.#current());
-    this.#saved = this.#saved
-      .then(() => this.#files.write('members.json', text))
-      .catch((error: unknown) => this.#logger.warn('the list of known members cannot be kept', { reason: messageOf(error) }));
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isStale = true;
+    this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+  }
+
+  /** One list at a time, however slow the disk is. */
+  async #write(): Promise<void> {
+    while (this.#isStale) {
+      this.#isStale = false;
+      await this.#files
+        .write('members.json', JSON.stringify(this.#current()))
+        .catch((error: unknown) => this.#logger.warn('the list of known members cannot be kept', { reason: messageOf(error) }));
+    }
   }
 }

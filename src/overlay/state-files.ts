@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { InfinitError, type Logger, plainly, type Random } from '../base/index.ts';
+import { InfinitError, KeyedQueue, type Logger, plainly, type Random } from '../base/index.ts';
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
@@ -9,9 +9,10 @@ export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' 
 
 const secretMode = 0o600;
 
-/** What the overlay keeps between runs: keys, the passport, the members it knows. Every write is atomic and durable. */
+/** What the overlay keeps between runs: keys, the passport, the members it knows. Every write is atomic and durable; those of one file follow each other. */
 export class StateFiles {
   readonly #directory: string;
+  readonly #turns = new KeyedQueue();
 
   private constructor(directory: string) {
     this.#directory = directory;
@@ -36,7 +37,15 @@ export class StateFiles {
     }
   }
 
-  async write(file: StateFile, text: string): Promise<void> {
+  write(file: StateFile, text: string): Promise<void> {
+    return this.#turns.run(file, () => this.#write(file, text));
+  }
+
+  remove(file: StateFile): Promise<void> {
+    return this.#turns.run(file, () => this.#remove(file));
+  }
+
+  async #write(file: StateFile, text: string): Promise<void> {
     const target = path.join(this.#directory, file);
     const fresh = `${target}.new`;
     try {
@@ -55,7 +64,7 @@ export class StateFiles {
     }
   }
 
-  async remove(file: StateFile): Promise<void> {
+  async #remove(file: StateFile): Promise<void> {
     const target = path.join(this.#directory, file);
     try {
       await rm(target, { force: true });
