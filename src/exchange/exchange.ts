@@ -106,6 +106,8 @@ export class Exchange {
   notify(kind: Kind, body: Body, channel: Channel): boolean {
     const frame = outgoing(frameType.notify, kind, 0, 0, body instanceof Uint8Array ? [body] : body);
     if (this.#closed !== undefined || this.#refusal(channel, frame) !== undefined) return false;
+    // Nothing else holds them back: they wait for no reply.
+    if (this.#lines[channel].queuedBytes + frame.bytes > maxBulkWaitingBytes) return false;
     this.#send(channel, frame);
     return true;
   }

@@ -61,3 +61,15 @@ test('however a request ends, nothing of it stays on the signal', async () => {
   await assert.rejects(broken, { code: 'unavailable' });
   assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
+
+test('notifications that a busy connection does not take are refused on either channel, before it is taken for broken', () => {
+  for (const channel of ['control', 'bulk'] as const) {
+    const line = { queuedBytes: 0, send: (sent: { readonly bytes: number }) => void (line.queuedBytes += sent.bytes) };
+    let broken = false;
+    const exchange = new Exchange('b', new Switchboard(), { control: line, bulk: line }, () => (broken = true));
+    const body = new Uint8Array(4 * 1024 * 1024);
+    let taken = 0;
+    while (taken < 100 && exchange.notify(7, body, channel)) taken++;
+    assert.ok(taken > 1 && taken < 20 && !broken, `${taken} on ${channel}`);
+  }
+});

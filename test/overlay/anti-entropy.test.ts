@@ -44,3 +44,31 @@ test('a host whose roster differs from that of many asks a few of them at a time
   const peersAsked = new Set(asked.map(({ peer }) => peer));
   assert.ok(asked.length > before && peersAsked.size === asked.length);
 });
+
+test('rosters travel beside the heartbeats, not before them', async () => {
+  const channels: (string | undefined)[] = [];
+  const transport = {
+    handle: () => () => {},
+    onPeerDown: () => () => {},
+    request: async (_peer: string, _kind: number, _body: Uint8Array, options: { readonly channel?: string }) => {
+      channels.push(options.channel);
+      return Buffer.from('{"entries":[],"revocations":[],"wanted":["a"],"wantedRevocations":[]}');
+    },
+    notify: (_peer: string, _kind: number, _body: Uint8Array, options: { readonly channel?: string }) => channels.push(options.channel) > 0,
+  };
+  const table = {
+    summary: () => ({ members: [], revoked: [] }),
+    pick: () => ({ entries: [{ record: 'r', passport: 'p' }], revocations: [] }),
+    isRevoked: () => false,
+  };
+  using sync = new AntiEntropy(
+    transport as unknown as Transport,
+    table as unknown as MemberTable,
+    () => Uint8Array.of(1),
+    { monotonicMs: () => 0, wallMs: () => 0 },
+    silentLogger,
+    () => {},
+  );
+  await sync.sync('b');
+  assert.deepEqual(channels, ['bulk', 'bulk']);
+});

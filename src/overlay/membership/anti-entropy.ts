@@ -23,8 +23,10 @@ const syncDeadlineMs = 5000;
  * news to arrive within {@link settleMs} all would be asked at every change, each for a list of all members.
  */
 const maxAsked = 3;
+/** A page would delay the heartbeats on the control channel, by which hosts are taken for alive. */
+const channel = 'bulk';
 /** Questions to one peer in a row while it has more to tell than one answer holds. */
-const maxPages = 100;
+const maxPages = 400;
 
 interface Partner {
   differsSince: number | undefined;
@@ -88,7 +90,7 @@ export class AntiEntropy implements Disposable {
   }
 
   tellOne(peer: PeerId, news: News): void {
-    for (const page of pagesOf(news)) this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(page)));
+    for (const page of pagesOf(news)) this.#transport.notify(peer, newsKind, Buffer.from(JSON.stringify(page)), { channel });
   }
 
   /** @throws InfinitError where the peer does not take the news in time. */
@@ -137,7 +139,7 @@ export class AntiEntropy implements Disposable {
 
   async #exchange(peer: PeerId): Promise<{ readonly changed: boolean; readonly hasMore: boolean }> {
     const body = Buffer.from(JSON.stringify(this.#table.summary()));
-    const reply = parse(await this.#transport.request(peer, syncKind, body, { deadlineMs: syncDeadlineMs }));
+    const reply = parse(await this.#transport.request(peer, syncKind, body, { channel, deadlineMs: syncDeadlineMs }));
     const changed = await this.take(parseNews(reply), peer);
     this.tellOne(peer, this.#table.pick(listOf<PeerId>(reply, 'wanted').slice(0, maxEntries), listOf<Subject>(reply, 'wantedRevocations')));
     return { changed, hasMore: reply['more'] === true };

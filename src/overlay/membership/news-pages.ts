@@ -1,11 +1,10 @@
-import { maxBodyBytes } from '../transport.ts';
 import type { SignedText } from '../identity/index.ts';
 import type { Entry, News } from './member-table.ts';
 
 /** Entries in one message. */
 export const maxEntries = 500;
-/** Characters of statements in one message; they are ASCII. The rest of what may be sent is for what a reply says besides. */
-const maxPageChars = maxBodyBytes / 4;
+/** Characters of statements in one message; they are ASCII. Few enough for a slow connection to carry them within the deadline of a request. */
+const maxPageChars = 256 * 1024;
 /** What a statement takes besides its text. */
 const overheadChars = 40;
 
