@@ -13,6 +13,8 @@ import type { StorePlacement } from './store-placement.ts';
 
 /** What one message says is dropped. */
 const maxDropsAMessage = 4096;
+/** A copy of so many bytes is sent after a question whether the host has it by now: it may have waited for its turn for long. */
+const askedBytes = 64 * 1024;
 /** How long a host is waited for before another is asked for its copy as well. */
 const copyWaits: Waits = { minMs: 20, maxMs: 1000, firstMs: 60 };
 /** Copies that are made anew after a read, at once. */
@@ -47,6 +49,7 @@ export class ImmutableBlocks {
     transport?.handle(
       kinds.copyBlock,
       permitted(keeps, (body) => this.#keepCopy(body)),
+      { borrows: true },
     );
     transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
     transport?.handle(
@@ -167,8 +170,10 @@ export class ImmutableBlocks {
     return sealed !== undefined && immutableAddress(sealed) === address ? sealed : undefined;
   }
 
-  /** Has another host keep the block. undefined: it was removed. */
-  async give(address: Address, sealed: Uint8Array, peer: PeerId, { deadlineMs, signal }: CallOptions): Promise<number | undefined> {
+  /** Has another host keep the block. Resolves to the bytes that were sent, 0 where it had it already; undefined: it was removed. */
+  async give(address: Address, sealed: Uint8Array, peer: PeerId, call: CallOptions): Promise<number | undefined> {
+    if (sealed.length >= askedBytes && (await this.has(peer, [address], call))[0] === true) return 0;
+    const { deadlineMs, signal } = call;
     const options = { channel: 'bulk', ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) } as const;
     try {
       await this.#way(peer, this.#options.transport).request(peer, kinds.copyBlock, [addressToBytes(address), sealed], options);
@@ -181,12 +186,13 @@ export class ImmutableBlocks {
     return sealed.length;
   }
 
-  /** Fetches a block that is missing or damaged here, and keeps it. */
+  /** Fetches a block that is missing or damaged here, and keeps it. Resolves to its bytes, 0 where a good copy came meanwhile. */
   async pull(address: Address, options: CallOptions): Promise<number> {
     if (this.#dropped.has(address)) {
       this.#tellDropped([address]);
       throw new InfinitError('not-found', `block ${address} was removed`);
     }
+    if (await this.#isHere(address)) return 0;
     const sealed = await this.#fetch(address, options);
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
     return sealed.length;
@@ -265,7 +271,15 @@ export class ImmutableBlocks {
   async #keepCopy(body: Uint8Array): Promise<undefined> {
     const address = addressFromBytes(body);
     if (this.#dropped.has(address)) throw new InfinitError('conflict', `block ${address} was removed`);
+    // Several hosts may find at once that it is missing here.
+    if (await this.#isHere(address)) return undefined;
     return this.#keep(body);
+  }
+
+  /** Whether this host has the block on stable storage, and knows of no damage to it. */
+  async #isHere(address: Address): Promise<boolean> {
+    const { disk } = this.#options;
+    return (await disk.has(address)) && !disk.isDamaged(address);
   }
 
   async #give(address: Address): Promise<Uint8Array> {
@@ -290,11 +304,7 @@ export class ImmutableBlocks {
   }
 
   async #hasHere(addresses: readonly Address[]): Promise<Uint8Array> {
-    return Uint8Array.from(
-      await Promise.all(
-        addresses.map(async (address) => ((await this.#options.disk.has(address)) && !this.#options.disk.isDamaged(address) ? 1 : 0)),
-      ),
-    );
+    return Uint8Array.from(await Promise.all(addresses.map(async (address) => ((await this.#isHere(address)) ? 1 : 0))));
   }
 }
 

@@ -5,10 +5,11 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
-import { type Address, immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
+import { type Address, addressToBytes, immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
 import { type Disk, LogDisk, MemoryDisk } from '../../src/disk/index.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
+import { kinds } from '../../src/store/kinds.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const sealed = (text: string) => ({ address: immutableAddress(bytes(text)), sealed: bytes(text) });
@@ -256,4 +257,27 @@ test('copies of immutable blocks are counted, pushed, pulled and trimmed; a dama
   assert.equal(await has('b'), true);
   await scene.hosts.get('d')!.store.housekeeping.trim([block.address]);
   assert.equal(await has('d'), false);
+});
+
+test('a large copy is not sent, fetched or written again where it is by now', async () => {
+  const scene = new Scene();
+  const disks = new Map(['a', 'b', 'c', 'd'].map((name) => [name, new MemoryDisk()]));
+  for (const [name, disk] of disks) await scene.open(name, disk);
+  const block = sealed('x'.repeat(100_000));
+  const { store } = scene.hosts.get('a')!;
+  await store.commit([{ put: [block] }]);
+  assert.equal(await store.housekeeping.push(block.address, 'd'), 100_000);
+  assert.equal(await store.housekeeping.push(block.address, 'd'), 0);
+  assert.equal(await scene.hosts.get('d')!.store.housekeeping.pull(block.address), 0);
+  // Two hosts that ask at once both hear that it is missing.
+  const disk = disks.get('d')!;
+  let written = 0;
+  const write = disk.write.bind(disk);
+  disk.write = (operations) => (written++, write(operations));
+  const another = scene.network.open('another');
+  await another.request('d', kinds.copyBlock, [addressToBytes(block.address), block.sealed], { channel: 'bulk' });
+  assert.equal(written, 0);
+  disk.damage(block.address);
+  assert.equal(await store.housekeeping.push(block.address, 'd'), 100_000);
+  assert.equal(written, 1);
 });
