@@ -213,3 +213,9 @@ export function isPassing(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
   return passingCodes.includes(code) || (typeof message === 'string' && /Too many open files|Cannot allocate memory/.test(message));
 }
+
+/** Of a read that failed: nothing could be read there, unless it can be later. */
+export function unlessPassing(error: unknown): number {
+  if (isPassing(error)) throw error;
+  return 0;
+}

@@ -114,14 +114,15 @@ export class LogDisk implements Disk {
 
   /**
    * Opens a store, and makes it where there is none.
-   * @throws InfinitError `locked` that names the holder's pid, `wrong-version`, `disk-failed`, `disk-full`.
+   * @throws InfinitError `locked` that names the holder's pid, `wrong-version`, `disk-failed`, `disk-full`, `overloaded` where it can be opened later.
    */
   static async open(directory: string, options: LogDiskOptions = {}): Promise<LogDisk> {
     try {
       return await LogDisk.#open(directory, options);
     } catch (error) {
       if (error instanceof InfinitError) throw error;
-      throw new InfinitError(isNoRoom(error) ? 'disk-full' : 'disk-failed', `the store ${directory} cannot be opened: ${messageOf(error)}`, {
+      const code = isNoRoom(error) ? 'disk-full' : isPassing(error) ? 'overloaded' : 'disk-failed';
+      throw new InfinitError(code, `the store ${directory} cannot be opened: ${messageOf(error)}`, {
         cause: error,
       });
     }

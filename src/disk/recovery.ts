@@ -1,6 +1,6 @@
 import { InfinitError, type Logger } from '../base/index.ts';
 import type { Checkpoint, Entry, LogPosition } from './entry.ts';
-import type { Files } from './files.ts';
+import { type Files, unlessPassing } from './files.ts';
 import {
   decodeSegmentHeader,
   noId,
@@ -125,7 +125,7 @@ class Replay {
   async begin(segment: Segment, before: number | undefined): Promise<void> {
     const { from, segments, directory } = this.#options;
     const bytes = Buffer.alloc(segmentHeaderBytes);
-    const count = await segments.read(segment.number, bytes, 0).catch(() => 0);
+    const count = await segments.read(segment.number, bytes, 0).catch(unlessPassing);
     const header = count === segmentHeaderBytes ? decodeSegmentHeader(directory.storeId, bytes) : undefined;
     if (header !== undefined && header.version !== segmentFormatVersion)
       throw new InfinitError('wrong-version', `segment ${segment.number} has format ${header.version}; this program reads ${segmentFormatVersion}`);

@@ -1,4 +1,4 @@
-import { type Files, isPassing } from './files.ts';
+import { type Files, isPassing, unlessPassing } from './files.ts';
 import {
   isIntact,
   maxValueBytes,
@@ -129,10 +129,4 @@ async function load(source: ScanSource, rest: Buffer, at: number, bytes: number)
     }
   }
   return window;
-}
-
-/** Nothing could be read of a place. */
-function unlessPassing(error: unknown): number {
-  if (isPassing(error)) throw error;
-  return 0;
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { mock, test } from 'node:test';
 
@@ -252,4 +252,37 @@ test('what the file system cannot say now of its room says nothing of the disk',
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.equal(disk.status().state, 'healthy');
   await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 10) }]);
+});
+
+test('a start that cannot read a segment for want of memory is no start, and takes nothing off the log', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const numbers = Array.from({ length: 12 }, (_, number) => number);
+  // What is deleted fills segments of its own: compaction leaves a hole in the log, of which only the header of the segment after it tells.
+  const kept = numbers.filter((number) => number < 4);
+  {
+    await using disk = await LogDisk.open(directory.path, { ...small, tickMs: 60_000 });
+    for (const number of numbers) await disk.write([{ type: 'put', address: numbered(number), bytes: valueOf(number, 60_000) }]);
+    await disk.write(numbers.filter((number) => !kept.includes(number)).map((number) => ({ type: 'delete', address: numbered(number) })));
+    await disk.compact();
+  }
+  // All of the log is read again.
+  writeFileSync(path.join(directory.path, 'rebuild-index'), '');
+  for (let reads = 0, open = false; !open; reads++) {
+    const files = new FaultyFiles();
+    let left = reads;
+    const read = files.read.bind(files);
+    files.read = (file, into, position) =>
+      left-- === 0 ? Promise.reject(Object.assign(new Error('ENOMEM'), { code: 'ENOMEM' })) : read(file, into, position);
+    try {
+      await using disk = await LogDisk.open(directory.path, { ...small, files, tickMs: 60_000 });
+      assert.deepEqual([...(await contents(disk, 12)).keys()], kept);
+      open = left >= 0;
+      // Nothing was given up, or else it was not read.
+      assert.equal(disk.status().damaged, 0);
+    } catch (error) {
+      code('overloaded')(error);
+    }
+    if (!open && reads > 100) assert.fail('it never opens');
+    if (!open) writeFileSync(path.join(directory.path, 'rebuild-index'), '');
+  }
 });
