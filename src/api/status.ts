@@ -54,15 +54,18 @@ export interface HostStatus {
 
 /** One host's part of repair. */
 export interface RepairProgress {
-  /** `waiting`: this host has done its part in moving blocks, others have not; `idle`: all is as it should be, as far as is known. */
-  readonly phase: 'idle' | 'moving' | 'waiting' | 'checking';
+  /**
+   * `waiting`: this host has done its part in moving blocks, others have not; `open`: something could not be looked at or mended, and is tried again; `idle`: all is
+   * as it should be, as far as is known.
+   */
+  readonly phase: 'idle' | 'moving' | 'waiting' | 'checking' | 'open';
   /** Blocks walked over and blocks in all, of the walk under way. */
   readonly done: number;
   readonly total: number;
   readonly bytesPerSecond: number;
   readonly etaSeconds?: number;
-  /** What the last check of everything on this host found. */
-  readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts };
+  /** What the last check of everything on this host found, and whether it left something open: hosts did not answer, or what is missing could not be made. */
+  readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts; readonly open: boolean };
   /** Copies that were missing or older somewhere and were brought up, since the start. */
   readonly repaired: number;
   readonly scrub: ScrubProgress;

@@ -1,8 +1,11 @@
 import type { BlockCounts } from './counts.ts';
 import type { ScrubStatus } from './scrubber.ts';
 
-/** `waiting`: this host has done its part in moving blocks, others have not; `idle`: all is as it should be, as far as is known. */
-export type RepairPhase = 'idle' | 'moving' | 'waiting' | 'checking';
+/**
+ * `waiting`: this host has done its part in moving blocks, others have not; `open`: something could not be looked at or mended, and is tried again; `idle`: all is
+ * as it should be, as far as is known.
+ */
+export type RepairPhase = 'idle' | 'moving' | 'waiting' | 'checking' | 'open';
 
 /** How far repair is: what `infinit status` shows of it. */
 export interface RepairStatus {
@@ -14,8 +17,8 @@ export interface RepairStatus {
   readonly bytesPerSecond: number;
   /** Seconds until the walk under way ends, if it goes on as it did; absent where there is none. */
   readonly etaSeconds?: number;
-  /** What the last check of everything found, and how long ago; absent before the first. */
-  readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts };
+  /** What the last check of everything found, how long ago, and whether it left something open; absent before the first. */
+  readonly lastCheck?: { readonly ageSeconds: number; readonly counts: BlockCounts; readonly open: boolean };
   /** Copies that were missing or older somewhere and were brought up, since the start. */
   readonly repaired: number;
   readonly scrub: ScrubStatus;
@@ -29,7 +32,7 @@ export class Progress {
   #total = 0;
   #since = performance.now();
   #bytesBefore = 0;
-  #lastCheck: { readonly at: number; readonly counts: BlockCounts } | undefined;
+  #lastCheck: { readonly at: number; readonly counts: BlockCounts; readonly open: boolean } | undefined;
   repaired = 0;
 
   /** @param bytes Bytes moved since the start. */
@@ -47,8 +50,8 @@ export class Progress {
     this.#total = Math.max(this.#total, this.#done);
   }
 
-  checked(counts: BlockCounts): void {
-    this.#lastCheck = { at: performance.now(), counts };
+  checked(counts: BlockCounts, open: boolean): void {
+    this.#lastCheck = { at: performance.now(), counts, open };
   }
 
   status(): Omit<RepairStatus, 'scrub'> {
@@ -61,7 +64,9 @@ export class Progress {
       total: this.#total,
       bytesPerSecond: active ? Math.round((this.#bytes() - this.#bytesBefore) / seconds) : 0,
       ...(active && this.#done > 0 ? { etaSeconds: Math.ceil(((this.#total - this.#done) * seconds) / this.#done) } : {}),
-      ...(last === undefined ? {} : { lastCheck: { ageSeconds: Math.floor((performance.now() - last.at) / 1000), counts: last.counts } }),
+      ...(last === undefined
+        ? {}
+        : { lastCheck: { ageSeconds: Math.floor((performance.now() - last.at) / 1000), counts: last.counts, open: last.open } }),
       repaired: this.repaired,
     };
   }

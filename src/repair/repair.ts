@@ -16,7 +16,7 @@ import { Standpoint } from './standpoint.ts';
 import type { RosterView, Views } from '../membership/index.ts';
 import { allParts, pages, type Part, walkUntilDone } from './walk.ts';
 
-/** What was left open by a check is looked at again after so long, in ms. */
+/** What was left open by a check is looked at again after so long, in ms, then after twice as long and so on, unless a host comes or goes: it may be for a person to mend. */
 const openAgainMs = 30_000;
 /** After each so many tries that are in vain it is told what is known of so many blocks at the most. */
 const accountedTries = 16;
@@ -65,6 +65,9 @@ export class Repair implements AsyncDisposable {
   #checkAt = performance.now() + settleDownMs;
   /** How long after a failure all is checked anew: a disk that fails and lives on would be read through without end. */
   #checkPauseMs = afterFailureMs;
+  /** The last look at something left it open. */
+  #open = false;
+  #openPauseMs = openAgainMs;
   /** What is under way, and the views that it is about. */
   #job: { readonly abort: AbortController; about: string } | undefined;
   #wake: (() => void) | undefined;
@@ -83,7 +86,10 @@ export class Repair implements AsyncDisposable {
     this.#salvage = new Salvage(this.#at, isGone);
     this.#progress = new Progress(() => pace.bytes);
     this.#scrubber = new Scrubber(this.#at, options.logger);
-    const soon = (): void => this.#checkIn(settleDownMs);
+    const soon = (): void => {
+      this.#openPauseMs = openAgainMs;
+      this.#checkIn(settleDownMs);
+    };
     this.#listening = [views.onChange(() => this.#viewsChanged()), transport.onPeerUp(soon), transport.onPeerDown(soon)];
     store.onLost = (address) => this.#noteLost(address);
     store.onRefused = (address) => this.#noteRefused(address);
@@ -178,7 +184,7 @@ export class Repair implements AsyncDisposable {
     }
     const ripe = this.#registers.ripe();
     if (ripe.length > 0) await this.#tend(ripe, signal);
-    this.#progress.begin(this.#at.onlyView === undefined ? 'waiting' : 'idle', 0);
+    this.#progress.begin(this.#at.onlyView === undefined ? 'waiting' : this.#open ? 'open' : 'idle', 0);
     return false;
   }
 
@@ -236,9 +242,18 @@ export class Repair implements AsyncDisposable {
         if (short.size > 0 || isOpen) open = true;
         this.#progress.advance(addresses.length);
       }
-    this.#progress.checked(counter);
+    this.#progress.checked(counter, open);
     this.#checkPauseMs = afterFailureMs;
-    if (open) this.#checkIn(openAgainMs);
+    this.#open = false;
+    if (open) this.#leftOpen();
+    else this.#openPauseMs = openAgainMs;
+  }
+
+  /** It is looked at with everything else, later. */
+  #leftOpen(): void {
+    this.#open = true;
+    this.#checkIn(this.#openPauseMs);
+    this.#openPauseMs = Math.min(this.#openPauseMs * 2, Math.max(openAgainMs, this.#at.settings.checkIntervalMs));
   }
 
   /** All copies are in reach, and yet one is missing. Of the hosts the smallest compares with all others, so it knows of every such block. */
@@ -248,10 +263,12 @@ export class Repair implements AsyncDisposable {
   }
 
   async #tend(addresses: readonly Address[], signal: AbortSignal): Promise<void> {
+    let open = false;
     await this.#at.pace.each(addresses, async (address) => {
       const tended = await this.#registers.tend(address, noCounts(), signal).catch((error: unknown) => this.#failed(address, error, signal));
-      if (tended === 'open') this.#checkIn(openAgainMs);
+      if (tended === 'open') open = true;
     });
+    if (open) this.#leftOpen();
   }
 
   /** Brings what replicas refused to them. */
@@ -259,10 +276,12 @@ export class Repair implements AsyncDisposable {
     const refused = [...this.#refused];
     this.#refused.clear();
     this.#refusedAt = Infinity;
+    let open = false;
     await this.#at.pace.each(refused, async (address) => {
       const mend = await bringUp(this.#at, address, ({ record }) => this.#at.up(record.replicas), signal).catch(() => 'short');
-      if (mend === 'short') this.#checkIn(openAgainMs);
+      if (mend === 'short') open = true;
     });
+    if (open) this.#leftOpen();
   }
 
   #failed(address: Address, error: unknown, signal: AbortSignal): 'open' {
@@ -287,6 +306,7 @@ export class Repair implements AsyncDisposable {
 
   /** What is under way may be about a roster that is no longer the one. A move goes on when a further view comes. */
   #viewsChanged(): void {
+    this.#openPauseMs = openAgainMs;
     this.#checkIn(0);
     const from = this.#at.views.retiring()?.from;
     const retiring = from === undefined ? undefined : lastOf(from);

@@ -16,7 +16,7 @@ function found(counts: Partial<BlockCounts>): { repair: RepairProgress } {
       done: 0,
       total: 0,
       bytesPerSecond: 0,
-      lastCheck: { ageSeconds: 5, counts: { ...none, ...counts } },
+      lastCheck: { ageSeconds: 5, counts: { ...none, ...counts }, open: false },
       repaired: 0,
       scrub: { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 },
     },

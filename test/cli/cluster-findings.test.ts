@@ -108,8 +108,16 @@ test('status begins with one word, names who is silent, and shows every member',
 test('status says what the last checks found and how old they are', () => {
   const counts = { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 2, underQuorum: 0, surplus: 3, damaged: 0 };
   const scrub = { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 };
-  const checked = (ageSeconds: number) => ({
-    repair: { phase: 'idle' as const, done: 0, total: 0, bytesPerSecond: 0, lastCheck: { ageSeconds, counts }, repaired: 0, scrub },
+  const checked = (ageSeconds: number, open = false) => ({
+    repair: {
+      phase: open ? ('open' as const) : ('idle' as const),
+      done: 0,
+      total: 0,
+      bytesPerSecond: 0,
+      lastCheck: { ageSeconds, counts, open },
+      repaired: 0,
+      scrub,
+    },
   });
   assert.match(
     renderStatus(sketch(3, [checked(5), checked(3700), {}])),
@@ -117,4 +125,7 @@ test('status says what the last checks found and how old they are', () => {
   );
   assert.match(renderStatus(sketch(1, [checked(60)])), /; checked 1 minute ago$/m);
   assert.doesNotMatch(renderStatus(sketch(1, [{}])), /Copies/);
+  const unfinished = renderStatus(sketch(2, [checked(60), checked(60, true)]));
+  assert.match(unfinished, /; checked 1 minute ago; not all could be looked at or mended on h1$/m);
+  assert.match(unfinished, /^h1 +HEALTHY .*not finished, tries again/m);
 });

@@ -48,6 +48,21 @@ test('copies that are damaged or gone are made again from another host’s', asy
   assert.equal(cluster.host('b').repair.status().scrub.repaired, 6);
 });
 
+test('a host that could not compare everything says so, and no longer when it could', async () => {
+  await using cluster = await TestCluster.of(['a', 'b'], 2, { checkIntervalMs: 1e9 });
+  await put(cluster.host('a'), 'data');
+  const { repair } = cluster.host('a');
+  // Now nobody answers there.
+  await cluster.host('b').repair[Symbol.asyncDispose]();
+  repair.check();
+  await eventually(async () => repair.status().phase === 'open', 10_000, 'it says that all is well');
+  assert.equal(repair.status().lastCheck!.open, true);
+  await cluster.crash('b');
+  await cluster.open('b');
+  await eventually(async () => repair.status().phase === 'idle', 10_000, 'it is not content');
+  assert.equal(repair.status().lastCheck!.open, false);
+});
+
 test('a reader that had to fetch a block that should be here keeps it', async () => {
   await using cluster = await TestCluster.of(three, 3, { checkIntervalMs: 1e9 });
   const address = await put(cluster.host('a'), 'data');

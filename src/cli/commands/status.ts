@@ -24,6 +24,7 @@ const columns: readonly Column<Row>[] = [
 function repairText(repair: RepairProgress | undefined): string {
   if (repair === undefined || repair.phase === 'idle') return '';
   if (repair.phase === 'waiting') return 'waiting for others';
+  if (repair.phase === 'open') return 'not finished, tries again';
   const percent = repair.total === 0 ? 0 : Math.floor((100 * repair.done) / repair.total);
   const eta = repair.etaSeconds === undefined ? '' : `, ${humanDuration(repair.etaSeconds)} left`;
   return `${repair.phase} ${percent} %${repair.bytesPerSecond > 0 ? `, ${humanBytes(repair.bytesPerSecond)}/s` : ''}${eta}`;
@@ -38,9 +39,11 @@ function checkText(hosts: readonly HostStatus[]): string {
   const ages = checks.map(({ ageSeconds }) => ageSeconds);
   const [newest, oldest] = [humanDuration(Math.min(...ages)), humanDuration(Math.max(...ages))];
   const unchecked = hosts.filter(({ repair }) => repair?.lastCheck === undefined).map(({ name }) => name);
+  const unfinished = hosts.filter(({ repair }) => repair?.lastCheck?.open === true).map(({ name }) => name);
   return [
     `${sum('underReplicated')} blocks with too few, ${sum('underQuorum')} without a majority, ${sum('surplus')} surplus, ${sum('damaged')} damaged`,
     `checked ${newest === oldest ? oldest : `${newest} to ${oldest}`} ago${unchecked.length === 0 ? '' : `, not yet on ${unchecked.join(', ')}`}`,
+    ...(unfinished.length === 0 ? [] : [`not all could be looked at or mended on ${unfinished.join(', ')}`]),
   ].join('; ');
 }
 
