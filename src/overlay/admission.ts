@@ -17,6 +17,7 @@ export async function askForAdmission(connection: WireConnection, gate: Gate, si
 }
 
 export interface AdmissionEvents {
+  readonly admitted: () => void;
   readonly refused: (reason: string) => void;
   /** The peer, whom this host dialled, says that this host was expelled: text to be verified. */
   readonly farewell: (revocation: string) => void;
@@ -48,6 +49,7 @@ export function answerAdmission(stream: WireStream, connection: WireConnection, 
     try {
       if (frame.type !== frameType.request) throw new InfinitError('bad-argument', 'a credential was expected');
       gate.admit(connection.peer, Uint8Array.from(frame.body));
+      on.admitted();
       framed.send(outgoing(frameType.reply, 0, 1, 0, [gate.credential()]));
     } catch (error) {
       on.refused(messageOf(error));

@@ -77,6 +77,7 @@ export class Reception {
     if (this.#gate.standing(peer) === 'refused') return;
     if (protocol === protocols.admission)
       answerAdmission(stream, connection, this.#gate, {
+        admitted: () => this.#strangers.delete(connection),
         refused: (reason) => this.#logger.warn('a host was refused', { peer, address, reason }),
         farewell: (revocation) => this.#onFarewell(peer, revocation),
       });

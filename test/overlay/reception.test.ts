@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { frameType, headerBytes, outgoing, writeHeader } from '../../src/exchange/index.ts';
+import type { Gate } from '../../src/overlay/gate.ts';
+import { Reception } from '../../src/overlay/reception.ts';
+import { protocols, type WireConnection, type WireStream } from '../../src/overlay/wire.ts';
+
+/** A peer that calls, and what becomes of its connection. */
+class Caller {
+  aborted = false;
+  readonly peer: string;
+  readonly connection: WireConnection;
+  #arrive: (chunk: Uint8Array) => void = () => {};
+  #closed: (() => void)[] = [];
+
+  constructor(peer: string) {
+    this.peer = peer;
+    this.connection = {
+      peer,
+      address: `${peer}:1`,
+      dialled: false,
+      openStream: () => Promise.reject(new InfinitError('unsupported', 'nothing is opened to it')),
+      abort: () => this.hangUp(),
+      onClose: (listener) => this.#closed.push(listener),
+    };
+  }
+
+  hangUp(): void {
+    this.aborted = true;
+    for (const listener of this.#closed.splice(0)) listener();
+  }
+
+  /** Shows what it has, where it is let in that far. */
+  call(reception: Reception): boolean {
+    if (!reception.admits(this.peer, 'inbound')) return false;
+    reception.watch(this.connection);
+    const stream: WireStream = {
+      send: () => true,
+      onData: (listener) => (this.#arrive = listener),
+      onDrain: () => {},
+      onClose: () => {},
+      abort: () => {},
+    };
+    reception.receive(protocols.admission, stream, this.connection);
+    return true;
+  }
+
+  show(): void {
+    const header = Buffer.alloc(headerBytes);
+    writeHeader(header, 0, outgoing(frameType.request, 0, 1, 0, []));
+    this.#arrive(header);
+  }
+}
+
+function reception(): Reception {
+  const members = new Set<string>();
+  const gate: Gate = {
+    credential: () => new Uint8Array(0),
+    standing: (peer) => (members.has(peer) ? 'member' : 'unknown'),
+    admit: (peer) => {
+      if (peer.startsWith('bad')) throw new InfinitError('denied', 'no');
+      members.add(peer);
+    },
+  };
+  const nothing = (): void => {};
+  return new Reception(gate, silentLogger, nothing, nothing, nothing);
+}
+
+test('who was admitted takes no place of a stranger any more: a hundred hosts that come at once get in', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const host = reception();
+  const callers = Array.from({ length: 100 }, (_, index) => new Caller(`good-${index}`));
+  for (const caller of callers) {
+    assert.ok(caller.call(host), `${caller.peer} may show its passport`);
+    caller.show();
+  }
+  t.mock.timers.tick(10_000);
+  assert.ok(callers.every(({ aborted }) => !aborted));
+});
+
+test('of strangers that show nothing, or nothing good, only so many are there at once, and not for long', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const host = reception();
+  const callers = Array.from({ length: 40 }, (_, index) => new Caller(index % 2 === 0 ? `bad-${index}` : `mute-${index}`));
+  const heard = callers.filter((caller) => caller.call(host));
+  assert.equal(heard.length, 32);
+  for (const caller of heard) if (caller.peer.startsWith('bad')) caller.show();
+  t.mock.timers.tick(6000);
+  assert.ok(heard.every(({ aborted }) => aborted));
+  assert.ok(new Caller('good').call(host));
+});
