@@ -228,6 +228,7 @@ export class Membership implements Views, AsyncDisposable {
     const onAbort = (): void => reject(new InfinitError('cancelled', 'the wait for the views of the roster was cancelled'));
     signal?.addEventListener('abort', onAbort, { once: true });
     const stop = this.onChange(() => this.#state !== undefined && resolve());
+    if (signal?.aborted === true) onAbort();
     try {
       await promise;
     } finally {

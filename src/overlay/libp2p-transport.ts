@@ -2,6 +2,7 @@ import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, 
 import { FramedStream } from '../exchange/index.ts';
 import { askForAdmission } from './admission.ts';
 import { ConnectedTransport } from './connected-transport.ts';
+import { Discoveries } from './discoveries.ts';
 import type { Gate } from './gate.ts';
 import type { Hello, ProcessId } from './hello.ts';
 import type { KeyPair } from './identity/index.ts';
@@ -59,6 +60,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
   readonly #greeting = new Set<PeerId>();
   readonly #reception: Reception;
   readonly #redialer: Redialer;
+  readonly #discoveries: Discoveries;
   /** Addresses of the targets. */
   #known: ReadonlyMap<PeerId, readonly string[]> = new Map();
   #node: WireNode | undefined;
@@ -78,6 +80,11 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
       (halves, hello) => void this.#accept(halves, hello),
       (error, { peer, address }) => this.#trouble({ kind: troubleOf(error), about: peer, message: describeFailure(address, error) }),
       (peer, revocation) => options.onFarewell?.(peer, revocation),
+    );
+    this.#discoveries = new Discoveries(
+      (peer) => this.peers.has(peer),
+      (address, peer) => this.#connect(address, peer),
+      this.#logger,
     );
     this.#redialer = new Redialer(
       {
@@ -147,16 +154,15 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
       isMember: (peer) => gate.standing(peer) === 'member',
       onConnection: (connection) => this.#reception.watch(connection),
       onStream: (protocol, stream, connection) => this.#reception.receive(protocol, stream, connection),
-      onDiscovery: (peer, addresses) => {
-        if (!this.peers.has(peer)) void this.#tryAll(peer, addresses);
-      },
+      onDiscovery: (peer, addresses) => this.#discoveries.found(peer, addresses),
       onHandshakeError: (message) => this.#logger.debug('a handshake failed', { message }),
     };
   }
 
   async #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): Promise<void> {
     const { peer } = halves.control.connection;
-    const refusal = this.closed ? new InfinitError('closed', 'the host is stopping') : ((await this.#twinOf(peer, hello)) ?? this.#lostRace(peer));
+    const twin = await this.#twinOf(peer, hello);
+    const refusal = this.closed ? new InfinitError('closed', 'the host is stopping') : (twin ?? this.#lostRace(peer));
     if (refusal !== undefined) {
       for (const { framed, connection } of [halves.control, halves.bulk]) framed.refuse(refusal, () => connection.abort(refusal.message));
       return;
@@ -271,17 +277,6 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     this.#logger.debug('peer disconnected', { peer, reason });
     this.board.peerDown(peer);
     if (!this.closed) this.#redialer.lost(peer);
-  }
-
-  async #tryAll(peer: PeerId, addresses: readonly string[]): Promise<void> {
-    for (const address of addresses) {
-      try {
-        await this.#connect(address, peer);
-        return;
-      } catch (error) {
-        this.#logger.debug('a discovered host was of no use', { peer, address, reason: messageOf(error) });
-      }
-    }
   }
 
   #onDialFailure(address: string, peer: PeerId | undefined, error: unknown): void {

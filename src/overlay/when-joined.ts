@@ -23,6 +23,7 @@ export async function whenJoined({ isIn, whyNot, onMembersChange, onTrouble }: J
     }),
   ];
   if (isIn()) resolve();
+  else if (signal?.aborted === true) onAbort();
   try {
     await promise;
   } finally {

@@ -259,3 +259,17 @@ test('a member that may not invite lets in, by telling of it, no host that may w
   gate.vouch(second, text, inviter);
   assert.equal(gate.standing(second), 'member');
 });
+
+test('the holder of a token for ever so many hosts does not fill the memory of those that it asks to let them in', () => {
+  const self = newPeer();
+  const gate = new PassportGate(self, { monotonicMs: () => now, wallMs: () => now }, () => false, 10);
+  gate.setOwn(passportFromCluster(clusterKey, self, now));
+  const many = readToken(createToken({ id: '71', rights: ['store'], expiresMs: now + dayMs, uses: 1_000_000 }, systemRandom.bytes(32), signer));
+  const passports = Array.from({ length: 10 }, () => passportFromToken(many, newPeer(), now));
+  for (const passport of passports.slice(0, 9)) gate.admit(passport.peer, Buffer.from(passport.text));
+  const last = passports[9]!;
+  assert.throws(() => gate.admit(last.peer, Buffer.from(last.text)), { code: 'overloaded' });
+  assert.equal(gate.standing(last.peer), 'unknown');
+  // Who is in stays, and shows what it has.
+  gate.admit(passports[0]!.peer, Buffer.from(passports[0]!.text));
+});

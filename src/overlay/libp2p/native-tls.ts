@@ -148,6 +148,7 @@ function handshake(secure: tls.TLSSocket, isServer: boolean, signal: AbortSignal
     secure.once('error', settle);
     secure.once('close', () => settle(new Error('the connection was closed during the TLS handshake')));
     secure.once(isServer ? 'secure' : 'secureConnect', () => settle());
+    if (signal?.aborted === true) onAbort();
   });
 }
 

@@ -17,6 +17,8 @@ import { TokenUses } from './token-uses.ts';
 
 /** A passport that seems to be made so much later, in ms, is not taken: it would keep every later one out. */
 export const maxClockAheadMs = 24 * 60 * 60 * 1000;
+/** Hosts whose passports are known at once: twice what the roster takes, since those that were expelled stay among them until a restart. */
+const maxPassports = 8192;
 
 /**
  * The gate of a cluster's member. Who is known (by the roster, or let in before) needs a passport that has not expired and no
@@ -34,6 +36,7 @@ export class PassportGate implements Gate {
   readonly #self: PeerId;
   readonly #clock: Clock;
   readonly #isJoining: () => boolean;
+  readonly #maxPassports: number;
   readonly #passports = new Map<PeerId, Passport>();
   /** Of tokens that have not expired. */
   readonly uses: TokenUses;
@@ -41,11 +44,12 @@ export class PassportGate implements Gate {
   #revokedHosts: ReadonlySet<PeerId> = new Set();
   #closed = false;
 
-  /** @param isJoining Whether this host is a newcomer that no member has let in yet. */
-  constructor(self: PeerId, clock: Clock, isJoining: () => boolean = () => false) {
+  /** @param isJoining Whether this host is a newcomer that no member has let in yet. @param most {@link maxPassports} where absent. */
+  constructor(self: PeerId, clock: Clock, isJoining: () => boolean = () => false, most: number = maxPassports) {
     this.#self = self;
     this.#clock = clock;
     this.#isJoining = isJoining;
+    this.#maxPassports = most;
     this.uses = new TokenUses(clock);
   }
 
@@ -85,8 +89,7 @@ export class PassportGate implements Gate {
   }
 
   setOwn(passport: Passport): void {
-    this.#passports.set(this.#self, passport);
-    this.uses.note(passport);
+    this.#keep(passport);
   }
 
   credential(): Uint8Array {
@@ -116,8 +119,7 @@ export class PassportGate implements Gate {
     // Whoever holds a token can sign with it, also after its end. A member stays what it was: it is not cut off, since its token may have been good
     // while this host was away; of its rights a member that may invite will tell.
     else if (more && !this.#hasGoodToken(passport)) return;
-    this.#passports.set(peer, passport);
-    this.uses.note(passport);
+    this.#keep(passport);
   }
 
   /**
@@ -142,8 +144,7 @@ export class PassportGate implements Gate {
       else if (this.#restsOn(passport, (revocation, holder) => isNamed(revocation, holder) === false))
         throw new InfinitError('denied', `what host ${peer} was let in by was revoked, and it was not known then`);
     }
-    this.#passports.set(peer, passport);
-    this.uses.note(passport);
+    this.#keep(passport);
     return passport;
   }
 
@@ -239,6 +240,15 @@ export class PassportGate implements Gate {
   hostsOf(tokenId: string): PeerId[] {
     const members = [...this.#passports].flatMap(([peer, passport]) => (tokensOf(passport).includes(tokenId) ? [peer] : []));
     return [...new Set([...members, ...this.uses.usersOf(tokenId)])];
+  }
+
+  /** @throws InfinitError `overloaded`. */
+  #keep(passport: Passport): void {
+    const { peer } = passport;
+    if (!this.#passports.has(peer) && this.#passports.size >= this.#maxPassports && peer !== this.#self)
+      throw new InfinitError('overloaded', `the cluster has ${this.#passports.size} hosts, expelled ones among them: no further one is let in`);
+    this.#passports.set(peer, passport);
+    this.uses.note(passport);
   }
 
   #isExpired(passport: Passport): boolean {
