@@ -3,6 +3,8 @@ import type { SavedInit } from './wire/index.ts';
 /** A mount that a holder keeps for the daemon. */
 export interface AdoptedMount {
   readonly volume: string;
+  /** The volume's id; absent where the daemon of an earlier version did not say. */
+  readonly id?: string | undefined;
   /** The /dev/fuse descriptor, by the daemon's number. */
   readonly fd: number;
   readonly mountPoint: string;

@@ -80,6 +80,26 @@ export class Catalogue {
     return entry;
   }
 
+  /** From the local copy alone. */
+  known(name: string): CatalogueEntry | undefined {
+    return this.#known.get(name);
+  }
+
+  /** A volume by its id, whatever its name is by now, in the trash too unless its data is being deleted. From the tree. @throws InfinitError `unavailable`. */
+  async findById(id: string): Promise<CatalogueEntry | undefined> {
+    const live = async (): Promise<CatalogueEntry | undefined> => (await this.#scan(livePrefix)).find((entry) => entry.id === id);
+    const found = (await live()) ?? (await this.trashed(id));
+    // It may just have been brought back.
+    return found ?? live();
+  }
+
+  /** What of a volume is in the trash, unless its data is being deleted. */
+  async trashed(id: string): Promise<CatalogueEntry | undefined> {
+    const value = await this.#tree.get(trashPrefix + id);
+    const entry = value === undefined ? undefined : decode(value);
+    return entry?.purging === true ? undefined : entry;
+  }
+
   list(): Promise<readonly CatalogueEntry[]> {
     return Promise.resolve([...this.#known.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)));
   }

@@ -21,7 +21,7 @@ import { MountTable } from './mount-table.ts';
 import { OverlayNeighbourhood } from './neighbourhood.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
 import { ProgramBlocks } from './program-blocks.ts';
-import { VolumeServer } from './served-volume.ts';
+import { VolumeServer } from './volume-server.ts';
 import { Removals } from './removals.ts';
 import { claimStore, nameStore } from './store-owner.ts';
 import { StoreSpace } from './store-space.ts';

@@ -6,6 +6,8 @@ import type { Disk } from '../disk/index.ts';
 interface TableContent {
   readonly bootId: string;
   readonly holders: Readonly<Record<string, readonly string[]>>;
+  /** Which volume each of these names meant; absent, or without a name, where an earlier version did not note it. */
+  readonly ids?: Readonly<Record<string, string>>;
 }
 
 const metaKey = 'mounts';
@@ -13,53 +15,66 @@ const metaKey = 'mounts';
 /** Holders a volume may have at once; a further one pushes out the oldest, which only weakens the message of a refused remove. */
 const maxHolders = 4096;
 
+/** Holders by the name of the mount, each name with the id of the volume that is meant. */
 export class MountTable {
   readonly #disk: Disk;
-  readonly #holders: Map<string, Set<string>>;
+  readonly #mounts: Map<string, { readonly id: string | undefined; readonly holders: Set<string> }>;
 
-  private constructor(disk: Disk, holders: Map<string, Set<string>>) {
+  private constructor(disk: Disk, { holders, ids = {} }: Pick<TableContent, 'holders' | 'ids'>) {
     this.#disk = disk;
-    this.#holders = holders;
+    this.#mounts = new Map(Object.entries(holders).map(([volume, names]) => [volume, { id: ids[volume], holders: new Set(names) }]));
   }
 
   static async open(disk: Disk): Promise<MountTable> {
     const bytes = await disk.readMeta(metaKey);
     const content = bytes === undefined ? undefined : (JSON.parse(Buffer.from(bytes).toString('utf8')) as TableContent);
-    const holders = content?.bootId === bootId() ? Object.entries(content.holders) : [];
-    return new MountTable(disk, new Map(holders.map(([volume, ids]) => [volume, new Set(ids)])));
+    return new MountTable(disk, content?.bootId === bootId() ? content : { holders: {} });
   }
 
   holders(volume: string): readonly string[] {
-    return [...(this.#holders.get(volume) ?? [])];
+    return [...(this.#mounts.get(volume)?.holders ?? [])];
+  }
+
+  /** The id of the volume whose holders these are, where it was noted. */
+  idOf(volume: string): string | undefined {
+    return this.#mounts.get(volume)?.id;
   }
 
   /** Volumes that have a holder. */
   volumes(): readonly string[] {
-    return [...this.#holders.keys()];
+    return [...this.#mounts.keys()];
   }
 
-  async add(volume: string, holder: string): Promise<void> {
-    const set = this.#holders.get(volume) ?? new Set();
-    if (set.has(holder)) return;
-    if (set.size >= maxHolders) set.delete(set.values().next().value!);
-    set.add(holder);
-    this.#holders.set(volume, set);
+  /** Those who held another volume under this name hold nothing any more. */
+  async add(volume: string, id: string, holder: string): Promise<void> {
+    const known = this.#mounts.get(volume);
+    const isSame = known?.id === id;
+    if (isSame && known.holders.has(holder)) return;
+    const holders = isSame || known?.id === undefined ? (known?.holders ?? new Set<string>()) : new Set<string>();
+    if (holders.size >= maxHolders) holders.delete(holders.values().next().value!);
+    holders.add(holder);
+    this.#mounts.set(volume, { id, holders });
     await this.#save();
   }
 
   async delete(volume: string, holder: string): Promise<void> {
-    const set = this.#holders.get(volume);
-    if (set === undefined || !set.delete(holder)) return;
-    if (set.size === 0) this.#holders.delete(volume);
+    const known = this.#mounts.get(volume);
+    if (known === undefined || !known.holders.delete(holder)) return;
+    if (known.holders.size === 0) this.#mounts.delete(volume);
     await this.#save();
   }
 
   async deleteVolume(volume: string): Promise<void> {
-    if (this.#holders.delete(volume)) await this.#save();
+    if (this.#mounts.delete(volume)) await this.#save();
   }
 
   #save(): Promise<void> {
-    const content: TableContent = { bootId: bootId(), holders: Object.fromEntries([...this.#holders].map(([volume, ids]) => [volume, [...ids]])) };
+    const mounts = [...this.#mounts];
+    const content: TableContent = {
+      bootId: bootId(),
+      holders: Object.fromEntries(mounts.map(([volume, { holders }]) => [volume, [...holders]])),
+      ids: Object.fromEntries(mounts.flatMap(([volume, { id }]) => (id === undefined ? [] : [[volume, id]]))),
+    };
     return this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(JSON.stringify(content)) }]);
   }
 }

@@ -39,8 +39,9 @@ export class OwedVolumes {
     this.#owed = new Map(context.names.map((name) => [name, { settled: Promise.withResolvers(), failure: undefined }]));
   }
 
-  has(name: string): boolean {
-    return this.#owed.has(name);
+  /** Those that are owed yet. */
+  names(): readonly string[] {
+    return [...this.#owed.keys()];
   }
 
   /** Volumes whose programs wait for this daemon to serve them, and why it does not yet: a sentence each. */

@@ -1,190 +1,20 @@
-import { closeSync, mkdirSync } from 'node:fs';
-import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { closeSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
 
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../api/index.ts';
-import { type Clock, codeOf, InfinitError, KeyedQueue, type Logger, type LogLevel, messageOf } from '../base/index.ts';
+import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { CheckReport, OwnedBlock } from '../filesystem/index.ts';
-import { type AdoptedMount, detachMount, type FuseMount, type HolderClient, mountFuse, removeMountPoint, unmountIdle } from '../fuse/index.ts';
-import type { Transport } from '../overlay/index.ts';
-import type { BlockStore } from '../store/index.ts';
-import { servePort } from '../store/port/index.ts';
+import { detachMount, type FuseMount, type HolderClient, removeMountPoint, unmountIdle } from '../fuse/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
-import { createMemory, isMemory } from './surviving-memory.ts';
-import { volumeKey } from './volume-key.ts';
-import { claimSession } from './volume-session.ts';
-import { VolumeSharing } from './volume-sharing.ts';
-import type { VolumeCommand, VolumeEvent, VolumeQuestion, VolumeWorkerData } from './volume-worker-protocol.ts';
+import type { VolumeSharing } from './volume-sharing.ts';
+import type { VolumeCommand, VolumeEvent, VolumeQuestion } from './volume-worker-protocol.ts';
 
 /** Milliseconds until a new mount must have answered the kernel, and for which one that outlived its daemon keeps others from being started. */
-const startDeadlineMs = 60_000;
+export const startDeadlineMs = 60_000;
 
 /** How long is waited for what is in memory to be written out, before an unmount and after, in ms. */
 const endDeadlineMs = 30_000;
-
-/** A worker does not share the main thread's compile cache; found compiled, not even its first module has to be stripped of types. */
-const threadSource = `require('node:module').enableCompileCache(); import(${JSON.stringify(import.meta.resolve('./volume-thread.ts'))});`;
-
-/** Volumes whose threads are being started at once. */
-const startsAtOnce = 2;
-
-/** What serving volumes needs of the host. */
-export interface VolumeServerContext {
-  readonly store: BlockStore;
-  /** The way to other hosts, where this one belongs to a cluster at this moment. */
-  readonly cluster: () => Transport | undefined;
-  readonly self: string;
-  /** What people call a host. */
-  readonly hostName: (peer: string) => string;
-  /** As in {@link VolumeSharing}. */
-  readonly lostFor: () => ReadonlyMap<string, number>;
-  readonly clock: Clock;
-  readonly holder: HolderClient;
-  /** Where the dirty sets are: a tmpfs. */
-  readonly runDir: string;
-  readonly keyDir: string;
-  readonly logLevel: LogLevel;
-  /** Keep processors awake while requests flow. */
-  readonly keepAwake: boolean;
-  /** What the store still takes: one float. */
-  readonly freeBytes: SharedArrayBuffer;
-  readonly logger: Logger;
-}
-
-/** Starts volumes: takes over a mount that outlived an earlier daemon, or makes a new one. */
-export class VolumeServer {
-  readonly #context: VolumeServerContext;
-  readonly #adoptable: Map<string, AdoptedMount>;
-  readonly #starts = new KeyedQueue();
-  #started = 0;
-  /** Mounts that outlived an earlier daemon and are not served yet. */
-  readonly #opening = new Set<ServedVolume>();
-
-  constructor(context: VolumeServerContext) {
-    this.#context = context;
-    const inherited = context.holder.inherited().map((mount) => (isMemory(mount.memory ?? -1) ? mount : { ...mount, memory: undefined }));
-    this.#adoptable = new Map(inherited.map((mount) => [mount.volume, mount]));
-  }
-
-  /** Names of volumes whose mounts outlived an earlier daemon and wait to be served. */
-  adoptable(): readonly string[] {
-    return [...this.#adoptable.keys()];
-  }
-
-  /** The volume has a mount that outlived an earlier daemon and is not served. */
-  keeps(name: string): boolean {
-    return this.#adoptable.has(name) || [...this.#opening].some((served) => served.name === name);
-  }
-
-  /** The daemon stops: what it has not taken over yet is left as it is. */
-  leave(): void {
-    for (const served of this.#opening) served.leave();
-  }
-
-  /**
-   * A few at a time: many volumes that come at once, as after a reboot, would otherwise all miss their deadlines together.
-   * A mount that outlived an earlier daemon has no deadline, and where it fails is kept to be tried again, but for `in-use`: another host has the volume for itself.
-   */
-  async serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
-    const begun = Promise.withResolvers<{ served: Promise<ServedVolume> }>();
-    this.#starts
-      .run(String(this.#started++ % startsAtOnce), async () => {
-        const served = this.#serve(entry, place);
-        begun.resolve({ served });
-        await this.#inTime(served);
-      })
-      .catch(begun.reject);
-    return (await begun.promise).served;
-  }
-
-  /** Resolves once it is served, or cannot be, or takes so long that others must not wait. */
-  async #inTime(served: Promise<ServedVolume>): Promise<void> {
-    const enough = new AbortController();
-    const tooLong = sleep(startDeadlineMs, undefined, { ref: false, signal: enough.signal });
-    await Promise.allSettled([Promise.race([served, tooLong])]);
-    enough.abort();
-    await tooLong.catch(() => {});
-  }
-
-  async #serve(entry: CatalogueEntry, place: string): Promise<ServedVolume> {
-    const options = typedOptions(entry.options);
-    const key = options.encrypted ? volumeKey(this.#context.keyDir, entry.id) : undefined;
-    const transport = this.#context.cluster();
-    const session = transport === undefined ? await claimSession(this.#context.store, entry.id) : 0;
-    const adopted = this.#adoptable.get(entry.name);
-    const readOnly = options.readonly || options.access === 'readonly';
-    const bare = adopted ?? (await this.#mount(entry, place, readOnly));
-    const mount = { ...bare, memory: adopted?.memory ?? (readOnly || !this.#context.holder.connected ? undefined : createMemory()) };
-    const channel = transport === undefined ? new MessageChannel() : undefined;
-    const data: VolumeWorkerData = {
-      name: entry.name,
-      volumeId: entry.id,
-      session,
-      key,
-      options,
-      descriptor: mount.fd,
-      memory: mount.memory,
-      adopted: adopted?.init,
-      store: channel?.port2,
-      dirtyFile: path.join(this.#context.runDir, `${entry.id}.dirty`),
-      locksFile: path.join(this.#context.runDir, `${entry.id}.locks`),
-      freeBytes: this.#context.freeBytes,
-      logLevel: this.#context.logLevel,
-      keepAwake: this.#context.keepAwake,
-      shared: transport === undefined ? undefined : { self: this.#context.self },
-    };
-    const worker = new Worker(threadSource, {
-      eval: true,
-      workerData: data,
-      transferList: channel === undefined ? [] : [channel.port2],
-      name: `volume ${entry.name}`,
-    });
-    const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, options.access === 'onewriter');
-    if (channel !== undefined) servePort(channel.port1, this.#context.store);
-    const logger = this.#context.logger.with({ volume: entry.name });
-    const served = new ServedVolume(entry, mount, worker, this.#context.holder, sharing, logger, adopted !== undefined);
-    if (adopted === undefined) await served.started();
-    else await this.#takeOver(served, { ...adopted, memory: mount.memory });
-    return served;
-  }
-
-  async #takeOver(served: ServedVolume, mount: AdoptedMount): Promise<void> {
-    this.#adoptable.delete(served.name);
-    this.#opening.add(served);
-    try {
-      await served.started();
-    } catch (error) {
-      if (served.kept) this.#adoptable.set(served.name, mount);
-      throw error;
-    } finally {
-      this.#opening.delete(served);
-    }
-  }
-
-  #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
-    const { store, clock, logger, hostName, lostFor } = this.#context;
-    const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
-    return new VolumeSharing({
-      volumeId: entry.id,
-      name: entry.name,
-      store,
-      transport,
-      clock,
-      logger: logger.with({ volume: entry.name }),
-      send,
-      exclusive,
-      hostName,
-      lostFor,
-    });
-  }
-
-  async #mount(entry: CatalogueEntry, place: string, readOnly: boolean): Promise<FuseMount> {
-    mkdirSync(place, { recursive: true });
-    return mountFuse({ source: entry.name, mountPoint: place, readOnly });
-  }
-}
 
 const late = Symbol('late');
 
@@ -212,7 +42,7 @@ export class ServedVolume {
   readonly #questions = new Map<number, { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }>();
   #nextQuestion = 1;
   #sizeBytes: number;
-  #detached = false;
+  #detached: boolean;
   /** The mount outlived an earlier daemon, and this one does not serve it yet: whatever fails, it is neither let go nor taken away. */
   #kept: boolean;
   /** What its thread ended with. */
@@ -225,9 +55,10 @@ export class ServedVolume {
     holder: HolderClient,
     sharing: VolumeSharing | undefined,
     logger: Logger,
-    adopted = false,
+    { adopted = false, detached = false }: { readonly adopted?: boolean; readonly detached?: boolean } = {},
   ) {
     this.#kept = adopted;
+    this.#detached = detached;
     this.name = name;
     this.id = id;
     this.sharing = sharing;
@@ -267,10 +98,10 @@ export class ServedVolume {
       this.#kept = false;
     } catch (error) {
       if (codeOf(error) === 'in-use') this.#kept = false;
-      if (!this.#kept) await detachMount(this.mountpoint).catch(() => {});
+      if (!this.#kept && !this.#detached) await detachMount(this.mountpoint).catch(() => {});
       await this.#worker.terminate();
       // Nothing of it is left when the next attempt begins.
-      if (this.#kept) await this.closed;
+      await this.closed;
       throw error;
     }
   }
@@ -386,7 +217,7 @@ export class ServedVolume {
     if (this.sharing?.hear(event) === true) return;
     switch (event.type) {
       case 'ready':
-        this.#holder.register({ volume: this.name, ...this.#mount, init: event.init });
+        this.#holder.register({ volume: this.name, id: this.id, ...this.#mount, init: event.init });
         this.#start.resolve();
         break;
       case 'told':
@@ -422,7 +253,7 @@ export class ServedVolume {
     // A volume that stops with its daemon is still mounted: the holder ends it.
     if (reason === 'stopped') return;
     // Whatever went wrong, no dead mount stays behind.
-    if (reason !== 'unmounted') await detachMount(this.mountpoint).catch(() => {});
+    if (reason !== 'unmounted' && !this.#detached) await detachMount(this.mountpoint).catch(() => {});
     await removeMountPoint(this.mountpoint);
   }
 }

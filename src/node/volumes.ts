@@ -1,12 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import {
   checkVolumeName,
   differences,
-  type EffectiveOptions,
-  type Health,
   parseVolumeOptions,
   parseVolumeChanges,
   quotaBytes,
@@ -15,103 +12,63 @@ import {
   type VolumeControl,
   type VolumeUsage,
 } from '../api/index.ts';
-import { InfinitError, KeyedQueue, type Logger, systemClock } from '../base/index.ts';
-import { Sealer } from '../block/index.ts';
-import { storedUsage } from '../filesystem/index.ts';
-import type { BlockStore } from '../store/index.ts';
-import { bindAgain, refuseOwnPlaces } from './bound-places.ts';
-import type { Catalogue } from './catalogue.ts';
+import { InfinitError, KeyedQueue, messageOf } from '../base/index.ts';
+import { refuseOwnPlaces } from './bound-places.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
+import { closedUsage } from './closed-usage.ts';
 import { holdersInWords } from './holder-names.ts';
 import { LeftOverHolders } from './left-over-holders.ts';
-import type { MountTable } from './mount-table.ts';
+import { MountCloser } from './mount-closer.ts';
 import { noVolume } from './no-volume.ts';
-import { explainSlowEnd } from './slow-end.ts';
-import { createVolumeKey, removeVolumeKey, volumeKey } from './volume-key.ts';
-import { deviceMountedAt, foreignUsers, otherPlaces } from './mount-users.ts';
+import { createVolumeKey, removeVolumeKey } from './volume-key.ts';
+import type { VolumesContext } from './volumes-context.ts';
 import { refuseTooSmall } from './volume-size.ts';
-import { OwedVolumes } from './owed-volumes.ts';
-import { NotWrittenOut, type ServedVolume, type VolumeServer } from './served-volume.ts';
-
-/** How often a mount without holders is looked at again, in ms: its container may end at any time. */
-const idleCheckMs = 2000;
-/** Looks that a mount whose end was refused again and again is left alone for, at the most: each attempt may take the store half a minute. */
-const maxSkippedLooks = 16;
-
-/** How long a stop waits for volumes that are being mounted, in ms: one that waits for other hosts must not hold it up. */
-const startsPatienceMs = 5000;
+import type { ServedVolume } from './served-volume.ts';
+import { ServedVolumes } from './served-volumes.ts';
 
 /** How long other hosts are asked whether they have a volume mounted, where it is only shown, in ms: engines ask at every turn. */
 const inspectDeadlineMs = 500;
 
-/** What {@link Volumes} needs of the rest of the host. */
-export interface VolumesContext {
-  readonly hostName: string;
-  readonly mountDir: string;
-  readonly keyDir: string;
-  readonly store: BlockStore;
-  readonly catalogue: Catalogue;
-  readonly table: MountTable;
-  readonly server: VolumeServer;
-  readonly fallbacks: () => Partial<EffectiveOptions>;
-  readonly health: () => Health;
-  /** Why this host is no member of its cluster; undefined: it is one, or alone by choice. */
-  readonly whyOutside: () => string | undefined;
-  /** @throws InfinitError `denied` where this host may not write. */
-  readonly checkWrites: () => void;
-  /** Hosts other than this one that say they have the volume mounted: to be shown. */
-  readonly mountedElsewhere: (volumeId: string, deadlineMs: number) => Promise<readonly string[]>;
-  /** Hosts other than this one that have the volume mounted, or that serve those who have: where nothing may be done meanwhile. */
-  readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
-  /** Which other hosts have which volumes mounted: names by volume id. */
-  readonly mounts: (deadlineMs: number) => Promise<ReadonlyMap<string, readonly string[]>>;
-  /** A volume came or went. */
-  readonly onCatalogueChange: () => void;
-  readonly logger: Logger;
-}
-
 /** The volumes of this host: one catalogue for all hosts, one served file system for each volume mounted here. */
 export class Volumes implements VolumeControl, AsyncDisposable {
   readonly #context: VolumesContext;
-  readonly #served = new Map<string, ServedVolume>();
+  readonly #served: ServedVolumes;
   /** One change at a time for each volume. */
   readonly #mutex = new KeyedQueue();
-  readonly #idle: NodeJS.Timeout;
+  readonly #closer: MountCloser;
   /** The containers that refer to a volume on this host, by name; undefined: the engine does not say. Whoever knows the engine sets it. */
   containersOf: (volume: string) => Promise<readonly string[] | undefined> = () => Promise.resolve(undefined);
-  /** Volumes on their way to being served, by name. */
-  readonly #starting = new Map<string, Promise<ServedVolume>>();
-  /** What the daemon before had mounted. */
-  readonly #owed: OwedVolumes;
   readonly #leftOver: LeftOverHolders;
-  #stopping = false;
-  /** Volumes that are being looked at because nobody may need them any more. */
-  readonly #closing = new Set<string>();
-  /** Mounts without holders whose end was refused: how many looks they are left alone for, and how many after the next refusal. */
-  readonly #refused = new Map<ServedVolume, { skip: number; readonly next: number }>();
 
   constructor(context: VolumesContext) {
     this.#context = context;
-    this.#owed = new OwedVolumes({
-      names: [...new Set([...context.server.adoptable(), ...context.table.volumes()])],
-      isKept: (name) => context.server.keeps(name),
-      serve: (name) => this.#serveAgain(name),
-      isStopping: () => this.#stopping,
-      logger: context.logger,
-    });
+    this.#served = new ServedVolumes(context);
     this.#leftOver = new LeftOverHolders(context.table.volumes(), {
       holders: (volume) => context.table.holders(volume),
       containersOf: (volume) => this.containersOf(volume),
       drop: (volume, holders) => this.#giveBack(volume, holders),
       logger: context.logger,
     });
-    this.#idle = setInterval(() => this.#closeIdle(), idleCheckMs);
-    this.#idle.unref();
+    this.#closer = new MountCloser({
+      hostName: context.hostName,
+      served: () => this.#served.all(),
+      holders: (name) => context.table.holders(name),
+      inTurn: (name, job) => this.#mutex.run(name, job),
+      health: context.health,
+      logger: context.logger,
+    });
   }
 
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     checkVolumeName(name);
-    this.#refuseWrites();
+    return this.#served.make(
+      name,
+      () => this.#refuseWrites(),
+      () => this.#make(name, options),
+    );
+  }
+
+  async #make(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     const { catalogue } = this.#context;
     const fallbacks = this.#context.fallbacks();
     const effective = parseVolumeOptions(options, fallbacks);
@@ -154,7 +111,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async remove(name: string, how: { readonly force?: boolean } = {}): Promise<void> {
-    await this.#owed.settled(name);
+    await this.#served.settled(name);
     await this.#mutex.run(name, async () => {
       this.#refuseWrites();
       // What the name means now: on another host it may have been removed and made anew.
@@ -166,13 +123,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const { sticky, onRemove } = typedOptions(entry.options);
       if (sticky)
         throw new InfinitError('in-use', `volume "${name}" has sticky=true: to remove it, \`infinit volume update ${name} -o sticky=false\` first`);
-      const holders = this.#context.table.holders(name);
+      const holders = this.#holdersOf(entry);
       if (holders.length > 0)
         throw new InfinitError(
           'in-use',
           `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, (await this.containersOf(name)) ?? []).join(', ')}`,
         );
-      await this.#close(name, true, how.force);
+      await this.#closeForGood(entry, how.force);
       const elsewhere = await this.#context.usedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
       await this.#context.catalogue.remove(entry);
@@ -189,14 +146,14 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const entry = await catalogue.current(name);
       if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
       if (needsUnmount !== undefined) {
-        const hosts = [...(this.#served.has(name) || this.#owed.has(name) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
+        const hosts = [...((await this.mayBeInUse(entry.id)) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
         if (hosts.length > 0)
           throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
       }
       if (changes.size !== undefined)
         await refuseTooSmall(name, { wanted: quotaBytes(changes.size), now: typedOptions(entry.options).sizeBytes }, () => this.usage(name));
       const updated = await catalogue.setOptions(entry, { ...entry.options, ...changes });
-      this.#served.get(name)?.apply(typedOptions(updated.options));
+      this.servedById(updated.id)?.apply(typedOptions(updated.options));
       onCatalogueChange();
       logger.info('volume changed', { volume: name, ...changes });
       return this.#show(updated);
@@ -204,38 +161,29 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async usage(name: string): Promise<VolumeUsage> {
-    const served = this.#served.get(name);
-    if (served !== undefined) return served.usage();
-    const { catalogue, keyDir, store, logger } = this.#context;
+    const { catalogue } = this.#context;
     const entry = await catalogue.find(name);
-    if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
-    const { encrypted, sizeBytes } = typedOptions(entry.options);
-    const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry.id) : undefined);
-    // As of its last mount's last word, which for one mounted on another host is a moment ago.
-    const stored = await storedUsage({ store, sealer, volumeId: entry.id, session: 0, clock: systemClock, logger });
-    return { name, usedBytes: stored?.allocated ?? 0, sizeBytes, inodes: stored?.files ?? 0 };
+    if (entry === undefined) throw noVolume(name, await catalogue.list());
+    const served = this.servedById(entry.id);
+    if (served !== undefined) return { ...(await served.usage()), name };
+    return closedUsage(this.#context, entry);
   }
 
-  /** The catalogue was read anew: what is mounted here hears of changed options. */
-  async applyOptions(): Promise<void> {
-    for (const entry of await this.#context.catalogue.list()) {
-      const served = this.#served.get(entry.name);
-      if (served?.id === entry.id) served.apply(typedOptions(entry.options));
-    }
+  /** The catalogue was read anew. */
+  applyOptions(): Promise<void> {
+    return this.#served.heed();
   }
 
   async mount(name: string, holder: string, signal?: AbortSignal): Promise<string> {
     refuseOwnPlaces(holder, [path.dirname(this.#context.keyDir), this.#context.mountDir]);
-    await this.#owed.settled(name);
+    await this.#served.settled(name);
     return this.#mutex.run(name, async () => {
       this.#refuseWrites();
-      // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
-      if (this.#served.get(name)?.detached === true) await this.#served.get(name)!.ended();
-      const served = this.#served.get(name) ?? (await this.#serveCurrent(name));
+      const served = await this.#serveCurrent(name);
       if (signal?.aborted === true) throw new InfinitError('cancelled', `the caller gave up while volume "${name}" was being mounted`);
       this.#leftOver.isGiven(name, holder);
-      await this.#context.table.add(name, holder);
-      this.#refused.delete(served);
+      await this.#context.table.add(name, served.id, holder);
+      this.#closer.forget(served);
       return served.mountpoint;
     });
   }
@@ -243,7 +191,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   unmount(name: string, holder: string): Promise<void> {
     return this.#mutex.run(name, async () => {
       await this.#context.table.delete(name, holder);
-      if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
+      const served = this.#served.byName(name);
+      if (served !== undefined && this.#context.table.holders(name).length === 0) await this.#closer.close(served);
     });
   }
 
@@ -255,50 +204,67 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   mountpoint(name: string): string | undefined {
-    const served = this.#served.get(name);
+    const entry = this.#context.catalogue.known(name);
+    return entry === undefined ? undefined : this.#placeOf(entry);
+  }
+
+  #placeOf({ id }: CatalogueEntry): string | undefined {
+    const served = this.servedById(id);
     return served?.detached === false ? served.mountpoint : undefined;
+  }
+
+  /** Who holds this very volume, and not another one that had its name. */
+  #holdersOf({ name, id }: CatalogueEntry): readonly string[] {
+    const { table } = this.#context;
+    const mount = this.servedById(id)?.name ?? name;
+    return (table.idOf(mount) ?? id) === id ? table.holders(mount) : [];
+  }
+
+  /** As in {@link ServedVolumes}. */
+  standstill<T>(job: () => Promise<T>): Promise<T> {
+    return this.#served.standstill(job);
+  }
+
+  /** As in {@link ServedVolumes}. */
+  busy(): readonly string[] {
+    return this.#served.busy();
+  }
+
+  /** As in {@link ServedVolumes}. */
+  making(): readonly string[] {
+    return this.#served.making();
   }
 
   /** What is mounted here now. */
   mounted(): readonly string[] {
-    return [...this.#served.keys()];
+    return this.#served.all().map(({ name }) => name);
   }
 
   mountedIds(): readonly string[] {
-    return [...this.#served.values()].map(({ id }) => id);
+    return this.#served.all().map(({ id }) => id);
   }
 
   servedById(id: string): ServedVolume | undefined {
-    return [...this.#served.values()].find((served) => served.id === id);
+    return this.#served.byId(id);
   }
 
-  /** Whether a volume's programs here may have locks and open files: it is mounted, is being mounted, or was when the daemon before was killed and is not yet again. */
-  async mayBeInUse(id: string): Promise<boolean> {
-    if (this.servedById(id) !== undefined) return true;
-    return (await this.#context.catalogue.list()).some((entry) => entry.id === id && (this.#starting.has(entry.name) || this.#owed.has(entry.name)));
+  /** As in {@link ServedVolumes}. */
+  mayBeInUse(id: string): Promise<boolean> {
+    return this.#served.mayBeInUse(id);
   }
 
   served(name: string): ServedVolume | undefined {
-    return this.#served.get(name);
+    return this.#served.byName(name);
   }
 
-  /** Serves again what had holders when the daemon last stopped, mounts that outlived it first. */
+  /** As in {@link ServedVolumes}. */
   recover(): Promise<void> {
-    return this.#owed.serveAll();
+    return this.#served.recover();
   }
 
-  /** Volumes whose programs wait for this daemon to serve them, and why it does not yet: a sentence each. */
+  /** As in {@link ServedVolumes}. */
   waiting(): readonly string[] {
-    return this.#owed.waiting();
-  }
-
-  /** Takes no turn: nobody else serves what is owed, and how long it takes is not known. */
-  async #serveAgain(name: string): Promise<void> {
-    const served = await this.#serve(name);
-    // It may have changed meanwhile.
-    const entry = await this.#context.catalogue.find(name);
-    if (entry?.id === served.id) served.apply(typedOptions(entry.options));
-    if (!this.#stopping) await bindAgain(name, served.mountpoint, this.#context.table.holders(name), this.#context.logger);
+    return this.#served.waiting();
   }
 
   /** @throws InfinitError `unavailable` with the reason on a host that is no member of its cluster: what it asks of the others would only fail, and later. */
@@ -313,104 +279,70 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     this.#context.checkWrites();
   }
 
-  /** What the name means now, not what this host remembers: it may have been removed on another. */
+  /** Serves what the name means now, not what this host remembers or has mounted: on another host it may have been removed and made anew. */
   async #serveCurrent(name: string): Promise<ServedVolume> {
     const { catalogue } = this.#context;
-    await catalogue.current(name);
-    const served = await this.#serve(name);
+    const entry = await catalogue.current(name);
+    if (entry === undefined) throw noVolume(name, await catalogue.list());
+    const before = this.#served.byName(name);
+    if (before !== undefined && before.id !== entry.id) await this.#endReplaced(before);
+    // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
+    else if (before?.detached === true) await before.ended();
+    else if (before !== undefined) return before;
+    const served = await this.#served.serve(entry);
     // Removed while it was being mounted: nobody may write what is about to be deleted.
     if ((await catalogue.current(name))?.id === served.id) return served;
     await served.unmount({ discard: true });
     throw noVolume(name, []);
   }
 
-  async #serve(name: string): Promise<ServedVolume> {
-    if (this.#stopping) throw new InfinitError('unavailable', `volume "${name}" is not mounted: the daemon stops`);
-    const starting = this.#start(name);
-    this.#starting.set(name, starting);
+  /** Ends the mount of a volume whose name another one has by now. @throws InfinitError `in-use` where somebody uses it, or its last writes cannot be written out. */
+  async #endReplaced(served: ServedVolume): Promise<void> {
+    const { catalogue, hostName, table } = this.#context;
+    const trashed = await catalogue.trashed(served.id);
     try {
-      return await starting;
-    } finally {
-      this.#starting.delete(name);
-    }
-  }
-
-  async #start(name: string): Promise<ServedVolume> {
-    const { catalogue, server, mountDir } = this.#context;
-    const entry = await catalogue.find(name);
-    if (entry === undefined) throw noVolume(name, await catalogue.list());
-    const served = await server.serve(entry, path.join(mountDir, name));
-    this.#served.set(name, served);
-    void served.closed.then((reason) => {
-      if (this.#served.get(name) === served) this.#served.delete(name);
-      this.#refused.delete(served);
-      this.#context.logger.info('volume no longer mounted', { volume: name, reason });
-    });
-    return served;
-  }
-
-  /** Ends the mount unless the kernel says that somebody uses it. `insist`: being used is an error; `discard`: what is not written out need not be. */
-  async #close(name: string, insist: boolean, discard = false): Promise<void> {
-    const served = this.#served.get(name);
-    if (served === undefined) return;
-    const users = await this.#usersOf(served);
-    if (users.length > 0) {
-      if (insist) throw new InfinitError('in-use', `volume "${name}" is in use on ${this.#context.hostName} by ${users.join(', ')}`);
-      return;
-    }
-    try {
-      await served.unmount({ discard });
+      const users = await this.#closer.usersOf(served);
+      if (users.length > 0) throw new InfinitError('in-use', `it is in use by ${users.join(', ')}: stop that first`);
+      await served.unmount({ discard: trashed === undefined });
     } catch (error) {
-      const skip = this.#refused.get(served)?.next ?? 0;
-      this.#refused.set(served, { skip, next: Math.min(2 * skip + 1, maxSkippedLooks) });
-      if (insist || error instanceof NotWrittenOut) throw explainSlowEnd(error, this.#context.health());
-      this.#context.logger.debug('a mount without holders is still busy', { volume: name, error });
+      const restore = trashed === undefined ? '' : `; \`infinit volume trash restore ${served.id} --as NAME\` brings the removed one back`;
+      throw new InfinitError(
+        'in-use',
+        `volume "${served.name}" was removed and made anew on another host, and the mount of the removed one on ${hostName} cannot end: ${messageOf(error)}${restore}`,
+        { cause: error },
+      );
     }
+    await table.deleteVolume(served.name);
   }
 
-  async #usersOf(served: ServedVolume): Promise<readonly string[]> {
-    const device = await deviceMountedAt(served.mountpoint);
-    if (device === undefined) return [];
-    const processes = (await foreignUsers(device, served.mountpoint)).map(({ pid, command }) => `process ${pid} (${command})`);
-    return [...processes, ...(await otherPlaces(device, served.mountpoint)).map((place) => `the mount at ${place}`)];
-  }
-
-  #closeIdle(): void {
-    for (const [name, served] of this.#served) {
-      if (served.detached || this.#closing.has(name)) continue;
-      const refused = this.#refused.get(served);
-      if (refused !== undefined && refused.skip-- > 0) continue;
-      this.#closing.add(name);
-      this.#mutex
-        .run(name, async () => {
-          if (this.#context.table.holders(name).length === 0) await this.#close(name, false);
-        })
-        .catch((error: unknown) => this.#context.logger.warn('a mount without holders could not be ended', { volume: name, error }))
-        .finally(() => this.#closing.delete(name));
-    }
+  /** Ends the mount of a volume that is to be removed. @throws InfinitError `in-use`, or what keeps its last writes from the store. */
+  async #closeForGood(entry: CatalogueEntry, discard = false): Promise<void> {
+    const served = this.servedById(entry.id);
+    if (served?.name === entry.name) return this.#closer.close(served, { insist: true, discard });
+    if (await this.mayBeInUse(entry.id))
+      throw new InfinitError(
+        'in-use',
+        `volume "${entry.name}" is still mounted on ${this.#context.hostName} under the name that it had before${served === undefined ? '' : `, "${served.name}"`}`,
+      );
   }
 
   #show(entry: CatalogueEntry): Volume {
-    const mountpoint = this.mountpoint(entry.name);
+    const mountpoint = this.#placeOf(entry);
     return {
       name: entry.name,
       id: entry.id,
       createdAt: entry.createdAt,
       options: entry.options,
       ...(mountpoint === undefined ? {} : { mountpoint }),
-      holders: this.#context.table.holders(entry.name),
+      holders: this.#holdersOf(entry),
       hosts: mountpoint === undefined ? [] : [this.#context.hostName],
       health: this.#context.health(),
     };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#idle);
+    this.#closer[Symbol.dispose]();
     this.#leftOver[Symbol.dispose]();
-    this.#stopping = true;
-    this.#context.server.leave();
-    // What is being mounted at this moment would stay behind as a dead mount.
-    await Promise.race([Promise.allSettled(this.#starting.values()), sleep(startsPatienceMs, undefined, { ref: false })]);
-    await Promise.all([...this.#served.values()].map((served) => served.stop()));
+    await this.#served[Symbol.asyncDispose]();
   }
 }

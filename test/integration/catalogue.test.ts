@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -6,6 +8,18 @@ import { ClusterProcesses } from './cluster-processes.ts';
 
 /** A lease on a block that is read often is over by then. */
 const leaseOverMs = 4000;
+
+/** Until it works: what another host last said may have to reach this one, or its leases have to end. */
+async function eventually<T>(attempt: () => Promise<T>, withinMs = 30_000): Promise<T> {
+  for (const deadline = performance.now() + withinMs; ;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(250);
+    }
+  }
+}
 
 test('two hosts that create one name at once with different options: one has it, the other is told what is in effect', async () => {
   await using cluster = await ClusterProcesses.start(2);
@@ -56,4 +70,28 @@ test('a host that has lost the others still tells what it knows of volumes, and 
     first!.client.createVolume('unknown'),
     (error: { code: string }) => error.code === 'unavailable' || error.code === 'unknown-outcome',
   );
+});
+
+test('a host that was away gives a new container the volume that has the name by now, and keeps the removed one for those who use it', async () => {
+  await using cluster = await ClusterProcesses.start(3);
+  const [away, other] = cluster.hosts;
+  const before = await away!.mount('data');
+  await writeFile(path.join(before, 'old'), 'old');
+  const used = await open(path.join(before, 'old'));
+  process.kill(away!.daemonPid, 'SIGSTOP');
+  await eventually(() => other!.client.removeVolume('data'));
+  const { id } = await other!.client.createVolume('data');
+  process.kill(away!.daemonPid, 'SIGCONT');
+
+  await eventually(() =>
+    assert.rejects(away!.client.mountVolume('data', 'next'), { code: 'in-use', message: /removed and made anew on another host/ }),
+  );
+  await used.close();
+  const place = await eventually(() => away!.client.mountVolume('data', 'next'));
+  assert.deepEqual(await readdir(place), []);
+  await writeFile(path.join(place, 'new'), 'new');
+  const elsewhere = await other!.client.mountVolume('data', 'test');
+  assert.equal(await readFile(path.join(elsewhere, 'new'), 'utf8'), 'new');
+  assert.deepEqual((await away!.client.inspectVolume('data')).holders, ['next']);
+  assert.equal((await away!.client.inspectVolume('data')).id, id);
 });

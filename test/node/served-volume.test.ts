@@ -60,7 +60,7 @@ test('a mount that outlived its daemon is kept, with what is in memory, whatever
   const mount = { fd: openSync('/dev/null', 'r'), memory: openSync('/dev/null', 'r'), mountPoint } as FuseMount;
   const attempt = async (end: (worker: EventEmitter) => void): Promise<{ code: string; kept: boolean }> => {
     const worker = Object.assign(new EventEmitter(), { terminate: () => Promise.resolve(worker.emit('exit', 1)) });
-    const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, silentLogger, true);
+    const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, silentLogger, { adopted: true });
     const started = served.started();
     end(worker);
     const code = await started.then(

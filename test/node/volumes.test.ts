@@ -11,7 +11,8 @@ import { nodeKinds } from '../../src/node/kinds.ts';
 import { noVolume } from '../../src/node/no-volume.ts';
 import { NotWrittenOut } from '../../src/node/served-volume.ts';
 import { holdersInWords } from '../../src/node/holder-names.ts';
-import { Volumes, type VolumesContext } from '../../src/node/volumes.ts';
+import { Volumes } from '../../src/node/volumes.ts';
+import type { VolumesContext } from '../../src/node/volumes-context.ts';
 
 interface Before {
   /** Of the daemon before: a mount that outlived it, and one whose holders are known. */
@@ -45,18 +46,22 @@ function volumesOn(
       },
       find,
       current: find,
+      known: (name: string) => entries.get(name),
       list: () => Promise.resolve([...entries.values()]),
       remove: (entry: CatalogueEntry) => Promise.resolve(void entries.delete(entry.name)),
     },
     table: {
       volumes: () => held,
-      add: (_name: string, holder: string) => Promise.resolve(void holders.add(holder)),
+      idOf: () => undefined,
+      add: (_name: string, _id: string, holder: string) => Promise.resolve(void holders.add(holder)),
+      deleteVolume: () => Promise.resolve(),
       delete: (_name: string, holder: string) => Promise.resolve(void holders.delete(holder)),
       holders: () => [...holders],
     },
     server: {
-      adoptable: () => adoptable,
+      adoptable: () => new Map(adoptable.map((name) => [name, undefined])),
       keeps: (name: string) => adoptable.includes(name),
+      giveUp: () => Promise.resolve(),
       leave: () => {},
       serve: async ({ name, id }: CatalogueEntry, mountpoint: string) => {
         await gate;
