@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Left, Membership } from '../api/index.ts';
-import { codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { codeOf, InfinitError, KeyedQueue, type Logger, messageOf } from '../base/index.ts';
 import type { Membership as Roster } from '../membership/index.ts';
 import type { Overlay } from '../overlay/index.ts';
 import type { ExpectedNames } from './expected-names.ts';
@@ -24,9 +24,11 @@ export interface EntryContext {
   readonly removals: Pick<Removals, 'whyItMustStay'>;
   /** It uses what others store. */
   readonly storesNothing: boolean;
-  /** Volumes that are mounted here. */
+  /** Volumes that are mounted here, or about to be. */
   readonly mounted: () => readonly string[];
-  /** A volume of this host's own; undefined: it has none. */
+  /** While the job runs no volume begins to be made or mounted here: what is served alone is served otherwise than in a cluster. */
+  readonly standstill: <T>(job: () => Promise<T>) => Promise<T>;
+  /** A volume of this host's own, or one that is being made; undefined: it has none. */
   readonly ownVolume: () => Promise<string | undefined>;
   /** Removed volumes of its own that could still be brought back. */
   readonly ownTrash: () => Promise<readonly string[]>;
@@ -49,6 +51,8 @@ export class Entry implements Membership, Disposable {
   readonly expected: ExpectedNames;
   readonly #context: EntryContext;
   readonly #stop = new AbortController();
+  /** Founding, joining and leaving come one after another. */
+  readonly #changes = new KeyedQueue();
   /** Ends the attempts to be let in. */
   #attempts = new AbortController();
   /** Belongs to a cluster by its passport, and has not been let in yet. */
@@ -82,6 +86,15 @@ export class Entry implements Membership, Disposable {
   async init(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
     if (this.#context.storesNothing)
       throw new InfinitError('bad-argument', 'the first host of a cluster stores its first blocks, and this one is to store nothing (--capacity 0)');
+    return this.#change(() => this.#found());
+  }
+
+  /** Changes which cluster this host belongs to. */
+  #change<T>(job: () => Promise<T>): Promise<T> {
+    return this.#changes.run('cluster', () => this.#context.standstill(job));
+  }
+
+  async #found(): Promise<{ readonly clusterId: string; readonly keyFile: string }> {
     const { overlay, membership, rememberCluster } = this.#context;
     // Before anybody is told to stop containers for it.
     if (overlay.clusterId !== undefined) throw new InfinitError('already-exists', `this host belongs to cluster ${overlay.clusterId} already`);
@@ -102,9 +115,28 @@ export class Entry implements Membership, Disposable {
    * @throws InfinitError `in-use`, `already-exists` where it has volumes of its own, `denied`, `unavailable` after a while, `cancelled` where it is taken back.
    */
   async join(addresses: readonly string[], token: string, { force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    const { overlay } = this.#context;
+    const patience = await this.#change(() => this.#beginToJoin(addresses, token, force));
+    if (patience === undefined) return;
+    const takenBack = this.#attempts.signal;
+    try {
+      await overlay.whenJoined(AbortSignal.any([patience, takenBack]));
+    } catch (error) {
+      if (codeOf(error) !== 'cancelled') throw error;
+      const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
+      if (takenBack.aborted) throw new InfinitError('cancelled', 'the join was taken back', { cause: error });
+      throw new InfinitError('unavailable', `${messageOf(error)}; ${goesOn}`, { cause: error });
+    }
+    await this.whenInside(patience);
+  }
+
+  /** How long it is waited for the rest; undefined: this host is a member already, and keeps what it has. */
+  async #beginToJoin(addresses: readonly string[], token: string, force: boolean): Promise<AbortSignal | undefined> {
     const { overlay, membership } = this.#context;
-    // A member that was given a new token keeps what it has.
-    if (await this.#isMember()) return overlay.join(addresses, token);
+    if (await this.#isMember()) {
+      await overlay.join(addresses, token);
+      return undefined;
+    }
     this.#refuseWhileMounted('join a cluster');
     await this.#refuseOwnVolumes();
     // Once it has a passport it was asked before, and cannot look any more.
@@ -119,16 +151,7 @@ export class Entry implements Membership, Disposable {
     const patience = AbortSignal.timeout(joinDeadlineMs);
     await overlay.join(addresses, token);
     this.#enterOnceLetIn();
-    const takenBack = this.#attempts.signal;
-    try {
-      await overlay.whenJoined(AbortSignal.any([patience, takenBack]));
-    } catch (error) {
-      if (codeOf(error) !== 'cancelled') throw error;
-      const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
-      if (takenBack.aborted) throw new InfinitError('cancelled', 'the join was taken back', { cause: error });
-      throw new InfinitError('unavailable', `${messageOf(error)}; ${goesOn}`, { cause: error });
-    }
-    await this.whenInside(patience);
+    return patience;
   }
 
   /**
@@ -136,7 +159,11 @@ export class Entry implements Membership, Disposable {
    * @param force Also where it stores blocks, of which the others then make copies anew; never where some block may have no majority without it.
    * @throws InfinitError `bad-argument` where it belongs to no cluster; `in-use` where something is mounted, or for its blocks; `unavailable`.
    */
-  async leave({ force = false }: { readonly force?: boolean } = {}): Promise<Left> {
+  leave({ force = false }: { readonly force?: boolean } = {}): Promise<Left> {
+    return this.#change(() => this.#leave(force));
+  }
+
+  async #leave(force: boolean): Promise<Left> {
     const { overlay, membership, removals, keyFile } = this.#context;
     if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster');
     if (overlay.halted !== undefined) throw new InfinitError('unavailable', overlay.halted);

@@ -39,6 +39,7 @@ async function entryIn(world: World, more: Partial<EntryContext> = {}): Promise<
       whenKnown: () => Promise.resolve(),
     },
     mounted: () => [],
+    standstill: <T>(job: () => Promise<T>) => job(),
     ownVolume: () => Promise.resolve(world.standing === 'member' ? 'data' : undefined),
     ownTrash: () => Promise.resolve([]),
     holdsBlocks: () => true,
@@ -103,7 +104,14 @@ test('whether a host may leave is asked again once the others have heard that it
     },
   };
   const membership = { status: () => ({ standing: 'member' }) };
-  const context = { overlay, membership, removals: { whyItMustStay: () => why }, mounted: () => [], keyFile: '/nowhere' };
+  const context = {
+    overlay,
+    membership,
+    removals: { whyItMustStay: () => why },
+    mounted: () => [],
+    standstill: <T>(job: () => Promise<T>) => job(),
+    keyFile: '/nowhere',
+  };
   using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
   assert.deepEqual(await entry.leave({ force: true }), { alone: false });
 });
@@ -118,7 +126,14 @@ test('a member that has not heard of the others yet does not take its join back'
     leave: () => Promise.reject(new InfinitError('unavailable', 'nobody hears it')),
   };
   const membership = { status: () => ({ standing: 'member' }) };
-  const context = { overlay, membership, removals: { whyItMustStay: () => undefined }, mounted: () => [], keyFile: '/nowhere' };
+  const context = {
+    overlay,
+    membership,
+    removals: { whyItMustStay: () => undefined },
+    mounted: () => [],
+    standstill: <T>(job: () => Promise<T>) => job(),
+    keyFile: '/nowhere',
+  };
   using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
   await assert.rejects(entry.leave({ force: true }), { code: 'unavailable' });
 });
@@ -146,4 +161,39 @@ test('a host that is to store nothing and has no cluster warns at its start that
   }
   assert.equal(lines.length, 1);
   assert.match(lines[0]!, /warn this host serves no volume: it stores nothing \(--capacity 0\) and belongs to no cluster/);
+});
+
+test('two commands to found a cluster at once found one', async () => {
+  const done: string[] = [];
+  const step = async (what: string): Promise<void> => {
+    done.push(what);
+    await new Promise(setImmediate);
+  };
+  const overlay = {
+    clusterId: undefined as string | undefined,
+    initCluster: async () => {
+      await step('made');
+      overlay.clusterId = 'c';
+      return { clusterId: 'c' };
+    },
+    join: () => assert.fail('a cluster has been founded meanwhile'),
+  };
+  const membership = { intendToFound: () => step('intended'), abandonFounding: () => step('abandoned'), found: () => step('founded') };
+  const context = {
+    overlay,
+    membership,
+    storesNothing: false,
+    mounted: () => [],
+    standstill: <T>(job: () => Promise<T>) => job(),
+    ownVolume: () => Promise.resolve('data'),
+    knownCluster: () => Promise.resolve(undefined),
+    rememberCluster: () => step('remembered'),
+    keyFile: '/nowhere',
+  };
+  using entry = new Entry(context as unknown as EntryContext, await ExpectedNames.open(new MemoryDisk()));
+  const [first, second, joined] = await Promise.allSettled([entry.init(), entry.init(), entry.join(['b:7470'], 'token')]);
+  assert.equal(first.status, 'fulfilled');
+  assert.match(String((second as PromiseRejectedResult).reason), /belongs to cluster c already/);
+  assert.equal(((joined as PromiseRejectedResult).reason as InfinitError).code, 'already-exists');
+  assert.deepEqual(done, ['intended', 'made', 'remembered', 'founded']);
 });
