@@ -1,9 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { InfinitError, KeyedQueue, type Logger, messageOf } from '../src/base/index.ts';
 import { checkVolumeName, type EffectiveOptions, type Membership, parseVolumeOptions, type Volume, type VolumeService } from '../src/api/index.ts';
 import { Outside } from './outside.ts';
 
 /** Milliseconds a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
 export const mountDeadlineMs = 110_000;
+
+/** Milliseconds after which an unmount or a removal is answered though it goes on: dockerd waits 60 s, and its own words say nothing. */
+const answerDeadlineMs = 55_000;
 
 /** Mount IDs in the service's books: tells a container from a person with the command line. */
 const holderPrefix = 'docker:';
@@ -22,6 +27,7 @@ export interface DriverSettings {
   /** What volume options are where nothing is said, where that differs from the table. */
   readonly fallbacks?: () => Partial<EffectiveOptions>;
   readonly mountDeadlineMs?: number;
+  readonly answerDeadlineMs?: number;
   /** Whether this host is in its cluster; absent: it always is. */
   readonly membership?: Membership;
   readonly joinPatienceMs?: number;
@@ -36,6 +42,7 @@ export class Driver {
   readonly #logger: Logger;
   readonly #fallbacks: () => Partial<EffectiveOptions>;
   readonly #deadlineMs: number;
+  readonly #answerDeadlineMs: number;
   readonly #outside: Outside;
   readonly #queue = new KeyedQueue();
 
@@ -44,6 +51,7 @@ export class Driver {
     this.#logger = logger;
     this.#fallbacks = settings.fallbacks ?? (() => ({}));
     this.#deadlineMs = settings.mountDeadlineMs ?? mountDeadlineMs;
+    this.#answerDeadlineMs = settings.answerDeadlineMs ?? answerDeadlineMs;
     this.#outside = new Outside(settings.membership ?? alwaysInside, logger, settings.membership === undefined ? 0 : settings.joinPatienceMs);
   }
 
@@ -117,7 +125,26 @@ export class Driver {
   async unmount(name: unknown, id: unknown): Promise<void> {
     checkVolumeName(name);
     const holder = holderOf(id);
-    await this.#queue.run(name, () => this.#volumes.unmount(name, holder));
+    await this.#answered(
+      `unmounting "${name}"`,
+      this.#queue.run(name, () => this.#volumes.unmount(name, holder)),
+    );
+  }
+
+  /** What takes longer than the engine waits goes on; how it ends is in the log. */
+  async #answered(what: string, work: Promise<void>): Promise<void> {
+    const enough = new AbortController();
+    const late = sleep(this.#answerDeadlineMs, 'late' as const, { signal: enough.signal }).catch(() => {});
+    try {
+      if ((await Promise.race([work, late])) !== 'late') return;
+    } finally {
+      enough.abort();
+    }
+    work.then(
+      () => this.#logger.info('a call that the engine was not kept waiting for is done', { call: what }),
+      (error: unknown) => this.#logger.warn('a call that the engine was not kept waiting for failed', { call: what, error }),
+    );
+    throw new InfinitError('deadline-exceeded', `${what} takes long and goes on: other calls for the volume, or its last writes, have to end first`);
   }
 
   /**
@@ -126,7 +153,7 @@ export class Driver {
    */
   async remove(name: unknown, gone: AbortSignal): Promise<void> {
     checkVolumeName(name);
-    await this.#queue.run(name, async () => {
+    const removed = this.#queue.run(name, async () => {
       if (await this.#forgetExpected(name)) return;
       const volume = await this.#volumes.inspect(name);
       for (const holder of volume?.holders ?? []) {
@@ -136,6 +163,7 @@ export class Driver {
       }
       await this.#volumes.remove(name, { signal: gone });
     });
+    await this.#answered(`removing "${name}"`, removed);
   }
 
   /** True where the engine alone believes in the volume, as far as this host can know. */

@@ -13,10 +13,28 @@ import type { VolumeCommand, VolumeEvent, VolumeQuestion } from './volume-worker
 /** Milliseconds until a new mount must have answered the kernel, and for which one that outlived its daemon keeps others from being started. */
 export const startDeadlineMs = 60_000;
 
-/** How long is waited for what is in memory to be written out, before an unmount and after, in ms. */
+/** How long is waited for what is in memory to be written out, before an unmount, and for one that was let go to end, in ms. */
 const endDeadlineMs = 30_000;
+/** An unmount is over by then, or says why not, in ms: Docker waits for a minute. */
+const unmountDeadlineMs = 50_000;
 
 const late = Symbol('late');
+
+/** Is over some time after it was made. */
+class Deadline implements Disposable {
+  readonly over: Promise<typeof late>;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(ms: number) {
+    const { promise, resolve } = Promise.withResolvers<typeof late>();
+    this.over = promise;
+    this.#timer = setTimeout(() => resolve(late), ms);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
 
 /** The last writes to a volume are not in the store. The code is that of what kept them from it. */
 export class NotWrittenOut extends InfinitError {
@@ -126,18 +144,24 @@ export class ServedVolume {
    * @throws InfinitError `in-use` where the kernel says that it is busy; {@link NotWrittenOut}, after which it is still mounted unless it was let go already.
    */
   async unmount({ discard = false }: { readonly discard?: boolean } = {}): Promise<void> {
+    using deadline = new Deadline(unmountDeadlineMs);
     if (!this.#detached) {
       if (!discard) await this.#sync();
       await unmountIdle(this.mountpoint);
     }
     this.#detached = true;
-    const end = await this.ended();
+    const end = await this.#ended(deadline);
     if (!discard && end !== 'unmounted' && end !== 'stopped') throw new NotWrittenOut(this.name, this.#failure ?? new InfinitError('closed', end));
   }
 
   /** Why it ended. @throws InfinitError `in-use` where a volume whose path is gone is still used by somebody, or still writes. */
   async ended(): Promise<string> {
-    const end = await this.#inTime(this.closed);
+    using deadline = new Deadline(endDeadlineMs);
+    return await this.#ended(deadline);
+  }
+
+  async #ended(deadline: Deadline): Promise<string> {
+    const end = await Promise.race([this.closed, deadline.over]);
     if (end !== late) return end;
     throw new InfinitError(
       'in-use',
@@ -146,24 +170,15 @@ export class ServedVolume {
   }
 
   async #sync(): Promise<void> {
+    using deadline = new Deadline(endDeadlineMs);
     try {
-      if ((await this.#inTime(this.#ask({ kind: 'sync' }))) !== late) return;
+      if ((await Promise.race([this.#ask({ kind: 'sync' }), deadline.over])) !== late) return;
     } catch (error) {
       // Ended meanwhile.
       if (this.#finished) return;
       throw new NotWrittenOut(this.name, error);
     }
     throw new NotWrittenOut(this.name, new InfinitError('deadline-exceeded', `the store took more than ${endDeadlineMs / 1000} s`));
-  }
-
-  async #inTime<T>(work: Promise<T>): Promise<T | typeof late> {
-    const deadline = Promise.withResolvers<typeof late>();
-    const timer = setTimeout(() => deadline.resolve(late), endDeadlineMs);
-    try {
-      return await Promise.race([work, deadline.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   /** Writes everything out and lets go of the mount without unmounting it: the holder keeps it for the next daemon, or ends it. */

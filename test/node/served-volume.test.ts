@@ -119,3 +119,24 @@ test('an unmount that may discard what is not written out asks for nothing, and 
   worker.emit('message', { type: 'closed', reason: 'failed', error: { code: 'disk-full', message: 'no room' } });
   await unmounted;
 });
+
+test('an unmount ends, or says why not, before Docker gives up on it', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { served, worker } = await serve(directory);
+  mkdirSync(served.mountpoint);
+  execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', served.mountpoint]);
+  const asked = Promise.withResolvers<number>();
+  Object.assign(worker, { postMessage: ({ id }: { id: number }) => asked.resolve(id) });
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const unmounted = served.unmount();
+  const id = await asked.promise;
+  // Nearly all the time that a flush may take, and then one that does not end.
+  t.mock.timers.tick(29_000);
+  worker.emit('message', { type: 'told', id, answer: undefined });
+  while (!served.detached) await new Promise((resolve) => setImmediate(resolve));
+  t.mock.timers.tick(25_000);
+  await assert.rejects(unmounted, { code: 'in-use', message: /was unmounted, but has not ended/ });
+  worker.emit('message', { type: 'closed', reason: 'unmounted' });
+  assert.equal(await served.closed, 'unmounted');
+});

@@ -91,3 +91,19 @@ test('calls that change one volume run one at a time, in order', async () => {
   await Promise.all([driver.mount('v', 'a', never), driver.unmount('v', 'a'), driver.mount('v', 'b', never), driver.unmount('v', 'b')]);
   assert.deepEqual(volumes.calls.slice(1), ['mount v docker:a', 'unmount v docker:a', 'mount v docker:b', 'unmount v docker:b']);
 });
+
+test('an unmount or removal that has to wait is answered before the engine gives up, and goes on', async () => {
+  const volumes = new MemoryVolumes();
+  const driver = new Driver(volumes, silentLogger, { answerDeadlineMs: 50 });
+  await driver.create('v', null);
+  await driver.mount('v', 'one', never);
+  const release = Promise.withResolvers<void>();
+  volumes.mountDelay = () => release.promise;
+  const mounted = driver.mount('v', 'two', never);
+  await assert.rejects(driver.unmount('v', 'one'), { code: 'deadline-exceeded', message: /unmounting "v" takes long and goes on/ });
+  await assert.rejects(driver.remove('v', never), { code: 'deadline-exceeded', message: /removing "v" takes long and goes on/ });
+  release.resolve();
+  await mounted;
+  await untilTrue(() => !volumes.volumes.has('v'));
+  assert.ok(volumes.calls.includes('unmount v docker:one'));
+});
