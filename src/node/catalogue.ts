@@ -122,15 +122,38 @@ export class Catalogue {
     return next;
   }
 
-  /** Takes the name out of use; the data stays in the trash. */
+  /** Takes the name out of use; the data stays in the trash. @throws InfinitError `not-found` where the name means another volume by now. */
   async remove(entry: CatalogueEntry): Promise<void> {
     const tree = this.#tree;
-    const trashed = { ...entry, trashedAt: new Date().toISOString() };
-    // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was.
-    await this.#applyAll(new Map([[trashPrefix + entry.id, encode(trashed)]]));
+    const trashed = encode({ ...entry, trashedAt: new Date().toISOString() });
+    // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was. What is being deleted stays so.
+    await this.#applyAll(
+      new Map([
+        [trashPrefix + entry.id, { value: trashed, condition: (current: Value) => current === undefined || decode(current).purging !== true }],
+      ]),
+    );
     const key = livePrefix + latin1(entry.name);
-    await this.#applyAll(new Map([[key, { value: null, condition: (current: Value) => current === undefined || decode(current).id === entry.id }]]));
-    await this.#learn(tree, entry.name, undefined);
+    const { refused, failed } = await tree.apply(
+      new Map([[key, { value: null, condition: (current: Value) => current !== undefined && decode(current).id === entry.id }]]),
+    );
+    for (const failure of failed.values()) throw failure;
+    if (refused.size > 0) await this.#takeBack(entry.id, trashed);
+    const value = refused.get(key);
+    const current = value === undefined ? undefined : decode(value);
+    await this.#learn(tree, entry.name, current);
+    if (current !== undefined) throw new InfinitError('not-found', `volume "${entry.name}" was removed and made anew meanwhile`);
+  }
+
+  /** Others were first to remove the volume, and may have brought it back under another name since, or deleted it: then it is not in the trash. */
+  async #takeBack(id: string, trashed: Uint8Array): Promise<void> {
+    if ((await this.#liveName(id)) === undefined && !(await this.isGone(id))) return;
+    const condition = (current: Value): boolean => current !== undefined && Buffer.compare(current, trashed) === 0;
+    await this.#applyAll(new Map([[trashPrefix + id, { value: null, condition }]]));
+  }
+
+  /** The name of a volume that is not removed, or not wholly. */
+  async #liveName(id: string): Promise<string | undefined> {
+    return (await this.#scan(livePrefix)).find((entry) => entry.id === id)?.name;
   }
 
   /** Removed volumes whose data is still there. */
@@ -143,12 +166,12 @@ export class Catalogue {
 
   /**
    * From here on the volume cannot be brought back. False where it must not be deleted: it is being brought back, or its removal was never finished.
-   * The mark comes before the look at the name: a restore either came first and is seen, or is refused.
+   * The mark comes before the look for a name: a restore either came first and is seen, or is refused.
    */
-  async markPurging({ id, name }: CatalogueEntry): Promise<boolean> {
+  async markPurging({ id }: Pick<CatalogueEntry, 'id'>): Promise<boolean> {
     const marked = await this.#changeTrashed(id, (entry) => (entry.restoringAs === undefined ? { ...entry, purging: true } : undefined));
     if (marked === undefined) return false;
-    if ((await this.current(name))?.id !== id) return true;
+    if ((await this.#liveName(id)) === undefined) return true;
     await this.#changeTrashed(id, ({ purging: _not, ...entry }) => entry);
     return false;
   }
@@ -179,6 +202,11 @@ export class Catalogue {
     );
     if (marked === undefined)
       throw new InfinitError('not-found', `volume "${trashed.name}" is not in the trash any more, or its data is being deleted`);
+    const live = await this.#liveName(trashed.id);
+    if (live !== undefined && live !== name) {
+      await this.#changeTrashed(trashed.id, ({ restoringAs: _name, ...rest }) => rest);
+      throw new InfinitError('already-exists', `the volume was brought back already, as "${live}"`);
+    }
     const { trashedAt: _when, restoringAs: _as, ...entry } = { ...marked, name };
     const kept = await this.add(entry);
     if (kept.id !== entry.id) {

@@ -192,6 +192,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
       cluster: inCluster,
       checkWrites,
       onCatalogueChange: () => cluster.announceCatalogue(),
+      mayBeInUse: (id) => volumes.mayBeInUse(id),
       logger,
     }),
   );

@@ -29,6 +29,8 @@ export interface TrashContext {
   /** @throws InfinitError `denied` where this host may not write: it deletes nothing either. */
   readonly checkWrites: () => void;
   readonly onCatalogueChange: () => void;
+  /** Whether the volume is, or may be, mounted on this very host: its lease keeps only other hosts off. */
+  readonly mayBeInUse: (volumeId: string) => Promise<boolean>;
   readonly logger: Logger;
 }
 
@@ -142,6 +144,7 @@ export class Trash implements AsyncDisposable {
 
   async #purge(entry: CatalogueEntry): Promise<void> {
     const { store, keyDir, clock, catalogue, logger } = this.#context;
+    if (await this.#context.mayBeInUse(entry.id)) throw new InfinitError('in-use', 'it is still mounted on this host');
     const key = typedOptions(entry.options).encrypted ? volumeKey(keyDir, entry.id) : undefined;
     const lease = await this.#lease(entry.id);
     try {

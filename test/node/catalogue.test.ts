@@ -139,3 +139,63 @@ test('a volume is made though this host’s own disk cannot note it, and is note
   await catalogue.refresh();
   assert.deepEqual(await (await Catalogue.open(store, copy, 'infinit', silentLogger)).list(), [made]);
 });
+
+/** The catalogues of two hosts on one store. */
+async function twoHosts(): Promise<AsyncDisposable & { readonly one: Catalogue; readonly other: Catalogue }> {
+  const disks = [new MemoryDisk(), new MemoryDisk(), new MemoryDisk()] as const;
+  const store = await Store.open({ self: 'a', incarnation: 1, disk: disks[0], logger: silentLogger });
+  return {
+    one: await Catalogue.open(store, disks[1], 'infinit', silentLogger),
+    other: await Catalogue.open(store, disks[2], 'infinit', silentLogger),
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      for (const disk of disks) await disk[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a removal that comes late leaves nothing in the trash of a volume that was brought back meanwhile, or deleted', async () => {
+  await using hosts = await twoHosts();
+  const { one, other } = hosts;
+  const made = await one.add(entry('data', 'd'.repeat(32)));
+  // Between the moment at which this host looked the name up and its removal.
+  await other.remove(made);
+  const restored = await other.restore((await other.trash())[0]!, 'back');
+  await one.remove(made);
+  assert.deepEqual([await one.trashed(made.id), await one.trash(), (await one.current('back'))?.id], [undefined, [], made.id]);
+
+  await other.remove(restored);
+  assert.ok(await other.markPurging((await other.trash())[0]!));
+  await one.remove(restored);
+  assert.equal((await one.trash())[0]?.purging, true, 'its data is being deleted, and it cannot be brought back');
+  await other.forget(made.id);
+  await one.remove(restored);
+  assert.deepEqual(await one.trash(), []);
+
+  const first = await other.add(entry('data', 'e'.repeat(32)));
+  await other.remove(first);
+  await other.add(entry('data', 'f'.repeat(32)));
+  await assert.rejects(one.remove(first), { code: 'not-found', message: /removed and made anew/ });
+  assert.equal((await one.find('data'))?.id, 'f'.repeat(32));
+});
+
+test('a volume that has a name is not deleted, whatever name it had when it was removed', async () => {
+  await using hosts = await twoHosts();
+  const { one, other } = hosts;
+  const made = await one.add(entry('data', 'd'.repeat(32)));
+  await other.remove(made);
+  const [listed] = await one.trash();
+  const restored = await other.restore(listed!, 'back');
+  // As the crash of a host leaves it that removes the volume again: in the trash, and under its name.
+  await other.remove(restored);
+  await other.add(restored);
+  assert.equal(await one.markPurging(listed!), false);
+  assert.deepEqual(await one.trash(), []);
+  await assert.rejects(one.restore(listed!, 'twice'), { code: 'already-exists', message: /as "back"/ });
+  assert.equal(await one.current('twice'), undefined);
+  await one.remove(restored);
+  assert.deepEqual(
+    (await one.trash()).map(({ name }) => name),
+    ['back'],
+  );
+});

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { parseVolumeOptions } from '../../src/api/index.ts';
-import { show } from '../../src/node/trash.ts';
+import { createLogger, silentLogger, systemClock } from '../../src/base/index.ts';
+import { MemoryDisk } from '../../src/disk/index.ts';
+import { Catalogue } from '../../src/node/catalogue.ts';
+import { show, Trash } from '../../src/node/trash.ts';
+import { Store } from '../../src/store/index.ts';
 
 test('a removed volume that nobody keeps is shown as being deleted from the first moment on', () => {
   const removed = { name: 'a', id: '00', createdAt: '2026-01-01T00:00:00Z', trashedAt: '2026-02-01T00:00:00.000Z' };
@@ -15,4 +19,36 @@ test('a removed volume that nobody keeps is shown as being deleted from the firs
   assert.deepEqual(shown({ 'on-remove': 'retain' }), ['kept', undefined]);
   assert.deepEqual(shown({}, { purging: true }), ['deleting', undefined]);
   assert.equal(shown({ 'on-remove': 'delete' }, { restoringAs: 'b' })[0], 'restoring');
+});
+
+test('a removed volume that this very host still has mounted is not deleted by it', async () => {
+  await using disk = new MemoryDisk();
+  await using copy = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  const catalogue = await Catalogue.open(store, copy, 'infinit', silentLogger);
+  const lines: string[] = [];
+  const saw = async (what: RegExp): Promise<void> => {
+    while (!lines.some((line) => what.test(line))) await new Promise(setImmediate);
+  };
+  let mounted = true;
+  await using trash = new Trash({
+    catalogue,
+    store,
+    keyDir: '/nowhere',
+    self: 'a',
+    clock: systemClock,
+    cluster: () => undefined,
+    checkWrites: () => {},
+    onCatalogueChange: () => {},
+    mayBeInUse: () => Promise.resolve(mounted),
+    logger: createLogger('debug', (_, line) => lines.push(line)),
+  });
+  const entry = { name: 'data', id: 'd'.repeat(32), createdAt: new Date(0).toISOString(), options: parseVolumeOptions({}) };
+  await catalogue.remove(await catalogue.add(entry));
+  await trash.empty('data');
+  await saw(/not deleted yet.*in-use/);
+  assert.equal((await catalogue.trash()).length, 1);
+  mounted = false;
+  trash.look();
+  await saw(/the data of a removed volume is deleted/);
 });
