@@ -189,6 +189,12 @@ export class Catalogue {
     return (await this.#tree.get(gonePrefix + id)) !== undefined;
   }
 
+  /** Whether the data of a volume was deleted, or is being. */
+  async isDeleted(id: string): Promise<boolean> {
+    const value = await this.#tree.get(trashPrefix + id);
+    return value === undefined ? await this.isGone(id) : decode(value).purging === true;
+  }
+
   /** Brings a removed volume back under a name. Repeating it after a crash finishes it. @throws InfinitError `already-exists`, `not-found`. */
   async restore(trashed: CatalogueEntry, name: string): Promise<CatalogueEntry> {
     // A restore that never ended, to another name, may have taken effect.

@@ -174,6 +174,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     freeBytes: space.freeBytes,
     logLevel: config.logLevel,
     keepAwake,
+    isDeleted: (id) => catalogue.isDeleted(id),
     logger,
   });
   makeDirectory(config.mountDir);

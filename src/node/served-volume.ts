@@ -55,6 +55,7 @@ export class ServedVolume {
   readonly #mount: FuseMount;
   readonly #worker: Worker;
   readonly #holder: HolderClient;
+  readonly #logger: Logger;
   readonly #start = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<string>();
   readonly #questions = new Map<number, { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }>();
@@ -85,6 +86,7 @@ export class ServedVolume {
     this.#sizeBytes = typedOptions(options).sizeBytes;
     this.#worker = worker;
     this.#holder = holder;
+    this.#logger = logger;
     this.closed = this.#end.promise;
     worker.on('message', (event: VolumeEvent) => this.#hear(event));
     worker.on('error', (error) => {
@@ -132,6 +134,19 @@ export class ServedVolume {
   /** Ends a start; the mount stays as it is, for the next daemon. */
   leave(): void {
     this.#send({ type: 'stop' });
+  }
+
+  /** The volume was deleted while this host was cut off: its mount ends, and programs on it see errors. */
+  async abandon(): Promise<void> {
+    if (this.#finished) return;
+    this.#logger.error('the volume was removed and its data deleted on another host: its mount ends, and programs on it see errors', {
+      mountpoint: this.mountpoint,
+    });
+    this.#kept = false;
+    this.#failure = new InfinitError('not-found', `volume "${this.name}" was deleted on another host`);
+    this.#start.reject(this.#failure);
+    if (!this.#detached) await detachMount(this.mountpoint).catch(() => {});
+    await this.#worker.terminate();
   }
 
   /** The path is taken away, though the volume may live on: another mount namespace has it, or the last writes are not out yet. */

@@ -41,6 +41,8 @@ export interface VolumeServerContext {
   readonly logLevel: LogLevel;
   /** Keep processors awake while requests flow. */
   readonly keepAwake: boolean;
+  /** Whether a volume's data was deleted, or is being. */
+  readonly isDeleted: (volumeId: string) => Promise<boolean>;
   /** What the store still takes: one float. */
   readonly freeBytes: SharedArrayBuffer;
   readonly logger: Logger;
@@ -215,9 +217,12 @@ export class VolumeServer {
       channel?.port1.close();
       throw error;
     }
-    const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, options.access === 'onewriter');
+    const onDeleted = (): void => void served.abandon();
+    const sharing = transport === undefined ? undefined : this.#share(entry, transport, worker, onDeleted);
     if (channel !== undefined) servePort(channel.port1, store);
-    return new ServedVolume(entry, mount, worker, holder, sharing, logger.with({ volume: entry.name }), { adopted: adopted !== undefined, detached });
+    const how = { adopted: adopted !== undefined, detached };
+    const served = new ServedVolume(entry, mount, worker, holder, sharing, logger.with({ volume: entry.name }), how);
+    return served;
   }
 
   async #takeOver(served: ServedVolume, mount: AdoptedMount): Promise<void> {
@@ -233,8 +238,8 @@ export class VolumeServer {
     }
   }
 
-  #share(entry: CatalogueEntry, transport: Transport, worker: Worker, exclusive: boolean): VolumeSharing {
-    const { store, clock, logger, hostName, lostFor } = this.#context;
+  #share(entry: CatalogueEntry, transport: Transport, worker: Worker, onDeleted: () => void): VolumeSharing {
+    const { store, clock, logger, hostName, lostFor, isDeleted } = this.#context;
     const send = (command: VolumeCommand, transfer: readonly MessagePort[] = []): void => worker.postMessage(command, transfer);
     return new VolumeSharing({
       volumeId: entry.id,
@@ -244,9 +249,11 @@ export class VolumeServer {
       clock,
       logger: logger.with({ volume: entry.name }),
       send,
-      exclusive,
+      exclusive: typedOptions(entry.options).access === 'onewriter',
       hostName,
       lostFor,
+      isDeleted: () => isDeleted(entry.id),
+      onDeleted,
     });
   }
 

@@ -1,6 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
+import { namedAddress } from '../block/index.ts';
+import { removeBlock } from '../filesystem/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { servePort } from '../store/port/index.ts';
@@ -30,6 +33,8 @@ const takeOverMs = 20_000;
 const takeOverPauseMs = 250;
 /** After so long a volume that could not be opened is tried again, in ms. */
 const openAgainMs = 500;
+/** How long an opening waits to hear whether the volume was deleted, in ms: a host is hardly ever away for so long, and the others' programs wait as well. */
+const deletedDeadlineMs = 1000;
 
 export interface VolumeSharingOptions {
   readonly volumeId: string;
@@ -46,6 +51,9 @@ export interface VolumeSharingOptions {
   readonly hostName: (peer: string) => string;
   /** Hosts that are not connected, and for how long they have not been heard, in ms: since this process began at the most. */
   readonly lostFor: () => ReadonlyMap<string, number>;
+  /** Whether its data was deleted, or is being, while this host was cut off: an opening would make it anew, empty and with session numbers that were used. */
+  readonly isDeleted: () => Promise<boolean>;
+  readonly onDeleted: () => void;
 }
 
 /** In the main thread: one shared volume's lease, and the way of its operations from host to host. */
@@ -62,6 +70,7 @@ export class VolumeSharing implements AsyncDisposable {
   /** Ends what the worker had opened before. */
   #over = new AbortController();
   #nextServe = 1;
+  #deleted = false;
   #closed = false;
   /** Other hosts may use the volume that is open here: the kernel caches nothing. */
   #othersUse = false;
@@ -191,11 +200,16 @@ export class VolumeSharing implements AsyncDisposable {
 
   /** Tries for as long as the lease is ours: nobody else can. */
   async #open(state: LeaseState & { role: 'holder' }): Promise<void> {
-    const { send, store, volumeId, logger, lostFor } = this.#options;
+    const { send, store, volumeId, logger, lostFor, onDeleted } = this.#options;
     this.#shut();
     while (this.#state === state && !this.#closed) {
       try {
-        const [session, users] = await Promise.all([claimSession(store, volumeId), this.#users()]);
+        const [deleted, users] = await Promise.all([this.#isDeleted(), this.#users()]);
+        if (deleted) {
+          this.#deleted = true;
+          return onDeleted();
+        }
+        const session = await claimSession(store, volumeId);
         if (this.#state !== state) return;
         this.#opened = { tenure: state.tenure, session };
         const alone = users.length === 0;
@@ -210,6 +224,21 @@ export class VolumeSharing implements AsyncDisposable {
         logger.warn('the volume cannot be opened here yet', { error });
         await new Promise((resolve) => setTimeout(resolve, openAgainMs));
       }
+    }
+  }
+
+  /** False also where that cannot be said now: then the volume cannot be opened either, as like as not. */
+  async #isDeleted(): Promise<boolean> {
+    const enough = new AbortController();
+    const late = sleep(deletedDeadlineMs, false, { ref: false, signal: enough.signal });
+    try {
+      return await Promise.race([this.#options.isDeleted(), late]);
+    } catch (error) {
+      this.#options.logger.debug('whether the volume was deleted is not known', { error });
+      return false;
+    } finally {
+      enough.abort();
+      await late.catch(() => {});
     }
   }
 
@@ -279,6 +308,8 @@ export class VolumeSharing implements AsyncDisposable {
     for (const stop of this.#stops) stop();
     for (const timer of this.#lost.values()) clearTimeout(timer);
     await this.#lease[Symbol.asyncDispose]();
+    // Whoever deleted the volume had removed it, and this host's look has made it anew.
+    if (this.#deleted) await removeBlock(this.#options.store, namedAddress(this.#options.volumeId, 'lease')).catch(() => {});
     for (const { reject } of this.#served.values()) reject(new InfinitError('unknown-outcome', 'the host that serves the volume stopped'));
     this.#served.clear();
   }

@@ -28,6 +28,8 @@ function share(transport: Transport, store: MemoryBlockStore, sent: VolumeComman
     exclusive: false,
     hostName: String,
     lostFor: () => lost,
+    isDeleted: () => new Promise(() => {}),
+    onDeleted: () => {},
   });
 }
 

@@ -140,3 +140,26 @@ test('an unmount ends, or says why not, before Docker gives up on it', async (t)
   worker.emit('message', { type: 'closed', reason: 'unmounted' });
   assert.equal(await served.closed, 'unmounted');
 });
+
+test('the mount of a volume that was deleted ends, and that it outlived its daemon does not keep it', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const adopted of [false, true]) {
+    const mount = { fd: openSync('/dev/null', 'r'), mountPoint: path.join(directory, 'data') } as FuseMount;
+    mkdirSync(mount.mountPoint);
+    execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', mount.mountPoint]);
+    const released: number[] = [];
+    const holder = { register: () => {}, release: (fd: number) => released.push(fd) } as unknown as HolderClient;
+    const worker = Object.assign(new EventEmitter(), { terminate: () => Promise.resolve(worker.emit('exit', 1)) });
+    const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, silentLogger, { adopted });
+    const started = served.started();
+    if (!adopted) {
+      worker.emit('message', { type: 'ready', init: {} });
+      await started;
+    }
+    await served.abandon();
+    if (adopted) await assert.rejects(started, { code: 'not-found', message: /deleted on another host/ });
+    await served.closed;
+    assert.deepEqual([served.kept, released, existsSync(mount.mountPoint)], [false, [mount.fd], false]);
+  }
+});

@@ -55,6 +55,7 @@ async function scene(t: TestContext): Promise<Scene> {
         keyDir: directory,
         logLevel: 'error',
         keepAwake: false,
+        isDeleted: () => Promise.resolve(false),
         freeBytes: new SharedArrayBuffer(8),
         logger: silentLogger,
         ...(startThread === undefined ? {} : { startThread }),

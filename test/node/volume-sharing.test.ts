@@ -55,6 +55,8 @@ class Host implements AsyncDisposable {
       exclusive: false,
       hostName: String,
       lostFor: () => new Map(),
+      isDeleted: () => Promise.resolve(false),
+      onDeleted: () => {},
     });
     stack.use(sharing);
     await sharing.start();
@@ -65,6 +67,31 @@ class Host implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 }
+
+test('a volume that was deleted while this host was cut off is not made anew by its return', async () => {
+  const store = new MemoryBlockStore();
+  await using transport = new MemoryNetwork().open('a');
+  const [sent, deleted] = [[] as VolumeCommand[], Promise.withResolvers<void>()];
+  const sharing = new VolumeSharing({
+    volumeId,
+    name: 'data',
+    store,
+    transport,
+    clock: systemClock,
+    logger: silentLogger,
+    send: (command) => sent.push(command),
+    exclusive: false,
+    hostName: String,
+    lostFor: () => new Map(),
+    isDeleted: () => Promise.resolve(true),
+    onDeleted: deleted.resolve,
+  });
+  await sharing.start();
+  await deleted.promise;
+  await sharing[Symbol.asyncDispose]();
+  const left = await Promise.all(['session', 'lease'].map((name) => store.fetch(namedAddress(volumeId, name))));
+  assert.deepEqual([sent, left], [[], [undefined, undefined]]);
+});
 
 test('a volume that could not be opened when its lease came is opened a moment later', async () => {
   const store = new MemoryBlockStore();
