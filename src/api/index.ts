@@ -53,6 +53,7 @@ export { checkVolumeName } from './volume-names.ts';
 export {
   differences,
   type EffectiveOptions,
+  mountsAlike,
   parseVolumeChanges,
   parseVolumeOptions,
   type TypedVolumeOptions,

@@ -114,6 +114,11 @@ export function parseVolumeChanges(given: unknown): { readonly changes: Partial<
   return { changes: canonicalIn(found), needsUnmount: boundToMount.find((name) => found.has(name)) };
 }
 
+/** Whether a mount that was made with these options serves as well with those. */
+export function mountsAlike(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
+  return boundToMount.every((name) => one[name] === other[name]);
+}
+
 /** An option as somebody gave it. */
 interface GivenOption {
   readonly key: string;

@@ -104,18 +104,17 @@ export class Catalogue {
     return Promise.resolve([...this.#known.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)));
   }
 
-  /** Changes a volume's options. @throws InfinitError `not-found` where the name means another volume by now. */
-  async setOptions(entry: CatalogueEntry, options: CatalogueEntry['options']): Promise<CatalogueEntry> {
-    const next = { ...entry, options };
-    const tree = this.#tree;
-    const { refused, failed } = await tree.apply(
-      new Map([
-        [
-          livePrefix + latin1(entry.name),
-          { value: encode(next), condition: (current: Value) => current !== undefined && decode(current).id === entry.id },
-        ],
-      ]),
-    );
+  /** Changes some of a volume's options, whatever others change of the rest. @throws InfinitError `not-found` where the name means another volume by now. */
+  async setOptions(entry: CatalogueEntry, changes: CatalogueEntry['options']): Promise<CatalogueEntry> {
+    const [tree, key] = [this.#tree, livePrefix + latin1(entry.name)];
+    let next = entry;
+    const value = (current: Value): Uint8Array => {
+      next = decode(current!);
+      next = { ...next, options: { ...next.options, ...changes } };
+      return encode(next);
+    };
+    const condition = (current: Value): boolean => current !== undefined && decode(current).id === entry.id;
+    const { refused, failed } = await tree.apply(new Map([[key, { value, condition }]]));
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) throw new InfinitError('not-found', `volume "${entry.name}" was removed meanwhile`);
     await this.#learn(tree, next.name, next);

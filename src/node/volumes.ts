@@ -4,6 +4,7 @@ import path from 'node:path';
 import {
   checkVolumeName,
   differences,
+  mountsAlike,
   parseVolumeOptions,
   parseVolumeChanges,
   quotaBytes,
@@ -28,6 +29,8 @@ import { ServedVolumes } from './served-volumes.ts';
 
 /** How long other hosts are asked whether they have a volume mounted, where it is only shown, in ms: engines ask at every turn. */
 const inspectDeadlineMs = 500;
+/** As long after a volume was removed or changed, where they said before that they have not. */
+const lateDeadlineMs = 500;
 
 /** The volumes of this host: one catalogue for all hosts, one served file system for each volume mounted here. */
 export class Volumes implements VolumeControl, AsyncDisposable {
@@ -133,26 +136,41 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const elsewhere = await this.#context.usedElsewhere(entry.id);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
       await this.#context.catalogue.remove(entry);
+      await this.#refuseLateMounts(entry);
       this.#context.onCatalogueChange();
       this.#context.logger.info('volume removed', { volume: name, id: entry.id, data: onRemove });
     });
+  }
+
+  /** A host that began to mount it after it was asked may have looked the name up before that went: the volume is brought back. @throws InfinitError `in-use`. */
+  async #refuseLateMounts(entry: CatalogueEntry): Promise<void> {
+    const late = await this.#context.mountedElsewhere(entry.id, lateDeadlineMs);
+    if (late.length === 0) return;
+    await this.#context.catalogue.restore(entry, entry.name);
+    throw new InfinitError('in-use', `volume "${entry.name}" is mounted on ${late.join(', ')}`);
   }
 
   update(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
     const { changes, needsUnmount } = parseVolumeChanges(options);
     return this.#mutex.run(name, async () => {
       this.#refuseWrites();
-      const { catalogue, hostName, usedElsewhere, onCatalogueChange, logger } = this.#context;
+      const { catalogue, hostName, usedElsewhere, mountedElsewhere, onCatalogueChange, logger } = this.#context;
       const entry = await catalogue.current(name);
       if (entry === undefined) throw noVolume(name, await this.#context.catalogue.list());
-      if (needsUnmount !== undefined) {
-        const hosts = [...((await this.mayBeInUse(entry.id)) ? [hostName] : []), ...(await usedElsewhere(entry.id))];
+      const refuse = (hosts: readonly string[]): void => {
         if (hosts.length > 0)
           throw new InfinitError('in-use', `option "${needsUnmount}" cannot change while volume "${name}" is mounted: it is on ${hosts.join(', ')}`);
-      }
+      };
+      if (needsUnmount !== undefined) refuse([...((await this.mayBeInUse(entry.id)) ? [hostName] : []), ...(await usedElsewhere(entry.id))]);
       if (changes.size !== undefined)
         await refuseTooSmall(name, { wanted: quotaBytes(changes.size), now: typedOptions(entry.options).sizeBytes }, () => this.usage(name));
-      const updated = await catalogue.setOptions(entry, { ...entry.options, ...changes });
+      const updated = await catalogue.setOptions(entry, changes);
+      if (needsUnmount !== undefined) {
+        // A host that began to mount it after it was asked may have read the options before.
+        const late = await mountedElsewhere(entry.id, lateDeadlineMs);
+        if (late.length > 0) await catalogue.setOptions(entry, Object.fromEntries(Object.keys(changes).map((key) => [key, entry.options[key]!])));
+        refuse(late);
+      }
       this.servedById(updated.id)?.apply(typedOptions(updated.options));
       onCatalogueChange();
       logger.info('volume changed', { volume: name, ...changes });
@@ -290,10 +308,14 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     else if (before?.detached === true) await before.ended();
     else if (before !== undefined) return before;
     const served = await this.#served.serve(entry);
-    // Removed while it was being mounted: nobody may write what is about to be deleted.
-    if ((await catalogue.current(name))?.id === served.id) return served;
+    const after = await catalogue.current(name);
+    if (after?.id === served.id && mountsAlike(entry.options, after.options)) {
+      served.apply(typedOptions(after.options));
+      return served;
+    }
+    // Removed while it was being mounted: nobody may write what is about to be deleted. Or it is to be mounted otherwise by now.
     await served.unmount({ discard: true });
-    throw noVolume(name, []);
+    return this.#serveCurrent(name);
   }
 
   /** Ends the mount of a volume whose name another one has by now. @throws InfinitError `in-use` where somebody uses it, or its last writes cannot be written out. */

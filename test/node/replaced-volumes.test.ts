@@ -25,6 +25,12 @@ class Scene implements AsyncDisposable {
   /** What was served, and is. */
   readonly served: { readonly id: string; readonly name: string }[] = [];
   readonly givenUp: string[] = [];
+  /** What was ever served. */
+  readonly history: CatalogueEntry[] = [];
+  /** Happens while a volume is being mounted. */
+  onServe: () => Promise<void> = () => Promise.resolve();
+  /** Hosts that say they have a volume mounted, though nobody seemed to use it at first. */
+  mountedElsewhere: readonly string[] = [];
   /** What the end of a mount comes to. */
   unmount: (id: string, how: { readonly discard?: boolean }) => Promise<void> = () => Promise.resolve();
 
@@ -49,7 +55,10 @@ class Scene implements AsyncDisposable {
       keeps: (name: string) => kept.has(name),
       giveUp: (name: string) => Promise.resolve(kept.delete(name) && this.givenUp.push(name)),
       leave: () => {},
-      serve: ({ name, id }: CatalogueEntry, mountpoint: string) => {
+      serve: async (entry: CatalogueEntry, mountpoint: string) => {
+        const { name, id } = entry;
+        this.history.push(entry);
+        await this.onServe();
         const closed = Promise.withResolvers<string>();
         const one = { name, id, mountpoint, detached: false, closed: closed.promise, apply: () => {}, stop: () => Promise.resolve() };
         this.served.push({ id, name });
@@ -63,7 +72,7 @@ class Scene implements AsyncDisposable {
           await closed.promise;
         };
         kept.delete(name);
-        return Promise.resolve({ ...one, unmount });
+        return { ...one, unmount };
       },
     };
     const context = {
@@ -72,13 +81,14 @@ class Scene implements AsyncDisposable {
       keyDir: path.join(this.directory, 'keys'),
       fallbacks: () => ({}),
       logger: silentLogger,
+      store: this.store,
       catalogue: this.catalogue,
       table: await MountTable.open(this.disk),
       server,
       whyOutside: () => undefined,
       checkWrites: () => {},
       health: () => ({ state: 'HEALTHY', reasons: [] }),
-      mountedElsewhere: () => Promise.resolve([]),
+      mountedElsewhere: () => Promise.resolve(this.mountedElsewhere),
       usedElsewhere: () => Promise.resolve([]),
       mounts: () => Promise.resolve(new Map()),
       onCatalogueChange: () => {},
@@ -217,4 +227,40 @@ test('who held a removed volume when the daemon ended does not hold the one that
   assert.deepEqual(scene.served, []);
   await volumes.mount('data', 'docker:after');
   assert.deepEqual([scene.served, (await volumes.inspect('data'))?.holders], [[{ id: renewed.id, name: 'data' }], ['docker:after']]);
+});
+
+test('a volume that another host was mounting in the moment of its removal, or of a change that needs it unmounted, is left as it was', async (t) => {
+  await using scene = await Scene.open(t);
+  await using volumes = await scene.daemon();
+  const { id } = await volumes.create('data', {});
+  // It began after it was asked first.
+  scene.mountedElsewhere = ['b'];
+  await assert.rejects(volumes.remove('data'), { code: 'in-use', message: 'volume "data" is mounted on b' });
+  assert.deepEqual([(await scene.other.current('data'))?.id, await scene.other.trash()], [id, []]);
+  await assert.rejects(volumes.update('data', { access: 'onewriter', size: '1G' }), {
+    code: 'in-use',
+    message: /while volume "data" is mounted: it is on b/,
+  });
+  assert.equal((await scene.other.current('data'))?.options['access'], 'all');
+  await volumes.update('data', { size: '1G' });
+  scene.mountedElsewhere = [];
+  await volumes.update('data', { access: 'onewriter' });
+  await volumes.remove('data');
+});
+
+test('a volume whose options others changed while it was being mounted is mounted with those', async (t) => {
+  await using scene = await Scene.open(t);
+  await using volumes = await scene.daemon();
+  await volumes.create('data', {});
+  scene.onServe = async () => {
+    scene.onServe = () => Promise.resolve();
+    const entry = (await scene.other.current('data'))!;
+    await scene.other.setOptions(entry, { ...entry.options, access: 'onewriter' });
+  };
+  await volumes.mount('data', 'docker:one');
+  assert.deepEqual(
+    scene.history.map(({ options }) => options['access']),
+    ['all', 'onewriter'],
+  );
+  assert.equal(scene.served.length, 1);
 });
