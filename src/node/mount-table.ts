@@ -54,7 +54,14 @@ export class MountTable {
     if (holders.size >= maxHolders) holders.delete(holders.values().next().value!);
     holders.add(holder);
     this.#mounts.set(volume, { id, holders });
-    await this.#save();
+    try {
+      await this.#save();
+    } catch (error) {
+      // The mount fails by this, so nobody will ever give it back.
+      holders.delete(holder);
+      if (holders.size === 0 && this.#mounts.get(volume)?.holders === holders) this.#mounts.delete(volume);
+      throw error;
+    }
   }
 
   async delete(volume: string, holder: string): Promise<void> {

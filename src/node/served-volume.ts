@@ -162,7 +162,7 @@ export class ServedVolume {
     using deadline = new Deadline(unmountDeadlineMs);
     if (!this.#detached) {
       if (!discard) await this.#sync();
-      await unmountIdle(this.mountpoint);
+      if (!this.#finished) await unmountIdle(this.mountpoint);
     }
     this.#detached = true;
     const end = await this.#ended(deadline);

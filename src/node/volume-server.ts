@@ -75,6 +75,7 @@ export class VolumeServer {
   #started = 0;
   /** Mounts that outlived an earlier daemon and are not served yet. */
   readonly #opening = new Set<ServedVolume>();
+  #leaving = false;
   /** What is served, or about to be: the name of its mount by volume id. */
   readonly #serving = new Map<string, string>();
 
@@ -105,6 +106,7 @@ export class VolumeServer {
 
   /** The daemon stops: what it has not taken over yet is left as it is. */
   leave(): void {
+    this.#leaving = true;
     for (const served of this.#opening) served.leave();
   }
 
@@ -192,6 +194,8 @@ export class VolumeServer {
     const options = typedOptions(entry.options);
     // One that was unmounted, and that another mount namespace still has.
     const detached = adopted !== undefined && !(await isAttached(adopted));
+    // The next daemon would find a take-over that was broken off, or a mount that nobody serves.
+    if (this.#leaving) throw new InfinitError('unavailable', `volume "${entry.name}" is not mounted: the daemon stops`);
     const channel = transport === undefined ? new MessageChannel() : undefined;
     const data: VolumeWorkerData = {
       name: entry.name,

@@ -163,3 +163,14 @@ test('the mount of a volume that was deleted ends, and that it outlived its daem
     assert.deepEqual([served.kept, released, existsSync(mount.mountPoint)], [false, [mount.fd], false]);
   }
 });
+
+test('a volume whose thread dies while it is being unmounted is unmounted, and said to have lost what was not written out', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const { served, worker } = await serve(directory);
+  mkdirSync(served.mountpoint);
+  execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', served.mountpoint]);
+  Object.assign(worker, { postMessage: () => queueMicrotask(() => worker.emit('exit', 1)) });
+  await assert.rejects(served.unmount(), (error) => error instanceof NotWrittenOut && /worker exited with 1/.test(error.message));
+  assert.ok(!existsSync(served.mountpoint));
+});

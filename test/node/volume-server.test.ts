@@ -146,3 +146,21 @@ test('a mount that outlived its daemon is taken over for its own volume alone, a
   // Nothing is mounted there in this mount namespace any more.
   assert.equal(served.detached, true);
 });
+
+test('a daemon that stops takes over nothing more, and mounts nothing', async (t) => {
+  await using s = await scene(t);
+  let started = 0;
+  const startThread = (data: VolumeWorkerData): Worker => {
+    started++;
+    data.store!.close();
+    return thread();
+  };
+  const mount = mountOf('kept', '1'.repeat(32), path.join(s.directory, 'kept'));
+  const server = s.server(startThread, [mount]);
+  // They have begun, and are about to be given their threads.
+  const [kept, fresh] = [server.serve(entry('kept', '1'), mount.mountPoint), server.serve(entry('data', '2'), path.join(s.directory, 'data'))];
+  const ends = Promise.all([assert.rejects(kept, { code: 'unavailable' }), assert.rejects(fresh, { code: 'unavailable' })]);
+  server.leave();
+  await ends;
+  assert.deepEqual([started, server.keeps('kept'), s.released, await listMounts(s.directory)], [0, true, [], []]);
+});
