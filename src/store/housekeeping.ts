@@ -114,7 +114,9 @@ export class Housekeeping {
     if (outcome.status !== 'committed') return { status: 'open' };
     if (accepted === null || accepted.pointer) return { status: 'resolved', outcome };
     const current = outcome.accepted;
-    if (current === null || compareBallots(accepted.ballot, current.ballot) > 0) return { status: 'open' };
+    // Nobody else would ever take it away, and to whoever does not meet what proves it forgotten it would be the block.
+    if (current === null) return (await this.#replica.dropForgotten(address, accepted.ballot)) ? { status: 'resolved', outcome } : { status: 'open' };
+    if (compareBallots(accepted.ballot, current.ballot) > 0) return { status: 'open' };
     if (isMember(current.record, this.#self) || current.record.unsettled.includes(this.#self)) return { status: 'resolved', outcome };
     return { status: 'unlisted' };
   }

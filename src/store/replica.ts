@@ -13,6 +13,7 @@ import {
   type PeerId,
   type Reply,
   type Request,
+  sameBallot,
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
@@ -262,8 +263,20 @@ export class Replica {
   async dropPointer(address: Address): Promise<boolean> {
     const register = await this.#held(address);
     const accepted = register.state?.accepted ?? null;
-    if (accepted?.pointer !== true) return true;
-    const { ballot } = accepted;
+    return accepted?.pointer !== true || this.#forget(address, register, accepted.ballot);
+  }
+
+  /** Forgets what a pointer above it proved to be of a block that was removed and forgotten (`survey`). False: there is another record by now. */
+  async dropForgotten(address: Address, ballot: Ballot): Promise<boolean> {
+    const register = await this.#held(address);
+    const { state } = register;
+    if (state === undefined || state.accepted === null) return true;
+    if (!sameBallot(state.accepted.ballot, ballot)) return false;
+    register.state = { ...state, accepted: null };
+    return this.#forget(address, register, ballot);
+  }
+
+  async #forget(address: Address, register: Register, ballot: Ballot): Promise<boolean> {
     const request: Request = { type: 'forget', from: this.#options.self, block: address, tag: 0, attempt: 1, ballot, floor: 0 };
     return (await this.#serveHeld(address, register, request)).type === 'forgotten';
   }

@@ -6,7 +6,6 @@ import {
   type Ballot,
   type BallotSource,
   compareBallots,
-  type Effect,
   isMember,
   LeaseHolder,
   type LeaseMessage,
@@ -15,41 +14,25 @@ import {
   type Operation,
   type ProposalOutcome,
   Proposer,
-  type ProposerEvent,
   type Request,
+  sameBallot,
   type View,
   withoutStalePromise,
 } from '../../src/consensus/index.ts';
-import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, requestEvent, timeEvent } from './events.ts';
+import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, timeEvent } from './events.ts';
+import { type Done, type End, Operations, type Running } from './operations.ts';
 import { HostStates } from './states.ts';
 import type { World } from './world.ts';
-
-/** One operation under way. */
-interface Running {
-  readonly proposer: Proposer;
-  /** Its accepts are counted as a write of this host. */
-  writes: boolean;
-  readonly done: RunOptions['done'];
-  /** When it wants to be woken, and when its caller's patience is over. */
-  wakeAt: number;
-  readonly deadlineAt: number;
-  /** The next two times at which an event looks whether it is time for either; ∞: none. Events that come for nothing do no harm. */
-  nearAt: number;
-  farAt: number;
-}
 
 export interface RunOptions {
   readonly lease?: 'shared' | 'exclusive' | undefined;
   readonly useHint?: boolean;
   readonly deadlineMs?: number | undefined;
-  /** Called once; undefined: the process died before it was told. `exclusive`: the block was leased so until then. */
-  readonly done: (outcome: ProposalOutcome | undefined, exclusive: boolean) => void;
+  readonly done: Done;
 }
 
 /** Housekeeping is patient. */
 const housekeepingMs = 2500;
-const wake: ProposerEvent = { type: 'wake' };
-const deadline: ProposerEvent = { type: 'deadline' };
 /** Heartbeats in a term. */
 const heartbeatsPerTerm = 4;
 
@@ -91,7 +74,7 @@ export class Host {
   #acceptor!: Acceptor;
   holder!: LeaseHolder;
   #ballots!: BallotSource;
-  readonly #running = new Map<number, Running>();
+  readonly #operations: Operations;
   readonly #random = (): number => this.#world.chance.unit();
   readonly #leaseClock = (): number => this.holder.clock;
   #tags = 0;
@@ -105,6 +88,13 @@ export class Host {
     this.#rate = world.chance.between(1 - drift, 1 + drift);
     this.#offset = world.chance.between(0, 1e6);
     this.syncMs = syncMs;
+    this.#operations = new Operations(world, {
+      index,
+      life: () => this.life,
+      real: (localMs) => this.#real(localMs),
+      beginsWriting: (block) => this.holder.beginWrite(block),
+      ended: (running, end) => this.#finish(running, end),
+    });
   }
 
   get evictionMs(): number {
@@ -149,9 +139,7 @@ export class Host {
     this.downSince = this.#world.now;
     this.pausedUntil = -1;
     this.#states.crash(this.#world.chance);
-    const running = [...this.#running.values()];
-    this.#running.clear();
-    for (const { done } of running) done(undefined, false);
+    this.#operations.crash();
     this.#offset = this.#world.chance.between(0, 1e6);
   }
 
@@ -187,6 +175,17 @@ export class Host {
     return !this.#states.isUnsaved(kept);
   }
 
+  /** As `Replica.dropForgotten`, where a read that this host answered too found nothing of a block of which it held something. */
+  dropForgotten(block: string, held: Accepted | null, outcome: ProposalOutcome): void {
+    if (held === null || held.pointer || outcome.status !== 'committed' || outcome.accepted !== null) return;
+    const kept = this.#states.load(block);
+    const { state } = kept;
+    if (state === undefined || state.accepted === null || !sameBallot(state.accepted.ballot, held.ballot)) return;
+    const request = { type: 'forget', from: this.name, block, tag: 0, attempt: 1, ballot: held.ballot, floor: 0 } as const;
+    const step = this.#acceptor.step({ ...state, accepted: null }, request, this.clock);
+    this.#states.save(block, kept, step.state, step.floor);
+  }
+
   handle(event: HostEvent): void {
     switch (event.kind) {
       case 'request':
@@ -194,17 +193,15 @@ export class Host {
       case 'reply':
         // Also of a reply that comes too late for its operation, as in src/store; nothing hangs on it, and mutants are rarer caught with it.
         if (this.#world.settings.mending > 0) this.#ballots.raiseFloor(event.message.floor);
-        return this.#onEvent(event.tag, { type: 'reply', reply: event.message });
+        return this.#operations.hear(event.tag, event.message);
       case 'lease':
         return this.#onLease(event.message);
       case 'report':
         return this.onReport(event.message);
       case 'synced':
         return this.#onSynced();
-      case 'timer': {
-        const running = this.#running.get(event.tag);
-        return running === undefined ? undefined : this.#onTimer(running);
-      }
+      case 'timer':
+        return this.#operations.onTimer(event.tag);
       case 'heartbeat':
         return this.#beat();
     }
@@ -313,64 +310,11 @@ export class Host {
       leaseClock: this.#leaseClock,
       rules: this.#world.mutant.rules,
     });
-    const deadlineAt = this.#world.now + this.#real(deadlineMs);
-    const running: Running = { proposer, writes: false, done, wakeAt: Infinity, deadlineAt, nearAt: Infinity, farAt: Infinity };
-    this.#running.set(tag, running);
-    this.#perform(running, proposer.start());
+    this.#operations.begin(proposer, this.#real(deadlineMs), done);
   }
 
-  /** Sleeps are longer than most phases: an event that is on its way already is used again, where it is early enough. */
-  #arm(running: Running): void {
-    const at = Math.min(running.wakeAt, running.deadlineAt);
-    if (at >= running.nearAt) return;
-    running.farAt = running.nearAt;
-    running.nearAt = at;
-    this.#world.push(at, timeEvent('timer', this.index, this.life, running.proposer.tag));
-  }
-
-  #onTimer(running: Running): void {
-    const { now } = this.#world;
-    if (running.nearAt <= now) {
-      running.nearAt = running.farAt > now ? running.farAt : Infinity;
-      running.farAt = Infinity;
-    }
-    if (running.deadlineAt <= now) return this.#perform(running, running.proposer.step(deadline));
-    if (running.wakeAt <= now) {
-      running.wakeAt = Infinity;
-      this.#perform(running, running.proposer.step(wake));
-    }
-    if (this.#running.has(running.proposer.tag)) this.#arm(running);
-  }
-
-  #onEvent(tag: number, event: ProposerEvent): void {
-    const running = this.#running.get(tag);
-    if (running !== undefined) this.#perform(running, running.proposer.step(event));
-  }
-
-  #perform(running: Running, effects: readonly Effect[]): void {
-    const world = this.#world;
-    for (const effect of effects) {
-      if (effect.type === 'send') {
-        if (effect.message.type === 'accept' && !running.writes) {
-          running.writes = true;
-          this.holder.beginWrite(running.proposer.block);
-        }
-        for (const peer of effect.to) {
-          const to = world.indexOf(peer);
-          world.send(this.index, requestEvent(to, to === this.index ? this.life : -1, effect.message));
-        }
-      } else if (effect.type === 'sleep') {
-        running.wakeAt = world.now + this.#real(effect.ms);
-        this.#arm(running);
-      } else {
-        this.#finish(running, effect);
-      }
-    }
-  }
-
-  #finish(running: Running, { outcome, hint, lease }: Extract<Effect, { type: 'done' }>): void {
-    const { block, tag } = running.proposer;
-    this.#running.delete(tag);
+  #finish({ proposer, writes, done }: Running, { outcome, hint, lease }: End): void {
+    const { block } = proposer;
     const kept = this.#states.of(block);
     if (hint !== null && compareBallots(hint.accepted.ballot, kept.hint?.accepted.ballot ?? null) > 0) kept.hint = hint;
     const told = outcome.status === 'committed' || outcome.status === 'conflict' ? outcome.accepted : null;
@@ -379,9 +323,9 @@ export class Host {
     const committed = outcome.status === 'committed' && told !== null ? told : undefined;
     const now = this.clock;
     const exclusive = this.holder.holdsExclusive(block, now);
-    const leased = running.writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);
+    const leased = writes ? this.holder.endWrite(block, committed, lease, now) : lease !== null && this.holder.granted(block, lease, now);
     if (leased) this.#world.judges.leased(this, block);
-    running.done(outcome, exclusive);
+    done(outcome, exclusive);
   }
 
   // --- leases ----------------------------------------------------------------------------------------------------------------

@@ -198,7 +198,8 @@ export class Roster {
         if (!host.up) continue;
         const held = host.acceptedOf(block);
         const check = (outcome: ProposalOutcome): void => {
-          if (!host.up || outcome.status !== 'committed' || !host.isResolved(held, outcome)) return;
+          if (!host.up || outcome.status !== 'committed') return;
+          if (!host.isResolved(held, outcome)) return host.dropForgotten(block, held, outcome);
           // What a host holds of a block of others must be known to the record.
           if (host.isOutsider(held, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
           else this.#ready.add(key);
