@@ -94,7 +94,9 @@ export class RegisterKeeper {
     // Also where this host is among those that a joint record leaves: a founding that came to nothing may have left it here after all was resolved.
     if (accepted.pointer || !record.replicas.includes(this.#at.self)) {
       counter.surplus++;
-      return accepted.pointer ? 'done' : this.#list(address, signal);
+      if (!accepted.pointer) return this.#list(address, signal);
+      // It left the set because its copy was damaged, and is to have one again: its replicas may not look at the block for long.
+      return this.#at.onlyView === undefined || this.#isForeign(address) ? 'done' : ((await this.#bringHome(address, record, signal)) ?? 'done');
     }
     this.#count(record, counter);
     if (!this.#at.isMyTurn(record.replicas, 0)) return 'done';

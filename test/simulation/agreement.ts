@@ -101,6 +101,7 @@ export class Agreement {
     part.done.clear();
     part.allKnow = undefined;
     part.lastTick = part.host.clock;
+    this.#checkAll(part);
     if (part.knowledge.standing === 'outcast') part.host.loseEverything();
     this.#reckon(part);
   }
@@ -148,6 +149,7 @@ export class Agreement {
   }
 
   #onReport(part: Part, { type, from, sentAt, serial, report, state }: ReportMessage): void {
+    if (!part.isConnected(from)) this.#checkAll(part);
     part.heardAt.set(from, part.host.clock);
     part.reports.set(from, report);
     if (type === 'ask') {
@@ -166,6 +168,7 @@ export class Agreement {
     const next = adopt(knowledge, state, host.name);
     if (next === knowledge) return;
     part.knowledge = next;
+    this.#checkAll(part);
     if (part.resolved !== state.retiring) part.resolved = 0;
     if (knowledge.state!.retiring !== state.retiring) part.done.clear();
     host.oldestView = state.views[0]!.number;
@@ -237,13 +240,29 @@ export class Agreement {
       if (part.done.size === blocks.length) part.resolved = state.retiring;
     }
     const block = this.#chance.pick(blocks);
-    const kept = host.stateOf(block);
-    if (kept?.lost === true) return this.#replaceLost(part, block);
-    const record = kept?.accepted?.record;
-    // As src/repair: what is of others is listed, or brought through.
-    if (record !== undefined && kept?.accepted?.pointer === false && !record.replicas.includes(host.name))
-      return this.#resolve(part, block, () => {});
-    if (record !== undefined && isMember(record, host.name) && part.standpoint.isMyTurn(record.replicas, 0)) this.#bringHome(part, block);
+    if (host.stateOf(block)?.lost === true) this.#replaceLost(part, block);
+    else if (part.unchecked.has(block)) this.#tend(part, block);
+  }
+
+  #checkAll(part: Part): void {
+    for (const block of this.#world.blocks) part.unchecked.add(block);
+  }
+
+  /** As src/repair does between changes of the roster: where nothing is left to do the block is not looked at again before there is a reason. */
+  #tend(part: Part, block: string): void {
+    const { host, standpoint } = part;
+    const accepted = host.stateOf(block)?.accepted ?? null;
+    const done = (): void => void part.unchecked.delete(block);
+    if (accepted === null) return done();
+    const { record } = accepted;
+    if (accepted.pointer) {
+      const view = standpoint.onlyView;
+      return view !== undefined && standpoint.home(block as Address, view).includes(host.name) ? this.#bringHome(part, block, done) : done();
+    }
+    // What is of others is listed, or brought through.
+    if (!record.replicas.includes(host.name)) return this.#resolve(part, block, done);
+    if (!standpoint.isMyTurn(record.replicas, 0)) return done();
+    this.#bringHome(part, block, done);
   }
 
   /** Reads the block with this host's own acceptor answering, and goes on where nothing is here that the quorum does not know of. */
@@ -260,7 +279,8 @@ export class Agreement {
         useHint: false,
         done: (outcome) => {
           this.#busy.delete(key);
-          if (outcome?.status !== 'committed' || !host.isResolved(held, outcome)) return;
+          if (outcome?.status !== 'committed') return;
+          if (!host.isResolved(held, outcome)) return host.up ? host.dropForgotten(block, held, outcome) : undefined;
           const listed = outcome.accepted?.record.unsettled.includes(host.name) === true;
           if (host.isOutsider(held, outcome.accepted) && !listed) this.#settle(part, block);
           else then(outcome);
@@ -293,15 +313,16 @@ export class Agreement {
   }
 
   /** Blocks move as soon as there is a newer view, whether the oldest retires or not; as `Standpoint.nextView` says, not past it. */
-  #bringHome(part: Part, block: string): void {
+  #bringHome(part: Part, block: string, done: () => void): void {
     const { standpoint } = part;
     const wanted = standpoint.successors(block as Address, standpoint.nextView);
-    if (wanted.length === 0 || !standpoint.canTake(wanted)) return;
+    if (wanted.length === 0 || !standpoint.canTake(wanted)) return done();
     this.#resolve(part, block, ({ accepted }) => {
-      if (accepted === null || (accepted.record.previous.length === 0 && sameReplicas(accepted.record.replicas, wanted))) return;
+      if (accepted === null || (accepted.record.previous.length === 0 && sameReplicas(accepted.record.replicas, wanted))) return done();
       const { record } = accepted;
-      if (!standpoint.isAhead(block as Address, record)) this.#change(part, block, record.epoch, wanted);
-      else if (record.previous.length > 0) this.#change(part, block, record.epoch - 1, record.replicas);
+      if (!standpoint.isAhead(block as Address, record)) this.#change(part, block, record.epoch, wanted, done);
+      else if (record.previous.length > 0) this.#change(part, block, record.epoch - 1, record.replicas, done);
+      else done();
     });
   }
 
@@ -318,6 +339,8 @@ export class Agreement {
       if (accepted === null) return;
       const { record } = accepted;
       const others = record.replicas.filter((peer) => peer !== host.name);
+      // Then it has a pointer, and is to have a copy again.
+      part.unchecked.add(block);
       if (!isMember(record, host.name)) this.#settle(part, block);
       else if (others.length > 0) this.#change(part, block, record.epoch, others, () => this.#settle(part, block));
     });

@@ -31,6 +31,8 @@ export class Part {
   /** The last of the retiring views for which all is resolved, and the blocks that are. */
   resolved = 0;
   readonly done = new Set<string>();
+  /** Blocks that a check has yet to look at: all of them when the views changed, or a host is heard again. */
+  readonly unchecked = new Set<string>();
   allKnow: { readonly serial: number; readonly since: number } | undefined;
   /** What follows from the state, and the report: made anew where what they are of changed, not for each message. */
   #known: Derived;

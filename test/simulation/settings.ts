@@ -101,5 +101,5 @@ export function settingsOf(seed: number, operations = 620): Settings {
     recreated: new SeededRandom(seed, 8).chance(recreatedShare),
   };
   if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0, fresh: false } : settings;
-  return { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600]) };
+  return { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600, 2500]) };
 }
