@@ -105,7 +105,7 @@ export class Keeper {
     if (!unwritten && !this.#isTime(found, turn, now)) return;
     this.#acting = true;
     try {
-      await this.#agree(state, found);
+      await this.#agree(state, found, now);
       this.#hindrance = undefined;
     } catch (error) {
       this.#hindrance = `the roster of storing hosts cannot be changed: ${messageOf(error)}`;
@@ -129,7 +129,8 @@ export class Keeper {
     return now - first >= turn * turnMs;
   }
 
-  async #agree(state: RosterState, { next, reasons }: Plan): Promise<void> {
+  async #agree(state: RosterState, { next, reasons }: Plan, now: number): Promise<void> {
+    const began = performance.now();
     const { store, neighbourhood, logger, sayClock, learn, tell, onAgreed } = this.#options;
     const address = rosterAddress(neighbourhood.clusterId!);
     const startedAt = sayClock.now();
@@ -146,7 +147,8 @@ export class Keeper {
     // With a floor that this host did not know the next look plans anew.
     if (agreed.serial > state.serial || agreed.floor > state.floor) return learn(agreed);
     onAgreed(startedAt);
-    if (next === undefined) return;
+    // What was planned before the block could be read, for which it may have taken a silent host that came back, need not be what is to change now.
+    if (next === undefined || plan(this.#situation(state, now + performance.now() - began)).reasons.join() !== reasons.join()) return;
     const payload = encodeRosterState(next);
     const result = await store.commit([{ update: [{ address, expect: block.version, payload }] }], { deadlineMs });
     // What was agreed on instead, or whether this was, shows at the next look.

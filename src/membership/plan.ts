@@ -74,6 +74,8 @@ export interface Plan {
  */
 export function plan(situation: Situation): Plan {
   const planner = new Planner(situation);
+  // At once, before anybody relies on its being gone: what else is to change may have to wait for others.
+  if (planner.takeBack()) return planner.result();
   planner.retire();
   planner.beginToRetire();
   planner.changeHosts();
@@ -109,6 +111,24 @@ class Planner {
     return { next, joining: this.#isJoining, reasons: this.#reasons, troubles: this.#troubles };
   }
 
+  /** Hosts that were counted out, on which others may rely still, and which are there again with all that they had. True where there are such. */
+  takeBack(): boolean {
+    const { state, reports, revoked } = this.#situation;
+    const isBack = (peer: PeerId): boolean => {
+      if (!isOnNotice(state, peer) || !isInForce(state, peer) || revoked.has(peer) || this.#isSilent(peer)) return false;
+      const now = this.#neighbours.get(peer);
+      const report = reports.get(peer);
+      return now?.alive === true && now.state !== 'left' && report?.standing === 'member' && report.serial === state.serial;
+    };
+    const back = state.countedOut.filter(({ peer }) => isBack(peer));
+    if (back.length === 0) return false;
+    this.#change(
+      { countedOut: state.countedOut.filter((host) => !back.includes(host)) },
+      `${this.#named(back)} back before anybody relied on the contrary`,
+    );
+    return true;
+  }
+
   /** Views go once every host that counts resolved all that it holds since all knew the one after them. */
   retire(): void {
     const { retiring, views } = this.#state;
@@ -129,8 +149,6 @@ class Planner {
     const { retiring, views, countedOut } = this.#state;
     // Whoever was counted out may still be confirmed by a host that has not heard of it.
     const unsettled = countedOut.some(({ settled }) => !settled);
-    // It is a member again before anybody relied on its being gone.
-    if (countedOut.some(({ peer }) => this.#isBack(peer))) return;
     const mayRely = !unsettled || (this.#situation.expired && this.#state.countedOut === this.#situation.state.countedOut);
     if (!mayRely) return;
     if (unsettled) this.#change({ countedOut: countedOut.map(({ peer }) => ({ peer, settled: true })) }, 'hosts that were counted out have no say');
@@ -152,16 +170,6 @@ class Planner {
   /** Hosts without which no view is retired: those that count, and those that may count again, as they are. */
   #awaited(): PeerId[] {
     return [...hostsInForce(this.#state)].filter((peer) => !isSettledOut(this.#state, peer));
-  }
-
-  /** A host that was counted out, of which all may rely on it still, and which is there again with all that it had. */
-  #isBack(peer: PeerId): boolean {
-    const { state, reports, revoked } = this.#situation;
-    if (!isOnNotice(state, peer) || !isInForce(state, peer) || state.views.length >= maxViewsInForce) return false;
-    const now = this.#neighbours.get(peer);
-    const report = reports.get(peer);
-    const isThere = now !== undefined && now.alive && now.state === 'up' && now.capacity > 0 && !revoked.has(peer) && !this.#isSilent(peer);
-    return isThere && report?.standing === 'member' && report.serial === state.serial;
   }
 
   /** The least of what those hosts have reported; 0 where one of them has not. */
@@ -221,8 +229,8 @@ class Planner {
       if (roster.get(peer) !== undefined || state !== 'up' || !alive || capacity <= 0 || this.#situation.revoked.has(peer)) return [];
       const report = this.#situation.reports.get(peer);
       if (report === undefined || report.serial !== this.#situation.state.serial || !['fresh', 'member'].includes(report.standing)) return [];
-      // One that was counted out comes back only when all that it may remember is past, or while others may rely on it still.
-      if (isCountedOut(this.#state, peer) && !this.#isBack(peer) && (report.standing !== 'fresh' || isInForce(this.#state, peer))) {
+      // One that was counted out comes back only when all that it may remember is past.
+      if (isCountedOut(this.#state, peer) && (report.standing !== 'fresh' || isInForce(this.#state, peer))) {
         this.#troubles.push(`${this.#called(peer)} was counted out and comes back once the blocks that it held are elsewhere`);
         return [];
       }

@@ -10,15 +10,19 @@ import { Roster } from '../../src/placement/index.ts';
 const members = ['a', 'b', 'c'].map((peer) => ({ peer, zone: 'z', capacity: 2 ** 30 }));
 const known: RosterState = { serial: 5, views: [{ number: 1, roster: Roster.of(members), replicas: 3 }], retiring: 0, countedOut: [], floor: 3 };
 
-/** Host a looks once, after c said that it left; the roster block has this floor. */
-async function lookWith(floor: number): Promise<{ readonly committed: RosterState[]; readonly learnt: RosterState[] }> {
+/** Host a looks once, after c said that it left; the roster block has this floor. `returns`: c is back by the time that the block could be read. */
+async function lookWith(floor: number, returns = false): Promise<{ readonly committed: RosterState[]; readonly learnt: RosterState[] }> {
   const [committed, learnt]: [RosterState[], RosterState[]] = [[], []];
   const { promise, resolve } = Promise.withResolvers<void>();
   const report: Report = { serial: 5, newest: 1, standing: 'member', resolved: 0, floor: 0, silent: [] };
-  const neighbours = members.map((member) => ({ ...member, name: member.peer, state: member.peer === 'c' ? 'left' : 'up', alive: true }));
+  let left = true;
+  const stateOf = (peer: string): string => (left && peer === 'c' ? 'left' : 'up');
   const options = {
     store: {
-      fetch: () => Promise.resolve({ version: 4, payload: encodeRosterState({ ...known, floor }) }),
+      fetch: () => {
+        if (returns) left = false;
+        return Promise.resolve({ version: 4, payload: encodeRosterState({ ...known, floor }) });
+      },
       commit: ([{ update }]: readonly [{ readonly update: readonly { readonly payload: Uint8Array }[] }]) => {
         committed.push(decodeRosterState(update[0]!.payload));
         return Promise.resolve({ done: true });
@@ -28,7 +32,7 @@ async function lookWith(floor: number): Promise<{ readonly committed: RosterStat
       self: 'a',
       clusterId: 'cluster',
       transport: { isConnected: () => false },
-      neighbours: () => neighbours,
+      neighbours: () => members.map((member) => ({ ...member, name: member.peer, state: stateOf(member.peer), alive: true })),
       revoked: () => new Set(),
     },
     evictionDelayMs: 600_000,
@@ -41,7 +45,7 @@ async function lookWith(floor: number): Promise<{ readonly committed: RosterStat
       return Promise.resolve();
     },
     tell: () => {},
-    onAgreed: () => {},
+    onAgreed: () => returns && setImmediate(resolve),
   };
   new Keeper(options as unknown as KeeperOptions).look(known, systemClock.monotonicMs());
   await promise;
@@ -59,4 +63,8 @@ test('a floor that the roster block lost through a host of an earlier version go
     committed.map(({ serial, floor }) => [serial, floor]),
     [[6, 3]],
   );
+});
+
+test('what is not to change any longer when the roster block could be read is left as it is', async () => {
+  assert.deepEqual(await lookWith(0, true), { committed: [], learnt: [] });
 });
