@@ -34,6 +34,8 @@ interface Waiting {
   started: boolean;
 }
 
+/** The longest that a timer can be set to, in ms. */
+const maxTimerMs = 2 ** 31 - 1;
 /** A deadline may be seen this much late, so that many of them share one timer. */
 const timerSlackMs = 2;
 
@@ -48,7 +50,8 @@ export class Exchange {
   readonly #service: Service;
   /** In order of their start. */
   readonly #waiting = new Map<number, Waiting>();
-  readonly #bulkQueue: Waiting[] = [];
+  /** In the order in which they came. */
+  readonly #bulkQueue = new Set<Waiting>();
   #bulkQueueBytes = 0;
   #bulkInFlight = 0;
   #nextId = 1;
@@ -158,7 +161,7 @@ export class Exchange {
       );
     }
     this.#waiting.clear();
-    this.#bulkQueue.length = 0;
+    this.#bulkQueue.clear();
   }
 
   #refusal(channel: Channel, frame: OutgoingFrame): InfinitError | undefined {
@@ -167,7 +170,7 @@ export class Exchange {
       return new InfinitError('overloaded', `${this.#waiting.size} requests to ${this.peer} are under way`);
     const full =
       channel === 'bulk'
-        ? this.#bulkQueue.length >= maxBulkWaiting || this.#bulkQueueBytes + frame.bytes > maxBulkWaitingBytes
+        ? this.#bulkQueue.size >= maxBulkWaiting || this.#bulkQueueBytes + frame.bytes > maxBulkWaitingBytes
         : this.#lines.control.queuedBytes + frame.bytes > maxBulkWaitingBytes;
     return full ? new InfinitError('overloaded', `too many ${channel} bytes wait for ${this.peer}`) : undefined;
   }
@@ -186,8 +189,8 @@ export class Exchange {
   }
 
   #enqueueBulk(waiting: Waiting): void {
-    if (this.#bulkQueue.length === 0 && this.#hasRoom(waiting)) return this.#start(waiting);
-    this.#bulkQueue.push(waiting);
+    if (this.#bulkQueue.size === 0 && this.#hasRoom(waiting)) return this.#start(waiting);
+    this.#bulkQueue.add(waiting);
     this.#bulkQueueBytes += waiting.frame.bytes;
   }
 
@@ -197,20 +200,22 @@ export class Exchange {
   }
 
   #pumpBulk(): void {
-    while (this.#bulkQueue.length > 0) {
-      const next = this.#bulkQueue[0]!;
-      const gone = !this.#waiting.has(next.id) || this.#waiting.get(next.id) !== next;
-      if (!gone && !this.#hasRoom(next)) return;
-      this.#bulkQueue.shift();
-      this.#bulkQueueBytes -= next.frame.bytes;
-      if (!gone) this.#start(next);
+    for (const next of this.#bulkQueue) {
+      if (!this.#hasRoom(next)) return;
+      this.#leaveQueue(next);
+      this.#start(next);
     }
+  }
+
+  #leaveQueue(waiting: Waiting): void {
+    if (this.#bulkQueue.delete(waiting)) this.#bulkQueueBytes -= waiting.frame.bytes;
   }
 
   #settle(waiting: Waiting): void {
     this.#waiting.delete(waiting.id);
     waiting.unlisten?.();
-    if (!waiting.started || waiting.channel === 'control') return;
+    if (waiting.channel === 'control') return;
+    if (!waiting.started) return this.#leaveQueue(waiting);
     this.#bulkInFlight -= waiting.charge;
     assert(this.#bulkInFlight >= 0, 'bulk bytes in flight are counted once each');
     this.#pumpBulk();
@@ -231,7 +236,7 @@ export class Exchange {
     if (expiresAt >= this.#timerAt - timerSlackMs) return;
     clearTimeout(this.#timer);
     this.#timerAt = expiresAt;
-    this.#timer = setTimeout(() => this.#expire(), Math.max(1, expiresAt - performance.now()));
+    this.#timer = setTimeout(() => this.#expire(), Math.min(maxTimerMs, Math.max(1, expiresAt - performance.now())));
   }
 
   #expire(): void {

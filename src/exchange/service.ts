@@ -37,7 +37,8 @@ class Call implements IncomingCall {
 
 interface Desk {
   serving: number;
-  readonly backlog: IncomingFrame[];
+  /** In the order in which they came. */
+  readonly backlog: Set<IncomingFrame>;
   backlogBytes: number;
 }
 
@@ -51,9 +52,11 @@ export class Service {
   readonly #lines: Readonly<Record<Channel, { readonly queuedBytes: number }>>;
   readonly #send: (channel: Channel, frame: OutgoingFrame) => void;
   readonly #desks: Readonly<Record<Channel, Desk>> = {
-    control: { serving: 0, backlog: [], backlogBytes: 0 },
-    bulk: { serving: 0, backlog: [], backlogBytes: 0 },
+    control: { serving: 0, backlog: new Set(), backlogBytes: 0 },
+    bulk: { serving: 0, backlog: new Set(), backlogBytes: 0 },
   };
+  /** Requests in the backlogs, by their ids. */
+  readonly #waiting = new Map<number, { readonly desk: Desk; readonly frame: IncomingFrame }>();
   readonly #calls = new Map<number, Call>();
   #closed = false;
 
@@ -71,8 +74,7 @@ export class Service {
 
   request(channel: Channel, frame: IncomingFrame): void {
     if (!this.#board.mayAsk(this.#peer)) return this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
-    if (this.#board.handler(frame.kind) === undefined)
-      return this.#refuse(channel, frame, new InfinitError('unsupported', `this host does not know message kind ${frame.kind}`));
+    if (this.#board.handler(frame.kind) === undefined) return this.#refuse(channel, frame, unknownKind(frame.kind));
     if (!this.#admit(channel, frame)) this.#refuse(channel, frame, new InfinitError('overloaded', 'too many requests wait to be served'));
   }
 
@@ -84,30 +86,33 @@ export class Service {
   /** The caller gave up: a request that waits is forgotten, one that is served is told. */
   cancel(id: number): void {
     this.#calls.get(id)?.cancel();
-    for (const desk of [this.#desks.control, this.#desks.bulk]) {
-      const index = desk.backlog.findIndex((frame) => frame.id === id && frame.type === frameType.request);
-      if (index < 0) continue;
-      desk.backlogBytes -= desk.backlog[index]!.body.length;
-      desk.backlog.splice(index, 1);
-    }
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined) this.#leaveBacklog(waiting.desk, waiting.frame);
   }
 
   /** The channel may have room for replies again. */
   resume(channel: Channel): void {
     const desk = this.#desks[channel];
-    while (desk.backlog.length > 0 && this.#isFree(channel) && !this.#closed) {
-      const frame = desk.backlog.shift()!;
-      desk.backlogBytes -= frame.body.length;
+    for (const frame of desk.backlog) {
+      if (!this.#isFree(channel) || this.#closed) return;
+      this.#leaveBacklog(desk, frame);
       if (this.#board.mayAsk(this.#peer)) this.#serve(channel, frame);
       else this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
     }
+  }
+
+  #leaveBacklog(desk: Desk, frame: IncomingFrame): void {
+    desk.backlog.delete(frame);
+    desk.backlogBytes -= frame.body.length;
+    if (this.#waiting.get(frame.id)?.frame === frame) this.#waiting.delete(frame.id);
   }
 
   close(): void {
     this.#closed = true;
     for (const call of this.#calls.values()) call.cancel();
     this.#calls.clear();
-    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.backlog.length = 0;
+    for (const desk of [this.#desks.control, this.#desks.bulk]) desk.backlog.clear();
+    this.#waiting.clear();
   }
 
   #isFree(channel: Channel): boolean {
@@ -116,19 +121,21 @@ export class Service {
 
   #admit(channel: Channel, frame: IncomingFrame): boolean {
     const desk = this.#desks[channel];
-    if (desk.backlog.length === 0 && this.#isFree(channel)) {
+    if (desk.backlog.size === 0 && this.#isFree(channel)) {
       this.#serve(channel, frame);
       return true;
     }
-    if (desk.backlog.length >= maxBacklog[channel] || desk.backlogBytes + frame.body.length > maxBacklogBytes) return false;
-    desk.backlog.push(frame);
+    if (desk.backlog.size >= maxBacklog[channel] || desk.backlogBytes + frame.body.length > maxBacklogBytes) return false;
+    desk.backlog.add(frame);
+    if (frame.type === frameType.request) this.#waiting.set(frame.id, { desk, frame });
     desk.backlogBytes += frame.body.length;
     return true;
   }
 
   #serve(channel: Channel, frame: IncomingFrame): void {
     const handler = this.#board.handler(frame.kind);
-    if (handler === undefined) return;
+    // It was there when the request came.
+    if (handler === undefined) return this.#refuse(channel, frame, unknownKind(frame.kind));
     this.#board.serves(frame.kind);
     const call = new Call(channel, frame.deadlineMs);
     let reply: Body | undefined | Promise<Body | undefined>;
@@ -153,7 +160,7 @@ export class Service {
     const desk = this.#desks[channel];
     desk.serving--;
     if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
-    if (desk.backlog.length > 0) this.resume(channel);
+    if (desk.backlog.size > 0) this.resume(channel);
   }
 
   #reply(channel: Channel, frame: IncomingFrame, call: Call, body: Body = []): void {
@@ -176,4 +183,8 @@ export class Service {
 
 function notMember(peer: PeerId): string {
   return `host ${peer} is no member any more`;
+}
+
+function unknownKind(kind: number): InfinitError {
+  return new InfinitError('unsupported', `this host does not know message kind ${kind}`);
 }

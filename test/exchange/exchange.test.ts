@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Exchange, frameType, type IncomingFrame, type Line, type OutgoingFrame, Switchboard } from '../../src/exchange/index.ts';
+
+const mebibyte = 1024 * 1024;
+
+/** A line that keeps what it is given. */
+class KeptLine implements Line {
+  readonly frames: OutgoingFrame[] = [];
+  readonly queuedBytes = 0;
+
+  send(frame: OutgoingFrame): void {
+    frame.left = true;
+    this.frames.push(frame);
+  }
+}
+
+class Scene {
+  readonly board = new Switchboard();
+  readonly control = new KeptLine();
+  readonly bulk = new KeptLine();
+  readonly exchange = new Exchange('b', this.board, { control: this.control, bulk: this.bulk }, () => {});
+}
+
+function incoming(type: number, kind: number, id: number): IncomingFrame {
+  return { type, kind, id, deadlineMs: 1000, body: new Uint8Array(0) };
+}
+
+test('requests that were given up while they waited make room for others', async () => {
+  const { exchange, bulk } = new Scene();
+  const body = new Uint8Array(4 * mebibyte);
+  const request = (signal: AbortSignal): Promise<unknown> => exchange.request(7, body, { channel: 'bulk', signal });
+  const first = request(new AbortController().signal);
+  const givenUp = new AbortController();
+  const waiting = Array.from({ length: 16 }, () => request(givenUp.signal));
+  await assert.rejects(request(new AbortController().signal), { code: 'overloaded' });
+  givenUp.abort();
+  for (const { status } of await Promise.allSettled(waiting)) assert.equal(status, 'rejected');
+  const next = request(new AbortController().signal);
+  assert.equal(bulk.frames.length, 1);
+  exchange.receive('bulk', incoming(frameType.reply, 7, bulk.frames[0]!.id));
+  await first;
+  assert.equal(bulk.frames.length, 2);
+  exchange.receive('bulk', incoming(frameType.reply, 7, bulk.frames[1]!.id));
+  await next;
+});
+
+test('a deadline further away than a timer reaches keeps nobody busy', async (t) => {
+  const { exchange } = new Scene();
+  const timers = t.mock.method(globalThis, 'setTimeout');
+  const reply = exchange.request(7, [], { deadlineMs: 60 * 24 * 60 * 60 * 1000 });
+  await sleep(50);
+  assert.ok(timers.mock.callCount() < 5, `${timers.mock.callCount()} timers`);
+  exchange.close('over');
+  await assert.rejects(reply, { code: 'unknown-outcome' });
+});
+
+test('a request that waited until nobody serves its kind any longer is answered so', async () => {
+  const { board, control, exchange } = new Scene();
+  const stop = board.handle(7, () => new Promise(() => {}));
+  const { promise: busy, resolve: finish } = Promise.withResolvers<undefined>();
+  board.handle(8, () => busy);
+  for (let id = 1; id <= 1024; id++) exchange.receive('control', incoming(frameType.request, 8, id));
+  exchange.receive('control', incoming(frameType.request, 7, 5000));
+  exchange.receive('control', incoming(frameType.request, 7, 5001));
+  exchange.receive('control', incoming(frameType.cancel, 7, 5001));
+  stop();
+  finish(undefined);
+  await sleep(1);
+  const answers = control.frames.filter(({ id }) => id >= 5000);
+  assert.deepEqual(
+    answers.map(({ id, type }) => [id, type]),
+    [[5000, frameType.error]],
+  );
+  assert.match(Buffer.concat(answers[0]!.body).toString(), /^unsupported\0/);
+});
+
+test('requests that are cancelled while they wait are forgotten in no time, however many wait', () => {
+  const { board, exchange } = new Scene();
+  board.handle(8, () => new Promise(() => {}));
+  /** How long it takes to have so many wait, and to cancel them, in ms. */
+  const cancelled = (count: number): number => {
+    const ids = Array.from({ length: count }, (_, index) => index + 2000);
+    for (const id of ids) exchange.receive('control', incoming(frameType.request, 8, id));
+    const started = performance.now();
+    for (const id of ids.toReversed()) exchange.receive('control', incoming(frameType.cancel, 8, id));
+    return performance.now() - started;
+  };
+  for (let id = 1; id <= 1024; id++) exchange.receive('control', incoming(frameType.request, 8, id));
+  const few = Math.min(...Array.from({ length: 20 }, () => cancelled(500)));
+  const many = Math.min(...Array.from({ length: 3 }, () => cancelled(16_000)));
+  // 32 times as many: 32 times as long, and not a thousand times.
+  assert.ok(many < 200 * few, `${many} ms, and ${few} ms`);
+});
