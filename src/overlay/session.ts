@@ -71,32 +71,35 @@ export class Session {
    * @throws InfinitError what the peer refused with, `wrong-version`, `unavailable`.
    */
   async awaitHello(signal: AbortSignal): Promise<void> {
-    const ended = new Promise<never>((_resolve, reject) => {
-      this.#onEnd = (reason) => reject(new InfinitError('unavailable', `the connection with ${this.peer} broke: ${reason}`));
-    });
-    const hellos = Promise.all(channels.map((channel) => this.#helloOn(channel, signal)));
-    const [remote] = await Promise.race([hellos, ended]);
-    this.#remote = remote;
+    const { promise: ended, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(new InfinitError('unavailable', `host ${this.peer} said no hello in time`));
+    this.#onEnd = (reason) => reject(new InfinitError('unavailable', `the connection with ${this.peer} broke: ${reason}`));
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (this.#broken) this.#onEnd('it was closed');
+    else if (signal.aborted) onAbort();
+    try {
+      const [remote] = await Promise.race([Promise.all(channels.map((channel) => this.#helloOn(channel))), ended]);
+      this.#remote = remote;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
-  #helloOn(channel: Channel, signal: AbortSignal): Promise<Hello> {
+  #helloOn(channel: Channel): Promise<Hello> {
     const { framed } = this.#halves[channel];
-    const { promise, resolve, reject } = Promise.withResolvers<Hello>();
-    const onAbort = (): void => reject(new InfinitError('unavailable', `host ${this.peer} said no hello in time`));
-    signal.addEventListener('abort', onAbort, { once: true });
-    framed.onFrame = (frame) => {
-      try {
-        if (frame.type === frameType.error) throw decodeError(frame.body);
-        if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', `host ${this.peer} said no hello`);
-        const hello = decodeHello(frame.body);
-        framed.onFrame = (next) => this.exchange.receive(channel, next);
-        resolve(hello);
-      } catch (error) {
-        reject(error);
-      }
-    };
-    if (signal.aborted) onAbort();
-    return promise.finally(() => signal.removeEventListener('abort', onAbort));
+    return new Promise((resolve, reject) => {
+      framed.onFrame = (frame) => {
+        try {
+          if (frame.type === frameType.error) throw decodeError(frame.body);
+          if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', `host ${this.peer} said no hello`);
+          const hello = decodeHello(frame.body);
+          framed.onFrame = (next) => this.exchange.receive(channel, next);
+          resolve(hello);
+        } catch (error) {
+          reject(error);
+        }
+      };
+    });
   }
 
   /** Breaks both connections and fails what is under way. */
