@@ -19,6 +19,8 @@ const startsPatienceMs = 5000;
 export class ServedVolumes implements AsyncDisposable {
   readonly #context: VolumesContext;
   readonly #served = new Map<string, ServedVolume>();
+  /** The same by id: engines ask of all volumes at every turn. */
+  readonly #ids = new Map<string, ServedVolume>();
   /** On their way to being served, by id. */
   readonly #starting = new Map<string, { readonly name: string; readonly served: Promise<ServedVolume> }>();
   /** What the daemon before had mounted. */
@@ -57,7 +59,7 @@ export class ServedVolumes implements AsyncDisposable {
   }
 
   byId(id: string): ServedVolume | undefined {
-    return this.all().find((served) => served.id === id);
+    return this.#ids.get(id);
   }
 
   /** Whether a volume's programs here may have locks and open files: it is mounted, is being mounted, or was when the daemon before was killed and is not yet again. */
@@ -121,11 +123,13 @@ export class ServedVolumes implements AsyncDisposable {
 
   async #start(entry: CatalogueEntry): Promise<ServedVolume> {
     const { server, mountDir, logger } = this.#context;
-    const { name } = entry;
+    const { name, id } = entry;
     const served = await server.serve(entry, path.join(mountDir, name));
     this.#served.set(name, served);
+    this.#ids.set(id, served);
     void served.closed.then((reason) => {
       if (this.#served.get(name) === served) this.#served.delete(name);
+      if (this.#ids.get(id) === served) this.#ids.delete(id);
       logger.info('volume no longer mounted', { volume: name, reason });
     });
     return served;

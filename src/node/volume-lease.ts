@@ -140,6 +140,8 @@ export class VolumeLease implements AsyncDisposable {
 
   /** Looks and renews at once: after a sign that the holder is gone. */
   beat(): Promise<void> {
+    // Nobody would give back what it took.
+    if (this.#closed) return Promise.resolve();
     this.#beating ??= this.#beatOnce().finally(() => {
       this.#beating = undefined;
       if (!this.#closed) {

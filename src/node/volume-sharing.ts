@@ -105,6 +105,7 @@ export class VolumeSharing implements AsyncDisposable {
     const { transport, hostName, name } = this.#options;
     const deadline = performance.now() + takeOverMs;
     while (!this.#lease.held) {
+      if (this.#closed) throw new InfinitError('closed', `volume "${name}" is no longer being mounted`);
       const holder = this.#state.role === 'guest' ? this.#state.holder : undefined;
       if (holder !== undefined && transport.isConnected(holder) && (await this.#isMountedOn(holder)))
         throw new InfinitError('in-use', `volume "${name}" is mounted on ${hostName(holder)}, and access=onewriter allows one host at a time`);

@@ -147,6 +147,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const late = await this.#context.mountedElsewhere(entry.id, lateDeadlineMs);
     if (late.length === 0) return;
     await this.#context.catalogue.restore(entry, entry.name);
+    this.#context.onCatalogueChange();
     throw new InfinitError('in-use', `volume "${entry.name}" is mounted on ${late.join(', ')}`);
   }
 
@@ -168,7 +169,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       if (needsUnmount !== undefined) {
         // A host that began to mount it after it was asked may have read the options before.
         const late = await mountedElsewhere(entry.id, lateDeadlineMs);
-        if (late.length > 0) await catalogue.setOptions(entry, Object.fromEntries(Object.keys(changes).map((key) => [key, entry.options[key]!])));
+        if (late.length > 0) {
+          await catalogue.setOptions(entry, Object.fromEntries(Object.keys(changes).map((key) => [key, entry.options[key]!])));
+          onCatalogueChange();
+        }
         refuse(late);
       }
       this.servedById(updated.id)?.apply(typedOptions(updated.options));

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -77,19 +77,24 @@ test('a host that was away gives a new container the volume that has the name by
   const [away, other] = cluster.hosts;
   const before = await away!.mount('data');
   await writeFile(path.join(before, 'old'), 'old');
-  const used = await open(path.join(before, 'old'));
+  const place = path.join(away!.directory, 'place');
+  await away!.says('volume', 'mount', 'data', place);
   process.kill(away!.daemonPid, 'SIGSTOP');
   await eventually(() => other!.client.removeVolume('data'));
   const { id } = await other!.client.createVolume('data');
   process.kill(away!.daemonPid, 'SIGCONT');
 
-  await eventually(() =>
-    assert.rejects(away!.client.mountVolume('data', 'next'), { code: 'in-use', message: /removed and made anew on another host/ }),
-  );
-  await used.close();
-  const place = await eventually(() => away!.client.mountVolume('data', 'next'));
-  assert.deepEqual(await readdir(place), []);
-  await writeFile(path.join(place, 'new'), 'new');
+  const refusal = await eventually(async () => {
+    const error: unknown = await away!.client.mountVolume('data', 'next').catch((reason: unknown) => reason);
+    assert.match(String(error), /"data" was removed and made anew on another host/);
+    return String(error);
+  });
+  assert.match(refusal, /in use by the mount at .*place: stop that first; `infinit volume trash restore [0-9a-f]{32} --as NAME`/);
+  assert.equal(await readFile(path.join(place, 'old'), 'utf8'), 'old');
+  assert.equal(await away!.says('volume', 'unmount', place), place);
+  const now = await away!.client.mountVolume('data', 'next');
+  assert.deepEqual(await readdir(now), []);
+  await writeFile(path.join(now, 'new'), 'new');
   const elsewhere = await other!.client.mountVolume('data', 'test');
   assert.equal(await readFile(path.join(elsewhere, 'new'), 'utf8'), 'new');
   assert.deepEqual((await away!.client.inspectVolume('data')).holders, ['next']);

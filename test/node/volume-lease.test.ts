@@ -302,3 +302,16 @@ test('whoever wants to know whether the holder of a lease lives sees it renewed,
   }
   assert.equal(await living(), undefined, 'given back');
 });
+
+test('a lease that was given back is not taken again by what still waits for it', async () => {
+  const scene = new Scene();
+  await using other = scene.lease('other');
+  await other.start();
+  const lease = scene.lease('ended');
+  await lease.start();
+  await lease[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+  await lease.beat();
+  assert.equal(lease.held, false);
+  assert.equal(await livingHolder(scene.store, volumeId, scene), undefined);
+});

@@ -87,6 +87,12 @@ async function mountAt(daemon: ControlClient, directory: string, certainly: bool
     const volume = volumes.find(({ holders }) => holders.includes(holderOf(place)));
     if (volume !== undefined) return { name: volume.name, place };
   }
+  // A volume that was removed on another host is in no list, and its mount lives on.
+  const { mounted } = await daemon.status();
+  for (const place of placesOf(directory)) {
+    const there = mountedAt(place);
+    if (there !== undefined && mounted.includes(there)) return { name: there, place };
+  }
   throw new InfinitError(
     'not-found',
     certainly ? `no volume is mounted at ${placesOf(directory)[0]}` : `no volume "${directory}" is mounted, and nothing at that path`,
