@@ -106,10 +106,11 @@ export class ServedVolumes implements AsyncDisposable {
     }
   }
 
-  /** Serves a volume at a place of its own. @throws InfinitError, nothing being mounted then. */
-  async serve(entry: CatalogueEntry): Promise<ServedVolume> {
+  /** Serves a volume at a place of its own. @param may As in {@link make}. @throws InfinitError, nothing being mounted then. */
+  async serve(entry: CatalogueEntry, may: () => void = () => {}): Promise<ServedVolume> {
     const { name, id } = entry;
     while (this.#still !== undefined) await this.#still;
+    may();
     if (this.#stopping) throw new InfinitError('unavailable', `volume "${name}" is not mounted: the daemon stops`);
     if (this.#starting.has(id)) throw new InfinitError('in-use', `volume "${name}" is being mounted on this host under another name`);
     const served = this.#start(entry);

@@ -307,11 +307,12 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const entry = await catalogue.current(name);
     if (entry === undefined) throw noVolume(name, await catalogue.list());
     const before = this.#served.byName(name);
-    if (before !== undefined && before.id !== entry.id) await this.#endReplaced(before);
     // What was unmounted and has not ended has no path to give; two of it at once would not know of each other.
-    else if (before?.detached === true) await before.ended();
-    else if (before !== undefined) return before;
-    const served = await this.#served.serve(entry);
+    if (before?.id === entry.id && before.detached) await before.ended();
+    else if (before?.id === entry.id) return before;
+    else if (before !== undefined) await this.#endOther(before, 'was removed and made anew on another host');
+    await this.#endFormer(entry);
+    const served = await this.#served.serve(entry, () => this.#refuseWrites());
     const after = await catalogue.current(name);
     if (after?.id === served.id && mountsAlike(entry.options, after.options)) {
       served.apply(typedOptions(after.options));
@@ -322,20 +323,29 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return this.#serveCurrent(name);
   }
 
-  /** Ends the mount of a volume whose name another one has by now. @throws InfinitError `in-use` where somebody uses it, or its last writes cannot be written out. */
-  async #endReplaced(served: ServedVolume): Promise<void> {
+  /** A volume that was removed and brought back under another name may be mounted here as it was called before, and two mounts of it would not know of each other. */
+  async #endFormer({ name, id }: CatalogueEntry): Promise<void> {
+    const former = this.servedById(id);
+    if (former !== undefined && former.name !== name) await this.#endOther(former, `is "${name}" since others removed it and brought it back`);
+  }
+
+  /** Ends a mount that is not what its name means by now. @throws InfinitError `in-use` where somebody uses it, or its last writes cannot be written out. */
+  async #endOther(served: ServedVolume, why: string): Promise<void> {
     const { catalogue, hostName, table } = this.#context;
-    const trashed = await catalogue.trashed(served.id);
+    const deleted = await catalogue.isDeleted(served.id);
     try {
       const users = await this.#closer.usersOf(served);
       if (users.length > 0) throw new InfinitError('in-use', `it is in use by ${users.join(', ')}: stop that first`);
-      await served.unmount({ discard: trashed === undefined });
+      await served.unmount({ discard: deleted });
     } catch (error) {
-      const restore = trashed === undefined ? '' : `; \`infinit volume trash restore ${served.id} --as NAME\` brings the removed one back`;
+      const trashed = (await catalogue.trashed(served.id)) !== undefined;
+      const restore = trashed ? `; \`infinit volume trash restore ${served.id} --as NAME\` brings the removed one back` : '';
       throw new InfinitError(
         'in-use',
-        `volume "${served.name}" was removed and made anew on another host, and the mount of the removed one on ${hostName} cannot end: ${messageOf(error)}${restore}`,
-        { cause: error },
+        `volume "${served.name}" ${why}, and the mount on ${hostName} from before cannot end: ${messageOf(error)}${restore}`,
+        {
+          cause: error,
+        },
       );
     }
     await table.deleteVolume(served.name);
@@ -343,12 +353,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   /** Ends the mount of a volume that is to be removed. @throws InfinitError `in-use`, or what keeps its last writes from the store. */
   async #closeForGood(entry: CatalogueEntry, discard = false): Promise<void> {
+    await this.#endFormer(entry);
     const served = this.servedById(entry.id);
-    if (served?.name === entry.name) return this.#closer.close(served, { insist: true, discard });
+    if (served !== undefined) return this.#closer.close(served, { insist: true, discard });
     if (await this.mayBeInUse(entry.id))
       throw new InfinitError(
         'in-use',
-        `volume "${entry.name}" is still mounted on ${this.#context.hostName} under the name that it had before${served === undefined ? '' : `, "${served.name}"`}`,
+        `volume "${entry.name}" is about to be mounted again on ${this.#context.hostName}, under the name that it had before`,
       );
   }
 

@@ -109,7 +109,14 @@ class Scene implements AsyncDisposable {
     for (const directory of [place, second]) mkdirSync(directory);
     execFileSync('mount', ['-t', 'tmpfs', 'none', place]);
     execFileSync('mount', ['--bind', place, second]);
-    return { second, [Symbol.dispose]: () => void execFileSync('umount', ['-l', second, place]) };
+    let mounted = true;
+    return {
+      second,
+      [Symbol.dispose]: () => {
+        if (mounted) execFileSync('umount', ['-l', second, place]);
+        mounted = false;
+      },
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,7 +147,7 @@ test('a removed volume that is in use here is not taken for the one that has its
   await assert.rejects(volumes.mount('data', 'docker:after'), {
     code: 'in-use',
     message:
-      'volume "data" was removed and made anew on another host, and the mount of the removed one on host cannot end: ' +
+      'volume "data" was removed and made anew on another host, and the mount on host from before cannot end: ' +
       `it is in use by the mount at ${used.second}: stop that first; \`infinit volume trash restore ${id} --as NAME\` brings the removed one back`,
   });
   assert.deepEqual(scene.served, [{ id, name: 'data' }]);
@@ -158,7 +165,13 @@ test('a removed volume that is in use here is not taken for the one that has its
   assert.deepEqual((await volumes.inspect('old'))?.holders, ['docker:before']);
   assert.equal(volumes.mountpoint('old'), path.join(scene.directory, 'data'));
   await assert.rejects(volumes.remove('old'), { code: 'in-use' });
-  assert.equal(restored.id, id);
+  await assert.rejects(volumes.mount('old', 'docker:next'), {
+    code: 'in-use',
+    message: `volume "data" is "old" since others removed it and brought it back, and the mount on host from before cannot end: it is in use by the mount at ${used.second}: stop that first`,
+  });
+  used[Symbol.dispose]();
+  await volumes.mount('old', 'docker:next');
+  assert.deepEqual([scene.served, (await volumes.inspect('old'))?.holders], [[{ id: restored.id, name: 'old' }], ['docker:next']]);
 });
 
 test('the last writes to a removed volume are only given up where its data is deleted as well', async (t) => {
