@@ -3,7 +3,7 @@ import type { PeerId } from './ballot.ts';
 import type { LeaseMessage } from './lease-messages.ts';
 import { Reader, Writer } from './wire.ts';
 
-const types = ['heartbeat', 'heartbeat-reply', 'recall', 'release'] as const satisfies readonly LeaseMessage['type'][];
+const types = ['heartbeat', 'heartbeat-reply', 'recall', 'release', 'forgot', 'forgot-reply'] as const satisfies readonly LeaseMessage['type'][];
 /** Times go over the wire in microseconds; the origin is each host's own, so that only the sender can read them. */
 const perMs = 1000;
 const maxBytes = 1024;
@@ -14,6 +14,10 @@ export function encodeLeaseMessage(message: LeaseMessage): Uint8Array {
   writer.byte(types.indexOf(message.type));
   if (message.type === 'recall') {
     writer.name(message.block);
+    return writer.finish();
+  }
+  if (message.type === 'forgot' || message.type === 'forgot-reply') {
+    writer.number(message.session);
     return writer.finish();
   }
   writer.number(message.incarnation);
@@ -44,6 +48,9 @@ function readBody(reader: Reader, type: LeaseMessage['type'], from: PeerId): Lea
       return { type, from, block: reader.name() };
     case 'release':
       return { type, from, incarnation: reader.number(), block: reader.name(), sequence: reader.number() };
+    case 'forgot':
+    case 'forgot-reply':
+      return { type, from, session: reader.number() };
     case 'heartbeat':
       return { type, from, incarnation: reader.number(), sentAt: reader.number() / perMs };
     case 'heartbeat-reply':

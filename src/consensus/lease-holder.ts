@@ -1,5 +1,5 @@
 import type { PeerId } from './ballot.ts';
-import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
+import type { Forgot, ForgotReply, Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
 import { maxGrantors, maxHeldLeases } from './limits.ts';
 import type { LeaseMode, LeaseRequest } from './messages.ts';
 import type { LeaseGrants } from './operation.ts';
@@ -77,6 +77,14 @@ export class LeaseHolder {
     if (known === undefined && this.#sessions.size >= maxGrantors) return;
     if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil });
     else if (session === known.id && trustedUntil > known.trustedUntil) known.trustedUntil = trustedUntil;
+  }
+
+  /** An acceptor restarted: what it granted before counts no longer, nor what is still on its way. Returns the answer; undefined: this host cannot keep that in mind. */
+  onForgot({ from, session }: Forgot): ForgotReply | undefined {
+    const known = this.#sessions.get(from);
+    if (known === undefined && this.#sessions.size >= maxGrantors) return undefined;
+    if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil: -Infinity });
+    return { type: 'forgot-reply', from: this.#options.self, session };
   }
 
   /** Takes what a read brought. Returns whether the lease holds now. */

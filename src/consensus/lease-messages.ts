@@ -36,4 +36,18 @@ export interface Release {
   readonly sequence: number;
 }
 
-export type LeaseMessage = Heartbeat | HeartbeatReply | Recall | Release;
+/** From an acceptor that restarted to a host that may hold leases of before: it knows of none below this session. */
+export interface Forgot {
+  readonly type: 'forgot';
+  readonly from: PeerId;
+  readonly session: number;
+}
+
+/** The host's answer: it relies on none of those any longer, nor will it. */
+export interface ForgotReply {
+  readonly type: 'forgot-reply';
+  readonly from: PeerId;
+  readonly session: number;
+}
+
+export type LeaseMessage = Heartbeat | HeartbeatReply | Recall | Release | Forgot | ForgotReply;

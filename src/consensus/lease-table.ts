@@ -1,5 +1,5 @@
 import type { PeerId } from './ballot.ts';
-import type { Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
+import type { Forgot, ForgotReply, Heartbeat, HeartbeatReply, Release } from './lease-messages.ts';
 import { maxHolders, maxLeases, maxRoundMs } from './limits.ts';
 import type { Accept, LeaseMode, LeaseRequest } from './messages.ts';
 import type { BlockId } from './record.ts';
@@ -51,7 +51,7 @@ const recallsPerTerm = 20;
 
 /**
  * The acceptor's side of quorum leases (Moraru, Andersen, Kaminsky 2014): which host was promised that nobody else reads or writes a block.
- * All of it is volatile. What a restart forgets is covered by abstaining for one term.
+ * All of it is volatile. What a restart forgets is covered by abstaining: until whoever may hold leases of before says that it relies on them no longer, and for one term at the most.
  */
 export class LeaseTable {
   readonly termMs: number;
@@ -61,6 +61,7 @@ export class LeaseTable {
   #earlier: readonly EarlierHolder[];
   /** Whose leases ended with an earlier life of this process. */
   readonly #forgotten: readonly PeerId[];
+  readonly #firstSession: number;
   #nextSession: number;
   readonly #sessions = new Map<PeerId, Session>();
   readonly #blocks = new Map<BlockId, Entry>();
@@ -72,7 +73,7 @@ export class LeaseTable {
     this.termMs = termMs;
     this.#startedAt = startedAt;
     this.#rules = rules;
-    this.#nextSession = incarnation * sessionsPerLife + 1;
+    this.#firstSession = this.#nextSession = incarnation * sessionsPerLife + 1;
     // Leases of this very process died with it: nothing stands for them, but what was written under them may have been forgotten here.
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
     this.#forgotten = earlierHolders.map(({ peer }) => peer);
@@ -162,6 +163,17 @@ export class LeaseTable {
     }
     session.expiresAt = now + this.termMs;
     return { reply: { type: 'heartbeat-reply', from: this.#self, incarnation, sentAt, session: session.id }, remember };
+  }
+
+  /** Whom this acceptor abstains for, and what to tell each of them until it answers. */
+  forgot(): { readonly to: readonly PeerId[]; readonly message: Forgot } {
+    return { to: this.#earlier.map(({ peer }) => peer), message: { type: 'forgot', from: this.#self, session: this.#firstSession } };
+  }
+
+  /** What was granted in the name of an earlier life counts for that host no longer. */
+  onForgotReply({ from, session }: ForgotReply): void {
+    // It may be the answer to an earlier life, which granted more after that.
+    if (session === this.#firstSession) this.#earlier = this.#earlier.filter(({ peer }) => peer !== from);
   }
 
   /** Drops what the holder gave back. */

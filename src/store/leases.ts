@@ -65,6 +65,7 @@ export class Leases implements Disposable {
   #remembering: Promise<void> | undefined;
   #forgot = false;
   #closed = false;
+  readonly #stopListening: () => void;
   /** Forgets what expired at this host's acceptor, once a term while heartbeats come and once after the last. */
   #sweeping: NodeJS.Timeout | undefined;
 
@@ -76,11 +77,13 @@ export class Leases implements Disposable {
     this.#holder = new LeaseHolder({ self, incarnation, termMs, drift: maxClockDrift });
     transport?.handle(kinds.lease, (peer, body) => {
       const message = decodeLeaseMessage(peer, body);
-      // Only an acceptor recalls, and grants.
-      const isHolders = message.type === 'heartbeat' || message.type === 'release';
+      // Only an acceptor recalls, grants and forgets.
+      const isHolders = message.type === 'heartbeat' || message.type === 'release' || message.type === 'forgot-reply';
       if (isHolders || permits.answers(peer)) this.#hear(message);
       return undefined;
     });
+    this.#stopListening = transport?.onPeerUp((peer) => this.#askToForget(peer)) ?? (() => {});
+    for (const peer of transport?.connected() ?? []) this.#askToForget(peer);
   }
 
   /** The holder's count of requests, which all accepts carry. */
@@ -132,8 +135,15 @@ export class Leases implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
+    this.#stopListening();
     clearInterval(this.#beating);
     clearTimeout(this.#sweeping);
+  }
+
+  /** This acceptor abstains for hosts that may hold leases of before it was restarted, until they say that they do not. */
+  #askToForget(peer: PeerId): void {
+    const { to, message } = this.#table.forgot();
+    if (to.includes(peer)) this.#tell(peer, message);
   }
 
   #keep(block: Address, { record }: Accepted): void {
@@ -177,6 +187,12 @@ export class Leases implements Disposable {
         return this.#release(message.block as Address);
       case 'release':
         return this.#table.release(message, this.#options.clock.monotonicMs());
+      case 'forgot': {
+        const answer = this.#holder.onForgot(message);
+        return answer === undefined ? undefined : this.#tell(message.from, answer);
+      }
+      case 'forgot-reply':
+        return this.#table.onForgotReply(message);
     }
   }
 

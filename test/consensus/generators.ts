@@ -85,5 +85,6 @@ export const leaseMessages: fc.Arbitrary<LeaseMessage> = fc.oneof(
   object({ type: fc.constant('heartbeat' as const), from: head.from, incarnation: count, sentAt: fc.nat() }),
   object({ type: fc.constant('heartbeat-reply' as const), from: head.from, incarnation: count, sentAt: fc.nat(), session: count }),
   object({ type: fc.constant('recall' as const), from: head.from, block: head.block }),
+  object({ type: fc.constantFrom('forgot' as const, 'forgot-reply' as const), from: head.from, session: count }),
   object({ type: fc.constant('release' as const), from: head.from, incarnation: count, block: head.block, sequence: count }),
 );

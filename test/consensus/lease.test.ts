@@ -105,6 +105,47 @@ void test('an acceptor that restarted abstains for one term from what others cou
   assert.equal(restarted.allows('C', block, 'write', 6000, []), true);
 });
 
+void test('an acceptor that restarted abstains no longer once all who may hold leases of before say that they rely on none', () => {
+  const before = names.map((name) => table(name));
+  const one = holder('B');
+  beat(one, before, 0);
+  take(one, 'B', before, 'shared', 1);
+  const after = [table('A', 5, ['B'], 2), table('C', 5, ['B'], 2)];
+  assert.deepEqual(after[0]!.forgot().to, ['B']);
+  const answer = one.onForgot(after[0]!.forgot().message)!;
+  // The others' grants are a majority still.
+  assert.ok(one.read(block, 6) !== undefined);
+  after[0]!.onForgotReply(answer);
+  assert.deepEqual(after[0]!.forgot().to, []);
+  assert.equal(after[0]!.allows('C', block, 'write', 7, []), true);
+  after[1]!.onForgotReply({ ...one.onForgot(after[1]!.forgot().message)!, from: 'B' });
+  assert.equal(one.read(block, 8), undefined);
+});
+
+void test('what an acceptor granted or renewed before it restarted does not count where it arrives after that was said', () => {
+  const [first, ...others] = names.map((name) => table(name));
+  const one = holder('B');
+  const late = first!.heartbeat(one.heartbeat(0), 0).reply!;
+  const request = one.request(block, 'shared')!;
+  const session = first!.grant('B', block, request, 1);
+  one.onForgot(table('A', 5, ['B'], 2).forgot().message);
+  one.onHeartbeatReply(late);
+  beat(one, others.slice(0, 1), 2);
+  const sessions = new Map([
+    ['A', session],
+    ['B', others[0]!.grant('B', block, request, 3)],
+  ]);
+  assert.equal(one.granted(block, { request, accepted, sessions }, 4), false);
+});
+
+void test('an answer to an earlier life of an acceptor ends nothing: it granted more after that', () => {
+  const one = holder('B');
+  const answer = one.onForgot(table('A', 5, ['B'], 2).forgot().message)!;
+  const again = table('A', 9, ['B'], 3);
+  again.onForgotReply(answer);
+  assert.equal(again.allows('C', block, 'write', 10, []), false);
+});
+
 void test('a host that never granted leases to others need not abstain', () => {
   assert.equal(table('A', 5000, ['A']).allows('A', block, 'write', 5001, []), true);
 });

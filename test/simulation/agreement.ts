@@ -13,6 +13,8 @@ import { workloadMs } from './settings.ts';
 import type { World } from './world.ts';
 
 const tickMs = 50;
+/** Tries after which it may be the turn of any host that holds a block: sets have five hosts at the most. */
+const maxPatience = 7;
 
 /**
  * Views that are agreed on as in production: the decisions are those of src/membership (what should be agreed on, what a host is by what it is told,
@@ -308,7 +310,7 @@ export class Agreement {
       if (to === undefined) return;
       const wanted = standpoint.successors(block as Address, to);
       if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
-      if (standpoint.mayMove(record, this.#chance.below(4)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
+      if (standpoint.mayMove(record, this.#chance.below(maxPatience)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
     });
   }
 

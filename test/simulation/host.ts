@@ -334,6 +334,8 @@ export class Host {
     const world = this.#world;
     for (let to = 0; to < world.hosts.length; to++) this.#sendLease(to, this.holder.heartbeat(this.clock));
     this.#acceptor.leases.sweep(this.clock);
+    const { to: earlier, message } = this.#acceptor.leases.forgot();
+    for (const peer of earlier) this.#sendLease(world.indexOf(peer), message);
     for (const block of this.holder.sweep(this.clock)) this.#release(block);
     world.at(this.#real(world.settings.leaseTermMs / heartbeatsPerTerm), timeEvent('heartbeat', this.index, this.life));
   }
@@ -353,6 +355,10 @@ export class Host {
         return this.#world.mutant.ignoresRecalls === true ? undefined : this.beforeRelease(message.block, () => this.#release(message.block));
       case 'release':
         return this.#acceptor.leases.release(message, this.clock);
+      case 'forgot':
+        return this.#sendLease(this.#world.indexOf(message.from), this.holder.onForgot(message)!);
+      case 'forgot-reply':
+        return this.#acceptor.leases.onForgotReply(message);
     }
   }
 
