@@ -3,7 +3,8 @@
  * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is; processor time, messages,
  * groups of the disk and turns at a processor for each call. `4x3` in place of a number: four clusters of three at once, that is, as many programs as
  * one cluster of twelve and the work of three.
- * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`), `SECONDS` (4), `BENCH_DIR`.
+ * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`), `SECONDS` (4), `WARMUP` (3: seconds of each workload,
+ * twice, for three hosts with the whole machine; for more hosts so much longer. V8 compiles what is used meanwhile), `BENCH_DIR`.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -17,8 +18,8 @@ const share = Number(process.env['SHARE'] ?? 0.08);
 const seconds = Number(process.env['SECONDS'] ?? 4);
 const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['3', '6', '12'];
 const clientsAHost = Number(process.env['CLIENTS'] ?? 64);
-const warmUpSeconds = 1.5;
-const keysAHost = 256;
+const warmUpSeconds = Number(process.env['WARMUP'] ?? 3);
+const keysAHost = Math.max(256, clientsAHost);
 const bytes = 256;
 
 const loads: readonly Load['workload'][] = ['put', 'read-once'];

@@ -1,3 +1,4 @@
+import { systemRandom } from '../base/index.ts';
 import { type Address, mutableAddress } from '../block/index.ts';
 import type { RosterView, Views } from '../membership/index.ts';
 import type { PeerId } from '../overlay/index.ts';
@@ -100,7 +101,12 @@ export class ViewPlacement implements StorePlacement {
 export function freshAddress(self: PeerId, views: Pick<Views, 'inForce'>, space: { readonly hasRoom: boolean }): Address {
   if (!space.hasRoom) return mutableAddress();
   const { roster, replicas } = views.inForce().at(-1)!;
-  return nearAddress(self, roster, replicas, mutableAddress);
+  const random = systemRandom.bytes(31);
+  // Random bytes are dear: the draws differ in one of them, whatever it is.
+  return nearAddress(self, roster, replicas, () => {
+    random[0]!++;
+    return mutableAddress(random);
+  });
 }
 
 function keep<T>(cache: Map<Address, T>, address: Address, value: T): void {

@@ -2,10 +2,10 @@ import type { Address } from '../block/index.ts';
 import { place } from './place.ts';
 import type { PeerId, Roster } from './roster.ts';
 
-/** Addresses drawn for one block at most. Of 12 hosts with three copies one misses 1 time in 100, of 50 every third. */
+/** Addresses drawn for one block at most. Of 12 hosts with three copies one misses 1 time in 100, of 32 every fifth. */
 const maxDraws = 16;
-/** Of more hosts than this too few draws hit one. */
-const maxHosts = 64;
+/** Of more hosts than this too few draws hit one: to find an address takes longer than it saves a few writes. */
+const maxHosts = 32;
 
 /**
  * An address whose block has a copy on this host, as HDFS puts the first copy at the writer: it is written with one message to one other host where it would take two. Placement is
