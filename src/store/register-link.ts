@@ -31,6 +31,8 @@ export interface RegisterLinkOptions {
   readonly permits: Permits;
   /** True: its operation waits for more answers to what was asked. */
   readonly onReply: (reply: Reply) => boolean;
+  /** Told of what went wrong with another host's request by this one's fault: that must not end this host. */
+  readonly onBug: (error: unknown) => void;
 }
 
 /**
@@ -47,6 +49,7 @@ export class RegisterLink {
   readonly #replica: Replica;
   readonly #permits: Permits;
   readonly #onReply: RegisterLinkOptions['onReply'];
+  readonly #onBug: RegisterLinkOptions['onBug'];
   readonly #requests = new Map<PeerId, Batch>();
   readonly #replies = new Map<PeerId, Batch>();
   /** For peers to which nothing else leaves at the end of this tick. */
@@ -62,12 +65,13 @@ export class RegisterLink {
   #encoded: { readonly request: Request; readonly parts: Parts } | undefined;
   #scheduled = false;
 
-  constructor({ self, transport, replica, permits, onReply }: RegisterLinkOptions) {
+  constructor({ self, transport, replica, permits, onReply, onBug }: RegisterLinkOptions) {
     this.#self = self;
     this.#transport = transport;
     this.#replica = replica;
     this.#permits = permits;
     this.#onReply = onReply;
+    this.#onBug = onBug;
     const isConnected = (peer: PeerId): boolean => transport?.isConnected(peer) === true;
     this.#thrifty = new ThriftyRounds({ self, isConnected, onNeeded: (peers, request) => this.#sendNow(peers, request) });
     transport?.handle(kinds.registerRequests, (peer, body) => this.#serve(peer, body));
@@ -131,7 +135,11 @@ export class RegisterLink {
     if (asked.length === 0) return;
     this.#asked = [];
     // The disk is about to be written to for others: what is this host's own goes along.
-    this.#replica.serveAll([...asked, ...this.#takeLocal()], this.#answer);
+    try {
+      this.#replica.serveAll([...asked, ...this.#takeLocal()], this.#answer);
+    } catch (error) {
+      this.#onBug(error);
+    }
   }
 
   #hear(peer: PeerId, body: Uint8Array): undefined {

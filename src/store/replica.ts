@@ -1,4 +1,4 @@
-import { assert, type Clock, InfinitError } from '../base/index.ts';
+import { assert, type Clock, codeOf, InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
   Acceptor,
@@ -130,13 +130,15 @@ export class Replica {
   }
 
   /**
-   * Serves requests that came together, in one group of the disk; `answer` is called for each whose reply may leave, with who asked. Where the disk refuses, or where too
-   * many wait to be read from it, nothing is said: whoever asked asks again.
+   * Serves requests that came together, in one group of the disk; `answer` is called for each whose reply may leave, with who asked. Where the disk refuses, where too
+   * many wait to be read from it, or where this host cannot judge a request, nothing is said: whoever asked asks again.
+   * @throws where a request meets a bug; the others are served.
    */
   serveAll(requests: readonly Request[], answer: (reply: Reply, to: PeerId) => void): void {
     if (this.#barred) return;
     const runs: Run[] = [];
     const served: Served[] = [];
+    const bugs: unknown[] = [];
     const now = this.#options.clock.monotonicMs();
     const hasSay = this.#options.hasSay();
     for (const request of requests) {
@@ -147,7 +149,14 @@ export class Replica {
         this.#serveLoaded(address, request, answer);
         continue;
       }
-      const { reply, operation } = this.#step(address, register, request, now);
+      let step: Answer;
+      try {
+        step = this.#step(address, register, request, now);
+      } catch (error) {
+        if (codeOf(error) === 'bug') bugs.push(error);
+        continue;
+      }
+      const { reply, operation } = step;
       served.push({ register, reply, to: request.from });
       if (operation === undefined) continue;
       let run = runs.at(-1);
@@ -160,6 +169,7 @@ export class Replica {
     if (this.#floor.unsaved) void this.#floor.save(this.acceptor.floor, []);
     this.#answerAll(served, answer);
     this.#registers.trim();
+    if (bugs.length > 0) throw bugs[0];
   }
 
   /**

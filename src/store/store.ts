@@ -95,7 +95,8 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#replica = replica;
     const ask = askThrough(transport);
     const permits = new Permits(cluster?.rightsOf);
-    this.#link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply) });
+    const onBug = (error: unknown): void => logger.error('requests of other hosts failed', { error });
+    this.#link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply), onBug });
     const hasSay = (): boolean => placement.hasSay !== false;
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, permits, termMs: leaseTermMs }, replica.acceptor.leases);
     const onRefused = (address: Address): void => this.onRefused(address);

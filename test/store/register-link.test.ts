@@ -135,6 +135,7 @@ test('what goes to others has left before this host works on its own part', asyn
     replica: replica as unknown as Replica,
     permits: new Permits(undefined),
     onReply: () => false,
+    onBug: assert.ifError,
   });
   const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease };
   link.send(names, request);
@@ -170,6 +171,7 @@ test('what several hosts ask in one turn is one group of the disk with what this
     replica: replica as unknown as Replica,
     permits: new Permits(undefined),
     onReply: (reply) => replies.push(reply) === 0,
+    onBug: assert.ifError,
   });
   const request: Request = { type: 'read', from: 'a', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease };
   const [head] = encodeRequest(request);
@@ -188,4 +190,37 @@ test('what several hosts ask in one turn is one group of the disk with what this
   assert.deepEqual(groups, [['b', 'c', 'a']]);
   assert.deepEqual(left, [['b requests', 'c requests', 'b answers', 'c answers'], [], []]);
   assert.equal(replies.length, 1);
+});
+
+test('a bug that requests of others meet is told of, and does not end this host', async () => {
+  let handler: Handler | undefined;
+  const bugs: unknown[] = [];
+  const bug = new Error('a bug');
+  const transport = {
+    handle: (kind: number, handle: Handler) => {
+      if (kind === kinds.registerRequests) handler = handle;
+    },
+    onPeerDown: () => () => {},
+  };
+  const replica = {
+    serveAll: () => {
+      throw bug;
+    },
+  };
+  const link = new RegisterLink({
+    self: 'a',
+    transport: transport as unknown as Transport,
+    replica: replica as unknown as Replica,
+    permits: new Permits(undefined),
+    onReply: () => false,
+    onBug: (error) => bugs.push(error),
+  });
+  const [head] = encodeRequest({ type: 'read', from: 'b', block: mutableAddress(), tag: 1, attempt: 1, view: 0, known: null, lease: null });
+  const lengths = Buffer.alloc(8);
+  lengths.writeUInt32LE(1, 0);
+  lengths.writeUInt32LE(head!.length, 4);
+  void handler!('b', Buffer.concat([lengths, head!]), { deadlineMs: 0, channel: 'control', signal: new AbortController().signal });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(bugs, [bug]);
+  link[Symbol.dispose]();
 });

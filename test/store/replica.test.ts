@@ -163,3 +163,41 @@ for (const together of [false, true])
     const straggler = await restarted.serve({ type: 'prepare', ...head(second), ballot: ballot(2), view: 0, known: null });
     assert.equal(straggler.type, 'rejected');
   });
+
+test('a request that this host cannot judge keeps no other from being served, and one that meets a bug is told of', async () => {
+  const [strange, broken, plain] = [mutableAddress(), mutableAddress(), mutableAddress()];
+  const replica = await Replica.open({
+    self: 'a',
+    incarnation: 1,
+    disk: new MemoryDisk(),
+    clock: systemClock,
+    views: (block) => {
+      if (block === strange) throw new InfinitError('unavailable', 'this host does not know the views yet');
+      assert.notEqual(block, broken);
+      return [{ number: 0, replicas: ['a', 'b', 'c'] }];
+    },
+    leaseTermMs: 1000,
+    hasSay: () => true,
+    isMember: () => true,
+    recall: () => {},
+    onLost: () => {},
+    onDurable: () => {},
+  });
+  await replica.prepareAll([strange, broken, plain]);
+  const record = { version: 1, epoch: 1, previous: [], unsettled: [], origin: { peer: 'b', incarnation: 1, serial: 1 }, value: Uint8Array.of(1) };
+  const found = (block: Address): Request => ({
+    type: 'accept',
+    ...head(block),
+    ballot: ballot(3),
+    record: { ...record, replicas: ['a', 'b', 'c'] },
+    next: null,
+    condition: null,
+    founding: 0,
+    leaseClock: 0,
+    lease: null,
+  });
+  const answered = Promise.withResolvers<string>();
+  assert.throws(() => replica.serveAll([strange, broken, plain].map(found), (reply) => answered.resolve(reply.block)), { code: 'ERR_ASSERTION' });
+  assert.equal(await answered.promise, plain);
+  replica.serveAll([found(strange)], () => assert.fail('nothing can be said'));
+});

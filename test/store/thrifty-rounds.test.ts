@@ -63,6 +63,7 @@ class Bench {
         this.heard.push(reply);
         return this.waits;
       },
+      onBug: assert.ifError,
     });
     this.ownDisk = (type) => {
       for (const request of this.#own.splice(0)) tell(replyTo(request, self, type), request.from);
