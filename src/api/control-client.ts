@@ -63,11 +63,14 @@ export class ControlClient {
     return this.#call('POST', '/v1/cluster/tokens', request);
   }
 
-  /** Returns the hosts that were expelled with it. */
-  async revokeToken(id: string, hosts = false): Promise<readonly string[]> {
-    return (
-      await this.#call<{ revokedHosts: readonly string[] }>('DELETE', `/v1/cluster/tokens/${encodeURIComponent(id)}${hosts ? '?hosts=true' : ''}`)
-    ).revokedHosts;
+  /** Ends an invitation; with `hosts` expels who joined with it, and returns them. `unsafe`: as for {@link removeNode}. */
+  async revokeToken(
+    id: string,
+    { hosts = false, unsafe = false }: { readonly hosts?: boolean; readonly unsafe?: boolean } = {},
+  ): Promise<readonly string[]> {
+    const query = new URLSearchParams({ ...(hosts ? { hosts: 'true' } : {}), ...(unsafe ? { unsafe: 'true' } : {}) }).toString();
+    const path = `/v1/cluster/tokens/${encodeURIComponent(id)}${query === '' ? '' : `?${query}`}`;
+    return (await this.#call<{ revokedHosts: readonly string[] }>('DELETE', path)).revokedHosts;
   }
 
   listNodes(): Promise<readonly HostSummary[]> {

@@ -245,8 +245,27 @@ export class Cluster implements Disposable {
     await this.#context.overlay.grant(this.#memberNamed(which).peer);
   }
 
-  revokeToken(id: string, hosts: boolean): Promise<readonly string[]> {
-    return this.#context.overlay.revokeToken(id, { hosts });
+  /**
+   * Ends an invitation.
+   * @param how With `hosts` those that joined with it are expelled as well, one after the other, as {@link removeHost} does. Returns them.
+   * @throws InfinitError where one must stay: the others so far are expelled, and the message says who.
+   */
+  async revokeToken(id: string, how: { readonly hosts: boolean; readonly unsafe: boolean }): Promise<readonly string[]> {
+    const { overlay, removals } = this.#context;
+    await overlay.revokeToken(id);
+    const expelled: string[] = [];
+    for (const peer of how.hosts ? overlay.hostsOfToken(id) : []) {
+      const name = this.#nameOf(peer);
+      try {
+        await removals.remove(peer, name, how.unsafe);
+      } catch (error) {
+        if (!(error instanceof InfinitError)) throw error;
+        const done = expelled.length === 0 ? 'nobody was expelled' : `expelled: ${expelled.map((other) => this.#nameOf(other)).join(', ')}`;
+        throw new InfinitError(error.code, `the token is revoked, ${done}. ${error.message}`, { cause: error });
+      }
+      expelled.push(peer);
+    }
+    return expelled;
   }
 
   /**

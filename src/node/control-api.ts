@@ -49,7 +49,7 @@ export interface ClusterControl {
   createToken(request: { readonly rights?: readonly string[]; readonly expiresInMs?: number; readonly uses?: number }): Promise<TokenInfo>;
   tokens(): Promise<readonly TokenState[]>;
   grant(which: string): Promise<void>;
-  revokeToken(id: string, hosts: boolean): Promise<readonly string[]>;
+  revokeToken(id: string, how: { readonly hosts: boolean; readonly unsafe: boolean }): Promise<readonly string[]>;
   removeHost(which: string, unsafe: boolean): Promise<void>;
   drainHost(which: string, on: boolean): Promise<void>;
 }
@@ -200,10 +200,10 @@ function routeCluster(
   );
   app.delete(
     '/v1/cluster/tokens/:id',
-    serve(
-      async (request, response) =>
-        void response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), isAsked(request, 'hosts')) }),
-    ),
+    serve(async (request, response) => {
+      const how = { hosts: isAsked(request, 'hosts'), unsafe: isAsked(request, 'unsafe') };
+      response.json({ revokedHosts: await cluster.revokeToken(parameter(request, 'id'), how) });
+    }),
   );
   app.get(
     '/v1/nodes',

@@ -27,13 +27,10 @@ export class Expulsion {
   }
 
   /** As `Overlay.revokeToken`. */
-  async revokeToken(id: string, { hosts = false }: { readonly hosts?: boolean }): Promise<readonly PeerId[]> {
-    const { gate, mesh } = this.#options;
+  async revokeToken(id: string): Promise<void> {
     if (!/^[0-9a-f]{16}$/.test(id))
       throw new InfinitError('bad-argument', `"${id}" is no token's ID, which has 16 hex digits: it was printed where the token was made`);
-    const peers = hosts ? gate.hostsOf(id).filter((peer) => peer !== mesh.self && !gate.isRevoked(peer)) : [];
-    await this.#revoke([`token:${id}`, ...peers.flatMap((peer) => this.#subjectsOf(peer))]);
-    return peers;
+    await this.#revoke([`token:${id}`]);
   }
 
   /** As `Overlay.revokeHost`. */

@@ -5,9 +5,9 @@ import { Expulsion } from './expulsion.ts';
 import { Goodbye } from './goodbye.ts';
 import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
-import { type KeyPair, type MemberRecord, type MemberState, peerIdOf, type Revocation, type Right } from './identity/index.ts';
+import { type KeyPair, type MemberState, peerIdOf, type Revocation, type Right } from './identity/index.ts';
 import type { KnownToken } from './known-tokens.ts';
-import type { Trouble } from './trouble.ts';
+import { type Trouble, twins } from './trouble.ts';
 import { MemberFile } from './member-file.ts';
 import { MemberViews } from './member-views.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
@@ -92,7 +92,7 @@ export class Overlay implements AsyncDisposable {
     });
     this.transport = this.#mesh;
     this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#own.publish({}));
-    this.#table = new MemberTable(this.#gate, (known, other) => this.#onConflict(known, other));
+    this.#table = new MemberTable(this.#gate, (known, other) => this.#onTrouble(twins(known, other)));
     this.#file = new MemberFile(files, this.#logger, () => this.#table.all());
     this.#sync = new AntiEntropy(
       this.#mesh,
@@ -256,9 +256,14 @@ export class Overlay implements AsyncDisposable {
     return this.#grants.grant(peer);
   }
 
-  /** No further host joins with this token; with `hosts`, those that did are revoked too. Returns the hosts that were revoked. */
-  revokeToken(id: string, options: { readonly hosts?: boolean } = {}): Promise<readonly PeerId[]> {
-    return this.#expulsion.revokeToken(id, options);
+  /** No further host joins with this token; those that did stay. */
+  revokeToken(id: string): Promise<void> {
+    return this.#expulsion.revokeToken(id);
+  }
+
+  /** Other hosts that joined with a token and were not expelled. */
+  hostsOfToken(id: string): readonly PeerId[] {
+    return this.#gate.hostsOf(id).filter((peer) => peer !== this.self && !this.#gate.isRevoked(peer));
   }
 
   /** Expels a host for good: its connections break, no member talks to it again, and nobody joins any more with the tokens that it joined with. */
@@ -314,8 +319,7 @@ export class Overlay implements AsyncDisposable {
     this.#own.publish({ state, addresses: this.#addresses() });
     this.#setTargets();
     clearInterval(this.#upkeep);
-    this.#upkeep = setInterval(() => this.#keepUp(), upkeepMs);
-    this.#upkeep.unref();
+    this.#upkeep = setInterval(() => this.#keepUp(), upkeepMs).unref();
   }
 
   #addresses(): readonly string[] {
@@ -361,12 +365,6 @@ export class Overlay implements AsyncDisposable {
     this.#changed();
   }
 
-  /** Two records that only two processes can have made, or one of this host from a time that it does not remember. */
-  #onConflict(known: MemberRecord, other: MemberRecord): void {
-    const message = `two processes run with the identity of host ${known.name} (${known.peer}), at ${known.addresses.join(' ')} and ${other.addresses.join(' ')}: a copied state directory; stop one and give it an identity of its own`;
-    this.#onTrouble({ kind: 'duplicate-identity', about: known.peer, message });
-  }
-
   #halt(reason: string): void {
     if (this.#halted !== undefined) return;
     this.#halted = reason;
@@ -393,7 +391,7 @@ export class Overlay implements AsyncDisposable {
     const mine = this.#table.get(this.self);
     // Somebody holds a record of this host that it has not made: a twin, or this state directory is older than what the cluster saw.
     if (mine !== undefined && mine.nonce !== this.#process.nonce && mine.incarnation >= this.#process.incarnation)
-      this.#onConflict(mine, { peer: this.self, ...this.#own.current });
+      this.#onTrouble(twins(mine, { peer: this.self, ...this.#own.current }));
     if (this.#gate.own !== undefined && !this.#closed) this.#file.saveSoon();
     for (const listener of this.#memberListeners) listener();
   }

@@ -1,4 +1,5 @@
 import { InfinitError, messageOf, plainly } from '../base/index.ts';
+import type { MemberRecord } from './identity/index.ts';
 
 /** Something about another host that people should know; it is said again while it lasts. */
 export interface Trouble {
@@ -6,6 +7,12 @@ export interface Trouble {
   /** The peer id where it is known, else the address. */
   readonly about: string;
   readonly message: string;
+}
+
+/** Two records of one host that only two processes can have made, or one of this host from a time that it does not remember. */
+export function twins(known: MemberRecord, other: MemberRecord): Trouble {
+  const message = `two processes run with the identity of host ${known.name} (${known.peer}), at ${known.addresses.join(' ')} and ${other.addresses.join(' ')}: a copied state directory; stop one and give it an identity of its own`;
+  return { kind: 'duplicate-identity', about: known.peer, message };
 }
 
 /** What kind of trouble a failed conversation with another host is. */

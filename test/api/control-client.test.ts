@@ -70,7 +70,7 @@ test('a call about an empty name is about nothing, and never about all', async (
     () => client.removeVolume('', true),
     () => client.mountVolume('', 'me'),
     () => client.removeNode('', true),
-    () => client.revokeToken('', true),
+    () => client.revokeToken('', { hosts: true }),
     () => client.drainNode(''),
     () => client.inspectBlock(''),
   ];

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { InfinitError } from '../../src/base/index.ts';
 import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
 
 const token = { id: 'ab', rights: ['store'], expiresMs: 1_800_000_000_000, uses: 1, revoked: false, hosts: [] };
@@ -30,4 +31,28 @@ test('a host that answers nonsense takes nothing from the list of tokens', async
     JSON.stringify([{ ...token, hosts: 7 }]),
   ])
     assert.deepEqual((await tokensOf([bad, JSON.stringify([token])])).toSorted().toReversed(), good, bad);
+});
+
+test('who joined with a token that is revoked is expelled one after the other, as far as blocks keep their majority', async () => {
+  const done: string[] = [];
+  const overlay = {
+    transport: { handle: () => {}, onPeerUp: () => {} },
+    member: (peer: string) => ({ name: `host ${peer}` }),
+    revokeToken: async (id: string) => void done.push(id),
+    hostsOfToken: () => ['b', 'c', 'd'],
+  };
+  const removals = {
+    remove: async (peer: string, which: string, unsafe: boolean) => {
+      if (peer === 'c' && !unsafe) throw new InfinitError('in-use', `${which}: some blocks have no majority without it`);
+      done.push(peer);
+    },
+  };
+  using cluster = new Cluster({ overlay, removals } as unknown as ClusterContext);
+  const message = 'the token is revoked, expelled: host b. host c: some blocks have no majority without it';
+  await assert.rejects(cluster.revokeToken('t', { hosts: true, unsafe: false }), { code: 'in-use', message });
+  assert.deepEqual(done.splice(0), ['t', 'b']);
+  assert.deepEqual(await cluster.revokeToken('t', { hosts: true, unsafe: true }), ['b', 'c', 'd']);
+  assert.deepEqual(done.splice(0), ['t', 'b', 'c', 'd']);
+  assert.deepEqual(await cluster.revokeToken('t', { hosts: false, unsafe: false }), []);
+  assert.deepEqual(done, ['t']);
 });

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 
 import { InfinitError, plainly } from '../../base/index.ts';
 import { defaultPort, type TokenInfo, type TokenState } from '../../api/index.ts';
-import { client, forEachName, type GlobalOptions, insist, say, yesOption } from '../context.ts';
+import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
 const hourMs = 3_600_000;
@@ -139,12 +139,19 @@ function token(options: () => GlobalOptions): Command {
       process.stderr.write(`${file}: good for ${made.uses} host${made.uses === 1 ? '' : 's'} until ${made.expiresAt}\n`);
       say(made.id);
     });
-  const revoke = new Command('revoke')
+  const revoke = hintAtYes(new Command('revoke'))
     .description('let nobody else join with a token')
     .argument('<id>')
     .option('--hosts', 'expel the hosts that joined with it, too')
-    .action(async (id: string, { hosts }: { hosts?: boolean }) => {
-      const expelled = await client(options()).revokeToken(id, hosts === true);
+    .option('--unsafe', 'also where some block may have no majority without them')
+    .option(...yesOption)
+    .action(async (id: string, { hosts = false, unsafe = false, yes = false }: { hosts?: boolean; unsafe?: boolean; yes?: boolean }) => {
+      if (hosts && !yes) {
+        const joined = (await client(options()).listTokens()).find((each) => each.id === id)?.hosts ?? [];
+        const whom = joined.length === 0 ? 'Expel whoever joined with it' : `Expel ${joined.join(', ')}`;
+        await insist(`${whom}? Nobody of them is let in again.`, 'nobody was expelled');
+      }
+      const expelled = await client(options()).revokeToken(id, { hosts, unsafe });
       say([id, ...expelled.map((peer) => `expelled ${peer}`)].join('\n'));
     });
   const list = new Command('ls')
