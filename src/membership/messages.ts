@@ -11,6 +11,10 @@ export const kinds = {
   news: firstStoreKind + 21,
 } as const;
 
+/** Silent hosts that one report names, as many as there are members; each look at what is to be done goes through them. */
+const maxSilent = 4096;
+const maxPeerLength = 128;
+
 const standings = ['stranger', 'fresh', 'member', 'outcast'] as const;
 
 /** @param state Told along where the asker knows an older one. */
@@ -35,7 +39,7 @@ export function decodeReport(
     standing: known,
     // A host of before there was one tells none.
     floor: floor === undefined ? 0 : wholeNumber(floor),
-    silent: silent.filter((peer) => typeof peer === 'string'),
+    silent: silent.slice(0, maxSilent).filter((peer) => typeof peer === 'string' && peer.length <= maxPeerLength),
   };
   return { report, state: typeof state === 'string' ? decodeRosterState(Buffer.from(state), latest) : undefined };
 }
