@@ -22,6 +22,8 @@ export const maxClockDrift = 0.02;
 interface Session {
   id: number;
   trustedUntil: number;
+  /** Until then it must be remembered that older sessions count no longer. */
+  readonly keptUntil: number;
 }
 
 interface Held {
@@ -75,15 +77,16 @@ export class LeaseHolder {
     // The term began no earlier than the heartbeat was sent.
     const trustedUntil = sentAt + this.#trustMs;
     if (known === undefined && this.#sessions.size >= maxGrantors) return;
-    if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil });
+    if (known === undefined || session > known.id)
+      this.#sessions.set(from, { id: session, trustedUntil, keptUntil: known?.keptUntil ?? trustedUntil });
     else if (session === known.id && trustedUntil > known.trustedUntil) known.trustedUntil = trustedUntil;
   }
 
   /** An acceptor restarted: what it granted before counts no longer, nor what is still on its way. Returns the answer; undefined: this host cannot keep that in mind. */
-  onForgot({ from, session }: Forgot): ForgotReply | undefined {
+  onForgot({ from, session }: Forgot, now: number): ForgotReply | undefined {
     const known = this.#sessions.get(from);
     if (known === undefined && this.#sessions.size >= maxGrantors) return undefined;
-    if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil: -Infinity });
+    if (known === undefined || session > known.id) this.#sessions.set(from, { id: session, trustedUntil: -Infinity, keptUntil: now + this.#trustMs });
     return { type: 'forgot-reply', from: this.#options.self, session };
   }
 
@@ -154,7 +157,7 @@ export class LeaseHolder {
     const dead = [...this.#held].filter(([, held]) => !this.#isLive(held, now)).map(([block]) => block);
     for (const block of dead) this.#held.delete(block);
     // A reply to an older heartbeat that comes now brings back nothing: what it would be trusted for is over too.
-    for (const [peer, { trustedUntil }] of this.#sessions) if (now >= trustedUntil) this.#sessions.delete(peer);
+    for (const [peer, { trustedUntil, keptUntil }] of this.#sessions) if (now >= Math.max(trustedUntil, keptUntil)) this.#sessions.delete(peer);
     return dead;
   }
 

@@ -21,6 +21,8 @@ export interface LeaseTableOptions {
   readonly startedAt: number;
   /** Who may hold leases granted in an earlier life of this process. */
   readonly earlierHolders: readonly EarlierHolder[];
+  /** No exclusive lease is granted, nor was one ever: others may read whatever was forgotten, and nobody acknowledged anything from memory. */
+  readonly sharedOnly?: boolean;
   readonly rules?: Rules;
 }
 
@@ -58,6 +60,7 @@ export class LeaseTable {
   readonly #self: PeerId;
   readonly #rules: Rules;
   readonly #startedAt: number;
+  readonly #sharedOnly: boolean;
   #earlier: readonly EarlierHolder[];
   /** Whose leases ended with an earlier life of this process. */
   readonly #forgotten: readonly PeerId[];
@@ -68,7 +71,7 @@ export class LeaseTable {
   /** Blocks whose exclusive lease ended lately, and whose it was; undefined: of several. */
   readonly #ended = new Map<BlockId, { readonly peer: PeerId | undefined; readonly at: number }>();
 
-  constructor({ self, incarnation, termMs, startedAt, earlierHolders, rules = productionRules }: LeaseTableOptions) {
+  constructor({ self, incarnation, termMs, startedAt, earlierHolders, sharedOnly = false, rules = productionRules }: LeaseTableOptions) {
     this.#self = self;
     this.termMs = termMs;
     this.#startedAt = startedAt;
@@ -76,7 +79,8 @@ export class LeaseTable {
     this.#firstSession = this.#nextSession = incarnation * sessionsPerLife + 1;
     // Leases of this very process died with it: nothing stands for them, but what was written under them may have been forgotten here.
     this.#earlier = earlierHolders.filter(({ peer }) => peer !== self);
-    this.#forgotten = earlierHolders.map(({ peer }) => peer);
+    this.#forgotten = sharedOnly ? [] : earlierHolders.map(({ peer }) => peer);
+    this.#sharedOnly = sharedOnly;
   }
 
   /**
@@ -84,7 +88,7 @@ export class LeaseTable {
    * of its accepts that were sent before it asked for the lease.
    */
   allows(peer: PeerId, block: BlockId, access: 'read' | 'write', now: number, recalls: PeerId[], accept?: Accept): boolean {
-    if (this.#earlier.length > 0 && !this.#remembers(peer, now)) return false;
+    if (this.#earlier.length > 0 && (access === 'write' || !this.#sharedOnly) && !this.#remembers(peer, now)) return false;
     const entry = this.#blocks.size === 0 ? undefined : this.#liveEntry(block, now);
     if (entry === undefined) return true;
     let shared = 0;
@@ -123,6 +127,7 @@ export class LeaseTable {
   /** Grants a lease where nothing stands against it. Returns the session that it hangs on; 0: not granted. */
   grant(peer: PeerId, block: BlockId, request: LeaseRequest, now: number): number {
     const session = this.#sessions.get(peer);
+    if (this.#sharedOnly && request.mode !== 'shared') return 0;
     if (session === undefined || session.expiresAt <= now || session.incarnation !== request.incarnation) return 0;
     if (this.#earlier.length > 0 && !this.#remembers(peer, now)) return 0;
     const entry = this.#liveEntry(block, now) ?? { grants: [], contested: false };

@@ -233,8 +233,8 @@ export class Proposer {
     // Promises that came over several rounds may be of too different times as well.
     this.#chosen = found.held && (this.#phase === 'read' || this.#round.wakes === 0 || this.#rules.mayCombine());
     if (this.#phase === 'prepare') return this.#decide();
-    // Another answer may show the record at a quorum after all, which is cheaper than writing it back.
-    const all = this.#round.targets.every((peer) => this.#round.answers.has(peer));
+    // Another answer may show the record at a quorum after all, which is cheaper than writing it back, unless that is out of the question.
+    const all = found.unsure || this.#round.targets.every((peer) => this.#round.answers.has(peer));
     if (found.forgotten) return this.#startPrepare();
     if (!this.#rules.mayAnswer(found.held)) return all || impatient ? this.#startPrepare() : none;
     this.#collectGrants();

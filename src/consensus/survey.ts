@@ -13,6 +13,8 @@ export interface Survey {
   readonly complete: boolean;
   /** A majority of each of them has accepted it at this very ballot: it is chosen. */
   readonly held: boolean;
+  /** Some answer may be of another time than the others (`Reply.unsure`): whoever answers besides, they prove nothing together. */
+  readonly unsure: boolean;
   /** A pointer was passed over: see {@link survey}. */
   readonly forgotten: boolean;
 }
@@ -24,12 +26,13 @@ export interface Survey {
  */
 export function survey(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accepted | null, views: readonly View[]): Survey {
   let forgotten: Ballot | null = null;
+  const unsure = !rules.mayCombine() && answers.values().some((answer) => answer.unsure);
   for (;;) {
     const best = highest(rules, answers, known, forgotten);
     const sets = best === null ? rules.foundingSets(views) : rules.setsOf(best.record);
     const complete = isQuorum(rules, sets, (peer) => answers.has(peer));
     if (best === null || !best.pointer || !complete)
-      return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets), forgotten: forgotten !== null };
+      return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets, unsure), unsure, forgotten: forgotten !== null };
     forgotten = best.ballot;
   }
 }
@@ -44,9 +47,9 @@ function highest(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accep
   return best;
 }
 
-function isHeld(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, best: Accepted | null, sets: readonly ReplicaSet[]): boolean {
+function isHeld(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, best: Accepted | null, sets: readonly ReplicaSet[], unsure: boolean): boolean {
   if (best === null) return true;
-  for (const { unsure } of answers.values()) if (unsure && !rules.mayCombine()) return false;
+  if (unsure) return false;
   return isQuorum(rules, sets, (peer) => {
     const accepted = answers.get(peer)?.accepted ?? null;
     return accepted !== null && !accepted.pointer && sameBallot(accepted.ballot, best.ballot);

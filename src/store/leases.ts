@@ -188,7 +188,7 @@ export class Leases implements Disposable {
       case 'release':
         return this.#table.release(message, this.#options.clock.monotonicMs());
       case 'forgot': {
-        const answer = this.#holder.onForgot(message);
+        const answer = this.#holder.onForgot(message, this.#clock.now());
         return answer === undefined ? undefined : this.#tell(message.from, answer);
       }
       case 'forgot-reply':

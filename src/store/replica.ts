@@ -90,6 +90,7 @@ export class Replica {
       termMs: options.leaseTermMs,
       startedAt: options.clock.monotonicMs(),
       earlierHolders: holders,
+      sharedOnly: true,
     });
     this.acceptor = new Acceptor({ self: options.self, leases, views: (block) => options.views(block as Address), floor });
   }
@@ -238,19 +239,18 @@ export class Replica {
    * as lost (docs/consensus.md, “A host that returns”). Goes on after a crash.
    */
   async loseEverything(): Promise<void> {
-    const { disk } = this.#options;
     this.#barred = true;
     await this.#registers.settled();
     // Durable after every write that was begun before it.
-    await disk.write([{ type: 'put-meta', key: losingKey, bytes: new Uint8Array(1) }]);
-    const round = await markAllLost(disk);
+    await this.#options.disk.write([{ type: 'put-meta', key: losingKey, bytes: new Uint8Array(1) }]);
+    const round = await markAllLost(this.#options.disk);
     const head = { from: this.#options.self, block: '', tag: 0, attempt: 0 };
     const ballot = { round, peer: this.#options.self, incarnation: this.#options.incarnation, serial: 0 };
     // Whatever was promised in the name of these states is refused by the floor from now on, also where a state is given up.
     const { floor } = this.acceptor.step(undefined, { type: 'forget', ...head, ballot, floor: round }, this.#options.clock.monotonicMs());
     if (floor >= 0) await this.#floor.save(this.acceptor.floor, []);
     this.clear();
-    await disk.write([{ type: 'delete-meta', key: losingKey }]);
+    await this.#options.disk.write([{ type: 'delete-meta', key: losingKey }]);
     this.#barred = false;
   }
 

@@ -112,13 +112,13 @@ void test('an acceptor that restarted abstains no longer once all who may hold l
   take(one, 'B', before, 'shared', 1);
   const after = [table('A', 5, ['B'], 2), table('C', 5, ['B'], 2)];
   assert.deepEqual(after[0]!.forgot().to, ['B']);
-  const answer = one.onForgot(after[0]!.forgot().message)!;
+  const answer = one.onForgot(after[0]!.forgot().message, 6)!;
   // The others' grants are a majority still.
   assert.ok(one.read(block, 6) !== undefined);
   after[0]!.onForgotReply(answer);
   assert.deepEqual(after[0]!.forgot().to, []);
   assert.equal(after[0]!.allows('C', block, 'write', 7, []), true);
-  after[1]!.onForgotReply({ ...one.onForgot(after[1]!.forgot().message)!, from: 'B' });
+  after[1]!.onForgotReply({ ...one.onForgot(after[1]!.forgot().message, 7)!, from: 'B' });
   assert.equal(one.read(block, 8), undefined);
 });
 
@@ -128,7 +128,8 @@ void test('what an acceptor granted or renewed before it restarted does not coun
   const late = first!.heartbeat(one.heartbeat(0), 0).reply!;
   const request = one.request(block, 'shared')!;
   const session = first!.grant('B', block, request, 1);
-  one.onForgot(table('A', 5, ['B'], 2).forgot().message);
+  one.onForgot(table('A', 5, ['B'], 2).forgot().message, 5);
+  one.sweep(6);
   one.onHeartbeatReply(late);
   beat(one, others.slice(0, 1), 2);
   const sessions = new Map([
@@ -140,7 +141,7 @@ void test('what an acceptor granted or renewed before it restarted does not coun
 
 void test('an answer to an earlier life of an acceptor ends nothing: it granted more after that', () => {
   const one = holder('B');
-  const answer = one.onForgot(table('A', 5, ['B'], 2).forgot().message)!;
+  const answer = one.onForgot(table('A', 5, ['B'], 2).forgot().message, 6)!;
   const again = table('A', 9, ['B'], 3);
   again.onForgotReply(answer);
   assert.equal(again.allows('C', block, 'write', 10, []), false);
@@ -237,6 +238,24 @@ void test('a holder that restarts with its acceptor may have forgotten what it a
   // Its own leases died with it: nobody waits for them.
   assert.equal(after.allows('B', block, 'write', 101, []), true);
   assert.equal(after.isUnsure('B', block, 100 + termMs + maxRoundMs), false);
+});
+
+void test('where leases are shared only, an acceptor that restarted answers readers at once, and for sure; an exclusive one is not granted', () => {
+  const after = new LeaseTable({
+    self: 'A',
+    incarnation: 2,
+    termMs,
+    startedAt: 100,
+    earlierHolders: [{ peer: 'B', incarnation: 1 }],
+    sharedOnly: true,
+  });
+  assert.equal(after.allows('C', block, 'read', 101, []), true);
+  assert.equal(after.isUnsure('C', block, 101), false);
+  assert.equal(after.allows('C', block, 'write', 101, []), false);
+  assert.equal(after.allows('C', block, 'write', 100 + termMs, []), true);
+  after.heartbeat({ type: 'heartbeat', from: 'B', incarnation: 1, sentAt: 0 }, 2000);
+  assert.equal(after.grant('B', block, { mode: 'exclusive', incarnation: 1, sequence: 1 }, 2001), 0);
+  assert.ok(after.grant('B', block, { mode: 'shared', incarnation: 1, sequence: 2 }, 2001) > 0);
 });
 
 void test('a lease ends with the removal of its block, for others may keep it when it is made anew', () => {

@@ -41,6 +41,17 @@ void test('on a single host a write is one disk write and a read is none, with o
   assert.equal(cluster.diskWrites, 3);
 });
 
+void test('a reader that hears an unsure answer waits for no further one before it writes the record back', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('W'), putAny(bytes('one')));
+  const proposer = new Proposer({ block, tag: 1, operation: read, views: cluster.views, ballots: source('P'), random: () => 0.5 });
+  const [asks] = proposer.start();
+  assert.ok(asks?.type === 'send');
+  assert.deepEqual(proposer.step({ type: 'reply', reply: cluster.serve('A', asks.message) }), []);
+  const [next] = proposer.step({ type: 'reply', reply: { ...cluster.serve('B', asks.message), unsure: true } });
+  assert.ok(next?.type === 'send' && next.message.type === 'prepare');
+});
+
 void test('a fresh block is founded in one round trip', () => {
   const cluster = new Cluster(replicas);
   cluster.run(source('A'), putIfAbsent(bytes('one'), true));

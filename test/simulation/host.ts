@@ -356,7 +356,7 @@ export class Host {
       case 'release':
         return this.#acceptor.leases.release(message, this.clock);
       case 'forgot':
-        return this.#sendLease(this.#world.indexOf(message.from), this.holder.onForgot(message)!);
+        return this.#sendLease(this.#world.indexOf(message.from), this.holder.onForgot(message, this.clock)!);
       case 'forgot-reply':
         return this.#acceptor.leases.onForgotReply(message);
     }
