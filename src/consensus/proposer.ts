@@ -1,21 +1,23 @@
-import { type Ballot, type BallotSource, compareBallots, type PeerId } from './ballot.ts';
-import { decide, hostsToSettle, isDoubtOver, type Purpose, type Standing } from './decision.ts';
+import { Backoff } from './backoff.ts';
+import { type Ballot, type BallotSource, type PeerId } from './ballot.ts';
+import { beginningOf } from './beginning.ts';
+import { decide, isDoubtOver, type Purpose, type Standing } from './decision.ts';
 import { Doubt } from './doubt.ts';
+import { acknowledged, whoForgets } from './forgetting.ts';
 import { foundingRecord, highestFloor } from './founding.ts';
+import { KnownViews } from './known-views.ts';
+import { grantsOf } from './lease-grants.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
-import { type Accepted, type BlockId, type BlockRecord, type Origin, type View } from './record.ts';
+import { type Accepted, type BlockId, type BlockRecord, type Origin } from './record.ts';
 import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
+import { RequestMaker } from './request-maker.ts';
 import { Round } from './round.ts';
 import { isQuorum, isSole, productionRules, type Rules } from './rules.ts';
 import { type Survey, survey } from './survey.ts';
 
 /** What is awaited: answers to a message of that type, or time. */
 type Phase = 'idle' | Request['type'] | 'backoff' | 'done';
-
-/** First wait after losing against a rival, likewise. */
-const backoffMs = 4;
-const maxBackoffMs = 500;
 
 const none: readonly Effect[] = [];
 const nobody: readonly PeerId[] = [];
@@ -30,7 +32,6 @@ export class Proposer {
   readonly tag: number;
   readonly operation: Operation;
   readonly #rules: Rules;
-  readonly #from: PeerId;
   readonly #ballots: BallotSource;
   readonly #random: () => number;
   readonly #lease: LeaseRequest | null;
@@ -38,11 +39,11 @@ export class Proposer {
   readonly #origin: Origin;
   readonly #hint: Hint | null;
   readonly #retiredFloor: number;
-  #views: readonly View[];
+  readonly #views: KnownViews;
   #phase: Phase = 'idle';
-  #attempt = 0;
+  readonly #requests: RequestMaker;
   readonly #round = new Round();
-  #losses = 0;
+  readonly #backoff = new Backoff();
   #seenRound = 0;
   /** What we build on, whether it is known to be chosen, and the ballot that its quorum promised us, if any. */
   #base: Accepted | null = null;
@@ -57,32 +58,20 @@ export class Proposer {
   #reproposed = false;
   #grants: LeaseGrants | null = null;
 
-  constructor({
-    block,
-    tag,
-    operation,
-    views,
-    ballots,
-    random,
-    floor = 0,
-    hint,
-    promised = 0,
-    lease,
-    leaseClock,
-    rules = productionRules,
-  }: ProposerOptions) {
+  constructor(options: ProposerOptions) {
+    const { block, tag, operation, ballots, floor = 0 } = options;
     this.block = block;
     this.tag = tag;
     this.operation = operation;
-    this.#views = views;
+    this.#views = new KnownViews(options.views);
     this.#ballots = ballots;
-    this.#from = ballots.peer;
-    this.#random = random;
-    this.#hint = hint ?? null;
-    this.#seenRound = promised;
-    this.#lease = lease ?? null;
-    this.#leaseClock = leaseClock ?? noLeases;
-    this.#rules = rules;
+    this.#requests = new RequestMaker(ballots.peer, block, tag);
+    this.#random = options.random;
+    this.#hint = options.hint ?? null;
+    this.#seenRound = options.promised ?? 0;
+    this.#lease = options.lease ?? null;
+    this.#leaseClock = options.leaseClock ?? noLeases;
+    this.#rules = options.rules ?? productionRules;
     this.#retiredFloor = floor;
     ballots.raiseFloor(floor);
     const { peer, incarnation, serial } = ballots.next(0);
@@ -91,25 +80,23 @@ export class Proposer {
 
   /** The first effects. */
   start(): readonly Effect[] {
-    const { operation } = this;
-    if (operation.kind === 'read' && !this.#mustAccept) return this.#startRead();
-    if (operation.kind !== 'write') return this.#startPrepare();
-    if (operation.fresh === true) {
-      this.#chosen = true;
-      this.#ballot = this.#ballots.next(0);
-      return this.#decide();
+    const beginning = beginningOf(this.operation, this.#hint, this.#mustAccept);
+    switch (beginning) {
+      case 'fresh':
+      case 'promised':
+        this.#base = beginning === 'fresh' ? null : this.#hint!.accepted;
+        this.#chosen = true;
+        this.#ballot = beginning === 'fresh' ? this.#ballots.next(0) : this.#hint!.next;
+        return this.#decide();
+      case 'read':
+      case 'conflict':
+        return this.#startRead();
+      case 'prepare':
+        return this.#startPrepare();
+      case 'unknown':
+        // Where one acceptor is the quorum a read is all that a write needs before it.
+        return isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
     }
-    const last = this.#hint?.accepted.record;
-    const applies = last !== undefined && operation.apply(last, last.version + 1) !== undefined;
-    if (applies && this.#hint!.next !== null) {
-      this.#base = this.#hint!.accepted;
-      this.#chosen = true;
-      this.#ballot = this.#hint!.next;
-      return this.#decide();
-    }
-    // A conflict is cheaper to find by a read, and where one acceptor is the quorum a read is all that a write needs before it.
-    const conflict = last !== undefined && !applies;
-    return conflict || isSole(this.#firstSets()) ? this.#startRead() : this.#startPrepare();
   }
 
   step(event: ProposerEvent): readonly Effect[] {
@@ -130,12 +117,12 @@ export class Proposer {
   }
 
   #onReply(reply: Reply): readonly Effect[] {
-    if (reply.attempt !== this.#attempt || reply.tag !== this.tag || !this.#round.targets.includes(reply.from)) return none;
+    if (reply.attempt !== this.#requests.attempt || reply.tag !== this.tag || !this.#round.targets.includes(reply.from)) return none;
     this.#ballots.raiseFloor(reply.floor);
     if (reply.promised !== null && reply.promised.round > this.#seenRound) this.#seenRound = reply.promised.round;
     // Asked again on the next wake: the holder may have let go, the acceptor may have been repaired.
     if (reply.type === 'leased' || reply.type === 'lost') return none;
-    if (reply.views.length > 0) this.#addViews(reply.views);
+    if (reply.views.length > 0) this.#views.add(reply.views);
     if (reply.type === 'rejected') {
       this.#round.reject(reply.from);
       return this.#onRejected();
@@ -173,7 +160,7 @@ export class Proposer {
         // The hosts that answer may be a majority if only our ballot were higher.
         if (this.#round.rejected.size > 0) return this.#retry();
     }
-    if (this.#phase === 'prepare') this.#round.extend(this.#rules.foundingSets(this.#views));
+    if (this.#phase === 'prepare') this.#round.extend(this.#rules.foundingSets(this.#views.all));
     return this.#resend();
   }
 
@@ -181,10 +168,8 @@ export class Proposer {
 
   #startRead(): readonly Effect[] {
     const known = this.#hint?.accepted.ballot ?? null;
-    const view = this.#viewNumber();
     this.#ballot = null;
-    const { block, tag } = this;
-    return this.#begin(this.#firstSets(), { type: 'read', from: this.#from, block, tag, attempt: ++this.#attempt, view, known, lease: this.#lease });
+    return this.#begin(this.#firstSets(), this.#requests.read(this.#views.newest, known, this.#lease));
   }
 
   /** Answers of one round must be of about one time (see `Reply.unsure`), so all are asked afresh, and where the roster says too. */
@@ -192,21 +177,19 @@ export class Proposer {
     const wakes = this.#round.wakes;
     const [send] = this.#startRead();
     this.#round.wakes = wakes;
-    const more = this.#round.extend(this.#rules.foundingSets(this.#views));
+    const more = this.#round.extend(this.#rules.foundingSets(this.#views.all));
     const message = this.#round.message;
     return more.length === 0 ? [send!, this.#sleep()] : [send!, { type: 'send', to: more, message }, this.#sleep()];
   }
 
   #startPrepare(): readonly Effect[] {
     const known = this.#hint?.accepted.ballot ?? null;
-    const view = this.#viewNumber();
     const above = Math.max(this.#seenRound, this.#base?.ballot.round ?? 0, known?.round ?? 0);
     const ballot = this.#ballots.tryNext(above);
     if (ballot === undefined) return this.#outOfRounds();
     this.#ballot = ballot;
     this.#reproposed = false;
-    const { block, tag } = this;
-    return this.#begin(this.#firstSets(), { type: 'prepare', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, view, known });
+    return this.#begin(this.#firstSets(), this.#requests.prepare(ballot, this.#views.newest, known));
   }
 
   get #mustAccept(): boolean {
@@ -220,14 +203,14 @@ export class Proposer {
   /** Who is asked first: the sets of the newest record we know, else those that the roster names. */
   #firstSets(): readonly (readonly PeerId[])[] {
     const known = this.#base ?? this.#hint?.accepted ?? null;
-    const sets = known === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(known.record);
-    return this.#asksOwn ? [...sets, [this.#from]] : sets;
+    const sets = known === null ? this.#rules.foundingSets(this.#views.all) : this.#rules.setsOf(known.record);
+    return this.#asksOwn ? [...sets, [this.#requests.from]] : sets;
   }
 
   #onSurvey(impatient: boolean): readonly Effect[] {
-    const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views);
+    const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views.all);
     const more = this.#round.extend(found.sets);
-    const heard = !this.#asksOwn || this.#round.answers.has(this.#from);
+    const heard = !this.#asksOwn || this.#round.answers.has(this.#requests.from);
     if (!found.complete || !heard || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
     this.#base = found.best;
     // Promises that came over several rounds may be of too different times as well.
@@ -252,11 +235,8 @@ export class Proposer {
         return this.#finish(decision.outcome);
       case 'propose':
         return this.#propose(decision.record, decision.purpose);
-      case 'tell': {
-        const { block, tag } = this;
-        const { ballot, record } = decision.base;
-        return this.#begin(decision.sets, { type: 'learn', from: this.#from, block, tag, attempt: ++this.#attempt, ballot, record });
-      }
+      case 'tell':
+        return this.#begin(decision.sets, this.#requests.learn(decision.base.ballot, decision.base.record));
     }
   }
 
@@ -283,7 +263,8 @@ export class Proposer {
    */
   readonly #firstVersion = (): number => (this.#round.answers.size === 0 ? 1 : Math.max(this.#floor(), this.#retiredFloor) + 1);
 
-  readonly #founding = (value: Uint8Array | null): BlockRecord => foundingRecord(this.#rules, this.#views, this.#firstVersion(), this.#origin, value);
+  readonly #founding = (value: Uint8Array | null): BlockRecord =>
+    foundingRecord(this.#rules, this.#views.all, this.#firstVersion(), this.#origin, value);
 
   // --- phase 2: accept ------------------------------------------------------------------------------------------------------
 
@@ -293,7 +274,7 @@ export class Proposer {
     let condition: { readonly ballot: Ballot | null } | null = null;
     if (ballot === null) {
       // Where one acceptor is the whole quorum it can compare and accept in one step: no promise is needed.
-      const sets = base === null ? this.#rules.foundingSets(this.#views) : this.#rules.setsOf(base.record);
+      const sets = base === null ? this.#rules.foundingSets(this.#views.all) : this.#rules.setsOf(base.record);
       if (!isSole(sets) || !isSole(this.#rules.setsOf(record))) return this.#startPrepare();
       ballot = this.#ballots.tryNext(Math.max(this.#seenRound, base?.ballot.round ?? 0)) ?? null;
       if (ballot === null) return this.#outOfRounds();
@@ -306,22 +287,11 @@ export class Proposer {
     this.#proposal = record;
     this.#purpose = purpose;
     this.#next = next;
-    const founding = base === null ? this.#viewNumber() : -1;
+    const founding = base === null ? this.#views.newest : -1;
     this.#ballot = ballot;
-    return this.#begin(this.#rules.setsOf(record), {
-      type: 'accept',
-      from: this.#from,
-      block: this.block,
-      tag: this.tag,
-      attempt: ++this.#attempt,
-      ballot,
-      record,
-      next,
-      condition,
-      founding,
-      leaseClock: this.#leaseClock(),
-      lease: this.#lease,
-    });
+    const lease = this.#lease;
+    const accept = this.#requests.accept({ ballot, record, next, condition, founding, leaseClock: this.#leaseClock(), lease });
+    return this.#begin(this.#rules.setsOf(record), accept);
   }
 
   #onAccepted(): readonly Effect[] {
@@ -346,11 +316,11 @@ export class Proposer {
   /** Starts over with a higher ballot: at once for the first time, then after a growing pause so that rivals do not chase each other. */
   #retry(): readonly Effect[] {
     this.#recordDoubt();
-    this.#losses++;
-    if (this.#losses === 1) return this.#startPrepare();
+    const ms = this.#backoff.lost(this.#random);
+    if (this.#backoff.isFirst) return this.#startPrepare();
     this.#phase = 'backoff';
-    this.#attempt++;
-    return [{ type: 'sleep', ms: this.#random() * Math.min(backoffMs * (1 << Math.min(this.#losses, 16)), maxBackoffMs) }];
+    this.#requests.pass();
+    return [{ type: 'sleep', ms }];
   }
 
   #outOfRounds(): readonly Effect[] {
@@ -371,20 +341,12 @@ export class Proposer {
 
   #onLearned(): readonly Effect[] {
     const base = this.#base!;
-    let count = 0;
-    let floor = 0;
-    for (const { accepted, promised, floor: known } of this.#round.answers.values()) {
-      if (accepted === null || compareBallots(accepted.ballot, base.ballot) >= 0) count++;
-      floor = Math.max(floor, known, promised?.round ?? 0);
-    }
-    floor = this.#rules.floorToForget(floor);
+    const { count, promised } = acknowledged(this.#round.answers, base);
     if (!this.#rules.mayForget(count, this.#round.targets.length)) return none;
-    const { record } = base;
-    const who =
-      this.operation.kind === 'forget' ? record.replicas : hostsToSettle(this.operation, record).filter((peer) => !record.replicas.includes(peer));
+    const floor = this.#rules.floorToForget(promised);
+    const who = whoForgets(this.operation, base);
     if (who.length === 0) return this.#settled();
-    const { block, tag } = this;
-    return this.#begin([who], { type: 'forget', from: this.#from, block, tag, attempt: ++this.#attempt, ballot: base.ballot, floor });
+    return this.#begin([who], this.#requests.forget(base.ballot, floor));
   }
 
   #onForgotten(): readonly Effect[] {
@@ -415,27 +377,12 @@ export class Proposer {
     return { type: 'sleep', ms: this.#round.waitMs(this.#random()) };
   }
 
-  #addViews(views: readonly View[]): void {
-    const news = views.filter(({ number }) => this.#views.every((view) => view.number !== number));
-    if (news.length > 0) this.#views = [...this.#views, ...news].toSorted((a, b) => a.number - b.number);
-  }
-
   #phaseNow(): Phase {
     return this.#phase;
   }
 
-  #viewNumber(): number {
-    return this.#views.at(-1)?.number ?? -1;
-  }
-
-  /** A lease counts only by grants of acceptors that held the very record it is about: no other can have been chosen behind them. */
   #collectGrants(): void {
-    if (this.#lease === null || this.#base === null) return;
-    const sessions = new Map<PeerId, number>();
-    for (const [peer, { grant, accepted, type }] of this.#round.answers) {
-      if (grant > 0 && (type === 'accepted' || compareBallots(accepted?.ballot ?? null, this.#base.ballot) === 0)) sessions.set(peer, grant);
-    }
-    this.#grants = { request: this.#lease, accepted: this.#base, sessions };
+    if (this.#lease !== null && this.#base !== null) this.#grants = grantsOf(this.#lease, this.#base, this.#round.answers);
   }
 
   #finish(outcome: ProposalOutcome): readonly Effect[] {
