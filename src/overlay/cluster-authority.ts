@@ -220,11 +220,17 @@ export class ClusterAuthority {
     return Buffer.from(this.#random.bytes(8)).toString('hex');
   }
 
-  /** Signs revocations, each with the members that stay though they rest on what it revokes. */
+  /** Signs revocations, each with what stays good of what rests on it. */
   async revoke(subjects: readonly Subject[]): Promise<Revocation[]> {
     const signer = await this.#signer();
-    const leaving = new Set(subjects.flatMap((subject) => (subject.startsWith('host:') ? [subject.slice('host:'.length)] : [])));
-    return subjects.map((subject) => signRevocation(subject, this.#clock.wallMs(), signer, this.#gate.staying(subject, leaving)));
+    const hostOf = (subject: Subject): PeerId | undefined => (subject.startsWith('host:') ? subject.slice('host:'.length) : undefined);
+    const leaving = new Set(subjects.flatMap((subject) => hostOf(subject) ?? []));
+    return subjects.map((subject) => {
+      const host = hostOf(subject);
+      const stays = this.#gate.staying(subject, leaving);
+      const naming = host === undefined ? { stays } : { stays, keeps: this.#gate.revokedBy(host) };
+      return signRevocation(subject, this.#clock.wallMs(), signer, naming);
+    });
   }
 
   async #signer(): Promise<Parameters<typeof createToken>[2]> {

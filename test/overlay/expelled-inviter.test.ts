@@ -14,12 +14,14 @@ import {
   passportFromToken,
   readOwnPassport,
   readToken,
+  type Revocation,
   type Right,
   signRecord,
   signRevocation,
   type Token,
 } from '../../src/overlay/identity/index.ts';
 import { peerIdOf } from '../../src/overlay/index.ts';
+import { MemberTable } from '../../src/overlay/membership/member-table.ts';
 import { newsKind } from '../../src/overlay/membership/anti-entropy.ts';
 import { PassportGate } from '../../src/overlay/membership/passport-gate.ts';
 import { StateFiles } from '../../src/overlay/state-files.ts';
@@ -66,7 +68,7 @@ const made = passportFromToken(invite(expelled, '03'), newPeer(), now);
 
 test('of those whom an expelled inviter let in, a member that may not invite lets in only who was to stay', () => {
   const { gate: newcomer, member, chief } = gate();
-  newcomer.revoke(signRevocation(`host:${expelled.passport.peer}`, now, founder, [known.peer]));
+  newcomer.revoke(signRevocation(`host:${expelled.passport.peer}`, now, founder, { stays: [known.peer] }));
   newcomer.vouch(known.peer, known.text, member);
   assert.equal(newcomer.standing(known.peer), 'member');
   assert.throws(() => newcomer.vouch(made.peer, made.text, member), { code: 'denied', message: /was revoked/ });
@@ -80,7 +82,7 @@ test('the same goes for those who joined with a token that was revoked', () => {
   const { gate: newcomer, member } = gate();
   const token = invite(founder, '04');
   const [stays, late] = [newPeer(), newPeer()].map((peer) => passportFromToken(token, peer, now));
-  newcomer.revoke(signRevocation('token:04', now, founder, [stays!.peer]));
+  newcomer.revoke(signRevocation('token:04', now, founder, { stays: [stays!.peer] }));
   newcomer.vouch(stays!.peer, stays!.text, member);
   assert.throws(() => newcomer.vouch(late!.peer, late!.text, member), { code: 'denied', message: /was revoked/ });
 });
@@ -91,8 +93,8 @@ test('a revocation of before those who stay were named keeps out by hearsay nobo
   newcomer.vouch(known.peer, known.text, member);
   assert.equal(newcomer.standing(known.peer), 'member');
   const many = Array.from({ length: 600 }, () => newPeer());
-  assert.equal(signRevocation('token:05', now, founder, many).stays, undefined);
-  assert.equal(signRevocation('token:05', now, founder, many.slice(0, 500)).stays!.size, 500);
+  assert.equal(signRevocation('token:05', now, founder, { stays: many }).stays, undefined);
+  assert.equal(signRevocation('token:05', now, founder, { stays: many.slice(0, 500) }).stays!.size, 500);
 });
 
 test('an inviter that was to stay when its own inviter was expelled goes on inviting', () => {
@@ -102,10 +104,35 @@ test('an inviter that was to stay when its own inviter was expelled goes on invi
   host.admit(staying.passport.peer, Buffer.from(staying.passport.text));
   const stays = host.staying(`host:${expelled.passport.peer}`, new Set());
   assert.deepEqual(stays, [staying.passport.peer]);
-  host.revoke(signRevocation(`host:${expelled.passport.peer}`, now, founder, stays));
+  host.revoke(signRevocation(`host:${expelled.passport.peer}`, now, founder, { stays }));
   host.admit(guest, Buffer.from(passportFromToken(invite(staying, '07'), guest, now).text));
   assert.equal(host.standing(guest), 'member');
   assert.throws(() => host.admit(made.peer, Buffer.from(made.text)), { code: 'denied', message: /was revoked/ });
+});
+
+test('an expelled inviter expels nobody any more: only what was known of its word then counts, or what one says who may', () => {
+  const { gate: host, member, chief } = gate();
+  const sockpuppet = inviterWith(invite(expelled, '08', allRights));
+  const [before, after, later] = [newPeer(), newPeer(), newPeer()];
+  const table = new MemberTable(host, () => {});
+  const take = (revocation: Revocation, from: string): boolean => table.mergeRevocation(revocation.text, clusterKey.publicKey, from) !== undefined;
+  const elsewhere = gate().gate;
+  elsewhere.revoke(signRevocation(`host:${before}`, now, expelled));
+  const subject = `host:${expelled.passport.peer}` as const;
+  const naming = { stays: elsewhere.staying(subject, new Set()), keeps: elsewhere.revokedBy(expelled.passport.peer) };
+  assert.ok(take(signRevocation(subject, now, founder, naming), member));
+  assert.ok(take(signRevocation(`host:${before}`, now, expelled), member));
+  for (const by of [expelled, sockpuppet])
+    assert.throws(() => take(signRevocation(`host:${after}`, now - dayMs, by), member), { code: 'denied', message: /expelled/ });
+  assert.deepEqual([...host.revokedHosts].sort(), [expelled.passport.peer, before].sort());
+  // Who may expel could do it as well.
+  assert.ok(take(signRevocation(`host:${after}`, now, expelled), chief));
+  // As long as it is no more than a member that lies, all must come to the same list.
+  const { gate: other, member: teller } = gate();
+  assert.notEqual(
+    new MemberTable(other, () => {}).mergeRevocation(signRevocation(`host:${later}`, now, expelled).text, clusterKey.publicKey, teller),
+    undefined,
+  );
 });
 
 test('who stays is told by the revocation itself: a newcomer that meets no inviter takes them, and nobody else of the expelled one', async () => {

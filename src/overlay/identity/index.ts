@@ -22,5 +22,5 @@ export {
   type Token,
 } from './passport.ts';
 export { peerIdOf, publicKeyOf } from './peer-id.ts';
-export { isNamed, maxRevocations, readRevocation, type Revocation, signRevocation, type Subject } from './revocation.ts';
+export { isKept, isNamed, maxRevocations, readRevocation, type Revocation, signRevocation, type Subject } from './revocation.ts';
 export type { SignedText } from './signed.ts';

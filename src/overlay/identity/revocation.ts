@@ -19,29 +19,38 @@ export interface Revocation {
    * were too many, and whoever says that it joined before has to be believed.
    */
   readonly stays: ReadonlySet<string> | undefined;
+  /**
+   * Of an inviter that is expelled: the hosts and tokens that it had revoked, as far as that was known. With its key it goes on signing, and what else it has
+   * revoked is not believed ({@link isKept}). Undefined: as above.
+   */
+  readonly keeps: ReadonlySet<string> | undefined;
   /** For people; nothing depends on it. */
   readonly atMs: number;
 }
 
-export const maxRevocationLength = 32 * 1024;
-/** Hosts that one revocation names. */
+export const maxRevocationLength = 48 * 1024;
+/** Hosts that one revocation names as staying, and revocations as good. */
 const maxStays = 512;
-/** Characters of a peer id that name it there: its last ones, over 90 bits of the host's key. */
+const maxKeeps = 256;
+/** Characters of a peer id that name it there: its last ones, over 90 bits of the host's key; or the id of a token. */
 const namedLength = 16;
 /** Revocations of one cluster; a cluster that needs more starts anew. */
 export const maxRevocations = 10_000;
 
-/** Revokes with the cluster's key, or with the key of a host that may invite. @param stays As in {@link Revocation}. */
+/** Revokes with the cluster's key, or with the key of a host that may invite. @param naming As in {@link Revocation}, in full. */
 export function signRevocation(
   subject: Subject,
   atMs: number,
   signer: { readonly key: KeyPair; readonly cluster: Uint8Array; readonly passport?: Passport },
-  stays?: readonly PeerId[],
+  { stays, keeps }: { readonly stays?: readonly PeerId[]; readonly keeps?: readonly Subject[] } = {},
 ): Revocation {
   const { passport } = signer;
   if (passport !== undefined && !passport.rights.includes('invite')) throw new InfinitError('denied', 'this host has no right to revoke');
   const cluster = Buffer.from(signer.cluster).toString('base64url');
-  const named = stays === undefined || stays.length > maxStays ? {} : { stays: stays.map((peer) => nameOf(peer)) };
+  const named = {
+    ...(stays === undefined || stays.length > maxStays ? {} : { stays: stays.map((peer) => nameOf(peer)) }),
+    ...(keeps === undefined || keeps.length > maxKeeps ? {} : { keeps: keeps.map((each) => nameOf(each)) }),
+  };
   const issuer = passport === undefined ? {} : { issuer: passport.text };
   const text = signText('revocation', { cluster, subject, at: atMs, ...named, ...issuer }, signer.key);
   return readRevocation(text, signer.cluster);
@@ -60,7 +69,14 @@ export function readRevocation(text: unknown, cluster: Uint8Array): Revocation {
   statement.verify(issuer === undefined ? cluster : publicKeyOf(issuer.peer));
   const subject = textField(fields, 'subject', 100);
   if (!/^(host|token):[\w]+$/.test(subject)) throw new InfinitError('bad-argument', 'a revocation names neither a host nor a token');
-  return { text: text as string, subject: subject as Subject, issuer, stays: staysOf(fields), atMs: numberField(fields, 'at') };
+  return {
+    text: text as string,
+    subject: subject as Subject,
+    issuer,
+    stays: namesOf(fields, 'stays', maxStays),
+    keeps: namesOf(fields, 'keeps', maxKeeps),
+    atMs: numberField(fields, 'at'),
+  };
 }
 
 /** Whether a revocation names a host as staying; undefined: it names nobody. */
@@ -68,13 +84,19 @@ export function isNamed({ stays }: Revocation, peer: PeerId): boolean | undefine
   return stays?.has(nameOf(peer));
 }
 
-function nameOf(peer: PeerId): string {
-  return peer.slice(-namedLength);
+/** Whether the revocation of an inviter names one of that inviter's own as good; undefined: it names none. */
+export function isKept({ keeps }: Revocation, subject: Subject): boolean | undefined {
+  return keeps?.has(nameOf(subject));
 }
 
-function staysOf({ stays }: Readonly<Record<string, unknown>>): ReadonlySet<string> | undefined {
-  if (stays === undefined) return undefined;
-  if (!Array.isArray(stays) || stays.length > maxStays || stays.some((name) => typeof name !== 'string' || name.length !== namedLength))
-    throw new InfinitError('bad-argument', 'field stays is no list of hosts');
-  return new Set(stays as string[]);
+function nameOf(of: string): string {
+  return of.slice(-namedLength);
+}
+
+function namesOf(fields: Readonly<Record<string, unknown>>, field: string, most: number): ReadonlySet<string> | undefined {
+  const names = fields[field];
+  if (names === undefined) return undefined;
+  if (!Array.isArray(names) || names.length > most || names.some((name) => typeof name !== 'string' || name.length > namedLength))
+    throw new InfinitError('bad-argument', `field ${field} is no list of names`);
+  return new Set(names as string[]);
 }

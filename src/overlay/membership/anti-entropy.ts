@@ -163,7 +163,7 @@ export class AntiEntropy implements Disposable {
     };
     for (const text of news.revocations)
       await attempt(() => {
-        const revocation = this.#table.mergeRevocation(text, cluster);
+        const revocation = this.#table.mergeRevocation(text, cluster, from);
         if (revocation === undefined) return;
         revoked.push(revocation);
         fresh.revocations.push(text);

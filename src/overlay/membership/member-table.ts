@@ -163,9 +163,10 @@ export class MemberTable {
       .filter(({ peer, text }) => this.#gate.standing(peer) !== 'member' || this.#members.get(peer)?.entry.passport !== text);
   }
 
-  /** Takes a revocation. The one that is news is returned. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
-  mergeRevocation(text: SignedText, cluster: Uint8Array): Revocation | undefined {
+  /** Takes a revocation. The one that is news is returned. @param from Who tells it; this host itself where absent. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
+  mergeRevocation(text: SignedText, cluster: Uint8Array, from?: PeerId): Revocation | undefined {
     const revocation = readRevocation(text, cluster);
+    if (from !== undefined) this.#gate.checkRevocation(revocation, from);
     if (this.#gate.revocations.size >= maxRevocations) throw new InfinitError('overloaded', `the cluster has ${maxRevocations} revocations`);
     if (!this.#gate.revoke(revocation)) return undefined;
     if (revocation.subject.startsWith('host:')) this.#members.delete(revocation.subject.slice('host:'.length));

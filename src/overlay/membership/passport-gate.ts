@@ -1,6 +1,7 @@
 import { type Clock, InfinitError } from '../../base/index.ts';
 import type { Gate } from '../gate.ts';
 import {
+  isKept,
   isNamed,
   issuersOf,
   linksOf,
@@ -179,6 +180,23 @@ export class PassportGate implements Gate {
   /** Whether who tells of a host's passport could as well invite the host: another one that may. */
   #couldGive(from: PeerId, peer: PeerId): boolean {
     return from === this.#self || (from !== peer && this.rightsOf(from).includes('invite'));
+  }
+
+  /**
+   * Judges a revocation that a member tells of. The key of an inviter that was expelled still signs, and of what it signed nothing tells when.
+   * @throws InfinitError `denied` where it was not known when the inviter, or who had let that in, was expelled, and the teller may not expel itself.
+   */
+  checkRevocation({ issuer, subject }: Revocation, from: PeerId): void {
+    if (issuer === undefined || from === this.#self || this.rightsOf(from).includes('invite')) return;
+    const own = this.#revocations.get(`host:${issuer.peer}`);
+    const isLate = own !== undefined && isKept(own, subject) === false;
+    if (isLate || this.#restsOn(issuer, (revocation, holder) => isNamed(revocation, holder) === false))
+      throw new InfinitError('denied', `host ${issuer.peer} was expelled before it was known that it had revoked ${subject}`);
+  }
+
+  /** What a host has revoked. */
+  revokedBy(peer: PeerId): Subject[] {
+    return [...this.#revocations.values()].flatMap(({ issuer, subject }) => (issuer?.peer === peer ? [subject] : []));
   }
 
   /** True where the revocation is news. */
