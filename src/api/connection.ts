@@ -34,8 +34,14 @@ export class Connection {
    * @throws InfinitError the daemon's own; `unavailable`: it was not asked; `unknown-outcome`: the connection broke or time passed before it
    * answered; `cancelled`: by the signal, and it may have been served.
    */
-  async request(kind: Kind, body: Body, options: RequestOptions): Promise<Uint8Array> {
-    const talk = this.#talk ?? (await this.#connected());
+  async request(kind: Kind, body: Body, options: RequestOptions & { readonly deadlineMs: number }): Promise<Uint8Array> {
+    if (this.#talk !== undefined) return this.#ask(this.#talk, kind, body, options);
+    const began = performance.now();
+    const talk = await this.#inTime(this.#connected(), options);
+    return this.#ask(talk, kind, body, { ...options, deadlineMs: Math.max(1, options.deadlineMs - (performance.now() - began)) });
+  }
+
+  async #ask(talk: Talk, kind: Kind, body: Body, options: RequestOptions): Promise<Uint8Array> {
     // Only what is under way keeps the program alive.
     if (talk.exchange.inFlight === 0) talk.socket.ref();
     try {
@@ -46,6 +52,21 @@ export class Connection {
         talk.exchange.rest();
       }
     }
+  }
+
+  /** The connection, where it is made within the time of the call that waits for it; it goes on being made for the others. */
+  #inTime(connected: Promise<Talk>, { deadlineMs, signal }: { readonly deadlineMs: number; readonly signal?: AbortSignal }): Promise<Talk> {
+    return new Promise((resolve, reject) => {
+      const late = (): void => reject(new InfinitError('unavailable', `${this.#socketPath} took no connection within ${Math.round(deadlineMs)} ms`));
+      const cancel = (): void => reject(new InfinitError('cancelled', 'the call was cancelled before it was sent'));
+      const timer = setTimeout(late, deadlineMs);
+      signal?.addEventListener('abort', cancel, { once: true });
+      if (signal?.aborted === true) cancel();
+      connected.then(resolve, reject).finally(() => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', cancel);
+      });
+    });
   }
 
   /** Ends the connection; what is under way fails, as by a broken one. */
@@ -66,11 +87,14 @@ export class Connection {
   #connect(): Promise<Talk> {
     return new Promise((resolve, reject) => {
       const call = http().request({ socketPath: this.#socketPath, path: '/v1/frames', headers: { connection: 'Upgrade', upgrade: upgradeProtocol } });
+      this.#end = () => call.destroy(new InfinitError('closed', 'this client was closed'));
       call.setTimeout(connectDeadlineMs, () => call.destroy(new InfinitError('unavailable', `${this.#socketPath} does not answer`)));
       call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath)));
       call.on('response', (response) => {
         response.resume();
-        reject(new InfinitError('unsupported', `the daemon on ${this.#socketPath} does not speak ${upgradeProtocol}: is it of another version?`));
+        if (response.statusCode === 503) reject(new InfinitError('overloaded', `the daemon on ${this.#socketPath} serves no more programs now`));
+        else
+          reject(new InfinitError('unsupported', `the daemon on ${this.#socketPath} does not speak ${upgradeProtocol}: is it of another version?`));
       });
       call.on('upgrade', (_response, socket, head) => {
         socket.setTimeout(0);
