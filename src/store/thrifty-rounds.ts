@@ -1,8 +1,8 @@
 import type { PeerId, Reply, Request } from '../consensus/index.ts';
 import { AnswerTimes, type Waits } from './answer-times.ts';
 
-/** A host that was asked is waited for so long before those that were spared are asked as well. */
-const hedgeWaits: Waits = { minMs: 2, maxMs: 50, firstMs: 10 };
+/** A host that was asked is waited for so long before those that were spared are asked as well. Where all are slow, to ask more of them makes them slower. */
+const hedgeWaits: Waits = { minMs: 2, maxMs: 250, firstMs: 10 };
 const nobody: readonly PeerId[] = [];
 
 /** A request that fewer hosts were asked than its set has. */

@@ -334,3 +334,26 @@ test('the third host is asked at once where one does not answer a read in time, 
     assert.deepEqual(decodeRequest('a', body.subarray(8)), request);
   }
 });
+
+test('where all hosts are slow no more of them are asked', async () => {
+  const bench = new Bench();
+  const askOne = async (): Promise<() => void> => {
+    const request = readOf();
+    await ask(bench, request);
+    const { peer } = bench.bodies.at(-1)!;
+    return () => bench.answer(peer, request, 'value');
+  };
+  for (let count = 0; count < 20; count++) {
+    const answer = await askOne();
+    now += 60;
+    answer();
+  }
+  // The timer that the first ones left.
+  await pass(250);
+  bench.left();
+  await askOne();
+  await pass(120);
+  assert.equal(bench.left().length, 1);
+  await pass(80);
+  assert.equal(bench.left().length, 1);
+});
