@@ -12,6 +12,8 @@ export const maxBulkWaitingBytes = 64 * 1024 * 1024;
 export const maxRequestsInFlight = 16_384;
 /** Requests of one peer that are served at once; further ones wait. */
 export const maxServed: Readonly<Record<Channel, number>> = { control: 1024, bulk: 32 };
+/** Bytes of requests of one peer that are served at once on a channel. Who keeps to {@link maxBulkInFlightBytes} never comes near. */
+export const maxServedBytes = 64 * 1024 * 1024;
 /** Requests of one peer that wait to be served; further ones are answered `overloaded`. */
 export const maxBacklog: Readonly<Record<Channel, number>> = { control: maxRequestsInFlight, bulk: maxBulkWaiting };
 /** Bytes of requests that wait to be served. */

@@ -3,7 +3,7 @@ import { messageBuffers } from './buffer-pool.ts';
 import { encodeError, frameType, type IncomingFrame, outgoing, type OutgoingFrame } from './frame.ts';
 import type { Switchboard } from './switchboard.ts';
 import type { Body, Channel, IncomingCall, PeerId } from './calls.ts';
-import { maxBacklog, maxBacklogBytes, maxBodyBytes, maxServed, highWaterBytes } from './limits.ts';
+import { maxBacklog, maxBacklogBytes, maxBodyBytes, maxServed, maxServedBytes, highWaterBytes } from './limits.ts';
 
 /** A request or notification that is being served. Its abort signal is made only when somebody looks. */
 class Call implements IncomingCall {
@@ -37,6 +37,7 @@ class Call implements IncomingCall {
 
 interface Desk {
   serving: number;
+  servingBytes: number;
   /** In the order in which they came. */
   readonly backlog: Set<IncomingFrame>;
   backlogBytes: number;
@@ -52,8 +53,8 @@ export class Service {
   readonly #lines: Readonly<Record<Channel, { readonly queuedBytes: number }>>;
   readonly #send: (channel: Channel, frame: OutgoingFrame) => void;
   readonly #desks: Readonly<Record<Channel, Desk>> = {
-    control: { serving: 0, backlog: new Set(), backlogBytes: 0 },
-    bulk: { serving: 0, backlog: new Set(), backlogBytes: 0 },
+    control: { serving: 0, servingBytes: 0, backlog: new Set(), backlogBytes: 0 },
+    bulk: { serving: 0, servingBytes: 0, backlog: new Set(), backlogBytes: 0 },
   };
   /** Requests in the backlogs, by their ids. */
   readonly #waiting = new Map<number, { readonly desk: Desk; readonly frame: IncomingFrame }>();
@@ -94,7 +95,7 @@ export class Service {
   resume(channel: Channel): void {
     const desk = this.#desks[channel];
     for (const frame of desk.backlog) {
-      if (!this.#isFree(channel) || this.#closed) return;
+      if (!this.#isFree(channel, frame.body.length) || this.#closed) return;
       this.#leaveBacklog(desk, frame);
       if (this.#board.mayAsk(this.#peer)) this.#serve(channel, frame);
       else this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
@@ -115,13 +116,16 @@ export class Service {
     this.#waiting.clear();
   }
 
-  #isFree(channel: Channel): boolean {
-    return this.#desks[channel].serving < maxServed[channel] && this.#lines[channel].queuedBytes < highWaterBytes;
+  /** Whether a request of so many bytes may be served now; one that is larger than all the room goes alone. */
+  #isFree(channel: Channel, bytes: number): boolean {
+    const { serving, servingBytes } = this.#desks[channel];
+    const hasRoom = servingBytes === 0 || servingBytes + bytes <= maxServedBytes;
+    return serving < maxServed[channel] && hasRoom && this.#lines[channel].queuedBytes < highWaterBytes;
   }
 
   #admit(channel: Channel, frame: IncomingFrame): boolean {
     const desk = this.#desks[channel];
-    if (desk.backlog.size === 0 && this.#isFree(channel)) {
+    if (desk.backlog.size === 0 && this.#isFree(channel, frame.body.length)) {
       this.#serve(channel, frame);
       return true;
     }
@@ -146,6 +150,7 @@ export class Service {
     }
     if (!(reply instanceof Promise)) return this.#reply(channel, frame, call, reply);
     this.#desks[channel].serving++;
+    this.#desks[channel].servingBytes += frame.body.length;
     if (frame.type === frameType.request) this.#calls.set(frame.id, call);
     void this.#answerLater(channel, frame, call, reply);
   }
@@ -159,6 +164,7 @@ export class Service {
     if (frame.own !== undefined && this.#board.borrows(frame.kind)) messageBuffers.give(frame.own);
     const desk = this.#desks[channel];
     desk.serving--;
+    desk.servingBytes -= frame.body.length;
     if (this.#calls.get(frame.id) === call) this.#calls.delete(frame.id);
     if (desk.backlog.size > 0) this.resume(channel);
   }

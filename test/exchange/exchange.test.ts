@@ -94,3 +94,20 @@ test('requests that are cancelled while they wait are forgotten in no time, howe
   // 32 times as many: 32 times as long, and not a thousand times.
   assert.ok(many < 200 * few, `${many} ms, and ${few} ms`);
 });
+
+test('of large requests only so many bytes are served at once, whatever the channel; the rest waits or is refused', async () => {
+  for (const channel of ['control', 'bulk'] as const) {
+    const { board, exchange, control, bulk } = new Scene();
+    const body = new Uint8Array(4 * mebibyte);
+    const finish: (() => void)[] = [];
+    board.handle(7, () => new Promise((resolve) => finish.push(() => resolve(undefined))));
+    for (let id = 1; id <= 100; id++) exchange.receive(channel, { ...incoming(frameType.request, 7, id), body });
+    assert.ok(finish.length * body.length <= 64 * mebibyte, `${finish.length} on ${channel}`);
+    const before = finish.length;
+    const answers = (channel === 'control' ? control : bulk).frames;
+    assert.ok(answers.length > 0 && answers.every(({ type }) => type === frameType.error), 'what would wait too long is refused');
+    for (const done of finish.splice(0)) done();
+    await sleep(1);
+    assert.ok(finish.length > 0 && before > 1, 'what waited is served then');
+  }
+});
