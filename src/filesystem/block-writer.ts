@@ -1,25 +1,21 @@
 import { messageOf } from '../base/index.ts';
 import type { VolumeContext } from './context.ts';
 import type { DataBlock } from './data-block.ts';
-import type { DirtyBudget } from './dirty-budget.ts';
 
 /**
- * Puts sealed data blocks into the store as soon as they are full, long before an inode refers to them: many at once, counted in the
- * budget until they are durable. What fails stays and is put again with the commit that needs it.
+ * Puts sealed data blocks into the store as soon as they are full, long before an inode refers to them: many at once. What fails stays in memory, and in
+ * the budget, and is put again with the commit that needs it.
  */
 export class BlockWriter {
   readonly #context: VolumeContext;
-  readonly #budget: DirtyBudget;
 
-  constructor(context: VolumeContext, budget: DirtyBudget) {
+  constructor(context: VolumeContext) {
     this.#context = context;
-    this.#budget = budget;
   }
 
   /** Starts a put; `block.putting` settles when it ended, either way. */
   start(block: DataBlock): void {
     if (block.durable || block.putting !== undefined) return;
-    this.#budget.add(block.size);
     block.putting = this.#put(block);
   }
 
@@ -31,7 +27,6 @@ export class BlockWriter {
       this.#context.logger.debug('a data block was not kept', { address: block.address, error: messageOf(error) });
     } finally {
       block.putting = undefined;
-      this.#budget.add(-block.size);
     }
   }
 }

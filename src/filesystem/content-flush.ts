@@ -35,6 +35,7 @@ export interface ContentPlan {
  */
 export class ContentFlush {
   readonly layer: Layer;
+  /** What the budget counts for it, beside its blocks. */
   bytes: number;
   /** With what went into the store before the cut. */
   taken: number;
@@ -71,7 +72,9 @@ export class ContentFlush {
   /** The file is gone: blocks that were put in vain and that the map does not know. */
   abandon(): DataBlock[] {
     this.#done();
-    return this.#blocks().filter((block) => !this.#mapped.has(block));
+    const blocks = this.#blocks();
+    for (const block of blocks) block.forget();
+    return blocks.filter((block) => !this.#mapped.has(block));
   }
 
   /** After a plan that failed: what changed since the cut becomes part of it, so that what that cuts out of the file need not find room first. */
@@ -161,6 +164,7 @@ export class ContentFlush {
       last: true,
       succeeded: () => {
         content.inline = inline.length === 0 ? undefined : inline;
+        for (const block of this.#early) block.forget();
         this.#done();
       },
       failed: () => void (this.failed = true),
@@ -178,7 +182,10 @@ export class ContentFlush {
     const { pieces } = this.layer;
     const seal = (end: number): void => {
       if (bytes === 0) return;
-      const block = sealData(context, this.#content.inode, gather(pieces, first, end, bytes));
+      const block = sealData(context, this.#content.inode, gather(pieces, first, end, bytes), (more) => this.#content.hold(more));
+      // The block counts for them from now on.
+      this.#content.hold(-bytes);
+      this.bytes -= bytes;
       block.references = 0;
       this.#packed.push(block);
       let at = 0;
@@ -273,7 +280,10 @@ export class ContentFlush {
       succeeded: () => {
         commit.succeeded();
         for (const block of blocks) block.kept(undefined);
-        for (const block of unused) this.#early.delete(block);
+        for (const block of unused) {
+          block.forget();
+          this.#early.delete(block);
+        }
         this.#packed = this.#packed.filter((block) => !unused.includes(block));
         if (last) this.#done();
       },
@@ -289,10 +299,9 @@ export class ContentFlush {
   }
 
   #done(): void {
-    const { services } = this.#content;
     this.#content.flushing = undefined;
-    services.budget.add(-this.bytes);
-    services.budget.uncommitted -= this.taken;
+    this.#content.hold(-this.bytes);
+    this.#content.count(-this.taken);
   }
 }
 

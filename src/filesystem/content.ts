@@ -58,8 +58,8 @@ export class Content {
   map: ExtentMap | undefined;
   /** The root of the map as the inode's record has it. */
   committedExtents: Uint8Array | undefined;
-  /** Blocks that were put and came to nothing when the file was removed: dropped with it. */
-  readonly vain: Address[] = [];
+  /** Blocks that were put, or are being put, and came to nothing when the file was removed: dropped with it. */
+  readonly vain: DataBlock[] = [];
   /** What the volume's usage counts for it. */
   accounted = 0;
 
@@ -238,18 +238,28 @@ export class Content {
     this.#earlySize = 0;
   }
 
-  /** Forgets all changes: the file is gone. Returns blocks that were put in vain. */
-  discard(): DataBlock[] {
-    this.services.budget.uncommitted -= this.#earlySize;
+  /** Forgets all changes: the file is gone, and nothing of it is being written. */
+  discard(): void {
+    this.count(-this.#earlySize);
     this.#grown(-this.dirty.bytes);
-    const vain = [...(this.early ?? []), ...(this.flushing?.abandon() ?? [])];
+    for (const block of this.early ?? []) block.forget();
+    this.vain.push(...(this.early ?? []), ...(this.flushing?.abandon() ?? []));
     this.#begin();
-    return vain;
+  }
+
+  /** So much more, or less, of it is in memory alone. */
+  hold(bytes: number): void {
+    this.services.budget.add(bytes);
+  }
+
+  /** So much more, or less, of it is in no record. */
+  count(bytes: number): void {
+    this.services.budget.uncommitted += bytes;
   }
 
   #grown(bytes: number): void {
-    this.services.budget.add(bytes);
-    this.services.budget.uncommitted += bytes;
+    this.hold(bytes);
+    this.count(bytes);
   }
 
   /** What was written since the last cut. */
@@ -264,12 +274,12 @@ export class Content {
 
   #seal(position: number, data: Uint8Array): void {
     const { context, writer } = this.services;
-    const block = sealData(context, this.inode, data);
+    const block = sealData(context, this.inode, data, (bytes) => this.hold(bytes));
     this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
     this.early ??= new Set();
     this.early.add(block);
     this.#earlySize += block.size;
-    this.services.budget.uncommitted += block.size;
+    this.count(block.size);
     writer.start(block);
   }
 

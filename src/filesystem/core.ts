@@ -70,7 +70,7 @@ export class VolumeCore {
       context,
       cache: this.blocks,
       nodes: new ExtentNodeCache(),
-      writer: new BlockWriter(context, this.budget),
+      writer: new BlockWriter(context),
       budget: this.budget,
       onScattered: (inode) => this.compactor.scattered(inode),
       mark: () => this.contents.mark(),
@@ -141,6 +141,8 @@ export class VolumeCore {
     this.usage.add(-(inode.content?.accounted ?? 0), -1);
     this.unsettled.gone(inode.number);
     this.contents.forget(inode);
+    // What of it was to be written holds room that others wait for. A new one's is for the journal's block that makes it.
+    if (inode.born && inode.busy === undefined) inode.content?.discard();
     this.#clean(inode);
   }
 

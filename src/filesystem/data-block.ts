@@ -13,6 +13,8 @@ export const dataBlockBytes = 1024 * 1024;
  */
 export class DataBlock implements SealedBlock {
   readonly address: Address;
+  /** Told how many more, or fewer, bytes are in memory for want of the store's acknowledgement. */
+  #hold: ((bytes: number) => void) | undefined;
   /** Bytes of its body. */
   readonly size: number;
   /** Pieces that refer to it; at 0 nothing will. */
@@ -24,11 +26,13 @@ export class DataBlock implements SealedBlock {
   #sealed: Uint8Array | undefined;
   #body: Uint8Array | undefined;
 
-  constructor(address: Address, sealed: Uint8Array, body: Uint8Array | undefined, size: number) {
+  constructor(address: Address, sealed: Uint8Array, body: Uint8Array | undefined, size: number, hold: (bytes: number) => void) {
     this.address = address;
     this.#sealed = sealed;
     this.size = size;
     this.#body = body;
+    this.#hold = hold;
+    hold(size);
   }
 
   get sealed(): Uint8Array {
@@ -46,18 +50,36 @@ export class DataBlock implements SealedBlock {
   kept(buffers: BlockBuffers | undefined): void {
     this.durable = true;
     const sealed = this.#sealed;
+    this.#drop();
+    if (sealed !== undefined) buffers?.give(sealed);
+  }
+
+  /** Nothing refers to it, or ever will. */
+  forget(): void {
+    this.#release();
+    // Whoever puts it reads it still.
+    if (this.putting === undefined) this.#drop();
+    else void this.putting.then(() => this.#drop());
+  }
+
+  #drop(): void {
+    this.#release();
     this.#sealed = undefined;
     this.#body = undefined;
-    if (sealed !== undefined) buffers?.give(sealed);
+  }
+
+  #release(): void {
+    this.#hold?.(-this.size);
+    this.#hold = undefined;
   }
 }
 
-/** Seals a body: one copy, one hash. `body` may be borrowed. */
-export function sealData(context: VolumeContext, inode: number, body: Uint8Array): DataBlock {
+/** Seals a body: one copy, one hash. `body` may be borrowed; `hold` as in {@link DataBlock}. */
+export function sealData(context: VolumeContext, inode: number, body: Uint8Array, hold: (bytes: number) => void): DataBlock {
   assert(body.length > 0 && body.length <= dataBlockBytes, 'a data block holds 1 byte to 1 MiB');
   const memory = body.length < minPooledBytes ? undefined : context.buffers.take();
   const { address, sealed } = context.sealer.seal(context.owner(inode), body, memory);
   if (memory !== undefined && sealed.buffer !== memory.buffer) context.buffers.give(memory);
   // Where the body stands open in the sealed bytes it needs no second copy in memory.
-  return new DataBlock(address, sealed, bareBody(sealed), body.length);
+  return new DataBlock(address, sealed, bareBody(sealed), body.length, hold);
 }

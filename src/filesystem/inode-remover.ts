@@ -66,12 +66,12 @@ export class InodeRemover {
   async *#blocksOf(inode: Inode): AsyncIterable<Address> {
     const { content } = inode;
     if (content === undefined) return;
-    for (const block of content.discard()) {
-      await block.putting;
-      content.vain.push(block.address);
-    }
+    content.discard();
     // Of an attempt that failed as well: the map does not name them.
-    yield* content.vain;
+    for (const block of content.vain) {
+      await block.putting;
+      yield block.address;
+    }
     if (content.map === undefined) return;
     try {
       for await (const { address, epoch } of content.map.allBlocks()) if (epoch >= this.#context.epoch) yield address;

@@ -1,0 +1,59 @@
+/** What is held in memory, and what a quota counts, of files that are not written out. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { contentOf, errnoOf, open, put, root } from './harness.ts';
+import { SmallStore } from './small-store.ts';
+
+const mebibyte = 1024 * 1024;
+
+test('blocks that the store refused count as held in memory until it has them, or their file is gone', async () => {
+  const store = new SmallStore(mebibyte / 2);
+  const volume = await open(store);
+  const [file, other] = [await put(volume, root, 'f', '', true), await put(volume, root, 'g', '', true)];
+  for (const inode of [file, other]) await volume.write(inode, 0, 0, Buffer.alloc(2 * mebibyte, 1), false);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(volume.memory.dirtyBytes, 4 * mebibyte);
+  assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), 'ENOSPC');
+  assert.equal(volume.memory.dirtyBytes, 4 * mebibyte);
+  await volume.unlink(root, 'g');
+  volume.forget(other, 1);
+  assert.equal(volume.memory.dirtyBytes, 2 * mebibyte);
+  store.capacity = Infinity;
+  await volume.fsync(file, 0, false);
+  assert.equal(volume.memory.dirtyBytes, 0);
+  await volume.close();
+});
+
+test('while a block is put, or scattered writes are, each byte counts once', async () => {
+  const gate = Promise.withResolvers<void>();
+  let isOpen = true;
+  const store = new MemoryBlockStore({ delay: () => (isOpen ? undefined : gate.promise) });
+  const volume = await open(store);
+  const file = await put(volume, root, 'f', Buffer.alloc(100_000, 1), true);
+  isOpen = false;
+  await volume.write(file, 0, 0, Buffer.alloc(mebibyte, 2), false);
+  await volume.write(file, 0, 2 * mebibyte, Buffer.alloc(100_000, 3), false);
+  const synced = volume.fsync(file, 0, false);
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(volume.memory.dirtyBytes, mebibyte + 100_000);
+  isOpen = true;
+  gate.resolve();
+  await synced;
+  assert.equal(volume.memory.dirtyBytes, 0);
+  await volume.close();
+});
+
+test('what was written to a file and not written out is room again as soon as the file is removed', async () => {
+  const volume = await open(new MemoryBlockStore(), { sizeBytes: 4 * mebibyte });
+  const other = await put(volume, root, 'other', 'x', true);
+  const file = await put(volume, root, 'file', Buffer.alloc(mebibyte, 1), true);
+  await volume.write(file, 0, mebibyte, Buffer.alloc(2.5 * mebibyte, 2), false);
+  await volume.unlink(root, 'file');
+  volume.forget(file, 1);
+  await volume.write(other, 0, 0, Buffer.alloc(3.5 * mebibyte, 3), false);
+  assert.ok((await contentOf(volume, other)).every((byte) => byte === 3));
+  assert.equal(await errnoOf(() => volume.write(other, 0, 3.5 * mebibyte, Buffer.alloc(mebibyte, 4), false)), 'ENOSPC');
+  await volume.close();
+});
