@@ -1,4 +1,3 @@
-import { errnoOf } from './failure.ts';
 import type { NameChange, NameOverlay } from './name-overlay.ts';
 import { inParallel } from './parallel.ts';
 import type { Directory } from './directory.ts';
@@ -48,6 +47,11 @@ export class Checkpoint {
 
   get idle(): boolean {
     return this.#directories.size === 0 && this.#touched.size === 0 && this.#gone.size === 0 && this.#parts.journal.used === 0;
+  }
+
+  /** It takes something out of the store. */
+  get removes(): boolean {
+    return this.#gone.size > 0;
   }
 
   names(directory: Inode): void {
@@ -102,13 +106,10 @@ export class Checkpoint {
     journal.trim(through + 1);
   }
 
-  /** Contents that find no room wait; links do not, since removals, which make room, come after them. */
+  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them, and removals, which make room, come after them. */
   async #write(inodes: readonly Inode[]): Promise<void> {
     const { records } = this.#parts;
-    for (const [inode, error] of await records.commitEach(inodes)) {
-      if (errnoOf(error) !== 'ENOSPC') throw error;
-      await records.relink(inode);
-    }
+    for (const inode of (await records.commitEach(inodes)).keys()) await records.relink(inode);
   }
 
   async #applyNames(directories: readonly Inode[]): Promise<void> {

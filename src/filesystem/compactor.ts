@@ -48,7 +48,7 @@ export class Compactor {
       const ranges = await inode.content.map.compactionCandidates(bytesPerRun);
       for (const { offset, length } of ranges) {
         // With too much in memory the moment is quiet no longer. Room is not to be waited for here: the flusher, which makes it, waits for this run.
-        for (let at = offset; at < offset + length && budget.bytes <= budget.limit;) {
+        for (let at = offset; at < offset + length && budget.pressing <= budget.limit;) {
           const end = Math.min(offset + length, at - (at % dataBlockBytes) + dataBlockBytes);
           await this.#rewrite(inode, at, end);
           at = end;

@@ -1,4 +1,4 @@
-import { assert, copyBytes } from '../base/index.ts';
+import { assert } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { BlockWriter } from './block-writer.ts';
@@ -9,9 +9,9 @@ import type { DirtyBudget } from './dirty-budget.ts';
 import { ExtentMap, type ExtentNodeCache } from './extents/index.ts';
 import type { ContentPiece } from './content-journal-codec.ts';
 import type { JournalMark } from './content-journal.ts';
-import { type BytesPiece, Layer, type Piece } from './layer.ts';
+import { type BytesPiece, changeAt, Layer, type Piece } from './layer.ts';
 import { Miss, need } from './miss.ts';
-import { Pinned, type Reading, zeros } from './reading.ts';
+import { loadMissing, Pinned, type Reading, zeros } from './reading.ts';
 import { maxUnsyncedBytes, maxUnsyncedSpans, Unsynced } from './unsynced.ts';
 
 /** What the contents of a volume's files share. */
@@ -29,10 +29,6 @@ export interface ContentServices {
 
 /** So many bytes that come at once are a block of their own, wherever they begin. */
 const minDirectBytes = 512 * 1024;
-/** Up to so many bytes of a block are read without the rest, unless a reader goes through the file in order. */
-const maxPartBytes = 64 * 1024;
-/** Blocks that one read waits for at once. */
-const maxParallelLoads = 8;
 /** The first buffer of a run that turns out to be appended to. */
 const firstGrowth = 64 * 1024;
 
@@ -62,6 +58,7 @@ export class Content {
   readonly vain: DataBlock[] = [];
   /** What the volume's usage counts for it. */
   accounted = 0;
+  #late = false;
 
   constructor(services: ContentServices, inode: number, inline: Uint8Array | undefined, extents: Uint8Array | undefined) {
     this.services = services;
@@ -125,7 +122,7 @@ export class Content {
 
   /** Bytes kept for it, as far as known: what is being written counts in full. */
   get allocated(): number {
-    return this.durableAllocated + this.#taken + (this.flushing?.taken ?? 0);
+    return this.durableAllocated + this.uncommitted;
   }
 
   get durableAllocated(): number {
@@ -181,7 +178,7 @@ export class Content {
   read(start: number, end: number, pinned: Pinned, sequential = false): Uint8Array[] {
     const reading: Reading = { out: [], missing: [], pinned };
     this.#readLayer(0, start, end, reading);
-    if (reading.missing.length > 0) throw new Miss(this.#loadAll(reading, sequential));
+    if (reading.missing.length > 0) throw new Miss(loadMissing(this.services.cache, reading, sequential));
     return reading.out;
   }
 
@@ -194,13 +191,8 @@ export class Content {
 
   /** Whether `position` lies in data or a hole, and until where at least that goes on. @throws Miss */
   runAt(position: number): { data: boolean; until: number } {
-    let until = Infinity;
-    for (const layer of this.#layers()) {
-      const piece = layer.pieces[layer.find(position)];
-      if (piece === undefined) continue;
-      if (piece.start <= position) return { data: piece.kind !== 'hole', until: Math.min(until, piece.end) };
-      until = Math.min(until, piece.start);
-    }
+    const { piece, until } = changeAt(this.layers, position);
+    if (piece !== undefined) return { data: piece.kind !== 'hole', until };
     if (this.map === undefined) {
       const length = this.inline?.length ?? 0;
       return position < length ? { data: true, until: Math.min(until, length) } : { data: false, until };
@@ -238,7 +230,7 @@ export class Content {
     this.#earlySize = 0;
   }
 
-  /** Forgets all changes: the file is gone, and nothing of it is being written. */
+  /** Forgets all changes: the file is gone, and nothing of it is being written any more. */
   discard(): void {
     this.count(-this.#earlySize);
     this.#grown(-this.dirty.bytes);
@@ -255,6 +247,22 @@ export class Content {
   /** So much more, or less, of it is in no record. */
   count(bytes: number): void {
     this.services.budget.uncommitted += bytes;
+    if (this.#late) this.services.budget.late += bytes;
+  }
+
+  /** What of it is in no record cannot become part of one at present. */
+  get late(): boolean {
+    return this.#late;
+  }
+
+  set late(is: boolean) {
+    if (is !== this.#late) this.services.budget.late += is ? this.uncommitted : -this.uncommitted;
+    this.#late = is;
+  }
+
+  /** Bytes of it that are in no record. */
+  get uncommitted(): number {
+    return this.#taken + (this.flushing?.taken ?? 0);
   }
 
   #grown(bytes: number): void {
@@ -267,9 +275,9 @@ export class Content {
     return this.dirty.bytes + this.#earlySize;
   }
 
-  *#layers(): Iterable<Layer> {
-    yield this.dirty;
-    if (this.flushing !== undefined) yield this.flushing.layer;
+  /** What is not durable, the newest first. */
+  get layers(): readonly Layer[] {
+    return this.flushing === undefined ? [this.dirty] : [this.dirty, this.flushing.layer];
   }
 
   #seal(position: number, data: Uint8Array): void {
@@ -373,33 +381,4 @@ export class Content {
     if (bytes === undefined) reading.missing.push({ address, blockOffset, length, key });
     else reading.out.push(bytes);
   }
-
-  /**
-   * Loads what is missing, a few at a time. As a rule all of it is in the cache then; a read that waits again, because the cache is too small for
-   * it, keeps copies.
-   */
-  async #loadAll(reading: Reading, sequential: boolean): Promise<void> {
-    const { missing, pinned } = reading;
-    const keep = pinned.waits++ > 0;
-    let next = 0;
-    const work = async (): Promise<void> => {
-      while (next < missing.length) {
-        const { address, blockOffset, length, key } = missing[next++]!;
-        if (length <= maxPartBytes && !sequential) {
-          pinned.parts.set(key, await this.services.cache.loadPart(address, blockOffset, length));
-          continue;
-        }
-        const part = (await this.services.cache.load(address)).subarray(blockOffset, blockOffset + length);
-        assert(part.length === length, 'an extent lies within its block');
-        if (keep) pinned.parts.set(key, copyOf(part));
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(maxParallelLoads, missing.length) }, work));
-  }
-}
-
-function copyOf(data: Uint8Array): Uint8Array {
-  const copy = Buffer.allocUnsafeSlow(data.length);
-  copyBytes(data, copy, 0);
-  return copy;
 }

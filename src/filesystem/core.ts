@@ -142,7 +142,8 @@ export class VolumeCore {
     this.unsettled.gone(inode.number);
     this.contents.forget(inode);
     // What of it was to be written holds room that others wait for. A new one's is for the journal's block that makes it.
-    if (inode.born && inode.busy === undefined) inode.content?.discard();
+    this.flusher.removing(inode);
+    if (inode.born) inode.giveUp();
     this.#clean(inode);
   }
 

@@ -11,6 +11,8 @@ export class DirtyBudget {
    * to them.
    */
   uncommitted = 0;
+  /** Of {@link uncommitted}, what cannot be committed at present. */
+  #late = 0;
   /** Times that something was cut out of a file: what that frees shows once it is written out. */
   cuts = 0;
   #bytes = 0;
@@ -24,16 +26,30 @@ export class DirtyBudget {
     return this.#bytes;
   }
 
+  /** What counts against the limit: files that cannot be written out have as much again for themselves, so that others need not wait for them. */
+  get pressing(): number {
+    return this.#bytes - Math.min(this.#late, this.limit);
+  }
+
+  get late(): number {
+    return this.#late;
+  }
+
+  set late(bytes: number) {
+    this.#late = bytes;
+    if (this.pressing <= this.limit && this.#waiting.length > 0) this.release();
+  }
+
   add(bytes: number): void {
-    const before = this.#bytes;
+    const before = this.pressing;
     this.#bytes += bytes;
-    if (before <= this.limit / 2 && this.#bytes > this.limit / 2) this.onHalf?.();
-    if (this.#bytes <= this.limit && this.#waiting.length > 0) this.release();
+    if (before <= this.limit / 2 && this.pressing > this.limit / 2) this.onHalf?.();
+    if (this.pressing <= this.limit && this.#waiting.length > 0) this.release();
   }
 
   /** Undefined while there is room; otherwise a promise for the moment when there is again, or when nothing can be written out at present. */
   wait(): Promise<void> | undefined {
-    if (this.#bytes <= this.limit) return undefined;
+    if (this.pressing <= this.limit) return undefined;
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 

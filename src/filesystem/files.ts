@@ -14,6 +14,8 @@ export const maxFileBytes: number = 2 ** 44;
 const readAheadBytes = 4 * 1024 * 1024;
 /** Dirty bytes over the budget from which on writers are refused: the store takes nothing. */
 const refuseFactor = 2;
+/** Part of the budget from which on whoever writes to a file that cannot be written out waits for each next attempt; where all of it is taken up by such files they are refused. */
+const lateShare = 1 / 4;
 /** One copy_file_range ends after this much; the caller goes on. */
 const maxCopyBytes = 16 * 1024 * 1024;
 const copyStepBytes = 1024 * 1024;
@@ -65,12 +67,15 @@ export class Files {
   #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
     const inode = this.#regular(number);
-    const { budget, redo } = this.#core;
+    const { budget, redo, flusher } = this.#core;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
-    if (budget.bytes > refuseFactor * budget.limit)
-      throw new FileSystemError(errnoOf(this.#core.flusher.failure), 'the store takes no writes and memory is full of them');
+    if (budget.pressing > refuseFactor * budget.limit)
+      throw new FileSystemError(errnoOf(flusher.failure), 'the store takes no writes and memory is full of them');
+    const { late } = inode.content!;
+    if (late && budget.late > budget.limit)
+      throw new FileSystemError(errnoOf(flusher.late.failureOf(inode)), 'the store does not take what was written to the file before');
     this.#quota.check(inode, offset, end);
     inode.content!.write(offset, data);
     redo?.write(number, offset, data);
@@ -78,7 +83,7 @@ export class Files {
     if (kill) killPrivileges(inode);
     if (keepTimes) this.#core.touch(inode);
     else this.#modified(inode);
-    const room = budget.wait() ?? redo?.wait();
+    const room = late && budget.late > lateShare * budget.limit ? flusher.late.wait() : (budget.wait() ?? redo?.wait());
     return room === undefined ? data.length : room.then(() => data.length);
   }
 

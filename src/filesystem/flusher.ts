@@ -1,9 +1,12 @@
-import { messageOf } from '../base/index.ts';
+import { InfinitError, messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { errnoOf, isPassing } from './failure.ts';
 import type { Inode } from './inode.ts';
+import { LateInodes } from './late-inodes.ts';
+import { carryOver } from './redo-carry.ts';
 import { hurrySlots } from './content-journal.ts';
 import { checkpointSlots } from './journal.ts';
+import type { RedoLog, RedoMark } from './redo-log.ts';
 
 /** Changes reach the store at most this much later unless told otherwise. */
 export const defaultFlushDelayMs = 1000;
@@ -16,21 +19,30 @@ const recordsPerCommit = 64;
 /** Delays between attempts while the store takes nothing: doubled up to this. */
 const maxRetryMs = 10_000;
 
-/** Writes out in the background what changed: contents and records, then names, then now and then a checkpoint. Failures stay dirty and are tried again. */
+/**
+ * Writes out in the background what changed: contents and records, then names, then now and then a checkpoint. Failures stay dirty and are tried again; what fails by itself,
+ * by itself ({@link LateInodes}).
+ */
 export class Flusher {
   readonly #core: VolumeCore;
   readonly #delayMs: number;
+  /** What is to be written out, but for what is late. */
   readonly #dirty = new Set<Inode>();
+  readonly late: LateInodes;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #retryMs = 0;
   #failure: unknown;
+  /** While a checkpoint that failed is not to be tried again, and for how long that was. */
+  #resting: NodeJS.Timeout | undefined;
+  #restMs = 0;
   #begun = false;
   #stopped = false;
 
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#delayMs = core.context.options.flushDelayMs ?? defaultFlushDelayMs;
+    this.late = new LateInodes(core.context, this.#delayMs, (inode) => this.#writeLate(inode));
   }
 
   /**
@@ -48,12 +60,30 @@ export class Flusher {
   }
 
   add(inode: Inode): void {
+    if (this.late.has(inode)) return;
     this.#dirty.add(inode);
     this.#schedule(this.#delayMs);
   }
 
   done(inode: Inode): void {
     this.#dirty.delete(inode);
+    this.late.delete(inode);
+  }
+
+  /** An inode is to be taken out of the store: what lacks room does not wait for the timer. */
+  removing(inode: Inode): void {
+    const wanted = this.#lacksRoom;
+    this.done(inode);
+    if (!wanted) return;
+    clearTimeout(this.#resting);
+    this.#resting = undefined;
+    this.#hurryAnew();
+  }
+
+  /** As {@link hurry}, also after a failure: what it came from may be over. */
+  #hurryAnew(): void {
+    if (this.#running === undefined) this.#retryMs = 0;
+    this.hurry();
   }
 
   namesChanged(): void {
@@ -79,20 +109,78 @@ export class Flusher {
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
   async flushAll(): Promise<void> {
     const through = this.#core.log.last;
-    await this.#keepAll();
+    const { redo } = this.#core;
+    const mark = redo?.mark();
+    const { failed, names } = await this.#write([...this.#dirty, ...this.late], () => false);
+    throwFirst(failed);
+    if (names !== undefined) throw names;
+    if (mark !== undefined) redo!.trim(mark);
     // What names made new is old now.
-    await this.#flushRecords([...this.#dirty].filter((inode) => inode.lastOperation <= through));
+    throwFirst(await this.#commitRecords([...this.#dirty, ...this.late].filter((inode) => inode.lastOperation <= through)));
   }
 
-  /** As {@link flushAll}, but what the journal has need not be in its place. */
-  async #keepAll(): Promise<void> {
-    const { log, names, redo } = this.#core;
+  /**
+   * As {@link flushAll}, but what the journal has need not be in its place, and what is late or cannot be written out by itself is left for later.
+   * @throws InfinitError where nothing can be written out, or names cannot.
+   */
+  async keepMost(): Promise<void> {
+    const { redo } = this.#core;
     const mark = redo?.mark();
-    const unborn = [...this.#dirty].filter(({ born }) => !born).map((inode) => ({ inode, revision: inode.revision }));
-    await settleAll([this.#flushRecords([...this.#dirty]), names.flush(log.last)]);
+    const left = new Set(this.late);
+    // Which of those that go together is out of reach is found out later: that takes as long again.
+    const { failed, names, lost } = await this.#write([...this.#dirty], isPassing);
+    if (lost) throwFirst(failed);
+    for (const [inode, error] of failed) {
+      left.add(inode);
+      this.#dirty.delete(inode);
+      this.late.add(inode, error);
+    }
+    if (failed.size > 1) this.late.hurry();
+    if (names !== undefined) throw names;
+    if (mark !== undefined)
+      await this.#trim(
+        redo!,
+        mark,
+        [...left].filter(({ dirty, gone }) => dirty && !gone),
+      );
+  }
+
+  /** @param left inodes that may not be durable as they were at the mark. */
+  async #trim(redo: RedoLog, mark: RedoMark, left: readonly Inode[]): Promise<void> {
+    if (left.length === 0) return redo.trim(mark);
+    if (redo.whole && !redo.filling) return;
+    if (!(await carryOver(this.#core, redo, left, mark))) throw new InfinitError('overloaded', 'more than the redo log holds cannot be written out');
+  }
+
+  /** Writes out these, and all names. Returns what failed. `lost`: the store is out of reach. */
+  async #write(
+    inodes: readonly Inode[],
+    together: (error: unknown) => boolean,
+  ): Promise<{ readonly failed: ReadonlyMap<Inode, unknown>; readonly names: unknown; readonly lost: boolean }> {
+    const { log, names } = this.#core;
+    const unborn = inodes.filter(({ born }) => !born).map((inode) => ({ inode, revision: inode.revision }));
+    const named = names.flush(log.last).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const records = await this.#commitRecords(inodes, together);
+    const failure = await named;
     // They may have been written to after the commit that made them had begun, and before this did.
-    await this.#flushRecords(unborn.filter(({ inode, revision }) => inode.writtenRevision < revision).map(({ inode }) => inode));
-    if (mark !== undefined) redo!.trim(mark);
+    const again = unborn.filter(({ inode, revision }) => inode.writtenRevision < revision).map(({ inode }) => inode);
+    const failed = new Map([...records, ...(await this.#commitRecords(again, together))]);
+    return { failed, names: failure, lost: failed.size > recordsPerCommit && failed.size >= inodes.length && [...failed.values()].every(isPassing) };
+  }
+
+  /** What it failed with. */
+  async #writeLate(inode: Inode): Promise<unknown> {
+    const failed = await this.#commitRecords([inode]);
+    if (failed.size === 0) {
+      this.late.delete(inode);
+      if (inode.dirty && !inode.gone) this.add(inode);
+      // It may have been what could not be carried over.
+      if (this.#core.redo?.filling === true) this.#hurryAnew();
+    }
+    return failed.get(inode);
   }
 
   /** Makes these durable, by the content journal where that takes them. Returns what failed. */
@@ -113,12 +201,25 @@ export class Flusher {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    await this.#running;
+    clearTimeout(this.#resting);
+    await Promise.all([this.#running, this.late.stop()]);
+  }
+
+  get #lacksRoom(): boolean {
+    return this.late.lacksRoom || errnoOf(this.#failure) === 'ENOSPC';
+  }
+
+  /** There is more to be written out than waits for the timer. */
+  get #busy(): boolean {
+    const { log, budget, contents, redo } = this.#core;
+    if (redo?.filling === true || log.length >= hurryOperations || budget.pressing > budget.limit / 2) return true;
+    // What is late may be what keeps the places there.
+    return contents.used >= hurrySlots && this.late.size === 0;
   }
 
   get #pending(): boolean {
-    const { log, checkpoint, compactor } = this.#core;
-    return this.#dirty.size > 0 || log.length > 0 || !checkpoint.idle || !compactor.idle;
+    const { log, checkpoint, compactor, redo } = this.#core;
+    return this.#dirty.size > 0 || log.length > 0 || !checkpoint.idle || !compactor.idle || redo?.filling === true;
   }
 
   #schedule(delayMs: number): void {
@@ -127,27 +228,17 @@ export class Flusher {
       this.#timer = undefined;
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
-        const { log, budget, contents, redo } = this.#core;
-        const busy = redo?.filling === true || log.length >= hurryOperations || budget.bytes > budget.limit / 2 || contents.used >= hurrySlots;
-        if (this.#pending) this.#schedule(this.#retryMs > 0 ? this.#retryMs : busy ? 0 : this.#delayMs);
+        if (this.#pending) this.#schedule(this.#retryMs > 0 ? this.#retryMs : this.#busy ? 0 : this.#delayMs);
       });
     }, delayMs);
     this.#timer.unref();
   }
 
   async #background(): Promise<void> {
-    const { log, checkpoint, journal, state, compactor, budget, redo, context } = this.#core;
+    const { log, budget, redo, context } = this.#core;
     const calm = log.length === 0;
     try {
-      await this.#keepAll().catch(async (error: unknown) => {
-        // The checkpoint takes removed files out of the store: what finds no room may be waiting for just that.
-        if (errnoOf(error) === 'ENOSPC' && !checkpoint.idle) await checkpoint.run();
-        throw error;
-      });
-      // In quiet moments, or when the journal has grown.
-      if (!checkpoint.idle && (calm || journal.used >= checkpointSlots)) await checkpoint.run();
-      else if (calm && !state.current) await state.write({});
-      if (calm) await compactor.run();
+      await this.keepMost();
       this.#retryMs = 0;
       this.#failure = undefined;
     } catch (error) {
@@ -156,33 +247,64 @@ export class Flusher {
       context.logger.warn('changes could not be written out; they are kept and tried again', { inMs: this.#retryMs, error: messageOf(error) });
       // Nobody waits for something that may never come: writers are refused instead, see Files.write.
       budget.release();
-      redo?.release();
+      redo?.room.release();
+    }
+    if (this.#failure === undefined || errnoOf(this.#failure) === 'ENOSPC') await this.#settleSome(calm);
+  }
+
+  /**
+   * Brings what the journal has to its place, in quiet moments, when the journal has grown, and where something finds no room, which may be waiting for what is to be removed. What
+   * fails rests for a while and holds up nothing of what is to become durable.
+   */
+  async #settleSome(calm: boolean): Promise<void> {
+    if (this.#resting !== undefined) return;
+    const { checkpoint, journal, state, compactor, context } = this.#core;
+    const makesRoom = checkpoint.removes && this.#lacksRoom;
+    try {
+      if (!checkpoint.idle && (calm || makesRoom || journal.used >= checkpointSlots)) {
+        await checkpoint.run();
+        if (makesRoom) {
+          this.#retryMs = 0;
+          this.late.hurry();
+        }
+      } else if (calm && !state.current) await state.write({});
+      if (calm) await compactor.run();
+      this.#restMs = 0;
+    } catch (error) {
+      this.#restMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#restMs * 2));
+      context.logger.warn('what the journal has could not be brought to its place; it stays there', { inMs: this.#restMs, error: messageOf(error) });
+      if (this.#stopped) return;
+      this.#resting = setTimeout(() => {
+        this.#resting = undefined;
+        if (this.#pending) this.#schedule(0);
+      }, this.#restMs);
+      this.#resting.unref();
     }
   }
 
-  /** @throws InfinitError with the first failure, after all were tried. */
-  async #flushRecords(inodes: readonly Inode[]): Promise<void> {
-    for (const error of (await this.#commitRecords(inodes)).values()) throw error;
-  }
-
   /** Commits inodes that exist in the store already, some at a time. Returns what failed. */
-  async #commitRecords(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+  async #commitRecords(inodes: readonly Inode[], together: (error: unknown) => boolean = () => false): Promise<ReadonlyMap<Inode, unknown>> {
     const due = inodes.filter((inode) => inode.born && !inode.gone);
     const failures = new Map<Inode, unknown>();
     for (let at = 0; at < due.length; at += recordsPerCommit) {
       const group = due.slice(at, at + recordsPerCommit).filter((inode) => inode.dirty && !inode.gone);
-      for (const [inode, error] of await this.#core.records.commitEach(group)) {
+      const failed = await this.#core.records.commitEach(group, together);
+      for (const [inode, error] of failed) {
         failures.set(inode, error);
         // What is only out of reach now is kept and tried again, by the next fsync too: nothing is lost that a program had to hear of.
         if (!isPassing(error) && inode.content?.exposed === true) this.#core.failed(inode, errnoOf(error));
       }
       for (const inode of group) if (!inode.dirty) this.#dirty.delete(inode);
+      // The store is out of reach: there is no need to wait for that with each of them.
+      if (failures.size < at + recordsPerCommit || failures.size <= recordsPerCommit || ![...failures.values()].every(isPassing)) continue;
+      const [error] = failures.values();
+      for (const inode of due.slice(at + recordsPerCommit)) failures.set(inode, error);
+      break;
     }
     return failures;
   }
 }
 
-/** Waits for all, then throws the first failure. */
-async function settleAll(work: readonly Promise<void>[]): Promise<void> {
-  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;
+function throwFirst(failures: ReadonlyMap<Inode, unknown>): void {
+  for (const error of failures.values()) throw error;
 }

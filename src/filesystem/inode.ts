@@ -136,6 +136,13 @@ export class Inode {
     return this.links === 0 && this.handles === 0 && this.lookups <= 0 && this.expected === 0 && !this.uncounted && !this.awaited;
   }
 
+  /** It is gone, and so is what was to be written of it; where that is being written, it is no hope for room at least. */
+  giveUp(): void {
+    if (this.content === undefined) return;
+    if (this.busy === undefined) this.content.discard();
+    else this.content.late = true;
+  }
+
   /** The kernel gives references back. */
   forget(count: number): void {
     // It gives all back at once when it drops an inode, those of before included. Without a name that is the only reason to give any back.

@@ -1,5 +1,6 @@
 import { assert } from '../base/index.ts';
 import type { DataBlock } from './data-block.ts';
+import type { Span } from './unsynced.ts';
 
 /** A run of a file's bytes that the extent map does not know yet: bytes in memory, a part of a sealed block, or a hole. */
 export type Piece = BytesPiece | BlockPiece | HolePiece;
@@ -104,4 +105,28 @@ export class Layer {
     this.pieces.splice(index + 1, 0, rest);
     return index + 1;
   }
+}
+
+/** The change that shows at `position`, undefined where there is none, and until where at the most that goes on. @param layers the newest first. */
+export function changeAt(layers: readonly Layer[], position: number): { readonly piece: Piece | undefined; readonly until: number } {
+  let until = Infinity;
+  for (const layer of layers) {
+    const piece = layer.pieces[layer.find(position)];
+    if (piece === undefined) continue;
+    if (piece.start <= position) return { piece, until: Math.min(until, piece.end) };
+    until = Math.min(until, piece.start);
+  }
+  return { piece: undefined, until };
+}
+
+/** Where there are changes, in order and disjoint. */
+export function changedSpans(layers: readonly Layer[]): Span[] {
+  const spans: { start: number; end: number }[] = [];
+  const pieces = layers.flatMap((layer) => layer.pieces);
+  for (const { start, end } of pieces.toSorted((a, b) => a.start - b.start)) {
+    const last = spans.at(-1);
+    if (last !== undefined && start <= last.end) last.end = Math.max(last.end, end);
+    else spans.push({ start, end });
+  }
+  return spans;
 }

@@ -1,6 +1,6 @@
 import { InfinitError } from '../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { errnoOf } from './failure.ts';
+import { errnoOf, isPassing } from './failure.ts';
 import type { Inode } from './inode.ts';
 import { type Journal, journalSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
@@ -62,8 +62,9 @@ export class NameCommitter {
       while (this.#requests.length > 0) {
         try {
           await this.#commit().catch((error: unknown) => {
-            if (errnoOf(error) !== 'ENOSPC') throw error;
-            return this.#commitNames();
+            if (errnoOf(error) === 'ENOSPC') return this.#commitNames();
+            if (isPassing(error) && this.#waitsForContent) return this.#commit({ most: this.#parts.log.free, empty: true });
+            throw error;
           });
           this.#settle();
         } catch (error) {
@@ -75,6 +76,13 @@ export class NameCommitter {
     } finally {
       this.#running = false;
     }
+  }
+
+  /** Contents of new files, which can come later, are part of what comes next. */
+  get #waitsForContent(): boolean {
+    const { log } = this.#parts;
+    const fresh = log.free === 0 ? [] : [...(log.batch(log.free)?.links ?? [])];
+    return fresh.some(([inode, { gone }]) => !inode.born && !gone && inode.content?.changed === true);
   }
 
   /**
@@ -184,8 +192,10 @@ export class NameCommitter {
         usage.settle(-unsettled.countedOf(inode), -1);
         unsettled.removed(inode.number);
       }
-      if (gone) checkpoint.gone(inode);
-      else if (inode.born) {
+      if (gone) {
+        inode.giveUp();
+        checkpoint.gone(inode);
+      } else if (inode.born) {
         // Its record still has the old link count.
         inode.revision++;
         checkpoint.touched(inode, sequence);

@@ -57,7 +57,7 @@ export class Quota {
     if (this.#limit === undefined || this.#used + bytes <= this.#limit) return;
     const { usage, budget } = this.#core;
     if (this.#makingRoom !== undefined) throw new Miss(this.#makingRoom);
-    const mayFit = budget.uncommitted > 0 && usage.allocated + bytes <= this.#limit;
+    const mayFit = budget.uncommitted > budget.late && usage.allocated + bytes <= this.#limit;
     if (mayFit || this.#cuts !== budget.cuts) throw new Miss(this.#makeRoom());
     this.#log();
     throw new FileSystemError('ENOSPC');
@@ -70,7 +70,7 @@ export class Quota {
   /** One at a time, for all who wait. */
   #makeRoom(): Promise<void> {
     const { cuts } = this.#core.budget;
-    const flushed = this.#core.flusher.flushAll().then(() => void (this.#cuts = cuts));
+    const flushed = this.#core.flusher.keepMost().then(() => void (this.#cuts = cuts));
     this.#makingRoom = flushed.finally(() => (this.#makingRoom = undefined));
     return this.#makingRoom;
   }

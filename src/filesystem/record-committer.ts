@@ -6,7 +6,7 @@ import type { ContentPlan } from './content-flush.ts';
 import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import type { BlockUse } from './extents/index.ts';
-import { isPassing, versionsOf } from './failure.ts';
+import { versionsOf } from './failure.ts';
 import { decodeInode, encodeInode } from './inode-codec.ts';
 import type { Inode } from './inode.ts';
 import type { BlockVersion } from './named-block.ts';
@@ -72,15 +72,16 @@ export class RecordCommitter {
 
   /**
    * As {@link commit}, of inodes that have nothing to do with each other: where they do not go together each is tried for itself, so that one that
-   * does not fit is no failure of another. Returns what failed.
+   * cannot be written is no failure of another. Returns what failed.
+   * @param together whether this is to count as a failure of all.
    */
-  async commitEach(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+  async commitEach(inodes: readonly Inode[], together: (error: unknown) => boolean = () => false): Promise<ReadonlyMap<Inode, unknown>> {
     const failed = new Map<Inode, unknown>();
     try {
       await this.commit(inodes);
     } catch (error) {
-      if (inodes.length === 1 || isPassing(error)) return new Map(inodes.map((inode) => [inode, error]));
-      for (const inode of inodes) await this.commit([inode]).catch((own: unknown) => failed.set(inode, own));
+      if (inodes.length === 1 || together(error)) return new Map(inodes.map((inode) => [inode, error]));
+      await Promise.all(inodes.map((inode) => this.commit([inode]).catch((own: unknown) => failed.set(inode, own))));
     }
     return failed;
   }

@@ -5,11 +5,12 @@ import type { Operation } from './operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
 import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
 import { grain, RedoRing } from './redo-ring.ts';
+import { RedoRoom } from './redo-room.ts';
 import type { SurvivingMemory } from './surviving-memory.ts';
 
 /** The first page: what the log is, and what of it counts. */
 const headBytes = 4096;
-const formatVersion = 1;
+const formatVersion = 2;
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
@@ -46,6 +47,7 @@ export class RedoLog {
   readonly #volumeId: string;
   readonly #capacity: number;
   readonly #space: RedoRing;
+  readonly room: RedoRoom;
   /** Told when it is time to write out. */
   onFilling: (() => void) | undefined;
   /** Records are written. */
@@ -59,12 +61,8 @@ export class RedoLog {
   #creating = false;
   /** There is memory to be given back. */
   #holds = false;
-  /** Bytes of records so far, and of those the ones that are trimmed. */
-  #written = 0;
-  #trimmed = 0;
   /** Counts how often it became incomplete: a mark of before is worth nothing then. */
   #life = 0;
-  #waiting: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(memory: SurvivingMemory, volumeId: string) {
@@ -72,6 +70,7 @@ export class RedoLog {
     this.#memory = memory;
     this.#volumeId = volumeId;
     this.#capacity = bytes.length - headBytes - ((bytes.length - headBytes) % grain);
+    this.room = new RedoRoom(this.#capacity);
     this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
     this.exchanges = new NotedExchanges(this.#head);
     this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
@@ -124,7 +123,7 @@ export class RedoLog {
     for (let position = this.#head[word.tail]!; position < until;) {
       const { kind, length } = recordAt(this.#words, this.#space.place(position) / 8, position);
       const skips = kind === kinds.skip;
-      if (!skips) this.#written += length;
+      if (!skips) this.room.add(length);
       yield { length, skips };
       position += length;
     }
@@ -157,7 +156,7 @@ export class RedoLog {
     this.#on = this.#adopted = false;
     this.#lapsed = undefined;
     clearTimeout(this.#timer);
-    this.release();
+    this.room.release();
   }
 
   /** It began with what a process before left. */
@@ -179,26 +178,19 @@ export class RedoLog {
     if (this.#on || this.#lapsed !== undefined || this.#adopted) this.#head[word.durable] = sequence;
   }
 
-  get used(): number {
-    return this.#written - this.#trimmed;
-  }
-
   /** To be written out without delay: there is much of it, or there was no room, which only a flush that begins now ends. */
   get filling(): boolean {
-    return this.#on ? this.used > this.#capacity / 4 : this.#lapsed === 'full';
+    return this.#on ? this.room.filling : this.#lapsed === 'full';
+  }
+
+  /** What is there counts. */
+  get whole(): boolean {
+    return this.#head[word.complete] === 1;
   }
 
   /** Undefined while there is room; otherwise a promise for the moment when there is again, or when nothing can be written out at present. */
   wait(): Promise<void> | undefined {
-    if (!this.#on || this.used <= this.#capacity / 2) return undefined;
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  /** Lets everybody go on. */
-  release(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
+    return this.#on ? this.room.wait() : undefined;
   }
 
   /** Before a flush of all that is in memory. */
@@ -208,19 +200,18 @@ export class RedoLog {
       this.#lapsed = undefined;
       this.#on = true;
     }
-    return { position: this.#head[word.head]!, written: this.#written, life: this.#life };
+    return { position: this.#head[word.head]!, written: this.room.written, life: this.#life };
   }
 
-  /** That flush has made everything durable. */
-  trim(mark: RedoMark): void {
+  /** That flush has made everything durable, but what was logged anew since: so many bytes of records. */
+  trim(mark: RedoMark, carried = 0): void {
     const head = this.#head;
     if (!this.#on || mark.life !== this.#life || mark.position < head[word.tail]!) return;
     head[word.tail] = mark.position;
     head[word.complete] = 1;
-    this.#trimmed = mark.written;
     this.#space.trim(mark.position);
     if (mark.position === this.#space.next) this.#rewind();
-    if (this.used <= this.#capacity / 2) this.release();
+    this.room.trim(mark.written, carried);
   }
 
   /** Records of content come before the attributes that they go with. */
@@ -239,9 +230,9 @@ export class RedoLog {
     this.#put(end);
   }
 
-  /** Attributes as they are now, and what was written before. */
-  attributes(inode: Inode): void {
-    if (inode.xattrsRevision === inode.revision) this.#xattrs(inode);
+  /** Attributes as they are now, and what was written before. `whole`: extended ones, too, though they did not change just now. */
+  attributes(inode: Inode, whole = false): void {
+    if (inode.xattrsRevision === inode.revision || whole) this.#xattrs(inode);
     if (!this.#begin(kinds.attributes, attributeNumbers, 0)) return;
     putAttributes(inode, this.#words, this.#at);
     if (!this.#creating) this.#publish();
@@ -333,7 +324,7 @@ export class RedoLog {
     }
     this.#place(kind, length);
     this.#space.advance(length);
-    this.#written += length;
+    this.room.add(length);
     return true;
   }
 
@@ -361,12 +352,11 @@ export class RedoLog {
   /** Incomplete until {@link trim} says that all of before is durable. */
   #lapse(why: 'full' | 'no-memory'): void {
     this.#head[word.complete] = 0;
-    this.#trimmed = this.#written;
     this.#on = false;
     this.#lapsed = why;
     this.#life++;
     this.#clear();
-    this.release();
+    this.room.trim(this.room.written, 0);
     if (why === 'full') this.onFilling?.();
   }
 
@@ -381,7 +371,7 @@ export class RedoLog {
     if (!this.#holds || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (this.used === 0) this.#giveBack();
+      if (this.room.used === 0) this.#giveBack();
     }, keepMs);
     this.#timer.unref();
   }

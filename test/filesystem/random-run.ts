@@ -10,7 +10,8 @@ import { describe, Model, node, type Node } from './posix-model.ts';
 /** A step: what, and numbers that pick its operands. */
 export type Step = readonly [kind: number, a: number, b: number, c: number, d: number];
 
-const kinds = [
+/** What a step does, by its first number. */
+export const kinds = [
   'create',
   'create',
   'mkdir',

@@ -6,54 +6,11 @@ import * as fc from 'fast-check';
 
 import { silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
-import { checkVolume, type SurvivingMemory, type Volume } from '../../src/filesystem/index.ts';
+import { checkVolume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, TestClock, user, volumeId } from './harness.ts';
 import { generator, Run, steps } from './random-run.ts';
-
-/** As a process finds it that follows one that died: a copy, so that what of the dead one still runs in this process changes nothing. */
-class Memory implements SurvivingMemory {
-  readonly bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array | number = 4096 + 1024 * 1024) {
-    this.bytes = new Uint8Array(bytes as number);
-  }
-
-  provide(): boolean {
-    return true;
-  }
-
-  release(): void {}
-
-  copy(): Memory {
-    return new Memory(this.bytes);
-  }
-}
-
-/** A volume whose process dies and is followed by another. */
-class Host {
-  readonly store: MemoryBlockStore;
-  memory: Memory;
-  volume!: Volume;
-
-  constructor(store = new MemoryBlockStore(), memory = new Memory()) {
-    this.store = store;
-    this.memory = memory;
-  }
-
-  static async start(...parts: ConstructorParameters<typeof Host>): Promise<Host> {
-    const host = new Host(...parts);
-    host.volume = await open(host.store, {}, { memory: host.memory });
-    return host;
-  }
-
-  async die(lostInodes: ReadonlySet<number> = new Set()): Promise<Volume> {
-    this.memory = this.memory.copy();
-    this.store.restart();
-    this.volume = await open(this.store, {}, { memory: this.memory, inherits: true, resumed: true, lostInodes });
-    return this.volume;
-  }
-}
+import { Host, Memory } from './redo-host.ts';
 
 async function check(store: MemoryBlockStore): Promise<void> {
   const setup = { store, sealer: new Sealer(), volumeId, session: 4_000_000, clock: new TestClock(), logger: silentLogger };
