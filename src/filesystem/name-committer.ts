@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError } from '../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { errnoOf, isPassing } from './failure.ts';
 import type { Inode } from './inode.ts';
@@ -10,6 +10,8 @@ import type { RedoLog } from './redo-log.ts';
 import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from './usage.ts';
 
+/** Failures of a commit after which its last stage was not begun, for certain. */
+const certain: ReadonlySet<string> = new Set(['disk-full', 'unavailable']);
 /** Directories that join the commit of an fsync: a record each. */
 const maxJoining = 2;
 
@@ -43,6 +45,8 @@ export class NameCommitter {
   readonly #parts: NameCommitterParts;
   #requests: Request[] = [];
   #running = false;
+  /** The journal's next block may have been written already, by an attempt of which nobody knows how it ended. */
+  #doubtful = false;
 
   constructor(parts: NameCommitterParts) {
     this.#parts = parts;
@@ -61,10 +65,12 @@ export class NameCommitter {
     try {
       while (this.#requests.length > 0) {
         try {
-          await this.#commit().catch((error: unknown) => {
-            if (errnoOf(error) === 'ENOSPC') return this.#commitNames();
-            if (isPassing(error) && this.#waitsForContent) return this.#commit({ most: this.#parts.log.free, empty: true });
-            throw error;
+          await this.#commit().catch(async (error: unknown) => {
+            const full = errnoOf(error) === 'ENOSPC';
+            if (!full && !(isPassing(error) && this.#waitsForContent)) throw error;
+            // What comes empty now may have a name already, and be all that there is of it.
+            if (this.#doubtful) await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
+            return full ? this.#commitNames() : this.#commit({ most: this.#parts.log.free, empty: true });
           });
           this.#settle();
         } catch (error) {
@@ -121,7 +127,16 @@ export class NameCommitter {
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
       const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => inode.links > 0);
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
-      await records.commit([...fresh, ...settled, ...extras, ...joining(batch, extras)], {
+      await this.#write([...fresh, ...settled, ...extras, ...joining(batch, extras)], batch, part?.empty);
+    }
+    for (const request of joined) request.extraDone = true;
+  }
+
+  /** Writes the batch into the journal's next block, and before that these inodes. */
+  async #write(inodes: readonly Inode[], batch: Batch, empty = false): Promise<void> {
+    const { journal, records } = this.#parts;
+    try {
+      await records.commit(inodes, {
         block: journal.nextBlock(),
         payload: () => this.#seal(batch),
         committed: () => this.#committed(batch),
@@ -129,10 +144,13 @@ export class NameCommitter {
           const change = batch.links.get(inode);
           return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
         },
-        ...(part?.empty === true ? { empty: true } : {}),
+        empty,
       });
+      this.#doubtful = false;
+    } catch (error) {
+      if (!certain.has(codeOf(error))) this.#doubtful = true;
+      throw error;
     }
-    for (const request of joined) request.extraDone = true;
   }
 
   #refuse(request: Request, error: unknown): void {

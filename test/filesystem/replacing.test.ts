@@ -53,3 +53,39 @@ test('a file that replaces another is never found with a part of its content, th
   }
   assert.ok(interrupted > 1);
 });
+
+/** A store that does not say that a commit took effect, after which it is out of reach for further blocks and then crashes. */
+class SilentStore extends MemoryBlockStore {
+  crashesAfter: number | undefined;
+  #silent = false;
+
+  override async commit(stages: readonly Stage[]): Promise<CommitResult> {
+    if (this.#silent && stages.some(({ put: blocks }) => blocks !== undefined)) throw new InfinitError('unavailable', 'out of reach');
+    const result = await super.commit(stages);
+    if (this.crashesAfter === undefined || this.#silent) return result;
+    this.#silent = true;
+    this.crashAfter(this.crashesAfter);
+    return { done: false, stage: stages.length - 1, outcomes: [{ status: 'unknown', code: 'unknown-outcome', message: 'no answer' }] };
+  }
+}
+
+test('nor where nobody knows whether that took effect, and its blocks are out of reach then', async () => {
+  for (let writes = 0; writes < 8; writes++) {
+    const store = new SilentStore();
+    const volume = await open(store);
+    await put(volume, root, 'f', 'old', true);
+    await put(volume, root, 'new', whole);
+    await volume.rename(root, 'new', root, 'f', 0);
+    store.crashesAfter = writes;
+    await assert.rejects(async () => volume.fsync(root, 0, false));
+    await volume.syncfs().catch(() => {});
+    await volume.abandon();
+    store.crashesAfter = undefined;
+    store.restart();
+    const after = await open(store);
+    const content = await contentOf(after, (await look(after, root, 'f'))!);
+    if (!content.equals(whole)) assert.deepEqual(content, Buffer.from(bytes('old')), `after ${writes} writes`);
+    assert.equal((await after.check()).problems.length, 0);
+    await after.abandon();
+  }
+});
