@@ -11,6 +11,8 @@ import type { VolumeState } from './volume-state.ts';
 /** Directories whose trees are written at once, and inodes whose records go into one commit. */
 const parallelTrees = 8;
 const recordsPerCommit = 64;
+/** One that cannot be written keeps no other; so many are the store's own trouble, and not waited for one after the other. */
+const maxFailures = 8;
 /** Names that a tree is told of at once, and how often at the same time. */
 const namesPerApply = 128;
 const parallelApplies = 4;
@@ -89,34 +91,54 @@ export class Checkpoint {
   }
 
   async #once(): Promise<void> {
-    const { journal, remover, orphans, state } = this.#parts;
+    const { journal, orphans, state } = this.#parts;
     const through = journal.next - 1;
-    const directories = [...this.#directories];
     const touched = [...this.#touched.keys()];
     const gone = [...this.#gone];
     const orphaned = orphans.changes();
-    await this.#applyNames(directories);
-    const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
-    for (let at = 0; at < dirty.length; at += recordsPerCommit) await this.#write(dirty.slice(at, at + recordsPerCommit));
-    for (const inode of touched) if (this.#touched.get(inode)! <= through) this.#touched.delete(inode);
-    await remover.remove(gone);
-    for (const inode of gone) this.#gone.delete(inode);
+    const failures = [
+      ...(await this.#applyNames([...this.#directories])),
+      ...(await this.#writeLinks(touched, through)),
+      // What is removed makes room, and waits for nothing else.
+      ...(await this.#remove(gone)),
+    ];
+    // What is not done is done by the next run: the journal has it until then.
+    if (failures.length > 0) throw failures[0];
     await orphans.apply(orphaned);
     await state.write({ tail: through + 1 });
     journal.trim(through + 1);
   }
 
-  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them, and removals, which make room, come after them. */
-  async #write(inodes: readonly Inode[]): Promise<void> {
-    const { records } = this.#parts;
-    for (const inode of (await records.commitEach(inodes)).keys()) await records.relink(inode);
-  }
-
-  async #applyNames(directories: readonly Inode[]): Promise<void> {
+  /** Returns what failed. */
+  async #applyNames(directories: readonly Inode[]): Promise<unknown[]> {
+    const failures: unknown[] = [];
     await inParallel(directories, parallelTrees, async (inode) => {
-      if (!inode.gone) await applyNames(inode.directory!);
+      if (failures.length >= maxFailures) return;
+      if (!inode.gone) await applyNames(inode.directory!).catch((error: unknown) => failures.push(error));
       if (inode.gone || inode.directory!.overlay.staged === 0) this.#directories.delete(inode);
     });
+    return failures;
+  }
+
+  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them. Returns what failed. */
+  async #writeLinks(touched: readonly Inode[], through: number): Promise<unknown[]> {
+    const { records } = this.#parts;
+    const failures = new Map<Inode, unknown>();
+    const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
+    for (let at = 0; at < dirty.length; at += recordsPerCommit)
+      for (const [inode, reason] of await records.commitEach(dirty.slice(at, at + recordsPerCommit))) {
+        if (failures.size >= maxFailures) failures.set(inode, reason);
+        else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
+      }
+    for (const inode of touched) if (this.#touched.get(inode)! <= through && !failures.has(inode)) this.#touched.delete(inode);
+    return [...failures.values()];
+  }
+
+  /** Returns what failed. */
+  async #remove(gone: readonly Inode[]): Promise<unknown[]> {
+    const failed = await this.#parts.remover.remove(gone);
+    for (const inode of gone) if (!failed.has(inode)) this.#gone.delete(inode);
+    return [...failed.values()];
   }
 }
 

@@ -27,12 +27,25 @@ export class InodeRemover {
     this.#table = table;
   }
 
-  /** @throws InfinitError; those not removed may be tried again. */
-  async remove(inodes: readonly Inode[]): Promise<void> {
+  /** Returns what failed; those may be tried again. */
+  async remove(inodes: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failed = new Map<Inode, unknown>();
+    const remove = (group: readonly Inode[]): Promise<void> => this.#records.exclusively(group, () => this.#removeGroup(group));
     for (let at = 0; at < inodes.length; at += inodesPerCommit) {
       const group = inodes.slice(at, at + inodesPerCommit);
-      await this.#records.exclusively(group, () => this.#removeGroup(group));
+      const error = await remove(group).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      if (error === undefined) continue;
+      // One that cannot be removed keeps no other.
+      if (group.length > 1) await Promise.all(group.map((inode) => remove([inode]).catch((own: unknown) => failed.set(inode, own))));
+      else failed.set(group[0]!, error);
+      if (!group.every((inode) => failed.has(inode))) continue;
+      for (const inode of inodes.slice(at + inodesPerCommit)) failed.set(inode, error);
+      break;
     }
+    return failed;
   }
 
   async #removeGroup(group: readonly Inode[]): Promise<void> {

@@ -69,7 +69,8 @@ export class NameCommitter {
             const full = errnoOf(error) === 'ENOSPC';
             if (!full && !(isPassing(error) && this.#waitsForContent)) throw error;
             // What comes empty now may have a name already, and be all that there is of it.
-            if (this.#doubtful) await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
+            if (this.#doubtful)
+              await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
             return full ? this.#commitNames() : this.#commit({ most: this.#parts.log.free, empty: true });
           });
           this.#settle();

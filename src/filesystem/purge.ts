@@ -108,7 +108,7 @@ class Purge {
     for (const inode of inodes) this.#bytes += inode.content?.durableAllocated ?? 0;
     if (inodes.length === 0) return;
     const done = await this.#readable(inodes[0]!.number, async () => {
-      await this.#core.remover.remove(inodes);
+      for (const error of (await this.#core.remover.remove(inodes)).values()) throw error;
       return true;
     });
     if (done === true) this.#inodes += inodes.length;

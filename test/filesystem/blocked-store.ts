@@ -1,4 +1,5 @@
-import { ownerOf } from '../../src/block/index.ts';
+import { InfinitError } from '../../src/base/index.ts';
+import { type Address, ownerOf } from '../../src/block/index.ts';
 import type { CommitResult, Stage } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
@@ -7,8 +8,12 @@ export class BlockedStore extends MemoryBlockStore {
   /** What becomes of a commit that has a block, or the record, of this inode; undefined: it goes through. */
   blocked: (inode: number) => Promise<never> | undefined = () => undefined;
 
+  /** A block that is not removed. */
+  kept: Address | undefined;
+
   override async commit(stages: readonly Stage[]): Promise<CommitResult> {
     for (const { put = [], update = [] } of stages) {
+      if (update.some(({ address, payload }) => payload === null && address === this.kept)) throw new InfinitError('unavailable', 'kept');
       for (const sealed of [...put.map((block) => block.sealed), ...update.flatMap(({ payload }) => payload ?? [])]) {
         const blocked = this.blocked(ownerOf(sealed).inode);
         if (blocked !== undefined) return blocked;
