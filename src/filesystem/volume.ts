@@ -1,4 +1,3 @@
-import { messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
@@ -22,6 +21,7 @@ import { Files } from './files.ts';
 import { Handles } from './handles.ts';
 import type { Inode } from './inode.ts';
 import type { Usage } from './journal-codec.ts';
+import { keepShown } from './keep-shown.ts';
 import { list } from './listing.ts';
 import { LockTable } from './locks.ts';
 import { attempt } from './miss.ts';
@@ -30,6 +30,7 @@ import { mount } from './mount.ts';
 import { type KernelPages, noteKernelPages, readKernelPages } from './kernel-pages.ts';
 import { Namespace } from './namespace.ts';
 import { Quota } from './quota.ts';
+import { expect, forget } from './references.ts';
 import { rename } from './rename.ts';
 import { changeAttributes } from './set-attributes.ts';
 import { type OwnedBlock, unreferencedBlocks } from './unreferenced.ts';
@@ -69,24 +70,12 @@ export class Volume implements FileSystem {
   }
 
   forget(number: number, count: number): void {
-    const inode = this.#core.table.peek(number);
-    if (inode === undefined) {
-      // Only an inode without a name has to be known again, to be removed.
-      if (this.#core.orphans.has(number)) this.#inBackground(this.#core.table.load(number).then((loaded) => loaded && this.#forget(loaded, count)));
-      return;
-    }
-    this.#forget(inode, count);
+    forget(this.#core, number, count);
   }
 
-  /** Another host may be about to open the inode, whatever becomes of its name. undefined: it is not here. Otherwise ends that; to be called once. */
+  /** {@link expect} */
   expect(number: number): (() => void) | undefined {
-    const inode = this.#core.table.peek(number);
-    if (inode === undefined) return undefined;
-    inode.expected++;
-    return () => {
-      inode.expected--;
-      this.#core.retireUnused(inode);
-    };
+    return expect(this.#core, number);
   }
 
   getattr(number: number): MaybePromise<Attributes> {
@@ -330,27 +319,9 @@ export class Volume implements FileSystem {
     return this.#core.unsynced();
   }
 
-  /** Makes durable what others are about to be shown; undefined where it is already. Resolves to the inodes of which that failed. @throws FileSystemError where names failed. */
-  keep({ inodes, names }: Shown): Promise<ReadonlyMap<number, FileSystemError>> | undefined {
-    const { table, log } = this.#core;
-    // What is not in memory is durable.
-    const known = inodes.flatMap((number) => table.peek(number) ?? []);
-    let through = names === 'all' ? log.last : 0;
-    if (names !== 'all') for (const number of names) through = Math.max(through, table.peek(number)?.lastNamed ?? 0);
-    for (const { lastOperation } of known) through = Math.max(through, lastOperation);
-    if (through <= log.durable && !known.some(({ gone, exposed }) => !gone && exposed)) return undefined;
-    return this.#keep(through, known);
-  }
-
-  async #keep(through: number, inodes: readonly Inode[]): Promise<ReadonlyMap<number, FileSystemError>> {
-    const { names, log, flusher } = this.#core;
-    try {
-      if (through > log.durable) await names.flush(through);
-      const failed = await flusher.keep(inodes.filter(({ gone, exposed }) => !gone && exposed));
-      return new Map([...failed].map(([{ number }, error]) => [number, asFileSystemError(error)]));
-    } catch (error) {
-      throw asFileSystemError(error);
-    }
+  /** {@link keepShown} */
+  keep(shown: Shown): Promise<ReadonlyMap<number, FileSystemError>> | undefined {
+    return keepShown(this.#core, shown);
   }
 
   /** The right to write is gone (a lost lease): nothing more is written or changed, what is in memory is forgotten. */
@@ -408,14 +379,5 @@ export class Volume implements FileSystem {
     if (known === undefined) return;
     this.#handles.close(known);
     this.#core.retireUnused(known.inode);
-  }
-
-  #forget(inode: Inode, count: number): void {
-    inode.forget(count);
-    this.#core.retireUnused(inode);
-  }
-
-  #inBackground(work: Promise<unknown>): void {
-    work.catch((error: unknown) => this.#core.context.logger.warn('a background task failed', { error: messageOf(error) }));
   }
 }
