@@ -239,6 +239,8 @@ export class Flusher {
     const calm = log.length === 0;
     try {
       await this.keepMost();
+      // The store is back, for what is late as well.
+      if (this.#failure !== undefined) this.late.hurry();
       this.#retryMs = 0;
       this.#failure = undefined;
     } catch (error) {
