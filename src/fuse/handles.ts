@@ -29,8 +29,9 @@ export class Handles {
     this.#reopened.set(key, opened);
     if (opened instanceof Promise) {
       opened.then(
-        (value) => this.#reopened.set(key, value),
-        () => this.#reopened.delete(key),
+        // Unless it was released meanwhile.
+        (value) => this.#reopened.get(key) === opened && this.#reopened.set(key, value),
+        () => this.#reopened.get(key) === opened && this.#reopened.delete(key),
       );
     }
     return opened;
