@@ -1,5 +1,5 @@
 import type { VolumeCore } from './core.ts';
-import { asFileSystemError, errnoOf } from './failure.ts';
+import { asFileSystemError, errnoOf, isPassing } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
@@ -14,8 +14,8 @@ export const maxFileBytes: number = 2 ** 44;
 const readAheadBytes = 4 * 1024 * 1024;
 /** Dirty bytes over the budget from which on writers are refused: the store takes nothing. */
 const refuseFactor = 2;
-/** Part of the budget from which on whoever writes to a file that cannot be written out waits for each next attempt; where all of it is taken up by such files they are refused. */
-const lateShare = 1 / 4;
+/** Part of the budget from which on whoever writes to a file that cannot be written out waits for each next attempt. */
+const lateShare = 1 / 2;
 /** One copy_file_range ends after this much; the caller goes on. */
 const maxCopyBytes = 16 * 1024 * 1024;
 const copyStepBytes = 1024 * 1024;
@@ -74,8 +74,7 @@ export class Files {
     if (budget.pressing > refuseFactor * budget.limit)
       throw new FileSystemError(errnoOf(flusher.failure), 'the store takes no writes and memory is full of them');
     const { late } = inode.content!;
-    if (late && budget.late > budget.limit)
-      throw new FileSystemError(errnoOf(flusher.late.failureOf(inode)), 'the store does not take what was written to the file before');
+    if (late) this.#checkLate(inode);
     this.#quota.check(inode, offset, end);
     inode.content!.write(offset, data);
     redo?.write(number, offset, data);
@@ -85,6 +84,15 @@ export class Files {
     else this.#modified(inode);
     const room = late && budget.late > lateShare * budget.limit ? flusher.late.wait() : (budget.wait() ?? redo?.wait());
     return room === undefined ? data.length : room.then(() => data.length);
+  }
+
+  /** What is out of reach for the moment is waited for longer. @throws FileSystemError */
+  #checkLate(inode: Inode): void {
+    const { budget, flusher } = this.#core;
+    if (budget.late <= budget.limit) return;
+    const failure = flusher.late.failureOf(inode);
+    if (budget.late > refuseFactor * budget.limit || !isPassing(failure))
+      throw new FileSystemError(errnoOf(failure), 'the store does not take what was written to the file before');
   }
 
   /** truncate(2), from setattr. @throws Miss, FileSystemError */

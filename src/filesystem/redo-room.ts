@@ -1,8 +1,8 @@
 /**
- * Parts of the room in a redo log. A flush is due, and whoever writes waits, when so much was written since the last one. All of that can be what cannot be written out, and is carried over
- * then, logged anew behind the rest: that, what comes beside it, and the same once more fit.
+ * Parts of the room in a redo log. A flush is due, and whoever writes waits, when so much was written since the last one; as much again may come from those who write at that moment.
+ * All of that can be what cannot be written out, and is carried over then, logged anew behind the rest: that, what comes beside it, and the same once more fit.
  */
-const share = { filling: 1 / 8, waiting: 1 / 4, carried: 5 / 16, fillingBeside: 1 / 16, waitingBeside: 1 / 8 };
+const share = { filling: 1 / 16, waiting: 1 / 8, carried: 5 / 16, fillingBeside: 1 / 32, waitingBeside: 1 / 16 };
 
 /** How much there is in a redo log, and who waits for there to be less. */
 export class RedoRoom {

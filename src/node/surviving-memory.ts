@@ -4,7 +4,7 @@ import type { SurvivingMemory } from '../filesystem/index.ts';
 import { mapFile, memoryFile, takeRoom } from '../fuse/index.ts';
 
 /** Of one mount: what may be unsynced in the file system's own buffers and the room to log it anew, see redo-log.ts. Taken as it is used, and given back in a quiet moment. */
-const memoryBytes = 256 * 1024 * 1024 + 4096;
+const memoryBytes = 512 * 1024 * 1024 + 4096;
 const pageBytes = 4096;
 
 /** A descriptor of memory for a mount that a holder keeps; undefined where the kernel, or the add-on, has none. */

@@ -160,7 +160,7 @@ test('whichever files cannot be written out, everything is as it was after the d
     fc.asyncProperty(phases, fc.nat(), async (list, seed) => {
       const random = generator(seed);
       const store = new BlockedStore({ random, delay: () => (random() < 0.2 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
-      const host = await Host.start(store, new Memory(4096 + ringBytes / 2), { flushDelayMs: 1 });
+      const host = await Host.start(store, new Memory(4096 + ringBytes), { flushDelayMs: 1 });
       const run = new Run(store, host.volume);
       for (const part of list) {
         store.blocked = () => undefined;

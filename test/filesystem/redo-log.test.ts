@@ -90,14 +90,14 @@ async function stream(rate: number, seconds: number, capacity: number): Promise<
 
 test('under a steady stream the log is whole all the time', async () => {
   for (const rate of [1, 3, 5, 8, 13, 20, 40]) {
-    const { incomplete, waited } = await stream(rate, 12, 64 * mebi);
+    const { incomplete, waited } = await stream(rate, 12, 128 * mebi);
     assert.equal(incomplete, 0, `at ${rate} MiB/s`);
     if (rate <= 20) assert.equal(waited, 0, `at ${rate} MiB/s`);
   }
 });
 
 test('a slow stream uses little of the memory, again and again', async () => {
-  const { memory } = await stream(3, 40, 64 * mebi);
+  const { memory } = await stream(3, 40, 128 * mebi);
   assert.ok(memory.providedBytes <= 16 * mebi, `${memory.providedBytes} bytes`);
 });
 
