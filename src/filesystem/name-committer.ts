@@ -65,14 +65,7 @@ export class NameCommitter {
     try {
       while (this.#requests.length > 0) {
         try {
-          await this.#commit().catch(async (error: unknown) => {
-            const full = errnoOf(error) === 'ENOSPC';
-            if (!full && !(isPassing(error) && this.#waitsForContent)) throw error;
-            // What comes empty now may have a name already, and be all that there is of it.
-            if (this.#doubtful)
-              await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
-            return full ? this.#commitNames() : this.#commit({ most: this.#parts.log.free, empty: true });
-          });
+          await this.#commit().catch((error: unknown) => this.#commitLess(error));
           this.#settle();
         } catch (error) {
           const failed = this.#requests;
@@ -83,6 +76,19 @@ export class NameCommitter {
     } finally {
       this.#running = false;
     }
+  }
+
+  /** Not all of it can be committed. What is not about names, or is but the content of a new file, is to hold up no name. @throws InfinitError */
+  async #commitLess(error: unknown): Promise<void> {
+    const { log } = this.#parts;
+    const full = errnoOf(error) === 'ENOSPC';
+    if (!full && !(isPassing(error) && this.#waitsForContent)) {
+      if (this.#requests.every(({ extraDone }) => extraDone)) throw error;
+      return this.#commit({ most: Infinity });
+    }
+    // What comes empty now may have a name already, and be all that there is of it.
+    if (this.#doubtful) await this.#write([], { through: log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
+    return full ? this.#commitNames() : this.#commit({ most: log.free, empty: true });
   }
 
   /** Contents of new files, which can come later, are part of what comes next. */

@@ -201,3 +201,22 @@ test('whichever files cannot be written out, everything is as it was after the d
   );
   assert.ok(carried > 0);
 });
+
+for (const code of refusals)
+  test(`a file with a new name that cannot be written fails the fsync of no other one, and keeps its name from nobody (${code})`, async () => {
+    const store = new BlockedStore();
+    const volume = await open(store);
+    const stuck = await put(volume, root, 'stuck', 'old', true);
+    store.blocked = (inode) => (inode === stuck ? refusing(code)() : undefined);
+    await volume.write(stuck, 0, 0, Buffer.from('new'), false);
+    await volume.link(stuck, root, 'link');
+    const other = await put(volume, root, 'other', 'text');
+    const synced = await Promise.all([stuck, other, root].map((inode) => errnoOf(() => volume.fsync(inode, 0, false))));
+    assert.deepEqual(synced, [code === 'disk-full' ? 'ENOSPC' : 'EIO', 'none', 'none']);
+    store.restart();
+    store.blocked = () => undefined;
+    const after = await open(store);
+    assert.equal(await look(after, root, 'link'), stuck);
+    assert.equal((await contentOf(after, other)).toString(), 'text');
+    await after.close();
+  });
