@@ -16,7 +16,10 @@ test('a handle that is released while it is being opened anew is not known any m
   const second = Promise.withResolvers<number>();
   const failing = handles.resolve(old, () => second.promise);
   assert.equal(handles.release(old), failing);
-  assert.equal(handles.resolve(old, () => 101), 101);
+  assert.equal(
+    handles.resolve(old, () => 101),
+    101,
+  );
   second.reject(new Error('a test said so'));
   await assert.rejects(failing as Promise<number>);
   assert.equal(handles.release(old), 101);
