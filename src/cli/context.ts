@@ -92,7 +92,8 @@ async function confirm(question: string): Promise<boolean> {
   if (!process.stdin.isTTY) return false;
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await lines.question(`${question} [y/N] `);
+  // The end of the input, or Ctrl-C, is no yes.
+  const answer = await lines.question(`${question} [y/N] `).catch(() => '');
   lines.close();
   return /^y(es)?$/i.test(answer.trim());
 }

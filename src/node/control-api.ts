@@ -57,6 +57,9 @@ export interface ClusterControl {
 /** Bodies above this are refused. */
 const maxBodyBytes = 8 * 1024 * 1024;
 
+/** Connections at a time. */
+const maxConnections = 4096;
+
 /** code → HTTP, exhaustive; docs/errors.md shows it to users. */
 const httpStatus: Readonly<Record<ErrorCode, number>> = {
   bug: 500,
@@ -351,6 +354,7 @@ function createControlApp(target: ControlTarget, logger: Logger): express.Expres
 /** Serves the control API on a unix socket that only root may use. @throws InfinitError `locked` where another daemon answers there. */
 export async function startControlApi(socketPath: string, target: ControlTarget, logger: Logger): Promise<AsyncDisposable> {
   const server = http().createServer({ requireHostHeader: false }, createControlApp(target, logger));
+  server.maxConnections = maxConnections;
   const sessions = new ProgramSessions(target.blocks, target.watches, logger);
   sessions.attach(server);
   await listenOnSocket(server, socketPath, '--control-socket', logger);
