@@ -72,11 +72,17 @@ function checkClock(): Finding {
 }
 
 async function checkMounts(): Promise<Finding[]> {
-  const places = readFileSync('/proc/self/mounts', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(' fuse.infinit '))
-    .map((line) => line.split(' ')[1]!);
+  const places = mountedIn(readFileSync('/proc/self/mounts', 'utf8'));
   return mountFindings(places, await probeMounts(places));
+}
+
+/** Where volumes are mounted. @param mounts As /proc/self/mounts lists them, with blanks in octal. */
+export function mountedIn(mounts: string): readonly string[] {
+  return mounts.split('\n').flatMap((line) => {
+    const [, place, type] = line.split(' ');
+    if (type !== 'fuse.infinit') return [];
+    return [place!.replaceAll(/\\([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))];
+  });
 }
 
 /** @param answers Of each place. */

@@ -60,7 +60,7 @@ export function scrubCommand(options: () => GlobalOptions): Command {
     .option('-d, --detach', 'do not wait for the end')
     .action(async ({ rate, detach }: { rate?: number; detach?: boolean }) => {
       const daemon = client(options());
-      const before = (await daemon.status()).repair?.scrub.runs ?? 0;
+      const before = await daemon.status();
       await daemon.scrub(rate === undefined ? undefined : rate * 1024 * 1024);
       if (detach === true) return;
       for (let said = ''; ;) {
@@ -68,10 +68,17 @@ export function scrubCommand(options: () => GlobalOptions): Command {
         const progress = describeScrub(status);
         if (progress !== said) process.stderr.write(`${progress}\n`);
         said = progress;
-        if ((status.repair?.scrub.runs ?? 0) > before) return say(progress);
+        // What was asked of a daemon that is gone nobody does any more.
+        if (status.uptimeSeconds < before.uptimeSeconds)
+          throw new InfinitError('unavailable', 'the daemon was started anew before everything was read: say it again');
+        if (runsIn(status) > runsIn(before)) return say(progress);
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     });
+}
+
+function runsIn({ repair }: HostStatus): number {
+  return repair?.scrub.runs ?? 0;
 }
 
 function describeScrub({ repair }: HostStatus): string {
