@@ -14,6 +14,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Entry } from './entry.ts';
 import { placedMembers } from './hosts-seen.ts';
+import { heardStatus } from './heard-status.ts';
 import { jsonBody } from './json-body.ts';
 import { nodeKinds } from './kinds.ts';
 import type { Removals } from './removals.ts';
@@ -176,9 +177,8 @@ export class Cluster implements Disposable {
     const own: HostStatus = { ...rest, ...(outside === undefined ? {} : { outside: this.#withNames(outside) }) };
     const others = this.#members().filter((member) => !member.self && member.state !== 'left');
     const answers = await Promise.allSettled(
-      others.map(
-        async ({ peer }) =>
-          jsonBody(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs })) as HostStatus,
+      others.map(async ({ peer }) =>
+        heardStatus(peer, jsonBody(await overlay.transport.request(peer, nodeKinds.status, new Uint8Array(0), { deadlineMs: statusDeadlineMs }))),
       ),
     );
     const answered = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
