@@ -45,11 +45,18 @@ function entry(host: number, incarnation: number, sequence: number, change: Part
   return { record: signRecord(record, hostKeys[host]!), passport: passports[host]! };
 }
 
-function table(onConflict: () => void = () => {}): { readonly table: MemberTable; readonly gate: PassportGate } {
+/** One more host. */
+function bystander(): Entry {
+  const key = new KeyPair(systemRandom.bytes(32));
+  const about = { name: 'x', zone: 'z', capacity: 1, addresses: [], state: 'up', incarnation: 1, nonce: 'x1', sequence: 1 } as const;
+  return { record: signRecord(about, key), passport: passportFromCluster(clusterKey, peerIdOf(key.publicKey), Date.now()).text };
+}
+
+function table(onConflict: () => void = () => {}, most?: number): { readonly table: MemberTable; readonly gate: PassportGate } {
   const self = new KeyPair(systemRandom.bytes(32));
   const gate = new PassportGate(peerIdOf(self.publicKey), systemClock);
   gate.setOwn(passportFromCluster(clusterKey, peerIdOf(self.publicKey), Date.now()));
-  return { table: new MemberTable(gate, onConflict), gate };
+  return { table: new MemberTable(gate, onConflict, most), gate };
 }
 
 describe('the member table', () => {
@@ -113,6 +120,23 @@ describe('the member table', () => {
     assert.ok(one.merge({ ...entry(0, 1, 2), passport: passportFromToken(token, peer, Date.now() + 1000).text }));
     assert.equal(gate.passportOf(peer)!.text, passports[0]);
     assert.deepEqual(one.pick([peer], []).entries, [entry(0, 1, 2)]);
+  });
+
+  test('a full table makes room for those that come by forgetting some that left: the same ones everywhere, and never others', () => {
+    const left = { state: 'left' } as const;
+    const [one, other] = [table(undefined, 3).table, table(undefined, 3).table];
+    for (const each of [entry(0, 1, 1, left), entry(1, 1, 1, left), entry(2, 1, 1)]) one.merge(each);
+    for (const each of [entry(2, 1, 1), entry(1, 1, 1, left), entry(0, 1, 1, left)]) other.merge(each);
+    for (const each of [one, other]) assert.ok(each.merge(entry(3, 1, 1)));
+    assert.equal(one.digest, other.digest);
+    assert.deepEqual([one.size, one.records().filter(({ state }) => state === 'left').length], [3, 1]);
+    // One that left comes into a full table no more, and pushes nobody out.
+    const forgotten = [0, 1].find((host) => one.get(peerIdOf(hostKeys[host]!.publicKey)) === undefined)!;
+    assert.throws(() => one.merge(entry(forgotten, 1, 1, left)), { code: 'overloaded' });
+    // Back again it does.
+    assert.ok(one.merge(entry(forgotten, 2, 1)));
+    assert.throws(() => one.merge(bystander()), { code: 'overloaded', message: /3 members/ });
+    assert.equal(one.records().filter(({ state }) => state === 'left').length, 0);
   });
 
   test('a revoked host disappears and does not come back', () => {

@@ -38,7 +38,7 @@ export interface News {
   readonly used?: readonly SignedText[];
 }
 
-/** Members of one cluster that the table takes, those that left included. */
+/** Members of one cluster that the table takes. Those that left are among them as long as there is room. */
 export const maxTableSize = 4096;
 
 /** The newest signed record of every member, and the revocations. The order in which news arrive makes no difference. */
@@ -46,10 +46,12 @@ export class MemberTable {
   readonly #gate: PassportGate;
   readonly #members = new Map<PeerId, { readonly record: MemberRecord; readonly entry: Entry }>();
   readonly #onConflict: (known: MemberRecord, other: MemberRecord) => void;
+  readonly #most: number;
   #digest: string | undefined;
 
-  /** @param onConflict Told of two records of one host that two processes must have made. */
-  constructor(gate: PassportGate, onConflict: (known: MemberRecord, other: MemberRecord) => void) {
+  /** @param onConflict Told of two records of one host that two processes must have made. @param most {@link maxTableSize} where absent. */
+  constructor(gate: PassportGate, onConflict: (known: MemberRecord, other: MemberRecord) => void, most: number = maxTableSize) {
+    this.#most = most;
     this.#gate = gate;
     this.#onConflict = onConflict;
   }
@@ -143,12 +145,23 @@ export class MemberTable {
       this.#onConflict(known, record);
       return false;
     }
-    if (known === undefined && this.#members.size >= maxTableSize)
-      throw new InfinitError('overloaded', `the roster is full: ${maxTableSize} members`);
+    const leaver = known === undefined && this.#members.size >= this.#most ? this.#whoMakesRoom(record) : undefined;
     const passport = this.#gate.vouch(record.peer, entry.passport, from).text;
+    if (leaver !== undefined) {
+      this.#members.delete(leaver);
+      this.#gate.forget(leaver);
+    }
     this.#members.set(record.peer, { record, entry: { record: entry.record, passport } });
     this.#digest = undefined;
     return true;
+  }
+
+  /** A host that left, for one that is there: of several the one with the least id, so that all members forget the same. @throws InfinitError `overloaded`. */
+  #whoMakesRoom({ state }: MemberRecord): PeerId {
+    const left = state === 'left' ? [] : this.records().filter((record) => record.state === 'left');
+    const [least] = left.map(({ peer }) => peer).sort();
+    if (least === undefined) throw new InfinitError('overloaded', `the roster is full: ${this.#members.size} members`);
+    return least;
   }
 
   /** Takes a passport as what shows that a token was used. True where that is news. @throws InfinitError `denied`, `bad-argument`. */

@@ -207,6 +207,11 @@ export class PassportGate implements Gate {
     return true;
   }
 
+  /** A member that has left for good: it is a stranger from now on. */
+  forget(peer: PeerId): void {
+    if (peer !== this.#self) this.#passports.delete(peer);
+  }
+
   isRevoked(peer: PeerId): boolean {
     return this.#revokedHosts.has(peer);
   }
