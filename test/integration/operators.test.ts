@@ -133,7 +133,11 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     await guest.says('cluster', 'leave');
     await guest.says('cluster', 'join', used.file, cluster.address);
     const { peer } = await guest.client.status();
-    assert.equal(await h0.says('cluster', 'token', 'revoke', '--hosts', used.id), `${used.id}\nexpelled ${peer}`);
+    assert.match(
+      (await h0.infinit('cluster', 'token', 'revoke', '--hosts', used.id)).err,
+      /cancelled: nobody was expelled: without a terminal say --yes/,
+    );
+    assert.equal(await h0.says('cluster', 'token', 'revoke', '--hosts', '--yes', used.id), `${used.id}\nexpelled ${peer}`);
     await until('it is told', async () => /was expelled/.test((await guest.client.status()).outside ?? ''));
     assert.deepEqual(
       (await guest.client.listNodes()).map(({ name }) => name),
