@@ -29,6 +29,10 @@ const pageEntries = 256;
 /** The rate is kept over stretches of this length; a single block may overshoot it. */
 const paceMs = 20;
 
+/** What cannot be read now is tried again after so long, in ms, twice as long each time, and so often: some twenty seconds in all. */
+const firstRetryMs = 10;
+const maxRetries = 11;
+
 /** Reads every block once, at a bounded rate, and reports the ones that are not what was written. */
 export async function scrub(disk: Disk, options: ScrubOptions): Promise<ScrubReport> {
   const started = performance.now();
@@ -37,11 +41,11 @@ export async function scrub(disk: Disk, options: ScrubOptions): Promise<ScrubRep
   let damaged = 0;
   let last = options.after;
   for (;;) {
-    const page = await disk.list(last, pageEntries);
+    const page = await patiently(() => disk.list(last, pageEntries), options.signal);
     for (const { address } of page) {
       if (options.signal?.aborted === true) return { blocks, bytes, damaged, last, finished: false };
       try {
-        const value = await disk.read(address);
+        const value = await patiently(() => disk.read(address), options.signal);
         if (value !== undefined) options.verify?.(address, value);
         blocks++;
         bytes += value?.length ?? 0;
@@ -56,6 +60,18 @@ export async function scrub(disk: Disk, options: ScrubOptions): Promise<ScrubRep
     }
     options.onProgress?.({ blocks, bytes, damaged, last, finished: false });
     if (page.length < pageEntries) return { blocks, bytes, damaged, last, finished: true };
+  }
+}
+
+/** A scrub takes days: a moment without descriptors or memory must not have it begin anew. */
+async function patiently<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (codeOf(error) !== 'overloaded' || tries >= maxRetries || signal?.aborted === true) throw error;
+      await pause(firstRetryMs * 2 ** tries, signal);
+    }
   }
 }
 
