@@ -105,14 +105,14 @@ class Purge {
   }
 
   async #remove(inodes: readonly Inode[]): Promise<void> {
-    for (const inode of inodes) this.#bytes += inode.content?.durableAllocated ?? 0;
-    if (inodes.length === 0) return;
-    const done = await this.#readable(inodes[0]!.number, async () => {
-      for (const error of (await this.#core.remover.remove(inodes)).values()) throw error;
-      return true;
-    });
-    if (done === true) this.#inodes += inodes.length;
-    else for (const { number } of inodes) this.#left.add(number);
+    const bytes = new Map(inodes.map((inode) => [inode, inode.content?.durableAllocated ?? 0]));
+    for (const [inode, error] of await this.#core.remover.remove(inodes)) {
+      await this.#readable(inode.number, () => Promise.reject(error));
+      bytes.delete(inode);
+      this.#left.add(inode.number);
+    }
+    this.#inodes += bytes.size;
+    for (const size of bytes.values()) this.#bytes += size;
   }
 
   #load(number: number): Promise<Inode | undefined> {

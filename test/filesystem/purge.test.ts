@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
-import { kindOf, Sealer } from '../../src/block/index.ts';
+import { kindOf, namedAddress, Sealer } from '../../src/block/index.ts';
 import { purgeVolume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { BlockedStore } from './blocked-store.ts';
 import { open, put, root, TestClock, user, volumeId } from './harness.ts';
 
 let session = 1_000_000;
@@ -66,4 +67,15 @@ test('a volume that was never mounted is purged at once, and other volumes are l
   const before = [store.immutableAddresses().size, store.mutableAddresses().size];
   await purgeVolume({ store, sealer: new Sealer(), volumeId: 'f'.repeat(32), session: ++session, clock: new TestClock(), logger: silentLogger });
   assert.deepEqual([store.immutableAddresses().size, store.mutableAddresses().size], before);
+});
+
+test('one file that cannot be removed stays alone', async () => {
+  const store = new BlockedStore();
+  const volume = await open(store);
+  const files = await Promise.all([1, 2, 3].map((index) => put(volume, root, `${index}`, randomBytes(index * 10_000), true)));
+  await volume.close();
+  store.kept = { address: namedAddress(volumeId, `inode:${files[2]}`), code: 'damaged' };
+  const { inodes, bytes } = await purge(store);
+  assert.deepEqual({ inodes, bytes }, { inodes: 3, bytes: 30_000 });
+  assert.deepEqual([...store.mutableAddresses()], [store.kept.address]);
 });

@@ -47,7 +47,7 @@ test('what was removed gives its blocks back though names, links and a removal b
   await put(volume, damaged, 'name', '', true);
   const refused = new Set([damaged, linked]);
   store.blocked = (inode) => (refused.has(inode) ? Promise.reject(new InfinitError('damaged', 'a test said so')) : undefined);
-  store.kept = namedAddress(volumeId, `inode:${files[0]}`);
+  store.kept = { address: namedAddress(volumeId, `inode:${files[0]}`), code: 'unavailable' };
   await volume.link(linked, root, 'link');
   for (const [index, inode] of files.entries()) {
     await volume.unlink(root, `${index}`);
