@@ -78,17 +78,23 @@ export class NameCommitter {
     }
   }
 
-  /** Not all of it can be committed. What is not about names, or is but the content of a new file, is to hold up no name. @throws InfinitError */
+  /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
   async #commitLess(error: unknown): Promise<void> {
-    const { log } = this.#parts;
     const full = errnoOf(error) === 'ENOSPC';
-    if (!full && !(isPassing(error) && this.#waitsForContent)) {
-      if (this.#requests.every(({ extraDone }) => extraDone)) throw error;
-      return this.#commit({ most: Infinity });
-    }
-    // What comes empty now may have a name already, and be all that there is of it.
-    if (this.#doubtful) await this.#write([], { through: log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
-    return full ? this.#commitNames() : this.#commit({ most: log.free, empty: true });
+    if (isPassing(error) && this.#waitsForContent) return this.#commitEmpty(() => this.#commit({ most: this.#parts.log.free, empty: true }));
+    if (!full && this.#requests.some(({ extraDone }) => !extraDone))
+      return this.#commit({ most: Infinity }).catch((own: unknown) => {
+        if (isPassing(own)) throw own;
+        return this.#commitEmpty(() => this.#commitNames());
+      });
+    if (isPassing(error)) throw error;
+    return this.#commitEmpty(() => this.#commitNames());
+  }
+
+  /** What comes empty may have a name already, and be all that there is of it: that is undone before. */
+  async #commitEmpty(commit: () => Promise<void>): Promise<void> {
+    if (this.#doubtful) await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
+    return commit();
   }
 
   /** Contents of new files, which can come later, are part of what comes next. */
@@ -99,15 +105,15 @@ export class NameCommitter {
   }
 
   /**
-   * There is no room for all. Names go on without contents: a removal among them makes room, and nothing that does not fit is to hold up what does.
-   * Files that are made so are empty until their contents fit.
+   * There is no room for all, or some is damaged. Names go on without contents: a removal among them makes room, and nothing that does not fit is to hold up what does.
+   * Files that are made so are empty until their contents can be written.
    */
   async #commitNames(): Promise<void> {
     const { log } = this.#parts;
     if (log.free > 0) return this.#commit({ most: log.free, empty: true });
     // What replaces a file comes with its content, if that alone fits. If it does not: the file that is replaced makes room.
     await this.#commit({ most: 1 }).catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOSPC') throw error;
+      if (isPassing(error)) throw error;
       return this.#commit({ most: 1, empty: true });
     });
   }

@@ -220,3 +220,20 @@ for (const code of refusals)
     assert.equal((await contentOf(after, other)).toString(), 'text');
     await after.close();
   });
+
+test('a damaged file that replaces another keeps no name from becoming durable', async () => {
+  const store = new BlockedStore();
+  const volume = await open(store);
+  const stuck = await put(volume, root, 'stuck', Buffer.alloc(20_000, 1), true);
+  await put(volume, root, 'replaced', 'text', true);
+  store.blocked = (inode) => (inode === stuck ? refusing('damaged')() : undefined);
+  await volume.write(stuck, 0, 0, Buffer.from('new'), false);
+  await volume.rename(root, 'stuck', root, 'replaced', 0);
+  const other = await put(volume, root, 'other', 'text', true);
+  store.restart();
+  store.blocked = () => undefined;
+  const after = await open(store);
+  assert.deepEqual([await look(after, root, 'replaced'), await look(after, root, 'other')], [stuck, other]);
+  assert.deepEqual((await after.check()).problems, []);
+  await after.close();
+});
