@@ -17,6 +17,8 @@ export class LateInodes implements Iterable<Inode> {
   readonly #delayMs: number;
   readonly #write: (inode: Inode) => Promise<unknown>;
   readonly #failures = new Map<Inode, unknown>();
+  /** Those that lack room. */
+  readonly #lacking = new Set<Inode>();
   #retryMs = 0;
   #timer: NodeJS.Timeout | undefined;
   /** To be tried in this round. */
@@ -51,8 +53,7 @@ export class LateInodes implements Iterable<Inode> {
 
   /** One of them lacks nothing but room in the store. */
   get lacksRoom(): boolean {
-    for (const error of this.#failures.values()) if (errnoOf(error) === 'ENOSPC') return true;
-    return false;
+    return this.#lacking.size > 0;
   }
 
   add(inode: Inode, failure: unknown): void {
@@ -65,6 +66,7 @@ export class LateInodes implements Iterable<Inode> {
   /** It is written out, or gone. */
   delete(inode: Inode): void {
     if (!this.#failures.delete(inode)) return;
+    this.#lacking.delete(inode);
     if (inode.content !== undefined) inode.content.late = false;
     this.release();
   }
@@ -132,6 +134,8 @@ export class LateInodes implements Iterable<Inode> {
 
   #failed(inode: Inode, failure: unknown): void {
     this.#failures.set(inode, failure);
+    if (errnoOf(failure) === 'ENOSPC') this.#lacking.add(inode);
+    else this.#lacking.delete(inode);
     const details = { inode: inode.number, inMs: this.#retryMs, error: messageOf(failure) };
     this.#context.logger.warn('a file could not be written out; it is kept and tried again', details);
   }
