@@ -57,8 +57,10 @@ export class LateInodes implements Iterable<Inode> {
   }
 
   add(inode: Inode, failure: unknown): void {
+    const isFirst = this.#failures.size === 0;
     if (!this.#failures.has(inode)) this.#retryMs = this.#delayMs;
     this.#failed(inode, failure);
+    if (isFirst) this.#log();
     if (inode.content !== undefined) inode.content.late = true;
     this.#schedule(this.#retryMs);
   }
@@ -105,6 +107,7 @@ export class LateInodes implements Iterable<Inode> {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#retryMs = Math.min(maxRetryMs, 2 * this.#retryMs);
+      this.#log();
       this.#due = [...this.#failures.keys()];
       this.#begin();
       this.#schedule(this.#retryMs);
@@ -136,7 +139,14 @@ export class LateInodes implements Iterable<Inode> {
     this.#failures.set(inode, failure);
     if (errnoOf(failure) === 'ENOSPC') this.#lacking.add(inode);
     else this.#lacking.delete(inode);
-    const details = { inode: inode.number, inMs: this.#retryMs, error: messageOf(failure) };
-    this.#context.logger.warn('a file could not be written out; it is kept and tried again', details);
+  }
+
+  /** One line for all of them. */
+  #log(): void {
+    const [first] = this.#failures;
+    if (first === undefined) return;
+    const [{ number }, error] = first;
+    const details = { files: this.#failures.size, inode: number, error: messageOf(error) };
+    this.#context.logger.warn('what could not be written out by itself is kept and tried again', details);
   }
 }
