@@ -1,19 +1,27 @@
-import { maxBusyJobs, maxIdleJobs } from './settings.ts';
+import { maxBusyJobs, maxIdleJobs, maxStrainedJobs } from './settings.ts';
+import { Strain } from './strain.ts';
 
 /** After a client was seen it counts as busy for so long, in ms. */
 const busyMs = 250;
 /** Work in one piece on the event loop, in ms. */
 const sliceMs = 2;
-/** The longest rest after one piece of work while clients are busy, in ms. */
+/** The longest rest after one piece of work while clients are busy, in ms; where the host is strained as many times that as it is strained. */
 const maxRestMs = 100;
+/** Strained by more than this a host has fewer jobs under way, and rests though it has no clients of its own: it may serve those of others. */
+const strainedFrom = 2;
+/** A job among several in a lane that takes longer waits for a host that does not answer; the lane goes on without it, in ms... */
+const lateMs = 250;
+/** ...while fewer than so many are waited for. */
+const maxLate = 256;
 /** What may be spent at once after a pause, in seconds of the rate. */
 const burstSeconds = 0.25;
 
 /**
  * Keeps repair out of the clients' way: a few jobs at once and a bounded number of bytes a second; while clients are at work each lane rests as
- * long as it worked; and no long stretch on the event loop.
+ * long as it worked, and longer the more this host or the one that is sent to is strained; and no long stretch on the event loop.
  */
 export class Pace {
+  readonly strain: Strain;
   readonly #clientCalls: () => number;
   readonly #bytesPerSecond: number;
   readonly #waiting: (() => void)[] = [];
@@ -25,9 +33,10 @@ export class Pace {
   /** Bytes moved since the start. */
   bytes = 0;
 
-  constructor(clientCalls: () => number, bytesPerSecond: number) {
+  constructor(clientCalls: () => number, bytesPerSecond: number, strain = new Strain()) {
     this.#clientCalls = clientCalls;
     this.#bytesPerSecond = bytesPerSecond;
+    this.strain = strain;
   }
 
   /** Runs a job when there is a lane for it. */
@@ -35,10 +44,14 @@ export class Pace {
     while (this.#running >= this.#lanes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#running++;
     const started = performance.now();
+    this.strain.began();
     try {
       return await job();
     } finally {
-      if (this.#isBusy()) await rest(Math.min(performance.now() - started, maxRestMs));
+      this.strain.ended();
+      const { factor } = this.strain;
+      const share = this.#isBusy() ? factor : factor - strainedFrom;
+      if (share > 0) await rest(Math.min(performance.now() - started, maxRestMs) * share);
       this.#running--;
       // There may be more lanes than when they began to wait.
       for (const go of this.#waiting.splice(0, this.#lanes - this.#running)) go();
@@ -47,17 +60,19 @@ export class Pace {
 
   /**
    * Runs a job for each item, as many at once as there are lanes.
-   * @param inLane Jobs that one lane runs together: for small ones that mostly wait for others.
+   * @param inLane Jobs that one lane runs together: for small ones that mostly wait for others. It does not wait long for the last of them.
    */
   async each<T>(items: readonly T[], job: (item: T) => Promise<void>, inLane = 1): Promise<void> {
     let next = 0;
+    const late = new Set<Promise<void>>();
     const lane = async (): Promise<void> => {
       while (next < items.length) {
         const some = items.slice(next, (next += inLane));
-        await this.run(() => Promise.all(some.map(job)));
+        await this.run<unknown>(() => (inLane > 1 ? together(some.map(job), late) : Promise.all(some.map(job))));
       }
     };
     await Promise.all(Array.from({ length: Math.min(maxIdleJobs, Math.ceil(items.length / inLane)) }, lane));
+    await Promise.all(late);
   }
 
   /** Waits until the bytes fit the rate. */
@@ -76,7 +91,9 @@ export class Pace {
   }
 
   get #lanes(): number {
-    return this.#isBusy() ? maxBusyJobs : maxIdleJobs;
+    const isStrained = this.strain.factor > strainedFrom;
+    if (this.#isBusy()) return isStrained ? maxStrainedJobs : maxBusyJobs;
+    return isStrained ? maxBusyJobs : maxIdleJobs;
   }
 
   #isBusy(): boolean {
@@ -84,6 +101,24 @@ export class Pace {
     if (this.#clientCalls() > 0) this.#busyUntil = now + busyMs;
     return now < this.#busyUntil;
   }
+}
+
+/** Waits for the jobs; for the last of them not longer than their lane should, then they are in `late` until they end. */
+async function together(jobs: readonly Promise<void>[], late: Set<Promise<void>>): Promise<void> {
+  const open = new Set(jobs);
+  for (const job of jobs) job.finally(() => open.delete(job)).catch(() => {});
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<void>((resolve) => (timer = setTimeout(resolve, lateMs)));
+  await Promise.race([Promise.all(jobs), tooLong]).finally(() => clearTimeout(timer));
+  for (const job of open) {
+    late.add(job);
+    // Whoever runs the lanes hears of its failure: what has failed stays until then.
+    job.then(
+      () => late.delete(job),
+      () => {},
+    );
+  }
+  while (late.size > maxLate) await Promise.race(late);
 }
 
 function rest(ms: number): Promise<void> {

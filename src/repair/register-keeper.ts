@@ -8,6 +8,8 @@ import type { RosterView } from '../membership/index.ts';
 /** `open`: not as it should be, try again. */
 export type Tended = 'done' | 'open';
 
+/** The first try to move a block waits for its hosts no longer, in ms: others are not to wait where one is silent. */
+const firstTryMs = 1000;
 /** Of so many tries to move a block whose hosts are away one is made. */
 const triedBlindly = 4;
 
@@ -42,10 +44,11 @@ export class RegisterKeeper {
     // Nobody could answer; now and then it is tried all the same, since the block may be elsewhere by now.
     const kept = state.accepted?.pointer === false ? state.accepted.record : undefined;
     if (kept !== undefined && patience % triedBlindly !== triedBlindly - 1 && !this.#at.isInReach(kept)) return 'open';
-    let found = await housekeeping.resolve(address, { signal });
+    const call = { signal, ...(patience === 0 ? { deadlineMs: firstTryMs } : {}) };
+    let found = await housekeeping.resolve(address, call);
     if (found.status === 'unlisted') {
-      await housekeeping.settle(address, this.#revoked(), [this.#at.self], { signal });
-      found = await housekeeping.resolve(address, { signal });
+      await housekeeping.settle(address, this.#revoked(), [this.#at.self], call);
+      found = await housekeeping.resolve(address, call);
     }
     if (found.status !== 'resolved') return 'open';
     const record = found.outcome.accepted?.record;
@@ -53,7 +56,7 @@ export class RegisterKeeper {
     const wanted = this.#at.successors(address, to);
     if (wanted.length === 0 || isAt(record, wanted)) return 'done';
     if (!this.#at.mayMove(record, patience) || !this.#at.canTake(wanted)) return 'open';
-    return (await housekeeping.change(address, record.epoch, wanted, { signal })).status === 'committed' ? 'done' : 'open';
+    return (await housekeeping.change(address, record.epoch, wanted, call)).status === 'committed' ? 'done' : 'open';
   }
 
   /** All that is known of a block that does not move, for the log. */

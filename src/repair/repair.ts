@@ -77,6 +77,7 @@ export class Repair implements AsyncDisposable {
     const settings = { ...defaultRepairSettings, ...options.settings };
     const { housekeeping } = store;
     const pace = new Pace(() => housekeeping.clientCalls, settings.bytesPerSecond);
+    housekeeping.copyStrain = pace.strain;
     this.#options = options;
     this.#at = new Standpoint({ self: transport.self, housekeeping, transport, views, pace, settings });
     this.#registers = new RegisterKeeper(this.#at);
@@ -231,11 +232,15 @@ export class Repair implements AsyncDisposable {
       for await (const { after, last, addresses } of pages(this.#at, part, signal)) {
         if (part.name === 'copies') await this.#copies.tend(addresses, counter, signal);
         else
-          await this.#at.pace.each(addresses, async (address) => {
-            const tended = await this.#registers.tend(address, counter, signal).catch((error: unknown) => this.#failed(address, error, signal));
-            if (tended === 'open') open = true;
-            await this.#at.pace.breathe();
-          });
+          await this.#at.pace.each(
+            addresses,
+            async (address) => {
+              await this.#at.pace.breathe();
+              const tended = await this.#registers.tend(address, counter, signal).catch((error: unknown) => this.#failed(address, error, signal));
+              if (tended === 'open') open = true;
+            },
+            registersInLane,
+          );
         const { mended, short, isOpen } = await this.#comparison.page(after, last, addresses, signal);
         this.#progress.repaired += mended;
         for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;

@@ -22,9 +22,10 @@ export const defaultRepairSettings: RepairSettings = {
 
 /** Blocks looked at before the next ones are listed. */
 export const pageBlocks = 256;
-/** Operations of repair under way on this host while no client is, and while some are. */
+/** Operations of repair under way on this host while no client is, while some are, and while these notice it. */
 export const maxIdleJobs = 8;
 export const maxBusyJobs = 2;
+export const maxStrainedJobs = 1;
 /** Registers that one of them resolves and moves together: what they ask one host shares frames and groups of its disk. */
 export const registersInLane = 16;
 /** Blocks that could not be finished at once and are remembered by name; with more of them everything is walked again. */

@@ -14,7 +14,7 @@ import {
   type Request,
 } from '../consensus/index.ts';
 import { type Disk, type DiskEntry, scrub, type ScrubOptions, type ScrubReport } from '../disk/index.ts';
-import type { ImmutableBlocks } from './immutable-blocks.ts';
+import type { CopyStrain, ImmutableBlocks } from './immutable-blocks.ts';
 import { type Copy, registersOn } from './inspection.ts';
 import type { AskPeer, Registers } from './registers.ts';
 import type { Replica } from './replica.ts';
@@ -86,6 +86,11 @@ export class Housekeeping {
   /** Blocks that are not here take no ballot of this round or lower. */
   get floor(): number {
     return this.#replica.acceptor.floor;
+  }
+
+  /** What this host says to those that send it copies, and who hears what others say so. */
+  set copyStrain(strain: CopyStrain) {
+    this.#blocks.strain = strain;
   }
 
   /** Blocks on this host's disk. */

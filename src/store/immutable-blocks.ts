@@ -29,12 +29,20 @@ export interface ImmutableBlocksOptions {
   readonly defaultDeadlineMs: number;
 }
 
+/** What a host that takes a copy says of itself, and whom that is told: times as long as a copy took that whoever sends it is to rest. */
+export interface CopyStrain {
+  own(): number;
+  told(factor: number): void;
+}
+
 /** Immutable blocks on all hosts: no consensus, since the address says what the bytes must be. */
 export class ImmutableBlocks {
   readonly #options: ImmutableBlocksOptions;
   readonly #dropped = new DroppedBlocks();
   readonly #times = new AnswerTimes(copyWaits);
   #writingBack = 0;
+  /** Repair's, where there is one. */
+  strain: CopyStrain = { own: () => 1, told: () => {} };
 
   constructor(options: ImmutableBlocksOptions) {
     this.#options = options;
@@ -176,7 +184,9 @@ export class ImmutableBlocks {
     const { deadlineMs, signal } = call;
     const options = { channel: 'bulk', ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) } as const;
     try {
-      await this.#way(peer, this.#options.transport).request(peer, kinds.copyBlock, [addressToBytes(address), sealed], options);
+      const reply = await this.#way(peer, this.#options.transport).request(peer, kinds.copyBlock, [addressToBytes(address), sealed], options);
+      // Hosts of before say nothing of themselves.
+      if (reply.length > 0) this.strain.told(reply[0]!);
     } catch (error) {
       // It was removed, and the news did not come here.
       if (codeOf(error) !== 'conflict') throw error;
@@ -268,12 +278,12 @@ export class ImmutableBlocks {
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
   }
 
-  async #keepCopy(body: Uint8Array): Promise<undefined> {
+  async #keepCopy(body: Uint8Array): Promise<Uint8Array> {
     const address = addressFromBytes(body);
     if (this.#dropped.has(address)) throw new InfinitError('conflict', `block ${address} was removed`);
     // Several hosts may find at once that it is missing here.
-    if (await this.#isHere(address)) return undefined;
-    return this.#keep(body);
+    if (!(await this.#isHere(address))) await this.#keep(body);
+    return Uint8Array.of(Math.min(255, Math.round(this.strain.own())));
   }
 
   /** Whether this host has the block on stable storage, and knows of no damage to it. */
@@ -308,7 +318,7 @@ export class ImmutableBlocks {
   }
 }
 
-function permitted(check: (peer: PeerId) => void, serve: (body: Uint8Array) => Promise<undefined>): Handler {
+function permitted(check: (peer: PeerId) => void, serve: (body: Uint8Array) => Promise<Uint8Array | undefined>): Handler {
   return (peer, body) => {
     check(peer);
     return serve(body);

@@ -16,7 +16,10 @@ export const kinds = {
   registerRequests: firstStoreKind + 5,
   /** Replies of acceptors, laid out likewise. A notification. */
   registerReplies: firstStoreKind + 6,
-  /** As putBlock, from repair: refused with `conflict` where the block was lately removed. */
+  /**
+   * As putBlock, from repair: refused with `conflict` where the block was lately removed. Answered with one byte: times as long as it worked that the sender is to rest
+   * (hosts of before answer with nothing).
+   */
   copyBlock: firstStoreKind + 12,
   /** Addresses, 32 bytes each, of immutable blocks to delete that may be put again. Answered with nothing once they are gone. */
   eraseBlocks: firstStoreKind + 18,

@@ -281,3 +281,17 @@ test('a large copy is not sent, fetched or written again where it is by now', as
   assert.equal(await store.housekeeping.push(block.address, 'd'), 100_000);
   assert.equal(written, 1);
 });
+
+test('a host that takes a copy says how strained it is, and the sender hears it', async () => {
+  const scene = new Scene();
+  for (const name of ['a', 'b', 'c', 'd']) await scene.open(name, new MemoryDisk());
+  const { store } = scene.hosts.get('a')!;
+  const { housekeeping } = store;
+  const heard: number[] = [];
+  housekeeping.copyStrain = { own: () => 1, told: (factor) => void heard.push(factor) };
+  scene.hosts.get('d')!.store.housekeeping.copyStrain = { own: () => 5, told: () => {} };
+  const block = sealed('data');
+  await store.commit([{ put: [block] }]);
+  await housekeeping.push(block.address, 'd');
+  assert.deepEqual(heard, [5]);
+});
