@@ -62,8 +62,7 @@ export class CopyKeeper {
 
   /** Between changes of the roster: gives away and trims what belongs to others. What belongs here is compared by digests. */
   async tend(addresses: readonly Address[], counter: Counter, signal: AbortSignal): Promise<void> {
-    const { self } = this.#at;
-    const { newest } = this.#at;
+    const { self, newest } = this.#at;
     counter.immutable += addresses.length;
     const surplus: { readonly address: Address; readonly peers: readonly PeerId[] }[] = [];
     for (const address of addresses) {
@@ -80,10 +79,10 @@ export class CopyKeeper {
       const { have, lack } = holders.get(address)!;
       const { made } = await this.#send(address, [...lack], signal);
       if (peers.filter((peer) => have.has(peer)).length + made < peers.length) return;
-      // While an older view is in force somebody may still look for it here.
-      if (this.#at.onlyView !== undefined) trimmed.push(address);
+      trimmed.push(address);
     });
-    if (trimmed.length === 0) return;
+    // While an older view is in force somebody may still look for it here; and by a newer one it may belong here.
+    if (trimmed.length === 0 || this.#at.onlyView?.number !== newest.number) return;
     await this.#at.housekeeping.trim(trimmed);
     counter.surplus -= trimmed.length;
     counter.immutable -= trimmed.length;

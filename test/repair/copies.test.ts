@@ -7,6 +7,7 @@ import { staticViews } from '../../src/membership/index.ts';
 import { Roster } from '../../src/placement/index.ts';
 import { CopyKeeper } from '../../src/repair/copy-keeper.ts';
 import { Pace } from '../../src/repair/pace.ts';
+import { noCounts } from '../../src/repair/counts.ts';
 import { defaultRepairSettings } from '../../src/repair/settings.ts';
 import { Standpoint } from '../../src/repair/standpoint.ts';
 import type { Housekeeping } from '../../src/store/index.ts';
@@ -57,4 +58,53 @@ test('copies that are missing are sent', async () => {
   const give = (_block: Address, _sealed: Uint8Array, peer: string): Promise<number> => Promise.resolve(sent.push(peer));
   assert.deepEqual(await moveBy(give, 'a'), []);
   assert.deepEqual(sent.toSorted(), ['b', 'c']);
+});
+
+/** Host d, where two blocks lie that belong to a, b and c. The second one is sent to a last; `meanwhile` happens before. Returns what is trimmed. */
+async function trimmedBy(meanwhile: () => void, views: () => readonly (typeof view)[]): Promise<readonly Address[]> {
+  const [first, second] = ['first', 'second'].map((text) => immutableAddress(Buffer.from(text))) as [Address, Address];
+  const trimmed: Address[] = [];
+  const housekeeping = {
+    has: (peer: string, asked: readonly Address[]) => Promise.resolve(asked.map((one) => one === first || peer !== 'a')),
+    own: ownCopy,
+    give: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      meanwhile();
+      return 5;
+    },
+    trim: (addresses: readonly Address[]) => (trimmed.push(...addresses), Promise.resolve()),
+  };
+  const keeper = new CopyKeeper(
+    new Standpoint({
+      self: 'd',
+      housekeeping: housekeeping as never,
+      transport: { isConnected: () => true } as never,
+      views: { ...staticViews(view), inForce: views },
+      pace: new Pace(() => 0, 1e9),
+      settings: defaultRepairSettings,
+    }),
+  );
+  await keeper.tend([first, second], noCounts(), signal);
+  return trimmed;
+}
+
+test('copies that belong to others are trimmed once these have them, but not when the roster changed meanwhile', async () => {
+  assert.equal(
+    (
+      await trimmedBy(
+        () => {},
+        () => [view],
+      )
+    ).length,
+    2,
+  );
+  let views = [view];
+  const later = { number: 2, roster: Roster.of(['a', 'b', 'd'].map((peer) => ({ peer, zone: '', capacity: 1 }))), replicas: 3 };
+  assert.deepEqual(
+    await trimmedBy(
+      () => (views = [view, later]),
+      () => views,
+    ),
+    [],
+  );
 });
