@@ -10,8 +10,8 @@ export interface ScrubOptions {
   readonly after?: Address;
   /** A further check of a whole block, such as its hash; throws `damaged`. */
   readonly verify?: (address: Address, bytes: Uint8Array) => void;
-  /** Told of each damaged block. */
-  readonly onDamaged: (address: Address) => void;
+  /** Told of each damaged block; a promise holds the scrub back. */
+  readonly onDamaged: (address: Address) => void | Promise<void>;
   /** Told now and then how far it is. */
   readonly onProgress?: (report: ScrubReport) => void;
 }
@@ -52,7 +52,7 @@ export async function scrub(disk: Disk, options: ScrubOptions): Promise<ScrubRep
       } catch (error) {
         if (codeOf(error) !== 'damaged') throw error;
         damaged++;
-        options.onDamaged(address);
+        await options.onDamaged(address);
       }
       last = address;
       const aheadMs = (bytes / options.bytesPerSecond) * 1000 - (performance.now() - started);

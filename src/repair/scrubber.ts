@@ -27,6 +27,9 @@ interface Saved {
 /** Pause after a scrub that the disk broke off, in ms. */
 const afterFailureMs = 60_000;
 
+/** Damaged blocks that are being mended, or wait for that, at once: while there are more nothing further is read. */
+const maxMending = 64;
+
 /** Reads all that this host keeps, again and again at a bounded rate, so that damage is found while there are good copies elsewhere. */
 export class Scrubber {
   readonly #at: Standpoint;
@@ -107,14 +110,19 @@ export class Scrubber {
   async #once(bytesPerSecond: number, after: Address | undefined, signal: AbortSignal): Promise<Address | undefined> {
     this.#running = true;
     this.#report = { blocks: 0, bytes: 0, damaged: 0 };
-    const mending: Promise<void>[] = [];
+    const mending = new Set<Promise<void>>();
+    const mend = async (address: Address): Promise<void> => {
+      const mended = this.#mend(address, signal).finally(() => mending.delete(mended));
+      mending.add(mended);
+      if (mending.size >= maxMending) await Promise.race(mending);
+    };
     let savedAt = performance.now();
     try {
       const { last, finished } = await this.#at.housekeeping.scrub({
         bytesPerSecond,
         ...(after === undefined ? {} : { after }),
         signal,
-        onDamaged: (address) => void mending.push(this.#mend(address, signal)),
+        onDamaged: mend,
         onProgress: ({ blocks, bytes, damaged, last: place }) => {
           this.#report = { blocks, bytes, damaged };
           if (place === undefined || performance.now() - savedAt < saveEveryMs) return;
