@@ -113,8 +113,7 @@ export class Catalogue {
       next = { ...next, options: { ...next.options, ...changes } };
       return encode(next);
     };
-    const condition = (current: Value): boolean => current !== undefined && decode(current).id === entry.id;
-    const { refused, failed } = await tree.apply(new Map([[key, { value, condition }]]));
+    const { refused, failed } = await tree.apply(new Map([[key, { value, condition: isOf(entry.id) }]]));
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) throw new InfinitError('not-found', `volume "${entry.name}" was removed meanwhile`);
     await this.#learn(tree, next.name, next);
@@ -132,9 +131,7 @@ export class Catalogue {
       ]),
     );
     const key = livePrefix + latin1(entry.name);
-    const { refused, failed } = await tree.apply(
-      new Map([[key, { value: null, condition: (current: Value) => current !== undefined && decode(current).id === entry.id }]]),
-    );
+    const { refused, failed } = await tree.apply(new Map([[key, { value: null, condition: isOf(entry.id) }]]));
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) await this.#takeBack(entry.id, trashed);
     const value = refused.get(key);
@@ -199,7 +196,7 @@ export class Catalogue {
     // A restore that never ended, to another name, may have taken effect.
     const before = trashed.restoringAs;
     if (before !== undefined && before !== name && (await this.current(before))?.id === trashed.id) {
-      await this.#applyAll(new Map([[trashPrefix + trashed.id, null]]));
+      await this.#endMark(trashed.id, before);
       throw new InfinitError('already-exists', `the volume was brought back already, as "${before}"`);
     }
     const marked = await this.#changeTrashed(trashed.id, (entry) =>
@@ -207,19 +204,40 @@ export class Catalogue {
     );
     if (marked === undefined)
       throw new InfinitError('not-found', `volume "${trashed.name}" is not in the trash any more, or its data is being deleted`);
+    const unmark = (): Promise<unknown> => this.#changeTrashed(trashed.id, ({ restoringAs, ...rest }) => (restoringAs === name ? rest : undefined));
     const live = await this.#liveName(trashed.id);
     if (live !== undefined && live !== name) {
-      await this.#changeTrashed(trashed.id, ({ restoringAs: _name, ...rest }) => rest);
+      await unmark();
       throw new InfinitError('already-exists', `the volume was brought back already, as "${live}"`);
     }
     const { trashedAt: _when, restoringAs: _as, ...entry } = { ...marked, name };
     const kept = await this.add(entry);
     if (kept.id !== entry.id) {
-      await this.#changeTrashed(trashed.id, ({ restoringAs: _name, ...rest }) => rest);
+      await unmark();
       throw new InfinitError('already-exists', `there is a volume "${name}": give another name to restore to, with --as`);
     }
-    await this.#applyAll(new Map([[trashPrefix + entry.id, null]]));
+    if (!(await this.#endMark(entry.id, name)) && !(await this.#isOnly(kept))) {
+      // Others removed it meanwhile, or brought it back under another name: theirs came last.
+      await this.#applyAll(new Map([[livePrefix + latin1(name), { value: null, condition: isOf(entry.id) }]]));
+      await this.current(name);
+      throw new InfinitError('conflict', `volume "${trashed.name}" was removed or brought back by others meanwhile`);
+    }
     return kept;
+  }
+
+  /** Takes a volume that was brought back under this name out of the trash; false where the trash does not say so, or not any more. */
+  async #endMark(id: string, name: string): Promise<boolean> {
+    const key = trashPrefix + id;
+    const condition = (current: Value): boolean => current !== undefined && decode(current).restoringAs === name;
+    const { refused, failed } = await this.#tree.apply(new Map([[key, { value: null, condition }]]));
+    for (const failure of failed.values()) throw failure;
+    return refused.size === 0;
+  }
+
+  /** The volume has this name and no other, and is not in the trash: another restore to the same name has finished. */
+  async #isOnly({ id, name }: CatalogueEntry): Promise<boolean> {
+    if ((await this.#tree.get(trashPrefix + id)) !== undefined) return false;
+    return (await this.#scan(livePrefix)).every((entry) => entry.id !== id || entry.name === name);
   }
 
   /** Changes an entry of the trash; undefined where there is none, or `change` wants none. */
@@ -326,6 +344,11 @@ export class Catalogue {
 function set(known: Map<string, CatalogueEntry>, name: string, entry: CatalogueEntry | undefined): void {
   if (entry === undefined) known.delete(name);
   else known.set(name, entry);
+}
+
+/** A name means this volume. */
+function isOf(id: string): (current: Value) => boolean {
+  return (current) => current !== undefined && decode(current).id === id;
 }
 
 function latin1(text: string): string {

@@ -199,3 +199,48 @@ test('a volume that has a name is not deleted, whatever name it had when it was 
     ['back'],
   );
 });
+
+test('a volume that is removed in the very moment in which it is brought back is in the trash or has one name', async () => {
+  await using disk = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  await using copy = new MemoryDisk();
+  await using otherCopy = new MemoryDisk();
+  // Stops after so many commits, until it is let go on.
+  let [left, stopped, goOn] = [Infinity, Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const stopping: BlockStore = {
+    get: (address, options) => store.get(address, options),
+    fetch: (address, options) => store.fetch(address, options),
+    commit: async (stages, options) => {
+      if (left-- === 0) {
+        stopped.resolve();
+        await goOn.promise;
+      }
+      return store.commit(stages, options);
+    },
+  };
+  const one = await Catalogue.open(stopping, copy, 'infinit', silentLogger);
+  const other = await Catalogue.open(store, otherCopy, 'infinit', silentLogger);
+  /** Brings a removed volume back and stops before the commit of that number; what others do then; and what comes of both. */
+  const during = async (commit: number, what: (entry: CatalogueEntry) => Promise<unknown>): Promise<{ names: string[]; trashed: boolean }> => {
+    const made = await other.add(entry('data', (commit + 1).toString(16).repeat(32)));
+    await other.remove(made);
+    [left, stopped, goOn] = [commit, Promise.withResolvers(), Promise.withResolvers()];
+    const restored = one.restore(made, 'back').catch(() => {});
+    await stopped.promise;
+    await what(made);
+    goOn.resolve();
+    await restored;
+    await one.refresh();
+    const names = (await one.list()).filter(({ id }) => id === made.id).map(({ name }) => name);
+    for (const live of await one.list()) await other.remove(live);
+    return { names, trashed: (await other.trashed(made.id)) !== undefined };
+  };
+  // It is marked, and has no name yet; others remove it late, and bring it back as well.
+  const both = await during(1, async (made) => {
+    await other.remove(made);
+    await other.restore(made, 'second');
+  });
+  assert.deepEqual(both, { names: ['second'], trashed: true });
+  // It has its name again, and is in the trash yet; others remove it.
+  assert.deepEqual(await during(2, async (made) => other.remove({ ...made, name: 'back' })), { names: [], trashed: true });
+});
