@@ -20,8 +20,6 @@ import { type Survey, survey } from './survey.ts';
 type Phase = 'idle' | Request['type'] | 'backoff' | 'done';
 
 const none: readonly Effect[] = [];
-const nobody: readonly PeerId[] = [];
-const noLeases = (): number => 0;
 
 /**
  * One operation on one block as a state machine without I/O (Rystsov 2018, with replica sets in the record): events in, effects out.
@@ -70,7 +68,7 @@ export class Proposer {
     this.#hint = options.hint ?? null;
     this.#seenRound = options.promised ?? 0;
     this.#lease = options.lease ?? null;
-    this.#leaseClock = options.leaseClock ?? noLeases;
+    this.#leaseClock = options.leaseClock ?? (() => 0);
     this.#rules = options.rules ?? productionRules;
     this.#retiredFloor = floor;
     ballots.raiseFloor(floor);
@@ -111,9 +109,14 @@ export class Proposer {
     }
   }
 
+  /** A wake would have it go on at once: further answers may only spare it to write the record back. */
+  get isOptional(): boolean {
+    return this.#round.isOptional;
+  }
+
   /** Hosts that were asked and have not answered, for whoever runs the operation. */
   unanswered(): readonly PeerId[] {
-    return this.#phase === 'backoff' || this.#phase === 'done' ? nobody : this.#round.unanswered();
+    return this.#phase === 'backoff' || this.#phase === 'done' ? [] : this.#round.unanswered();
   }
 
   #onReply(reply: Reply): readonly Effect[] {
@@ -217,9 +220,12 @@ export class Proposer {
     this.#chosen = found.held && (this.#phase === 'read' || this.#round.wakes === 0 || this.#rules.mayCombine());
     if (this.#phase === 'prepare') return this.#decide();
     // Another answer may show the record at a quorum after all, which is cheaper than writing it back, unless that is out of the question.
-    const all = found.unsure || this.#round.targets.every((peer) => this.#round.answers.has(peer));
+    const enough = impatient || found.unsure || this.#round.targets.every((peer) => this.#round.answers.has(peer));
     if (found.forgotten) return this.#startPrepare();
-    if (!this.#rules.mayAnswer(found.held)) return all || impatient ? this.#startPrepare() : none;
+    if (!this.#rules.mayAnswer(found.held)) {
+      this.#round.isOptional = !enough;
+      return enough ? this.#startPrepare() : none;
+    }
     this.#collectGrants();
     return this.#decide();
   }
@@ -345,17 +351,14 @@ export class Proposer {
     if (!this.#rules.mayForget(count, this.#round.targets.length)) return none;
     const floor = this.#rules.floorToForget(promised);
     const who = whoForgets(this.operation, base);
-    if (who.length === 0) return this.#settled();
+    if (who.length === 0) return this.#propose({ ...base.record, unsettled: [] }, 'settled');
     return this.#begin([who], this.#requests.forget(base.ballot, floor));
   }
 
   #onForgotten(): readonly Effect[] {
     if (this.#round.answers.size + this.#round.rejected.size < this.#round.targets.length) return none;
     if (this.operation.kind === 'forget') return this.#finish({ status: 'committed', accepted: null });
-    return this.#round.rejected.size > 0 ? this.#finish({ status: 'conflict', accepted: this.#base }) : this.#settled();
-  }
-
-  #settled(): readonly Effect[] {
+    if (this.#round.rejected.size > 0) return this.#finish({ status: 'conflict', accepted: this.#base });
     return this.#propose({ ...this.#base!.record, unsettled: [] }, 'settled');
   }
 

@@ -14,6 +14,8 @@ export class Round {
   readonly targets: PeerId[] = [];
   /** How often its timer fired. */
   wakes = 0;
+  /** What was answered suffices, and more may only make it cheaper. */
+  isOptional = false;
   #message: Request | null = null;
   #answers = new Map<PeerId, Reply>();
   #rejected: Set<PeerId> | undefined;
@@ -37,6 +39,7 @@ export class Round {
     this.targets.length = 0;
     this.#message = message;
     this.wakes = 0;
+    this.isOptional = false;
     this.extend(sets);
   }
 

@@ -15,6 +15,7 @@ export interface RunOptions {
 export interface DriveContext {
   readonly self: PeerId;
   readonly pace: AnswerPace;
+  readonly isConnected: (peer: PeerId) => boolean;
   /** `again`: the very message was sent before. */
   readonly send: (peers: readonly PeerId[], request: Request, again: boolean) => void;
   /** Called once, before the first accept is sent. */
@@ -124,6 +125,13 @@ export class Drive {
     if (reply.type === 'leased') this.#onLeased(reply);
     this.#take(this.proposer.step({ type: 'reply', reply }));
     if (this.#silent !== undefined && !this.#done) this.#hope(reply);
+    this.goOn();
+  }
+
+  /** Who cannot answer now is waited for only where it is needed: a replica that lags, and another that is away, would cost each read a pause. */
+  goOn(): void {
+    if (this.#done || !this.proposer.isOptional) return;
+    if (!this.proposer.unanswered().some((peer) => this.#context.isConnected(peer))) this.#wake();
   }
 
   /** One that was silent for long has answered: the rest of what is waited for may be there by now. */

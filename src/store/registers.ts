@@ -43,6 +43,8 @@ export interface RegistersOptions {
   readonly floor: () => number;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
   readonly send: DriveContext['send'];
+  /** Whether a host can be asked now; this one can. */
+  readonly isConnected: DriveContext['isConnected'];
   readonly leases: Leases;
   readonly random: Random;
   /**
@@ -91,6 +93,7 @@ export class Registers {
       self: options.self,
       pace: new AnswerPace(),
       send: options.send,
+      isConnected: options.isConnected,
       beginsWriting: ({ proposer }) => options.leases.beginWrite(proposer.block as Address),
       ended: (drive, end) => this.#ended(drive, end),
     };
@@ -163,6 +166,11 @@ export class Registers {
   /** A host is connected again: what waits for its answer asks at once. */
   peerUp(peer: PeerId): void {
     for (const drive of this.#running.values()) drive.peerUp(peer);
+  }
+
+  /** A host is connected no longer: what waits for it without need goes on. */
+  peerDown(): void {
+    for (const drive of this.#running.values()) drive.goOn();
   }
 
   /** Blocks of which something is kept. */

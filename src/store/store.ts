@@ -74,7 +74,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #leases: Leases;
   readonly #link: RegisterLink;
   readonly #here: Here;
-  readonly #stopListening: (() => void) | undefined;
+  readonly #listening: readonly ((() => void) | undefined)[];
 
   #clients = 0;
   /** Told of a register whose record on this host turned out to be damaged. */
@@ -108,13 +108,14 @@ export class Store implements BlockStore, AsyncDisposable {
       hasSay,
       floor: () => placement.floor ?? 0,
       send: (peers, request, again) => this.#link.send(peers, request, again),
+      isConnected: (peer) => peer === self || transport?.isConnected(peer) === true,
       leases: this.#leases,
       random,
       onRefused,
       onWaiting: (waiting) => logger.debug('operations on mutable blocks wait for hosts', { ...waiting }),
     });
     this.#here = new Here(disk, replica, this.#registers);
-    this.#stopListening = transport?.onPeerUp((peer) => this.#registers.peerUp(peer));
+    this.#listening = [transport?.onPeerUp((peer) => this.#registers.peerUp(peer)), transport?.onPeerDown(() => this.#registers.peerDown())];
     this.#changes = new ChangeFeed({ self, transport, permits, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
     this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });
@@ -298,7 +299,7 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopListening?.();
+    for (const stop of this.#listening) stop?.();
     this.#link[Symbol.dispose]();
     this.#changes[Symbol.dispose]();
     this.#leases[Symbol.dispose]();

@@ -17,7 +17,9 @@ function readThatWaits(): { readonly drive: Drive; readonly asked: PeerId[][]; r
   };
   const views = [{ number: 1, replicas: hosts }];
   const proposer = new Proposer({ block: 'block', tag: 1, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
-  const drive = new Drive({ self: 'a', pace: new AnswerPace(), send, beginsWriting: () => {}, ended: () => {} }, proposer, { deadlineMs: 10 ** 9 });
+  const drive = new Drive({ self: 'a', pace: new AnswerPace(), isConnected: () => true, send, beginsWriting: () => {}, ended: () => {} }, proposer, {
+    deadlineMs: 10 ** 9,
+  });
   const answer = (from: PeerId): void => {
     const { block, tag, attempt } = message!;
     const nothing = { promised: null, accepted: null, same: false, floor: 0, views: [], unsure: false, grant: 0 };
@@ -81,7 +83,7 @@ test('an operation that was cancelled before it began sends nothing, and has cha
   const operation = putAny(Uint8Array.of(1));
   const proposer = new Proposer({ block: 'block', tag: 1, operation, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
   const send = (_: readonly PeerId[], request: Request): unknown => sent.push(request);
-  const context = { self: 'a', pace: new AnswerPace(), send, beginsWriting: () => {}, ended: () => {} };
+  const context = { self: 'a', pace: new AnswerPace(), isConnected: () => true, send, beginsWriting: () => {}, ended: () => {} };
   const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9, signal: AbortSignal.abort() });
   drive.start();
   assert.deepEqual(sent, []);
@@ -94,7 +96,14 @@ test('where answers take long these days they are waited for longer before they 
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const pace = new AnswerPace();
   const asked: (readonly PeerId[])[] = [];
-  const context = { self: 'a', pace, send: (peers: readonly PeerId[]) => void asked.push(peers), beginsWriting: () => {}, ended: () => {} };
+  const context = {
+    self: 'a',
+    pace,
+    isConnected: () => true,
+    send: (peers: readonly PeerId[]) => void asked.push(peers),
+    beginsWriting: () => {},
+    ended: () => {},
+  };
   const start = (tag: number): Drive => {
     const views = [{ number: 1, replicas: ['a', 'b', 'c'] }];
     const proposer = new Proposer({ block: 'block', tag, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
@@ -120,4 +129,43 @@ test('where answers take long these days they are waited for longer before they 
   now += 1000;
   slow.tick(now);
   assert.equal(asked.length, 2, 'but not for ever');
+});
+
+test('a host that cannot be asked is not waited for where its answer could only spare a reader to write back what it read', () => {
+  const away = new Set<PeerId>();
+  const sent: Request[] = [];
+  const send = (_peers: readonly PeerId[], request: Request): void => void sent.push(request);
+  const views = [{ number: 1, replicas: ['a', 'b', 'c'] }];
+  const proposer = new Proposer({ block: 'block', tag: 1, operation: read, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
+  const context = {
+    self: 'a',
+    pace: new AnswerPace(),
+    isConnected: (peer: PeerId) => !away.has(peer),
+    send,
+    beginsWriting: () => {},
+    ended: () => {},
+  };
+  const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9 });
+  drive.start();
+  const ballot = { round: 1, peer: 'b', incarnation: 1, serial: 1 };
+  const record = { version: 1, epoch: 1, replicas: ['a', 'b', 'c'], previous: [], unsettled: [], origin: ballot, value: Uint8Array.of(1) };
+  const answer = (from: PeerId, lags: boolean): void => {
+    const accepted = lags ? null : { ballot, record, pointer: false };
+    const { block, tag, attempt } = sent.at(-1)!;
+    drive.hear({ type: 'value', from, block, tag, attempt, promised: null, accepted, same: false, floor: 0, views: [], unsure: false, grant: 0 });
+  };
+  answer('a', false);
+  answer('b', true);
+  assert.deepEqual(
+    sent.map(({ type }) => type),
+    ['read'],
+    'c may show that a majority has it',
+  );
+  away.add('c');
+  drive.goOn();
+  assert.deepEqual(
+    sent.map(({ type }) => type),
+    ['read', 'prepare'],
+  );
+  drive.tick(Infinity);
 });
