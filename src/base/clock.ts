@@ -17,3 +17,14 @@ export const systemClock: Clock = {
   },
   wallMs: () => Date.now(),
 };
+
+/** One moment by both clocks. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+/** Now, or a little before. */
+export function momentOf(clock: Clock): Moment {
+  return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+}

@@ -4,7 +4,7 @@
  */
 export { assert, unreachable } from './assert.ts';
 export { BlockBuffers, minPooledBytes } from './block-buffers.ts';
-export { type Clock, systemClock } from './clock.ts';
+export { type Clock, type Moment, momentOf, systemClock } from './clock.ts';
 export { copyBytes } from './copy-bytes.ts';
 export { codeOf, commitLeavesUnchanged, type ErrorCode, errorCodes, InfinitError, leavesUnchanged, messageOf } from './errors.ts';
 export { http } from './http.ts';

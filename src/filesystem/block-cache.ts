@@ -1,6 +1,6 @@
-import { minPooledBytes } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
-import type { VolumeContext } from './context.ts';
+import { type BlockBuffers, minPooledBytes } from '../base/index.ts';
+import type { Address, Sealer } from '../block/index.ts';
+import type { BlockStore } from '../store/index.ts';
 
 /** Bytes of open data blocks kept unless told otherwise. */
 export const defaultCachedBytes = 64 * 1024 * 1024;
@@ -8,18 +8,26 @@ export const defaultCachedBytes = 64 * 1024 * 1024;
 /** Loads under way beyond which nothing is read ahead. */
 const maxPrefetches = 16;
 
+/** Where blocks come from. */
+export interface BlockCacheContext {
+  readonly store: Pick<BlockStore, 'get'>;
+  readonly sealer: Sealer;
+  readonly buffers: BlockBuffers;
+  readonly options: { readonly maxCachedBytes?: number };
+}
+
 /**
  * Open data blocks, least recently used first out; a block under way is fetched once however many ask. What leaves the cache is overwritten
  * soon: who keeps bytes of it beyond this turn of the event loop copies them.
  */
 export class BlockCache {
-  readonly #context: VolumeContext;
+  readonly #context: BlockCacheContext;
   readonly #maxBytes: number;
   readonly #bodies = new Map<Address, Uint8Array>();
   readonly #loading = new Map<Address, Promise<Uint8Array>>();
   #bytes = 0;
 
-  constructor(context: VolumeContext) {
+  constructor(context: BlockCacheContext) {
     this.#context = context;
     this.#maxBytes = context.options.maxCachedBytes ?? defaultCachedBytes;
   }

@@ -6,7 +6,7 @@ import type { VolumeContext } from './context.ts';
 import { ContentFlush, maxInlineBytes } from './content-flush.ts';
 import { DataBlock, dataBlockBytes, sealData } from './data-block.ts';
 import type { DirtyBudget } from './dirty-budget.ts';
-import { ExtentMap, type ExtentNodeCache } from './extents/index.ts';
+import { ExtentMap, type ExtentNodeCache, type Segment } from './extents/index.ts';
 import type { ContentPiece } from './content-journal-codec.ts';
 import type { JournalMark } from './content-journal.ts';
 import { type BytesPiece, changeAt, Layer, type Piece } from './layer.ts';
@@ -180,6 +180,15 @@ export class Content {
     this.#readLayer(0, start, end, reading);
     if (reading.missing.length > 0) throw new Miss(loadMissing(this.services.cache, reading, sequential));
     return reading.out;
+  }
+
+  /** Where the bytes of [start, end) lie in the store; undefined: not all of them do. @throws Miss */
+  storedIn(start: number, end: number): readonly Segment[] | undefined {
+    for (const layer of this.layers) {
+      const piece = layer.pieces[layer.find(start)];
+      if (piece !== undefined && piece.start < end) return undefined;
+    }
+    return this.map === undefined ? undefined : need(this.map.lookup(start, end - start));
   }
 
   /** Starts loading what lies in [start, end), where that is known at once. */

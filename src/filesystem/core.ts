@@ -16,6 +16,7 @@ import { InodeRemover } from './inode-remover.ts';
 import { InodeTable } from './inode-table.ts';
 import type { Inode } from './inode.ts';
 import { Journal } from './journal.ts';
+import { currentAsker, Miss } from './miss.ts';
 import { NameCommitter } from './name-committer.ts';
 import { NameHash } from './name-hash.ts';
 import { type Operation, OperationLog } from './operation-log.ts';
@@ -28,6 +29,14 @@ import type { StateRecord, VolumeState } from './volume-state.ts';
 
 /** Tree nodes kept in memory, at 8 KiB each. */
 const cachedTreeNodes = 4096;
+
+/** Asked before a change. The promise resolves when nobody has it in memory any more; undefined: so it is now. */
+export interface Claims {
+  /** Attributes and content. */
+  inode(number: number): Promise<void> | undefined;
+  /** The names in a directory. @param asker who knows of this change by itself. */
+  names(number: number, asker: string | undefined): Promise<void> | undefined;
+}
 
 /** A volume's parts, wired together: what operations work on. */
 export class VolumeCore {
@@ -53,6 +62,8 @@ export class VolumeCore {
   readonly redo: RedoLog | undefined;
   /** Of inodes below this number, any may have lost something with the process before. */
   lostBelow = 0;
+  /** Other hosts that may have something of the volume in memory. */
+  claims: Claims | undefined;
   /** The kernel that is served here, where one is. */
   kernel: KernelCache | undefined;
   #abandoned = false;
@@ -91,6 +102,19 @@ export class VolumeCore {
     state.bind(usage, unsettled, journal);
     this.budget.onHalf = () => this.flusher.hurry();
     if (redo !== undefined) redo.onFilling = () => this.flusher.hurry();
+  }
+
+  /**
+   * To be called once an operation has checked all, and before it changes anything: who else has these inodes, or the names of these directories, in memory gives them up first.
+   * @throws Miss
+   */
+  claim(inodes: readonly Inode[], directories: readonly Inode[] = []): void {
+    const { claims } = this;
+    if (claims === undefined) return;
+    const asker = currentAsker();
+    const waits = [...inodes.map(({ number }) => claims.inode(number)), ...directories.map(({ number }) => claims.names(number, asker))];
+    const pending = waits.filter((wait) => wait !== undefined);
+    if (pending.length > 0) throw new Miss(Promise.all(pending));
   }
 
   /** The record changed, or the content. */

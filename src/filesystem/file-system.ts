@@ -33,18 +33,13 @@ export interface FileSystem {
    * is ever opened here, and 0 stands for the handle in all that follows.
    */
   open(inode: number, flags: number): MaybePromise<number>;
+  /** No other host changes the inode without its being told here first: the kernel may keep pages of it, and asks whether they are right. */
+  isGuarded?(inode: number): boolean;
   /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
   inherited?(inode: number, handle: number): void;
   /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */
   asking?(request: KernelRequest | undefined): void;
-  create(
-    parent: number,
-    name: string,
-    mode: number,
-    umask: number,
-    flags: number,
-    caller: Caller,
-  ): MaybePromise<{ attributes: Attributes; handle: number }>;
+  create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<Created>;
   /** O_TMPFILE: a file without a name. */
   tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }>;
   /** The bytes at `offset`, as slices to be sent in order; fewer than `length` only at the end of the file. They stay unchanged until the session has sent them (synchronously on return). */
@@ -108,6 +103,14 @@ export interface FileSystem {
   attach(kernel: KernelCache): void;
   /** Writes everything out and ends; nothing may be called afterwards. */
   close(): Promise<void>;
+}
+
+/** What {@link FileSystem.create} opened. */
+export interface Created {
+  readonly attributes: Attributes;
+  readonly handle: number;
+  /** It was not there before. */
+  readonly made?: boolean;
 }
 
 export type MaybePromise<T> = T | Promise<T>;
@@ -213,6 +216,10 @@ export interface KernelCache {
   removed(parent: number, name: string): void;
   /** Whether the kernel has the inode, in use or not. True where it cannot be asked. */
   holds(inode: number): Promise<boolean>;
+  /** Another host is about to change the file: resolves when the kernel has no page of it. undefined: it has none. */
+  drop(inode: number): Promise<void> | undefined;
+  /** Others may have changed any file that is open and of which {@link FileSystem.isGuarded} said that they cannot. */
+  dropOpen(): void;
   /** `right`: since an earlier process served this kernel nobody else has changed the volume. What programs changed in mapped memory then is written only if so. */
   settle(right: boolean): void;
   /** It may have pages that are not to be written: they are older than what others wrote, or others are let in meanwhile. */

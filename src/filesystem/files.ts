@@ -3,7 +3,7 @@ import { asFileSystemError, errnoOf, isPassing } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
-import { Miss, attempt } from './miss.ts';
+import { askedBy, attempt, currentAsker, Miss } from './miss.ts';
 import type { Quota } from './quota.ts';
 import { Pinned } from './reading.ts';
 import { killPrivileges } from './xattrs.ts';
@@ -60,7 +60,8 @@ export class Files {
       if (!(error instanceof Miss)) throw error;
       // `data` is borrowed until this call returns.
       const copy = new Uint8Array(data);
-      return error.loaded.then(() => attempt(() => this.#write(number, offset, copy, kill, keepTimes)));
+      const asker = currentAsker();
+      return error.loaded.then(() => askedBy(asker, () => attempt(() => this.#write(number, offset, copy, kill, keepTimes))));
     }
   }
 
@@ -76,6 +77,7 @@ export class Files {
     const { late } = inode.content!;
     if (late) this.#checkLate(inode);
     this.#quota.check(inode, offset, end);
+    this.#core.claim([inode]);
     inode.content!.write(offset, data);
     redo?.write(number, offset, data);
     if (end > inode.size) inode.size = end;
@@ -100,6 +102,7 @@ export class Files {
     if (inode.isDirectory) throw new FileSystemError('EISDIR');
     if (!inode.isRegular) throw new FileSystemError('EINVAL');
     if (size > maxFileBytes) throw new FileSystemError('EFBIG');
+    this.#core.claim([inode]);
     if (size < inode.size) this.#punch(inode, size, Infinity);
     inode.size = size;
     this.#modified(inode);
@@ -112,6 +115,7 @@ export class Files {
     if (offset < 0 || length <= 0) throw new FileSystemError('EINVAL');
     const end = offset + length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
+    this.#core.claim([inode]);
     if (mode === (punchHole | keepSize)) {
       // Up to the end of the file a hole needs no lower bound: what lies beyond is one already.
       this.#punch(inode, offset, end >= inode.size ? Infinity : end);

@@ -11,4 +11,17 @@ export type { SurvivingMemory } from './surviving-memory.ts';
 export type { OwnedBlock } from './unreferenced.ts';
 export { storedUsage } from './volume-state.ts';
 export { Volume } from './volume.ts';
-export { Appends, type Awaited, type Backing, CallServer, encodeFailure, LockGrace, SharedFileSystem } from './shared/index.ts';
+export {
+  Appends,
+  type Awaited,
+  type Backing,
+  BlockReader,
+  CallServer,
+  encodeFailure,
+  type GrantKey,
+  Grants,
+  type GrantsOptions,
+  grantTermMs,
+  LockGrace,
+  SharedFileSystem,
+} from './shared/index.ts';

@@ -19,9 +19,10 @@ const cookieDotDot = 2;
 /**
  * A part of a directory. A cookie is the place of a name, its hash, so it means the same however names come and go; the few names that
  * could share a hash share a cookie, and all but the last carry the one before, lest the rest be skipped where a buffer ends between them.
+ * @param attributes whether entries come with theirs, and a kernel reference; `known`: without, but their inodes are in memory.
  * @throws Miss
  */
-export function list(core: VolumeCore, directory: Inode, cookie: number, limit: number, attributes: boolean): DirectoryEntry[] {
+export function list(core: VolumeCore, directory: Inode, cookie: number, limit: number, attributes: boolean | 'known'): DirectoryEntry[] {
   const out: DirectoryEntry[] = [];
   let room = limit;
   if (cookie < cookieDot) {
@@ -32,7 +33,7 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
     out.push({ name: '..', inode: directory.parent, type: typeDirectory, cookie: cookieDotDot });
     room -= direntBytes + 8;
   }
-  const fixed = direntBytes + (attributes ? entryOutBytes : 0);
+  const fixed = direntBytes + (attributes !== false ? entryOutBytes : 0);
   const names = core.table.names(directory);
   const found: PlacedDentry[] = [];
   for (let after = cookie; room > 0;) {
@@ -45,10 +46,10 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
     if (page.done || room <= 0) break;
     after = page.until;
   }
-  const inodes = attributes ? inodesOf(core, found) : undefined;
+  const inodes = attributes !== false ? inodesOf(core, found) : undefined;
   found.forEach(({ name, inode, type, position }, index) => {
     const next = found[index + 1]?.position === position ? position - 1 : position;
-    const known = inodes?.[index];
+    const known = attributes === true ? inodes?.[index] : undefined;
     if (known !== undefined) known.lookups++;
     out.push({ name, inode, type, cookie: next, ...(known === undefined ? {} : { attributes: known.attributes() }) });
   });

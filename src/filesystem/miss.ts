@@ -21,6 +21,24 @@ export class Miss extends Error {
 /** Loads that one operation may wait for; more means that the caches are too small to hold what it needs at once. */
 const maxLoads = 10_000;
 
+let asker: string | undefined;
+
+/** Who asked for the operation that is running; undefined: a program of this host. */
+export function currentAsker(): string | undefined {
+  return asker;
+}
+
+/** What is attempted in here, at once or later, is known to be asked for by somebody. */
+export function askedBy<T>(who: string | undefined, operation: () => T): T {
+  const before = asker;
+  asker = who;
+  try {
+    return operation();
+  } finally {
+    asker = before;
+  }
+}
+
 /** Runs an operation to its end; at once where memory suffices. */
 export function attempt<T>(operation: () => MaybePromise<T>): MaybePromise<T> {
   try {
@@ -32,11 +50,12 @@ export function attempt<T>(operation: () => MaybePromise<T>): MaybePromise<T> {
 }
 
 async function attemptLater<T>(operation: () => MaybePromise<T>, first: Miss): Promise<T> {
+  const who = asker;
   let miss = first;
   for (let load = 1; ; load++) {
     await miss.loaded;
     try {
-      return await operation();
+      return await askedBy(who, operation);
     } catch (error) {
       if (!(error instanceof Miss) || load === maxLoads) throw error;
       miss = error;

@@ -17,9 +17,9 @@ const maxJoining = 2;
 
 interface Request {
   readonly through: number;
-  /** An inode to be made durable in the same commit. */
-  readonly extra: Inode | undefined;
-  extraDone: boolean;
+  /** Inodes to be made durable in the same commit. */
+  readonly extras: readonly Inode[];
+  extrasDone: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -52,10 +52,10 @@ export class NameCommitter {
     this.#parts = parts;
   }
 
-  /** All operations up to `through` are durable afterwards, and so is `extra` as it is now. @throws InfinitError; then all is still in the log. */
-  flush(through: number, extra?: Inode): Promise<void> {
+  /** All operations up to `through` are durable afterwards, and so are `extras` as they are now. @throws InfinitError; then all is still in the log. */
+  flush(through: number, ...extras: readonly Inode[]): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#requests.push({ through, extra, extraDone: extra === undefined, resolve, reject });
+      this.#requests.push({ through, extras, extrasDone: extras.length === 0, resolve, reject });
       if (!this.#running) void this.#run();
     });
   }
@@ -82,7 +82,7 @@ export class NameCommitter {
   async #commitLess(error: unknown): Promise<void> {
     const full = errnoOf(error) === 'ENOSPC';
     if (isPassing(error) && this.#waitsForContent) return this.#commitEmpty(() => this.#commit({ most: this.#parts.log.free, empty: true }));
-    if (!full && this.#requests.some(({ extraDone }) => !extraDone))
+    if (!full && this.#requests.some(({ extrasDone }) => !extrasDone))
       return this.#commit({ most: Infinity }).catch((own: unknown) => {
         if (isPassing(own)) throw own;
         return this.#commitEmpty(() => this.#commitNames());
@@ -125,12 +125,17 @@ export class NameCommitter {
     const through = batch?.through ?? log.durable;
     const joined =
       part === undefined
-        ? this.#requests.filter((request) => !request.extraDone && (request.extra!.born || request.extra!.lastOperation <= through))
+        ? this.#requests.filter(
+            ({ extras, extrasDone }) => !extrasDone && extras.every(({ born, lastOperation }) => born || lastOperation <= through),
+          )
         : [];
-    const extras = joined.map((request) => request.extra!);
+    const extras = joined.flatMap((request) => request.extras);
     if (batch === undefined) {
       const failed = await records.commitEach(extras);
-      for (const request of joined) if (failed.has(request.extra!)) this.#refuse(request, failed.get(request.extra!));
+      for (const request of joined) {
+        const refused = request.extras.find((inode) => failed.has(inode));
+        if (refused !== undefined) this.#refuse(request, failed.get(refused));
+      }
     } else {
       if (journal.used >= journalSlots - 1) {
         await checkpoint.ended();
@@ -142,7 +147,7 @@ export class NameCommitter {
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
       await this.#write([...fresh, ...settled, ...extras, ...joining(batch, extras)], batch, part?.empty);
     }
-    for (const request of joined) request.extraDone = true;
+    for (const request of joined) request.extrasDone = true;
   }
 
   /** Writes the batch into the journal's next block, and before that these inodes. */
@@ -175,7 +180,7 @@ export class NameCommitter {
     const { durable } = this.#parts.log;
     const open: Request[] = [];
     for (const request of this.#requests) {
-      if (request.extraDone && request.through <= durable) request.resolve();
+      if (request.extrasDone && request.through <= durable) request.resolve();
       else open.push(request);
     }
     this.#requests = open;

@@ -45,6 +45,7 @@ export class Namespace {
     if (names.lookup(name) !== undefined) throw new FileSystemError('EEXIST');
     if (making.target !== undefined && making.target.length > maxTargetBytes) throw new FileSystemError('ENAMETOOLONG');
     names.checkRoom(name);
+    this.#core.claim([directory], [directory]);
     const inode = this.#create(directory, making, isDirectory(making.mode) ? 2 : 1);
     const change = names.change(name, dentryOf(inode));
     const links = [{ inode, delta: inode.links }];
@@ -74,6 +75,7 @@ export class Namespace {
     if (names.lookup(newName) !== undefined) throw new FileSystemError('EEXIST');
     if (inode.links >= maxLinks) throw new FileSystemError('EMLINK');
     names.checkRoom(newName);
+    this.#core.claim([directory, inode], [directory]);
     const change = names.change(newName, dentryOf(inode));
     inode.links++;
     inode.changed = this.stamp(directory);
@@ -86,6 +88,7 @@ export class Namespace {
     const { inode: directory, names } = this.writableDirectory(parent);
     const inode = this.#target(names, name);
     if (inode?.isDirectory === true) throw new FileSystemError('EISDIR');
+    this.#core.claim(inode === undefined ? [directory] : [directory, inode], [directory]);
     const change = names.change(name, undefined);
     const now = this.stamp(directory);
     if (inode === undefined) return this.#core.record({ names: [{ directory, change }], links: [] });
@@ -98,6 +101,7 @@ export class Namespace {
     if (inode === undefined) throw new FileSystemError('ENOENT');
     if (!inode.isDirectory) throw new FileSystemError('ENOTDIR');
     if (!inode.directory!.empty) throw new FileSystemError('ENOTEMPTY');
+    this.#core.claim([directory, inode], [directory]);
     const change = names.change(name, undefined);
     const now = this.stamp(directory);
     directory.links--;

@@ -151,10 +151,15 @@ export class RecordCommitter {
       const last = again.length === 0;
       if (journal !== undefined && last) blocks.push(journal.block);
       await covered;
-      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(prepared, put, journal, last)));
-      this.#succeeded(prepared, prepared.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
+      // What is written of a directory are its attributes, which names do not depend on: beside the journal's block, not before it.
+      const beside = ({ inode }: Prepared): boolean => journal !== undefined && last && inode.born && inode.isDirectory;
+      const [before, together] = [prepared.filter((one) => !beside(one)), prepared.filter(beside)];
+      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(before, together, put, journal, last)));
+      this.#succeeded(before, before.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
       if (journal !== undefined && last) {
-        journal.block.written(versions.at(-1)![0]!);
+        const [written, ...others] = versions.at(-1)!;
+        this.#succeeded(together, others);
+        journal.block.written(written!);
         journal.committed();
       }
     } catch (error) {
@@ -169,14 +174,22 @@ export class RecordCommitter {
   }
 
   /** Stages by what they hold; a stage without anything is left out. */
-  #stages(prepared: readonly Prepared[], put: readonly SealedBlock[], journal: JournalWrite | undefined, withJournal: boolean): Stage[] {
-    const update: Update[] = prepared.map((one) => this.#record(one, journal));
-    const drop = this.#drops(prepared.flatMap(({ plan }) => plan?.drop ?? []));
+  #stages(
+    before: readonly Prepared[],
+    together: readonly Prepared[],
+    put: readonly SealedBlock[],
+    journal: JournalWrite | undefined,
+    withJournal: boolean,
+  ): Stage[] {
+    const update: Update[] = before.map((one) => this.#record(one, journal));
+    const drop = this.#drops(before.flatMap(({ plan }) => plan?.drop ?? []));
     const stages: Stage[] = [];
     if (put.length > 0) stages.push({ put });
     if (update.length > 0) stages.push({ update });
     const last: Stage = {
-      ...(journal === undefined || !withJournal ? {} : { update: [journal.block.update(journal.payload())] }),
+      ...(journal === undefined || !withJournal
+        ? {}
+        : { update: [journal.block.update(journal.payload()), ...together.map((one) => this.#record(one, journal))] }),
       ...(drop.length === 0 ? {} : { drop }),
     };
     if (last.update !== undefined || last.drop !== undefined) stages.push(last);

@@ -39,6 +39,7 @@ export function rename(
   if ((flags & renameExchange) !== 0) {
     if (target === undefined) throw new FileSystemError('ENOENT');
     checkNoLoop(core, target, to, from);
+    claim(core, from, to, source, target);
     if (source !== target) exchange(core, namespace, from, to, source, target, request?.number);
     return;
   }
@@ -46,7 +47,12 @@ export function rename(
   if (source === target) return;
   if (target !== undefined) checkReplaceable(source, target);
   else to.names.checkRoom(newName);
+  claim(core, from, to, source, target);
   move(core, namespace, from, to, source, target);
+}
+
+function claim(core: VolumeCore, { inode: from }: Place, { inode: to }: Place, source: Inode, target: Inode | undefined): void {
+  core.claim(target === undefined ? [from, to, source] : [from, to, source, target], [from, to]);
 }
 
 /** Whether a process before did the exchange. @throws FileSystemError EIO where that is not known */

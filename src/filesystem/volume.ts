@@ -1,11 +1,12 @@
 import type { Address } from '../block/index.ts';
 import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
-import type { VolumeCore } from './core.ts';
+import type { Claims, VolumeCore } from './core.ts';
 import {
   type AttributeChanges,
   type Attributes,
   type Caller,
+  type Created,
   type DirectoryEntry,
   type ExchangeRequest,
   type FileLock,
@@ -18,6 +19,7 @@ import {
 } from './file-system.ts';
 import { asFileSystemError } from './failure.ts';
 import { Files } from './files.ts';
+import { Images } from './images.ts';
 import { Handles } from './handles.ts';
 import type { Inode } from './inode.ts';
 import type { Usage } from './journal-codec.ts';
@@ -47,6 +49,8 @@ export class Volume implements FileSystem {
     return new Volume(await mount(setup));
   }
 
+  /** What other hosts may keep in memory. */
+  readonly images: Images;
   readonly #core: VolumeCore;
   readonly #names: Namespace;
   readonly #files: Files;
@@ -57,6 +61,7 @@ export class Volume implements FileSystem {
   private constructor(core: VolumeCore) {
     this.#core = core;
     this.#names = new Namespace(core);
+    this.images = new Images(core, this.#names);
     this.#handles = new Handles(core.context.session);
     this.#quota = new Quota(core);
     this.#files = new Files(core, this.#handles, this.#quota);
@@ -86,6 +91,7 @@ export class Volume implements FileSystem {
     return attempt(() => {
       this.#core.writable();
       const inode = this.#core.table.get(number);
+      this.#core.claim([inode]);
       if (changes.size !== undefined) this.#files.truncate(inode, changes.size);
       changeAttributes(this.#core, inode, changes);
       return inode.attributes();
@@ -137,21 +143,14 @@ export class Volume implements FileSystem {
     return attempt(() => this.#open(this.#core.table.get(number), flags));
   }
 
-  create(
-    parent: number,
-    name: string,
-    mode: number,
-    umask: number,
-    flags: number,
-    caller: Caller,
-  ): MaybePromise<{ attributes: Attributes; handle: number }> {
+  create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<Created> {
     return attempt(() => {
       const known = this.#names.lookup(parent, name);
       if (known !== undefined && (flags & openExclusive) !== 0) throw new FileSystemError('EEXIST');
       this.#quota.checkNew(() => known);
       const inode = known ?? this.#names.make(parent, name, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
       const handle = this.#open(inode, flags);
-      return { attributes: this.#entry(inode), handle };
+      return { attributes: this.#entry(inode), handle, made: known === undefined };
     });
   }
 
@@ -243,6 +242,11 @@ export class Volume implements FileSystem {
     }
   }
 
+  /** From now on nothing changes that another host has in memory, before that gave it up. */
+  guard(claims: Claims): void {
+    this.#core.claims = claims;
+  }
+
   /** A new quota, in bytes; undefined: none. */
   resize(bytes: number | undefined): void {
     this.#quota.limit = bytes;
@@ -256,7 +260,9 @@ export class Volume implements FileSystem {
     const own = new Uint8Array(value);
     return attempt(() => {
       this.#core.writable();
-      setXattr(this.#core, this.#core.table.get(number), name, own, flags, killSetgid);
+      const inode = this.#core.table.get(number);
+      this.#core.claim([inode]);
+      setXattr(this.#core, inode, name, own, flags, killSetgid);
     });
   }
 
@@ -271,7 +277,9 @@ export class Volume implements FileSystem {
   removexattr(number: number, name: string): MaybePromise<void> {
     return attempt(() => {
       this.#core.writable();
-      removeXattr(this.#core, this.#core.table.get(number), name);
+      const inode = this.#core.table.get(number);
+      this.#core.claim([inode]);
+      removeXattr(this.#core, inode, name);
     });
   }
 

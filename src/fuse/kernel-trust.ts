@@ -65,7 +65,8 @@ function isSame(one: FileTime, other: FileTime): boolean {
 /**
  * What the kernel may keep of a volume that other hosts may come to change: docs/decisions/kernel-caches.md. While this host has it alone, the kernel trusts
  * names and attributes until just before the lease ends and no longer, so it has to ask even where this process stands still; and as it compares a file's
- * time and size before it reads cached pages, these are bounded in the same way. Otherwise it trusts nothing, and files are opened without a cache.
+ * time and size before it reads cached pages, these are bounded in the same way. Otherwise it trusts nothing, and files are opened without a cache: except for
+ * reading, where the file is guarded, as we are told before another host changes it. The kernel keeps pages of it then and asks, at each read, whether they are right.
  */
 export class KernelTrust {
   readonly #notifier: Notifier;
@@ -73,6 +74,8 @@ export class KernelTrust {
   /** False after a takeover: an earlier daemon's files may be open with a cache. */
   readonly #allKnown: boolean;
   readonly #earlier: EarlierPages | undefined;
+  /** After a takeover: inodes of which nothing is cached that an earlier daemon gave. */
+  readonly #dropped = new Set<number>();
   /** Something may have been cached before the next time alone begins. */
   #used: boolean;
   /** Until when the kernel may trust something, as performance.now() counts. */
@@ -84,6 +87,8 @@ export class KernelTrust {
   readonly #kept = new Map<number, CachedInode>();
   /** Handles whose opening drops what the kernel had cached; once they are used that is done. */
   readonly #opening = new Map<number, Sole>();
+  /** Guarded files of which the kernel may have pages, and their time of change when it began to. */
+  readonly #guarded = new Map<number, FileTime>();
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
   readonly #lost = new Set<number>();
 
@@ -152,12 +157,13 @@ export class KernelTrust {
   /**
    * How a file or directory is being opened: without a cache, or with one, and then whether what the kernel has of it already is kept.
    * @param attributes gives them as they are now; undefined where they are not known at once.
+   * @param isGuarded for reading alone, and we are told before another host changes it: see {@link drop}.
    */
-  opened(inode: number, handle: number, attributes: () => Attributes | undefined): 'direct' | 'cached' | 'kept' {
+  opened(inode: number, handle: number, attributes: () => Attributes | undefined, isGuarded = false): 'direct' | 'cached' | 'kept' {
     this.#used = true;
     const sole = this.#sole;
-    const now = sole === undefined ? undefined : attributes();
-    if (sole === undefined || now === undefined) return 'direct';
+    const now = sole === undefined && !isGuarded ? undefined : attributes();
+    if (now === undefined) return 'direct';
     this.#handles.set(handle, inode);
     const known = this.#inodes.get(inode) ?? this.#kept.get(inode);
     this.#kept.delete(inode);
@@ -167,9 +173,30 @@ export class KernelTrust {
       known.handles++;
       this.#inodes.set(inode, known);
     }
+    if (sole === undefined) return this.#openedGuarded(inode, now.changed);
     if (this.#isCurrent(sole, inode)) return 'kept';
     this.#opening.set(handle, sole);
     return 'cached';
+  }
+
+  /** What it has of a file is right where that has not changed since. */
+  #openedGuarded(inode: number, changed: FileTime): 'cached' | 'kept' {
+    const before = this.#guarded.get(inode);
+    if (before !== undefined && isSame(before, changed)) return 'kept';
+    if (this.#guarded.size >= maxCurrent) this.#guarded.clear();
+    this.#guarded.set(inode, changed);
+    return 'cached';
+  }
+
+  /** Another host is about to change the file, or may have: resolves when the kernel has no page of it. undefined: it has none. */
+  drop(inode: number): Promise<void> | undefined {
+    const guarded = this.#guarded.delete(inode);
+    return guarded || this.#inodes.has(inode) ? this.#drop(inode) : undefined;
+  }
+
+  /** All that is guarded and open may have changed. */
+  dropOpen(): void {
+    for (const inode of this.#inodes.keys()) if (this.#sole === undefined) void this.drop(inode);
   }
 
   /** A request through the handle: the kernel is through with opening it. */
@@ -207,7 +234,7 @@ export class KernelTrust {
    */
   beforeAttributes({ inode, changed }: Attributes): Promise<void> | undefined {
     const known = this.#inodes.get(inode);
-    if (known === undefined) return undefined;
+    if (known === undefined) return this.#dropInherited(inode);
     const unseen = !isSame(changed, known.changed);
     known.changed = changed;
     const sole = this.#sole;
@@ -221,6 +248,14 @@ export class KernelTrust {
     if (known.dropping !== undefined) return known.dropping;
     if (sole !== undefined) this.#noteCurrent(sole, inode);
     return undefined;
+  }
+
+  /** An earlier daemon's file may be open with a cache, of which it is not known when it was right: dropped once. */
+  #dropInherited(inode: number): Promise<void> | undefined {
+    if (this.#allKnown || this.#sole !== undefined || this.#dropped.has(inode)) return undefined;
+    if (this.#dropped.size >= maxCurrent) this.#dropped.clear();
+    this.#dropped.add(inode);
+    return this.#drop(inode);
   }
 
   /** A write is being served: through an open file with this handle, or of cached pages, which are right then. */

@@ -110,6 +110,8 @@ export class FuseSession {
     if (adopted !== undefined) this.#adopt(adopted);
     fileSystem.attach({
       ...this.notify.kernelCache,
+      drop: (inode) => trust?.drop(inode),
+      dropOpen: () => trust?.dropOpen(),
       settle: (right) => trust?.settle(right),
       hasStale: () => trust?.hasStale === true,
       beginSole: (forMs) => trust?.begin(forMs),

@@ -54,6 +54,7 @@ export class Cluster implements Disposable {
     this.#context = context;
     const { transport } = context.overlay;
     transport.handle(nodeKinds.volumeCall, (peer, body) => this.#serveCall(peer, body));
+    transport.handle(nodeKinds.volumeRecall, (peer, body) => this.#recall(peer, body));
     transport.handle(nodeKinds.volumeHolders, async (_peer, body) => Buffer.from(JSON.stringify(await this.#holders(body))));
     transport.handle(nodeKinds.mounted, () => Buffer.from(JSON.stringify(context.volumes.mountedIds())));
     transport.handle(nodeKinds.catalogueChanged, (peer) => {
@@ -305,6 +306,17 @@ export class Cluster implements Disposable {
     if (!this.#context.overlay.rightsOf(peer).includes('write')) throw new InfinitError('denied', `host ${peer} has no right to write`);
     const sharing = this.#context.volumes.servedById(Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex'))?.sharing;
     return sharing === undefined ? new Uint8Array(0) : sharing.serve(peer, body.subarray(volumeIdBytes));
+  }
+
+  async #recall(peer: string, body: Uint8Array): Promise<undefined> {
+    if (body.length < volumeIdBytes || (body.length - volumeIdBytes) % 8 !== 0)
+      throw new InfinitError('bad-argument', 'a recall is a volume’s id and numbers');
+    if (!this.#context.overlay.rightsOf(peer).includes('write')) throw new InfinitError('denied', `host ${peer} has no right to write`);
+    const sharing = this.#context.volumes.servedById(Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex'))?.sharing;
+    const keys = new Float64Array(Uint8Array.from(body.subarray(volumeIdBytes)).buffer);
+    // Where it is not mounted nothing of it is in memory.
+    await sharing?.recall([...keys]);
+    return undefined;
   }
 
   /** Not empty where programs here may have locks and open files, though their volume be not served yet. */

@@ -25,4 +25,6 @@ export const nodeKinds = {
   tokens: firstNodeKind + 8,
   /** JSON `{peer, on}`: the sender is about to expel a host, or not after all; answered with the hosts that are being expelled, as JSON. */
   expelling: firstNodeKind + 9,
+  /** A volume's id (16 bytes), then 64-bit floats: inodes, and below zero directories, that the asked host has in memory and is to forget. Answered with nothing when it has. */
+  volumeRecall: firstNodeKind + 10,
 } as const;

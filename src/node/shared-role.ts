@@ -2,7 +2,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessagePort } from 'node:worker_threads';
 
 import { InfinitError, type Logger, messageOf, type Records, systemClock } from '../base/index.ts';
-import { Appends, CallServer, encodeFailure, LockGrace, SharedFileSystem, type Volume } from '../filesystem/index.ts';
+import {
+  Appends,
+  BlockReader,
+  CallServer,
+  encodeFailure,
+  type GrantKey,
+  Grants,
+  grantTermMs,
+  LockGrace,
+  SharedFileSystem,
+  type Volume,
+} from '../filesystem/index.ts';
+import type { Sealer } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import type { DirtySet } from './dirty-set.ts';
@@ -16,6 +28,8 @@ const drainMs = 10_000;
 
 /** After the volume came here, locks are given only when those who have some took them again. For a host in reach that does not so long is waited once the volume is open, in ms. */
 const lockGraceMs = 2500;
+/** For so long after its death guests may have what a daemon before this one granted, in ms, by clocks that run faster or slower. */
+const earlierGrantsMs = grantTermMs * 1.05;
 /** What a lost host had open stays so for so long after its locks were released, in ms. */
 const lingerMs = 20_000;
 
@@ -33,7 +47,13 @@ export class SharedRole implements Disposable {
   readonly #open: OpenVolume;
   readonly #tell: (event: VolumeEvent) => void;
   readonly #logger: Logger;
+  readonly #sealer: Sealer;
   readonly #asked = new Map<number, Asked>();
+  readonly #recalls = new Map<number, { readonly resolve: () => void; readonly reject: (error: InfinitError) => void }>();
+  /** When this thread began, by the machine's clock. */
+  readonly #begunMs = systemClock.monotonicMs();
+  /** What guests may have in memory of what is open here, or was last. */
+  #grants: Grants | undefined;
   #nextAsk = 1;
   readonly #dirty: DirtySet;
   /** What the daemon before had not made durable, until it is known whether that outlived it; undefined: it is. */
@@ -65,9 +85,11 @@ export class SharedRole implements Disposable {
     open: OpenVolume,
     tell: (event: VolumeEvent) => void,
     logger: Logger,
+    sealer: Sealer,
     records?: Records,
     mount?: string,
   ) {
+    this.#sealer = sealer;
     this.fileSystem = new SharedFileSystem(
       shared.self,
       () => this.#tenure.leftMs(systemClock) > 0,
@@ -90,7 +112,7 @@ export class SharedRole implements Disposable {
         void this.#becomeHolder(command);
         break;
       case 'guest':
-        void this.#becomeGuest();
+        void this.#becomeGuest(command.store);
         break;
       case 'alone':
         this.#aloneIn = this.#change;
@@ -99,6 +121,16 @@ export class SharedRole implements Disposable {
       case 'serve':
         void this.#serve(command.id, command.peer, command.call);
         break;
+      case 'recall':
+        void this.fileSystem.recall(command.keys).then(() => this.#tell({ type: 'recalled', id: command.id }));
+        break;
+      case 'given-up': {
+        const recall = this.#recalls.get(command.id);
+        this.#recalls.delete(command.id);
+        if (command.heard) recall?.resolve();
+        else recall?.reject(new InfinitError('unavailable', 'the guest was not heard'));
+        break;
+      }
       case 'dismiss':
         this.#dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
@@ -131,8 +163,9 @@ export class SharedRole implements Disposable {
     await this.#volume.syncfs();
   }
 
-  async #becomeGuest(): Promise<void> {
+  async #becomeGuest(port: MessagePort): Promise<void> {
     const expired = this.#leave();
+    this.#way = port;
     // What others see by now is without it.
     this.#settleLeft(undefined);
     const change = this.#change;
@@ -141,10 +174,11 @@ export class SharedRole implements Disposable {
       await expired;
       if (change !== this.#change) return;
     }
-    this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call) });
+    const blocks = new BlockReader(new PortStore(port), this.#sealer);
+    this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call), blocks });
   }
 
-  async #becomeHolder({ session, awaited, lost, alone, store: port, tenure }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, awaited, lost, alone, inherited, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
     const began = performance.now();
@@ -169,7 +203,9 @@ export class SharedRole implements Disposable {
         ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
       ]);
       const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
-      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved);
+      const grants = this.#grant(inherited);
+      volume.guard(grants);
+      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
@@ -178,6 +214,30 @@ export class SharedRole implements Disposable {
       this.#logger.error('the volume cannot be opened', { error });
       this.#tell({ type: 'not-opened', session, message: messageOf(error) });
     }
+  }
+
+  /** What guests may have in memory of what is opened now. Of what was open before, here or in a daemon before this one, they may have something yet. */
+  #grant(inherited: boolean): Grants {
+    const tenure = this.#tenure;
+    const now = (): number => systemClock.monotonicMs();
+    const grants = new Grants({
+      now,
+      sleep: (ms) => sleep(ms, undefined, { ref: false }),
+      leaseMs: () => tenure.leftMs(systemClock),
+      recall: (peer, keys) => this.#askBack(peer, keys),
+      onGivenUp: (peer, inode, lapsed) => this.#server?.givenUp(peer, inode, lapsed),
+      earlierUntilMs: Math.max(inherited ? this.#begunMs + earlierGrantsMs : 0, this.#grants?.untilMs ?? 0),
+    });
+    this.#grants = grants;
+    return grants;
+  }
+
+  #askBack(peer: string, keys: readonly GrantKey[]): Promise<void> {
+    const id = this.#nextAsk++;
+    return new Promise((resolve, reject) => {
+      this.#recalls.set(id, { resolve, reject });
+      this.#tell({ type: 'ask-back', id, peer, keys });
+    });
   }
 
   /** Another has opened the volume since, which the lease did not show: what is in memory is not the volume as it is. */
@@ -258,6 +318,8 @@ export class SharedRole implements Disposable {
     const server = this.#server;
     this.#server = undefined;
     await Promise.race([server?.drain(), sleep(drainMs)]);
+    // The next host that serves the volume knows nothing of what guests have in memory.
+    await this.#grants?.close();
     await this.fileSystem.close();
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/index.ts';
+import type { Clock, Moment } from '../base/index.ts';
 
 /**
  * A stretch of time in which nobody else can have had the volume. What a worker knows of the volume is good within the tenure in which it was
@@ -33,15 +33,4 @@ export class Tenure {
   end(): void {
     this.#limits[0] = 0;
   }
-}
-
-/** One moment by both clocks. */
-export interface Moment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-}
-
-/** Now, or a little before. */
-export function momentOf(clock: Clock): Moment {
-  return { monotonicMs: clock.monotonicMs(), wallMs: clock.wallMs() };
 }

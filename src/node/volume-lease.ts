@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 
-import { type Clock, InfinitError, type Logger, programPatienceMs } from '../base/index.ts';
+import { type Clock, InfinitError, type Logger, type Moment, momentOf, programPatienceMs } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { BlockStore, StoredBlock } from '../store/index.ts';
-import { type Moment, momentOf, Tenure } from './tenure.ts';
+import { Tenure } from './tenure.ts';
 
 /** What the lease's block says. `count` changes with every renewal: that is how others see that the holder lives. */
 interface LeaseRecord {
@@ -42,7 +42,8 @@ const readOptions = { deadlineMs: callMs, unleased: true } as const;
 
 /** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
-  | { readonly role: 'holder'; readonly tenure: Tenure }
+  /** `inherited`: a process before this one had it until its end, and may have promised guests something. */
+  | { readonly role: 'holder'; readonly tenure: Tenure; readonly inherited: boolean }
   /** `opening`: another one when the holder, back from a crash say, has opened the volume anew and knows nothing of this host's locks and files. */
   | { readonly role: 'guest'; readonly holder: string; readonly opening: string | undefined }
   | { readonly role: 'none' };
@@ -202,14 +203,16 @@ export class VolumeLease implements AsyncDisposable {
   /** Free, ours from an earlier life (whose promises died with it), or expired. */
   async #take(record: LeaseRecord | undefined, began: Moment): Promise<void> {
     this.#count = record?.count ?? 0;
-    if (!this.#isUnbroken(record)) this.#endTenure();
+    const unbroken = this.#isUnbroken(record);
+    if (!unbroken) this.#endTenure();
     const outcome = await this.#write(false);
     // Another was faster: its record is too young to be taken over, so this does not go on for ever.
     if (outcome === 'conflict') return this.#look();
     if (outcome === 'unknown') return;
     this.#extend(began);
     this.#options.logger.debug('the lease of the volume came to this host', { from: record?.holder });
-    this.#become({ role: 'holder', tenure: this.#tenure });
+    const inherited = record?.holder === this.#options.self && !record.released && !unbroken;
+    this.#become({ role: 'holder', tenure: this.#tenure, inherited });
   }
 
   /** Nobody wrote since this process did. A renewal whose outcome was unknown may have come through late: no other process can put this host's name on what this one wrote. */

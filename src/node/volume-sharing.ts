@@ -3,7 +3,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 
 import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import { namedAddress } from '../block/index.ts';
-import { removeBlock } from '../filesystem/index.ts';
+import { type GrantKey, removeBlock } from '../filesystem/index.ts';
 import type { Transport } from '../overlay/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import { servePort } from '../store/port/index.ts';
@@ -16,6 +16,8 @@ import type { VolumeCommand, VolumeEvent } from './volume-worker-protocol.ts';
 
 /** How long one operation may take at the host that serves the volume, in ms. */
 const callDeadlineMs = 30_000;
+/** How long a guest is asked to give up what it has in memory, in ms: its time is over before. */
+const recallDeadlineMs = 5000;
 /** How long hosts are asked whether they have the volume mounted, in ms. */
 const holdersDeadlineMs = 500;
 /**
@@ -62,6 +64,7 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #id: Buffer;
   readonly #lease: VolumeLease;
   readonly #served = new Map<number, { readonly resolve: (answer: Uint8Array) => void; readonly reject: (error: unknown) => void }>();
+  readonly #recalls = new Map<number, () => void>();
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
@@ -134,6 +137,15 @@ export class VolumeSharing implements AsyncDisposable {
       );
       return true;
     }
+    if (event.type === 'ask-back') {
+      void this.#askBack(event.peer, event.keys).then((heard) => this.#options.send({ type: 'given-up', id: event.id, heard }));
+      return true;
+    }
+    if (event.type === 'recalled') {
+      this.#recalls.get(event.id)?.();
+      this.#recalls.delete(event.id);
+      return true;
+    }
     if (event.type === 'not-opened') {
       if (event.session === this.#opened?.session) this.#openAgain();
       return true;
@@ -160,6 +172,27 @@ export class VolumeSharing implements AsyncDisposable {
     });
   }
 
+  /** The host that serves the volume asks for what is in memory here. Resolves when it is forgotten. */
+  recall(keys: readonly GrantKey[]): Promise<void> {
+    if (this.#recalls.size >= maxServed) return Promise.reject(new InfinitError('overloaded', `${maxServed} recalls are under way`));
+    const id = this.#nextServe++;
+    return new Promise((resolve) => {
+      this.#recalls.set(id, resolve);
+      this.#options.send({ type: 'recall', id, keys });
+    });
+  }
+
+  /** Whether the guest has given up what it was asked for. */
+  async #askBack(peer: string, keys: readonly GrantKey[]): Promise<boolean> {
+    try {
+      const body = new Uint8Array(Float64Array.from(keys).buffer);
+      await this.#options.transport.request(peer, nodeKinds.volumeRecall, [this.#id, body], { deadlineMs: recallDeadlineMs });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async #ask(id: number, call: Uint8Array): Promise<void> {
     const { transport, send, exclusive, hostName } = this.#options;
     if (exclusive && this.#state.role === 'guest')
@@ -182,7 +215,6 @@ export class VolumeSharing implements AsyncDisposable {
 
   #onLease(state: LeaseState): void {
     this.#state = state;
-    const { send } = this.#options;
     switch (state.role) {
       case 'holder':
         // The worker kept everything and only waited.
@@ -191,12 +223,20 @@ export class VolumeSharing implements AsyncDisposable {
         break;
       case 'guest':
         this.#shut();
-        send({ type: 'guest' });
+        this.#beGuest();
         break;
       case 'none':
         // The worker sees for itself that the lease is over; until somebody else has it, it may come back.
         break;
     }
+  }
+
+  /** Blocks never change: a guest reads those that it is told of itself, and writes none. */
+  #beGuest(): void {
+    const { send, store } = this.#options;
+    const way = new MessageChannel();
+    servePort(way.port1, store);
+    send({ type: 'guest', store: way.port2 }, [way.port2]);
   }
 
   /** Tries for as long as the lease is ours: nobody else can. */
@@ -219,7 +259,7 @@ export class VolumeSharing implements AsyncDisposable {
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const tenure = state.tenure.shared;
-        send({ type: 'holder', session, awaited: users, lost, alone, store: way.port2, tenure }, [way.port2]);
+        send({ type: 'holder', session, awaited: users, lost, alone, inherited: state.inherited, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });
@@ -313,5 +353,8 @@ export class VolumeSharing implements AsyncDisposable {
     if (this.#deleted) await removeBlock(this.#options.store, namedAddress(this.#options.volumeId, 'lease')).catch(() => {});
     for (const { reject } of this.#served.values()) reject(new InfinitError('unknown-outcome', 'the host that serves the volume stopped'));
     this.#served.clear();
+    // What it had in memory went with it.
+    for (const recalled of this.#recalls.values()) recalled();
+    this.#recalls.clear();
   }
 }

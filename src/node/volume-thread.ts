@@ -152,7 +152,10 @@ async function serve(): Promise<void> {
       );
     } else role?.hear(command);
   });
-  using role = data.shared === undefined ? undefined : new SharedRole(data.shared, dirty, open, tell, logger, locks, asker);
+  using role =
+    data.shared === undefined
+      ? undefined
+      : new SharedRole(data.shared, dirty, open, tell, logger, new Sealer(data.key, data.options.compressed), locks, asker);
   const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   session = serveFileSystem({

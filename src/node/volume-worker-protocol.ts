@@ -2,7 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 
 import type { TypedVolumeOptions } from '../api/index.ts';
 import type { ErrorCode, LogLevel } from '../base/index.ts';
-import type { Awaited, OwnedBlock } from '../filesystem/index.ts';
+import type { Awaited, GrantKey, OwnedBlock } from '../filesystem/index.ts';
 import type { SavedInit } from '../fuse/index.ts';
 
 /** What a volume's worker thread is started with. */
@@ -54,6 +54,8 @@ export interface OpenCommand {
   readonly lost: readonly Awaited[];
   /** No other host has the volume mounted, as far as is known. */
   readonly alone: boolean;
+  /** A daemon of this host before this one served it until it died: guests may have something in memory of that. */
+  readonly inherited: boolean;
   /** To the block store in the main thread, for what is opened now alone. */
   readonly store: MessagePort;
   /** Until when what is opened now may be used, and no longer: a `Tenure`'s. */
@@ -68,11 +70,15 @@ export type VolumeCommand =
   | { readonly type: 'resize'; readonly sizeBytes: number }
   | OpenCommand
   /** In a cluster: another host has the volume open. */
-  | { readonly type: 'guest' }
+  | { readonly type: 'guest'; readonly store: MessagePort }
   /** To the holder: no other host has it mounted any more, as far as is known. */
   | { readonly type: 'alone' }
   /** An operation that another host asks for. */
   | { readonly type: 'serve'; readonly id: number; readonly peer: string; readonly call: Uint8Array }
+  /** The host that serves the volume asks these back. */
+  | { readonly type: 'recall'; readonly id: number; readonly keys: readonly GrantKey[] }
+  /** A guest has given up what it was asked for, or (`heard` false) was not heard. */
+  | { readonly type: 'given-up'; readonly id: number; readonly heard: boolean }
   /** That host is gone. */
   | { readonly type: 'dismiss'; readonly peer: string }
   /** The answer to an `ask`. */
@@ -89,6 +95,10 @@ export type VolumeEvent =
   /** In a cluster: an operation for the host that has the volume open. */
   | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }
+  /** To the host that serves the volume: what it asked back is forgotten. */
+  | { readonly type: 'recalled'; readonly id: number }
+  /** To a guest: it is to forget these. */
+  | { readonly type: 'ask-back'; readonly id: number; readonly peer: string; readonly keys: readonly GrantKey[] }
   /** In a cluster: the lease is ours, but the volume could not be opened as this session, or a later session has written to it: it is to be opened as another. */
   | { readonly type: 'not-opened'; readonly session: number; readonly message: string }
   /** The mount ended (unmounted, aborted, stopped) and everything was written out, or `error` says what was not. */

@@ -72,6 +72,42 @@ describe('a mount whose files other hosts change from time to time', () => {
     assert.ok(!(await asksNothing(() => statSync(at('file')))));
   });
 
+  test('of a file that is guarded the kernel keeps pages over closes, until it is about to change; and it asks whether they are right', async () => {
+    writeFileSync(at('file'), 'before');
+    await mounted.command({ do: 'guard' });
+    const read = (): string => readFileSync(at('file'), 'utf8');
+    assert.equal(read(), 'before');
+    const reads = await count('read');
+    assert.equal(read(), 'before');
+    assert.equal(await count('read'), reads, 'it has the pages');
+    const fd = openSync(at('file'), 'r');
+    assert.equal(textOf(fd), 'before');
+    await mounted.command({ do: 'drop', path: '/file' });
+    await change('file', 'behind', true);
+    assert.equal(textOf(fd), 'behind');
+    assert.equal(read(), 'behind');
+    // We were not told of it: its time of change alone is another one.
+    await change('file', 'unsaid', true);
+    assert.equal(textOf(fd), 'unsaid');
+    assert.equal(read(), 'unsaid');
+    writeFileSync(at('file'), 'by us.');
+    assert.equal(textOf(fd), 'by us.');
+    closeSync(fd);
+    await change('file', 'closed', true);
+    assert.equal(read(), 'closed');
+  });
+
+  test('a file that is written is not cached, guarded or not', async () => {
+    writeFileSync(at('file'), 'before');
+    await mounted.command({ do: 'guard' });
+    const fd = openSync(at('file'), 'r+');
+    assert.equal(textOf(fd), 'before');
+    const reads = await count('read');
+    assert.equal(textOf(fd), 'before');
+    assert.ok((await count('read')) > reads);
+    closeSync(fd);
+  });
+
   test('once others are let in nothing that it knew is believed: contents, names that are gone or were absent, listings, files that stayed open', async () => {
     await alone();
     for (const name of ['open', 'closed', 'gone']) writeFileSync(at(name), 'before');
@@ -345,6 +381,34 @@ describe('what the kernel is trusted with', () => {
     const { expired } = trust(true).end(true);
     assert.ok(expired instanceof Promise);
     await expired;
+  });
+
+  test('of a file that an earlier daemon may have let it cache the pages are dropped, once, where others use the volume', async () => {
+    const attributes = { inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } } as Attributes;
+    assert.equal(trust().beforeAttributes(attributes), undefined);
+    const later = trust(true);
+    const dropping = later.beforeAttributes(attributes);
+    assert.ok(dropping instanceof Promise);
+    await dropping;
+    assert.equal(later.beforeAttributes(attributes), undefined);
+    later.begin(() => 10_000);
+    assert.equal(later.beforeAttributes({ ...attributes, inode: 8 }), undefined);
+  });
+
+  test('a guarded file’s pages are kept over closes as long as it has not changed, and for an opening that is not guarded there are none', () => {
+    const guest = trust();
+    const at = (seconds: number) => (): Attributes => ({ inode: 7, size: 6, changed: { seconds, nanoseconds: 0 } }) as Attributes;
+    assert.equal(guest.opened(7, 1, at(1), true), 'cached');
+    assert.equal(guest.opened(7, 2, at(1), true), 'kept');
+    assert.equal(guest.opened(7, 3, at(1)), 'direct');
+    for (const handle of [1, 2, 3]) guest.closed(handle);
+    assert.equal(guest.opened(7, 4, at(1), true), 'kept');
+    guest.closed(4);
+    assert.equal(guest.opened(7, 5, at(2), true), 'cached', 'it changed since');
+    guest.closed(5);
+    assert.ok(guest.drop(7) instanceof Promise);
+    assert.equal(guest.drop(7), undefined, 'there is nothing left to drop');
+    assert.equal(guest.opened(7, 6, at(2), true), 'cached');
   });
 
   test('the daemon after this one is to know of pages of a lease that was lost, while their files are open', () => {

@@ -26,6 +26,7 @@ function fail(errno: Errno): never {
 export class MemoryFileSystem implements FileSystem {
   readonly root = new MemoryInode(1, directoryType | 0o755, 0, 0);
   kernel: KernelCache | undefined;
+  isGuarded?: (inode: number) => boolean;
   readonly inodes = new Map<number, MemoryInode>([[1, this.root]]);
   readonly handles = new Map<number, MemoryInode>();
   readonly #locks = new Map<number, MemoryLocks>();

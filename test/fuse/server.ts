@@ -33,6 +33,10 @@ export type Command =
   | { readonly do: 'write'; readonly path: string; readonly text: string; readonly secretly?: boolean }
   /** For so long, unless it ends before, nobody else changes the file system. */
   | { readonly do: 'alone'; readonly forMs: number }
+  /** From now on files are guarded. */
+  | { readonly do: 'guard' }
+  /** Another host is about to change the file. */
+  | { readonly do: 'drop'; readonly path: string }
   /** The end of that, once it is done. */
   | { readonly do: 'shared'; readonly lost: boolean }
   | { readonly do: 'remove'; readonly path: string }
@@ -135,6 +139,11 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
         const until = performance.now() + command.forMs;
         return fileSystem.kernel!.beginSole(() => until - performance.now());
       }
+      case 'guard':
+        fileSystem.isGuarded = () => true;
+        return;
+      case 'drop':
+        return fileSystem.kernel!.drop(find(fileSystem, command.path).inode!.inode);
       case 'shared': {
         const { expired, dropped } = fileSystem.kernel!.endSole(command.lost);
         await Promise.all([expired, dropped]);

@@ -7,6 +7,7 @@ import { MessageChannel } from 'node:worker_threads';
 
 import { namedAddress } from '../../src/block/index.ts';
 import { InfinitError, silentLogger, systemClock } from '../../src/base/index.ts';
+import { Sealer } from '../../src/block/index.ts';
 import { DirtySet } from '../../src/node/dirty-set.ts';
 import { type OpenVolume, SharedRole } from '../../src/node/shared-role.ts';
 import { VolumeSharing } from '../../src/node/volume-sharing.ts';
@@ -42,7 +43,7 @@ class Host implements AsyncDisposable {
     stack.defer(() => dirty.set.close(true));
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
-    const role = new SharedRole({ self: transport.self }, dirty, openVolume, tell, silentLogger);
+    const role = new SharedRole({ self: transport.self }, dirty, openVolume, tell, silentLogger, new Sealer());
     stack.use(role);
     const sharing = new VolumeSharing({
       volumeId,
@@ -217,7 +218,7 @@ test('a volume that comes back while its mount ends serves no other host', async
     volumes.push(volume);
     return volume;
   };
-  using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger);
+  using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger, new Sealer());
   const come = async (session: number): Promise<void> => {
     const { port1, port2 } = new MessageChannel();
     stack.defer(() => port1.close());
@@ -227,6 +228,7 @@ test('a volume that comes back while its mount ends serves no other host', async
       awaited: [],
       lost: [],
       alone: false,
+      inherited: false,
       store: port2,
       tenure: new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer,
     });
@@ -282,11 +284,13 @@ test('that no other host uses the volume any more counts also where it is said b
     await opening.promise;
     return open(store);
   };
-  using role = new SharedRole({ self: 'a' }, dirty, openVolume, () => {}, silentLogger);
+  using role = new SharedRole({ self: 'a' }, dirty, openVolume, () => {}, silentLogger, new Sealer());
   let told = 0;
   role.fileSystem.attach({
     removed: () => {},
     holds: () => Promise.resolve(true),
+    drop: () => undefined,
+    dropOpen: () => {},
     settle: () => {},
     hasStale: () => false,
     beginSole: () => void told++,
@@ -294,7 +298,7 @@ test('that no other host uses the volume any more counts also where it is said b
   });
   const { port1, port2 } = new MessageChannel();
   const limits = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity);
-  role.hear({ type: 'holder', session: 1, awaited: [], lost: [], alone: false, store: port1, tenure: limits.buffer });
+  role.hear({ type: 'holder', session: 1, awaited: [], lost: [], alone: false, inherited: false, store: port1, tenure: limits.buffer });
   role.hear({ type: 'alone' });
   assert.equal(told, 0);
   opening.resolve();
@@ -323,10 +327,12 @@ test('the daemons after one that had the volume alone let the kernel write no pa
     const memory = { bytes: bytesLeft, provide: () => true, release: () => {} };
     const openVolume: OpenVolume = (_store, _session, _onOvertaken, inherits) => open(store, {}, { memory, inherits, resumed: daemon > 1 });
     const tell = (event: VolumeEvent): void => void (event.type === 'served' && told.push('answered'));
-    using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger);
+    using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger, new Sealer());
     role.fileSystem.attach({
       removed: () => {},
       holds: () => Promise.resolve(true),
+      drop: () => undefined,
+      dropOpen: () => {},
       settle: (right) => void told.push(right ? 'right' : 'wrong'),
       hasStale: () => stale() || (daemon > 1 && told.includes('others come')),
       beginSole: () => void told.push('alone'),
@@ -338,7 +344,7 @@ test('the daemons after one that had the volume alone let the kernel write no pa
     const { port1, port2 } = new MessageChannel();
     stack.defer(() => port1.close());
     const tenure = new Float64Array(new SharedArrayBuffer(16)).fill(Infinity).buffer;
-    role.hear({ type: 'holder', session: daemon, awaited: [], lost: [], alone, store: port2, tenure });
+    role.hear({ type: 'holder', session: daemon, awaited: [], lost: [], alone, inherited: false, store: port2, tenure });
     await eventually('the volume is open', () => role.volume);
     if (!alone) {
       for (const [id, call] of [encodeCall('relocked', []), encodeCall('getattr', [root]), encodeCall('getattr', [root])].entries())

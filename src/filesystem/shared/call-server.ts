@@ -1,11 +1,14 @@
-import { InfinitError, RecentMap } from '../../base/index.ts';
+import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
-import { type Attributes, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError, type LockOwner } from '../file-system.ts';
+import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Appends } from './appends.ts';
-import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type SharedCall, type SharedMethod } from './calls.ts';
+import { askedBy } from '../miss.ts';
+import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
+import type { Grants } from './grants.ts';
+import { Guest, type GuestHandle, once, ownerKey } from './guest.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
-import { Outcomes } from './outcomes.ts';
+import { Showing, type Told } from './showing.ts';
 import { type Shown, shownBy } from './shown.ts';
 
 /** Makes what is shown durable; undefined where it is. Resolves to the inodes of which that failed. */
@@ -13,8 +16,8 @@ type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
 
 /** Handles that one other host may have open. */
 const defaultMaxHandles = 100_000;
-/** Askers of one other host whose calls' outcomes are remembered: the kernel, this process, and a few before. */
-const maxAskers = 8;
+/** How long what a guest may have open without having said so stays, once it was not heard, in ms: as long as what a lost host had open. */
+const unsaidMs = 20_000;
 /** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
 const lockWaitMs = 1000;
 
@@ -31,40 +34,7 @@ const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']
 const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'expect'>;
-
-interface GuestHandle {
-  readonly inode: number;
-  readonly directory: boolean;
-}
-
-/** What another host has open and locked here. */
-class Guest {
-  readonly handles = new Map<number, GuestHandle>();
-  /** Every (inode, owner) that took a lock and did not close the file since; a release of none is harmless. */
-  readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
-  /** Where its programs have the volume mounted, once it has said so. */
-  mount: string | undefined;
-  /** Ends its waits for locks. */
-  readonly gone = new AbortController();
-  /** Its handles were closed: what is opened for it from now on is closed at once. */
-  closed = false;
-  /** By asker. */
-  readonly outcomes: RecentMap<string, Outcomes>;
-  readonly lookedUp: LookedUp;
-
-  /** @param outcomes of before it was given up. */
-  constructor(expect: ServedVolume['expect'], outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
-    this.lookedUp = new LookedUp(expect);
-    this.outcomes = outcomes;
-  }
-
-  outcomesOf({ asker }: CallTag): Outcomes {
-    let outcomes = this.outcomes.get(asker);
-    if (outcomes === undefined) this.outcomes.set(asker, (outcomes = new Outcomes()));
-    return outcomes;
-  }
-}
+type ServedVolume = FileSystem & Pick<Volume, 'expect' | 'images'>;
 
 /**
  * Serves other hosts' operations on the volume that is open here. Their changes are written through. What a host has open and locked
@@ -77,6 +47,11 @@ export class CallServer {
   readonly #grace: LockGrace;
   readonly #onRemoved: (parent: number, name: string) => void;
   readonly #maxHandles: number;
+  /** Where guests may keep something in memory. */
+  readonly #showing: Showing | undefined;
+  readonly #grants: Grants | undefined;
+  /** What lost guests may have open without having said so. */
+  readonly #unsaid: LookedUp;
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
   readonly #dismissed = new Set<string>();
@@ -89,6 +64,7 @@ export class CallServer {
    * @param keep makes durable what a guest is about to see.
    * @param grace until then only locks that were held before are given.
    * @param onRemoved told of each name that a guest took away or gave to something else: this host's kernel may know it.
+   * @param grants what guests may keep in memory; absent: nothing.
    */
   constructor(
     volume: ServedVolume,
@@ -96,6 +72,7 @@ export class CallServer {
     keep: Keep,
     grace: LockGrace,
     onRemoved: (parent: number, name: string) => void,
+    grants?: Grants,
     maxHandles = defaultMaxHandles,
   ) {
     this.#volume = volume;
@@ -104,6 +81,9 @@ export class CallServer {
     this.#grace = grace;
     this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
+    this.#grants = grants;
+    this.#showing = grants === undefined ? undefined : new Showing(volume, grants, keep);
+    this.#unsaid = new LookedUp(this.#expect, unsaidMs);
   }
 
   /** Answers one call; never rejects: failures are answers too. */
@@ -111,8 +91,10 @@ export class CallServer {
     this.#underWay++;
     try {
       const call = decodeCall(bytes);
-      const result = await this.#perform(peer, call);
-      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomesOf(call.tag).id);
+      const told: Told = { images: [], directories: [] };
+      const asker = this.#showing?.begins(peer, call.method, call.args, call.tag?.gave ?? []);
+      const result = await askedBy(asker, () => this.#perform(peer, call, told));
+      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomesOf(call.tag).id, this.#showing?.granted(peer, told));
     } catch (error) {
       return encodeFailure(error);
     } finally {
@@ -126,7 +108,14 @@ export class CallServer {
       gone.abort();
       lookedUp.close();
     }
+    this.#unsaid.close();
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+  }
+
+  /** A guest does not have the inode in memory any more; its programs may be about to open it or, where it was not heard, have it open. */
+  givenUp(peer: string, inode: number, lapsed: boolean): void {
+    if (lapsed) this.#unsaid.add(inode);
+    else this.#guests.get(peer)?.lookedUp.add(inode);
   }
 
   /**
@@ -134,6 +123,7 @@ export class CallServer {
    * @returns what closes its handles and forgets it, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
    */
   async dismiss(peer: string): Promise<() => Promise<void>> {
+    this.#grants?.forget(peer);
     const guest = this.#guests.get(peer);
     if (guest === undefined) return () => Promise.resolve();
     this.#guests.delete(peer);
@@ -180,7 +170,7 @@ export class CallServer {
     else await this.#volume.release(inode, handle);
   }
 
-  async #perform(peer: string, { method, args, tag }: SharedCall): Promise<unknown> {
+  async #perform(peer: string, { method, args, tag }: SharedCall, told: Told): Promise<unknown> {
     if (method === 'rejoin') this.#dismissed.delete(peer);
     // One that has not greeted this table of locks may have been a guest of the one before: the numbers of its handles mean nothing here.
     if (this.#dismissed.has(peer) || !(this.#guests.has(peer) || greets.has(method))) throw new Dismissed();
@@ -191,22 +181,24 @@ export class CallServer {
         return undefined;
       case 'read': {
         const slices = await this.#call<readonly Uint8Array[]>(method, args);
-        const kept = this.#keepShown(method, args, slices);
+        const kept = this.#keep(shownBy(method, args, slices)!);
         if (kept === undefined) return slices.length === 1 ? slices[0] : Buffer.concat(slices);
         // A local program may write into this memory while the answer waits.
         const shown = Buffer.concat(slices);
-        await kept;
+        for (const error of (await kept).values()) throw error;
         return shown;
       }
       case 'write': {
         const written = await once(guest, method, tag, () => this.#call<number>(method, args));
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
+        await this.#tellChanged(peer, told, method, args, written);
         return written;
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
         const written = await once(guest, method, tag, () => this.#appends.append(inode, handle, data, kill));
         await this.#volume.fsync(inode, handle, true);
+        await this.#tellChanged(peer, told, method, args, written);
         return written;
       }
       case 'setlk': {
@@ -221,6 +213,21 @@ export class CallServer {
         return this.#grace.heard(peer);
       case 'rejoin':
         return undefined;
+      case 'renew':
+        this.#requireShowing().renew(peer, args[0] as boolean);
+        return undefined;
+      case 'look': {
+        const found = await this.#requireShowing().look(peer, told, args[0] as number, args[1] as string);
+        // What it has in memory is asked back before it goes.
+        if (found !== undefined && this.#grants?.holds(peer, found.inode) !== true) guest.lookedUp.add(found.inode);
+        return found;
+      }
+      case 'images':
+        return this.#requireShowing().images(peer, told, args[0] as readonly number[], args[1] as number);
+      case 'listing':
+        return this.#requireShowing().listing(peer, told, args[0] as number, args[1] as number);
+      case 'stored':
+        return this.#requireShowing().stored(peer, told, args[0] as number, args[1] as number, args[2] as number);
       default: {
         let result: unknown;
         if (removes.has(method)) guest.lookedUp.clear();
@@ -246,7 +253,10 @@ export class CallServer {
         }
         if (guest.closed) await this.#letGo(guest);
         try {
-          await this.#keepShown(method, args, result);
+          await this.#showing?.changed(peer, told, method, args, result);
+          // Its maker sees to it that it is durable before it is closed, and who else looks at it waits for that.
+          if (!(method === 'create' && (result as Created).made === true && this.#showing?.isKeeper(peer) === true))
+            await this.#keepShown(method, args, result, told);
         } catch (error) {
           // Who is told of a failure closes nothing.
           if (opens.has(method)) await this.#closeAgain(guest, method, tag, result);
@@ -261,12 +271,30 @@ export class CallServer {
    * What a guest is about to see, and so what it changed, must not be undone by the loss of this host: a read never goes backwards. After the operation:
    * what a local program did while it waited may be in the answer. Nothing else is waited for, and what else does not fit on a full disk is no failure here.
    */
-  #keepShown(method: SharedMethod, args: readonly unknown[], result: unknown): Promise<void> | undefined {
+  async #keepShown(method: SharedMethod, args: readonly unknown[], result: unknown, told?: Told): Promise<void> {
     const shown = shownBy(method, args, result);
-    const kept = shown && this.#keep(shown);
-    return kept?.then((failed) => {
-      for (const error of failed.values()) throw error;
-    });
+    if (shown !== undefined) await this.#keepBoth(shown, told);
+  }
+
+  /** The guest forgot what it had in memory of what it was about to change: it may have what that is now. */
+  async #tellChanged(peer: string, told: Told, method: SharedMethod, args: readonly unknown[], result: unknown): Promise<void> {
+    await this.#showing?.changed(peer, told, method, args, result);
+    if (told.images.length > 0) await this.#keepBoth({ inodes: [], names: [] }, told);
+  }
+
+  /** What is told besides is not told where it cannot be made durable. */
+  async #keepBoth({ inodes, names }: Shown, told?: Told): Promise<void> {
+    const also = told?.images.map(({ attributes }) => attributes.inode) ?? [];
+    const kept = this.#keep({ inodes: [...new Set([...inodes, ...also])], names });
+    if (kept === undefined) return;
+    const failed = await kept;
+    for (const inode of inodes) if (failed.has(inode)) throw failed.get(inode);
+    if (failed.size > 0) told?.images.splice(0, Infinity, ...told.images.filter(({ attributes }) => !failed.has(attributes.inode)));
+  }
+
+  #requireShowing(): Showing {
+    if (this.#showing === undefined) throw new InfinitError('bad-argument', 'nothing of this volume may be kept in memory elsewhere');
+    return this.#showing;
   }
 
   /** Entries come without the attributes that cannot be made durable: who wants those asks for them, and hears why. */
@@ -289,7 +317,7 @@ export class CallServer {
     }
   }
 
-  async #call<T>(method: Exclude<SharedMethod, 'append' | 'relock' | 'relocked' | 'rejoin'>, args: readonly unknown[]): Promise<T> {
+  async #call<T>(method: Exclude<SharedMethod, OwnMethod>, args: readonly unknown[]): Promise<T> {
     const operation = this.#volume[method] as (...values: readonly unknown[]) => T | Promise<T>;
     return operation.apply(this.#volume, [...args]);
   }
@@ -369,13 +397,4 @@ export class CallServer {
   #requireRoom(guest: Guest): void {
     if (guest.handles.size >= this.#maxHandles) throw new InfinitError('overloaded', `one host has ${this.#maxHandles} files open on this volume`);
   }
-}
-
-/** What was done once is not done again; it is made durable again, since that may be what failed. */
-function once<T>(guest: Guest, method: SharedMethod, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
-  return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening);
-}
-
-function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {
-  return `${inode} ${kind} ${owner}`;
 }

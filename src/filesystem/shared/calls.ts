@@ -2,6 +2,8 @@ import { deserialize, serialize } from 'node:v8';
 
 import { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from '../../base/index.ts';
 import { type Errno, errnos, type FileSystem, FileSystemError } from '../file-system.ts';
+import type { Image } from '../images.ts';
+import type { Term } from './grants.ts';
 
 /**
  * Operations on a volume that one host asks of another: `[method, …arguments]` and `{value}` or a failure, in V8's own versioned
@@ -52,7 +54,20 @@ export const sharedMethods = {
   relocked: '?',
   /** A host that was {@link Dismissed} has heard of it. */
   rejoin: '',
-} as const satisfies Partial<Record<keyof FileSystem | 'append' | 'relock' | 'relocked' | 'rejoin', string>>;
+  /** What the asker has in memory is to be good for longer; with `true` it has nothing. */
+  renew: 'x',
+  /** As lookup, and the answer may be kept in memory. */
+  look: 'ns',
+  /** Attributes, and contents of up to so many bytes, of inodes: they may be kept in memory. */
+  images: 'mn',
+  /** A part of a directory: inode, cookie. It may be kept in memory. */
+  listing: 'nn',
+  /** Where the bytes of a file lie in the store: inode, first and after the last. That may be kept in memory. */
+  stored: 'nnn',
+} as const satisfies Partial<Record<keyof FileSystem | OwnMethod, string>>;
+
+/** What is asked of the host that serves a volume beyond the operations of a file system. */
+export type OwnMethod = 'append' | 'relock' | 'relocked' | 'rejoin' | 'renew' | 'look' | 'images' | 'listing' | 'stored';
 
 export type SharedMethod = keyof typeof sharedMethods;
 
@@ -72,6 +87,19 @@ export interface CallTag {
   readonly again: boolean;
   /** The memory of outcomes that the holder had when the call was first made, as far as was known; empty: none. */
   readonly memory: string;
+  /** Inodes of which the asker has forgotten what it had in memory, beyond those that are arguments. */
+  readonly gave?: readonly number[];
+}
+
+/** What comes with an answer that may be kept in memory: see `Grants`. */
+export interface Granted {
+  /** How long that is good, and all that was granted before. */
+  readonly term: Term;
+  readonly images?: readonly Image[];
+  /** Directories of which the names in the answer may be kept. */
+  readonly names?: readonly number[];
+  /** A directory without names. */
+  readonly empty?: number | undefined;
 }
 
 /** One call, decoded and checked. */
@@ -81,11 +109,16 @@ export interface SharedCall {
   readonly args: readonly unknown[];
 }
 
+/** Inodes that one call names. */
+export const maxNumbers = 64;
+
 /** The largest call: a write of 1 MiB and what surrounds it. */
 const maxCallBytes = 2 * 1024 * 1024;
 
 export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag): Uint8Array {
-  return serialize([tag === undefined ? method : [method, tag.asker, tag.number, tag.again, tag.memory], ...args]);
+  if (tag === undefined) return serialize([method, ...args]);
+  const { asker, number, again, memory, gave } = tag;
+  return serialize([[method, asker, number, again, memory, ...(gave === undefined || gave.length === 0 ? [] : [gave])], ...args]);
 }
 
 /** @throws InfinitError `bad-argument` for whatever is not a call of the table. */
@@ -100,13 +133,13 @@ export function decodeCall(bytes: Uint8Array): SharedCall {
     throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
   if (parts.length === 0) return { method: method as SharedMethod, args };
   if (!parts.every((part, index) => tagShape[index]?.(part) === true)) throw new InfinitError('bad-argument', `the tag of "${method}" is wrong`);
-  const [asker, number, again, memory] = parts as [string, number, boolean, string];
-  return { method: method as SharedMethod, args, tag: { asker, number, again, memory } };
+  const [asker, number, again, memory, gave] = parts as [string, number, boolean, string, (readonly number[])?];
+  return { method: method as SharedMethod, args, tag: { asker, number, again, memory, ...(gave === undefined ? {} : { gave }) } };
 }
 
 /** @param memory of the outcome of a call with a tag. */
-export function encodeResult(value: unknown, memory?: string): Uint8Array {
-  return serialize(memory === undefined ? { value } : { value, memory });
+export function encodeResult(value: unknown, memory?: string, granted?: Granted): Uint8Array {
+  return serialize({ value, ...(memory === undefined ? {} : { memory }), ...(granted === undefined ? {} : { granted }) });
 }
 
 export function encodeFailure(error: unknown): Uint8Array {
@@ -122,9 +155,13 @@ export function decodeResult(bytes: Uint8Array): unknown {
   return decodeAnswer(bytes).value;
 }
 
-/** As {@link decodeResult}, with the memory that keeps it. */
-export function decodeAnswer(bytes: Uint8Array): { readonly value: unknown; readonly memory: string | undefined } {
-  const { value, memory, errno, code, message, dismissed, forgotten } = decode(bytes) as {
+/** As {@link decodeResult}, with the memory that keeps it, and what of it may be kept. */
+export function decodeAnswer(bytes: Uint8Array): {
+  readonly value: unknown;
+  readonly memory: string | undefined;
+  readonly granted: Granted | undefined;
+} {
+  const { value, memory, granted, errno, code, message, dismissed, forgotten } = decode(bytes) as {
     value?: unknown;
     errno?: string;
     code?: string;
@@ -132,12 +169,13 @@ export function decodeAnswer(bytes: Uint8Array): { readonly value: unknown; read
     dismissed?: boolean;
     forgotten?: boolean;
     memory?: string;
+    granted?: Granted;
   };
   if (dismissed === true) throw new Dismissed();
   if (forgotten === true) throw new Forgotten();
   if (errno !== undefined) throw new FileSystemError(Object.hasOwn(errnos, errno) ? (errno as Errno) : 'EIO', message);
   if (code !== undefined) throw new InfinitError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'bug', message ?? code);
-  return { value, memory };
+  return { value, memory, granted };
 }
 
 function decode(bytes: Uint8Array): unknown {
@@ -193,9 +231,12 @@ const isLock: Check = (value) => {
   return known && (lock['end'] === Infinity || isCount(lock['end']));
 };
 
-/** Letters of the table: n whole number, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
+const isNumbers: Check = (value) => Array.isArray(value) && value.length <= maxNumbers && value.every(isCount);
+
+/** Letters of the table: n whole number, m some of them, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
 const checks: Readonly<Record<string, Check>> = {
   n: isCount,
+  m: isNumbers,
   s: isText,
   a: isChanges,
   c: isCaller,
@@ -209,4 +250,4 @@ function shapeOf(method: SharedMethod): Check[] {
   return sharedMethods[method].split('').map((letter) => checks[letter]!);
 }
 
-const tagShape: readonly Check[] = ['s', 'n', 'x', 's'].map((letter) => checks[letter]!);
+const tagShape: readonly Check[] = ['s', 'n', 'x', 's', 'm'].map((letter) => checks[letter]!);

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
 
-import { codeOf, InfinitError, programPatienceMs, waningPatienceMs } from '../../base/index.ts';
+import { codeOf, InfinitError, type Moment, programPatienceMs, waningPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
-import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
+import type { BlockReader } from './block-reader.ts';
+import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type Granted, type SharedMethod } from './calls.ts';
+import type { GuestCache } from './guest-cache.ts';
+import type { Question } from './question.ts';
+import { afterRelocking, isRepeatable, isTransient, remembered, repeatable } from './repeating.ts';
 
 /** Pause before a call whose host did not take it is tried again. */
 export const retryMs = 100;
@@ -12,14 +16,19 @@ export const retryMs = 100;
 export type Backing =
   /** `grace`: until then only what was locked before may be locked. */
   | { readonly kind: 'local'; readonly volume: FileSystem; readonly appends: Appends; readonly grace: Promise<void> }
-  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array> };
+  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader };
 
 /** What a host that begins to serve is told. */
 export interface Greeting {
   /** Before anything else is asked of it. */
   lockAgain(backing: Backing): Promise<void>;
   openAgain(backing: Backing): Promise<void>;
+  /** Before these are removed, perhaps: what is open of them and was not said yet. */
+  openUnsaid(inodes: readonly number[]): Promise<void>;
 }
+
+/** Told of an answer and of what of it may be kept in memory. */
+export type Learn<T> = (question: Question, value: T, granted: Granted, asked: Moment) => void;
 
 /** What an operation came to, and in which generation. */
 export interface Done<T> {
@@ -32,61 +41,6 @@ type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
 
 /** The lease moved, and what was asked for makes sense only where it was. */
 export class Moved extends Error {}
-
-/** Methods that may simply be made again after an unknown outcome, where nobody remembers it. */
-const repeatable: ReadonlySet<SharedMethod> = new Set([
-  'lookup',
-  'getattr',
-  'setattr',
-  'readlink',
-  'open',
-  'read',
-  'write',
-  'flush',
-  'fsync',
-  'fallocate',
-  'lseek',
-  'opendir',
-  'readdir',
-  'fsyncdir',
-  'syncfs',
-  'statfs',
-  'getxattr',
-  'listxattr',
-  'getlk',
-  'setlk',
-  'copyFileRange',
-  'release',
-  'releasedir',
-]);
-/** Failures after which the next attempt may meet a host that serves the volume. */
-const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
-/**
- * Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, come over what others did meanwhile, or leave
- * something open each time.
- */
-const remembered: ReadonlySet<SharedMethod> = new Set([
-  'setattr',
-  'write',
-  'fallocate',
-  'copyFileRange',
-  'symlink',
-  'mknod',
-  'mkdir',
-  'unlink',
-  'rmdir',
-  'rename',
-  'link',
-  'open',
-  'opendir',
-  'create',
-  'tmpfile',
-  'append',
-  'setxattr',
-  'removexattr',
-]);
-/** Releases must not overtake the locks that a new host is told of. */
-const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);
 
 /** The way to whoever has the volume, this thread or another host: operations wait while nobody has it, and go to the next where that does no harm. */
 export class HolderLink {
@@ -104,11 +58,14 @@ export class HolderLink {
   #request: KernelRequest | undefined;
   /** By asker: the memory of outcomes that the holder has, as it last said. */
   readonly #memories = new Map<string, string>();
+  readonly #cache: GuestCache;
 
   /** Since when nobody could be asked, and when that was seen last, as performance.now() counts. */
   #out: { readonly since: number; readonly seen: number } | undefined;
 
-  constructor(leaseHeld: () => boolean, greeting: Greeting) {
+  /** @param cache what this host has in memory while it is a guest. */
+  constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache) {
+    this.#cache = cache;
     this.#leaseHeld = leaseHeld;
     this.#greeting = greeting;
   }
@@ -152,6 +109,7 @@ export class HolderLink {
   move(backing: Backing | undefined): void {
     this.#backing = backing;
     this.#generation++;
+    this.#cache.clear();
     this.#moved.abort();
     this.#moved = new AbortController();
     if (backing === undefined) return;
@@ -241,8 +199,28 @@ export class HolderLink {
    * Asks the host that has the volume, whichever it is by then, until it answers.
    * @param args a function where they are others at another host.
    * @param onAsk told of the generation of each attempt.
+   * @param learn takes what another host's answer lets this one keep.
    */
-  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void): Promise<T> {
+  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void, learn?: Learn<T>): Promise<T> {
+    const asking: { question?: Question } = {};
+    try {
+      return await this.#call(method, args, asking, onAsk, learn);
+    } catch (error) {
+      // It may be done yet, though nobody here would know of it.
+      if (asking.question?.effects !== undefined && !(error instanceof FileSystemError)) this.#cache.clear();
+      throw error;
+    } finally {
+      if (asking.question !== undefined) this.#cache.end(asking.question);
+    }
+  }
+
+  async #call<T>(
+    method: SharedMethod,
+    args: readonly unknown[] | MadeArgs,
+    asking: { question?: Question },
+    onAsk: ((generation: number) => void) | undefined,
+    learn: Learn<T> | undefined,
+  ): Promise<T> {
     const deadline = this.#patience();
     const name = this.#nameFor(method);
     let doubtful = false;
@@ -264,14 +242,26 @@ export class HolderLink {
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
       onAsk?.(this.#generation);
+      const question = (asking.question ??= this.#cache.ask(method, values));
+      const { gave } = question;
+      if (gave.length > 0) {
+        await this.#greeting.openUnsaid(gave);
+        if (this.#backing !== backing) continue;
+      }
       if (name !== undefined && !doubtful) tag = { ...name(), again: false };
       let answered = false;
+      const asked = this.#cache.moment();
       try {
-        const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful }));
+        const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful, gave }));
         answered = true;
         this.#out = undefined;
-        const { value, memory } = decodeAnswer(answer);
+        const { value, memory, granted } = decodeAnswer(answer);
         if (memory !== undefined) this.#memories.set(tag!.asker, memory);
+        if (granted !== undefined) {
+          this.#cache.learn(question, granted, asked);
+          learn?.(question, value as T, granted, asked);
+        }
+        this.#cache.done(question, method, values, value);
         return value as T;
       } catch (error) {
         if (error instanceof FileSystemError) throw error;
@@ -304,14 +294,15 @@ export class HolderLink {
   }
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
-  async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[]): Promise<T> {
+  async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[], learn?: Learn<T>): Promise<T> {
     const deadline = this.#patience();
     while (generation === this.#generation && !this.usable) await this.#change(deadline);
     if (generation !== this.#generation) throw new Moved();
-    return this.call(method, () => {
+    const there = (): readonly unknown[] => {
       if (generation !== this.#generation) throw new Moved();
       return args;
-    });
+    };
+    return this.call(method, there, undefined, learn);
   }
 
   /** Waits until some host has the volume. */
@@ -347,17 +338,6 @@ function holderGone(): InfinitError {
 /** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */
 function tellsOfVolume(error: unknown): boolean {
   return error instanceof FileSystemError && error.errno !== 'EIO' && error.errno !== 'ETIMEDOUT';
-}
-
-/** Whether it may simply be made again after an unknown outcome. */
-function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {
-  // XATTR_CREATE and XATTR_REPLACE would meet what the first attempt made.
-  return method === 'setxattr' ? args[3] === 0 : repeatable.has(method);
-}
-
-/** Whether the next attempt may meet a host that serves the volume. */
-export function isTransient(error: unknown): boolean {
-  return transient.has(codeOf(error));
 }
 
 export function pause(ms: number): Promise<void> {

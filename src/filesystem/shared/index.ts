@@ -1,7 +1,9 @@
 /** One volume on several hosts: the holder of its lease serves the operations of the others. */
 export { Appends } from './appends.ts';
+export { BlockReader } from './block-reader.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
+export { grantTermMs, Grants, type GrantKey, type GrantsOptions } from './grants.ts';
 export type { Backing } from './holder-link.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';

@@ -1,5 +1,5 @@
 /** A file that was looked up is opened in the next round trip, or not at all: it is kept for so long at least, in ms, and for twice as long at most. */
-const lingerMs = 1000;
+const defaultLingerMs = 1000;
 /** Inodes that one guest may be about to open. */
 const maxExpected = 1024;
 
@@ -14,9 +14,15 @@ export class LookedUp {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** @param expect has the inode stay until the function that it returns is called. */
-  constructor(expect: (inode: number) => (() => void) | undefined) {
+  readonly #lingerMs: number;
+
+  /**
+   * @param expect has the inode stay until the function that it returns is called.
+   * @param lingerMs what it stays at least; twice that at the most.
+   */
+  constructor(expect: (inode: number) => (() => void) | undefined, lingerMs = defaultLingerMs) {
     this.#expect = expect;
+    this.#lingerMs = lingerMs;
   }
 
   add(inode: number): void {
@@ -44,7 +50,7 @@ export class LookedUp {
     return setTimeout(() => {
       this.#age();
       this.#timer = this.#old.length === 0 ? undefined : this.#later();
-    }, lingerMs).unref();
+    }, this.#lingerMs).unref();
   }
 
   #age(): void {

@@ -12,6 +12,12 @@ const reopenPauseMs = 1000;
 /** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 const reopenMask = ~(0o100 | 0o200 | 0o1000);
 
+/** The generation of what was opened without a word. */
+const unsaid = -1;
+
+/** What is durable when it is answered, with the file's name. */
+const settles: ReadonlySet<SharedMethod> = new Set(['write', 'append', 'fsync']);
+
 /** What a program of this host has open. */
 export interface OpenHandle extends LossWitness {
   readonly flags: number;
@@ -19,6 +25,8 @@ export interface OpenHandle extends LossWitness {
   /** The backing's own number, good for one generation. */
   backing: number;
   generation: number;
+  /** It was made, and that is not known to be durable. */
+  unsettled?: boolean;
   /** It is being opened again. */
   opening?: Promise<number> | undefined;
 }
@@ -29,11 +37,18 @@ export class OpenHandles {
   readonly #undelivered: Undelivered;
   readonly #handles = new Map<number, OpenHandle>();
   readonly #numbers: HandleNumbers;
+  /** By inode: handles of files that were opened without a word. */
+  readonly #unsaid = new Map<number, Set<number>>();
+  #seenUnsaid: ReadonlySet<number> = new Set();
 
   constructor(holder: HolderLink, undelivered: Undelivered, numbers = new HandleNumbers()) {
     this.#holder = holder;
     this.#undelivered = undelivered;
     this.#numbers = numbers;
+  }
+
+  get size(): number {
+    return this.#handles.size;
   }
 
   get(handle: number): OpenHandle | undefined {
@@ -51,6 +66,38 @@ export class OpenHandles {
     return handle;
   }
 
+  /** Opened for reading without a word to the host that serves the volume: the inode is in memory here, and it is asked back before it goes, see {@link openUnsaid}. */
+  keepUnsaid(inode: number, flags: number, directory: boolean): number {
+    const handle = this.keep(inode, flags, directory, unsaid, 0);
+    const handles = this.#unsaid.get(inode);
+    if (handles === undefined) this.#unsaid.set(inode, new Set([handle]));
+    else handles.add(handle);
+    return handle;
+  }
+
+  isUnsaid(handle: number): boolean {
+    return this.#handles.get(handle)?.generation === unsaid;
+  }
+
+  /** What is open of these inodes and was not said yet is said. */
+  async openUnsaid(inodes: Iterable<number>): Promise<void> {
+    const handles = [...inodes].flatMap((inode) => [...(this.#unsaid.get(inode) ?? [])]);
+    // What cannot be opened says so to whoever uses it.
+    await Promise.all(handles.map((handle) => this.backing(handle).catch(() => {})));
+  }
+
+  /** Inodes that are open and of which that was not said yet, and were so when this was last asked. */
+  longUnsaid(): readonly number[] {
+    const before = this.#seenUnsaid;
+    this.#seenUnsaid = new Set(this.#unsaid.keys());
+    return [...before].filter((inode) => this.#unsaid.has(inode));
+  }
+
+  #said({ inode }: OpenHandle, handle: number): void {
+    const handles = this.#unsaid.get(inode);
+    if (handles?.delete(handle) === true && handles.size === 0) this.#unsaid.delete(inode);
+  }
+
   /** The backing's handle where it is in this thread and still good: the way without a promise. */
   here(handle: number): number | undefined {
     const known = this.#handles.get(handle);
@@ -61,7 +108,12 @@ export class OpenHandles {
   backing(handle: number): Promise<number> {
     const known = this.#handles.get(handle);
     if (known === undefined) return Promise.reject(new FileSystemError('EBADF'));
-    return (known.opening ??= this.#open(known).finally(() => (known.opening = undefined)));
+    return (known.opening ??= this.#open(known)
+      .then((backing) => {
+        this.#said(known, handle);
+        return backing;
+      })
+      .finally(() => (known.opening = undefined)));
   }
 
   async #open(known: OpenHandle): Promise<number> {
@@ -79,10 +131,17 @@ export class OpenHandles {
   /** Performs an operation on an open file. */
   async perform<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
     const here = this.here(handle);
-    const again = (): Promise<T> => this.#holder.call<T>(method, async () => [inode, await this.backing(handle), ...rest]);
+    const again = (): Promise<T> => this.#there<T>(method, inode, handle, rest);
     return here === undefined
       ? again()
       : this.#holder.settled(method, this.#holder.perform<T>(this.#holder.local!, method, [inode, here, ...rest]), again);
+  }
+
+  async #there<T>(method: SharedMethod, inode: number, handle: number, rest: readonly unknown[]): Promise<T> {
+    const value = await this.#holder.call<T>(method, async () => [inode, await this.backing(handle), ...rest]);
+    const known = this.#handles.get(handle);
+    if (known?.unsettled === true && settles.has(method)) known.unsettled = false;
+    return value;
   }
 
   /** A new host knows nothing of what is open here, and would remove files that have no name any more. */
@@ -109,6 +168,7 @@ export class OpenHandles {
   async letGo(method: 'release' | 'releasedir', inode: number, handle: number, ...rest: readonly unknown[]): Promise<boolean> {
     const known = this.#handles.get(handle);
     this.#handles.delete(handle);
+    if (known !== undefined) this.#said(known, handle);
     await known?.opening?.catch(() => {});
     if (known === undefined) return false;
     const { generation, backing } = known;

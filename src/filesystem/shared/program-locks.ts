@@ -2,7 +2,8 @@ import { codeOf, InfinitError, programPatienceMs, type Records } from '../../bas
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
-import { type Backing, type HolderLink, isTransient, pause, retryMs } from './holder-link.ts';
+import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
+import { isTransient } from './repeating.ts';
 import type { Undelivered } from './undelivered.ts';
 
 /** What telling a host of a release came to. */

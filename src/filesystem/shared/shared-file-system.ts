@@ -1,8 +1,9 @@
-import { InfinitError, type Records } from '../../base/index.ts';
+import { type Clock, InfinitError, type Records, systemClock } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
   type Caller,
+  type Created,
   type DirectoryEntry,
   type FileLock,
   type FileSystem,
@@ -12,18 +13,21 @@ import {
   type LockOwner,
   type MaybePromise,
 } from '../file-system.ts';
-import { type Backing, type Done, HolderLink } from './holder-link.ts';
+import type { GrantKey } from './grants.ts';
+import { GuestCache } from './guest-cache.ts';
+import { GuestView } from './guest-view.ts';
+import { type Backing, type Done, type Greeting, HolderLink, Moved } from './holder-link.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
 import { ProgramLocks } from './program-locks.ts';
 import { Undelivered } from './undelivered.ts';
 
-/** O_WRONLY or O_RDWR. */
-const accessMask = 3;
+/** O_WRONLY or O_RDWR, O_TRUNC. */
+const [accessMask, truncate] = [3, 0o1000];
 
 /**
  * A volume that several hosts have mounted: one of them, the holder of the volume's lease, has it open, and the others send it their operations.
- * So there is one order of all operations, one set of locks, and nothing stale. When the lease moves, handles are opened again and
+ * So there is one order of all operations, one set of locks, and nothing stale. What a guest has in memory the holder asks back before it changes: see {@link GuestCache}. When the lease moves, handles are opened again and
  * locks taken again at the new host; operations wait meanwhile.
  */
 export class SharedFileSystem implements FileSystem {
@@ -32,6 +36,9 @@ export class SharedFileSystem implements FileSystem {
   readonly #files: OpenHandles;
   readonly #locks: ProgramLocks;
   readonly #lost: LostWrites;
+  readonly #cache: GuestCache;
+  /** For a guest. */
+  readonly #view: GuestView;
   #kernel: KernelCache | undefined;
 
   /**
@@ -41,10 +48,25 @@ export class SharedFileSystem implements FileSystem {
    * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
    * @param mount names the mount over all its daemons.
    */
-  constructor(self: string, leaseHeld: () => boolean, onSaid: (inode: number) => void = () => {}, records?: Records, mount?: string) {
-    this.#holder = new HolderLink(leaseHeld, {
+  constructor(
+    self: string,
+    leaseHeld: () => boolean,
+    onSaid: (inode: number) => void = () => {},
+    records?: Records,
+    mount?: string,
+    clock: Clock = systemClock,
+  ) {
+    this.#cache = new GuestCache(clock);
+    const greeting: Greeting = {
       lockAgain: (backing) => this.#locks.lockAgain(backing),
       openAgain: (backing) => this.#files.openAgain(backing),
+      openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
+    };
+    this.#holder = new HolderLink(leaseHeld, greeting, this.#cache);
+    this.#view = new GuestView(this.#holder, this.#cache, {
+      onLook: () => void this.#files.openUnsaid(this.#files.longUnsaid()),
+      onEnd: () => this.#kernel?.dropOpen(),
+      isInUse: () => this.#files.size > 0,
     });
     this.#files = new OpenHandles(this.#holder, this.#undelivered);
     // A program hears of a lost lock as of a lost write.
@@ -61,6 +83,13 @@ export class SharedFileSystem implements FileSystem {
   setBacking(backing: Backing | undefined): void {
     if (backing?.kind === 'local' && this.#kernel !== undefined) backing.volume.attach(this.#kernel);
     this.#holder.move(backing);
+  }
+
+  /** The host that serves the volume asks for these back. Resolves when nothing is answered from memory of them any more, and it knows what is open. */
+  async recall(keys: readonly GrantKey[]): Promise<void> {
+    this.#cache.recall(keys);
+    const inodes = keys.filter((key) => key > 0);
+    await Promise.all([this.#files.openUnsaid(inodes), ...inodes.map(async (inode) => this.#kernel?.drop(inode))]);
   }
 
   /** Writes to these inodes were acknowledged and are gone: programs hear of it, see {@link LostWrites}. */
@@ -105,7 +134,7 @@ export class SharedFileSystem implements FileSystem {
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
-    return this.#holder.do('lookup', parent, name);
+    return this.local === undefined ? this.#view.lookup(parent, name) : this.#holder.do('lookup', parent, name);
   }
   forget(inode: number, count: number): void {
     const { backing } = this.#holder;
@@ -113,13 +142,17 @@ export class SharedFileSystem implements FileSystem {
     if (backing?.kind === 'local') backing.volume.forget(inode, count);
   }
   getattr(inode: number): MaybePromise<Attributes> {
-    return this.#holder.do('getattr', inode);
+    return this.local === undefined ? this.#view.getattr(inode) : this.#holder.do('getattr', inode);
   }
   setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
     return this.#holder.do('setattr', inode, changes);
   }
+  /** A file that is small comes with one answer, and has no pages that would have to be dropped. */
+  isGuarded(inode: number): boolean {
+    return this.local === undefined && this.#view.isLarge(inode);
+  }
   readlink(inode: number): MaybePromise<string> {
-    return this.#holder.do('readlink', inode);
+    return this.local === undefined ? this.#view.readlink(inode) : this.#holder.do('readlink', inode);
   }
   symlink(parent: number, name: string, target: string, caller: Caller): MaybePromise<Attributes> {
     return this.#holder.do('symlink', parent, name, target, caller);
@@ -142,28 +175,20 @@ export class SharedFileSystem implements FileSystem {
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {
     return this.#holder.do('link', inode, newParent, newName);
   }
-  async open(inode: number, flags: number): Promise<number> {
+  open(inode: number, flags: number): MaybePromise<number> {
+    const reads = (flags & (accessMask | truncate)) === 0;
+    return reads && this.local === undefined && this.#view.has(inode) ? this.#files.keepUnsaid(inode, flags, false) : this.#openThere(inode, flags);
+  }
+  async #openThere(inode: number, flags: number): Promise<number> {
     const { value, generation } = await this.#open<number>('open', inode, flags);
     return this.#files.keep(inode, flags, false, generation, value);
   }
-  async create(
-    parent: number,
-    name: string,
-    mode: number,
-    umask: number,
-    flags: number,
-    caller: Caller,
-  ): Promise<{ attributes: Attributes; handle: number }> {
-    const { value: made, generation } = await this.#open<{ attributes: Attributes; handle: number }>(
-      'create',
-      parent,
-      name,
-      mode,
-      umask,
-      flags,
-      caller,
-    );
-    return { attributes: made.attributes, handle: this.#files.keep(made.attributes.inode, flags, false, generation, made.handle) };
+  async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<Created> {
+    const { value, generation } = await this.#open<Created>('create', parent, name, mode, umask, flags, caller);
+    const { attributes, made } = value;
+    const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
+    if (made === true && this.#holder.backing?.kind === 'remote') this.#files.get(handle)!.unsettled = true;
+    return { attributes, handle };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
     const { value: made, generation } = await this.#open<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
@@ -172,6 +197,8 @@ export class SharedFileSystem implements FileSystem {
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const here = this.#files.here(handle);
     const again = (): Promise<readonly Uint8Array[]> => this.#readThere(inode, handle, offset, length);
+    if (here === undefined && this.#files.get(handle) !== undefined && this.local === undefined)
+      return this.#view.read(inode, offset, length) ?? again();
     return here === undefined ? again() : this.#holder.settled('read', this.local!.read(inode, here, offset, length), again);
   }
   #readThere(inode: number, handle: number, offset: number, length: number): Promise<readonly Uint8Array[]> {
@@ -196,6 +223,8 @@ export class SharedFileSystem implements FileSystem {
     // Who only reads has lost nothing, and must not swallow what a writer has to hear. Without locks there is nothing to tell another host either.
     if (reads && !locked && this.local === undefined) return;
     if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
+    // What was written from here was durable when it was answered.
+    if (!locked && this.#holder.backing?.kind === 'remote') return known?.unsettled === true ? this.fsync(inode, handle, false) : undefined;
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
     if (!locked) return close();
     return this.#locks.closed(inode, 'posix', lockOwner, () => close().then(() => true));
@@ -238,12 +267,23 @@ export class SharedFileSystem implements FileSystem {
       length,
     ]);
   }
-  async opendir(inode: number): Promise<number> {
+  opendir(inode: number): MaybePromise<number> {
+    return this.local === undefined && this.#view.hasDirectory(inode) ? this.#files.keepUnsaid(inode, 0, true) : this.#opendirThere(inode);
+  }
+  async #opendirThere(inode: number): Promise<number> {
     const { value, generation } = await this.#open<number>('opendir', inode);
     return this.#files.keep(inode, 0, true, generation, value);
   }
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
-    return this.#files.perform('readdir', inode, handle, cookie, limit, attributes);
+    const there = (): MaybePromise<readonly DirectoryEntry[]> =>
+      // What is open there makes no difference, as long as the directory is not removed.
+      this.#files.isUnsaid(handle)
+        ? this.#holder.do('readdir', inode, 0, cookie, limit, attributes)
+        : this.#files.perform('readdir', inode, handle, cookie, limit, attributes);
+    const known = this.local === undefined ? this.#view.readdir(inode, cookie, attributes) : undefined;
+    return known instanceof Promise
+      ? known.catch((error: unknown) => (error instanceof Moved ? there() : Promise.reject(error)))
+      : (known ?? there());
   }
   async releasedir(inode: number, handle: number): Promise<void> {
     await this.#files.letGo('releasedir', inode, handle);
@@ -263,10 +303,10 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('setxattr', inode, name, Uint8Array.from(value), flags, killSetgid);
   }
   getxattr(inode: number, name: string): MaybePromise<Uint8Array> {
-    return this.#holder.do('getxattr', inode, name);
+    return this.local === undefined ? this.#view.getxattr(inode, name) : this.#holder.do('getxattr', inode, name);
   }
   listxattr(inode: number): MaybePromise<readonly string[]> {
-    return this.#holder.do('listxattr', inode);
+    return this.local === undefined ? this.#view.listxattr(inode) : this.#holder.do('listxattr', inode);
   }
   removexattr(inode: number, name: string): MaybePromise<void> {
     return this.#holder.do('removexattr', inode, name);
@@ -278,6 +318,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#locks.set(inode, lock, wait, signal);
   }
   async close(): Promise<void> {
+    this.#view.close();
     const { backing } = this.#holder;
     if (backing?.kind !== 'local') return;
     if (!this.#holder.leaseHeld) throw new InfinitError('unavailable', 'the lease of the volume cannot be renewed');

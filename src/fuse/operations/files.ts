@@ -26,6 +26,7 @@ const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 
 /** open(2) on Linux, the same on all architectures that Node runs on but for values we do not use. */
 const [readOnly, readWrite] = [0, 2];
+const accessMode = 3;
 const append = 0o2000;
 const [exclusive, creating] = [0o200, 0o100];
 
@@ -35,8 +36,8 @@ interface Created {
 }
 
 /** Only where others use the files as well is an opening asked for. */
-function fileFlags({ trust, init }: Exchange, inode: number, handle: number, attributes: () => Attributes | undefined): number {
-  const how = trust!.opened(inode, handle, attributes);
+function fileFlags({ trust, init }: Exchange, inode: number, handle: number, attributes: () => Attributes | undefined, isGuarded = false): number {
+  const how = trust!.opened(inode, handle, attributes, isGuarded);
   if (how !== 'direct') return how === 'kept' ? openFlags.keepCache : 0;
   // Files that cannot be mapped are of no use; older kernels drop what they have cached by size and time alone.
   return init !== undefined && hasDirectMaps(init) ? openFlags.directIo | openFlags.parallelDirectWrites : openFlags.parallelDirectWrites;
@@ -68,7 +69,8 @@ export const open: Operation = (exchange, header, message) => {
   const { flags } = decodeOpen(message);
   const opened = exchange.fileSystem.open(inode, flags);
   const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
-    const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)));
+    const isGuarded = (flags & accessMode) === readOnly && fileSystem.isGuarded?.(inode) === true;
+    const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)), isGuarded);
     return reply.putOpen(handle, handles.generation, how);
   };
   exchange.answer(header, opened, encode, ({ fileSystem, trust }, handle) => {

@@ -11,7 +11,7 @@ test('hosts that append to one file through files open for long lose nothing', a
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'log', '');
   const writers = [serving.own, serving.guest('a'), serving.guest('b')];
-  const handles = await Promise.all(writers.map((writer) => writer.open(inode, openAppend)));
+  const handles = await Promise.all(writers.map(async (writer) => writer.open(inode, openAppend)));
   // Each kernel believes that the file ends where it last wrote.
   await Promise.all(
     writers.map(async (writer, index) => {

@@ -230,6 +230,7 @@ test('a host that has as many files open as it may can still close one', async (
     (shown) => volume.keep(shown),
     new LockGrace([]),
     () => {},
+    undefined,
     2,
   );
   const ask = async (method: SharedMethod, ...args: unknown[]): Promise<unknown> => decodeResult(await server.serve('a', encodeCall(method, args)));

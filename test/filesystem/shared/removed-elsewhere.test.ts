@@ -11,6 +11,8 @@ function kernelWith(inodes: ReadonlySet<number>): KernelCache {
   return {
     removed: () => {},
     holds: (inode) => Promise.resolve(inodes.has(inode)),
+    drop: () => undefined,
+    dropOpen: () => {},
     settle: () => {},
     hasStale: () => false,
     beginSole: () => {},

@@ -1,4 +1,6 @@
-import { Appends, CallServer, type FileLock, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { Sealer } from '../../../src/block/index.ts';
+import { Appends, BlockReader, CallServer, type FileLock, Grants, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import type { BlockStore } from '../../../src/store/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 
 export const none = Promise.resolve();
@@ -16,38 +18,57 @@ export class Serving {
   readonly volume: Volume;
   readonly server: CallServer;
   readonly own = new SharedFileSystem('holder', () => true);
+  /** What guests asked, by method. */
+  readonly calls: string[] = [];
   /** Files that guests opened here. */
   opens = 0;
   /** Names that guests took away. */
   readonly removed: { readonly parent: number; readonly name: string }[] = [];
+  readonly grants: Grants;
+  readonly #guests = new Map<string, SharedFileSystem>();
 
   constructor(volume: Volume, grace = new LockGrace([])) {
     this.volume = volume;
     const appends = new Appends(volume);
+    this.grants = new Grants({
+      now: () => performance.now(),
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref()),
+      leaseMs: () => Infinity,
+      recall: async (peer, keys) => this.#guests.get(peer)?.recall(keys),
+      onGivenUp: (peer, inode, lapsed) => this.server.givenUp(peer, inode, lapsed),
+      earlierUntilMs: 0,
+    });
+    volume.guard(this.grants);
     this.server = new CallServer(
       volume,
       appends,
       (shown) => volume.keep(shown),
       grace,
       (parent, name) => this.removed.push({ parent, name }),
+      this.grants,
     );
     this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
   }
 
-  welcome(guest: SharedFileSystem, name: string): void {
+  /** @param store where the guest reads blocks itself. */
+  welcome(guest: SharedFileSystem, name: string, store?: BlockStore): void {
+    this.#guests.set(name, guest);
     guest.setBacking({
       kind: 'remote',
       ask: async (call) => {
         const answer = await this.server.serve(name, call);
-        if (decodeCall(call).method === 'open') this.opens++;
+        const { method } = decodeCall(call);
+        this.calls.push(method);
+        if (method === 'open') this.opens++;
         return answer;
       },
+      ...(store === undefined ? {} : { blocks: new BlockReader(store, new Sealer()) }),
     });
   }
 
-  guest(name: string): SharedFileSystem {
+  guest(name: string, store?: BlockStore): SharedFileSystem {
     const guest = new SharedFileSystem(name, () => false);
-    this.welcome(guest, name);
+    this.welcome(guest, name, store);
     return guest;
   }
 }

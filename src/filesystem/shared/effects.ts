@@ -1,0 +1,90 @@
+import type { Attributes } from '../file-system.ts';
+import type { SharedMethod } from './calls.ts';
+
+/** O_TRUNC. */
+const truncate = 0o1000;
+/** RENAME_EXCHANGE. */
+const exchange = 2;
+
+/** A name in a directory. */
+export interface Place {
+  readonly directory: number;
+  readonly name: string;
+}
+
+/** What a call changes, as far as its arguments tell: of what its names stand for the attributes change as well. */
+export interface Effects {
+  readonly inodes: readonly number[];
+  readonly names: readonly Place[];
+}
+
+/** undefined: nothing that a host has in memory. */
+export function effectsOf(method: SharedMethod, args: readonly unknown[]): Effects | undefined {
+  const inode = args[0] as number;
+  switch (method) {
+    case 'setattr':
+    case 'write':
+    case 'append':
+    case 'fallocate':
+    case 'setxattr':
+    case 'removexattr':
+      return { inodes: [inode], names: [] };
+    case 'open':
+      return ((args[1] as number) & truncate) === 0 ? undefined : { inodes: [inode], names: [] };
+    case 'copyFileRange':
+      return { inodes: [args[3] as number], names: [] };
+    case 'symlink':
+    case 'mknod':
+    case 'mkdir':
+    case 'create':
+    case 'unlink':
+    case 'rmdir':
+      return { inodes: [inode], names: [placeOf(args, 0)] };
+    case 'rename':
+      return { inodes: [inode, args[2] as number], names: [placeOf(args, 0), placeOf(args, 2)] };
+    case 'link':
+      return { inodes: [inode, args[1] as number], names: [placeOf(args, 1)] };
+    default:
+      return undefined;
+  }
+}
+
+/** What the names of a call stand for once it is done: by the order of {@link Effects.names}; null: nothing, undefined: that is not known. */
+export function namesAfter(
+  method: SharedMethod,
+  args: readonly unknown[],
+  result: unknown,
+  before: readonly (number | null | undefined)[],
+): readonly (number | null | undefined)[] {
+  switch (method) {
+    case 'symlink':
+    case 'mknod':
+    case 'mkdir':
+    case 'link':
+      return [(result as Attributes).inode];
+    case 'create':
+      return [(result as { readonly attributes: Attributes }).attributes.inode];
+    case 'unlink':
+    case 'rmdir':
+      return [null];
+    case 'rename': {
+      // Two names of one file stay both.
+      const [from, to] = before;
+      const moved = args[4] !== exchange && typeof from === 'number' && to !== undefined && from !== to;
+      return moved ? [null, from] : [undefined, undefined];
+    }
+    default:
+      return [];
+  }
+}
+
+/** Inodes that the answer may tell of as they are after the call. */
+export function toldAfter(method: SharedMethod, args: readonly unknown[], result: unknown): readonly number[] {
+  const inodes = effectsOf(method, args)?.inodes ?? [];
+  const made = namesAfter(method, args, result, [undefined, null])[0];
+  return typeof made === 'number' ? [...inodes, made] : inodes;
+}
+
+function placeOf(args: readonly unknown[], at: number): Place {
+  return { directory: args[at] as number, name: args[at + 1] as string };
+}

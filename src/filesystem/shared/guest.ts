@@ -1,0 +1,51 @@
+import { RecentMap } from '../../base/index.ts';
+import type { FileLock, LockOwner } from '../file-system.ts';
+import type { Volume } from '../volume.ts';
+import type { CallTag, SharedMethod } from './calls.ts';
+import { LookedUp } from './looked-up.ts';
+import { Outcomes } from './outcomes.ts';
+
+/** Askers of one other host whose calls' outcomes are remembered: the kernel, this process, and a few before. */
+const maxAskers = 8;
+
+export interface GuestHandle {
+  readonly inode: number;
+  readonly directory: boolean;
+}
+
+/** What another host has open and locked here. */
+export class Guest {
+  readonly handles = new Map<number, GuestHandle>();
+  /** Every (inode, owner) that took a lock and did not close the file since; a release of none is harmless. */
+  readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
+  /** Where its programs have the volume mounted, once it has said so. */
+  mount: string | undefined;
+  /** Ends its waits for locks. */
+  readonly gone = new AbortController();
+  /** Its handles were closed: what is opened for it from now on is closed at once. */
+  closed = false;
+  /** By asker. */
+  readonly outcomes: RecentMap<string, Outcomes>;
+  readonly lookedUp: LookedUp;
+
+  /** @param outcomes of before it was given up. */
+  constructor(expect: Volume['expect'], outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
+    this.lookedUp = new LookedUp(expect);
+    this.outcomes = outcomes;
+  }
+
+  outcomesOf({ asker }: CallTag): Outcomes {
+    let outcomes = this.outcomes.get(asker);
+    if (outcomes === undefined) this.outcomes.set(asker, (outcomes = new Outcomes()));
+    return outcomes;
+  }
+}
+
+/** What was done once is not done again; it is made durable again, since that may be what failed. */
+export function once<T>(guest: Guest, method: SharedMethod, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
+  return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening);
+}
+
+export function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {
+  return `${inode} ${kind} ${owner}`;
+}

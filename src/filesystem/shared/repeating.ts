@@ -1,0 +1,73 @@
+import { codeOf } from '../../base/index.ts';
+import type { SharedMethod } from './calls.ts';
+
+/** Methods that may simply be made again after an unknown outcome, where nobody remembers it. */
+export const repeatable: ReadonlySet<SharedMethod> = new Set([
+  'lookup',
+  'getattr',
+  'setattr',
+  'readlink',
+  'open',
+  'read',
+  'write',
+  'flush',
+  'fsync',
+  'fallocate',
+  'lseek',
+  'opendir',
+  'readdir',
+  'fsyncdir',
+  'syncfs',
+  'statfs',
+  'getxattr',
+  'listxattr',
+  'getlk',
+  'setlk',
+  'copyFileRange',
+  'release',
+  'releasedir',
+  'renew',
+  'look',
+  'images',
+  'listing',
+  'stored',
+]);
+/** Failures after which the next attempt may meet a host that serves the volume. */
+const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
+/**
+ * Methods of which the holder remembers the outcome, so that they can be made again there: they must not be done twice, come over what others did meanwhile, or leave
+ * something open each time.
+ */
+export const remembered: ReadonlySet<SharedMethod> = new Set([
+  'setattr',
+  'write',
+  'fallocate',
+  'copyFileRange',
+  'symlink',
+  'mknod',
+  'mkdir',
+  'unlink',
+  'rmdir',
+  'rename',
+  'link',
+  'open',
+  'opendir',
+  'create',
+  'tmpfile',
+  'append',
+  'setxattr',
+  'removexattr',
+]);
+/** Releases must not overtake the locks that a new host is told of. */
+export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);
+
+/** Whether it may simply be made again after an unknown outcome. */
+export function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {
+  // XATTR_CREATE and XATTR_REPLACE would meet what the first attempt made.
+  return method === 'setxattr' ? args[3] === 0 : repeatable.has(method);
+}
+
+/** Whether the next attempt may meet a host that serves the volume. */
+export function isTransient(error: unknown): boolean {
+  return transient.has(codeOf(error));
+}

@@ -1,0 +1,143 @@
+import { type DirectoryEntry, FileSystemError } from '../file-system.ts';
+import type { Segment } from '../extents/index.ts';
+import type { Image } from '../images.ts';
+import type { Volume } from '../volume.ts';
+import type { Granted, SharedMethod } from './calls.ts';
+import { effectsOf, toldAfter } from './effects.ts';
+import type { Grants } from './grants.ts';
+import type { Shown } from './shown.ts';
+
+/** Content that comes with a look-up, in bytes. */
+const contentBytes = 4096;
+/** Bytes of a part of a directory as the kernel would count them: some 200 entries. */
+const listingBytes = 32_768;
+
+/** What of an answer its asker may keep in memory. */
+export interface Told {
+  readonly images: Image[];
+  readonly directories: number[];
+  /** A directory that was made just now. */
+  empty?: number;
+}
+
+/** Makes what is shown durable; resolves to the inodes of which that failed. */
+type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
+
+/** Answers that guests may keep in memory. Each is of the moment in which it was granted, and durable before it leaves. */
+export class Showing {
+  readonly #volume: Pick<Volume, 'images'>;
+  readonly #grants: Grants;
+  readonly #keep: Keep;
+  /** Guests that keep something. */
+  readonly #keepers = new Set<string>();
+
+  constructor(volume: Pick<Volume, 'images'>, grants: Grants, keep: Keep) {
+    this.#volume = volume;
+    this.#grants = grants;
+    this.#keep = keep;
+  }
+
+  /** What comes with an answer that leaves now. Of what was asked back meanwhile nothing may be kept. */
+  granted(peer: string, { images, directories, empty }: Told): Granted | undefined {
+    if (!this.#keepers.has(peer)) return undefined;
+    return {
+      term: this.#grants.term(peer),
+      images: images.filter(({ attributes }) => this.#grants.holds(peer, attributes.inode)),
+      names: directories.filter((directory) => this.#grants.holds(peer, -directory)),
+      ...(empty !== undefined && this.#grants.holds(peer, -empty) ? { empty } : {}),
+    };
+  }
+
+  /** A guest's call has come: what it changes it has forgotten already. Names the guest for {@link Grants.names}. */
+  begins(peer: string, method: SharedMethod, args: readonly unknown[], gave: readonly number[]): string | undefined {
+    if (!this.#keepers.has(peer)) return undefined;
+    for (const inode of [...(effectsOf(method, args)?.inodes ?? []), ...gave]) this.#grants.giveBack(peer, inode);
+    return this.#grants.askerOf(peer);
+  }
+
+  isKeeper(peer: string): boolean {
+    return this.#keepers.has(peer);
+  }
+
+  /** What the guest has is to be good for longer. */
+  renew(peer: string, anew: boolean): void {
+    if (anew) this.#grants.giveBackAll(peer);
+    this.#keepers.add(peer);
+  }
+
+  async look(peer: string, told: Told, parent: number, name: string): Promise<Image['attributes'] | undefined> {
+    const image = await this.#volume.images.at(parent, name, contentBytes, (key) => this.#grants.give(peer, key === parent ? -key : key));
+    const inode = image?.attributes.inode;
+    await this.#keepAll({ inodes: inode === undefined ? [] : [inode], names: [parent] });
+    told.directories.push(parent);
+    if (image !== undefined) told.images.push(image);
+    return image?.attributes;
+  }
+
+  /** Those that are gone are left out, and none where that is asked for alone. */
+  async images(peer: string, told: Told, inodes: readonly number[], bytes: number): Promise<readonly Image[]> {
+    const images = await Promise.all(
+      inodes.map(async (inode) => {
+        try {
+          return [await this.#volume.images.of(inode, bytes, (number) => this.#grants.give(peer, number))];
+        } catch (error) {
+          if (!(error instanceof FileSystemError) || inodes.length === 1) throw error;
+          return [];
+        }
+      }),
+    );
+    const known = images.flat();
+    const failed = await this.#keep({ inodes: known.map(({ attributes }) => attributes.inode), names: [] });
+    if (inodes.length === 1) for (const error of failed?.values() ?? []) throw error;
+    const shown = known.filter(({ attributes }) => failed?.has(attributes.inode) !== true);
+    told.images.push(...shown);
+    return shown;
+  }
+
+  async stored(peer: string, told: Told, inode: number, start: number, end: number): Promise<readonly Segment[] | undefined> {
+    const { image, segments } = await this.#volume.images.stored(inode, start, end, (number) => this.#grants.give(peer, number));
+    await this.#keepAll({ inodes: [inode], names: [] });
+    told.images.push(image);
+    return segments;
+  }
+
+  async listing(peer: string, told: Told, directory: number, cookie: number): Promise<readonly DirectoryEntry[]> {
+    let first = true;
+    const { entries, images } = await this.#volume.images.listing(directory, cookie, listingBytes, (number) => {
+      this.#grants.give(peer, first ? -number : number);
+      first = false;
+    });
+    const failed = await this.#keep({ inodes: images.map(({ attributes }) => attributes.inode), names: [directory] });
+    const shown = images.filter(({ attributes }) => failed?.has(attributes.inode) !== true);
+    told.directories.push(directory);
+    told.images.push(...shown);
+    const known = new Map(shown.map(({ attributes }) => [attributes.inode, attributes]));
+    return entries.map((entry) => {
+      const attributes = entry.name === '.' || entry.name === '..' ? undefined : known.get(entry.inode);
+      return attributes === undefined ? entry : { ...entry, attributes };
+    });
+  }
+
+  /** Inodes as they are after a change: they are to be made durable with it. */
+  async changed(peer: string, told: Told, method: SharedMethod, args: readonly unknown[], result: unknown): Promise<void> {
+    if (!this.#keepers.has(peer)) return;
+    for (const inode of new Set(toldAfter(method, args, result))) {
+      try {
+        told.images.push(await this.#volume.images.of(inode, 0, (number) => this.#grants.give(peer, number)));
+      } catch (error) {
+        // Gone since: there is nothing to tell of it.
+        if (!(error instanceof FileSystemError)) throw error;
+      }
+    }
+    // It is empty, unless others were there first: they have made it known by then.
+    if (method === 'mkdir') {
+      const { inode } = result as Image['attributes'];
+      const { entries } = await this.#volume.images.listing(inode, 0, listingBytes, (number) => this.#grants.give(peer, -number));
+      if (entries.length <= 2) told.empty = inode;
+    }
+  }
+
+  async #keepAll(shown: Shown): Promise<void> {
+    for (const error of (await this.#keep(shown))?.values() ?? []) throw error;
+  }
+}

@@ -1,0 +1,306 @@
+import { mock } from 'node:test';
+
+import { InfinitError } from '../../../src/base/index.ts';
+import {
+  Appends,
+  CallServer,
+  FileSystemError,
+  type GrantKey,
+  Grants,
+  LockGrace,
+  SharedFileSystem,
+  type Volume,
+} from '../../../src/filesystem/index.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { open, root, user } from '../harness.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+/** What the code under test does wrong: each must be found out. */
+export type Mutant =
+  /** A change does not wait until what guests have in memory is forgotten. */
+  | 'hasty'
+  /** A guest says that it has forgotten, and goes on as before. */
+  | 'forgetful'
+  /** A guest's clock stands still: nothing that it has in memory ever runs out. */
+  | 'timeless'
+  /** A host that begins to serve the volume does not wait for what the one before granted. */
+  | 'heedless';
+
+/** What was done to a file, and seen of it; both times by a counter that goes up with each event. */
+export interface Event {
+  readonly what: 'write' | 'see';
+  readonly name: string;
+  /** Its size, which no two writes give it; 0: there is none. */
+  readonly value: number;
+  readonly began: number;
+  readonly ended: number;
+  readonly client: number;
+}
+
+function random(seed: number): () => number {
+  let state = (seed * 2_654_435_761) >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+const clients = 3;
+const steps = 60;
+
+/**
+ * A host that serves a volume and two guests, of which each changes and looks at the same two files in the same directory, of which one comes and goes: calls, answers and recalls take their time, recalls are lost, guests stand still, the
+ * volume is opened anew. One seed makes one run.
+ */
+export class Fleet {
+  readonly events: Event[] = [];
+  readonly #time = new VirtualTime();
+  readonly #chance: () => number;
+  readonly #mutant: Mutant | undefined;
+  readonly #store = new MemoryBlockStore();
+  readonly #hosts: SharedFileSystem[];
+  /** What comes and goes waits for so long. */
+  readonly #cutUntil = [0, 0, 0];
+  #server!: CallServer;
+  #grants: Grants | undefined;
+  #volume!: Volume;
+  #tick = 0;
+  #next = 1;
+  #opening = 0;
+  #over = false;
+
+  constructor(seed: number, mutant?: Mutant) {
+    this.#chance = random(seed);
+    this.#mutant = mutant;
+    const still = { monotonicMs: () => 0, wallMs: () => 0 };
+    this.#hosts = Array.from(
+      { length: clients },
+      (_, index) =>
+        new SharedFileSystem(`host ${index}`, () => index === 0, undefined, undefined, undefined, mutant === 'timeless' ? still : this.#time.clock),
+    );
+  }
+
+  /** All do as chance has it. */
+  run(): Promise<readonly Event[]> {
+    return this.#play(() => Promise.all(this.#hosts.map((_, index) => this.#client(index))));
+  }
+
+  /** A guest that has something in memory does not hear that the volume was opened anew, and that the file was written there. */
+  takeOver(): Promise<readonly Event[]> {
+    const cutOff = async (): Promise<void> => {
+      for (let look = 0; look < 10; look++) await this.#see(1, 'f');
+      this.#cutUntil[1] = this.#time.clock.monotonicMs() + 3000;
+      for (let look = 0; look < 30; look++) {
+        await this.#see(1, 'f');
+        await this.#time.sleep(50);
+      }
+    };
+    const serve = async (): Promise<void> => {
+      while (!this.#someIsCut()) await this.#time.sleep(1);
+      await this.#open();
+      await this.#write(0, 'f');
+    };
+    return this.#play(() => Promise.all([cutOff(), serve()]));
+  }
+
+  async #play(scenes: () => Promise<unknown>): Promise<readonly Event[]> {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      await this.#open();
+      await this.#write(0, 'f');
+      const passing = this.#passTime();
+      await scenes();
+      this.#over = true;
+      await passing;
+      return this.events;
+    } finally {
+      mock.timers.reset();
+    }
+  }
+
+  async #passTime(): Promise<void> {
+    while (!this.#over) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.#time.jump(1);
+      mock.timers.tick(1);
+    }
+  }
+
+  /** The volume is opened on this host, anew where it was. */
+  async #open(): Promise<void> {
+    const opening = ++this.#opening;
+    const earlierUntilMs = this.#mutant === 'heedless' ? 0 : (this.#grants?.untilMs ?? 0);
+    const [own, ...guests] = this.#hosts as [SharedFileSystem, ...SharedFileSystem[]];
+    own.setBacking(undefined);
+    await this.#volume?.syncfs();
+    await this.#volume?.abandon();
+    const volume = (this.#volume = await open(this.#store));
+    const grants = new Grants({
+      now: () => this.#time.clock.monotonicMs(),
+      sleep: (ms) => this.#time.sleep(ms),
+      leaseMs: () => Infinity,
+      recall: (peer, keys) => this.#recall(Number(peer), keys),
+      onGivenUp: (peer, inode, lapsed) => this.#server.givenUp(peer, inode, lapsed),
+      earlierUntilMs,
+    });
+    this.#grants = grants;
+    const claim = (wait: Promise<void> | undefined): Promise<void> | undefined => (this.#mutant === 'hasty' ? undefined : wait);
+    volume.guard({ inode: (inode) => claim(grants.inode(inode)), names: (inode, asker) => claim(grants.names(inode, asker)) });
+    const appends = new Appends(volume);
+    const grace = new LockGrace([]);
+    const server = (this.#server = new CallServer(
+      volume,
+      appends,
+      (shown) => volume.keep(shown),
+      grace,
+      () => {},
+      grants,
+    ));
+    own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+    for (const [index, guest] of guests.entries()) {
+      const peer = index + 1;
+      const ask = async (call: Uint8Array): Promise<Uint8Array> => {
+        await this.#way(peer);
+        if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
+        const answer = await server.serve(String(peer), call);
+        await this.#way(peer);
+        return answer;
+      };
+      // It hears of it later.
+      void this.#way(peer).then(() => opening === this.#opening && guest.setBacking({ kind: 'remote', ask }));
+    }
+  }
+
+  async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
+    if (this.#chance() < 0.2) throw new InfinitError('unavailable', 'lost');
+    await this.#way(peer);
+    if (this.#mutant !== 'forgetful') await this.#hosts[peer]!.recall(keys);
+    await this.#way(peer);
+  }
+
+  /** A message to or from a guest. */
+  async #way(peer: number): Promise<void> {
+    const ms = Math.floor(this.#chance() * 20);
+    await this.#time.sleep(ms);
+    for (let left = this.#leftOfCut(peer); left > 0; left = this.#leftOfCut(peer)) await this.#time.sleep(left);
+  }
+
+  #leftOfCut(peer: number): number {
+    return this.#cutUntil[peer]! - this.#time.clock.monotonicMs();
+  }
+
+  #someIsCut(): boolean {
+    return this.#cutUntil.some((_, peer) => this.#leftOfCut(peer) > 0);
+  }
+
+  async #client(index: number): Promise<void> {
+    for (let step = 0; step < steps; step++) {
+      const what = this.#chance();
+      if (what < 0.04 && index > 0) {
+        const ms = 300 + Math.floor(this.#chance() * 2500);
+        this.#cutUntil[index] = this.#time.clock.monotonicMs() + ms;
+        // It stands still itself, or is only cut off.
+        if (this.#chance() < 0.4) await this.#time.sleep(ms);
+      } else if (index === 0 && what < (this.#someIsCut() ? 0.15 : 0.02)) await this.#open();
+      else if (index > 0 && this.#leftOfCut(index) > 0) await this.#see(index);
+      else if (what < 0.3) await this.#write(index, 'f');
+      else if (what < 0.35) await this.#write(index, 'g');
+      else if (what < 0.4) await this.#remove(index, 'g');
+      else await this.#see(index);
+      // For the host that serves the volume nothing takes any time.
+      if (index === 0 || this.#chance() < 0.3) await this.#time.sleep(Math.floor(this.#chance() * 60));
+    }
+  }
+
+  /** The size is what is written: it changes attributes and content. Or another file takes the name. */
+  async #write(index: number, name: string): Promise<void> {
+    const host = this.#hosts[index]!;
+    const value = this.#next++;
+    const began = this.#tick++;
+    const replaces = this.#chance() < 0.4;
+    try {
+      const temporary = `${name} ${value}`;
+      const found = replaces ? undefined : await host.lookup(root, name);
+      if (found !== undefined) {
+        await host.setattr(found.inode, { size: value });
+      } else {
+        const { attributes, handle } = await host.create(root, temporary, 0o644, 0, 1, user);
+        await host.write(attributes.inode, handle, 0, Buffer.alloc(value, 1), false);
+        await host.release(attributes.inode, handle);
+        await host.rename(root, temporary, root, name, 0);
+      }
+    } catch (error) {
+      // Somebody else took its name; or what came of it is not known: it may be seen at any time.
+      if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+      return void this.events.push({ what: 'write', name, value, began, ended: Infinity, client: index });
+    }
+    this.events.push({ what: 'write', name, value, began, ended: this.#tick++, client: index });
+  }
+
+  async #remove(index: number, name: string): Promise<void> {
+    const began = this.#tick++;
+    let ended = Infinity;
+    try {
+      await this.#hosts[index]!.unlink(root, name);
+      ended = this.#tick++;
+    } catch (error) {
+      if (error instanceof FileSystemError && error.errno === 'ENOENT') return;
+      if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+    }
+    this.events.push({ what: 'write', name, value: 0, began, ended, client: index });
+  }
+
+  async #see(index: number, name = this.#chance() < 0.6 ? 'f' : 'g'): Promise<void> {
+    const host = this.#hosts[index]!;
+    const began = this.#tick++;
+    const how = this.#chance();
+    try {
+      const found = await host.lookup(root, name);
+      let value = found?.size ?? 0;
+      if (found !== undefined && how < 0.4) value = (await host.getattr(found.inode)).size;
+      else if (found !== undefined && how < 0.7) {
+        const handle = await host.open(found.inode, 0);
+        value = (await host.read(found.inode, handle, 0, 65_536)).reduce((sum, { length }) => sum + length, 0);
+        await host.release(found.inode, handle);
+      }
+      this.events.push({ what: 'see', name, value, began, ended: this.#tick++, client: index });
+    } catch (error) {
+      // It may be gone between two of these.
+      if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+    }
+  }
+}
+
+/** What was seen that cannot have been so; undefined: nothing. */
+export function staleIn(events: readonly Event[]): string | undefined {
+  const names = new Set(events.map(({ name }) => name));
+  for (const name of names) {
+    const found = staleInOne(events.filter((event) => event.name === name));
+    if (found !== undefined) return `${name}: ${found}`;
+  }
+  return undefined;
+}
+
+function staleInOne(events: readonly Event[]): string | undefined {
+  // Before all there was nothing.
+  const never: Event = { what: 'write', name: '', value: 0, began: -1, ended: -1, client: 0 };
+  const writes = [never, ...events.filter(({ what }) => what === 'write')];
+  const seen = events.filter(({ what }) => what === 'see').sort((one, other) => one.began - other.began);
+  for (const [at, see] of seen.entries()) {
+    const made = writes.filter(({ value, began }) => value === see.value && began < see.ended);
+    const newer = (write: Event): Event | undefined => writes.find((other) => other.began > write.ended && other.ended < see.began);
+    if (made.length === 0) return `${see.value} was seen and not written before`;
+    if (made.every((write) => newer(write) !== undefined))
+      return `client ${see.client} saw ${see.value} at ${see.began} to ${see.ended}, which was overwritten: ${JSON.stringify(newer(made.at(-1)!))}`;
+    // What is not there may be so for another reason each time.
+    if (see.value === 0) continue;
+    for (const earlier of seen.slice(0, at)) {
+      if (earlier.ended >= see.began || earlier.value === see.value || earlier.value === 0) continue;
+      const before = writes.find(({ value }) => value === earlier.value)!;
+      if (before.began > made[0]!.ended) return `client ${see.client} saw ${see.value} after client ${earlier.client} had seen ${earlier.value}`;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { errnoOf, open, put, root, user } from '../harness.ts';
+import { attributesOf, Serving } from './serving.ts';
+
+const mebibyte = 1024 * 1024;
+
+/** A guest that keeps what it is told, and what it asks from now on. */
+async function keeping(serving: Serving, store?: MemoryBlockStore): Promise<SharedFileSystem> {
+  const guest = serving.guest('guest', store);
+  await guest.getattr(root);
+  while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  await guest.getattr(root);
+  serving.calls.length = 0;
+  return guest;
+}
+
+async function textOf(guest: SharedFileSystem, inode: number): Promise<string> {
+  const handle = await guest.open(inode, 0);
+  const text = Buffer.concat(await guest.read(inode, handle, 0, 1000)).toString('latin1');
+  await guest.release(inode, handle);
+  return text;
+}
+
+test('what a guest has looked up it answers itself: names, absences, attributes, links, extended attributes, contents, opens and closes', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  await serving.volume.setxattr(inode, 'user.a', Buffer.from('b'), 0, false);
+  const link = (await serving.volume.symlink(root, 'l', 'f', user)).inode;
+  const guest = await keeping(serving);
+  const look = async (): Promise<void> => {
+    assert.equal((await guest.lookup(root, 'f'))?.size, 7);
+    assert.equal(await guest.lookup(root, 'absent'), undefined);
+    assert.equal((await guest.getattr(inode)).links, 1);
+    assert.equal((await guest.lookup(root, 'l'))?.inode, link);
+    assert.equal(await guest.readlink(link), 'f');
+    assert.equal(Buffer.from(await guest.getxattr(inode, 'user.a')).toString(), 'b');
+    assert.equal(await errnoOf(async () => guest.getxattr(inode, 'security.capability')), 'ENODATA');
+    assert.deepEqual(await guest.listxattr(inode), ['user.a']);
+    assert.equal(await textOf(guest, inode), 'content');
+  };
+  await look();
+  serving.calls.length = 0;
+  await look();
+  assert.deepEqual(serving.calls, []);
+});
+
+test('each change by another host is seen at once, whatever of the volume a guest has in memory', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const { own } = serving;
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  const guest = await keeping(serving);
+  const other = serving.guest('other');
+  const changes: readonly [
+    string,
+    () => unknown,
+    (seen: { size?: number; mode?: number; text: string; links?: number; names: string }) => boolean,
+  ][] = [
+    ['mode', () => own.setattr(inode, { mode: 0o600 }), ({ mode }) => mode === 0o100600],
+    ['size', () => other.setattr(inode, { size: 3 }), ({ size, text }) => size === 3 && text === 'con'],
+    ['content', async () => own.write(inode, await own.open(inode, 1), 0, Buffer.from('C'), false), ({ text }) => text === 'Con'],
+    ['content of a guest', async () => other.write(inode, await other.open(inode, 1), 1, Buffer.from('O'), false), ({ text }) => text === 'COn'],
+    ['a name', () => own.link(inode, root, 'g'), ({ links, names }) => links === 2 && names === 'fg'],
+    ['no name', () => other.unlink(root, 'g'), ({ links, names }) => links === 1 && names === 'f'],
+    ['another name', () => own.rename(root, 'f', root, 'h', 0), ({ names }) => names === 'h'],
+    ['and back', () => other.rename(root, 'h', root, 'f', 0), ({ names }) => names === 'f'],
+    ['an attribute', () => own.setxattr(inode, 'user.x', Buffer.from('y'), 0, false), ({ text }) => text === 'COn'],
+  ];
+  const see = async (): Promise<Parameters<(typeof changes)[number][2]>[0]> => {
+    const found = await Promise.all(['f', 'g', 'h'].map(async (name) => ((await guest.lookup(root, name)) === undefined ? '' : name)));
+    const { size, mode, links } = await guest.getattr(inode);
+    return { size, mode, links, text: await textOf(guest, inode), names: found.join('') };
+  };
+  for (const [what, change, isSeen] of changes) {
+    // For a moment after a change nothing is granted of what was asked back.
+    await new Promise((resolve) => setTimeout(resolve, 110));
+    await see();
+    await see();
+    await change();
+    const seen = await see();
+    assert.ok(isSeen(seen), `${what}: ${JSON.stringify(seen)}`);
+  }
+  assert.equal(Buffer.from(await guest.getxattr(inode, 'user.x')).toString(), 'y');
+});
+
+test('a guest that makes files in a directory knows of its own names, and asks for none of them', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const guest = await keeping(serving);
+  const { inode: directory } = await guest.mkdir(root, 'd', 0o755, 0, user);
+  serving.calls.length = 0;
+  for (const name of ['a', 'b', 'c']) {
+    assert.equal(await guest.lookup(directory, name), undefined);
+    const { attributes, handle } = await guest.create(directory, name, 0o644, 0, 1, user);
+    assert.equal((await guest.getattr(directory)).inode, directory);
+    await guest.write(attributes.inode, handle, 0, Buffer.from(name), false);
+    await guest.flush(attributes.inode, handle, '1');
+    await guest.release(attributes.inode, handle);
+    assert.equal((await guest.lookup(directory, name))?.size, 1);
+  }
+  await guest.rename(directory, 'a', directory, 'd', 0);
+  await guest.unlink(directory, 'b');
+  const names = await Promise.all(['a', 'b', 'c', 'd'].map(async (name) => ((await guest.lookup(directory, name)) === undefined ? '' : name)));
+  assert.equal(names.join(''), 'cd');
+  assert.deepEqual(
+    serving.calls.filter((method) => method === 'look' || method === 'images'),
+    ['look'],
+    'but for the file whose name changed: its attributes did as well',
+  );
+});
+
+test('a file that a guest opened from memory stays when another host removes its name', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  serving.volume.forget(inode, 1);
+  const guest = await keeping(serving);
+  await guest.lookup(root, 'f');
+  const handle = await guest.open(inode, 0);
+  assert.equal(serving.opens, 0);
+  await serving.own.unlink(root, 'f');
+  assert.equal(serving.opens, 1, 'it said that it has it open before the name went');
+  await serving.volume.syncfs();
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'content');
+  await guest.release(inode, handle);
+  // What was looked up a moment ago stays for a moment.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  assert.equal(await attributesOf(serving.volume, inode), undefined);
+});
+
+test('so does one that it removes itself', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  serving.volume.forget(inode, 1);
+  const guest = await keeping(serving);
+  await guest.lookup(root, 'f');
+  const handle = await guest.open(inode, 0);
+  await guest.unlink(root, 'f');
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'content');
+  await guest.release(inode, handle);
+  assert.equal(await attributesOf(serving.volume, inode), undefined);
+});
+
+test('the names of a directory in which several are looked up come together, and then those that are not there are known', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  for (let index = 0; index < 300; index++) await put(serving.volume, root, `f${index}`, `${index}`);
+  await serving.volume.syncfs();
+  const guest = await keeping(serving);
+  for (let index = 0; index < 20; index++) {
+    await guest.lookup(root, `f${index}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  serving.calls.length = 0;
+  for (let index = 20; index < 300; index++) assert.equal((await guest.lookup(root, `f${index}`))?.size, `${index}`.length);
+  assert.equal(await guest.lookup(root, 'absent'), undefined);
+  assert.deepEqual(serving.calls, []);
+  await put(serving.volume, root, 'absent', 'x');
+  assert.notEqual(await guest.lookup(root, 'absent'), undefined);
+});
+
+test('a large file’s blocks a guest reads itself, and never what they were before a change', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const data = Buffer.alloc(3 * mebibyte);
+  for (let at = 0; at < data.length; at += 4) data.writeUInt32LE(at, at);
+  const inode = await put(serving.volume, root, 'f', data, true);
+  await serving.volume.syncfs();
+  const guest = await keeping(serving, store);
+  await guest.lookup(root, 'f');
+  const handle = await guest.open(inode, 0);
+  const read = async (offset: number, length: number): Promise<Buffer> => Buffer.concat(await guest.read(inode, handle, offset, length));
+  for (const [offset, length] of [
+    [0, mebibyte],
+    [mebibyte, mebibyte],
+    [mebibyte - 10, 100],
+    [3 * mebibyte - 5, 100],
+    [3 * mebibyte, 10],
+  ] as const)
+    assert.ok((await read(offset, length)).equals(data.subarray(offset, offset + length)), `${length} at ${offset}`);
+  assert.equal(serving.calls.filter((method) => method === 'read').length, 1, 'but the one behind its end');
+  await serving.own.write(inode, await serving.own.open(inode, 1), 100, Buffer.from('new'), false);
+  assert.equal((await read(98, 7)).subarray(2, 5).toString(), 'new');
+  // Its old blocks go with that, which the guest may not have been told of if it reads on without asking.
+  await serving.own.setattr(inode, { size: 0 });
+  await serving.volume.recall();
+  assert.equal((await read(0, 100)).length, 0);
+});
+
+test('a file that a guest made is durable when it is closed, written to, or looked at by another; if it is lost before, its program hears of it', async () => {
+  for (const settles of ['close', 'write', 'look', 'nothing'] as const) {
+    const store = new MemoryBlockStore();
+    const before = new Serving(await open(store));
+    const guest = await keeping(before);
+    const { attributes, handle } = await guest.create(root, 'f', 0o644, 0, 1, user);
+    const { inode } = attributes;
+    if (settles === 'close') await guest.flush(inode, handle, '1');
+    if (settles === 'write') await guest.write(inode, handle, 0, Buffer.from('x'), false);
+    if (settles === 'look') assert.notEqual(await before.guest('other').lookup(root, 'f'), undefined);
+    await before.volume.abandon();
+    store.restart();
+    const after = new Serving(await open(store));
+    after.welcome(guest, 'guest');
+    const isThere = (await guest.lookup(root, 'f')) !== undefined;
+    assert.equal(isThere, settles !== 'nothing', settles);
+    assert.equal(await errnoOf(async () => guest.flush(inode, handle, '1')), isThere ? 'none' : 'ESTALE', settles);
+    assert.equal(await errnoOf(async () => guest.write(inode, handle, 0, Buffer.from('y'), false)), isThere ? 'none' : 'ESTALE', settles);
+  }
+});
+
+test('a file that a guest opens to make it, and that is there, shows it nothing that is not durable', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const inode = await put(serving.volume, root, 'f', '', true);
+  const guest = await keeping(serving);
+  await serving.own.write(inode, await serving.own.open(inode, 1), 0, Buffer.from('more'), false);
+  assert.equal((await guest.create(root, 'f', 0o644, 0, 1, user)).attributes.size, 4);
+  await serving.volume.abandon();
+  store.restart();
+  assert.equal((await (await open(store)).lookup(root, 'f'))?.size, 4);
+});
+
+test('a guest’s listing of a directory, a few entries at a time, has each name once, and then what is in it is known', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const made = Array.from({ length: 450 }, (_, index) => `f${index}`);
+  for (const name of made) await put(serving.volume, root, name, name);
+  await serving.volume.syncfs();
+  const guest = await keeping(serving);
+  const list = async (attributes: boolean, between?: () => Promise<unknown>): Promise<string[]> => {
+    const handle = await guest.opendir(root);
+    const names: string[] = [];
+    for (let cookie = 0; ;) {
+      const some = (await guest.readdir(root, handle, cookie, 4096, attributes)).slice(0, 25);
+      if (some.length === 0) break;
+      for (const { name, attributes: known } of some) if (attributes && name.startsWith('f')) assert.equal(known?.size, name.length);
+      names.push(...some.map(({ name }) => name));
+      cookie = some.at(-1)!.cookie;
+      if (names.length === 100) await between?.();
+    }
+    await guest.releasedir(root, handle);
+    return names.filter((name) => name !== '.' && name !== '..').toSorted();
+  };
+  assert.deepEqual(await list(true), made.toSorted());
+  serving.calls.length = 0;
+  for (const name of made) assert.equal((await guest.lookup(root, name))?.size, name.length);
+  assert.equal(await guest.lookup(root, 'absent'), undefined);
+  assert.deepEqual(serving.calls, []);
+  // What changes while it is listed.
+  await serving.own.unlink(root, 'f7');
+  assert.deepEqual(await list(false), made.filter((name) => name !== 'f7').toSorted());
+  const [first] = await list(true, () => serving.own.rename(root, 'f8', root, 'a', 0) as Promise<void>);
+  assert.ok(first === 'a' || first === 'f0');
+  assert.equal(await guest.lookup(root, 'f8'), undefined);
+  assert.notEqual(await guest.lookup(root, 'a'), undefined);
+  await guest.unlink(root, 'a');
+  assert.deepEqual(await list(true), made.filter((name) => name !== 'f7' && name !== 'f8').toSorted());
+});
