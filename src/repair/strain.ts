@@ -2,10 +2,10 @@
 const probeMs = 5;
 /** The worst of so many ms counts. */
 const windowMs = 100;
-/** Held up for longer, in ms, clients notice. Pauses of the garbage collector alone are seldom as long. */
-const heldUpMs = 6;
+/** Held up for longer, in ms, clients notice. */
+const heldUpMs = 3;
 /** It is repair's doing only where it is so many times as long as while repair rests: a machine may be busy with other things. */
-const timesRest = 2;
+const timesRest = 1.3;
 /** What is usual while repair rests is the average of about so many windows. */
 const restWindows = 10;
 /** After a window in which repair held it up, and after one in which it did not: together they let about one window of five be a bad one. */

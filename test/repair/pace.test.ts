@@ -89,7 +89,7 @@ test('strain rises at once and goes little by little', () => {
 
 test('a machine that is as late while repair rests is not strained by it', () => {
   const strain = new Strain();
-  strain.take(30, 20);
+  strain.take(25, 20);
   assert.equal(strain.factor, 1);
   strain.take(50, 20);
   assert.equal(strain.factor, 2);
