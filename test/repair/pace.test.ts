@@ -107,23 +107,17 @@ test('what another host says of its strain counts for a while', () => {
   assert.equal(strain.factor, 1);
 });
 
-test('work that holds the event loop up strains, what does so while repair rests does not', async () => {
-  const strained = async (works: boolean): Promise<number> => {
-    const strain = new Strain();
-    strain.began();
-    if (!works) strain.ended();
-    // Each window is held up, longer and longer, so that none is usual.
-    for (let holdMs = 20; holdMs < 320; holdMs *= 2) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      const until = performance.now() + holdMs;
-      while (performance.now() < until) {
-        // Nothing else runs.
-      }
-    }
+test('work that holds the event loop up strains', async () => {
+  const strain = new Strain();
+  strain.began();
+  for (let window = 0; window < 3; window++) {
     await new Promise((resolve) => setTimeout(resolve, 20));
-    if (works) strain.ended();
-    return strain.factor;
-  };
-  assert.ok((await strained(true)) > 1);
-  assert.equal(await strained(false), 1);
+    const until = performance.now() + 100;
+    while (performance.now() < until) {
+      // Nothing else runs.
+    }
+  }
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(strain.factor > 1);
+  strain.ended();
 });
