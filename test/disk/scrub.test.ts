@@ -35,7 +35,7 @@ test('a moment in which nothing can be read does not end a scrub, and is no dama
   assert.deepEqual([report.finished, report.blocks, report.damaged, damaged], [true, 4, 1, [numbered(3)]]);
 });
 
-test('one that lasts ends it, and so does who stops it meanwhile', async () => {
+test('whoever stops a scrub does not wait for such a moment to pass', async () => {
   await using disk = new FlakyDisk();
   disk.lasts = true;
   const stop = new AbortController();
