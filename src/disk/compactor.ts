@@ -34,7 +34,7 @@ export interface CompactorOptions {
   /** Limit while there is room enough. */
   readonly bytesPerSecond: number;
   readonly checkpoint: () => Promise<void>;
-  /** Little was written for a while: the segment that is written to may be ended early. */
+  /** Little was written for a while, or little can be: the segment that is written to may be ended early. */
   readonly calm: () => boolean;
   readonly logger: Logger;
 }

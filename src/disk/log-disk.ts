@@ -97,7 +97,7 @@ export class LogDisk implements Disk {
       bytesPerSecond: compactionBytesPerSecond,
       writer: this.#writer,
       checkpoint: () => this.#checkpoint(),
-      calm: () => this.#calmTicks >= calmTicks,
+      calm: () => this.#calmTicks >= calmTicks || this.#health.state === 'full',
       logger,
     });
     this.#index.onDamage = (how) => {
@@ -347,7 +347,8 @@ export class LogDisk implements Disk {
       const idle = this.#groups === this.#groupsAtTick;
       this.#calmTicks = this.#groups - this.#groupsAtTick <= calmGroups ? this.#calmTicks + 1 : 0;
       this.#groupsAtTick = this.#groups;
-      if ((idle && this.#recent.size > 0) || this.#indexBroken) await this.#checkpoint();
+      // Only what is indexed can be compacted, and a full disk is hardly ever idle: what found no room is tried again.
+      if (((idle || this.#health.state === 'full') && this.#recent.size > 0) || this.#indexBroken) await this.#checkpoint();
       this.#compactor.start();
     } catch {
       // The state says why.

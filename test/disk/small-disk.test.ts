@@ -66,6 +66,29 @@ test('a file system that really fills up: nothing acknowledged is lost, deletes 
   assert.equal(disk.status().blocks, kept.length);
 });
 
+test('a full disk makes room also where something is written to it all the time', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const options = { capacityBytes: 16 * 1024 * 1024, segmentBytes: 1024 * 1024, tickMs: 50 } as const;
+  await using disk = await LogDisk.open(path.join(directory.path, 'store'), options);
+  const block = (number: number): Uint8Array => valueOf(number, 100_000 + number);
+  const put = (number: number): Promise<void> => disk.write([{ type: 'put', address: immutableAddress(block(number)), bytes: block(number) }]);
+  const kept: number[] = [];
+  for (let number = 0; disk.status().state === 'healthy'; number++)
+    await put(number).then(
+      () => kept.push(number),
+      (error: unknown) => assert.equal(codeOf(error), 'disk-full'),
+    );
+  await disk.write(kept.splice(5).map((number) => ({ type: 'delete', address: immutableAddress(block(number)) })));
+  // As leases are renewed, and as what found no room is tried again.
+  for (let left = 500; disk.status().state !== 'healthy'; left--) {
+    assert.ok(left > 0, 'no room was made');
+    await disk.write([{ type: 'put-meta', key: 'lease', bytes: Buffer.from([left % 256]) }]);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await put(1000);
+  for (const number of kept) assert.deepEqual(Uint8Array.from((await disk.read(immutableAddress(block(number))))!), block(number));
+});
+
 test('others fill the file system to the last byte, the index included: refused clearly, and all is well when they leave', withRoot, async () => {
   await using small = await SmallDisk.mount(32);
   const directory = path.join(small.path, 'store');
