@@ -68,7 +68,7 @@ test('a file system that really fills up: nothing acknowledged is lost, deletes 
 
 test('a full disk makes room also where something is written to it all the time', async () => {
   await using directory = await TemporaryDirectory.make();
-  const options = { capacityBytes: 16 * 1024 * 1024, segmentBytes: 1024 * 1024, tickMs: 50 } as const;
+  const options = { capacityBytes: 16 * 1024 * 1024, segmentBytes: 1024 * 1024, tickMs: 250 } as const;
   await using disk = await LogDisk.open(path.join(directory.path, 'store'), options);
   const block = (number: number): Uint8Array => valueOf(number, 100_000 + number);
   const put = (number: number): Promise<void> => disk.write([{ type: 'put', address: immutableAddress(block(number)), bytes: block(number) }]);
@@ -80,7 +80,7 @@ test('a full disk makes room also where something is written to it all the time'
     );
   await disk.write(kept.splice(5).map((number) => ({ type: 'delete', address: immutableAddress(block(number)) })));
   // As leases are renewed, and as what found no room is tried again.
-  for (let left = 500; disk.status().state !== 'healthy'; left--) {
+  for (let left = 300; disk.status().state !== 'healthy'; left--) {
     assert.ok(left > 0, 'no room was made');
     await disk.write([{ type: 'put-meta', key: 'lease', bytes: Buffer.from([left % 256]) }]);
     await new Promise((resolve) => setTimeout(resolve, 10));
