@@ -114,9 +114,11 @@ test(
     await clone.infinit('volume', 'create', 'own');
     await clone.infinit('volume', 'mount', 'own', place);
 
+    assert.doesNotMatch(host.log('start'), /no Docker Engine/);
     await host.reboot();
     await clone.mountLocal();
     await clone.start();
+    assert.match(host.log('start'), /no Docker Engine at \S+: the plugin waits for one/);
     await host.startDocker();
     await eventually('the container runs', async () => ((await s.docker('ps', '-q', '--filter', 'name=always')) === '' ? undefined : true));
     assert.equal(await s.docker('exec', 'always', 'cat', '/data/f'), 'kept');

@@ -127,6 +127,15 @@ test('a kernel older than Linux 5.12 is not accepted, a newer one gets the flags
     undefined,
     'every kernel of this age can open files by itself',
   );
+  const parallelDirectoryOperations = 1 << 18;
+  for (const options of [leased, alone]) {
+    const agreed = wire.negotiate({ major: 7, minor: 45, ...all }, options)!;
+    assert.notEqual(agreed.flags & parallelDirectoryOperations, 0);
+    const reply = new wire.Reply(wire.validity(0, 0, 0));
+    assert.equal(wire.putInit(reply, agreed, 131_072), 64);
+    const [maxWrite, maxPages] = [reply.bytes.readUInt32LE(16 + 20), reply.bytes.readUInt16LE(16 + 28)];
+    assert.deepEqual([maxWrite, maxPages * 4096], [1_048_576, 1_048_576], 'requests of 1 MiB');
+  }
   for (const outlivesDaemon of [true, false])
     assert.equal(wire.hasResend(wire.negotiate({ major: 7, minor: 45, ...all }, { leased: false, outlivesDaemon })!), outlivesDaemon);
 });
