@@ -60,6 +60,7 @@ test('modes are octal, and umask is what they leave out', () => {
 
 test('an unknown option is refused with the nearest name', () => {
   assert.match(refusal({ sise: '1G' }), /unknown volume option "sise": did you mean "size"\?/);
+  assert.match(refusal({ siez: '10G' }), /did you mean "size"\?/);
   assert.match(refusal({ 'on-removal': 'trash' }), /did you mean "on-remove"/);
   assert.match(refusal({ replica: '3' }), /did you mean "replicas"/);
   assert.match(refusal({ type: 'nfs' }), /unknown volume option "type": known are size, replicas/);
