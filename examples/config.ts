@@ -3,7 +3,7 @@
  *
  *     node examples/config.ts app &
  *     infinit block put --named app config.json
- *     infinit block update @app '{"debug":true}'
+ *     infinit block update @app '{"debug":true}'         (or: --file config.json)
  */
 import { connect } from 'infinit';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -55,6 +56,24 @@ test('the exit code says how it ended: 0 done, 2 usage, 3 not found, 4 conflict,
     assert.equal(code, 5, error);
     assert.ok(error.includes('@cut-off') && !error.includes(addressOfName('cut-off')), error);
   }
+});
+
+test('a version is had from put; a text given for a file, or a file’s name for its content, comes with what to say instead', async () => {
+  await using cluster = await ValueHosts.start(1);
+  const host = cluster.hosts[0]!;
+  const { address, version } = JSON.parse((await infinit(host, 'one', 'put', '--named', 'app', '--format', 'json')).out) as Record<string, unknown>;
+  assert.deepEqual([address, version], [addressOfName('app'), 1]);
+  assert.equal((await infinit(host, 'one', 'put', '--mutable', '--format', '{{.Version}}')).out, '1');
+  const missing = await infinit(host, '', 'put', 'hello');
+  assert.equal(missing.code, 2);
+  assert.match(missing.error, /^infinit: bad-argument: hello: .*: a text comes on standard input: `echo hello \| infinit block put -`\n$/);
+  const { code, out, error } = await infinit(host, '', 'update', '@app', 'package.json');
+  assert.deepEqual([code, out], [0, '2']);
+  assert.match(error, /the text "package\.json", not what is in the file .*: infinit block update @app --file package\.json\n$/);
+  assert.deepEqual(await infinit(host, '', 'update', '@app', '--file', 'package.json'), { code: 0, out: '3', error: '' });
+  assert.equal((await infinit(host, '', 'get', '@app')).out, (await readFile('package.json', 'utf8')).trimEnd());
+  assert.equal((await infinit(host, '', 'update', '@app', 'x', '--file', 'package.json')).code, 2);
+  assert.deepEqual(await infinit(host, '', 'update', '@app', 'no such file'), { code: 0, out: '4', error: '' });
 });
 
 test('inspect shows each host, and watch each change until it is interrupted', async () => {

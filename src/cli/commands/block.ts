@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 
 import { Command, Option } from 'commander';
@@ -6,7 +6,7 @@ import { Command, Option } from 'commander';
 import { type BlockReport, committed, type Infinit, type ReplicaReport, resolveBlock, type WriteLimits } from '../../api/index.ts';
 import { InfinitError, plainly } from '../../base/index.ts';
 import { forEachName, type GlobalOptions, infinit, say } from '../context.ts';
-import { type Column, fillTemplate, formatOption, humanBytes, renderInspect, renderTable } from '../output.ts';
+import { type Column, fillTemplate, formatOption, humanBytes, renderInspect, renderObject, renderTable } from '../output.ts';
 
 const columns: readonly Column<ReplicaReport>[] = [
   { header: 'HOST', field: 'Host', value: (replica) => replica.host },
@@ -43,13 +43,27 @@ function version(text: string | undefined): number | undefined {
   return Number(text);
 }
 
-async function contents(file: string | undefined): Promise<Uint8Array> {
+/** Of a file, or of standard input. @param hint Where there is no such file. */
+async function contents(file: string | undefined, hint = ''): Promise<Uint8Array> {
   if (file === undefined || file === '-') return buffer(process.stdin);
   try {
     return await readFile(file);
   } catch (cause) {
-    throw new InfinitError('bad-argument', `${file}: ${plainly(cause)}`, { cause });
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new InfinitError('bad-argument', `${file}: ${plainly(cause)}${missing ? hint : ''}`, { cause });
   }
+}
+
+/** People who know `put FILE` give `update` a file's name where it takes the value itself. */
+async function warnOfFile(value: string, given: string): Promise<void> {
+  const isFile = await stat(value).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  if (isFile)
+    process.stderr.write(
+      `infinit: the value of ${given} is now the text "${value}", not what is in the file of that name; to write that: infinit block update ${given} --file ${value}\n`,
+    );
 }
 
 /** What fails calls the block by the name that it was asked for by. */
@@ -74,16 +88,20 @@ const put: Make = (client) =>
     .option('--mutable', 'a block that can be updated')
     .option('--named <name>', 'a mutable block that everybody finds by its name; exits 4 where there is one')
     .addOption(timeout)
-    .action(async (file: string | undefined, options: { mutable?: boolean; named?: string; timeout: string }) => {
-      const { mutable, named } = options;
+    .addOption(formatOption(['json'], '{{.Version}}', '{{.Address}}'))
+    .action(async (file: string | undefined, options: { mutable?: boolean; named?: string; timeout: string; format: string }) => {
+      const { mutable, named, format } = options;
       if (mutable === true && named !== undefined) throw new InfinitError('bad-argument', 'a named block is mutable: give one of --mutable, --named');
       const { blocks } = client();
-      const value = await contents(file);
-      if (named === undefined)
-        return say(mutable === true ? (await blocks.create(value, limits(options))).address : await blocks.put(value, limits(options)));
-      const result = await blocks.createNamed(named, value, limits(options));
-      committed(result, `@${named}`);
-      say(result.address);
+      const value = await contents(file, ': a text comes on standard input: `echo hello | infinit block put -`');
+      const show = (block: { readonly address: string; readonly version?: number }): void => say(renderObject(block, format));
+      if (named !== undefined) {
+        const result = await blocks.createNamed(named, value, limits(options));
+        return show({ address: result.address, version: committed(result, `@${named}`) });
+      }
+      if (mutable !== true) return show({ address: await blocks.put(value, limits(options)) });
+      const { address, version: first } = await blocks.create(value, limits(options));
+      show({ address, version: first });
     });
 
 const get: Make = (client) =>
@@ -101,13 +119,17 @@ const update: Make = (client) =>
   new Command('update')
     .description('replace the value of a mutable or named block and print its version; exits 4 where somebody else was first')
     .argument('<block>', reference)
-    .argument('[value]', 'the new value; - or nothing: standard input')
+    .argument('[value]', 'the new value itself; - or nothing: standard input')
+    .option('--file <file>', 'the new value is what is in the file')
     .option('--expect <version>', 'only where the block is at this version')
     .addOption(timeout)
-    .action(async (given: string, value: string | undefined, options: { expect?: string; timeout: string }) => {
+    .action(async (given: string, value: string | undefined, options: { expect?: string; file?: string; timeout: string }) => {
       const wanted = condition(options);
-      const bytes = value === undefined || value === '-' ? await buffer(process.stdin) : Buffer.from(value);
+      if (value !== undefined && options.file !== undefined) throw new InfinitError('bad-argument', 'give a value or --file, not both');
+      const isText = value !== undefined && value !== '-';
+      const bytes = isText ? Buffer.from(value) : await contents(options.file);
       say(String(committed(await client().blocks.update(resolveBlock(given), bytes, wanted), given)));
+      if (isText) await warnOfFile(value, given);
     });
 
 const remove: Make = (client) =>
