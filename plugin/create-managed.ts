@@ -11,13 +11,65 @@ import { parseArgs } from 'node:util';
 import { InfinitError, messageOf } from '../src/base/index.ts';
 import { managedConfig } from './managed-config.ts';
 import { assembleRootfs } from './managed-rootfs.ts';
+import { storeHolder } from './store-holder.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '..');
 
-function docker(...args: string[]): void {
-  const { status, error, stderr } = spawnSync('docker', args, { encoding: 'utf8' });
+function docker(...args: string[]): string {
+  const { status, error, stdout, stderr } = spawnSync('docker', args, { encoding: 'utf8' });
   if (error !== undefined) throw new InfinitError('unsupported', `there is no docker command: ${error.message}`);
   if (status !== 0) throw new InfinitError('unavailable', `docker ${args.slice(0, 2).join(' ')}: ${stderr.trim()}`);
+  return stdout;
+}
+
+/** What the engine would say in riddles, or only in its log, once all is assembled. @throws InfinitError `in-use`, `unavailable`. */
+function refuseHindrances(name: string, stateDir: string): void {
+  // The engine's names all end in a tag; `infinit` alone is `infinit:latest`.
+  const tagged = name.includes(':') ? name : `${name}:latest`;
+  if (docker('plugin', 'ls', '--format', '{{.Name}}').split('\n').includes(tagged))
+    throw new InfinitError(
+      'in-use',
+      `the engine has a plugin ${name}: \`docker plugin enable ${name}\` switches it on; \`docker plugin disable -f ${name} && docker plugin rm ${name}\` makes room for this one`,
+    );
+  const holder = storeHolder(stateDir);
+  if (holder !== undefined)
+    throw new InfinitError(
+      'in-use',
+      `process ${holder} uses the state directory ${stateDir}: stop that daemon, and keep its unit from starting it again, or give another --state-dir`,
+    );
+}
+
+/** Registers what was assembled, and leaves no half-made plugin in the way of the next try. */
+function register(name: string, directory: string, stateDir: string, enable: boolean): void {
+  docker('plugin', 'create', name, directory);
+  try {
+    docker('plugin', 'set', name, `state.source=${stateDir}`);
+    if (enable) docker('plugin', 'enable', name);
+  } catch (error) {
+    docker('plugin', 'rm', '-f', name);
+    const why = "the engine's log has the plugin's own words (`journalctl -u docker`)";
+    throw new InfinitError('unavailable', `${messageOf(error)}: ${why}; the plugin was taken away again`, { cause: error });
+  }
+}
+
+/**
+ * Whether the engine takes the name for a daemon's socket. It keeps such a driver, and prefers it to a managed plugin, until it is started again; managed
+ * plugins are not in this list.
+ */
+function remembersSocket(name: string): boolean {
+  return (JSON.parse(docker('info', '--format', '{{json .Plugins.Volume}}')) as readonly string[] | null)?.includes(name) ?? false;
+}
+
+function sayWhatNext(name: string, enabled: boolean): void {
+  console.log(
+    enabled
+      ? `plugin ${name} enabled: docker volume create -d ${name} NAME`
+      : `plugin ${name} created; next: docker plugin set ${name} NAME=VALUE, then docker plugin enable ${name}`,
+  );
+  if (remembersSocket(name))
+    console.error(
+      `infinit: RESTART THE ENGINE FIRST (\`systemctl restart docker\`): it still takes "${name}" for the socket of the daemon that ran before, so that volumes of that name fail, or become local ones`,
+    );
 }
 
 function main(): void {
@@ -29,20 +81,15 @@ function main(): void {
       keep: { type: 'string' },
     },
   });
+  if (values.keep === undefined) refuseHindrances(values.name, values['state-dir']);
   const directory = values.keep ?? mkdtempSync(path.join(tmpdir(), 'infinit-plugin-'));
   try {
     assembleRootfs({ projectRoot, target: path.join(directory, 'rootfs'), nodeBinary: process.execPath });
     writeFileSync(path.join(directory, 'config.json'), JSON.stringify(managedConfig(projectRoot), undefined, 2));
     if (values.keep !== undefined) return console.log(`assembled in ${directory}; now: docker plugin create ${values.name} ${directory}`);
     mkdirSync(values['state-dir'], { recursive: true, mode: 0o700 });
-    docker('plugin', 'create', values.name, directory);
-    docker('plugin', 'set', values.name, `state.source=${values['state-dir']}`);
-    if (!values['no-enable']) docker('plugin', 'enable', values.name);
-    console.log(
-      values['no-enable']
-        ? `plugin ${values.name} created; next: docker plugin set ${values.name} NAME=VALUE, then docker plugin enable ${values.name}`
-        : `plugin ${values.name} enabled: docker volume create -d ${values.name} NAME`,
-    );
+    register(values.name, directory, values['state-dir'], !values['no-enable']);
+    sayWhatNext(values.name, !values['no-enable']);
   } finally {
     if (values.keep === undefined) rmSync(directory, { recursive: true, force: true });
   }

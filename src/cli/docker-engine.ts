@@ -33,6 +33,15 @@ export async function localVolumes(socketPath: string): Promise<readonly string[
   return (answer?.Volumes ?? []).flatMap(({ Name, Driver }) => (Driver === 'local' ? [Name] : []));
 }
 
+/**
+ * Whether the engine has the volume driver `infinit` as somebody's socket. It keeps such a driver, and prefers it to a managed plugin, until it is started
+ * again; managed plugins are not in this list.
+ */
+export async function remembersSocket(socketPath: string): Promise<boolean> {
+  const answer = (await ask(socketPath, '/info')) as { readonly Plugins?: { readonly Volume?: readonly string[] | null } } | undefined;
+  return answer?.Plugins?.Volume?.includes('infinit') ?? false;
+}
+
 /** Infinit where the engine has it as a managed plugin, running or not; undefined also where the engine does not say. */
 export async function managedPlugin(socketPath: string): Promise<ManagedPlugin | undefined> {
   const answer = await ask(socketPath, '/plugins');

@@ -1,12 +1,23 @@
 import type { Finding } from './cluster-findings.ts';
-import { localVolumes, type ManagedPlugin, whyDeaf } from './docker-engine.ts';
+import { localVolumes, type ManagedPlugin, remembersSocket, whyDeaf } from './docker-engine.ts';
 
 /** Whether there is an engine, and whether it finds the plugin. @param pluginSocket undefined: the daemon is to have none. */
 export async function dockerFindings(engineSocket: string, pluginSocket: string | undefined, managed: ManagedPlugin | undefined): Promise<Finding[]> {
   const engine = await engineFinding(engineSocket);
   if (engine.level !== 'ok') return [engine];
-  if (managed?.enabled === true) return [engine, { topic: 'plugin', level: 'ok', finding: `the engine runs the managed plugin ${managed.name}` }];
+  if (managed?.enabled === true) return [engine, await managedFinding(engineSocket, managed.name)];
   return [engine, await socketFinding(pluginSocket)];
+}
+
+async function managedFinding(engineSocket: string, name: string): Promise<Finding> {
+  const finding = `the engine runs the managed plugin ${name}`;
+  if (!(await remembersSocket(engineSocket))) return { topic: 'plugin', level: 'ok', finding };
+  return {
+    topic: 'plugin',
+    level: 'error',
+    finding: `${finding}, and still takes "infinit" for the socket of the daemon that ran before: volumes of that name fail, or become local ones`,
+    advice: 'restart the engine: `systemctl restart docker`',
+  };
 }
 
 async function engineFinding(socketPath: string): Promise<Finding> {

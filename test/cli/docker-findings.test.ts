@@ -39,7 +39,10 @@ test('doctor looks whether Docker finds the plugin, and never has a second daemo
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-engine-'));
   const [engineSocket, pluginSocket] = [path.join(directory, 'docker.sock'), path.join(directory, 'infinit.sock')];
   let plugins: readonly object[] = [];
-  const engine = createServer((_request, response) => response.end(JSON.stringify(plugins)));
+  let sockets: readonly string[] = ['local'];
+  const engine = createServer((request, response) =>
+    response.end(JSON.stringify(request.url === '/info' ? { Plugins: { Volume: sockets } } : plugins)),
+  );
   const plugin = createServer();
   const said = async (socket: string | undefined): Promise<string[]> =>
     (await dockerFindings(engineSocket, socket, await managedPlugin(engineSocket))).map(({ topic, level }) => `${topic} ${level}`);
@@ -63,6 +66,8 @@ test('doctor looks whether Docker finds the plugin, and never has a second daemo
     assert.match(await advised(), /`docker plugin enable infinit`/);
     plugins = [{ Name: 'infinit:latest', Enabled: true, Settings: settings }];
     assert.deepEqual(await said(undefined), ['docker ok', 'plugin ok']);
+    sockets = ['infinit', 'local'];
+    assert.deepEqual(await said(undefined), ['docker ok', 'plugin error'], "the engine remembers a daemon's socket");
     assert.match(await advised(), /infinit --control-socket \/srv\/state\/control\.sock doctor/);
     assert.match(startAdvice('/srv/state/control.sock', await managedPlugin(engineSocket)), /log/);
   } finally {
