@@ -15,6 +15,13 @@ export interface ManagedPlugin {
   readonly controlSocket: string | undefined;
 }
 
+/** A container of the engine. */
+export interface Container {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+}
+
 /** Why nobody can be reached at a socket; undefined: somebody answers. */
 export function whyDeaf(socketPath: string): Promise<string | undefined> {
   return new Promise((resolve) => {
@@ -40,6 +47,13 @@ export async function localVolumes(socketPath: string): Promise<readonly string[
 export async function remembersSocket(socketPath: string): Promise<boolean> {
   const answer = (await ask(socketPath, '/info')) as { readonly Plugins?: { readonly Volume?: readonly string[] | null } } | undefined;
   return answer?.Plugins?.Volume?.includes('infinit') ?? false;
+}
+
+/** The engine's containers that run; none where it does not say. */
+export async function runningContainers(socketPath: string): Promise<readonly Container[]> {
+  const answer = await ask(socketPath, '/containers/json');
+  const containers = Array.isArray(answer) ? (answer as readonly { readonly Id: string; readonly Names: readonly string[] | null }[]) : [];
+  return containers.map(({ Id, Names }) => ({ id: Id, name: Names?.[0]?.replace(/^\//, '') ?? Id }));
 }
 
 /** Infinit where the engine has it as a managed plugin, running or not; undefined also where the engine does not say. */

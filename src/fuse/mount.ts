@@ -101,7 +101,7 @@ export async function clearStaleMounts(directory: string, served: ReadonlySet<nu
     if (stale.length === 0) break;
     for (const { mountPoint, source } of stale.toReversed()) {
       await abortMount(mountPoint);
-      logger.warn('cleared a dead mount', { volume: source, mountPoint });
+      logger.warn('cleared a dead mount: containers that used it must be restarted, `infinit doctor` names them', { volume: source, mountPoint });
       cleared.push(mountPoint);
     }
   }

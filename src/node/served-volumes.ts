@@ -131,7 +131,9 @@ export class ServedVolumes implements AsyncDisposable {
     void served.closed.then((reason) => {
       if (this.#served.get(name) === served) this.#served.delete(name);
       if (this.#ids.get(id) === served) this.#ids.delete(id);
-      logger.info('volume no longer mounted', { volume: name, reason });
+      // At an upgrade nothing ends: the holder keeps the mount, and programs wait at it.
+      if (reason === 'stopped') logger.info('volume handed back to the holder: at an upgrade the next daemon takes it over', { volume: name });
+      else logger.info('volume no longer mounted', { volume: name, reason });
     });
     return served;
   }

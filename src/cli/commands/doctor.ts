@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import type { Health } from '../../api/index.ts';
 import { codeOf, messageOf } from '../../base/index.ts';
 import { clusterFindings, type Finding, linkFindings } from '../cluster-findings.ts';
+import { containerFindings } from '../container-mounts.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
 import { type ManagedPlugin, managedPlugin } from '../docker-engine.ts';
 import { dockerFindings, hiddenVolumes, startAdvice } from '../docker-findings.ts';
@@ -97,6 +98,7 @@ export function doctorCommand(options: () => GlobalOptions): Command {
       };
       add(await hostFindings());
       if (engine !== undefined) add(await dockerFindings(engine, socketOf(pluginSocket), managed));
+      if (engine !== undefined) add(await containerFindings(engine));
       add(await checkDaemon(options(), engine, managed));
       if (format !== 'table') say(renderInspect(findings, format));
       if (findings.some((finding) => finding.level === 'error')) process.exitCode = 1;
