@@ -17,6 +17,7 @@ import { ExpectedNames } from './expected-names.ts';
 import { HostReport } from './host-report.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
+import { MembersStore, refuseOutside } from './membership-right.ts';
 import { MountTable } from './mount-table.ts';
 import { OverlayNeighbourhood } from './neighbourhood.ts';
 import { OrphanSweep } from './orphan-sweep.ts';
@@ -159,6 +160,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     cluster: () => cluster,
   });
   const checkWrites = (): void => checkMayWrite(overlay);
+  const checkMember = (): void => refuseOutside(overlay.halted);
   const measured = new MeasuredStore(store, () => wakefulness.touch(), checkWrites);
   const space = stack.use(new StoreSpace(disk, overlay, () => host.replicas));
   const server = new VolumeServer({
@@ -191,6 +193,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
       self,
       clock: systemClock,
       cluster: inCluster,
+      checkMember,
       checkWrites,
       onCatalogueChange: () => cluster.announceCatalogue(),
       mayBeInUse: (id) => volumes.mayBeInUse(id),
@@ -260,15 +263,28 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   trash.look();
   const mayStore = (peer: string): boolean => rightsOf(peer).includes('store');
   const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, mayStore, cluster: inCluster, logger }, overlay.transport));
-  const check = { catalogue, volumes, sweep, store, checkWrites, keyDir, usedElsewhere: (id: string) => cluster.usedElsewhere(id), logger };
+  const check = {
+    catalogue,
+    volumes,
+    sweep,
+    store,
+    checkWrites,
+    checkMember,
+    keyDir,
+    usedElsewhere: (id: string) => cluster.usedElsewhere(id),
+    logger,
+  };
   const inspector = new BlockInspector(
     store,
     () => host.replicas,
     (peer) => overlay.member(peer)?.name ?? peer,
   );
   const blocks = new ProgramBlocks(
-    measured,
-    (address, limits) => inspector.report(address, limits),
+    new MembersStore(measured, checkMember),
+    async (address, limits) => {
+      checkMember();
+      return inspector.report(address, limits);
+    },
     () => freshAddress(self, membership, space),
   );
   const watches = stack.use(new BlockWatches(blocks, (address, listener) => store.watch(address, listener)));

@@ -26,6 +26,8 @@ export interface TrashContext {
   readonly clock: Clock;
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
+  /** @throws InfinitError `unavailable` where this host has no part in its cluster any more. */
+  readonly checkMember: () => void;
   /** @throws InfinitError `denied` where this host may not write: it deletes nothing either. */
   readonly checkWrites: () => void;
   readonly onCatalogueChange: () => void;
@@ -55,12 +57,14 @@ export class Trash implements AsyncDisposable {
   }
 
   async list(): Promise<readonly TrashedVolume[]> {
+    this.#context.checkMember();
     const entries = await this.#context.catalogue.trash();
     return entries.map(show).toSorted((a, b) => (a.trashedAt < b.trashedAt ? -1 : 1));
   }
 
   /** Brings a volume back, by name (the one removed last) or id. @throws InfinitError `not-found`, `already-exists`. */
   async restore(which: string, name: string | undefined): Promise<CatalogueEntry> {
+    this.#context.checkMember();
     this.#context.checkWrites();
     const entry = await this.#find(which);
     const restored = await this.#context.catalogue.restore(entry, name ?? entry.name);
@@ -71,7 +75,8 @@ export class Trash implements AsyncDisposable {
 
   /** Deletes for good: one volume by name or id, or without a name all but those that are kept until somebody names them. Goes on in the background; returns what is deleted. */
   async empty(which?: string): Promise<readonly TrashedVolume[]> {
-    const { catalogue, checkWrites } = this.#context;
+    const { catalogue, checkMember, checkWrites } = this.#context;
+    checkMember();
     checkWrites();
     const entries = which === undefined ? (await catalogue.trash()).filter((entry) => !isRetained(entry)) : [await this.#find(which)];
     const marked: TrashedVolume[] = [];

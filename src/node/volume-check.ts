@@ -18,6 +18,8 @@ export interface VolumeCheckContext {
   readonly keyDir: string;
   /** @throws InfinitError `denied` where this host may not write. */
   readonly checkWrites: () => void;
+  /** As in {@link TrashContext}. */
+  readonly checkMember: () => void;
   /** As in {@link VolumesContext}. */
   readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
   readonly logger: Logger;
@@ -29,6 +31,7 @@ export interface VolumeCheckContext {
  * @throws InfinitError `not-found`, `in-use` that names the host to ask.
  */
 export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
+  context.checkMember();
   if (repair) context.checkWrites();
   const entry = await context.catalogue.current(name);
   if (entry === undefined) throw noVolume(name, await context.catalogue.list());

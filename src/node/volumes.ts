@@ -20,6 +20,7 @@ import { closedUsage } from './closed-usage.ts';
 import { holdersInWords } from './holder-names.ts';
 import { LeftOverHolders } from './left-over-holders.ts';
 import { MountCloser } from './mount-closer.ts';
+import { refuseOutside } from './membership-right.ts';
 import { noVolume } from './no-volume.ts';
 import { createVolumeKey, removeVolumeKey } from './volume-key.ts';
 import type { VolumesContext } from './volumes-context.ts';
@@ -183,6 +184,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async usage(name: string): Promise<VolumeUsage> {
+    this.#refuseOutside();
     const { catalogue } = this.#context;
     const entry = await catalogue.find(name);
     if (entry === undefined) throw noVolume(name, await catalogue.list());
@@ -289,10 +291,9 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     return this.#served.waiting();
   }
 
-  /** @throws InfinitError `unavailable` with the reason on a host that is no member of its cluster: what it asks of the others would only fail, and later. */
+  /** @throws InfinitError as {@link refuseOutside}. */
   #refuseOutside(): void {
-    const why = this.#context.whyOutside();
-    if (why !== undefined) throw new InfinitError('unavailable', `this host is no member of its cluster: ${why}; see \`infinit doctor\``);
+    refuseOutside(this.#context.whyOutside());
   }
 
   /** @throws InfinitError as {@link #refuseOutside}, and `denied` on a host that may not write. */

@@ -10,6 +10,7 @@ import { committed, connect, maxImmutableValueBytes, maxValueBytes } from '../..
 import { type ErrorCode, errorCodes, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Address, mutableAddress, Sealer } from '../../src/block/index.ts';
 import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
+import { MembersStore, refuseOutside } from '../../src/node/membership-right.ts';
 import { ProgramBlocks } from '../../src/node/program-blocks.ts';
 import type { BlockStore } from '../../src/store/index.ts';
 import { ValueHosts } from './daemon-double.ts';
@@ -155,6 +156,26 @@ test('one truth about what a failure means, whoever says it: the store to the da
     const byStore = await daemon.create(mutableAddress(), Buffer.from('x'), { deadlineMs: 10 });
     const byDaemon = await infinit.blocks.createNamed('x', 'x');
     assert.equal(byStore.status, byDaemon.status, code);
+  }
+});
+
+test('on a host that was expelled every call says so at once, and nothing is asked of the store', async () => {
+  const blocks = new ProgramBlocks(
+    new MembersStore(
+      storeOf(() => assert.fail()),
+      () => refuseOutside('this host was expelled from the cluster'),
+    ),
+    () => assert.fail(),
+    mutableAddress,
+  );
+  const limits = { deadlineMs: 10_000 };
+  const why = { code: 'unavailable', message: /expelled from the cluster/ };
+  await assert.rejects(blocks.get(mutableAddress(), limits), why);
+  await assert.rejects(blocks.put(Buffer.from('x'), limits), why);
+  for (const made of [blocks.create(mutableAddress(), Buffer.from('x'), limits), blocks.update(mutableAddress(), null, 1, limits)]) {
+    const { status, message } = (await made) as { status: string; message?: string };
+    assert.equal(status, 'failed');
+    assert.match(message ?? '', why.message);
   }
 });
 

@@ -5,6 +5,7 @@ import { parseVolumeOptions } from '../../src/api/index.ts';
 import { createLogger, silentLogger, systemClock } from '../../src/base/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { Catalogue } from '../../src/node/catalogue.ts';
+import { refuseOutside } from '../../src/node/membership-right.ts';
 import { show, Trash } from '../../src/node/trash.ts';
 import { Store } from '../../src/store/index.ts';
 
@@ -31,6 +32,7 @@ test('a removed volume that this very host still has mounted is not deleted by i
     while (!lines.some((line) => what.test(line))) await new Promise(setImmediate);
   };
   let mounted = true;
+  let outside: string | undefined;
   await using trash = new Trash({
     catalogue,
     store,
@@ -38,6 +40,7 @@ test('a removed volume that this very host still has mounted is not deleted by i
     self: 'a',
     clock: systemClock,
     cluster: () => undefined,
+    checkMember: () => refuseOutside(outside),
     checkWrites: () => {},
     onCatalogueChange: () => {},
     mayBeInUse: () => Promise.resolve(mounted),
@@ -45,6 +48,10 @@ test('a removed volume that this very host still has mounted is not deleted by i
   });
   const entry = { name: 'data', id: 'd'.repeat(32), createdAt: new Date(0).toISOString(), options: parseVolumeOptions({}) };
   await catalogue.remove(await catalogue.add(entry));
+  outside = 'this host was expelled from the cluster';
+  for (const call of [() => trash.list(), () => trash.restore('data', undefined), () => trash.empty()])
+    await assert.rejects(call, { code: 'unavailable', message: /expelled/ });
+  outside = undefined;
   await trash.empty('data');
   await saw(/not deleted yet.*in-use/);
   assert.equal((await catalogue.trash()).length, 1);
