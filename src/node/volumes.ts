@@ -366,11 +366,13 @@ export class Volumes implements VolumeControl, AsyncDisposable {
 
   #show(entry: CatalogueEntry): Volume {
     const mountpoint = this.#placeOf(entry);
+    const { replicas } = this.#context.fallbacks();
     return {
       name: entry.name,
       id: entry.id,
       createdAt: entry.createdAt,
-      options: entry.options,
+      // Copies are the cluster's at this time, whatever it had when the volume was made.
+      options: { ...entry.options, ...(replicas === undefined ? {} : { replicas }) },
       ...(mountpoint === undefined ? {} : { mountpoint }),
       holders: this.#holdersOf(entry),
       hosts: mountpoint === undefined ? [] : [this.#context.hostName],

@@ -22,13 +22,15 @@ interface Before {
   readonly gate: Promise<void>;
   /** What attempts to serve a mount that outlived its daemon fail with. */
   readonly failures?: Error[];
+  /** Copies that the cluster keeps at this moment. */
+  readonly replicas?: () => string;
 }
 
 /** The volumes of a host alone, with a catalogue in memory; `unmount`: what the unmount of a served one comes to. */
 function volumesOn(
   directory: string,
   unmount: (how: { readonly discard: boolean }) => Promise<void>,
-  { adoptable, held, gate, failures = [] }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
+  { adoptable, held, gate, failures = [], replicas }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
 ): Volumes {
   const entries = new Map<string, CatalogueEntry>();
   const holders = new Set<string>();
@@ -37,7 +39,7 @@ function volumesOn(
     hostName: 'host',
     mountDir: directory,
     keyDir: path.join(directory, 'keys'),
-    fallbacks: () => ({}),
+    fallbacks: () => (replicas === undefined ? {} : { replicas: replicas() }),
     logger: silentLogger,
     catalogue: {
       add: (entry: CatalogueEntry) => {
@@ -94,6 +96,20 @@ test('whoever unmounts or removes a volume hears that its last writes are not wr
   await assert.rejects(volumes.remove('data'), { code: 'disk-full' });
   await volumes.remove('data', { force: true });
   assert.deepEqual(discards, [false, false, true]);
+});
+
+test('a volume is shown with the copies that the cluster keeps now, whatever it was made with', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  let replicas = '3';
+  const before = { adoptable: [], held: [], gate: Promise.resolve(), replicas: () => replicas };
+  await using volumes = volumesOn(directory, () => Promise.resolve(), before);
+  await volumes.create('data', {});
+  replicas = '1';
+  assert.deepEqual(
+    (await volumes.list()).map(({ name, options }) => [name, options['replicas']]),
+    [['data', '1']],
+  );
 });
 
 test('a removal that took too long says what hinders the host', async (t) => {
