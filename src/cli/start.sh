@@ -1,5 +1,5 @@
 #!/bin/sh
-# `sudo npm start`: installs what is missing, puts `infinit` on PATH, and runs the daemon in the foreground.
+# `sudo npm start`: installs what is missing, puts `infinit` on PATH and into Docker's command line, and runs the daemon in the foreground.
 set -eu
 root=$(dirname "$(readlink -f "$0")")/../..
 cd "$root"
@@ -30,6 +30,7 @@ if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/inclu
 fi
 node_modules/.bin/node src/fuse/native/build.ts >/dev/null
 src/cli/link.sh
+echo "infinit: linked into /usr/local/bin (\`infinit\`) and /usr/local/lib/docker/cli-plugins (\`docker infinit\`, the same commands)"
 docker=${INFINIT_DOCKER_SOCKET:-/var/run/docker.sock}
 [ "$docker" = none ] || [ -S "$docker" ] || echo "infinit: no Docker Engine at $docker: the plugin waits for one (apt-get install docker.io); \`infinit volume mount\` works without" >&2
 exec src/cli/infinit.sh daemon "$@"
