@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { InfinitError, messageOf } from '../src/base/index.ts';
@@ -13,6 +14,8 @@ import { managedConfig } from './managed-config.ts';
 import { assembleRootfs } from './managed-rootfs.ts';
 import { storeHolder } from './store-holder.ts';
 
+/** How long a plugin that was just taken away, or a daemon that was told to stop, may still be ending, and how often that is looked at, in ms. */
+const [endingMs, lookMs] = [5000, 100];
 const projectRoot = path.resolve(import.meta.dirname, '..');
 
 function docker(...args: string[]): string {
@@ -23,7 +26,7 @@ function docker(...args: string[]): string {
 }
 
 /** What the engine would say in riddles, or only in its log, once all is assembled. @throws InfinitError `in-use`, `unavailable`. */
-function refuseHindrances(name: string, stateDir: string): void {
+async function refuseHindrances(name: string, stateDir: string): Promise<void> {
   // The engine's names all end in a tag; `infinit` alone is `infinit:latest`.
   const tagged = name.includes(':') ? name : `${name}:latest`;
   if (docker('plugin', 'ls', '--format', '{{.Name}}').split('\n').includes(tagged))
@@ -31,7 +34,11 @@ function refuseHindrances(name: string, stateDir: string): void {
       'in-use',
       `the engine has a plugin ${name}: \`docker plugin enable ${name}\` switches it on; \`docker plugin disable -f ${name} && docker plugin rm ${name}\` makes room for this one`,
     );
-  const holder = storeHolder(stateDir);
+  let holder = storeHolder(stateDir);
+  for (let waited = 0; holder !== undefined && waited < endingMs; waited += lookMs) {
+    await sleep(lookMs);
+    holder = storeHolder(stateDir);
+  }
   if (holder !== undefined)
     throw new InfinitError(
       'in-use',
@@ -72,7 +79,7 @@ function sayWhatNext(name: string, enabled: boolean): void {
     );
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       name: { type: 'string', default: 'infinit' },
@@ -81,7 +88,7 @@ function main(): void {
       keep: { type: 'string' },
     },
   });
-  if (values.keep === undefined) refuseHindrances(values.name, values['state-dir']);
+  if (values.keep === undefined) await refuseHindrances(values.name, values['state-dir']);
   const directory = values.keep ?? mkdtempSync(path.join(tmpdir(), 'infinit-plugin-'));
   try {
     assembleRootfs({ projectRoot, target: path.join(directory, 'rootfs'), nodeBinary: process.execPath });
@@ -96,7 +103,7 @@ function main(): void {
 }
 
 try {
-  main();
+  await main();
 } catch (error) {
   console.error(`infinit: ${messageOf(error)}`);
   process.exitCode = 1;
