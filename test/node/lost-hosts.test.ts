@@ -23,7 +23,7 @@ function share(transport: Transport, store: MemoryBlockStore, sent: VolumeComman
     send: (command) => {
       sent.push(command);
       // What a worker would open the volume over.
-      if (command.type === 'holder') command.store.close();
+      if (command.type === 'holder' || command.type === 'guest') command.store.close();
     },
     exclusive: false,
     hostName: String,
