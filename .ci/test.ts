@@ -18,12 +18,9 @@ const files = globSync('test/**/*.test.ts')
 const hosts = files.filter((file) => /^test\/(docker|integration)\//.test(file));
 const units = files.filter((file) => !hosts.includes(file));
 
-/** A file whose tests are over and that does not end fails with this, and nothing waits for it for ever. */
-const fileDeadlineMs = 900_000;
-
 function run(batch: readonly string[], concurrency: number): Promise<Batch> {
   if (batch.length === 0) return Promise.resolve(noBatch);
-  const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, `--test-timeout=${fileDeadlineMs}`, ...batch];
+  const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, ...batch];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let tail = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
