@@ -17,6 +17,7 @@ export { hindranceOf } from './hindrance.ts';
 export { defaultPort, withPort } from './host-port.ts';
 export { makeDirectory } from './made-directory.ts';
 export { nearest } from './nearest.ts';
+export { noVolume, noVolumeToRemove } from './no-volume.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';
 export { clusterHealth } from './cluster-health.ts';
 export { connect, Infinit } from './infinit.ts';

@@ -91,6 +91,12 @@ export class Cluster implements Disposable {
     return [...(await this.#askMounted(volumeId, deadlineMs))].flatMap(([peer, mounted]) => (mounted ? [this.#nameOf(peer)] : []));
   }
 
+  /** The host that took a volume's lease last and did not give it back, by name; it may have died since. */
+  async leaseHolder(volumeId: string): Promise<string | undefined> {
+    const holder = await leaseHolder(this.#context.store, volumeId);
+    return holder === undefined ? undefined : this.#nameOf(holder);
+  }
+
   /**
    * As {@link mountedElsewhere}, for what may only be done while nobody has it mounted. A host that is frozen, or cut off from this one alone, says nothing: while it, or who serves it, lives
    * the volume's lease does. To see that it does not takes as long as it may live, some seconds.

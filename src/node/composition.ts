@@ -272,6 +272,8 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     checkMember,
     keyDir,
     usedElsewhere: (id: string) => cluster.usedElsewhere(id),
+    hostName: config.name,
+    leaseHolder: (id: string) => cluster.leaseHolder(id),
     logger,
   };
   const inspector = new BlockInspector(

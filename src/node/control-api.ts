@@ -11,6 +11,7 @@ import {
   listenOnSocket,
   type RepairControl,
   type TokenInfo,
+  noVolume,
   type TokenState,
   type TrashControl,
   type VolumeCheck,
@@ -19,7 +20,6 @@ import {
 } from '../api/index.ts';
 import type { BlockWatches } from './block-watches.ts';
 import { refuseMethod } from './method-not-allowed.ts';
-import { noVolume } from './no-volume.ts';
 import { routeBlocks } from './block-routes.ts';
 import { ProgramSessions } from './program-sessions.ts';
 import { routeRepair } from './repair-routes.ts';

@@ -1,4 +1,4 @@
-import { typedOptions, type VolumeCheck } from '../api/index.ts';
+import { noVolume, typedOptions, type VolumeCheck } from '../api/index.ts';
 import { codeOf, InfinitError, type Logger, systemClock } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
 import { checkVolume, type CheckReport, type Problem } from '../filesystem/index.ts';
@@ -6,7 +6,6 @@ import type { BlockStore } from '../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { OrphanSweep } from './orphan-sweep.ts';
-import { noVolume } from './no-volume.ts';
 import { volumeKey } from './volume-key.ts';
 import type { Volumes } from './volumes.ts';
 
@@ -22,6 +21,9 @@ export interface VolumeCheckContext {
   readonly checkMember: () => void;
   /** As in {@link VolumesContext}. */
   readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
+  /** This host, and the one that has a volume's lease where one has, by name. */
+  readonly hostName: string;
+  readonly leaseHolder: (volumeId: string) => Promise<string | undefined>;
   readonly logger: Logger;
 }
 
@@ -42,8 +44,13 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
     return { ...shown(name, open), unreferenced, unreferencedBytes };
   }
   const hosts = await context.usedElsewhere(entry.id);
-  if (served !== undefined || hosts.length > 0)
-    throw new InfinitError('in-use', `volume "${name}" is open on another host: check it there (it is mounted on ${hosts.join(', ')})`);
+  if (served !== undefined || hosts.length > 0) {
+    // Who had it last may have died: a host counts that says itself that it has it mounted.
+    const holder = await context.leaseHolder(entry.id).catch(() => undefined);
+    const where = holder !== undefined && hosts.includes(holder) ? holder : 'another host';
+    const mounted = served === undefined ? hosts : [`this host (${context.hostName})`, ...hosts];
+    throw new InfinitError('in-use', `volume "${name}" is open on ${where}: check it there (it is mounted on ${mounted.join(', ')})`);
+  }
   if (repair) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
   const report = await closedReport(context, entry).catch((error: unknown) => {
     if (codeOf(error) === 'not-found')

@@ -7,6 +7,8 @@ import {
   mountsAlike,
   parseVolumeOptions,
   parseVolumeChanges,
+  noVolume,
+  noVolumeToRemove,
   quotaBytes,
   typedOptions,
   type Volume,
@@ -21,7 +23,7 @@ import { holdersInWords } from './holder-names.ts';
 import { LeftOverHolders } from './left-over-holders.ts';
 import { MountCloser } from './mount-closer.ts';
 import { refuseOutside } from './membership-right.ts';
-import { noVolume } from './no-volume.ts';
+import { show as showTrashed } from './trash.ts';
 import { createVolumeKey, removeVolumeKey } from './volume-key.ts';
 import type { VolumesContext } from './volumes-context.ts';
 import { refuseTooSmall } from './volume-size.ts';
@@ -122,7 +124,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       const entry = await this.#context.catalogue.current(name);
       if (entry === undefined) {
         if (how.force === true) return;
-        throw noVolume(name, await this.#context.catalogue.list());
+        const { catalogue } = this.#context;
+        throw noVolumeToRemove(name, await catalogue.list(), (await catalogue.trash()).map(showTrashed));
       }
       const { sticky, onRemove } = typedOptions(entry.options);
       if (sticky)

@@ -200,6 +200,8 @@ suite('the command line', () => {
 
   test('founding says who it is; a token goes to a new file, and nobody joins without one', async () => {
     assert.match(await says('node', 'ls', '--format', '{{.Name}} {{.State}}'), / alone$/);
+    const nobody = await infinit('cluster', 'grant', '--all');
+    assert.deepEqual([nobody.code, nobody.err], [1, 'infinit: denied: this host belongs to no cluster: `infinit cluster init` makes one\n']);
     const founded = await infinit('cluster', 'init');
     assert.match(founded.out, /^[\w-]{43}\n$/);
     const keyFile = path.join(daemon.directory, 'state', 'cluster', 'cluster.key');
@@ -228,10 +230,11 @@ suite('the command line', () => {
     assert.equal(without.err, `infinit: bad-argument: cannot read the token file ${other}: there is no such file or directory (ENOENT)\n`);
   });
 
-  test('who is to be expelled is asked for; without a terminal nothing is done, and said so', async () => {
+  test('a host that is told to expel itself says that it cannot before it asks', async () => {
     const [self] = await daemon.client.listNodes();
     const { code, err } = await infinit('node', 'rm', self!.name);
-    assert.deepEqual([code, err], [1, 'infinit: cancelled: nobody was expelled: without a terminal say --yes\n']);
+    assert.equal(code, 2);
+    assert.match(err, /^infinit: bad-argument: .* is this host, which cannot expel itself: .*\n$/);
     assert.equal((await daemon.client.listNodes()).length, 1);
   });
 

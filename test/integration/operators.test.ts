@@ -153,6 +153,8 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     await until('h1 is missed', async () => (await stateOf('h1')) === 'down');
     const [missing] = JSON.parse(await h0.says('node', 'inspect', 'h1')) as [{ silent: string }];
     assert.match(missing.silent, /no connection/);
+    const unasked = await h0.infinit('node', 'rm', 'h2');
+    assert.deepEqual([unasked.code, unasked.err], [1, 'infinit: cancelled: nobody was expelled: without a terminal say --yes\n']);
     const both = await h0.infinit('node', 'rm', '--yes', 'h2');
     assert.equal(both.code, 4);
     assert.match(both.err, /in-use: h2: while h1 is missing too, some blocks may have no majority without it.*--unsafe/);

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { noVolume, noVolumeToRemove } from '../../src/api/index.ts';
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
 import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
-import { noVolume } from '../../src/node/no-volume.ts';
 import { NotWrittenOut } from '../../src/node/served-volume.ts';
 import { holdersInWords } from '../../src/node/holder-names.ts';
 import { Volumes } from '../../src/node/volumes.ts';
@@ -33,6 +33,7 @@ function volumesOn(
   { adoptable, held, gate, failures = [], replicas }: Before = { adoptable: [], held: [], gate: Promise.resolve() },
 ): Volumes {
   const entries = new Map<string, CatalogueEntry>();
+  const trash: CatalogueEntry[] = [];
   const holders = new Set<string>();
   const find = (name: string): Promise<CatalogueEntry | undefined> => Promise.resolve(entries.get(name));
   const context = {
@@ -50,7 +51,12 @@ function volumesOn(
       current: find,
       known: (name: string) => entries.get(name),
       list: () => Promise.resolve([...entries.values()]),
-      remove: (entry: CatalogueEntry) => Promise.resolve(void entries.delete(entry.name)),
+      remove: (entry: CatalogueEntry) => {
+        entries.delete(entry.name);
+        trash.push({ ...entry, trashedAt: new Date(0).toISOString() });
+        return Promise.resolve();
+      },
+      trash: () => Promise.resolve(trash),
     },
     table: {
       volumes: () => held,
@@ -229,4 +235,19 @@ test('who holds a volume is said by the names that people know', () => {
 test('a volume that does not exist comes with the one that may have been meant', () => {
   assert.match(noVolume('dta', [{ name: 'other' }, { name: 'data' }]).message, /"dta": did you mean "data"\?$/);
   assert.match(noVolume('x', [{ name: 'data' }]).message, /infinit volume create x/);
+});
+
+test('who removes what is in the trash, or was never there, is not told to create it', async (t) => {
+  assert.match(noVolumeToRemove('dta', [{ name: 'data' }], []).message, /"dta": did you mean "data"\?$/);
+  assert.match(noVolumeToRemove('data', [], [{ name: 'data', state: 'deleting' }]).message, /"data": it was removed, and its data is being deleted$/);
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-volumes-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  await using volumes = volumesOn(directory, () => Promise.resolve());
+  await volumes.create('data', {});
+  await volumes.remove('data');
+  await assert.rejects(volumes.remove('data'), {
+    code: 'not-found',
+    message: /in the trash already; `infinit volume trash restore data` .* empty data`/,
+  });
+  await assert.rejects(volumes.remove('nope'), { code: 'not-found', message: 'there is no volume "nope": see `infinit volume ls`' });
 });

@@ -70,7 +70,10 @@ function grant(options: () => GlobalOptions): Command {
     .action(async (names: string[], { all }: { all?: boolean }) => {
       const daemon = client(options());
       if ((all === true) === names.length > 0) throw new InfinitError('bad-argument', 'name hosts, or say --all');
-      const others = (await daemon.listNodes()).filter(({ self }) => !self);
+      const members = await daemon.listNodes();
+      if (all === true && members.some(({ self, state }) => self && (state === 'alone' || state === 'outside')))
+        throw new InfinitError('denied', 'this host belongs to no cluster: `infinit cluster init` makes one');
+      const others = members.filter(({ self }) => !self);
       await forEachName(all === true ? others.map(({ peer }) => peer) : names, async (name) => {
         await daemon.grantNode(name);
         return others.find(({ peer }) => peer === name)?.name ?? name;

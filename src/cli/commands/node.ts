@@ -66,7 +66,13 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .option('--unsafe', 'also where some block may have no majority without it')
     .action(async (names: string[], { yes, unsafe }: { yes?: boolean; unsafe?: boolean }) => {
       const members = await client(options()).listNodes();
-      const meant = await thoseThatAre(names, async (name) => membersCalled(name, members));
+      const meant = await thoseThatAre(names, async (name) => {
+        if (membersCalled(name, members).every(({ self }) => self))
+          throw new InfinitError(
+            'bad-argument',
+            `${name} is this host, which cannot expel itself: say it on another, or \`infinit cluster leave\` here`,
+          );
+      });
       if (meant.length === 0) return;
       if (yes !== true) await insist(`Expel ${meant.join(', ')}? It is let in never again.`, 'nobody was expelled');
       await forEachName(meant, async (name) => {

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 
-import { InfinitError } from '../../base/index.ts';
+import { codeOf, InfinitError } from '../../base/index.ts';
 import {
   changeableOptions,
   checkVolumeName,
   ControlClient,
   type HostStatus,
+  noVolumeToRemove,
   type Volume,
   type VolumeCheck,
   type VolumeUsage,
@@ -98,7 +99,7 @@ function remove(options: () => GlobalOptions): Command {
     .option('-y, --yes', 'do not ask; without a terminal it is not asked')
     .action(async (names: string[], { force, yes }: { force?: boolean; yes?: boolean }) => {
       const asks = yes !== true && process.stdin.isTTY;
-      const meant = asks && force !== true ? await thoseThatAre(names, (name) => client(options()).inspectVolume(name)) : names;
+      const meant = asks && force !== true ? await thoseThatAre(names, (name) => removable(client(options()), name)) : names;
       if (meant.length === 0) return;
       if (asks) await insist(`Remove ${meant.join(', ')}?`, 'nothing was removed');
       await forEachName(meant, async (name) => {
@@ -108,6 +109,16 @@ function remove(options: () => GlobalOptions): Command {
         return name;
       });
     });
+}
+
+/** @throws InfinitError `not-found` in the words that the daemon has for whoever is not asked. */
+async function removable(daemon: ControlClient, name: string): Promise<void> {
+  try {
+    await daemon.inspectVolume(name);
+  } catch (error) {
+    if (codeOf(error) !== 'not-found') throw error;
+    throw noVolumeToRemove(name, await daemon.listVolumes(), await daemon.listTrash());
+  }
 }
 
 function update(options: () => GlobalOptions): Command {
