@@ -17,7 +17,7 @@ export function explainSocketFailure(cause: NodeJS.ErrnoException, socketPath: s
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR' || code === 'ENOTSOCK') {
     return new InfinitError(
       'unavailable',
-      `no daemon answers on ${socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket`,
+      `no daemon answers on ${socketPath}: start one with \`infinit daemon\`, or name its socket with --control-socket or INFINIT_CONTROL_SOCKET`,
       { cause },
     );
   }

@@ -22,9 +22,13 @@ export async function openIndex(files: Files, directory: StoreDirectory, logger:
     if (!(error instanceof InfinitError)) throw error;
     const holder = (await files.readText(directory.lock))?.trim();
     if (error.code === 'locked')
-      throw new InfinitError('locked', `the store ${directory.path} is held by process ${holder ?? 'unknown'}: one daemon a directory`, {
-        cause: error,
-      });
+      throw new InfinitError(
+        'locked',
+        `the store ${directory.path} is held by process ${holder ?? 'unknown'}: Infinit runs here already, see \`infinit status\`; one daemon a directory`,
+        {
+          cause: error,
+        },
+      );
     if (error.code !== 'damaged') throw error;
     if (holder !== undefined && Number(holder) !== process.pid && isAlive(Number(holder)))
       throw new InfinitError('locked', `the store ${directory.path} is held by process ${holder}, and its index is damaged`, { cause: error });

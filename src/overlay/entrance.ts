@@ -54,7 +54,10 @@ export class Entrance {
       }
       if (gate.own === undefined) {
         if (join.length > 0)
-          throw new InfinitError('bad-argument', 'to join a cluster this host needs a token: --token FILE, from `infinit cluster token create`');
+          throw new InfinitError(
+            'bad-argument',
+            'to join a cluster this host needs a token: --token FILE or INFINIT_TOKEN, from `infinit cluster token create`',
+          );
         return;
       }
       const knowsMembers = await recall();
