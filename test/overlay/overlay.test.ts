@@ -207,7 +207,10 @@ describe('the overlay on loopback', () => {
     const port = await freePort();
     const b = await cluster.open('b', { tokenFile, listen: `127.0.0.1:${port}`, join: [`127.0.0.1:${port}`] });
     await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /--join .*host itself/ });
-    await assert.rejects(cluster.open('c', { join: addressesOf(a) }), { code: 'bad-argument', message: /needs a token: --token FILE or INFINIT_TOKEN/ });
+    await assert.rejects(cluster.open('c', { join: addressesOf(a) }), {
+      code: 'bad-argument',
+      message: /needs a token: --token FILE or INFINIT_TOKEN/,
+    });
     await assert.rejects(b.join([addressesOf(a)[0]!, '10.0.0.1'], 'no token'), { code: 'bad-argument', message: /"10\.0\.0\.1" is not HOST:PORT/ });
     const d = await cluster.open('d', { tokenFile, join: ['not an address'] });
     await eventually(() => d.troubles().some(({ message }) => /is not HOST:PORT/.test(message)), 'it is said');
