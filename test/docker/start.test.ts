@@ -1,6 +1,6 @@
 /** The first page of the README on a host of its own: `npm start` in a clone, and volumes for containers. */
 import assert from 'node:assert/strict';
-import { chmodSync, cpSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -116,6 +116,8 @@ test(
 
     assert.doesNotMatch(host.log('start'), /no Docker Engine/);
     await host.reboot();
+    // As /run is empty then.
+    rmSync(host.dockerSocket, { force: true });
     await clone.mountLocal();
     await clone.start();
     assert.match(host.log('start'), /no Docker Engine at \S+: the plugin waits for one/);
