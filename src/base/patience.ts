@@ -4,4 +4,4 @@
  */
 export const programPatienceMs = 60_000;
 /** The same where it has been out of reach for longer than that already: a program makes many calls, and each would wait so long. */
-export const waningPatienceMs = 20_000;
+export const waningPatienceMs = 10_000;
