@@ -17,6 +17,7 @@ import {
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
+import { answerWhenDurable, type Served } from './durable-answers.ts';
 import { DurableFloor } from './durable-floor.ts';
 import { isDamaged } from './failures.ts';
 import { givingUp, markAllLost } from './giving-up.ts';
@@ -33,13 +34,6 @@ interface Run {
 }
 
 const ignore = (): void => {};
-
-/** An answer to one of several requests. */
-interface Served {
-  readonly register: Register;
-  readonly reply: Reply;
-  readonly to: PeerId;
-}
 
 /** The answer to a request, and what must happen before it may leave. */
 export interface Answer {
@@ -65,6 +59,8 @@ export interface ReplicaOptions {
   readonly onLost: (block: Address) => void;
   /** Told when a register's new state is durable. */
   readonly onDurable: (block: Address) => void;
+  /** Told of a bug that a request met once its register was loaded: whoever handed it over has gone on. */
+  readonly onBug: (error: unknown) => void;
 }
 
 /**
@@ -168,7 +164,7 @@ export class Replica {
     }
     for (const run of runs) this.#saveRun(run);
     if (this.#floor.unsaved) void this.#floor.save(this.acceptor.floor, []);
-    this.#answerAll(served, answer);
+    answerWhenDurable(served, this.#floor.durable, answer);
     this.#registers.trim();
     if (bugs.length > 0) throw bugs[0];
   }
@@ -185,38 +181,19 @@ export class Replica {
 
   #serveLoaded(address: Address, request: Request, answer: (reply: Reply, to: PeerId) => void): void {
     if (!this.#registers.mayLoad(address)) return;
-    this.#registers.load(address).then(
-      () => this.serveAll([request], answer),
-      () => {},
-    );
+    this.#registers.load(address).then(() => {
+      try {
+        this.serveAll([request], answer);
+      } catch (error) {
+        this.#options.onBug(error);
+      }
+    }, ignore);
   }
 
   #saveRun({ type, operations, registers }: Run): void {
     const write =
       type === 'delete' && !this.#floor.isDurable ? this.#floor.save(this.acceptor.floor, operations) : this.#options.disk.write(operations);
     this.#trackAll(registers, write);
-  }
-
-  /** Each reply leaves when what its register holds is durable, and the floor, which every reply tells. */
-  #answerAll(served: readonly Served[], answer: (reply: Reply, to: PeerId) => void): void {
-    const waiting = new Map<Promise<void>, Served[]>();
-    for (const each of served) {
-      const { durable } = each.register;
-      if (durable === undefined) {
-        if (this.#floor.durable === undefined) answer(each.reply, each.to);
-        else this.#floor.durable.then(() => answer(each.reply, each.to), ignore);
-        continue;
-      }
-      const others = waiting.get(durable);
-      if (others === undefined) waiting.set(durable, [each]);
-      else others.push(each);
-    }
-    for (const [durable, all] of waiting) {
-      const ready = this.#floor.durable === undefined ? durable : Promise.all([durable, this.#floor.durable]);
-      ready.then(() => {
-        for (const { reply, to } of all) answer(reply, to);
-      }, ignore);
-    }
   }
 
   /** What is kept of a register, for housekeeping: as it is now, durable or not. Does not fill the cache. */

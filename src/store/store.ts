@@ -95,8 +95,7 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#replica = replica;
     const ask = askThrough(transport);
     const permits = new Permits(cluster?.rightsOf);
-    const onBug = (error: unknown): void => logger.error('requests of other hosts failed', { error });
-    this.#link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply), onBug });
+    this.#link = new RegisterLink({ self, transport, replica, permits, onReply: (reply) => this.#registers.hear(reply), onBug: saysBugs(logger) });
     const hasSay = (): boolean => placement.hasSay !== false;
     this.#leases = new Leases({ self, incarnation, disk, clock, transport, permits, termMs: leaseTermMs }, replica.acceptor.leases);
     const onRefused = (address: Address): void => this.onRefused(address);
@@ -158,6 +157,7 @@ export class Store implements BlockStore, AsyncDisposable {
       recall,
       onLost,
       onDurable,
+      onBug: saysBugs(options.logger),
     });
     const store: Store = new Store(options, replica);
     return store;
@@ -313,4 +313,9 @@ function askThrough(transport: Transport | undefined): AskPeer {
   if (transport === undefined) return (peer) => Promise.reject(new InfinitError('unavailable', `no way to host ${peer}`));
   return async (peer, request, signal) =>
     decodeReply(peer, new Uint8Array(await transport.request(peer, kinds.register, encodeRequest(request), { signal })));
+}
+
+/** A bug that another host's request meets ends neither this host nor what was asked beside it. */
+function saysBugs(logger: Logger): (error: unknown) => void {
+  return (error) => logger.error('requests of other hosts failed', { error });
 }

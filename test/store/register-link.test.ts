@@ -53,7 +53,7 @@ test('operations end well though one message in four is lost', async () => {
 
 test('no tag of one start of the daemon is one of another start', async () => {
   const disk = new MemoryDisk();
-  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {}, onBug: assert.ifError };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
   const leasesOf = (incarnation: number): Leases =>
     new Leases(
@@ -87,7 +87,7 @@ test('no tag of one start of the daemon is one of another start', async () => {
 
 test('a replica that refused for a lease what a quorum took is told of: nobody asks it again', async () => {
   const disk = new MemoryDisk();
-  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {} };
+  const unused = { hasSay: () => true, isMember: () => true, recall: () => {}, onLost: () => {}, onDurable: () => {}, onBug: assert.ifError };
   const replica = await Replica.open({ self: 'a', incarnation: 1, disk, clock: systemClock, views: placement.views, leaseTermMs: 1000, ...unused });
   const permits = new Permits(undefined);
   const leases = new Leases(

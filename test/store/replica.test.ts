@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { InfinitError, systemClock } from '../../src/base/index.ts';
+import { codeOf, InfinitError, systemClock } from '../../src/base/index.ts';
 import { type Address, mutableAddress } from '../../src/block/index.ts';
 import type { Request } from '../../src/consensus/index.ts';
 import { type DiskOperation, MemoryDisk } from '../../src/disk/index.ts';
@@ -36,6 +36,7 @@ function open(disk: MemoryDisk, isMember = (): boolean => true): Promise<Replica
     recall: () => {},
     onLost: () => {},
     onDurable: () => {},
+    onBug: assert.ifError,
     hasSay: isMember,
     isMember,
   });
@@ -165,7 +166,8 @@ for (const together of [false, true])
   });
 
 test('a request that this host cannot judge keeps no other from being served, and one that meets a bug is told of', async () => {
-  const [strange, broken, plain] = [mutableAddress(), mutableAddress(), mutableAddress()];
+  const [strange, broken, plain, unloaded] = [mutableAddress(), mutableAddress(), mutableAddress(), mutableAddress()];
+  const met = Promise.withResolvers<unknown>();
   const replica = await Replica.open({
     self: 'a',
     incarnation: 1,
@@ -174,6 +176,7 @@ test('a request that this host cannot judge keeps no other from being served, an
     views: (block) => {
       if (block === strange) throw new InfinitError('unavailable', 'this host does not know the views yet');
       assert.notEqual(block, broken);
+      assert.notEqual(block, unloaded);
       return [{ number: 0, replicas: ['a', 'b', 'c'] }];
     },
     leaseTermMs: 1000,
@@ -182,6 +185,7 @@ test('a request that this host cannot judge keeps no other from being served, an
     recall: () => {},
     onLost: () => {},
     onDurable: () => {},
+    onBug: met.resolve,
   });
   await replica.prepareAll([strange, broken, plain]);
   const record = { version: 1, epoch: 1, previous: [], unsettled: [], origin: { peer: 'b', incarnation: 1, serial: 1 }, value: Uint8Array.of(1) };
@@ -200,4 +204,6 @@ test('a request that this host cannot judge keeps no other from being served, an
   assert.throws(() => replica.serveAll([strange, broken, plain].map(found), (reply) => answered.resolve(reply.block)), { code: 'ERR_ASSERTION' });
   assert.equal(await answered.promise, plain);
   replica.serveAll([found(strange)], () => assert.fail('nothing can be said'));
+  replica.serveAll([found(unloaded)], () => assert.fail('nothing can be said'));
+  assert.equal(codeOf(await met.promise), 'bug', 'its register had to be loaded first');
 });
