@@ -2,35 +2,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { silentLogger, systemClock } from '../../src/base/index.ts';
 import { namedAddress } from '../../src/block/index.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
-import { VolumeSharing } from '../../src/node/volume-sharing.ts';
+import type { VolumeSharing } from '../../src/node/volume-sharing.ts';
 import type { VolumeCommand } from '../../src/node/volume-worker-protocol.ts';
 import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
 import { eventually } from '../docker/process.ts';
 import { volumeId } from '../filesystem/harness.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { sharingOf } from './sharing.ts';
 
 function share(transport: Transport, store: MemoryBlockStore, sent: VolumeCommand[], lost: ReadonlyMap<string, number> = new Map()): VolumeSharing {
-  return new VolumeSharing({
-    volumeId,
-    name: 'data',
-    store,
-    transport,
-    clock: systemClock,
-    logger: silentLogger,
-    send: (command) => {
-      sent.push(command);
-      // What a worker would open the volume over.
-      if (command.type === 'holder' || command.type === 'guest') command.store.close();
-    },
-    exclusive: false,
-    hostName: String,
-    lostFor: () => lost,
-    isDeleted: () => new Promise(() => {}),
-    onDeleted: () => {},
-  });
+  const send = (command: VolumeCommand): void => {
+    sent.push(command);
+    // What a worker would open the volume over.
+    if (command.type === 'holder' || command.type === 'guest') command.store.close();
+  };
+  return sharingOf(transport, store, send, { lostFor: () => lost, isDeleted: () => new Promise(() => {}) });
 }
 
 function dismissed(sent: readonly VolumeCommand[]): string[] {

@@ -6,11 +6,10 @@ import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
 import { namedAddress } from '../../src/block/index.ts';
-import { InfinitError, silentLogger, systemClock } from '../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { DirtySet } from '../../src/node/dirty-set.ts';
 import { type OpenVolume, SharedRole } from '../../src/node/shared-role.ts';
-import { VolumeSharing } from '../../src/node/volume-sharing.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
 import { encodeCall } from '../../src/filesystem/shared/calls.ts';
 import type { BlockStore } from '../../src/store/index.ts';
@@ -19,6 +18,7 @@ import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { bytes, contentOf, errnoOf, look, open, put, root, user, volumeId } from '../filesystem/harness.ts';
 import { eventually } from '../docker/process.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { sharingOf } from './sharing.ts';
 
 /** A worker's role with the main thread's part of the volume, on a store that both share. */
 class Host implements AsyncDisposable {
@@ -45,20 +45,7 @@ class Host implements AsyncDisposable {
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
     const role = new SharedRole({ self: transport.self }, dirty, openVolume, tell, silentLogger, new Sealer());
     stack.use(role);
-    const sharing = new VolumeSharing({
-      volumeId,
-      name: 'data',
-      store,
-      transport,
-      clock: systemClock,
-      logger: silentLogger,
-      send: (command) => role.hear(command),
-      exclusive: false,
-      hostName: String,
-      lostFor: () => new Map(),
-      isDeleted: () => Promise.resolve(false),
-      onDeleted: () => {},
-    });
+    const sharing = sharingOf(transport, store, (command) => role.hear(command));
     stack.use(sharing);
     await sharing.start();
     return new Host(role, stack.move());
@@ -73,17 +60,7 @@ test('a volume that was deleted while this host was cut off is not made anew by 
   const store = new MemoryBlockStore();
   await using transport = new MemoryNetwork().open('a');
   const [sent, deleted] = [[] as VolumeCommand[], Promise.withResolvers<void>()];
-  const sharing = new VolumeSharing({
-    volumeId,
-    name: 'data',
-    store,
-    transport,
-    clock: systemClock,
-    logger: silentLogger,
-    send: (command) => sent.push(command),
-    exclusive: false,
-    hostName: String,
-    lostFor: () => new Map(),
+  const sharing = sharingOf(transport, store, (command) => sent.push(command), {
     isDeleted: () => Promise.resolve(true),
     onDeleted: deleted.resolve,
   });

@@ -19,6 +19,17 @@ async function keeping(serving: Serving, store?: MemoryBlockStore): Promise<Shar
   return guest;
 }
 
+/** A file that a guest has open without having asked for it. */
+async function openedFromMemory(): Promise<{ serving: Serving; inode: number; guest: SharedFileSystem; handle: number }> {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  serving.volume.forget(inode, 1);
+  const guest = await keeping(serving);
+  await guest.lookup(root, 'f');
+  const handle = await guest.open(inode, 0);
+  return { serving, inode, guest, handle };
+}
+
 async function textOf(guest: SharedFileSystem, inode: number): Promise<string> {
   const handle = await guest.open(inode, 0);
   const text = Buffer.concat(await guest.read(inode, handle, 0, 1000)).toString('latin1');
@@ -113,12 +124,7 @@ test('a guest that makes files in a directory knows of its own names, and asks f
 });
 
 test('a file that a guest opened from memory stays when another host removes its name', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  const inode = await put(serving.volume, root, 'f', 'content', true);
-  serving.volume.forget(inode, 1);
-  const guest = await keeping(serving);
-  await guest.lookup(root, 'f');
-  const handle = await guest.open(inode, 0);
+  const { serving, inode, guest, handle } = await openedFromMemory();
   assert.equal(serving.opens, 0);
   await serving.own.unlink(root, 'f');
   assert.equal(serving.opens, 1, 'it said that it has it open before the name went');
@@ -131,12 +137,7 @@ test('a file that a guest opened from memory stays when another host removes its
 });
 
 test('so does one that it removes itself', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  const inode = await put(serving.volume, root, 'f', 'content', true);
-  serving.volume.forget(inode, 1);
-  const guest = await keeping(serving);
-  await guest.lookup(root, 'f');
-  const handle = await guest.open(inode, 0);
+  const { serving, inode, guest, handle } = await openedFromMemory();
   await guest.unlink(root, 'f');
   assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 10)).toString(), 'content');
   await guest.release(inode, handle);
