@@ -10,7 +10,7 @@ export type Mend = 'mended' | 'short' | 'gone';
  * (docs/consensus.md, “Who may forget what”); a tombstone needs that of nobody.
  */
 export async function bringUp(
-  { housekeeping }: Standpoint,
+  { housekeeping }: Pick<Standpoint, 'housekeeping'>,
   address: Address,
   behind: (accepted: Accepted) => readonly PeerId[],
   signal: AbortSignal,
@@ -20,8 +20,10 @@ export async function bringUp(
   const { accepted } = found.outcome;
   if (accepted === null) return 'gone';
   const peers = behind(accepted);
-  if ((await housekeeping.tell(address, accepted, peers, { signal })).length === peers.length || accepted.record.value === null) return 'mended';
+  const told = await housekeeping.tell(address, accepted, peers, { signal });
+  if (told.refuse === 0 || accepted.record.value === null) return told.silent === 0 ? 'mended' : 'short';
   const renewed = await housekeeping.renew(address, { signal });
   if (renewed.status !== 'committed' || renewed.accepted === null) return 'short';
-  return (await housekeeping.tell(address, renewed.accepted, peers, { signal })).length === peers.length ? 'mended' : 'short';
+  const again = await housekeeping.tell(address, renewed.accepted, peers, { signal });
+  return again.have === peers.length ? 'mended' : 'short';
 }

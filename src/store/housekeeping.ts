@@ -34,6 +34,16 @@ export type Resolution =
   /** No quorum answered, or it knows less than this host holds: to be tried again. */
   | { readonly status: 'open' };
 
+/** How many of those that were told of a record … */
+interface Told {
+  /** … have it, or a newer one, now. */
+  readonly have: number;
+  /** … acknowledge and store nothing, their floor being at or above its ballot: it could be a straggler of a block that they forgot. */
+  readonly refuse: number;
+  /** … do not answer. */
+  readonly silent: number;
+}
+
 /** Housekeeping is patient: several rounds of an undisturbed change. */
 const defaultDeadlineMs = 5000;
 /** Giving up, register by register. */
@@ -157,15 +167,23 @@ export class Housekeeping {
     return this.#registers.run(address, { kind: 'renew' }, withDeadline(call));
   }
 
-  /** Makes replicas that lag behind know a record that was resolved, and so is chosen. Returns those that have it or a newer one now. */
-  async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<PeerId[]> {
+  /** Makes replicas that lag behind know a record that was resolved, and so is chosen: each for itself, whatever becomes of the others. */
+  async tell(address: Address, accepted: Accepted, peers: readonly PeerId[], call: HousekeepingCall = {}): Promise<Told> {
     const cancel = cancelOf(call);
     const { ballot, record } = accepted;
     const message: Request = { type: 'learn', from: this.#self, block: address, tag: 0, attempt: 1, ballot, record };
-    const replies = await Promise.all(peers.map((peer) => this.#question(peer, message, cancel)));
-    for (const reply of replies) this.#registers.hear(reply);
-    // A replica whose floor is at or above the ballot acknowledges and stores nothing: it could be a straggler of a block that it forgot.
-    return replies.flatMap((reply) => (reply.accepted !== null && compareBallots(reply.accepted.ballot, ballot) >= 0 ? [reply.from] : []));
+    const told = { have: 0, refuse: 0, silent: 0 };
+    for (const answer of await Promise.allSettled(peers.map((peer) => this.#question(peer, message, cancel)))) {
+      if (answer.status === 'rejected') {
+        told.silent++;
+        continue;
+      }
+      const reply = answer.value;
+      this.#registers.hear(reply);
+      if (reply.accepted !== null && compareBallots(reply.accepted.ballot, ballot) >= 0) told.have++;
+      else told.refuse++;
+    }
+    return told;
   }
 
   /** What these hosts have of a register, for people. */
@@ -187,14 +205,12 @@ export class Housekeeping {
    */
   async install(address: Address, record: BlockRecord, aboveRound: number, call: HousekeepingCall = {}): Promise<void> {
     const accepted: Accepted = { ballot: this.#registers.ballotAbove(aboveRound), record, pointer: false };
-    const took = async (peers: readonly PeerId[]): Promise<number> =>
-      (await Promise.all(peers.map((peer) => this.tell(address, accepted, [peer], call).catch(() => [])))).flat().length;
     const { replicas, unsettled } = record;
-    const count = await took(replicas);
+    const { have: count } = await this.tell(address, accepted, replicas, call);
     if (count < Math.floor(replicas.length / 2) + 1)
       throw new InfinitError('unavailable', `${count} of ${replicas.length} hosts took it: no majority`);
     // Not before: who is told believes that it was chosen.
-    await took(unsettled);
+    await this.tell(address, accepted, unsettled, call);
   }
 
   #question(peer: PeerId, message: Request, cancel: AbortSignal): Promise<Reply> {

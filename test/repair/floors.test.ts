@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { type Address, mutableAddress } from '../../src/block/index.ts';
 import { encodeRequest, type Request } from '../../src/consensus/index.ts';
 import { place } from '../../src/placement/index.ts';
+import { bringUp } from '../../src/repair/bring-up.ts';
 import { kinds } from '../../src/store/kinds.ts';
 import { eventually, TestCluster, type TestHost } from './test-cluster.ts';
 
@@ -63,6 +64,22 @@ for (const way of ['the host that wrote it', 'a check'] as const)
     await eventually(isHome, 20_000, 'c has no copy');
     assert.equal((await cluster.host('b').store.fetch(address))?.version, before?.version, 'no writer notices it');
   });
+
+test('a replica whose floor refused a block gets it though another one does not answer', async () => {
+  await using cluster = await TestCluster.of(five, 5, { checkIntervalMs: 1e9 });
+  const { transport } = cluster.host('a');
+  const ballot = { round: 1, peer: 'a', incarnation: 1, serial: 1000 };
+  const forget: Request = { type: 'forget', from: 'a', block: mutableAddress(), tag: 0, attempt: 1, ballot, floor: 40 };
+  await transport.request('c', kinds.register, Buffer.concat(encodeRequest(forget)), {});
+  assert.equal(cluster.host('c').store.housekeeping.floor, 40);
+  const address = mutableAddress();
+  await write(cluster.host('b'), address, 'here');
+  assert.ok(await lacks(cluster, 'c', address), 'c refused the block');
+  cluster.network.crash('e');
+  const mend = await bringUp(cluster.host('a').store, address, () => ['e', 'c'], AbortSignal.timeout(20_000));
+  assert.equal(mend, 'short', 'e has to be told another time');
+  assert.ok(!(await lacks(cluster, 'c', address)), 'c has no copy');
+});
 
 test('a host that was told a high floor, however late, writes its next blocks above it', async () => {
   await using cluster = await TestCluster.of(five, 3, { checkIntervalMs: 1e9 });

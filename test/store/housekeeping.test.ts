@@ -170,6 +170,20 @@ onDisks('a host that was counted out has no say, and is empty once it was told w
   assert.equal(Buffer.from((await again.fetch(kept))!.payload).toString(), 'one');
 });
 
+test('hosts are told of a record each for itself: one that is gone does not hide what the others answered', async () => {
+  const scene = new Scene();
+  for (const name of ['a', 'b', 'c', 'd']) await scene.open(name, new MemoryDisk());
+  const { housekeeping } = scene.hosts.get('a')!.store;
+  const address = mutableAddress();
+  await write(scene.hosts.get('a')!.store, address, 'absent', 'one');
+  const found = await housekeeping.resolve(address);
+  assert.ok(found.status === 'resolved' && found.outcome.accepted !== null);
+  const { accepted } = found.outcome;
+  assert.deepEqual(await housekeeping.tell(address, accepted, ['a', 'b', 'c']), { have: 3, refuse: 0, silent: 0 });
+  scene.network.crash('b');
+  assert.deepEqual(await housekeeping.tell(address, accepted, ['b', 'a', 'c']), { have: 2, refuse: 0, silent: 1 });
+});
+
 test('a register that is written all the time is resolved at once by every host that has it', async () => {
   const scene = new Scene();
   for (const name of ['a', 'b', 'c']) await scene.open(name, new MemoryDisk());
