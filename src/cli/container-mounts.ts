@@ -1,9 +1,8 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
 
+import { mountsInContainers } from '../fuse/index.ts';
 import type { Finding } from './cluster-findings.ts';
 import { type Container, runningContainers } from './docker-engine.ts';
-import { mountedIn } from './host-findings.ts';
 import { type MountAnswer, probeMounts } from './mount-probe.ts';
 
 /** A volume as a container sees it. */
@@ -21,27 +20,15 @@ export async function containerFindings(engineSocket: string): Promise<readonly 
   return deadInContainers(mounts, await probeMounts(mounts.map((mount) => mount.path)));
 }
 
-/** The volumes in containers, by their processes' mount namespaces. @param proc Another than /proc in tests. */
+/** The volumes in containers. @param proc Another than /proc in tests. */
 export async function containerMounts(containers: readonly Container[], proc: string = '/proc'): Promise<readonly ContainerMount[]> {
   if (containers.length === 0) return [];
-  const seen = new Set<string>();
-  const found: ContainerMount[] = [];
-  for (const pid of await readdir(proc)) {
-    if (!/^\d+$/.test(pid)) continue;
-    const of = path.join(proc, pid);
-    try {
-      const namespace = await readlink(path.join(of, 'ns/mnt'));
-      if (seen.has(namespace)) continue;
-      const cgroup = await readFile(path.join(of, 'cgroup'), 'utf8');
-      const container = containers.find(({ id }) => cgroup.includes(id))?.name;
-      const places = container === undefined ? [] : mountedIn(await readFile(path.join(of, 'mounts'), 'utf8'));
-      seen.add(namespace);
-      found.push(...places.map((place) => ({ container: container!, place, path: path.join(of, 'root', place) })));
-    } catch {
-      // The process ended while we looked, or is none of ours to look at.
-    }
-  }
-  return found;
+  const names = new Map(containers.map(({ id, name }) => [id, name]));
+  return (await mountsInContainers(proc)).flatMap(({ id, pid, mounts }) => {
+    const container = names.get(id);
+    if (container === undefined) return [];
+    return mounts.map(({ mountPoint }) => ({ container, place: mountPoint, path: path.join(proc, String(pid), 'root', mountPoint) }));
+  });
 }
 
 /** @param answers Of each mount. */

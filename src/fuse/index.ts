@@ -3,6 +3,7 @@
  * while the daemon is replaced. Every request is answered within a deadline, nothing is left mounted without somebody to serve it.
  */
 export { fastCrcs, kernelFileClock, mapFile, memoryFile, releaseFreedMemory, takeRoom } from './addon.ts';
+export { type ContainerMounts, mountsInContainers } from './container-mounts.ts';
 export type { DeviceEnd } from './device.ts';
 export { refusalExitCode } from './holder.ts';
 export { HolderClient } from './holder-client.ts';

@@ -3,8 +3,8 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { readdir, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-import { InfinitError, type Logger, messageOf } from '../base/index.ts';
-import { listMounts, mountType } from './mount-table.ts';
+import { InfinitError, messageOf } from '../base/index.ts';
+import { listMounts, type MountEntry, mountType } from './mount-table.ts';
 
 /** mount(8) and umount(8) take milliseconds; past this something is badly wrong. */
 const commandTimeoutMs = 30_000;
@@ -92,17 +92,16 @@ export async function abortMount(mountPoint: string): Promise<void> {
  * Ends our mounts at or below `directory` that nobody serves any more (they answer ENOTCONN, or never). To be called before
  * the first mount of a daemon's life, by the owner of the directory. Their empty directories go too.
  * @param served connections that a living session has taken over.
- * @returns the paths that were cleared.
+ * @returns what was cleared.
  */
-export async function clearStaleMounts(directory: string, served: ReadonlySet<number>, logger: Logger): Promise<readonly string[]> {
-  const cleared: string[] = [];
+export async function clearStaleMounts(directory: string, served: ReadonlySet<number>): Promise<readonly MountEntry[]> {
+  const cleared: MountEntry[] = [];
   for (let round = 0; round < maxStacked; round++) {
     const stale = (await listMounts(directory)).filter(({ connection }) => !served.has(connection));
     if (stale.length === 0) break;
-    for (const { mountPoint, source } of stale.toReversed()) {
-      await abortMount(mountPoint);
-      logger.warn('cleared a dead mount: containers that used it must be restarted, `infinit doctor` names them', { volume: source, mountPoint });
-      cleared.push(mountPoint);
+    for (const mount of stale.toReversed()) {
+      await abortMount(mount.mountPoint);
+      cleared.push(mount);
     }
   }
   for (const name of await readdir(directory).catch(() => [])) await removeMountPoint(path.join(directory, name));

@@ -12,6 +12,7 @@ import { BlockInspector } from './block-inspector.ts';
 import { BlockWatches } from './block-watches.ts';
 import { Catalogue } from './catalogue.ts';
 import { Cluster } from './cluster.ts';
+import { sayDeadMounts } from './dead-mounts.ts';
 import { aloneWithoutStore, Entry, type EntryContext } from './entry.ts';
 import { ExpectedNames } from './expected-names.ts';
 import { HostReport } from './host-report.ts';
@@ -180,7 +181,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     logger,
   });
   makeDirectory(config.mountDir);
-  await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection)), logger);
+  await sayDeadMounts(await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection))), logger);
   const onCatalogueChange = (): void => {
     cluster.announceCatalogue();
     trash.look();

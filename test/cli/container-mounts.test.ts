@@ -13,14 +13,19 @@ test('containers whose volumes are dead are named, each once in the advice; the 
     mkdirSync(path.join(directory, 'ns'), { recursive: true });
     symlinkSync(namespace, path.join(directory, 'ns/mnt'));
     writeFileSync(path.join(directory, 'cgroup'), cgroup);
-    writeFileSync(path.join(directory, 'mounts'), mounts);
+    writeFileSync(path.join(directory, 'mountinfo'), mounts);
   };
   try {
     const [web, db] = ['a'.repeat(64), 'b'.repeat(64)];
-    processOf(1, 'mnt:[1]', '0::/init.scope\n', 'data /run/volumes/data fuse.infinit rw 0 0\n');
-    processOf(20, 'mnt:[2]', `0::/system.slice/docker-${web}.scope\n`, 'data /d fuse.infinit rw 0 0\nlogs /my\\040logs fuse.infinit rw 0 0\n');
-    processOf(21, 'mnt:[2]', `0::/system.slice/docker-${web}.scope\n`, 'data /d fuse.infinit rw 0 0\n');
-    processOf(30, 'mnt:[3]', `4:memory:/docker/${db}\n`, 'db /db fuse.infinit rw 0 0\nproc /proc proc rw 0 0\n');
+    processOf(1, 'mnt:[1]', '0::/init.scope\n', '30 1 0:51 / /run/volumes/data rw - fuse.infinit data rw\n');
+    processOf(
+      20,
+      'mnt:[2]',
+      `0::/system.slice/docker-${web}.scope\n`,
+      '31 1 0:51 / /d rw - fuse.infinit data rw\n32 1 0:52 / /my\\040logs rw - fuse.infinit logs rw\n',
+    );
+    processOf(21, 'mnt:[2]', `0::/system.slice/docker-${web}.scope\n`, '31 1 0:51 / /d rw - fuse.infinit data rw\n');
+    processOf(30, 'mnt:[3]', `4:memory:/docker/${db}\n`, '33 1 0:53 / /db rw - fuse.infinit db rw\n34 1 0:54 / /proc rw - proc proc rw\n');
     mkdirSync(path.join(proc, '40'));
     const mounts = await containerMounts(
       [

@@ -20,7 +20,7 @@ const fileSystem = new MemoryFileSystem();
 if (existsSync(state)) fileSystem.restore(deserialize(readFileSync(state)) as ReturnType<MemoryFileSystem['save']>);
 
 const adopted = holder.inherited()[0];
-if (adopted === undefined) await clearStaleMounts(mountPoint, new Set(), logger);
+if (adopted === undefined) await clearStaleMounts(mountPoint, new Set());
 const mount = adopted ?? (await mountFuse({ source: 'kept', mountPoint }));
 
 /** Calls after which the state is written out before they are answered. */

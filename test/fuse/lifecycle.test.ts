@@ -5,7 +5,6 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { silentLogger } from '../../src/base/index.ts';
 import { clearStaleMounts, detachMount, listMounts, mountFuse, unmountIdle } from '../../src/fuse/index.ts';
 import { parseMountinfo } from '../../src/fuse/mount-table.ts';
 import { isMounted, Mounted } from './mounted.ts';
@@ -14,10 +13,11 @@ test('a hundred mounts and unmounts leave no mount, no descriptor and no thread'
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-cycles-'));
   try {
     const child = fork(path.join(import.meta.dirname, 'cycles.ts'), [directory, '100'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    const [result] = (await once(child, 'message')) as [{ before: object; after: object }];
+    const [{ before, after }] = (await once(child, 'message')) as [Record<'before' | 'after', { descriptors: number; threads: number }>];
     await once(child, 'exit');
     assert.equal(child.exitCode, 0);
-    assert.deepEqual(result.after, result.before);
+    // Of the first round something may be ending still.
+    assert.ok(after.descriptors <= before.descriptors && after.threads <= before.threads, JSON.stringify({ before, after }));
     assert.ok(!isMounted(directory));
   } finally {
     rmSync(directory, { recursive: true });
@@ -33,8 +33,12 @@ test('a daemon that was killed leaves a dead mount, and the next start clears it
   await once(mounted.child, 'exit');
   assert.throws(() => statSync(mounted.directory), { code: 'ENOTCONN' });
   assert.throws(() => readFileSync(mounted.path('file')), { code: 'ENOTCONN' });
-  assert.deepEqual(await clearStaleMounts(mounted.directory, new Set([mounted.connection]), silentLogger), [], 'not one that is served');
-  assert.deepEqual(await clearStaleMounts(mounted.directory, new Set(), silentLogger), [mounted.directory]);
+  assert.deepEqual(await clearStaleMounts(mounted.directory, new Set([mounted.connection])), [], 'not one that is served');
+  const cleared = await clearStaleMounts(mounted.directory, new Set());
+  assert.deepEqual(
+    cleared.map(({ mountPoint, connection }) => [mountPoint, connection]),
+    [[mounted.directory, mounted.connection]],
+  );
   assert.ok(!isMounted(mounted.directory));
   assert.deepEqual(readdirSync(mounted.directory), []);
   assert.throws(() => closeSync(fd), { code: 'ENOTCONN' });
@@ -49,7 +53,7 @@ test('a mount that nobody serves at all is cleared too, and who waits for it get
     assert.deepEqual(await listMounts(directory), [{ mountPoint, source: 'never served', connection: mount.connection }]);
     const waiting = spawn('stat', [mountPoint], { stdio: 'ignore' });
     const exited = once(waiting, 'exit') as Promise<[number | null]>;
-    await clearStaleMounts(directory, new Set(), silentLogger);
+    await clearStaleMounts(directory, new Set());
     const [status] = await exited;
     assert.notEqual(status, null);
     assert.deepEqual(await listMounts(directory), []);
