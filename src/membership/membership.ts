@@ -250,7 +250,7 @@ export class Membership implements Views, AsyncDisposable {
     const troubles = [...(this.#keeper?.troubles ?? [])];
     if (standing === 'outcast')
       troubles.push(
-        'this host is in no view of the roster any longer (drained, or counted out while it was away): it gives up the registers that it held',
+        'the cluster counts on this host no longer (drained, or replaced while it was away): it lets go of its blocks, each once the others are sure to have it',
         ...(this.#surrender?.trouble === undefined ? [] : [this.#surrender.trouble]),
       );
     else if (standing === 'member' && !this.hasSay)

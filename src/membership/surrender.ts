@@ -45,14 +45,14 @@ export class Surrender {
     const { store, countedOut, onDone, logger, signal } = this.#options;
     try {
       await this.#confirm();
-      logger.warn('this host is in no view of the roster any longer: it gives up the registers that it held');
+      logger.warn('the cluster counts on this host no longer: it lets go of its blocks, each once the others are sure to have it');
       await store.housekeeping.loseEverything([...countedOut()], signal);
       await onDone();
       this.#trouble = undefined;
     } catch (error) {
       if (signal.aborted) return;
-      const trouble = `what this host held is not given up yet: ${messageOf(error)}`;
-      if (this.#trouble !== trouble) logger.error('this host could not give up what it held: it tries again', { error });
+      const trouble = `this host cannot let go of its blocks yet: ${messageOf(error)}`;
+      if (this.#trouble !== trouble) logger.error('this host could not let go of its blocks: it tries again', { error });
       this.#trouble = trouble;
       await new Promise((resolve) => void setTimeout(resolve, retryMs).unref());
     } finally {

@@ -230,6 +230,25 @@ suite('the command line', () => {
     assert.equal(without.err, `infinit: bad-argument: cannot read the token file ${other}: there is no such file or directory (ENOENT)\n`);
   });
 
+  test('a token that cannot be written is taken back: nobody is let in by one that nobody has', async () => {
+    const full = path.join(daemon.directory, 'full');
+    await sh(`mkdir ${full}; mount -t tmpfs -o size=4k none ${full}; head -c 4096 /dev/zero > ${full}/filler`);
+    try {
+      const before = (await daemon.client.listTokens()).filter(({ state }) => state === 'open').length;
+      const file = path.join(full, 'invitation');
+      const { code, err } = await infinit('cluster', 'token', 'create', file);
+      assert.equal(code, 2);
+      assert.match(
+        err,
+        /^infinit: bad-argument: the token cannot be written to .*: there is no room left on the device \(ENOSPC\); it was taken back\n$/,
+      );
+      assert.equal((await daemon.client.listTokens()).filter(({ state }) => state === 'open').length, before);
+      await assert.rejects(stat(file), { code: 'ENOENT' });
+    } finally {
+      await sh(`umount ${full}`);
+    }
+  });
+
   test('a host that is told to expel itself says that it cannot before it asks', async () => {
     const [self] = await daemon.client.listNodes();
     const { code, err } = await infinit('node', 'rm', self!.name);

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 import { Command } from 'commander';
 
@@ -24,8 +24,11 @@ function readToken(file: string): string {
   }
 }
 
-/** Writes a token to a file that only its owner reads. The file comes first: a token that nobody can read would be good all the same. */
-async function intoNewFile(file: string, make: () => Promise<TokenInfo>): Promise<TokenInfo> {
+/**
+ * Writes a token to a file that only its owner reads. The file comes first: a token that nobody can read would be good all the same.
+ * @param takeBack Revokes one that could not be written.
+ */
+async function intoNewFile(file: string, make: () => Promise<TokenInfo>, takeBack: (id: string) => Promise<unknown>): Promise<TokenInfo> {
   let open: number;
   try {
     open = openSync(file, 'wx', 0o600);
@@ -41,13 +44,27 @@ async function intoNewFile(file: string, make: () => Promise<TokenInfo>): Promis
   }
   try {
     const made = await make();
-    writeFileSync(open, `${made.text}\n`);
+    await writeOrTakeBack(file, open, made, takeBack);
     return made;
   } catch (error) {
     rmSync(file, { force: true });
     throw error;
   } finally {
     closeSync(open);
+  }
+}
+
+/** The file system may be full. */
+async function writeOrTakeBack(file: string, open: number, { id, text }: TokenInfo, takeBack: (id: string) => Promise<unknown>): Promise<void> {
+  try {
+    writeFileSync(open, `${text}\n`);
+    fsyncSync(open);
+  } catch (cause) {
+    const why = `the token cannot be written to ${file}: ${plainly(cause)}`;
+    await takeBack(id).catch((error: unknown) => {
+      throw new InfinitError('unavailable', `${why}, nor be taken back (${plainly(error)}): \`infinit cluster token revoke ${id}\``, { cause });
+    });
+    throw new InfinitError('bad-argument', `${why}; it was taken back`, { cause });
   }
 }
 
@@ -138,7 +155,12 @@ function token(options: () => GlobalOptions): Command {
     .action(async (file: string, { expires, uses, rights }: { expires: string; uses: string; rights: string }) => {
       if (!/^0*[1-9]\d*$/.test(uses)) throw new InfinitError('bad-argument', `--uses: "${uses}" is no number of hosts such as 3`);
       const wanted = { expiresInMs: durationMs(expires), uses: Number(uses), rights: rights.split(',') };
-      const made = await intoNewFile(file, () => client(options()).createToken(wanted));
+      const daemon = client(options());
+      const made = await intoNewFile(
+        file,
+        () => daemon.createToken(wanted),
+        (id) => daemon.revokeToken(id),
+      );
       process.stderr.write(`${file}: good for ${made.uses} host${made.uses === 1 ? '' : 's'} until ${made.expiresAt}\n`);
       say(made.id);
     });

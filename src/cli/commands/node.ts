@@ -109,8 +109,8 @@ async function waitUntilDrained(daemon: ControlClient, name: string): Promise<vo
       throw new InfinitError('not-found', `${name} belongs to the cluster no longer: see \`infinit node ls\``);
     if (host?.outside !== undefined) throw new InfinitError('unavailable', `${name} takes no part any longer: ${host.outside}`);
     const progress = host === undefined ? `${name} does not answer` : `${name}: ${host.disk.blocks} blocks, ${humanBytes(host.disk.liveBytes)}`;
-    // What it waits for, whoever of the hosts knows.
-    const troubles = new Set(hosts.flatMap(({ roster }) => roster.troubles));
+    // What it waits for, whichever of the hosts knows: several may say the same.
+    const troubles = new Set(hosts.flatMap((each) => each.roster.troubles.map((trouble) => trouble.replaceAll('this host', each.name))));
     for (const trouble of troubles) if (!told.has(trouble)) process.stderr.write(`${trouble}\n`);
     told = troubles;
     if (progress !== said) process.stderr.write(`${progress}\n`);
