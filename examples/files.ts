@@ -28,17 +28,34 @@ async function putFile(path: string): Promise<string> {
 async function getFile(address: string, path: string): Promise<void> {
   const list = await blocks.get(address);
   if (list === undefined) throw new Error(`there is no file ${address}`);
+  const parts = partsIn(list.text());
+  if (parts === undefined) throw new Error(`${address} is a block, but no file that was put with this program`);
   await using file = await open(path, 'w');
-  for (const part of JSON.parse(list.text()) as string[]) {
+  for (const part of parts) {
     const block = await blocks.get(part);
     if (block === undefined) throw new Error(`part ${part} is missing`);
     await file.writeFile(block.value);
   }
 }
 
-if (verb === 'put' && from !== undefined) console.log(await putFile(from));
-else if (verb === 'get' && from !== undefined && to !== undefined) await getFile(from, to);
-else {
-  console.error('usage: node examples/files.ts put FILE | get ADDRESS FILE');
-  process.exitCode = 2;
+function partsIn(text: string): string[] | undefined {
+  try {
+    const parts: unknown = JSON.parse(text);
+    return Array.isArray(parts) && parts.every((part) => typeof part === 'string') ? parts : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+try {
+  if (verb === 'put' && from !== undefined) console.log(await putFile(from));
+  else if (verb === 'get' && from !== undefined && to !== undefined) await getFile(from, to);
+  else {
+    console.error('usage: node examples/files.ts put FILE | get ADDRESS FILE');
+    process.exitCode = 2;
+  }
+} catch (error) {
+  // No daemon, no such address, no such file: its message says it all.
+  console.error((error as Error).message);
+  process.exitCode = 1;
 }

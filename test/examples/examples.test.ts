@@ -58,6 +58,20 @@ test('the files: what was put on one host is got on another, and the same file h
   assert.equal(await example(cluster.hosts[1]!, 'files', 'put', source), address);
   await example(cluster.hosts[2]!, 'files', 'get', address, copy);
   assert.ok(content.equals(await readFile(copy)));
+  const list = await cluster.hosts[0]!.infinit.blocks.put('no list of parts');
+  for (const [words, message] of [
+    [['get', 'deadbeef', copy], /deadbeef/],
+    [['get', address.replace(/.{8}$/, '00000000'), copy], /there is no|not hash|not found/],
+    [['get', list, copy], /no file that was put/],
+    [['put', path.join(directory, 'none')], /ENOENT/],
+  ] as const) {
+    await assert.rejects(example(cluster.hosts[0]!, 'files', ...words), (error: { readonly code: number; readonly stderr: string }) => {
+      assert.match(error.stderr, message);
+      assert.deepEqual([error.code, error.stderr.trim().split('\n').length], [1, 1], error.stderr);
+      return true;
+    });
+  }
+  assert.ok(content.equals(await readFile(copy)), 'what was there stays where there is nothing to put in its place');
   await rm(directory, { recursive: true });
 });
 
