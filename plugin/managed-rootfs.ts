@@ -12,7 +12,7 @@ const nodePlace = 'usr/bin/node';
 const programs = ['mount', 'umount'];
 
 /** Folders that must be there for the engine to mount upon. */
-const folders = ['proc', 'sys', 'dev', 'etc', 'run/docker/plugins', 'tmp', 'root', 'var/lib/infinit', 'var/lib/infinit-volumes'];
+const folders = ['proc', 'sys', 'dev', 'etc', 'run/docker/plugins', 'tmp', 'root', 'usr/bin', 'var/lib/infinit', 'var/lib/infinit-volumes'];
 
 /** Of a module, what is only for those who develop with it; of its native code, what is for other machines or left from building it. */
 const superfluous = new RegExp(
@@ -37,21 +37,26 @@ export interface RootfsSettings {
  */
 export function assembleRootfs(settings: RootfsSettings): void {
   const { projectRoot, target, nodeBinary, parts = ['src', 'plugin', 'build', 'package.json'] } = settings;
+  const place = path.join(target, projectPlace);
+  for (const part of [...parts, ...productionModules(projectRoot)]) copyPart(path.join(projectRoot, part), path.join(place, part));
+  assembleSystem(target, nodeBinary, nodePlace);
+}
+
+/** What the project needs of a system, around the project: in an image it is the base image's. @param nodeAt Where Node.js comes to be. */
+export function assembleSystem(target: string, nodeBinary: string, nodeAt: string): void {
   for (const folder of folders) mkdirSync(path.join(target, folder), { recursive: true });
   writeFileSync(path.join(target, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\n');
   writeFileSync(path.join(target, 'etc/group'), 'root:x:0:\n');
-  const place = path.join(target, projectPlace);
-  for (const part of [...parts, ...productionModules(projectRoot)]) copyPart(path.join(projectRoot, part), path.join(place, part));
-  const node = path.join(target, nodePlace);
+  const node = path.join(target, nodeAt);
   mkdirSync(path.dirname(node), { recursive: true });
   cpSync(realpathSync(nodeBinary), node);
   chmodSync(node, 0o755);
-  const binaries = [nodeBinary, ...programs.map((program) => copyProgram(program, target)), ...globSync(`${place}/**/*.node`)];
-  copyLibraries(binaries, target);
+  const addons = globSync(`${path.join(target, projectPlace)}/**/*.node`);
+  copyLibraries([nodeBinary, ...programs.map((program) => copyProgram(program, target)), ...addons], target);
 }
 
 /** Paths of the modules below the project that are not for development only. */
-function productionModules(projectRoot: string): string[] {
+export function productionModules(projectRoot: string): string[] {
   const { packages } = JSON.parse(readFileSync(path.join(projectRoot, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
   };
@@ -81,7 +86,7 @@ function copyProgram(program: string, target: string): string {
 }
 
 /** The libraries that the dynamic linker names, at the places where it will look again. */
-function copyLibraries(binaries: readonly string[], target: string): void {
+export function copyLibraries(binaries: readonly string[], target: string): void {
   const libraries = new Set<string>();
   for (const binary of binaries) {
     const { stdout, status } = spawnSync('ldd', [binary], { encoding: 'utf8' });

@@ -1,4 +1,5 @@
 /** A swarm names the first members: a host needs nothing but a token. */
+import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -10,6 +11,8 @@ import { DockerLab } from './lab.ts';
 import { managedForm } from './managed-form.ts';
 import { directoryForm } from './plugin-forms.ts';
 import { eventually } from './process.ts';
+import { Scene } from './scene.ts';
+import { Secrets } from './secrets.ts';
 
 /** As docs/docker.md says: with the engine's socket it can ask for the swarm's hosts. */
 const managedWorker = managedForm({
@@ -40,7 +43,7 @@ test(
     const state = path.join(managed.directory, 'state');
     mkdirSync(state);
     copyFileSync(token, path.join(state, 'token'));
-    await managedWorker.start(managed);
+    const plugin = await managedWorker.start(managed);
     for (const client of [worker.client, new ControlClient(path.join(state, 'control.sock'))]) {
       await eventually('the worker sees the volume', () =>
         client.listVolumes().then(
@@ -49,5 +52,39 @@ test(
         ),
       );
     }
+
+    // What an operator shows to others, or keeps for long, gives no key away: inspections, lists, and the logs, which tell everything here.
+    const s = new Scene(managed, managedWorker, plugin);
+    await s.create('sealed', 'encryption=true');
+    await s.sh('sealed', 'echo hello > /data/f');
+    await s.linger('sealed', 'sealed');
+    const secrets = new Secrets(
+      lab.hosts.map((host) => path.join(host.directory, 'state')),
+      [token],
+    );
+    assert.ok(secrets.files.length >= 6, `three hosts, a cluster, a volume and a token have secrets: ${secrets.files.join(' ')}`);
+    for (const words of [
+      ['plugin', 'inspect', 'infinit'],
+      ['volume', 'inspect', 'sealed', 'data'],
+      ['inspect', 'sealed'],
+      ['info', '--format', '{{json .}}'],
+    ]) {
+      const said = await s.docker(...words);
+      assert.match(said, /sealed|infinit/);
+      assert.deepEqual(secrets.in(said), [], words.join(' '));
+    }
+    for (const words of [
+      ['status', '--format', 'json'],
+      ['cluster', 'token', 'ls', '--format', 'json'],
+      ['node', 'inspect', manager.host.name],
+      ['volume', 'inspect', 'sealed'],
+    ])
+      assert.deepEqual(secrets.in(await manager.infinit(...words)), [], words.join(' '));
+    const logs = [manager.log, worker.log, managed.log('dockerd')];
+    for (const log of logs) {
+      assert.match(log, / debug /);
+      assert.deepEqual(secrets.in(log), []);
+    }
+    await s.docker('rm', '-f', 'sealed');
   },
 );
