@@ -5,8 +5,11 @@
  * - where the writer of the next version is known, no other write can come next (no branching);
  * - unknown writes of the same effect are interchangeable, the earliest started first (one branch for each effect).
  *
- * What is left branches only where an unknown write must fill a gap; those states are memoised.
+ * What is left branches only where an unknown write must fill a gap. Of two states that differ in how many unknown writes took effect only the one with fewer
+ * is looked at: those that are left over need not take effect at all. Likewise, where what is absent may be forgotten, of two in which nothing is there the one with the
+ * lower version.
  */
+import { Dominance } from './dominance.ts';
 import type { Expectation, Observation, Operation } from './linearizability.ts';
 
 export interface SearchOptions {
@@ -77,6 +80,11 @@ class Search {
   readonly #writerOf = new Map<number, number>();
   readonly #seenAt = new Map<number, string | null>();
   readonly #trail: number[] = [];
+  /** Values that somebody saw; all others are alike. */
+  readonly #observed = new Set<string>();
+  readonly #met = new Dominance();
+  /** Versions that a write expects. */
+  readonly #expected = new Set<number>();
   /** Versions told, ascending; those and the ones expected; how many writes there are without a version. */
   readonly #told: number[] = [];
   readonly #anchors: number[] = [];
@@ -100,7 +108,6 @@ class Search {
 
   run(maxBranches: number): SearchResult {
     const frames: Frame[] = [];
-    const visited = new Set<string>();
     let [best, branches] = [-1, 0];
     let reached: Observation = { value: null, version: 0 };
     for (;;) {
@@ -115,7 +122,7 @@ class Search {
         this.#take(choices[0]!);
         continue;
       }
-      if (choices.length > 1 && this.#isNew(visited)) {
+      if (choices.length > 1 && this.#isNew()) {
         frames.push({ choices, next: 0, trail: this.#trail.length, version: this.#version, value: this.#value, endAt: this.#endAt });
       }
       while (frames.length > 0 && frames.at(-1)!.next === frames.at(-1)!.choices.length) frames.pop();
@@ -133,9 +140,8 @@ class Search {
       const step = stepOf(operation);
       if (step !== undefined) this.#steps.push(step);
     }
-    const observed = new Set<string>();
     for (const [index, { kind, value, version, valueTold }] of this.#steps.entries()) {
-      if (kind !== 'write' && value !== null) observed.add(value);
+      if (kind !== 'write' && value !== null) this.#observed.add(value);
       if (kind === 'write' && version < 0) this.#untold++;
       if (version < 0 || !valueTold || (this.#forgets && value === null && kind !== 'write')) continue;
       if (kind === 'write') this.#writerOf.set(version, index);
@@ -144,19 +150,17 @@ class Search {
       this.#seenAt.set(version, value);
     }
     this.#told.push(...[...this.#seenAt.keys()].sort((a, b) => a - b));
-    const expected = sorted.flatMap(({ action }) => (action.kind === 'write' && typeof action.expect === 'number' ? [action.expect] : []));
-    this.#anchors.push(...new Set([...this.#told, ...expected]));
-    this.#collectEffects(sorted, observed);
+    for (const { action } of sorted) if (action.kind === 'write' && typeof action.expect === 'number') this.#expected.add(action.expect);
+    this.#anchors.push(...new Set([...this.#told, ...this.#expected]));
+    this.#collectEffects(sorted);
   }
 
-  #collectEffects(sorted: readonly Operation[], observed: ReadonlySet<string>): void {
+  #collectEffects(sorted: readonly Operation[]): void {
     const effects = new Map<string, Effect>();
     for (const { action, outcome, start } of sorted) {
       if (action.kind !== 'write' || outcome.status !== 'unknown') continue;
       this.#untold++;
-      // Values that nobody saw are alike; only whether something is there can matter.
-      const shown = action.value === null ? '-' : observed.has(action.value) ? `=${action.value}` : '+';
-      const name = `${action.expect}${shown}`;
+      const name = `${action.expect}${this.#shown(action.value)}`;
       const known = effects.get(name);
       if (known === undefined) effects.set(name, { expect: action.expect, value: action.value, starts: [start], used: 0 });
       else known.starts.push(start);
@@ -211,11 +215,11 @@ class Search {
 
   /**
    * The versions that a founding write may have got: each from which the writes without a version could lead up to one that is
-   * told or expected, or just beyond an expected one. All others are like the lowest.
+   * told or expected, or just beyond an expected one. All others are like the lowest. First the one that is told: mostly it was the founding.
    */
   #jumps(next: number): number[] {
     const last = this.#told.find((told) => told >= next) ?? Infinity;
-    const jumps = new Set([next]);
+    const jumps = new Set(last === Infinity ? [next] : [last, next]);
     for (const anchor of this.#anchors) {
       for (let version = Math.max(next, anchor - this.#untold); version <= Math.min(anchor + 1, last); version++) jumps.add(version);
     }
@@ -283,20 +287,25 @@ class Search {
     this.#endAt = endAt;
   }
 
-  /** True for a state not met before: what is explained, which unknown writes took effect, and what the register holds. */
-  #isNew(visited: Set<string>): boolean {
+  /** What matters of a value: who saw it, or whether something is there. */
+  #shown(value: string | null): string {
+    return value === null ? '-' : this.#observed.has(value) ? `=${value}` : '+';
+  }
+
+  /** False where a state was met from which all can be done that can be done from this one: what is explained is the same. */
+  #isNew(): boolean {
+    // A version that is forgotten matters to who expects it alone.
+    const forgotten = this.#forgets && this.#value === null && !this.#expected.has(this.#version);
     const first = this.#next[this.#steps.length]!;
     const limit = this.#limit();
-    let key = `${this.#version} ${this.#value ?? ''}${this.#value === null ? '-' : '+'}${first}`;
+    let key = `${forgotten ? '' : this.#version} ${this.#shown(this.#value)} ${first}`;
     for (let at = first + 1, open = this.#next[first]!; at < this.#steps.length; at++) {
       if (at === open) open = this.#next[open]!;
       else key += `,${at}`;
       if (this.#steps[at]!.start > limit) break;
     }
-    for (const { used } of this.#effects) key += `;${used}`;
-    if (visited.has(key)) return false;
-    visited.add(key);
-    return true;
+    const used = this.#effects.map((effect) => effect.used);
+    return this.#met.isNew(key, forgotten ? [this.#version, ...used] : used);
   }
 }
 

@@ -45,7 +45,10 @@ function many(plan: Plan, from: number, seeds: number): boolean {
     deliveries += result.deliveries;
     operations += result.operations;
     time += result.time;
-    if (result.undecided) undecided++;
+    if (result.undecided) {
+      undecided++;
+      console.log(`seed ${seed} has no verdict of the judge of histories`);
+    }
     outOfReach += result.outOfReach;
     if (result.violation === undefined) continue;
     failed++;
