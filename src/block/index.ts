@@ -9,6 +9,7 @@ export {
   addressToBytes,
   addressVersion,
   type BlockKind,
+  hashesTo,
   immutableAddress,
   isAddress,
   isRegisterAddress,

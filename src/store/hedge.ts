@@ -1,5 +1,5 @@
 import { codeOf, InfinitError } from '../base/index.ts';
-import { type Address, immutableAddress } from '../block/index.ts';
+import { type Address, hashesTo } from '../block/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import type { AnswerTimes } from './answer-times.ts';
 
@@ -65,7 +65,7 @@ export class Hedge {
 
   #take(peer: PeerId, bytes: Uint8Array): void {
     const { address, times } = this.#options;
-    if (immutableAddress(bytes) !== address) {
+    if (!hashesTo(address, bytes)) {
       times.failed(peer, uselessMs);
       return this.#fail(peer, new InfinitError('damaged', `host ${peer} sent other bytes as block ${address}`));
     }

@@ -1,5 +1,5 @@
 import { InfinitError, retryPauseMs } from '../base/index.ts';
-import { type Address, immutableAddress, kindOf } from '../block/index.ts';
+import { type Address, hashesTo, kindOf } from '../block/index.ts';
 import {
   type Accepted,
   type AcceptorState,
@@ -347,5 +347,5 @@ function cancelOf(call: HousekeepingCall): AbortSignal {
 /** @throws InfinitError `damaged` where the bytes are not what the address stands for. */
 function verifyStored(address: Address, bytes: Uint8Array): void {
   if (kindOf(address) !== 'immutable') decodeState(bytes);
-  else if (immutableAddress(bytes) !== address) throw new InfinitError('damaged', `the bytes stored as block ${address} do not hash to it`);
+  else if (!hashesTo(address, bytes)) throw new InfinitError('damaged', `the bytes stored as block ${address} do not hash to it`);
 }

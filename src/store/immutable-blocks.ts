@@ -1,5 +1,5 @@
 import { codeOf, InfinitError } from '../base/index.ts';
-import { type Address, addressBytes, addressFromBytes, addressToBytes, immutableAddress, kindOf } from '../block/index.ts';
+import { type Address, addressBytes, addressFromBytes, addressToBytes, hashesTo, kindOf } from '../block/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
@@ -175,7 +175,7 @@ export class ImmutableBlocks {
       if (this.#options.transport === undefined || codeOf(error) !== 'damaged') throw error;
       return undefined;
     });
-    return sealed !== undefined && immutableAddress(sealed) === address ? sealed : undefined;
+    return sealed !== undefined && hashesTo(address, sealed) ? sealed : undefined;
   }
 
   /** Has another host keep the block. Resolves to the bytes that were sent, 0 where it had it already; undefined: it was removed. */
@@ -273,7 +273,7 @@ export class ImmutableBlocks {
     const sealed = body.subarray(addressBytes);
     if (sealed.length > maxImmutableBytes)
       throw new InfinitError('too-large', `block ${address} has ${sealed.length} bytes; ${maxImmutableBytes} are allowed`);
-    if (immutableAddress(sealed) !== address) throw new InfinitError('damaged', `the bytes sent as block ${address} do not hash to it`);
+    if (!hashesTo(address, sealed)) throw new InfinitError('damaged', `the bytes sent as block ${address} do not hash to it`);
     this.#dropped.forget(address);
     await this.#options.disk.write([{ type: 'put', address, bytes: sealed }]);
   }
