@@ -26,7 +26,10 @@ if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.pack
 fi
 if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
   echo "infinit: installing a C compiler for the FUSE add-on"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+  command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null || {
+    echo "infinit: the C compiler could not be installed: install gcc and the C library's headers (Debian: gcc libc6-dev; Fedora: gcc glibc-devel), and start again" >&2
+    exit 1
+  }
 fi
 node_modules/.bin/node src/fuse/native/build.ts >/dev/null
 src/cli/link.sh

@@ -24,6 +24,13 @@ install) [ ! -e offline ] || exit 1; echo "$@" >> installed; ln -s ${projectRoot
 esac
 `;
 
+/** In place of apt-get on a host whose compiler is hidden: fails while there is a file `no-mirror`, else "installs" it. */
+const apt = `#!/bin/sh
+cd "$(dirname "$0")/.."
+[ ! -e no-mirror ] || { echo "E: Failed to fetch" >&2; exit 100; }
+case "$1" in install) umount /usr/bin/cc; echo "$@" >> compiled ;; esac
+`;
+
 /** A clone of this project without modules and without the add-on, on a host with a /usr/local of its own. */
 class Clone {
   readonly host: LabHost;
@@ -41,8 +48,10 @@ class Clone {
       cpSync(path.join(projectRoot, part), path.join(this.directory, part), { recursive: true });
     // As after a clone and an installation, whenever the modules of this machine were installed.
     utimesSync(path.join(this.directory, 'package-lock.json'), 0, 0);
-    writeFileSync(path.join(programs, 'npm'), npm);
-    chmodSync(path.join(programs, 'npm'), 0o755);
+    for (const [name, text] of Object.entries({ npm, 'apt-get': apt })) {
+      writeFileSync(path.join(programs, name), text);
+      chmodSync(path.join(programs, name), 0o755);
+    }
     this.#env = {
       PATH: `${programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
       INFINIT_STATE_DIR: path.join(host.directory, 'state'),
@@ -98,8 +107,14 @@ test(
     const offline = await clone.refused();
     assert.deepEqual([offline.code, /could not be installed/.test(offline.stderr)], [1, true], offline.stderr);
     await host.must('rm', [path.join(host.directory, 'offline')]);
+    await host.must('mount', ['--bind', '/dev/null', '/usr/bin/cc']);
+    writeFileSync(path.join(host.directory, 'no-mirror'), '');
+    const without = await clone.refused();
+    assert.deepEqual([without.code, /C compiler could not be installed: install gcc/.test(without.stderr)], [1, true], without.stderr);
+    await host.must('rm', [path.join(host.directory, 'no-mirror')]);
 
     await clone.start();
+    assert.match(readFileSync(path.join(host.directory, 'compiled'), 'utf8'), /^install .* gcc libc6-dev\n$/);
     assert.match(await host.must('/usr/local/lib/docker/cli-plugins/docker-infinit', ['docker-cli-plugin-metadata']), /"SchemaVersion"/);
     const s = new Scene(host, clusterForm, new HostDaemon(host, '127.0.0.1'));
     await s.create('data');
