@@ -4,7 +4,7 @@ import { maxTransferBytes, Message, type Reply } from './wire/index.ts';
 /** Requests served in one wake-up at most: other callbacks of the loop get their turn in between. */
 const maxRequestsPerWakeup = 16;
 /** No wake-up begins another request after this time. */
-const maxWakeupMs = 3;
+const maxWakeupMs = 2;
 /** A WRITE of the largest size with its headers; the kernel refuses smaller buffers. */
 const receiveBytes = maxTransferBytes + 4096;
 

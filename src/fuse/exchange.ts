@@ -10,6 +10,7 @@ import {
 } from '../filesystem/index.ts';
 import type { FuseDevice } from './device.ts';
 import { errnoOf, isOrdinary } from './errno.ts';
+import { Forgets } from './forgets.ts';
 import { Handles } from './handles.ts';
 import { InFlight, type Pending } from './in-flight.ts';
 import { JustLookedUp } from './just-looked-up.ts';
@@ -56,6 +57,7 @@ export class Exchange {
   handles = new Handles(1);
   readonly lockOwners: LockOwners;
   readonly written = new WrittenFiles();
+  readonly forgets: Forgets;
   /** Where others change the files as well: what the kernel may cache. */
   readonly trust: KernelTrust | undefined;
   /** Likewise. */
@@ -84,6 +86,7 @@ export class Exchange {
     this.trust = trust;
     this.justLookedUp = trust === undefined ? undefined : new JustLookedUp();
     this.lockOwners = new LockOwners(lockRecords);
+    this.forgets = new Forgets((inode, count) => this.aside(inode, () => fileSystem.forget(inode, count)));
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
     const onTold = trust === undefined ? undefined : (attributes: Attributes): void => trust.told(attributes);

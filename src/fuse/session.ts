@@ -199,6 +199,7 @@ export class FuseSession {
     clearInterval(this.#sweep);
     if (end === 'stopped') await this.#exchange.inFlight.settled(stopLimitMs);
     this.#exchange.inFlight.clear();
+    this.#exchange.forgets.finish();
     this.notify.close();
     this.#settleReady.reject(new InfinitError('closed', 'the mount ended before it began'));
     this.#settleClosed.resolve(end);

@@ -8,7 +8,7 @@ const decoders: readonly ((message: wire.Message) => unknown)[] = [
   wire.decodeHeader,
   wire.decodeInit,
   wire.decodeForget,
-  (message) => wire.decodeForgets(message, () => {}),
+  wire.decodeForgets,
   wire.decodeSetattr,
   wire.decodeSymlink,
   wire.decodeMknod,

@@ -53,7 +53,7 @@ export const lookup: Operation = (exchange, header, message) => {
 
 export const forget: Operation = ({ fileSystem }, header, message) => fileSystem.forget(header.node, decodeForget(message));
 
-export const batchForget: Operation = ({ fileSystem }, _header, message) => decodeForgets(message, (inode, count) => fileSystem.forget(inode, count));
+export const batchForget: Operation = ({ forgets }, _header, message) => forgets.take(decodeForgets(message));
 
 /**
  * A request that is sent again after a crash may have taken effect before it. `expected` is the failure that its own first

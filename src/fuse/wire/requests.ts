@@ -19,12 +19,17 @@ export function decodeForget(message: Message): number {
   return message.u64(10);
 }
 
-/** Each pair of BATCH_FORGET. */
-export function decodeForgets(message: Message, forget: (inode: number, count: number) => void): void {
+/** The pairs of BATCH_FORGET: inode, count, inode, count… */
+export function decodeForgets(message: Message): Float64Array {
   message.require(48);
   const count = message.words[10]!;
   message.require(48 + count * 16);
-  for (let i = 0, at = 12; i < count; i++, at += 4) forget(message.node(at), message.u64(at + 2));
+  const pairs = new Float64Array(count * 2);
+  for (let i = 0, at = 12; i < pairs.length; at += 4) {
+    pairs[i++] = message.node(at);
+    pairs[i++] = message.u64(at + 2);
+  }
+  return pairs;
 }
 
 /** FATTR_* of struct fuse_setattr_in. */
