@@ -156,6 +156,7 @@ async function applyNames(directory: Directory): Promise<void> {
 
 /** What is staged when its turn comes, each place once: what is staged behind it is left to the next run. */
 function* stagedParts(overlay: NameOverlay): Generator<readonly NameChange[]> {
+  overlay.ordered();
   for (let after = -Infinity; ;) {
     const { changes, until } = overlay.stagedAfter(after, namesPerApply);
     if (changes.length === 0) return;

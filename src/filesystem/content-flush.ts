@@ -8,8 +8,8 @@ import type { Span, Unsynced } from './unsynced.ts';
 
 /** Content up to this size lies in the inode itself. */
 export const maxInlineBytes = 8 * 1024;
-/** Sealing stops for other work after this many bytes, that is after each block: the flush of what the journal has long made durable must not hold up the next fsync. */
-const sealSliceBytes = dataBlockBytes;
+/** Sealing stops for other work after this many bytes, that is after each full block: the flush of what the journal has long made durable must not hold up the next fsync. */
+const sealSliceBytes = dataBlockBytes / 2;
 /** Mapping stops for other work after this many pieces. */
 const mapSlicePieces = 128;
 
@@ -177,6 +177,11 @@ export class ContentFlush {
     this.#underlayInline();
     const { context, writer } = this.#content.services;
     let sealed = 0;
+    const pause = async (): Promise<void> => {
+      if (sealed < sealSliceBytes) return;
+      sealed = 0;
+      await new Promise((resolve) => setImmediate(resolve));
+    };
     let first = 0;
     let bytes = 0;
     const { pieces } = this.layer;
@@ -207,15 +212,13 @@ export class ContentFlush {
         seal(index);
         // A large flush need not wait for its last block: the store works on the first ones meanwhile.
         for (const block of this.#packed) writer.start(block);
-        if (sealed >= sealSliceBytes) {
-          sealed = 0;
-          await new Promise((resolve) => setImmediate(resolve));
-        }
+        await pause();
       }
       if (bytes === 0) first = index;
       bytes += length;
     }
     seal(pieces.length);
+    await pause();
     if (this.#packed.length > 0 && this.#size > dataBlockBytes) this.#content.services.onScattered(this.#content.inode);
     this.#state = 'packed';
   }

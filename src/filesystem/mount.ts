@@ -18,6 +18,8 @@ export const rootInode = 1;
 /** How far past the last known number a crash may have left inodes that no journal block names: one batch. */
 const strayNumbers = 512;
 const parallelLoads = 64;
+/** Files without a name that are looked at before other work gets its turn. */
+const removalsPerTurn = 64;
 
 /** Opens a volume, unless `create` is false a new one too, and brings what a crash left half done to its end. */
 export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCore> {
@@ -250,7 +252,9 @@ async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Pr
   // Those that lost their name meanwhile need not be on the list yet.
   const nameless = [...core.table.all()].filter((inode) => inode.links === 0).map(({ number }) => number);
   try {
+    let looked = 0;
     for (const number of new Set([...nameless, ...core.orphans.all()])) {
+      if (++looked % removalsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
       const inode = core.abandoned ? undefined : await core.table.load(number);
       if (inode !== undefined) core.retireUnused(inode);
     }

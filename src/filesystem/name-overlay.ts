@@ -13,6 +13,8 @@ const maxRecent = 1024;
 interface Placed {
   readonly position: number;
   readonly name: string;
+  /** It has no change any more. */
+  idle: boolean;
 }
 
 /**
@@ -27,8 +29,8 @@ export class NameOverlay {
   /** Places of names, in order; some may not be overlaid any more. */
   #ordered: Placed[] = [];
   #recent: Placed[] = [];
-  /** Names that have a place in one of the two. */
-  readonly #placed = new Set<string>();
+  /** All that is in one of the two, by name. */
+  readonly #placed = new Map<string, Placed>();
 
   constructor(hash: NameHash) {
     this.#hash = hash;
@@ -64,7 +66,11 @@ export class NameOverlay {
 
   /** The tree has these changes. */
   applied(changes: Iterable<NameChange>): void {
-    for (const change of changes) if (this.#staged.get(change.name) === change) this.#staged.delete(change.name);
+    for (const change of changes) {
+      if (this.#staged.get(change.name) !== change) continue;
+      this.#staged.delete(change.name);
+      if (!this.#pending.has(change.name)) this.#placed.get(change.name)!.idle = true;
+    }
     if (this.size === 0) {
       this.#ordered = [];
       this.#recent = [];
@@ -72,9 +78,12 @@ export class NameOverlay {
     }
   }
 
-  /** The staged changes placed after `position`, in order: `limit` of them and all that share the last one's place; none where nothing is left. */
+  /**
+   * The staged changes placed after `position`, in order: `limit` of them and all that share the last one's place; none where nothing is left. Of those whose names
+   * got their first change since {@link ordered} was asked some are missing: putting each few in order at every step is a merge of all a step.
+   */
   stagedAfter(position: number, limit: number): { readonly changes: NameChange[]; readonly until: number } {
-    const places = this.ordered();
+    const places = this.#ordered;
     const changes: NameChange[] = [];
     let until = position;
     for (let index = firstAfter(places, position); index < places.length; index++) {
@@ -95,9 +104,14 @@ export class NameOverlay {
   }
 
   #place(name: string): void {
-    if (this.#placed.has(name)) return;
-    this.#placed.add(name);
-    this.#recent.push({ position: this.#hash.of(name), name });
+    const known = this.#placed.get(name);
+    if (known !== undefined) {
+      known.idle = false;
+      return;
+    }
+    const place = { position: this.#hash.of(name), name, idle: false };
+    this.#placed.set(name, place);
+    this.#recent.push(place);
     if (this.#recent.length >= maxRecent) this.#merge();
   }
 
@@ -105,7 +119,7 @@ export class NameOverlay {
     const recent = this.#recent.sort((a, b) => a.position - b.position);
     let old = this.#ordered;
     if (this.#placed.size > 2 * this.size + recent.length) {
-      old = old.filter(({ name }) => this.get(name) !== undefined || !this.#placed.delete(name));
+      old = old.filter(({ idle, name }) => !idle || !this.#placed.delete(name));
     }
     const merged: Placed[] = [];
     let index = 0;

@@ -371,14 +371,18 @@ export class RedoLog {
     if (!this.#holds || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      if (this.room.used === 0) this.#giveBack();
+      this.#giveBack();
     }, keepMs);
     this.#timer.unref();
   }
 
+  /** Piece by piece, as long as it stays empty: all at once would hold up the thread for 15 ms and more. */
   #giveBack(): void {
-    this.#memory.release(headBytes);
-    this.#space.forget();
-    this.#holds = false;
+    if (this.room.used > 0) return;
+    const from = this.#space.giveUp();
+    this.#holds = from !== undefined;
+    if (from === undefined) return;
+    this.#memory.release(headBytes + from);
+    setImmediate(() => this.#giveBack()).unref();
   }
 }

@@ -2,6 +2,8 @@
 export const grain = 16;
 /** Memory that is asked for at once. */
 const chunkBytes = 1024 * 1024;
+/** Chunks that are given up at once: some 1 ms of the kernel's. */
+const chunksPerGiving = 8;
 /** Rather than memory that was not used yet a place is taken where so much of what was used is free: what is touched first costs several times as much. */
 const goBackBytes = 4 * chunkBytes;
 
@@ -109,10 +111,15 @@ export class RedoRing {
     }
   }
 
-  /** Its memory was given up. */
-  forget(): void {
-    this.#provided.fill(0);
+  /** Nothing is taken: a part of the memory is to be given up, from this place to the end. undefined: there is none left. */
+  giveUp(): number | undefined {
     this.#until = 0;
+    const last = this.#provided.lastIndexOf(1);
+    if (last < 0) return undefined;
+    this.#provided.fill(0, Math.max(0, last + 1 - chunksPerGiving));
+    // The last part is all that is left: a process before this one may have had more.
+    const first = this.#provided.includes(1) ? last + 1 - chunksPerGiving : 0;
+    return first * chunkBytes;
   }
 
   #begin(length: number): void {

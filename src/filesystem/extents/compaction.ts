@@ -11,12 +11,16 @@ const cellBytes = 1024 * 1024;
 const scatteredBlocks = 8;
 /** Extents looked at in one search; the next goes on behind them. */
 const maxExtentsPerSearch = 16_384;
+/** Extents looked at before other work gets its turn: some 0.5 ms. */
+const extentsPerTurn = 512;
 
 /** What a search reads of a map. */
 export interface CompactionSource {
   /** Some mapped extents from an offset on, and where to go on (undefined: at the start). */
   segments(offset: number): MaybePromise<{ readonly extents: readonly Extent[]; readonly next: number | undefined }>;
   block(id: number): MaybePromise<BlockRecord | undefined>;
+  /** Lets other work have its turn. */
+  pause(): Promise<void>;
 }
 
 /** Ranges from `from` on whose rewriting frees room or brings order, at most about `limit` bytes, and where the next search goes on. */
@@ -24,7 +28,7 @@ export async function compactionRanges(from: number, limit: number, source: Comp
   const ranges: ByteRange[] = [];
   let found = 0;
   let position = from;
-  for (let looked = 0; looked < maxExtentsPerSearch && found < limit;) {
+  for (let looked = 0, paused = 0; looked < maxExtentsPerSearch && found < limit;) {
     const { extents, next } = await source.segments(position);
     looked += extents.length + 1;
     for (const cell of cellsOf(extents)) {
@@ -35,6 +39,10 @@ export async function compactionRanges(from: number, limit: number, source: Comp
     }
     position = next ?? 0;
     if (next === undefined) break;
+    if (looked - paused >= extentsPerTurn) {
+      paused = looked;
+      await source.pause();
+    }
   }
   return { ranges, next: position };
 }

@@ -298,6 +298,7 @@ export class ExtentMap {
     const { ranges, next } = await compactionRanges(this.#compactFrom, limit, {
       segments: (offset) => this.#loader.whenLoaded((missing) => this.#following(offset, missing)),
       block: (id) => this.#loader.whenLoaded((missing) => this.#table.get(id, missing)),
+      pause: async () => this.#io.pause?.(),
     });
     this.#compactFrom = next;
     return ranges;
