@@ -16,6 +16,7 @@ import { storeHolder } from './store-holder.ts';
 
 /** How long a plugin that was just taken away, or a daemon that was told to stop, may still be ending, and how often that is looked at, in ms. */
 const [endingMs, lookMs] = [5000, 100];
+const defaultStateDir = '/var/lib/infinit';
 const projectRoot = path.resolve(import.meta.dirname, '..');
 
 function docker(...args: string[]): string {
@@ -67,12 +68,14 @@ function remembersSocket(name: string): boolean {
   return (JSON.parse(docker('info', '--format', '{{json .Plugins.Volume}}')) as readonly string[] | null)?.includes(name) ?? false;
 }
 
-function sayWhatNext(name: string, enabled: boolean): void {
+function sayWhatNext(name: string, stateDir: string, enabled: boolean): void {
   console.log(
     enabled
       ? `plugin ${name} enabled: docker volume create -d ${name} NAME`
       : `plugin ${name} created; next: docker plugin set ${name} NAME=VALUE, then docker plugin enable ${name}`,
   );
+  if (stateDir !== defaultStateDir)
+    console.log(`the command line reaches it so: infinit --control-socket ${path.join(stateDir, 'control.sock')} status`);
   if (remembersSocket(name))
     console.error(
       `infinit: RESTART THE ENGINE FIRST (\`systemctl restart docker\`): it still takes "${name}" for the socket of the daemon that ran before, so that volumes of that name fail, or become local ones`,
@@ -83,7 +86,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       name: { type: 'string', default: 'infinit' },
-      'state-dir': { type: 'string', default: '/var/lib/infinit' },
+      'state-dir': { type: 'string', default: defaultStateDir },
       'no-enable': { type: 'boolean', default: false },
       keep: { type: 'string' },
     },
@@ -96,7 +99,7 @@ async function main(): Promise<void> {
     if (values.keep !== undefined) return console.log(`assembled in ${directory}; now: docker plugin create ${values.name} ${directory}`);
     mkdirSync(values['state-dir'], { recursive: true, mode: 0o700 });
     register(values.name, directory, values['state-dir'], !values['no-enable']);
-    sayWhatNext(values.name, !values['no-enable']);
+    sayWhatNext(values.name, values['state-dir'], !values['no-enable']);
   } finally {
     if (values.keep === undefined) rmSync(directory, { recursive: true, force: true });
   }

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+
 import { type ErrorCode, errorCodes, http, InfinitError } from '../base/index.ts';
 import type { BlockReport } from './block-service.ts';
 import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
@@ -8,9 +10,13 @@ import type { TrashedVolume, Volume } from './volume-service.ts';
 /** Default of every control socket option: where a daemon with default settings listens. */
 export const defaultControlSocket = '/run/infinit/control.sock';
 
-/** Which daemon is meant where nobody names one. */
-export function controlSocketOf(env: Readonly<Record<string, string | undefined>>): string {
-  return env['INFINIT_CONTROL_SOCKET'] || defaultControlSocket;
+/** Where the daemon of the managed plugin listens, as its host sees it. */
+const managedControlSocket = '/var/lib/infinit/control.sock';
+
+/** Which daemon is meant where nobody names one: of those that are where they are by default the one that is there. @param isThere Another than the disk's in tests. */
+export function controlSocketOf(env: Readonly<Record<string, string | undefined>>, isThere: (path: string) => boolean = existsSync): string {
+  const byDefault = isThere(managedControlSocket) && !isThere(defaultControlSocket) ? managedControlSocket : defaultControlSocket;
+  return env['INFINIT_CONTROL_SOCKET'] || byDefault;
 }
 
 /** Milliseconds a control call may take; a mount on a slow cluster is the longest. */

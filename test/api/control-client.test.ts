@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { ControlClient } from '../../src/api/index.ts';
+import { ControlClient, controlSocketOf, defaultControlSocket } from '../../src/api/index.ts';
 
 /** Something that listens on a socket, and is no daemon or a sick one. */
 async function listening(serve: RequestListener, deadlineMs?: number): Promise<AsyncDisposable & { readonly client: ControlClient }> {
@@ -22,6 +22,18 @@ async function listening(serve: RequestListener, deadlineMs?: number): Promise<A
     },
   };
 }
+
+test('where nobody names a daemon it is the one of this host, be it a process or in the managed plugin', () => {
+  const managed = '/var/lib/infinit/control.sock';
+  const among = (...there: string[]): string => controlSocketOf({}, (file) => there.includes(file));
+  assert.equal(among(), defaultControlSocket);
+  assert.equal(among(managed), managed);
+  assert.equal(among(managed, defaultControlSocket), defaultControlSocket);
+  assert.equal(
+    controlSocketOf({ INFINIT_CONTROL_SOCKET: '/elsewhere' }, () => true),
+    '/elsewhere',
+  );
+});
 
 test('a socket of something else, such as that of the volume plugin, is no bug', async () => {
   await using plugin = await listening((_request, response) => response.writeHead(404).end('{"Err":"no such call"}'));
