@@ -1,3 +1,5 @@
+import { InfinitError } from '../base/index.ts';
+
 /** Native code that hashes; its module throws where it has no build for this platform. */
 interface Hasher {
   reset(): void;
@@ -9,7 +11,9 @@ interface Hasher {
  * BLAKE3 (O’Connor and others, 2020) of some bytes, as 64 hex digits: with the processor's widest instructions some 9 GB/s, where SHA-256 with
  * those made for it does 1.8 (docs/decisions/content-hash.md).
  */
-export const blake3Hex: (bytes: Uint8Array) => string = await nativeBlake3().catch(portableBlake3);
+export const blake3Hex: (bytes: Uint8Array) => string = await nativeBlake3()
+  .catch(portableBlake3)
+  .catch(() => noBlake3);
 
 async function nativeBlake3(): Promise<(bytes: Uint8Array) => string> {
   const { Blake3Hasher } = await import('@napi-rs/blake-hash');
@@ -26,4 +30,9 @@ async function nativeBlake3(): Promise<(bytes: Uint8Array) => string> {
 export async function portableBlake3(): Promise<(bytes: Uint8Array) => string> {
   const { blake3 } = await import('@noble/hashes/blake3.js');
   return (bytes) => Buffer.from(blake3(bytes)).toString('hex');
+}
+
+/** The client of programs elsewhere has no dependencies, and nothing to hash: the daemon does. */
+function noBlake3(): never {
+  throw new InfinitError('bug', 'a program without the modules that hash hashes a block');
 }
