@@ -28,6 +28,8 @@ const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 const [readOnly, readWrite] = [0, 2];
 const accessMode = 3;
 const append = 0o2000;
+/** O_DSYNC, which O_SYNC has as well, and what that has besides. */
+const [dataSync, allSync] = [0o10000, 0o4000000];
 const [exclusive, creating] = [0o200, 0o100];
 
 interface Created {
@@ -159,10 +161,14 @@ export const write: Operation = (exchange, header, message) => {
   const kernelKept = request.cached && exchange.trust === undefined;
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
+  // The kernel asks for no fsync by itself where it opened the file without a cache.
+  const syncs = !request.cached && (request.flags & dataSync) !== 0;
   const writeNow = (): MaybePromise<number> =>
-    withHandle(exchange, header, request.handle, request.flags, (handle) =>
-      fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept),
-    );
+    withHandle(exchange, header, request.handle, request.flags, (handle) => {
+      const written = fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
+      if (!syncs) return written;
+      return after(written, (count) => after(fileSystem.fsync(inode, handle, (request.flags & allSync) === 0), () => count));
+    });
   const put = again ? (): MaybePromise<number> => after(notYetAppended(exchange, inode, request.offset), writeNow) : writeNow;
   if (may !== true) {
     const allowed = may.then((still) => {

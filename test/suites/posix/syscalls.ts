@@ -93,6 +93,8 @@ export const O = {
   TRUNC: 0o1000,
   APPEND: 0o2000,
   NONBLOCK: 0o4000,
+  DSYNC: 0o10000,
+  DIRECT: column === 0 ? 0o40000 : 0o200000,
   DIRECTORY: column === 0 ? 0o200000 : 0o40000,
   NOFOLLOW: column === 0 ? 0o400000 : 0o100000,
   TMPFILE: 0o20000000 | (column === 0 ? 0o200000 : 0o40000),
@@ -339,8 +341,8 @@ export class Mapping implements Disposable {
   }
 
   /** Takes `length` bytes from another file. */
-  copyFrom(fd: number, length: number): void {
-    must(call('pread64', fd, BigInt(this.#address), length, 0));
+  copyFrom(fd: number, length: number, offset = 0): void {
+    must(call('pread64', fd, BigInt(this.#address + offset), length, 0));
   }
 
   /** Its first bytes, by way of another file. */

@@ -1,0 +1,80 @@
+/** No file of the attack is longer. */
+export const maxFileBytes: number = 192 * 1024;
+
+/** What one thing that was done makes of some of a file's bytes. */
+interface Candidate {
+  readonly data: Buffer;
+  /** 1 where it says something. */
+  readonly mask: Uint8Array;
+}
+
+/** What a file may contain after a crash: what was durable, and each byte also as anything that was done since makes it. */
+export class ContentStory {
+  /** As a program sees it. */
+  readonly now: Buffer = Buffer.alloc(maxFileBytes);
+  size = 0;
+  #candidates: Candidate[] = [{ data: Buffer.alloc(maxFileBytes), mask: new Uint8Array(maxFileBytes).fill(1) }];
+  /** Any size in between: a write takes effect piece by piece. */
+  #sizes = { least: 0, most: 0 };
+
+  write(offset: number, data: Buffer): void {
+    data.copy(this.now, offset);
+    this.#add(offset, offset + data.length);
+    this.#resize(Math.max(this.size, offset + data.length));
+  }
+
+  zero(start: number, end: number): void {
+    this.now.fill(0, start, end);
+    this.#add(start, end);
+  }
+
+  truncate(size: number): void {
+    this.zero(Math.min(size, this.size), maxFileBytes);
+    this.#resize(size);
+  }
+
+  /** All of it is durable. */
+  synced(): void {
+    this.#candidates = [{ data: Buffer.from(this.now), mask: new Uint8Array(maxFileBytes).fill(1) }];
+    this.#sizes = { least: this.size, most: this.size };
+  }
+
+  /** These bytes are durable. */
+  syncedRange(start: number, end: number): void {
+    for (const { mask } of this.#candidates) mask.fill(0, start, end);
+    this.#add(start, end);
+    this.#sizes.least = Math.max(this.#sizes.least, Math.min(end, this.size));
+  }
+
+  copy(): ContentStory {
+    const copy = new ContentStory();
+    this.now.copy(copy.now);
+    copy.size = this.size;
+    copy.#candidates = this.#candidates.map(({ data, mask }) => ({ data: Buffer.from(data), mask: new Uint8Array(mask) }));
+    copy.#sizes = { ...this.#sizes };
+    return copy;
+  }
+
+  /** What is wrong with a content; undefined: nothing. `exact`: nothing may be lost. */
+  problem(seen: Buffer, exact: boolean): string | undefined {
+    const { least, most } = exact ? { least: this.size, most: this.size } : this.#sizes;
+    if (seen.length < least || seen.length > most) return `it has ${seen.length} bytes, and not ${least} to ${most}`;
+    for (let at = 0; at < seen.length; at++) {
+      const byte = seen[at]!;
+      if (exact ? byte === this.now[at] : this.#candidates.some(({ data, mask }) => mask[at] === 1 && data[at] === byte)) continue;
+      const may = exact ? [this.now[at]] : this.#candidates.flatMap(({ data, mask }) => (mask[at] === 1 ? [data[at]] : []));
+      return `byte ${at} of ${seen.length} is ${byte} and not one of ${may.join(', ')}`;
+    }
+    return undefined;
+  }
+
+  #add(start: number, end: number): void {
+    const mask = new Uint8Array(maxFileBytes).fill(1, start, end);
+    this.#candidates.push({ data: Buffer.from(this.now), mask });
+  }
+
+  #resize(size: number): void {
+    this.size = size;
+    this.#sizes = { least: Math.min(this.#sizes.least, size), most: Math.max(this.#sizes.most, size) };
+  }
+}
