@@ -11,6 +11,8 @@ import type { SurvivingMemory } from './surviving-memory.ts';
 /** The first page: what the log is, and what of it counts. */
 const headBytes = 4096;
 const formatVersion = 2;
+/** Those that are read: the first says the same, in less memory. */
+const readable: ReadonlySet<number | undefined> = new Set([1, formatVersion]);
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
@@ -84,7 +86,7 @@ export class RedoLog {
    */
   adopt(last: number, session: number): boolean {
     const head = this.#head;
-    if (head[word.format] !== formatVersion || this.#ownVolume !== this.#volumeId || head[word.complete] !== 1) return false;
+    if (!readable.has(head[word.format]) || this.#ownVolume !== this.#volumeId || head[word.complete] !== 1) return false;
     if (last !== head[word.session] && last !== head[word.adopter]) return false;
     if (head[word.attempts]! >= maxAttempts) return false;
     // In this order: whichever session is the last when this process dies is one of the two.

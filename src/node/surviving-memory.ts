@@ -21,7 +21,10 @@ export function isMemory(descriptor: number): boolean {
   }
 }
 
-/** Memory without a name in any file system, which the holder keeps as well. Never on a disk but where the host swaps, as the daemon's own. */
+/**
+ * Memory without a name in any file system, which the holder keeps as well. Never on a disk but where the host swaps, as the daemon's own. It stays as large as the daemon made it that
+ * mounted the volume: where things lie in it depends on that.
+ */
 export class MappedMemory implements SurvivingMemory {
   readonly bytes: Uint8Array;
   readonly #descriptor: number;
@@ -36,8 +39,10 @@ export class MappedMemory implements SurvivingMemory {
     try {
       // This thread's own: it ends with the thread, whoever closes the other.
       const own = openSync(`/proc/self/fd/${descriptor}`, 'r+');
-      ftruncateSync(own, memoryBytes);
-      const mapped = takeRoom(own, 0, pageBytes) ? mapFile(own, memoryBytes) : undefined;
+      let { size } = fstatSync(own);
+      // A daemon died while it gave its memory back: there was nothing in it.
+      if (size <= pageBytes) ftruncateSync(own, (size = memoryBytes));
+      const mapped = takeRoom(own, 0, pageBytes) ? mapFile(own, size) : undefined;
       return mapped === undefined ? undefined : new MappedMemory(own, mapped);
     } catch {
       return undefined;
@@ -50,6 +55,6 @@ export class MappedMemory implements SurvivingMemory {
 
   release(from: number): void {
     ftruncateSync(this.#descriptor, from);
-    ftruncateSync(this.#descriptor, memoryBytes);
+    ftruncateSync(this.#descriptor, this.bytes.length);
   }
 }
