@@ -5,11 +5,14 @@
  *
  * A file in which something failed is run once more, alone: on two shared cores a real process can miss a deadline because a
  * neighbour ran. What passes then is named as unsteady in the closing line, so that it is seen and mended; what fails twice has failed.
- * The simulator's finds stand at once: it draws its seeds anew, so a second try would look elsewhere and find nothing.
+ * The simulator's finds stand at once: it draws its seeds anew, so a second try would look elsewhere and find nothing. So does a file that died or did not end.
  */
-import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
-import { type Batch, batchOf, closingLine, mayTryAgain, noBatch, verdictOf } from './verdict.ts';
+import { runTestFile } from './test-file.ts';
+import { type Batch, closingLine, mayTryAgain, together, verdictOf } from './verdict.ts';
+
+/** A file takes minutes at the most, on a busy machine too. */
+const fileDeadlineMs = 900_000;
 
 const wanted = process.argv.slice(2);
 const files = globSync('test/**/*.test.ts')
@@ -18,20 +21,28 @@ const files = globSync('test/**/*.test.ts')
 const hosts = files.filter((file) => /^test\/(docker|integration)\//.test(file));
 const units = files.filter((file) => !hosts.includes(file));
 
-function run(batch: readonly string[], concurrency: number): Promise<Batch> {
-  if (batch.length === 0) return Promise.resolve(noBatch);
-  const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, ...batch];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let tail = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    process.stdout.write(text);
-    tail = (tail + text).slice(-4_000_000);
-  });
-  return new Promise((resolve) => child.on('close', (code) => resolve(batchOf(tail, code))));
+const late: string[] = [];
+
+/** What each prints comes in one piece, when it has ended. */
+async function run(batch: readonly string[], lanes: number): Promise<readonly Batch[]> {
+  const left = [...batch];
+  const done: Batch[] = [];
+  const lane = async (): Promise<void> => {
+    for (let file = left.shift(); file !== undefined; file = left.shift()) {
+      const began = performance.now();
+      const ran = await runTestFile(file, AbortSignal.timeout(fileDeadlineMs));
+      console.log(`${ran.printed}▷ ${file}: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+      if (ran.late) late.push(file);
+      done.push(ran.batch);
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return done;
 }
 
-const first = [await run(units, 2), await run(hosts, 2)];
+const first = [...(await run(units, 2)), ...(await run(hosts, 2))];
 const again = first.flatMap((batch) => batch.files).filter(mayTryAgain);
-const verdict = verdictOf(first, again.length > 0 ? await run(again, 1) : undefined);
+const verdict = verdictOf(first, again.length > 0 ? together(await run(again, 1)) : undefined);
+for (const file of late) console.log(`${file} did not end within ${fileDeadlineMs / 1000} s`);
 console.log(closingLine(verdict));
 process.exitCode = verdict.failed === 0 && verdict.passed > 0 ? 0 : 1;

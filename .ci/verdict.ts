@@ -11,8 +11,6 @@ export interface Batch {
   readonly broken: boolean;
 }
 
-export const noBatch: Batch = { passed: 0, failed: 0, skipped: 0, files: [], broken: false };
-
 /** Reads the end of what the spec reporter printed. @param code The exit code; null: killed by a signal. */
 export function batchOf(output: string, code: number | null): Batch {
   const count = (name: string): number | undefined => {
@@ -29,6 +27,18 @@ export function batchOf(output: string, code: number | null): Batch {
     skipped: (count('skipped') ?? 0) + (count('todo') ?? 0),
     files,
     broken,
+  };
+}
+
+/** Several runs as one. */
+export function together(batches: readonly Batch[]): Batch {
+  const sum = (of: (batch: Batch) => number): number => batches.reduce((total, batch) => total + of(batch), 0);
+  return {
+    passed: sum(({ passed }) => passed),
+    failed: sum(({ failed }) => failed),
+    skipped: sum(({ skipped }) => skipped),
+    files: batches.flatMap(({ files }) => files),
+    broken: batches.some(({ broken }) => broken),
   };
 }
 

@@ -1,0 +1,51 @@
+/** One test file in a process group of its own, so that all of it can be ended. */
+import { spawn } from 'node:child_process';
+
+import { type Batch, batchOf } from './verdict.ts';
+
+/** So much of the end of what it prints is kept, in characters. */
+const maxPrinted = 4_000_000;
+
+export interface FileRun {
+  readonly batch: Batch;
+  /** What it printed. */
+  readonly printed: string;
+  /** It did not end in time, and was killed. */
+  readonly late: boolean;
+}
+
+/** @param deadline kills it, and what it started in its group, a process that holds its output open included. */
+export function runTestFile(file: string, deadline: AbortSignal): Promise<FileRun> {
+  const env = { ...process.env };
+  // A runner within a test would take itself for one of its files.
+  delete env.NODE_TEST_CONTEXT;
+  const child = spawn(process.execPath, ['--test', '--test-reporter=spec', file], { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed = (printed + text).slice(-maxPrinted)));
+  const { promise, resolve, reject } = Promise.withResolvers<FileRun>();
+  const kill = (): void => {
+    try {
+      process.kill(-child.pid!, 'SIGKILL');
+    } catch {
+      // All of it has ended.
+    }
+  };
+  const late = (): void => {
+    kill();
+    child.stdout.destroy();
+    printed += `\n✖ ${file} did not end in time and was killed\n`;
+    resolve({ batch: batchOf(printed, null), printed, late: true });
+  };
+  const interrupted = (): void => {
+    kill();
+    process.exit(130);
+  };
+  deadline.addEventListener('abort', late, { once: true });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+  child.once('error', reject);
+  child.once('close', (code) => resolve({ batch: batchOf(printed, code), printed, late: false }));
+  return promise.finally(() => {
+    deadline.removeEventListener('abort', late);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupted);
+  });
+}

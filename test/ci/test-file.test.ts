@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { runTestFile } from '../../.ci/test-file.ts';
+
+/** A process that is a zombie has ended: nobody here collects it. */
+function lives(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0] !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
+test('a file that does not end is killed with what it started, counts as failed, and is named', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const [file, pids] = [path.join(directory, 'hangs.test.mjs'), path.join(directory, 'pids')];
+  await writeFile(
+    file,
+    `import { spawn } from 'node:child_process';
+     import { renameSync, writeFileSync } from 'node:fs';
+     const child = spawn('sleep', ['1000'], { stdio: 'inherit' });
+     writeFileSync(${JSON.stringify(`${pids}.part`)}, process.pid + ' ' + child.pid);
+     renameSync(${JSON.stringify(`${pids}.part`)}, ${JSON.stringify(pids)});`,
+  );
+  const deadline = new AbortController();
+  const running = runTestFile(file, deadline.signal);
+  while (!existsSync(pids)) await sleep(10);
+  deadline.abort();
+  const { batch, printed, late } = await running;
+  assert.deepEqual([late, batch.failed, batch.broken], [true, 1, true]);
+  assert.ok(printed.includes(`${file} did not end in time`));
+  for (const pid of readFileSync(pids, 'utf8').split(' ').map(Number)) while (lives(pid)) await sleep(10);
+});
+
+test('a file that ends is judged by what it printed', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = path.join(directory, 'ends.test.mjs');
+  await writeFile(file, `import { test } from 'node:test'; test('one', () => {}); test.skip('two', () => {});`);
+  const { batch, late } = await runTestFile(file, new AbortController().signal);
+  assert.deepEqual([late, batch], [false, { passed: 1, failed: 0, skipped: 1, files: [], broken: false }]);
+});
