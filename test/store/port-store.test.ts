@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
-import { InfinitError } from '../../src/base/index.ts';
+import { InfinitError, programPatienceMs, waningPatienceMs } from '../../src/base/index.ts';
 import { type Address, immutableAddress, namedAddress } from '../../src/block/index.ts';
 import type { BlockStore, CallOptions } from '../../src/store/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
@@ -136,5 +136,45 @@ test('a small block that shares its memory with others crosses alone', async () 
   const fetched = await new PortStore(port2).fetch(address);
   assert.deepEqual(fetched, { version: 7, payload: Uint8Array.from(payload) });
   assert.equal(fetched.payload.buffer.byteLength, 300);
+  port2.close();
+});
+
+test('calls have a minute, and less while the store was out of reach for that long: one operation of a program takes several', async () => {
+  const { port1, port2 } = new MessageChannel();
+  let now = 0;
+  let reach: 'all' | 'own' | 'none' = 'none';
+  const given: (number | undefined)[] = [];
+  const take = (options?: CallOptions): void => {
+    given.push(options?.deadlineMs);
+    if (reach !== 'all') now += options!.deadlineMs!;
+  };
+  const lost = (): InfinitError => new InfinitError('unavailable', 'no majority');
+  const blocks: BlockStore = {
+    get: async () => sealed,
+    fetch: async (_, options) => {
+      take(options);
+      if (reach !== 'all') throw lost();
+      return undefined;
+    },
+    commit: async (_, options) => {
+      take(options);
+      return reach === 'all'
+        ? { done: true, versions: [] }
+        : { done: false, stage: 0, outcomes: [{ status: 'unknown', code: 'unavailable', message: 'no majority' }] };
+    },
+  };
+  servePort(port1, blocks);
+  const store = new PortStore(port2, { monotonicMs: () => now, wallMs: () => 0 });
+  await store.commit([]);
+  await assert.rejects(store.fetch(address), { code: 'unavailable' });
+  reach = 'own';
+  // This host's own copy: it says nothing about the others.
+  await store.get(address);
+  await store.commit([]);
+  reach = 'all';
+  await store.commit([]);
+  await store.fetch(address);
+  await store.commit([], { deadlineMs: 5 });
+  assert.deepEqual(given, [programPatienceMs, waningPatienceMs, waningPatienceMs, waningPatienceMs, programPatienceMs, 5]);
   port2.close();
 });

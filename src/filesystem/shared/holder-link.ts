@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { codeOf, InfinitError, type Moment, programPatienceMs, waningPatienceMs } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Moment, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import type { BlockReader } from './block-reader.ts';
@@ -59,13 +59,15 @@ export class HolderLink {
   /** By asker: the memory of outcomes that the holder has, as it last said. */
   readonly #memories = new Map<string, string>();
   readonly #cache: GuestCache;
-
-  /** Since when nobody could be asked, and when that was seen last, as performance.now() counts. */
-  #out: { readonly since: number; readonly seen: number } | undefined;
+  readonly #clock: Clock;
+  /** By how long nobody could be asked. */
+  readonly #patience: Patience;
 
   /** @param cache what this host has in memory while it is a guest. */
-  constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache) {
+  constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache, clock: Clock) {
     this.#cache = cache;
+    this.#clock = clock;
+    this.#patience = new Patience(clock);
     this.#leaseHeld = leaseHeld;
     this.#greeting = greeting;
   }
@@ -96,7 +98,7 @@ export class HolderLink {
   /** The volume where it is open in this thread and the lease is good at this moment. */
   get local(): FileSystem | undefined {
     if (this.#backing?.kind !== 'local' || !this.#leaseHeld()) return undefined;
-    this.#out = undefined;
+    this.#patience.heard();
     return this.#backing.volume;
   }
 
@@ -160,7 +162,7 @@ export class HolderLink {
 
   async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>, args: readonly unknown[]): Promise<T> {
     const generation = this.#generation;
-    const began = performance.now();
+    const began = this.#clock.monotonicMs();
     let outcome: { readonly value: T } | { readonly error: unknown };
     try {
       outcome = { value: await result };
@@ -169,11 +171,11 @@ export class HolderLink {
     }
     // That something could not be made durable is no answer about the volume: whoever waits for it has waited long enough.
     if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) {
-      if (!this.#leaseHeld()) this.#noteOut(began);
+      if (!this.#leaseHeld()) this.#patience.missed(began);
       throw outcome.error;
     }
     // Programs that wait for the same directory wait one after another: a failure takes no longer than any operation may.
-    const deadline = ('error' in outcome ? began : performance.now()) + programPatienceMs;
+    const deadline = ('error' in outcome ? began : this.#clock.monotonicMs()) + programPatienceMs;
     const waits = !this.#leaseHeld();
     // The lease may come back as it was. Otherwise "there is no such name" may be as old as any other answer.
     while (generation === this.#generation && !this.#leaseHeld()) await this.#change(deadline);
@@ -221,7 +223,7 @@ export class HolderLink {
     onAsk: ((generation: number) => void) | undefined,
     learn: Learn<T> | undefined,
   ): Promise<T> {
-    const deadline = this.#patience();
+    const deadline = this.#deadline();
     const name = this.#nameFor(method);
     let doubtful = false;
     let tag: CallTag | undefined;
@@ -229,7 +231,7 @@ export class HolderLink {
       await this.ready(deadline);
       const backing = this.#backing;
       if (!this.usable || backing === undefined) continue;
-      if (this.#relocking !== undefined && (afterRelocking.has(method) || performance.now() < deadline)) {
+      if (this.#relocking !== undefined && (afterRelocking.has(method) || this.#clock.monotonicMs() < deadline)) {
         await Promise.race([this.#relocking, this.#change(deadline)]);
         continue;
       }
@@ -254,7 +256,7 @@ export class HolderLink {
       try {
         const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful, gave }));
         answered = true;
-        this.#out = undefined;
+        this.#patience.heard();
         const { value, memory, granted } = decodeAnswer(answer);
         if (memory !== undefined) this.#memories.set(tag!.asker, memory);
         if (granted !== undefined) {
@@ -268,12 +270,12 @@ export class HolderLink {
         // Also by one that has no time left: whoever comes next is heard again.
         if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
         if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
-        if (performance.now() > deadline) throw error;
+        if (this.#clock.monotonicMs() > deadline) throw error;
         if (error instanceof Forgotten) doubtful = false;
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
         if (!isTransient(error)) throw error;
         const code = codeOf(error);
-        if (!answered) this.#noteOut();
+        if (!answered) this.#patience.missed();
         // A host that answers may have done it and not have made it durable.
         if (code === 'unknown-outcome' || (answered && code !== 'overloaded')) doubtful = true;
         if (doubtful && !remembered.has(method) && !repeatable.has(method)) throw error;
@@ -295,7 +297,7 @@ export class HolderLink {
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
   async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[], learn?: Learn<T>): Promise<T> {
-    const deadline = this.#patience();
+    const deadline = this.#deadline();
     while (generation === this.#generation && !this.usable) await this.#change(deadline);
     if (generation !== this.#generation) throw new Moved();
     const there = (): readonly unknown[] => {
@@ -306,28 +308,22 @@ export class HolderLink {
   }
 
   /** Waits until some host has the volume. */
-  async ready(deadline = this.#patience()): Promise<number> {
+  async ready(deadline = this.#deadline()): Promise<number> {
     while (!this.usable) await this.#change(deadline);
     return this.#generation;
   }
 
   /** Waits for a change of who has the volume, or a moment. @throws InfinitError `unavailable` after the deadline. */
   async #change(deadline: number): Promise<void> {
-    if (!this.usable) this.#noteOut();
-    const left = deadline - performance.now();
+    if (!this.usable) this.#patience.missed();
+    const left = deadline - this.#clock.monotonicMs();
     if (left <= 0) throw new InfinitError('unavailable', 'no host serves the volume');
     await Promise.race([this.#changed.promise, pause(Math.min(left, retryMs))]);
   }
 
   /** Until when an operation that begins now waits. */
-  #patience(): number {
-    const now = performance.now();
-    if (this.#out !== undefined && now - this.#out.seen > programPatienceMs) this.#out = undefined;
-    return Math.max(now + waningPatienceMs, (this.#out?.since ?? now) + programPatienceMs);
-  }
-
-  #noteOut(since = performance.now()): void {
-    this.#out = { since: this.#out?.since ?? since, seen: performance.now() };
+  #deadline(): number {
+    return this.#clock.monotonicMs() + this.#patience.take();
   }
 }
 

@@ -62,7 +62,7 @@ export class SharedFileSystem implements FileSystem {
       openAgain: (backing) => this.#files.openAgain(backing),
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
     };
-    this.#holder = new HolderLink(leaseHeld, greeting, this.#cache);
+    this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock);
     this.#view = new GuestView(this.#holder, this.#cache, {
       onLook: () => void this.#files.openUnsaid(this.#files.longUnsaid()),
       onEnd: () => this.#kernel?.dropOpen(),

@@ -1,6 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 
-import { codeOf, InfinitError, messageOf, programPatienceMs } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, messageOf, Patience, systemClock } from '../../base/index.ts';
 import type { ErrorCode } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
 import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '../block-store.ts';
@@ -31,6 +31,9 @@ type Answer =
   | { readonly id: number; readonly code: ErrorCode; readonly message: string };
 
 interface Waiting {
+  readonly type: StoreCall['type'];
+  /** By the clock. */
+  readonly began: number;
   readonly resolve: (value: never) => void;
   readonly reject: (error: unknown) => void;
   readonly release: (() => void) | undefined;
@@ -44,7 +47,12 @@ const maxCalls = 16_384;
 /** Blocks read or written by calls that one turn of the main thread's event loop begins: each takes some 20 to 40 µs of it. */
 const blocksPerTurn = 64;
 
-/** The worker's side. */
+/** Failures that say that blocks were out of reach, for too long. */
+const missing: ReadonlySet<ErrorCode> = new Set(['unavailable', 'deadline-exceeded', 'unknown-outcome']);
+/** So often a call has a program's whole patience while the store is out of reach: it may be slow only. */
+const wholeEveryMs = 120_000;
+
+/** The worker's side. Its calls have a program's patience where they bring no deadline, which becomes less while the store is out of reach: one operation of a program may take several of them, one after another. */
 export class PortStore implements BlockStore {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, Waiting>();
@@ -52,9 +60,13 @@ export class PortStore implements BlockStore {
   #calls: Call[] = [];
   #next = 1;
   #closed = false;
+  readonly #clock: Clock;
+  readonly #patience: Patience;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, clock: Clock = systemClock) {
     this.#port = port;
+    this.#clock = clock;
+    this.#patience = new Patience(clock, wholeEveryMs);
     port.on('message', (answers: readonly Answer[]) => {
       for (const answer of answers) this.#settle(answer);
     });
@@ -63,22 +75,22 @@ export class PortStore implements BlockStore {
 
   get(address: Address, options?: CallOptions): Promise<Uint8Array> {
     return this.#call(
-      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? programPatienceMs, memory: options?.memory, part: options?.part }),
+      (id) => ({ type: 'get', id, address, deadlineMs: options?.deadlineMs ?? this.#patience.take(), memory: options?.memory, part: options?.part }),
       options?.signal,
       options?.memory,
     );
   }
 
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined> {
-    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs ?? programPatienceMs }), options?.signal);
+    return this.#call((id) => ({ type: 'fetch', id, address, deadlineMs: options?.deadlineMs ?? this.#patience.take() }), options?.signal);
   }
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
     const crossing = stages.map(crossingOf);
-    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? programPatienceMs }), options?.signal);
+    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? this.#patience.take() }), options?.signal);
   }
 
-  #call<T>(make: (id: number) => Call, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
+  #call<T>(make: (id: number) => StoreCall, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(new InfinitError('closed', 'the daemon closed its block store'));
       if (this.#waiting.size >= maxCalls) return reject(new InfinitError('overloaded', `${maxCalls} calls to the block store are under way`));
@@ -87,8 +99,9 @@ export class PortStore implements BlockStore {
       const cancel = (): void => this.#post({ type: 'cancel', id });
       signal?.addEventListener('abort', cancel, { once: true });
       const release = signal === undefined ? undefined : (): void => signal.removeEventListener('abort', cancel);
-      this.#waiting.set(id, { resolve, reject, release, memory });
-      this.#post(make(id));
+      const call = make(id);
+      this.#waiting.set(id, { type: call.type, began: this.#clock.monotonicMs(), resolve, reject, release, memory });
+      this.#post(call);
     });
   }
 
@@ -108,12 +121,20 @@ export class PortStore implements BlockStore {
     if (waiting === undefined) return;
     this.#waiting.delete(answer.id);
     waiting.release?.();
+    this.#learn(waiting, answer);
     if ('code' in answer) waiting.reject(new InfinitError(answer.code, answer.message));
     else if ('inMemory' in answer) {
       // In the caller's own object: one that crosses comes back as another over the same bytes, which nobody could know for the memory he gave.
       const { buffer } = waiting.memory!;
       waiting.resolve(new Uint8Array(buffer, answer.inMemory.offset, answer.inMemory.length) as never);
     } else waiting.resolve(answer.value as never);
+  }
+
+  /** That bytes are there says nothing about majorities: this host may have them itself. */
+  #learn({ type, began }: Waiting, answer: Answer): void {
+    if ('code' in answer ? missing.has(answer.code) : type === 'commit' && 'value' in answer && isMissed(answer.value as CommitResult))
+      this.#patience.missed(began);
+    else if (type !== 'get' && 'value' in answer) this.#patience.heard();
   }
 
   #close(): void {
@@ -123,6 +144,10 @@ export class PortStore implements BlockStore {
     // Whether a commit took effect cannot be known any more.
     for (const { reject } of lost) reject(new InfinitError('unknown-outcome', 'the daemon went away during the call'));
   }
+}
+
+function isMissed(result: CommitResult): boolean {
+  return !result.done && result.outcomes.some((outcome) => 'code' in outcome && missing.has(outcome.code));
 }
 
 /** The blocks alone: what the caller keeps with them, a promise perhaps, is not for the other thread. */

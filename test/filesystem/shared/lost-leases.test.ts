@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
-import { codeOf, InfinitError } from '../../../src/base/index.ts';
+import { codeOf, InfinitError, programPatienceMs, waningPatienceMs } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { retryMs } from '../../../src/filesystem/shared/holder-link.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';
 import { none, Serving, standIn } from './serving.ts';
+import { VirtualTime } from './virtual-time.ts';
 
 const openAppend = 0o2001;
 
@@ -67,11 +68,12 @@ test('an operation whose outcome is not known is made again, and done once', asy
 
 test('an operation waits a minute for the lease, later ones of a longer lapse less, and those of another lapse as long again', async (t) => {
   const volume = await open(new MemoryBlockStore());
-  let [held, now] = [false, 1_000_000];
-  t.mock.method(performance, 'now', () => now);
-  const host = new SharedFileSystem('host', () => held);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const time = new VirtualTime();
+  let held = false;
+  const host = new SharedFileSystem('host', () => held, undefined, undefined, undefined, time.clock);
   host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
-  /** What comes of an operation within so long: it looks ten times a second. */
+  /** What has come of an operation after each of these times. */
   const after = async (...steps: readonly number[]): Promise<unknown[]> => {
     let outcome: unknown = 'waits';
     Promise.resolve(host.getattr(root)).then(
@@ -80,20 +82,21 @@ test('an operation waits a minute for the lease, later ones of a longer lapse le
     );
     const outcomes: unknown[] = [];
     for (const step of steps) {
-      now += step;
-      await sleep(300);
+      time.jump(step);
+      t.mock.timers.tick(retryMs);
+      await time.pass(0);
       outcomes.push(outcome);
     }
     return outcomes;
   };
-  assert.deepEqual(await after(55_000, 6000), ['waits', 'unavailable']);
-  assert.deepEqual(await after(15_000, 6000), ['waits', 'unavailable']);
+  assert.deepEqual(await after(programPatienceMs - 1, 1), ['waits', 'unavailable']);
+  assert.deepEqual(await after(waningPatienceMs - 1, 1), ['waits', 'unavailable']);
   held = true;
   assert.deepEqual(await after(0), ['done']);
   held = false;
-  assert.deepEqual(await after(25_000, 30_000, 6000), ['waits', 'waits', 'unavailable']);
-  now += 3_600_000;
-  assert.deepEqual(await after(25_000), ['waits'], 'what was an hour ago is another lapse');
+  assert.deepEqual(await after(waningPatienceMs, programPatienceMs - waningPatienceMs - 1, 1), ['waits', 'waits', 'unavailable']);
+  time.jump(3_600_000);
+  assert.deepEqual(await after(waningPatienceMs), ['waits'], 'what was an hour ago is another lapse');
   held = true;
   assert.deepEqual(await after(0), ['done']);
 });
