@@ -16,6 +16,7 @@ import { InodeRemover } from './inode-remover.ts';
 import { InodeTable } from './inode-table.ts';
 import type { Inode } from './inode.ts';
 import { Journal } from './journal.ts';
+import { Leaving } from './leaving.ts';
 import { currentAsker, Miss } from './miss.ts';
 import { NameCommitter } from './name-committer.ts';
 import { NameHash } from './name-hash.ts';
@@ -60,6 +61,7 @@ export class VolumeCore {
   readonly flusher: Flusher;
   /** What a process that dies leaves to the next one, where there is memory for it. */
   readonly redo: RedoLog | undefined;
+  readonly leaving = new Leaving();
   /** Of inodes below this number, any may have lost something with the process before. */
   lostBelow = 0;
   /** Other hosts that may have something of the volume in memory. */
@@ -162,6 +164,7 @@ export class VolumeCore {
 
   markGone(inode: Inode): void {
     inode.gone = true;
+    this.leaving.gone(inode);
     this.usage.add(-(inode.content?.accounted ?? 0), -1);
     this.unsettled.gone(inode.number);
     this.contents.forget(inode);

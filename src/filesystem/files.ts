@@ -123,7 +123,7 @@ export class Files {
       this.#punch(inode, offset, end);
       if (mode === zeroRange && end > inode.size) inode.size = end;
     } else if (mode === 0 || mode === keepSize) {
-      this.#quota.checkBytes(Math.max(0, end - Math.max(offset, inode.size)));
+      this.#quota.checkBytes(Math.max(0, end - Math.max(offset, inode.size)), inode);
       if (mode === 0 && end > inode.size) inode.size = end;
     } else throw new FileSystemError('EOPNOTSUPP');
     this.#modified(inode);

@@ -173,6 +173,7 @@ export class Namespace {
     this.#core.touch(inode);
     const links = [{ inode, delta }];
     if (!inode.unused) {
+      if (inode.links === 0 && inode.isRegular) this.#core.leaving.add(inode);
       // A program of another host may have removed it. Where nobody else has the volume the kernel knows what it removes.
       if (inode.links === 0 && this.#core.context.setup.kernelOpens !== true) void this.#core.askKernel(inode);
       return { links };

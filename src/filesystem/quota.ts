@@ -44,7 +44,7 @@ export class Quota {
     if (this.#limit === undefined) return;
     if (this.#used + end - offset <= this.#limit) return;
     const growth = missing(inode, offset, end);
-    if (growth > 0) this.checkBytes(growth);
+    if (growth > 0) this.checkBytes(growth, inode);
   }
 
   /** Room for another regular file, unless `known` says that it is there already. @throws Miss, FileSystemError ENOSPC */
@@ -52,13 +52,21 @@ export class Quota {
     if (this.#limit !== undefined && this.#used + newFileBytes > this.#limit && known() === undefined) this.checkBytes(newFileBytes);
   }
 
-  /** Room for `bytes` more. @throws Miss, FileSystemError ENOSPC */
-  checkBytes(bytes: number): void {
+  /**
+   * Room for `bytes` more.
+   * @param of whose content they are to be.
+   * @throws Miss, FileSystemError ENOSPC
+   */
+  checkBytes(bytes: number, of?: Inode): void {
     if (this.#limit === undefined || this.#used + bytes <= this.#limit) return;
     const { usage, budget } = this.#core;
     if (this.#makingRoom !== undefined) throw new Miss(this.#makingRoom);
     const mayFit = budget.uncommitted > budget.late && usage.allocated + bytes <= this.#limit;
     if (mayFit || this.#cuts !== budget.cuts) throw new Miss(this.#makeRoom());
+    // Whoever removed a file has its room. The kernel may be waiting for the pages of one without a name, whose write must not wait for it.
+    const { kernel, leaving } = this.#core;
+    const settled = kernel === undefined || of?.links === 0 ? undefined : leaving.settled((inode) => kernel.holds(inode));
+    if (settled !== undefined) throw new Miss(settled);
     this.#log();
     throw new FileSystemError('ENOSPC');
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { KernelCache } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, errnoOf, open, put, root, user } from './harness.ts';
 
@@ -64,6 +65,38 @@ test('on a full volume no file can be made, which a program notices; what is the
   await volume.mkdir(root, 'd', 0o755, 0, user);
   await volume.setattr(file, { size: mebibyte });
   await put(volume, root, 'g', 'there is room again', true);
+  await volume.close();
+});
+
+test('the room of a file that was removed is there at once, though the kernel says only later that it has given it back', async () => {
+  const volume = await open(new MemoryBlockStore(), { sizeBytes: 2 * mebibyte });
+  const [file, kept] = [
+    await put(volume, root, 'f', Buffer.alloc(mebibyte, 1), true),
+    await put(volume, root, 'kept', Buffer.alloc(mebibyte, 1), true),
+  ];
+  const asked: number[] = [];
+  const held = new Set([kept]);
+  const answers = Promise.withResolvers<void>();
+  volume.attach({
+    holds: async (inode: number) => {
+      asked.push(inode);
+      await answers.promise;
+      return held.has(inode);
+    },
+  } as KernelCache);
+  assert.equal(await errnoOf(() => volume.create(root, 'g', 0o644, 0, 1, user)), 'ENOSPC');
+  await volume.unlink(root, 'kept');
+  await volume.unlink(root, 'f');
+  const made = volume.create(root, 'g', 0o644, 0, 1, user);
+  // The page of a file that the kernel lets go of waits for nobody: it would wait for itself.
+  assert.equal(await errnoOf(() => volume.write(kept, 0, mebibyte, Buffer.alloc(1), false)), 'ENOSPC');
+  answers.resolve();
+  await new Promise(setImmediate);
+  volume.forget(file, 1);
+  await made;
+  assert.deepEqual(asked, [kept, file]);
+  await put(volume, root, 'h', Buffer.alloc(mebibyte, 1), true);
+  assert.equal(await errnoOf(() => volume.create(root, 'i', 0o644, 0, 1, user)), 'ENOSPC', 'a program has the other one open');
   await volume.close();
 });
 
