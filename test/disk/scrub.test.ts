@@ -35,13 +35,13 @@ test('a moment in which nothing can be read does not end a scrub, and is no dama
   assert.deepEqual([report.finished, report.blocks, report.damaged, damaged], [true, 4, 1, [numbered(3)]]);
 });
 
-test('whoever stops a scrub does not wait for such a moment to pass', async () => {
+test('whoever stops a scrub does not wait for such a moment to pass', async (t) => {
   await using disk = new FlakyDisk();
   disk.lasts = true;
+  // No pause ends by itself.
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   const stop = new AbortController();
   const stopped = assert.rejects(scrub(disk, { bytesPerSecond: 1e9, onDamaged: () => {}, signal: stop.signal }), code('overloaded'));
-  const began = performance.now();
   stop.abort();
   await stopped;
-  assert.ok(performance.now() - began < 2000);
 });

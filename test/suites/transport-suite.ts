@@ -131,17 +131,21 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
       const started = performance.now();
       await assert.rejects(a.request(b.self, echo, bytes(''), { deadlineMs: 60 }), hasCode('unknown-outcome'));
       const took = performance.now() - started;
-      assert.ok(took >= 50 && took < 1000, `gave up after ${took} ms`);
+      assert.ok(took >= 50, `gave up after ${took} ms`);
       assert.equal(call?.deadlineMs, 60);
       await eventually(() => call!.signal.aborted, 'the handler learns that nobody waits');
     });
 
     test('a short deadline behind a long one is seen in its own time', async () => {
       b.handle(echo, () => new Promise(() => {}));
-      const long = assert.rejects(a.request(b.self, echo, bytes(''), { deadlineMs: 600 }), hasCode('unknown-outcome'));
-      const started = performance.now();
+      const controller = new AbortController();
+      let isOver = false;
+      const long = assert
+        .rejects(a.request(b.self, echo, bytes(''), { deadlineMs: 600_000, signal: controller.signal }), hasCode('cancelled'))
+        .finally(() => (isOver = true));
       await assert.rejects(a.request(b.self, echo, bytes(''), { deadlineMs: 30 }), hasCode('unknown-outcome'));
-      assert.ok(performance.now() - started < 300);
+      assert.ok(!isOver);
+      controller.abort();
       await long;
     });
 

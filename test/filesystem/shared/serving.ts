@@ -2,6 +2,7 @@ import { Sealer } from '../../../src/block/index.ts';
 import { Appends, BlockReader, CallServer, type FileLock, Grants, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
+import { VirtualTime } from './virtual-time.ts';
 
 export const none = Promise.resolve();
 
@@ -13,9 +14,10 @@ export function posix(owner: string, type: FileLock['type'], start: number, end:
   return { kind: 'posix', type, owner, pid: 1, start, end };
 }
 
-/** A host that has the volume open, and guests of it. */
+/** A host that has the volume open, and guests of it. What is granted to guests is good until the test lets time pass, however slow the machine is. */
 export class Serving {
   readonly volume: Volume;
+  readonly time = new VirtualTime();
   readonly server: CallServer;
   readonly own = new SharedFileSystem('holder', () => true);
   /** What guests asked, by method. */
@@ -31,8 +33,8 @@ export class Serving {
     this.volume = volume;
     const appends = new Appends(volume);
     this.grants = new Grants({
-      now: () => performance.now(),
-      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref()),
+      now: () => this.time.clock.monotonicMs(),
+      sleep: (ms) => this.time.sleep(ms),
       leaseMs: () => Infinity,
       recall: async (peer, keys) => this.#guests.get(peer)?.recall(keys),
       onGivenUp: (peer, inode, lapsed) => this.server.givenUp(peer, inode, lapsed),
@@ -67,7 +69,7 @@ export class Serving {
   }
 
   guest(name: string, store?: BlockStore): SharedFileSystem {
-    const guest = new SharedFileSystem(name, () => false);
+    const guest = new SharedFileSystem(name, () => false, undefined, undefined, undefined, this.time.clock);
     this.welcome(guest, name, store);
     return guest;
   }
