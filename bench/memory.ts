@@ -1,6 +1,7 @@
 /**
  * `node bench/memory.ts [FILES]`: what the daemon takes when idle, and how it fares with FILES (100,000) empty files in one directory: rates by
- * tenth as the directory grows, look-ups, listing, removal, and resident memory before, at the height and afterwards.
+ * tenth as the directory grows, look-ups, listing, removal, and resident memory before, at the height and afterwards. `REST_SECONDS=10`: look-ups once more after
+ * so long a pause, in which what was made is written out.
  */
 import { closeSync, mkdirSync, mkdtempSync, openSync, opendirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,6 +13,7 @@ const files = Number(process.argv[2] ?? 100_000);
 const lookups = 2000;
 /** What is written out, and freed, in the background. */
 const settleMs = 10_000;
+const restMs = Number(process.env['REST_SECONDS'] ?? 0) * 1000;
 
 /** Resident MiB of a process, and what of it is its own: not the program's text, which all processes of Node share. */
 function memory(pid: number): string {
@@ -44,10 +46,17 @@ try {
     const from = Math.floor((files * tenth) / 10);
     const until = Math.floor((files * (tenth + 1)) / 10);
     const created = rate(until - from, (index) => closeSync(openSync(file(from + index), 'w')));
-    const warm = rate(lookups, () => statSync(file(Math.floor(Math.random() * until))));
-    writeFileSync('/proc/sys/vm/drop_caches', '2');
-    const cold = rate(lookups, () => statSync(file(Math.floor(Math.random() * until))));
-    console.log(`${until.toLocaleString('en')} files: create ${created}, look up ${warm}, after the kernel forgot ${cold}; daemon ${memory(served)}`);
+    const lookUp = (): string => rate(lookups, () => statSync(file(Math.floor(Math.random() * until))));
+    const lookUpAnew = (): string => {
+      writeFileSync('/proc/sys/vm/drop_caches', '2');
+      return lookUp();
+    };
+    const told = [`create ${created}`, `look up ${lookUp()}`, `after the kernel forgot ${lookUpAnew()}`];
+    if (restMs > 0) {
+      await sleep(restMs);
+      told.push(`at rest ${lookUpAnew()}`);
+    }
+    console.log(`${until.toLocaleString('en')} files: ${told.join(', ')}; daemon ${memory(served)}`);
   }
   for (const what of ['list', 'list again']) {
     const started = performance.now();
