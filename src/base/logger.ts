@@ -36,7 +36,7 @@ export function createLogger(level: LogLevel = 'info', sink: LogSink = stdioSink
   const write = (at: LogLevel, message: string, more: LogFields = {}): void => {
     if (logLevels.indexOf(at) < least) return;
     let line = `${new Date().toISOString()} ${at} ${message}`;
-    for (const [key, value] of Object.entries({ ...fields, ...more })) line += ` ${key}=${text(value)}`;
+    for (const [key, value] of Object.entries({ ...fields, ...more })) line += value === undefined ? '' : ` ${key}=${text(value)}`;
     sink(at, line);
   };
   return {

@@ -44,7 +44,7 @@ class Clone {
     this.#local = path.join(host.directory, 'local');
     const programs = path.join(host.directory, 'programs');
     for (const directory of [this.directory, this.#local, programs]) mkdirSync(directory);
-    for (const part of ['package.json', 'package-lock.json', '.npmrc', 'src', 'plugin'])
+    for (const part of ['package.json', 'package-lock.json', '.npmrc', 'config.json', 'src', 'plugin'])
       cpSync(path.join(projectRoot, part), path.join(this.directory, part), { recursive: true });
     // As after a clone and an installation, whenever the modules of this machine were installed.
     utimesSync(path.join(this.directory, 'package-lock.json'), 0, 0);
@@ -66,19 +66,24 @@ class Clone {
     await this.host.must('mount', ['--bind', this.#local, '/usr/local']);
   }
 
-  /** What `npm start` runs. */
-  get #start(): string {
-    const { scripts } = JSON.parse(readFileSync(path.join(this.directory, 'package.json'), 'utf8')) as { scripts: { start: string } };
-    return `cd ${this.directory} && ${scripts.start}`;
+  /** What `npm start`, and `npm run` with another script, runs. */
+  #script(name: string): string {
+    const { scripts } = JSON.parse(readFileSync(path.join(this.directory, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    return `cd ${this.directory} && ${scripts[name]!}`;
   }
 
   /** A start that ends by itself. */
   refused(...through: string[]): Promise<Outcome> {
-    return this.host.run('env', [...through, 'sh', '-c', this.#start], { env: this.#env });
+    return this.host.run('env', [...through, 'sh', '-c', this.#script('start')], { env: this.#env });
+  }
+
+  createPlugin(...flags: string[]): Promise<string> {
+    const env = { ...this.#env, DOCKER_HOST: `unix://${this.host.dockerSocket}` };
+    return this.host.must('sh', ['-c', `${this.#script('plugin:create')} ${flags.join(' ')}`], { env });
   }
 
   async start(): Promise<HostProcess> {
-    const started = await this.host.spawn('start', 'sh', ['-c', this.#start], this.#env);
+    const started = await this.host.spawn('start', 'sh', ['-c', this.#script('start')], this.#env);
     await eventually('infinit is on the path and its daemon answers', async () => {
       if (started.child.exitCode !== null) throw new Error(`it ended: ${this.host.log('start').slice(-2000)}`);
       return (await this.host.run('infinit', ['status'], { env: this.#env })).code === 0 ? true : undefined;
@@ -113,8 +118,12 @@ test(
     assert.deepEqual([without.code, /C compiler could not be installed: install gcc/.test(without.stderr)], [1, true], without.stderr);
     await host.must('rm', [path.join(host.directory, 'no-mirror')]);
 
-    await clone.start();
+    // Either way to run it may be the first.
+    const created = await clone.createPlugin('--no-enable', '--state-dir', path.join(host.directory, 'managed-state'));
+    assert.match(created, /plugin infinit created.*\n.*--control-socket .*managed-state\/control\.sock status/);
+    await host.mustDocker(['plugin', 'rm', 'infinit']);
     assert.match(readFileSync(path.join(host.directory, 'compiled'), 'utf8'), /^install .* gcc libc6-dev\n$/);
+    await clone.start();
     assert.match(await host.must('/usr/local/lib/docker/cli-plugins/docker-infinit', ['docker-cli-plugin-metadata']), /"SchemaVersion"/);
     const s = new Scene(host, clusterForm, new HostDaemon(host, '127.0.0.1'));
     await s.create('data');
