@@ -1,8 +1,8 @@
 /**
  * `node bench/scaling.ts [HOSTS …]`: clusters of 3, 6 and 12 hosts on this machine, every host with the same small share of one processor (a control group,
  * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is; processor time, messages,
- * groups of the disk and turns at a processor for each call. `4x3` in place of a number: four clusters of three at once, that is, as many programs as
- * one cluster of twelve and the work of three.
+ * groups of the disk, turns at a processor and calls of the kernel that write, for each call; and the part of the time in which event loops wait. `4x3` in place of a number:
+ * four clusters of three at once, that is, as many programs as one cluster of twelve and the work of three.
  * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`), `SECONDS` (4), `WARMUP` (3: seconds of each workload,
  * twice, for three hosts with the whole machine; for more hosts so much longer. V8 compiles what is used meanwhile), `BENCH_DIR`.
  */
@@ -81,6 +81,8 @@ async function measure(clusters: number, count: number, home: string): Promise<M
         turns: sum((tally) => tally.work!.turns) / calls,
         groups: sum((tally) => tally.work!.groups) / calls,
         switches: sum((tally) => tally.work!.switches) / calls,
+        writes: sum((tally) => tally.work!.writes) / calls,
+        idle: sum((tally) => tally.work!.idle / tally.seconds) / tallies.length,
       });
     }
   } finally {
@@ -93,17 +95,21 @@ const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.
 try {
   console.log(`Every host has ${share} of a processor; ${clientsAHost} clients on each.\n`);
   console.log(
-    '| hosts | workload | calls/s, all hosts | of linear | CPU µs a call | p50 ms | rounds | served | messages | turns | groups | switches |\n|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
+    '| hosts | workload | calls/s, all hosts | of linear | CPU µs a call | p50 ms | rounds | served | messages | turns | groups | switches | writes | idle |\n|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
   );
   const first = new Map<Load['workload'], number>();
   for (const size of sizes) {
     const directory = path.join(home, size);
     mkdirSync(directory);
     const [count, clusters = 1] = size.split('x').map(Number).toReversed() as [number, number?];
-    for (const [workload, { rate, cpu, p50, rounds, requests, messages, turns, groups, switches }] of await measure(clusters, count, directory)) {
+    for (const [workload, { rate, cpu, p50, rounds, requests, messages, turns, groups, switches, writes, idle }] of await measure(
+      clusters,
+      count,
+      directory,
+    )) {
       const perHost = rate / (clusters * count);
       if (!first.has(workload)) first.set(workload, perHost);
-      const figures = [p50, rounds, requests, messages, turns, groups, switches].map((figure) => figure.toFixed(2)).join(' | ');
+      const figures = [p50, rounds, requests, messages, turns, groups, switches, writes, idle].map((figure) => figure.toFixed(2)).join(' | ');
       console.log(
         `| ${size} | ${workload} | ${Math.round(rate)} | ${(perHost / first.get(workload)!).toFixed(2)} | ${cpu.toFixed(0)} | ${figures} |`,
       );

@@ -3,7 +3,7 @@
  * The parent tells it over IPC what to do; its clients call the store in this very process.
  */
 import { randomFillSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import path from 'node:path';
 
@@ -132,6 +132,8 @@ function workSoFar(): Work {
     turns: performance.nodeTiming.uvMetricsInfo.loopCount,
     groups: disk.meter.groupSeconds.count,
     switches: voluntaryContextSwitches + involuntaryContextSwitches,
+    writes: Number(/^syscw: (\d+)/m.exec(readFileSync('/proc/self/io', 'latin1'))?.[1] ?? 0),
+    idle: performance.nodeTiming.idleTime / 1000,
   };
 }
 
@@ -148,6 +150,8 @@ async function metered(work: () => Promise<Tally>): Promise<Tally> {
       turns: after.turns - before.turns,
       groups: after.groups - before.groups,
       switches: after.switches - before.switches,
+      writes: after.writes - before.writes,
+      idle: after.idle - before.idle,
     },
   };
 }

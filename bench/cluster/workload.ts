@@ -27,6 +27,10 @@ export interface Work {
   readonly groups: number;
   /** Times that its threads were given a processor. */
   readonly switches: number;
+  /** System calls that wrote, to sockets and to the disk. */
+  readonly writes: number;
+  /** Seconds in which its event loop waited. */
+  readonly idle: number;
 }
 
 export interface Tally {
