@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { InfinitError, messageOf } from '../src/base/index.ts';
+import { forgetSocketVolumes } from './forget-socket.ts';
 import { managedConfig } from './managed-config.ts';
 import { assembleRootfs } from './managed-rootfs.ts';
 import { storeHolder } from './store-holder.ts';
@@ -98,6 +99,11 @@ async function main(): Promise<void> {
     writeFileSync(path.join(directory, 'config.json'), JSON.stringify(managedConfig(projectRoot), undefined, 2));
     if (values.keep !== undefined) return console.log(`assembled in ${directory}; now: docker plugin create ${values.name} ${directory}`);
     mkdirSync(values['state-dir'], { recursive: true, mode: 0o700 });
+    if (remembersSocket(values.name)) {
+      const known = await forgetSocketVolumes(values.name);
+      if (known.length > 0)
+        console.log(`the engine knew ${known.join(', ')} through the daemon's socket, and finds them in the plugin from its restart on`);
+    }
     register(values.name, directory, values['state-dir'], !values['no-enable']);
     sayWhatNext(values.name, values['state-dir'], !values['no-enable']);
   } finally {

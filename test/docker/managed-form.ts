@@ -7,7 +7,7 @@ import { buildAddon } from '../../src/fuse/index.ts';
 import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { PluginForm, RunningPlugin } from './plugin-forms.ts';
-import { eventually, must } from './process.ts';
+import { eventually } from './process.ts';
 import { Recorder } from './recorder.ts';
 
 const projectRoot = path.resolve(import.meta.dirname, '../..');
@@ -109,7 +109,7 @@ export class ManagedPlugin implements RunningPlugin {
   async createByScript(): Promise<void> {
     if (this.#variant.entrypoint !== undefined) return await this.create();
     const script = path.join(projectRoot, 'plugin/create-managed.ts');
-    await must(process.execPath, [script, '--state-dir', this.stateDirectory], {
+    await this.#host.must(process.execPath, [script, '--state-dir', this.stateDirectory], {
       env: { ...process.env, DOCKER_HOST: `unix://${this.#host.dockerSocket}` },
     });
     await this.#created();
