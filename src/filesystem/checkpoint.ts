@@ -1,9 +1,11 @@
+import { type Logger, messageOf } from '../base/index.ts';
+import { type Carried, carriedBlocks } from './carried.ts';
 import type { NameChange, NameOverlay } from './name-overlay.ts';
 import { inParallel } from './parallel.ts';
 import type { Directory } from './directory.ts';
 import type { Inode } from './inode.ts';
 import type { InodeRemover } from './inode-remover.ts';
-import type { Journal } from './journal.ts';
+import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { Orphans } from './orphans.ts';
 import type { RecordCommitter } from './record-committer.ts';
 import type { VolumeState } from './volume-state.ts';
@@ -13,6 +15,8 @@ const parallelTrees = 8;
 const recordsPerCommit = 64;
 /** One that cannot be written keeps no other; so many are the store's own trouble, and not waited for one after the other. */
 const maxFailures = 8;
+/** From so many names on that cannot be written a directory takes no more changes: there is not room for any number of them in the journal. */
+const maxStuckNames = 1024;
 /** Names that a tree is told of at once, and how often at the same time. */
 const namesPerApply = 128;
 const parallelApplies = 4;
@@ -23,6 +27,9 @@ export interface CheckpointParts {
   readonly remover: InodeRemover;
   readonly orphans: Orphans;
   readonly state: VolumeState;
+  /** {@link NameCommitter.carry} */
+  readonly carry: (left: () => readonly Carried[]) => Promise<void>;
+  readonly logger: Logger;
 }
 
 /**
@@ -36,7 +43,12 @@ export class Checkpoint {
   /** With the journal block that touched it last. */
   readonly #touched = new Map<Inode, number>();
   readonly #gone = new Set<Inode>();
+  /** What was tried in vain, and why: not tried again by a {@link run}. */
+  readonly #stuck = new Map<Inode, unknown>();
+  /** Blocks of the journal that have nothing but what was left by the last run. */
+  #carried = { from: 0, until: 0 };
   #running: Promise<void> | undefined;
+  #retrying: Promise<void> | undefined;
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
@@ -47,13 +59,28 @@ export class Checkpoint {
     return this.#directories.has(inode) || this.#touched.has(inode) || this.#gone.has(inode);
   }
 
+  /** Nothing is to be done but what was tried in vain. */
   get idle(): boolean {
-    return this.#directories.size === 0 && this.#touched.size === 0 && this.#gone.size === 0 && this.#parts.journal.used === 0;
+    const { journal } = this.#parts;
+    const { from, until } = this.#carried;
+    if (journal.used > 0 && (this.#stuck.size === 0 || journal.tail < from || journal.next > until)) return false;
+    const isStuck = (inode: Inode): boolean => this.#stuck.has(inode);
+    return [this.#directories, this.#touched.keys(), this.#gone].every((inodes) => [...inodes].every(isStuck));
   }
 
   /** It takes something out of the store. */
   get removes(): boolean {
-    return this.#gone.size > 0;
+    return [...this.#gone].some((inode) => !this.#stuck.has(inode));
+  }
+
+  /** Something was tried in vain. */
+  get isStuck(): boolean {
+    return this.#stuck.size > 0;
+  }
+
+  /** Why names in a directory may not change: those that did cannot be written, and there are many of them. */
+  refusalOf(directory: Inode): unknown {
+    return directory.directory!.overlay.size < maxStuckNames ? undefined : this.#stuck.get(directory);
   }
 
   names(directory: Inode): void {
@@ -72,12 +99,37 @@ export class Checkpoint {
     this.#parts.orphans.set(inode.number, is);
   }
 
-  /** All that is durable in the journal at the call is in its place afterwards. @throws InfinitError; what was not done is done by the next run. */
-  async run(): Promise<void> {
+  /**
+   * All that is durable in the journal at the call is in its place afterwards, or stuck: what cannot be brought there keeps nothing else, and is written into the journal anew until {@link retry} brings it.
+   * @throws InfinitError where the journal has no room for that, or nothing can be written; what was not done is done by the next run.
+   */
+  run(): Promise<void> {
+    return this.#inTurn(() => this.#once());
+  }
+
+  /** Tries once more what is stuck. It takes no turn: what hangs must not hold up the others. */
+  async retry(): Promise<void> {
+    if (this.#retrying !== undefined) return this.#retrying;
+    const stuck = [...this.#stuck.keys()];
+    this.#retrying = this.#attempt(stuck, this.#parts.journal.next - 1).then((failures) => {
+      for (const inode of stuck) {
+        const failure = failures.get(inode);
+        if (failure === undefined) this.#stuck.delete(inode);
+        else this.#stuck.set(inode, failure);
+      }
+    });
+    try {
+      await this.#retrying;
+    } finally {
+      this.#retrying = undefined;
+    }
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
     // One that runs already may have begun too early.
     if (this.#running !== undefined) await this.#running.catch(() => {});
     while (this.#running !== undefined) await this.#running.catch(() => {});
-    this.#running = this.#once();
+    this.#running = work();
     try {
       await this.#running;
     } finally {
@@ -93,35 +145,68 @@ export class Checkpoint {
   async #once(): Promise<void> {
     const { journal, orphans, state } = this.#parts;
     const through = journal.next - 1;
-    const touched = [...this.#touched.keys()];
-    const gone = [...this.#gone];
     const orphaned = orphans.changes();
-    const failures = [
-      ...(await this.#applyNames([...this.#directories])),
-      ...(await this.#writeLinks(touched, through)),
-      // What is removed makes room, and waits for nothing else.
-      ...(await this.#remove(gone)),
-    ];
-    // What is not done is done by the next run: the journal has it until then.
-    if (failures.length > 0) throw failures[0];
+    const known = new Set([...this.#directories, ...this.#touched.keys(), ...this.#gone]);
+    const failures = await this.#attempt(
+      [...known].filter((inode) => !this.#stuck.has(inode)),
+      through,
+    );
+    if (failures.size > 0 || this.#stuck.size > 0) await this.#carry(through, failures);
     await orphans.apply(orphaned);
     await state.write({ tail: through + 1 });
     journal.trim(through + 1);
   }
 
+  /** What is left of the journal up to there goes behind the rest. */
+  async #carry(through: number, failures: ReadonlyMap<Inode, unknown>): Promise<void> {
+    const { journal, carry, logger } = this.#parts;
+    let from = 0;
+    await carry(() => {
+      const touched = [...this.#touched].filter(([, sequence]) => sequence <= through).map(([inode]) => inode);
+      const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone });
+      const [failure = [...this.#stuck.values()][0]] = failures.values();
+      if (blocks.length > Math.min(reservedSlots, journalSlots - 1 - journal.used)) throw failure;
+      from = journal.next;
+      for (const inode of touched) this.#touched.set(inode, from + blocks.length - 1);
+      return blocks;
+    });
+    this.#carried = { from, until: journal.next };
+    for (const [inode, error] of failures) {
+      if (!this.#stuck.has(inode))
+        logger.warn('what the journal has of an inode cannot be brought to its place; it stays there and is tried again', {
+          inode: inode.number,
+          error: messageOf(error),
+        });
+      this.#stuck.set(inode, error);
+    }
+  }
+
+  /** Brings what there is of these inodes to its place. Returns what failed. */
+  async #attempt(inodes: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
+    return new Map([
+      ...(await this.#applyNames(inodes.filter((inode) => this.#directories.has(inode)))),
+      ...(await this.#writeLinks(
+        inodes.filter((inode) => this.#touched.has(inode)),
+        through,
+      )),
+      // What is removed makes room, and waits for nothing else.
+      ...(await this.#remove(inodes.filter((inode) => this.#gone.has(inode)))),
+    ]);
+  }
+
   /** Returns what failed. */
-  async #applyNames(directories: readonly Inode[]): Promise<unknown[]> {
-    const failures: unknown[] = [];
+  async #applyNames(directories: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failures = new Map<Inode, unknown>();
     await inParallel(directories, parallelTrees, async (inode) => {
-      if (failures.length >= maxFailures) return;
-      if (!inode.gone) await applyNames(inode.directory!).catch((error: unknown) => failures.push(error));
+      if (failures.size >= maxFailures) return;
+      if (!inode.gone) await applyNames(inode.directory!).catch((error: unknown) => failures.set(inode, error));
       if (inode.gone || inode.directory!.overlay.staged === 0) this.#directories.delete(inode);
     });
     return failures;
   }
 
   /** Contents that cannot be written wait; links do not, since all that the journal has waits for them. Returns what failed. */
-  async #writeLinks(touched: readonly Inode[], through: number): Promise<unknown[]> {
+  async #writeLinks(touched: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
     const { records } = this.#parts;
     const failures = new Map<Inode, unknown>();
     const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
@@ -131,14 +216,14 @@ export class Checkpoint {
         else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
       }
     for (const inode of touched) if (this.#touched.get(inode)! <= through && !failures.has(inode)) this.#touched.delete(inode);
-    return [...failures.values()];
+    return failures;
   }
 
   /** Returns what failed. */
-  async #remove(gone: readonly Inode[]): Promise<unknown[]> {
+  async #remove(gone: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
     const failed = await this.#parts.remover.remove(gone);
     for (const inode of gone) if (!failed.has(inode)) this.#gone.delete(inode);
-    return [...failed.values()];
+    return failed;
   }
 }
 

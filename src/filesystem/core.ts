@@ -96,8 +96,10 @@ export class VolumeCore {
     const { log, journal, usage, unsettled } = this;
     this.records = new RecordCommitter(context, usage, unsettled, this.contents, (inode) => this.#clean(inode));
     this.remover = new InodeRemover(context, this.records, this.table);
-    this.checkpoint = new Checkpoint({ journal: this.journal, records: this.records, remover: this.remover, orphans: this.orphans, state });
-    const { records, checkpoint } = this;
+    const { records, remover, orphans } = this;
+    const carry: NameCommitter['carry'] = (left) => this.names.carry(left);
+    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, logger: context.logger });
+    const { checkpoint } = this;
     this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, onNamed: (directory) => this.#synced(directory) });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);

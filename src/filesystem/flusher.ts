@@ -36,6 +36,10 @@ export class Flusher {
   /** While a checkpoint that failed is not to be tried again, and for how long that was. */
   #resting: NodeJS.Timeout | undefined;
   #restMs = 0;
+  /** Until what the checkpoint could not bring to its place is tried again, and for how long that is. */
+  #retrying: NodeJS.Timeout | undefined;
+  #stuckMs = 0;
+  #retried: Promise<void> | undefined;
   #begun = false;
   #stopped = false;
 
@@ -52,6 +56,7 @@ export class Flusher {
   begin(): void {
     this.#begun = true;
     if (this.#pending) this.#schedule(this.#delayMs);
+    this.#retryStuck();
   }
 
   /** Why nothing can be written out at present; undefined where it could the last time. */
@@ -192,8 +197,10 @@ export class Flusher {
 
   /** {@link flushAll} and a checkpoint: the store needs no journal to make sense. */
   async settle(): Promise<void> {
+    const { checkpoint } = this.#core;
     await this.flushAll();
-    if (!this.#core.checkpoint.idle) await this.#core.checkpoint.run();
+    if (checkpoint.isStuck) await checkpoint.retry();
+    if (!checkpoint.idle) await checkpoint.run();
     if (!this.#core.state.current) await this.#core.state.write({});
   }
 
@@ -202,7 +209,8 @@ export class Flusher {
     this.#stopped = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#resting);
-    await Promise.all([this.#running, this.late.stop()]);
+    clearTimeout(this.#retrying);
+    await Promise.all([this.#running, this.#retried, this.late.stop()]);
   }
 
   get #lacksRoom(): boolean {
@@ -281,6 +289,25 @@ export class Flusher {
         if (this.#pending) this.#schedule(0);
       }, this.#restMs);
       this.#resting.unref();
+    } finally {
+      this.#retryStuck();
+    }
+  }
+
+  /** What the checkpoint could not bring to its place is tried by itself, ever less often. */
+  #retryStuck(): void {
+    const { checkpoint } = this.#core;
+    if (!checkpoint.isStuck) this.#stuckMs = 0;
+    else if (!this.#stopped && this.#retrying === undefined) {
+      this.#stuckMs = Math.min(maxRetryMs, Math.max(this.#delayMs, 2 * this.#stuckMs));
+      this.#retrying = setTimeout(() => {
+        this.#retried = checkpoint.retry().finally(() => {
+          this.#retrying = undefined;
+          this.#retryStuck();
+          if (this.#pending) this.#schedule(this.#delayMs);
+        });
+      }, this.#stuckMs);
+      this.#retrying.unref();
     }
   }
 

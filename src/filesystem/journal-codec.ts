@@ -9,7 +9,7 @@ import { InfinitError, readU64, writeU64 } from '../base/index.ts';
  * 44 names:  u64 directory, u64 inode (0: the name is removed), u8 type >> 12, u8 length, name
  *    inodes: u64 number, u32 links, u64 parent, u8 gone
  *    numbering, for what a daemon leaves to another: u64 session that began it (0: none), u64 number of the last operation
- *    counts, one an inode: u8 1 made, u64 bytes
+ *    counts, one an inode: u8 1 made, 2 counted by a block before, u64 bytes
  * ```
  */
 export interface JournalBlock {
@@ -51,6 +51,8 @@ export interface JournalInode {
   readonly made: boolean;
   /** Where it is gone: bytes of content that were counted for it. */
   readonly bytes: number;
+  /** A block before has it as well, and counted it out: this one only goes on saying that it is gone. */
+  readonly counted?: boolean;
 }
 
 const formatVersion = 1;
@@ -60,6 +62,7 @@ const nameBytes = 18;
 const inodeBytes = 21;
 const numberedBytes = 16;
 const countBytes = 9;
+const [isMade, isCounted] = [1, 2];
 
 /** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
 export function nameCost(name: string): number {
@@ -100,9 +103,9 @@ export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
   writeU64(into, block.numbered?.origin ?? 0, at);
   writeU64(into, block.numbered?.through ?? 0, at + 8);
   at += numberedBytes;
-  for (const { made, bytes: counted } of block.inodes) {
-    into[at] = made ? 1 : 0;
-    writeU64(into, counted, at + 1);
+  for (const { made, counted, bytes: content } of block.inodes) {
+    into[at] = made ? isMade : counted === true ? isCounted : 0;
+    writeU64(into, content, at + 1);
     at += countBytes;
   }
   return into;
@@ -114,7 +117,7 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
   if (from[0] !== formatVersion)
     throw new InfinitError('wrong-version', `the volume's journal has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
   const names: JournalName[] = [];
-  const inodes: Omit<JournalInode, 'made' | 'bytes'>[] = [];
+  const inodes: Omit<JournalInode, 'made' | 'bytes' | 'counted'>[] = [];
   let at = headBytes;
   try {
     for (let left = from.readUInt32LE(36); left > 0; left--) {
@@ -144,7 +147,8 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
       names,
       inodes: inodes.map((inode, index) => ({
         ...inode,
-        made: counts && from.readUInt8(count(index)) === 1,
+        made: counts && from.readUInt8(count(index)) === isMade,
+        counted: counts && from.readUInt8(count(index)) === isCounted,
         bytes: counts ? readU64(from, count(index) + 1) : 0,
       })),
       ...(origin === 0 ? {} : { numbered: { origin, through: readU64(from, at + 8) } }),

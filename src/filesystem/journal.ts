@@ -6,6 +6,8 @@ import { BlockVersion } from './named-block.ts';
 
 /** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
 export const journalSlots = 256;
+/** Of those, kept for what cannot be brought to its place and is written anew, so that the rest can be used again. */
+export const reservedSlots = 32;
 /** Slots in use from which on a checkpoint is due. */
 export const checkpointSlots = 96;
 

@@ -11,6 +11,7 @@ interface Waiter {
   readonly inode: number;
   readonly lock: FileLock;
   readonly grant: () => void;
+  readonly refuse: (error: unknown) => void;
 }
 
 interface Table {
@@ -27,6 +28,11 @@ export class LockTable {
   readonly #tables = new Map<number, Table>();
   /** POSIX owners that wait, with the lock each waits for: the graph in which a deadlock is a cycle. */
   readonly #waitingOwners = new Map<LockOwner, Waiter>();
+  readonly #maxLocks: number;
+
+  constructor({ most = maxLocks }: { readonly most?: number } = {}) {
+    this.#maxLocks = most;
+  }
 
   /** The first lock in the way of `lock`. */
   conflict(inode: number, lock: FileLock): FileLock | undefined {
@@ -81,15 +87,18 @@ export class LockTable {
       };
       const abort = (): void => {
         table.waiting = table.waiting.filter((other) => other !== waiter);
-        settle();
         this.#serve(inode, table);
-        reject(new FileSystemError('EINTR'));
+        refuse(new FileSystemError('EINTR'));
       };
       const grant = (): void => {
         settle();
         resolve();
       };
-      const waiter: Waiter = { inode, lock, grant };
+      const refuse = (error: unknown): void => {
+        settle();
+        reject(error);
+      };
+      const waiter: Waiter = { inode, lock, grant, refuse };
       table.waiting.push(waiter);
       if (lock.kind === 'posix') this.#waitingOwners.set(lock.owner, waiter);
       signal?.addEventListener('abort', abort, { once: true });
@@ -105,7 +114,13 @@ export class LockTable {
         continue;
       }
       table.waiting.splice(i, 1);
-      this.#apply(table, waiter.lock);
+      try {
+        this.#apply(table, waiter.lock);
+      } catch (error) {
+        // It is this one's, and not whoever's lock it waited for.
+        waiter.refuse(error);
+        continue;
+      }
       waiter.grant();
     }
     if (table.held.length === 0 && table.waiting.length === 0) this.#tables.delete(inode);
@@ -127,7 +142,7 @@ export class LockTable {
 
   #apply(table: Table, lock: FileLock): void {
     const held = putLock(table.held, lock);
-    if (lock.type !== 'unlock' && held.length > maxLocks) throw new FileSystemError('ENOMEM');
+    if (lock.type !== 'unlock' && held.length > this.#maxLocks) throw new FileSystemError('ENOMEM');
     table.held = held;
   }
 }

@@ -2,10 +2,11 @@ import { codeOf, InfinitError } from '../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { errnoOf, isPassing } from './failure.ts';
 import type { Inode } from './inode.ts';
-import { type Journal, journalSlots } from './journal.ts';
+import type { Carried } from './carried.ts';
+import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
-import type { RecordCommitter } from './record-committer.ts';
+import type { JournalWrite, RecordCommitter } from './record-committer.ts';
 import type { RedoLog } from './redo-log.ts';
 import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from './usage.ts';
@@ -47,6 +48,8 @@ export class NameCommitter {
   #running = false;
   /** The journal's next block may have been written already, by an attempt of which nobody knows how it ended. */
   #doubtful = false;
+  /** The last write of the journal. */
+  #written: Promise<unknown> = Promise.resolve();
 
   constructor(parts: NameCommitterParts) {
     this.#parts = parts;
@@ -58,6 +61,34 @@ export class NameCommitter {
       this.#requests.push({ through, extras, extrasDone: extras.length === 0, resolve, reject });
       if (!this.#running) void this.#run();
     });
+  }
+
+  /**
+   * Writes anew, behind all that the journal has, what of it is not in its place yet. @param left asked for it when nobody else writes, a block each.
+   * @throws InfinitError; then the journal has it where it was.
+   */
+  carry(left: () => readonly Carried[]): Promise<void> {
+    const { journal, redo, log, usage } = this.#parts;
+    return this.#alone(async () => {
+      for (const carried of left()) {
+        const block = journal.nextBlock();
+        const { nextInode, next: sequence } = journal;
+        const numbered = redo === undefined ? {} : { numbered: { origin: redo.origin, through: log.durable } };
+        await this.#parts.records.commit([], {
+          block,
+          payload: () => journal.seal({ sequence, nextInode, usage, ...carried, ...numbered }),
+          committed: () => journal.advance(nextInode),
+          linksOf: () => undefined,
+        });
+      }
+    });
+  }
+
+  /** Nobody else writes the journal meanwhile. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#written.then(work);
+    this.#written = done.catch(() => {});
+    return done;
   }
 
   async #run(): Promise<void> {
@@ -137,10 +168,11 @@ export class NameCommitter {
         if (refused !== undefined) this.#refuse(request, failed.get(refused));
       }
     } else {
-      if (journal.used >= journalSlots - 1) {
+      const most = journalSlots - reservedSlots - 1;
+      if (journal.used >= most) {
         await checkpoint.ended();
-        if (journal.used >= journalSlots - 1) await checkpoint.run();
-        if (journal.used >= journalSlots - 1) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
+        if (journal.used >= most) await checkpoint.run();
+        if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
       }
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
       const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => inode.links > 0);
@@ -153,17 +185,13 @@ export class NameCommitter {
   /** Writes the batch into the journal's next block, and before that these inodes. */
   async #write(inodes: readonly Inode[], batch: Batch, empty = false): Promise<void> {
     const { journal, records } = this.#parts;
+    const linksOf: JournalWrite['linksOf'] = (inode) => {
+      const change = batch.links.get(inode);
+      return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
+    };
+    const [payload, committed] = [() => this.#seal(batch), () => this.#committed(batch)];
     try {
-      await records.commit(inodes, {
-        block: journal.nextBlock(),
-        payload: () => this.#seal(batch),
-        committed: () => this.#committed(batch),
-        linksOf: (inode) => {
-          const change = batch.links.get(inode);
-          return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
-        },
-        empty,
-      });
+      await this.#alone(() => records.commit(inodes, { block: journal.nextBlock(), payload, committed, linksOf, empty }));
       this.#doubtful = false;
     } catch (error) {
       if (!certain.has(codeOf(error))) this.#doubtful = true;

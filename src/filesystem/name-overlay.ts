@@ -45,6 +45,11 @@ export class NameOverlay {
     return this.#staged.size;
   }
 
+  /** The changes that the tree does not have, in no order. */
+  allStaged(): Iterable<NameChange> {
+    return this.#staged.values();
+  }
+
   /** The newest change of a name. */
   get(name: string): NameChange | undefined {
     return this.#pending.get(name) ?? this.#staged.get(name);

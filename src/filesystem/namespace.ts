@@ -2,6 +2,7 @@ import { accessAclName, decodeAcl, defaultAclName, encodeAcl, inheritAcl } from 
 import type { VolumeCore } from './core.ts';
 import type { Directory } from './directory.ts';
 import type { Dentry } from './directory-codec.ts';
+import { asFileSystemError } from './failure.ts';
 import { type Caller, FileSystemError } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { isDirectory, isRegular, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from './mode.ts';
@@ -121,6 +122,8 @@ export class Namespace {
     if (found.inode.links === 0) throw new FileSystemError('ENOENT', 'the directory was removed');
     const room = this.#core.flusher.room();
     if (room !== undefined) throw new Miss(room);
+    const refusal = this.#core.checkpoint.refusalOf(found.inode);
+    if (refusal !== undefined) throw asFileSystemError(refusal);
     return found;
   }
 

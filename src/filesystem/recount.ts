@@ -21,9 +21,9 @@ export async function recount(core: VolumeCore, found: StateRecord, blocks: read
     if (block.sequence < found.next) continue;
     if (!block.counts) usage.recall(block.usage);
     const fresh: number[] = [];
-    for (const { number, gone, made: isMade, bytes } of block.counts ? block.inodes : []) {
+    for (const { number, gone, made: isMade, counted, bytes } of block.counts ? block.inodes : []) {
       if (isMade && !gone) fresh.push(number);
-      if (isMade || !gone || made.delete(number)) continue;
+      if (isMade || !gone || counted === true || made.delete(number)) continue;
       // The block may say what the volume's own was about to count for it, and then did not.
       usage.count(-(open.get(number)?.counted ?? bytes), -1);
       open.delete(number);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Logger } from '../base/index.ts';
+import { InfinitError, type Logger } from '../base/index.ts';
 import type { DeviceEnd } from '../fuse/index.ts';
 import type { DirtySet } from './dirty-set.ts';
 
@@ -9,6 +9,8 @@ const closeAttempts = 10;
 const closePauseMs = 1000;
 /** No attempt begins later than this after the first: one at a store that is out of reach takes a minute, and whoever stops a daemon does not wait for ten. */
 const closePatienceMs = 30_000;
+/** A mount that stops with its daemon has ended by then, in ms, also where an attempt hangs: with what requests in flight may take that is less than the holder gives a daemon to stop in. */
+const stopDeadlineMs = 35_000;
 
 /** What a mount that ends leaves behind. */
 export interface EndingMount {
@@ -17,6 +19,7 @@ export interface EndingMount {
   readonly logger: Logger;
   readonly pauseMs?: number;
   readonly patienceMs?: number;
+  readonly stopMs?: number;
 }
 
 /**
@@ -26,12 +29,13 @@ export interface EndingMount {
  */
 export async function endMount(
   end: DeviceEnd,
-  { fileSystem, set, logger, pauseMs = closePauseMs, patienceMs = closePatienceMs }: EndingMount,
+  { fileSystem, set, logger, pauseMs = closePauseMs, patienceMs = closePatienceMs, stopMs = stopDeadlineMs }: EndingMount,
 ): Promise<string> {
   const deadline = performance.now() + patienceMs;
+  const over = end === 'stopped' ? [refuseAfter(stopMs)] : [];
   for (let attempt = 1; ; attempt++) {
     try {
-      await fileSystem.close();
+      await Promise.race([fileSystem.close(), ...over]);
       break;
     } catch (error) {
       if (attempt < closeAttempts && performance.now() + pauseMs < deadline) {
@@ -49,4 +53,9 @@ export async function endMount(
   }
   set.close(end !== 'stopped');
   return typeof end === 'string' ? end : `errno ${end.errno}`;
+}
+
+async function refuseAfter(ms: number): Promise<never> {
+  await sleep(ms, undefined, { ref: false });
+  throw new InfinitError('deadline-exceeded', `the store took more than ${ms / 1000} s`);
 }

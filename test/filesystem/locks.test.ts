@@ -30,6 +30,18 @@ test('readers share, a writer waits for them in turn', async () => {
   assert.equal(table.conflict(inode, lock('a', 'read'))?.owner, 'c');
 });
 
+test('a waiter for whose lock there is no room is refused, and not who made way for it', async () => {
+  const table = new LockTable({ most: 3 });
+  void table.set(inode, lock('a', 'write', 0, 99), false);
+  void table.set(inode, lock('b', 'write', 100, 100), false);
+  void table.set(inode, lock('b', 'write', 102, 102), false);
+  const middle = errnoOf(() => table.set(inode, lock('b', 'read', 20, 30), true));
+  const other = errnoOf(() => table.set(inode, lock('c', 'read', 40, 50), true));
+  table.release(inode, 'posix', 'a');
+  assert.deepEqual(await Promise.all([middle, other]), ['none', 'ENOMEM']);
+  assert.equal(table.conflict(inode, lock('d', 'write', 40, 50)), undefined);
+});
+
 test('ranges are split, changed and merged, byte by byte as in a simple table', () => {
   const table = new LockTable();
   const size = 40;

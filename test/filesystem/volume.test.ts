@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createLogger } from '../../src/base/index.ts';
 import { namedAddress } from '../../src/block/index.ts';
 import { maxOperations } from '../../src/filesystem/flusher.ts';
-import { journalSlots } from '../../src/filesystem/journal.ts';
+import { journalSlots, reservedSlots } from '../../src/filesystem/journal.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
 
@@ -177,7 +177,7 @@ test('an fsync that finds the journal full goes on when the checkpoint under way
   const settled = volume.recall();
   await store.reached.promise;
   // A slot each, and one is in use: now it is full.
-  for (let index = 0; index < journalSlots - 2; index++) await put(volume, root, `f${index}`, '', true);
+  for (let index = 0; index < journalSlots - reservedSlots - 2; index++) await put(volume, root, `f${index}`, '', true);
   const last = put(volume, root, 'last', '', true).then(() => store.held);
   store.letGo();
   // That of the checkpoint, and the one with which recalling ends.

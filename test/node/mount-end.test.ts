@@ -48,3 +48,15 @@ test('a mount that stops with its daemon goes on without its last changes where 
   assert.equal(await endMount('stopped', ending(file, 1)), 'stopped');
   assert.deepEqual([...DirtySet.open(file, true).left], []);
 });
+
+test('a mount that stops with its daemon does so though the store never answers', async (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-end-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = path.join(directory, 'dirty');
+  const hangs = { ...ending(file, 1), fileSystem: { close: () => new Promise<never>(() => {}) } };
+  // Nothing else keeps this process alive.
+  const alive = setInterval(() => {}, 1000);
+  assert.equal(await endMount('stopped', { ...hangs, patienceMs: 0, stopMs: 1 }), 'stopped');
+  clearInterval(alive);
+  assert.deepEqual([...DirtySet.open(file, true).left], [7]);
+});
