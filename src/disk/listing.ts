@@ -6,7 +6,7 @@ import { type RecordId, recordTypes } from './record.ts';
 import type { RecentTable } from './recent-table.ts';
 
 /** The id before the first address that there can be; meta ids lie below. */
-const beforeAddresses: RecordId = `10${'f'.repeat(62)}`;
+const beforeAddresses: RecordId = `0${'f'.repeat(63)}`;
 
 /** Addresses in ascending order, from the index and what is not in it yet. */
 export async function listBlocks(index: LevelIndex, recent: RecentTable, after: Address | undefined, limit: number): Promise<DiskEntry[]> {

@@ -227,7 +227,9 @@ export class Flusher {
 
   get #pending(): boolean {
     const { log, checkpoint, compactor, redo } = this.#core;
-    return this.#dirty.size > 0 || log.length > 0 || !checkpoint.idle || !compactor.idle || redo?.filling === true;
+    if (this.#dirty.size > 0 || log.length > 0 || redo?.filling === true) return true;
+    // What rests comes back by itself.
+    return this.#resting === undefined && !(checkpoint.idle && compactor.idle);
   }
 
   #schedule(delayMs: number): void {

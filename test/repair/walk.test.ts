@@ -8,7 +8,7 @@ import { type Step, walkUntilDone } from '../../src/repair/walk.ts';
 const signal = new AbortController().signal;
 /** `i` immutable, `m` mutable, `n` named, and a number: in the order of their addresses. */
 const names = ['i1', 'i2', 'i3', 'm1', 'm2', 'n1'];
-const prefixes: Readonly<Record<string, string>> = { i: '11', m: '12', n: '13' };
+const prefixes: Readonly<Record<string, string>> = { i: '10', m: '12', n: '13' };
 const addressOf = (name: string): Address => (prefixes[name[0]!]! + name[1]!.repeat(62)) as Address;
 const nameOf = (address: Address): string => kindOf(address)[0]! + address.at(-1)!;
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../src/base/index.ts';
-import { type Address, immutableAddress, mutableAddress } from '../../src/block/index.ts';
+import { type Address, immutableAddress, mutableAddress, namedAddress } from '../../src/block/index.ts';
 import type { Disk } from '../../src/disk/index.ts';
 
 /** What the suite needs of an implementation. */
@@ -20,8 +21,10 @@ function bytes(length: number, fill: number): Uint8Array {
   return new Uint8Array(length).fill(fill);
 }
 
+/** Of every kind. */
 function addresses(count: number): Address[] {
-  return Array.from({ length: count }, () => mutableAddress()).sort();
+  const kinds = [mutableAddress, () => immutableAddress(randomBytes(16)), () => namedAddress('suite', randomBytes(16).toString('hex'))];
+  return Array.from({ length: count }, (_, index) => kinds[index % kinds.length]!()).sort();
 }
 
 async function eventually(check: () => void): Promise<void> {
