@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { Story } from './story.ts';
+import { type Loss, Story } from './story.ts';
 
 const program = path.join(import.meta.dirname, 'attacker.ts');
 
@@ -62,10 +62,10 @@ export function see(directory: string): Seen {
 }
 
 /** Holds what is in an attack's directory against what may be there. Returns what is. */
-export function judge(story: Story, name: string, place: string, exact: boolean): Seen {
+export function judge(story: Story, name: string, place: string, loss: Loss): Seen {
   const seen = see(path.join(place, name));
   const inodes = new Map([...seen].map(([file, { inode }]) => [file, inode]));
-  const problem = story.problem(inodes, (file) => seen.get(file)!.content, exact);
+  const problem = story.problem(inodes, (file) => seen.get(file)!.content, loss);
   assert.equal(problem, undefined, `${name} after ${story.steps} steps with ${story.syncs} syncs: ${problem}`);
   return seen;
 }

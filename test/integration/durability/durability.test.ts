@@ -11,6 +11,7 @@ import { SeededRandom } from '../../simulation/random.ts';
 import { ClusterProcesses } from '../cluster-processes.ts';
 import { DaemonProcess } from '../daemon-process.ts';
 import { Attack, judge } from './attack.ts';
+import type { Loss } from './story.ts';
 
 /** Rounds of each test; a long attack sets more. SEED runs the same programs again, not their timing. */
 const rounds = Number(process.env['ROUNDS'] ?? 2);
@@ -43,20 +44,20 @@ test(`programs notice nothing of the daemon's death, and nothing is lost (SEED=$
       await daemon.crash();
     }
     const stories = await Promise.all(attacks.map((attack) => attack.end()));
-    const judgeAll = (exact: boolean): void => attacks.forEach(({ name }, index) => void judge(stories[index]!, name, place, exact));
+    const judgeAll = (loss: Loss): void => attacks.forEach(({ name }, index) => void judge(stories[index]!, name, place, loss));
     assert.deepEqual(
       stories.map(({ failure }) => failure),
       attacks.map(() => undefined),
     );
-    judgeAll(true);
+    judgeAll('nothing');
     await daemon.crash();
     await writeFile('/proc/sys/vm/drop_caches', '3').catch(() => {});
-    judgeAll(true);
+    judgeAll('nothing');
     // Of the rest only what was synced is certain.
     await daemon.kill();
     await daemon.restart();
     assert.equal(await daemon.mount('data'), place);
-    judgeAll(false);
+    judgeAll('last');
     const { out } = await daemon.infinit('volume', 'check', 'data');
     assert.deepEqual(
       out.split('\n').filter((line) => line.startsWith('data: ')),
@@ -83,11 +84,11 @@ test(`what was synced is there after the host's death, and stays (SEED=${seed})`
     if (chance.chance(0.3)) await daemon.crash();
     await again();
     const stories = await Promise.all(attacks.map((attack) => attack.over()));
-    const seen = attacks.map(({ name }, index) => judge(stories[index]!, name, place, false));
+    const seen = attacks.map(({ name }, index) => judge(stories[index]!, name, place, 'last'));
     if (chance.chance(0.5)) {
       await again();
       assert.deepEqual(
-        attacks.map(({ name }, index) => judge(stories[index]!, name, place, false)),
+        attacks.map(({ name }, index) => judge(stories[index]!, name, place, 'last')),
         seen,
       );
     }
@@ -119,7 +120,8 @@ test(`what was synced is there when the host that serves a volume dies and anoth
     const stories = await Promise.all(attacks.map((attack, index) => (wholly && index === dead ? attack.over() : attack.end(true))));
     const other = places[(dead + 1) % places.length]!;
     const told = stories.map(({ failure }) => failure);
-    const seen = attacks.map(({ name }, index) => judge(stories[index]!, name, other, told[index] === undefined && !(wholly && index === dead)));
+    const loss = (index: number): Loss => (wholly && index === dead ? 'last' : told[index] === undefined ? 'nothing' : 'any');
+    const seen = attacks.map(({ name }, index) => judge(stories[index]!, name, other, loss(index)));
     if (wholly) {
       await host.restart();
       await cluster.complete();
@@ -127,7 +129,7 @@ test(`what was synced is there when the host that serves a volume dies and anoth
     }
     for (const place of places)
       assert.deepEqual(
-        attacks.map(({ name }, index) => judge(stories[index]!, name, place, false)),
+        attacks.map(({ name }, index) => judge(stories[index]!, name, place, loss(index))),
         seen,
       );
     attacks.forEach(({ name }) => rmSync(path.join(other, name), { recursive: true }));

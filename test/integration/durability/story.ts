@@ -16,6 +16,9 @@ export type Deed =
   | { readonly do: 'rename'; readonly from: string; readonly to: string }
   | { readonly do: 'exchange'; readonly from: string; readonly to: string };
 
+/** What of a program's work may be lost. */
+export type Loss = 'nothing' | 'last' | 'any';
+
 /** A line of the log that a program keeps elsewhere: before it does something, and once that is done. */
 export interface Line {
   readonly step: number;
@@ -193,8 +196,12 @@ export class Story {
     }
   }
 
-  /** What is wrong with what is there; undefined: nothing. `exact`: nothing may be lost. */
-  problem(names: ReadonlyMap<string, number>, contentOf: (name: string) => Buffer, exact: boolean): string | undefined {
+  /**
+   * What is wrong with what is there; undefined: nothing.
+   * @param loss nothing may be lost; the last of what was not synced; or any of it, where the host that served the volume died and the program went on at the next one, and heard of it at last.
+   */
+  problem(names: ReadonlyMap<string, number>, contentOf: (name: string) => Buffer, loss: Loss): string | undefined {
+    const exact = loss === 'nothing';
     const known = new Map([...this.#inodes].map(([file, inode]) => [inode, file]));
     const seen = [...names].map(([name, inode]) => `${name}=${known.get(inode) ?? '?'}`).sort();
     const states = exact ? this.#names.slice(-1) : this.#names;
@@ -203,6 +210,7 @@ export class Story {
         .map(([name, file]) => `${name}=${this.#inodes.has(file) ? file : '?'}`)
         .sort()
         .join(' ');
+    if (loss === 'any') return this.#problemOfEach(names, known, contentOf);
     const fits = states.findIndex((state) => show(state) === seen.join(' '));
     if (fits < 0) return `the names are ${seen.join(' ')} and not one of\n${states.map(show).join('\n')}`;
     for (const [name, inode] of names) {
@@ -211,6 +219,22 @@ export class Story {
       const { content } = this.#files.get(file)!.findLast(({ from }) => from <= this.#dropped + fits)!;
       const problem = content.problem(contentOf(name), exact);
       if (problem !== undefined) return `${name}, file ${file}: ${problem}`;
+    }
+    return undefined;
+  }
+
+  /** Each name and each content by itself is as it was at some time since it was synced. */
+  #problemOfEach(names: ReadonlyMap<string, number>, known: ReadonlyMap<number, number>, contentOf: (name: string) => Buffer): string | undefined {
+    for (const name of new Set([...names.keys(), ...this.#names.flatMap((state) => [...state.keys()])])) {
+      const inode = names.get(name);
+      const file = inode === undefined ? undefined : known.get(inode);
+      const may = this.#names.map((state) => state.get(name));
+      // A file whose making was answered by nobody has no number here.
+      if (inode !== undefined && file === undefined && may.some((each) => each !== undefined && !this.#inodes.has(each))) continue;
+      if (!may.includes(file)) return `${name} is file ${file ?? 'none'} and not one of ${may.map((each) => each ?? 'none').join(', ')}`;
+      if (file === undefined) continue;
+      const problems = this.#files.get(file)!.map(({ content }) => content.problem(contentOf(name), false));
+      if (!problems.includes(undefined)) return `${name}, file ${file}: ${problems.at(-1)}`;
     }
     return undefined;
   }
