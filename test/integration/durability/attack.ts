@@ -4,9 +4,13 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
+import { messageOf } from '../../../src/base/index.ts';
 import { type Loss, Story } from './story.ts';
 
+/** What is wrong is looked at once more so much later. */
+const laterMs = 3000;
 const program = path.join(import.meta.dirname, 'attacker.ts');
 
 type Program = ChildProcessByStdio<Writable, Readable, null>;
@@ -68,4 +72,22 @@ export function judge(story: Story, name: string, place: string, loss: Loss): Se
   const problem = story.problem(inodes, (file) => seen.get(file)!.content, loss);
   assert.equal(problem, undefined, `${name} after ${story.steps} steps with ${story.syncs} syncs: ${problem}`);
   return seen;
+}
+
+/** Holds the first place against what may be there. What is wrong is looked at once more everywhere, to tell what is lost from what was shown as it had been. */
+export async function judgeTwice(story: Story, name: string, places: readonly string[], loss: Loss): Promise<Seen> {
+  try {
+    return judge(story, name, places[0]!, loss);
+  } catch (error) {
+    await sleep(laterMs);
+    const again = places.map((place) => {
+      try {
+        judge(story, name, place, loss);
+        return `${place}: right`;
+      } catch (now) {
+        return `${place}: ${messageOf(now)}`;
+      }
+    });
+    throw new Error(`${messageOf(error)}\n${laterMs} ms later:\n${again.join('\n')}`, { cause: error });
+  }
 }

@@ -59,13 +59,13 @@ export class ContentStory {
   problem(seen: Buffer, exact: boolean): string | undefined {
     const { least, most } = exact ? { least: this.size, most: this.size } : this.#sizes;
     if (seen.length < least || seen.length > most) return `it has ${seen.length} bytes, and not ${least} to ${most}`;
-    for (let at = 0; at < seen.length; at++) {
-      const byte = seen[at]!;
-      if (exact ? byte === this.now[at] : this.#candidates.some(({ data, mask }) => mask[at] === 1 && data[at] === byte)) continue;
-      const may = exact ? [this.now[at]] : this.#candidates.flatMap(({ data, mask }) => (mask[at] === 1 ? [data[at]] : []));
-      return `byte ${at} of ${seen.length} is ${byte} and not one of ${may.join(', ')}`;
-    }
-    return undefined;
+    const may = (at: number): (number | undefined)[] =>
+      exact ? [this.now[at]] : this.#candidates.flatMap(({ data, mask }) => (mask[at] === 1 ? [data[at]] : []));
+    const wrong = Array.from(seen.keys()).filter((at) => !(exact ? seen[at] === this.now[at] : may(at).includes(seen[at])));
+    const [first] = wrong;
+    if (first === undefined) return undefined;
+    const zeros = wrong.every((at) => seen[at] === 0) ? 'all zeros' : 'not all zeros';
+    return `byte ${first} of ${seen.length} is ${seen[first]} and not one of ${may(first).join(', ')}; ${wrong.length} are wrong, up to ${wrong.at(-1)}, ${zeros}`;
   }
 
   #add(start: number, end: number): void {

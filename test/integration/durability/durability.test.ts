@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SeededRandom } from '../../simulation/random.ts';
 import { ClusterProcesses } from '../cluster-processes.ts';
 import { DaemonProcess } from '../daemon-process.ts';
-import { Attack, judge } from './attack.ts';
+import { Attack, judge, judgeTwice } from './attack.ts';
 import type { Loss } from './story.ts';
 
 /** Rounds of each test; a long attack sets more. SEED runs the same programs again, not their timing. */
@@ -121,7 +121,7 @@ test(`what was synced is there when the host that serves a volume dies and anoth
     const other = places[(dead + 1) % places.length]!;
     const told = stories.map(({ failure }) => failure);
     const loss = (index: number): Loss => (wholly && index === dead ? 'last' : told[index] === undefined ? 'nothing' : 'any');
-    const seen = attacks.map(({ name }, index) => judge(stories[index]!, name, other, loss(index)));
+    const seen = await Promise.all(attacks.map(({ name }, index) => judgeTwice(stories[index]!, name, [other, ...places], loss(index))));
     if (wholly) {
       await host.restart();
       await cluster.complete();
