@@ -25,8 +25,8 @@ export interface OpenHandle extends LossWitness {
   /** The backing's own number, good for one generation. */
   backing: number;
   generation: number;
-  /** It was made, and that is not known to be durable. */
-  unsettled?: boolean;
+  /** It was made, in this directory, and that is not known to be durable. */
+  unsettled?: { readonly directory: number } | undefined;
   /** It is being opened again. */
   opening?: Promise<number> | undefined;
 }
@@ -140,8 +140,29 @@ export class OpenHandles {
   async #there<T>(method: SharedMethod, inode: number, handle: number, rest: readonly unknown[]): Promise<T> {
     const value = await this.#holder.call<T>(method, async () => [inode, await this.backing(handle), ...rest]);
     const known = this.#handles.get(handle);
-    if (known?.unsettled === true && settles.has(method)) known.unsettled = false;
+    if (known !== undefined && settles.has(method)) known.unsettled = undefined;
     return value;
+  }
+
+  /**
+   * Directories in which files were made that went with the host that made them: whoever makes their names durable hears of it.
+   * @param within a directory; undefined: any.
+   */
+  async lostNames(within?: number): Promise<readonly number[]> {
+    const lost = new Set<number>();
+    const look = async ([handle, known]: readonly [number, OpenHandle]): Promise<void> => {
+      const directory = known.unsettled?.directory;
+      if (directory === undefined || (within ?? directory) !== directory) return;
+      try {
+        await this.backing(handle);
+      } catch (error) {
+        if (!(error instanceof FileSystemError)) throw error;
+        known.unsettled = undefined;
+        lost.add(directory);
+      }
+    };
+    await Promise.all([...this.#handles].map(look));
+    return [...lost];
   }
 
   /** A new host knows nothing of what is open here, and would remove files that have no name any more. */

@@ -187,7 +187,7 @@ export class SharedFileSystem implements FileSystem {
     const { value, generation } = await this.#open<Created>('create', parent, name, mode, umask, flags, caller);
     const { attributes, made } = value;
     const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
-    if (made === true && this.#holder.backing?.kind === 'remote') this.#files.get(handle)!.unsettled = true;
+    if (made === true && this.#holder.backing?.kind === 'remote') this.#files.get(handle)!.unsettled = { directory: parent };
     return { attributes, handle };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
@@ -224,7 +224,7 @@ export class SharedFileSystem implements FileSystem {
     if (reads && !locked && this.local === undefined) return;
     if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
     // What was written from here was durable when it was answered.
-    if (!locked && this.#holder.backing?.kind === 'remote') return known?.unsettled === true ? this.fsync(inode, handle, false) : undefined;
+    if (!locked && this.#holder.backing?.kind === 'remote') return known?.unsettled === undefined ? undefined : this.fsync(inode, handle, false);
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
     if (!locked) return close();
     return this.#locks.closed(inode, 'posix', lockOwner, () => close().then(() => true));
@@ -289,11 +289,15 @@ export class SharedFileSystem implements FileSystem {
     await this.#files.letGo('releasedir', inode, handle);
   }
   fsyncdir(inode: number, handle: number): MaybePromise<void> {
-    return this.#sync(inode, handle, () => this.#files.perform('fsyncdir', inode, handle));
+    return this.#sync(inode, handle, async () => {
+      await this.#files.perform('fsyncdir', inode, handle);
+      this.markLost(await this.#files.lostNames(inode));
+    });
   }
   async syncfs(): Promise<void> {
     this.#lost.sayAll();
     await this.#holder.do('syncfs');
+    this.markLost(await this.#files.lostNames());
     this.#lost.sayAll();
   }
   statfs(): MaybePromise<FileSystemStatistics> {
