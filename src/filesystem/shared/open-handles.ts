@@ -150,18 +150,17 @@ export class OpenHandles {
    */
   async lostNames(within?: number): Promise<readonly number[]> {
     const lost = new Set<number>();
+    const made = [...this.#handles].filter(([, { unsettled }]) => unsettled !== undefined && (within ?? unsettled.directory) === unsettled.directory);
     const look = async ([handle, known]: readonly [number, OpenHandle]): Promise<void> => {
-      const directory = known.unsettled?.directory;
-      if (directory === undefined || (within ?? directory) !== directory) return;
       try {
         await this.backing(handle);
       } catch (error) {
         if (!(error instanceof FileSystemError)) throw error;
+        if (known.unsettled !== undefined) lost.add(known.unsettled.directory);
         known.unsettled = undefined;
-        lost.add(directory);
       }
     };
-    await Promise.all([...this.#handles].map(look));
+    await Promise.all(made.map(look));
     return [...lost];
   }
 

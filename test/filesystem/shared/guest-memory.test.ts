@@ -209,6 +209,30 @@ test('a file that a guest made is durable when it is closed, written to, or look
   }
 });
 
+test('a directory is said to be durable where what a guest made in it is there at the next host, and otherwise not, once', async () => {
+  for (const [sync, isThere] of [
+    ['fsyncdir', false],
+    ['fsyncdir', true],
+    ['syncfs', false],
+    ['syncfs', true],
+  ] as const) {
+    const store = new MemoryBlockStore();
+    const before = new Serving(await open(store));
+    const guest = await keeping(before);
+    const directory = await guest.opendir(root);
+    await guest.create(root, 'f', 0o644, 0, 1, user);
+    if (isThere) await before.volume.syncfs();
+    await before.volume.abandon();
+    store.restart();
+    const after = new Serving(await open(store));
+    after.welcome(guest, 'guest');
+    const syncs = (): Promise<string> => errnoOf(async () => (sync === 'syncfs' ? guest.syncfs() : guest.fsyncdir(root, directory)));
+    assert.equal(await syncs(), isThere ? 'none' : 'EIO', `${sync}, ${isThere}`);
+    assert.equal(await syncs(), 'none');
+    assert.equal((await guest.lookup(root, 'f')) !== undefined, isThere);
+  }
+});
+
 test('a file that a guest opens to make it, and that is there, shows it nothing that is not durable', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));

@@ -204,16 +204,3 @@ test('an operation that waits for a block when the lease ends is done at the nex
   await host.write(inode, await handle, 0, bytes('new'), false);
   assert.equal((await contentOf(next.volume, inode)).toString(), 'new');
 });
-
-test('a directory whose new file is there at the next host is durable, and says so', async () => {
-  const store = new MemoryBlockStore();
-  const first = new Serving(await open(store));
-  const guest = first.guest('a');
-  const handle = await guest.opendir(root);
-  await guest.create(root, 'f', 0o644, 0, 1, user);
-  await first.volume.syncfs();
-  const next = new Serving(await open(store));
-  next.welcome(guest, 'a');
-  assert.equal(await errnoOf(() => guest.fsyncdir(root, handle)), 'none');
-  assert.equal(await errnoOf(() => guest.syncfs()), 'none');
-});
