@@ -45,7 +45,8 @@ const targets = new Map([
   // What an earlier run left there is in nobody's way.
   ...process.argv.slice(2).map((argument): [string, string] => {
     const [name, directory] = argument.split('=') as [string, string];
-    return [name, mkdtempSync(path.join(directory, 'bench-'))];
+    // PostgreSQL works in a directory of its own.
+    return [name, mkdtempSync(path.resolve(directory, 'bench-'))];
   }),
 ]);
 for (const directory of targets.values()) if (directory !== targets.get('ext4')) chmodSync(directory, 0o755);
