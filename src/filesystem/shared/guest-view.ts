@@ -161,8 +161,7 @@ export class GuestView {
     const cut = ({ content }: Image): readonly Uint8Array[] | undefined => content && [content.subarray(offset, offset + length)];
     const cached = cut(known);
     if (cached !== undefined) return cached;
-    const there = (): Promise<readonly Uint8Array[]> =>
-      Promise.resolve(this.#holder.do<Uint8Array>('read', inode, 0, offset, length)).then((bytes) => [bytes]);
+    const there = (): MaybePromise<readonly Uint8Array[]> => this.#holder.do('read', inode, 0, offset, length);
     this.#readAhead(known.parent, inode);
     return this.#image(inode, smallBytes).then((image) => (image && cut(image)) ?? there());
   }
@@ -187,7 +186,6 @@ export class GuestView {
     end: number,
     sequential: boolean,
   ): Promise<readonly Uint8Array[]> {
-    const there = async (): Promise<readonly Uint8Array[]> => [await this.#holder.do<Uint8Array>('read', inode, 0, start, end - start)];
     try {
       const segments = covers(known.stored, start, end) ? known.stored!.segments : await this.#stored(inode, start, end);
       if (segments !== undefined) return [await blocks.read(segments, start, end, sequential)];
@@ -195,7 +193,7 @@ export class GuestView {
       // A block went, as blocks do that are put together with others, or is not to be had from here.
       this.#cache.learnStored(undefined, inode, undefined);
     }
-    return there();
+    return this.#holder.do('read', inode, 0, start, end - start);
   }
 
   /** Where the bytes lie, as of this question. */

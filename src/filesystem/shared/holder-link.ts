@@ -27,6 +27,13 @@ export interface Greeting {
   openUnsaid(inodes: readonly number[]): Promise<void>;
 }
 
+/** What an operation comes to, whoever does it. */
+export type ResultOf<M extends SharedMethod> = M extends keyof FileSystem
+  ? Awaited<ReturnType<NonNullable<FileSystem[M]>>>
+  : M extends 'append'
+    ? number
+    : unknown;
+
 /** Told of an answer and of what of it may be kept in memory. */
 export type Learn<T> = (question: Question, value: T, granted: Granted, asked: Moment) => void;
 
@@ -136,10 +143,10 @@ export class HolderLink {
     while (this.#relocking !== undefined) await this.#relocking;
   }
 
-  do<T>(method: SharedMethod, ...args: readonly unknown[]): MaybePromise<T> {
+  do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
     const { local } = this;
-    const again = (): Promise<T> => this.call<T>(method, args);
-    return local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again, args);
+    const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
+    return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
   }
 
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
@@ -257,7 +264,9 @@ export class HolderLink {
         const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful, gave }));
         answered = true;
         this.#patience.heard();
-        const { value, memory, granted } = decodeAnswer(answer);
+        const { value: sent, memory, granted } = decodeAnswer(answer);
+        // The bytes of a read come in one from another host. They are slices here as they are where the volume is open: it may be this host by the next attempt.
+        const value = method === 'read' ? [sent] : sent;
         if (memory !== undefined) this.#memories.set(tag!.asker, memory);
         if (granted !== undefined) {
           this.#cache.learn(question, granted, asked);

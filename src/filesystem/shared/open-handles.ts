@@ -1,7 +1,7 @@
 import { FileSystemError } from '../file-system.ts';
 import { HandleNumbers } from '../handle-numbers.ts';
 import type { SharedMethod } from './calls.ts';
-import { type Backing, type HolderLink, Moved } from './holder-link.ts';
+import { type Backing, type HolderLink, Moved, type ResultOf } from './holder-link.ts';
 import type { LossWitness } from './lost-writes.ts';
 import type { Undelivered } from './undelivered.ts';
 
@@ -129,12 +129,12 @@ export class OpenHandles {
   }
 
   /** Performs an operation on an open file. */
-  async perform<T>(method: SharedMethod, inode: number, handle: number, ...rest: readonly unknown[]): Promise<T> {
+  async perform<M extends SharedMethod>(method: M, inode: number, handle: number, ...rest: readonly unknown[]): Promise<ResultOf<M>> {
     const here = this.here(handle);
-    const again = (): Promise<T> => this.#there<T>(method, inode, handle, rest);
+    const again = (): Promise<ResultOf<M>> => this.#there<ResultOf<M>>(method, inode, handle, rest);
     return here === undefined
       ? again()
-      : this.#holder.settled(method, this.#holder.perform<T>(this.#holder.local!, method, [inode, here, ...rest]), again);
+      : this.#holder.settled(method, this.#holder.perform<ResultOf<M>>(this.#holder.local!, method, [inode, here, ...rest]), again);
   }
 
   async #there<T>(method: SharedMethod, inode: number, handle: number, rest: readonly unknown[]): Promise<T> {

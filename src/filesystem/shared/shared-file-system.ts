@@ -202,9 +202,7 @@ export class SharedFileSystem implements FileSystem {
     return here === undefined ? again() : this.#holder.settled('read', this.local!.read(inode, here, offset, length), again);
   }
   #readThere(inode: number, handle: number, offset: number, length: number): Promise<readonly Uint8Array[]> {
-    return this.#files
-      .perform<Uint8Array | readonly Uint8Array[]>('read', inode, handle, offset, length)
-      .then((bytes) => (bytes instanceof Uint8Array ? [bytes] : bytes));
+    return this.#files.perform('read', inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
     if (append) return this.#files.perform('append', inode, handle, Uint8Array.from(data), killPrivileges);
