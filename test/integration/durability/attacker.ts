@@ -21,6 +21,8 @@ const scratch = posix.must(posix.open('/tmp', posix.O.RDWR | posix.O.TMPFILE, 0o
 /** Descriptors of files, by number. */
 const open = new Map<number, number>();
 const maxOpen = 24;
+/** So many of the writes go through mapped memory, beside those that do anyway. */
+const mappedShare = Number(process.env['MAPPED'] ?? 0);
 let step = 0;
 let files = 0;
 let stopped = false;
@@ -96,7 +98,7 @@ function writeBy(name: string, flags: number, data: Buffer, offset: number | 'ap
 
 function write(name: string, file: number): void {
   const { size } = story.contentOf(file);
-  const way = integer(0, 6);
+  const way = random.chance(mappedShare) ? 6 : integer(0, 6);
   const length = integer(1, random.pick([200, 5000, 70_000]));
   const offset = integer(0, Math.min(size, maxFileBytes - length));
   const append = { do: 'write', file, offset: size, length } as const;
@@ -120,9 +122,11 @@ function mapped(name: string, file: number, size: number): void {
     const offset = integer(0, size - length);
     act({ do: 'write', file, offset, length }, (number) => {
       posix.pwrite(scratch, bytesOf(seed, number, length), 0);
-      mapping.copyFrom(scratch, length, offset);
-      return 0;
+      return whole(mapping.copyFrom(scratch, length, offset), length);
     });
+    posix.must(posix.ftruncate(scratch, 0));
+    mapping.copyTo(scratch, size);
+    requireAll(name, file, posix.pread(scratch, size, 0));
   }
   if (random.chance(0.7)) act({ do: 'msync', file, length: size }, () => mapping.sync());
 }
@@ -151,10 +155,13 @@ function syncDirectory(): void {
 }
 
 function look(name: string, file: number): void {
-  const content = story.contentOf(file);
-  const { text, error } = posix.pread(descriptor(name, file), maxFileBytes, 0);
-  const problem = error ?? content.problem(Buffer.from(text, 'latin1'), true);
-  if (problem !== undefined) throw new Refused(`${name}, file ${file}, as it is read: ${problem}`);
+  requireAll(name, file, posix.pread(descriptor(name, file), maxFileBytes, 0));
+}
+
+/** What is seen of a file is what was done to it. @throws Refused */
+function requireAll(name: string, file: number, { text, error }: ReturnType<typeof posix.pread>): void {
+  const problem = error ?? story.contentOf(file).problem(Buffer.from(text, 'latin1'), true);
+  if (problem !== undefined) throw new Refused(`${name}, file ${file}, as it is seen: ${problem}`);
 }
 
 function once(): void {

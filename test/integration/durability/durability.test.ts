@@ -13,7 +13,7 @@ import { DaemonProcess } from '../daemon-process.ts';
 import { Attack, judge, judgeTwice } from './attack.ts';
 import type { Loss } from './story.ts';
 
-/** Rounds of each test; a long attack sets more. SEED runs the same programs again, not their timing. */
+/** Rounds of each test; a long attack sets more. SEED runs the same programs again, not their timing; with MAPPED=0.5 half of their writes and more go through mapped memory. */
 const rounds = Number(process.env['ROUNDS'] ?? 2);
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000_000);
 const programs = 3;

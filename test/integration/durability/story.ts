@@ -53,6 +53,9 @@ export class Story {
   readonly #inodes = new Map<number, number>();
   /** Names after each change of one; the first of them is durable. */
   #names: Names[] = [new Map()];
+  /** The same since the directory was synced last, and by name from when on each counts: once the host that made names is gone, the next one's fsync of a file speaks of that one's name alone. */
+  #each: Names[] = [new Map()];
+  readonly #counted = new Map<string, number>();
   /** Of each file, which of them is the newest that has to do with it. */
   readonly #lastNamed = new Map<number, number>();
   #dropped = 0;
@@ -102,33 +105,33 @@ export class Story {
     switch (deed.do) {
       case 'write': {
         const data = bytesOf(this.#seed, step, deed.length);
-        this.#each(deed.file, (content) => content.write(deed.offset, data));
+        this.#ofEach(deed.file, (content) => content.write(deed.offset, data));
         if (!done || deed.sync !== true) break;
         this.syncs++;
-        this.#each(deed.file, (content) => content.syncedRange(deed.offset, deed.offset + deed.length));
+        this.#ofEach(deed.file, (content) => content.syncedRange(deed.offset, deed.offset + deed.length));
         break;
       }
       case 'truncate':
-        this.#each(deed.file, (content) => content.truncate(deed.size));
+        this.#ofEach(deed.file, (content) => content.truncate(deed.size));
         break;
       case 'zero':
-        this.#each(deed.file, (content) => content.zero(deed.offset, deed.offset + deed.length));
+        this.#ofEach(deed.file, (content) => content.zero(deed.offset, deed.offset + deed.length));
         break;
       case 'sync':
         if (!done) break;
         this.syncs++;
-        this.#each(deed.file, (content) => content.synced());
-        if (deed.names === true) this.#namesSynced(this.#lastNamed.get(deed.file)!);
+        this.#ofEach(deed.file, (content) => content.synced());
+        if (deed.names === true) this.#nameSynced(deed.file);
         break;
       case 'msync':
         if (!done) break;
         this.syncs++;
-        this.#each(deed.file, (content) => content.syncedRange(0, deed.length));
+        this.#ofEach(deed.file, (content) => content.syncedRange(0, deed.length));
         break;
       case 'syncDirectory':
         if (!done) break;
         this.syncs++;
-        this.#namesSynced(this.#dropped + this.#names.length - 1);
+        this.#directorySynced();
         break;
       case 'create':
         this.#files.set(deed.file, [{ from: 0, content: new ContentStory() }]);
@@ -162,7 +165,7 @@ export class Story {
     }
   }
 
-  #each(file: number, effect: (content: ContentStory) => void): void {
+  #ofEach(file: number, effect: (content: ContentStory) => void): void {
     for (const { content } of this.#files.get(file)!) effect(content);
   }
 
@@ -179,6 +182,7 @@ export class Story {
       }
     }
     this.#names.push(names);
+    this.#each.push(names);
     if (settles === undefined) return;
     // Whoever sees the name sees what was in the file then.
     const content = this.contentOf(settles).copy();
@@ -190,6 +194,20 @@ export class Story {
     if (index <= this.#dropped) return;
     this.#names = this.#names.slice(index - this.#dropped);
     this.#dropped = index;
+  }
+
+  #nameSynced(file: number): void {
+    const index = this.#lastNamed.get(file)!;
+    const first = this.#dropped + this.#names.length - this.#each.length;
+    for (const [name, named] of this.#each[index - first] ?? []) if (named === file) this.#counted.set(name, index - first);
+    this.#namesSynced(index);
+  }
+
+  #directorySynced(): void {
+    const index = this.#dropped + this.#names.length - 1;
+    this.#namesSynced(index);
+    this.#each = this.#each.slice(-1);
+    this.#counted.clear();
     for (const [file, contents] of this.#files) {
       const first = contents.findLastIndex(({ from }) => from <= index);
       if (first > 0) this.#files.set(file, contents.slice(first));
@@ -225,10 +243,10 @@ export class Story {
 
   /** Each name and each content by itself is as it was at some time since it was synced. */
   #problemOfEach(names: ReadonlyMap<string, number>, known: ReadonlyMap<number, number>, contentOf: (name: string) => Buffer): string | undefined {
-    for (const name of new Set([...names.keys(), ...this.#names.flatMap((state) => [...state.keys()])])) {
+    for (const name of new Set([...names.keys(), ...this.#each.flatMap((state) => [...state.keys()])])) {
       const inode = names.get(name);
       const file = inode === undefined ? undefined : known.get(inode);
-      const may = this.#names.map((state) => state.get(name));
+      const may = this.#each.slice(this.#counted.get(name)).map((state) => state.get(name));
       // A file whose making was answered by nobody has no number here.
       if (inode !== undefined && file === undefined && may.some((each) => each !== undefined && !this.#inodes.has(each))) continue;
       if (!may.includes(file)) return `${name} is file ${file ?? 'none'} and not one of ${may.map((each) => each ?? 'none').join(', ')}`;

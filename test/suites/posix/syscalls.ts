@@ -341,13 +341,13 @@ export class Mapping implements Disposable {
   }
 
   /** Takes `length` bytes from another file. */
-  copyFrom(fd: number, length: number, offset = 0): void {
-    must(call('pread64', fd, BigInt(this.#address + offset), length, 0));
+  copyFrom(fd: number, length: number, offset = 0): number {
+    return must(call('pread64', fd, BigInt(this.#address + offset), length, 0));
   }
 
   /** Its first bytes, by way of another file. */
-  copyTo(fd: number, length: number): void {
-    must(call('pwrite64', fd, BigInt(this.#address), length, 0));
+  copyTo(fd: number, length: number): number {
+    return must(call('pwrite64', fd, BigInt(this.#address), length, 0));
   }
 
   sync(): Result {
