@@ -18,6 +18,8 @@ const clusterMs = 60_000;
 export class HostDaemon implements RunningPlugin {
   readonly host: LabHost;
   readonly address: string;
+  /** The host's own /run, seen from outside. */
+  readonly controlSocket: string;
   readonly client: ControlClient;
   readonly #env: NodeJS.ProcessEnv;
   #process: HostProcess | undefined;
@@ -25,8 +27,8 @@ export class HostDaemon implements RunningPlugin {
   constructor(host: LabHost, address: string, env: NodeJS.ProcessEnv = {}) {
     this.host = host;
     this.address = `${address}:${port}`;
-    // The host's own /run, seen from outside.
-    this.client = new ControlClient(`/proc/${host.pid}/root/run/infinit/control.sock`);
+    this.controlSocket = `/proc/${host.pid}/root/run/infinit/control.sock`;
+    this.client = new ControlClient(this.controlSocket);
     this.#env = {
       ...process.env,
       INFINIT_STATE_DIR: path.join(host.directory, 'state'),
@@ -44,6 +46,12 @@ export class HostDaemon implements RunningPlugin {
 
   get mountDir(): string {
     return path.join(this.host.directory, 'mounts');
+  }
+
+  /** Its processes, as seen from outside; none while it is away. */
+  get pids(): readonly number[] {
+    const own = this.#process;
+    return own === undefined || own.child.exitCode !== null || own.child.signalCode !== null ? [] : [own.pid, ...childrenOf(own.pid)];
   }
 
   get log(): string {

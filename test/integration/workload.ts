@@ -28,7 +28,7 @@ interface FailedOperation extends SlowOperation {
 const maxFailed = 1000;
 
 /** Milliseconds from which on an operation is remembered as slow: no host's end may hold up another host's programs for longer. */
-const slowMs = 5000;
+export const slowMs = 5000;
 
 /**
  * Programs on every host that use one volume at once: they replace and read small files, whose history must be linearizable, append to one log, and
@@ -52,6 +52,12 @@ export class Workload implements AsyncDisposable {
   failures = 0;
   /** The longest that one took, in ms. */
   longestMs = 0;
+  readonly #took: number[] = [];
+  /** What one takes as a rule, in ms: several programs are started for it, one after the other. */
+  get usualMs(): number {
+    return this.#took.toSorted((a, b) => a - b)[this.#took.length >> 1] ?? 0;
+  }
+
   readonly slow: SlowOperation[] = [];
   readonly failed: FailedOperation[] = [];
   /** What the last failure said. */
@@ -116,6 +122,7 @@ export class Workload implements AsyncDisposable {
     const outcome = await daemon.try(this.#volume, `${onVolume}; ${script}`);
     const end = performance.now();
     this.longestMs = Math.max(this.longestMs, Math.round(end - start));
+    this.#took.push(end - start);
     const operation = { host: daemon.host.name, script, from, to: from + end - start, failed: outcome.code !== 0 };
     if (end - start > slowMs) this.slow.push(operation);
     if (outcome.code !== 0 && !outcome.stderr.includes('No such file')) {

@@ -7,7 +7,9 @@ import { complete, formCluster, type HostDaemon } from '../../docker/cluster-hos
 import { DockerLab } from '../../docker/lab.ts';
 import { eventually } from '../../docker/process.ts';
 import { SeededRandom } from '../../simulation/random.ts';
-import { type SlowOperation, Workload } from '../workload.ts';
+import { Starvation } from '../starved.ts';
+import { ValueWorkload } from '../value-workload.ts';
+import { type SlowOperation, slowMs, Workload } from '../workload.ts';
 import { type ChaosScene, type Fault, usualFaults } from './faults.ts';
 import { watchMoves } from './moves.ts';
 
@@ -40,6 +42,8 @@ export interface ChaosReport {
   readonly longestMs: number;
   /** The longest on a host that had no trouble of its own meanwhile. */
   readonly longestElsewhereMs: number;
+  /** Operations that took longer than is promised, by more than the daemons waited for a processor, where nothing was the matter but that other hosts were lost. Told in words. */
+  readonly overdue: readonly string[];
 }
 
 /** A host's acceptor that was started anew says nothing for so long, in ms: a lease's term, and what it takes to be heard. */
@@ -49,6 +53,7 @@ const abstainMs = 4000;
 interface Trouble {
   readonly host: string;
   readonly fault: string;
+  readonly loses: boolean;
   readonly from: number;
   to: number;
 }
@@ -78,7 +83,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const daemons = await formCluster(lab, env);
   using _ = { [Symbol.dispose]: () => keepLogs(daemons, options.logs) };
   const chance = new SeededRandom(options.seed);
-  const report = { acknowledged: 0, failures: 0, longestMs: 0, longestElsewhereMs: 0 };
+  const report = { acknowledged: 0, failures: 0, longestMs: 0, longestElsewhereMs: 0, overdue: [] as string[] };
   for (let round = 1; round <= options.rounds; round++) {
     const volume = `round-${round}`;
     for (const index of chance.sample([...daemons.keys()], daemons.length)) await daemons[index]!.mount(volume);
@@ -92,8 +97,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       },
     };
     await using workload = new Workload(daemons, volume);
+    await using values = new ValueWorkload(daemons, volume);
     const troubles: Trouble[] = [];
     using moves = watchMoves(daemons);
+    using starvation = new Starvation(daemons);
     await strikeAll(scene, chance, kinds, options, troubles);
     await complete(daemons).catch(async (error: unknown) => {
       for (const daemon of daemons) options.say(await standing(daemon));
@@ -101,14 +108,19 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     });
     await workload.runFor(1000);
     await workload.verify();
+    await values.verify();
     report.acknowledged += workload.acknowledged;
     report.failures += workload.failures;
     report.longestMs = Math.max(report.longestMs, workload.longestMs);
     for (const slow of workload.slow) {
       const meanwhile = troubles.filter(({ from, to }) => from < slow.to && to > slow.from);
-      if (meanwhile.every(({ host }) => host !== slow.host))
-        report.longestElsewhereMs = Math.max(report.longestElsewhereMs, Math.round(slow.to - slow.from));
-      options.say(tell(slow, [...meanwhile, ...moves.during(slow)]));
+      const elsewhere = meanwhile.every(({ host }) => host !== slow.host);
+      if (elsewhere) report.longestElsewhereMs = Math.max(report.longestElsewhereMs, Math.round(slow.to - slow.from));
+      const starvedMs = starvation.during(slow);
+      const told = `${tell(slow, [...meanwhile, ...moves.during(slow)])}, ${starvedMs} ms without a processor`;
+      options.say(told);
+      if (elsewhere && meanwhile.every(({ loses }) => loses) && slow.to - slow.from > slowMs + starvedMs + workload.usualMs)
+        report.overdue.push(told);
     }
     for (const failed of workload.failed) {
       const meanwhile = troubles.filter(({ from, to }) => from < failed.to && to > failed.from);
@@ -116,7 +128,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
         options.say(`${tell(failed, [...meanwhile, ...moves.during(failed)])}: ${failed.said}`);
     }
     options.say(
-      `round ${round}: ${workload.acknowledged} acknowledged and there, ${workload.failures} failed, the longest took ${workload.longestMs} ms`,
+      `round ${round}: ${workload.acknowledged} acknowledged and there, ${values.acknowledged} of values, ${workload.failures} failed, the longest took ${workload.longestMs} ms`,
     );
     for (const daemon of daemons) await daemon.client.unmountVolume(volume, 'test');
   }
@@ -124,7 +136,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 }
 
 /** A slow operation, and whom what ailed from when to when, in seconds since it began. */
-function tell({ host, script, from, to, failed }: SlowOperation, meanwhile: readonly Trouble[]): string {
+function tell({ host, script, from, to, failed }: SlowOperation, meanwhile: readonly Omit<Trouble, 'loses'>[]): string {
   const seconds = (time: number): string => ((time - from) / 1000).toFixed(1);
   const troubles = meanwhile.map((trouble) => `${trouble.host} ${trouble.fault} ${seconds(trouble.from)} to ${seconds(trouble.to)}`);
   return `  ${host}, ${seconds(to)} s${failed ? ', failed' : ''}, at ${new Date(from).toISOString()}: ${script.slice(0, 40)} (${troubles.join(', ') || 'nobody in trouble'})`;
@@ -164,7 +176,7 @@ async function strikeAll(
       }
       const { name: host } = scene.daemons[index]!.host;
       options.say(`${host}: ${fault.name}, ${hold} ms`);
-      const trouble = { host, fault: fault.name, from: Date.now(), to: Infinity };
+      const trouble = { host, fault: fault.name, loses: fault.loses === true, from: Date.now(), to: Infinity };
       troubles.push(trouble);
       await fault.strike(scene, index, hold);
       trouble.to = Date.now();

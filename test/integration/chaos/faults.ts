@@ -20,6 +20,8 @@ export interface Fault {
   readonly name: string;
   /** Milliseconds that it lasts, at least and at most. */
   readonly holdMs: readonly [number, number];
+  /** The host is as good as dead meanwhile: what it served goes to another within what is promised. */
+  readonly loses?: true;
   /** What a host needs before its first daemon starts, so that this can happen to it; returns what to add to the daemon's environment. */
   readonly prepare?: (lab: DockerLab, host: LabHost) => Promise<NodeJS.ProcessEnv>;
   /** Resolves once the host is to be well again. */
@@ -50,6 +52,7 @@ function freeze(name: string, holdMs: readonly [number, number]): Fault {
   return {
     name,
     holdMs,
+    loses: true,
     async strike({ daemons }, index, ms) {
       daemons[index]!.freeze('SIGSTOP');
       await sleep(ms);
@@ -63,6 +66,7 @@ function away(name: string, end: (daemon: HostDaemon) => Promise<unknown>): Faul
   return {
     name,
     holdMs: usualMs,
+    loses: true,
     async strike({ daemons, comeBack }, index, ms) {
       await end(daemons[index]!);
       await sleep(ms);
@@ -81,6 +85,7 @@ export const usualFaults: readonly Fault[] = [
   {
     name: 'cut off',
     holdMs: usualMs,
+    loses: true,
     async strike({ lab }, index, holdMs) {
       await lab.cut(index);
       await sleep(holdMs);
