@@ -38,16 +38,7 @@ export const listShapes: readonly Shape[] = ['table', 'json', 'columns'];
 
 /** Rows as docker prints them: upper-case headers, columns padded to the widest cell, three spaces between. */
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  const cells = [columns.map((column) => column.header), ...rows.map((row) => columns.map((column) => column.value(row)))];
-  const widths = columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length)));
-  return cells
-    .map((line) =>
-      line
-        .map((cell, index) => cell.padEnd(widths[index]!))
-        .join('   ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return aligned([columns.map((column) => column.header), ...rows.map((row) => columns.map((column) => column.value(row)))]);
 }
 
 /** A list in the wanted format: a table, one JSON object a line, or the template once a row. */
@@ -61,7 +52,7 @@ export function renderList<Row>(rows: readonly Row[], columns: readonly Column<R
   const lines = fields.map((row) => fillTemplate(body, row));
   if (body === format) return lines.join('\n');
   const header = fillTemplate(body, Object.fromEntries(columns.map((column) => [column.field, column.header])));
-  return alignTabs([header, ...lines]);
+  return aligned([header, ...lines].map((line) => line.split('\t')));
 }
 
 /** The one object that a command is about: itself in JSON, or the template. */
@@ -109,8 +100,7 @@ function fieldOf(object: object, path: string): unknown {
   return value;
 }
 
-function alignTabs(lines: readonly string[]): string {
-  const cells = lines.map((line) => line.split('\t'));
+function aligned(cells: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const line of cells) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
   return cells
@@ -123,7 +113,7 @@ function alignTabs(lines: readonly string[]): string {
     .join('\n');
 }
 
-/** Bytes as docker shows them: three significant digits and a unit. */
+/** Bytes with three significant digits, or four below the next unit, and that. */
 export function humanBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   let value = bytes;
@@ -132,7 +122,8 @@ export function humanBytes(bytes: number): string {
     value /= 1024;
     unit++;
   }
-  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit]}`;
+  // From 999.5 on `toPrecision` would write 1.00e+3.
+  return `${unit === 0 || value >= 999.5 ? Math.floor(value) : value.toPrecision(3)} ${units[unit]}`;
 }
 
 /** Seconds as a person says them. */

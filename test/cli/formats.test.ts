@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { Command } from 'commander';
 
-import { fillTemplate, formatOption, listShapes, renderObject } from '../../src/cli/output.ts';
+import { fillTemplate, formatOption, humanBytes, listShapes, renderList, renderObject } from '../../src/cli/output.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
 function commandsOf(command: Command): Command[] {
@@ -36,4 +36,31 @@ test('what there is one of is an object, and a field that there is not is told w
     message: '--format: there is no field ".Health.Nope"; there are .Health.State, .Health.Reasons',
   });
   assert.throws(() => fillTemplate('{{.Name.Nope}}', object), { message: '--format: there is no field ".Name.Nope": ".Name" has no fields' });
+});
+
+test('bytes are shown with a unit and no exponent, whatever their number', () => {
+  const k = 1024;
+  for (const [bytes, text] of [
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [k, '1.00 KiB'],
+    [999.4 * k, '999 KiB'],
+    [999.5 * k, '999 KiB'],
+    [1000 * k, '1000 KiB'],
+    [1023.9 * k ** 3, '1023 GiB'],
+    [k ** 4, '1.00 TiB'],
+    [2000 * k ** 5, '2000 PiB'],
+  ] as const)
+    assert.equal(humanBytes(bytes), text);
+});
+
+test('a table of chosen columns is set as the whole one is, however long', () => {
+  const columns = [
+    { header: 'NAME', field: 'Name', value: (row: number) => `n${row}` },
+    { header: 'SIZE', field: 'Size', value: (row: number) => String(row) },
+  ];
+  assert.equal(renderList([7], columns, 'table'), 'NAME   SIZE\nn7     7');
+  assert.equal(renderList([7], columns, String.raw`table {{.Size}}\t{{.Name}}`), 'SIZE   NAME\n7      n7');
+  const many = Array.from({ length: 200_000 }, (_, index) => index);
+  assert.equal(renderList(many, columns, 'table').split('\n').at(-1), 'n199999   199999');
 });
