@@ -66,15 +66,19 @@ function refuse(flag: string, value: string, wanted: string): never {
   throw new InfinitError('bad-argument', `${flag}: "${value}" is not ${wanted}`);
 }
 
-function parseAbsolute(value: string): string {
+/** An empty one, of a script whose variable is not set, would be the directory in which that runs. */
+function parseAbsolute(value: string, flag: string): string {
+  if (value === '') refuse(flag, value, 'a path');
   return path.resolve(value);
 }
+
+const maxPort = 65_535;
 
 function parseEndpoint(value: string, flag: string): { host: string; port: number } | undefined {
   if (value === '' || value === 'none') return undefined;
   const match = /^(?<host>\[[^\]]+\]|[^:]+):(?<port>\d{1,5})$/.exec(value);
   const port = Number(match?.groups?.['port']);
-  if (match === null || port > 65_535) refuse(flag, value, 'IP:PORT, such as 0.0.0.0:7470 (or "none")');
+  if (match === null || port > maxPort) refuse(flag, value, 'IP:PORT, such as 0.0.0.0:7470 (or "none")');
   return { host: match.groups!['host']!.replace(/^\[|\]$/g, ''), port };
 }
 
@@ -91,7 +95,10 @@ function parseDiscovery(value: string, flag: string): DiscoveryWay[] {
 }
 
 function parseAddresses(value: string, flag: string, addresses = parseList(value)): string[] {
-  const wrong = addresses.find((address) => !/^(\[[^\]]+\]|[\w.-]+):\d{1,5}$/.test(address));
+  const wrong = addresses.find((address) => {
+    const port = /^(?:\[[^\]]+\]|[\w.-]+):(?<port>\d{1,5})$/.exec(address)?.groups!['port'];
+    return port === undefined || Number(port) === 0 || Number(port) > maxPort;
+  });
   if (wrong !== undefined) refuse(flag, wrong, 'HOST:PORT');
   return addresses;
 }
@@ -320,6 +327,13 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
   }
 }
 
+/** What the config file has for a setting, as a flag would have it. */
+function textIn(value: unknown, source: string): string {
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(',');
+  if (typeof value === 'string' || typeof value === 'number') return String(value);
+  throw new InfinitError('bad-argument', `${source}: ${JSON.stringify(value)} is no text, number or list of texts`);
+}
+
 /**
  * The settings from flags, else the environment, else the config file (a JSON object with the flags' names), else the default.
  * @throws InfinitError `bad-argument` that names the setting and where it came from.
@@ -337,13 +351,14 @@ export function loadDaemonConfig(
   const config: Record<string, unknown> = {};
   for (const [key, setting] of Object.entries(settings)) {
     const variable = environmentName(setting.flag);
+    const inFile = `"${setting.flag}" in the config file`;
     const [given, source] =
       flags[setting.flag] !== undefined
         ? [flags[setting.flag], `--${setting.flag}`]
         : environment[variable] !== undefined && environment[variable] !== ''
           ? [environment[variable], variable]
           : file[setting.flag] !== undefined
-            ? [String(file[setting.flag]), `"${setting.flag}" in the config file`]
+            ? [textIn(file[setting.flag], inFile), inFile]
             : [setting.fallback(), `--${setting.flag}`];
     config[key] = setting.parse(given!, source);
   }

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 
 import { loadDaemonConfig } from '../../src/api/index.ts';
@@ -29,6 +32,12 @@ const wrong = [
   ['dht', 'yes', /--dht: "yes" is not on or off/],
   ['advertise', 'host', /--advertise: "host" is not HOST:PORT/],
   ['join', 'a:7470,http://b', /--join: "http:\/\/b" is not HOST:PORT/],
+  ['join', 'a:7470,b:99999', /--join: "b:99999" is not HOST:PORT/],
+  ['join', 'a:0', /--join: "a:0" is not HOST:PORT/],
+  ['advertise', 'a:65536', /--advertise: "a:65536" is not HOST:PORT/],
+  ['state-dir', '', /--state-dir: "" is not a path/],
+  ['mount-dir', '', /--mount-dir: "" is not a path/],
+  ['control-socket', '', /--control-socket: "" is not a path/],
   ['listen', 'a:99999', /--listen: "a:99999" is not IP:PORT/],
   ['capacity', '5', /--capacity: "5" is not 0 \(store nothing\) or a size of at least 1M/],
   ['replicas', '2', /--replicas: "2" is not 1, 3, 5, 7 or 9/],
@@ -42,3 +51,22 @@ for (const [flag, value, message] of wrong) {
     );
   });
 }
+
+test('the config file has texts, numbers and lists of texts, and what is neither is refused by name', (t) => {
+  const directory = mkdtempSync(path.join(tmpdir(), 'infinit-config-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const file = path.join(directory, 'config.json');
+  const load = (content: object): ReturnType<typeof loadDaemonConfig> => {
+    writeFileSync(file, JSON.stringify(content));
+    return loadDaemonConfig({}, {}, file);
+  };
+  const { join, replicas, stateDir } = load({ join: ['a', 'b:1'], replicas: 5, 'state-dir': '/state' });
+  assert.deepEqual([join, replicas, stateDir], [['a:7470', 'b:1'], 5, '/state']);
+  for (const [content, message] of [
+    [{ 'state-dir': null }, /"state-dir" in the config file: null is no text/],
+    [{ token: {} }, /"token" in the config file: \{\} is no text/],
+    [{ name: ['a', 1] }, /"name" in the config file: \["a",1\] is no text/],
+    [{ 'state-dir': '' }, /"state-dir" in the config file: "" is not a path/],
+  ] as const)
+    assert.throws(() => load(content), { code: 'bad-argument', message });
+});
