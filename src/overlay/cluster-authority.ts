@@ -51,6 +51,8 @@ export interface TokenSummary {
 const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
 const maxUses = 1_000_000;
+/** How long a token or a passport with an end holds at the most: what ends after the last moment that a Date can say could not be listed, by no host. */
+const maxTermMs = 36_525 * dayMs;
 
 /** Everything that this host signs: with the cluster's key where it is here (it may be kept elsewhere), otherwise with its own. */
 export class ClusterAuthority {
@@ -139,7 +141,8 @@ export class ClusterAuthority {
       throw new InfinitError('bad-argument', `rights are ${allRights.join(', ')}`);
     if (!Number.isSafeInteger(uses) || uses < 1 || uses > maxUses)
       throw new InfinitError('bad-argument', `a token is good for 1 to ${maxUses} hosts, not ${uses}`);
-    if (!(expiresInMs > 0) || !((passportMs ?? 1) > 0)) throw new InfinitError('bad-argument', 'a token and its passports must hold for some time');
+    if (![expiresInMs, passportMs ?? 1].every((term) => term > 0 && term <= maxTermMs))
+      throw new InfinitError('bad-argument', `a token and its passports hold for some time, and for ${maxTermMs / dayMs} days at the most`);
     const id = this.#tokenId();
     const expiresMs = Math.floor(this.#clock.wallMs() + expiresInMs);
     const terms = { id, rights, expiresMs, uses, passportMs: passportMs === undefined ? undefined : Math.floor(passportMs) };

@@ -74,6 +74,20 @@ describe('the overlay on loopback', () => {
     await assert.rejects(b.createToken({}), { code: 'denied' });
   });
 
+  test('a token that nobody could list is not made', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const host = await cluster.first();
+    for (const wrong of [0, -1, Number.NaN, 1e17, 1e300, Infinity]) {
+      await assert.rejects(host.createToken({ expiresInMs: wrong }), { code: 'bad-argument', message: /36525 days at the most/ });
+      await assert.rejects(host.createToken({ passportMs: wrong }), { code: 'bad-argument' });
+    }
+    const { id } = await host.createToken({ expiresInMs: 3e12, passportMs: 3e12 });
+    assert.deepEqual(
+      (await host.tokens()).map((token) => token.id),
+      [id],
+    );
+  });
+
   test('what a host that may not store offers counts as nothing, on every host', async () => {
     await using cluster = await Cluster.onLoopback();
     const a = await cluster.first();
