@@ -21,6 +21,7 @@ export interface WriteHints {
  * faulty one in its place: lost writes, torn writes, flipped bits, EIO, ENOSPC.
  */
 export interface Files {
+  /** With those above it; durably. */
   makeDirectory(directory: string): Promise<void>;
   list(directory: string): Promise<string[]>;
   /** `write` creates the file where it is missing. */
@@ -65,7 +66,16 @@ const direct = new Map<number, DirectFile>();
 
 /** The operating system's own files. */
 export const nodeFiles: Files = {
-  makeDirectory: async (directory) => void (await mkdir(directory, { recursive: true, mode: 0o700 })),
+  makeDirectory: async (directory) => {
+    const wanted = path.resolve(directory);
+    const first = await mkdir(wanted, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    // What was made is there after a crash once the directory above it says so.
+    for (let made = wanted; ; made = path.dirname(made)) {
+      await nodeFiles.syncDirectory(path.dirname(made));
+      if (made === path.resolve(first)) return;
+    }
+  },
   list: (directory) => readdir(directory),
   open: async (file, mode) => {
     if (mode === 'read') return openFile(file, readFlags, 0o600);

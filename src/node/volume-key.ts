@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, plainly } from '../base/index.ts';
+import { nodeFiles } from '../disk/index.ts';
 
 /** Bytes of an AES-256 key. */
 const keyBytes = 32;
@@ -24,10 +25,15 @@ export function volumeKey(directory: string, volumeId: string): Uint8Array {
   return key;
 }
 
-/** Makes the key of a new encrypted volume. */
-export function createVolumeKey(directory: string, volumeId: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(path.join(directory, `${volumeId}.key`), `${randomBytes(keyBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+/** Makes the key of a new encrypted volume. It is on stable storage when this resolves: without it what is acknowledged later could not be read. @throws InfinitError `disk-failed`. */
+export async function createVolumeKey(directory: string, volumeId: string): Promise<void> {
+  const file = path.join(directory, `${volumeId}.key`);
+  try {
+    await nodeFiles.makeDirectory(directory);
+    await nodeFiles.replace(file, `${randomBytes(keyBytes).toString('hex')}\n`);
+  } catch (cause) {
+    throw new InfinitError('disk-failed', `the volume's key cannot be written to ${file}: ${plainly(cause)}`, { cause });
+  }
 }
 
 /** Forgets the key of a volume whose data is deleted. */

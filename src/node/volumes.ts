@@ -86,7 +86,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const entry: CatalogueEntry = { name, id: randomBytes(16).toString('hex'), createdAt: new Date().toISOString(), options: effective };
     const { encrypted } = typedOptions(effective);
     // Where it fails it may have been added all the same: then the key is needed.
-    if (encrypted) createVolumeKey(this.#context.keyDir, entry.id);
+    if (encrypted) await createVolumeKey(this.#context.keyDir, entry.id);
     const current = await catalogue.add(entry);
     if (current.id !== entry.id) {
       if (encrypted) removeVolumeKey(this.#context.keyDir, entry.id);
