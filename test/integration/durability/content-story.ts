@@ -11,11 +11,19 @@ interface Candidate {
 /** What a file may contain after a crash: what was durable, and each byte also as anything that was done since makes it. */
 export class ContentStory {
   /** As a program sees it. */
-  readonly now: Buffer = Buffer.alloc(maxFileBytes);
+  readonly now: Buffer;
   size = 0;
-  #candidates: Candidate[] = [{ data: Buffer.alloc(maxFileBytes), mask: new Uint8Array(maxFileBytes).fill(1) }];
+  readonly #most: number;
+  #candidates: Candidate[];
   /** Any size in between: a write takes effect piece by piece. */
   #sizes = { least: 0, most: 0 };
+
+  /** @param most no file of this story is longer. */
+  constructor(most: number = maxFileBytes) {
+    this.#most = most;
+    this.now = Buffer.alloc(most);
+    this.#candidates = [{ data: Buffer.alloc(most), mask: new Uint8Array(most).fill(1) }];
+  }
 
   write(offset: number, data: Buffer): void {
     data.copy(this.now, offset);
@@ -29,13 +37,13 @@ export class ContentStory {
   }
 
   truncate(size: number): void {
-    this.zero(Math.min(size, this.size), maxFileBytes);
+    this.zero(Math.min(size, this.size), this.#most);
     this.#resize(size);
   }
 
   /** All of it is durable. */
   synced(): void {
-    this.#candidates = [{ data: Buffer.from(this.now), mask: new Uint8Array(maxFileBytes).fill(1) }];
+    this.#candidates = [{ data: Buffer.from(this.now), mask: new Uint8Array(this.#most).fill(1) }];
     this.#sizes = { least: this.size, most: this.size };
   }
 
@@ -47,7 +55,7 @@ export class ContentStory {
   }
 
   copy(): ContentStory {
-    const copy = new ContentStory();
+    const copy = new ContentStory(this.#most);
     this.now.copy(copy.now);
     copy.size = this.size;
     copy.#candidates = this.#candidates.map(({ data, mask }) => ({ data: Buffer.from(data), mask: new Uint8Array(mask) }));
@@ -69,7 +77,7 @@ export class ContentStory {
   }
 
   #add(start: number, end: number): void {
-    const mask = new Uint8Array(maxFileBytes).fill(1, start, end);
+    const mask = new Uint8Array(this.#most).fill(1, start, end);
     this.#candidates.push({ data: Buffer.from(this.now), mask });
   }
 

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Moves } from './moves.ts';
+import type { Mutant } from './program.ts';
+
+/** So many runs; a long search sets more. */
+const seeds = Number(process.env['SEEDS'] ?? 20);
+const first = Number(process.env['SEED'] ?? 1);
+
+test('what a program did to a file is there, however hosts are killed and another comes to serve the volume', async () => {
+  let moves = 0;
+  for (let seed = first; seed < first + seeds; seed++) {
+    const run = new Moves(seed);
+    const problem = await run.run();
+    assert.equal(problem, undefined, `SEED=${seed} SEEDS=1: ${problem}\n${run.deeds.join('\n')}`);
+    moves += run.moves;
+  }
+  assert.ok(moves > seeds, 'the volume moved about');
+});
+
+for (const mutant of ['hasty', 'short'] satisfies Mutant[]) {
+  test(`a ${mutant} one is found out`, async () => {
+    for (let seed = 1; seed <= 5 * seeds; seed++) if ((await new Moves(seed, mutant).run()) !== undefined) return;
+    assert.fail('it never was');
+  });
+}

@@ -1,0 +1,296 @@
+import { mock } from 'node:test';
+
+import { InfinitError } from '../../../src/base/index.ts';
+import { Sealer } from '../../../src/block/index.ts';
+import { Appends, BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
+import { ContentStory } from '../../integration/durability/content-story.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { open, root, user } from '../harness.ts';
+import { generator } from '../random-run.ts';
+import { ClosingWay } from './closing-way.ts';
+import { Host, maxBytes, type Mutant, Program } from './program.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+const hosts = 3;
+/** What each program does, and how often something becomes of hosts meanwhile. */
+const [steps, moves] = [25, 5];
+/** No grant, and no lease, is longer. */
+const leaseMs = 1000;
+const [punchHole, zeroRange] = [3, 17];
+
+/** What is open on the host that serves the volume. */
+interface Opening {
+  readonly number: number;
+  readonly host: Host;
+  readonly volume: Volume;
+  readonly way: ClosingWay;
+  readonly server: CallServer;
+}
+
+/**
+ * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
+ * and looks at each thing that it did; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ */
+export class Moves {
+  readonly #time = new VirtualTime();
+  readonly #chance: () => number;
+  readonly #mutant: Mutant | undefined;
+  readonly #store = new MemoryBlockStore({ across: true });
+  readonly #hosts: Host[] = [];
+  readonly #stories = Array.from({ length: hosts }, () => new ContentStory(maxBytes));
+  readonly #inodes: number[] = [];
+  #opening: Opening | undefined;
+  #openings = 0;
+  #grants: Grants | undefined;
+  #lives = 0;
+  #fills = 0;
+  #over = false;
+  /** What was done on each host, for whoever looks at what went wrong. */
+  readonly deeds: string[] = [];
+  /** How often another host came to serve the volume. */
+  moves = 0;
+
+  constructor(seed: number, mutant?: Mutant) {
+    this.#chance = generator(seed);
+    this.#mutant = mutant;
+  }
+
+  /** @returns what went wrong. */
+  async run(): Promise<string | undefined> {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    let passing: Promise<void> | undefined;
+    try {
+      for (let index = 0; index < hosts; index++) this.#hosts.push(this.#start(index));
+      passing = this.#passTime();
+      await this.#serve(this.#hosts[0]!);
+      for (let index = 0; index < hosts; index++) this.#inodes.push(await this.#make(`f${index}`));
+      await Promise.all([...this.#hosts.map((_, index) => this.#programs(index)), this.#moveAbout()]);
+      await this.#judgeAll();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? (error.stack ?? error.message) : String(error);
+    } finally {
+      this.#over = true;
+      await passing;
+      this.#opening?.way.cut();
+      await this.#opening?.volume.abandon();
+      mock.timers.reset();
+    }
+  }
+
+  #start(index: number): Host {
+    return new Host(index, ++this.#lives, (host) => !host.isDead && this.#opening?.host === host, this.#time);
+  }
+
+  async #passTime(): Promise<void> {
+    while (!this.#over) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.#time.jump(1);
+      mock.timers.tick(1);
+    }
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#chance() * limit);
+  }
+
+  #pause(most: number): Promise<void> {
+    return this.#time.sleep(this.#below(most));
+  }
+
+  async #make(name: string): Promise<number> {
+    const { fileSystem } = this.#hosts[0]!;
+    const { attributes, handle } = await fileSystem.create(root, name, 0o644, 0, 2, user);
+    await fileSystem.fsync(attributes.inode, handle, false);
+    await fileSystem.release(attributes.inode, handle);
+    return attributes.inode;
+  }
+
+  async #moveAbout(): Promise<void> {
+    for (let move = 0; move < moves; move++) {
+      await this.#pause(600);
+      const serving = this.#opening!.host;
+      const what = this.#chance();
+      const next = this.#hosts[this.#below(hosts)]!;
+      if (what < 0.6) {
+        this.#kill(serving);
+        await this.#time.sleep(leaseMs);
+        this.#restart(serving);
+        await this.#serve(this.#hosts[next.index]!);
+      } else if (what < 0.8) {
+        await this.#loseLease();
+        await this.#time.sleep(this.#below(2) * leaseMs);
+        await this.#serve(next);
+      } else {
+        const other = this.#hosts[(serving.index + 1) % hosts]!;
+        this.#kill(other);
+        void this.#opening!.server.dismiss(String(other.index)).then((letGo) => letGo());
+        // What it had asked for waits no longer for what other hosts have in memory.
+        await this.#time.sleep(leaseMs + this.#below(300));
+        this.#restart(other);
+        this.#welcome(this.#hosts[other.index]!);
+      }
+    }
+  }
+
+  #kill(host: Host): void {
+    this.deeds.push(`host ${host.index} is killed`);
+    host.isDead = true;
+    if (this.#opening?.host === host) void this.#close().volume.abandon();
+    host.died.resolve('died');
+  }
+
+  #restart(host: Host): void {
+    this.#hosts[host.index] = this.#start(host.index);
+  }
+
+  #close(): Opening {
+    const opening = this.#opening!;
+    this.#opening = undefined;
+    opening.way.cut();
+    return opening;
+  }
+
+  /** As SharedRole does it. */
+  async #loseLease(): Promise<void> {
+    const { host, volume } = this.#close();
+    this.deeds.push(`host ${host.index} loses its lease`);
+    const lost = [...volume.unsynced()];
+    host.lost ||= host.exposed || host.busy;
+    host.fileSystem.markLost(lost);
+    host.fileSystem.setBacking(undefined);
+    await volume.abandon();
+  }
+
+  async #serve(host: Host): Promise<void> {
+    const number = ++this.#openings;
+    this.moves++;
+    this.deeds.push(`host ${host.index} serves`);
+    const way = new ClosingWay(
+      this.#store,
+      () => this.#pause(this.#chance() < 0.1 ? 40 : 3),
+      () => this.#chance(),
+    );
+    host.fileSystem.setBacking(undefined);
+    const volume = await open(way, { flushDelayMs: 100 });
+    const grants = new Grants({
+      now: () => this.#time.clock.monotonicMs(),
+      sleep: (ms) => this.#time.sleep(ms),
+      leaseMs: () => (this.#opening?.number === number ? leaseMs : 0),
+      recall: (peer, keys) => this.#recall(Number(peer), keys),
+      onGivenUp: (peer, inode, lapsed) => server.givenUp(peer, inode, lapsed),
+      earlierUntilMs: this.#grants?.untilMs ?? 0,
+    });
+    this.#grants = grants;
+    volume.guard(grants);
+    const appends = new Appends(volume);
+    const grace = new LockGrace([]);
+    const keep: ConstructorParameters<typeof CallServer>[2] = (shown) => (this.#mutant === 'hasty' ? undefined : volume.keep(shown));
+    const server = new CallServer(this.#mutant === 'hasty' ? unsynced(volume) : volume, appends, keep, grace, () => {}, grants);
+    this.#opening = { number, host, volume, way, server };
+    host.served++;
+    host.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+    for (const other of this.#hosts) if (other !== host) this.#welcome(other);
+  }
+
+  /** A guest hears a little later who serves the volume. */
+  #welcome(guest: Host): void {
+    const opening = this.#opening;
+    if (opening === undefined) return;
+    const isThere = (): boolean => this.#opening === opening && !guest.isDead;
+    const ask = async (call: Uint8Array): Promise<Uint8Array> => {
+      const asked = Uint8Array.from(call);
+      await this.#pause(10);
+      if (!isThere()) throw new InfinitError('unavailable', 'the host does not answer');
+      const answer = await opening.server.serve(String(guest.index), asked);
+      await this.#pause(10);
+      if (!isThere() || this.#chance() < 0.03) throw new InfinitError('unknown-outcome', 'the answer was lost');
+      return answer;
+    };
+    const blocks = new BlockReader(this.#store, new Sealer());
+    void this.#pause(30).then(() => isThere() && guest.fileSystem.setBacking({ kind: 'remote', ask, blocks }));
+  }
+
+  async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
+    await this.#pause(10);
+    const host = this.#hosts[peer]!;
+    if (host.isDead || this.#chance() < 0.1) throw new InfinitError('unavailable', 'lost');
+    await host.fileSystem.recall(keys);
+  }
+
+  /** One program after another: each ends with its host. */
+  async #programs(index: number): Promise<void> {
+    for (let left = steps; left > 0;) {
+      const host = this.#hosts[index]!;
+      if (host.isDead) {
+        await this.#time.sleep(20);
+        continue;
+      }
+      const program = new Program(host, this.#inodes[index]!, this.#stories[index]!, this.#mutant);
+      const one = async (): Promise<'went on'> => {
+        if (!program.begun) await program.begin();
+        else await this.#step(program);
+        return 'went on';
+      };
+      while (left > 0) {
+        left--;
+        const came = await Promise.race([one(), host.died.promise]);
+        if (came === 'died') break;
+        await this.#pause(30);
+      }
+    }
+  }
+
+  async #step(program: Program): Promise<void> {
+    const { story, host } = program;
+    const dice = this.#chance();
+    const front = this.#chance() < 0.6 ? this.#below(9) : this.#below(12_000);
+    const length = 1 + this.#below(this.#chance() < 0.5 ? 9 : this.#chance() < 0.9 ? 9000 : 60_000);
+    const note = (what: string): void => void this.deeds.push(`host ${host.index}: ${what}`);
+    if (dice < 0.3) {
+      note(`write ${front} ${length}`);
+      await program.write(front, this.#bytes(length));
+    } else if (dice < 0.4) {
+      note(`mapped ${front} ${length}`);
+      await program.mapped(front, this.#bytes(length));
+    } else if (dice < 0.5) {
+      const size = this.#chance() < 0.5 ? front : Math.min(maxBytes, story.size + length);
+      note(`truncate ${size}`);
+      await program.truncate(size);
+    } else if (dice < 0.62) {
+      note(`zero ${front} ${length}`);
+      await program.zero(this.#chance() < 0.5 ? punchHole : zeroRange, front, length);
+    } else if (dice < 0.75) {
+      note('fsync');
+      await program.sync();
+    } else await program.look();
+  }
+
+  #bytes(length: number): Uint8Array {
+    const fill = ++this.#fills;
+    return Uint8Array.from({ length }, (_, at) => 1 + ((fill * 31 + at * 7) % 255));
+  }
+
+  /** At the end each host sees the same of each file, which is what was done to it. */
+  async #judgeAll(): Promise<void> {
+    for (const [index, inode] of this.#inodes.entries()) {
+      const own = new Program(this.#hosts[index]!, inode, this.#stories[index]!, this.#mutant);
+      await own.begin();
+      for (const host of this.#hosts) {
+        const other = new Program(host, inode, own.story, this.#mutant);
+        await other.begin(true);
+      }
+    }
+  }
+}
+
+/** A volume that says that things are durable and does not see to it. */
+function unsynced(volume: Volume): Volume {
+  return new Proxy(volume, {
+    get(target, name) {
+      if (name === 'fsync') return () => Promise.resolve();
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
+    },
+  });
+}

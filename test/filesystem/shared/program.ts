@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+
+import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import type { ContentStory } from '../../integration/durability/content-story.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** What the code under test does wrong: each must be found out. */
+export type Mutant =
+  /** A guest's change is answered before it is durable. */
+  | 'hasty'
+  /** A read that another host's death interrupts comes short. */
+  | 'short';
+
+/** No file is longer. */
+export const maxBytes: number = 96 * 1024;
+const pageBytes = 4096;
+
+/** A host, from when it starts until it is killed. */
+export class Host {
+  readonly index: number;
+  readonly fileSystem: SharedFileSystem;
+  readonly died = Promise.withResolvers<'died'>();
+  isDead = false;
+  /** How often it came to serve the volume. */
+  served = 0;
+  /** Something is being done. */
+  busy = false;
+  /** Something was done that no sync covers, while the volume was open here. */
+  exposed = false;
+  /** What was exposed may be lost. */
+  lost = false;
+
+  constructor(index: number, life: number, leaseHeld: (host: Host) => boolean, time: VirtualTime) {
+    this.index = index;
+    const mount = `mount ${index} ${life}`;
+    this.fileSystem = new SharedFileSystem(`host ${index}`, () => leaseHeld(this), undefined, undefined, mount, time.clock);
+  }
+}
+
+/** A program with a file of its own, and a story of what that contains. */
+export class Program {
+  readonly host: Host;
+  readonly story: ContentStory;
+  begun = false;
+  readonly #inode: number;
+  readonly #mutant: Mutant | undefined;
+  #handle = 0;
+
+  constructor(host: Host, inode: number, story: ContentStory, mutant: Mutant | undefined) {
+    this.host = host;
+    this.story = story;
+    this.#inode = inode;
+    this.#mutant = mutant;
+  }
+
+  /** What is there is what was, but for what no sync covered. */
+  async begin(exact = false): Promise<void> {
+    this.#handle = await this.host.fileSystem.open(this.#inode, 2);
+    await this.#judge(exact);
+    this.begun = true;
+  }
+
+  async write(offset: number, data: Uint8Array): Promise<void> {
+    if (offset + data.length > maxBytes) return;
+    this.story.write(offset, Buffer.from(data));
+    await this.#change(async () => {
+      assert.equal(await this.host.fileSystem.write(this.#inode, this.#handle, offset, data, false), data.length);
+    });
+  }
+
+  /** As the kernel does where memory that a file is mapped to is changed: pages are read, changed and written whole. */
+  async mapped(offset: number, data: Uint8Array): Promise<void> {
+    const { size } = this.story;
+    const end = Math.min(size, offset + data.length);
+    if (offset >= end) return;
+    const from = offset - (offset % pageBytes);
+    const until = Math.min(size, Math.ceil(end / pageBytes) * pageBytes);
+    const pages = Buffer.alloc(until - from);
+    pages.set((await this.#read(from, until - from)).subarray(0, until - from));
+    pages.set(data.subarray(0, end - offset), offset - from);
+    this.story.write(offset, Buffer.from(data.subarray(0, end - offset)));
+    await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false));
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.story.truncate(size);
+    await this.#change(() => this.host.fileSystem.setattr(this.#inode, { size }));
+  }
+
+  async zero(mode: number, offset: number, length: number): Promise<void> {
+    if (offset >= this.story.size) return;
+    this.story.zero(offset, Math.min(this.story.size, offset + length));
+    await this.#change(() => this.host.fileSystem.fallocate(this.#inode, this.#handle, mode, offset, length));
+  }
+
+  async sync(): Promise<void> {
+    const { host } = this;
+    try {
+      await this.#on(() => host.fileSystem.fsync(this.#inode, this.#handle, false));
+    } catch (error) {
+      if (!(error instanceof FileSystemError) || error.errno !== 'EIO') throw error;
+      assert.ok(host.lost, 'nothing was lost');
+      return this.#judge(false);
+    }
+    // Whoever is not told of a loss has lost nothing.
+    if (host.lost) await this.#judge(true);
+    host.exposed = host.lost = false;
+    this.story.synced();
+  }
+
+  async look(): Promise<void> {
+    const seen = await this.#read(0, maxBytes);
+    // It hears of it when it syncs.
+    if (!this.host.lost) this.#require(seen, true);
+  }
+
+  /** As the kernel does, that asks for the attributes first: who has them in memory may answer from there. */
+  async #read(offset: number, length: number): Promise<Buffer> {
+    await this.host.fileSystem.getattr(this.#inode);
+    const wasHere = this.host.fileSystem.local !== undefined;
+    const parts = await this.host.fileSystem.read(this.#inode, this.#handle, offset, length);
+    const cameHere = !wasHere && this.host.fileSystem.local !== undefined;
+    return this.#mutant === 'short' && cameHere ? Buffer.alloc(parts.length) : Buffer.concat(parts);
+  }
+
+  async #change(work: () => unknown): Promise<void> {
+    const { host } = this;
+    const { served } = host;
+    const wasHere = host.fileSystem.local !== undefined;
+    if (wasHere) host.exposed = true;
+    await this.#on(work);
+    if (wasHere || host.served !== served) host.exposed = true;
+    // What a guest does is durable, with all that was done before.
+    else if (!host.exposed) this.story.synced();
+  }
+
+  async #on(work: () => unknown): Promise<void> {
+    this.host.busy = true;
+    await work();
+    this.host.busy = false;
+  }
+
+  /** What is there is where everything goes on from. */
+  async #judge(exact: boolean): Promise<void> {
+    const { host, story } = this;
+    const seen = await this.#read(0, maxBytes);
+    this.#require(seen, exact);
+    if (exact) return;
+    story.truncate(0);
+    story.write(0, seen);
+    // Unless it was seen where it was not durable.
+    if (host.fileSystem.local !== undefined) host.exposed = true;
+    else story.synced();
+    host.lost = false;
+  }
+
+  #require(seen: Buffer, exact: boolean): void {
+    const problem = this.story.problem(seen, exact);
+    assert.equal(problem, undefined, `host ${this.host.index}: ${problem}`);
+  }
+}
