@@ -252,7 +252,7 @@ export class Moves {
       await program.write(front, this.#bytes(length));
     } else if (dice < 0.4) {
       note(`mapped ${front} ${length}`);
-      await program.mapped(front, this.#bytes(length));
+      await program.mapped(front, this.#bytes(length), () => this.#pause(this.#chance() < 0.3 ? 1500 : 5));
     } else if (dice < 0.5) {
       const size = this.#chance() < 0.5 ? front : Math.min(maxBytes, story.size + length);
       note(`truncate ${size}`);
@@ -260,7 +260,10 @@ export class Moves {
     } else if (dice < 0.62) {
       note(`zero ${front} ${length}`);
       await program.zero(this.#chance() < 0.5 ? punchHole : zeroRange, front, length);
-    } else if (dice < 0.75) {
+    } else if (dice < 0.68) {
+      note(`append ${length}`);
+      await program.append(this.#bytes(length));
+    } else if (dice < 0.78) {
       note('fsync');
       await program.sync();
     } else await program.look();

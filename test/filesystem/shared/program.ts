@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 
+import { InfinitError } from '../../../src/base/index.ts';
 import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import type { ContentStory } from '../../integration/durability/content-story.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -68,8 +69,8 @@ export class Program {
     });
   }
 
-  /** As the kernel does where memory that a file is mapped to is changed: pages are read, changed and written whole. */
-  async mapped(offset: number, data: Uint8Array): Promise<void> {
+  /** As the kernel does where memory that a file is mapped to is changed: pages are read, changed and, later, written whole. */
+  async mapped(offset: number, data: Uint8Array, later: () => Promise<void>): Promise<void> {
     const { size } = this.story;
     const end = Math.min(size, offset + data.length);
     if (offset >= end) return;
@@ -78,8 +79,25 @@ export class Program {
     const pages = Buffer.alloc(until - from);
     pages.set((await this.#read(from, until - from)).subarray(0, until - from));
     pages.set(data.subarray(0, end - offset), offset - from);
+    await this.#on(later);
+    // The kernel is refused what it read before that.
+    if (this.host.lost) return;
     this.story.write(offset, Buffer.from(data.subarray(0, end - offset)));
     await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false));
+  }
+
+  /** Where the host that serves the volume went nobody may know whether it was done. */
+  async append(data: Uint8Array): Promise<void> {
+    const { size } = this.story;
+    // Behind what may be lost it would come somewhere else.
+    if (size + data.length > maxBytes || this.host.exposed || this.host.lost) return;
+    this.story.write(size, Buffer.from(data));
+    try {
+      await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, 0, data, false, true));
+    } catch (error) {
+      if (!(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
+      await this.#judge(false);
+    }
   }
 
   async truncate(size: number): Promise<void> {
@@ -136,8 +154,11 @@ export class Program {
 
   async #on(work: () => unknown): Promise<void> {
     this.host.busy = true;
-    await work();
-    this.host.busy = false;
+    try {
+      await work();
+    } finally {
+      this.host.busy = false;
+    }
   }
 
   /** What is there is where everything goes on from. */
