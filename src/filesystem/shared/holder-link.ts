@@ -150,11 +150,11 @@ export class HolderLink {
   }
 
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
-  async doOnce<T>(method: SharedMethod, ...args: readonly unknown[]): Promise<Done<T>> {
+  async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
     let generation = this.#generation;
     const { local } = this;
-    const again = (): Promise<T> => this.call<T>(method, args, (now) => (generation = now));
-    const value = await (local === undefined ? again() : this.settled(method, this.perform<T>(local, method, args), again, args));
+    const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args, (now) => (generation = now));
+    const value = await (local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args));
     return { value, generation };
   }
 

@@ -118,7 +118,7 @@ export class OpenHandles {
 
   async #open(known: OpenHandle): Promise<number> {
     while ((await this.#holder.ready()) !== known.generation) {
-      const { value, generation } = await this.#holder.doOnce<number>(
+      const { value, generation } = await this.#holder.doOnce(
         known.directory ? 'opendir' : 'open',
         ...(known.directory ? [known.inode] : [known.inode, known.flags & reopenMask]),
       );

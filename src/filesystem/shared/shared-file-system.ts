@@ -16,7 +16,7 @@ import {
 import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
 import { GuestView } from './guest-view.ts';
-import { type Backing, type Done, type Greeting, HolderLink, Moved } from './holder-link.ts';
+import { type Backing, type Done, type Greeting, HolderLink, Moved, type ResultOf } from './holder-link.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
 import { ProgramLocks } from './program-locks.ts';
@@ -180,18 +180,18 @@ export class SharedFileSystem implements FileSystem {
     return reads && this.local === undefined && this.#view.has(inode) ? this.#files.keepUnsaid(inode, flags, false) : this.#openThere(inode, flags);
   }
   async #openThere(inode: number, flags: number): Promise<number> {
-    const { value, generation } = await this.#open<number>('open', inode, flags);
+    const { value, generation } = await this.#open('open', inode, flags);
     return this.#files.keep(inode, flags, false, generation, value);
   }
   async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<Created> {
-    const { value, generation } = await this.#open<Created>('create', parent, name, mode, umask, flags, caller);
+    const { value, generation } = await this.#open('create', parent, name, mode, umask, flags, caller);
     const { attributes, made } = value;
     const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
     if (made === true && this.#holder.backing?.kind === 'remote') this.#files.get(handle)!.unsettled = { directory: parent };
     return { attributes, handle };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
-    const { value: made, generation } = await this.#open<{ attributes: Attributes; handle: number }>('tmpfile', parent, mode, umask, flags, caller);
+    const { value: made, generation } = await this.#open('tmpfile', parent, mode, umask, flags, caller);
     return { attributes: made.attributes, handle: this.#files.keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
@@ -269,7 +269,7 @@ export class SharedFileSystem implements FileSystem {
     return this.local === undefined && this.#view.hasDirectory(inode) ? this.#files.keepUnsaid(inode, 0, true) : this.#opendirThere(inode);
   }
   async #opendirThere(inode: number): Promise<number> {
-    const { value, generation } = await this.#open<number>('opendir', inode);
+    const { value, generation } = await this.#open('opendir', inode);
     return this.#files.keep(inode, 0, true, generation, value);
   }
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
@@ -328,8 +328,8 @@ export class SharedFileSystem implements FileSystem {
   }
 
   /** Performs what opens something. */
-  async #open<T>(method: 'open' | 'create' | 'tmpfile' | 'opendir', ...args: readonly unknown[]): Promise<Done<T>> {
+  async #open<M extends 'open' | 'create' | 'tmpfile' | 'opendir'>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
     this.#undelivered.requireRoom();
-    return this.#holder.doOnce<T>(method, ...args);
+    return this.#holder.doOnce(method, ...args);
   }
 }
