@@ -85,17 +85,12 @@ export class Blocks {
 
   /**
    * Reads a block of any kind; undefined where there is none. It is never older than what was acknowledged before the call began.
-   * @throws InfinitError `unavailable`: too few replicas answer; `denied`: it is not a program's block.
+   * @throws InfinitError `unavailable`: too few replicas answer; `deadline-exceeded`; `denied`: it is not a program's block.
    */
   async get(address: string, limits: CallLimits = {}): Promise<Block | undefined> {
     const known = parseAddress(address);
     const large = kindOf(known) === 'immutable' ? maxImmutableValueBytes / 4 : undefined;
-    const ask = (): Promise<Uint8Array> => this.#ask(blockKinds.get, addressToBytes(known), limits, large);
-    // To read twice does no harm: a daemon that restarts is asked again.
-    const body = await ask().catch((error: unknown) => {
-      if (error instanceof InfinitError && error.code === 'unknown-outcome') return ask();
-      throw error;
-    });
+    const body = await this.#inTurn(large, () => this.#read(known, limits, large));
     return blockIn(known, decodeBlockState(body));
   }
 
@@ -108,6 +103,23 @@ export class Blocks {
     const bytes = bytesOf(value, maxValueBytes, 'a mutable block');
     const made = await this.#make(bytes, limits);
     return new Block(made.address, { version: committed(made), value: bytes });
+  }
+
+  /** To read twice does no harm: a daemon that restarts is asked again, within the time of the call. */
+  async #read(address: Address, limits: CallLimits, bulkBytes: number | undefined): Promise<Uint8Array> {
+    const { deadlineMs = defaultDeadlineMs } = limits;
+    const end = performance.now() + deadlineMs;
+    for (let left = deadlineMs, again = true; ; again = false) {
+      try {
+        return await this.#send(blockKinds.get, addressToBytes(address), { ...limits, deadlineMs: left }, bulkBytes);
+      } catch (error) {
+        if (!(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
+        left = end - performance.now();
+        // What a read comes to is known: to nothing.
+        if (left <= 0) throw new InfinitError('deadline-exceeded', error.message, { cause: error });
+        if (!again) throw new InfinitError('unavailable', error.message, { cause: error });
+      }
+    }
   }
 
   /** The daemon draws the address: it knows which are near. */
@@ -181,6 +193,7 @@ export class Blocks {
    * left out; the last one never is: every acknowledged write is followed by its own state or a newer one, as a rule within
    * milliseconds, and within 10 s where notifications were lost. It goes on while the daemon restarts or no quorum can be reached, and ends only by the
    * signal or by leaving the loop. Versions never go back.
+   * @throws InfinitError `closed` once the client is closed; `bad-argument`, `denied`, `overloaded`.
    */
   async *watch(address: string, { signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Block | undefined, void, undefined> {
     const known = parseAddress(address);
@@ -214,6 +227,8 @@ export class Blocks {
     } catch (error) {
       const code = error instanceof InfinitError ? error.code : 'bug';
       if (code === 'bad-argument' || code === 'denied' || code === 'bug' || code === 'unsupported') throw error;
+      // A daemon that stops says `closed` as well: that one comes back.
+      if (this.#connection.closed) throw new InfinitError('closed', 'this client was closed', { cause: error });
       if (signal?.aborted !== true) await sleep(retryMs, signal);
       return 'unchanged';
     }
@@ -243,13 +258,17 @@ export class Blocks {
     }
   }
 
-  async #ask(kind: number, body: Uint8Array | Uint8Array[], limits: CallLimits, bulkBytes?: number): Promise<Uint8Array> {
+  #ask(kind: number, body: Uint8Array | Uint8Array[], limits: CallLimits, bulkBytes?: number): Promise<Uint8Array> {
+    return this.#inTurn(bulkBytes, () => this.#send(kind, body, limits, bulkBytes));
+  }
+
+  async #inTurn(bulkBytes: number | undefined, call: () => Promise<Uint8Array>): Promise<Uint8Array> {
     const gate = bulkBytes === undefined ? this.#small : this.#large;
     const turn = gate.enter();
     try {
       // The deadline counts from here: how long the turn takes is this program's own doing.
       if (turn !== undefined) await turn;
-      return await this.#send(kind, body, limits, bulkBytes);
+      return await call();
     } finally {
       gate.leave();
     }

@@ -69,6 +69,11 @@ export class Connection {
     });
   }
 
+  /** It was ended by {@link close}, for good. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Ends the connection; what is under way fails, as by a broken one. */
   close(): void {
     this.#closed = true;

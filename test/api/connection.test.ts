@@ -40,6 +40,34 @@ test('a daemon that takes connections and answers none holds a call up for its o
   assert.ok(performance.now() - began < 3000);
 });
 
+test('a read that a daemon takes and never answers fails in its own time, and is no unknown outcome', async (t) => {
+  const server = createServer();
+  server.on('upgrade', (_request, socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: infinit/1\r\n\r\n');
+    socket.on('error', () => {}).resume();
+  });
+  await using infinit = connect(await listening(t, server));
+  const { blocks } = infinit;
+  await assert.rejects(blocks.get(blocks.named('x'), { deadlineMs: 200 }), { code: 'deadline-exceeded' });
+});
+
+test('a read whose daemon goes away each time is asked twice, and then unavailable', async (t) => {
+  const server = createServer();
+  let asked = 0;
+  server.on('upgrade', (_request, socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: infinit/1\r\n\r\n');
+    socket
+      .on('error', () => {})
+      .once('data', () => {
+        asked++;
+        socket.destroy();
+      });
+  });
+  await using infinit = connect(await listening(t, server));
+  await assert.rejects(infinit.blocks.get(infinit.blocks.named('x')), { code: 'unavailable' });
+  assert.equal(asked, 2);
+});
+
 test('a daemon that serves no more programs is not taken for one of another version', async (t) => {
   const server = createServer();
   server.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));

@@ -82,6 +82,17 @@ test('a watch ends by its signal, at once', async () => {
   assert.deepEqual(seen, ['x']);
 });
 
+test('a watch ends with its client, and does not begin with one that was closed', { timeout: 20_000 }, async () => {
+  await using cluster = await ValueHosts.start(1);
+  const { infinit } = cluster.hosts[0]!;
+  const { address } = await infinit.blocks.create('x');
+  const follow = async (): Promise<void> => {
+    for await (const block of infinit.blocks.watch(address)) if (block!.text() === 'x') setImmediate(() => infinit.close());
+  };
+  await assert.rejects(follow(), { code: 'closed' });
+  await assert.rejects(follow(), { code: 'closed' });
+});
+
 test('a hundred watches of one block cost the store one read a change', async () => {
   await using cluster = await ValueHosts.start(3);
   const { store, infinit } = cluster.hosts[0]!;
