@@ -55,6 +55,11 @@ export class BlockWatches implements Disposable {
   }
 }
 
+/** Whenever it was read: a higher version. Of a block that is known not to be there any version may be from before. */
+function isNewer(version: number, known: number): boolean {
+  return known > 0 && version > known;
+}
+
 interface Waiter {
   readonly known: number;
   /** Reads that began before this one of the count may be older than what is known. */
@@ -91,16 +96,16 @@ class Watch implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<BlockState | undefined | 'unchanged'>();
     const waiter: Waiter = { known, since: this.#reads + 1, resolve, reject };
     const version = this.#seen?.state?.version ?? 0;
-    // A higher version is newer for certain. That there is a block, or none, may have been read before what is known: read again.
-    if (this.#seen !== undefined && known > 0 && version > known) return Promise.resolve(this.#seen.state);
+    // Otherwise it may have been read before what is known: read again.
+    if (this.#seen !== undefined && isNewer(version, known)) return Promise.resolve(this.#seen.state);
     const leave = (): void => {
       if (this.#waiters.has(waiter)) this.#settle(waiter, 'unchanged');
     };
     const timer = setTimeout(leave, deadlineMs);
     signal.addEventListener('abort', leave, { once: true });
     this.#waiters.add(waiter);
+    // Else it is read when that is due. Nobody who comes puts that off: with many of them it would never be.
     if (this.#seen === undefined || version !== known) this.#refresh();
-    else this.#schedule(rereadMs);
     if (signal.aborted) leave();
     return promise.finally(() => {
       clearTimeout(timer);
@@ -122,7 +127,7 @@ class Watch implements Disposable {
       if (this.#stale) {
         this.#stale = false;
         this.#refresh();
-      } else this.#schedule(rereadMs);
+      } else this.#schedule();
     });
   }
 
@@ -131,7 +136,9 @@ class Watch implements Disposable {
     try {
       const state = await this.#read();
       this.#seen = { state, serial };
-      for (const waiter of this.#waiters) if (waiter.since <= serial && (state?.version ?? 0) !== waiter.known) this.#settle(waiter, state);
+      const version = state?.version ?? 0;
+      for (const waiter of this.#waiters)
+        if (isNewer(version, waiter.known) || (waiter.since <= serial && version !== waiter.known)) this.#settle(waiter, state);
     } catch (error) {
       if (!fatal.includes(codeOf(error))) return; // No quorum: the next read may find one.
       for (const waiter of this.#waiters) {
@@ -146,14 +153,15 @@ class Watch implements Disposable {
     waiter.resolve(state);
   }
 
-  #schedule(ms: number): void {
+  /** The next look: at the block, or at whether anybody waits for it still. */
+  #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
       () => {
         if (this.#waiters.size > 0) this.#refresh();
         else this[Symbol.dispose]();
       },
-      this.#waiters.size > 0 ? ms : lingerMs,
+      this.#waiters.size > 0 ? rereadMs : lingerMs,
     );
     this.#timer.unref();
   }

@@ -13,10 +13,16 @@ class Scene {
   /** Reads that wait for their answers. */
   readonly reads: ((state: BlockState | undefined) => void)[] = [];
   following = 0;
-  readonly watches = new BlockWatches({ get: () => new Promise((resolve) => this.reads.push(resolve)) } as unknown as BlockService, () => {
-    this.following++;
-    return { [Symbol.dispose]: () => void this.following-- };
-  });
+  /** A notice of a change comes. */
+  changed: () => void = () => {};
+  readonly watches = new BlockWatches(
+    { get: () => new Promise((resolve) => this.reads.push(resolve)) } as unknown as BlockService,
+    (_address, listener) => {
+      this.changed = listener;
+      this.following++;
+      return { [Symbol.dispose]: () => void this.following-- };
+    },
+  );
 
   wait(signal: AbortSignal = new AbortController().signal): Promise<unknown> {
     return this.watches.wait(address, 1, 60_000, signal);
@@ -45,6 +51,67 @@ test('a read that ends after its watch ends no newer watch of the same block', a
     assert.deepEqual([scene.watches.size, scene.following], [1, 1]);
     scene.watches[Symbol.dispose]();
     assert.equal(await third, 'unchanged');
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('however often somebody comes to wait, the block is read again when that is due', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const scene = new Scene();
+    const waits = [scene.wait()];
+    // As it is known: only a further read shows what a notice that was lost was about.
+    scene.reads.shift()!({ version: 1, value: new Uint8Array(0) });
+    await turn();
+    for (let second = 0; second < 5; second++) {
+      mock.timers.tick(1000);
+      waits.push(scene.wait());
+    }
+    scene.reads.shift()!({ version: 2, value: new Uint8Array(0) });
+    await turn();
+    const shown = await Promise.all(waits);
+    assert.ok(shown.every((state) => (state as BlockState).version === 2));
+    scene.watches[Symbol.dispose]();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test('who comes while the block is being read is shown what is newer than it knows, and not what may be older', async () => {
+  const scene = new Scene();
+  const known = scene.wait();
+  scene.reads.shift()!({ version: 1, value: new Uint8Array(0) });
+  await turn();
+  scene.changed();
+  const late = scene.wait();
+  // That one has heard of the removal of what is being read.
+  const knowing = scene.watches.wait(address, 0, 60_000, new AbortController().signal);
+  scene.reads.shift()!({ version: 2, value: new Uint8Array(0) });
+  assert.deepEqual(
+    ((await Promise.all([known, late])) as BlockState[]).map(({ version }) => version),
+    [2, 2],
+  );
+  scene.watches[Symbol.dispose]();
+  assert.equal(await knowing, 'unchanged');
+});
+
+test('one who comes while nobody waits has the block read when that is due', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  try {
+    const scene = new Scene();
+    const leaves = new AbortController();
+    const first = scene.wait(leaves.signal);
+    scene.reads.shift()!({ version: 1, value: new Uint8Array(0) });
+    await turn();
+    leaves.abort();
+    await first;
+    mock.timers.tick(4000);
+    const second = scene.wait();
+    mock.timers.tick(5000);
+    scene.reads.shift()!({ version: 2, value: new Uint8Array(0) });
+    assert.equal(((await second) as BlockState).version, 2);
+    scene.watches[Symbol.dispose]();
   } finally {
     mock.timers.reset();
   }
