@@ -73,11 +73,11 @@ export class Entry implements Membership, Disposable {
     return membership.isKnown && !this.#entering ? undefined : 'it was let in, and waits to be told which hosts store blocks';
   }
 
-  /** Waits until this host is a member, or alone by choice. @throws InfinitError `unavailable` where it never will be; what the signal says. */
+  /** Waits until this host is a member, or alone by choice. @throws InfinitError `unavailable` where it never will be; `cancelled` by the signal, with what it waits for. */
   async whenInside(signal: AbortSignal): Promise<void> {
     for (let why = this.whyOutside(); why !== undefined; why = this.whyOutside()) {
       if (this.#context.overlay.halted !== undefined) throw new InfinitError('unavailable', why);
-      signal.throwIfAborted();
+      if (signal.aborted) throw new InfinitError('cancelled', why);
       await sleep(pollMs, undefined, { signal }).catch(() => {});
     }
   }
@@ -121,13 +121,13 @@ export class Entry implements Membership, Disposable {
     const takenBack = this.#attempts.signal;
     try {
       await overlay.whenJoined(AbortSignal.any([patience, takenBack]));
+      await this.whenInside(patience);
     } catch (error) {
       if (codeOf(error) !== 'cancelled') throw error;
       const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
       if (takenBack.aborted) throw new InfinitError('cancelled', 'the join was taken back', { cause: error });
       throw new InfinitError('unavailable', `${messageOf(error)}; ${goesOn}`, { cause: error });
     }
-    await this.whenInside(patience);
   }
 
   /** How long it is waited for the rest; undefined: this host is a member already, and keeps what it has. */

@@ -31,12 +31,14 @@ async function entryIn(world: World, more: Partial<EntryContext> = {}): Promise<
       isPassportExpired: false,
       whyNotJoined: () => 'nobody answers',
       whenJoined: () => world.letIn.promise,
+      join: async () => void (world.clusterId = 'c'),
     },
     membership: {
       isKnown: true,
       status: () => ({ standing: world.standing }),
       enter: async () => void (world.standing = 'fresh'),
       whenKnown: () => Promise.resolve(),
+      abandonFounding: () => Promise.resolve(),
     },
     mounted: () => [],
     standstill: <T>(job: () => Promise<T>) => job(),
@@ -196,4 +198,22 @@ test('two commands to found a cluster at once found one', async () => {
   assert.match(String((second as PromiseRejectedResult).reason), /belongs to cluster c already/);
   assert.equal(((joined as PromiseRejectedResult).reason as InfinitError).code, 'already-exists');
   assert.deepEqual(done, ['intended', 'made', 'remembered', 'founded']);
+});
+
+test('a join that is let in and not told the roster in time is unavailable, and says what it waits for', async (t) => {
+  const patience = new AbortController();
+  t.mock.method(AbortSignal, 'timeout', () => patience.signal);
+  const slow = { ...world(), clusterId: undefined as string | undefined };
+  using entry = await entryIn(slow, {
+    // Entering takes longer than anybody waits.
+    forgetEverything: () => {
+      setImmediate(() => patience.abort(new DOMException('over', 'TimeoutError')));
+      return new Promise(() => {});
+    },
+  });
+  slow.letIn.resolve();
+  await assert.rejects(entry.join(['a:7470'], 'token'), {
+    code: 'unavailable',
+    message: /^nobody answers; this host goes on trying/,
+  });
 });
