@@ -47,7 +47,7 @@ export function infinit(options: GlobalOptions): Infinit {
   return connect(options.controlSocket);
 }
 
-/** Runs a verb on several names: goes on past failures, successes on stdout, errors on stderr, the worst exit code at the end. */
+/** Runs a verb on several names: goes on past failures, successes on stdout, errors on stderr. The exit code is the failure's where there is one name, else 1. */
 export async function forEachName(names: readonly string[], action: (name: string) => Promise<string>): Promise<void> {
   for (const name of names) {
     try {

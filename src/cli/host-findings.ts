@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { release } from 'node:os';
 
 import { messageOf } from '../base/index.ts';
-import { linux } from '../fuse/index.ts';
+import { linux, listMounts } from '../fuse/index.ts';
 import type { Finding } from './cluster-findings.ts';
 import { type MountAnswer, probeMounts } from './mount-probe.ts';
 
@@ -59,7 +59,7 @@ function checkMountProgram(): Finding {
 }
 
 function checkClock(): Finding {
-  // The state of the kernel's clock discipline; absent in most containers.
+  // A machine that lost its clock begins in 1970, or where its firmware was made.
   const year = new Date().getFullYear();
   if (year < 2025 || year > 2100)
     return {
@@ -72,17 +72,8 @@ function checkClock(): Finding {
 }
 
 async function checkMounts(): Promise<Finding[]> {
-  const places = mountedIn(readFileSync('/proc/self/mounts', 'utf8'));
+  const places = (await listMounts('/')).map(({ mountPoint }) => mountPoint);
   return mountFindings(places, await probeMounts(places));
-}
-
-/** Where volumes are mounted. @param mounts As /proc/self/mounts lists them, with blanks in octal. */
-export function mountedIn(mounts: string): readonly string[] {
-  return mounts.split('\n').flatMap((line) => {
-    const [, place, type] = line.split(' ');
-    if (type !== 'fuse.infinit') return [];
-    return [place!.replaceAll(/\\([0-7]{3})/g, (_whole, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))];
-  });
 }
 
 /** @param answers Of each place. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { hostFindings, kernelFinding, mountedIn, mountFindings } from '../../src/cli/host-findings.ts';
+import { hostFindings, kernelFinding, mountFindings } from '../../src/cli/host-findings.ts';
 import { probeMounts } from '../../src/cli/mount-probe.ts';
 import { linux } from '../../src/fuse/index.ts';
 
@@ -35,11 +35,6 @@ test('a mount that does not answer is called so, neither dead nor well', () => {
   assert.deepEqual(told('live', 'live', 'live'), ['ok 3 mounted, none dead']);
   assert.deepEqual(told('live', 'silent', 'silent'), ['error 2 of 3 mounted do not answer: /b, /c']);
   assert.deepEqual(told('dead', 'silent', 'live'), ['error dead mounts: /a', 'error 1 of 3 mounted does not answer: /b']);
-});
-
-test('a place with a blank in its name is asked by its name', () => {
-  const mounts = 'data /mnt/my\\040data fuse.infinit rw 0 0\nproc /proc proc rw 0 0\nx /a\\134b fuse.infinit rw 0 0\ny /fuse.infinit tmpfs rw 0 0\n';
-  assert.deepEqual(mountedIn(mounts), ['/mnt/my data', '/a\\b']);
 });
 
 test('one mount that hangs does not keep the others from being heard', async () => {

@@ -27,3 +27,11 @@ test('a scrub whose daemon is started anew is not waited for any longer', { time
     message: /started anew/,
   });
 });
+
+test('a rate that is no number is refused by the name of the option', async () => {
+  for (const wrong of ['0', '-1', 'fast', 'Infinity'])
+    await assert.rejects(createProgram().parseAsync(['--control-socket', '/nowhere', 'scrub', '--rate', wrong], { from: 'user' }), {
+      code: 'bad-argument',
+      message: `--rate: "${wrong}" is no number of MiB above 0`,
+    });
+});

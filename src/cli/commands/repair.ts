@@ -54,7 +54,7 @@ export function scrubCommand(options: () => GlobalOptions): Command {
     .description('read all that this host keeps, now, and replace what is damaged from other copies')
     .option('--rate <MiB/s>', 'at most so many MiB a second', (text: string) => {
       const rate = Number(text);
-      if (!(rate > 0)) throw new InfinitError('bad-argument', `--rate: "${text}" is no number of MiB above 0`);
+      if (!(rate > 0 && Number.isFinite(rate))) throw new InfinitError('bad-argument', `--rate: "${text}" is no number of MiB above 0`);
       return rate;
     })
     .option('-d, --detach', 'do not wait for the end')

@@ -26,7 +26,10 @@ export function mountCommand(options: () => GlobalOptions): Command {
       try {
         run('mount', '--bind', mountpoint, place);
       } catch (error) {
-        await client(options()).unmountVolume(name, holderOf(place));
+        // What is amiss is what mount(8) said; a hold that stays, `infinit volume unmount` takes away.
+        await client(options())
+          .unmountVolume(name, holderOf(place))
+          .catch(() => {});
         throw error;
       }
       say(place);
@@ -133,12 +136,15 @@ function realPathOf(directory: string): string {
   }
 }
 
-/** The volume that a directory shows. */
-function mountedAt(place: string): string | undefined {
-  // Blanks are written in octal there.
-  const written = place.replaceAll(/[\s\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-  const [source, , type] = lines.findLast((line) => line.split(' ')[1] === written)?.split(' ') ?? [];
+/** The volume that a directory shows. @param mounts As /proc/self/mounts lists them. */
+export function mountedAt(place: string, mounts: string = readFileSync('/proc/self/mounts', 'utf8')): string | undefined {
+  // The kernel writes these in octal, and no others that count as blanks.
+  const written = place.replaceAll(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const [source, , type] =
+    mounts
+      .split('\n')
+      .findLast((line) => line.split(' ')[1] === written)
+      ?.split(' ') ?? [];
   return type === 'fuse.infinit' ? source : undefined;
 }
 
