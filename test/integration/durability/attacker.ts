@@ -7,7 +7,7 @@ import { openSync, writeSync } from 'node:fs';
 import { SeededRandom } from '../../simulation/random.ts';
 import * as posix from '../../suites/posix/syscalls.ts';
 import { maxFileBytes } from './content-story.ts';
-import { bytesOf, type Deed, Story } from './story.ts';
+import { bytesOf, type Deed, Story, untold } from './story.ts';
 
 const [directory, seedText, log] = process.argv.slice(2) as [string, string, string];
 const seed = Number(seedText);
@@ -158,10 +158,12 @@ function look(name: string, file: number): void {
   requireAll(name, file, posix.pread(descriptor(name, file), maxFileBytes, 0));
 }
 
-/** What is seen of a file is what was done to it. @throws Refused */
+/** What is seen of a file is what was done to it, or the next sync says that something is lost. @throws Refused */
 function requireAll(name: string, file: number, { text, error }: ReturnType<typeof posix.pread>): void {
   const problem = error ?? story.contentOf(file).problem(Buffer.from(text, 'latin1'), true);
-  if (problem !== undefined) throw new Refused(`${name}, file ${file}, as it is seen: ${problem}`);
+  if (problem === undefined) return;
+  const isTold = typeof posix.fsync(descriptor(name, file)) === 'string';
+  throw new Refused(`${name}, file ${file}, as it is seen: ${problem}${isTold ? '' : untold}`);
 }
 
 function once(): void {

@@ -16,6 +16,9 @@ export type Deed =
   | { readonly do: 'rename'; readonly from: string; readonly to: string }
   | { readonly do: 'exchange'; readonly from: string; readonly to: string };
 
+/** How it ends what a program saw that it should not have, where its next sync did not say so. */
+export const untold = ', and no sync says so';
+
 /** What of a program's work may be lost. */
 export type Loss = 'nothing' | 'last' | 'any';
 
@@ -220,6 +223,7 @@ export class Story {
    */
   problem(names: ReadonlyMap<string, number>, contentOf: (name: string) => Buffer, loss: Loss): string | undefined {
     const exact = loss === 'nothing';
+    if (this.failure?.endsWith(untold) === true) return this.failure;
     const known = new Map([...this.#inodes].map(([file, inode]) => [inode, file]));
     const seen = [...names].map(([name, inode]) => `${name}=${known.get(inode) ?? '?'}`).sort();
     const states = exact ? this.#names.slice(-1) : this.#names;
