@@ -290,7 +290,11 @@ export class Cluster implements Disposable {
     const { peer, self } = this.#memberNamed(which);
     if (overlay.clusterId === undefined) throw new InfinitError('bad-argument', 'this host is alone: there is nobody to take its blocks');
     const others = overlay.members().filter((member) => member.peer !== peer && member.state === 'up' && member.capacity > 0);
-    if (on && others.length === 0) throw new InfinitError('bad-argument', 'no other host stores blocks: there is nobody to take them');
+    if (on && others.length === 0)
+      throw new InfinitError(
+        'bad-argument',
+        'no other host stores blocks: there is nobody to take them. Have one join first; who gives up all that is stored stops the daemon and removes its --state-dir',
+      );
     if (self) await this.#drainHere(on);
     else await overlay.transport.request(peer, nodeKinds.drain, Buffer.from(JSON.stringify(on)));
   }
