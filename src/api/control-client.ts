@@ -21,6 +21,8 @@ export function controlSocketOf(env: Readonly<Record<string, string | undefined>
 
 /** Milliseconds a control call may take; a mount on a slow cluster is the longest. */
 const defaultDeadlineMs = 120_000;
+/** The same of one that walks over a whole volume, or over all blocks of a host. */
+const walkDeadlineMs = 3_600_000;
 
 /** The control API's JSON calls, as the command line needs them; programs have {@link Infinit}. Calls reject with {@link InfinitError}: codes as in docs/errors.md. */
 export class ControlClient {
@@ -95,7 +97,7 @@ export class ControlClient {
 
   /** Lists blocks of the daemon's host whose majority is out of reach; with `force` rewrites them from what is left. */
   salvage(call: SalvageCall): Promise<SalvageAnswer> {
-    return this.#call('POST', '/v1/repair/salvage', call);
+    return this.#call('POST', '/v1/repair/salvage', call, walkDeadlineMs);
   }
 
   /** Has the daemon read all that it keeps, at its own rate where none is given. */
@@ -145,7 +147,7 @@ export class ControlClient {
 
   /** Looks whether a volume fits together; `repair`: also frees what crashed writers left, and corrects its usage. A large volume takes long. */
   checkVolume(name: string, repair = false): Promise<VolumeCheck> {
-    return this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/check`, { repair });
+    return this.#call('POST', `/v1/volumes/${encodeURIComponent(name)}/check`, { repair }, walkDeadlineMs);
   }
 
   /** Removed volumes whose data is still there, the oldest first. */
@@ -163,7 +165,7 @@ export class ControlClient {
     return this.#call('DELETE', which === undefined ? '/v1/trash' : `/v1/trash/${encodeURIComponent(which)}`);
   }
 
-  #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  #call<T>(method: string, path: string, body?: unknown, deadlineMs: number = this.#deadlineMs): Promise<T> {
     // What an unset variable of a script leaves: such a path would be that of all things of the kind.
     if (/\/(\/|\?|$)/.test(path)) return Promise.reject(new InfinitError('bad-argument', 'a name is wanted, and the one that was given is empty'));
     return new Promise<T>((resolve, reject) => {
@@ -185,8 +187,8 @@ export class ControlClient {
         });
       });
       const late = method === 'GET' ? 'deadline-exceeded' : 'unknown-outcome';
-      const words = `the daemon took more than ${this.#deadlineMs / 1000} s${method === 'GET' ? '' : ', and may be at it still'}: see \`infinit status\``;
-      call.setTimeout(this.#deadlineMs, () => call.destroy(new InfinitError(late, words)));
+      const words = `the daemon took more than ${deadlineMs / 1000} s${method === 'GET' ? '' : ', and may be at it still'}: see \`infinit status\``;
+      call.setTimeout(deadlineMs, () => call.destroy(new InfinitError(late, words)));
       call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath, method)));
       call.end(body === undefined ? undefined : JSON.stringify(body));
     });

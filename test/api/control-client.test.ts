@@ -95,3 +95,11 @@ test('a call about an empty name is about nothing, and never about all', async (
 test('a path that is too long for a socket is told so', async () => {
   await assert.rejects(new ControlClient(`/${'x'.repeat(120)}`).listVolumes(), { code: 'bad-argument', message: /more than 107 bytes/ });
 });
+
+test('what walks over a whole volume, or over all blocks of a host, is waited for longer than other calls', async () => {
+  await using slow = await listening((_request, response) => void setTimeout(() => response.end('{"name":"large"}'), 500), 50);
+  const other = assert.rejects(slow.client.volumeUsage('large'), { code: 'deadline-exceeded' });
+  assert.equal((await slow.client.checkVolume('large')).name, 'large');
+  await slow.client.salvage({ force: false, lost: [], by: 'me' });
+  await other;
+});

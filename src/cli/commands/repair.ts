@@ -2,15 +2,13 @@ import { userInfo } from 'node:os';
 
 import { Command } from 'commander';
 
-import { ControlClient, type HostStatus, type SalvageAnswer, type SalvagedBlock } from '../../api/index.ts';
+import type { HostStatus, SalvageAnswer, SalvagedBlock } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderList, renderTable } from '../output.ts';
 
 /** Between two looks at a scrub under way, in ms. */
 const pollMs = 1000;
-/** A salvage looks at every block, in ms. */
-const salvageDeadlineMs = 3_600_000;
 
 const columns: readonly Column<SalvagedBlock>[] = [
   { header: 'BLOCK', field: 'Address', value: (block) => block.address },
@@ -43,8 +41,7 @@ export function salvageCommand(options: () => GlobalOptions): Command {
       const question = `Make what is left the truth, and give up ${given}?`;
       if (force && !yes) await insist(question, 'nothing was changed');
       const by = process.env['SUDO_USER'] ?? userInfo().username;
-      const daemon = new ControlClient(options().controlSocket, salvageDeadlineMs);
-      say(renderSalvage(await daemon.salvage({ force, lost, by }), format));
+      say(renderSalvage(await client(options()).salvage({ force, lost, by }), format));
     });
 }
 
