@@ -17,7 +17,7 @@ import { InodeTable } from './inode-table.ts';
 import type { Inode } from './inode.ts';
 import { Journal } from './journal.ts';
 import { Leaving } from './leaving.ts';
-import { currentAsker, Miss } from './miss.ts';
+import { currentAsker, Miss, takeCall } from './miss.ts';
 import { NameCommitter } from './name-committer.ts';
 import { NameHash } from './name-hash.ts';
 import { type Operation, OperationLog } from './operation-log.ts';
@@ -115,7 +115,7 @@ export class VolumeCore {
   claim(inodes: readonly Inode[], directories: readonly Inode[] = []): void {
     const { claims } = this;
     if (claims === undefined) return;
-    const asker = currentAsker();
+    const asker = currentAsker()?.asker;
     const waits = [...inodes.map(({ number }) => claims.inode(number)), ...directories.map(({ number }) => claims.names(number, asker))];
     const pending = waits.filter((wait) => wait !== undefined);
     if (pending.length > 0) throw new Miss(Promise.all(pending));
@@ -136,7 +136,12 @@ export class VolumeCore {
 
   /** An operation on names was done in memory. */
   record(operation: Omit<Operation, 'sequence'>): void {
-    const recorded = this.log.append(operation);
+    // An inode that goes meanwhile is no call's doing.
+    const call = operation.names.length === 0 ? undefined : takeCall();
+    const recorded = this.log.append(
+      call === undefined ? operation : { ...operation, call: { ...call, inode: operation.links[0]?.inode.number ?? 0 } },
+    );
+    if (recorded.call !== undefined) this.journal.calls.did(recorded.call);
     this.redo?.operation(recorded);
     for (const { directory } of operation.names) {
       directory.lastNamed = this.log.last;

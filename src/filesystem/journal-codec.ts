@@ -1,4 +1,5 @@
 import { InfinitError, readU64, writeU64 } from '../base/index.ts';
+import { type CallRecord, type DoneCall } from './call-table.ts';
 
 /**
  * One block of the journal: what a batch of operations made of names and link counts, final values only, so that applying it twice is
@@ -10,6 +11,7 @@ import { InfinitError, readU64, writeU64 } from '../base/index.ts';
  *    inodes: u64 number, u32 links, u64 parent, u8 gone
  *    numbering, for what a daemon leaves to another: u64 session that began it (0: none), u64 number of the last operation
  *    counts, one an inode: u8 1 made, 2 counted by a block before, u64 bytes
+ *    calls of other hosts, up to here: u64 memory, u16 askers, of each: u8 length, name, u16 calls, of each: u64 number, u64 inode
  * ```
  */
 export interface JournalBlock {
@@ -24,6 +26,8 @@ export interface JournalBlock {
   readonly inodes: readonly JournalInode[];
   /** Which operations it has, for the next process on this host: those up to `through`, as counted since the session `origin`. */
   readonly numbered?: { readonly origin: number; readonly through: number };
+  /** Calls that it and the blocks before have done and that may be asked for again; undefined: it is of a version that knows nothing of them. */
+  readonly calls?: CallRecord | undefined;
 }
 
 export interface Usage {
@@ -62,6 +66,11 @@ const nameBytes = 18;
 const inodeBytes = 21;
 const numberedBytes = 16;
 const countBytes = 9;
+const callsHeadBytes = 10;
+const askerBytes = 3;
+const callBytes = 16;
+/** Of a block at the most: of those that are remembered, and its own, each asker's name anew. */
+const maxCallsBytes = 14 * 1024;
 const [isMade, isCounted] = [1, 2];
 
 /** What a name and an inode add to a block at the most: a batch is cut so that it fits. */
@@ -70,11 +79,14 @@ export function nameCost(name: string): number {
 }
 export const inodeCost: number = inodeBytes + countBytes;
 /** Bytes for the entries of a block. */
-export const maxJournalBytes: number = 60 * 1024 - headBytes - numberedBytes;
+export const maxJournalBytes: number = 60 * 1024 - headBytes - numberedBytes - maxCallsBytes;
 
 export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
   let bytes = headBytes + numberedBytes + block.inodes.length * inodeCost;
   for (const { name } of block.names) bytes += nameBytes + name.length;
+  const askers = byAsker(block.calls?.calls ?? []);
+  if (block.calls !== undefined) bytes += callsHeadBytes;
+  for (const [asker, calls] of askers) bytes += askerBytes + asker.length + callBytes * calls.length;
   const into = Buffer.alloc(bytes);
   into[0] = formatVersion;
   into[countsAt] = 1;
@@ -108,7 +120,48 @@ export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
     writeU64(into, content, at + 1);
     at += countBytes;
   }
+  if (block.calls === undefined) return into;
+  writeU64(into, block.calls.memory, at);
+  into.writeUInt16LE(askers.size, at + 8);
+  at += callsHeadBytes;
+  for (const [asker, calls] of askers) {
+    into[at] = asker.length;
+    into.write(asker, at + 1, 'latin1');
+    into.writeUInt16LE(calls.length, at + 1 + asker.length);
+    at += askerBytes + asker.length;
+    for (const { number, inode } of calls) {
+      writeU64(into, number, at);
+      writeU64(into, inode, at + 8);
+      at += callBytes;
+    }
+  }
   return into;
+}
+
+function byAsker(calls: readonly DoneCall[]): Map<string, DoneCall[]> {
+  const askers = new Map<string, DoneCall[]>();
+  for (const call of calls) {
+    const known = askers.get(call.asker);
+    if (known === undefined) askers.set(call.asker, [call]);
+    else known.push(call);
+  }
+  return askers;
+}
+
+function decodeCalls(from: Buffer, start: number): CallRecord | undefined {
+  if (from.length <= start) return undefined;
+  const calls: DoneCall[] = [];
+  let at = start + callsHeadBytes;
+  for (let askers = from.readUInt16LE(start + 8); askers > 0; askers--) {
+    const length = from.readUInt8(at);
+    const asker = from.toString('latin1', at + 1, at + 1 + length);
+    let left = from.readUInt16LE(at + 1 + length);
+    for (at += askerBytes + length; left > 0; left--, at += callBytes) {
+      if (at + callBytes > from.length) throw new RangeError('a call is cut short');
+      calls.push({ asker, number: readU64(from, at), inode: readU64(from, at + 8) });
+    }
+  }
+  return { memory: readU64(from, start), calls };
 }
 
 /** @throws InfinitError `damaged`, `wrong-version`. */
@@ -152,6 +205,7 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
         bytes: counts ? readU64(from, count(index) + 1) : 0,
       })),
       ...(origin === 0 ? {} : { numbered: { origin, through: readU64(from, at + 8) } }),
+      calls: counts ? decodeCalls(from, count(inodes.length)) : undefined,
     };
   } catch (cause) {
     throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });

@@ -1,4 +1,5 @@
 import { InfinitError } from '../base/index.ts';
+import { CallTable, type DoneCall } from './call-table.ts';
 import type { VolumeContext } from './context.ts';
 import { versionsOf } from './failure.ts';
 import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
@@ -19,6 +20,8 @@ export class Journal {
   readonly #context: VolumeContext;
   /** Inodes with this number and above are not durable yet. */
   nextInode: number;
+  /** Calls of other hosts that the blocks up to here have done. */
+  readonly calls = new CallTable();
   readonly #slots = new Map<number, BlockVersion>();
   /** Of the next block. */
   #next: number;
@@ -52,9 +55,10 @@ export class Journal {
     return this.#slot(this.#next % journalSlots);
   }
 
-  seal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
+  /** @param calls that the block does. */
+  seal(block: Omit<JournalBlock, 'counts' | 'calls'>, calls: readonly DoneCall[] = []): Uint8Array {
     const address = this.#address(block.sequence % journalSlots);
-    return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal(block));
+    return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal({ ...block, calls: this.calls.recordWith(calls) }));
   }
 
   /** This session has written a block of its own: no earlier session can write one any more. */
@@ -114,6 +118,7 @@ export class Journal {
   /** The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them. */
   async replay(): Promise<JournalBlock[]> {
     const blocks: JournalBlock[] = [];
+    const first = this.#next === this.#tail;
     while (blocks.length < journalSlots) {
       const slot = this.#next % journalSlots;
       const stored = await this.#context.store.fetch(this.#address(slot));
@@ -128,7 +133,18 @@ export class Journal {
       this.#found = { block: version, body };
       this.#next++;
     }
+    const last = blocks.at(-1);
+    if (last !== undefined) this.calls.restore(last.calls);
+    else if (first && this.#tail > 1) this.calls.restore((await this.#read(this.#tail - 1))?.calls);
     return blocks;
+  }
+
+  /** A block that a checkpoint has covered, as long as no later one is in its slot. */
+  async #read(sequence: number): Promise<JournalBlock | undefined> {
+    const address = this.#address(sequence % journalSlots);
+    const stored = await this.#context.store.fetch(address);
+    const block = stored === undefined ? undefined : decodeJournal(this.#context.sealer.openPayload(address, stored.payload).body);
+    return block?.sequence === sequence ? block : undefined;
   }
 
   #slot(slot: number): BlockVersion {

@@ -1,3 +1,4 @@
+import type { CallName } from './call-table.ts';
 import type { MaybePromise } from './file-system.ts';
 
 /**
@@ -21,15 +22,30 @@ export class Miss extends Error {
 /** Loads that one operation may wait for; more means that the caches are too small to hold what it needs at once. */
 const maxLoads = 10_000;
 
-let asker: string | undefined;
+/** Another host's call. */
+export interface Asking {
+  /** Who asks, where it has something of the volume in memory. */
+  readonly asker: string | undefined;
+  /** Undefined where it may be made twice, or its operation is recorded. */
+  call?: CallName | undefined;
+}
+
+let asker: Asking | undefined;
 
 /** Who asked for the operation that is running; undefined: a program of this host. */
-export function currentAsker(): string | undefined {
+export function currentAsker(): Asking | undefined {
   return asker;
 }
 
+/** The call that the operation which is being recorded does: one operation a call. */
+export function takeCall(): CallName | undefined {
+  const call = asker?.call;
+  if (call !== undefined) asker!.call = undefined;
+  return call;
+}
+
 /** What is attempted in here, at once or later, is known to be asked for by somebody. */
-export function askedBy<T>(who: string | undefined, operation: () => T): T {
+export function askedBy<T>(who: Asking | undefined, operation: () => T): T {
   const before = asker;
   asker = who;
   try {

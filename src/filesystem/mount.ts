@@ -108,6 +108,7 @@ async function redoAll(core: VolumeCore, blocks: readonly JournalBlock[]): Promi
     log.discard();
     return false;
   }
+  if (!log.namesCalls) core.journal.calls.doubt();
   core.log.start(durable);
   log.durable = durable;
   replay();

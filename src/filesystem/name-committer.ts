@@ -124,7 +124,8 @@ export class NameCommitter {
 
   /** What comes empty may have a name already, and be all that there is of it: that is undone before. */
   async #commitEmpty(commit: () => Promise<void>): Promise<void> {
-    if (this.#doubtful) await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set() });
+    if (this.#doubtful)
+      await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set(), calls: [] });
     return commit();
   }
 
@@ -227,14 +228,8 @@ export class NameCommitter {
       const bytes = gone && inode.born ? unsettled.countedOf(inode) : 0;
       inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone, made: !inode.born, bytes });
     }
-    return journal.seal({
-      sequence: journal.next,
-      nextInode: highWater(batch, journal.nextInode),
-      usage,
-      names,
-      inodes,
-      ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }),
-    });
+    const block = { sequence: journal.next, nextInode: highWater(batch, journal.nextInode), usage, names, inodes };
+    return journal.seal({ ...block, ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }) }, batch.calls);
   }
 
   #committed(batch: Batch): void {
@@ -242,6 +237,7 @@ export class NameCommitter {
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
+    journal.calls.committed(batch.calls);
     if (redo !== undefined) redo.durable = batch.through;
     for (const [directory, changes] of batch.names) {
       directory.directory!.overlay.stage(changes.values());

@@ -1,3 +1,4 @@
+import type { DoneCall } from './call-table.ts';
 import type { NameChange } from './name-overlay.ts';
 import type { Inode } from './inode.ts';
 import { inodeCost, maxJournalBytes, nameCost } from './journal-codec.ts';
@@ -22,6 +23,8 @@ export interface Operation {
   readonly settle?: Inode;
   /** The number of the kernel's request, where a later process must know whether it was done. */
   readonly request?: number;
+  /** Another host's call that it does. */
+  readonly call?: DoneCall | undefined;
 }
 
 /** A prefix of the log, as final values. */
@@ -32,6 +35,8 @@ export interface Batch {
   readonly names: ReadonlyMap<Inode, ReadonlyMap<string, NameChange>>;
   readonly links: ReadonlyMap<Inode, { delta: number; parent: number; gone: boolean }>;
   readonly settle: ReadonlySet<Inode>;
+  /** Calls of other hosts that it does. */
+  readonly calls: readonly DoneCall[];
 }
 
 /**
@@ -85,6 +90,7 @@ export class OperationLog {
     const names = new Map<Inode, Map<string, NameChange>>();
     const links = new Map<Inode, { delta: number; parent: number; gone: boolean }>();
     const settle = new Set<Inode>();
+    const calls: DoneCall[] = [];
     const of = (inode: Inode): { delta: number; parent: number; gone: boolean } => {
       let entry = links.get(inode);
       if (entry === undefined) links.set(inode, (entry = { delta: 0, parent: inode.born ? inode.durableParent : inode.firstParent, gone: false }));
@@ -106,8 +112,9 @@ export class OperationLog {
       for (const { inode, parent } of operation.moved ?? []) of(inode).parent = parent;
       if (operation.gone !== undefined) of(operation.gone).gone = true;
       if (operation.settle !== undefined) settle.add(operation.settle);
+      if (operation.call !== undefined) calls.push(operation.call);
     }
-    return { through: this.#operations[count - 1]!.sequence, count, names, links, settle };
+    return { through: this.#operations[count - 1]!.sequence, count, names, links, settle, calls };
   }
 
   /** The batch is durable. */

@@ -1,4 +1,5 @@
 import { copyBytes } from '../base/index.ts';
+import type { DoneCall } from './call-table.ts';
 import type { Inode } from './inode.ts';
 import { noteKernelPages } from './kernel-pages.ts';
 import type { Operation } from './operation-log.ts';
@@ -10,9 +11,9 @@ import type { SurvivingMemory } from './surviving-memory.ts';
 
 /** The first page: what the log is, and what of it counts. */
 const headBytes = 4096;
-const formatVersion = 2;
-/** Those that are read: the first says the same, in less memory. */
-const readable: ReadonlySet<number | undefined> = new Set([1, formatVersion]);
+const formatVersion = 3;
+/** Those that are read: the first says the same as the second, in less memory; neither says which calls of other hosts were done. */
+const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion]);
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
@@ -112,6 +113,7 @@ export class RedoLog {
   resume(session: number): void {
     const head = this.#head;
     head[word.session] = session;
+    head[word.format] = formatVersion;
     this.survived();
     this.#space.restore(head[word.tail]!, this.#left());
     head[word.head] = this.#space.next;
@@ -159,6 +161,11 @@ export class RedoLog {
     this.#lapsed = undefined;
     clearTimeout(this.#timer);
     this.room.release();
+  }
+
+  /** Whether what was taken over says which calls of other hosts were done. */
+  get namesCalls(): boolean {
+    return this.#head[word.format] === formatVersion;
   }
 
   /** It began with what a process before left. */
@@ -255,7 +262,8 @@ export class RedoLog {
     if (inode.xattrs !== undefined) this.#xattrs(inode);
   }
 
-  operation({ sequence, names, links, renamed = [], gone, moved = [], settle, request }: Operation): void {
+  operation({ sequence, names, links, renamed = [], gone, moved = [], settle, request, call }: Operation): void {
+    if (call !== undefined) this.#called(sequence, call);
     this.#creating = false;
     let text = 0;
     for (const { change } of names) text += change.name.length;
@@ -282,6 +290,16 @@ export class RedoLog {
     for (const { change } of names) at += this.#ring.write(change.name, at, 'latin1');
     if (request !== undefined) this.exchanges.note(request, this.#space.next);
     this.#publish();
+  }
+
+  /** Counts together with the operation that follows. */
+  #called(sequence: number, { asker, number, inode }: DoneCall): void {
+    if (!this.#begin(kinds.called, 4, asker.length)) return;
+    this.#put(sequence);
+    this.#put(number);
+    this.#put(inode);
+    this.#put(asker.length);
+    this.#ring.write(asker, 8 * this.#at, 'latin1');
   }
 
   /** What was taken over, in order. Bytes are views of the memory. @throws InfinitError `damaged` */

@@ -1,11 +1,12 @@
 import { InfinitError } from '../base/index.ts';
+import type { DoneCall } from './call-table.ts';
 import type { FileTime } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
 import { grain } from './redo-ring.ts';
 
 /** What a record begins with, beside its place and length. */
-export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7 };
+export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8 };
 
 export interface RedoOperation {
   readonly kind: 'operation';
@@ -18,6 +19,13 @@ export interface RedoOperation {
   /** 0: none. */
   readonly gone: number;
   readonly settle: number;
+}
+
+/** Another host's call that the operation does which follows. */
+export interface RedoCalled extends DoneCall {
+  readonly kind: 'called';
+  /** That operation's. */
+  readonly sequence: number;
 }
 
 export interface RedoCreated {
@@ -36,6 +44,7 @@ export type RedoRecord =
   | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
   | RedoCreated
+  | RedoCalled
   | RedoOperation;
 
 /** Numbers of {@link putAttributes}. */
@@ -100,6 +109,10 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
       const [sequence, device, parent, hasTarget, bytes] = [take(), take(), take(), take(), take()];
       const attributes = takeAttributes(take);
       return [{ kind: 'created', sequence, device, parent, attributes, target: hasTarget === 1 ? text(bytes) : undefined }, length];
+    }
+    case kinds.called: {
+      const [sequence, number, inode, bytes] = [take(), take(), take(), take()];
+      return [{ kind: 'called', sequence, number, inode, asker: text(bytes) }, length];
     }
     case kinds.operation: {
       const [sequence, names, links, renamed, moved, gone, settle] = [take(), take(), take(), take(), take(), take(), take()];

@@ -4,7 +4,7 @@ import type { Inode } from './inode.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
 import { isDirectory } from './mode.ts';
 import type { RedoLog } from './redo-log.ts';
-import type { RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
+import type { RedoCalled, RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
 
 const parallelLoads = 64;
 
@@ -23,8 +23,9 @@ export async function prepareReplay(core: VolumeCore, redo: RedoLog, durable: nu
   const directories = new Set<number>();
   let last = durable;
   for (const record of redo.records()) {
-    if ((record.kind === 'created' || record.kind === 'operation') && record.sequence <= durable) continue;
+    if ('sequence' in record && record.sequence <= durable) continue;
     records.push(record);
+    if (record.kind === 'called') continue;
     if (record.kind === 'created') made.set(record.attributes.inode, record.attributes.mode);
     else if (record.kind === 'operation') {
       if (record.sequence !== ++last) throw new InfinitError('damaged', `a killed daemon left no operation ${last}`);
@@ -64,6 +65,7 @@ function inodesOf({ names, links, renamed, moved, gone, settle }: RedoOperation)
 class Replay {
   readonly #core: VolumeCore;
   readonly #inodes: Map<number, Inode>;
+  #call: RedoCalled | undefined;
 
   constructor(core: VolumeCore, inodes: Map<number, Inode>) {
     this.#core = core;
@@ -92,6 +94,9 @@ class Replay {
       case 'created':
         this.#create(record);
         break;
+      case 'called':
+        this.#call = record;
+        break;
       case 'operation':
         this.#operate(record);
         break;
@@ -116,7 +121,7 @@ class Replay {
     this.#inodes.set(number, inode);
   }
 
-  #operate({ names, links, renamed, moved, gone, settle }: RedoOperation): void {
+  #operate({ sequence, names, links, renamed, moved, gone, settle }: RedoOperation): void {
     const core = this.#core;
     const of = (number: number): Inode => this.#inodes.get(number)!;
     for (const { inode, delta } of links) of(inode).links += delta;
@@ -132,6 +137,7 @@ class Replay {
       moved: moved.map(({ inode, parent }) => ({ inode: of(inode), parent })),
       ...(gone === 0 ? {} : { gone: of(gone) }),
       ...(settle === 0 ? {} : { settle: of(settle) }),
+      ...(this.#call?.sequence === sequence ? { call: { asker: this.#call.asker, number: this.#call.number, inode: this.#call.inode } } : {}),
     });
   }
 }

@@ -1,4 +1,5 @@
 import type { Address } from '../block/index.ts';
+import type { CallTable } from './call-table.ts';
 import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
 import type { Claims, VolumeCore } from './core.ts';
@@ -240,6 +241,16 @@ export class Volume implements FileSystem {
     } catch (error) {
       throw asFileSystemError(error);
     }
+  }
+
+  /** Which calls of other hosts were done here, and at hosts that had the volume before. */
+  get calls(): CallTable {
+    return this.#core.journal.calls;
+  }
+
+  /** The answer to a call that was done before. @throws FileSystemError ESTALE where the inode is gone since. */
+  entry(number: number): MaybePromise<Attributes> {
+    return attempt(() => this.#entry(this.#core.table.get(number)));
   }
 
   /** From now on nothing changes that another host has in memory, before that gave it up. */

@@ -3,7 +3,9 @@ import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { askedBy } from '../miss.ts';
+import { type DoneCall, isRemembered } from '../call-table.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
+import { answerOf, recorded } from './done-calls.ts';
 import type { Grants } from './grants.ts';
 import { Guest, type GuestHandle, once, ownerKey } from './guest.ts';
 import type { LockGrace } from './lock-grace.ts';
@@ -34,7 +36,7 @@ const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']
 const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'expect' | 'images'>;
+type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images'>;
 
 /**
  * Serves other hosts' operations on the volume that is open here. Their changes are written through. What a host has open and locked
@@ -57,6 +59,8 @@ export class CallServer {
   readonly #dismissed = new Set<string>();
   /** What calls of hosts came to that were given up just now: they may come back, and ask again. */
   readonly #left = new Map<string, Guest['outcomes']>();
+  /** Calls under way of which the volume will say that they were done. */
+  readonly #recording = new Set<string>();
   #underWay = 0;
   #idle: (() => void) | undefined;
 
@@ -92,9 +96,14 @@ export class CallServer {
     try {
       const call = decodeCall(bytes);
       const told: Told = { images: [], directories: [] };
-      const asker = this.#showing?.begins(peer, call.method, call.args, call.tag?.gave ?? []);
-      const result = await askedBy(asker, () => this.#perform(peer, call, told));
-      return encodeResult(result, call.tag && this.#guests.get(peer)?.outcomesOf(call.tag).id, this.#showing?.granted(peer, told));
+      const { method, args, tag } = call;
+      const { calls } = this.#volume;
+      if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
+      const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
+      const named = tag?.calls !== undefined && recorded.has(method) && isRemembered(tag) ? { asker: tag.asker, number: tag.number } : undefined;
+      const result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
+      const memory = tag && this.#guests.get(peer)?.outcomesOf(tag).id;
+      return encodeResult(result, memory, this.#showing?.granted(peer, told), tag !== undefined || method === 'relocked' ? calls.memory : undefined);
     } catch (error) {
       return encodeFailure(error);
     } finally {
@@ -233,19 +242,21 @@ export class CallServer {
         if (removes.has(method)) guest.lookedUp.clear();
         try {
           if (opens.has(method)) this.#requireRoom(guest);
+          const perform = async (done?: DoneCall): Promise<unknown> => {
+            const made = await (done === undefined ? this.#callOnce(method, args, tag) : answerOf(this.#volume, method, args, done));
+            this.#account(guest, method, args, made);
+            this.#tellRemoved(method, args);
+            if (method === 'lookup' && made !== undefined) guest.lookedUp.add((made as Attributes).inode);
+            this.#forgetReferences(method, made);
+            return made;
+          };
           result = await once(
             guest,
             method,
             tag,
-            async () => {
-              const made = await this.#call<unknown>(method, args);
-              this.#account(guest, method, args, made);
-              this.#tellRemoved(method, args);
-              if (method === 'lookup' && made !== undefined) guest.lookedUp.add((made as Attributes).inode);
-              this.#forgetReferences(method, made);
-              return made;
-            },
+            () => perform(),
             opens.has(method),
+            () => this.#earlier(method, tag, perform),
           );
         } catch (error) {
           await this.#keepShown(method, args, undefined);
@@ -314,6 +325,24 @@ export class CallServer {
       this.#volume.forget((result as Attributes).inode, 1);
     } else if (method === 'create' || method === 'tmpfile') {
       this.#volume.forget((result as { attributes: Attributes }).attributes.inode, 1);
+    }
+  }
+
+  /** What to do for a call that was first made before its outcome was remembered here: it was done, or nothing is left of it. undefined: nobody knows. */
+  #earlier<T>(method: SharedMethod, tag: CallTag | undefined, perform: (done?: DoneCall) => T): (() => T) | undefined {
+    if (tag?.calls === undefined || !recorded.has(method) || this.#recording.has(keyOf(tag))) return undefined;
+    const outcome = this.#volume.calls.outcomeOf(tag, tag.calls);
+    return outcome === undefined ? undefined : () => perform(outcome === 'not done' ? undefined : outcome);
+  }
+
+  async #callOnce(method: Exclude<SharedMethod, OwnMethod>, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
+    if (tag?.calls === undefined || !recorded.has(method)) return this.#call(method, args);
+    const key = keyOf(tag);
+    this.#recording.add(key);
+    try {
+      return await this.#call(method, args);
+    } finally {
+      this.#recording.delete(key);
     }
   }
 
@@ -397,4 +426,8 @@ export class CallServer {
   #requireRoom(guest: Guest): void {
     if (guest.handles.size >= this.#maxHandles) throw new InfinitError('overloaded', `one host has ${this.#maxHandles} files open on this volume`);
   }
+}
+
+function keyOf({ asker, number }: CallTag): string {
+  return `${asker} ${number}`;
 }

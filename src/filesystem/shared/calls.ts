@@ -89,6 +89,10 @@ export interface CallTag {
   readonly memory: string;
   /** Inodes of which the asker has forgotten what it had in memory, beyond those that are arguments. */
   readonly gave?: readonly number[];
+  /** The memory of calls that the volume had when the call was first made, as far as was known (0: it was not); undefined: the holder does not know what that is. */
+  readonly calls?: number;
+  /** Calls of this asker that will not be made again. */
+  readonly answered?: readonly number[];
 }
 
 /** What comes with an answer that may be kept in memory: see `Grants`. */
@@ -117,8 +121,9 @@ const maxCallBytes = 2 * 1024 * 1024;
 
 export function encodeCall(method: SharedMethod, args: readonly unknown[], tag?: CallTag): Uint8Array {
   if (tag === undefined) return serialize([method, ...args]);
-  const { asker, number, again, memory, gave } = tag;
-  return serialize([[method, asker, number, again, memory, ...(gave === undefined || gave.length === 0 ? [] : [gave])], ...args]);
+  const { asker, number, again, memory, gave = [], calls, answered = [] } = tag;
+  const further = calls === undefined ? (gave.length === 0 ? [] : [gave]) : [gave, calls, answered];
+  return serialize([[method, asker, number, again, memory, ...further], ...args]);
 }
 
 /** @throws InfinitError `bad-argument` for whatever is not a call of the table. */
@@ -133,13 +138,31 @@ export function decodeCall(bytes: Uint8Array): SharedCall {
     throw new InfinitError('bad-argument', `the arguments of "${method}" have wrong types`);
   if (parts.length === 0) return { method: method as SharedMethod, args };
   if (!parts.every((part, index) => tagShape[index]?.(part) === true)) throw new InfinitError('bad-argument', `the tag of "${method}" is wrong`);
-  const [asker, number, again, memory, gave] = parts as [string, number, boolean, string, (readonly number[])?];
-  return { method: method as SharedMethod, args, tag: { asker, number, again, memory, ...(gave === undefined ? {} : { gave }) } };
+  const [asker, number, again, memory, gave, calls, answered] = parts as [
+    string,
+    number,
+    boolean,
+    string,
+    (readonly number[])?,
+    number?,
+    (readonly number[])?,
+  ];
+  const known = {
+    ...(gave === undefined ? {} : { gave }),
+    ...(calls === undefined ? {} : { calls }),
+    ...(answered === undefined ? {} : { answered }),
+  };
+  return { method: method as SharedMethod, args, tag: { asker, number, again, memory, ...known } };
 }
 
-/** @param memory of the outcome of a call with a tag. */
-export function encodeResult(value: unknown, memory?: string, granted?: Granted): Uint8Array {
-  return serialize({ value, ...(memory === undefined ? {} : { memory }), ...(granted === undefined ? {} : { granted }) });
+/** @param memory of the outcome of a call with a tag. @param calls the volume's memory of calls. */
+export function encodeResult(value: unknown, memory?: string, granted?: Granted, calls?: number): Uint8Array {
+  return serialize({
+    value,
+    ...(memory === undefined ? {} : { memory }),
+    ...(granted === undefined ? {} : { granted }),
+    ...(calls === undefined ? {} : { calls }),
+  });
 }
 
 export function encodeFailure(error: unknown): Uint8Array {
@@ -160,8 +183,9 @@ export function decodeAnswer(bytes: Uint8Array): {
   readonly value: unknown;
   readonly memory: string | undefined;
   readonly granted: Granted | undefined;
+  readonly calls: number | undefined;
 } {
-  const { value, memory, granted, errno, code, message, dismissed, forgotten } = decode(bytes) as {
+  const { value, memory, granted, calls, errno, code, message, dismissed, forgotten } = decode(bytes) as {
     value?: unknown;
     errno?: string;
     code?: string;
@@ -170,12 +194,13 @@ export function decodeAnswer(bytes: Uint8Array): {
     forgotten?: boolean;
     memory?: string;
     granted?: Granted;
+    calls?: number;
   };
   if (dismissed === true) throw new Dismissed();
   if (forgotten === true) throw new Forgotten();
   if (errno !== undefined) throw new FileSystemError(Object.hasOwn(errnos, errno) ? (errno as Errno) : 'EIO', message);
   if (code !== undefined) throw new InfinitError(Object.hasOwn(errorCodes, code) ? (code as ErrorCode) : 'bug', message ?? code);
-  return { value, memory, granted };
+  return { value, memory, granted, calls };
 }
 
 function decode(bytes: Uint8Array): unknown {
@@ -250,4 +275,4 @@ function shapeOf(method: SharedMethod): Check[] {
   return sharedMethods[method].split('').map((letter) => checks[letter]!);
 }
 
-const tagShape: readonly Check[] = ['s', 'n', 'x', 's', 'm'].map((letter) => checks[letter]!);
+const tagShape: readonly Check[] = ['s', 'n', 'x', 's', 'm', 'n', 'm'].map((letter) => checks[letter]!);

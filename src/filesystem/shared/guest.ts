@@ -42,8 +42,15 @@ export class Guest {
 }
 
 /** What was done once is not done again; it is made durable again, since that may be what failed. */
-export function once<T>(guest: Guest, method: SharedMethod, tag: CallTag | undefined, perform: () => Promise<T>, opening = false): Promise<T> {
-  return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening);
+export function once<T>(
+  guest: Guest,
+  method: SharedMethod,
+  tag: CallTag | undefined,
+  perform: () => Promise<T>,
+  opening = false,
+  earlier?: () => (() => Promise<T>) | undefined,
+): Promise<T> {
+  return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening, earlier);
 }
 
 export function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {

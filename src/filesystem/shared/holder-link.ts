@@ -2,9 +2,13 @@ import { randomUUID } from 'node:crypto';
 
 import { type Clock, codeOf, InfinitError, type Moment, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
+import type { DoneCall } from '../call-table.ts';
+import type { Volume } from '../volume.ts';
+import { AnsweredCalls } from './answered-calls.ts';
 import type { Appends } from './appends.ts';
 import type { BlockReader } from './block-reader.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type Granted, type SharedMethod } from './calls.ts';
+import { answerOf, type Answering, recorded } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { afterRelocking, isRepeatable, isTransient, remembered, repeatable } from './repeating.ts';
@@ -15,13 +19,20 @@ export const retryMs = 100;
 /** Who does the work: the volume opened in this very thread, or the host that has it open. */
 export type Backing =
   /** `grace`: until then only what was locked before may be locked. */
-  | { readonly kind: 'local'; readonly volume: FileSystem; readonly appends: Appends; readonly grace: Promise<void> }
+  | {
+      readonly kind: 'local';
+      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry'>>;
+      readonly appends: Appends;
+      readonly grace: Promise<void>;
+    }
   | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader };
 
 /** What a host that begins to serve is told. */
 export interface Greeting {
   /** Before anything else is asked of it. */
   lockAgain(backing: Backing): Promise<void>;
+  /** It has heard that that was all, and has said what it remembers. */
+  said(): Promise<void>;
   openAgain(backing: Backing): Promise<void>;
   /** Before these are removed, perhaps: what is open of them and was not said yet. */
   openUnsaid(inodes: readonly number[]): Promise<void>;
@@ -46,6 +57,12 @@ export interface Done<T> {
 /** Arguments that are made for each attempt: a handle is another one at another host. */
 type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
 
+/** What of a call is of use after its answer. */
+interface Asked {
+  question?: Question;
+  tag?: CallTag;
+}
+
 /** The lease moved, and what was asked for makes sense only where it was. */
 export class Moved extends Error {}
 
@@ -65,6 +82,9 @@ export class HolderLink {
   #request: KernelRequest | undefined;
   /** By asker: the memory of outcomes that the holder has, as it last said. */
   readonly #memories = new Map<string, string>();
+  /** The volume's memory of calls, as the holder last said; undefined: it knows nothing of such. */
+  #callMemory: number | undefined;
+  readonly #answered = new AnsweredCalls();
   readonly #cache: GuestCache;
   readonly #clock: Clock;
   /** By how long nobody could be asked. */
@@ -118,6 +138,7 @@ export class HolderLink {
   move(backing: Backing | undefined): void {
     this.#backing = backing;
     this.#generation++;
+    this.#callMemory = undefined;
     this.#cache.clear();
     this.#moved.abort();
     this.#moved = new AbortController();
@@ -211,7 +232,7 @@ export class HolderLink {
    * @param learn takes what another host's answer lets this one keep.
    */
   async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void, learn?: Learn<T>): Promise<T> {
-    const asking: { question?: Question } = {};
+    const asking: Asked = {};
     try {
       return await this.#call(method, args, asking, onAsk, learn);
     } catch (error) {
@@ -220,20 +241,20 @@ export class HolderLink {
       throw error;
     } finally {
       if (asking.question !== undefined) this.#cache.end(asking.question);
+      if (asking.tag !== undefined && recorded.has(method)) this.#answered.add(asking.tag);
     }
   }
 
   async #call<T>(
     method: SharedMethod,
     args: readonly unknown[] | MadeArgs,
-    asking: { question?: Question },
+    asking: Asked,
     onAsk: ((generation: number) => void) | undefined,
     learn: Learn<T> | undefined,
   ): Promise<T> {
     const deadline = this.#deadline();
     const name = this.#nameFor(method);
     let doubtful = false;
-    let tag: CallTag | undefined;
     for (;;) {
       await this.ready(deadline);
       const backing = this.#backing;
@@ -246,9 +267,16 @@ export class HolderLink {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
-        if (doubtful && !isRepeatable(method, values)) throw holderGone();
         onAsk?.(this.#generation);
+        if (doubtful && !isRepeatable(method, values)) {
+          const done = earlier(backing.volume, method, asking.tag);
+          if (done !== 'not done') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
+        }
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
+      }
+      if (this.#callMemory === undefined && recorded.has(method)) {
+        await Promise.race([this.#greeting.said(), pause(Math.max(0, deadline - this.#clock.monotonicMs()))]);
+        if (this.#backing !== backing) continue;
       }
       onAsk?.(this.#generation);
       const question = (asking.question ??= this.#cache.ask(method, values));
@@ -257,14 +285,18 @@ export class HolderLink {
         await this.#greeting.openUnsaid(gave);
         if (this.#backing !== backing) continue;
       }
-      if (name !== undefined && !doubtful) tag = { ...name(), again: false };
+      if (name !== undefined && !doubtful) asking.tag = { ...name(), again: false, calls: this.#callMemory ?? 0 };
+      const { tag } = asking;
+      const numbers = tag === undefined ? [] : this.#answered.of(tag);
       let answered = false;
       const asked = this.#cache.moment();
       try {
-        const answer = await backing.ask(encodeCall(method, values, tag && { ...tag, again: doubtful, gave }));
+        const answer = await backing.ask(encodeCall(method, values, tag && this.#tagged({ ...tag, again: doubtful, gave }, numbers)));
         answered = true;
         this.#patience.heard();
-        const { value: sent, memory, granted } = decodeAnswer(answer);
+        const { value: sent, memory, granted, calls } = decodeAnswer(answer);
+        this.learnCalls(backing, calls);
+        if (tag !== undefined) this.#answered.heard(tag, numbers);
         // The bytes of a read come in one from another host. They are slices here as they are where the volume is open: it may be this host by the next attempt.
         const value = method === 'read' ? [sent] : sent;
         if (memory !== undefined) this.#memories.set(tag!.asker, memory);
@@ -293,8 +325,19 @@ export class HolderLink {
     }
   }
 
+  /** One of an earlier version takes no tag with more in it. */
+  #tagged(tag: CallTag, answered: readonly number[]): CallTag {
+    const { calls, ...rest } = tag;
+    return this.#callMemory === undefined || calls === undefined ? rest : { ...rest, calls, answered };
+  }
+
+  /** As an answer said. */
+  learnCalls(backing: Backing, memory: number | undefined): void {
+    if (memory !== undefined && this.#backing === backing) this.#callMemory = memory;
+  }
+
   /** Names calls of a method that the holder remembers. Only the first of a kernel's request has its number. */
-  #nameFor(method: SharedMethod): (() => Omit<CallTag, 'again'>) | undefined {
+  #nameFor(method: SharedMethod): (() => Omit<CallTag, 'again' | 'calls'>) | undefined {
     if (!remembered.has(method)) return undefined;
     const request = this.#request;
     this.#request = undefined;
@@ -334,6 +377,13 @@ export class HolderLink {
   #deadline(): number {
     return this.#clock.monotonicMs() + this.#patience.take();
   }
+}
+
+/** What came of a call that was asked of the host that had the volume before this one. @throws InfinitError where nobody knows */
+function earlier({ calls }: Partial<Pick<Volume, 'calls'>>, method: SharedMethod, tag: CallTag | undefined): DoneCall | 'not done' {
+  const outcome = tag === undefined || !recorded.has(method) ? undefined : calls?.outcomeOf(tag, tag.calls ?? 0);
+  if (outcome === undefined) throw holderGone();
+  return outcome;
 }
 
 function holderGone(): InfinitError {

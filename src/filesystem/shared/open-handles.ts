@@ -1,6 +1,7 @@
 import { FileSystemError } from '../file-system.ts';
 import { HandleNumbers } from '../handle-numbers.ts';
 import type { SharedMethod } from './calls.ts';
+import { reopenMask } from './done-calls.ts';
 import { type Backing, type HolderLink, Moved, type ResultOf } from './holder-link.ts';
 import type { LossWitness } from './lost-writes.ts';
 import type { Undelivered } from './undelivered.ts';
@@ -9,8 +10,6 @@ import type { Undelivered } from './undelivered.ts';
 const parallelOpens = 16;
 /** Pause before a file that could not be opened again for want of an answer is tried once more, in ms: the host that serves the volume may be cut off for longer than a program waits. */
 const reopenPauseMs = 1000;
-/** Access mode and O_APPEND and the like; what must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
-const reopenMask = ~(0o100 | 0o200 | 0o1000);
 
 /** The generation of what was opened without a word. */
 const unsaid = -1;

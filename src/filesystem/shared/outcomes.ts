@@ -26,15 +26,27 @@ export class Outcomes {
 
   /**
    * @param opens its outcome is good only until {@link closeAll}.
+   * @param earlier what to do instead where it was first asked before this memory began, and it is known all the same whether it was done.
    * @throws Forgotten where it may have been performed before, and nobody knows with which outcome. The asker may then have it performed anew, with the number it has.
    */
-  once<T>(method: string, { number, again, memory }: CallTag, perform: () => Promise<T>, opens = false): Promise<T> {
+  once<T>(
+    method: string,
+    { number, again, memory }: CallTag,
+    perform: () => Promise<T>,
+    opens = false,
+    earlier?: () => (() => Promise<T>) | undefined,
+  ): Promise<T> {
     const key = keyOf(method, number);
     const known = this.#outcomes.get(key);
     if (known !== undefined) return known.value as Promise<T>;
-    if (again && (memory !== this.id || number <= this.#forgotten || this.#closed.has(key))) throw new Forgotten();
+    let work = perform;
+    if (again && (memory !== this.id || number <= this.#forgotten || this.#closed.has(key))) {
+      const known = memory === this.id ? undefined : earlier?.();
+      if (known === undefined) throw new Forgotten();
+      work = known;
+    }
     this.#closed.delete(key);
-    const outcome = { number, value: perform(), opens };
+    const outcome = { number, value: work(), opens };
     this.#outcomes.set(key, outcome);
     if (this.#outcomes.size > maxOutcomes) {
       const [oldest, { number: forgotten }] = this.#outcomes.entries().next().value!;

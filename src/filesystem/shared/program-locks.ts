@@ -1,6 +1,6 @@
 import { codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
-import { decodeResult, Dismissed, encodeCall } from './calls.ts';
+import { decodeAnswer, decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
 import { isTransient } from './repeating.ts';
@@ -33,6 +33,8 @@ export class ProgramLocks {
    * @param records what the next daemon of the mount will know of the locks.
    * @param mount names the mount over all its daemons.
    */
+  #said: Promise<void> = Promise.resolve();
+
   constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records, mount?: string) {
     this.#mount = mount;
     this.#self = self;
@@ -47,13 +49,18 @@ export class ProgramLocks {
     return `${owner}@${this.#self}`;
   }
 
+  /** Resolves when the host that serves the volume was greeted, and has said what it remembers. */
+  get said(): Promise<void> {
+    return this.#said;
+  }
+
   /** A new host knows none of our locks. What meanwhile went to another is lost. What is given back meanwhile waits until this has ended. */
   async lockAgain(backing: Backing): Promise<void> {
     const told = new Set<FileLock>();
     for (;;) {
       const left = this.#held.all().filter(({ lock }) => !told.has(lock));
       if (left.length === 0) {
-        const said = this.#sayLockedAgain(backing);
+        const said = (this.#said = this.#sayLockedAgain(backing));
         // What a mount before this one had is let go with the first greeting: nothing of this one's may be among it.
         return this.#greeted ? undefined : said;
       }
@@ -70,12 +77,14 @@ export class ProgramLocks {
     let args = this.#mount === undefined ? [] : [this.#mount];
     while (backing.kind === 'remote' && this.#holder.backing === backing) {
       try {
-        decodeResult(await backing.ask(encodeCall('relocked', args)));
+        this.#holder.learnCalls(backing, decodeAnswer(await backing.ask(encodeCall('relocked', args))).calls);
         this.#greeted = true;
         return;
       } catch (error) {
         // So says one of an earlier version, to which it has no arguments.
         if (args.length > 0 && codeOf(error) === 'bad-argument') args = [];
+        // Given up meanwhile: all begins anew.
+        else if (error instanceof Dismissed) await this.#holder.rejoin(backing).catch(() => pause(retryMs));
         else if (!isTransient(error)) return;
         else await pause(retryMs);
       }

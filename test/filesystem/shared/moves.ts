@@ -8,6 +8,7 @@ import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { open, root, user } from '../harness.ts';
 import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
+import { NameProgram } from './name-program.ts';
 import { Host, maxBytes, type Mutant, Program } from './program.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -29,7 +30,7 @@ interface Opening {
 
 /**
  * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
- * and looks at each thing that it did; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ * and looks at each thing that it did, and another makes, moves and removes names; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
  */
 export class Moves {
   readonly #time = new VirtualTime();
@@ -39,6 +40,9 @@ export class Moves {
   readonly #hosts: Host[] = [];
   readonly #stories = Array.from({ length: hosts }, () => new ContentStory(maxBytes));
   readonly #inodes: number[] = [];
+  /** Programs that know what names there are. */
+  readonly #named: { readonly index: number; readonly program: NameProgram }[] = [];
+  #namesBegun = 0;
   #opening: Opening | undefined;
   #openings = 0;
   #grants: Grants | undefined;
@@ -64,7 +68,8 @@ export class Moves {
       passing = this.#passTime();
       await this.#serve(this.#hosts[0]!);
       for (let index = 0; index < hosts; index++) this.#inodes.push(await this.#make(`f${index}`));
-      await Promise.all([...this.#hosts.map((_, index) => this.#programs(index)), this.#moveAbout()]);
+      const indexes = this.#hosts.map(({ index }) => index);
+      await Promise.all([...indexes.map((index) => this.#programs(index)), ...indexes.map((index) => this.#namers(index)), this.#moveAbout()]);
       await this.#judgeAll();
       return undefined;
     } catch (error) {
@@ -241,6 +246,26 @@ export class Moves {
     }
   }
 
+  /** As {@link #programs}; those that no host's death ended are judged. */
+  async #namers(index: number): Promise<void> {
+    for (let left = 2 * steps; left > 0;) {
+      const host = this.#hosts[index]!;
+      if (host.isDead) {
+        await this.#time.sleep(20);
+        continue;
+      }
+      const program = new NameProgram(host, ++this.#namesBegun);
+      let came: string | undefined;
+      while (left > 0 && came !== 'died') {
+        left--;
+        came = await Promise.race([program.step(this.#chance), host.died.promise]);
+        this.deeds.push(`host ${index}: ${came}`);
+        await this.#pause(30);
+      }
+      if (came !== 'died') this.#named.push({ index, program });
+    }
+  }
+
   async #step(program: Program): Promise<void> {
     const { story, host } = program;
     const dice = this.#chance();
@@ -276,6 +301,7 @@ export class Moves {
 
   /** At the end each host sees the same of each file, which is what was done to it. */
   async #judgeAll(): Promise<void> {
+    for (const { index, program } of this.#named) await program.judge(this.#hosts[index]!);
     for (const [index, inode] of this.#inodes.entries()) {
       const own = new Program(this.#hosts[index]!, inode, this.#stories[index]!, this.#mutant);
       await own.begin();

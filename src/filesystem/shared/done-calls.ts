@@ -1,0 +1,24 @@
+import type { DoneCall } from '../call-table.ts';
+import type { FileSystem, MaybePromise } from '../file-system.ts';
+import type { Volume } from '../volume.ts';
+import type { SharedMethod } from './calls.ts';
+
+/** Methods of which the volume itself says whether they were done, whichever host did them: all that change names. */
+export const recorded: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'link', 'create']);
+
+/** What must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
+export const reopenMask: number = ~(0o100 | 0o200 | 0o1000);
+
+/** A volume that says which calls were done. */
+export type Answering = FileSystem & Pick<Volume, 'entry'>;
+
+/** What a call that was done before is answered with. @throws FileSystemError ESTALE where what it made is gone since */
+export function answerOf(volume: Answering, method: SharedMethod, args: readonly unknown[], { inode }: DoneCall): MaybePromise<unknown> {
+  if (method === 'unlink' || method === 'rmdir' || method === 'rename') return undefined;
+  return method === 'create' ? openMade(volume, inode, args[4] as number) : volume.entry(inode);
+}
+
+async function openMade(volume: Answering, inode: number, flags: number): Promise<unknown> {
+  const handle = await volume.open(inode, flags & reopenMask);
+  return { attributes: await volume.entry(inode), handle, made: true };
+}
