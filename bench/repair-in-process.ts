@@ -1,7 +1,7 @@
 /**
  * `node bench/repair-in-process.ts`: as bench/repair.ts, in 10 s and one process: four hosts on one event loop, network (0.6 ms each way) and disks in memory. What repair
  * takes of a processor shows at once, what it takes of disks and of other hosts does not. For comparing two versions, round by round: its ratios are no cluster's.
- * `BLOCKS` of 1 MiB (40), `REGISTERS` (400), `CLIENTS` (8), `SECONDS` of rest (2).
+ * `BLOCKS` of 1 MiB (40), `REGISTERS` (401), `CLIENTS` (8), `SECONDS` of rest (2).
  */
 import { randomFillSync } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { type Address, immutableAddress, mutableAddress } from '../src/block/ind
 import { TestCluster } from '../test/repair/test-cluster.ts';
 
 const blocks = Number(process.env['BLOCKS'] ?? 40);
-const registers = Number(process.env['REGISTERS'] ?? 400);
+const registers = Number(process.env['REGISTERS'] ?? 401);
 const clients = Number(process.env['CLIENTS'] ?? 8);
 const restSeconds = Number(process.env['SECONDS'] ?? 2);
 const delayMs = 0.6;

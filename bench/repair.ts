@@ -1,7 +1,7 @@
 /**
  * `node bench/repair.ts`: what clients of three real daemons notice of repair. A few programs put and get (256 bytes) at a steady rate, far below what the
  * machine can do; meanwhile a fourth host joins, is killed and counted out, and comes back. Latency in each stretch, beside that of the rest before.
- * `BLOCKS` of 1 MiB (256) and `REGISTERS` (2000) lie there, `CLIENTS` (8), `SECONDS` of rest (8), `REPAIR_RATE`, `BENCH_DIR`.
+ * `BLOCKS` of 1 MiB (256) and `REGISTERS` (2001) lie there, `CLIENTS` (8), `SECONDS` of rest (8), `REPAIR_RATE`, `BENCH_DIR`.
  */
 import { randomFillSync } from 'node:crypto';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,8 @@ import { ClusterProcesses } from '../test/integration/cluster-processes.ts';
 import type { DaemonProcess } from '../test/integration/daemon-process.ts';
 
 const blocks = Number(process.env['BLOCKS'] ?? 256);
-const registers = Number(process.env['REGISTERS'] ?? 2000);
+/** Odd, so that each of them is put and got: a client's calls take turns by its number of them. */
+const registers = Number(process.env['REGISTERS'] ?? 2001);
 const clients = Number(process.env['CLIENTS'] ?? 8);
 const restSeconds = Number(process.env['SECONDS'] ?? 8);
 const rate = process.env['REPAIR_RATE'];
@@ -94,7 +95,11 @@ const stores: readonly Blocks[] = ends.map((end) => end.blocks);
 const value = randomFillSync(new Uint8Array(valueBytes));
 const addresses: Address[] = [];
 for (let at = 0; at < registers; at += 50)
-  addresses.push(...(await Promise.all(Array.from({ length: 50 }, async (_, index) => (await stores[index % 3]!.create(value)).address))));
+  addresses.push(
+    ...(await Promise.all(
+      Array.from({ length: Math.min(50, registers - at) }, async (_, index) => (await stores[index % 3]!.create(value)).address),
+    )),
+  );
 for (let index = 0; index < blocks; index++) await stores[index % 3]!.put(randomFillSync(new Uint8Array(blockBytes)));
 
 async function client(number: number): Promise<void> {
