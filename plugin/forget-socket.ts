@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
+
+import { isServed } from '../src/api/index.ts';
 
 /** Where engines look for plugins that are no managed ones. */
 const socketDirectory = '/run/docker/plugins';
@@ -18,7 +19,7 @@ const questionMs = 10_000;
  */
 export async function forgetSocketVolumes(name: string): Promise<readonly string[]> {
   const socketPath = path.join(socketDirectory, `${name}.sock`);
-  if (await answers(socketPath)) return [];
+  if (await isServed(socketPath)) return [];
   rmSync(socketPath, { force: true });
   const server = createServer({ requireHostHeader: false }, (request, response) => {
     request.resume();
@@ -42,14 +43,4 @@ export async function forgetSocketVolumes(name: string): Promise<readonly string
 
 async function docker(...args: string[]): Promise<string> {
   return (await promisify(execFile)('docker', args, { timeout: questionMs })).stdout;
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socketPath, () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.on('error', () => resolve(false));
-  });
 }

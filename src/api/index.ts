@@ -48,7 +48,7 @@ export {
   worst,
 } from './status.ts';
 export { quotaBytes } from './option-values.ts';
-export { listenOnSocket } from './unix-socket.ts';
+export { isServed, listenOnSocket } from './unix-socket.ts';
 export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';
 export {

@@ -36,12 +36,12 @@ async function clearStaleSocket(socketPath: string, flag: string): Promise<void>
   if (found === undefined) return;
   if (!found.isSocket())
     throw new InfinitError('bad-argument', `${socketPath} is there already and is not a socket: remove it, or give ${flag} another path`);
-  if (await answers(socketPath)) throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give ${flag} another path`);
+  if (await isServed(socketPath)) throw new InfinitError('locked', `another daemon answers on ${socketPath}: stop it, or give ${flag} another path`);
   rmSync(socketPath, { force: true });
 }
 
-/** Only a refused connection says that nobody listens; a full backlog, say, is a sign of life. */
-function answers(socketPath: string): Promise<boolean> {
+/** Whether a living process listens on a socket. Only a refused connection says that none does; a full backlog, say, is a sign of life. */
+export function isServed(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(socketPath);
     const settle = (alive: boolean): void => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { listenOnSocket } from '../../src/api/index.ts';
+import { isServed, listenOnSocket } from '../../src/api/index.ts';
 import { createLogger } from '../../src/base/index.ts';
 
 test('a connection that cannot be taken is logged, and the next one is taken', async (t) => {
@@ -30,4 +31,29 @@ test('a connection that cannot be taken is logged, and the next one is taken', a
   const socket = connect(socketPath);
   await taken;
   socket.destroy();
+});
+
+test('a process that takes no more connections lives, and one that was killed leaves a socket that nobody serves', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-socket-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const socketPath = path.join(directory, 'x.sock');
+  assert.equal(await isServed(socketPath), false);
+  const program = `require('node:net').createServer().listen({ path: ${JSON.stringify(socketPath)}, backlog: 1 }, () => console.log('listening'))`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  assert.equal(await isServed(socketPath), true);
+  child.kill('SIGSTOP');
+  const waiting: Socket[] = [];
+  t.after(() => waiting.forEach((socket) => socket.destroy()));
+  // Until the kernel keeps no more of them for it.
+  for (let refused = false; !refused;) {
+    const socket = connect(socketPath);
+    waiting.push(socket);
+    refused = await Promise.race([once(socket, 'connect').then(() => false), once(socket, 'error').then(() => true)]).catch(() => true);
+  }
+  assert.equal(await isServed(socketPath), true);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  assert.equal(await isServed(socketPath), false);
 });
