@@ -43,6 +43,16 @@ test('help of what there is not is refused; what is called "help" is an argument
   assert.deepEqual([code, error.startsWith('infinit: unavailable: no daemon')], [5, true], error);
 });
 
+test('an empty token file and an empty name are called so, before any daemon is asked', () => {
+  const nobody = ['--control-socket', '/nowhere/socket'];
+  assert.deepEqual(infinit(...nobody, 'cluster', 'join', '/dev/null', 'a'), {
+    code: 2,
+    out: '',
+    error: 'infinit: bad-argument: the token file /dev/null is empty: make one on a member (`infinit cluster token create FILE`), and copy it here\n',
+  });
+  assert.equal(infinit(...nobody, 'volume', 'trash', 'restore', 'data', '--as', '').error, 'infinit: bad-argument: a volume needs a name\n');
+});
+
 function commandsOf(command: Command, path: readonly string[] = []): (readonly string[])[] {
   return [path, ...command.commands.filter((child) => !child.name().startsWith('_')).flatMap((child) => commandsOf(child, [...path, child.name()]))];
 }

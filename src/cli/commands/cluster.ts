@@ -17,11 +17,18 @@ function durationMs(text: string): number {
 }
 
 function readToken(file: string): string {
+  let text: string;
   try {
-    return readFileSync(file, 'utf8').trim();
+    text = readFileSync(file, 'utf8').trim();
   } catch (cause) {
     throw new InfinitError('bad-argument', `cannot read the token file ${file}: ${plainly(cause)}`, { cause });
   }
+  if (text === '')
+    throw new InfinitError(
+      'bad-argument',
+      `the token file ${file} is empty: make one on a member (\`infinit cluster token create FILE\`), and copy it here`,
+    );
+  return text;
 }
 
 /**

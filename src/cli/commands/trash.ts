@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Command } from 'commander';
 
-import type { TrashedVolume } from '../../api/index.ts';
+import { checkVolumeName, type TrashedVolume } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
+import { sayingWhatFor } from '../waiting.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, listShapes, renderList } from '../output.ts';
 
@@ -35,7 +36,10 @@ function restore(options: () => GlobalOptions): Command {
     .description('bring a removed volume back')
     .argument('<volume>', 'its name (of several the one removed last) or its id')
     .option('--as <name>', 'under another name')
-    .action(async (which: string, { as }: { as?: string }) => say((await client(options()).restoreVolume(which, as)).name));
+    .action(async (which: string, { as }: { as?: string }) => {
+      if (as !== undefined) checkVolumeName(as);
+      say((await client(options()).restoreVolume(which, as)).name);
+    });
 }
 
 function empty(options: () => GlobalOptions): Command {
@@ -56,7 +60,7 @@ function empty(options: () => GlobalOptions): Command {
         deleted.push(...(await client(options()).emptyTrash(name)));
         return '';
       });
-      if (detach !== true) await gone(options, deleted);
+      if (detach !== true) await sayingWhatFor(gone(options, deleted), stillThere(deleted), () => client(options()).status());
       say(deleted.map(({ name }) => name).join('\n'));
     });
 }
@@ -64,6 +68,13 @@ function empty(options: () => GlobalOptions): Command {
 function lookIn(trash: readonly TrashedVolume[], which: string): void {
   if (!trash.some(({ name, id }) => name === which || id === which))
     throw new InfinitError('not-found', `there is no volume "${which}" in the trash: see \`infinit volume trash ls\``);
+}
+
+/** What a person is told who waits: a host that can do it may be away, or be another one than this. */
+function stillThere(volumes: readonly TrashedVolume[]): string {
+  const encrypted = volumes.some(({ options }) => options['encryption'] !== 'none');
+  const key = encrypted ? '; of an encrypted one a host that has its key deletes it' : '';
+  return `the data of ${volumes.map(({ name }) => name).join(', ')} is not all deleted yet, which goes on without this command (--detach does not wait)${key}`;
 }
 
 async function gone(options: () => GlobalOptions, volumes: readonly TrashedVolume[]): Promise<void> {
