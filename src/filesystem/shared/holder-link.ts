@@ -31,8 +31,8 @@ export type Backing =
 export interface Greeting {
   /** Before anything else is asked of it. */
   lockAgain(backing: Backing): Promise<void>;
-  /** It has heard that that was all, and has said what it remembers. */
-  said(): Promise<void>;
+  /** Until it has heard that that was all, and has said what it remembers. */
+  saying(): Promise<void> | undefined;
   openAgain(backing: Backing): Promise<void>;
   /** Before these are removed, perhaps: what is open of them and was not said yet. */
   openUnsaid(inodes: readonly number[]): Promise<void>;
@@ -274,9 +274,10 @@ export class HolderLink {
         }
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
-      if (this.#callMemory === undefined && recorded.has(method)) {
-        await Promise.race([this.#greeting.said(), pause(Math.max(0, deadline - this.#clock.monotonicMs()))]);
-        if (this.#backing !== backing) continue;
+      const saying = this.#callMemory === undefined && recorded.has(method) ? this.#greeting.saying() : undefined;
+      if (saying !== undefined && this.#clock.monotonicMs() < deadline) {
+        await Promise.race([saying, this.#change(deadline)]);
+        continue;
       }
       onAsk?.(this.#generation);
       const question = (asking.question ??= this.#cache.ask(method, values));

@@ -33,7 +33,7 @@ export class ProgramLocks {
    * @param records what the next daemon of the mount will know of the locks.
    * @param mount names the mount over all its daemons.
    */
-  #said: Promise<void> = Promise.resolve();
+  #saying: Promise<void> | undefined;
 
   constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records, mount?: string) {
     this.#mount = mount;
@@ -49,9 +49,9 @@ export class ProgramLocks {
     return `${owner}@${this.#self}`;
   }
 
-  /** Resolves when the host that serves the volume was greeted, and has said what it remembers. */
-  get said(): Promise<void> {
-    return this.#said;
+  /** Until the host that serves the volume was greeted, and has said what it remembers. */
+  get saying(): Promise<void> | undefined {
+    return this.#saying;
   }
 
   /** A new host knows none of our locks. What meanwhile went to another is lost. What is given back meanwhile waits until this has ended. */
@@ -60,7 +60,10 @@ export class ProgramLocks {
     for (;;) {
       const left = this.#held.all().filter(({ lock }) => !told.has(lock));
       if (left.length === 0) {
-        const said = (this.#said = this.#sayLockedAgain(backing));
+        const said = this.#sayLockedAgain(backing).finally(() => {
+          if (this.#saying === said) this.#saying = undefined;
+        });
+        this.#saying = said;
         // What a mount before this one had is let go with the first greeting: nothing of this one's may be among it.
         return this.#greeted ? undefined : said;
       }

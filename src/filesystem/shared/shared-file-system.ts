@@ -59,7 +59,7 @@ export class SharedFileSystem implements FileSystem {
     this.#cache = new GuestCache(clock);
     const greeting: Greeting = {
       lockAgain: (backing) => this.#locks.lockAgain(backing),
-      said: () => this.#locks.said,
+      saying: () => this.#locks.saying,
       openAgain: (backing) => this.#files.openAgain(backing),
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
     };
