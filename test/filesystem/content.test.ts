@@ -6,15 +6,9 @@ import { kindOf, Sealer } from '../../src/block/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, contentOf, errnoOf, open, put, readAt, root, TestClock, user } from './harness.ts';
+import { bytes, contentOf, errnoOf, open, pattern, put, readAt, root, user } from './harness.ts';
 
 const mebibyte = 1024 * 1024;
-
-function pattern(length: number, seed: number): Buffer {
-  const data = Buffer.alloc(length);
-  for (let at = 0; at < length; at += 4) data.writeUInt32LE((at * 2654435761 + seed) >>> 0, at);
-  return data;
-}
 
 test('a large file written in order becomes blocks of 1 MiB, each put once', async () => {
   const store = new MemoryBlockStore();
@@ -328,78 +322,4 @@ test('the memory of large blocks is used again, and no read ever sees another bl
   );
   await volume.close();
   channel.port2.close();
-});
-
-/** Small writes all over a file of 2 MiB, each flushed alone; `expected` follows. */
-async function scatter(volume: Volume, inode: number, expected: Buffer): Promise<void> {
-  for (let round = 0; round < 40; round++) {
-    const offset = ((round * 7919) % 500) * 4096;
-    const data = pattern(4096, round);
-    data.copy(expected, offset);
-    await volume.write(inode, 0, offset, data, false);
-    await volume.syncfs();
-  }
-}
-
-test('scattered writes are put in order again in a quiet moment', async () => {
-  const store = new MemoryBlockStore();
-  const clock = new TestClock();
-  const volume = await open(store, { flushDelayMs: 1 }, { clock });
-  const expected = pattern(2 * mebibyte, 8);
-  const inode = await put(volume, root, 'f', expected, true);
-  await scatter(volume, inode, expected);
-  const before = store.immutableAddresses().size;
-  clock.now += 60_000;
-  const deadline = Date.now() + 10_000;
-  while (store.immutableAddresses().size > 6 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
-  assert.ok(before > 30 && store.immutableAddresses().size <= 6, `${before} blocks before, ${store.immutableAddresses().size} after`);
-  assert.ok(expected.equals(await contentOf(volume, inode)));
-  await volume.close();
-  assert.ok(expected.equals(await contentOf(await open(store), inode)));
-});
-
-/** The first read of a data block from {@link hold} on waits until it is let go on. */
-class HeldReads extends MemoryBlockStore {
-  readonly reached = Promise.withResolvers<void>();
-  readonly #let = Promise.withResolvers<void>();
-  #holds = false;
-
-  hold(): void {
-    this.#holds = true;
-  }
-
-  letGo(): void {
-    this.#let.resolve();
-  }
-
-  override async get(...call: Parameters<MemoryBlockStore['get']>): Promise<Uint8Array> {
-    if (this.#holds) {
-      this.reached.resolve();
-      await this.#let.promise;
-    }
-    return super.get(...call);
-  }
-}
-
-test('writers that fill the memory while files are put in order do not wait for ever', async () => {
-  const store = new HeldReads();
-  const clock = new TestClock();
-  const volume = await open(store, { flushDelayMs: 1, maxDirtyBytes: mebibyte }, { clock });
-  const expected = pattern(2 * mebibyte, 8);
-  const [inode, other] = [await put(volume, root, 'f', expected, true), await put(volume, root, 'other', '', true)];
-  await scatter(volume, inode, expected);
-  // So that its blocks have to be read; only inodes in memory are put in order.
-  await volume.recall();
-  for (const number of [inode, other]) await volume.getattr(number);
-  store.hold();
-  clock.now += 60_000;
-  await store.reached.promise;
-  // Far apart, so that none of it becomes a block of its own and leaves by itself.
-  let waiting: number | Promise<number> = 0;
-  for (let at = 0; typeof waiting === 'number'; at += 8192) waiting = volume.write(other, 0, at, new Uint8Array(4096), false);
-  store.letGo();
-  await waiting;
-  assert.ok(expected.equals(await contentOf(volume, inode)));
-  await volume.close();
-  assert.ok(expected.equals(await contentOf(await open(store), inode)));
 });

@@ -2,16 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { eventually } from '../suites/transport-suite.ts';
-import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
+import { contentOf, errnoOf, look, namesOf, open, pattern, put, root, user } from './harness.ts';
 import { SmallStore } from './small-store.ts';
 
 const mebibyte = 1024 * 1024;
-
-function pattern(length: number, seed: number): Buffer {
-  const data = new Uint32Array(Math.ceil(length / 4));
-  for (let at = 0; at < data.length; at++) data[at] = Math.imul(at, 2_654_435_761) + seed;
-  return Buffer.from(data.buffer, 0, length);
-}
 
 /** Numbers in [0, 1), the same for each seed. */
 function randomFrom(seed: number): () => number {

@@ -86,3 +86,10 @@ export async function errnoOf(work: () => unknown): Promise<string> {
   }
   return 'none';
 }
+
+/** Bytes of which each four say where they are, another series for each seed. */
+export function pattern(length: number, seed: number): Buffer {
+  const data = new Uint32Array(Math.ceil(length / 4));
+  for (let at = 0; at < data.length; at++) data[at] = Math.imul(at, 2_654_435_761) + seed;
+  return Buffer.from(data.buffer, 0, length);
+}
