@@ -14,7 +14,7 @@ export class EarlierPages {
   /** Inodes whose pages are of this daemon's time, or were written since it is known that they are right. */
   readonly #settled = new Set<number>();
   /** Bounded by the kernel's open files. */
-  readonly #dropping = new Set<number>();
+  readonly #dropping = new Map<number, Promise<void>>();
 
   /** @param drop resolves when the kernel has no page of the inode any more, dirty ones written or refused. */
   constructor(drop: (inode: number) => Promise<void>) {
@@ -39,14 +39,25 @@ export class EarlierPages {
     this.#settled.add(inode);
   }
 
-  /** Others may change the volume from now on, or have done so (`lost`). Returns inodes whose pages are to be dropped before they do. */
-  end(lost: boolean): number[] {
+  /**
+   * Others may change the volume from now on, or have done so (`lost`). Returns inodes whose pages are to be dropped before they do.
+   * @param wasSole until then nobody else did, and the kernel cached.
+   */
+  end(lost: boolean, wasSole: boolean): number[] {
     // This daemon has not had the volume yet.
     if (this.#state === 'unknown') return [];
+    const wereRight = this.#state === 'right';
     // Of the others nobody knows which have pages.
     this.#state = 'stale';
-    if (lost) this.#settled.clear();
-    return [...this.#settled];
+    if (!lost) return [...this.#settled];
+    // What a guest reads is durable: its pages are as good at the next host that serves the volume.
+    if (wereRight || wasSole) this.#settled.clear();
+    return [];
+  }
+
+  /** A file is about to be opened where others use the volume. Resolves when the kernel has no page of before, so that those to come are told from them; undefined: it has none. */
+  opening(inode: number): Promise<void> | undefined {
+    return this.areStale && !this.#settled.has(inode) ? this.#dropOnce(inode) : undefined;
   }
 
   /** Whether the kernel may write a page of the inode. */
@@ -57,14 +68,19 @@ export class EarlierPages {
       this.gone(inode);
       return true;
     }
-    if (!this.#dropping.has(inode)) {
-      this.#dropping.add(inode);
-      void this.#drop(inode).then(() => {
-        this.#dropping.delete(inode);
-        this.gone(inode);
-      });
-    }
+    void this.#dropOnce(inode);
     return false;
+  }
+
+  #dropOnce(inode: number): Promise<void> {
+    const known = this.#dropping.get(inode);
+    if (known !== undefined) return known;
+    const dropping = this.#drop(inode).then(() => {
+      this.#dropping.delete(inode);
+      this.gone(inode);
+    });
+    this.#dropping.set(inode, dropping);
+    return dropping;
   }
 
   async #once(inode: number): Promise<boolean> {

@@ -125,7 +125,7 @@ export class KernelTrust {
     this.#kept.clear();
     const leftMs = this.#trustedUntilMs - performance.now();
     const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
-    const earlier = this.#earlier?.end(lost) ?? [];
+    const earlier = this.#earlier?.end(lost, wasSole) ?? [];
     const open = new Set([...(wasSole ? this.#inodes.keys() : []), ...earlier]);
     if (!lost) return { expired, dropped: Promise.all(Array.from(open, (inode) => this.#drop(inode))).then(() => {}) };
     // Dropping them now would write what is dirty over what others wrote, and make the kernel ignore attributes that are on their way.
@@ -186,6 +186,11 @@ export class KernelTrust {
     if (this.#guarded.size >= maxCurrent) this.#guarded.clear();
     this.#guarded.set(inode, changed);
     return 'cached';
+  }
+
+  /** To be awaited before a file is opened: what is changed in its mapped memory from then on is of this daemon's time. Where nobody else uses the volume the opening itself drops what was. undefined: there is nothing. */
+  opening(inode: number): Promise<void> | undefined {
+    return this.#sole === undefined ? this.#earlier?.opening(inode) : undefined;
   }
 
   /** Another host is about to change the file, or may have: resolves when the kernel has no page of it. undefined: it has none. */

@@ -54,6 +54,22 @@ describe('pages that were changed while an earlier daemon served the mount', () 
     assert.equal(trust.hasStale, true);
   });
 
+  test('are gone before a file is opened where others use the volume: what is changed from then on is written, also at the next host that serves it', async () => {
+    const trust = adopted();
+    assert.equal(trust.opening(7), undefined, 'not before it is known whether they are right');
+    trust.settle(false);
+    const dropping = trust.opening(7);
+    assert.ok(dropping instanceof Promise);
+    assert.equal(trust.opening(7), dropping, 'dropped once');
+    assert.equal(trust.mayWriteMapped(7), false);
+    await dropping;
+    assert.equal(trust.opening(7), undefined);
+    assert.equal(trust.mayWriteMapped(7), true);
+    trust.end(true);
+    assert.equal(trust.mayWriteMapped(7), true);
+    assert.equal(trust.mayWriteMapped(8), false);
+  });
+
   test('are gone once a file was opened anew: what is written then is of this time', () => {
     const trust = adopted();
     trust.settle(false);

@@ -148,10 +148,13 @@ suite('a volume that one host had alone', () => {
   test('writes nothing that programs had changed in mapped memory over what another host wrote after its daemon was killed', async () => {
     const here = await mountAlone();
     await sh(`cd ${here}; printf mapped > source; sync source d/open d .`);
-    const mapper = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), `${here}/d/open`, `${here}/source`], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    const said = (): Promise<string> => once(mapper.stdout, 'data').then(([text]: Buffer[]) => String(text).trim());
+    const map = (file: string): { mapper: ChildProcess; said: () => Promise<string> } => {
+      const mapper = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), file, `${here}/source`], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
+      return { mapper, said: () => once(mapper.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
+    };
+    const { mapper, said } = map(`${here}/d/open`);
     assert.equal(await said(), 'mapped');
     const holder = cluster.hosts[0]!.pid;
     const [daemon] = readFileSync(`/proc/${holder}/task/${holder}/children`, 'utf8').trim().split(' ');
@@ -164,9 +167,19 @@ suite('a volume that one host had alone', () => {
       await secretly(`${there}/d/open`, 'behind');
       process.kill(holder, 'SIGCONT');
       const synced = said();
-      mapper.stdin.end('go');
+      mapper.stdin!.end('go');
       assert.equal(await synced, 'EIO');
       assert.equal(await sh(`cat ${there}/d/open ${here}/d/open`), 'behindbehind');
+      await sh(`printf before > ${here}/d/later`);
+      // What is opened from then on has no page of before.
+      for (const file of ['later', 'closed']) {
+        const next = map(`${here}/d/${file}`);
+        assert.equal(await next.said(), 'mapped');
+        const later = next.said();
+        next.mapper.stdin!.end('go');
+        assert.equal(await later, '0');
+        assert.equal(await sh(`cat ${there}/d/${file}`), 'mapped');
+      }
     } finally {
       process.kill(holder, 'SIGCONT');
       mapper.kill('SIGKILL');

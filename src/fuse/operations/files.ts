@@ -66,10 +66,16 @@ function withHandle<T>(
   return after(exchange.handles.resolve(handle, reopen), (ours) => exchange.serve(header, () => run(ours)));
 }
 
+/** What was opened, once the kernel has no page of the file that an earlier daemon gave. */
+function withoutEarlier<T>(exchange: Exchange, header: RequestHeader, inode: number, opened: T): MaybePromise<T> {
+  const dropping = exchange.trust?.opening(inode);
+  return dropping === undefined ? opened : exchange.afterKernel(header, dropping).then(() => opened);
+}
+
 export const open: Operation = (exchange, header, message) => {
   const inode = header.node;
   const { flags } = decodeOpen(message);
-  const opened = exchange.fileSystem.open(inode, flags);
+  const opened = after(exchange.fileSystem.open(inode, flags), (handle) => withoutEarlier(exchange, header, inode, handle));
   const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
     const isGuarded = (flags & accessMode) === readOnly && fileSystem.isGuarded?.(inode) === true;
     const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)), isGuarded);
@@ -108,12 +114,14 @@ export const create: Operation = (exchange, header, message) => {
         return attributes && { attributes, handle: await fileSystem.open(attributes.inode, flags & ~(exclusive | creating)) };
       })
     : run();
-  exchange.answer(header, created, encodeCreated, dropCreated);
+  const ready = after(created, (made) => withoutEarlier(exchange, header, made.attributes.inode, made));
+  exchange.answer(header, ready, encodeCreated, dropCreated);
 };
 
 export const tmpfile: Operation = (exchange, header, message) => {
   const { mode, umask, flags } = decodeTmpfile(message);
-  const created = exchange.fileSystem.tmpfile(header.node, mode, umask, flags, callerOf(header));
+  const made = exchange.fileSystem.tmpfile(header.node, mode, umask, flags, callerOf(header));
+  const created = after(made, (opened) => withoutEarlier(exchange, header, opened.attributes.inode, opened));
   if (exchange.init === undefined || !isSole(exchange.init)) return exchange.answer(header, created, encodeCreated, dropCreated);
   // The kernel never closes it either: the reference of the reply is what keeps the file.
   const kept = after(created, ({ attributes, handle }) =>
