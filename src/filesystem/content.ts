@@ -9,17 +9,19 @@ import type { DirtyBudget } from './dirty-budget.ts';
 import { ExtentMap, type ExtentNodeCache, type Segment } from './extents/index.ts';
 import type { ContentPiece } from './content-journal-codec.ts';
 import type { JournalMark } from './content-journal.ts';
-import { type BytesPiece, changeAt, Layer, type Piece } from './layer.ts';
+import { type BytesPiece, changeAt, Layer } from './layer.ts';
 import { Miss, need } from './miss.ts';
-import { loadMissing, Pinned, type Reading, zeros } from './reading.ts';
+import { readContent } from './content-reading.ts';
+import { loadMissing, Pinned, type Reading } from './reading.ts';
 import { maxUnsyncedBytes, maxUnsyncedSpans, Unsynced } from './unsynced.ts';
+import type { StoredPiece } from './written.ts';
 
 /** What the contents of a volume's files share. */
 export interface ContentServices {
   readonly context: VolumeContext;
   readonly cache: BlockCache;
   readonly nodes: ExtentNodeCache;
-  readonly writer: BlockWriter;
+  readonly writer: Pick<BlockWriter, 'start'>;
   readonly budget: DirtyBudget;
   /** Told that a flush put scattered pieces of a large file together into blocks. */
   readonly onScattered: (inode: number) => void;
@@ -99,7 +101,7 @@ export class Content {
     if (this.early === undefined && this.flushing === undefined) return false;
     return spans.some(({ start, end }) => {
       const reading: Reading = { out: [], missing: [], pinned: new Pinned() };
-      this.#readLayer(0, start, end, reading);
+      readContent(this, start, end, reading);
       return reading.missing.length > 0;
     });
   }
@@ -114,7 +116,7 @@ export class Content {
     }
     return taken.spans.map(({ start, end }) => {
       const reading: Reading = { out: [], missing: [], pinned: new Pinned() };
-      this.#readLayer(0, start, end, reading);
+      readContent(this, start, end, reading);
       assert(reading.missing.length === 0, 'what is not durable yet is in memory');
       return { offset: start, length: end - start, slices: reading.out };
     });
@@ -164,6 +166,32 @@ export class Content {
     this.#grown(this.dirty.bytes - before);
   }
 
+  /** A part of a block that is in the store already. */
+  adopt({ offset, length, address, at, blockBytes }: StoredPiece): void {
+    this.unsynced.add(offset, offset + length);
+    const before = this.dirty.bytes;
+    const block = new DataBlock(address, undefined, undefined, blockBytes, () => {});
+    block.kept(undefined);
+    this.dirty.put({ kind: 'block', start: offset, end: offset + length, block, at });
+    this.#add(block);
+    this.#grown(this.dirty.bytes - before);
+  }
+
+  /** What the store has of [start, end) shows again. */
+  reveal(start: number, end: number): void {
+    const before = this.dirty.bytes;
+    this.dirty.clear(start, end);
+    this.#grown(this.dirty.bytes - before);
+  }
+
+  /** All that changed, of a file that is another host's: what becomes of it, and of what the budget counts for it, is the caller's business. */
+  take(): { readonly layer: Layer; readonly blocks: ReadonlySet<DataBlock> } {
+    const taken = { layer: this.dirty, blocks: this.early ?? new Set<DataBlock>() };
+    this.count(-this.#taken);
+    this.#begin();
+    return taken;
+  }
+
   /** Makes [start, end) a hole; `end` may be Infinity. */
   punch(start: number, end: number): void {
     if (start >= end) return;
@@ -177,7 +205,7 @@ export class Content {
   /** The bytes of [start, end), holes as zeros; slices of what is in memory. `sequential`: what follows will be read next. @throws Miss */
   read(start: number, end: number, pinned: Pinned, sequential = false): Uint8Array[] {
     const reading: Reading = { out: [], missing: [], pinned };
-    this.#readLayer(0, start, end, reading);
+    readContent(this, start, end, reading);
     if (reading.missing.length > 0) throw new Miss(loadMissing(this.services.cache, reading, sequential));
     return reading.out;
   }
@@ -293,11 +321,15 @@ export class Content {
     const { context, writer } = this.services;
     const block = sealData(context, this.inode, data, (bytes) => this.hold(bytes));
     this.dirty.put({ kind: 'block', start: position, end: position + data.length, block, at: 0 });
+    this.#add(block);
+    writer.start(block);
+  }
+
+  #add(block: DataBlock): void {
     this.early ??= new Set();
     this.early.add(block);
     this.#earlySize += block.size;
     this.count(block.size);
-    writer.start(block);
   }
 
   #buffer(position: number, data: Uint8Array, cell: number): void {
@@ -339,55 +371,5 @@ export class Content {
     if (piece.end - piece.start !== dataBlockBytes) return;
     const body = piece.buffer.subarray(piece.at, piece.at + dataBlockBytes);
     this.#seal(piece.start, body);
-  }
-
-  #readLayer(depth: number, start: number, end: number, reading: Reading): void {
-    const layer = depth === 0 ? this.dirty : depth === 1 ? this.flushing?.layer : undefined;
-    if (layer === undefined) {
-      if (depth <= 1) this.#readLayer(depth + 1, start, end, reading);
-      else this.#readBase(start, end, reading);
-      return;
-    }
-    let position = start;
-    for (let index = layer.find(start); position < end; index++) {
-      const piece = layer.pieces[index];
-      const gapEnd = Math.min(end, piece?.start ?? end);
-      if (gapEnd > position) this.#readLayer(depth + 1, position, gapEnd, reading);
-      if (piece === undefined || piece.start >= end) return;
-      const from = Math.max(position, piece.start);
-      position = Math.min(end, piece.end);
-      this.#readPiece(piece, from, position, reading);
-    }
-  }
-
-  #readPiece(piece: Piece, start: number, end: number, reading: Reading): void {
-    if (piece.kind === 'hole') return zeros(end - start, reading.out);
-    const at = piece.at + start - piece.start;
-    const bytes = piece.kind === 'bytes' ? piece.buffer : piece.block.body(this.services.context);
-    if (bytes === undefined && piece.kind === 'block') this.#readStored(piece.block.address, at, end - start, reading);
-    else reading.out.push(bytes!.subarray(at, at + end - start));
-  }
-
-  #readBase(start: number, end: number, reading: Reading): void {
-    if (this.map === undefined) {
-      const known = Math.max(start, Math.min(end, this.inline?.length ?? 0));
-      if (known > start) reading.out.push(this.inline!.subarray(start, known));
-      if (end > known) zeros(end - known, reading.out);
-      return;
-    }
-    for (const segment of need(this.map.lookup(start, end - start))) {
-      if (segment.address === undefined) {
-        zeros(segment.length, reading.out);
-        continue;
-      }
-      this.#readStored(segment.address, segment.blockOffset, segment.length, reading);
-    }
-  }
-
-  #readStored(address: Address, blockOffset: number, length: number, reading: Reading): void {
-    const key = `${address}:${blockOffset}:${length}`;
-    const bytes = reading.pinned.parts.get(key) ?? this.services.cache.get(address)?.subarray(blockOffset, blockOffset + length);
-    if (bytes === undefined) reading.missing.push({ address, blockOffset, length, key });
-    else reading.out.push(bytes);
   }
 }

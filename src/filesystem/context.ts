@@ -15,6 +15,8 @@ export interface VolumeSetup {
   readonly volumeId: string;
   /** Number of this mount session, never used before for this volume; below 2^32. */
   readonly session: number;
+  /** Blocks are numbered from here on; the session's own from 0. */
+  readonly firstSequence?: number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly options?: VolumeOptions;
@@ -87,7 +89,7 @@ export class VolumeContext {
   /** Memory of small writes. */
   readonly small = new SmallBuffers();
   readonly #volume: Uint8Array;
-  #sequence = 0;
+  #sequence: number;
 
   constructor(setup: VolumeSetup) {
     this.setup = setup;
@@ -100,11 +102,17 @@ export class VolumeContext {
     this.epoch = this.options.epoch ?? 0;
     this.#volume = Uint8Array.from(Buffer.from(setup.volumeId, 'hex'));
     this.session = setup.session;
+    this.#sequence = setup.firstSequence ?? 0;
   }
 
   /** The tag of the next block to be sealed for an inode: its sequence number is never used again. */
   owner(inode: number): OwnerTag {
     return { volume: this.#volume, inode, epoch: this.epoch, session: this.session, sequence: ++this.#sequence };
+  }
+
+  /** Of the block that was sealed last. */
+  get sequence(): number {
+    return this.#sequence;
   }
 
   /** The address of one of the volume's named blocks. */

@@ -33,10 +33,14 @@ const cachedTreeNodes = 4096;
 
 /** Asked before a change. The promise resolves when nobody has it in memory any more; undefined: so it is now. */
 export interface Claims {
-  /** Attributes and content. */
-  inode(number: number): Promise<void> | undefined;
+  /** Attributes and content. @param owner has the inode lent, and goes on having it. */
+  inode(number: number, owner?: string): Promise<void> | undefined;
   /** The names in a directory. @param asker who knows of this change by itself. */
   names(number: number, asker: string | undefined): Promise<void> | undefined;
+  /** Asked before it is told what an inode is. The promise resolves when no other host changes it in its own memory; undefined: so it is now. */
+  shown(number: number): Promise<void> | undefined;
+  /** Whether another host changes the inode in its own memory. */
+  isLent(number: number): boolean;
 }
 
 /** A volume's parts, wired together: what operations work on. */
@@ -112,13 +116,24 @@ export class VolumeCore {
    * To be called once an operation has checked all, and before it changes anything: who else has these inodes, or the names of these directories, in memory gives them up first.
    * @throws Miss
    */
-  claim(inodes: readonly Inode[], directories: readonly Inode[] = []): void {
+  claim(inodes: readonly Inode[], directories: readonly Inode[] = [], owner?: string): void {
     const { claims } = this;
     if (claims === undefined) return;
     const asker = currentAsker()?.asker;
-    const waits = [...inodes.map(({ number }) => claims.inode(number)), ...directories.map(({ number }) => claims.names(number, asker))];
+    const waits = [...inodes.map(({ number }) => claims.inode(number, owner)), ...directories.map(({ number }) => claims.names(number, asker))];
     const pending = waits.filter((wait) => wait !== undefined);
     if (pending.length > 0) throw new Miss(Promise.all(pending));
+  }
+
+  /** The inode, as it is: another host that changes it in its own memory says first what it did. @throws Miss */
+  shown(inode: Inode): Inode {
+    const wait = this.claims?.shown(inode.number);
+    if (wait !== undefined) throw new Miss(wait);
+    return inode;
+  }
+
+  isLent(inode: Inode): boolean {
+    return this.claims?.isLent(inode.number) === true;
   }
 
   /** The record changed, or the content. */

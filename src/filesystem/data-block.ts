@@ -26,7 +26,8 @@ export class DataBlock implements SealedBlock {
   #sealed: Uint8Array | undefined;
   #body: Uint8Array | undefined;
 
-  constructor(address: Address, sealed: Uint8Array, body: Uint8Array | undefined, size: number, hold: (bytes: number) => void) {
+  /** @param sealed absent where the store has it already. */
+  constructor(address: Address, sealed: Uint8Array | undefined, body: Uint8Array | undefined, size: number, hold: (bytes: number) => void) {
     this.address = address;
     this.#sealed = sealed;
     this.size = size;

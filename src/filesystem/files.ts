@@ -43,7 +43,7 @@ export class Files {
   read(number: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const pinned = new Pinned();
     return attempt(() => {
-      const inode = this.#regular(number);
+      const inode = this.#core.shown(this.regular(number));
       const end = Math.min(offset + length, inode.size);
       if (offset >= end) return [];
       const reader = this.#handles.reader(handle, number);
@@ -67,7 +67,7 @@ export class Files {
 
   #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
-    const inode = this.#regular(number);
+    const inode = this.regular(number);
     const { budget, redo, flusher } = this.#core;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
@@ -111,7 +111,7 @@ export class Files {
   /** fallocate(2). Nothing is set aside for later writes: whether there is room is checked, and the size follows. @throws Miss, FileSystemError */
   allocate(number: number, mode: number, offset: number, length: number): void {
     this.#core.writable();
-    const inode = this.#regular(number);
+    const inode = this.regular(number);
     if (offset < 0 || length <= 0) throw new FileSystemError('EINVAL');
     const end = offset + length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
@@ -131,7 +131,7 @@ export class Files {
 
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. @throws Miss, FileSystemError ENXIO */
   seek(number: number, offset: number, whence: number): number {
-    const inode = this.#regular(number);
+    const inode = this.#core.shown(this.regular(number));
     if (whence !== seekData && whence !== seekHole) throw new FileSystemError('EINVAL');
     if (offset < 0 || offset >= inode.size) throw new FileSystemError('ENXIO');
     for (let position = offset; position < inode.size;) {
@@ -177,6 +177,16 @@ export class Files {
     this.report(inode, this.#handles.get(handle, number));
   }
 
+  /** As {@link sync}, and says nothing of what failed in the background before. @throws FileSystemError */
+  async persist(number: number): Promise<void> {
+    const inode = this.#core.table.peek(number);
+    try {
+      if (inode !== undefined) await this.#syncInode(inode);
+    } catch (error) {
+      throw asFileSystemError(error);
+    }
+  }
+
   async #syncInode(inode: Inode): Promise<void> {
     if (inode.gone) return;
     const { log, names, records, contents } = this.#core;
@@ -206,7 +216,8 @@ export class Files {
     this.#core.redo?.punch(inode.number, start, end);
   }
 
-  #regular(number: number): Inode {
+  /** @throws Miss, FileSystemError */
+  regular(number: number): Inode {
     const inode = this.#core.table.get(number);
     if (inode.content !== undefined) return inode;
     throw new FileSystemError(inode.isDirectory ? 'EISDIR' : 'EINVAL');
@@ -215,7 +226,7 @@ export class Files {
   #modified(inode: Inode): void {
     const now = this.#core.context.clock.now();
     inode.modified = now;
-    inode.changed = now;
+    inode.stamp(now);
     this.#core.touch(inode);
   }
 

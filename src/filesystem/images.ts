@@ -1,5 +1,5 @@
 import type { VolumeCore } from './core.ts';
-import type { Attributes, DirectoryEntry, MaybePromise } from './file-system.ts';
+import { type Attributes, type DirectoryEntry, FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Segment } from './extents/index.ts';
 import type { Inode } from './inode.ts';
 import { list } from './listing.ts';
@@ -41,8 +41,22 @@ export class Images {
   of(number: number, contentBytes: number, note: Note): MaybePromise<Image> {
     const pinned = new Pinned();
     return attempt(() => {
-      const image = imageOf(this.#core.table.get(number), () => contentOf(this.#core.table.get(number), contentBytes, pinned));
+      const inode = this.#core.shown(this.#core.table.get(number));
+      const image = imageOf(inode, () => contentOf(inode, contentBytes, pinned));
       note(number);
+      return image;
+    });
+  }
+
+  /** A regular file that nobody else has in memory. */
+  lent(number: number, note: () => void): MaybePromise<Image> {
+    return attempt(() => {
+      this.#core.writable();
+      const inode = this.#core.table.get(number);
+      if (!inode.isRegular) throw new FileSystemError('EINVAL');
+      this.#core.claim([inode]);
+      const image = imageOf(inode);
+      note();
       return image;
     });
   }
@@ -55,7 +69,7 @@ export class Images {
     note: Note,
   ): MaybePromise<{ readonly image: Image; readonly segments: readonly Segment[] | undefined }> {
     return attempt(() => {
-      const inode = this.#core.table.get(number);
+      const inode = this.#core.shown(this.#core.table.get(number));
       const until = Math.min(end, inode.size);
       const segments = inode.content === undefined || start >= until ? undefined : inode.content.storedIn(start, until);
       const image = imageOf(inode);
@@ -68,7 +82,7 @@ export class Images {
   at(parent: number, name: string, contentBytes: number, note: Note): MaybePromise<Image | undefined> {
     return attempt(() => {
       const inode = this.#names.lookup(parent, name);
-      const image = inode === undefined ? undefined : imageOf(inode, () => contentAtHand(inode, contentBytes));
+      const image = inode === undefined ? undefined : imageOf(this.#core.shown(inode), () => contentAtHand(inode, contentBytes));
       note(parent);
       if (inode !== undefined) note(inode.number);
       return image;
@@ -85,7 +99,8 @@ export class Images {
     return attempt(() => {
       const { table } = this.#core;
       const entries = list(this.#core, table.get(number), cookie, limit, 'known');
-      const inodes = new Set(entries.flatMap(({ name, inode }) => (name === '.' || name === '..' ? [] : (table.find(inode) ?? []))));
+      const found = entries.flatMap(({ name, inode }) => (name === '.' || name === '..' ? [] : (table.find(inode) ?? [])));
+      const inodes = new Set(found.filter((inode) => !this.#core.isLent(inode)));
       const images = Array.from(inodes, (inode) => imageOf(inode));
       note(number);
       for (const inode of inodes) note(inode.number);

@@ -2,6 +2,7 @@ import type { Content } from './content.ts';
 import type { Stamp } from './content-journal-codec.ts';
 import type { Directory } from './directory.ts';
 import { type Attributes, type Errno, type FileTime } from './file-system.ts';
+import { laterThan } from './file-time.ts';
 import type { InodeRecord } from './inode-codec.ts';
 import { isDirectory, isRegular } from './mode.ts';
 import type { BlockVersion } from './named-block.ts';
@@ -101,6 +102,11 @@ export class Inode {
     this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
     this.previous = record.previous;
     this.born = born;
+  }
+
+  /** It changed at `now`; the time is a later one than that of any change before, whatever the clock says: it tells the file's states from each other ({@link FileVersion}). */
+  stamp(now: FileTime): void {
+    this.changed = laterThan(this.changed, now);
   }
 
   /** Takes what a journal or the redo log has of it. */

@@ -49,7 +49,9 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
   const inodes = attributes !== false ? inodesOf(core, found) : undefined;
   found.forEach(({ name, inode, type, position }, index) => {
     const next = found[index + 1]?.position === position ? position - 1 : position;
-    const known = attributes === true ? inodes?.[index] : undefined;
+    const one = attributes === true ? inodes?.[index] : undefined;
+    // What another host is changing is asked for by whoever wants to know it.
+    const known = one !== undefined && core.isLent(one) ? undefined : one;
     if (known !== undefined) known.lookups++;
     out.push({ name, inode, type, cookie: next, ...(known === undefined ? {} : { attributes: known.attributes() }) });
   });

@@ -79,7 +79,7 @@ export class Namespace {
     this.#core.claim([directory, inode], [directory]);
     const change = names.change(newName, dentryOf(inode));
     inode.links++;
-    inode.changed = this.stamp(directory);
+    inode.stamp(this.stamp(directory));
     this.#core.touch(inode);
     this.#core.record({ names: [{ directory, change }], links: [{ inode, delta: 1 }] });
     return inode;
@@ -163,7 +163,7 @@ export class Namespace {
   stamp(directory: Inode): Inode['changed'] {
     const now = this.#core.context.clock.now();
     directory.modified = now;
-    directory.changed = now;
+    directory.stamp(now);
     this.#core.touch(directory);
     return now;
   }
@@ -172,7 +172,7 @@ export class Namespace {
   dropName(inode: Inode, now: Inode['changed']): { links: { inode: Inode; delta: number }[]; gone?: Inode } {
     const delta = inode.isDirectory ? -inode.links : -1;
     inode.links += delta;
-    inode.changed = now;
+    inode.stamp(now);
     this.#core.touch(inode);
     const links = [{ inode, delta }];
     if (!inode.unused) {

@@ -3,6 +3,7 @@ import { FileSystemError, type FileSystemStatistics } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { Miss } from './miss.ts';
 import { maxNameBytes } from './names.ts';
+import type { Span } from './unsynced.ts';
 
 const blockSize = 4096;
 /** What a store shows as its room where nobody knows it. */
@@ -41,9 +42,16 @@ export class Quota {
 
   /** Room for a write of [offset, end). @throws Miss, FileSystemError ENOSPC */
   check(inode: Inode, offset: number, end: number): void {
+    this.checkAll(inode, [{ start: offset, end }]);
+  }
+
+  /** As {@link check}, of several spans that do not overlap. */
+  checkAll(inode: Inode, spans: readonly Span[]): void {
     if (this.#limit === undefined) return;
-    if (this.#used + end - offset <= this.#limit) return;
-    const growth = missing(inode, offset, end);
+    let [bytes, growth] = [0, 0];
+    for (const { start, end } of spans) bytes += end - start;
+    if (this.#used + bytes <= this.#limit) return;
+    for (const { start, end } of spans) growth += missing(inode, start, end);
     if (growth > 0) this.checkBytes(growth, inode);
   }
 

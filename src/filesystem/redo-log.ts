@@ -8,12 +8,15 @@ import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, rec
 import { grain, RedoRing } from './redo-ring.ts';
 import { RedoRoom } from './redo-room.ts';
 import type { SurvivingMemory } from './surviving-memory.ts';
+import type { StoredPiece } from './written.ts';
 
 /** The first page: what the log is, and what of it counts. */
 const headBytes = 4096;
 const formatVersion = 3;
+/** That of a log with content that another host has put into the store: daemons that know no such records take nothing from it. */
+const storedVersion = 4;
 /** Those that are read: the first says the same as the second, in less memory; neither says which calls of other hosts were done. */
-const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion]);
+const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion]);
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
@@ -230,6 +233,15 @@ export class RedoLog {
     this.#put(offset);
     this.#put(data.length);
     copyBytes(data, this.#ring, 8 * this.#at);
+  }
+
+  /** Content that another host has put into the store. */
+  stored(inode: number, { offset, length, at, blockBytes, address }: StoredPiece): void {
+    if (!this.#on) return;
+    this.#head[word.format] = storedVersion;
+    if (!this.#begin(kinds.stored, 6, address.length)) return;
+    for (const value of [inode, offset, length, at, blockBytes, address.length]) this.#put(value);
+    this.#ring.write(address, 8 * this.#at, 'latin1');
   }
 
   punch(inode: number, start: number, end: number): void {

@@ -1,12 +1,14 @@
 import { InfinitError } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
 import type { DoneCall } from './call-table.ts';
 import type { FileTime } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
 import { grain } from './redo-ring.ts';
+import type { StoredPiece } from './written.ts';
 
 /** What a record begins with, beside its place and length. */
-export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8 };
+export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8, stored: 9 };
 
 export interface RedoOperation {
   readonly kind: 'operation';
@@ -40,6 +42,7 @@ export interface RedoCreated {
 
 export type RedoRecord =
   | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
+  | ({ readonly kind: 'stored'; readonly inode: number } & StoredPiece)
   | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
   | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
@@ -95,6 +98,10 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
     case kinds.write: {
       const [inode, offset, bytes] = [take(), take(), take()];
       return [{ kind: 'write', inode, offset, data: ring.subarray(8 * next, 8 * next + bytes) }, length];
+    }
+    case kinds.stored: {
+      const [inode, offset, bytes, at, blockBytes, letters] = [take(), take(), take(), take(), take(), take()];
+      return [{ kind: 'stored', inode, offset, length: bytes, at, blockBytes, address: text(letters) as Address }, length];
     }
     case kinds.punch:
       return [{ kind: 'punch', inode: take(), start: take(), end: take() }, length];

@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import type { Inode } from './inode.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
@@ -7,6 +7,11 @@ import type { RedoLog } from './redo-log.ts';
 import type { RedoCalled, RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
 
 const parallelLoads = 64;
+
+type StoredRecord = RedoRecord & { readonly kind: 'stored' };
+
+/** A record to be made again. `revealed`: the store has it. */
+type Redone = Exclude<RedoRecord, StoredRecord> | { readonly kind: 'revealed'; readonly inode: number; readonly start: number; readonly end: number };
 
 /**
  * Reads what the process before left and brings the inodes that it is about into memory, changing nothing. The result makes it all again, at once.
@@ -50,11 +55,31 @@ export async function prepareReplay(core: VolumeCore, redo: RedoLog, durable: nu
     release();
     throw new InfinitError('damaged', `a killed daemon left an operation on inode ${number}, which does not exist, or has no names in it`);
   }
+  const ready = await Promise.all(
+    records.map(async (record) => (record.kind === 'stored' ? readBack(core, record, known.get(record.inode)) : record)),
+  ).catch((error: unknown) => {
+    release();
+    throw error;
+  });
   return () => {
     release();
     const replay = new Replay(core, known);
-    for (const record of records) replay.apply(record);
+    for (const record of ready) replay.apply(record);
   };
+}
+
+/** Once the inode's record is durable its block may go, as blocks do that are put together with others: then the store has what was written, or what came of it. */
+async function readBack(core: VolumeCore, record: StoredRecord, inode: Inode | undefined): Promise<Redone> {
+  const { offset, length, address, at } = record;
+  const revealed = { kind: 'revealed' as const, inode: record.inode, start: offset, end: offset + length };
+  const segments = (await inode?.content?.map?.lookup(offset, length)) ?? [];
+  if (segments.some((segment) => segment.address === address)) return revealed;
+  try {
+    return { kind: 'write', inode: record.inode, offset, data: await core.blocks.loadPart(address, at, length) };
+  } catch (error) {
+    if (codeOf(error) === 'not-found') return revealed;
+    throw error;
+  }
 }
 
 function inodesOf({ names, links, renamed, moved, gone, settle }: RedoOperation): number[] {
@@ -72,8 +97,11 @@ class Replay {
     this.#inodes = inodes;
   }
 
-  apply(record: RedoRecord): void {
+  apply(record: Redone): void {
     switch (record.kind) {
+      case 'revealed':
+        this.#inodes.get(record.inode)?.content?.reveal(record.start, record.end);
+        break;
       case 'write':
         this.#inodes.get(record.inode)?.content?.write(record.offset, record.data);
         break;

@@ -105,7 +105,7 @@ function move(core: VolumeCore, namespace: Namespace, from: Place, to: Place, so
     count(to.inode, 1);
     source.parent = to.inode.number;
   }
-  source.changed = now;
+  source.stamp(now);
   core.touch(source);
   core.record({
     names,
@@ -139,7 +139,7 @@ function exchange(core: VolumeCore, namespace: Namespace, from: Place, to: Place
     }
   }
   for (const inode of [source, target]) {
-    inode.changed = now;
+    inode.stamp(now);
     core.touch(inode);
   }
   core.record({ names, links, moved, renamed: [source, target], ...(request === undefined ? {} : { request }) });

@@ -17,6 +17,8 @@ export function changeAttributes(core: VolumeCore, inode: Inode, changes: Attrib
   if (changes.mode !== undefined) changeMode(inode, changes.mode);
   if (changes.accessed !== undefined) inode.accessed = time(changes.accessed);
   if (changes.modified !== undefined) inode.modified = time(changes.modified);
-  inode.changed = changes.changed ?? now;
+  // The kernel has its own where it may cache.
+  if (changes.changed === undefined) inode.stamp(now);
+  else inode.changed = changes.changed;
   core.touch(inode);
 }

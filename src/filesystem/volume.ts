@@ -25,6 +25,7 @@ import { Handles } from './handles.ts';
 import type { Inode } from './inode.ts';
 import type { Usage } from './journal-codec.ts';
 import { keepShown } from './keep-shown.ts';
+import { Lending } from './lending.ts';
 import { list } from './listing.ts';
 import { LockTable } from './locks.ts';
 import { attempt } from './miss.ts';
@@ -52,6 +53,7 @@ export class Volume implements FileSystem {
 
   /** What other hosts may keep in memory. */
   readonly images: Images;
+  readonly lending: Lending;
   readonly #core: VolumeCore;
   readonly #names: Namespace;
   readonly #files: Files;
@@ -66,12 +68,13 @@ export class Volume implements FileSystem {
     this.#handles = new Handles(core.context.session);
     this.#quota = new Quota(core);
     this.#files = new Files(core, this.#handles, this.#quota);
+    this.lending = new Lending(core, this.images, this.#files, this.#quota);
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
     return attempt(() => {
       const inode = this.#names.lookup(parent, name);
-      return inode === undefined ? undefined : this.#entry(inode);
+      return inode === undefined ? undefined : this.#entry(this.#core.shown(inode));
     });
   }
 
@@ -85,7 +88,7 @@ export class Volume implements FileSystem {
   }
 
   getattr(number: number): MaybePromise<Attributes> {
-    return attempt(() => this.#core.table.get(number).attributes());
+    return attempt(() => this.#core.shown(this.#core.table.get(number)).attributes());
   }
 
   setattr(number: number, changes: AttributeChanges): MaybePromise<Attributes> {
@@ -149,6 +152,7 @@ export class Volume implements FileSystem {
       const known = this.#names.lookup(parent, name);
       if (known !== undefined && (flags & openExclusive) !== 0) throw new FileSystemError('EEXIST');
       this.#quota.checkNew(() => known);
+      if (known !== undefined) this.#core.shown(known);
       const inode = known ?? this.#names.make(parent, name, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
       const handle = this.#open(inode, flags);
       return { attributes: this.#entry(inode), handle, made: known === undefined };

@@ -91,7 +91,7 @@ function store(inode: Inode, name: string, value: Uint8Array): void {
 }
 
 function changed(core: VolumeCore, inode: Inode): void {
-  inode.changed = core.context.clock.now();
+  inode.stamp(core.context.clock.now());
   beyondJournal(inode);
   core.touch(inode);
 }

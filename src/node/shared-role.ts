@@ -48,6 +48,7 @@ export class SharedRole implements Disposable {
   readonly #tell: (event: VolumeEvent) => void;
   readonly #logger: Logger;
   readonly #sealer: Sealer;
+  readonly #volumeId: string;
   readonly #asked = new Map<number, Asked>();
   readonly #recalls = new Map<number, { readonly resolve: () => void; readonly reject: (error: InfinitError) => void }>();
   /** When this thread began, by the machine's clock. */
@@ -86,16 +87,24 @@ export class SharedRole implements Disposable {
     tell: (event: VolumeEvent) => void,
     logger: Logger,
     sealer: Sealer,
+    volumeId: string,
     records?: Records,
     mount?: string,
   ) {
     this.#sealer = sealer;
+    this.#volumeId = volumeId;
     this.fileSystem = new SharedFileSystem(
       shared.self,
       () => this.#tenure.leftMs(systemClock) > 0,
       (inode) => dirty.said(inode),
       records,
       mount,
+      systemClock,
+      {
+        onDirty: (inode) => dirty.add(inode),
+        onClean: (inode) => dirty.delete(inode),
+        onLost: (inode) => dirty.lose([inode]),
+      },
     );
     this.#dirty = dirty;
     // What was lost with a killed daemon is said here and not by the volume, which may be opened many times.
@@ -122,7 +131,11 @@ export class SharedRole implements Disposable {
         void this.#serve(command.id, command.peer, command.call);
         break;
       case 'recall':
-        void this.fileSystem.recall(command.keys).then(() => this.#tell({ type: 'recalled', id: command.id }));
+        this.fileSystem.recall(command.keys).then(
+          () => this.#tell({ type: 'recalled', id: command.id }),
+          // What was written here cannot be said at present: it is as if this host had not been heard.
+          () => {},
+        );
         break;
       case 'given-up': {
         const recall = this.#recalls.get(command.id);
@@ -156,9 +169,9 @@ export class SharedRole implements Disposable {
     return this.fileSystem.local === undefined ? undefined : this.#volume;
   }
 
-  /** What is in memory here is written out; a guest's operations are done where the volume is open. @throws InfinitError where the lease does not allow it now. */
+  /** What is in memory here is written out; what a guest's programs wrote is said where the volume is open. @throws InfinitError where the lease does not allow it now. */
   async syncfs(): Promise<void> {
-    if (this.#volume === undefined) return;
+    if (this.#volume === undefined) return this.fileSystem.settle();
     if (this.fileSystem.local === undefined) throw new InfinitError('unavailable', 'the lease of the volume cannot be renewed');
     await this.#volume.syncfs();
   }
@@ -174,8 +187,10 @@ export class SharedRole implements Disposable {
       await expired;
       if (change !== this.#change) return;
     }
-    const blocks = new BlockReader(new PortStore(port), this.#sealer);
-    this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call), blocks });
+    const store = new PortStore(port);
+    const blocks = new BlockReader(store, this.#sealer);
+    const writes = { store, sealer: this.#sealer, volumeId: this.#volumeId, logger: this.#logger };
+    this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call), blocks, writes });
   }
 
   async #becomeHolder({ session, awaited, lost, alone, inherited, store: port, tenure }: OpenCommand): Promise<void> {
@@ -206,7 +221,7 @@ export class SharedRole implements Disposable {
       const grants = this.#grant(inherited);
       volume.guard(grants);
       if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
-      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
@@ -315,6 +330,8 @@ export class SharedRole implements Disposable {
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */
   async close(): Promise<void> {
     this.#closing = true;
+    // What guests have written comes back while they can say it here.
+    await Promise.race([this.#grants?.loans.close(), sleep(drainMs)]);
     const server = this.#server;
     this.#server = undefined;
     await Promise.race([server?.drain(), sleep(drainMs)]);

@@ -231,7 +231,7 @@ export class VolumeSharing implements AsyncDisposable {
     }
   }
 
-  /** Blocks never change: a guest reads those that it is told of itself, and writes none. */
+  /** Blocks never change: a guest reads those that it is told of itself, and puts those that its programs write. */
   #beGuest(): void {
     const { send, store } = this.#options;
     const way = new MessageChannel();

@@ -155,7 +155,7 @@ async function serve(): Promise<void> {
   using role =
     data.shared === undefined
       ? undefined
-      : new SharedRole(data.shared, dirty, open, tell, logger, new Sealer(data.key, data.options.compressed), locks, asker);
+      : new SharedRole(data.shared, dirty, open, tell, logger, new Sealer(data.key, data.options.compressed), data.volumeId, locks, asker);
   const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   session = serveFileSystem({

@@ -7,10 +7,10 @@ import { type DoneCall, isRemembered } from '../call-table.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
 import { answerOf, recorded } from './done-calls.ts';
 import type { Grants } from './grants.ts';
-import { Guest, type GuestHandle, once, ownerKey } from './guest.ts';
+import { account, Guest, type GuestHandle, once, ownerKey } from './guest.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
-import { Showing, type Told } from './showing.ts';
+import { type PutArguments, Showing, type Told } from './showing.ts';
 import { type Shown, shownBy } from './shown.ts';
 
 /** Makes what is shown durable; undefined where it is. Resolves to the inodes of which that failed. */
@@ -36,7 +36,7 @@ const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']
 const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images'>;
+type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images' | 'lending'>;
 
 /**
  * Serves other hosts' operations on the volume that is open here. Their changes are written through. What a host has open and locked
@@ -133,6 +133,7 @@ export class CallServer {
    */
   async dismiss(peer: string): Promise<() => Promise<void>> {
     this.#grants?.forget(peer);
+    this.#grants?.loans.lapse(peer);
     const guest = this.#guests.get(peer);
     if (guest === undefined) return () => Promise.resolve();
     this.#guests.delete(peer);
@@ -235,6 +236,14 @@ export class CallServer {
         return this.#requireShowing().images(peer, told, args[0] as readonly number[], args[1] as number);
       case 'listing':
         return this.#requireShowing().listing(peer, told, args[0] as number, args[1] as number);
+      case 'borrow':
+        await this.#requireShowing().lend(peer, told, args[0] as number);
+        // It is told what it is with that.
+        if (told.lent !== undefined) await this.#keepBoth({ inodes: [args[0] as number], names: [] });
+        return undefined;
+      case 'put':
+        await this.#requireShowing().take(peer, guest, args as unknown as PutArguments, tag);
+        return args[3] === true ? this.#tellChanged(peer, told, method, args, undefined) : undefined;
       case 'stored':
         return this.#requireShowing().stored(peer, told, args[0] as number, args[1] as number, args[2] as number);
       default: {
@@ -244,7 +253,7 @@ export class CallServer {
           if (opens.has(method)) this.#requireRoom(guest);
           const perform = async (done?: DoneCall): Promise<unknown> => {
             const made = await (done === undefined ? this.#callOnce(method, args, tag) : answerOf(this.#volume, method, args, done));
-            this.#account(guest, method, args, made);
+            account(guest, method, args, made);
             this.#tellRemoved(method, args);
             if (method === 'lookup' && made !== undefined) guest.lookedUp.add((made as Attributes).inode);
             this.#forgetReferences(method, made);
@@ -266,8 +275,9 @@ export class CallServer {
         try {
           await this.#showing?.changed(peer, told, method, args, result);
           // Its maker sees to it that it is durable before it is closed, and who else looks at it waits for that.
-          if (!(method === 'create' && (result as Created).made === true && this.#showing?.isKeeper(peer) === true))
-            await this.#keepShown(method, args, result, told);
+          if (method === 'create' && (result as Created).made === true && this.#showing?.isKeeper(peer) === true)
+            await this.#showing.lend(peer, told, (result as Created).attributes.inode);
+          else await this.#keepShown(method, args, result, told);
         } catch (error) {
           // Who is told of a failure closes nothing.
           if (opens.has(method)) await this.#closeAgain(guest, method, tag, result);
@@ -372,30 +382,6 @@ export class CallServer {
     if (!removes.has(method)) return;
     this.#onRemoved(args[0] as number, args[1] as string);
     if (method === 'rename') this.#onRemoved(args[2] as number, args[3] as string);
-  }
-
-  #account(guest: Guest, method: SharedMethod, args: readonly unknown[], result: unknown): void {
-    const inode = args[0] as number;
-    switch (method) {
-      case 'open':
-      case 'opendir':
-        guest.handles.set(result as number, { inode, directory: method === 'opendir' });
-        break;
-      case 'create':
-      case 'tmpfile': {
-        const { attributes, handle } = result as { attributes: { inode: number }; handle: number };
-        guest.handles.set(handle, { inode: attributes.inode, directory: false });
-        break;
-      }
-      case 'release':
-      case 'releasedir':
-        guest.handles.delete(args[1] as number);
-        if (args[2] !== undefined) guest.owners.delete(ownerKey(inode, 'flock', args[2] as string));
-        break;
-      case 'flush':
-        guest.owners.delete(ownerKey(inode, 'posix', args[2] as string));
-        break;
-    }
   }
 
   readonly #expect: ServedVolume['expect'] = (inode) => this.#volume.expect(inode);

@@ -3,6 +3,8 @@ import { deserialize, serialize } from 'node:v8';
 import { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from '../../base/index.ts';
 import { type Errno, errnos, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Image } from '../images.ts';
+import type { LentFile } from '../lending.ts';
+import { isWritten } from './written-shape.ts';
 import type { Term } from './grants.ts';
 
 /**
@@ -64,10 +66,14 @@ export const sharedMethods = {
   listing: 'nn',
   /** Where the bytes of a file lie in the store: inode, first and after the last. That may be kept in memory. */
   stored: 'nnn',
+  /** An inode that the asker wants to write in its own memory: it gets it with the answer, or not. */
+  borrow: 'n',
+  /** What was written to an inode that was borrowed: inode, loan, what, and whether it is given back with it. Durable when it is answered. */
+  put: 'nswx',
 } as const satisfies Partial<Record<keyof FileSystem | OwnMethod, string>>;
 
 /** What is asked of the host that serves a volume beyond the operations of a file system. */
-export type OwnMethod = 'append' | 'relock' | 'relocked' | 'rejoin' | 'renew' | 'look' | 'images' | 'listing' | 'stored';
+export type OwnMethod = 'append' | 'relock' | 'relocked' | 'rejoin' | 'renew' | 'look' | 'images' | 'listing' | 'stored' | 'borrow' | 'put';
 
 export type SharedMethod = keyof typeof sharedMethods;
 
@@ -104,6 +110,12 @@ export interface Granted {
   readonly names?: readonly number[];
   /** A directory without names. */
   readonly empty?: number | undefined;
+  readonly lent?: Lent;
+}
+
+/** A file that its asker has for itself from now on. */
+export interface Lent extends LentFile {
+  readonly loan: string;
 }
 
 /** One call, decoded and checked. */
@@ -258,10 +270,11 @@ const isLock: Check = (value) => {
 
 const isNumbers: Check = (value) => Array.isArray(value) && value.length <= maxNumbers && value.every(isCount);
 
-/** Letters of the table: n whole number, m some of them, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
+/** Letters of the table: n whole number, m some of them, w what was written, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
 const checks: Readonly<Record<string, Check>> = {
   n: isCount,
   m: isNumbers,
+  w: isWritten,
   s: isText,
   a: isChanges,
   c: isCaller,

@@ -28,6 +28,8 @@ export function effectsOf(method: SharedMethod, args: readonly unknown[]): Effec
     case 'fallocate':
     case 'setxattr':
     case 'removexattr':
+    case 'borrow':
+    case 'put':
       return { inodes: [inode], names: [] };
     case 'open':
       return ((args[1] as number) & truncate) === 0 ? undefined : { inodes: [inode], names: [] };

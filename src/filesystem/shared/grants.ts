@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Claims } from '../core.ts';
+import { Loans } from './loans.ts';
 
 /** For how long an answer is good, in ms: so long a change waits at the most for a guest that does not give up what it has in memory. */
 export const grantTermMs = 1000;
@@ -36,6 +37,8 @@ class Grantee {
   readonly recalls = new Map<GrantKey, Promise<void>>();
   /** When that time is over. */
   expiry: { readonly ms: number; readonly over: Promise<void> } | undefined;
+  /** Files that it had for itself and is giving back. */
+  returning = 0;
   /** To be asked back in one message. */
   batch: { readonly keys: GrantKey[]; readonly answered: Promise<void> } | undefined;
 }
@@ -63,10 +66,19 @@ export class Grants implements Claims {
   readonly #guests = new Map<string, Grantee>();
   readonly #byKey = new Map<GrantKey, Set<string>>();
   readonly #contended = new Map<GrantKey, number>();
+  /** Files that guests have for themselves. */
+  readonly loans: Loans;
   #closed = false;
 
   constructor(options: GrantsOptions) {
     this.#options = options;
+    this.loans = new Loans({
+      now: options.now,
+      sleep: options.sleep,
+      patienceMs: grantTermMs * (1 + driftRate),
+      recall: (peer, inode, ended) => this.#askForLoan(peer, inode, ended),
+      untilMs: (peer) => this.#guests.get(peer)?.untilMs ?? 0,
+    });
   }
 
   /** Until when some guest may trust something, in ms. */
@@ -97,7 +109,7 @@ export class Grants implements Claims {
   term(peer: string): Term {
     const guest = this.#guest(peer);
     const ms = Math.min(grantTermMs, this.#options.leaseMs());
-    if (this.#closed || guest.recalls.size > 0 || ms <= 0) return { ms: 0, id: guest.id };
+    if (this.#closed || guest.recalls.size > 0 || guest.returning > 0 || ms <= 0) return { ms: 0, id: guest.id };
     guest.untilMs = Math.max(guest.untilMs, this.#options.now() + ms * (1 + driftRate));
     return { ms, id: guest.id };
   }
@@ -127,8 +139,23 @@ export class Grants implements Claims {
     if ((this.#guests.get(peer)?.untilMs ?? 0) <= this.#options.now()) this.giveBackAll(peer);
   }
 
-  inode(number: number): Promise<void> | undefined {
-    return this.#claim(number, undefined);
+  /** The guest gets the inode for itself, in the moment in which nobody has it in memory. undefined: not now. */
+  lend(peer: string, inode: number): string | undefined {
+    if (this.#closed || this.#isContended(inode) || this.#byKey.has(inode)) return undefined;
+    return this.loans.lend(peer, inode);
+  }
+
+  inode(number: number, owner?: string): Promise<void> | undefined {
+    const [lent, shown] = [this.loans.changing(number, owner), this.#claim(number, undefined)];
+    return lent === undefined || shown === undefined ? (lent ?? shown) : Promise.all([lent, shown]).then(() => {});
+  }
+
+  shown(number: number): Promise<void> | undefined {
+    return this.loans.seeing(number);
+  }
+
+  isLent(number: number): boolean {
+    return this.loans.has(number);
   }
 
   names(number: number, asker: string | undefined): Promise<void> | undefined {
@@ -138,8 +165,18 @@ export class Grants implements Claims {
   /** Grants nothing from now on. Resolves when nobody has anything in memory. */
   async close(): Promise<void> {
     this.#closed = true;
+    await this.loans.close();
     await Promise.all([...this.#byKey.keys()].map(async (key) => this.#claim(key, undefined)));
     await this.#until(this.#options.earlierUntilMs);
+  }
+
+  /** While it gives something back it is not told that what else it has is good for longer. */
+  async #askForLoan(peer: string, inode: number, ended: Promise<void>): Promise<void> {
+    const guest = this.#guest(peer);
+    this.#contend(inode);
+    guest.returning++;
+    void ended.then(() => guest.returning--);
+    await this.#ask(peer, guest, inode);
   }
 
   /** It has forgotten some of what it was given, and says so when it is asked. */

@@ -2,7 +2,7 @@ import { type Clock, type Moment, momentOf } from '../../base/index.ts';
 import type { Attributes, DirectoryEntry } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
 import type { Image } from '../images.ts';
-import type { Granted, SharedMethod } from './calls.ts';
+import type { Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, namesAfter, type Place } from './effects.ts';
 import type { GrantKey } from './grants.ts';
 import { type KnownName, Names, NameTable } from './known-names.ts';
@@ -46,6 +46,8 @@ export class GuestCache {
   readonly #names = new NameTable();
   #contentBytes = 0;
   readonly #questions = new Set<Question>();
+  /** Told of a file that is this host's for now. */
+  onLent: ((lent: Lent) => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -59,6 +61,11 @@ export class GuestCache {
   /** False until {@link begin}: the host that serves the volume grants nothing, or does not know yet that nothing is kept here. */
   get isOn(): boolean {
     return this.#isGood();
+  }
+
+  /** What is granted now is good for as long as this is the same. */
+  get grantId(): string | undefined {
+    return this.#isGood() ? this.#id : undefined;
   }
 
   /** How long what is here is good yet, in ms. */
@@ -100,6 +107,12 @@ export class GuestCache {
     return known === null ? null : known.attributes;
   }
 
+  /** The inode that a name stands for; undefined: that is not known here. */
+  inodeOf(directory: number, name: string): number | undefined {
+    const inode = this.#isGood() ? this.#names.get(directory)?.get(name) : undefined;
+    return inode ?? undefined;
+  }
+
   /** What is known of a directory's names. */
   names(directory: number): Names | undefined {
     return this.#names.get(directory);
@@ -127,11 +140,12 @@ export class GuestCache {
   }
 
   /** The answer. */
-  learn(question: Question, { term, images = [], empty }: Granted, asked: Moment): void {
+  learn(question: Question, { term, images = [], empty, lent }: Granted, asked: Moment): void {
     if (question.stale || term.id !== this.#id || !this.#isGood()) return;
     this.#renew(term.ms, asked);
     if (empty !== undefined && !question.spoiled.has(-empty)) this.#names.of(empty).complete = true;
     for (const image of images) if (!question.spoiled.has(image.attributes.inode)) this.#keep(image);
+    if (lent !== undefined && !question.spoiled.has(lent.image.attributes.inode)) this.onLent?.(lent);
   }
 
   /** Where a part of a file lies in the store; undefined: that is not to be believed any more. */

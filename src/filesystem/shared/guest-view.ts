@@ -50,6 +50,8 @@ interface Watched {
 type Support = boolean | undefined;
 
 export interface GuestViewEvents {
+  /** Before the host that serves the volume is told that nothing is in memory here. */
+  readonly onBegin: () => Promise<void>;
   /** From time to time while something is in memory. */
   readonly onLook: () => void;
   /** Nothing is in memory any more, and what was may be changed from now on. */
@@ -246,6 +248,7 @@ export class GuestView {
   async #begin(support: { readonly generation: number; supported: Support }): Promise<void> {
     this.#beginning = true;
     try {
+      await this.#events.onBegin();
       await this.#holder.callIn<unknown>(support.generation, 'renew', [true], (question, _value, granted, asked) =>
         this.#cache.begin(question, granted, asked),
       );

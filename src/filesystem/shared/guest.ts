@@ -53,6 +53,31 @@ export function once<T>(
   return tag === undefined ? perform() : guest.outcomesOf(tag).once(method, tag, perform, opening, earlier);
 }
 
+/** Notes what a call opened, closed or locked. */
+export function account(guest: Guest, method: SharedMethod, args: readonly unknown[], result: unknown): void {
+  const inode = args[0] as number;
+  switch (method) {
+    case 'open':
+    case 'opendir':
+      guest.handles.set(result as number, { inode, directory: method === 'opendir' });
+      break;
+    case 'create':
+    case 'tmpfile': {
+      const { attributes, handle } = result as { attributes: { inode: number }; handle: number };
+      guest.handles.set(handle, { inode: attributes.inode, directory: false });
+      break;
+    }
+    case 'release':
+    case 'releasedir':
+      guest.handles.delete(args[1] as number);
+      if (args[2] !== undefined) guest.owners.delete(ownerKey(inode, 'flock', args[2] as string));
+      break;
+    case 'flush':
+      guest.owners.delete(ownerKey(inode, 'posix', args[2] as string));
+      break;
+  }
+}
+
 export function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {
   return `${inode} ${kind} ${owner}`;
 }

@@ -6,7 +6,9 @@ import type { DoneCall } from '../call-table.ts';
 import type { Volume } from '../volume.ts';
 import { AnsweredCalls } from './answered-calls.ts';
 import type { Appends } from './appends.ts';
+import type { Lending } from '../lending.ts';
 import type { BlockReader } from './block-reader.ts';
+import type { GuestStore } from './borrowing.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type Granted, type SharedMethod } from './calls.ts';
 import { answerOf, type Answering, recorded } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
@@ -24,8 +26,9 @@ export type Backing =
       readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry'>>;
       readonly appends: Appends;
       readonly grace: Promise<void>;
+      readonly lending?: Lending;
     }
-  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader };
+  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader; readonly writes?: GuestStore };
 
 /** What a host that begins to serve is told. */
 export interface Greeting {
@@ -220,7 +223,8 @@ export class HolderLink {
   }
 
   perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
-    const target = method === 'append' ? (this.#backing as Backing & { kind: 'local' }).appends : local;
+    const { appends, lending } = this.#backing as Backing & { kind: 'local' };
+    const target = method === 'append' ? appends : method === 'put' ? lending : local;
     const operation = (target as unknown as Record<string, (...values: readonly unknown[]) => MaybePromise<T>>)[method]!;
     return operation.apply(target, [...args]);
   }

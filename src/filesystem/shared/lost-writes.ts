@@ -4,6 +4,7 @@ import { FileSystemError } from '../file-system.ts';
 export interface Loss {
   close: boolean;
   sync: boolean;
+  readonly error: FileSystemError;
 }
 
 /** A file that was open when something of it was lost. */
@@ -31,12 +32,12 @@ export class LostWrites {
   }
 
   /** @param open all files that are open. */
-  add(inodes: Iterable<number>, open: Iterable<LossWitness>): void {
+  add(inodes: Iterable<number>, open: Iterable<LossWitness>, error = movedAway()): void {
     const lost = new Set(inodes);
     if (lost.size === 0) return;
     this.#some = true;
-    for (const inode of lost) this.#unsaid.set(inode, { close: true, sync: true });
-    for (const witness of open) if (lost.has(witness.inode)) witness.loss = { close: true, sync: true };
+    for (const inode of lost) this.#unsaid.set(inode, { close: true, sync: true, error });
+    for (const witness of open) if (lost.has(witness.inode)) witness.loss = { close: true, sync: true, error };
   }
 
   /** Lost with the process before this one. */
@@ -48,26 +49,26 @@ export class LostWrites {
 
   /** The file was open before this process was. */
   wasOpen(witness: LossWitness): void {
-    if (this.#inherited.has(witness.inode)) witness.loss = { close: true, sync: true };
+    if (this.#inherited.has(witness.inode)) witness.loss = { close: true, sync: true, error: movedAway() };
   }
 
-  /** @throws FileSystemError EIO for whoever has not heard it. */
-  say(inode: number, witness: LossWitness | undefined, at: keyof Loss): void {
+  /** @throws FileSystemError what became of it, for whoever has not heard it. */
+  say(inode: number, witness: LossWitness | undefined, at: 'close' | 'sync'): void {
     const losses = [this.#unsaid.get(inode), witness?.loss].filter((loss) => loss?.[at] === true);
     if (losses.length === 0) return;
     for (const loss of losses) loss![at] = false;
     if (at === 'sync' && this.#unsaid.delete(inode)) this.#onSaid(inode);
-    throw lost();
+    throw losses[0]!.error;
   }
 
   /** As {@link say}, for a sync of everything. */
   sayAll(): void {
     if (!this.#some) return;
     this.#some = false;
-    throw lost();
+    throw movedAway();
   }
 }
 
-function lost(): FileSystemError {
+function movedAway(): FileSystemError {
   return new FileSystemError('EIO', 'writes or locks were lost when the volume went to another host');
 }

@@ -26,6 +26,8 @@ export interface OpenHandle extends LossWitness {
   generation: number;
   /** It was made, in this directory, and that is not known to be durable. */
   unsettled?: { readonly directory: number } | undefined;
+  /** It is read, too. */
+  reads?: boolean;
   /** It is being opened again. */
   opening?: Promise<number> | undefined;
 }

@@ -33,6 +33,8 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'images',
   'listing',
   'stored',
+  'borrow',
+  'put',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
@@ -59,6 +61,7 @@ export const remembered: ReadonlySet<SharedMethod> = new Set([
   'append',
   'setxattr',
   'removexattr',
+  'put',
 ]);
 /** Releases must not overtake the locks that a new host is told of. */
 export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);

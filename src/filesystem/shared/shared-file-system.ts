@@ -13,6 +13,7 @@ import {
   type LockOwner,
   type MaybePromise,
 } from '../file-system.ts';
+import { Borrowing, type BorrowingEvents } from './borrowing.ts';
 import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
 import { GuestView } from './guest-view.ts';
@@ -37,6 +38,8 @@ export class SharedFileSystem implements FileSystem {
   readonly #locks: ProgramLocks;
   readonly #lost: LostWrites;
   readonly #cache: GuestCache;
+  /** What a guest's programs write. */
+  readonly #borrowing: Borrowing;
   /** For a guest. */
   readonly #view: GuestView;
   #kernel: KernelCache | undefined;
@@ -47,6 +50,7 @@ export class SharedFileSystem implements FileSystem {
    * @param onSaid told when a program has heard what was lost of an inode.
    * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
    * @param mount names the mount over all its daemons.
+   * @param written told what of a guest's programs' writes is not durable, and what never will be.
    */
   constructor(
     self: string,
@@ -55,16 +59,33 @@ export class SharedFileSystem implements FileSystem {
     records?: Records,
     mount?: string,
     clock: Clock = systemClock,
+    written?: BorrowingEvents,
   ) {
     this.#cache = new GuestCache(clock);
     const greeting: Greeting = {
       lockAgain: (backing) => this.#locks.lockAgain(backing),
       saying: () => this.#locks.saying,
-      openAgain: (backing) => this.#files.openAgain(backing),
+      openAgain: async (backing) => {
+        await Promise.all([this.#files.openAgain(backing), this.#borrowing.settleAll().catch(() => {})]);
+      },
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
     };
     this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock);
+    this.#borrowing = new Borrowing(
+      this.#holder,
+      this.#cache,
+      {
+        onDirty: (inode) => written?.onDirty(inode),
+        onClean: (inode) => written?.onClean(inode),
+        onLost: (inode, error) => {
+          written?.onLost(inode, error);
+          this.#lost.add([inode], this.#files.all(), error);
+        },
+      },
+      clock,
+    );
     this.#view = new GuestView(this.#holder, this.#cache, {
+      onBegin: () => this.#borrowing.settleAll(),
       onLook: () => void this.#files.openUnsaid(this.#files.longUnsaid()),
       onEnd: () => this.#kernel?.dropOpen(),
       isInUse: () => this.#files.size > 0,
@@ -90,6 +111,7 @@ export class SharedFileSystem implements FileSystem {
   async recall(keys: readonly GrantKey[]): Promise<void> {
     this.#cache.recall(keys);
     const inodes = keys.filter((key) => key > 0);
+    await Promise.all(inodes.map(async (inode) => this.#borrowing.settle(inode)));
     await Promise.all([this.#files.openUnsaid(inodes), ...inodes.map(async (inode) => this.#kernel?.drop(inode))]);
   }
 
@@ -135,7 +157,16 @@ export class SharedFileSystem implements FileSystem {
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
-    return this.local === undefined ? this.#view.lookup(parent, name) : this.#holder.do('lookup', parent, name);
+    if (this.local !== undefined) return this.#withOwnWrites(this.#holder.do('lookup', parent, name));
+    const inode = this.#cache.inodeOf(parent, name);
+    const own = inode === undefined ? undefined : this.#borrowing.attributes(inode);
+    return own ?? this.#withOwnWrites(this.#view.lookup(parent, name));
+  }
+  /** What was found out elsewhere has all that this host's programs wrote. */
+  #withOwnWrites(found: MaybePromise<Attributes | undefined>): MaybePromise<Attributes | undefined> {
+    if (this.#borrowing.isEmpty) return found;
+    if (found instanceof Promise) return found.then((attributes) => this.#withOwnWrites(attributes));
+    return found !== undefined && this.#borrowing.has(found.inode) ? this.getattr(found.inode) : found;
   }
   forget(inode: number, count: number): void {
     const { backing } = this.#holder;
@@ -143,10 +174,12 @@ export class SharedFileSystem implements FileSystem {
     if (backing?.kind === 'local') backing.volume.forget(inode, count);
   }
   getattr(inode: number): MaybePromise<Attributes> {
-    return this.local === undefined ? this.#view.getattr(inode) : this.#holder.do('getattr', inode);
+    const own = this.#borrowing.attributes(inode);
+    if (own !== undefined) return own;
+    return this.#borrowing.shared(inode, () => (this.local === undefined ? this.#view.getattr(inode) : this.#holder.do('getattr', inode)));
   }
   setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
-    return this.#holder.do('setattr', inode, changes);
+    return this.#borrowing.change(inode, changes) ?? this.#borrowing.shared(inode, () => this.#holder.do('setattr', inode, changes));
   }
   /** A file that is small comes with one answer, and has no pages that would have to be dropped. */
   isGuarded(inode: number): boolean {
@@ -196,6 +229,11 @@ export class SharedFileSystem implements FileSystem {
     return { attributes: made.attributes, handle: this.#files.keep(made.attributes.inode, flags, false, generation, made.handle) };
   }
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    const known = this.#files.get(handle);
+    if (known !== undefined) known.reads = true;
+    return this.#borrowing.shared(inode, () => this.#read(inode, handle, offset, length));
+  }
+  #read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const here = this.#files.here(handle);
     const again = (): Promise<readonly Uint8Array[]> => this.#readThere(inode, handle, offset, length);
     if (here === undefined && this.#files.get(handle) !== undefined && this.local === undefined)
@@ -206,6 +244,18 @@ export class SharedFileSystem implements FileSystem {
     return this.#files.perform('read', inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
+    const taken = this.#borrowing.write(inode, append ? undefined : offset, data);
+    if (taken !== undefined) return taken;
+    const known = this.#files.get(handle);
+    const borrows = known !== undefined && known.reads !== true && this.local === undefined && this.#borrowing.mayBorrow(inode);
+    if (!borrows && !this.#borrowing.has(inode)) return this.#writeThere(inode, handle, offset, data, killPrivileges, append);
+    // Borrowed bytes: copied before anything is awaited.
+    const own = Uint8Array.from(data);
+    return this.#borrowing
+      .writeLater(inode, append ? undefined : offset, own, borrows)
+      .then((written) => written ?? this.#borrowing.shared(inode, () => this.#writeThere(inode, handle, offset, own, killPrivileges, append)));
+  }
+  #writeThere(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append: boolean): MaybePromise<number> {
     if (append) return this.#files.perform('append', inode, handle, Uint8Array.from(data), killPrivileges);
     const here = this.#files.here(handle);
     const written = here === undefined ? undefined : this.local!.write(inode, here, offset, data, killPrivileges);
@@ -222,30 +272,55 @@ export class SharedFileSystem implements FileSystem {
     // Who only reads has lost nothing, and must not swallow what a writer has to hear. Without locks there is nothing to tell another host either.
     if (reads && !locked && this.local === undefined) return;
     if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
-    // What was written from here was durable when it was answered.
+    if (this.#borrowing.has(inode)) return this.#flushBorrowed(inode, handle, lockOwner);
+    // What else was written from here was durable when it was answered.
     if (!locked && this.#holder.backing?.kind === 'remote') return known?.unsettled === undefined ? undefined : this.fsync(inode, handle, false);
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
     if (!locked) return close();
-    return this.#locks.closed(inode, 'posix', lockOwner, () => close().then(() => true));
+    return this.#locks.closed(inode, 'posix', lockOwner, async () => {
+      await this.#unlocking();
+      await close();
+      return true;
+    });
+  }
+  /** Others see what was written once it is closed. */
+  async #flushBorrowed(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
+    const known = this.#files.get(handle);
+    if ((await this.#borrowing.settle(inode)) === true && known !== undefined) known.unsettled = undefined;
+    await this.flush(inode, handle, lockOwner);
   }
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
-    if (flockOwner === undefined) return void (await this.#files.letGo('release', inode, handle));
+    // Pages of a mapped file are written after the last close.
+    const settle = async (): Promise<unknown> => this.#borrowing.settle(inode)?.catch(() => {});
+    if (flockOwner === undefined) {
+      await settle();
+      return void (await this.#files.letGo('release', inode, handle));
+    }
     const owner = this.#locks.global(flockOwner);
     try {
-      await this.#locks.closed(inode, 'flock', flockOwner, () => this.#files.letGo('release', inode, handle, owner));
+      await this.#locks.closed(inode, 'flock', flockOwner, async () => {
+        await settle();
+        await this.#unlocking();
+        return this.#files.letGo('release', inode, handle, owner);
+      });
     } finally {
       // Nobody served the volume: the file is closed when somebody does.
       if (this.#files.get(handle) !== undefined) void this.#files.letGo('release', inode, handle).catch(() => {});
     }
   }
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
-    return this.#sync(inode, handle, () => this.#files.perform('fsync', inode, handle, dataOnly));
+    return this.#sync(inode, handle, async () => {
+      const known = this.#files.get(handle);
+      if (await this.#borrowing.sync(inode)) {
+        if (known !== undefined) known.unsettled = undefined;
+      } else await this.#files.perform('fsync', inode, handle, dataOnly);
+    });
   }
   fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
-    return this.#files.perform('fallocate', inode, handle, mode, offset, length);
+    return this.#borrowing.shared(inode, () => this.#files.perform('fallocate', inode, handle, mode, offset, length));
   }
   lseek(inode: number, handle: number, offset: number, whence: number): MaybePromise<number> {
-    return this.#files.perform('lseek', inode, handle, offset, whence);
+    return this.#borrowing.shared(inode, () => this.#files.perform('lseek', inode, handle, offset, whence));
   }
   async copyFileRange(
     inode: number,
@@ -256,6 +331,7 @@ export class SharedFileSystem implements FileSystem {
     toOffset: number,
     length: number,
   ): Promise<number> {
+    await Promise.all([this.#borrowing.settle(inode), this.#borrowing.settle(toInode)]);
     return this.#holder.call('copyFileRange', async () => [
       inode,
       await this.#files.backing(handle),
@@ -295,6 +371,7 @@ export class SharedFileSystem implements FileSystem {
   }
   async syncfs(): Promise<void> {
     this.#lost.sayAll();
+    await this.settle();
     await this.#holder.do('syncfs');
     this.markLost(await this.#files.lostNames());
     this.#lost.sayAll();
@@ -318,9 +395,20 @@ export class SharedFileSystem implements FileSystem {
     return this.#locks.get(inode, lock);
   }
   setlk(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): Promise<void> {
-    return this.#locks.set(inode, lock, wait, signal);
+    const set = (): Promise<void> => this.#locks.set(inode, lock, wait, signal);
+    return lock.type === 'write' || this.#borrowing.isEmpty ? set() : this.#unlocking().then(set);
+  }
+  /** Whoever takes a lock next, on any host, sees what was written under it, whatever becomes of this one. What cannot be said is no reason to keep a lock: its writers hear of it. */
+  async #unlocking(): Promise<void> {
+    await this.#borrowing.syncAll().catch(() => {});
+  }
+  /** What a guest's programs wrote is durable. @throws InfinitError */
+  async settle(): Promise<void> {
+    await this.#borrowing.settleAll();
   }
   async close(): Promise<void> {
+    await this.settle();
+    this.#borrowing.close();
     this.#view.close();
     const { backing } = this.#holder;
     if (backing?.kind !== 'local') return;

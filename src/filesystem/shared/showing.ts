@@ -2,10 +2,12 @@ import { type DirectoryEntry, FileSystemError } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
 import type { Image } from '../images.ts';
 import type { Volume } from '../volume.ts';
-import type { Granted, SharedMethod } from './calls.ts';
+import type { CallTag, Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, toldAfter } from './effects.ts';
 import type { Grants } from './grants.ts';
+import { type Guest, once } from './guest.ts';
 import type { Shown } from './shown.ts';
+import type { Written } from '../written.ts';
 
 /** Content that comes with a look-up, in bytes. */
 const contentBytes = 4096;
@@ -18,32 +20,38 @@ export interface Told {
   readonly directories: number[];
   /** A directory that was made just now. */
   empty?: number;
+  /** What its asker has for itself from now on. */
+  lent?: Lent;
 }
+
+/** As of `put`. */
+export type PutArguments = readonly [inode: number, loan: string, written: Written, back: boolean];
 
 /** Makes what is shown durable; resolves to the inodes of which that failed. */
 type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
 
 /** Answers that guests may keep in memory. Each is of the moment in which it was granted, and durable before it leaves. */
 export class Showing {
-  readonly #volume: Pick<Volume, 'images'>;
+  readonly #volume: Pick<Volume, 'images' | 'lending'>;
   readonly #grants: Grants;
   readonly #keep: Keep;
   /** Guests that keep something. */
   readonly #keepers = new Set<string>();
 
-  constructor(volume: Pick<Volume, 'images'>, grants: Grants, keep: Keep) {
+  constructor(volume: Pick<Volume, 'images' | 'lending'>, grants: Grants, keep: Keep) {
     this.#volume = volume;
     this.#grants = grants;
     this.#keep = keep;
   }
 
   /** What comes with an answer that leaves now. Of what was asked back meanwhile nothing may be kept. */
-  granted(peer: string, { images, directories, empty }: Told): Granted | undefined {
+  granted(peer: string, { images, directories, empty, lent }: Told): Granted | undefined {
     if (!this.#keepers.has(peer)) return undefined;
     return {
       term: this.#grants.term(peer),
       images: images.filter(({ attributes }) => this.#grants.holds(peer, attributes.inode)),
       names: directories.filter((directory) => this.#grants.holds(peer, -directory)),
+      ...(lent === undefined ? {} : { lent }),
       ...(empty !== undefined && this.#grants.holds(peer, -empty) ? { empty } : {}),
     };
   }
@@ -61,8 +69,43 @@ export class Showing {
 
   /** What the guest has is to be good for longer. */
   renew(peer: string, anew: boolean): void {
-    if (anew) this.#grants.giveBackAll(peer);
+    if (anew) {
+      this.#grants.giveBackAll(peer);
+      this.#grants.loans.lapse(peer);
+    }
     this.#keepers.add(peer);
+  }
+
+  /** The asker gets the inode for itself, if nobody wants it at the moment. */
+  async lend(peer: string, told: Told, inode: number): Promise<void> {
+    if (!this.#keepers.has(peer)) return;
+    // Nor does its asker have it otherwise.
+    told.images.splice(0, Infinity, ...told.images.filter(({ attributes }) => attributes.inode !== inode));
+    this.#grants.giveBack(peer, inode);
+    let loan: string | undefined;
+    const lent = await this.#volume.lending.lend(inode, () => (loan = this.#grants.lend(peer, inode)));
+    if (loan !== undefined && lent !== undefined) told.lent = { ...lent, loan };
+  }
+
+  /** What the guest wrote. Until it is durable the guest has the file: nobody else sees what the loss of this host would undo, or changes it. */
+  async take(peer: string, guest: Guest, [inode, loan, written, back]: PutArguments, tag: CallTag | undefined): Promise<void> {
+    const { loans } = this.#grants;
+    const { lending } = this.#volume;
+    const heard = loans.hear(peer, inode);
+    const end = (): void => {
+      if (back && loans.isGood(peer, inode, loan)) loans.end(peer, inode);
+    };
+    try {
+      await once(guest, 'put', tag, async () => lending.apply(inode, written, () => loans.isGood(peer, inode, loan), peer));
+      await lending.persist(inode);
+      end();
+    } catch (error) {
+      // The guest gives up what it wrote.
+      if (error instanceof FileSystemError) end();
+      throw error;
+    } finally {
+      heard();
+    }
   }
 
   async look(peer: string, told: Told, parent: number, name: string): Promise<Image['attributes'] | undefined> {

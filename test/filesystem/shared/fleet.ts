@@ -1,6 +1,7 @@
 import { mock } from 'node:test';
 
-import { InfinitError } from '../../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../../src/base/index.ts';
+import { Sealer } from '../../../src/block/index.ts';
 import {
   Appends,
   CallServer,
@@ -12,7 +13,9 @@ import {
   type Volume,
 } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { open, root, user } from '../harness.ts';
+import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
+import { open, root, user, volumeId } from '../harness.ts';
+import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** What the code under test does wrong: each must be found out. */
@@ -24,7 +27,11 @@ export type Mutant =
   /** A guest's clock stands still: nothing that it has in memory ever runs out. */
   | 'timeless'
   /** A host that begins to serve the volume does not wait for what the one before granted. */
-  | 'heedless';
+  | 'heedless'
+  /** What a guest says late that it wrote is taken, whoever has written since. */
+  | 'undoing'
+  /** A close is answered before the host that serves the volume knows what was written. */
+  | 'unflushed';
 
 /** What was done to a file, and seen of it; both times by a counter that goes up with each event. */
 export interface Event {
@@ -33,7 +40,10 @@ export interface Event {
   /** Its size, which no two writes give it; 0: there is none. */
   readonly value: number;
   readonly began: number;
+  /** Of what is written: from now on it is certain. */
   readonly ended: number;
+  /** Where it is not certain then: by now it was written, or it is lost. */
+  readonly answered?: number;
   readonly client: number;
 }
 
@@ -110,6 +120,7 @@ export class Fleet {
     try {
       await this.#open();
       await this.#write(0, 'f');
+      await this.#begin();
       const passing = this.#passTime();
       await scenes();
       this.#over = true;
@@ -147,18 +158,27 @@ export class Fleet {
     });
     this.#grants = grants;
     const claim = (wait: Promise<void> | undefined): Promise<void> | undefined => (this.#mutant === 'hasty' ? undefined : wait);
-    volume.guard({ inode: (inode) => claim(grants.inode(inode)), names: (inode, asker) => claim(grants.names(inode, asker)) });
+    volume.guard({
+      inode: (inode, owner) => claim(grants.inode(inode, owner)),
+      names: (inode, asker) => claim(grants.names(inode, asker)),
+      shown: (inode) => grants.shown(inode),
+      isLent: (inode) => grants.isLent(inode),
+    });
     const appends = new Appends(volume);
     const grace = new LockGrace([]);
+    const { lending } = volume;
+    const taking = standIn(volume, {
+      lending: standIn(lending, { apply: (inode, written, _isLent, owner) => lending.apply(inode, written, () => true, owner) }),
+    });
     const server = (this.#server = new CallServer(
-      volume,
+      this.#mutant === 'undoing' ? taking : volume,
       appends,
       (shown) => volume.keep(shown),
       grace,
       () => {},
       grants,
     ));
-    own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+    own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending });
     for (const [index, guest] of guests.entries()) {
       const peer = index + 1;
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
@@ -166,10 +186,12 @@ export class Fleet {
         if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
         const answer = await server.serve(String(peer), call);
         await this.#way(peer);
+        if (decodeCall(call).method === 'put' && this.#chance() < 0.1) throw new InfinitError('unknown-outcome', 'lost');
         return answer;
       };
+      const writes = { store: this.#store, sealer: new Sealer(), volumeId, logger: silentLogger };
       // It hears of it later.
-      void this.#way(peer).then(() => opening === this.#opening && guest.setBacking({ kind: 'remote', ask }));
+      void this.#way(peer).then(() => opening === this.#opening && guest.setBacking({ kind: 'remote', ask, writes }));
     }
   }
 
@@ -208,6 +230,7 @@ export class Fleet {
       else if (what < 0.3) await this.#write(index, 'f');
       else if (what < 0.35) await this.#write(index, 'g');
       else if (what < 0.4) await this.#remove(index, 'g');
+      else if (what < 0.6) await this.#overwrite(index);
       else await this.#see(index);
       // For the host that serves the volume nothing takes any time.
       if (index === 0 || this.#chance() < 0.3) await this.#time.sleep(Math.floor(this.#chance() * 60));
@@ -252,7 +275,59 @@ export class Fleet {
     this.events.push({ what: 'write', name, value: 0, began, ended, client: index });
   }
 
+  /** The file that is written in place. */
+  async #begin(): Promise<void> {
+    const [host] = this.#hosts as [SharedFileSystem];
+    const { attributes, handle } = await host.create(root, 'h', 0o644, 0, 1, user);
+    await host.write(attributes.inode, handle, 0, numberOf(this.#next), false);
+    await host.release(attributes.inode, handle);
+    this.events.push({ what: 'write', name: 'h', value: this.#next++, began: this.#tick++, ended: this.#tick++, client: 0 });
+  }
+
+  /** As programs do: what is written counts once the file is closed. */
+  async #overwrite(index: number): Promise<void> {
+    const host = this.#hosts[index]!;
+    const written: { readonly value: number; readonly began: number; answered: number }[] = [];
+    let ended = Infinity;
+    try {
+      const { inode } = (await host.lookup(root, 'h'))!;
+      const handle = await host.open(inode, 1);
+      for (let time = 0; time < 2; time++) {
+        const value = this.#next++;
+        const event = { value, began: this.#tick++, answered: Infinity };
+        written.push(event);
+        await host.write(inode, handle, 0, numberOf(value), false);
+        event.answered = this.#tick++;
+        if (index > 0 && this.#chance() < 0.15) this.#cutUntil[index] = this.#time.clock.monotonicMs() + 300 + Math.floor(this.#chance() * 2500);
+        if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 400));
+      }
+      if (this.#mutant === 'unflushed') void Promise.resolve(host.flush(inode, handle, '1')).catch(() => {});
+      else await host.flush(inode, handle, '1');
+      ended = this.#tick++;
+      await host.release(inode, handle);
+    } catch (error) {
+      if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+    }
+    for (const [at, event] of written.entries())
+      this.events.push({ what: 'write', name: 'h', ...event, ended: at + 1 < written.length ? Infinity : ended, client: index });
+  }
+
+  async #seeContent(index: number): Promise<void> {
+    const host = this.#hosts[index]!;
+    try {
+      const { inode } = (await host.lookup(root, 'h'))!;
+      const handle = await host.open(inode, 0);
+      const began = this.#tick++;
+      const bytes = Buffer.concat(await host.read(inode, handle, 0, 8));
+      this.events.push({ what: 'see', name: 'h', value: bytes.readUInt32LE(0), began, ended: this.#tick++, client: index });
+      await host.release(inode, handle);
+    } catch (error) {
+      if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+    }
+  }
+
   async #see(index: number, name = this.#chance() < 0.6 ? 'f' : 'g'): Promise<void> {
+    if (this.#chance() < 0.3) return this.#seeContent(index);
     const host = this.#hosts[index]!;
     const began = this.#tick++;
     const how = this.#chance();
@@ -273,6 +348,12 @@ export class Fleet {
   }
 }
 
+function numberOf(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
 /** What was seen that cannot have been so; undefined: nothing. */
 export function staleIn(events: readonly Event[]): string | undefined {
   const names = new Set(events.map(({ name }) => name));
@@ -290,7 +371,8 @@ function staleInOne(events: readonly Event[]): string | undefined {
   const seen = events.filter(({ what }) => what === 'see').sort((one, other) => one.began - other.began);
   for (const [at, see] of seen.entries()) {
     const made = writes.filter(({ value, began }) => value === see.value && began < see.ended);
-    const newer = (write: Event): Event | undefined => writes.find((other) => other.began > write.ended && other.ended < see.began);
+    const newer = ({ ended, answered = ended }: Event): Event | undefined =>
+      writes.find((other) => other.began > answered && other.ended < see.began);
     if (made.length === 0) return `${see.value} was seen and not written before`;
     if (made.every((write) => newer(write) !== undefined))
       return `client ${see.client} saw ${see.value} at ${see.began} to ${see.ended}, which was overwritten: ${JSON.stringify(newer(made.at(-1)!))}`;
@@ -299,6 +381,8 @@ function staleInOne(events: readonly Event[]): string | undefined {
     for (const earlier of seen.slice(0, at)) {
       if (earlier.ended >= see.began || earlier.value === see.value || earlier.value === 0) continue;
       const before = writes.find(({ value }) => value === earlier.value)!;
+      // Who writes a file sees that before it is closed, and it may be lost.
+      if (earlier.client === before.client && before.ended > see.began) continue;
       if (before.began > made[0]!.ended) return `client ${see.client} saw ${see.value} after client ${earlier.client} had seen ${earlier.value}`;
     }
   }

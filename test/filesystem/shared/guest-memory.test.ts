@@ -99,8 +99,9 @@ test('each change by another host is seen at once, whatever of the volume a gues
 });
 
 test('a guest that makes files in a directory knows of its own names, and asks for none of them', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  const guest = await keeping(serving);
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const guest = await keeping(serving, store);
   const { inode: directory } = await guest.mkdir(root, 'd', 0o755, 0, user);
   serving.calls.length = 0;
   for (const name of ['a', 'b', 'c']) {

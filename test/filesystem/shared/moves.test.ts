@@ -9,14 +9,16 @@ const seeds = Number(process.env['SEEDS'] ?? 20);
 const first = Number(process.env['SEED'] ?? 1);
 
 test('what a program did to a file is there, however hosts are killed and another comes to serve the volume', async () => {
-  let moves = 0;
+  let [moves, puts] = [0, 0];
   for (let seed = first; seed < first + seeds; seed++) {
     const run = new Moves(seed);
     const problem = await run.run();
     assert.equal(problem, undefined, `SEED=${seed} SEEDS=1: ${problem}\n${run.deeds.join('\n')}`);
     moves += run.moves;
+    puts += run.puts;
   }
   assert.ok(moves > seeds, 'the volume moved about');
+  assert.ok(puts > seeds, `guests wrote in their own memory: ${puts}`);
 });
 
 for (const mutant of ['hasty', 'short'] satisfies Mutant[]) {

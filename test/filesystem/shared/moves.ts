@@ -1,11 +1,12 @@
 import { mock } from 'node:test';
 
-import { InfinitError } from '../../../src/base/index.ts';
+import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import { Appends, BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
+import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { ContentStory } from '../../integration/durability/content-story.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { open, root, user } from '../harness.ts';
+import { open, root, user, volumeId } from '../harness.ts';
 import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
 import { NameProgram } from './name-program.ts';
@@ -53,6 +54,8 @@ export class Moves {
   readonly deeds: string[] = [];
   /** How often another host came to serve the volume. */
   moves = 0;
+  /** How often a guest said what it had written in its own memory. */
+  puts = 0;
 
   constructor(seed: number, mutant?: Mutant) {
     this.#chance = generator(seed);
@@ -141,6 +144,7 @@ export class Moves {
   #kill(host: Host): void {
     this.deeds.push(`host ${host.index} is killed`);
     host.isDead = true;
+    host.way?.cut();
     if (this.#opening?.host === host) void this.#close().volume.abandon();
     host.died.resolve('died');
   }
@@ -171,11 +175,7 @@ export class Moves {
     const number = ++this.#openings;
     this.moves++;
     this.deeds.push(`host ${host.index} serves`);
-    const way = new ClosingWay(
-      this.#store,
-      () => this.#pause(this.#chance() < 0.1 ? 40 : 3),
-      () => this.#chance(),
-    );
+    const way = this.#wayToStore();
     host.fileSystem.setBacking(undefined);
     const volume = await open(way, { flushDelayMs: 100 });
     const grants = new Grants({
@@ -194,8 +194,16 @@ export class Moves {
     const server = new CallServer(this.#mutant === 'hasty' ? unsynced(volume) : volume, appends, keep, grace, () => {}, grants);
     this.#opening = { number, host, volume, way, server };
     host.served++;
-    host.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+    host.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
     for (const other of this.#hosts) if (other !== host) this.#welcome(other);
+  }
+
+  #wayToStore(): ClosingWay {
+    return new ClosingWay(
+      this.#store,
+      () => this.#pause(this.#chance() < 0.1 ? 40 : 3),
+      () => this.#chance(),
+    );
   }
 
   /** A guest hears a little later who serves the volume. */
@@ -205,6 +213,7 @@ export class Moves {
     const isThere = (): boolean => this.#opening === opening && !guest.isDead;
     const ask = async (call: Uint8Array): Promise<Uint8Array> => {
       const asked = Uint8Array.from(call);
+      if (decodeCall(asked).method === 'put') this.puts++;
       await this.#pause(10);
       if (!isThere()) throw new InfinitError('unavailable', 'the host does not answer');
       const answer = await opening.server.serve(String(guest.index), asked);
@@ -212,8 +221,10 @@ export class Moves {
       if (!isThere() || this.#chance() < 0.03) throw new InfinitError('unknown-outcome', 'the answer was lost');
       return answer;
     };
+    const store = (guest.way = this.#wayToStore());
     const blocks = new BlockReader(this.#store, new Sealer());
-    void this.#pause(30).then(() => isThere() && guest.fileSystem.setBacking({ kind: 'remote', ask, blocks }));
+    const writes = { store, sealer: new Sealer(), volumeId, logger: silentLogger };
+    void this.#pause(30).then(() => isThere() && guest.fileSystem.setBacking({ kind: 'remote', ask, blocks, writes }));
   }
 
   async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {

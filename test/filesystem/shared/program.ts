@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { InfinitError } from '../../../src/base/index.ts';
 import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import type { ContentStory } from '../../integration/durability/content-story.ts';
+import type { ClosingWay } from './closing-way.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** What the code under test does wrong: each must be found out. */
@@ -20,6 +21,8 @@ const pageBytes = 4096;
 export class Host {
   readonly index: number;
   readonly fileSystem: SharedFileSystem;
+  /** Its way to the store while another host serves the volume. */
+  way: ClosingWay | undefined;
   readonly died = Promise.withResolvers<'died'>();
   isDead = false;
   /** How often it came to serve the volume. */
@@ -46,6 +49,8 @@ export class Program {
   readonly #inode: number;
   readonly #mutant: Mutant | undefined;
   #handle = 0;
+  /** Of another opening: a file that is read by the same one is not lent. */
+  #reading = 0;
 
   constructor(host: Host, inode: number, story: ContentStory, mutant: Mutant | undefined) {
     this.host = host;
@@ -57,6 +62,7 @@ export class Program {
   /** What is there is what was, but for what no sync covered. */
   async begin(exact = false): Promise<void> {
     this.#handle = await this.host.fileSystem.open(this.#inode, 2);
+    this.#reading = await this.host.fileSystem.open(this.#inode, 0);
     await this.#judge(exact);
     this.begun = true;
   }
@@ -66,7 +72,7 @@ export class Program {
     this.story.write(offset, Buffer.from(data));
     await this.#change(async () => {
       assert.equal(await this.host.fileSystem.write(this.#inode, this.#handle, offset, data, false), data.length);
-    });
+    }, false);
   }
 
   /** As the kernel does where memory that a file is mapped to is changed: pages are read, changed and, later, written whole. */
@@ -80,10 +86,10 @@ export class Program {
     pages.set((await this.#read(from, until - from)).subarray(0, until - from));
     pages.set(data.subarray(0, end - offset), offset - from);
     await this.#on(later);
-    // The kernel is refused what it read before that.
-    if (this.host.lost) return;
+    // The kernel is refused what it read before that, and a program that died with its host does nothing more.
+    if (this.host.lost || this.host.isDead) return;
     this.story.write(offset, Buffer.from(data.subarray(0, end - offset)));
-    await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false));
+    await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false), false);
   }
 
   /** Where the host that serves the volume went nobody may know whether it was done. */
@@ -93,7 +99,7 @@ export class Program {
     if (size + data.length > maxBytes || this.host.exposed || this.host.lost) return;
     this.story.write(size, Buffer.from(data));
     try {
-      await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, 0, data, false, true));
+      await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, 0, data, false, true), false);
     } catch (error) {
       if (!(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
       await this.#judge(false);
@@ -136,20 +142,20 @@ export class Program {
   async #read(offset: number, length: number): Promise<Buffer> {
     await this.host.fileSystem.getattr(this.#inode);
     const wasHere = this.host.fileSystem.local !== undefined;
-    const parts = await this.host.fileSystem.read(this.#inode, this.#handle, offset, length);
+    const parts = await this.host.fileSystem.read(this.#inode, this.#reading, offset, length);
     const cameHere = !wasHere && this.host.fileSystem.local !== undefined;
     return this.#mutant === 'short' && cameHere ? Buffer.alloc(parts.length) : Buffer.concat(parts);
   }
 
-  async #change(work: () => unknown): Promise<void> {
+  async #change(work: () => unknown, settles = true): Promise<void> {
     const { host } = this;
     const { served } = host;
     const wasHere = host.fileSystem.local !== undefined;
     if (wasHere) host.exposed = true;
     await this.#on(work);
     if (wasHere || host.served !== served) host.exposed = true;
-    // What a guest does is durable, with all that was done before.
-    else if (!host.exposed) this.story.synced();
+    // What a guest does is durable, with all that was done before; what it writes may be in its memory.
+    else if (!host.exposed && settles) this.story.synced();
   }
 
   async #on(work: () => unknown): Promise<void> {

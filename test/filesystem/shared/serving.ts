@@ -1,8 +1,10 @@
+import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import { Appends, BlockReader, CallServer, type FileLock, Grants, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
-import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
+import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { VirtualTime } from './virtual-time.ts';
+import { volumeId } from '../harness.ts';
 
 export const none = Promise.resolve();
 
@@ -19,7 +21,7 @@ export class Serving {
   readonly volume: Volume;
   readonly time = new VirtualTime();
   readonly server: CallServer;
-  readonly own = new SharedFileSystem('holder', () => true);
+  readonly own: SharedFileSystem;
   /** What guests asked, by method. */
   readonly calls: string[] = [];
   /** Files that guests opened here. */
@@ -29,8 +31,14 @@ export class Serving {
   readonly grants: Grants;
   readonly #guests = new Map<string, SharedFileSystem>();
 
-  constructor(volume: Volume, grace = new LockGrace([])) {
+  /** Methods that it does not know, as one of an earlier version. */
+  readonly unknown = new Set<string>();
+  #lost: string | undefined;
+
+  /** @param own this host's, where it was another one's guest before. */
+  constructor(volume: Volume, grace = new LockGrace([]), own = new SharedFileSystem('holder', () => true)) {
     this.volume = volume;
+    this.own = own;
     const appends = new Appends(volume);
     this.grants = new Grants({
       now: () => this.time.clock.monotonicMs(),
@@ -49,7 +57,12 @@ export class Serving {
       (parent, name) => this.removed.push({ parent, name }),
       this.grants,
     );
-    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over });
+    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
+  }
+
+  /** Such calls are made from now on, and never answered. */
+  loseAnswers(method: string): void {
+    this.#lost = method;
   }
 
   /** @param store where the guest reads blocks itself. */
@@ -58,13 +71,20 @@ export class Serving {
     guest.setBacking({
       kind: 'remote',
       ask: async (call) => {
-        const answer = await this.server.serve(name, call);
         const { method } = decodeCall(call);
+        if (this.unknown.has(method)) return encodeFailure(new InfinitError('bad-argument', `unknown method ${method}`));
+        const answer = await this.server.serve(name, call);
         this.calls.push(method);
         if (method === 'open') this.opens++;
+        if (method === this.#lost) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          throw new InfinitError('unknown-outcome', 'lost');
+        }
         return answer;
       },
-      ...(store === undefined ? {} : { blocks: new BlockReader(store, new Sealer()) }),
+      ...(store === undefined
+        ? {}
+        : { blocks: new BlockReader(store, new Sealer()), writes: { store, sealer: new Sealer(), volumeId, logger: silentLogger } }),
     });
   }
 
@@ -84,10 +104,10 @@ export async function attributesOf(volume: Volume, inode: number): Promise<unkno
 }
 
 /** The volume with some methods of its own. */
-export function standIn(volume: Volume, methods: Partial<Volume>): Volume {
+export function standIn<T extends object>(volume: T, methods: Partial<T>): T {
   return new Proxy(volume, {
     get(target, name) {
-      if (Object.hasOwn(methods, name)) return methods[name as keyof Volume];
+      if (Object.hasOwn(methods, name)) return methods[name as keyof T];
       const member: unknown = Reflect.get(target, name, target);
       return typeof member === 'function' ? (member as () => unknown).bind(target) : member;
     },

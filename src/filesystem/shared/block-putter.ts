@@ -1,0 +1,62 @@
+import { InfinitError, messageOf } from '../../base/index.ts';
+import { versionsOf } from '../failure.ts';
+import type { VolumeContext } from '../context.ts';
+import type { DataBlock } from '../data-block.ts';
+
+/** Puts the blocks of borrowed files as soon as they are full. Their bytes stay until the host that serves the volume has answered: another one may have to be told them. */
+export class BlockPutter {
+  readonly #context: VolumeContext;
+  /** Those that the store has; true: nobody else looks at their memory. */
+  readonly #put = new WeakMap<DataBlock, boolean>();
+  /** Why the last one that was not put was not. */
+  #failure: unknown;
+
+  constructor(context: VolumeContext) {
+    this.#context = context;
+  }
+
+  start(block: DataBlock): void {
+    if (this.#put.has(block) || block.putting !== undefined) return;
+    block.putting = this.#try(block);
+  }
+
+  /** @throws InfinitError what the store says, or `unavailable` */
+  async put(block: DataBlock): Promise<void> {
+    await block.putting;
+    this.start(block);
+    await block.putting;
+    if (!this.#put.has(block))
+      throw this.#failure instanceof InfinitError ? this.#failure : new InfinitError('unavailable', 'a block could not be put');
+  }
+
+  /** Nobody refers to it here any more. */
+  done(block: DataBlock): void {
+    const released = this.#put.get(block);
+    if (released === undefined) block.forget();
+    else block.kept(released ? this.#context.buffers : undefined);
+  }
+
+  /** It was written over before anybody was told of it. What cannot be removed now is found as any orphan is. */
+  discard(block: DataBlock): void {
+    const { address, putting } = block;
+    const remove = async (): Promise<void> => {
+      await putting;
+      if (this.#put.has(block)) await this.#context.store.commit([{ drop: [address] }]);
+    };
+    remove().catch((error: unknown) => this.#context.logger.debug('a data block was not removed', { address, error: messageOf(error) }));
+    block.forget();
+  }
+
+  async #try(block: DataBlock): Promise<void> {
+    try {
+      const result = await this.#context.store.commit([{ put: [block] }]);
+      versionsOf(result);
+      this.#put.set(block, result.done && result.released === true);
+    } catch (error) {
+      this.#failure = error;
+      this.#context.logger.debug('a data block was not put', { address: block.address, error: messageOf(error) });
+    } finally {
+      block.putting = undefined;
+    }
+  }
+}

@@ -1,0 +1,236 @@
+import type { VolumeContext } from '../context.ts';
+import { Content, type ContentServices } from '../content.ts';
+import { type DataBlock, dataBlockBytes } from '../data-block.ts';
+import type { AttributeChanges, Attributes, FileTime } from '../file-system.ts';
+import { nextTime } from '../file-time.ts';
+import type { Piece } from '../layer.ts';
+import { type FileVersion, versionOf, type Written, type WrittenPiece } from '../written.ts';
+import type { Lent } from './calls.ts';
+import type { BlockPutter } from './block-putter.ts';
+import { maxPieces } from './written-shape.ts';
+
+/** Bytes of content that one message carries. */
+export const maxMessageBytes: number = dataBlockBytes;
+
+/** More than one write of a program seals. */
+const blocksPerWrite = 64;
+
+/** Something that was done to the file and that the host which serves the volume has not answered yet. */
+export interface Part {
+  readonly pieces: readonly Piece[];
+  readonly expect: FileVersion;
+  readonly version: FileVersion;
+  readonly changes: Written['changes'];
+}
+
+/** What seals and puts blocks for the files that are borrowed of one opening of the volume. */
+export interface Workshop {
+  readonly context: VolumeContext;
+  /** Blocks may have numbers up to this one. */
+  readonly lastSequence: number;
+  readonly putter: BlockPutter;
+  readonly services: ContentServices;
+}
+
+/** A file that this host has for itself, of the host that serves the volume: what its programs write is kept here, and said later. */
+export class Borrowed {
+  readonly inode: number;
+  readonly loan: string;
+  /** The opening of the volume that it is borrowed of. */
+  readonly generation: number;
+  /** It is good for as long as what was granted under this id. */
+  readonly grant: string;
+  attributes: Attributes;
+  /** Taken to be said, in order. */
+  readonly parts: Part[] = [];
+  /** It is being given back: nothing more is written here. */
+  closing = false;
+  /** What is said of it, one after another. */
+  tail: Promise<void> = Promise.resolve();
+  /** That is about to be done. */
+  queued = false;
+  /** Something was said. */
+  said = false;
+  /** It was given back with what was said last. */
+  returned = false;
+  /** Bytes that were written since something was taken. */
+  waiting = 0;
+  readonly #workshop: Workshop;
+  readonly #content: Content;
+  /** The file as it is once all parts are said. */
+  #version: FileVersion;
+  #changes: { mode?: number; uid?: number; gid?: number; accessed?: FileTime } = {};
+  #changed = false;
+
+  constructor({ image, loan }: Lent, workshop: Workshop, generation: number, grant: string) {
+    this.attributes = image.attributes;
+    this.inode = image.attributes.inode;
+    this.loan = loan;
+    this.generation = generation;
+    this.grant = grant;
+    this.#workshop = workshop;
+    this.#version = versionOf(image.attributes);
+    this.#content = new Content(workshop.services, this.inode, undefined, undefined);
+  }
+
+  /** There are no numbers left for the blocks of what is written to it: it is to be borrowed again. */
+  get spent(): boolean {
+    return this.#workshop.context.sequence > this.#workshop.lastSequence - blocksPerWrite;
+  }
+
+  /** Something was done that was not said. */
+  get dirty(): boolean {
+    return this.#changed || this.parts.length > 0;
+  }
+
+  /** @param now later than any time before. */
+  write(offset: number, data: Uint8Array, now: FileTime): void {
+    this.#content.write(offset, data);
+    this.waiting += data.length;
+    const size = Math.max(this.attributes.size, offset + data.length);
+    const blocks = Math.max(this.attributes.blocks, Math.ceil(size / 512));
+    this.#become({ size, blocks, modified: now, changed: now });
+  }
+
+  change({ mode, uid, gid, accessed, modified }: AttributeChanges, now: FileTime): void {
+    const time = (wanted: FileTime | 'now'): FileTime => (wanted === 'now' ? now : wanted);
+    const changes = this.#changes;
+    if (mode !== undefined) changes.mode = mode & 0o7777;
+    if (uid !== undefined) changes.uid = uid;
+    if (gid !== undefined) changes.gid = gid;
+    if (accessed !== undefined) changes.accessed = time(accessed);
+    const { attributes } = this;
+    this.#become({
+      mode: mode === undefined ? attributes.mode : (attributes.mode & ~0o7777) | (mode & 0o7777),
+      uid: uid ?? attributes.uid,
+      gid: gid ?? attributes.gid,
+      accessed: changes.accessed ?? attributes.accessed,
+      modified: modified === undefined ? attributes.modified : time(modified),
+      changed: now,
+    });
+  }
+
+  #become(changes: Partial<Attributes>): void {
+    this.attributes = { ...this.attributes, ...changes };
+    this.#changed = true;
+  }
+
+  /** What was done until now becomes parts. */
+  take(): void {
+    if (!this.#changed) return;
+    this.#changed = false;
+    this.waiting = 0;
+    const { layer, blocks } = this.#content.take();
+    for (const block of blocks) if (block.references === 0) this.#workshop.putter.discard(block);
+    const groups = inGroups(layer.pieces, (piece) => (isStored(piece) ? 0 : piece.end - piece.start));
+    const last = versionOf(this.attributes);
+    this.#add(groups.length === 0 ? [[]] : groups, last, this.#changes);
+    this.#changes = {};
+  }
+
+  /** The first part becomes several, each with no more content than a message carries. */
+  split(): void {
+    const { pieces, version, changes, expect } = this.parts[0]!;
+    const rest = this.parts.splice(0);
+    const whole = pieces.flatMap((piece) => cut(piece));
+    const after = this.#version;
+    this.#version = expect;
+    this.#add(
+      inGroups(whole, ({ start, end }) => end - start),
+      version,
+      changes,
+    );
+    this.parts.push(...rest.slice(1));
+    this.#version = after;
+  }
+
+  #add(groups: readonly (readonly Piece[])[], last: FileVersion, changes: Written['changes']): void {
+    groups.forEach((pieces, index) => {
+      const expect = this.#version;
+      const size = pieces.reduce((most, { end }) => Math.max(most, end), expect.size);
+      const version = index === groups.length - 1 ? last : { ...expect, changed: nextTime(expect.changed), size };
+      this.parts.push({ pieces, expect, version, changes: index === groups.length - 1 ? changes : {} });
+      this.#version = version;
+    });
+  }
+
+  /** What is said of a part; its blocks are in the store. @throws InfinitError where they could not be put. */
+  async say({ pieces, expect, version, changes }: Part): Promise<Written> {
+    const { putter, context } = this.#workshop;
+    await Promise.all(pieces.map(async (piece) => (isStored(piece) ? putter.put(piece.block) : undefined)));
+    return {
+      expect,
+      version,
+      changes,
+      session: context.session,
+      pieces: pieces.map((piece) => (isStored(piece) ? whereIs(piece) : this.#bytesOf(piece))),
+    };
+  }
+
+  /** There is nothing to be said. */
+  nothing(): Written {
+    return { expect: this.#version, version: this.#version, changes: {}, session: 0, pieces: [] };
+  }
+
+  /** As {@link say}, for a host that has not lent the file: it takes no blocks that were sealed for another session. */
+  sayWhole({ pieces, expect, version, changes }: Part): Written {
+    return { expect, version, changes, session: 0, pieces: pieces.map((piece) => this.#bytesOf(piece)) };
+  }
+
+  /** The first part was taken there, or is lost. */
+  done(): void {
+    for (const piece of this.parts.shift()!.pieces) {
+      if (piece.kind === 'bytes') this.#content.hold(piece.start - piece.end);
+      else if (piece.kind === 'block' && --piece.block.references <= 0) this.#workshop.putter.done(piece.block);
+    }
+  }
+
+  /** All that was not said is lost. */
+  drop(): void {
+    this.take();
+    while (this.parts.length > 0) this.done();
+  }
+
+  #bytesOf(piece: Piece): WrittenPiece {
+    const buffer = piece.kind === 'bytes' ? piece.buffer : (piece as { readonly block: DataBlock }).block.body(this.#workshop.context)!;
+    const at = (piece as { readonly at: number }).at;
+    return { offset: piece.start, bytes: buffer.subarray(at, at + piece.end - piece.start) };
+  }
+}
+
+/** One that the host which serves the volume can be told the place of: of one in several pieces it would not know when the last is gone. */
+function isStored(piece: Piece): piece is Piece & { readonly kind: 'block' } {
+  return piece.kind === 'block' && piece.block.references === 1;
+}
+
+function whereIs({ start, end, block, at }: Piece & { readonly kind: 'block' }): WrittenPiece {
+  return { offset: start, length: end - start, address: block.address, at, blockBytes: block.size };
+}
+
+function inGroups(pieces: readonly Piece[], bytesOf: (piece: Piece) => number): Piece[][] {
+  const groups: Piece[][] = [];
+  let bytes = 0;
+  for (const piece of pieces) {
+    const more = bytesOf(piece);
+    const group = groups.at(-1);
+    if (group === undefined || bytes + more > maxMessageBytes || group.length >= maxPieces) {
+      groups.push([piece]);
+      bytes = more;
+    } else {
+      group.push(piece);
+      bytes += more;
+    }
+  }
+  return groups;
+}
+
+/** Pieces of which each fits a message. */
+function cut(piece: Piece): Piece[] {
+  if (piece.kind === 'hole' || piece.end - piece.start <= maxMessageBytes) return [piece];
+  const parts: Piece[] = [];
+  for (let start = piece.start; start < piece.end; start += maxMessageBytes) {
+    if (start > piece.start && piece.kind === 'block') piece.block.references++;
+    parts.push({ ...piece, start, end: Math.min(piece.end, start + maxMessageBytes), at: piece.at + start - piece.start });
+  }
+  return parts;
+}

@@ -1,0 +1,338 @@
+import { type Clock, codeOf, InfinitError, type Logger } from '../../base/index.ts';
+import type { Sealer } from '../../block/index.ts';
+import type { BlockStore } from '../../store/index.ts';
+import { BlockCache } from '../block-cache.ts';
+import { VolumeContext } from '../context.ts';
+import { DirtyBudget } from '../dirty-budget.ts';
+import { ExtentNodeCache } from '../extents/index.ts';
+import { FileClock } from '../file-clock.ts';
+import { errnoOf } from '../failure.ts';
+import { type AttributeChanges, type Attributes, FileSystemError, type FileTime, type MaybePromise } from '../file-system.ts';
+import { maxFileBytes } from '../files.ts';
+import { laterThan } from '../file-time.ts';
+import { isSameVersion } from '../written.ts';
+import { BlockPutter } from './block-putter.ts';
+import { Borrowed, maxMessageBytes, type Part, type Workshop } from './borrowed.ts';
+import type { Lent } from './calls.ts';
+import type { GuestCache } from './guest-cache.ts';
+import { type HolderLink, Moved } from './holder-link.ts';
+
+/** What programs wrote and the host that serves the volume has not answered, in bytes: above it writers wait. */
+const maxUnsaidBytes = 32 * 1024 * 1024;
+/** Above so many times that they are refused: nothing can be said at present. */
+const refuseFactor = 2;
+/** So much of a file is said without waiting for more. */
+const sayBytes = 8 * 1024 * 1024;
+/** What was written is said so much later at the latest, in ms. */
+const sayAfterMs = 1000;
+/** After a file was not lent it is not asked for again for so long, in ms. */
+const refusedMs = 100;
+/** Files of which that is remembered. */
+const maxRefused = 1024;
+const privileges = 0o6000;
+
+/** Where a guest puts the blocks of what its programs write. */
+export interface GuestStore {
+  readonly store: BlockStore;
+  readonly sealer: Sealer;
+  readonly volumeId: string;
+  readonly logger: Logger;
+}
+
+export interface BorrowingEvents {
+  /** Something was written, and answered, that is not durable; all of it is. */
+  readonly onDirty: (inode: number) => void;
+  readonly onClean: (inode: number) => void;
+  /** It never will be. */
+  readonly onLost: (inode: number, error: FileSystemError) => void;
+}
+
+/**
+ * Files that a guest has for itself while its programs write them. Writes are answered from memory; the blocks of what is written go into the store from here, and the host that serves the volume
+ * is told where they lie: when a file is synced or closed, when that host asks, and now and then.
+ */
+export class Borrowing {
+  readonly #holder: HolderLink;
+  readonly #cache: GuestCache;
+  readonly #events: BorrowingEvents;
+  readonly #clock: Clock;
+  readonly #times: FileClock;
+  readonly #budget = new DirtyBudget(maxUnsaidBytes);
+  readonly #files = new Map<number, Borrowed>();
+  readonly #asking = new Map<number, Promise<void>>();
+  readonly #refused = new Map<number, number>();
+  #workshop: (Workshop & { readonly generation: number }) | undefined;
+  /** Why nothing could be said, last. */
+  #failure: unknown;
+  #last: FileTime = { seconds: 0, nanoseconds: 0 };
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock) {
+    this.#holder = holder;
+    this.#cache = cache;
+    this.#events = events;
+    this.#clock = clock;
+    this.#times = new FileClock(clock);
+    cache.onLent = (lent) => this.#begin(lent);
+  }
+
+  get isEmpty(): boolean {
+    return this.#files.size === 0;
+  }
+
+  /** Whether the file was borrowed and not given back yet. */
+  has(inode: number): boolean {
+    return this.#files.has(inode);
+  }
+
+  /** Of a file that is this host's for now. */
+  attributes(inode: number): Attributes | undefined {
+    return this.#good(inode)?.attributes;
+  }
+
+  /** @param offset undefined: behind what is there. Returns undefined where it is to be written elsewhere. */
+  write(inode: number, offset: number | undefined, data: Uint8Array): MaybePromise<number> | undefined {
+    const file = this.#good(inode);
+    if (file === undefined) return undefined;
+    const at = offset ?? file.attributes.size;
+    if (at + data.length > maxFileBytes) throw new FileSystemError('EFBIG');
+    if (data.length === 0) return 0;
+    if (this.#budget.pressing > refuseFactor * maxUnsaidBytes)
+      throw new FileSystemError(errnoOf(this.#failure), 'what was written before cannot be stored, and memory is full of it');
+    this.#dirty(file);
+    file.write(at, data, this.#now(file));
+    if (this.#budget.pressing > maxUnsaidBytes) this.#sayAll();
+    else if (file.waiting >= sayBytes) this.#sayInBackground(file);
+    return this.#budget.wait()?.then(() => data.length) ?? data.length;
+  }
+
+  /** undefined: it is to be changed elsewhere. */
+  change(inode: number, changes: AttributeChanges): Attributes | undefined {
+    const file = this.#good(inode);
+    if (file === undefined || changes.size !== undefined || ((changes.mode ?? 0) & privileges) !== 0) return undefined;
+    this.#dirty(file);
+    file.change(changes, this.#now(file));
+    return file.attributes;
+  }
+
+  /** Whether it makes sense to ask for the file. */
+  mayBorrow(inode: number): boolean {
+    const { backing } = this.#holder;
+    if (backing?.kind !== 'remote' || backing.writes === undefined || !this.#cache.isOn) return false;
+    const until = this.#refused.get(inode);
+    if (until === undefined) return true;
+    if (until > this.#clock.monotonicMs()) return false;
+    this.#refused.delete(inode);
+    return true;
+  }
+
+  /** Asks for the file; once however many want it. */
+  borrow(inode: number): Promise<void> {
+    let asking = this.#asking.get(inode);
+    if (asking === undefined) {
+      asking = this.#borrow(inode).finally(() => this.#asking.delete(inode));
+      this.#asking.set(inode, asking);
+    }
+    return asking;
+  }
+
+  async #borrow(inode: number): Promise<void> {
+    await this.#holder.callIn(this.#holder.generation, 'borrow', [inode]).catch((error: unknown) => {
+      // Whoever wants to write hears what there is to hear.
+      if (!(error instanceof Moved) && !(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+    });
+    if (this.#files.has(inode)) return;
+    if (this.#refused.size >= maxRefused) this.#refused.clear();
+    this.#refused.set(inode, this.#clock.monotonicMs() + refusedMs);
+  }
+
+  /** Writes the file here if it may, or undefined: it is to be written elsewhere. `data` must not change meanwhile. */
+  async writeLater(inode: number, offset: number | undefined, data: Uint8Array, asks: boolean): Promise<number | undefined> {
+    await this.settle(inode);
+    if (asks && this.mayBorrow(inode)) await this.borrow(inode);
+    return this.write(inode, offset, data);
+  }
+
+  /** All that was done to the file here is durable afterwards, or {@link BorrowingEvents.onLost lost}. True: the host that serves the volume has heard of something. @throws InfinitError */
+  async sync(inode: number): Promise<boolean> {
+    const file = this.#files.get(inode);
+    if (file === undefined) return false;
+    await (this.#good(inode) === undefined ? this.settle(inode) : isHeard(this.#say(file, false)));
+    return file.said;
+  }
+
+  /** As {@link sync}, and the file is given back; undefined: it is not here. */
+  settle(inode: number): Promise<boolean> | undefined {
+    const file = this.#files.get(inode);
+    return file && isHeard(this.#giveBack(file)).then(() => file.said);
+  }
+
+  /** Once the file is not this host's for itself. */
+  shared<T>(inode: number, then: () => MaybePromise<T>): MaybePromise<T> {
+    return this.settle(inode)?.then(then) ?? then();
+  }
+
+  /** As {@link sync}, of all files. @throws InfinitError */
+  async syncAll(): Promise<void> {
+    await Promise.all([...this.#files.values()].map(async ({ inode, dirty }) => (dirty ? this.sync(inode) : false)));
+  }
+
+  /** As {@link settle}, of all files. @throws InfinitError */
+  async settleAll(): Promise<void> {
+    await Promise.all([...this.#files.keys()].map(async (inode) => this.settle(inode)));
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  async #giveBack(file: Borrowed): Promise<void> {
+    file.closing = true;
+    await this.#say(file, true);
+    if (this.#files.get(file.inode) !== file || file.dirty) return;
+    this.#files.delete(file.inode);
+    if (file.returned || file.generation !== this.#holder.generation) return;
+    // Nobody waits for that: the host that serves the volume asks for the file where somebody wants it.
+    const { inode, loan, generation } = file;
+    void this.#holder.callIn(generation, 'put', [inode, loan, file.nothing(), true]).catch(() => {});
+  }
+
+  #good(inode: number): Borrowed | undefined {
+    const file = this.#files.get(inode);
+    if (file === undefined || file.closing || file.spent) return undefined;
+    return file.generation === this.#holder.generation && file.grant === this.#cache.grantId ? file : undefined;
+  }
+
+  #begin(lent: Lent): void {
+    const { attributes, xattrs } = lent.image;
+    const { backing, generation } = this.#holder;
+    const grant = this.#cache.grantId;
+    if (backing?.kind !== 'remote' || backing.writes === undefined || grant === undefined || this.#files.has(attributes.inode)) return;
+    // A write would take those away.
+    if ((attributes.mode & privileges) !== 0 || xattrs === undefined || xattrs.length > 0) return;
+    this.#files.set(attributes.inode, new Borrowed(lent, this.#workshopFor(lent, backing.writes, generation), generation, grant));
+  }
+
+  /** Numbers of blocks come with a loan, and last for many. */
+  #workshopFor({ session, sequence, sequences }: Lent, { store, sealer, volumeId, logger }: GuestStore, generation: number): Workshop {
+    const known = this.#workshop;
+    if (known?.generation === generation && known.context.session === session && known.context.sequence < known.lastSequence - sequences / 2)
+      return known;
+    const context = new VolumeContext({ store, sealer, volumeId, session, firstSequence: sequence, clock: this.#clock, logger });
+    const putter = new BlockPutter(context);
+    const services = {
+      context,
+      cache: new BlockCache(context),
+      nodes: new ExtentNodeCache(),
+      writer: putter,
+      budget: this.#budget,
+      onScattered: () => {},
+      mark: () => ({ stamp: { session, count: 0 }, position: 0 }),
+    };
+    this.#workshop = { context, putter, services, generation, lastSequence: sequence + sequences };
+    return this.#workshop;
+  }
+
+  #dirty(file: Borrowed): void {
+    if (!file.dirty) this.#events.onDirty(file.inode);
+    this.#wake();
+  }
+
+  #sayAll(): void {
+    for (const file of this.#files.values()) if (file.dirty) this.#sayInBackground(file);
+  }
+
+  /** What fails is tried again, and said to whoever asks. */
+  #sayInBackground(file: Borrowed): void {
+    if (file.queued) return;
+    file.queued = true;
+    const isGood = this.#good(file.inode) === file;
+    (isGood ? this.#say(file, false) : this.#giveBack(file)).catch(() => this.#wake());
+  }
+
+  #wake(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#sayAll();
+    }, sayAfterMs).unref();
+  }
+
+  #say(file: Borrowed, back: boolean): Promise<void> {
+    file.tail = file.tail.then(
+      () => this.#sayNow(file, back),
+      () => this.#sayNow(file, back),
+    );
+    return file.tail;
+  }
+
+  async #sayNow(file: Borrowed, back: boolean): Promise<void> {
+    file.queued = false;
+    file.take();
+    for (let part = file.parts[0]; part !== undefined; part = file.parts[0]) {
+      try {
+        if (!(await this.#put(file, part, back && file.parts.length === 1))) continue;
+      } catch (thrown) {
+        // So says a host of an earlier version that has come to serve the volume.
+        const error = codeOf(thrown) === 'bad-argument' ? new FileSystemError('EIO', 'the host that serves the volume takes no such writes') : thrown;
+        this.#failure = error;
+        this.#budget.release();
+        if (error instanceof FileSystemError) this.#lose(file, error);
+        throw error;
+      }
+      file.said = true;
+      file.done();
+    }
+    if (!file.dirty) this.#events.onClean(file.inode);
+  }
+
+  /** False: there is more to do for it. */
+  async #put(file: Borrowed, part: Part, back: boolean): Promise<boolean> {
+    const { inode, loan, generation } = file;
+    try {
+      if (generation === this.#holder.generation) {
+        await this.#holder.callIn(generation, 'put', [inode, loan, await file.say(part), back]);
+        file.returned = back;
+        return true;
+      }
+    } catch (error) {
+      if (!(error instanceof Moved)) throw error;
+    }
+    return this.#putElsewhere(file, part);
+  }
+
+  /** Another host serves the volume: what it was not told counts only if nobody has changed the file since. */
+  async #putElsewhere(file: Borrowed, part: Part): Promise<boolean> {
+    const { inode } = file;
+    file.closing = true;
+    // The one before may have taken it.
+    if (isSameVersion(await this.#holder.call<Attributes>('getattr', [inode]), part.version)) return true;
+    if (part.pieces.reduce((sum, { start, end }) => sum + end - start, 0) > maxMessageBytes) {
+      file.split();
+      return false;
+    }
+    await this.#holder.call('put', [inode, '', file.sayWhole(part), false]);
+    return true;
+  }
+
+  #lose(file: Borrowed, error: FileSystemError): void {
+    file.closing = true;
+    file.drop();
+    if (this.#files.get(file.inode) === file) this.#files.delete(file.inode);
+    this.#events.onLost(file.inode, error);
+  }
+
+  /** Later than any time before, by this host's clock and by the file's. */
+  #now({ attributes }: Borrowed): FileTime {
+    this.#last = laterThan(attributes.changed, laterThan(this.#last, this.#times.now()));
+    return this.#last;
+  }
+}
+
+/** What was lost programs hear of in their own time. */
+async function isHeard(said: Promise<void>): Promise<void> {
+  try {
+    await said;
+  } catch (error) {
+    if (!(error instanceof FileSystemError)) throw error;
+  }
+}
