@@ -33,13 +33,14 @@ export class NameProgram {
     const fresh = `${this.#prefix}-${this.#next++}`;
     const dice = chance();
     const done = one === undefined || other === undefined || dice < 0.4 ? await this.#make(fresh, dice) : await this.#change(one, other, fresh, dice);
-    // It came to serve the volume meanwhile.
-    if (this.#host.served !== served) {
+    // It came to serve the volume meanwhile, and may lose it again: what is there counts once it is synced.
+    for (let synced = this.#host.served === served; !synced;) {
+      const before = this.#host.served;
       try {
         await fileSystem.syncfs();
+        synced = this.#host.served === before;
       } catch (error) {
         if (!(error instanceof FileSystemError)) throw error;
-        // What was done here may be lost; what is left is looked at.
         for (const name of mine.concat(fresh)) await this.#learn(name);
       }
     }
