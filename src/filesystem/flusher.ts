@@ -14,6 +14,10 @@ export const defaultFlushDelayMs = 1000;
 const hurryOperations = 1024;
 /** So many do not fit into memory: whoever adds one waits. */
 export const maxOperations = 32_768;
+/** So many while other hosts wait for what is done to names: each of them waits for all that was done before. */
+export const sharedOperations = 64;
+/** That goes on for so long after one waited, in ms. */
+const sharedMs = 1000;
 /** Records that one background commit writes. */
 const recordsPerCommit = 64;
 /** Delays between attempts while the store takes nothing: doubled up to this. */
@@ -40,6 +44,8 @@ export class Flusher {
   #retrying: NodeJS.Timeout | undefined;
   #stuckMs = 0;
   #retried: Promise<void> | undefined;
+  /** Other hosts wait for names, by the monotonic clock. */
+  #sharedUntilMs = -Infinity;
   #begun = false;
   #stopped = false;
 
@@ -104,11 +110,19 @@ export class Flusher {
     this.#schedule(0);
   }
 
+  /** Another host waits for names. */
+  awaited(): void {
+    this.#sharedUntilMs = this.#core.context.setup.clock.monotonicMs() + sharedMs;
+  }
+
   /** Waits while there are more operations in memory than is good. */
   room(): Promise<void> | undefined {
-    if (this.#core.log.length < maxOperations) return undefined;
+    const { log, names, context } = this.#core;
     // For a few batches only: who waits has a deadline, and the journal may have to make room first.
-    return this.#core.names.flush(this.#core.log.last - maxOperations + hurryOperations);
+    if (log.length >= maxOperations) return names.flush(log.last - maxOperations + hurryOperations);
+    if (log.length < sharedOperations || context.setup.clock.monotonicMs() >= this.#sharedUntilMs) return undefined;
+    // What fails is said to whoever asked for it.
+    return names.flush(log.last - sharedOperations).catch(() => void (this.#sharedUntilMs = -Infinity));
   }
 
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */

@@ -13,6 +13,7 @@ export function keepShown(core: VolumeCore, { inodes, names }: Shown): Promise<R
   if (names !== 'all') for (const number of names) through = Math.max(through, table.peek(number)?.lastNamed ?? 0);
   for (const { lastOperation } of known) through = Math.max(through, lastOperation);
   if (through <= log.durable && !known.some(({ gone, exposed }) => !gone && exposed)) return undefined;
+  if (through > log.durable) core.flusher.awaited();
   return keep(core, through, known);
 }
 

@@ -3,10 +3,10 @@ import { test } from 'node:test';
 
 import { createLogger } from '../../src/base/index.ts';
 import { namedAddress } from '../../src/block/index.ts';
-import { maxOperations } from '../../src/filesystem/flusher.ts';
+import { maxOperations, sharedOperations } from '../../src/filesystem/flusher.ts';
 import { journalSlots, reservedSlots } from '../../src/filesystem/journal.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
+import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId, TestClock } from './harness.ts';
 
 test('a small file survives a close and a new mount', async () => {
   const store = new MemoryBlockStore();
@@ -134,6 +134,28 @@ test('an opening that fails leaves nothing behind that would go on writing', asy
   store.restart();
   const after = await open(store);
   assert.equal((await readAt(after, inode, 0, 5)).toString(), 'later');
+});
+
+test('while other hosts wait for names, programs here make no more than a few ahead of theirs', async () => {
+  const clock = new TestClock();
+  const volume = await open(new MemoryBlockStore(), {}, { clock });
+  const directory = await volume.mkdir(root, 'd', 0o755, 0, user);
+  const full = (): Promise<unknown> => {
+    for (let index = 0; index < maxOperations; index++) {
+      const made = volume.mknod(directory.inode, `${clock.now}-${index}`, 0o644, 0, 0, user);
+      if (made instanceof Promise) return made;
+    }
+    throw new Error('it never was');
+  };
+  await volume.keep({ inodes: [], names: 'all' });
+  const made = full();
+  assert.equal(volume.memory.operations, sharedOperations);
+  await made;
+  assert.ok(volume.memory.operations <= sharedOperations, `${volume.memory.operations} left`);
+  clock.now += 2000;
+  full().catch(() => {});
+  assert.ok(volume.memory.operations >= maxOperations);
+  await volume.abandon();
 });
 
 test('who makes a file while memory is full of names waits for some of them, not for most', async () => {
