@@ -116,7 +116,8 @@ export class RedoLog {
   resume(session: number): void {
     const head = this.#head;
     head[word.session] = session;
-    head[word.format] = formatVersion;
+    // What was taken over stays in it.
+    head[word.format] = Math.max(head[word.format]!, formatVersion);
     this.survived();
     this.#space.restore(head[word.tail]!, this.#left());
     head[word.head] = this.#space.next;
@@ -168,7 +169,7 @@ export class RedoLog {
 
   /** Whether what was taken over says which calls of other hosts were done. */
   get namesCalls(): boolean {
-    return this.#head[word.format] === formatVersion;
+    return this.#head[word.format]! >= formatVersion;
   }
 
   /** It began with what a process before left. */

@@ -38,9 +38,11 @@ test('what a guest put into the store and said is there after the death of the p
     await host.volume.write(inode, 0, 10, Buffer.from('over'), false);
     const expected = Buffer.alloc(600 * kibibyte, 'a');
     expected.set(Buffer.from('over'), 10);
+    const { memory } = host.volume.calls;
     for (let death = 0; death < 2; death++) {
       await host.die();
       assert.ok(host.volume.survived);
+      assert.equal(host.volume.calls.memory, memory, 'which calls were done is known still');
       assert.ok((await contentOf(host.volume, inode)).equals(expected), `${isDurable} ${death}`);
     }
     assert.equal(await errnoOf(async () => host.volume.lending.apply(inode, said)), 'EIO', 'somebody has changed the file since');
