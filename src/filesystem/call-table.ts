@@ -100,6 +100,7 @@ export function isRemembered({ asker }: CallName): boolean {
   return asker.length <= maxAskerLength;
 }
 
-function keyOf({ asker, number }: CallName): string {
+/** One key a call. */
+export function keyOf({ asker, number }: CallName): string {
   return `${asker} ${number}`;
 }

@@ -1,22 +1,22 @@
 import type { Address } from '../block/index.ts';
 import type { Content } from './content.ts';
-import type { Piece } from './layer.ts';
+import type { Layer, Piece } from './layer.ts';
 import { need } from './miss.ts';
 import { type Reading, zeros } from './reading.ts';
 
 /** The bytes of [start, end): changes over what is durable. What is not in memory is noted as missing. @throws Miss where it is not known where that lies. */
 export function readContent(content: Content, start: number, end: number, reading: Reading): void {
-  readLayer(content, 0, start, end, reading);
+  readLayer(content, content.layers, 0, start, end, reading);
 }
 
-function readLayer(content: Content, depth: number, start: number, end: number, reading: Reading): void {
-  const layer = content.layers[depth];
+function readLayer(content: Content, layers: readonly Layer[], depth: number, start: number, end: number, reading: Reading): void {
+  const layer = layers[depth];
   if (layer === undefined) return readBase(content, start, end, reading);
   let position = start;
   for (let index = layer.find(start); position < end; index++) {
     const piece = layer.pieces[index];
     const gapEnd = Math.min(end, piece?.start ?? end);
-    if (gapEnd > position) readLayer(content, depth + 1, position, gapEnd, reading);
+    if (gapEnd > position) readLayer(content, layers, depth + 1, position, gapEnd, reading);
     if (piece === undefined || piece.start >= end) return;
     const from = Math.max(position, piece.start);
     position = Math.min(end, piece.end);

@@ -5,7 +5,7 @@ import type { Image, Images } from './images.ts';
 import type { Inode } from './inode.ts';
 import { attempt } from './miss.ts';
 import type { Quota } from './quota.ts';
-import { changeMode, killPrivileges } from './xattrs.ts';
+import { changeAttributes } from './set-attributes.ts';
 import { isSameVersion, type Written } from './written.ts';
 
 /** Numbers of blocks that a guest seals begin here: far above those of the session's own, and exact. */
@@ -84,16 +84,7 @@ export class Lending {
       }
     }
     inode.size = Math.max(inode.size, version.size);
-    if (changes.uid !== undefined || changes.gid !== undefined) {
-      killPrivileges(inode);
-      inode.uid = changes.uid ?? inode.uid;
-      inode.gid = changes.gid ?? inode.gid;
-    }
-    if (changes.mode !== undefined) changeMode(inode, changes.mode);
-    inode.accessed = changes.accessed ?? inode.accessed;
-    inode.modified = version.modified;
-    inode.changed = version.changed;
-    this.#core.touch(inode);
+    changeAttributes(this.#core, inode, { ...changes, modified: version.modified, changed: version.changed });
   }
 
   /** All of the file is durable afterwards. @throws FileSystemError */

@@ -55,12 +55,13 @@ export async function prepareReplay(core: VolumeCore, redo: RedoLog, durable: nu
     release();
     throw new InfinitError('damaged', `a killed daemon left an operation on inode ${number}, which does not exist, or has no names in it`);
   }
-  const ready = await Promise.all(
-    records.map(async (record) => (record.kind === 'stored' ? readBack(core, record, known.get(record.inode)) : record)),
-  ).catch((error: unknown) => {
+  const ready: Redone[] = [];
+  try {
+    for (const record of records) ready.push(record.kind === 'stored' ? await readBack(core, record, known.get(record.inode)) : record);
+  } catch (error) {
     release();
     throw error;
-  });
+  }
   return () => {
     release();
     const replay = new Replay(core, known);

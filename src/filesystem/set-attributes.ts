@@ -17,7 +17,7 @@ export function changeAttributes(core: VolumeCore, inode: Inode, changes: Attrib
   if (changes.mode !== undefined) changeMode(inode, changes.mode);
   if (changes.accessed !== undefined) inode.accessed = time(changes.accessed);
   if (changes.modified !== undefined) inode.modified = time(changes.modified);
-  // The kernel has its own where it may cache.
+  // The kernel has its own where it may cache, and so has another host that wrote the file in its memory.
   if (changes.changed === undefined) inode.stamp(now);
   else inode.changed = changes.changed;
   core.touch(inode);

@@ -3,7 +3,7 @@ import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { askedBy } from '../miss.ts';
-import { type DoneCall, isRemembered } from '../call-table.ts';
+import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
 import { answerOf, recorded } from './done-calls.ts';
 import type { Grants } from './grants.ts';
@@ -412,8 +412,4 @@ export class CallServer {
   #requireRoom(guest: Guest): void {
     if (guest.handles.size >= this.#maxHandles) throw new InfinitError('overloaded', `one host has ${this.#maxHandles} files open on this volume`);
   }
-}
-
-function keyOf({ asker, number }: CallTag): string {
-  return `${asker} ${number}`;
 }

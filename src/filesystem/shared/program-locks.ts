@@ -20,6 +20,8 @@ export class ProgramLocks {
   readonly #onLost: (inode: number) => void;
   readonly #held: HeldLocks;
   readonly #mount: string | undefined;
+  /** A greeting that is under way. */
+  #saying: Promise<void> | undefined;
   /** Some host has heard of this process. */
   #greeted = false;
   /** By owner: releases that the host has not heard of yet. */
@@ -33,8 +35,6 @@ export class ProgramLocks {
    * @param records what the next daemon of the mount will know of the locks.
    * @param mount names the mount over all its daemons.
    */
-  #saying: Promise<void> | undefined;
-
   constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records, mount?: string) {
     this.#mount = mount;
     this.#self = self;
