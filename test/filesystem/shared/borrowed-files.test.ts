@@ -27,6 +27,13 @@ async function begin(): Promise<{ store: MemoryBlockStore; serving: Serving; gue
   return { store, serving, guest: await keeping(serving, store) };
 }
 
+/** The host that serves the volume is lost, and another one opens it. */
+async function next(serving: Serving, store: MemoryBlockStore): Promise<Serving> {
+  await serving.volume.abandon();
+  store.restart();
+  return new Serving(await open(store));
+}
+
 function pattern(bytes: number): Buffer {
   const data = Buffer.alloc(bytes);
   for (let at = 0; at + 4 <= bytes; at += 4) data.writeUInt32LE(Math.imul(at, 2_654_435_761) >>> 0, at);
@@ -115,9 +122,7 @@ test('what a guest has written survives the loss of the host that serves the vol
     const synced = when === 'between' ? guest.fsync(inode, handle, false) : undefined;
     while (when === 'between' && !serving.calls.includes('put')) await new Promise((resolve) => setTimeout(resolve, 1));
     if (when !== 'between') await writeAll(guest, inode, handle, 2 * mebibyte, data.subarray(2 * mebibyte));
-    await serving.volume.abandon();
-    store.restart();
-    const after = new Serving(await open(store));
+    const after = await next(serving, store);
     after.welcome(guest, 'guest', store);
     await synced;
     if (when === 'between') await writeAll(guest, inode, handle, 2 * mebibyte, data.subarray(2 * mebibyte));
@@ -131,9 +136,7 @@ test('it is not written over what another host wrote since, and its program hear
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const handle = await guest.open(inode, 1);
   await guest.write(inode, handle, 0, Buffer.from('mine'), false);
-  await serving.volume.abandon();
-  store.restart();
-  const after = new Serving(await open(store));
+  const after = await next(serving, store);
   await after.own.write(inode, await after.own.open(inode, 1), 0, Buffer.from('theirs'), false);
   after.welcome(guest, 'guest', store);
   assert.equal(await errnoOf(async () => guest.fsync(inode, handle, false)), 'EIO');
@@ -225,9 +228,7 @@ test('what a program finds by name has all that programs of its host wrote, also
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const handle = await guest.open(inode, 1);
   await guest.write(inode, handle, 0, Buffer.from('content'), false);
-  await serving.volume.abandon();
-  store.restart();
-  const after = new Serving(await open(store));
+  const after = await next(serving, store);
   after.welcome(guest, 'guest', store);
   assert.equal((await guest.lookup(root, 'f'))?.size, 7);
 });
@@ -273,9 +274,7 @@ test('a host of an earlier version is sent each write, and where it comes to ser
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const handle = await guest.open(inode, 1);
   await guest.write(inode, handle, 0, Buffer.from('content'), false);
-  await serving.volume.abandon();
-  store.restart();
-  const after = new Serving(await open(store));
+  const after = await next(serving, store);
   after.unknown.add('borrow').add('put');
   after.welcome(guest, 'guest', store);
   assert.equal(await errnoOf(async () => guest.fsync(inode, handle, false)), 'EIO');
