@@ -3,6 +3,7 @@ import type { Sealer } from '../../block/index.ts';
 import type { BlockStore } from '../../store/index.ts';
 import { BlockCache } from '../block-cache.ts';
 import type { Segment } from '../extents/index.ts';
+import { firstFrom, segmentsIn } from './stored-parts.ts';
 
 /** Open blocks that a guest keeps, in bytes. */
 const maxCachedBytes = 32 * 1024 * 1024;
@@ -25,7 +26,7 @@ export class BlockReader {
    * @throws InfinitError `not-found` where a block went since; `damaged`, `unavailable`, `deadline-exceeded`.
    */
   async read(segments: readonly Segment[], start: number, end: number, sequential: boolean): Promise<Uint8Array> {
-    const wanted = segments.filter(({ offset, length }) => offset < end && offset + length > start);
+    const wanted = segmentsIn(segments, start, end);
     if (sequential) this.#readAhead(segments, end);
     const bytes = Buffer.alloc(end - start);
     await Promise.all(
@@ -44,8 +45,9 @@ export class BlockReader {
 
   #readAhead(segments: readonly Segment[], from: number): void {
     let ahead = 0;
-    for (const { offset, length, address } of segments) {
-      if (offset + length <= from || address === undefined) continue;
+    for (let index = firstFrom(segments, from); index < segments.length; index++) {
+      const { address } = segments[index]!;
+      if (address === undefined) continue;
       if (ahead++ === blocksAhead) return;
       this.#cache.prefetch(address);
     }

@@ -1,12 +1,12 @@
 import { type Clock, type Moment, momentOf } from '../../base/index.ts';
 import type { Attributes, DirectoryEntry } from '../file-system.ts';
-import type { Segment } from '../extents/index.ts';
 import type { Image } from '../images.ts';
 import type { Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, namesAfter, type Place } from './effects.ts';
 import type { GrantKey } from './grants.ts';
 import { type KnownName, Names, NameTable } from './known-names.ts';
 import { Question } from './question.ts';
+import { type StoredPart, StoredParts } from './stored-parts.ts';
 
 /** Inodes that are kept at the most, and bytes of their contents. */
 const maxImages = 16_384;
@@ -18,8 +18,6 @@ const driftRate = 0.02;
 export interface Known extends Image {
   /** The directory through which it was found last. */
   readonly parent?: number | undefined;
-  /** Where a part of it lies in the store. */
-  readonly stored?: { readonly start: number; readonly end: number; readonly segments: readonly Segment[] } | undefined;
 }
 
 /** A directory that is being listed part by part. */
@@ -43,6 +41,8 @@ export class GuestCache {
   #untilWallMs = 0;
   #used = false;
   readonly #images = new Map<number, Known>();
+  /** Of files that have an image alone. */
+  readonly #stored = new StoredParts();
   readonly #names = new NameTable();
   #contentBytes = 0;
   readonly #questions = new Set<Question>();
@@ -148,11 +148,18 @@ export class GuestCache {
     if (lent !== undefined && !question.spoiled.has(lent.image.attributes.inode)) this.onLent?.(lent);
   }
 
-  /** Where a part of a file lies in the store; undefined: that is not to be believed any more. */
-  learnStored(question: Question | undefined, inode: number, stored: Known['stored']): void {
-    const known = this.#images.get(inode);
-    if (known === undefined || (question !== undefined && (question.stale || question.spoiled.has(inode)))) return;
-    this.#images.set(inode, { ...known, stored });
+  /** Where bytes of a file lie in the store, if that is known. */
+  storedPart(inode: number, start: number, end: number): StoredPart | undefined {
+    return this.image(inode) && this.#stored.find(inode, start, end);
+  }
+
+  learnStored(question: Question, inode: number, part: StoredPart): void {
+    if (!question.stale && !question.spoiled.has(inode) && this.#images.has(inode)) this.#stored.add(inode, part);
+  }
+
+  /** It is not there any more. */
+  doubtStored(inode: number, start: number, end: number): void {
+    this.#stored.forgetIn(inode, start, end);
   }
 
   /** A look-up's answer, where the directory's names may be kept. */
@@ -240,6 +247,7 @@ export class GuestCache {
     this.#id = undefined;
     this.#untilMs = this.#untilWallMs = 0;
     this.#images.clear();
+    this.#stored.clear();
     this.#names.clear();
     this.#contentBytes = 0;
   }
@@ -254,11 +262,11 @@ export class GuestCache {
 
   #keep(image: Image): void {
     const { inode } = image.attributes;
-    // What was known is still so, or it would have been asked back.
-    const { parent, stored } = this.#images.get(inode) ?? {};
-    this.#forget(inode);
-    this.#images.set(inode, { ...image, parent, stored });
-    this.#contentBytes += image.content?.length ?? 0;
+    // What was known, and where it is stored, is still so, or it would have been asked back.
+    const before = this.#images.get(inode);
+    this.#images.delete(inode);
+    this.#images.set(inode, { ...image, parent: before?.parent });
+    this.#contentBytes += (image.content?.length ?? 0) - (before?.content?.length ?? 0);
     while (this.#images.size > maxImages || this.#contentBytes > maxContentBytes) this.#forget(this.#images.keys().next().value!);
   }
 
@@ -266,6 +274,7 @@ export class GuestCache {
     const known = this.#images.get(inode);
     if (known === undefined) return;
     this.#images.delete(inode);
+    this.#stored.forget(inode);
     this.#contentBytes -= known.content?.length ?? 0;
   }
 }

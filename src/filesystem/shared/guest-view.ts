@@ -18,7 +18,7 @@ const enoughMs = 700;
 const idleLooks = 10;
 /** Files up to this size are read whole. */
 const smallBytes = 65_536;
-/** So much of a large file it is asked where it lies at once. */
+/** Of so much of a large file it is asked at once where it lies. */
 const storedBytes = 32 * 1024 * 1024;
 /** After so many look-ups in a directory that had to be asked, it is listed, a part for each further one. */
 const looksBeforeListing = 2;
@@ -177,23 +177,16 @@ export class GuestView {
     this.#readEnds.delete(inode);
     if (this.#readEnds.size >= maxWatched) this.#readEnds.delete(this.#readEnds.keys().next().value!);
     this.#readEnds.set(inode, end);
-    return this.#readBlocks(blocks, known, inode, start, end, sequential);
+    return this.#readBlocks(blocks, inode, start, end, sequential);
   }
 
-  async #readBlocks(
-    blocks: BlockReader,
-    known: Known,
-    inode: number,
-    start: number,
-    end: number,
-    sequential: boolean,
-  ): Promise<readonly Uint8Array[]> {
+  async #readBlocks(blocks: BlockReader, inode: number, start: number, end: number, sequential: boolean): Promise<readonly Uint8Array[]> {
     try {
-      const segments = covers(known.stored, start, end) ? known.stored!.segments : await this.#stored(inode, start, end);
+      const segments = this.#cache.storedPart(inode, start, end)?.segments ?? (await this.#stored(inode, start, end));
       if (segments !== undefined) return [await blocks.read(segments, start, end, sequential)];
     } catch {
       // A block went, as blocks do that are put together with others, or is not to be had from here.
-      this.#cache.learnStored(undefined, inode, undefined);
+      this.#cache.doubtStored(inode, start, end);
     }
     return this.#holder.do('read', inode, 0, start, end - start);
   }
@@ -348,8 +341,4 @@ export class GuestView {
     watched.ahead = Math.min(maxNumbers, watched.ahead * 2);
     void this.#ask('images', [next, smallBytes / 4], undefined, () => undefined).catch(() => {});
   }
-}
-
-function covers(stored: Known['stored'], start: number, end: number): boolean {
-  return stored !== undefined && stored.start <= start && stored.end >= end;
 }

@@ -189,6 +189,30 @@ test('a large file’s blocks a guest reads itself, and never what they were bef
   assert.equal((await read(0, 100)).length, 0);
 });
 
+test('where the parts of a large file lie is asked once each, in whichever order they are read, and anew after a change', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const inode = await put(serving.volume, root, 'f', Buffer.alloc(mebibyte, 'a'), true);
+  const writer = await serving.own.open(inode, 1);
+  const places = [0, 40, 80, 120].map((at) => at * mebibyte);
+  for (const at of places) await serving.own.write(inode, writer, at, Buffer.alloc(mebibyte, `${at / mebibyte}`.slice(0, 1)), false);
+  await serving.volume.syncfs();
+  const guest = await keeping(serving, store);
+  await guest.lookup(root, 'f');
+  const handle = await guest.open(inode, 0);
+  const look = async (): Promise<string> => {
+    let seen = '';
+    for (const at of [...places, ...places.toReversed()]) seen += Buffer.concat(await guest.read(inode, handle, at + 5, 1)).toString();
+    return seen;
+  };
+  assert.equal(await look(), '04811840');
+  assert.equal(serving.calls.filter((method) => method === 'stored').length, places.length);
+  assert.equal(serving.calls.filter((method) => method === 'read').length, 0);
+  await serving.own.write(inode, writer, places[1]! + 5, Buffer.from('x'), false);
+  await serving.volume.syncfs();
+  assert.equal(await look(), '0x8118x0');
+});
+
 test('a file that a guest made is durable when it is closed, written to, or looked at by another; if it is lost before, its program hears of it', async () => {
   for (const settles of ['close', 'write', 'look', 'nothing'] as const) {
     const store = new MemoryBlockStore();
