@@ -55,9 +55,18 @@ function register(name: string, directory: string, stateDir: string, enable: boo
     docker('plugin', 'set', name, `state.source=${stateDir}`);
     if (enable) docker('plugin', 'enable', name);
   } catch (error) {
-    docker('plugin', 'rm', '-f', name);
     const why = "the engine's log has the plugin's own words (`journalctl -u docker`)";
-    throw new InfinitError('unavailable', `${messageOf(error)}: ${why}; the plugin was taken away again`, { cause: error });
+    throw new InfinitError('unavailable', `${messageOf(error)}: ${why}; ${takenAway(name)}`, { cause: error });
+  }
+}
+
+/** Takes a half-made plugin away, and says how that went: why it is half made is the graver news, which no second failure may hide. */
+function takenAway(name: string): string {
+  try {
+    docker('plugin', 'rm', '-f', name);
+    return 'the plugin was taken away again';
+  } catch (error) {
+    return `the plugin could not be taken away either (${messageOf(error)}): \`docker plugin rm -f ${name}\` before the next try`;
   }
 }
 

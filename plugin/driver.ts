@@ -4,7 +4,7 @@ import { InfinitError, KeyedQueue, type Logger, messageOf } from '../src/base/in
 import { checkVolumeName, type EffectiveOptions, type Membership, parseVolumeOptions, type Volume, type VolumeService } from '../src/api/index.ts';
 import { Outside } from './outside.ts';
 
-/** Milliseconds a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
+/** Milliseconds a creation or a mount may take. dockerd waits 120 s and sends no Unmount for a Mount that failed, so ours ends first and cleans up. */
 export const mountDeadlineMs = 110_000;
 
 /** Milliseconds after which an unmount or a removal is answered though it goes on: dockerd waits 60 s, and its own words say nothing. */
@@ -59,7 +59,11 @@ export class Driver {
     checkVolumeName(name);
     this.#outside.check(name);
     const effective = parseVolumeOptions(options, this.#fallbacks());
-    await this.#queue.run(name, () => this.#volumes.create(name, effective));
+    await this.#answered(
+      `creating "${name}"`,
+      this.#queue.run(name, async () => void (await this.#volumes.create(name, effective))),
+      this.#deadlineMs,
+    );
   }
 
   /**
@@ -132,9 +136,9 @@ export class Driver {
   }
 
   /** What takes longer than the engine waits goes on; how it ends is in the log. */
-  async #answered(what: string, work: Promise<void>): Promise<void> {
+  async #answered(what: string, work: Promise<void>, deadlineMs: number = this.#answerDeadlineMs): Promise<void> {
     const enough = new AbortController();
-    const late = sleep(this.#answerDeadlineMs, 'late' as const, { signal: enough.signal }).catch(() => {});
+    const late = sleep(deadlineMs, 'late' as const, { signal: enough.signal }).catch(() => {});
     try {
       if ((await Promise.race([work, late])) !== 'late') return;
     } finally {

@@ -234,9 +234,9 @@ export class Blocks {
     }
   }
 
-  /** What each host that should have the block has of it. @throws InfinitError `bad-argument`. */
-  async inspect(address: string): Promise<BlockReport> {
-    return this.#control.inspectBlock(parseAddress(address));
+  /** What each host that should have the block has of it. @throws InfinitError `bad-argument`, `cancelled`. */
+  async inspect(address: string, limits: CallLimits = {}): Promise<BlockReport> {
+    return this.#control.inspectBlock(parseAddress(address), limits);
   }
 
   #create(address: Address, value: Uint8Array, limits: CallLimits): Promise<WriteResult> {

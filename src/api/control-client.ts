@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 
 import { type ErrorCode, errorCodes, http, InfinitError } from '../base/index.ts';
-import type { BlockReport } from './block-service.ts';
+import type { BlockReport, CallLimits } from './block-service.ts';
 import type { SalvageAnswer, SalvageCall } from './repair-control.ts';
 import { explainSocketFailure } from './socket-failure.ts';
 import type { ClusterStatus, HostStatus, HostSummary, Left, TokenInfo, TokenState, VolumeCheck, VolumeUsage } from './status.ts';
@@ -132,8 +132,9 @@ export class ControlClient {
   }
 
   /** @param block An address or `@NAME`. */
-  inspectBlock(block: string): Promise<BlockReport> {
-    return this.#call('GET', `/v1/blocks/${encodeURIComponent(block)}/inspect`);
+  inspectBlock(block: string, { deadlineMs, signal }: CallLimits = {}): Promise<BlockReport> {
+    const query = deadlineMs === undefined ? '' : `?deadlineMs=${Math.ceil(deadlineMs)}`;
+    return this.#call('GET', `/v1/blocks/${encodeURIComponent(block)}/inspect${query}`, undefined, undefined, signal);
   }
 
   volumeUsage(name: string): Promise<VolumeUsage> {
@@ -165,7 +166,7 @@ export class ControlClient {
     return this.#call('DELETE', which === undefined ? '/v1/trash' : `/v1/trash/${encodeURIComponent(which)}`);
   }
 
-  #call<T>(method: string, path: string, body?: unknown, deadlineMs: number = this.#deadlineMs): Promise<T> {
+  #call<T>(method: string, path: string, body?: unknown, deadlineMs: number = this.#deadlineMs, signal?: AbortSignal): Promise<T> {
     // What an unset variable of a script leaves: such a path would be that of all things of the kind.
     if (/\/(\/|\?|$)/.test(path)) return Promise.reject(new InfinitError('bad-argument', 'a name is wanted, and the one that was given is empty'));
     return new Promise<T>((resolve, reject) => {
@@ -188,6 +189,10 @@ export class ControlClient {
       });
       const late = method === 'GET' ? 'deadline-exceeded' : 'unknown-outcome';
       const words = `the daemon took more than ${deadlineMs / 1000} s${method === 'GET' ? '' : ', and may be at it still'}: see \`infinit status\``;
+      const cancel = (): void => void call.destroy(new InfinitError('cancelled', 'the call was cancelled, and may be done all the same'));
+      signal?.addEventListener('abort', cancel, { once: true });
+      call.once('close', () => signal?.removeEventListener('abort', cancel));
+      if (signal?.aborted === true) cancel();
       call.setTimeout(deadlineMs, () => call.destroy(new InfinitError(late, words)));
       call.on('error', (cause: NodeJS.ErrnoException) => reject(explainSocketFailure(cause, this.#socketPath, method)));
       call.end(body === undefined ? undefined : JSON.stringify(body));

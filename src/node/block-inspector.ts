@@ -20,9 +20,10 @@ export class BlockInspector {
   }
 
   async report(address: Address, limits: CallLimits): Promise<BlockReport> {
-    const copies = await this.#store.inspect(address);
+    const began = performance.now();
+    const copies = await this.#store.inspect(address, limits.deadlineMs);
     const best = newestCopy(copies);
-    const sealed = kindOf(address) === 'immutable' ? await this.#immutable(address, limits) : (best?.record.value ?? undefined);
+    const sealed = kindOf(address) === 'immutable' ? await this.#immutable(address, leftOf(limits, began)) : (best?.record.value ?? undefined);
     return {
       address,
       kind: kindOf(address),
@@ -40,6 +41,11 @@ export class BlockInspector {
       throw error;
     }
   }
+}
+
+/** What is left of a call's time. */
+function leftOf({ deadlineMs, ...limits }: CallLimits, began: number): CallLimits {
+  return deadlineMs === undefined ? limits : { ...limits, deadlineMs: Math.max(1, deadlineMs - (performance.now() - began)) };
 }
 
 function describe(copy: Copy, newest: number): Omit<ReplicaReport, 'host' | 'peer'> {

@@ -19,6 +19,9 @@ const maxHolders = 4096;
 export class MountTable {
   readonly #disk: Disk;
   readonly #mounts: Map<string, { readonly id: string | undefined; readonly holders: Set<string> }>;
+  /** Of all changes, counted, the last one and the last that the disk took: it may name holders that gave their mounts back. */
+  #changes = 0;
+  #noted = 0;
 
   private constructor(disk: Disk, { holders, ids = {} }: Pick<TableContent, 'holders' | 'ids'>) {
     this.#disk = disk;
@@ -64,10 +67,12 @@ export class MountTable {
     }
   }
 
+  /** Given back it is given back, also where the disk does not take it. It is told so again when that is said again, and with whatever changes next. */
   async delete(volume: string, holder: string): Promise<void> {
     const known = this.#mounts.get(volume);
-    if (known === undefined || !known.holders.delete(holder)) return;
-    if (known.holders.size === 0) this.#mounts.delete(volume);
+    const isGone = known?.holders.delete(holder) !== true;
+    if (isGone && this.#noted === this.#changes) return;
+    if (known?.holders.size === 0) this.#mounts.delete(volume);
     await this.#save();
   }
 
@@ -75,14 +80,16 @@ export class MountTable {
     if (this.#mounts.delete(volume)) await this.#save();
   }
 
-  #save(): Promise<void> {
+  async #save(): Promise<void> {
     const mounts = [...this.#mounts];
     const content: TableContent = {
       bootId: bootId(),
       holders: Object.fromEntries(mounts.map(([volume, { holders }]) => [volume, [...holders]])),
       ids: Object.fromEntries(mounts.flatMap(([volume, { id }]) => (id === undefined ? [] : [[volume, id]]))),
     };
-    return this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(JSON.stringify(content)) }]);
+    const change = ++this.#changes;
+    await this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(JSON.stringify(content)) }]);
+    this.#noted = Math.max(this.#noted, change);
   }
 }
 

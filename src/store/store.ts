@@ -188,8 +188,8 @@ export class Store implements BlockStore, AsyncDisposable {
   }
 
   /** What each host that should have the block has of it: for people, not for decisions. */
-  inspect(address: Address): Promise<Copy[]> {
-    return inspectBlock(this.#inspection, address);
+  inspect(address: Address, deadlineMs?: number): Promise<Copy[]> {
+    return inspectBlock(this.#inspection, address, deadlineMs);
   }
 
   async #counted<T>(call: Promise<T>): Promise<T> {

@@ -41,3 +41,19 @@ test('a holder that the disk could not note, whose mount failed by that, holds n
   await assert.rejects(table.delete('data', 'docker:a'), { code: 'disk-failed' });
   assert.deepEqual(table.holders('data'), []);
 });
+
+test('a holder that is given back while the disk takes nothing is off the disk once it does: by saying so again, or with the next change', async () => {
+  for (const next of ['again', 'another']) {
+    await using disk = new MemoryDisk();
+    let fails = false;
+    const write: Disk['write'] = (...entries) => (fails ? Promise.reject(new InfinitError('disk-full', 'full')) : disk.write(...entries));
+    const table = await MountTable.open({ readMeta: (key: string) => disk.readMeta(key), write } as unknown as Disk);
+    await table.add('data', '1'.repeat(32), 'docker:a');
+    fails = true;
+    await assert.rejects(table.delete('data', 'docker:a'), { code: 'disk-full' });
+    await assert.rejects(table.delete('data', 'docker:a'), { code: 'disk-full' }, 'said again it is not done either');
+    fails = false;
+    await (next === 'again' ? table.delete('data', 'docker:a') : table.add('other', '2'.repeat(32), 'docker:b'));
+    assert.deepEqual((await MountTable.open(disk)).holders('data'), [], next);
+  }
+});

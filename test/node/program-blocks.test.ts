@@ -251,6 +251,23 @@ test('inspect shows every replica with its version and size, and whose the block
   assert.ok(current.length >= 2, JSON.stringify(report));
 });
 
+test('inspect ends within the time it was given, and says which hosts had not answered by then', async () => {
+  await using cluster = await ValueHosts.start(3);
+  const { infinit, name } = cluster.hosts[0]!;
+  const blocks = [(await infinit.blocks.create('x')).address, await infinit.blocks.put('y')];
+  // Nothing else ends such a wait before the time that any host has.
+  for (const other of cluster.hosts.slice(1)) cluster.network.cut(name, other.name);
+  for (const block of blocks) {
+    const { replicas } = await infinit.blocks.inspect(block, { deadlineMs: 50 });
+    const silent = replicas.filter(({ state }) => state === 'silent');
+    assert.equal(silent.length, 2);
+    for (const { reason } of silent) assert.match(reason!, /^no answer within [1-5]?\d ms$/);
+  }
+  const signal = AbortSignal.timeout(20);
+  await assert.rejects(infinit.blocks.inspect(blocks[0]!, { signal }), { code: 'cancelled' });
+  await assert.rejects(infinit.blocks.inspect(blocks[0]!, { signal }), { code: 'cancelled' }, 'before it began');
+});
+
 function statusOf(result: { readonly status: string; readonly code?: string }): string {
   return `${result.status} ${result.code ?? ''}`.trim();
 }

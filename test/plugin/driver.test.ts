@@ -92,6 +92,20 @@ test('calls that change one volume run one at a time, in order', async () => {
   assert.deepEqual(volumes.calls.slice(1), ['mount v docker:a', 'unmount v docker:a', 'mount v docker:b', 'unmount v docker:b']);
 });
 
+test('a creation that has to wait is answered before the engine gives up, and goes on', async () => {
+  const volumes = new MemoryVolumes();
+  const driver = new Driver(volumes, silentLogger, { mountDeadlineMs: 50, answerDeadlineMs: 20 });
+  await driver.create('v', null);
+  const release = Promise.withResolvers<void>();
+  volumes.mountDelay = () => release.promise;
+  // What was given up keeps its turn until it has ended.
+  const mounted = driver.mount('v', 'one', never);
+  await assert.rejects(mounted, { code: 'deadline-exceeded' });
+  await assert.rejects(driver.create('v', null), { code: 'deadline-exceeded', message: /creating "v" takes long and goes on/ });
+  release.resolve();
+  await untilTrue(() => volumes.calls.filter((call) => call === 'create v').length === 2);
+});
+
 test('an unmount or removal that has to wait is answered before the engine gives up, and goes on', async () => {
   const volumes = new MemoryVolumes();
   const driver = new Driver(volumes, silentLogger, { answerDeadlineMs: 50 });

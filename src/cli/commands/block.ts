@@ -156,9 +156,11 @@ const inspect: Make = (client) =>
   new Command('inspect')
     .description('ask every host that should have a block what it has')
     .argument('<block>', reference)
+    .addOption(timeout)
     .addOption(formatOption(['table', 'json'], '{{.Kind}}'))
-    .action(async (given: string, { format }: { format: string }) => {
-      const report = await asCalled(given, client().blocks.inspect(resolveBlock(given)));
+    .action(async (given: string, options: { format: string; timeout: string }) => {
+      const { format } = options;
+      const report = await asCalled(given, client().blocks.inspect(resolveBlock(given), limits(options)));
       if (report.replicas.every(({ state }) => state === 'missing')) throw new InfinitError('not-found', `no host has a block ${given}`);
       say(format === 'table' ? describe(report) : renderInspect([report], format));
     });
