@@ -16,9 +16,15 @@ export async function listBlocks(index: LevelIndex, recent: RecentTable, after: 
     // Taken before the index is asked: what is indexed meanwhile is then in both, never in neither.
     const layers = recent.layers();
     const indexed = await index.list(from, limit);
-    const last = indexed.length < limit ? undefined : indexed.at(-1)![0];
+    let last = indexed.length < limit ? undefined : indexed.at(-1)![0];
     const merged = new Map<RecordId, Entry>(indexed);
-    for (const layer of layers) for (const [id, entry] of layer) if (id > from && (last === undefined || id <= last)) merged.set(id, entry);
+    for (const layer of layers)
+      for (const [id, entry] of layer) {
+        if (id <= from || (last !== undefined && id > last)) continue;
+        merged.set(id, entry);
+        // Many thousands may wait for the index: to sort them all for each page would hold the event loop up.
+        if (merged.size >= 2 * limit) last = keepFirst(merged, limit);
+      }
     for (const id of [...merged.keys()].sort()) {
       const entry = merged.get(id)!;
       if (result.length < limit && entry.type !== recordTypes.delete)
@@ -28,4 +34,11 @@ export async function listBlocks(index: LevelIndex, recent: RecentTable, after: 
     from = last;
   }
   return result;
+}
+
+/** Takes all but the first `count` ids out. Returns the last of those. */
+function keepFirst(entries: Map<RecordId, Entry>, count: number): RecordId {
+  const ids = [...entries.keys()].sort();
+  for (const id of ids.slice(count)) entries.delete(id);
+  return ids[count - 1]!;
 }
