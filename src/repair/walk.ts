@@ -1,7 +1,11 @@
 import { retryPauseMs } from '../base/index.ts';
 import { type Address, isAddress, kindOf, lastImmutableAddress } from '../block/index.ts';
+import { Changes } from './changes.ts';
 import { maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
+
+/** So long is waited between two tries even where something changed meanwhile, in ms: other hosts may be coming too. */
+const leastPauseMs = 1000;
 
 /** What a host holds is walked over in two parts, by kind of block. */
 export interface Part {
@@ -49,18 +53,20 @@ export type Step = (part: Part['name'], addresses: readonly Address[], patience:
  * @param advance Told how many blocks were walked over.
  */
 export async function walkUntilDone(at: Standpoint, key: string, step: Step, advance: (blocks: number) => void, signal: AbortSignal): Promise<void> {
+  using changes = new Changes(at);
   let left: readonly Part[] = await Promise.all(allParts.map(async (part) => ({ ...part, after: (await savedPlace(at, part, key)) ?? part.after })));
   // What was written before this walk began is listed by it: whatever is saved is durable after all that was written before.
   for (const part of left) await save(at, part, key, part.after);
   for (let patience = 0; left.length > 0; patience++) {
     const open: Address[] = [];
     const again: Part[] = [];
+    changes.forget();
     for (const part of left) {
       const found = await walk(at, key, part, (addresses) => step(part.name, addresses, patience), advance, signal);
       for (const address of found) open.push(address);
       if (found.length === maxOpenBlocks) again.push(allParts.find(({ name }) => name === part.name)!);
     }
-    await retry(open, step, signal);
+    await retry(open, step, changes, signal);
     left = again;
   }
   for (const part of allParts) await at.housekeeping.save(placeKey(part), '');
@@ -100,11 +106,12 @@ function save({ housekeeping }: Standpoint, part: Part, key: string, place: Addr
   return housekeeping.save(placeKey(part), `${key} ${place ?? ''}`);
 }
 
-/** Tries what was left open until all of it is done. */
-async function retry(open: readonly Address[], step: Step, signal: AbortSignal): Promise<void> {
+/** Tries what was left open until all of it is done: less and less often, and soon after a change. */
+async function retry(open: readonly Address[], step: Step, changes: Changes, signal: AbortSignal): Promise<void> {
   let left = open;
   for (let patience = 1; left.length > 0; patience++) {
-    await pause(retryPauseMs(patience, left.length), signal);
+    await pauseUntilChange(retryPauseMs(patience, left.length), changes, signal);
+    changes.forget();
     const still: Address[] = [];
     for (let from = 0; from < left.length; from += pageBlocks) {
       const group = left.slice(from, from + pageBlocks);
@@ -115,6 +122,13 @@ async function retry(open: readonly Address[], step: Step, signal: AbortSignal):
     }
     left = still;
   }
+}
+
+async function pauseUntilChange(ms: number, changes: Changes, signal: AbortSignal): Promise<void> {
+  await pause(Math.min(ms, leastPauseMs), signal);
+  if (ms <= leastPauseMs) return;
+  await pause(ms - leastPauseMs, AbortSignal.any([signal, changes.signal])).catch(() => {});
+  signal.throwIfAborted();
 }
 
 /** @throws what the signal was aborted with. */
