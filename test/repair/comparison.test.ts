@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../src/base/index.ts';
-import { immutableAddress } from '../../src/block/index.ts';
+import { immutableAddress, mutableAddress } from '../../src/block/index.ts';
 import { Roster } from '../../src/placement/index.ts';
 import { Comparison } from '../../src/repair/comparison.ts';
 import type { Standpoint } from '../../src/repair/standpoint.ts';
+
+const run = <T>(job: () => Promise<T>): Promise<T> => job();
 
 test('a host that does not answer leaves a comparison open: that nothing was found says nothing then', async () => {
   let answer: () => Promise<Uint8Array> = () => Promise.reject(new InfinitError('unavailable', 'no answer in 5 s'));
@@ -15,7 +17,7 @@ test('a host that does not answer leaves a comparison open: that nothing was fou
     newest: { number: 1, roster, replicas: 2 },
     transport: { handle: () => () => {}, isConnected: () => true, request: () => answer() },
     home: () => ['a', 'b'],
-    pace: { breathe: () => Promise.resolve() },
+    pace: { breathe: () => Promise.resolve(), run },
   };
   const comparison = new Comparison(standpoint as unknown as Standpoint);
   const addresses = [immutableAddress(Buffer.from('x'))];
@@ -61,9 +63,45 @@ test('a host whose answers do not come any further does not hold the check up fo
       },
     },
     home: () => ['a', 'b'],
-    pace: { breathe: () => Promise.resolve(), each: () => Promise.resolve() },
+    pace: { breathe: () => Promise.resolve(), each: () => Promise.resolve(), run },
   };
   const comparison = new Comparison(standpoint as unknown as Standpoint);
   const { isOpen } = await comparison.page(undefined, undefined, [], new AbortController().signal);
   assert.deepEqual({ isOpen, asked }, { isOpen: true, asked: 2 });
+});
+
+test('the registers of a page are read in a lane of repair, and no other host is asked while it is taken', async () => {
+  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
+  const seen: string[] = [];
+  let lanes = 0;
+  const standpoint = {
+    self: 'a',
+    newest: { number: 1, roster, replicas: 2 },
+    transport: {
+      handle: () => () => {},
+      isConnected: () => true,
+      request: () => {
+        seen.push(`asked in ${lanes} lanes`);
+        return Promise.resolve(new Uint8Array(0));
+      },
+    },
+    home: () => ['a', 'b'],
+    housekeeping: {
+      inspect: () => {
+        seen.push(`read in ${lanes} lanes`);
+        return Promise.resolve(undefined);
+      },
+    },
+    pace: {
+      breathe: () => Promise.resolve(),
+      run: async (job: () => Promise<void>) => {
+        lanes++;
+        await job();
+        lanes--;
+      },
+    },
+  };
+  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  await comparison.page(undefined, undefined, [mutableAddress(), mutableAddress()], new AbortController().signal);
+  assert.deepEqual(seen, ['read in 1 lanes', 'read in 1 lanes', 'asked in 0 lanes']);
 });
