@@ -6,15 +6,16 @@ import { bringUp } from './bring-up.ts';
 import { Comparison } from './comparison.ts';
 import { CopyKeeper } from './copy-keeper.ts';
 import { noCounts } from './counts.ts';
+import { LastCopies } from './last-copies.ts';
 import { Pace } from './pace.ts';
-import { Progress, type RepairStatus } from './progress.ts';
+import { type Amount, Progress, type RepairStatus } from './progress.ts';
 import { RegisterKeeper } from './register-keeper.ts';
 import { type Audit, Salvage, type SalvageReport, type SalvageRequest } from './salvage.ts';
 import { Scrubber } from './scrubber.ts';
 import { defaultRepairSettings, maxUrgent, registersInLane, type RepairSettings, settleDownMs } from './settings.ts';
 import { Standpoint } from './standpoint.ts';
 import type { RosterView, Views } from '../membership/index.ts';
-import { allParts, pages, type Part, walkUntilDone } from './walk.ts';
+import { allParts, copiesPart, pages, type Part, walkUntilDone } from './walk.ts';
 
 /** What was left open by a check is looked at again after so long, in ms, then after twice as long and so on, unless a host comes or goes: it may be for a person to mend. */
 const openAgainMs = 30_000;
@@ -85,7 +86,7 @@ export class Repair implements AsyncDisposable {
     this.#comparison = new Comparison(this.#at);
     const isGone = (peer: PeerId): boolean => options.isExpelled?.(peer) === true || views.countedOut().has(peer);
     this.#salvage = new Salvage(this.#at, isGone);
-    this.#progress = new Progress(() => pace.bytes);
+    this.#progress = new Progress(() => pace.bytes, settings.bytesPerSecond);
     this.#scrubber = new Scrubber(this.#at, options.logger);
     const soon = (): void => {
       this.#openPauseMs = openAgainMs;
@@ -185,7 +186,7 @@ export class Repair implements AsyncDisposable {
     }
     const ripe = this.#registers.ripe();
     if (ripe.length > 0) await this.#tend(ripe, signal);
-    this.#progress.begin(this.#at.onlyView === undefined ? 'waiting' : this.#open ? 'open' : 'idle', 0);
+    this.#progress.begin(this.#at.onlyView === undefined ? 'waiting' : this.#open ? 'open' : 'idle');
     return false;
   }
 
@@ -195,8 +196,7 @@ export class Repair implements AsyncDisposable {
     const through = lastOf(from);
     const startedAt = performance.now();
     logger.info('moving blocks to where the roster has them now', { from: from.map(({ number }) => number).join(), to: to.number });
-    const { housekeeping } = this.#at;
-    this.#progress.begin('moving', housekeeping.blocks);
+    this.#progress.begin('moving', this.#all);
     const step = async (part: Part['name'], addresses: readonly Address[], patience: number): Promise<readonly Address[]> => {
       const open: Address[] = part === 'copies' ? await this.#copies.move(addresses, from, patience, signal) : [];
       const move = async (address: Address): Promise<void> => {
@@ -212,24 +212,45 @@ export class Repair implements AsyncDisposable {
       if (patience > 0 && open.length > 0) logger.debug('blocks could not be moved yet', { tries: patience, blocks: open.length, first: open[0]! });
       return open;
     };
-    if (this.#moved !== through)
-      await walkUntilDone(this.#at, `retire/${through}/${this.#begun}`, step, (blocks) => this.#progress.advance(blocks), signal);
+    if (this.#moved !== through) {
+      await this.#moveLast(from, signal);
+      await walkUntilDone(this.#at, `retire/${through}/${this.#begun}`, step, this.#progress, signal);
+    }
     this.#moved = through;
     await this.#at.views.resolved(through);
     this.#resolved = through;
-    this.#progress.begin('waiting', 0);
-    logger.info('this host has moved its blocks', { to: to.number, blocks: housekeeping.blocks, ms: Math.round(performance.now() - startedAt) });
+    this.#progress.begin('waiting');
+    logger.info('this host has moved its blocks', { to: to.number, blocks: this.#all.blocks, ms: Math.round(performance.now() - startedAt) });
+  }
+
+  /** Blocks of which this may be the last copy get a second one before anything else is done: the next host that is lost would be their end. */
+  async #moveLast(from: readonly RosterView[], signal: AbortSignal): Promise<void> {
+    const last = new LastCopies(this.#at, from);
+    if (!last.any) return;
+    for await (const { addresses } of pages(this.#at, copiesPart, signal)) {
+      const urgent = await this.#at.pace.run(async () => addresses.filter((address) => last.has(address)));
+      // Those that cannot be moved yet are met again with all others.
+      if (urgent.length > 0) await this.#copies.move(urgent, from, 0, signal);
+    }
+  }
+
+  get #all(): Amount {
+    const { blocks, bytes } = this.#at.housekeeping;
+    return { blocks, bytes };
   }
 
   /** Looks at everything once, mends what it can, and counts. */
   async #check(signal: AbortSignal): Promise<void> {
     this.#checkAt = performance.now() + this.#at.settings.checkIntervalMs;
-    this.#progress.begin('checking', this.#at.housekeeping.blocks);
+    this.#progress.begin('checking', this.#all);
     this.#registers.beginCheck();
+    // Hosts that may not be counted out keep a view from retiring, and what they held is wanted elsewhere all the same.
+    await this.#moveLast(this.#at.views.inForce().slice(0, -1), signal);
     const counter = noCounts();
     let open = false;
-    for (const part of allParts)
-      for await (const { after, last, addresses } of pages(this.#at, part, signal)) {
+    for (const part of allParts) {
+      this.#progress.enter(part.name);
+      for await (const { after, last, addresses, bytes } of pages(this.#at, part, signal)) {
         if (part.name === 'copies') await this.#copies.tend(addresses, counter, signal);
         else
           await this.#at.pace.each(
@@ -245,8 +266,9 @@ export class Repair implements AsyncDisposable {
         this.#progress.repaired += mended;
         for (const address of short) if (this.#isMineToCount(address)) counter.underReplicated++;
         if (short.size > 0 || isOpen) open = true;
-        this.#progress.advance(addresses.length);
+        this.#progress.advance({ blocks: addresses.length, bytes });
       }
+    }
     this.#progress.checked(counter, open);
     this.#checkPauseMs = afterFailureMs;
     this.#open = false;

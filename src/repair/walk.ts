@@ -1,6 +1,7 @@
 import { retryPauseMs } from '../base/index.ts';
 import { type Address, isAddress, kindOf, lastImmutableAddress } from '../block/index.ts';
 import { Changes } from './changes.ts';
+import { type Amount, nothing, type Progress } from './progress.ts';
 import { maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
 
@@ -28,6 +29,8 @@ export interface Page {
   /** The address that the following page goes on after; undefined: this is the last. */
   readonly next: Address | undefined;
   readonly addresses: readonly Address[];
+  /** Of all their values. */
+  readonly bytes: number;
 }
 
 /** Everything that this host holds of a part, in pages, so that memory stays bounded. */
@@ -35,14 +38,23 @@ export async function* pages(at: Standpoint, { after, last }: Part, signal: Abor
   let from = after;
   for (;;) {
     signal.throwIfAborted();
-    const listed = (await at.housekeeping.list(from, pageBlocks)).map(({ address }) => address);
-    const addresses = last === undefined ? listed : listed.filter((address) => address <= last);
+    const listed = await at.housekeeping.list(from, pageBlocks);
+    const within = last === undefined ? listed : listed.filter(({ address }) => address <= last);
+    const addresses = within.map(({ address }) => address);
     const next = addresses.length < pageBlocks ? undefined : addresses.at(-1)!;
-    yield { after: from, last: next ?? last, next, addresses };
+    yield { after: from, last: next ?? last, next, addresses, bytes: within.reduce((sum, { size }) => sum + size, 0) };
     if (next === undefined) return;
     from = next;
   }
 }
+
+/** A part that is walked over from `after` on, which lies where `before` was walked over. */
+interface Begun extends Part {
+  readonly before: Amount;
+}
+
+/** Who is told how far a walk is. */
+export type WalkProgress = Pick<Progress, 'enter' | 'advance' | 'walked'>;
 
 /** What a walk does with some blocks of one part; returns those that are to be tried again. `patience` counts the tries before. */
 export type Step = (part: Part['name'], addresses: readonly Address[], patience: number) => Promise<readonly Address[]>;
@@ -50,22 +62,23 @@ export type Step = (part: Part['name'], addresses: readonly Address[], patience:
 /**
  * Walks over everything until nothing is open. How far it came with each part is kept on the disk under `key`, so that a restart goes on there. What is open of
  * one part does not hold up the other.
- * @param advance Told how many blocks were walked over.
  */
-export async function walkUntilDone(at: Standpoint, key: string, step: Step, advance: (blocks: number) => void, signal: AbortSignal): Promise<void> {
+export async function walkUntilDone(at: Standpoint, key: string, step: Step, progress: WalkProgress, signal: AbortSignal): Promise<void> {
   using changes = new Changes(at);
-  let left: readonly Part[] = await Promise.all(allParts.map(async (part) => ({ ...part, after: (await savedPlace(at, part, key)) ?? part.after })));
+  let left: readonly Begun[] = await Promise.all(allParts.map((part) => begun(at, part, key)));
   // What was written before this walk began is listed by it: whatever is saved is durable after all that was written before.
-  for (const part of left) await save(at, part, key, part.after);
+  for (const part of left) await save(at, key, part);
   for (let patience = 0; left.length > 0; patience++) {
     const open: Address[] = [];
-    const again: Part[] = [];
+    const again: Begun[] = [];
     changes.forget();
     for (const part of left) {
-      const found = await walk(at, key, part, (addresses) => step(part.name, addresses, patience), advance, signal);
+      progress.enter(part.name, part.before);
+      const found = await walk(at, key, part, (addresses) => step(part.name, addresses, patience), progress, signal);
       for (const address of found) open.push(address);
-      if (found.length === maxOpenBlocks) again.push(allParts.find(({ name }) => name === part.name)!);
+      if (found.length === maxOpenBlocks) again.push({ ...allParts.find(({ name }) => name === part.name)!, before: nothing });
     }
+    progress.walked();
     await retry(open, step, changes, signal);
     left = again;
   }
@@ -76,19 +89,23 @@ export async function walkUntilDone(at: Standpoint, key: string, step: Step, adv
 async function walk(
   at: Standpoint,
   key: string,
-  part: Part,
+  part: Begun,
   step: (addresses: readonly Address[]) => Promise<readonly Address[]>,
-  advance: (blocks: number) => void,
+  progress: WalkProgress,
   signal: AbortSignal,
 ): Promise<readonly Address[]> {
   const open: Address[] = [];
+  let { blocks, bytes } = part.before;
   let savedAt = performance.now();
-  for await (const { addresses, next } of pages(at, part, signal)) {
+  for await (const page of pages(at, part, signal)) {
+    const { addresses, next } = page;
     for (const address of await step(addresses)) if (open.length < maxOpenBlocks) open.push(address);
-    advance(addresses.length);
+    progress.advance({ blocks: addresses.length, bytes: page.bytes });
+    blocks += addresses.length;
+    bytes += page.bytes;
     if (open.length > 0 || next === undefined || performance.now() - savedAt < saveEveryMs) continue;
     savedAt = performance.now();
-    await save(at, part, key, next);
+    await save(at, key, { ...part, after: next, before: { blocks, bytes } });
   }
   return open;
 }
@@ -97,13 +114,16 @@ function placeKey({ name }: Part): string {
   return `walk/${name}`;
 }
 
-async function savedPlace({ housekeeping }: Standpoint, part: Part, key: string): Promise<Address | undefined> {
-  const [savedKey, place] = (await housekeeping.load(placeKey(part)))?.split(' ') ?? [];
-  return savedKey === key && isAddress(place) ? place : undefined;
+/** The part from where the last start of this host came with that walk. */
+async function begun({ housekeeping }: Standpoint, part: Part, key: string): Promise<Begun> {
+  const [savedKey, place, blocks, bytes] = (await housekeeping.load(placeKey(part)))?.split(' ') ?? [];
+  if (savedKey !== key || !isAddress(place)) return { ...part, before: nothing };
+  // Versions of before 28 November 2026 saved no amounts.
+  return { ...part, after: place, before: { blocks: Number(blocks ?? 0) || 0, bytes: Number(bytes ?? 0) || 0 } };
 }
 
-function save({ housekeeping }: Standpoint, part: Part, key: string, place: Address | undefined): Promise<void> {
-  return housekeeping.save(placeKey(part), `${key} ${place ?? ''}`);
+function save({ housekeeping }: Standpoint, key: string, part: Begun): Promise<void> {
+  return housekeeping.save(placeKey(part), `${key} ${part.after ?? ''} ${part.before.blocks} ${part.before.bytes}`);
 }
 
 /** Tries what was left open until all of it is done: less and less often, and soon after a change. */

@@ -108,6 +108,11 @@ export class Housekeeping {
     return this.#disk.status().blocks;
   }
 
+  /** Bytes of their values. */
+  get bytes(): number {
+    return this.#disk.status().liveBytes;
+  }
+
   /** What this host holds, in pages, as {@link Disk.list}. */
   list(after: Address | undefined, limit: number): Promise<DiskEntry[]> {
     return this.#disk.list(after, limit);

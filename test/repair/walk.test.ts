@@ -3,7 +3,7 @@ import { mock, test } from 'node:test';
 
 import { type Address, kindOf } from '../../src/block/index.ts';
 import type { Standpoint } from '../../src/repair/standpoint.ts';
-import { type Step, walkUntilDone } from '../../src/repair/walk.ts';
+import { type Step, walkUntilDone, type WalkProgress } from '../../src/repair/walk.ts';
 
 const signal = new AbortController().signal;
 /** `i` immutable, `m` mutable, `n` named, and a number: in the order of their addresses. */
@@ -12,19 +12,21 @@ const prefixes: Readonly<Record<string, string>> = { i: '10', m: '12', n: '13' }
 const addressOf = (name: string): Address => (prefixes[name[0]!]! + name[1]!.repeat(62)) as Address;
 const nameOf = (address: Address): string => kindOf(address)[0]! + address.at(-1)!;
 
+const ignore = (): void => {};
+const progress = { enter: ignore, advance: ignore, walked: ignore };
 const never = (): (() => void) => () => {};
 /** Hosts neither come nor go. */
 const stillness = { transport: { onPeerUp: never, onPeerDown: never }, views: { onChange: never } };
 
-/** Walks over the blocks. Returns which were stepped on, try by try. `open`: those that are to be tried again the first time. */
-async function walked(saved: Map<string, string>, open: readonly string[] = []): Promise<string[]> {
+/** Walks over the blocks, each of 10 bytes. Returns which were stepped on, try by try. `open`: those that are to be tried again the first time. */
+async function walked(saved: Map<string, string>, open: readonly string[] = [], told: WalkProgress = progress): Promise<string[]> {
   const addresses = names.map(addressOf);
   const housekeeping = {
     list: (after: Address | undefined, limit: number) =>
       Promise.resolve(
         addresses
           .filter((address) => after === undefined || address > after)
-          .map((address) => ({ address }))
+          .map((address) => ({ address, size: 10 }))
           .slice(0, limit),
       ),
     load: (key: string) => Promise.resolve(saved.get(key)),
@@ -35,7 +37,7 @@ async function walked(saved: Map<string, string>, open: readonly string[] = []):
     steps.push(`${part} ${page.map(nameOf).join()}`);
     return Promise.resolve(patience > 0 ? [] : page.filter((address) => open.includes(nameOf(address))));
   };
-  await walkUntilDone({ housekeeping, ...stillness } as unknown as Standpoint, 'key', step, () => {}, signal);
+  await walkUntilDone({ housekeeping, ...stillness } as unknown as Standpoint, 'key', step, told, signal);
   return steps;
 }
 
@@ -54,6 +56,22 @@ test('a walk goes on where it came to with each part, and the next one begins an
   ]);
   assert.deepEqual(await walked(saved), ['registers n1', 'copies i2,i3']);
   assert.deepEqual(await walked(saved), ['registers m1,m2,n1', 'copies i1,i2,i3']);
+});
+
+test('how much was walked over is told part by part, and of what lies before the place that was saved', async () => {
+  const told: string[] = [];
+  const listener: WalkProgress = {
+    enter: (part, before) => told.push(`${part} ${JSON.stringify(before)}`),
+    advance: ({ blocks, bytes }) => told.push(`${blocks} of ${bytes}`),
+    walked: () => told.push('end'),
+  };
+  const saved = new Map([
+    ['walk/registers', `key ${addressOf('m2')} 2 20`],
+    // As it was saved before amounts were.
+    ['walk/copies', `key ${addressOf('i1')}`],
+  ]);
+  await walked(saved, ['n1'], listener);
+  assert.deepEqual(told, ['registers {"blocks":2,"bytes":20}', '1 of 10', 'copies {"blocks":0,"bytes":0}', '2 of 20', 'end']);
 });
 
 test('what was saved of another walk counts for nothing', async () => {
@@ -78,7 +96,7 @@ test('much that is open is tried again soon after a host came or went or the ros
             page
               .filter((address) => after === undefined || address > after)
               .slice(0, limit)
-              .map((address) => ({ address })),
+              .map((address) => ({ address, size: 10 })),
           ),
         load: () => Promise.resolve(''),
         save: () => Promise.resolve(),
@@ -96,7 +114,7 @@ test('much that is open is tried again soon after a host came or went or the ros
       for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
       return tries;
     };
-    const walk = walkUntilDone(standpoint as unknown as Standpoint, 'key', step, () => {}, signal);
+    const walk = walkUntilDone(standpoint as unknown as Standpoint, 'key', step, progress, signal);
     await passed(0);
 
     assert.equal(await passed(1000), 0);
