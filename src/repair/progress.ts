@@ -117,9 +117,7 @@ export class Progress {
       total: this.#isWalked ? done : Math.max(done, this.#all.blocks),
       bytesPerSecond: active ? Math.round((this.#bytes() - this.#bytesBefore) / seconds) : 0,
       ...(leftMs === undefined ? {} : { etaSeconds: Math.ceil(leftMs / 1000) }),
-      ...(last === undefined
-        ? {}
-        : { lastCheck: { ageSeconds: Math.floor((this.#now() - last.at) / 1000), counts: last.counts, open: last.open } }),
+      ...(last === undefined ? {} : { lastCheck: { ageSeconds: Math.floor((this.#now() - last.at) / 1000), counts: last.counts, open: last.open } }),
       repaired: this.repaired,
     };
   }

@@ -8,7 +8,11 @@ const mebibyte = 1024 * 1024;
 /** A walk on a clock that the test moves; 1 MiB may be moved in a second. */
 function walkOf(): { readonly progress: Progress; readonly pass: (seconds: number) => void } {
   let now = 0;
-  const progress = new Progress(() => 0, mebibyte, () => now);
+  const progress = new Progress(
+    () => 0,
+    mebibyte,
+    () => now,
+  );
   return { progress, pass: (seconds) => void (now += seconds * 1000) };
 }
 
