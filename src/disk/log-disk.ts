@@ -146,6 +146,11 @@ export class LogDisk implements Disk {
     };
     const index = await openIndex(files, store, logger);
     try {
+      // Nobody else has it by now. Where there is no room for that the next start does it.
+      if (store.isEarlier)
+        await store.sign(files).catch((error: unknown) => {
+          if (!isNoRoom(error)) throw error;
+        });
       return await LogDisk.#recover(store, index, full, options.capacityBytes);
     } catch (error) {
       await index.close();

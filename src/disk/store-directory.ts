@@ -5,8 +5,10 @@ import { InfinitError } from '../base/index.ts';
 import type { Files } from './files.ts';
 import type { RecordId } from './record.ts';
 
-/** The one format of a store's directory so far. */
-export const diskFormatVersion = 2;
+/** 3: addresses by BLAKE3. What is laid out how is the same as in 2; a program that knows 2 alone would find files with such blocks damaged. */
+export const diskFormatVersion = 3;
+/** Of a store that becomes one of this version once it is opened. */
+const earlierFormatVersion = 2;
 const formatPattern = /^infinit-disk (\d+) ([0-9a-f]{32})\n$/;
 const segmentPattern = /^segment-([0-9a-f]{8})$/;
 /** What may lie in a directory that is to become a store. */
@@ -17,10 +19,13 @@ export class StoreDirectory {
   readonly path: string;
   /** 16 bytes, drawn when the store was made. */
   readonly storeId: Uint8Array;
+  /** An earlier program made it. */
+  readonly isEarlier: boolean;
 
-  private constructor(directory: string, storeId: Uint8Array) {
+  private constructor(directory: string, storeId: Uint8Array, isEarlier = false) {
     this.path = directory;
     this.storeId = storeId;
+    this.isEarlier = isEarlier;
   }
 
   /** Makes the store where there is none. @throws InfinitError `wrong-version`, `bad-argument`. */
@@ -30,19 +35,28 @@ export class StoreDirectory {
     const text = await files.readText(file);
     if (text !== undefined) {
       const match = formatPattern.exec(text);
-      if (match === null || Number(match[1]) !== diskFormatVersion)
+      const version = Number(match?.[1]);
+      if (match === null || (version !== diskFormatVersion && version !== earlierFormatVersion)) {
+        const advice = version > diskFormatVersion ? ': a later program wrote it; run that one or a later one' : '';
         throw new InfinitError(
           'wrong-version',
-          `the store ${directory} has format "${text.trim().slice(0, 60)}"; this program reads "infinit-disk ${diskFormatVersion}"`,
+          `the store ${directory} has format "${text.trim().slice(0, 60)}"; this program reads "infinit-disk ${diskFormatVersion}"${advice}`,
         );
-      return new StoreDirectory(directory, Buffer.from(match[2]!, 'hex'));
+      }
+      return new StoreDirectory(directory, Buffer.from(match[2]!, 'hex'), version === earlierFormatVersion);
     }
     const other = (await files.list(directory)).find((name) => !harmless.test(name));
     if (other !== undefined)
       throw new InfinitError('wrong-version', `${directory} is not empty ("${other}") and has no "format" file: not a store of this program`);
     const storeId = randomBytes(16);
-    await files.replace(file, `infinit-disk ${diskFormatVersion} ${storeId.toString('hex')}\n`);
-    return new StoreDirectory(directory, storeId);
+    const store = new StoreDirectory(directory, storeId);
+    await store.sign(files);
+    return store;
+  }
+
+  /** From now on it is a store of this version. */
+  async sign(files: Files): Promise<void> {
+    await files.replace(path.join(this.path, 'format'), `infinit-disk ${diskFormatVersion} ${Buffer.from(this.storeId).toString('hex')}\n`);
   }
 
   get index(): string {

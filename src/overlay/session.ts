@@ -90,7 +90,7 @@ export class Session {
     return new Promise((resolve, reject) => {
       framed.onFrame = (frame) => {
         try {
-          if (frame.type === frameType.error) throw decodeError(frame.body);
+          if (frame.type === frameType.error) throw refusalOf(frame.body);
           if (frame.type !== frameType.hello) throw new InfinitError('bad-argument', `host ${this.peer} said no hello`);
           const hello = decodeHello(frame.body);
           framed.onFrame = (next) => this.exchange.receive(channel, next);
@@ -111,4 +111,10 @@ export class Session {
     this.#onEnd(reason);
     this.#onBroken(this, reason);
   }
+}
+
+/** What the peer refused with. Its versions are told as it sees them: "the peer" is this host then. */
+function refusalOf(body: Uint8Array): InfinitError {
+  const error = decodeError(body);
+  return error.code === 'wrong-version' ? new InfinitError('wrong-version', `it refuses this host, and says: ${error.message}`) : error;
 }

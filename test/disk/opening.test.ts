@@ -32,9 +32,14 @@ test('a second daemon on the same directory is told who holds it, and the lock d
 
 test('a directory of another format version, or of somebody else, is refused and left alone', async () => {
   await using directory = await TemporaryDirectory.make();
-  for (const format of ['infinit-disk 3 00112233445566778899aabbccddeeff\n', 'something else\n', '']) {
+  for (const format of [
+    'infinit-disk 4 00112233445566778899aabbccddeeff\n',
+    'infinit-disk 1 00112233445566778899aabbccddeeff\n',
+    'something else\n',
+    '',
+  ]) {
     await writeFile(path.join(directory.path, 'format'), format);
-    await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /infinit-disk 2/ });
+    await assert.rejects(LogDisk.open(directory.path), { code: 'wrong-version', message: /infinit-disk 3/ });
     assert.equal(await readFile(path.join(directory.path, 'format'), 'utf8'), format);
   }
   const other = path.join(directory.path, 'other');
@@ -45,6 +50,20 @@ test('a directory of another format version, or of somebody else, is refused and
   const mount = path.join(directory.path, 'mount');
   await mkdir(path.join(mount, 'lost+found'), { recursive: true });
   await (await LogDisk.open(mount))[Symbol.asyncDispose]();
+});
+
+test('a store of before blocks were addressed by BLAKE3 is read, and programs of before refuse it from then on', async () => {
+  await using directory = await TemporaryDirectory.make();
+  const file = path.join(directory.path, 'format');
+  {
+    await using disk = await LogDisk.open(directory.path);
+    await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 10) }]);
+  }
+  const format = await readFile(file, 'utf8');
+  await writeFile(file, format.replace(/^infinit-disk 3/, 'infinit-disk 2'));
+  await using disk = await LogDisk.open(directory.path);
+  assert.deepEqual(Buffer.from((await disk.read(numbered(1)))!), Buffer.from(valueOf(1, 10)));
+  assert.equal(await readFile(file, 'utf8'), format);
 });
 
 test('a segment of a later format version is refused by name', async () => {

@@ -110,7 +110,7 @@ test('a hello says who speaks; another major version is refused by name, a later
   later[5] = 9;
   assert.deepEqual(decodeHello(later), { ...hello, minor: 9 });
   const other = Buffer.from(bytes);
-  other[4] = 2;
-  assert.throws(() => decodeHello(other), { code: 'wrong-version', message: /speaks wire version 2\.0, this host 1\.0/ });
+  other[4] = 3;
+  assert.throws(() => decodeHello(other), { code: 'wrong-version', message: /speaks wire version 3\.0, this host 2\.0/ });
   assert.throws(() => decodeHello(Buffer.from('GET / HTTP/1.1')), InfinitError);
 });

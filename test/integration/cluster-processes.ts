@@ -32,13 +32,14 @@ export class ClusterProcesses implements AsyncDisposable {
   /**
    * @param base Where their state is kept.
    * @param flags Further flags of each daemon.
+   * @param programs What they run, the first of them first; absent: this project.
    */
-  static async start(count: number, base = tmpdir(), flags: readonly string[] = []): Promise<ClusterProcesses> {
+  static async start(count: number, base = tmpdir(), flags: readonly string[] = [], programs: readonly string[] = []): Promise<ClusterProcesses> {
     const directory = await mkdtemp(path.join(base, 'infinit-cluster-'));
     await chmod(directory, 0o711);
     const cluster = new ClusterProcesses(directory, flags);
     try {
-      for (let index = 0; index < count; index++) await cluster.#open();
+      for (let index = 0; index < count; index++) await cluster.#open([], programs[index]);
       const [first, ...others] = cluster.hosts;
       await first!.client.initCluster();
       for (const host of others) await cluster.#join(host);
@@ -93,12 +94,12 @@ export class ClusterProcesses implements AsyncDisposable {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #open(flags: readonly string[] = []): Promise<DaemonProcess> {
+  async #open(flags: readonly string[] = [], program?: string): Promise<DaemonProcess> {
     const name = `h${this.hosts.length}`;
     const listen = `127.0.0.1:${await freePort()}`;
     if (this.#address === '') this.#address = listen;
     const all = ['--listen', listen, '--name', name, '--replicas', '3', ...this.#flags, ...flags];
-    const host = await DaemonProcess.start(path.join(this.#directory, name), all);
+    const host = await DaemonProcess.start(path.join(this.#directory, name), all, program);
     this.hosts.push(host);
     return host;
   }

@@ -22,6 +22,8 @@ export class DaemonProcess implements AsyncDisposable {
   readonly client: ControlClient;
   /** What it wrote on both outputs so far. */
   log = '';
+  /** What the next start runs: this project, or the `src/cli/main.ts` of another version of it. */
+  program = main;
   #child: ChildProcess | undefined;
   readonly #flags: readonly string[];
 
@@ -32,9 +34,10 @@ export class DaemonProcess implements AsyncDisposable {
   }
 
   /** Starts one and waits until it answers. `flags` come after the defaults, which isolate it from everything else on the machine. */
-  static async start(directory: string, flags: readonly string[] = []): Promise<DaemonProcess> {
+  static async start(directory: string, flags: readonly string[] = [], program = main): Promise<DaemonProcess> {
     mkdirSync(directory, { recursive: true });
     const daemon = new DaemonProcess(directory, flags);
+    daemon.program = program;
     await daemon.restart();
     return daemon;
   }
@@ -74,7 +77,7 @@ export class DaemonProcess implements AsyncDisposable {
       '--replicas',
       '1',
     ];
-    const child = spawn(process.execPath, [main, 'daemon', ...defaults, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [this.program, 'daemon', ...defaults, ...this.#flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => (this.log = (this.log + text).slice(-200_000)));
@@ -100,7 +103,7 @@ export class DaemonProcess implements AsyncDisposable {
   infinit(...words: string[]): Promise<Ended> {
     const env = { ...process.env, INFINIT_CONTROL_SOCKET: this.controlSocket };
     return new Promise((resolve) => {
-      execFile(process.execPath, [main, ...words], { timeout: 60_000, env }, (error, out, err) =>
+      execFile(process.execPath, [this.program, ...words], { timeout: 60_000, env }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
     });
