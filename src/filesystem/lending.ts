@@ -5,6 +5,7 @@ import type { Image, Images } from './images.ts';
 import type { Inode } from './inode.ts';
 import { attempt } from './miss.ts';
 import type { Quota } from './quota.ts';
+import { Pinned } from './reading.ts';
 import { changeAttributes } from './set-attributes.ts';
 import { isSameVersion, type Written } from './written.ts';
 
@@ -85,6 +86,18 @@ export class Lending {
     }
     inode.size = Math.max(inode.size, version.size);
     changeAttributes(this.#core, inode, { ...changes, modified: version.modified, changed: version.changed });
+  }
+
+  /** Bytes of a file for the guest that has it, as they are here; undefined: it does not have it any more. */
+  read(number: number, offset: number, length: number, isLent: () => boolean): MaybePromise<Uint8Array | undefined> {
+    const pinned = new Pinned();
+    return attempt(() => {
+      const inode = this.#files.regular(number);
+      if (!isLent()) return undefined;
+      const end = Math.min(offset + length, inode.size);
+      // What a read gives is good for this turn alone.
+      return offset >= end ? new Uint8Array(0) : Buffer.concat(inode.content!.read(offset, end, pinned));
+    });
   }
 
   /** All of the file is durable afterwards. @throws FileSystemError */

@@ -4,6 +4,7 @@ import { type DataBlock, dataBlockBytes } from '../data-block.ts';
 import type { AttributeChanges, Attributes, FileTime } from '../file-system.ts';
 import { nextTime } from '../file-time.ts';
 import type { Piece } from '../layer.ts';
+import type { Patch } from './patches.ts';
 import { type FileVersion, versionOf, type Written, type WrittenPiece } from '../written.ts';
 import type { Lent } from './calls.ts';
 import type { BlockPutter } from './block-putter.ts';
@@ -55,6 +56,8 @@ export class Borrowed {
   returned = false;
   /** Bytes that were written since something was taken. */
   waiting = 0;
+  /** Reads at the host that serves the volume since it was written to. */
+  reads = 0;
   readonly #workshop: Workshop;
   readonly #content: Content;
   /** The file as it is once all parts are said. */
@@ -86,6 +89,7 @@ export class Borrowed {
   /** @param now later than any time before. */
   write(offset: number, data: Uint8Array, now: FileTime): void {
     this.#content.write(offset, data);
+    this.reads = 0;
     this.waiting += data.length;
     const size = Math.max(this.attributes.size, offset + data.length);
     const blocks = Math.max(this.attributes.blocks, Math.ceil(size / 512));
@@ -113,6 +117,20 @@ export class Borrowed {
   #become(changes: Partial<Attributes>): void {
     this.attributes = { ...this.attributes, ...changes };
     this.#changed = true;
+  }
+
+  /** What was written to [start, end) and not answered, the latest last; undefined: some of it is not in memory. */
+  patchesIn(start: number, end: number): readonly Patch[] | undefined {
+    const patches: Patch[] = [];
+    for (const pieces of [...this.parts.map((part) => part.pieces), this.#content.dirty.pieces]) {
+      for (const piece of pieces) {
+        if (piece.end <= start || piece.start >= end) continue;
+        const buffer = piece.kind === 'bytes' ? piece.buffer : piece.kind === 'block' ? piece.block.body(this.#workshop.context) : undefined;
+        if (buffer === undefined || piece.kind === 'hole') return undefined;
+        patches.push({ offset: piece.start, bytes: buffer.subarray(piece.at, piece.at + piece.end - piece.start) });
+      }
+    }
+    return patches;
   }
 
   /** What was done until now becomes parts. */

@@ -16,6 +16,7 @@ import { Borrowed, maxMessageBytes, type Part, type Workshop } from './borrowed.
 import type { Lent } from './calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import { type HolderLink, Moved } from './holder-link.ts';
+import { coversAll, type Patch, patch } from './patches.ts';
 
 /** What programs wrote and the host that serves the volume has not answered, in bytes: above it writers wait. */
 const maxUnsaidBytes = 32 * 1024 * 1024;
@@ -29,6 +30,8 @@ const sayAfterMs = 1000;
 const refusedMs = 100;
 /** Files of which that is remembered. */
 const maxRefused = 1024;
+/** After so many reads at the host that serves the volume, with no write between them, a file is given back: then it can be read from the store. */
+const maxReads = 8;
 const privileges = 0o6000;
 
 /** Where a guest puts the blocks of what its programs write. */
@@ -62,6 +65,8 @@ export class Borrowing {
   readonly #asking = new Map<number, Promise<void>>();
   readonly #refused = new Map<number, number>();
   #workshop: (Workshop & { readonly generation: number }) | undefined;
+  /** The host of this generation does not let what it lent be read. */
+  #withoutReads: number | undefined;
   /** Why nothing could be said, last. */
   #failure: unknown;
   #last: FileTime = { seconds: 0, nanoseconds: 0 };
@@ -104,6 +109,47 @@ export class Borrowing {
     if (this.#budget.pressing > maxUnsaidBytes) this.#sayAll();
     else if (file.waiting >= sayBytes) this.#sayInBackground(file);
     return this.#budget.wait()?.then(() => data.length) ?? data.length;
+  }
+
+  /** Whether what is read, too, may be borrowed: it is read here then. */
+  get mayRead(): boolean {
+    return this.#withoutReads !== this.#holder.generation;
+  }
+
+  /** Bytes of a file that is this host's for now, good for this turn where they come at once; undefined: they are to be read elsewhere. */
+  read(inode: number, offset: number, length: number): MaybePromise<readonly Uint8Array[] | undefined> {
+    const file = this.#good(inode);
+    if (file === undefined || !this.mayRead) return undefined;
+    const end = Math.min(offset + length, file.attributes.size);
+    if (offset >= end) return [];
+    const patches = file.patchesIn(offset, end);
+    if (patches === undefined) return undefined;
+    if (!coversAll(patches, offset, end)) return file.reads < maxReads ? this.#readThere(file, offset, end, patches) : undefined;
+    const bytes = Buffer.alloc(end - offset);
+    patch(bytes, offset, patches);
+    return [bytes];
+  }
+
+  /** What was not answered when the question left may not be in what the host that serves the volume has: it goes over it, and under it what that is told meanwhile. */
+  async #readThere(file: Borrowed, offset: number, end: number, before: readonly Patch[]): Promise<readonly Uint8Array[] | undefined> {
+    const { generation, inode, loan } = file;
+    file.reads++;
+    // Pieces may be written over in place, and then they are newer: as any that is written meanwhile may be.
+    let base: Uint8Array | undefined;
+    try {
+      base = await this.#holder.callIn<Uint8Array | undefined>(generation, 'readLent', [inode, loan, offset, end - offset]);
+    } catch (error) {
+      // So says one of an earlier version.
+      if (codeOf(error) === 'bad-argument') this.#withoutReads = generation;
+      else if (!(error instanceof Moved)) throw error;
+    }
+    const now = base === undefined || this.#good(inode) !== file ? undefined : file.patchesIn(offset, end);
+    if (base === undefined || now === undefined) return undefined;
+    const bytes = Buffer.alloc(end - offset);
+    bytes.set(base);
+    patch(bytes, offset, before);
+    patch(bytes, offset, now);
+    return [bytes];
   }
 
   /** undefined: it is to be changed elsewhere. */

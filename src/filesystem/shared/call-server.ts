@@ -244,6 +244,8 @@ export class CallServer {
       case 'put':
         await this.#requireShowing().take(peer, guest, args as unknown as PutArguments, tag);
         return args[3] === true ? this.#tellChanged(peer, told, method, args, undefined) : undefined;
+      case 'readLent':
+        return this.#requireShowing().readLent(peer, args as unknown as readonly [number, string, number, number]);
       case 'stored':
         return this.#requireShowing().stored(peer, told, args[0] as number, args[1] as number, args[2] as number);
       default: {

@@ -70,10 +70,24 @@ export const sharedMethods = {
   borrow: 'n',
   /** What was written to an inode that was borrowed: inode, loan, what, and whether it is given back with it. Durable when it is answered. */
   put: 'nswx',
+  /** Bytes of an inode that was borrowed, as the serving host knows them: inode, loan, offset, length. undefined: it is not lent any more. */
+  readLent: 'nsnn',
 } as const satisfies Partial<Record<keyof FileSystem | OwnMethod, string>>;
 
 /** What is asked of the host that serves a volume beyond the operations of a file system. */
-export type OwnMethod = 'append' | 'relock' | 'relocked' | 'rejoin' | 'renew' | 'look' | 'images' | 'listing' | 'stored' | 'borrow' | 'put';
+export type OwnMethod =
+  | 'append'
+  | 'relock'
+  | 'relocked'
+  | 'rejoin'
+  | 'renew'
+  | 'look'
+  | 'images'
+  | 'listing'
+  | 'stored'
+  | 'borrow'
+  | 'put'
+  | 'readLent';
 
 export type SharedMethod = keyof typeof sharedMethods;
 

@@ -35,6 +35,7 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'stored',
   'borrow',
   'put',
+  'readLent',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);

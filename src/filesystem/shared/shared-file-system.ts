@@ -231,6 +231,11 @@ export class SharedFileSystem implements FileSystem {
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const known = this.#files.get(handle);
     if (known !== undefined) known.reads = true;
+    const own = this.#borrowing.read(inode, offset, length);
+    if (own instanceof Promise) return own.then((bytes) => bytes ?? this.#readShared(inode, handle, offset, length));
+    return own ?? this.#readShared(inode, handle, offset, length);
+  }
+  #readShared(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     return this.#borrowing.shared(inode, () => this.#read(inode, handle, offset, length));
   }
   #read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
@@ -247,7 +252,8 @@ export class SharedFileSystem implements FileSystem {
     const taken = this.#borrowing.write(inode, append ? undefined : offset, data);
     if (taken !== undefined) return taken;
     const known = this.#files.get(handle);
-    const borrows = known !== undefined && known.reads !== true && this.local === undefined && this.#borrowing.mayBorrow(inode);
+    const borrows =
+      known !== undefined && (known.reads !== true || this.#borrowing.mayRead) && this.local === undefined && this.#borrowing.mayBorrow(inode);
     if (!borrows && !this.#borrowing.has(inode)) return this.#writeThere(inode, handle, offset, data, killPrivileges, append);
     // Borrowed bytes: copied before anything is awaited.
     const own = Uint8Array.from(data);

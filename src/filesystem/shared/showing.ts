@@ -1,4 +1,4 @@
-import { type DirectoryEntry, FileSystemError } from '../file-system.ts';
+import { type DirectoryEntry, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
 import type { Image } from '../images.ts';
 import type { Volume } from '../volume.ts';
@@ -106,6 +106,11 @@ export class Showing {
     } finally {
       heard();
     }
+  }
+
+  /** What it has not said yet its guest knows best. Nobody else changes the file, and what of it is not durable is the guest's own. */
+  readLent(peer: string, [inode, loan, offset, length]: readonly [number, string, number, number]): MaybePromise<Uint8Array | undefined> {
+    return this.#volume.lending.read(inode, offset, length, () => this.#grants.loans.isGood(peer, inode, loan));
   }
 
   async look(peer: string, told: Told, parent: number, name: string): Promise<Image['attributes'] | undefined> {

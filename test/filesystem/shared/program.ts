@@ -49,7 +49,7 @@ export class Program {
   readonly #inode: number;
   readonly #mutant: Mutant | undefined;
   #handle = 0;
-  /** Of another opening: a file that is read by the same one is not lent. */
+  /** Of another opening. */
   #reading = 0;
 
   constructor(host: Host, inode: number, story: ContentStory, mutant: Mutant | undefined) {
