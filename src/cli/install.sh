@@ -11,21 +11,11 @@ if [ "$(id -u)" != 0 ]; then
   echo "infinit: mounting volumes needs root: $how" >&2
   exit 1
 fi
-[ -e /dev/fuse ] || modprobe fuse 2>/dev/null || { echo "infinit: there is no /dev/fuse: this kernel cannot mount volumes" >&2; exit 1; }
-# The lock file's copy inside node_modules is newer than the lock file itself once the modules are all there.
-if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  echo "infinit: installing Node.js 24 and the modules of package-lock.json, over the network (a minute or so)"
-  # Not `npm ci`, which takes a mirror that lacks other platforms' builds for an incomplete lock file.
-  # Without a network npm tries again for minutes and says nothing.
-  (sleep 20 && echo "infinit: npm still works on it, with $(npm config get registry): if that cannot be reached from here, Ctrl-C" >&2) &
-  patience=$!
-  npm install --no-save --no-progress --loglevel=error --fetch-retries=1 --fetch-retry-mintimeout=2000 --fetch-timeout=60000 || {
-    kill $patience 2>/dev/null || true
-    echo "infinit: the modules could not be installed (see above): can this host reach the npm registry? \`npm ping\`. Without a network, copy node_modules from another clone" >&2
-    exit 1
-  }
-  kill $patience 2>/dev/null || true
-fi
+[ -e /dev/fuse ] || modprobe fuse 2>/dev/null || {
+  echo "infinit: there is no /dev/fuse, without which no volume can be mounted: \`modprobe fuse\` says why; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN" >&2
+  exit 1
+}
+src/cli/modules.sh
 if [ ! -e build/fuse.node ] && { ! command -v cc >/dev/null || [ ! -e /usr/include/stdio.h ]; }; then
   echo "infinit: installing a C compiler for the FUSE add-on"
   command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null || {
