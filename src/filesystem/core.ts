@@ -152,7 +152,7 @@ export class VolumeCore {
   /** An operation on names was done in memory. */
   record(operation: Omit<Operation, 'sequence'>): void {
     // An inode that goes meanwhile is no call's doing.
-    const call = operation.names.length === 0 ? undefined : takeCall();
+    const call = operation.names.length === 0 && operation.gone !== undefined ? undefined : takeCall();
     const recorded = this.log.append(
       call === undefined ? operation : { ...operation, call: { ...call, inode: operation.links[0]?.inode.number ?? 0 } },
     );

@@ -16,11 +16,17 @@ export class InodeNumbers {
   readonly #context: VolumeContext;
   #next = 0;
   #end = 0;
+  #first: number | undefined;
   #spare: { readonly from: number; readonly end: number } | undefined;
   #reserving: Promise<void> | undefined;
 
   constructor(context: VolumeContext) {
     this.#context = context;
+  }
+
+  /** The first number of this mount: lower ones are of mounts before it. */
+  get first(): number {
+    return this.#first ?? 0;
   }
 
   /** The number that comes next. */
@@ -58,6 +64,7 @@ export class InodeNumbers {
       if (!result.done && result.outcomes[0]?.status === 'conflict') continue;
       // After an unknown outcome the chunk may be ours or not: it stays unused.
       versionsOf(result);
+      this.#first ??= from;
       if (this.#next === this.#end) {
         this.#next = from;
         this.#end = from + inodeChunk;

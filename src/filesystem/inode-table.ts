@@ -33,7 +33,7 @@ export class InodeTable {
   #added = 0;
   readonly #inodes = new Map<number, Inode>();
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
-  /** Numbers that were looked for in vain. None of them can appear later: a new inode gets a number of its own. */
+  /** Numbers that were looked for in vain. None of them can appear later, unless by {@link create}. */
   readonly #absent = new Set<number>();
   /** Other hosts still open here what their programs have open. */
   #awaitsOthers: boolean;
@@ -120,8 +120,18 @@ export class InodeTable {
     );
     this.#equip(inode, undefined, undefined, true);
     inode.revision = 1;
+    this.#absent.delete(number);
     this.#inodes.set(number, inode);
     this.evict();
+    return inode;
+  }
+
+  /** As {@link create}, of one that was made at a host that had the volume before: its record may be in the store, and programs may have it open that are not counted here. */
+  createAgain(number: number, record: NewInode): Inode {
+    const inode = this.create(number, record);
+    inode.block.doubt();
+    inode.uncounted = this.#isUncounted;
+    inode.awaited = this.#awaitsOthers;
     return inode;
   }
 
@@ -171,7 +181,7 @@ export class InodeTable {
     inode.durableLinks = record.links;
     inode.durableParent = record.parent;
     // It may have been given up earlier, with the count of its references, and be open all the same.
-    inode.uncounted = this.#context.setup.resumed === true || this.#context.setup.kernelOpens === true;
+    inode.uncounted = this.#isUncounted;
     // Directories are not opened again: nobody would be waited for.
     inode.awaited = this.#awaitsOthers && !inode.isDirectory;
     this.#equip(inode, record.inline, record.extents, false);
@@ -180,6 +190,11 @@ export class InodeTable {
     this.#inodes.set(number, inode);
     this.evict();
     return inode;
+  }
+
+  get #isUncounted(): boolean {
+    const { resumed, kernelOpens } = this.#context.setup;
+    return resumed === true || kernelOpens === true;
   }
 
   #equip(inode: Inode, inline: Uint8Array | undefined, extents: Uint8Array | undefined, fresh: boolean): void {

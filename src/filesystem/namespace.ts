@@ -3,10 +3,11 @@ import type { VolumeCore } from './core.ts';
 import type { Directory } from './directory.ts';
 import type { Dentry } from './directory-codec.ts';
 import { asFileSystemError } from './failure.ts';
-import { type Caller, FileSystemError } from './file-system.ts';
+import { type Attributes, type Caller, FileSystemError } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { isDirectory, isRegular, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from './mode.ts';
 import { Miss } from './miss.ts';
+import type { MadeFile } from './made-file.ts';
 import { checkName, maxLinks, maxTargetBytes } from './names.ts';
 
 /** What a new inode is to be. */
@@ -16,6 +17,8 @@ export interface Making {
   readonly target?: string;
   readonly umask: number;
   readonly caller: Caller;
+  /** It was made at a host that had the volume before, and is to be what it was. */
+  readonly again?: MadeFile;
 }
 
 /**
@@ -65,6 +68,16 @@ export class Namespace {
     const inode = this.#create(directory, making, 0);
     this.#core.record({ names: [], links: [{ inode, delta: 0 }] });
     return inode;
+  }
+
+  /**
+   * A file that was made at a host that had the volume before, which is known to have gone before it was durable.
+   * @throws Miss, FileSystemError EEXIST where the name is another's by now, ENOENT, ESTALE where the directory is gone
+   */
+  makeAgain(made: MadeFile): Inode {
+    const { parent, name, mode, umask, caller } = made;
+    const making = { mode, umask, caller, again: made };
+    return name === '' ? this.makeUnnamed(parent, making) : this.make(parent, name, making);
   }
 
   /** One more name. @throws Miss, FileSystemError EPERM, EEXIST, EMLINK, ENOENT */
@@ -137,10 +150,11 @@ export class Namespace {
   #create(directory: Inode, making: Making, links: number): Inode {
     const inherits = (directory.mode & setGidBit) !== 0;
     const { mode, xattrs } = inheritedMode(directory, making);
-    const number = this.#core.numbers.take();
+    const { again } = making;
+    const number = again === undefined ? this.#core.numbers.take() : this.#vacate(again.inode);
     const { clock, setup } = this.#core.context;
     const now = (isRegular(mode) ? setup.kernelNow?.() : undefined) ?? clock.now();
-    const inode = this.#core.table.create(number, {
+    const record = {
       mode: inherits && isDirectory(mode) ? mode | setGidBit : mode,
       uid: making.caller.uid,
       gid: inherits ? directory.gid : making.caller.gid,
@@ -153,10 +167,26 @@ export class Namespace {
       changed: now,
       target: making.target,
       xattrs,
-    });
+    };
+    const { table } = this.#core;
+    const inode = again === undefined ? table.create(number, record) : table.createAgain(number, { ...record, ...recordOf(again) });
     this.#core.redo?.created(inode, this.#core.log.last + 1);
     this.#core.usage.add(0, 1);
     return inode;
+  }
+
+  /** A number of a mount before this one, of which a host that was lost in the middle of making it again may have left a record that nothing names. @throws Miss */
+  #vacate(number: number): number {
+    const { table, numbers, checkpoint } = this.#core;
+    if (number >= numbers.first) throw new FileSystemError('EINVAL', 'a number of this mount');
+    table.find(number);
+    const left = table.peek(number);
+    if (left === undefined) return number;
+    if (left.gone) throw new FileSystemError('ESTALE', `inode ${number} is being removed`);
+    if (!left.isRegular || left.size > 0 || left.handles > 0 || left.lookups > 0 || left.lastOperation > 0 || checkpoint.pins(left))
+      throw new FileSystemError('EEXIST', `inode ${number} is in use`);
+    table.forget(left);
+    return number;
   }
 
   /** The directory's content changed now. */
@@ -184,6 +214,11 @@ export class Namespace {
     this.#core.markGone(inode);
     return { links, gone: inode };
   }
+}
+
+function recordOf({ attributes }: MadeFile): Pick<Attributes, 'mode' | 'uid' | 'gid' | 'accessed' | 'modified' | 'changed'> {
+  const { mode, uid, gid, accessed, modified, changed } = attributes;
+  return { mode, uid, gid, accessed, modified, changed };
 }
 
 export function dentryOf(inode: Inode): Dentry {

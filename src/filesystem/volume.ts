@@ -28,6 +28,7 @@ import { keepShown } from './keep-shown.ts';
 import { Lending } from './lending.ts';
 import { list } from './listing.ts';
 import { LockTable } from './locks.ts';
+import type { MadeFile } from './made-file.ts';
 import { attempt } from './miss.ts';
 import { openAccessMask, openExclusive, openTruncate, typeMask, typeRegular, typeSymlink } from './mode.ts';
 import { mount } from './mount.ts';
@@ -255,6 +256,16 @@ export class Volume implements FileSystem {
   /** The answer to a call that was done before. @throws FileSystemError ESTALE where the inode is gone since. */
   entry(number: number): MaybePromise<Attributes> {
     return attempt(() => this.#entry(this.#core.table.get(number)));
+  }
+
+  /** Whether there is such an inode. */
+  isMade(number: number): MaybePromise<boolean> {
+    return attempt(() => this.#core.table.find(number) !== undefined);
+  }
+
+  /** {@link Namespace.makeAgain}. Its room was counted when it was made. */
+  remake(made: MadeFile): MaybePromise<Attributes> {
+    return attempt(() => this.#entry(this.#names.makeAgain(made)));
   }
 
   /** From now on nothing changes that another host has in memory, before that gave it up. */

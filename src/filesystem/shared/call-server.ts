@@ -27,16 +27,22 @@ const lockWaitMs = 1000;
 const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
 
 /** Operations whose answer is an entry, with a kernel reference. */
-const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link']);
+const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link', 'remake']);
 
 /** Operations that take names away. Whoever asks for one looked the names up for that. */
 const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']);
 
 /** What a host begins with wherever the volume was opened: then it opens its files again. */
-const greets: ReadonlySet<SharedMethod> = new Set(['relock', 'relocked', 'rejoin']);
+const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked', 'rejoin']);
+
+/** Of these the volume's memory of calls is told with the answer, though they are no calls that it remembers. */
+const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images' | 'lending'>;
+type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
+
+/** What a volume itself does. */
+type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
 
 /**
  * Serves other hosts' operations on the volume that is open here. Their changes are written through. What a host has open and locked
@@ -103,7 +109,12 @@ export class CallServer {
       const named = tag?.calls !== undefined && recorded.has(method) && isRemembered(tag) ? { asker: tag.asker, number: tag.number } : undefined;
       const result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
       const memory = tag && this.#guests.get(peer)?.outcomesOf(tag).id;
-      return encodeResult(result, memory, this.#showing?.granted(peer, told), tag !== undefined || method === 'relocked' ? calls.memory : undefined);
+      return encodeResult(
+        result,
+        memory,
+        this.#showing?.granted(peer, told),
+        tag !== undefined || tellsOfCalls.has(method) ? calls.memory : undefined,
+      );
     } catch (error) {
       return encodeFailure(error);
     } finally {
@@ -223,6 +234,11 @@ export class CallServer {
         return this.#grace.heard(peer);
       case 'rejoin':
         return undefined;
+      case 'made': {
+        const isMade = await this.#volume.isMade(args[0] as number);
+        if (isMade) await this.#keepBoth({ inodes: [args[0] as number], names: [] });
+        return isMade;
+      }
       case 'renew':
         this.#requireShowing().renew(peer, args[0] as boolean);
         return undefined;
@@ -257,7 +273,7 @@ export class CallServer {
             const made = await (done === undefined ? this.#callOnce(method, args, tag) : answerOf(this.#volume, method, args, done));
             account(guest, method, args, made);
             this.#tellRemoved(method, args);
-            if (method === 'lookup' && made !== undefined) guest.lookedUp.add((made as Attributes).inode);
+            if ((method === 'lookup' && made !== undefined) || method === 'remake') guest.lookedUp.add((made as Attributes).inode);
             this.#forgetReferences(method, made);
             return made;
           };
@@ -347,7 +363,7 @@ export class CallServer {
     return outcome === undefined ? undefined : () => perform(outcome === 'not done' ? undefined : outcome);
   }
 
-  async #callOnce(method: Exclude<SharedMethod, OwnMethod>, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
+  async #callOnce(method: VolumeMethod, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
     if (tag?.calls === undefined || !recorded.has(method)) return this.#call(method, args);
     const key = keyOf(tag);
     this.#recording.add(key);
@@ -358,7 +374,7 @@ export class CallServer {
     }
   }
 
-  async #call<T>(method: Exclude<SharedMethod, OwnMethod>, args: readonly unknown[]): Promise<T> {
+  async #call<T>(method: VolumeMethod, args: readonly unknown[]): Promise<T> {
     const operation = this.#volume[method] as (...values: readonly unknown[]) => T | Promise<T>;
     return operation.apply(this.#volume, [...args]);
   }

@@ -72,6 +72,10 @@ export const sharedMethods = {
   put: 'nswx',
   /** Bytes of an inode that was borrowed, as the serving host knows them: inode, loan, offset, length. undefined: it is not lent any more. */
   readLent: 'nsnn',
+  /** Whether there is an inode that the host before had made. What is there is durable when that is answered. */
+  made: 'n',
+  /** A file that the host before had made, and that is not there: it is made once more. */
+  remake: 'd',
 } as const satisfies Partial<Record<keyof FileSystem | OwnMethod, string>>;
 
 /** What is asked of the host that serves a volume beyond the operations of a file system. */
@@ -87,7 +91,9 @@ export type OwnMethod =
   | 'stored'
   | 'borrow'
   | 'put'
-  | 'readLent';
+  | 'readLent'
+  | 'made'
+  | 'remake';
 
 export type SharedMethod = keyof typeof sharedMethods;
 
@@ -282,13 +288,26 @@ const isLock: Check = (value) => {
   return known && (lock['end'] === Infinity || isCount(lock['end']));
 };
 
+const isTold: Check = (value) => {
+  const attributes = fields(value);
+  const times = ['accessed', 'modified', 'changed'].every((name) => attributes?.[name] !== 'now' && isTime(attributes?.[name]));
+  return times && ['mode', 'uid', 'gid'].every((name) => isCount(attributes![name]));
+};
+
+const isMadeFile: Check = (value) => {
+  const made = fields(value);
+  const counts = ['inode', 'parent', 'mode', 'umask'].every((name) => isCount(made?.[name]));
+  return counts && isText(made!['name']) && isCaller(made!['caller']) && isTold(made!['attributes']);
+};
+
 const isNumbers: Check = (value) => Array.isArray(value) && value.length <= maxNumbers && value.every(isCount);
 
-/** Letters of the table: n whole number, m some of them, w what was written, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
+/** Letters of the table: n whole number, m some of them, w what was written, d a file that was made, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
 const checks: Readonly<Record<string, Check>> = {
   n: isCount,
   m: isNumbers,
   w: isWritten,
+  d: isMadeFile,
   s: isText,
   a: isChanges,
   c: isCaller,

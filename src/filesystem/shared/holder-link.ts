@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 
-import { type Clock, codeOf, InfinitError, type Moment, Patience, programPatienceMs } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Moment, momentOf, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
-import type { DoneCall } from '../call-table.ts';
+import type { CallName, DoneCall } from '../call-table.ts';
 import type { Volume } from '../volume.ts';
 import { AnsweredCalls } from './answered-calls.ts';
 import type { Appends } from './appends.ts';
@@ -23,7 +23,7 @@ export type Backing =
   /** `grace`: until then only what was locked before may be locked. */
   | {
       readonly kind: 'local';
-      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry'>>;
+      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry' | 'isMade' | 'remake'>>;
       readonly appends: Appends;
       readonly grace: Promise<void>;
       readonly lending?: Lending;
@@ -32,6 +32,8 @@ export type Backing =
 
 /** What a host that begins to serve is told. */
 export interface Greeting {
+  /** Before all that follows; undefined: there is nothing to be made. */
+  makeAgain(backing: Backing): Promise<void> | undefined;
   /** Before anything else is asked of it. */
   lockAgain(backing: Backing): Promise<void>;
   /** Until it has heard that that was all, and has said what it remembers. */
@@ -55,7 +57,12 @@ export type Learn<T> = (question: Question, value: T, granted: Granted, asked: M
 export interface Done<T> {
   readonly value: T;
   readonly generation: number;
+  /** Another host did it. */
+  readonly isRemote: boolean;
 }
+
+/** Told of an attempt: in which generation, and who is asked. */
+type OnAsk = (generation: number, backing: Backing) => void;
 
 /** Arguments that are made for each attempt: a handle is another one at another host. */
 type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
@@ -78,6 +85,10 @@ export class HolderLink {
   #changed = Promise.withResolvers<void>();
   /** While a host that took over is told of our locks. */
   #relocking: Promise<void> | undefined;
+  /** While what its predecessor had made for us, and not made durable, is made again. */
+  #making: Promise<void> | undefined;
+  /** When a host that served us answered last. */
+  #heard: Moment;
   #moved = new AbortController();
   readonly #asker = randomUUID();
   #calls = 0;
@@ -97,6 +108,7 @@ export class HolderLink {
   constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache, clock: Clock) {
     this.#cache = cache;
     this.#clock = clock;
+    this.#heard = momentOf(clock);
     this.#patience = new Patience(clock);
     this.#leaseHeld = leaseHeld;
     this.#greeting = greeting;
@@ -146,13 +158,21 @@ export class HolderLink {
     this.#moved.abort();
     this.#moved = new AbortController();
     if (backing === undefined) return;
-    const relocking = this.#greeting.lockAgain(backing).finally(() => {
+    const making = (this.#making = this.#greeting.makeAgain(backing));
+    const lockAgain = (): Promise<void> => this.#greeting.lockAgain(backing);
+    const relocking = (making === undefined ? lockAgain() : this.#afterMaking(making, backing, lockAgain)).finally(() => {
       if (this.#relocking === relocking) this.#relocking = undefined;
     });
     this.#relocking = relocking;
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
     void relocking.then(() => this.#greeting.openAgain(backing));
+  }
+
+  async #afterMaking(making: Promise<void>, backing: Backing, then: () => Promise<void>): Promise<void> {
+    await making;
+    if (this.#making === making) this.#making = undefined;
+    if (this.#backing === backing) await then();
   }
 
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
@@ -167,8 +187,13 @@ export class HolderLink {
     while (this.#relocking !== undefined) await this.#relocking;
   }
 
+  /** {@link local}, where nothing has to be done before. */
+  get #ready(): FileSystem | undefined {
+    return this.#making === undefined ? this.local : undefined;
+  }
+
   do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
-    const { local } = this;
+    const local = this.#ready;
     const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
     return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
   }
@@ -176,10 +201,15 @@ export class HolderLink {
   /** As {@link do}, and says in which generation that was which counts: a handle is good in that one alone, and one that was taken for an older one's would stay open for ever. */
   async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
     let generation = this.#generation;
-    const { local } = this;
-    const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args, (now) => (generation = now));
+    let isRemote = false;
+    const local = this.#ready;
+    const onAsk: OnAsk = (now, { kind }) => {
+      generation = now;
+      isRemote = kind === 'remote';
+    };
+    const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args, onAsk);
     const value = await (local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args));
-    return { value, generation };
+    return { value, generation, isRemote };
   }
 
   /**
@@ -232,10 +262,10 @@ export class HolderLink {
   /**
    * Asks the host that has the volume, whichever it is by then, until it answers.
    * @param args a function where they are others at another host.
-   * @param onAsk told of the generation of each attempt.
+   * @param onAsk told of each attempt.
    * @param learn takes what another host's answer lets this one keep.
    */
-  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: (generation: number) => void, learn?: Learn<T>): Promise<T> {
+  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: OnAsk, learn?: Learn<T>): Promise<T> {
     const asking: Asked = {};
     try {
       return await this.#call(method, args, asking, onAsk, learn);
@@ -253,7 +283,7 @@ export class HolderLink {
     method: SharedMethod,
     args: readonly unknown[] | MadeArgs,
     asking: Asked,
-    onAsk: ((generation: number) => void) | undefined,
+    onAsk: OnAsk | undefined,
     learn: Learn<T> | undefined,
   ): Promise<T> {
     const deadline = this.#deadline();
@@ -271,7 +301,7 @@ export class HolderLink {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
-        onAsk?.(this.#generation);
+        onAsk?.(this.#generation, backing);
         if (doubtful && !isRepeatable(method, values)) {
           const done = earlier(backing.volume, method, asking.tag);
           if (done !== 'not done') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
@@ -283,7 +313,7 @@ export class HolderLink {
         await Promise.race([saying, this.#change(deadline)]);
         continue;
       }
-      onAsk?.(this.#generation);
+      onAsk?.(this.#generation, backing);
       const question = (asking.question ??= this.#cache.ask(method, values));
       const { gave } = question;
       if (gave.length > 0) {
@@ -338,7 +368,23 @@ export class HolderLink {
 
   /** As an answer said. */
   learnCalls(backing: Backing, memory: number | undefined): void {
+    this.#heard = momentOf(this.#clock);
     if (memory !== undefined && this.#backing === backing) this.#callMemory = memory;
+  }
+
+  /** When a host that served us answered last. */
+  get lastHeard(): Moment {
+    return this.#heard;
+  }
+
+  /** Names a call of this process's own. */
+  newCall(): CallName {
+    return { asker: this.#asker, number: ++this.#calls };
+  }
+
+  /** It will not be made again. */
+  answered(tag: CallTag): void {
+    this.#answered.add(tag);
   }
 
   /** Names calls of a method that the holder remembers. Only the first of a kernel's request has its number. */
@@ -347,7 +393,7 @@ export class HolderLink {
     const request = this.#request;
     this.#request = undefined;
     return () => {
-      const { asker, number } = request ?? { asker: this.#asker, number: ++this.#calls };
+      const { asker, number } = request ?? this.newCall();
       return { asker, number, memory: this.#memories.get(asker) ?? '' };
     };
   }

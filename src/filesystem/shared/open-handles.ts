@@ -24,8 +24,6 @@ export interface OpenHandle extends LossWitness {
   /** The backing's own number, good for one generation. */
   backing: number;
   generation: number;
-  /** It was made, in this directory, and that is not known to be durable. */
-  unsettled?: { readonly directory: number } | undefined;
   /** It is read, too. */
   reads?: boolean;
   /** It is being opened again. */
@@ -36,14 +34,17 @@ export interface OpenHandle extends LossWitness {
 export class OpenHandles {
   readonly #holder: HolderLink;
   readonly #undelivered: Undelivered;
+  readonly #onSettled: (inode: number) => void;
   readonly #handles = new Map<number, OpenHandle>();
   readonly #numbers: HandleNumbers;
   /** By inode: handles of files that were opened without a word. */
   readonly #unsaid = new Map<number, Set<number>>();
   #seenUnsaid: ReadonlySet<number> = new Set();
 
-  constructor(holder: HolderLink, undelivered: Undelivered, numbers = new HandleNumbers()) {
+  /** @param onSettled told of a file that is durable, with its name. */
+  constructor(holder: HolderLink, undelivered: Undelivered, onSettled: (inode: number) => void = () => {}, numbers = new HandleNumbers()) {
     this.#holder = holder;
+    this.#onSettled = onSettled;
     this.#undelivered = undelivered;
     this.#numbers = numbers;
   }
@@ -140,29 +141,14 @@ export class OpenHandles {
 
   async #there<T>(method: SharedMethod, inode: number, handle: number, rest: readonly unknown[]): Promise<T> {
     const value = await this.#holder.call<T>(method, async () => [inode, await this.backing(handle), ...rest]);
-    const known = this.#handles.get(handle);
-    if (known !== undefined && settles.has(method)) known.unsettled = undefined;
+    if (settles.has(method)) this.#onSettled(inode);
     return value;
   }
 
-  /**
-   * Directories in which files were made that went with the host that made them: whoever makes their names durable hears of it.
-   * @param within a directory; undefined: any.
-   */
-  async lostNames(within?: number): Promise<readonly number[]> {
-    const lost = new Set<number>();
-    const made = [...this.#handles].filter(([, { unsettled }]) => unsettled !== undefined && (within ?? unsettled.directory) === unsettled.directory);
-    const look = async ([handle, known]: readonly [number, OpenHandle]): Promise<void> => {
-      try {
-        await this.backing(handle);
-      } catch (error) {
-        if (!(error instanceof FileSystemError)) throw error;
-        if (known.unsettled !== undefined) lost.add(known.unsettled.directory);
-        known.unsettled = undefined;
-      }
-    };
-    await Promise.all(made.map(look));
-    return [...lost];
+  /** Whether any program has the inode open. */
+  hasOpen(inode: number): boolean {
+    for (const known of this.#handles.values()) if (known.inode === inode) return true;
+    return false;
   }
 
   /** A new host knows nothing of what is open here, and would remove files that have no name any more. */

@@ -36,6 +36,7 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'borrow',
   'put',
   'readLent',
+  'made',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
 const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome', 'closed', 'overloaded', 'unsupported']);
@@ -63,6 +64,7 @@ export const remembered: ReadonlySet<SharedMethod> = new Set([
   'setxattr',
   'removexattr',
   'put',
+  'remake',
 ]);
 /** Releases must not overtake the locks that a new host is told of. */
 export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);

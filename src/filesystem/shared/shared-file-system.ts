@@ -7,6 +7,7 @@ import {
   type DirectoryEntry,
   type FileLock,
   type FileSystem,
+  FileSystemError,
   type FileSystemStatistics,
   type KernelCache,
   type KernelRequest,
@@ -18,6 +19,7 @@ import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
 import { GuestView } from './guest-view.ts';
 import { type Backing, type Done, type Greeting, HolderLink, Moved, type ResultOf } from './holder-link.ts';
+import { MadeFiles } from './made-files.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
 import { ProgramLocks } from './program-locks.ts';
@@ -38,6 +40,7 @@ export class SharedFileSystem implements FileSystem {
   readonly #locks: ProgramLocks;
   readonly #lost: LostWrites;
   readonly #cache: GuestCache;
+  readonly #made: MadeFiles;
   /** What a guest's programs write. */
   readonly #borrowing: Borrowing;
   /** For a guest. */
@@ -63,6 +66,7 @@ export class SharedFileSystem implements FileSystem {
   ) {
     this.#cache = new GuestCache(clock);
     const greeting: Greeting = {
+      makeAgain: (backing) => this.#made.makeAgain(backing),
       lockAgain: (backing) => this.#locks.lockAgain(backing),
       saying: () => this.#locks.saying,
       openAgain: async (backing) => {
@@ -79,7 +83,8 @@ export class SharedFileSystem implements FileSystem {
         onClean: (inode) => written?.onClean(inode),
         onLost: (inode, error) => {
           written?.onLost(inode, error);
-          this.#lost.add([inode], this.#files.all(), error);
+          // What was written to a file that is gone is lost: no program needs to know more.
+          this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
       },
       clock,
@@ -90,7 +95,10 @@ export class SharedFileSystem implements FileSystem {
       onEnd: () => this.#kernel?.dropOpen(),
       isInUse: () => this.#files.size > 0,
     });
-    this.#files = new OpenHandles(this.#holder, this.#undelivered);
+    this.#files = new OpenHandles(this.#holder, this.#undelivered, (inode) => this.#made.settled(inode));
+    this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
+      this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
+    });
     // A program hears of a lost lock as of a lost write.
     const onLost = (inode: number): void => {
       this.markLost([inode]);
@@ -198,16 +206,22 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('mkdir', parent, name, mode, umask, caller);
   }
   unlink(parent: number, name: string): MaybePromise<void> {
-    return this.#holder.do('unlink', parent, name);
+    return this.#settled([this.#cache.inodeOf(parent, name)], () => this.#holder.do('unlink', parent, name));
   }
   rmdir(parent: number, name: string): MaybePromise<void> {
     return this.#holder.do('rmdir', parent, name);
   }
   rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
-    return this.#holder.do('rename', parent, name, newParent, newName, flags);
+    const inodes = [this.#cache.inodeOf(parent, name), this.#cache.inodeOf(newParent, newName)];
+    return this.#settled(inodes, () => this.#holder.do('rename', parent, name, newParent, newName, flags));
   }
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {
-    return this.#holder.do('link', inode, newParent, newName);
+    return this.#settled([inode], () => this.#holder.do('link', inode, newParent, newName));
+  }
+  /** Once the host that serves the volume has what programs wrote to these: where it could not ask for that it would take it for older than what they do next. */
+  #settled<T>(inodes: readonly (number | undefined)[], then: () => MaybePromise<T>): MaybePromise<T> {
+    const waits = inodes.flatMap((inode) => (inode === undefined ? [] : (this.#borrowing.settle(inode) ?? [])));
+    return waits.length === 0 ? then() : Promise.all(waits).then(then);
   }
   open(inode: number, flags: number): MaybePromise<number> {
     const reads = (flags & (accessMask | truncate)) === 0;
@@ -218,15 +232,18 @@ export class SharedFileSystem implements FileSystem {
     return this.#files.keep(inode, flags, false, generation, value);
   }
   async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<Created> {
-    const { value, generation } = await this.#open('create', parent, name, mode, umask, flags, caller);
+    const { value, generation, isRemote } = await this.#open('create', parent, name, mode, umask, flags, caller);
     const { attributes, made } = value;
     const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
-    if (made === true && this.#holder.backing?.kind === 'remote') this.#files.get(handle)!.unsettled = { directory: parent };
+    if (made === true && isRemote) await this.#made.add({ inode: attributes.inode, parent, name, mode, umask, caller, attributes }, generation);
     return { attributes, handle };
   }
   async tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): Promise<{ attributes: Attributes; handle: number }> {
-    const { value: made, generation } = await this.#open('tmpfile', parent, mode, umask, flags, caller);
-    return { attributes: made.attributes, handle: this.#files.keep(made.attributes.inode, flags, false, generation, made.handle) };
+    const { value, generation, isRemote } = await this.#open('tmpfile', parent, mode, umask, flags, caller);
+    const { attributes } = value;
+    const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
+    if (isRemote) await this.#made.add({ inode: attributes.inode, parent, name: '', mode, umask, caller, attributes }, generation);
+    return { attributes, handle };
   }
   read(inode: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
     const known = this.#files.get(handle);
@@ -280,7 +297,7 @@ export class SharedFileSystem implements FileSystem {
     if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
     if (this.#borrowing.has(inode)) return this.#flushBorrowed(inode, handle, lockOwner);
     // What else was written from here was durable when it was answered.
-    if (!locked && this.#holder.backing?.kind === 'remote') return known?.unsettled === undefined ? undefined : this.fsync(inode, handle, false);
+    if (!locked && this.#holder.backing?.kind === 'remote') return this.#made.has(inode) ? this.fsync(inode, handle, false) : undefined;
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
     if (!locked) return close();
     return this.#locks.closed(inode, 'posix', lockOwner, async () => {
@@ -291,8 +308,7 @@ export class SharedFileSystem implements FileSystem {
   }
   /** Others see what was written once it is closed. */
   async #flushBorrowed(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
-    const known = this.#files.get(handle);
-    if ((await this.#borrowing.settle(inode)) === true && known !== undefined) known.unsettled = undefined;
+    if ((await this.#borrowing.settle(inode)) === true) this.#made.settled(inode);
     await this.flush(inode, handle, lockOwner);
   }
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {
@@ -300,7 +316,8 @@ export class SharedFileSystem implements FileSystem {
     const settle = async (): Promise<unknown> => this.#borrowing.settle(inode)?.catch(() => {});
     if (flockOwner === undefined) {
       await settle();
-      return void (await this.#files.letGo('release', inode, handle));
+      await this.#files.letGo('release', inode, handle).finally(() => this.#closed(inode));
+      return;
     }
     const owner = this.#locks.global(flockOwner);
     try {
@@ -312,14 +329,16 @@ export class SharedFileSystem implements FileSystem {
     } finally {
       // Nobody served the volume: the file is closed when somebody does.
       if (this.#files.get(handle) !== undefined) void this.#files.letGo('release', inode, handle).catch(() => {});
+      this.#closed(inode);
     }
+  }
+  #closed(inode: number): void {
+    if (this.#made.has(inode) && !this.#files.hasOpen(inode)) this.#made.settled(inode);
   }
   fsync(inode: number, handle: number, dataOnly: boolean): MaybePromise<void> {
     return this.#sync(inode, handle, async () => {
-      const known = this.#files.get(handle);
-      if (await this.#borrowing.sync(inode)) {
-        if (known !== undefined) known.unsettled = undefined;
-      } else await this.#files.perform('fsync', inode, handle, dataOnly);
+      if (await this.#borrowing.sync(inode)) this.#made.settled(inode);
+      else await this.#files.perform('fsync', inode, handle, dataOnly);
     });
   }
   fallocate(inode: number, handle: number, mode: number, offset: number, length: number): MaybePromise<void> {
@@ -372,14 +391,14 @@ export class SharedFileSystem implements FileSystem {
   fsyncdir(inode: number, handle: number): MaybePromise<void> {
     return this.#sync(inode, handle, async () => {
       await this.#files.perform('fsyncdir', inode, handle);
-      this.markLost(await this.#files.lostNames(inode));
+      await this.#made.look(inode);
     });
   }
   async syncfs(): Promise<void> {
     this.#lost.sayAll();
     await this.settle();
     await this.#holder.do('syncfs');
-    this.markLost(await this.#files.lostNames());
+    await this.#made.look();
     this.#lost.sayAll();
   }
   statfs(): MaybePromise<FileSystemStatistics> {

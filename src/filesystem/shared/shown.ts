@@ -39,6 +39,7 @@ export function shownBy(method: SharedMethod, args: readonly unknown[], result: 
     case 'mknod':
     case 'mkdir':
     case 'link':
+    case 'remake':
       return { inodes: result === undefined ? [] : [(result as Attributes).inode], names: 'all' };
     case 'create':
       return { inodes: result === undefined ? [] : [(result as { attributes: Attributes }).attributes.inode], names: 'all' };

@@ -377,3 +377,22 @@ test('where the serving host is of a version that lets nothing be read of what i
   assert.equal(await read(), 'xxfore');
   assert.equal(serving.calls.includes('borrow'), false);
 });
+
+test('names that a guest gives to a file that it writes, or takes from it, lose nothing of that where the host that serves the volume cannot ask for it', async () => {
+  const { serving, guest } = await begin();
+  guest.recall = () => Promise.reject(new Error('not heard'));
+  for (const [index, change] of [
+    async (inode: number, name: string) => guest.link(inode, root, `${name} too`),
+    async (_: number, name: string) => guest.rename(root, name, root, `${name} moved`, 0),
+    async (_: number, name: string) => guest.unlink(root, name),
+  ].entries()) {
+    // As kernels do.
+    await guest.lookup(root, `f${index}`);
+    const { attributes, handle } = await guest.create(root, `f${index}`, 0o644, 0, 1, user);
+    const { inode } = attributes;
+    await guest.write(inode, handle, 0, Buffer.from('content'), false);
+    await change(inode, `f${index}`);
+    await guest.flush(inode, handle, '1');
+    assert.equal((await contentOf(serving.volume, inode)).toString(), 'content');
+  }
+});

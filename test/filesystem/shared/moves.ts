@@ -9,6 +9,7 @@ import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { open, root, user, volumeId } from '../harness.ts';
 import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
+import { MakingProgram } from './making-program.ts';
 import { NameProgram } from './name-program.ts';
 import { Host, maxBytes, type Mutant, Program } from './program.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -18,6 +19,8 @@ const hosts = 3;
 const [steps, moves] = [25, 5];
 /** No grant, and no lease, is longer. */
 const leaseMs = 1000;
+/** Files without a name stay for so long where the volume comes to. */
+const othersOpenMs = 60_000;
 const [punchHole, zeroRange] = [3, 17];
 
 /** What is open on the host that serves the volume. */
@@ -31,7 +34,7 @@ interface Opening {
 
 /**
  * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
- * and looks at each thing that it did, and another makes, moves and removes names; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ * and looks at each thing that it did, another makes, moves and removes names, and a third makes files and writes them; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
  */
 export class Moves {
   readonly #time = new VirtualTime();
@@ -44,6 +47,7 @@ export class Moves {
   /** Programs that know what names there are. */
   readonly #named: { readonly index: number; readonly program: NameProgram }[] = [];
   #namesBegun = 0;
+  readonly #makers: { readonly index: number; readonly program: MakingProgram }[] = [];
   #opening: Opening | undefined;
   #openings = 0;
   #grants: Grants | undefined;
@@ -72,7 +76,12 @@ export class Moves {
       await this.#serve(this.#hosts[0]!);
       for (let index = 0; index < hosts; index++) this.#inodes.push(await this.#make(`f${index}`));
       const indexes = this.#hosts.map(({ index }) => index);
-      await Promise.all([...indexes.map((index) => this.#programs(index)), ...indexes.map((index) => this.#namers(index)), this.#moveAbout()]);
+      await Promise.all([
+        ...indexes.map((index) => this.#programs(index)),
+        ...indexes.map((index) => this.#namers(index)),
+        ...indexes.map((index) => this.#making(index)),
+        this.#moveAbout(),
+      ]);
       await this.#judgeAll();
       return undefined;
     } catch (error) {
@@ -177,7 +186,7 @@ export class Moves {
     this.deeds.push(`host ${host.index} serves`);
     const way = this.#wayToStore();
     host.fileSystem.setBacking(undefined);
-    const volume = await open(way, { flushDelayMs: 100 });
+    const volume = await open(way, { flushDelayMs: 100 }, { othersOpened: this.#time.sleep(othersOpenMs) });
     const grants = new Grants({
       now: () => this.#time.clock.monotonicMs(),
       sleep: (ms) => this.#time.sleep(ms),
@@ -213,7 +222,9 @@ export class Moves {
     const isThere = (): boolean => this.#opening === opening && !guest.isDead;
     const ask = async (call: Uint8Array): Promise<Uint8Array> => {
       const asked = Uint8Array.from(call);
-      if (decodeCall(asked).method === 'put') this.puts++;
+      const { method } = decodeCall(asked);
+      if (method === 'put') this.puts++;
+      if (method === 'made' && this.#mutant === 'forgetful') throw new InfinitError('bad-argument', 'no such method');
       await this.#pause(10);
       if (!isThere()) throw new InfinitError('unavailable', 'the host does not answer');
       const answer = await opening.server.serve(String(guest.index), asked);
@@ -277,6 +288,26 @@ export class Moves {
     }
   }
 
+  /** As {@link #programs}; all are judged. */
+  async #making(index: number): Promise<void> {
+    for (let left = 2 * steps; left > 0;) {
+      const host = this.#hosts[index]!;
+      if (host.isDead) {
+        await this.#time.sleep(20);
+        continue;
+      }
+      const program = new MakingProgram(host, this.#makers.length + 1);
+      this.#makers.push({ index, program });
+      let came: string | undefined;
+      while (left > 0 && came !== 'died') {
+        left--;
+        came = await Promise.race([program.step(this.#chance), host.died.promise]);
+        this.deeds.push(`host ${index}: ${came}`);
+        await this.#pause(30);
+      }
+    }
+  }
+
   async #step(program: Program): Promise<void> {
     const { story, host } = program;
     const dice = this.#chance();
@@ -312,7 +343,7 @@ export class Moves {
 
   /** At the end each host sees the same of each file, which is what was done to it. */
   async #judgeAll(): Promise<void> {
-    for (const { index, program } of this.#named) await program.judge(this.#hosts[index]!);
+    for (const { index, program } of [...this.#named, ...this.#makers]) await program.judge(this.#hosts[index]!);
     for (const [index, inode] of this.#inodes.entries()) {
       const own = new Program(this.#hosts[index]!, inode, this.#stories[index]!, this.#mutant);
       await own.begin();

@@ -12,11 +12,11 @@ test('handles stay below 2^32, and begin anew with numbers that are not in use',
   const done = (): Promise<void> => Promise.resolve();
   const holder = new HolderLink(
     () => true,
-    { lockAgain: done, saying: done, openAgain: done, openUnsaid: done },
+    { makeAgain: done, lockAgain: done, saying: done, openAgain: done, openUnsaid: done },
     new GuestCache(systemClock),
     systemClock,
   );
-  const files = new OpenHandles(holder, new Undelivered(), new HandleNumbers(2 ** 32 - 2));
+  const files = new OpenHandles(holder, new Undelivered(), () => {}, new HandleNumbers(2 ** 32 - 2));
   const opened = Array.from({ length: 4 }, () => files.keep(7, 0, false, 0, 1));
   assert.deepEqual(opened, [2 ** 32 - 2, 2 ** 32 - 1, 1, 2]);
 });

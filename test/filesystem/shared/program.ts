@@ -11,7 +11,9 @@ export type Mutant =
   /** A guest's change is answered before it is durable. */
   | 'hasty'
   /** A read that another host's death interrupts comes short. */
-  | 'short';
+  | 'short'
+  /** What the host that is lost had made for a guest is not made again. */
+  | 'forgetful';
 
 /** No file is longer. */
 export const maxBytes: number = 96 * 1024;
