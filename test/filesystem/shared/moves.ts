@@ -87,10 +87,11 @@ export class Moves {
     } catch (error) {
       return error instanceof Error ? (error.stack ?? error.message) : String(error);
     } finally {
+      this.#opening?.way.cut();
+      // What is on its way to the store takes time.
+      await this.#opening?.volume.abandon();
       this.#over = true;
       await passing;
-      this.#opening?.way.cut();
-      await this.#opening?.volume.abandon();
       mock.timers.reset();
     }
   }
