@@ -74,7 +74,7 @@ export class MadeFiles {
   }
 
   async #makeAll(backing: Backing): Promise<void> {
-    const left = [...this.#files.values()].reverse();
+    const left = [...this.#files.values()].toReversed();
     const lane = async (): Promise<void> => {
       for (let kept = left.pop(); kept !== undefined; kept = left.pop()) await this.#makeOne(backing, kept);
     };

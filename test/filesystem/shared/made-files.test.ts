@@ -210,7 +210,7 @@ test('names that a guest gave and took before, or was about to, count', async ()
   const last = await guest.create(root, 'd', 0o644, 0, 1, user);
   await line.lose();
   // Asked for while nobody serves the volume.
-  const asked = [guest.rename(root, 'd', root, 'e', 0), guest.unlink(root, 'b')];
+  const asked = [async () => guest.rename(root, 'd', root, 'e', 0), async () => guest.unlink(root, 'b')].map((ask) => ask());
   await line.next();
   await Promise.all(asked);
   for (const { attributes, handle } of [one, other, last]) await guest.flush(attributes.inode, handle, '1');
