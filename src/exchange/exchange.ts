@@ -45,6 +45,8 @@ const timerSlackMs = 2;
  */
 export class Exchange {
   readonly peer: PeerId;
+  /** Frames that were sent and received. */
+  readonly talk = { sent: 0, received: 0 };
   readonly #board: Switchboard;
   readonly #lines: Readonly<Record<Channel, Line>>;
   readonly #service: Service;
@@ -119,6 +121,7 @@ export class Exchange {
   receive(channel: Channel, frame: IncomingFrame): void {
     if (this.#closed !== undefined) return;
     const { traffic } = this.#board;
+    this.talk.received++;
     traffic.receivedMessages++;
     traffic.receivedBytes += frame.body.length;
     if (frame.type === frameType.reply || frame.type === frameType.error) {
@@ -252,6 +255,7 @@ export class Exchange {
 
   #send(channel: Channel, frame: OutgoingFrame): void {
     const { traffic } = this.#board;
+    this.talk.sent++;
     traffic.sentMessages++;
     traffic.sentBytes += frame.bytes;
     const line = this.#lines[channel];

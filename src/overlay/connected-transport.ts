@@ -9,6 +9,7 @@ import {
   type PeerId,
   type RequestOptions,
   type SendOptions,
+  type Talk,
   type Traffic,
   type Transport,
 } from './transport.ts';
@@ -62,6 +63,10 @@ export abstract class ConnectedTransport<Connection extends { readonly exchange:
 
   traffic(): Traffic {
     return { ...this.board.traffic };
+  }
+
+  talk(peer: PeerId): Talk | undefined {
+    return this.peers.get(peer)?.exchange.talk;
   }
 
   abstract [Symbol.asyncDispose](): Promise<void>;

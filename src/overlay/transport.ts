@@ -47,6 +47,12 @@ export interface Target {
   readonly addresses: readonly string[];
 }
 
+/** Messages between this host and a peer since their connection opened. */
+export interface Talk {
+  readonly sent: number;
+  readonly received: number;
+}
+
 /** A transport that keeps itself connected: what the overlay drives and the layers above do not see. */
 export interface MeshTransport extends Transport, AsyncDisposable {
   /** Begins to listen and dial; before, there is nobody to talk to. @throws InfinitError `bad-argument` for an address that cannot be listened on. */
@@ -57,6 +63,8 @@ export interface MeshTransport extends Transport, AsyncDisposable {
   setTargets(targets: readonly Target[]): void;
   /** Addresses of hosts whose id is not known yet: dialled until each has answered, and again while no peer at all is connected. */
   setSeeds(addresses: readonly string[]): void;
+  /** What was said with a peer; undefined where it is not connected. */
+  talk(peer: PeerId): Talk | undefined;
   /** Breaks the connection with a peer, as if it had failed; the redial goes on. */
   drop(peer: PeerId, reason: string): void;
 }

@@ -218,6 +218,26 @@ describe('the failure detector', () => {
 });
 
 describe('members in memory', () => {
+  test(
+    'of many hosts one that freezes is down for all, those that do not watch it too, and alive again when it thaws',
+    { timeout: 60_000 },
+    async () => {
+      await using cluster = await Cluster.inMemory();
+      const first = await cluster.first('h0');
+      const options = { tokenFile: await cluster.tokenFile(first), join: [`memory:${first.self}`] };
+      for (let index = 1; index < 20; index++) await cluster.open(`h${index}`, options);
+      const { hosts } = cluster;
+      const frozen = hosts[7]!;
+      const others = hosts.filter((host) => host !== frozen);
+      await eventually(() => hosts.every((host) => host.transport.connected().length === 19), 'all know all', 20_000);
+      cluster.network!.freeze(frozen.self);
+      await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'down'), 'all have found it', 20_000);
+      for (const host of others) for (const other of others) assert.notEqual(seenBy(host, other)?.liveness, 'down');
+      cluster.network!.thaw(frozen.self);
+      await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'alive'), 'it is back', 20_000);
+    },
+  );
+
   test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 60_000 }, async () => {
     await using cluster = await Cluster.inMemory({ heartbeat: { intervalMs: 1000, suspectMs: 4000, downMs: 8000 } });
     const count = 100;

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/index.ts';
-import type { PeerId, Transport } from '../transport.ts';
+import type { PeerId, Talk, Transport } from '../transport.ts';
+import { type BeatSort, type Look, Watch } from './watch.ts';
 
 /** `alive`: heard of just now. `suspect`: silent for a while. `down`: no connection, or silent for too long. */
 export type Liveness = 'alive' | 'suspect' | 'down';
@@ -24,33 +25,44 @@ export interface FailureDetectorOptions {
   readonly downMs?: number;
 }
 
-/** The heartbeat's kind. Its body is the sender's roster digest. */
+/** The heartbeat's kind. Its body is the sender's roster digest, and what sort of heartbeat it is. */
 export const heartbeatKind = 1;
+/** Notification: ids of peers that the sender watches and misses, one a line. */
+export const missingKind = 5;
 
-/** A tick that comes so much too late says that this process slept, not its peers. */
-const oversleptIntervals = 2;
+const digestBytes = 16;
+const sorts: readonly BeatSort[] = ['regular', 'question', 'answer'];
+/** As many peers are missed in one message at most; its reader asks each of them. */
+const maxMissing = 512;
+const silence: Talk = { sent: 0, received: 0 };
+/** Looks between two ticks that are due; what a further one would see the next tick sees. */
+const maxLooks = 16;
+/** Timers may be a little early. */
+const timerSlackMs = 2;
+
+interface Wire extends Transport {
+  drop(peer: PeerId, reason: string): void;
+  talk(peer: PeerId): Talk | undefined;
+}
 
 /**
- * Tells which peers live. A killed process shows at once, by its broken connection; a frozen one or a cut wire by missing heartbeats,
- * which every host sends on the control channel to each peer, unasked. What a peer sends also says what it knows of the roster.
+ * Tells which peers live. A killed process shows at once, by its broken connection; a frozen one or a cut wire by missing heartbeats
+ * on the control channel: whose are missed is for {@link Watch} to say. What a peer sends also says what it knows of the roster.
  */
 export class FailureDetector implements Disposable {
-  readonly #transport: Transport & { drop(peer: PeerId, reason: string): void };
+  readonly #transport: Wire;
   readonly #clock: Clock;
-  readonly #intervalMs: number;
-  readonly #suspectMs: number;
-  readonly #downMs: number;
-  readonly #heardAt = new Map<PeerId, number>();
+  readonly #watch: Watch;
   readonly #health = new Map<PeerId, Noted>();
   readonly #listeners = new Set<(peer: PeerId, health: PeerHealth) => void>();
   readonly #stops: (() => void)[];
   readonly #timer: NodeJS.Timeout;
   readonly #digest: () => string;
-  readonly #onDigest: (peer: PeerId, digest: string) => void;
-  #lastTick: number;
+  readonly #looks = new Set<NodeJS.Timeout>();
+  readonly #talkOf = (peer: PeerId): Talk | undefined => this.#transport.talk(peer);
 
   constructor(
-    transport: Transport & { drop(peer: PeerId, reason: string): void },
+    transport: Wire,
     clock: Clock,
     digest: () => string,
     onDigest: (peer: PeerId, digest: string) => void,
@@ -59,27 +71,39 @@ export class FailureDetector implements Disposable {
     this.#transport = transport;
     this.#clock = clock;
     this.#digest = digest;
-    this.#onDigest = onDigest;
-    this.#intervalMs = options.intervalMs ?? 250;
-    this.#suspectMs = options.suspectMs ?? 750;
-    this.#downMs = options.downMs ?? 1250;
-    this.#lastTick = clock.monotonicMs();
+    const { intervalMs = 250, suspectMs = 750, downMs = 1250 } = options;
+    this.#watch = new Watch(transport.self, { intervalMs, suspectMs, downMs }, clock.monotonicMs());
+    for (const peer of transport.connected()) this.#watch.connected(peer, this.#talkOf(peer) ?? silence, clock.monotonicMs());
     this.#stops = [
       transport.handle(heartbeatKind, (peer, body) => {
-        this.#heard(peer);
-        this.#onDigest(peer, Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1', 0, 16));
+        const sort = sorts[body[digestBytes] ?? 0] ?? 'answer';
+        if (this.#watch.heard(peer, sort, clock.monotonicMs())) this.#beat(peer, 'answer');
+        this.#alive(peer);
+        // Of those whose heartbeats come regularly it is known for how long they have known other things than this host.
+        if (sort === 'regular' || this.#watch.isNeighbour(peer))
+          onDigest(peer, Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1', 0, digestBytes));
         return undefined;
       }),
-      transport.onPeerUp((peer) => this.#heard(peer)),
+      transport.handle(missingKind, (_peer, body) => {
+        const missing = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1').split('\n', maxMissing);
+        const { beats, lookAgainMs } = this.#watch.accused(missing, clock.monotonicMs());
+        for (const [peer, sort] of beats) this.#beat(peer, sort);
+        this.#lookAgain(lookAgainMs);
+        return undefined;
+      }),
+      transport.onPeerUp((peer) => {
+        this.#watch.connected(peer, this.#talkOf(peer) ?? silence, clock.monotonicMs());
+        this.#alive(peer);
+      }),
       transport.onPeerDown((peer) => {
-        const now = this.#clock.monotonicMs();
-        const silentMs = now - (this.#heardAt.get(peer) ?? now);
-        this.#heardAt.delete(peer);
+        const now = clock.monotonicMs();
+        const silentMs = this.#watch.lost(peer, now);
         // One that was silent before its connection broke was lost when it fell silent; of one that was killed the connection tells at once.
-        this.#become(peer, 'down', silentMs >= this.#downMs ? silentMs : 0);
+        this.#become(peer, 'down', silentMs >= downMs ? silentMs : 0);
       }),
     ];
-    this.#timer = setInterval(() => this.#tick(), this.#intervalMs);
+    // Where this thread was held up, what came meanwhile is read first.
+    this.#timer = setInterval(() => setImmediate(() => this.#tick()), intervalMs);
     this.#timer.unref();
   }
 
@@ -102,11 +126,11 @@ export class FailureDetector implements Disposable {
   /** No longer of interest. */
   forget(peer: PeerId): void {
     this.#health.delete(peer);
-    this.#heardAt.delete(peer);
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    for (const timer of this.#looks) clearTimeout(timer);
     for (const stop of this.#stops) stop();
   }
 
@@ -121,23 +145,44 @@ export class FailureDetector implements Disposable {
     return health;
   }
 
-  #heard(peer: PeerId): void {
-    this.#heardAt.set(peer, this.#clock.monotonicMs());
+  #alive(peer: PeerId): void {
     if (this.#health.get(peer)?.liveness !== 'alive') this.#become(peer, 'alive');
   }
 
   #tick(): void {
-    const now = this.#clock.monotonicMs();
-    const overslept = now - this.#lastTick > (1 + oversleptIntervals) * this.#intervalMs;
-    this.#lastTick = now;
-    const body = Buffer.from(this.#digest(), 'latin1');
-    for (const peer of this.#transport.connected()) {
-      this.#transport.notify(peer, heartbeatKind, body);
-      const silentMs = now - (this.#heardAt.get(peer) ?? now);
-      if (overslept) this.#heardAt.set(peer, now);
-      else if (silentMs >= this.#downMs) this.#transport.drop(peer, `no heartbeat for ${Math.round(silentMs)} ms`);
-      else if (silentMs >= this.#suspectMs) this.#become(peer, 'suspect');
-    }
+    const { beats, accused, lookAgainMs, ...seen } = this.#watch.tick(this.#clock.monotonicMs(), this.#talkOf);
+    this.#take(seen);
+    for (const [peer, sort] of beats) this.#beat(peer, sort);
+    for (let at = 0; at < accused.length; at += maxMissing) this.#tellMissing(accused.slice(at, at + maxMissing));
+    this.#lookAgain(lookAgainMs);
+  }
+
+  #lookAgain(afterMs: number | undefined): void {
+    if (afterMs === undefined || this.#looks.size >= maxLooks) return;
+    const timer = setTimeout(() => {
+      this.#looks.delete(timer);
+      setImmediate(() => this.#take(this.#watch.look(this.#clock.monotonicMs(), this.#talkOf)));
+    }, afterMs + timerSlackMs).unref();
+    this.#looks.add(timer);
+  }
+
+  #take({ heard, suspects, silent }: Pick<Look, 'heard' | 'suspects' | 'silent'>): void {
+    for (const peer of heard) this.#alive(peer);
+    for (const peer of suspects) this.#become(peer, 'suspect');
+    for (const [peer, silentMs] of silent) this.#transport.drop(peer, `no heartbeat for ${Math.round(silentMs)} ms`);
+  }
+
+  #beat(peer: PeerId, sort: BeatSort): void {
+    const body = Buffer.allocUnsafe(digestBytes + 1);
+    body.fill(0);
+    body.write(this.#digest(), 0, digestBytes, 'latin1');
+    body[digestBytes] = sorts.indexOf(sort);
+    if (this.#transport.notify(peer, heartbeatKind, body)) this.#watch.beat(peer);
+  }
+
+  #tellMissing(missing: readonly PeerId[]): void {
+    const body = Buffer.from(missing.join('\n'), 'latin1');
+    for (const peer of this.#transport.connected()) if (!missing.includes(peer)) this.#transport.notify(peer, missingKind, body);
   }
 
   #become(peer: PeerId, liveness: Liveness, forMs = 0): void {
