@@ -1,6 +1,7 @@
 import { messageOf } from '../base/index.ts';
 import type { VolumeContext } from './context.ts';
 import type { DataBlock } from './data-block.ts';
+import { putBlock } from './put-block.ts';
 
 /**
  * Puts sealed data blocks into the store as soon as they are full, long before an inode refers to them: many at once. What fails stays in memory, and in
@@ -21,8 +22,8 @@ export class BlockWriter {
 
   async #put(block: DataBlock): Promise<void> {
     try {
-      const result = await this.#context.store.commit([{ put: [block] }]);
-      if (result.done) block.kept(result.released === true ? this.#context.buffers : undefined);
+      await putBlock(this.#context, block);
+      block.kept();
     } catch (error) {
       this.#context.logger.debug('a data block was not kept', { address: block.address, error: messageOf(error) });
     } finally {

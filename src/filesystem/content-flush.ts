@@ -282,7 +282,7 @@ export class ContentFlush {
       last,
       succeeded: () => {
         commit.succeeded();
-        for (const block of blocks) block.kept(undefined);
+        for (const block of blocks) block.kept();
         for (const block of unused) {
           block.forget();
           this.#early.delete(block);

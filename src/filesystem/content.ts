@@ -171,7 +171,7 @@ export class Content {
     this.unsynced.add(offset, offset + length);
     const before = this.dirty.bytes;
     const block = new DataBlock(address, undefined, undefined, blockBytes, () => {});
-    block.kept(undefined);
+    block.kept();
     this.dirty.put({ kind: 'block', start: offset, end: offset + length, block, at });
     this.#add(block);
     this.#grown(this.dirty.bytes - before);

@@ -25,6 +25,10 @@ export class DataBlock implements SealedBlock {
   putting: Promise<void> | undefined;
   #sealed: Uint8Array | undefined;
   #body: Uint8Array | undefined;
+  /** Where its memory goes, once the store reads it no more. */
+  #home: BlockBuffers | undefined;
+  /** Its memory, which the store may be reading still. */
+  #left: Uint8Array | undefined;
 
   /** @param sealed absent where the store has it already. */
   constructor(address: Address, sealed: Uint8Array | undefined, body: Uint8Array | undefined, size: number, hold: (bytes: number) => void) {
@@ -47,12 +51,24 @@ export class DataBlock implements SealedBlock {
     return (this.#body ??= context.sealer.open(this.address, this.#sealed).body);
   }
 
-  /** The store has it. `buffers`: where its memory goes that nobody else looks at any more. */
-  kept(buffers: BlockBuffers | undefined): void {
+  /** The store has it, and nobody here looks at its memory any more. */
+  kept(): void {
     this.durable = true;
-    const sealed = this.#sealed;
+    this.#left = this.#sealed;
     this.#drop();
-    if (sealed !== undefined) buffers?.give(sealed);
+    this.#give();
+  }
+
+  /** The store reads its memory no more, which goes to `buffers` when nobody here does either. */
+  released(buffers: BlockBuffers): void {
+    this.#home = buffers;
+    this.#give();
+  }
+
+  #give(): void {
+    if (this.#home === undefined || this.#left === undefined) return;
+    this.#home.give(this.#left);
+    this.#left = undefined;
   }
 
   /** Nothing refers to it, or ever will. */

@@ -5,7 +5,7 @@ import { MessageChannel } from 'node:worker_threads';
 
 import { InfinitError, programPatienceMs, waningPatienceMs } from '../../src/base/index.ts';
 import { type Address, immutableAddress, namedAddress } from '../../src/block/index.ts';
-import type { BlockStore, CallOptions } from '../../src/store/index.ts';
+import type { BlockStore, CallOptions, SealedBlock } from '../../src/store/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
 
 const sealed = randomBytes(300_000);
@@ -176,5 +176,38 @@ test('calls have a minute, and less while the store was out of reach for that lo
   await store.fetch(address);
   await store.commit([], { deadlineMs: 5 });
   assert.deepEqual(given, [programPatienceMs, waningPatienceMs, waningPatienceMs, waningPatienceMs, programPatienceMs, 5]);
+  port2.close();
+});
+
+test('the worker is told which blocks nobody reads any more, also long after the answer, and not where they are all released with it', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const lent: { block: SealedBlock; release: (() => void) | undefined }[] = [];
+  const blocks: Pick<BlockStore, 'commit'> = {
+    commit: async (stages, options) => {
+      for (const block of stages.flatMap(({ put }) => put ?? []))
+        lent.push({ block, release: options?.onReleased && ((): void => options.onReleased!(block)) });
+      return { done: true, versions: [[]], ...(lent.length > 3 ? { released: true } : {}) };
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const put = Array.from({ length: 3 }, (_, index) => {
+    const bytes = Buffer.from(`block ${index}`);
+    return { address: immutableAddress(bytes), sealed: bytes };
+  });
+  const told: SealedBlock[] = [];
+  const onReleased = (block: SealedBlock): void => void told.push(block);
+  await store.commit([{ put: put.slice(0, 2) }, { put: put.slice(2) }], { onReleased });
+  assert.deepEqual(told, []);
+  lent[2]!.release!();
+  lent[0]!.release!();
+  // Said twice is told once.
+  lent[0]!.release!();
+  await store.commit([{ put: put.slice(0, 1) }], { onReleased });
+  assert.equal(told.length, 2);
+  assert.equal(told[0], put[2], 'in the caller’s own object');
+  assert.equal(told[1], put[0]);
+  await store.commit([{ put: put.slice(0, 1) }]);
+  assert.equal(lent.at(-1)!.release, undefined, 'nobody asked');
   port2.close();
 });

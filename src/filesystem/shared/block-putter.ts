@@ -1,13 +1,13 @@
 import { InfinitError, messageOf } from '../../base/index.ts';
-import { versionsOf } from '../failure.ts';
 import type { VolumeContext } from '../context.ts';
 import type { DataBlock } from '../data-block.ts';
+import { putBlock } from '../put-block.ts';
 
 /** Puts the blocks of borrowed files as soon as they are full. Their bytes stay until the host that serves the volume has answered: another one may have to be told them. */
 export class BlockPutter {
   readonly #context: VolumeContext;
-  /** Those that the store has; true: nobody else looks at their memory. */
-  readonly #put = new WeakMap<DataBlock, boolean>();
+  /** Those that the store has. */
+  readonly #put = new WeakSet<DataBlock>();
   /** Why the last one that was not put was not. */
   #failure: unknown;
 
@@ -31,9 +31,8 @@ export class BlockPutter {
 
   /** Nobody refers to it here any more. */
   done(block: DataBlock): void {
-    const released = this.#put.get(block);
-    if (released === undefined) block.forget();
-    else block.kept(released ? this.#context.buffers : undefined);
+    if (this.#put.has(block)) block.kept();
+    else block.forget();
   }
 
   /** It was written over before anybody was told of it. What cannot be removed now is found as any orphan is. */
@@ -49,9 +48,8 @@ export class BlockPutter {
 
   async #try(block: DataBlock): Promise<void> {
     try {
-      const result = await this.#context.store.commit([{ put: [block] }]);
-      versionsOf(result);
-      this.#put.set(block, result.done && result.released === true);
+      await putBlock(this.#context, block);
+      this.#put.add(block);
     } catch (error) {
       this.#failure = error;
       this.#context.logger.debug('a data block was not put', { address: block.address, error: messageOf(error) });

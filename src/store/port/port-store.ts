@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { type Clock, codeOf, InfinitError, messageOf, Patience, systemClock } from '../../base/index.ts';
 import type { ErrorCode } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
-import type { BlockStore, CallOptions, CommitResult, Stage, StoredBlock } from '../block-store.ts';
+import type { BlockStore, CallOptions, CommitResult, SealedBlock, Stage, StoredBlock } from '../block-store.ts';
 
 /**
  * A block store across a thread boundary: a volume's worker calls {@link PortStore}, the main thread answers with {@link servePort}.
@@ -19,7 +19,14 @@ type Call =
       readonly memory?: Uint8Array | undefined;
       readonly part?: CallOptions['part'];
     }
-  | { readonly type: 'commit'; readonly id: number; readonly stages: readonly Stage[]; readonly deadlineMs?: number | undefined }
+  | {
+      readonly type: 'commit';
+      readonly id: number;
+      readonly stages: readonly Stage[];
+      readonly deadlineMs?: number | undefined;
+      /** The worker wants to know when nobody reads the blocks any more. */
+      readonly releases: boolean;
+    }
   | { readonly type: 'cancel'; readonly id: number };
 
 type StoreCall = Exclude<Call, { type: 'cancel' }>;
@@ -28,7 +35,15 @@ type Answer =
   | { readonly id: number; readonly value: unknown }
   /** The value of a `get` lies in the memory that came with the call. */
   | { readonly id: number; readonly inMemory: { readonly offset: number; readonly length: number } }
-  | { readonly id: number; readonly code: ErrorCode; readonly message: string };
+  | { readonly id: number; readonly code: ErrorCode; readonly message: string }
+  /** Nobody reads this block of a commit any more: which of all that it puts. */
+  | { readonly id: number; readonly released: number };
+
+/** Blocks of a commit whose memory is read still, by their place among all that it puts. */
+interface Lent {
+  readonly blocks: Map<number, SealedBlock>;
+  readonly tell: (block: SealedBlock) => void;
+}
 
 interface Waiting {
   readonly type: StoreCall['type'];
@@ -44,6 +59,9 @@ interface Waiting {
 /** Calls under way at once from one worker; a further one is refused, which no well-bounded caller ever sees. */
 const maxCalls = 16_384;
 
+/** Commits whose blocks are read still, of one worker. Of what is beyond that it is not told: of a copy that failed it never is, and those stay. */
+const maxLent = 1024;
+
 /** Blocks read or written by calls that one turn of the main thread's event loop begins: each takes some 20 to 40 µs of it. */
 const blocksPerTurn = 64;
 
@@ -56,6 +74,7 @@ const wholeEveryMs = 120_000;
 export class PortStore implements BlockStore {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #lent = new Map<number, Lent>();
   /** The calls of this tick. */
   #calls: Call[] = [];
   #next = 1;
@@ -68,7 +87,10 @@ export class PortStore implements BlockStore {
     this.#clock = clock;
     this.#patience = new Patience(clock, wholeEveryMs);
     port.on('message', (answers: readonly Answer[]) => {
-      for (const answer of answers) this.#settle(answer);
+      for (const answer of answers) {
+        if ('released' in answer) this.#release(answer.id, answer.released);
+        else this.#settle(answer);
+      }
     });
     port.on('close', () => this.#close());
   }
@@ -87,7 +109,27 @@ export class PortStore implements BlockStore {
 
   commit(stages: readonly Stage[], options?: CallOptions): Promise<CommitResult> {
     const crossing = stages.map(crossingOf);
-    return this.#call((id) => ({ type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? this.#patience.take() }), options?.signal);
+    const tell = options?.onReleased;
+    return this.#call((id) => {
+      if (tell !== undefined) this.#lend(id, stages, tell);
+      return { type: 'commit', id, stages: crossing, deadlineMs: options?.deadlineMs ?? this.#patience.take(), releases: tell !== undefined };
+    }, options?.signal);
+  }
+
+  #lend(id: number, stages: readonly Stage[], tell: (block: SealedBlock) => void): void {
+    const blocks = new Map(stages.flatMap(({ put }) => put ?? []).entries());
+    if (blocks.size === 0) return;
+    if (this.#lent.size >= maxLent) this.#lent.delete(this.#lent.keys().next().value!);
+    this.#lent.set(id, { blocks, tell });
+  }
+
+  #release(id: number, place: number): void {
+    const lent = this.#lent.get(id);
+    const block = lent?.blocks.get(place);
+    if (lent === undefined || block === undefined) return;
+    lent.blocks.delete(place);
+    if (lent.blocks.size === 0) this.#lent.delete(id);
+    lent.tell(block);
   }
 
   #call<T>(make: (id: number) => StoreCall, signal: AbortSignal | undefined, memory?: Uint8Array): Promise<T> {
@@ -116,12 +158,13 @@ export class PortStore implements BlockStore {
     });
   }
 
-  #settle(answer: Answer): void {
+  #settle(answer: Exclude<Answer, { released: number }>): void {
     const waiting = this.#waiting.get(answer.id);
     if (waiting === undefined) return;
     this.#waiting.delete(answer.id);
     waiting.release?.();
     this.#learn(waiting, answer);
+    if (waiting.type === 'commit' && 'value' in answer && isReleased(answer.value as CommitResult)) this.#lent.delete(answer.id);
     if ('code' in answer) waiting.reject(new InfinitError(answer.code, answer.message));
     else if ('inMemory' in answer) {
       // In the caller's own object: one that crosses comes back as another over the same bytes, which nobody could know for the memory he gave.
@@ -131,7 +174,7 @@ export class PortStore implements BlockStore {
   }
 
   /** That bytes are there says nothing about majorities: this host may have them itself. */
-  #learn({ type, began }: Waiting, answer: Answer): void {
+  #learn({ type, began }: Waiting, answer: Exclude<Answer, { released: number }>): void {
     if ('code' in answer ? missing.has(answer.code) : type === 'commit' && 'value' in answer && isMissed(answer.value as CommitResult))
       this.#patience.missed(began);
     else if (type !== 'get' && 'value' in answer) this.#patience.heard();
@@ -141,6 +184,7 @@ export class PortStore implements BlockStore {
     this.#closed = true;
     const lost = [...this.#waiting.values()];
     this.#waiting.clear();
+    this.#lent.clear();
     // Whether a commit took effect cannot be known any more.
     for (const { reject } of lost) reject(new InfinitError('unknown-outcome', 'the daemon went away during the call'));
   }
@@ -148,6 +192,11 @@ export class PortStore implements BlockStore {
 
 function isMissed(result: CommitResult): boolean {
   return !result.done && result.outcomes.some((outcome) => 'code' in outcome && missing.has(outcome.code));
+}
+
+/** Nobody reads any of its blocks, so nobody says so of each. */
+function isReleased(result: CommitResult): boolean {
+  return result.done && result.released === true;
 }
 
 /** The blocks alone: what the caller keeps with them, a promise perhaps, is not for the other thread. */
@@ -190,7 +239,7 @@ class Cancellation {
   }
 }
 
-function optionsOf(call: StoreCall, cancellation: Cancellation): CallOptions {
+function optionsOf(call: StoreCall, cancellation: Cancellation, answers: Answers): CallOptions {
   return {
     // A property of its own, so that a copy of the options has it too.
     get signal(): AbortSignal {
@@ -198,6 +247,16 @@ function optionsOf(call: StoreCall, cancellation: Cancellation): CallOptions {
     },
     ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }),
     ...(call.type === 'get' ? { memory: call.memory, part: call.part } : {}),
+    ...(call.type === 'commit' && call.releases ? { onReleased: releasing(call, answers) } : {}),
+  };
+}
+
+/** Tells the worker which block of the commit it is. */
+function releasing({ id, stages }: StoreCall & { type: 'commit' }, answers: Answers): (block: SealedBlock) => void {
+  const places = new Map([...stages.flatMap(({ put }) => put ?? []).entries()].map(([place, block]) => [block, place]));
+  return (block) => {
+    const released = places.get(block);
+    if (released !== undefined) answers.send({ id, released }, [], false);
   };
 }
 
@@ -239,7 +298,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
   /** Calls whose turn has not come: many that came together would hold up everybody else. */
   let waiting: StoreCall[] = [];
   const answer = async (call: StoreCall, alone: boolean): Promise<void> => {
-    const options = optionsOf(call, underWay.get(call.id)!);
+    const options = optionsOf(call, underWay.get(call.id)!, answers);
     try {
       const value =
         call.type === 'commit'
