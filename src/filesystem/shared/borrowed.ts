@@ -13,6 +13,10 @@ import { maxPieces } from './written-shape.ts';
 /** Bytes of content that one message carries. */
 export const maxMessageBytes: number = dataBlockBytes;
 
+/** Of what was answered so much is kept of one file, in pieces and bytes. */
+const maxAnswered = 16;
+const maxAnsweredBytes = 65_536;
+
 /** More than one write of a program seals. */
 const blocksPerWrite = 64;
 
@@ -60,6 +64,10 @@ export class Borrowed {
   reads = 0;
   readonly #workshop: Workshop;
   readonly #content: Content;
+  /** What was answered last of a file that is read, too, the latest last: it is so at the host that serves the volume. */
+  readonly #answered: Patch[] = [];
+  #answeredBytes = 0;
+  #isRead = false;
   /** The file as it is once all parts are said. */
   #version: FileVersion;
   #changes: { mode?: number; uid?: number; gid?: number; accessed?: FileTime } = {};
@@ -119,9 +127,10 @@ export class Borrowed {
     this.#changed = true;
   }
 
-  /** What was written to [start, end) and not answered, the latest last; undefined: some of it is not in memory. */
+  /** What was written to [start, end), as far as it is in memory, the latest last; undefined: some that was not answered is not. */
   patchesIn(start: number, end: number): readonly Patch[] | undefined {
-    const patches: Patch[] = [];
+    this.#isRead = true;
+    const patches = this.#answered.filter(({ offset, bytes }) => offset < end && offset + bytes.length > start);
     for (const pieces of [...this.parts.map((part) => part.pieces), this.#content.dirty.pieces]) {
       for (const piece of pieces) {
         if (piece.end <= start || piece.start >= end) continue;
@@ -198,9 +207,24 @@ export class Borrowed {
   /** The first part was taken there, or is lost. */
   done(): void {
     for (const piece of this.parts.shift()!.pieces) {
+      this.#remember(piece);
       if (piece.kind === 'bytes') this.#content.hold(piece.start - piece.end);
       else if (piece.kind === 'block' && --piece.block.references <= 0) this.#workshop.putter.done(piece.block);
     }
+  }
+
+  /** What a database writes last it reads first: whether another program has changed its file. */
+  #remember(piece: Piece): void {
+    if (!this.#isRead) return;
+    const length = piece.end - piece.start;
+    if (piece.kind !== 'bytes' || length > maxAnsweredBytes / 4) {
+      // Nothing older may show through.
+      this.#answered.length = this.#answeredBytes = 0;
+      return;
+    }
+    this.#answered.push({ offset: piece.start, bytes: piece.buffer.slice(piece.at, piece.at + length) });
+    this.#answeredBytes += length;
+    while (this.#answeredBytes > maxAnsweredBytes || this.#answered.length > maxAnswered) this.#answeredBytes -= this.#answered.shift()!.bytes.length;
   }
 
   /** All that was not said is lost. */

@@ -90,7 +90,7 @@ export class Borrowing {
     return this.#files.has(inode);
   }
 
-  /** Of a file that is this host's for now. */
+  /** Of a file that is this host's for now: it has no extended attributes. */
   attributes(inode: number): Attributes | undefined {
     return this.#good(inode)?.attributes;
   }

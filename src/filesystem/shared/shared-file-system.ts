@@ -390,7 +390,9 @@ export class SharedFileSystem implements FileSystem {
   }
   fsyncdir(inode: number, handle: number): MaybePromise<void> {
     return this.#sync(inode, handle, async () => {
-      await this.#files.perform('fsyncdir', inode, handle);
+      // What is open there makes no difference.
+      if (this.#files.isUnsaid(handle)) await this.#holder.do('fsyncdir', inode, 0);
+      else await this.#files.perform('fsyncdir', inode, handle);
       await this.#made.look(inode);
     });
   }
@@ -408,9 +410,12 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('setxattr', inode, name, Uint8Array.from(value), flags, killSetgid);
   }
   getxattr(inode: number, name: string): MaybePromise<Uint8Array> {
+    // So the kernel asks for a capability before the first write to each file that is made.
+    if (this.#borrowing.attributes(inode) !== undefined) throw new FileSystemError('ENODATA');
     return this.local === undefined ? this.#view.getxattr(inode, name) : this.#holder.do('getxattr', inode, name);
   }
   listxattr(inode: number): MaybePromise<readonly string[]> {
+    if (this.#borrowing.attributes(inode) !== undefined) return [];
     return this.local === undefined ? this.#view.listxattr(inode) : this.#holder.do('listxattr', inode);
   }
   removexattr(inode: number, name: string): MaybePromise<void> {

@@ -396,3 +396,53 @@ test('names that a guest gives to a file that it writes, or takes from it, lose 
     assert.equal((await contentOf(serving.volume, inode)).toString(), 'content');
   }
 });
+
+test('what a guest wrote last of a file that it reads, too, it knows yet once that was answered, and nothing that was written over', async () => {
+  const { serving, guest } = await begin();
+  const data = pattern(3 * mebibyte);
+  const inode = await put(serving.volume, root, 'f', data, true);
+  const handle = await guest.open(inode, 2);
+  const write = async (offset: number, bytes: Uint8Array): Promise<void> => {
+    await guest.write(inode, handle, offset, bytes, false);
+    data.set(bytes, offset);
+    await guest.fsync(inode, handle, true);
+  };
+  const same = async (offset: number, length: number): Promise<void> =>
+    assert.ok(
+      Buffer.concat(await guest.read(inode, handle, offset, length)).equals(data.subarray(offset, offset + length)),
+      `${length} at ${offset}`,
+    );
+  await write(0, Buffer.alloc(4096, 1));
+  await same(0, 100);
+  for (let turn = 2; turn < 40; turn++) {
+    await write(turn * 100, Buffer.alloc(4096, turn));
+    serving.calls.length = 0;
+    await same(turn * 100, 4096);
+    assert.deepEqual(serving.calls, []);
+    await same(0, 10_000);
+  }
+  // In a block of its own, which nobody has in memory once it was answered.
+  await write(2000, pattern(mebibyte).subarray(0, 600_000));
+  await same(0, 10_000);
+  await write(3000, Buffer.alloc(30_000, 7));
+  await same(0, 40_000);
+});
+
+test('of a file that a guest makes it knows that it has no extended attributes, and it makes the names in a directory durable with one question', async () => {
+  const { serving, guest } = await begin();
+  const directory = await guest.opendir(root);
+  const { attributes, handle } = await guest.create(root, 'f', 0o644, 0, 1, user);
+  serving.calls.length = 0;
+  assert.equal(await errnoOf(async () => guest.getxattr(attributes.inode, 'security.capability')), 'ENODATA');
+  assert.deepEqual(await guest.listxattr(attributes.inode), []);
+  assert.deepEqual(serving.calls, []);
+  await guest.write(attributes.inode, handle, 0, Buffer.from('x'), false);
+  await guest.fsync(attributes.inode, handle, false);
+  serving.calls.length = 0;
+  await guest.fsyncdir(root, directory);
+  await guest.releasedir(root, directory);
+  assert.equal(serving.calls.filter((method) => method === 'fsyncdir').length, 1);
+  await guest.setxattr(attributes.inode, 'user.a', Buffer.from('b'), 0, false);
+  assert.equal(Buffer.from(await guest.getxattr(attributes.inode, 'user.a')).toString(), 'b');
+  assert.deepEqual(await guest.listxattr(attributes.inode), ['user.a']);
+});
