@@ -1,4 +1,5 @@
 import type { PeerId, Reply } from '../consensus/index.ts';
+import type { DurableFloor } from './durable-floor.ts';
 import type { Register } from './register-cache.ts';
 
 /** An answer to one of several requests. */
@@ -11,16 +12,21 @@ export interface Served {
 const ignore = (): void => {};
 
 /**
- * Each reply leaves when what its register holds is durable, and the floor, which every reply tells. Where the disk refuses, nothing is said.
- * @param floor Resolves when the floor is durable; undefined: it is.
+ * Each reply leaves when what its register holds is durable, and the floor, which every reply tells; a read of what is here tells the floor of before, and does not wait
+ * for another. Where the disk refuses, nothing is said.
  */
-export function answerWhenDurable(served: readonly Served[], floor: Promise<void> | undefined, answer: (reply: Reply, to: PeerId) => void): void {
+export function answerWhenDurable(
+  served: readonly Served[],
+  floor: Pick<DurableFloor, 'durable' | 'saved'>,
+  answer: (reply: Reply, to: PeerId) => void,
+): void {
   const waiting = new Map<Promise<void>, Served[]>();
   for (const each of served) {
     const { durable } = each.register;
     if (durable === undefined) {
-      if (floor === undefined) answer(each.reply, each.to);
-      else floor.then(() => answer(each.reply, each.to), ignore);
+      if (floor.durable === undefined) answer(each.reply, each.to);
+      else if (isOfWhatIsHere(each.reply)) answer({ ...each.reply, floor: floor.saved }, each.to);
+      else floor.durable.then(() => answer(each.reply, each.to), ignore);
       continue;
     }
     const others = waiting.get(durable);
@@ -28,9 +34,14 @@ export function answerWhenDurable(served: readonly Served[], floor: Promise<void
     else others.push(each);
   }
   for (const [durable, all] of waiting) {
-    const ready = floor === undefined ? durable : Promise.all([durable, floor]);
+    const ready = floor.durable === undefined ? durable : Promise.all([durable, floor.durable]);
     ready.then(() => {
       for (const { reply, to } of all) answer(reply, to);
     }, ignore);
   }
+}
+
+/** The floor is about blocks that are not here: of this one it says nothing that its record does not, and a reply of before it was raised would have said the same. */
+function isOfWhatIsHere({ type, accepted }: Reply): boolean {
+  return type === 'value' && accepted !== null;
 }

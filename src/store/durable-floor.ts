@@ -12,8 +12,17 @@ export class DurableFloor {
   /** The write that makes it durable; undefined: it is. */
   durable: Promise<void> | undefined;
 
-  constructor(disk: Disk) {
+  /** What the disk has, whatever was raised since. */
+  #saved: number;
+
+  /** @param saved What the disk remembers. */
+  constructor(disk: Disk, saved: number) {
     this.#disk = disk;
+    this.#saved = saved;
+  }
+
+  get saved(): number {
+    return this.#saved;
   }
 
   /** What the disk remembers; 0: nothing yet. @throws InfinitError `damaged`. */
@@ -41,7 +50,10 @@ export class DurableFloor {
       if (this.durable === write) this.durable = undefined;
     };
     write.then(
-      () => settled(false),
+      () => {
+        this.#saved = Math.max(this.#saved, floor);
+        settled(false);
+      },
       () => settled(true),
     );
     return write;

@@ -78,7 +78,7 @@ export class Replica {
 
   private constructor(options: ReplicaOptions, floor: number, holders: readonly EarlierHolder[]) {
     this.#options = options;
-    this.#floor = new DurableFloor(options.disk);
+    this.#floor = new DurableFloor(options.disk, floor);
     this.#registers = new RegisterCache(options.disk, options.onLost);
     const leases = new LeaseTable({
       self: options.self,
@@ -164,7 +164,7 @@ export class Replica {
     }
     for (const run of runs) this.#saveRun(run);
     if (this.#floor.unsaved) void this.#floor.save(this.acceptor.floor, []);
-    answerWhenDurable(served, this.#floor.durable, answer);
+    answerWhenDurable(served, this.#floor, answer);
     this.#registers.trim();
     if (bugs.length > 0) throw bugs[0];
   }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { codeOf, InfinitError, systemClock } from '../../src/base/index.ts';
 import { type Address, mutableAddress } from '../../src/block/index.ts';
-import type { Request } from '../../src/consensus/index.ts';
+import type { Reply, Request } from '../../src/consensus/index.ts';
 import { type DiskOperation, MemoryDisk } from '../../src/disk/index.ts';
 import { Replica } from '../../src/store/replica.ts';
 
@@ -55,6 +55,59 @@ test('a promise that the disk refused is not told, though another write is under
   disk.goOn();
   await refused;
   assert.equal((await forgotten).type, 'forgotten');
+});
+
+/** A disk that takes the acceptor's floor when the test says so. */
+class SlowFloorDisk extends MemoryDisk {
+  readonly #slow = Promise.withResolvers<void>();
+
+  override async write(operations: readonly DiskOperation[]): Promise<void> {
+    if (operations.some((operation) => operation.type === 'put-meta' && operation.key === 'acceptor/floor')) await this.#slow.promise;
+    await super.write(operations);
+  }
+
+  goOn(): void {
+    this.#slow.resolve();
+  }
+}
+
+test('a read of what is here does not wait for a floor that is raised for another block, and tells the one before; all else waits', async () => {
+  const disk = new SlowFloorDisk();
+  const replica = await open(disk);
+  const [here, there, gone] = [mutableAddress(), mutableAddress(), mutableAddress()];
+  const record = {
+    version: 1,
+    epoch: 1,
+    replicas: ['a', 'b', 'c'],
+    previous: [],
+    unsettled: [],
+    value: Buffer.from('x'),
+    origin: { peer: 'b', incarnation: 1, serial: 1 },
+  };
+  await replica.serve({ type: 'learn', ...head(here), ballot: ballot(3), record });
+  await replica.serve({ type: 'learn', ...head(there), ballot: ballot(3), record });
+
+  const answers: string[] = [];
+  const answer = ({ type, block, floor, accepted }: Reply): void => {
+    const name = block === here ? 'here' : block === there ? 'there' : 'gone';
+    answers.push(`${type} ${name}${accepted === null ? '' : ' with a record'}, floor ${floor}`);
+  };
+  const read = (block: Address): Request => ({ type: 'read', ...head(block), view: -1, known: null, lease: null });
+  await replica.prepareAll([gone]);
+  replica.serveAll([{ type: 'forget', ...head(gone), ballot: ballot(7), floor: 0 }], answer);
+  replica.serveAll([read(here), read(gone), { type: 'prepare', ...head(there), ballot: ballot(9), view: 0, known: null }], answer);
+  // What waits to be durable is read no sooner than it is.
+  replica.serveAll([read(there)], answer);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(answers, ['value here with a record, floor 0']);
+  disk.goOn();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(answers.slice(1).toSorted(), [
+    'forgotten gone, floor 7',
+    'promised there with a record, floor 7',
+    'value gone, floor 7',
+    'value there with a record, floor 7',
+  ]);
 });
 
 /** A disk of which one read takes as long as the test says. */
