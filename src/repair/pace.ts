@@ -1,4 +1,4 @@
-import { maxBusyJobs, maxIdleJobs, maxStrainedJobs } from './settings.ts';
+import { maxBusyInLane, maxBusyJobs, maxIdleJobs, maxStrainedJobs } from './settings.ts';
 import { Strain } from './strain.ts';
 
 /** After a client was seen it counts as busy for so long, in ms. */
@@ -22,7 +22,7 @@ const burstSeconds = 0.25;
  */
 export class Pace {
   readonly strain: Strain;
-  readonly #clientCalls: () => number;
+  readonly #hasClients: () => boolean;
   readonly #bytesPerSecond: number;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
@@ -33,8 +33,8 @@ export class Pace {
   /** Bytes moved since the start. */
   bytes = 0;
 
-  constructor(clientCalls: () => number, bytesPerSecond: number, strain = new Strain()) {
-    this.#clientCalls = clientCalls;
+  constructor(hasClients: () => boolean, bytesPerSecond: number, strain = new Strain()) {
+    this.#hasClients = hasClients;
     this.#bytesPerSecond = bytesPerSecond;
     this.strain = strain;
   }
@@ -60,15 +60,18 @@ export class Pace {
 
   /**
    * Runs a job for each item, as many at once as there are lanes.
-   * @param inLane Jobs that one lane runs together: for small ones that mostly wait for others. It does not wait long for the last of them.
+   * @param inLane Jobs that one lane runs together at the most: for small ones that mostly wait for others. It does not wait long for the last of them. While clients are
+   *   at work they are fewer: what comes in one burst, on this host and on those that are asked, holds theirs up for as long.
    */
   async each<T>(items: readonly T[], job: (item: T) => Promise<void>, inLane = 1): Promise<void> {
     let next = 0;
     const late = new Set<Promise<void>>();
     const lane = async (): Promise<void> => {
       while (next < items.length) {
-        const some = items.slice(next, (next += inLane));
-        await this.run<unknown>(() => (inLane > 1 ? together(some.map(job), late) : Promise.all(some.map(job))));
+        await this.run<unknown>(() => {
+          const some = items.slice(next, (next += this.#isBusy() ? Math.min(inLane, maxBusyInLane) : inLane));
+          return inLane > 1 ? together(some.map(job), late) : Promise.all(some.map(job));
+        });
       }
     };
     await Promise.all(Array.from({ length: Math.min(maxIdleJobs, Math.ceil(items.length / inLane)) }, lane));
@@ -98,7 +101,7 @@ export class Pace {
 
   #isBusy(): boolean {
     const now = performance.now();
-    if (this.#clientCalls() > 0) this.#busyUntil = now + busyMs;
+    if (this.#hasClients()) this.#busyUntil = now + busyMs;
     return now < this.#busyUntil;
   }
 }

@@ -77,7 +77,7 @@ export class Repair implements AsyncDisposable {
     const { store, transport, views } = options;
     const settings = { ...defaultRepairSettings, ...options.settings };
     const { housekeeping } = store;
-    const pace = new Pace(() => housekeeping.clientCalls, settings.bytesPerSecond);
+    const pace = new Pace(() => housekeeping.hasClients, settings.bytesPerSecond);
     housekeeping.copyStrain = pace.strain;
     this.#options = options;
     this.#at = new Standpoint({ self: transport.self, housekeeping, transport, views, pace, settings });

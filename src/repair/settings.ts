@@ -28,6 +28,8 @@ export const maxBusyJobs = 2;
 export const maxStrainedJobs = 1;
 /** Registers that one of them resolves and moves together: what they ask one host shares frames and groups of its disk. */
 export const registersInLane = 16;
+/** And while clients are at work. With 16 there and 4 hosts at it, 128 operations of repair were before each of a client's. */
+export const maxBusyInLane = 4;
 /** Blocks that could not be finished at once and are remembered by name; with more of them everything is walked again. */
 export const maxOpenBlocks = 8192;
 /** Damaged registers that wait to be replaced before the next check, and those that a replica refused. */

@@ -14,6 +14,7 @@ import {
   type Request,
 } from '../consensus/index.ts';
 import { type Disk, type DiskEntry, scrub, type ScrubOptions, type ScrubReport } from '../disk/index.ts';
+import type { ClientsElsewhere } from './clients-elsewhere.ts';
 import type { CopyStrain, ImmutableBlocks } from './immutable-blocks.ts';
 import { type Copy, registersOn } from './inspection.ts';
 import type { AskPeer, Registers } from './registers.ts';
@@ -66,6 +67,7 @@ export class Housekeeping {
   readonly #blocks: ImmutableBlocks;
   readonly #ask: AskPeer;
   readonly #clients: () => number;
+  readonly #elsewhere: ClientsElsewhere;
   readonly #hasSay: () => boolean;
 
   constructor(parts: {
@@ -76,6 +78,7 @@ export class Housekeeping {
     readonly blocks: ImmutableBlocks;
     readonly ask: AskPeer;
     readonly clients: () => number;
+    readonly elsewhere: ClientsElsewhere;
     readonly hasSay: () => boolean;
   }) {
     this.#self = parts.self;
@@ -85,12 +88,13 @@ export class Housekeeping {
     this.#blocks = parts.blocks;
     this.#ask = parts.ask;
     this.#clients = parts.clients;
+    this.#elsewhere = parts.elsewhere;
     this.#hasSay = parts.hasSay;
   }
 
-  /** Calls of clients on this host that are under way. */
-  get clientCalls(): number {
-    return this.#clients();
+  /** Whether clients are at work: on this host, or on others that had it serve them lately. */
+  get hasClients(): boolean {
+    return this.#clients() > 0 || this.#elsewhere.atWork;
   }
 
   /** Blocks that are not here take no ballot of this round or lower. */

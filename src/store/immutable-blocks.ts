@@ -27,6 +27,8 @@ export interface ImmutableBlocksOptions {
   readonly placement: StorePlacement;
   readonly permits: Permits;
   readonly defaultDeadlineMs: number;
+  /** Told that clients of other hosts wait for what is kept here. */
+  readonly onClients: () => void;
 }
 
 /** What a host that takes a copy says of itself, and whom that is told: times as long as a copy took that whoever sends it is to rest. */
@@ -51,7 +53,10 @@ export class ImmutableBlocks {
     const [writes, keeps] = [(peer: PeerId): void => permits.checkWrites(peer), (peer: PeerId): void => permits.checkKeeps(peer)];
     transport?.handle(
       kinds.putBlock,
-      permitted(writes, (body) => this.#keep(body)),
+      permitted(writes, (body) => {
+        options.onClients();
+        return this.#keep(body);
+      }),
       { borrows: true },
     );
     transport?.handle(

@@ -17,6 +17,7 @@ import {
   type View,
 } from '../consensus/index.ts';
 import type { Disk, DiskOperation } from '../disk/index.ts';
+import { isOfClient } from './clients-elsewhere.ts';
 import { answerWhenDurable, type Served } from './durable-answers.ts';
 import { DurableFloor } from './durable-floor.ts';
 import { isDamaged } from './failures.ts';
@@ -61,6 +62,8 @@ export interface ReplicaOptions {
   readonly onDurable: (block: Address) => void;
   /** Told of a bug that a request met once its register was loaded: whoever handed it over has gone on. */
   readonly onBug: (error: unknown) => void;
+  /** Told that clients of other hosts wait for what is served. */
+  readonly onClients?: () => void;
 }
 
 /**
@@ -138,6 +141,7 @@ export class Replica {
     const bugs: unknown[] = [];
     const now = this.#options.clock.monotonicMs();
     const hasSay = this.#options.hasSay();
+    if (requests.some((request) => request.from !== this.#options.self && isOfClient(request))) this.#options.onClients?.();
     for (const request of requests) {
       if (!this.#mayServe(request, hasSay)) continue;
       const address = request.block as Address;

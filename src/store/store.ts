@@ -19,6 +19,7 @@ import { elsewhere, Here } from './here.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { ImmutableBlocks } from './immutable-blocks.ts';
 import { ChangeFeed } from './change-feed.ts';
+import { ClientsElsewhere } from './clients-elsewhere.ts';
 import { type Copy, inspectBlock, type InspectionContext } from './inspection.ts';
 import { kinds } from './kinds.ts';
 import { defaultLeaseTermMs, Leases } from './leases.ts';
@@ -77,6 +78,7 @@ export class Store implements BlockStore, AsyncDisposable {
   readonly #listening: readonly ((() => void) | undefined)[];
 
   #clients = 0;
+  readonly #elsewhere = new ClientsElsewhere();
   /** Told of a register whose record on this host turned out to be damaged. */
   onLost: (address: Address) => void = () => {};
   /** Told of a register that a replica refused, since its floor is too high or for somebody's lease: it may be short of a copy. */
@@ -117,7 +119,15 @@ export class Store implements BlockStore, AsyncDisposable {
     this.#listening = [transport?.onPeerUp((peer) => this.#registers.peerUp(peer)), transport?.onPeerDown(() => this.#registers.peerDown())];
     this.#changes = new ChangeFeed({ self, transport, permits, placement });
     this.#inspection = { self, replica, ask, disk, transport, placement };
-    this.#blocks = new ImmutableBlocks({ self, disk, transport, placement, permits, defaultDeadlineMs });
+    this.#blocks = new ImmutableBlocks({
+      self,
+      disk,
+      transport,
+      placement,
+      permits,
+      defaultDeadlineMs,
+      onClients: () => this.#elsewhere.note(),
+    });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
     transport?.handle(kinds.register, async (peer, body) => {
       const request = decodeRequest(peer, new Uint8Array(body));
@@ -133,6 +143,7 @@ export class Store implements BlockStore, AsyncDisposable {
       blocks: this.#blocks,
       ask,
       clients: () => this.#clients,
+      elsewhere: this.#elsewhere,
       hasSay,
     });
   }
@@ -158,6 +169,7 @@ export class Store implements BlockStore, AsyncDisposable {
       onLost,
       onDurable,
       onBug: saysBugs(options.logger),
+      onClients: () => store.#elsewhere.note(),
     });
     const store: Store = new Store(options, replica);
     return store;

@@ -27,7 +27,7 @@ function moveBy(give: Housekeeping['give'], holders: string, own = ownCopy): Pro
       housekeeping: { has, own, give } as never,
       transport: { isConnected: () => true } as never,
       views: staticViews(view),
-      pace: new Pace(() => 0, 1e9),
+      pace: new Pace(() => false, 1e9),
       settings: defaultRepairSettings,
     }),
   );
@@ -80,7 +80,7 @@ async function trimmedBy(meanwhile: () => void, views: () => readonly (typeof vi
       housekeeping: housekeeping as never,
       transport: { isConnected: () => true } as never,
       views: { ...staticViews(view), inForce: views },
-      pace: new Pace(() => 0, 1e9),
+      pace: new Pace(() => false, 1e9),
       settings: defaultRepairSettings,
     }),
   );

@@ -20,7 +20,7 @@ function lateKeeper(cluster: TestCluster, { name, store, transport }: TestHost, 
   const views = { ...cluster.views.of(name), inForce: () => inForce, retiring: () => undefined };
   const { housekeeping } = store;
   return new RegisterKeeper(
-    new Standpoint({ self: name, housekeeping, transport, views, pace: new Pace(() => 0, 1e9), settings: defaultRepairSettings }),
+    new Standpoint({ self: name, housekeeping, transport, views, pace: new Pace(() => false, 1e9), settings: defaultRepairSettings }),
   );
 }
 

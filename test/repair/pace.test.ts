@@ -2,17 +2,21 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Pace } from '../../src/repair/pace.ts';
-import { maxBusyJobs, maxIdleJobs } from '../../src/repair/settings.ts';
+import { maxBusyInLane, maxBusyJobs, maxIdleJobs } from '../../src/repair/settings.ts';
 import { Strain } from '../../src/repair/strain.ts';
 
 /** How many jobs were under way at the most. */
-async function mostAtOnce(pace: Pace, jobs: number): Promise<number> {
+async function mostAtOnce(pace: Pace, jobs: number, inLane?: number): Promise<number> {
   let [running, most] = [0, 0];
-  await pace.each(Array.from({ length: jobs }), async () => {
-    most = Math.max(most, ++running);
-    await new Promise((resolve) => setImmediate(resolve));
-    running--;
-  });
+  await pace.each(
+    Array.from({ length: jobs }),
+    async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running--;
+    },
+    inLane,
+  );
   return most;
 }
 
@@ -21,14 +25,20 @@ const strained = strainOf(4);
 const calm = strainOf(1);
 
 test('many jobs at once while nobody else is at work, fewer while clients are, one where these notice it', async () => {
-  assert.equal(await mostAtOnce(new Pace(() => 0, 1e9, calm), 20), maxIdleJobs);
-  assert.equal(await mostAtOnce(new Pace(() => 1, 1e9, calm), 6), maxBusyJobs);
-  assert.equal(await mostAtOnce(new Pace(() => 0, 1e9, strained), 6), maxBusyJobs);
-  assert.equal(await mostAtOnce(new Pace(() => 1, 1e9, strained), 4), 1);
+  assert.equal(await mostAtOnce(new Pace(() => false, 1e9, calm), 20), maxIdleJobs);
+  assert.equal(await mostAtOnce(new Pace(() => true, 1e9, calm), 6), maxBusyJobs);
+  assert.equal(await mostAtOnce(new Pace(() => false, 1e9, strained), 6), maxBusyJobs);
+  assert.equal(await mostAtOnce(new Pace(() => true, 1e9, strained), 4), 1);
+});
+
+test('jobs that share a lane are fewer while clients are at work: all of them are in these clients’ way at once', async () => {
+  assert.equal(await mostAtOnce(new Pace(() => false, 1e9, calm), 300, 16), maxIdleJobs * 16);
+  assert.equal(await mostAtOnce(new Pace(() => true, 1e9, calm), 60, 16), maxBusyJobs * maxBusyInLane);
+  assert.equal(await mostAtOnce(new Pace(() => true, 1e9, calm), 10, 2), maxBusyJobs * 2);
 });
 
 test('a strained host rests longer than it works, and without clients of its own it rests as well', async () => {
-  const rested = async (clients: number): Promise<number> => {
+  const rested = async (clients: boolean): Promise<number> => {
     const pace = new Pace(() => clients, 1e9, strained);
     const began = performance.now();
     let worked = 0;
@@ -38,12 +48,12 @@ test('a strained host rests longer than it works, and without clients of its own
     });
     return (performance.now() - began - worked) / worked;
   };
-  assert.ok((await rested(1)) > 3.8);
-  assert.ok((await rested(0)) > 1.8);
+  assert.ok((await rested(true)) > 3.8);
+  assert.ok((await rested(false)) > 1.8);
 });
 
 test('jobs that wait for a silent host do not hold up those that share a lane with them', async () => {
-  const pace = new Pace(() => 0, 1e9, calm);
+  const pace = new Pace(() => false, 1e9, calm);
   const items = Array.from({ length: 8 * 16 * 3 }, (_, index) => index);
   const isStuck = (index: number): boolean => index % 16 === 0 && index < 8 * 16;
   const others = items.filter((index) => !isStuck(index)).length;
@@ -61,7 +71,7 @@ test('jobs that wait for a silent host do not hold up those that share a lane wi
 });
 
 test('the failure of a job that its lane did not wait for is told all the same', async () => {
-  const pace = new Pace(() => 0, 1e9, calm);
+  const pace = new Pace(() => false, 1e9, calm);
   const failing = pace.each(
     [0, 1],
     async (index) => {

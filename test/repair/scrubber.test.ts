@@ -29,7 +29,7 @@ test('a disk that is damaged all over is read no faster than it is mended', asyn
       return { blocks, bytes: 0, damaged: blocks, last: undefined, finished: true };
     },
   };
-  const standpoint = { housekeeping, pace: new Pace(() => 0, 1e9), settings: defaultRepairSettings };
+  const standpoint = { housekeeping, pace: new Pace(() => false, 1e9), settings: defaultRepairSettings };
   const scrubber = new Scrubber(standpoint as unknown as Standpoint, silentLogger);
   const running = scrubber.run(stop.signal).catch(() => {});
   scrubber.now(1e9);

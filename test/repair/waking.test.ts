@@ -70,7 +70,7 @@ test('a removed block that cannot be forgotten yet is looked at again after a wh
       housekeeping: { inspect: async () => state } as never,
       transport: { isConnected: () => others } as never,
       views: staticViews(view),
-      pace: new Pace(() => 0, 1e9),
+      pace: new Pace(() => false, 1e9),
       settings: { ...defaultRepairSettings, tombstoneMs: 30 },
     }),
   );
@@ -89,13 +89,13 @@ test('a removed block that cannot be forgotten yet is looked at again after a wh
 });
 
 test('once clients are quiet repair uses all its lanes, whatever it began with', async () => {
-  let calls = 1;
-  const pace = new Pace(() => calls, 1e9);
+  let isBusy = true;
+  const pace = new Pace(() => isBusy, 1e9);
   const running: (() => void)[] = [];
   const all = pace.each(Array.from({ length: 40 }), () => new Promise<void>((resolve) => running.push(resolve)));
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(running.length, maxBusyJobs);
-  calls = 0;
+  isBusy = false;
   await new Promise((resolve) => setTimeout(resolve, 300));
   running.shift()!();
   await eventually(async () => running.length === maxIdleJobs, 5000, 'lanes stay empty');
