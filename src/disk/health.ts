@@ -121,6 +121,12 @@ export class Health {
     return this.failure(error);
   }
 
+  /** A file of the store was taken away under the daemon: what is written to it now is on no disk once the daemon ends. */
+  lost(file: string): void {
+    if (this.#state === 'failed') return;
+    this.#set('failed', `${file} was taken away while the daemon ran: what was in it is read until the daemon ends, and nothing more is taken`);
+  }
+
   failure(cause?: unknown): InfinitError {
     return new InfinitError('disk-failed', this.#reason ?? 'the disk failed', { cause });
   }

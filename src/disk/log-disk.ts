@@ -44,6 +44,8 @@ const minSegments = 128;
 /** A disk is calm after so many ticks in a row with no more groups than these: leases are renewed each second. */
 const calmTicks = 10;
 const calmGroups = 16;
+/** Whether the files of the log are there is looked at after a tick with writes, and after so many without. */
+const lookTicks = 60;
 /** Records not yet indexed, at the most: beyond that writers wait for the index. */
 const maxRecentRecords = 65_536;
 /** How long a write waits for compaction to make room before it is refused. */
@@ -67,6 +69,7 @@ export class LogDisk implements Disk {
   #groups = 0;
   #groupsAtTick = 0;
   #calmTicks = 0;
+  #ticksToLook = 0;
   #indexBroken = false;
   #closing: Promise<void> | undefined;
 
@@ -346,10 +349,18 @@ export class LogDisk implements Disk {
     }
   }
 
+  /** Files that are gone from their directory are written and read as before: the kernel keeps them until the daemon ends. */
+  async #lookForFiles(idle: boolean): Promise<void> {
+    if (idle && --this.#ticksToLook > 0) return;
+    this.#ticksToLook = lookTicks;
+    const lost = await this.#segments.findLost();
+    if (lost !== undefined) this.#health.lost(lost);
+  }
   async #housekeep(): Promise<void> {
     try {
       await this.#health.refresh();
       const idle = this.#groups === this.#groupsAtTick;
+      await this.#lookForFiles(idle);
       this.#calmTicks = this.#groups - this.#groupsAtTick <= calmGroups ? this.#calmTicks + 1 : 0;
       this.#groupsAtTick = this.#groups;
       // Only what is indexed can be compacted, and a full disk is hardly ever idle: what found no room is tried again.

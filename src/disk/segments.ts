@@ -113,6 +113,14 @@ export class Segments {
     }
   }
 
+  /** Of the files of the log one that nobody here took away, and that is not in its directory any more. */
+  async findLost(): Promise<string | undefined> {
+    const known = this.all().filter(({ present }) => present);
+    const there = new Set(await this.#directory.segments(this.#files));
+    const lost = known.find(({ number }) => !there.has(number) && this.#segments.has(number));
+    return lost && this.#directory.segment(lost.number);
+  }
+
   /** Removes a segment and its file. Reads under way finish first, since the kernel keeps an open file. */
   async remove(segment: Segment): Promise<void> {
     this.#segments.delete(segment.number);

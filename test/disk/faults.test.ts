@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { mock, test } from 'node:test';
 
@@ -52,6 +52,19 @@ for (const share of [0, 0.5, 1]) {
     await disk.write([{ type: 'put', address: numbered(6), bytes: valueOf(6, 10) }]);
   });
 }
+
+test('a log whose file is taken away under the daemon takes nothing more, and says so', async () => {
+  await using directory = await TemporaryDirectory.make();
+  await using disk = await LogDisk.open(directory.path, small);
+  await disk.write([{ type: 'put', address: numbered(1), bytes: valueOf(1, 1000) }]);
+  rmSync(path.join(directory.path, 'segment-00000001'));
+  // What is written now the kernel keeps for as long as the file is open, and no longer.
+  await disk.write([{ type: 'put', address: numbered(2), bytes: valueOf(2, 1000) }]);
+  await until(() => disk.status().state === 'read-only');
+  assert.match(disk.status().reason!, /segment-00000001 was taken away while the daemon ran/);
+  await assert.rejects(disk.write([{ type: 'put', address: numbered(3), bytes: valueOf(3, 10) }]), code('disk-failed'));
+  assert.equal((await disk.read(numbered(1)))!.length, 1000);
+});
 
 test('a write that meets a full disk fails alone; the log is cut back and goes on when there is room', async () => {
   await using directory = await TemporaryDirectory.make();
