@@ -43,7 +43,6 @@ interface Leg {
 /** Measures one walk after another: registers, which take as long as they are many, then copies, which where they are moved take as long as they are large. */
 export class Progress {
   readonly #bytes: () => number;
-  readonly #bytesPerSecond: number;
   readonly #now: () => number;
   #phase: RepairPhase = 'idle';
   #all = nothing;
@@ -52,8 +51,9 @@ export class Progress {
   #bytesBefore = 0;
   #leg: Leg | undefined;
   #isWalked = false;
-  /** Registers that the last walk met; undefined: none has met them all yet. */
+  /** Blocks that the last walk met of each part; undefined: none has met them all yet. */
   #registers: number | undefined;
+  #copies: number | undefined;
   /** How long a byte of copies took in the last walk that moved blocks, or a block in the last that checked them, in ms. */
   readonly #paces = new Map<RepairPhase, number>();
   #lastCheck: { readonly at: number; readonly counts: BlockCounts; readonly open: boolean } | undefined;
@@ -61,11 +61,9 @@ export class Progress {
 
   /**
    * @param bytes Bytes moved since the start.
-   * @param bytesPerSecond How many are moved in a second at the most.
    */
-  constructor(bytes: () => number, bytesPerSecond: number, now: () => number = () => performance.now()) {
+  constructor(bytes: () => number, now: () => number = () => performance.now()) {
     this.#bytes = bytes;
-    this.#bytesPerSecond = bytesPerSecond;
     this.#now = now;
     this.#since = now();
   }
@@ -97,6 +95,7 @@ export class Progress {
 
   /** All was walked over; what could not be finished waits for others, nobody knows how long. */
   walked(): void {
+    this.#copies = this.#done.copies.blocks;
     this.#isWalked = true;
   }
 
@@ -129,21 +128,27 @@ export class Progress {
     const { registers, copies } = this.#done;
     if (leg.part === 'copies') return this.#copiesMs(less(less(this.#all, registers), copies));
     if (this.#registers === undefined || leg.walked.blocks === 0) return undefined;
+    const copiesLeft =
+      this.#copies === 0 ? 0 : this.#copiesMs(less(this.#all, { blocks: this.#registers, bytes: bytesEach(registers) * this.#registers }));
+    if (copiesLeft === undefined) return undefined;
     const left = Math.max(0, this.#registers - registers.blocks);
-    const bytesEach = registers.bytes / Math.max(1, registers.blocks);
-    const copiesLeft = this.#copiesMs(less(this.#all, { blocks: this.#registers, bytes: bytesEach * this.#registers }));
     return ((this.#now() - leg.startedAt) / leg.walked.blocks) * left + copiesLeft;
   }
 
-  #copiesMs(left: Amount): number {
-    // Before the first of them nothing is known but what is allowed.
-    const pace = this.#paces.get(this.#phase) ?? (this.#phase === 'moving' ? 1000 / this.#bytesPerSecond : 0);
-    return pace * this.#workOf(left);
+  /** undefined: none was walked over so far. */
+  #copiesMs(left: Amount): number | undefined {
+    const work = this.#workOf(left);
+    const pace = this.#paces.get(this.#phase);
+    return work === 0 ? 0 : pace === undefined ? undefined : pace * work;
   }
 
   #workOf({ blocks, bytes }: Amount): number {
     return this.#phase === 'moving' ? bytes : blocks;
   }
+}
+
+function bytesEach({ blocks, bytes }: Amount): number {
+  return bytes / Math.max(1, blocks);
 }
 
 function sum(one: Amount, other: Amount): Amount {

@@ -86,7 +86,7 @@ export class Repair implements AsyncDisposable {
     this.#comparison = new Comparison(this.#at);
     const isGone = (peer: PeerId): boolean => options.isExpelled?.(peer) === true || views.countedOut().has(peer);
     this.#salvage = new Salvage(this.#at, isGone);
-    this.#progress = new Progress(() => pace.bytes, settings.bytesPerSecond);
+    this.#progress = new Progress(() => pace.bytes);
     this.#scrubber = new Scrubber(this.#at, options.logger);
     const soon = (): void => {
       this.#openPauseMs = openAgainMs;
@@ -269,6 +269,7 @@ export class Repair implements AsyncDisposable {
         this.#progress.advance({ blocks: addresses.length, bytes });
       }
     }
+    this.#progress.walked();
     this.#progress.checked(counter, open);
     this.#checkPauseMs = afterFailureMs;
     this.#open = false;

@@ -22,6 +22,8 @@ export const defaultRepairSettings: RepairSettings = {
 
 /** Blocks looked at before the next ones are listed. */
 export const pageBlocks = 256;
+/** Of copies so many are moved before their progress is told: a page of them takes long, and to be asked for a page of them keeps a host's disk busy for long. */
+export const copiesAtOnce = 32;
 /** Operations of repair under way on this host while no client is, while some are, and while these notice it. */
 export const maxIdleJobs = 8;
 export const maxBusyJobs = 2;

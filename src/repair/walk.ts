@@ -2,7 +2,7 @@ import { retryPauseMs } from '../base/index.ts';
 import { type Address, isAddress, kindOf, lastImmutableAddress } from '../block/index.ts';
 import { Changes } from './changes.ts';
 import { type Amount, nothing, type Progress } from './progress.ts';
-import { maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
+import { copiesAtOnce, maxOpenBlocks, pageBlocks, saveEveryMs } from './settings.ts';
 import type { Standpoint } from './standpoint.ts';
 
 /** So long is waited between two tries even where something changed meanwhile, in ms: other hosts may be coming too. */
@@ -29,7 +29,8 @@ export interface Page {
   /** The address that the following page goes on after; undefined: this is the last. */
   readonly next: Address | undefined;
   readonly addresses: readonly Address[];
-  /** Of all their values. */
+  /** Bytes of the value of each, and of all. */
+  readonly sizes: readonly number[];
   readonly bytes: number;
 }
 
@@ -42,7 +43,8 @@ export async function* pages(at: Standpoint, { after, last }: Part, signal: Abor
     const within = last === undefined ? listed : listed.filter(({ address }) => address <= last);
     const addresses = within.map(({ address }) => address);
     const next = addresses.length < pageBlocks ? undefined : addresses.at(-1)!;
-    yield { after: from, last: next ?? last, next, addresses, bytes: within.reduce((sum, { size }) => sum + size, 0) };
+    const sizes = within.map(({ size }) => size);
+    yield { after: from, last: next ?? last, next, addresses, sizes, bytes: sumOf(sizes) };
     if (next === undefined) return;
     from = next;
   }
@@ -98,16 +100,27 @@ async function walk(
   let { blocks, bytes } = part.before;
   let savedAt = performance.now();
   for await (const page of pages(at, part, signal)) {
-    const { addresses, next } = page;
-    for (const address of await step(addresses)) if (open.length < maxOpenBlocks) open.push(address);
-    progress.advance({ blocks: addresses.length, bytes: page.bytes });
-    blocks += addresses.length;
+    const { next } = page;
+    for (const some of slicesOf(page, part.name === 'copies' ? copiesAtOnce : pageBlocks)) {
+      for (const address of await step(some.addresses)) if (open.length < maxOpenBlocks) open.push(address);
+      progress.advance({ blocks: some.addresses.length, bytes: some.bytes });
+    }
+    blocks += page.addresses.length;
     bytes += page.bytes;
     if (open.length > 0 || next === undefined || performance.now() - savedAt < saveEveryMs) continue;
     savedAt = performance.now();
     await save(at, key, { ...part, after: next, before: { blocks, bytes } });
   }
   return open;
+}
+
+function* slicesOf({ addresses, sizes }: Page, count: number): Generator<Pick<Page, 'addresses' | 'bytes'>> {
+  for (let at = 0; at < addresses.length; at += count)
+    yield { addresses: addresses.slice(at, at + count), bytes: sumOf(sizes.slice(at, at + count)) };
+}
+
+function sumOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function placeKey({ name }: Part): string {

@@ -5,12 +5,11 @@ import { Progress } from '../../src/repair/progress.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** A walk on a clock that the test moves; 1 MiB may be moved in a second. */
+/** A walk on a clock that the test moves. */
 function walkOf(): { readonly progress: Progress; readonly pass: (seconds: number) => void } {
   let now = 0;
   const progress = new Progress(
     () => 0,
-    mebibyte,
     () => now,
   );
   return { progress, pass: (seconds) => void (now += seconds * 1000) };
@@ -32,7 +31,7 @@ test('what is left of a move is reckoned by the bytes of copies, not by blocks',
   assert.deepEqual({ done, total, etaSeconds }, { done: 1120, total: 1200, etaSeconds: 30 });
 });
 
-test('while registers are walked over the copies behind them count, at the pace of the last move or else at the rate that is allowed', () => {
+test('while registers are walked over the copies behind them count, at the pace of the last move; nothing is said before there was one', () => {
   const { progress, pass } = walkOf();
   const all = { blocks: 1020, bytes: 1000 * 100 + 20 * mebibyte };
   const registers = { blocks: 500, bytes: 500 * 100 };
@@ -40,11 +39,10 @@ test('while registers are walked over the copies behind them count, at the pace 
   progress.enter('registers');
   pass(1);
   progress.advance(registers);
-  // Nobody knows how many there are.
   assert.equal(progress.status().etaSeconds, undefined);
   progress.advance(registers);
   progress.enter('copies');
-  assert.equal(progress.status().etaSeconds, 20);
+  assert.equal(progress.status().etaSeconds, undefined);
   pass(10);
   progress.advance({ blocks: 20, bytes: 20 * mebibyte });
   progress.walked();
@@ -54,6 +52,21 @@ test('while registers are walked over the copies behind them count, at the pace 
   pass(2);
   progress.advance(registers);
   assert.equal(progress.status().etaSeconds, 2 + 10);
+});
+
+test('a host that has no copies knows what is left of its registers from the last walk on, also where further ones came', () => {
+  const { progress, pass } = walkOf();
+  progress.begin('checking', { blocks: 100, bytes: 10_000 });
+  progress.enter('registers');
+  progress.advance({ blocks: 100, bytes: 10_000 });
+  progress.enter('copies');
+  progress.walked();
+
+  progress.begin('moving', { blocks: 110, bytes: 11_000 });
+  progress.enter('registers');
+  pass(3);
+  progress.advance({ blocks: 50, bytes: 5000 });
+  assert.equal(progress.status().etaSeconds, 3);
 });
 
 test('what was walked over before a restart is done and says nothing of the pace', () => {
