@@ -223,6 +223,11 @@ export class Borrowing {
     await Promise.all([...this.#files.values()].map(async ({ inode, dirty }) => (dirty ? this.sync(inode) : false)));
   }
 
+  /** Files that a host which served the volume before this one had lent. */
+  earlier(): number[] {
+    return [...this.#files.values()].flatMap(({ inode, generation }) => (generation === this.#holder.generation ? [] : inode));
+  }
+
   /** As {@link settle}, of all files. @throws InfinitError */
   async settleAll(): Promise<void> {
     await Promise.all([...this.#files.keys()].map(async (inode) => this.settle(inode)));

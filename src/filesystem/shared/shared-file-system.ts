@@ -218,13 +218,15 @@ export class SharedFileSystem implements FileSystem {
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {
     return this.#settled([inode], () => this.#holder.do('link', inode, newParent, newName));
   }
-  /** Once the host that serves the volume has what programs wrote to these: where it could not ask for that it would take it for older than what they do next. */
+  /** Once the host that serves the volume has what programs wrote to these, and to all that the one before had lent: where it could not ask for that it would take it for older than what they do next. */
   #settled<T>(inodes: readonly (number | undefined)[], then: () => MaybePromise<T>): MaybePromise<T> {
-    const waits = inodes.flatMap((inode) => (inode === undefined ? [] : (this.#borrowing.settle(inode) ?? [])));
+    if (this.#borrowing.isEmpty) return then();
+    const waits = [...this.#borrowing.earlier(), ...inodes].flatMap((inode) => (inode === undefined ? [] : (this.#borrowing.settle(inode) ?? [])));
     return waits.length === 0 ? then() : Promise.all(waits).then(then);
   }
   open(inode: number, flags: number): MaybePromise<number> {
-    const reads = (flags & (accessMask | truncate)) === 0;
+    if ((flags & truncate) !== 0) return this.#settled([inode], () => this.#openThere(inode, flags));
+    const reads = (flags & accessMask) === 0;
     return reads && this.local === undefined && this.#view.has(inode) ? this.#files.keepUnsaid(inode, flags, false) : this.#openThere(inode, flags);
   }
   async #openThere(inode: number, flags: number): Promise<number> {
@@ -232,7 +234,9 @@ export class SharedFileSystem implements FileSystem {
     return this.#files.keep(inode, flags, false, generation, value);
   }
   async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<Created> {
-    const { value, generation, isRemote } = await this.#open('create', parent, name, mode, umask, flags, caller);
+    const known = (flags & truncate) === 0 ? undefined : this.#cache.inodeOf(parent, name);
+    const created = this.#settled([known], () => this.#open('create', parent, name, mode, umask, flags, caller));
+    const { value, generation, isRemote } = await created;
     const { attributes, made } = value;
     const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
     if (made === true && isRemote) await this.#made.add({ inode: attributes.inode, parent, name, mode, umask, caller, attributes }, generation);
@@ -407,7 +411,8 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('statfs');
   }
   setxattr(inode: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
-    return this.#holder.do('setxattr', inode, name, Uint8Array.from(value), flags, killSetgid);
+    const own = Uint8Array.from(value);
+    return this.#settled([inode], () => this.#holder.do('setxattr', inode, name, own, flags, killSetgid));
   }
   getxattr(inode: number, name: string): MaybePromise<Uint8Array> {
     // So the kernel asks for a capability before the first write to each file that is made.
@@ -419,7 +424,7 @@ export class SharedFileSystem implements FileSystem {
     return this.local === undefined ? this.#view.listxattr(inode) : this.#holder.do('listxattr', inode);
   }
   removexattr(inode: number, name: string): MaybePromise<void> {
-    return this.#holder.do('removexattr', inode, name);
+    return this.#settled([inode], () => this.#holder.do('removexattr', inode, name));
   }
   getlk(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
     return this.#locks.get(inode, lock);

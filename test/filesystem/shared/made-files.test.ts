@@ -251,3 +251,30 @@ test('it is made once, wherever the host dies that makes it again', async () => 
   }
   assert.ok(ended, 'also by one that does not die');
 });
+
+test('what its program does to it next comes after what it wrote before', async () => {
+  const works: Readonly<Record<string, (guest: SharedFileSystem, inode: number) => unknown>> = {
+    setxattr: (guest, inode) => guest.setxattr(inode, 'user.a', Buffer.from('b'), 0, false),
+    removexattr: (guest, inode) => guest.removexattr(inode, 'user.a'),
+    chmod: (guest, inode) => guest.setattr(inode, { mode: 0o600 }),
+    rename: (guest) => guest.rename(root, 'f', root, 'g', 0),
+    link: (guest, inode) => guest.link(inode, root, 'g'),
+    unlink: (guest) => guest.unlink(root, 'f'),
+  };
+  for (const [what, work] of Object.entries(works))
+    for (const asks of ['before the next host serves the volume', 'after it began']) {
+      const line = await Line.begin();
+      const { guest } = line;
+      const { attributes, handle } = await guest.create(root, 'f', 0o644, 0, 1, user);
+      const { inode } = attributes;
+      await guest.write(inode, handle, 0, Buffer.from('content'), false);
+      await line.lose();
+      const ask = async (): Promise<unknown> => work(guest, inode);
+      if (asks === 'after it began') await line.next();
+      const done = errnoOf(ask);
+      if (asks !== 'after it began') await line.next();
+      assert.equal(await done, what === 'removexattr' ? 'ENODATA' : 'none');
+      assert.equal(await errnoOf(async () => guest.flush(inode, handle, '1')), 'none', `${what}, asked for ${asks}`);
+      assert.equal((await contentOf(line.volume, inode)).toString(), 'content');
+    }
+});
