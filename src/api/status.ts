@@ -236,7 +236,7 @@ export function healthOf(disk: HostDisk, hosts: HostsSeen, troubles: readonly st
   else if (up < wanted) {
     findings.push({
       state: 'DEGRADED',
-      reasons: [`${wanted} replicas are wanted and ${up === 1 ? 'there is 1 host' : `${up} hosts are up`}: data has fewer copies`],
+      reasons: [`${wanted} copies of each block are wanted and ${up === 1 ? 'there is 1 host' : `${up} hosts are up`}`],
     });
   }
   return worst(findings);

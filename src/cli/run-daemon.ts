@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { codeOf, collectWhenIdle, createLogger, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
 import { buildAddon, HolderClient, refusalExitCode, releaseFreedMemory } from '../fuse/index.ts';
+import { compileAhead } from './compile-ahead.ts';
 import { sayFailure } from './context.ts';
 import { daemonNodeFlags } from './node-flags.ts';
 
@@ -19,6 +20,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   const logger = createLogger(config.logLevel);
   if (process.env[childVariable] === undefined) {
     buildAddon();
+    compileAhead(logger);
     return becomeHolder(config.logLevel);
   }
   delete process.env[childVariable];

@@ -98,7 +98,7 @@ export class Entry implements Membership, Disposable {
     const { overlay, membership, rememberCluster } = this.#context;
     // Before anybody is told to stop containers for it.
     if (overlay.clusterId !== undefined) throw new InfinitError('already-exists', `this host belongs to cluster ${overlay.clusterId} already`);
-    this.#refuseWhileMounted('found a cluster');
+    this.#refuseWhileMounted('found a cluster', ' and start them');
     await membership.intendToFound();
     const { clusterId } = await overlay.initCluster().catch(async (error: unknown) => {
       await membership.abandonFounding();
@@ -137,7 +137,7 @@ export class Entry implements Membership, Disposable {
       await overlay.join(addresses, token);
       return undefined;
     }
-    this.#refuseWhileMounted('join a cluster');
+    this.#refuseWhileMounted('join a cluster', ' and start them');
     await this.#refuseOwnVolumes();
     // Once it has a passport it was asked before, and cannot look any more.
     const trash = force || overlay.clusterId !== undefined ? [] : await this.#context.ownTrash();
@@ -174,7 +174,7 @@ export class Entry implements Membership, Disposable {
       membership.standAlone();
       return { alone: true };
     }
-    this.#refuseWhileMounted('leave the cluster');
+    this.#refuseWhileMounted('leave the cluster', '');
     const whyNot = (): string | undefined => {
       const why = membership.status().standing === 'member' ? removals.whyItMustStay(overlay.self) : undefined;
       return why === undefined ? undefined : `this host stores blocks, and ${why}: drain it first (\`infinit node drain\`)`;
@@ -267,13 +267,15 @@ export class Entry implements Membership, Disposable {
       );
   }
 
-  #refuseWhileMounted(what: string): void {
+  /** @param afterwards what is done with the containers then, if they can still be used. */
+  #refuseWhileMounted(what: string, afterwards: string): void {
     const mounted = this.#context.mounted();
     if (mounted.length > 0)
       throw new InfinitError(
         'in-use',
         `to ${what} nothing may be mounted on this host, and ${mounted.map((name) => `"${name}"`).join(', ')} is: stop the containers that use it ` +
-          `(\`docker ps --filter volume=${mounted[0]!}\`; \`infinit volume unmount\` ends mounts made by hand), then say this again and start them`,
+          `(\`docker ps --filter volume=${mounted[0]!}\`; \`docker ps -a\` shows one that ended when its engine crashed: remove that; \`infinit volume unmount\` ends mounts made by hand), ` +
+          `then say this again${afterwards}`,
       );
   }
 

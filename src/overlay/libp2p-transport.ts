@@ -50,6 +50,11 @@ const listenErrors: Readonly<Record<string, string>> = {
   EACCES: 'this port needs more rights',
 };
 
+/** It costs memory that a host alone need not spend. */
+export function loadLibp2p(): Promise<typeof import('./libp2p/node.ts')> {
+  return import('./libp2p/node.ts');
+}
+
 /** Sessions with peers over libp2p connections: TCP, TLS, yamux, two connections a peer. */
 export class Libp2pTransport extends ConnectedTransport<Session> implements MeshTransport {
   readonly #options: Libp2pTransportOptions;
@@ -99,10 +104,10 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     );
   }
 
-  /** Loads libp2p, which costs memory that a host alone need not spend. */
+  /** Loads libp2p. */
   async start(): Promise<void> {
     if (this.#node !== undefined || this.closed) return;
-    const { openLibp2pNode } = await import('./libp2p/node.ts');
+    const { openLibp2pNode } = await loadLibp2p();
     const { key, listen, tls = 'native', kademlia = false, mdns = false } = this.#options;
     try {
       this.#node = await openLibp2pNode({ key, listen, tls, kademlia, mdns }, this.#events());

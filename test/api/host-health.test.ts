@@ -20,7 +20,7 @@ test('a host without a majority is UNAVAILABLE, in the words that its cluster ha
 
 test('a host with a majority is DEGRADED while copies are missing', () => {
   assert.equal(verdict({ wanted: 3, storing: 3, up: 3, lost: 0 }), 'HEALTHY');
-  assert.match(verdict({ wanted: 3, storing: 3, up: 2, lost: 1 }), /^DEGRADED; 3 replicas are wanted and 2 hosts are up/);
+  assert.match(verdict({ wanted: 3, storing: 3, up: 2, lost: 1 }), /^DEGRADED; 3 copies of each block are wanted and 2 hosts are up/);
   assert.match(verdict({ wanted: 3, storing: 1, up: 1, lost: 0 }), /^DEGRADED; .*there is 1 host/);
   // A moment's silence is no loss.
   assert.match(verdict({ wanted: 3, storing: 3, up: 1, lost: 0 }), /^DEGRADED/);

@@ -84,10 +84,14 @@ class Clone {
 
   async start(): Promise<HostProcess> {
     const started = await this.host.spawn('start', 'sh', ['-c', this.#script('start')], this.#env);
-    await eventually('infinit is on the path and its daemon answers', async () => {
-      if (started.child.exitCode !== null) throw new Error(`it ended: ${this.host.log('start').slice(-2000)}`);
-      return (await this.host.run('infinit', ['status'], { env: this.#env })).code === 0 ? true : undefined;
-    });
+    await eventually(
+      'infinit is on the path and its daemon answers',
+      async () => {
+        if (started.child.exitCode !== null) throw new Error(`it ended: ${this.host.log('start').slice(-2000)}`);
+        return (await this.host.run('infinit', ['status'], { env: this.#env })).code === 0 ? true : undefined;
+      },
+      120_000,
+    );
     return started;
   }
 

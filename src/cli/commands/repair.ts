@@ -63,12 +63,13 @@ export function scrubCommand(options: () => GlobalOptions): Command {
       for (let said = ''; ;) {
         const status = await daemon.status();
         const progress = describeScrub(status);
-        if (progress !== said) process.stderr.write(`${progress}\n`);
+        const isDone = runsIn(status) > runsIn(before);
+        if (progress !== said && !isDone) process.stderr.write(`${progress}\n`);
         said = progress;
         // What was asked of a daemon that is gone nobody does any more.
         if (status.uptimeSeconds < before.uptimeSeconds)
           throw new InfinitError('unavailable', 'the daemon was started anew before everything was read: say it again');
-        if (runsIn(status) > runsIn(before)) return say(progress);
+        if (isDone) return say(progress);
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     });

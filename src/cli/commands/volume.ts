@@ -43,6 +43,13 @@ function refuseOptionsAmong(names: readonly string[], outcome: string): void {
   if (option !== undefined) throw new InfinitError('bad-argument', `"${option}" is no volume name: say -o ${option}; ${outcome}`);
 }
 
+/** A key never travels by itself, and without it the volume is lost. */
+function sayWhereKeyIs({ name, id }: Volume): void {
+  process.stderr.write(
+    `The key of ${name}, keys/${id}.key in the state directory of the host where it was created, never travels: copy it to each host that is to mount the volume.\n`,
+  );
+}
+
 function create(options: () => GlobalOptions): Command {
   return new Command('create')
     .description('create a volume')
@@ -53,7 +60,9 @@ function create(options: () => GlobalOptions): Command {
       refuseOptionsAmong(names, 'nothing was created');
       return forEachName(names, async (name) => {
         checkVolumeName(name);
-        return (await client(options()).createVolume(name, opt)).name;
+        const made = await client(options()).createVolume(name, opt);
+        if (made.options['encryption'] !== 'none') sayWhereKeyIs(made);
+        return made.name;
       });
     });
 }
