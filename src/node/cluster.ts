@@ -3,6 +3,7 @@ import {
   type ClusterStatus,
   type HostStatus,
   type HostSummary,
+  lastingTroubles,
   type SilentHost,
   type TokenInfo,
   type TokenState,
@@ -198,7 +199,7 @@ export class Cluster implements Disposable {
       return [{ name, peer, reason, stores: capacity > 0 && !countedOut, countedOut }];
     });
     // Why it has to do with nobody is said as `outside`; what the others say to it meanwhile says no more.
-    const lasting = overlay.halted === undefined ? overlay.troubles() : [];
+    const lasting = overlay.halted === undefined ? lastingTroubles(overlay.troubles(), answered, Date.now()) : [];
     const troubles = lasting.map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
     return { ...found, health: clusterHealth(found) };

@@ -22,6 +22,8 @@ import { TroubleLog, type TroubleReport } from './trouble-log.ts';
 
 /** Upkeep: addresses that changed, passports that expired. */
 const upkeepMs = 1000;
+/** A host to which there is a connection was reached, and speaks this version by now. */
+const overOnceReached: ReadonlySet<Trouble['kind']> = new Set(['unreachable', 'wrong-version']);
 const hasLeft = 'this host has left the cluster';
 
 /**
@@ -207,7 +209,7 @@ export class Overlay implements AsyncDisposable {
   /** What people should know: hosts that cannot be reached or were refused, wrong clocks, copied identities. */
   troubles(): readonly TroubleReport[] {
     const reached = new Set(this.members().flatMap(({ peer, addresses }) => (this.#mesh.isConnected(peer) ? [peer, ...addresses] : [])));
-    return this.#troubles.current().filter(({ kind, about }) => kind !== 'unreachable' || !reached.has(about));
+    return this.#troubles.current().filter(({ kind, about }) => !overOnceReached.has(kind) || !reached.has(about));
   }
 
   /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */

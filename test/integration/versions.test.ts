@@ -121,6 +121,7 @@ suite('hosts of several versions', () => {
     await startAs(third, next);
     await mountOn(third, 'a');
     await work('a', cluster.hosts);
+    for (const host of cluster.hosts) assert.doesNotMatch(await troubles(host), versions);
     // A program that does not know the format leaves it alone.
     await third.stop();
     await assert.rejects(
