@@ -61,10 +61,14 @@ export class Health {
   /** Room for an operation of this kind; negative where the reserve is used already. */
   room(need: Need): number {
     const { capacityBytes, reserveBytes, usedBytes } = this.#options;
-    const used = usedBytes();
-    const onMedium = this.#free - (used - this.#usedThen);
-    const free = (capacityBytes === undefined ? onMedium : Math.min(onMedium, capacityBytes - used)) - this.#promised;
+    const onMedium = this.#onMedium;
+    const free = (capacityBytes === undefined ? onMedium : Math.min(onMedium, capacityBytes - usedBytes())) - this.#promised;
     return free - (need === 'bulk' ? reserveBytes : need === 'metadata' ? reserveBytes / 2 : 0);
+  }
+
+  /** Bytes that are free in the file system, as far as this store changed that. */
+  get #onMedium(): number {
+    return this.#free - (this.#options.usedBytes() - this.#usedThen);
   }
 
   /** Takes bytes into account before they are written; {@link settle} ends it. @returns false where there is no room. */
@@ -101,8 +105,9 @@ export class Health {
 
   /** Turns to "full". */
   full(): InfinitError {
-    const { directory, capacityBytes } = this.#options;
-    const limit = capacityBytes === undefined ? 'the file system' : `its capacity of ${capacityBytes} bytes`;
+    const { directory, capacityBytes, usedBytes } = this.#options;
+    const isOwn = capacityBytes !== undefined && capacityBytes - usedBytes() <= this.#onMedium;
+    const limit = isOwn ? `its capacity of ${capacityBytes} bytes` : 'the file system';
     if (this.#state === 'healthy')
       this.#set('full', `${directory} is full: ${limit} has no room beyond the reserve; delete something or give it more`);
     return new InfinitError('disk-full', `${directory} has no room left: ${limit} is used up to the reserve`);
