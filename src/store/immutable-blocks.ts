@@ -4,6 +4,7 @@ import type { Disk, DiskOperation } from '../disk/index.ts';
 import type { Handler, PeerId, Transport } from '../overlay/index.ts';
 import { type CallOptions, maxImmutableBytes, type SealedBlock } from './block-store.ts';
 import { AnswerTimes, type Waits } from './answer-times.ts';
+import { CopyTurns } from './copy-turns.ts';
 import { DroppedBlocks } from './dropped-blocks.ts';
 import { Hedge } from './hedge.ts';
 import { kinds } from './kinds.ts';
@@ -29,6 +30,8 @@ export interface ImmutableBlocksOptions {
   readonly defaultDeadlineMs: number;
   /** Told that clients of other hosts wait for what is kept here. */
   readonly onClients: () => void;
+  /** Whether clients are at work, on this host or on others that it serves. */
+  readonly isBusy: () => boolean;
 }
 
 /** What a host that takes a copy says of itself, and whom that is told: times as long as a copy took that whoever sends it is to rest. */
@@ -42,12 +45,14 @@ export class ImmutableBlocks {
   readonly #options: ImmutableBlocksOptions;
   readonly #dropped = new DroppedBlocks();
   readonly #times = new AnswerTimes(copyWaits);
+  readonly #turns: CopyTurns;
   #writingBack = 0;
   /** Repair's, where there is one. */
   strain: CopyStrain = { own: () => 1, told: () => {} };
 
   constructor(options: ImmutableBlocksOptions) {
     this.#options = options;
+    this.#turns = new CopyTurns(options.isBusy);
     const { transport, permits } = options;
     // The disk is done with the bytes when it acknowledged them.
     const [writes, keeps] = [(peer: PeerId): void => permits.checkWrites(peer), (peer: PeerId): void => permits.checkKeeps(peer)];
@@ -285,9 +290,23 @@ export class ImmutableBlocks {
 
   async #keepCopy(body: Uint8Array): Promise<Uint8Array> {
     const address = addressFromBytes(body);
-    if (this.#dropped.has(address)) throw new InfinitError('conflict', `block ${address} was removed`);
     // Several hosts may find at once that it is missing here.
-    if (!(await this.#isHere(address))) await this.#keep(body);
+    if (!(await this.#isWanted(address))) return this.#ownStrain();
+    await this.#turns.run(async () => {
+      // It may have been removed, or come from another host, while it waited for its turn.
+      if (await this.#isWanted(address)) await this.#keep(body);
+    });
+    return this.#ownStrain();
+  }
+
+  /** @throws InfinitError `conflict` where it was removed. */
+  async #isWanted(address: Address): Promise<boolean> {
+    const isHere = await this.#isHere(address);
+    if (this.#dropped.has(address)) throw new InfinitError('conflict', `block ${address} was removed`);
+    return !isHere;
+  }
+
+  #ownStrain(): Uint8Array {
     return Uint8Array.of(Math.min(255, Math.round(this.strain.own())));
   }
 

@@ -127,6 +127,7 @@ export class Store implements BlockStore, AsyncDisposable {
       permits,
       defaultDeadlineMs,
       onClients: () => this.#elsewhere.note(),
+      isBusy: () => this.housekeeping.hasClients,
     });
     // What arrives may be part of a large receive buffer, and its value is kept: hence the copy.
     transport?.handle(kinds.register, async (peer, body) => {
