@@ -35,6 +35,8 @@ export interface FileSystem {
   open(inode: number, flags: number): MaybePromise<number>;
   /** No other host changes the inode without its being told here first: the kernel may keep pages of it, and asks whether they are right. */
   isGuarded?(inode: number): boolean;
+  /** For how long the attributes of such a file, as they were told last, are good unless the kernel is asked to {@link KernelCache.drop} it before, in ms. */
+  guardedMs?(attributes: Attributes): number;
   /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
   inherited?(inode: number, handle: number): void;
   /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */

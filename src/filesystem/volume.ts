@@ -317,6 +317,11 @@ export class Volume implements FileSystem {
     return this.#locks.set(number, lock, wait, signal);
   }
 
+  /** Resolves when this host's kernel has no page of the file that is of before; undefined: it has none. */
+  dropPages(inode: number): Promise<void> | undefined {
+    return this.#core.kernel?.drop(inode);
+  }
+
   attach(kernel: KernelCache): void {
     this.#core.kernel = kernel;
   }

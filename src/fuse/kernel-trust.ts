@@ -30,6 +30,9 @@ const keptBytes = 262_144;
 /** Closed files of which the kernel was not told a write of its own. */
 const maxKept = 4096;
 
+/** The attributes of a guarded file that is being read are trusted for so long at the most, in ms: a stream of reads asks for them once instead of each time. */
+const guardedTrustMs = 50;
+
 const nothing = validity(0, 0, 0);
 const longest = validity(maxTrustMs / 1000, maxTrustMs / 1000, maxTrustMs / 1000);
 
@@ -89,6 +92,8 @@ export class KernelTrust {
   readonly #opening = new Map<number, Sole>();
   /** Guarded files of which the kernel may have pages, and their time of change when it began to. */
   readonly #guarded = new Map<number, FileTime>();
+  /** Until when the kernel may trust attributes of some guarded file, as performance.now() counts. */
+  #guardedUntilMs = 0;
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
   readonly #lost = new Set<number>();
 
@@ -106,6 +111,11 @@ export class KernelTrust {
   begin(forMs: () => number): void {
     this.#sole = { forMs, first: !this.#used, current: new Set() };
     this.#used = true;
+  }
+
+  /** Nobody else changes the volume. */
+  get isSole(): boolean {
+    return this.#sole !== undefined;
   }
 
   /** Whether the volume is as the earlier daemon of the mount left it. */
@@ -148,6 +158,17 @@ export class KernelTrust {
     if (now - began <= lateMs) return true;
     this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + maxTrustMs + slackMs);
     return false;
+  }
+
+  /**
+   * For the attributes of a file that is about to be read, where we are told before they change: {@link drop} takes that trust back as well.
+   * @param guardedMs for how long that is so, whatever happens.
+   */
+  guardedValidity(inode: number, guardedMs: number): Validity | undefined {
+    const forMs = Math.min(guardedTrustMs, Math.floor(guardedMs - marginMs));
+    if (forMs <= 0 || this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
+    this.#guardedUntilMs = performance.now() + forMs + slackMs;
+    return validity(0, forMs / 1000, 0);
   }
 
   #forMs(): number {
@@ -196,7 +217,7 @@ export class KernelTrust {
   /** Another host is about to change the file, or may have: resolves when the kernel has no page of it. undefined: it has none. */
   drop(inode: number): Promise<void> | undefined {
     const guarded = this.#guarded.delete(inode);
-    return guarded || this.#inodes.has(inode) ? this.#drop(inode) : undefined;
+    return guarded || this.#inodes.has(inode) || performance.now() < this.#guardedUntilMs ? this.#drop(inode) : undefined;
   }
 
   /** All that is guarded and open may have changed. */
@@ -325,7 +346,9 @@ export class KernelTrust {
   /** Whether attributes of the inode may be trusted at all: with them go the pages that open files have cached, perhaps in another time. */
   mayTrust(inode: number): boolean {
     const sole = this.#sole;
-    return sole !== undefined && (this.#isCurrent(sole, inode) || (this.#allKnown && !this.#inodes.has(inode)));
+    // Answers bear no trust then but those of {@link guardedValidity}.
+    if (sole === undefined) return this.#guarded.has(inode);
+    return this.#isCurrent(sole, inode) || (this.#allKnown && !this.#inodes.has(inode));
   }
 
   /** Whether a page of a mapped file may be written: it may have been changed under a lease that was lost since. */

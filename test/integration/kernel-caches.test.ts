@@ -78,6 +78,28 @@ suite('a volume that one host had alone', () => {
     assert.equal(await reader.read(), 'again.');
   });
 
+  test('and pages of a large file while others use it: each of their changes is seen, whoever makes it, also where neither size nor time of writing shows it', async () => {
+    const here = await mountAlone();
+    const [there, elsewhere] = [await mount(1), await mount(2)];
+    await sh(`cd ${there}/d; ls; head -c 1000000 /dev/zero | tr '\\0' a >large; sync large`);
+    using first = new Reader(`${here}/d/large`);
+    using second = new Reader(`${there}/d/large`);
+    const seen = async (text: string): Promise<void> => {
+      for (const reader of [first, second, first]) assert.ok((await reader.read()).startsWith(text), text);
+    };
+    await seen('aaaa');
+    for (let turn = 0; turn < 3; turn++) {
+      for (const [index, place] of [there, elsewhere, here].entries()) {
+        await secretly(`${place}/d/large`, `s${turn}${index}.`);
+        await seen(`s${turn}${index}.`);
+        await sh(`printf w${turn}${index}. 1<> ${place}/d/large`);
+        await seen(`w${turn}${index}.`);
+      }
+    }
+    await sh(`cd ${elsewhere}/d; truncate -s 0 large; head -c 1000000 /dev/zero | tr '\\0' z >>large`);
+    await seen('zzzz');
+  });
+
   test('shows what other hosts wrote when they are gone and it is alone again', async () => {
     const here = await mountAlone();
     using reader = new Reader(`${here}/d/open`);

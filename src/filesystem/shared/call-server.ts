@@ -6,6 +6,7 @@ import { askedBy } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
 import { answerOf, recorded } from './done-calls.ts';
+import { effectsOf } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { account, Guest, type GuestHandle, once, ownerKey } from './guest.ts';
 import type { LockGrace } from './lock-grace.ts';
@@ -32,6 +33,9 @@ const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir
 /** Operations that take names away. Whoever asks for one looked the names up for that. */
 const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']);
 
+/** Operations after which another host's pages of a file may be old. */
+const changesFile: ReadonlySet<SharedMethod> = new Set(['write', 'append', 'setattr', 'fallocate', 'copyFileRange', 'open', 'borrow']);
+
 /** What a host begins with wherever the volume was opened: then it opens its files again. */
 const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked', 'rejoin']);
 
@@ -39,7 +43,7 @@ const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', '
 const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
+type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
 
 /** What a volume itself does. */
 type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
@@ -107,7 +111,12 @@ export class CallServer {
       if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
       const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
       const named = tag?.calls !== undefined && recorded.has(method) && isRemembered(tag) ? { asker: tag.asker, number: tag.number } : undefined;
-      const result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
+      let result: unknown;
+      try {
+        result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
+      } finally {
+        if (changesFile.has(method)) await this.#dropPages(method, args);
+      }
       const memory = tag && this.#guests.get(peer)?.outcomesOf(tag).id;
       return encodeResult(
         result,
@@ -120,6 +129,14 @@ export class CallServer {
     } finally {
       if (--this.#underWay === 0) this.#idle?.();
     }
+  }
+
+  /**
+   * This host's kernel may have pages of what a guest changed, or has for itself from now on: whoever reads them asks whether they are right, but that a program maps asks nobody. Not what comes
+   * back of a file that was lent: since it was, the kernel has got none.
+   */
+  async #dropPages(method: SharedMethod, args: readonly unknown[]): Promise<void> {
+    for (const inode of effectsOf(method, args)?.inodes ?? []) await this.#volume.dropPages(inode);
   }
 
   /** Ends waits for locks and resolves when nothing is under way any more: the asker of each knows how it ended. No call may come after. */

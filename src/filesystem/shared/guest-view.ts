@@ -147,7 +147,7 @@ export class GuestView {
   /** Whether it is a file of which not all is in memory. */
   isLarge(inode: number): boolean {
     const known = this.#cache.image(inode);
-    return known !== undefined && isRegular(known.attributes.mode) && known.attributes.size > smallBytes;
+    return known !== undefined && isLarge(known.attributes);
   }
 
   hasDirectory(inode: number): boolean {
@@ -341,4 +341,9 @@ export class GuestView {
     watched.ahead = Math.min(maxNumbers, watched.ahead * 2);
     void this.#ask('images', [next, smallBytes / 4], undefined, () => undefined).catch(() => {});
   }
+}
+
+/** Whether it is a file that is not read whole. */
+export function isLarge({ mode, size }: Attributes): boolean {
+  return isRegular(mode) && size > smallBytes;
 }

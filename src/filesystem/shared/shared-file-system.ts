@@ -17,7 +17,7 @@ import {
 import { Borrowing, type BorrowingEvents } from './borrowing.ts';
 import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
-import { GuestView } from './guest-view.ts';
+import { GuestView, isLarge } from './guest-view.ts';
 import { type Backing, type Done, type Greeting, HolderLink, Moved, type ResultOf } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
 import { LostWrites } from './lost-writes.ts';
@@ -189,9 +189,17 @@ export class SharedFileSystem implements FileSystem {
   setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
     return this.#borrowing.change(inode, changes) ?? this.#borrowing.shared(inode, () => this.#holder.do('setattr', inode, changes));
   }
-  /** A file that is small comes with one answer, and has no pages that would have to be dropped. */
+  /** A file that is small comes with one answer, and has no pages that would have to be dropped. Where the volume is open here its guests change it through {@link CallServer}. */
   isGuarded(inode: number): boolean {
-    return this.local === undefined && this.#view.isLarge(inode);
+    const { local } = this;
+    if (local === undefined) return this.#view.isLarge(inode);
+    const known = local.getattr(inode);
+    if (known instanceof Promise) known.catch(() => {});
+    return !(known instanceof Promise) && isLarge(known);
+  }
+  guardedMs(attributes: Attributes): number {
+    // Those and no others: what was told before may have been asked back, and come anew, while the answer waited.
+    return this.local === undefined && this.#cache.image(attributes.inode)?.attributes === attributes ? this.#cache.leftMs : 0;
   }
   readlink(inode: number): MaybePromise<string> {
     return this.local === undefined ? this.#view.readlink(inode) : this.#holder.do('readlink', inode);

@@ -1,14 +1,19 @@
 import { type Attributes, type AttributeChanges, errnos, FileSystemError, type FileSystemStatistics } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
 import { after } from '../handles.ts';
-import { decodeGetxattr, decodeSetattr, decodeSetxattr, hasExtendedSetxattr, isForOpenFile, isResent } from '../wire/index.ts';
+import { decodeGetxattr, decodeSetattr, decodeSetxattr, forgetsInTime, hasExtendedSetxattr, isForOpenFile, isResent } from '../wire/index.ts';
 import { encodeNothing, recover } from './names.ts';
 
 const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.putAttributes(attributes);
 
 const encodePassing: Encode<Attributes> = ({ reply }, attributes) => reply.putPassingAttributes(attributes);
 
-const encodeBeforeRead: Encode<Attributes> = ({ reply, trust }, attributes) => {
+const encodeBeforeRead: Encode<Attributes> = ({ reply, trust, fileSystem, init }, attributes) => {
+  const guarded =
+    trust!.isSole || init === undefined || !forgetsInTime(init)
+      ? undefined
+      : trust!.guardedValidity(attributes.inode, fileSystem.guardedMs?.(attributes) ?? 0);
+  if (guarded !== undefined) reply.validity = guarded;
   const modified = trust!.modifiedBefore(attributes);
   return modified === undefined ? reply.putAttributes(attributes) : reply.putPassingAttributes({ ...attributes, modified });
 };

@@ -77,7 +77,7 @@ export const open: Operation = (exchange, header, message) => {
   const { flags } = decodeOpen(message);
   const opened = after(exchange.fileSystem.open(inode, flags), (handle) => withoutEarlier(exchange, header, inode, handle));
   const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
-    const isGuarded = (flags & accessMode) === readOnly && fileSystem.isGuarded?.(inode) === true;
+    const isGuarded = (flags & accessMode) === readOnly && exchange.trust?.isSole === false && fileSystem.isGuarded?.(inode) === true;
     const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)), isGuarded);
     return reply.putOpen(handle, handles.generation, how);
   };

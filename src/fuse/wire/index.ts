@@ -5,6 +5,7 @@
 export {
   decodeInit,
   hasDirectMaps,
+  forgetsInTime,
   hasExtendedSetxattr,
   hasResend,
   isSole,

@@ -131,6 +131,11 @@ export function hasDirectMaps(init: SavedInit): boolean {
   return (init.flags2 & initFlags2.directIoAllowMmap) !== 0;
 }
 
+/** Does it take in no attributes of an inode of which it was told to forget them after it had asked (Linux 5.8; the protocol counts on with 5.10)? */
+export function forgetsInTime(init: SavedInit): boolean {
+  return init.minor >= 32;
+}
+
 /** Are SETXATTR requests in their long form? */
 export function hasExtendedSetxattr(init: SavedInit): boolean {
   return (init.flags & initFlags.setxattrExtended) !== 0;

@@ -214,6 +214,21 @@ test('a guest that names a file otherwise knows what it is then, and so asks onc
   assert.deepEqual(asked(), ['rename', 'unlink']);
 });
 
+test('how long attributes of a large file are good is said of those that are in memory alone', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', Buffer.alloc(mebibyte, 'a'), true);
+  const guest = await keeping(serving, new MemoryBlockStore());
+  await guest.lookup(root, 'f');
+  const known = await guest.getattr(inode);
+  assert.ok(guest.guardedMs(known) > 0 && guest.guardedMs(known) <= 1000);
+  await serving.own.setattr(inode, { mode: 0o600 });
+  assert.equal(guest.guardedMs(known), 0);
+  const now = await guest.getattr(inode);
+  assert.equal(guest.guardedMs(known), 0, 'others are in memory now');
+  assert.equal(now.mode & 0o777, 0o600);
+  assert.equal(serving.own.guardedMs(await serving.own.getattr(inode)), 0);
+});
+
 test('where the parts of a large file lie is asked once each, in whichever order they are read, and anew after a change', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
