@@ -41,6 +41,8 @@ export interface FileSystem {
   inherited?(inode: number, handle: number): void;
   /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */
   asking?(request: KernelRequest | undefined): void;
+  /** How many bytes this request appended, which the kernel asks for again of a process that took the place of one that died; undefined: none, as far as is known. */
+  appended?(inode: number, request: KernelRequest): MaybePromise<number | undefined>;
   create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<Created>;
   /** O_TMPFILE: a file without a name. */
   tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }>;

@@ -24,4 +24,7 @@ export {
   grantTermMs,
   LockGrace,
   SharedFileSystem,
+  type Unsaid,
+  UnsaidMemory,
+  unsaidMemoryBytes,
 } from './shared/index.ts';

@@ -26,6 +26,8 @@ export interface Addon {
   memoryFile?(length: number): number;
   /** Takes memory, or room on a disk, for a part of a file; what is there stays. */
   takeRoom?(fd: number, from: number, length: number): number;
+  /** Gives it back: what was there reads as zeros. Missing in an older add-on, too. */
+  giveRoom?(fd: number, from: number, length: number): number;
   /** The CRC-32 of each piece of the bytes, little-endian. Below zero: not on this processor. */
   crcPieces?(bytes: Uint8Array, pieceBytes: number, into: Uint8Array): number;
   /** The time by the clock that the kernel gives files, as two doubles: seconds and nanoseconds. Missing in an older add-on too. */
@@ -63,6 +65,11 @@ export function memoryFile(length: number): number | undefined {
 /** Takes what a part of a file needs, so that it may be touched as memory. False: there is no room. */
 export function takeRoom(fd: number, from: number, length: number): boolean {
   return loadAddon().takeRoom?.(fd, from, length) === 0;
+}
+
+/** Gives back what {@link takeRoom} took: that part of the file reads as zeros. An older add-on keeps it for as long as the file is open. */
+export function giveRoom(fd: number, from: number, length: number): void {
+  loadAddon().giveRoom?.(fd, from, length);
 }
 
 /** CRC-32 of each piece of `bytes`, little-endian into `into`, several times as fast as zlib's. Undefined where the processor cannot do it. */

@@ -12,6 +12,7 @@ import {
   grantTermMs,
   LockGrace,
   SharedFileSystem,
+  type Unsaid,
   type Volume,
 } from '../filesystem/index.ts';
 import type { Sealer } from '../block/index.ts';
@@ -59,6 +60,8 @@ export class SharedRole implements Disposable {
   readonly #dirty: DirtySet;
   /** What the daemon before had not made durable, until it is known whether that outlived it; undefined: it is. */
   #left: ReadonlySet<number> | undefined;
+  /** While what a daemon before wrote comes into the volume that is open here: what of it is in memory. */
+  #taken: Set<number> | undefined;
   #volume: Volume | undefined;
   /** Until when what is open here may be used. */
   #tenure = new Tenure();
@@ -90,6 +93,7 @@ export class SharedRole implements Disposable {
     volumeId: string,
     records?: Records,
     mount?: string,
+    unsaid?: Unsaid,
   ) {
     this.#sealer = sealer;
     this.#volumeId = volumeId;
@@ -102,14 +106,16 @@ export class SharedRole implements Disposable {
       systemClock,
       {
         onDirty: (inode) => dirty.add(inode),
-        onClean: (inode) => dirty.delete(inode),
+        onClean: (inode) => (this.#taken === undefined ? dirty.delete(inode) : void this.#taken.add(inode)),
         onLost: (inode) => dirty.lose([inode]),
       },
+      unsaid,
     );
     this.#dirty = dirty;
     // What was lost with a killed daemon is said here and not by the volume, which may be opened many times.
     this.fileSystem.inheritLost(lost);
-    this.#left = new Set([...left].filter((inode) => !lost.has(inode)));
+    const unsaidLeft = new Set(this.fileSystem.leftUnsaid());
+    this.#left = new Set([...left].filter((inode) => !lost.has(inode) && !unsaidLeft.has(inode)));
     this.#open = open;
     this.#tell = tell;
     this.#logger = logger;
@@ -220,6 +226,8 @@ export class SharedRole implements Disposable {
       const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
       const grants = this.#grant(inherited);
       volume.guard(grants);
+      await this.#takeLeft(volume);
+      if (change !== this.#change) return;
       if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
       this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
       if (alone || this.#aloneIn === change) this.#beginAlone();
@@ -229,6 +237,19 @@ export class SharedRole implements Disposable {
       this.#logger.error('the volume cannot be opened', { error });
       this.#tell({ type: 'not-opened', session, message: messageOf(error) });
     }
+  }
+
+  /** What this host's programs wrote while it was a guest, under a daemon before this one. */
+  async #takeLeft(volume: Volume): Promise<void> {
+    const taken = (this.#taken = new Set());
+    await this.fileSystem.takeLeft({
+      attributes: async (inode) => volume.getattr(inode),
+      put: async (inode, _loan, written) => volume.lending.apply(inode, written),
+    });
+    this.#taken = undefined;
+    // Of the others the volume says when they are durable.
+    const unsynced = new Set(volume.unsynced());
+    for (const inode of taken) if (!unsynced.has(inode)) this.#dirty.delete(inode);
   }
 
   /** What guests may have in memory of what is opened now. Of what was open before, here or in a daemon before this one, they may have something yet. */

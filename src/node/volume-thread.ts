@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { VolumeUsage } from '../api/index.ts';
 import { codeOf, collectWhenIdle, createLogger, InfinitError, messageOf, systemClock, Wakefulness } from '../base/index.ts';
 import { Sealer } from '../block/index.ts';
-import { type FileSystem, FileSystemError, spareAttempt, Volume, type VolumeSetup } from '../filesystem/index.ts';
+import { type FileSystem, FileSystemError, spareAttempt, type Unsaid, UnsaidMemory, Volume, type VolumeSetup } from '../filesystem/index.ts';
 import { type FuseSession, kernelFileClock, releaseFreedMemory, serveFileSystem } from '../fuse/index.ts';
 import { PortStore } from '../store/port/index.ts';
 import { DirtySet } from './dirty-set.ts';
@@ -70,7 +70,7 @@ async function openVolume(
     ...(data.adopted === undefined ? {} : { resent: settled }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
-    ...(memory === undefined ? {} : { memory }),
+    ...(memory === undefined ? {} : { memory: memory.redo }),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
   });
   // It may have changed meanwhile.
@@ -126,9 +126,15 @@ function answer(question: VolumeQuestion, fileSystem: FileSystem, role: SharedRo
 
 /** The daemon stops before this has taken over what the one before left: it is for the next one, which does not count it as a death. */
 function leave(): never {
-  if (memory !== undefined) spareAttempt(memory);
+  if (memory !== undefined) spareAttempt(memory.redo);
   tell({ type: 'closed', reason: 'stopped' });
   process.exit(0);
+}
+
+/** What programs of a guest wrote and was not said: of files of which the daemon before noted that, and no daemon has told programs that it is lost. */
+function unsaidMemory({ left, lost, incomplete }: ReturnType<typeof DirtySet.open>): Unsaid | undefined {
+  const counts = (inode: number): boolean => data.adopted !== undefined && (incomplete || left.has(inode)) && !lost.has(inode);
+  return memory?.unsaid && UnsaidMemory.open(memory.unsaid, data.volumeId, counts);
 }
 
 async function serve(): Promise<void> {
@@ -155,7 +161,18 @@ async function serve(): Promise<void> {
   using role =
     data.shared === undefined
       ? undefined
-      : new SharedRole(data.shared, dirty, open, tell, logger, new Sealer(data.key, data.options.compressed), data.volumeId, locks, asker);
+      : new SharedRole(
+          data.shared,
+          dirty,
+          open,
+          tell,
+          logger,
+          new Sealer(data.key, data.options.compressed),
+          data.volumeId,
+          locks,
+          asker,
+          unsaidMemory(dirty),
+        );
   const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   session = serveFileSystem({

@@ -8,6 +8,8 @@ import type { Patch } from './patches.ts';
 import { type FileVersion, versionOf, type Written, type WrittenPiece } from '../written.ts';
 import type { Lent } from './calls.ts';
 import type { BlockPutter } from './block-putter.ts';
+import type { UnsaidLot } from './unsaid-lot.ts';
+import type { UnsaidMemory } from './unsaid-memory.ts';
 import { maxPieces } from './written-shape.ts';
 
 /** Bytes of content that one message carries. */
@@ -26,6 +28,10 @@ export interface Part {
   readonly expect: FileVersion;
   readonly version: FileVersion;
   readonly changes: Written['changes'];
+  /** When the last of it was written. */
+  readonly writtenAt: FileTime;
+  /** With this part it is all said. */
+  readonly lot: UnsaidLot | undefined;
 }
 
 /** What seals and puts blocks for the files that are borrowed of one opening of the volume. */
@@ -68,12 +74,19 @@ export class Borrowed {
   readonly #answered: Patch[] = [];
   #answeredBytes = 0;
   #isRead = false;
+  readonly #memory: UnsaidMemory | undefined;
+  /** For the next process, what was not taken yet. */
+  #lot: UnsaidLot | undefined;
+  #writtenAt: FileTime;
   /** The file as it is once all parts are said. */
   #version: FileVersion;
-  #changes: { mode?: number; uid?: number; gid?: number; accessed?: FileTime } = {};
+  #changes: Written['changes'] = {};
   #changed = false;
 
-  constructor({ image, loan }: Lent, workshop: Workshop, generation: number, grant: string) {
+  /** @param memory outlives this process. */
+  constructor({ image, loan }: Lent, workshop: Workshop, generation: number, grant: string, memory?: UnsaidMemory) {
+    this.#memory = memory;
+    this.#writtenAt = image.attributes.modified;
     this.attributes = image.attributes;
     this.inode = image.attributes.inode;
     this.loan = loan;
@@ -94,10 +107,20 @@ export class Borrowed {
     return this.#changed || this.parts.length > 0;
   }
 
-  /** @param now later than any time before. */
-  write(offset: number, data: Uint8Array, now: FileTime): void {
+  /** Nothing more is said with or before the first part than that. */
+  get ending(): boolean {
+    return !this.#changed && this.parts.length === 1;
+  }
+
+  /**
+   * @param now later than any time before.
+   * @param request the kernel's, where it appends; otherwise 0.
+   */
+  write(offset: number, data: Uint8Array, now: FileTime, request: number): void {
     this.#content.write(offset, data);
     this.reads = 0;
+    this.#writtenAt = now;
+    this.#begin()?.write(offset, data, now, request);
     this.waiting += data.length;
     const size = Math.max(this.attributes.size, offset + data.length);
     const blocks = Math.max(this.attributes.blocks, Math.ceil(size / 512));
@@ -106,20 +129,22 @@ export class Borrowed {
 
   change({ mode, uid, gid, accessed, modified }: AttributeChanges, now: FileTime): void {
     const time = (wanted: FileTime | 'now'): FileTime => (wanted === 'now' ? now : wanted);
-    const changes = this.#changes;
-    if (mode !== undefined) changes.mode = mode & 0o7777;
-    if (uid !== undefined) changes.uid = uid;
-    if (gid !== undefined) changes.gid = gid;
-    if (accessed !== undefined) changes.accessed = time(accessed);
     const { attributes } = this;
-    this.#become({
-      mode: mode === undefined ? attributes.mode : (attributes.mode & ~0o7777) | (mode & 0o7777),
-      uid: uid ?? attributes.uid,
-      gid: gid ?? attributes.gid,
-      accessed: changes.accessed ?? attributes.accessed,
-      modified: modified === undefined ? attributes.modified : time(modified),
-      changed: now,
-    });
+    const changes = {
+      ...(mode === undefined ? {} : { mode: mode & 0o7777 }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
+      ...(accessed === undefined ? {} : { accessed: time(accessed) }),
+    };
+    this.#changes = { ...this.#changes, ...changes };
+    const times = { modified: modified === undefined ? attributes.modified : time(modified), changed: now };
+    this.#begin()?.change(changes, times.changed, times.modified);
+    this.#become({ ...changes, ...times, mode: mode === undefined ? attributes.mode : (attributes.mode & ~0o7777) | (mode & 0o7777) });
+  }
+
+  #begin(): UnsaidLot | undefined {
+    this.#lot ??= this.#memory?.begin(this.inode, this.loan, this.#version);
+    return this.#lot;
   }
 
   #become(changes: Partial<Attributes>): void {
@@ -151,33 +176,37 @@ export class Borrowed {
     for (const block of blocks) if (block.references === 0) this.#workshop.putter.discard(block);
     const groups = inGroups(layer.pieces, (piece) => (isStored(piece) ? 0 : piece.end - piece.start));
     const last = versionOf(this.attributes);
-    this.#add(groups.length === 0 ? [[]] : groups, last, this.#changes);
+    this.#add(groups.length === 0 ? [[]] : groups, { version: last, changes: this.#changes, writtenAt: this.#writtenAt, lot: this.#lot });
     this.#changes = {};
+    this.#lot = undefined;
   }
 
   /** The first part becomes several, each with no more content than a message carries. */
   split(): void {
-    const { pieces, version, changes, expect } = this.parts[0]!;
+    const first = this.parts[0]!;
+    const { pieces, expect } = first;
     const rest = this.parts.splice(0);
     const whole = pieces.flatMap((piece) => cut(piece));
     const after = this.#version;
     this.#version = expect;
     this.#add(
       inGroups(whole, ({ start, end }) => end - start),
-      version,
-      changes,
+      first,
     );
     this.parts.push(...rest.slice(1));
     this.#version = after;
   }
 
-  #add(groups: readonly (readonly Piece[])[], last: FileVersion, changes: Written['changes']): void {
+  /** @param last what the file is with all of them. Before, it has the time of the last write, so that no change of anybody else makes it the same. */
+  #add(groups: readonly (readonly Piece[])[], last: Omit<Part, 'pieces' | 'expect'>): void {
+    const { writtenAt } = last;
     groups.forEach((pieces, index) => {
       const expect = this.#version;
       const size = pieces.reduce((most, { end }) => Math.max(most, end), expect.size);
-      const version = index === groups.length - 1 ? last : { ...expect, changed: nextTime(expect.changed), size };
-      this.parts.push({ pieces, expect, version, changes: index === groups.length - 1 ? changes : {} });
-      this.#version = version;
+      const between = { version: { changed: nextTime(expect.changed), modified: writtenAt, size }, changes: {}, writtenAt, lot: undefined };
+      const part = { ...(index === groups.length - 1 ? last : between), pieces, expect };
+      this.parts.push(part);
+      this.#version = part.version;
     });
   }
 
@@ -206,7 +235,9 @@ export class Borrowed {
 
   /** The first part was taken there, or is lost. */
   done(): void {
-    for (const piece of this.parts.shift()!.pieces) {
+    const { pieces, lot } = this.parts.shift()!;
+    lot?.free();
+    for (const piece of pieces) {
       this.#remember(piece);
       if (piece.kind === 'bytes') this.#content.hold(piece.start - piece.end);
       else if (piece.kind === 'block' && --piece.block.references <= 0) this.#workshop.putter.done(piece.block);

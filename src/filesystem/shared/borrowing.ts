@@ -17,6 +17,8 @@ import type { Lent } from './calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import { type HolderLink, Moved } from './holder-link.ts';
 import { coversAll, type Patch, patch } from './patches.ts';
+import { LeftWrites } from './left-writes.ts';
+import type { Unsaid, UnsaidMemory } from './unsaid-memory.ts';
 
 /** What programs wrote and the host that serves the volume has not answered, in bytes: above it writers wait. */
 const maxUnsaidBytes = 32 * 1024 * 1024;
@@ -48,6 +50,8 @@ export interface BorrowingEvents {
   readonly onClean: (inode: number) => void;
   /** It never will be. */
   readonly onLost: (inode: number, error: FileSystemError) => void;
+  /** As {@link onLost}, of what a process before this one was told to write. */
+  readonly onLeftLost: (inode: number, error: FileSystemError) => void;
 }
 
 /**
@@ -62,6 +66,10 @@ export class Borrowing {
   readonly #times: FileClock;
   readonly #budget = new DirtyBudget(maxUnsaidBytes);
   readonly #files = new Map<number, Borrowed>();
+  /** Outlives this process. */
+  readonly #memory: UnsaidMemory | undefined;
+  /** What the process before this one had not said. */
+  readonly left: LeftWrites;
   readonly #asking = new Map<number, Promise<void>>();
   readonly #refused = new Map<number, number>();
   #workshop: (Workshop & { readonly generation: number }) | undefined;
@@ -72,7 +80,9 @@ export class Borrowing {
   #last: FileTime = { seconds: 0, nanoseconds: 0 };
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock) {
+  constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock, unsaid?: Unsaid) {
+    this.#memory = unsaid?.memory;
+    this.left = new LeftWrites(unsaid?.left ?? [], { onSaid: events.onClean, onLost: events.onLeftLost });
     this.#holder = holder;
     this.#cache = cache;
     this.#events = events;
@@ -82,12 +92,17 @@ export class Borrowing {
   }
 
   get isEmpty(): boolean {
-    return this.#files.size === 0;
+    return this.#files.size === 0 && this.left.isEmpty;
   }
 
   /** Whether the file was borrowed and not given back yet. */
   has(inode: number): boolean {
-    return this.#files.has(inode);
+    return this.#files.has(inode) || this.left.has(inode);
+  }
+
+  /** undefined: there is room for more; otherwise a promise for the moment when there is, or when nothing can be said at present. */
+  wait(): Promise<void> | undefined {
+    return this.#budget.wait();
   }
 
   /** Of a file that is this host's for now: it has no extended attributes. */
@@ -95,8 +110,12 @@ export class Borrowing {
     return this.#good(inode)?.attributes;
   }
 
-  /** @param offset undefined: behind what is there. Returns undefined where it is to be written elsewhere. */
-  write(inode: number, offset: number | undefined, data: Uint8Array): MaybePromise<number> | undefined {
+  /**
+   * @param offset undefined: behind what is there. What is written there waits for no room, so that it is answered in the turn in which it is done, see {@link wait}.
+   * @param request the kernel's number of it.
+   * @returns undefined where it is to be written elsewhere.
+   */
+  write(inode: number, offset: number | undefined, data: Uint8Array, request = 0): MaybePromise<number> | undefined {
     const file = this.#good(inode);
     if (file === undefined) return undefined;
     const at = offset ?? file.attributes.size;
@@ -104,10 +123,12 @@ export class Borrowing {
     if (data.length === 0) return 0;
     if (this.#budget.pressing > refuseFactor * maxUnsaidBytes)
       throw new FileSystemError(errnoOf(this.#failure), 'what was written before cannot be stored, and memory is full of it');
-    this.#dirty(file);
-    file.write(at, data, this.#now(file));
+    const { dirty } = file;
+    file.write(at, data, this.#now(file), offset === undefined ? request : 0);
+    this.#dirty(file, dirty);
     if (this.#budget.pressing > maxUnsaidBytes) this.#sayAll();
     else if (file.waiting >= sayBytes) this.#sayInBackground(file);
+    if (offset === undefined) return data.length;
     return this.#budget.wait()?.then(() => data.length) ?? data.length;
   }
 
@@ -156,8 +177,9 @@ export class Borrowing {
   change(inode: number, changes: AttributeChanges): Attributes | undefined {
     const file = this.#good(inode);
     if (file === undefined || changes.size !== undefined || ((changes.mode ?? 0) & privileges) !== 0) return undefined;
-    this.#dirty(file);
+    const { dirty } = file;
     file.change(changes, this.#now(file));
+    this.#dirty(file, dirty);
     return file.attributes;
   }
 
@@ -193,14 +215,15 @@ export class Borrowing {
   }
 
   /** Writes the file here if it may, or undefined: it is to be written elsewhere. `data` must not change meanwhile. */
-  async writeLater(inode: number, offset: number | undefined, data: Uint8Array, asks: boolean): Promise<number | undefined> {
+  async writeLater(inode: number, offset: number | undefined, data: Uint8Array, asks: boolean, request: number): Promise<number | undefined> {
     await this.settle(inode);
     if (asks && this.mayBorrow(inode)) await this.borrow(inode);
-    return this.write(inode, offset, data);
+    return this.write(inode, offset, data, request);
   }
 
   /** All that was done to the file here is durable afterwards, or {@link BorrowingEvents.onLost lost}. True: the host that serves the volume has heard of something. @throws InfinitError */
   async sync(inode: number): Promise<boolean> {
+    await this.left.settle(inode);
     const file = this.#files.get(inode);
     if (file === undefined) return false;
     await (this.#good(inode) === undefined ? this.settle(inode) : isHeard(this.#say(file, false)));
@@ -209,6 +232,8 @@ export class Borrowing {
 
   /** As {@link sync}, and the file is given back; undefined: it is not here. */
   settle(inode: number): Promise<boolean> | undefined {
+    const left = this.left.settle(inode);
+    if (left !== undefined) return left.then(() => false);
     const file = this.#files.get(inode);
     return file && isHeard(this.#giveBack(file)).then(() => file.said);
   }
@@ -220,6 +245,7 @@ export class Borrowing {
 
   /** As {@link sync}, of all files. @throws InfinitError */
   async syncAll(): Promise<void> {
+    await this.#settleLeft();
     await Promise.all([...this.#files.values()].map(async ({ inode, dirty }) => (dirty ? this.sync(inode) : false)));
   }
 
@@ -230,7 +256,12 @@ export class Borrowing {
 
   /** As {@link settle}, of all files. @throws InfinitError */
   async settleAll(): Promise<void> {
+    await this.#settleLeft();
     await Promise.all([...this.#files.keys()].map(async (inode) => this.settle(inode)));
+  }
+
+  async #settleLeft(): Promise<void> {
+    await Promise.all([...this.left.inodes()].map(async (inode) => this.left.settle(inode)));
   }
 
   close(): void {
@@ -258,10 +289,10 @@ export class Borrowing {
     const { attributes, xattrs } = lent.image;
     const { backing, generation } = this.#holder;
     const grant = this.#cache.grantId;
-    if (backing?.kind !== 'remote' || backing.writes === undefined || grant === undefined || this.#files.has(attributes.inode)) return;
+    if (backing?.kind !== 'remote' || backing.writes === undefined || grant === undefined || this.has(attributes.inode)) return;
     // A write would take those away.
     if ((attributes.mode & privileges) !== 0 || xattrs === undefined || xattrs.length > 0) return;
-    this.#files.set(attributes.inode, new Borrowed(lent, this.#workshopFor(lent, backing.writes, generation), generation, grant));
+    this.#files.set(attributes.inode, new Borrowed(lent, this.#workshopFor(lent, backing.writes, generation), generation, grant, this.#memory));
   }
 
   /** Numbers of blocks come with a loan, and last for many. */
@@ -284,8 +315,9 @@ export class Borrowing {
     return this.#workshop;
   }
 
-  #dirty(file: Borrowed): void {
-    if (!file.dirty) this.#events.onDirty(file.inode);
+  /** What is noted as unsaid is in the memory that outlives this process by then, or it would be taken for lost. */
+  #dirty(file: Borrowed, before: boolean): void {
+    if (!before) this.#events.onDirty(file.inode);
     this.#wake();
   }
 
@@ -331,6 +363,8 @@ export class Borrowing {
         throw error;
       }
       file.said = true;
+      // What is not noted as unsaid may be in that memory yet.
+      if (file.ending) this.#events.onClean(file.inode);
       file.done();
     }
     if (!file.dirty) this.#events.onClean(file.inode);

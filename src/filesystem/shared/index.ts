@@ -8,3 +8,4 @@ export type { Backing } from './holder-link.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';
 export type { Shown } from './shown.ts';
+export { type Unsaid, UnsaidMemory, unsaidMemoryBytes } from './unsaid-memory.ts';

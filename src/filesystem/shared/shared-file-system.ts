@@ -20,10 +20,13 @@ import { GuestCache } from './guest-cache.ts';
 import { GuestView, isLarge } from './guest-view.ts';
 import { type Backing, type Done, type Greeting, HolderLink, Moved, type ResultOf } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
+import { askedBefore } from './resent-append.ts';
+import { type SayTarget, sayingTo } from './say-target.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
 import { ProgramLocks } from './program-locks.ts';
 import { Undelivered } from './undelivered.ts';
+import type { Unsaid } from './unsaid-memory.ts';
 
 /** O_WRONLY or O_RDWR, O_TRUNC. */
 const [accessMask, truncate] = [3, 0o1000];
@@ -46,6 +49,8 @@ export class SharedFileSystem implements FileSystem {
   /** For a guest. */
   readonly #view: GuestView;
   #kernel: KernelCache | undefined;
+  /** The kernel's request that is being served at this moment. */
+  #request: KernelRequest | undefined;
 
   /**
    * @param self distinguishes this host's lock owners from those of others.
@@ -54,6 +59,7 @@ export class SharedFileSystem implements FileSystem {
    * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
    * @param mount names the mount over all its daemons.
    * @param written told what of a guest's programs' writes is not durable, and what never will be.
+   * @param unsaid where that outlives this process, and what the one before left there.
    */
   constructor(
     self: string,
@@ -62,12 +68,22 @@ export class SharedFileSystem implements FileSystem {
     records?: Records,
     mount?: string,
     clock: Clock = systemClock,
-    written?: BorrowingEvents,
+    written?: Pick<BorrowingEvents, 'onDirty' | 'onClean' | 'onLost'>,
+    unsaid?: Unsaid,
   ) {
     this.#cache = new GuestCache(clock);
+    // A program hears of a lost lock as of a lost write.
+    const onLost = (inode: number): void => {
+      this.markLost([inode]);
+      // Files that were open before this process was become known as they are used.
+      this.inheritLost([inode]);
+    };
     const greeting: Greeting = {
       makeAgain: (backing) => this.#made.makeAgain(backing),
-      lockAgain: (backing) => this.#locks.lockAgain(backing),
+      lockAgain: async (backing) => {
+        await this.#locks.lockAgain(backing);
+        if (this.#holder.backing === backing) await this.#borrowing.left.sayTo(sayingTo(this.#holder, backing));
+      },
       saying: () => this.#locks.saying,
       openAgain: async (backing) => {
         await Promise.all([this.#files.openAgain(backing), this.#borrowing.settleAll().catch(() => {})]);
@@ -86,8 +102,13 @@ export class SharedFileSystem implements FileSystem {
           // What was written to a file that is gone is lost: no program needs to know more.
           this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
+        onLeftLost: (inode, error) => {
+          written?.onLost(inode, error);
+          onLost(inode);
+        },
       },
       clock,
+      unsaid,
     );
     this.#view = new GuestView(this.#holder, this.#cache, {
       onBegin: () => this.#borrowing.settleAll(),
@@ -99,12 +120,6 @@ export class SharedFileSystem implements FileSystem {
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
     });
-    // A program hears of a lost lock as of a lost write.
-    const onLost = (inode: number): void => {
-      this.markLost([inode]);
-      // Files that were open before this process was become known as they are used.
-      this.inheritLost([inode]);
-    };
     this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, onLost, records, mount);
     this.#lost = new LostWrites(onSaid);
   }
@@ -112,7 +127,22 @@ export class SharedFileSystem implements FileSystem {
   /** The lease moved. undefined: nobody has it for now, operations wait. */
   setBacking(backing: Backing | undefined): void {
     if (backing?.kind === 'local' && this.#kernel !== undefined) backing.volume.attach(this.#kernel);
+    this.#borrowing.left.leave();
     this.#holder.move(backing);
+  }
+
+  /** What a guest's programs wrote under a daemon before this one comes into the volume that was opened in this thread, before anybody sees that: see {@link setBacking}. */
+  async takeLeft(target: SayTarget): Promise<void> {
+    await this.#borrowing.left.sayTo(target);
+  }
+
+  /** Inodes of which that is still to come. */
+  leftUnsaid(): Iterable<number> {
+    return this.#borrowing.left.inodes();
+  }
+
+  appended(inode: number, request: KernelRequest): MaybePromise<number | undefined> {
+    return this.#borrowing.left.appended(request.number) ?? (this.local === undefined ? askedBefore(this.#holder, inode, request) : undefined);
   }
 
   /** The host that serves the volume asks for these back. Resolves when nothing is answered from memory of them any more, and it knows what is open. */
@@ -161,6 +191,7 @@ export class SharedFileSystem implements FileSystem {
   }
 
   asking(request: KernelRequest | undefined): void {
+    this.#request = request;
     this.#holder.asking(request);
   }
 
@@ -278,7 +309,34 @@ export class SharedFileSystem implements FileSystem {
     return this.#files.perform('read', inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
-    const taken = this.#borrowing.write(inode, append ? undefined : offset, data);
+    const request = this.#request?.number ?? 0;
+    const room = append ? this.#borrowing.wait() : undefined;
+    return room === undefined
+      ? this.#write(inode, handle, offset, data, killPrivileges, append, request)
+      : this.#writeAfter(room, inode, handle, offset, Uint8Array.from(data), killPrivileges, request);
+  }
+  async #writeAfter(
+    room: Promise<void>,
+    inode: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    kill: boolean,
+    request: number,
+  ): Promise<number> {
+    await room;
+    return this.#write(inode, handle, offset, data, kill, true, request);
+  }
+  #write(
+    inode: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    killPrivileges: boolean,
+    append: boolean,
+    request: number,
+  ): MaybePromise<number> {
+    const taken = this.#borrowing.write(inode, append ? undefined : offset, data, request);
     if (taken !== undefined) return taken;
     const known = this.#files.get(handle);
     const borrows =
@@ -287,7 +345,7 @@ export class SharedFileSystem implements FileSystem {
     // Borrowed bytes: copied before anything is awaited.
     const own = Uint8Array.from(data);
     return this.#borrowing
-      .writeLater(inode, append ? undefined : offset, own, borrows)
+      .writeLater(inode, append ? undefined : offset, own, borrows, request)
       .then((written) => written ?? this.#borrowing.shared(inode, () => this.#writeThere(inode, handle, offset, own, killPrivileges, append)));
   }
   #writeThere(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append: boolean): MaybePromise<number> {

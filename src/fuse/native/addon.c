@@ -265,6 +265,13 @@ static napi_value take_room(napi_env env, napi_callback_info info) {
   return integer(env, fallocate(number(env, argument[0]), 0, (off_t)number(env, argument[1]), (off_t)number(env, argument[2])) < 0 ? -errno : 0);
 }
 
+/* giveRoom(fd, from, length): that part of a file keeps no pages, and reads as zeros; or -errno */
+static napi_value give_room(napi_env env, napi_callback_info info) {
+  ARGUMENTS(3);
+  int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return integer(env, fallocate(number(env, argument[0]), mode, (off_t)number(env, argument[1]), (off_t)number(env, argument[2])) < 0 ? -errno : 0);
+}
+
 /*
  * trim(): gives the kernel the pages of malloc that hold nothing, those between others too. Of its own accord glibc gives back only the
  * end of a heap, which after a burst of small buffers is hardly ever free. 1: something was given back.
@@ -313,7 +320,7 @@ static const struct {
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
                 {"mapFile", map_file},  {"memoryFile", memory_file}, {"takeRoom", take_room},                 {"crcPieces", crc_pieces},
-                {"fileTime", file_time}, {"trim", trim}};
+                {"giveRoom", give_room}, {"fileTime", file_time}, {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 

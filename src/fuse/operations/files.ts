@@ -17,6 +17,7 @@ import {
   isResent,
   isSole,
   type KernelHandle,
+  requestKey,
   type RequestHeader,
 } from '../wire/index.ts';
 import { callerOf, encodeNothing, recover, refuseUnproven } from './names.ts';
@@ -144,11 +145,21 @@ function lostPage(): FileSystemError {
   return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
 }
 
-/** Where others write the file as well, an append that is sent again is made only if nobody appended since the kernel looked: then it was not made before the crash either. */
-function notYetAppended(exchange: Exchange, inode: number, end: number): MaybePromise<void> {
-  if (exchange.trust === undefined) return;
-  return after(exchange.fileSystem.getattr(inode), ({ size }) => {
-    if (size > end) refuseUnproven(exchange);
+/**
+ * What an append came to that is sent again; undefined: it is to be made. Where others write the file as well, and it is not known, it is made only if nobody appended since the kernel looked: then it was not made before the crash either.
+ */
+function appendedBefore(exchange: Exchange, header: RequestHeader, end: number): MaybePromise<number | undefined> {
+  const { trust, fileSystem, init } = exchange;
+  if (trust === undefined) return undefined;
+  const inode = header.node;
+  const number = requestKey(header.uniqueLow, header.uniqueHigh);
+  const known = init?.asker === undefined ? undefined : fileSystem.appended?.(inode, { asker: init.asker, number });
+  return after(known, (done) => {
+    if (done !== undefined) return done;
+    return after(fileSystem.getattr(inode), ({ size }) => {
+      if (size > end) refuseUnproven(exchange);
+      return undefined;
+    });
   });
 }
 
@@ -171,13 +182,15 @@ export const write: Operation = (exchange, header, message) => {
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
   // The kernel asks for no fsync by itself where it opened the file without a cache.
   const syncs = !request.cached && (request.flags & dataSync) !== 0;
-  const writeNow = (): MaybePromise<number> =>
+  const writeNow = (done?: number): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) => {
-      const written = fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
+      const written = done ?? fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
       if (!syncs) return written;
       return after(written, (count) => after(fileSystem.fsync(inode, handle, (request.flags & allSync) === 0), () => count));
     });
-  const put = again ? (): MaybePromise<number> => after(notYetAppended(exchange, inode, request.offset), writeNow) : writeNow;
+  const put = again
+    ? (): MaybePromise<number> => after(appendedBefore(exchange, header, request.offset), writeNow)
+    : (): MaybePromise<number> => writeNow();
   if (may !== true) {
     const allowed = may.then((still) => {
       if (!still) throw lostPage();

@@ -9,15 +9,17 @@ const seeds = Number(process.env['SEEDS'] ?? 20);
 const first = Number(process.env['SEED'] ?? 1);
 
 test('what a program did to a file is there, however hosts are killed and another comes to serve the volume', async () => {
-  let [moves, puts] = [0, 0];
+  let [moves, puts, daemons] = [0, 0, 0];
   for (let seed = first; seed < first + seeds; seed++) {
     const run = new Moves(seed);
     const problem = await run.run();
     assert.equal(problem, undefined, `SEED=${seed} SEEDS=1: ${problem}\n${run.deeds.join('\n')}`);
     moves += run.moves;
     puts += run.puts;
+    daemons += run.daemons;
   }
   assert.ok(moves > seeds, 'the volume moved about');
+  assert.ok(daemons >= seeds / 10, `daemons of guests were killed: ${daemons}`);
   assert.ok(puts > seeds, `guests wrote in their own memory: ${puts}`);
 });
 

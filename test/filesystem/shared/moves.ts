@@ -58,6 +58,8 @@ export class Moves {
   readonly deeds: string[] = [];
   /** How often another host came to serve the volume. */
   moves = 0;
+  /** How often a guest's daemon alone was killed. */
+  daemons = 0;
   /** How often a guest said what it had written in its own memory. */
   puts = 0;
 
@@ -130,15 +132,25 @@ export class Moves {
       const serving = this.#opening!.host;
       const what = this.#chance();
       const next = this.#hosts[this.#below(hosts)]!;
-      if (what < 0.6) {
+      if (what < 0.5) {
         this.#kill(serving);
         await this.#time.sleep(leaseMs);
         this.#restart(serving);
         await this.#serve(this.#hosts[next.index]!);
-      } else if (what < 0.8) {
+      } else if (what < 0.7) {
         await this.#loseLease();
         await this.#time.sleep(this.#below(2) * leaseMs);
         await this.#serve(next);
+      } else if (what < 0.9) {
+        const other = this.#hosts[(serving.index + 1) % hosts]!;
+        // What was done while the volume was open here another daemon does not have.
+        if (other.exposed || other.lost) continue;
+        this.daemons++;
+        this.deeds.push(`the daemon of host ${other.index} is killed`);
+        other.way?.cut();
+        other.killDaemon(this.#mutant === 'forgetful');
+        await this.#pause(300);
+        this.#welcome(other);
       } else {
         const other = this.#hosts[(serving.index + 1) % hosts]!;
         this.#kill(other);
@@ -198,6 +210,10 @@ export class Moves {
     });
     this.#grants = grants;
     volume.guard(grants);
+    await host.fileSystem.takeLeft({
+      attributes: async (inode) => volume.getattr(inode),
+      put: async (inode, _loan, written) => volume.lending.apply(inode, written),
+    });
     const appends = new Appends(volume);
     const grace = new LockGrace([]);
     const keep: ConstructorParameters<typeof CallServer>[2] = (shown) => (this.#mutant === 'hasty' ? undefined : volume.keep(shown));
@@ -220,7 +236,8 @@ export class Moves {
   #welcome(guest: Host): void {
     const opening = this.#opening;
     if (opening === undefined) return;
-    const isThere = (): boolean => this.#opening === opening && !guest.isDead;
+    const { fileSystem } = guest;
+    const isThere = (): boolean => this.#opening === opening && !guest.isDead && guest.fileSystem === fileSystem;
     const ask = async (call: Uint8Array): Promise<Uint8Array> => {
       const asked = Uint8Array.from(call);
       const { method } = decodeCall(asked);
@@ -236,7 +253,7 @@ export class Moves {
     const store = (guest.way = this.#wayToStore());
     const blocks = new BlockReader(this.#store, new Sealer());
     const writes = { store, sealer: new Sealer(), volumeId, logger: silentLogger };
-    void this.#pause(30).then(() => isThere() && guest.fileSystem.setBacking({ kind: 'remote', ask, blocks, writes }));
+    void this.#pause(30).then(() => isThere() && fileSystem.setBacking({ kind: 'remote', ask, blocks, writes }));
   }
 
   async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
@@ -281,11 +298,13 @@ export class Moves {
       let came: string | undefined;
       while (left > 0 && came !== 'died') {
         left--;
-        came = await Promise.race([program.step(this.#chance), host.died.promise]);
+        // It dies with the daemon as well.
+        came = await Promise.race([program.step(this.#chance), host.died.promise, host.next.promise]);
         this.deeds.push(`host ${index}: ${came}`);
+        if (came === 'next') break;
         await this.#pause(30);
       }
-      if (came !== 'died') this.#named.push({ index, program });
+      if (came !== 'died' && came !== 'next') this.#named.push({ index, program });
     }
   }
 
@@ -300,10 +319,11 @@ export class Moves {
       const program = new MakingProgram(host, this.#makers.length + 1);
       this.#makers.push({ index, program });
       let came: string | undefined;
-      while (left > 0 && came !== 'died') {
+      for (const { fileSystem } = host; left > 0 && came !== 'died' && host.fileSystem === fileSystem;) {
         left--;
-        came = await Promise.race([program.step(this.#chance), host.died.promise]);
+        came = await Promise.race([program.step(this.#chance), host.died.promise, host.next.promise]);
         this.deeds.push(`host ${index}: ${came}`);
+        if (came === 'next') break;
         await this.#pause(30);
       }
     }

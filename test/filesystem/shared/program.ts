@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { FileSystemError, SharedFileSystem, UnsaidMemory } from '../../../src/filesystem/index.ts';
 import type { ContentStory } from '../../integration/durability/content-story.ts';
 import type { ClosingWay } from './closing-way.ts';
+import { volumeId } from '../harness.ts';
+import { Memory } from '../redo-host.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** What the code under test does wrong: each must be found out. */
@@ -19,14 +21,19 @@ export type Mutant =
 export const maxBytes: number = 96 * 1024;
 const pageBytes = 4096;
 
-/** A host, from when it starts until it is killed. */
+/** Kernels number their requests. */
+let requests = 0;
+
+/** A host, from when it starts until it is killed. Its daemon may be killed before, and is followed by another. */
 export class Host {
   readonly index: number;
-  readonly fileSystem: SharedFileSystem;
+  fileSystem: SharedFileSystem;
   /** Its way to the store while another host serves the volume. */
   way: ClosingWay | undefined;
   readonly died = Promise.withResolvers<'died'>();
   isDead = false;
+  /** Of the daemon: when the next one begins. */
+  next = Promise.withResolvers<'next'>();
   /** How often it came to serve the volume. */
   served = 0;
   /** Something is being done. */
@@ -35,11 +42,48 @@ export class Host {
   exposed = false;
   /** What was exposed may be lost. */
   lost = false;
+  readonly mount: string;
+  readonly #start: (memory: Memory) => SharedFileSystem;
+  #memory = new Memory(2 * 1024 * 1024);
+  #unsynced = new Set<number>();
+  readonly #lostInodes = new Set<number>();
 
   constructor(index: number, life: number, leaseHeld: (host: Host) => boolean, time: VirtualTime) {
     this.index = index;
-    const mount = `mount ${index} ${life}`;
-    this.fileSystem = new SharedFileSystem(`host ${index}`, () => leaseHeld(this), undefined, undefined, mount, time.clock);
+    this.mount = `mount ${index} ${life}`;
+    this.#start = (memory) => {
+      const [left, unsynced] = [new Set(this.#unsynced), this.#unsynced];
+      const unsaid = UnsaidMemory.open(memory, volumeId, (inode) => left.has(inode) && !this.#lostInodes.has(inode));
+      const written = {
+        onDirty: (inode: number) => void unsynced.add(inode),
+        onClean: (inode: number) => void unsynced.delete(inode),
+        onLost: (inode: number) => void this.#lostInodes.add(inode),
+      };
+      const fileSystem: SharedFileSystem = new SharedFileSystem(
+        `host ${index}`,
+        () => this.fileSystem === fileSystem && leaseHeld(this),
+        (inode) => void this.#lostInodes.delete(inode),
+        undefined,
+        this.mount,
+        time.clock,
+        written,
+        unsaid,
+      );
+      const taken = new Set(fileSystem.leftUnsaid());
+      fileSystem.inheritLost([...this.#lostInodes, ...[...left].filter((inode) => !taken.has(inode))]);
+      return fileSystem;
+    };
+    this.fileSystem = this.#start(this.#memory);
+  }
+
+  /** The daemon alone is killed; another takes its place. @param forgets what was in memory is not there. */
+  killDaemon(forgets: boolean): void {
+    this.#memory = forgets ? new Memory(this.#memory.bytes.length) : this.#memory.copy();
+    this.#unsynced = new Set(this.#unsynced);
+    this.fileSystem = this.#start(this.#memory);
+    const { next } = this;
+    this.next = Promise.withResolvers();
+    next.resolve('next');
   }
 }
 
@@ -53,6 +97,8 @@ export class Program {
   #handle = 0;
   /** Of another opening. */
   #reading = 0;
+  /** Of the daemon that they are open at. */
+  #opened: SharedFileSystem | undefined;
 
   constructor(host: Host, inode: number, story: ContentStory, mutant: Mutant | undefined) {
     this.host = host;
@@ -63,8 +109,7 @@ export class Program {
 
   /** What is there is what was, but for what no sync covered. */
   async begin(exact = false): Promise<void> {
-    this.#handle = await this.host.fileSystem.open(this.#inode, 2);
-    this.#reading = await this.host.fileSystem.open(this.#inode, 0);
+    await this.#through(() => {});
     await this.#judge(exact);
     this.begun = true;
   }
@@ -100,8 +145,23 @@ export class Program {
     // Behind what may be lost it would come somewhere else.
     if (size + data.length > maxBytes || this.host.exposed || this.host.lost) return;
     this.story.write(size, Buffer.from(data));
+    const request = { asker: this.host.mount, number: ++requests };
+    let again = false;
+    const append = async (): Promise<void> => {
+      const { fileSystem } = this.host;
+      if (again) {
+        // As for the kernel's requests that are sent again.
+        if ((await fileSystem.appended(this.#inode, request)) !== undefined) return;
+        if ((await fileSystem.getattr(this.#inode)).size > size) throw new InfinitError('unknown-outcome', 'it may have been made');
+      }
+      again = true;
+      fileSystem.asking(request);
+      const written = fileSystem.write(this.#inode, this.#handle, 0, data, false, true);
+      fileSystem.asking(undefined);
+      await written;
+    };
     try {
-      await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, 0, data, false, true), false);
+      await this.#change(append, false);
     } catch (error) {
       if (!(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
       await this.#judge(false);
@@ -142,9 +202,9 @@ export class Program {
 
   /** As the kernel does, that asks for the attributes first: who has them in memory may answer from there. */
   async #read(offset: number, length: number): Promise<Buffer> {
-    await this.host.fileSystem.getattr(this.#inode);
+    await this.#through(() => this.host.fileSystem.getattr(this.#inode));
     const wasHere = this.host.fileSystem.local !== undefined;
-    const parts = await this.host.fileSystem.read(this.#inode, this.#reading, offset, length);
+    const parts = await this.#through(() => this.host.fileSystem.read(this.#inode, this.#reading, offset, length));
     const cameHere = !wasHere && this.host.fileSystem.local !== undefined;
     return this.#mutant === 'short' && cameHere ? Buffer.alloc(parts.length) : Buffer.concat(parts);
   }
@@ -163,10 +223,34 @@ export class Program {
   async #on(work: () => unknown): Promise<void> {
     this.host.busy = true;
     try {
-      await work();
+      await this.#through(work);
     } finally {
       this.host.busy = false;
     }
+  }
+
+  /** Until a daemon has done it that lives: the kernel asks the next one for what the last one had not answered. */
+  async #through<T>(work: () => T): Promise<Awaited<T>> {
+    const { host } = this;
+    for (;;) {
+      const killed = host.next.promise;
+      const { fileSystem } = host;
+      if (this.#opened !== fileSystem) {
+        const opened = await Promise.race([this.#open(fileSystem), killed]);
+        if (opened === 'next' || host.fileSystem !== fileSystem) continue;
+      }
+      const done = (async () => ({ value: await work() }))();
+      done.catch(() => {});
+      const came = await Promise.race([done, killed]);
+      if (came !== 'next') return came.value;
+    }
+  }
+
+  async #open(fileSystem: SharedFileSystem): Promise<void> {
+    const [handle, reading] = [await fileSystem.open(this.#inode, 2), await fileSystem.open(this.#inode, 0)];
+    if (this.host.fileSystem !== fileSystem) return;
+    if (this.begun) for (const each of [handle, reading]) fileSystem.inherited(this.#inode, each);
+    [this.#handle, this.#reading, this.#opened] = [handle, reading, fileSystem];
   }
 
   /** What is there is where everything goes on from. */
