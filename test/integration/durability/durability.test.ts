@@ -135,3 +135,28 @@ test(`what was synced is there when the host that serves a volume dies and anoth
     attacks.forEach(({ name }) => rmSync(path.join(other, name), { recursive: true }));
   }
 });
+
+test(`nothing is lost on a guest whose daemon dies, that programs are not told of (SEED=${seed})`, async () => {
+  using logs = new Logs();
+  await using cluster = await ClusterProcesses.start(3);
+  const chance = new SeededRandom(seed);
+  const places: string[] = [];
+  for (const host of cluster.hosts) places.push(await host.mount('data'));
+  const [, guest] = cluster.hosts;
+  const [first, second, third] = places as [string, string, string];
+  for (let round = 0; round < rounds; round++) {
+    // A daemon that dies more than five times in a minute is given up.
+    if (round > 0 && round % 2 === 0) await sleep(60_000);
+    const attacks = await begin(second, chance, logs);
+    await sleep(chance.between(20, 2500));
+    await guest!.crash();
+    const stories = await Promise.all(attacks.map((attack) => attack.end()));
+    // What it had mapped, and an exchange that was not answered, it may have to be told of: whoever was told nothing has lost nothing.
+    const loss = (index: number): Loss => (stories[index]!.failure === undefined ? 'nothing' : 'any');
+    // What was done last is not said yet.
+    await guest!.crash();
+    for (const [index, { name }] of attacks.entries()) await judgeTwice(stories[index]!, name, [second, first, third], loss(index));
+    for (const place of [first, third]) attacks.forEach(({ name }, index) => void judge(stories[index]!, name, place, loss(index)));
+    attacks.forEach(({ name }) => rmSync(path.join(second, name), { recursive: true }));
+  }
+});
