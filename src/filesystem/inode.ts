@@ -42,8 +42,9 @@ export class Inode {
   /** The link count and parent that the journal has made durable. */
   durableLinks = 0;
   durableParent = 0;
-  /** The parent that the operation gave it that made it. */
+  /** The parent that the operation gave it that made it, and its times then. */
   readonly firstParent: number;
+  readonly firstTimes: Readonly<Pick<InodeRecord, 'modified' | 'changed'>>;
   /** Counts changes to the record; the record in the store has those up to `writtenRevision`. */
   revision = 0;
   writtenRevision = 0;
@@ -98,6 +99,7 @@ export class Inode {
     this.accessed = record.accessed;
     this.modified = record.modified;
     this.changed = record.changed;
+    this.firstTimes = { modified: record.modified, changed: record.changed };
     this.target = record.target;
     this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
     this.previous = record.previous;

@@ -26,9 +26,13 @@ export interface JournalWrite {
   readonly empty?: boolean;
 }
 
+/** What is neither content nor links. */
+type Attributes = Pick<Inode, 'mode' | 'uid' | 'gid' | 'accessed' | 'modified' | 'changed' | 'xattrs'>;
+
 /** An inode as it is at the cut; what changes while its content is prepared is the next commit's. */
 interface Prepared {
   readonly inode: Inode;
+  readonly attributes: Attributes;
   readonly size: number;
   readonly plan: ContentPlan | undefined;
   readonly revision: number;
@@ -126,17 +130,26 @@ export class RecordCommitter {
       // One that is gone by now is still needed by the journal's block that makes it: the block that removes it comes later.
       .filter((inode) => !inode.gone || (!inode.born && journal?.linksOf(inode) !== undefined))
       .map((inode) => {
+        const attributes = attributesOf(inode);
         if (journal?.empty === true && !inode.born && inode.content?.changed === true)
-          return { inode, inherited: false, size: 0, revision: inode.writtenRevision, flush: undefined, mark: this.#contents.mark() };
+          return {
+            inode,
+            attributes: { ...attributes, ...inode.firstTimes },
+            inherited: false,
+            size: 0,
+            revision: inode.writtenRevision,
+            flush: undefined,
+            mark: this.#contents.mark(),
+          };
         const inherited = inode.content?.flushing !== undefined && !inode.content.widen(inode.size);
         const flush = inode.content?.cut(inode.size);
-        return { inode, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
+        return { inode, attributes, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
       });
     // While contents are sealed and put.
     const covered = this.#unsettled.cover(cuts.filter(({ inode, flush }) => inode.born && flush !== undefined).map(({ inode }) => inode));
     covered.catch(() => {});
     try {
-      for (const { inode, inherited, size, revision, flush, mark } of cuts) {
+      for (const { inode, attributes, inherited, size, revision, flush, mark } of cuts) {
         // What a commit that failed wrote of a new one has the links of then.
         const making = !inode.born && journal?.linksOf(inode) !== undefined;
         if (flush === undefined && inode.revision === inode.writtenRevision && !making) continue;
@@ -144,7 +157,7 @@ export class RecordCommitter {
         // The size is as of an earlier cut then, so the record is not what the inode is now.
         const partly = plan !== undefined && (inherited || !plan.last);
         if (partly) again.push(inode);
-        prepared.push({ inode, size, plan, revision: partly ? inode.writtenRevision : revision, mark });
+        prepared.push({ inode, attributes, size, plan, revision: partly ? inode.writtenRevision : revision, mark });
       }
       const put = prepared.flatMap(({ plan }) => plan?.put ?? []);
       const blocks = prepared.map(({ inode }) => inode.block);
@@ -197,7 +210,7 @@ export class RecordCommitter {
   }
 
   #record(one: Prepared, journal: JournalWrite | undefined): Update {
-    const { inode, plan } = one;
+    const { inode, plan, attributes } = one;
     // An old inode's links change with the journal's block, which is durable only after this record.
     const fresh = inode.born ? undefined : journal?.linksOf(inode);
     assert(fresh !== undefined || inode.born, 'a new inode becomes durable with the operation that made it');
@@ -205,20 +218,14 @@ export class RecordCommitter {
     const inline = plan === undefined ? content?.inline : plan.inline;
     const extents = plan === undefined ? content?.committedExtents : plan.extents;
     const body = encodeInode({
-      mode: inode.mode,
-      uid: inode.uid,
-      gid: inode.gid,
+      ...attributes,
       links: fresh?.links ?? inode.durableLinks,
       device: inode.device,
       epoch: this.#context.epoch,
       size: plan?.size ?? (inode.isRegular ? one.size : inode.size),
       allocated: plan?.allocated ?? content?.accounted ?? 0,
       parent: fresh?.parent ?? inode.durableParent,
-      accessed: inode.accessed,
-      modified: inode.modified,
-      changed: inode.changed,
       target: inode.target,
-      xattrs: inode.xattrs,
       inline,
       extents,
       truncating: plan?.last === false,
@@ -250,6 +257,11 @@ export class RecordCommitter {
       if (!inode.dirty) this.#onClean(inode);
     });
   }
+}
+
+/** With its content as it is then, and not with what is written meanwhile: the times tell which state of a file it is. */
+function attributesOf({ mode, uid, gid, accessed, modified, changed, xattrs }: Inode): Attributes {
+  return { mode, uid, gid, accessed, modified, changed, xattrs: xattrs === undefined ? undefined : new Map(xattrs) };
 }
 
 /** Waits for its turn at each inode, in the order of their numbers, so that nobody waits in a circle. */

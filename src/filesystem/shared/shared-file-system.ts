@@ -196,6 +196,9 @@ export class SharedFileSystem implements FileSystem {
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
+    return this.#settled([], () => this.#lookup(parent, name));
+  }
+  #lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
     if (this.local !== undefined) return this.#withOwnWrites(this.#holder.do('lookup', parent, name));
     const inode = this.#cache.inodeOf(parent, name);
     const own = inode === undefined ? undefined : this.#borrowing.attributes(inode);
@@ -445,6 +448,9 @@ export class SharedFileSystem implements FileSystem {
     return this.#files.keep(inode, 0, true, generation, value);
   }
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
+    return this.#settled([], () => this.#readdir(inode, handle, cookie, limit, attributes));
+  }
+  #readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
     const there = (): MaybePromise<readonly DirectoryEntry[]> =>
       // What is open there makes no difference, as long as the directory is not removed.
       this.#files.isUnsaid(handle)
