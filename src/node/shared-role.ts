@@ -29,6 +29,8 @@ const drainMs = 10_000;
 
 /** After the volume came here, locks are given only when those who have some took them again. For a host in reach that does not so long is waited once the volume is open, in ms. */
 const lockGraceMs = 2500;
+/** As long names are made only for those who had been told of them, in ms. */
+const nameGraceMs = 1000;
 /** For so long after its death guests may have what a daemon before this one granted, in ms, by clocks that run faster or slower. */
 const earlierGrantsMs = grantTermMs * 1.05;
 /** What a lost host had open stays so for so long after its locks were released, in ms. */
@@ -218,18 +220,21 @@ export class SharedRole implements Disposable {
       this.#caches = volume.kernelPages !== 'shared';
       this.#notePages();
       const appends = new Appends(volume);
-      const grace = new LockGrace([
-        ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
-        // These come back or not while the volume is being opened as well.
-        ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
-      ]);
+      const grace = new LockGrace(
+        [
+          ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
+          // These come back or not while the volume is being opened as well.
+          ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
+        ],
+        new LockGrace(awaited.map((peer) => ({ peer, ms: nameGraceMs }))),
+      );
       const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
       const grants = this.#grant(inherited);
       volume.guard(grants);
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
       if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
-      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
+      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {

@@ -5,7 +5,7 @@ import type { Appends } from './appends.ts';
 import { askedBy } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
 import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
-import { answerOf, recorded } from './done-calls.ts';
+import { answerOf, recorded, takesNames } from './done-calls.ts';
 import { effectsOf } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { account, Guest, type GuestHandle, once, ownerKey } from './guest.ts';
@@ -108,6 +108,8 @@ export class CallServer {
       const told: Told = { images: [], directories: [] };
       const { method, args, tag } = call;
       const { calls } = this.#volume;
+      // Here: in the middle of the call it would not be known any more whose it is.
+      if (takesNames.has(method)) await this.#grace.names?.over;
       if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
       const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
       const named = tag?.calls !== undefined && recorded.has(method) && isRemembered(tag) ? { asker: tag.asker, number: tag.number } : undefined;

@@ -6,6 +6,9 @@ import type { SharedMethod } from './calls.ts';
 /** Methods of which the volume itself says whether they were done, whichever host did them: all that change names. */
 export const recorded: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'link', 'create', 'remake']);
 
+/** Of these, those that may take a name which a file had that is to be made again, or its directory. */
+export const takesNames: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'rmdir', 'rename', 'link', 'create']);
+
 /** What must not be done twice when a file is opened again: O_CREAT, O_EXCL, O_TRUNC. */
 export const reopenMask: number = ~(0o100 | 0o200 | 0o1000);
 

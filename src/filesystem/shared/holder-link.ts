@@ -10,7 +10,7 @@ import type { Lending } from '../lending.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { GuestStore } from './borrowing.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type Granted, type SharedMethod } from './calls.ts';
-import { answerOf, type Answering, recorded } from './done-calls.ts';
+import { answerOf, type Answering, recorded, takesNames } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { afterRelocking, isRepeatable, isTransient, remembered, repeatable } from './repeating.ts';
@@ -20,12 +20,13 @@ export const retryMs = 100;
 
 /** Who does the work: the volume opened in this very thread, or the host that has it open. */
 export type Backing =
-  /** `grace`: until then only what was locked before may be locked. */
+  /** `grace`: until then only what was locked before may be locked; `names`: and no names be made. */
   | {
       readonly kind: 'local';
       readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry' | 'isMade' | 'remake'>>;
       readonly appends: Appends;
       readonly grace: Promise<void>;
+      readonly names?: Promise<void> | undefined;
       readonly lending?: Lending;
     }
   | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader; readonly writes?: GuestStore };
@@ -87,6 +88,8 @@ export class HolderLink {
   #relocking: Promise<void> | undefined;
   /** While what its predecessor had made for us, and not made durable, is made again. */
   #making: Promise<void> | undefined;
+  /** While other hosts' files are made again here: until then no names are. */
+  #naming: Promise<void> | undefined;
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
@@ -157,7 +160,9 @@ export class HolderLink {
     this.#cache.clear();
     this.#moved.abort();
     this.#moved = new AbortController();
+    this.#naming = undefined;
     if (backing === undefined) return;
+    if (backing.kind === 'local' && backing.names !== undefined) this.#beginNaming(backing.names);
     const making = (this.#making = this.#greeting.makeAgain(backing));
     const lockAgain = (): Promise<void> => this.#greeting.lockAgain(backing);
     const relocking = (making === undefined ? lockAgain() : this.#afterMaking(making, backing, lockAgain)).finally(() => {
@@ -167,6 +172,13 @@ export class HolderLink {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
     void relocking.then(() => this.#greeting.openAgain(backing));
+  }
+
+  #beginNaming(names: Promise<void>): void {
+    this.#naming = names;
+    void names.then(() => {
+      if (this.#naming === names) this.#naming = undefined;
+    });
   }
 
   async #afterMaking(making: Promise<void>, backing: Backing, then: () => Promise<void>): Promise<void> {
@@ -188,12 +200,12 @@ export class HolderLink {
   }
 
   /** {@link local}, where nothing has to be done before. */
-  get #ready(): FileSystem | undefined {
-    return this.#making === undefined ? this.local : undefined;
+  #readyFor(method: SharedMethod): FileSystem | undefined {
+    return this.#making === undefined && (this.#naming === undefined || !takesNames.has(method)) ? this.local : undefined;
   }
 
   do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
-    const local = this.#ready;
+    const local = this.#readyFor(method);
     const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
     return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
   }
@@ -202,7 +214,7 @@ export class HolderLink {
   async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
     let generation = this.#generation;
     let isRemote = false;
-    const local = this.#ready;
+    const local = this.#readyFor(method);
     const onAsk: OnAsk = (now, { kind }) => {
       generation = now;
       isRemote = kind === 'remote';
@@ -301,6 +313,10 @@ export class HolderLink {
       if (this.#backing !== backing) continue;
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
+        if (this.#naming !== undefined && takesNames.has(method)) {
+          await Promise.race([this.#naming, this.#change(deadline)]);
+          continue;
+        }
         onAsk?.(this.#generation, backing);
         if (doubtful && !isRepeatable(method, values)) {
           const done = earlier(backing.volume, method, asking.tag);

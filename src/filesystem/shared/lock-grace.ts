@@ -11,10 +11,13 @@ export interface Awaited {
 export class LockGrace implements Disposable {
   /** Resolves when new locks may be given. */
   readonly over: Promise<void>;
+  /** Those who may have been told of new files that are to be made again first: until then nobody else may have the names. */
+  readonly names: LockGrace | undefined;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #end: () => void;
 
-  constructor(awaited: Iterable<Awaited>) {
+  constructor(awaited: Iterable<Awaited>, names?: LockGrace) {
+    this.names = names;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.#end = resolve;
@@ -28,6 +31,7 @@ export class LockGrace implements Disposable {
 
   /** The host has taken again what its programs had locked, or its time is over. */
   heard(peer: string): void {
+    this.names?.heard(peer);
     clearTimeout(this.#timers.get(peer));
     this.#timers.delete(peer);
     if (this.#timers.size === 0) this.#end();
@@ -35,5 +39,6 @@ export class LockGrace implements Disposable {
 
   [Symbol.dispose](): void {
     for (const peer of this.#timers.keys()) this.heard(peer);
+    this.names?.[Symbol.dispose]();
   }
 }

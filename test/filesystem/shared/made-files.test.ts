@@ -278,3 +278,32 @@ test('what its program does to it next comes after what it wrote before', async 
       assert.equal((await contentOf(line.volume, inode)).toString(), 'content');
     }
 });
+
+test('nobody else is given its name before those who may have it have said so, or had time to', async () => {
+  for (const says of [true, false]) {
+    const line = await Line.begin();
+    const { guest } = line;
+    const { attributes } = await guest.create(root, 'f', 0o644, 0, 1, user);
+    await line.lose();
+    const grace = new LockGrace([], new LockGrace([{ peer: 'guest', ms: says ? 3_600_000 : 50 }]));
+    const serving = (line.serving = new Serving(await open(line.store), grace));
+    const makes = [serving.guest('other'), serving.own].flatMap((other) => [
+      errnoOf(() => other.create(root, 'f', 0o644, 0, 0o301, user)),
+      errnoOf(() => other.mkdir(root, 'f', 0o755, 0, user)),
+    ]);
+    // What is there is found meanwhile.
+    assert.equal(await serving.own.lookup(root, 'absent'), undefined);
+    if (says) {
+      serving.welcome(guest, 'guest', line.store);
+      assert.deepEqual(
+        await Promise.all(makes),
+        makes.map(() => 'EEXIST'),
+      );
+      assert.equal((await serving.own.lookup(root, 'f'))?.inode, attributes.inode);
+    } else {
+      const came = await Promise.all(makes);
+      assert.deepEqual(came.toSorted(), ['EEXIST', 'EEXIST', 'EEXIST', 'none']);
+    }
+    grace[Symbol.dispose]();
+  }
+});

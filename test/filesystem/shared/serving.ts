@@ -57,7 +57,7 @@ export class Serving {
       (parent, name) => this.removed.push({ parent, name }),
       this.grants,
     );
-    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
+    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending });
   }
 
   /** Such calls are made from now on, and never answered. */
