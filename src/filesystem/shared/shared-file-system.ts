@@ -196,13 +196,21 @@ export class SharedFileSystem implements FileSystem {
   }
 
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
-    return this.#settled([], () => this.#lookup(parent, name));
+    const { generation } = this.#holder;
+    const { isEmpty } = this.#borrowing;
+    const found = this.#settled([], () => this.#lookup(parent, name));
+    return isEmpty || !(found instanceof Promise) ? found : this.#afterMove(generation, found);
   }
   #lookup(parent: number, name: string): MaybePromise<Attributes | undefined> {
     if (this.local !== undefined) return this.#withOwnWrites(this.#holder.do('lookup', parent, name));
     const inode = this.#cache.inodeOf(parent, name);
     const own = inode === undefined ? undefined : this.#borrowing.attributes(inode);
     return own ?? this.#withOwnWrites(this.#view.lookup(parent, name));
+  }
+  /** Where another host came to serve the volume meanwhile, it may have answered before it heard what was written here. */
+  async #afterMove(generation: number, asked: Promise<Attributes | undefined>): Promise<Attributes | undefined> {
+    const found = await asked;
+    return found === undefined || generation === this.#holder.generation ? found : this.getattr(found.inode);
   }
   /** What was found out elsewhere has all that this host's programs wrote. */
   #withOwnWrites(found: MaybePromise<Attributes | undefined>): MaybePromise<Attributes | undefined> {
