@@ -65,7 +65,7 @@ export class Lending {
         start: piece.offset,
         end: piece.offset + ('bytes' in piece ? piece.bytes.length : piece.length),
       }));
-      if (spans.some(({ end }) => end > maxFileBytes)) throw new FileSystemError('EFBIG');
+      if (written.version.size > maxFileBytes || spans.some(({ end }) => end > maxFileBytes)) throw new FileSystemError('EFBIG');
       this.#quota.checkAll(inode, spans);
       this.#core.claim([inode], [], owner);
       this.#write(inode, written);

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { immutableAddress } from '../../../src/block/index.ts';
+import { decodeResult, encodeCall, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
+import { versionOf, type Written } from '../../../src/filesystem/written.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { contentOf, errnoOf, open, put, root } from '../harness.ts';
+import { Serving } from './serving.ts';
+
+/** A guest that says whatever it likes, in well-formed calls. */
+async function begin(): Promise<{
+  store: MemoryBlockStore;
+  serving: Serving;
+  ask: (method: SharedMethod, ...args: unknown[]) => Promise<unknown>;
+  says: (inode: number, what: Partial<Written>) => Promise<string>;
+}> {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const ask = async (method: SharedMethod, ...args: unknown[]): Promise<unknown> =>
+    decodeResult(await serving.server.serve('liar', encodeCall(method, args)));
+  await ask('relocked');
+  await ask('renew', true);
+  const says = async (inode: number, what: Partial<Written>): Promise<string> => {
+    const now = versionOf(await serving.volume.getattr(inode));
+    const version = { ...now, changed: { ...now.changed, nanoseconds: (now.changed.nanoseconds + 1) % 1e9 } };
+    return errnoOf(() => ask('put', inode, '', { expect: now, version, session: 0, pieces: [], changes: {}, ...what }, false));
+  };
+  return { store, serving, ask, says };
+}
+
+test('a guest that makes a file larger than any may be is refused', async () => {
+  const { serving, says } = await begin();
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  const now = versionOf(await serving.volume.getattr(inode));
+  assert.equal(await says(inode, { version: { ...now, size: Number.MAX_SAFE_INTEGER } }), 'EFBIG');
+  assert.equal((await serving.volume.getattr(inode)).size, 7);
+  assert.equal(await says(inode, { pieces: [{ offset: 2 ** 44, bytes: Buffer.from('x') }] }), 'EFBIG');
+  assert.equal((await contentOf(serving.volume, inode)).toString(), 'content');
+  await serving.volume.close();
+});
+
+test('a guest that says that bytes lie in a block that is nowhere harms that file alone', async () => {
+  const { store, serving, says } = await begin();
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  const other = await put(serving.volume, root, 'g', 'other', true);
+  const { session } = (await serving.volume.lending.lend(inode, () => {}))!;
+  const now = versionOf(await serving.volume.getattr(inode));
+  const version = { ...now, size: 300_000, changed: { ...now.changed, seconds: now.changed.seconds + 1 } };
+  const address = immutableAddress(Buffer.from('nowhere'));
+  assert.equal(await says(inode, { version, session, pieces: [{ offset: 0, length: 300_000, address, at: 0, blockBytes: 300_000 }] }), 'none');
+  assert.notEqual(await errnoOf(() => contentOf(serving.volume, inode)), 'none');
+  const handle = await serving.volume.open(other, 1);
+  await serving.volume.write(other, handle, 0, Buffer.from('another'), false);
+  await serving.volume.fsync(other, handle, false);
+  assert.equal((await contentOf(serving.volume, other)).toString(), 'another');
+  await serving.volume.close();
+  store.restart();
+  const again = await open(store);
+  assert.equal((await contentOf(again, other)).toString(), 'another');
+  await again.unlink(root, 'f');
+  await again.syncfs();
+  await again.close();
+});
