@@ -179,6 +179,8 @@ export class Replica {
    * block without asking it.
    */
   #mayServe(request: Request, hasSay: boolean): boolean {
+    // A host that drained has nothing but pointers, told it when the others settle what it had, and says so little by forgetting one that it needs no say for it.
+    if (request.type === 'forget') return hasSay || !this.#options.isMember();
     if (request.type !== 'learn') return hasSay;
     return this.#options.isMember() || !isMember(request.record, this.#options.self);
   }

@@ -260,3 +260,22 @@ test('a request that this host cannot judge keeps no other from being served, an
   replica.serveAll([found(unloaded)], () => assert.fail('nothing can be said'));
   assert.equal(codeOf(await met.promise), 'bug', 'its register had to be loaded first');
 });
+
+test('a host that is in no view forgets a pointer when it is asked to, and nothing is promised, accepted or read there', async () => {
+  const replica = await open(new MemoryDisk(), () => false);
+  const address = mutableAddress();
+  const record = {
+    version: 1,
+    epoch: 1,
+    replicas: ['b', 'c', 'd'],
+    previous: [],
+    unsettled: ['a'],
+    value: Buffer.from('x'),
+    origin: { peer: 'b', incarnation: 1, serial: 1 },
+  };
+  assert.equal((await replica.serve({ type: 'learn', ...head(address), ballot: ballot(3), record })).type, 'learned');
+  await assert.rejects(replica.serve({ type: 'read', ...head(address), view: -1, known: null, lease: null }), { code: 'unavailable' });
+  await assert.rejects(replica.serve({ type: 'prepare', ...head(address), ballot: ballot(9), view: 0, known: null }), { code: 'unavailable' });
+  assert.equal((await replica.serve({ type: 'forget', ...head(address), ballot: ballot(3), floor: 3 })).type, 'forgotten');
+  assert.equal(await replica.peek(address), undefined);
+});
