@@ -202,7 +202,8 @@ describe('a mount whose files other hosts change from time to time', () => {
       writeSync(fd, Buffer.alloc(page, 2), 0, page, (round + 1) * page);
     }
     closeSync(fd);
-    assert.equal(await count('read'), reads);
+    // On a busy machine the kernel reads once again now and then; without its cache it would in each round.
+    assert.ok((await count('read')) - reads <= 1);
     // Others' writes are seen none the less, and what this program wrote between.
     await shared();
     await change('file', 'of another', true);
