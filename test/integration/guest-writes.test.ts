@@ -8,30 +8,17 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ClusterProcesses } from './cluster-processes.ts';
 import { sh } from './programs.ts';
+import { shareMounts } from './shared-mounts.ts';
 
 const mebibyte = 1024 * 1024;
-
-interface Hosts extends AsyncDisposable {
-  readonly cluster: ClusterProcesses;
-  /** Where the volume is mounted: first the host that serves it. */
-  readonly places: readonly [string, string, string];
-}
-
-async function begin(): Promise<Hosts> {
-  const cluster = await ClusterProcesses.start(3);
-  const [one, two, three] = cluster.hosts;
-  const places = [await one!.mount('data'), await two!.mount('data'), await three!.mount('data')] as const;
-  return { cluster, places, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
-}
 
 function sumOf(file: string): string {
   return createHash('sha256').update(readFileSync(file)).digest('hex');
 }
 
 test('others see at once what a program on a guest was told is written, while it has the file open', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [first, second, third] = hosts.places;
   const file = openSync(path.join(second, 'log'), 'a');
   let text = '';
@@ -51,7 +38,7 @@ test('others see at once what a program on a guest was told is written, while it
 });
 
 test('a name that a guest gives to a file that it writes, or takes from it, has all that was written', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [first, second, third] = hosts.places;
   const file = openSync(path.join(second, 'new'), 'w');
   writeSync(file, 'whole');
@@ -69,7 +56,7 @@ test('a name that a guest gives to a file that it writes, or takes from it, has 
 });
 
 test('a stream that a guest writes is whole when the host that serves the volume is killed on its way', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [, second, third] = hosts.places;
   const source = await mkdtemp(path.join(tmpdir(), 'infinit-stream-'));
   try {
@@ -86,7 +73,7 @@ test('a stream that a guest writes is whole when the host that serves the volume
 });
 
 test('what a guest has written is there after its daemon was killed, and a sync succeeds', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [first, second] = hosts.places;
   const file = await open(path.join(second, 'f'), 'w');
   const synced = Buffer.alloc(3 * mebibyte, 'synced');
@@ -106,7 +93,7 @@ test('what a guest has written is there after its daemon was killed, and a sync 
 });
 
 test('a guest that ends its mount leaves nothing unsaid, and one whose host is lost holds nobody up', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [first, second, third] = hosts.places;
   const file = openSync(path.join(second, 'f'), 'w');
   writeSync(file, 'kept');

@@ -6,22 +6,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ClusterProcesses } from './cluster-processes.ts';
+import { shareMounts } from './shared-mounts.ts';
 
 const mebibyte = 1024 * 1024;
-
-interface Hosts extends AsyncDisposable {
-  readonly cluster: ClusterProcesses;
-  /** Where the volume is mounted: first the host that serves it. */
-  readonly places: readonly [string, string, string];
-}
-
-async function begin(): Promise<Hosts> {
-  const cluster = await ClusterProcesses.start(3);
-  const [one, two, three] = cluster.hosts;
-  const places = [await one!.mount('data'), await two!.mount('data'), await three!.mount('data')] as const;
-  return { cluster, places, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
-}
 
 function random(limit: number): number {
   return Math.floor(Math.random() * limit);
@@ -64,7 +51,7 @@ class Log {
 }
 
 test('a program that writes lines and syncs none does not notice that the daemon of its host is killed, and all of them are there on all hosts', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const guest = hosts.cluster.hosts[1]!;
   const place = hosts.places[1];
   const files = await Promise.all(['appended', 'written'].map((name, index) => open(path.join(place, name), index === 0 ? 'a' : 'w')));
@@ -91,7 +78,7 @@ test('a program that writes lines and syncs none does not notice that the daemon
 });
 
 test('large and small writes, modes and times of a guest are as they were after its daemon was killed, and a close that comes then is heard', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const guest = hosts.cluster.hosts[1]!;
   const [first, second, third] = hosts.places;
   const file = await open(path.join(second, 'f'), 'w', 0o644);
@@ -124,7 +111,7 @@ test('large and small writes, modes and times of a guest are as they were after 
 });
 
 test('what somebody else wrote to a file while the daemon of a guest was dead stays, and the program of the guest hears of it', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const guest = hosts.cluster.hosts[1]!;
   const [first, second] = hosts.places;
   const file = await open(path.join(second, 'f'), 'w');
@@ -149,7 +136,7 @@ test('what somebody else wrote to a file while the daemon of a guest was dead st
 });
 
 test('the host that serves the volume dies as well: what a guest wrote is there, whichever of them is back first', async () => {
-  await using hosts = await begin();
+  await using hosts = await shareMounts();
   const [holder, guest] = hosts.cluster.hosts as [(typeof hosts.cluster.hosts)[0], (typeof hosts.cluster.hosts)[0]];
   // Whether an append was made which a host died over that dies with its asker nobody may know, so this one says where it writes.
   const file = await open(path.join(hosts.places[1], 'f'), 'w');
