@@ -7,7 +7,7 @@ import type { Rules } from './rules.ts';
 export function foundingRecord(rules: Rules, views: readonly View[], version: number, origin: Origin, value: Uint8Array | null): BlockRecord {
   const { replicas } = views.at(-1)!;
   const others = rules.foundingSets(views).filter((set) => !sameReplicas(set, replicas));
-  return { version, epoch: 1, replicas, previous: others, unsettled: [...new Set(others.flat())], origin, value };
+  return { version, epoch: rules.firstEpoch(version), replicas, previous: others, unsettled: [...new Set(others.flat())], origin, value };
 }
 
 /** The highest floor that the answers tell. */

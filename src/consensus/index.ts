@@ -40,5 +40,6 @@ export {
   type View,
 } from './record.ts';
 export { maxRetransmitMs, retransmitMs } from './round.ts';
+export { mayServe } from './say.ts';
 export { decodeState, encodeState } from './state-codec.ts';
 export { productionRules, type Rules } from './rules.ts';

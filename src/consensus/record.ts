@@ -10,7 +10,7 @@ export type ReplicaSet = readonly PeerId[];
 export interface BlockRecord {
   /** Counts the writes of the block, removals included, from 1. Never goes back. */
   readonly version: number;
-  /** Counts the changes of the replica set. */
+  /** Counts the changes of the replica set, from the version that the block began with. Never goes back. */
   readonly epoch: number;
   /** Who keeps the block. */
   readonly replicas: ReplicaSet;

@@ -21,6 +21,8 @@ export interface Rules {
   mayFoundAgain(floor: number, doubtful: Ballot): boolean;
   /** Whether a block may begin at this version where a block that is not here may have been forgotten up to `floor`. */
   mayBegin(floor: number, version: number): boolean;
+  /** The epoch that a block begins with along with this version. */
+  firstEpoch(version: number): number;
   /** How many of a set of `size` are a majority. */
   majority(size: number): number;
   /** The sets of which each must have a majority for the record to count. */
@@ -78,6 +80,8 @@ export const productionRules: Rules = {
   // All that are newer, for each may be the one that leads to the block.
   viewsToTell: (known, views) => (views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known)),
   mayBegin: (floor, version) => version > floor,
+  // No epoch is above its ballot's round either: they never go back, and a change that began in an earlier life of the block finds none that it knows.
+  firstEpoch: (version) => version,
   mayFoundAgain: (floor, doubtful) => floor < doubtful.round,
   majority: (size) => (size >> 1) + 1,
   setsOf: (record) => (record.previous.length === 0 ? [record.replicas] : [record.replicas, ...record.previous]),

@@ -7,9 +7,9 @@ import {
   decodeState,
   type EarlierHolder,
   encodeState,
-  isMember,
   LeaseTable,
   lostState,
+  mayServe,
   type PeerId,
   type Reply,
   type Request,
@@ -173,16 +173,8 @@ export class Replica {
     if (bugs.length > 0) throw bugs[0];
   }
 
-  /**
-   * What is chosen a host may be told whether it has a say or not: a host that was counted out returns by being told. But not that it is a replica, as one was of whom
-   * nobody knew yet that it is counted out: what it took so after it gave up everything it would still have when it returns, and the others settle, remove and forget the
-   * block without asking it.
-   */
   #mayServe(request: Request, hasSay: boolean): boolean {
-    // A host that drained has nothing but pointers, told it when the others settle what it had, and says so little by forgetting one that it needs no say for it.
-    if (request.type === 'forget') return hasSay || !this.#options.isMember();
-    if (request.type !== 'learn') return hasSay;
-    return this.#options.isMember() || !isMember(request.record, this.#options.self);
+    return mayServe(request, this.#options.self, hasSay, this.#options.isMember());
   }
 
   #serveLoaded(address: Address, request: Request, answer: (reply: Reply, to: PeerId) => void): void {

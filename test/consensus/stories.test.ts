@@ -286,6 +286,25 @@ const stories: readonly Story[] = [
       return outcome?.status === 'committed' ? `version ${outcome.accepted!.record.version}` : told(outcome);
     },
   },
+  {
+    name: 'a change of replicas that began before the block was removed and forgotten leaves the one that is made anew where it is',
+    without: { firstEpoch: () => 1 },
+    right: 'conflict, then at ABC',
+    wrong: 'committed, then at ABD',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C', 'D'], ['A', 'B', 'C'], rules);
+      cluster.run(source('W'), putAny(bytes('old')));
+      // It waits for hosts that do not answer.
+      const late = new Slow(cluster, source('P'), { kind: 'change', fromEpoch: 1, replicas: ['A', 'B', 'D'] });
+      cluster.run(source('W', 2), putAny(null));
+      cluster.run(source('W', 3), { kind: 'forget' });
+      cluster.run(source('W', 4), putAny(bytes('new')));
+      for (let turn = 0; turn < 12; turn++) late.wake().reach('A', 'B', 'C', 'D');
+      const { outcome } = cluster.run(source('R'), read);
+      assert.ok(outcome.status === 'committed' && text(outcome.accepted?.record.value) === 'new');
+      return `${late.outcome?.status}, then at ${outcome.accepted!.record.replicas.join('')}`;
+    },
+  },
 ];
 
 for (const { name, without, tell, right, wrong } of stories) {

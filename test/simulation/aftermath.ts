@@ -204,6 +204,8 @@ function isLeftBehind(world: World, roster: Roster, block: string): boolean {
   const sets = newest === null ? roster.setsInForce(block) : productionRules.setsOf(newest.record);
   if (sets.some((set) => !hasMajority(world, set, isLeft) && set.some((peer) => isRotten(world.hosts[world.indexOf(peer)]!)))) return true;
   if (newest === null) return false;
-  const { epoch, previous } = newest.record;
-  return epoch === 1 && previous.some((set) => !hasMajority(world, set, (host) => host.hasSay()) && set.some((peer) => roster.hasDrained(peer)));
+  const { epoch, version, previous } = newest.record;
+  return (
+    epoch === version && previous.some((set) => !hasMajority(world, set, (host) => host.hasSay()) && set.some((peer) => roster.hasDrained(peer)))
+  );
 }

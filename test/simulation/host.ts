@@ -7,6 +7,7 @@ import {
   type BallotSource,
   compareBallots,
   isMember,
+  mayServe,
   LeaseHolder,
   type LeaseMessage,
   LeaseTable,
@@ -260,7 +261,7 @@ export class Host {
   #onRequest(request: Request): void {
     const world = this.#world;
     const { block } = request;
-    if (request.type === 'learn' ? !this.isMember() && isMember(request.record, this.name) : !this.hasSay()) return;
+    if (!mayServe(request, this.name, this.hasSay(), this.isMember())) return;
     if (this.unreadable && !this.#states.of(block).loaded) return;
     const kept = this.#states.load(block);
     const step = this.#acceptor.step(kept.state, request, this.clock);
