@@ -79,16 +79,15 @@ function decideRead(rules: Rules, { base, chosen, reproposed, mustAccept }: Stan
 }
 
 function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
-  const { operation, base, chosen, origin, doubt, founding } = standing;
+  const { base, chosen, origin, doubt, founding } = standing;
   const doubtful = doubt.version !== Infinity;
   if (doubtful && base !== null) {
     if (sameOrigin(base.record.origin, origin)) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);
     // Ours may lie below what others wrote since: there is no way to tell.
     if (base.record.version > doubt.version) return finish({ status: 'unknown' });
   }
-  // Ours may have been chosen, removed and forgotten: then the floors of those that forgot cover its ballot. Nobody else knows a fresh address.
-  if (base === null && doubt.ballot !== null && !isFresh(operation) && !rules.mayFoundAgain(standing.floor(), doubt.ballot))
-    return finish({ status: 'unknown' });
+  // Ours may have been chosen, removed and forgotten: then the floors of those that forgot cover its ballot.
+  if (base === null && doubt.ballot !== null && !rules.mayFoundAgain(standing.floor(), doubt.ballot)) return finish({ status: 'unknown' });
   const value = apply(base?.record ?? null, base === null ? standing.firstVersion() : base.record.version + 1);
   if (base === null) {
     if (value !== undefined) return { type: 'propose', record: founding(value), purpose: 'value' };
@@ -98,10 +97,6 @@ function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
   // A joint record must be chosen before a record without its previous sets may follow it.
   if (base.record.previous.length > 0 && !rules.mayFinish(chosen)) return repair(base);
   return { type: 'propose', record: { ...base.record, version: base.record.version + 1, previous: [], origin, value }, purpose: 'value' };
-}
-
-function isFresh(operation: Operation): boolean {
-  return operation.kind === 'write' && operation.fresh === true;
 }
 
 function decideChange(rules: Rules, { chosen, doubt }: Standing, base: Accepted, fromEpoch: number, replicas: ReplicaSet): Decision {

@@ -110,11 +110,11 @@ export class InodeTable {
     return loading;
   }
 
-  /** A new inode, in memory only. */
+  /** A new inode, in memory only, under a number that nobody else was given. */
   create(number: number, record: NewInode): Inode {
     const inode = new Inode(
       number,
-      new BlockVersion(this.#context, this.#context.inodeAddress(number), 0),
+      BlockVersion.fresh(this.#context, this.#context.inodeAddress(number)),
       { xattrs: undefined, previous: undefined, journaled: { session: 0, count: 0 }, ...record },
       false,
     );

@@ -9,6 +9,8 @@ export class BlockVersion {
   readonly #context: VolumeContext;
   #version: number;
   #known: boolean;
+  /** Only this session may ever write to the address, and has not tried yet. */
+  #fresh = false;
 
   /** @param version 0: there is no such block; undefined: not known. */
   constructor(context: VolumeContext, address: Address, version: number | undefined) {
@@ -16,6 +18,13 @@ export class BlockVersion {
     this.address = address;
     this.#version = version ?? 0;
     this.#known = version !== undefined;
+  }
+
+  /** A block whose address is this session's alone. */
+  static fresh(context: VolumeContext, address: Address): BlockVersion {
+    const block = new BlockVersion(context, address, 0);
+    block.#fresh = true;
+    return block;
   }
 
   get known(): boolean {
@@ -39,7 +48,9 @@ export class BlockVersion {
 
   /** The next write of the block; null removes it. */
   update(payload: Uint8Array | null): Update {
-    return { address: this.address, expect: this.#version === 0 ? 'absent' : this.#version, payload };
+    const fresh = this.#fresh && payload !== null;
+    this.#fresh = false;
+    return { address: this.address, expect: this.#version === 0 ? 'absent' : this.#version, payload, ...(fresh ? { fresh } : {}) };
   }
 
   /** The write is durable under this version. */
@@ -56,6 +67,7 @@ export class BlockVersion {
   /** Whether the write took effect is not known. */
   doubt(): void {
     this.#known = false;
+    this.#fresh = false;
   }
 
   /** Nothing was ever written. */

@@ -56,6 +56,8 @@ export interface Update {
   readonly address: Address;
   /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there. */
   readonly expect: number | 'absent' | 'any';
+  /** With 'absent': nobody but this caller ever wrote to the address, or will before this has committed, and this is the first attempt. Between hosts that is a round less. */
+  readonly fresh?: boolean;
   /** The new value, at most {@link maxMutableBytes}; null removes the block (a tombstone remains in the quorum). */
   readonly payload: Uint8Array | null;
   /**

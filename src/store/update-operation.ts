@@ -11,12 +11,12 @@ export function checkUpdate({ address, payload }: Update): void {
 }
 
 /** What the proposer is to do for an update. */
-export function operationOf({ expect, payload, owner }: Update): Operation {
+export function operationOf({ expect, fresh, payload, owner }: Update): Operation {
   if (owner !== undefined) return updateOwned(owner, expect, payload);
   if (expect === 'any') return putAny(payload);
   if (expect !== 'absent') return compareAndSet(expect, payload);
   // Removing what must not be there changes nothing, but says whether it is.
-  return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload);
+  return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload, fresh);
 }
 
 /** The owner is looked at by the very step that replaces the value, so that nothing can come between. */

@@ -48,6 +48,29 @@ test('fsync of a new file is one commit, and so are that and the fsync of its di
   }
 });
 
+test('the record of a new inode is fresh once, whatever comes of it, and never where another session may have written it', async () => {
+  const files = new Set(Array.from({ length: 100 }, (_, index) => namedAddress(volumeId, `inode:${index + 16}`)));
+  const fresh: boolean[] = [];
+  let unheard = 1;
+  const store = new MemoryBlockStore({
+    fate: ({ address, expect, fresh: isFresh = false }) => {
+      if (!files.has(address) || expect !== 'absent') return 'normal';
+      fresh.push(isFresh);
+      return unheard-- > 0 ? 'unknown-lost' : 'normal';
+    },
+  });
+  const volume = await open(store);
+  await put(volume, root, 'first', 'content', true);
+  await put(volume, root, 'second', 'content', true);
+  assert.deepEqual(fresh, [true, false, true]);
+  const next = await open(store);
+  const { inode: number, ...attributes } = (await next.lookup(root, 'second'))!;
+  fresh.length = 0;
+  await next.remake({ inode: number + 1, parent: root, name: 'again', mode: 0o644, umask: 0, caller: user, attributes });
+  await next.syncfs();
+  assert.deepEqual(fresh, [false]);
+});
+
 test('directories count their subdirectories and go only when empty', async () => {
   const volume = await open(new MemoryBlockStore());
   const { inode } = await volume.mkdir(root, 'd', 0o755, 0, user);

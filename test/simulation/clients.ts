@@ -70,11 +70,12 @@ export class Clients {
     const chance = this.#chance;
     const { settings, blocks } = this.#world;
     const block = chance.pick(blocks);
-    if ((this.#secret.get(block) ?? host.index) !== host.index || this.#actInMemory(host, block)) return;
+    const secret = (this.#secret.get(block) ?? host.index) !== host.index;
+    if (this.#actInMemory(host, block)) return;
     this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
-    if ((this.closing.has(block) && !settings.recreated) || dice < 45) {
+    if (secret || (this.closing.has(block) && !settings.recreated) || dice < 45) {
       const exclusive = lease && settings.exclusiveReads > 0 && chance.chance(settings.exclusiveReads);
       return this.read(host, block, exclusive ? 'exclusive' : lease ? 'shared' : undefined);
     }
@@ -112,7 +113,10 @@ export class Clients {
       const answered = outcome?.status === 'committed';
       if (answered) {
         this.#record(id, block, start, action, { status: 'value', ...observe(outcome.accepted) });
-        if (outcome.accepted !== null) this.#seen[host.index]!.set(block, outcome.accepted.record.version);
+        if (outcome.accepted !== null) {
+          this.#seen[host.index]!.set(block, outcome.accepted.record.version);
+          this.#secret.delete(block);
+        }
       } else this.#left++;
       done?.(answered);
     });
@@ -233,7 +237,7 @@ export class Clients {
   #operation(host: Host, block: string, expect: number | 'absent' | 'any', bytes: Uint8Array | null): Operation {
     const fresh = this.#world.settings.fresh && !this.#founded.has(block);
     this.#founded.add(block);
-    // The very first operation may rely on it that nobody else knows the address, which must then be so until it has committed.
+    // The very first operation may rely on it that nobody else writes to the address before it has committed, or before they found there what it wrote. Others may read.
     if (fresh && expect !== 'any') this.#secret.set(block, host.index);
     if (expect === 'absent') return putIfAbsent(bytes!, fresh);
     return expect === 'any' ? putAny(bytes) : compareAndSet(expect, bytes);

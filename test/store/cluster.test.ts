@@ -102,6 +102,18 @@ test('hosts that write one block in turn each take two rounds, and know how thei
   assert.equal(rounds() - before, 18);
 });
 
+test('a block that is fresh takes one round, and a second attempt at it finds what the first came to', async () => {
+  const hosts = await cluster(3);
+  const address = mutableAddress();
+  const { store } = hosts[0]!;
+  const before = store.meter.rounds;
+  const update = { address, expect: 'absent', payload: bytes('one') } as const;
+  assert.deepEqual(await store.commit([{ update: [{ ...update, fresh: true }] }]), { done: true, versions: [[1]] });
+  assert.equal(store.meter.rounds - before, 1);
+  const again = await hosts[1]!.store.commit([{ update: [update] }]);
+  assert.ok(!again.done && again.outcomes[0]!.status === 'conflict');
+});
+
 test('a block whose copies are all out of reach is unavailable; one that no host has is not found', async () => {
   const hosts = await cluster(5);
   const block = sealed('data');

@@ -26,6 +26,8 @@ export class MemoryBlockStore implements BlockStore {
   readonly #immutable = new Map<Address, Uint8Array>();
   readonly #mutable = new Map<Address, { version: number; payload: Uint8Array | null }>();
   readonly #dropped = new Set<Address>();
+  /** Mutable and named blocks that somebody tried to write, whatever came of it. */
+  readonly #tried = new Set<Address>();
   #writesLeft = Infinity;
   #crashed = false;
   /** Counts crashes: a call that was under way when the store crashed must not touch the store that restarted. */
@@ -147,6 +149,8 @@ export class MemoryBlockStore implements BlockStore {
 
   #update(update: Update): UpdateOutcome {
     const { address, expect, payload } = update;
+    assert(update.fresh !== true || (expect === 'absent' && !this.#tried.has(address)), 'what is fresh nobody ever tried to write');
+    this.#tried.add(address);
     const fate = this.#options.fate?.(update) ?? 'normal';
     if (fate === 'failed') return { status: 'failed', code: 'unavailable', message: 'injected' };
     if (fate === 'unknown-lost') return { status: 'unknown', code: 'unknown-outcome', message: 'injected' };
