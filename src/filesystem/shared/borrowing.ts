@@ -243,21 +243,28 @@ export class Borrowing {
     return this.settle(inode)?.then(then) ?? then();
   }
 
+  /** As {@link shared}, for what is asked by name: of the files that are known to be meant, and of any that a host which served the volume before this one had lent. This one cannot ask for those, and would take what was written to them for older than what it does next. */
+  sharedByName<T>(inodes: readonly (number | undefined)[], then: () => MaybePromise<T>): MaybePromise<T> {
+    if (this.isEmpty) return then();
+    const waits = [...this.#earlier(), ...inodes].flatMap((inode) => (inode === undefined ? [] : (this.settle(inode) ?? [])));
+    return waits.length === 0 ? then() : Promise.all(waits).then(then);
+  }
+
   /** As {@link sync}, of all files. @throws InfinitError */
   async syncAll(): Promise<void> {
     await this.#settleLeft();
     await Promise.all([...this.#files.values()].map(async ({ inode, dirty }) => (dirty ? this.sync(inode) : false)));
   }
 
-  /** Files that a host which served the volume before this one had lent. */
-  earlier(): number[] {
-    return [...this.#files.values()].flatMap(({ inode, generation }) => (generation === this.#holder.generation ? [] : inode));
-  }
-
   /** As {@link settle}, of all files. @throws InfinitError */
   async settleAll(): Promise<void> {
     await this.#settleLeft();
     await Promise.all([...this.#files.keys()].map(async (inode) => this.settle(inode)));
+  }
+
+  /** Files that a host which served the volume before this one had lent. */
+  #earlier(): number[] {
+    return [...this.#files.values()].flatMap(({ inode, generation }) => (generation === this.#holder.generation ? [] : inode));
   }
 
   async #settleLeft(): Promise<void> {

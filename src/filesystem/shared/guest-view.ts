@@ -60,7 +60,7 @@ export interface GuestViewEvents {
   readonly isInUse: () => boolean;
 }
 
-/** What a guest answers from memory, and how that comes to be there. Only used where another host serves the volume. */
+/** What a guest answers from memory, and how that comes to be there. Where the volume is open here nothing is, and that is asked. */
 export class GuestView {
   readonly #holder: HolderLink;
   readonly #cache: GuestCache;

@@ -1,0 +1,62 @@
+import type { MaybePromise } from '../file-system.ts';
+import type { Borrowing } from './borrowing.ts';
+import type { HolderLink } from './holder-link.ts';
+import type { OpenHandles } from './open-handles.ts';
+
+interface ProgramWrite {
+  readonly inode: number;
+  readonly handle: number;
+  /** undefined: behind what is there. */
+  readonly offset: number | undefined;
+  readonly killPrivileges: boolean;
+  /** The kernel's number of it. */
+  readonly request: number;
+}
+
+/** Where a program's writes go: into memory, where the file is lent to this host or may be, and else to whoever has the volume open. */
+export class ProgramWrites {
+  readonly #holder: HolderLink;
+  readonly #borrowing: Borrowing;
+  readonly #files: OpenHandles;
+
+  constructor(holder: HolderLink, borrowing: Borrowing, files: OpenHandles) {
+    this.#holder = holder;
+    this.#borrowing = borrowing;
+    this.#files = files;
+  }
+
+  /** @param data the kernel's memory: copied before anything is awaited. */
+  write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+    const room = write.offset === undefined ? this.#borrowing.wait() : undefined;
+    if (room === undefined) return this.#write(write, data);
+    const own = Uint8Array.from(data);
+    return room.then(() => this.#write(write, own));
+  }
+
+  #write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+    const { inode, offset, request } = write;
+    const taken = this.#borrowing.write(inode, offset, data, request);
+    if (taken !== undefined) return taken;
+    const borrows = this.#mayBorrow(write);
+    if (!borrows && !this.#borrowing.has(inode)) return this.#writeThere(write, data);
+    const own = Uint8Array.from(data);
+    return this.#borrowing
+      .writeLater(inode, offset, own, borrows, request)
+      .then((written) => written ?? this.#borrowing.shared(inode, () => this.#writeThere(write, own)));
+  }
+
+  #mayBorrow({ inode, handle }: ProgramWrite): boolean {
+    const known = this.#files.get(handle);
+    return known !== undefined && (known.reads !== true || this.#borrowing.mayRead) && this.#borrowing.mayBorrow(inode);
+  }
+
+  #writeThere({ inode, handle, offset, killPrivileges }: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+    if (offset === undefined) return this.#files.perform('append', inode, handle, Uint8Array.from(data), killPrivileges);
+    const here = this.#files.here(handle);
+    const written = here === undefined ? undefined : this.#holder.local!.write(inode, here, offset, data, killPrivileges);
+    if (written !== undefined && !(written instanceof Promise)) return written;
+    const own = Uint8Array.from(data);
+    const again = (): Promise<number> => this.#files.perform('write', inode, handle, offset, own, killPrivileges);
+    return written === undefined ? again() : this.#holder.settled('write', written, again);
+  }
+}
