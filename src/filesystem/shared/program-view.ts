@@ -96,7 +96,25 @@ export class ProgramView {
   }
 
   readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
-    return this.#borrowing.sharedByName([], () => this.#readdir(inode, handle, cookie, limit, attributes));
+    const list = (): MaybePromise<readonly DirectoryEntry[]> => this.#readdir(inode, handle, cookie, limit, attributes);
+    if (this.#borrowing.isEmpty) return list();
+    const { generation } = this.#holder;
+    return whenKnown(this.#borrowing.sharedByName([], list), (entries) => {
+      const isWhole = entries.every((entry) => entry.attributes === undefined || this.#isWhole(entry.inode, generation));
+      return isWhole ? entries : Promise.all(entries.map(async (entry) => this.#asWritten(entry, generation)));
+    });
+  }
+
+  /** It keeps attributes if it has some: the kernel gets a reference with them, and they were counted where they come from. */
+  async #asWritten(entry: DirectoryEntry, generation: number): Promise<DirectoryEntry> {
+    if (entry.attributes === undefined || this.#isWhole(entry.inode, generation)) return entry;
+    try {
+      return { ...entry, attributes: await this.getattr(entry.inode) };
+    } catch (error) {
+      // It went since.
+      if (error instanceof FileSystemError) return entry;
+      throw error;
+    }
   }
 
   #readdir(inode: number, handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {

@@ -54,3 +54,11 @@ test('what a program finds by name while the volume moves has all that programs 
   const { told, is } = await askedWhileItMoves('lookup', async (guest) => (await guest.lookup(root, 'f'))?.size);
   assert.deepEqual([told, is], [7, 7]);
 });
+
+test('nor does a listing that is made while the volume moves tell what a file was before', async () => {
+  const { told, is } = await askedWhileItMoves('readdir', async (guest, directory) => {
+    const entries = await guest.readdir(root, directory, 0, 4096, true);
+    return entries.find(({ name }) => name === 'f')!.attributes?.size;
+  });
+  assert.deepEqual([told, is], [7, 7]);
+});
