@@ -1,6 +1,4 @@
-import { type Clock, codeOf, InfinitError, type Logger } from '../../base/index.ts';
-import type { Sealer } from '../../block/index.ts';
-import type { BlockStore } from '../../store/index.ts';
+import { type Clock, codeOf, InfinitError } from '../../base/index.ts';
 import { BlockCache } from '../block-cache.ts';
 import { VolumeContext } from '../context.ts';
 import { DirtyBudget } from '../dirty-budget.ts';
@@ -15,7 +13,8 @@ import { BlockPutter } from './block-putter.ts';
 import { Borrowed, maxMessageBytes, type Part, type Workshop } from './borrowed.ts';
 import type { Lent } from './calls.ts';
 import type { GuestCache } from './guest-cache.ts';
-import { type HolderLink, Moved } from './holder-link.ts';
+import { type GuestStore, Moved } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
 import { coversAll, type Patch, patch } from './patches.ts';
 import { LeftWrites } from './left-writes.ts';
 import type { Unsaid, UnsaidMemory } from './unsaid-memory.ts';
@@ -35,14 +34,6 @@ const maxRefused = 1024;
 /** After so many reads at the host that serves the volume, with no write between them, a file is given back: then it can be read from the store. */
 const maxReads = 8;
 const privileges = 0o6000;
-
-/** Where a guest puts the blocks of what its programs write. */
-export interface GuestStore {
-  readonly store: BlockStore;
-  readonly sealer: Sealer;
-  readonly volumeId: string;
-  readonly logger: Logger;
-}
 
 export interface BorrowingEvents {
   /** Something was written, and answered, that is not durable; all of it is. */

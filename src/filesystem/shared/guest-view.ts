@@ -6,7 +6,8 @@ import { isDirectory, isRegular } from '../mode.ts';
 import { maxNumbers } from './calls.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { GuestCache, Known, Listing } from './guest-cache.ts';
-import { type HolderLink, type Learn, Moved } from './holder-link.ts';
+import { type Learn, Moved } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
 
 /** How often it is looked whether what is in memory is to be good for longer, in ms. */
 const renewMs = 400;

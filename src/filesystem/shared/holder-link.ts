@@ -1,66 +1,14 @@
-import { randomUUID } from 'node:crypto';
-
 import { type Clock, codeOf, InfinitError, type Moment, momentOf, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
 import type { CallName, DoneCall } from '../call-table.ts';
 import type { Volume } from '../volume.ts';
-import { AnsweredCalls } from './answered-calls.ts';
-import type { Appends } from './appends.ts';
-import type { Lending } from '../lending.ts';
-import type { BlockReader } from './block-reader.ts';
-import type { GuestStore } from './borrowing.ts';
-import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type Granted, type SharedMethod } from './calls.ts';
+import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
+import { CallNames } from './call-names.ts';
+import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 import { answerOf, type Answering, recorded, takesNames } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
-import { afterRelocking, isRepeatable, isTransient, remembered, repeatable } from './repeating.ts';
-
-/** Pause before a call whose host did not take it is tried again. */
-export const retryMs = 100;
-
-/** Who does the work: the volume opened in this very thread, or the host that has it open. */
-export type Backing =
-  /** `grace`: until then only what was locked before may be locked; `names`: and no names be made. */
-  | {
-      readonly kind: 'local';
-      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry' | 'isMade' | 'remake'>>;
-      readonly appends: Appends;
-      readonly grace: Promise<void>;
-      readonly names?: Promise<void> | undefined;
-      readonly lending?: Lending;
-    }
-  | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader; readonly writes?: GuestStore };
-
-/** What a host that begins to serve is told. */
-export interface Greeting {
-  /** Before all that follows; undefined: there is nothing to be made. */
-  makeAgain(backing: Backing): Promise<void> | undefined;
-  /** Before anything else is asked of it. */
-  lockAgain(backing: Backing): Promise<void>;
-  /** Until it has heard that that was all, and has said what it remembers. */
-  saying(): Promise<void> | undefined;
-  openAgain(backing: Backing): Promise<void>;
-  /** Before these are removed, perhaps: what is open of them and was not said yet. */
-  openUnsaid(inodes: readonly number[]): Promise<void>;
-}
-
-/** What an operation comes to, whoever does it. */
-export type ResultOf<M extends SharedMethod> = M extends keyof FileSystem
-  ? Awaited<ReturnType<NonNullable<FileSystem[M]>>>
-  : M extends 'append'
-    ? number
-    : unknown;
-
-/** Told of an answer and of what of it may be kept in memory. */
-export type Learn<T> = (question: Question, value: T, granted: Granted, asked: Moment) => void;
-
-/** What an operation came to, and in which generation. */
-export interface Done<T> {
-  readonly value: T;
-  readonly generation: number;
-  /** Another host did it. */
-  readonly isRemote: boolean;
-}
+import { afterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
 
 /** Told of an attempt: in which generation, and who is asked. */
 type OnAsk = (generation: number, backing: Backing) => void;
@@ -73,9 +21,6 @@ interface Asked {
   question?: Question;
   tag?: CallTag;
 }
-
-/** The lease moved, and what was asked for makes sense only where it was. */
-export class Moved extends Error {}
 
 /** The way to whoever has the volume, this thread or another host: operations wait while nobody has it, and go to the next where that does no harm. */
 export class HolderLink {
@@ -93,15 +38,7 @@ export class HolderLink {
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
-  readonly #asker = randomUUID();
-  #calls = 0;
-  /** The kernel's request that is being served at this moment. */
-  #request: KernelRequest | undefined;
-  /** By asker: the memory of outcomes that the holder has, as it last said. */
-  readonly #memories = new Map<string, string>();
-  /** The volume's memory of calls, as the holder last said; undefined: it knows nothing of such. */
-  #callMemory: number | undefined;
-  readonly #answered = new AnsweredCalls();
+  readonly #names = new CallNames();
   readonly #cache: GuestCache;
   readonly #clock: Clock;
   /** By how long nobody could be asked. */
@@ -119,7 +56,7 @@ export class HolderLink {
 
   /** What is asked for until this is called again is the kernel's request: it bears the same number where the next process is sent it again. */
   asking(request: KernelRequest | undefined): void {
-    this.#request = request;
+    this.#names.asking(request);
   }
 
   get backing(): Backing | undefined {
@@ -156,7 +93,7 @@ export class HolderLink {
   move(backing: Backing | undefined): void {
     this.#backing = backing;
     this.#generation++;
-    this.#callMemory = undefined;
+    this.#names.forgetMemory();
     this.#cache.clear();
     this.#moved.abort();
     this.#moved = new AbortController();
@@ -287,7 +224,7 @@ export class HolderLink {
       throw error;
     } finally {
       if (asking.question !== undefined) this.#cache.end(asking.question);
-      if (asking.tag !== undefined && recorded.has(method)) this.#answered.add(asking.tag);
+      if (asking.tag !== undefined && recorded.has(method)) this.#names.answered(asking.tag);
     }
   }
 
@@ -299,7 +236,7 @@ export class HolderLink {
     learn: Learn<T> | undefined,
   ): Promise<T> {
     const deadline = this.#deadline();
-    const name = this.#nameFor(method);
+    const name = this.#names.nameFor(method);
     let doubtful = false;
     for (;;) {
       await this.ready(deadline);
@@ -324,7 +261,7 @@ export class HolderLink {
         }
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
-      const saying = this.#callMemory === undefined && recorded.has(method) ? this.#greeting.saying() : undefined;
+      const saying = !this.#names.knowMemory && recorded.has(method) ? this.#greeting.saying() : undefined;
       if (saying !== undefined && this.#clock.monotonicMs() < deadline) {
         await Promise.race([saying, this.#change(deadline)]);
         continue;
@@ -336,21 +273,20 @@ export class HolderLink {
         await this.#greeting.openUnsaid(gave);
         if (this.#backing !== backing) continue;
       }
-      if (name !== undefined && !doubtful) asking.tag = { ...name(), again: false, calls: this.#callMemory ?? 0 };
+      if (name !== undefined && !doubtful) asking.tag = name();
       const { tag } = asking;
-      const numbers = tag === undefined ? [] : this.#answered.of(tag);
+      const told = tag && this.#names.tell(tag, doubtful, gave);
       let answered = false;
       const asked = this.#cache.moment();
       try {
-        const answer = await backing.ask(encodeCall(method, values, tag && this.#tagged({ ...tag, again: doubtful, gave }, numbers)));
+        const answer = await backing.ask(encodeCall(method, values, told?.tag));
         answered = true;
         this.#patience.heard();
         const { value: sent, memory, granted, calls } = decodeAnswer(answer);
         this.learnCalls(backing, calls);
-        if (tag !== undefined) this.#answered.heard(tag, numbers);
+        if (told !== undefined) this.#names.heard(told, memory);
         // The bytes of a read come in one from another host. They are slices here as they are where the volume is open: it may be this host by the next attempt.
         const value = method === 'read' ? [sent] : sent;
-        if (memory !== undefined) this.#memories.set(tag!.asker, memory);
         if (granted !== undefined) {
           this.#cache.learn(question, granted, asked);
           learn?.(question, value as T, granted, asked);
@@ -376,16 +312,10 @@ export class HolderLink {
     }
   }
 
-  /** One of an earlier version takes no tag with more in it. */
-  #tagged(tag: CallTag, answered: readonly number[]): CallTag {
-    const { calls, ...rest } = tag;
-    return this.#callMemory === undefined || calls === undefined ? rest : { ...rest, calls, answered };
-  }
-
   /** As an answer said. */
   learnCalls(backing: Backing, memory: number | undefined): void {
     this.#heard = momentOf(this.#clock);
-    if (memory !== undefined && this.#backing === backing) this.#callMemory = memory;
+    if (memory !== undefined && this.#backing === backing) this.#names.learnMemory(memory);
   }
 
   /** When a host that served us answered last. */
@@ -395,23 +325,12 @@ export class HolderLink {
 
   /** Names a call of this process's own. */
   newCall(): CallName {
-    return { asker: this.#asker, number: ++this.#calls };
+    return this.#names.newCall();
   }
 
   /** It will not be made again. */
   answered(tag: CallTag): void {
-    this.#answered.add(tag);
-  }
-
-  /** Names calls of a method that the holder remembers. Only the first of a kernel's request has its number. */
-  #nameFor(method: SharedMethod): (() => Omit<CallTag, 'again' | 'calls'>) | undefined {
-    if (!remembered.has(method)) return undefined;
-    const request = this.#request;
-    this.#request = undefined;
-    return () => {
-      const { asker, number } = request ?? this.newCall();
-      return { asker, number, memory: this.#memories.get(asker) ?? '' };
-    };
+    this.#names.answered(tag);
   }
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
@@ -460,8 +379,4 @@ function holderGone(): InfinitError {
 /** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */
 function tellsOfVolume(error: unknown): boolean {
   return error instanceof FileSystemError && error.errno !== 'EIO' && error.errno !== 'ETIMEDOUT';
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

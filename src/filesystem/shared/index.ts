@@ -4,7 +4,7 @@ export { BlockReader } from './block-reader.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
 export { grantTermMs, Grants, type GrantKey, type GrantsOptions } from './grants.ts';
-export type { Backing } from './holder-link.ts';
+export type { Backing } from './backing.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';
 export type { Shown } from './shown.ts';

@@ -3,7 +3,9 @@ import { errnoOf } from '../failure.ts';
 import { FileSystemError } from '../file-system.ts';
 import type { MadeFile } from '../made-file.ts';
 import { type CallTag, decodeAnswer, Dismissed, encodeCall } from './calls.ts';
-import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
+import type { Backing } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
+import { pause, retryMs } from './repeating.ts';
 import { isTransient } from './repeating.ts';
 
 /** Files that are made again at once after the lease moved. */

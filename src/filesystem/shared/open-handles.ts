@@ -2,7 +2,8 @@ import { FileSystemError } from '../file-system.ts';
 import { HandleNumbers } from '../handle-numbers.ts';
 import type { SharedMethod } from './calls.ts';
 import { reopenMask } from './done-calls.ts';
-import { type Backing, type HolderLink, Moved, type ResultOf } from './holder-link.ts';
+import { type Backing, Moved, type ResultOf } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
 import type { LossWitness } from './lost-writes.ts';
 import type { Undelivered } from './undelivered.ts';
 

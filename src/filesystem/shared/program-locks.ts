@@ -2,7 +2,9 @@ import { codeOf, InfinitError, programPatienceMs, type Records } from '../../bas
 import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
 import { decodeAnswer, decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
-import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
+import type { Backing } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
+import { pause, retryMs } from './repeating.ts';
 import { isTransient } from './repeating.ts';
 import type { Undelivered } from './undelivered.ts';
 

@@ -2,7 +2,8 @@ import { type Attributes, type DirectoryEntry, FileSystemError, type MaybePromis
 import type { Borrowing } from './borrowing.ts';
 import type { GuestCache } from './guest-cache.ts';
 import { type GuestView, isLarge } from './guest-view.ts';
-import { type HolderLink, Moved } from './holder-link.ts';
+import { Moved } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
 import type { OpenHandles } from './open-handles.ts';
 
 /**

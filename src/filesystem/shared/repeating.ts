@@ -79,3 +79,10 @@ export function isRepeatable(method: SharedMethod, args: readonly unknown[]): bo
 export function isTransient(error: unknown): boolean {
   return transient.has(codeOf(error));
 }
+
+/** Pause before a call whose host did not take it is tried again, in ms. */
+export const retryMs = 100;
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

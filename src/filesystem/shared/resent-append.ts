@@ -1,7 +1,8 @@
 import { InfinitError, programPatienceMs } from '../../base/index.ts';
 import { FileSystemError, type KernelRequest } from '../file-system.ts';
 import { decodeAnswer, encodeCall, Forgotten } from './calls.ts';
-import { type HolderLink, pause, retryMs } from './holder-link.ts';
+import type { HolderLink } from './holder-link.ts';
+import { pause, retryMs } from './repeating.ts';
 
 /**
  * What an append came to that a process before this one asked of the host that serves the volume, and which the kernel asks for again: that host remembers it, and makes none that it does not. undefined:

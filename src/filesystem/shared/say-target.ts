@@ -2,7 +2,9 @@ import { codeOf } from '../../base/index.ts';
 import type { Attributes } from '../file-system.ts';
 import type { Written } from '../written.ts';
 import { decodeAnswer, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
-import { type Backing, type HolderLink, pause, retryMs } from './holder-link.ts';
+import type { Backing } from './backing.ts';
+import type { HolderLink } from './holder-link.ts';
+import { pause, retryMs } from './repeating.ts';
 
 /** The host that serves the volume, as who has something to say before anything else is asked of it. */
 export interface SayTarget {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { codeOf, InfinitError, programPatienceMs, waningPatienceMs } from '../../../src/base/index.ts';
 import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
-import { retryMs } from '../../../src/filesystem/shared/holder-link.ts';
+import { retryMs } from '../../../src/filesystem/shared/repeating.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { bytes, contentOf, errnoOf, open, put, root, user } from '../harness.ts';

@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+
+import type { CallName } from '../call-table.ts';
+import type { KernelRequest } from '../file-system.ts';
+import { AnsweredCalls } from './answered-calls.ts';
+import type { CallTag, SharedMethod } from './calls.ts';
+import { remembered } from './repeating.ts';
+
+/** A call as the host that serves the volume is told of it. */
+export interface ToldCall {
+  readonly tag: CallTag;
+  /** Calls that will not be made again. */
+  readonly numbers: readonly number[];
+}
+
+/** The names that calls of this host's programs bear, so that each is done once however often it is made, and what is known of who remembers them. */
+export class CallNames {
+  readonly #asker = randomUUID();
+  #calls = 0;
+  /** The kernel's request that is being served at this moment. */
+  #request: KernelRequest | undefined;
+  /** By asker, which are this process and the mount's kernel: the memory of outcomes that the holder has, as it last said. */
+  readonly #memories = new Map<string, string>();
+  /** The volume's memory of calls, as the holder last said; undefined: it knows nothing of such. */
+  #callMemory: number | undefined;
+  readonly #answered = new AnsweredCalls();
+
+  /** See {@link HolderLink.asking}. */
+  asking(request: KernelRequest | undefined): void {
+    this.#request = request;
+  }
+
+  get knowMemory(): boolean {
+    return this.#callMemory !== undefined;
+  }
+
+  learnMemory(memory: number): void {
+    this.#callMemory = memory;
+  }
+
+  /** Another host serves the volume. */
+  forgetMemory(): void {
+    this.#callMemory = undefined;
+  }
+
+  /** Names a call of this process's own. */
+  newCall(): CallName {
+    return { asker: this.#asker, number: ++this.#calls };
+  }
+
+  /** Names calls of a method that the holder remembers. Only the first of a kernel's request has its number. */
+  nameFor(method: SharedMethod): (() => CallTag) | undefined {
+    if (!remembered.has(method)) return undefined;
+    const request = this.#request;
+    this.#request = undefined;
+    return () => {
+      const { asker, number } = request ?? this.newCall();
+      return { asker, number, memory: this.#memories.get(asker) ?? '', again: false, calls: this.#callMemory ?? 0 };
+    };
+  }
+
+  /** One of an earlier version takes no tag with more in it. */
+  tell(tag: CallTag, again: boolean, gave: readonly number[]): ToldCall {
+    const numbers = this.#answered.of(tag);
+    const { calls, ...rest } = { ...tag, again, gave };
+    return { numbers, tag: this.#callMemory === undefined || calls === undefined ? rest : { ...rest, calls, answered: numbers } };
+  }
+
+  /** It was answered. @param memory of outcomes, as the answer said. */
+  heard({ tag, numbers }: ToldCall, memory: string | undefined): void {
+    this.#answered.heard(tag, numbers);
+    if (memory !== undefined) this.#memories.set(tag.asker, memory);
+  }
+
+  /** It will not be made again. */
+  answered(tag: CallTag): void {
+    this.#answered.add(tag);
+  }
+}
