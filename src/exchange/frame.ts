@@ -82,14 +82,23 @@ export class FrameDecoder {
     this.#maxBytes = maxHeaderBytes + maxBody;
   }
 
-  /** Takes the next bytes. @throws InfinitError `bad-argument` for what is no frame; the stream cannot go on then. */
-  push(chunk: Uint8Array): void {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  /**
+   * Takes the next bytes. Lent: they are others' afterwards, so frames that lie within them are copied.
+   * @throws InfinitError `bad-argument` for what is no frame; the stream cannot go on then.
+   */
+  push(chunk: Uint8Array, lent = false): void {
+    let bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let at = 0;
+    let isLent = lent;
     while (at < bytes.length) {
       if (this.#filled === 0 && bytes.length - at >= lengthBytes) {
         const size = this.#sizeOf(bytes, at);
         if (bytes.length - at >= size) {
+          if (isLent) {
+            bytes = Buffer.from(bytes.subarray(at));
+            at = 0;
+            isLent = false;
+          }
           this.#emit(bytes, at, size);
           at += size;
           continue;

@@ -28,10 +28,10 @@ export class FramedStream {
   constructor(stream: WireStream, maxBody = maxBodyBytes) {
     this.stream = stream;
     const decoder = new FrameDecoder((frame) => this.onFrame(frame), maxBody);
-    stream.onData((chunk) => {
+    stream.onData((chunk, lent) => {
       if (this.#broken) return;
       try {
-        decoder.push(chunk);
+        decoder.push(chunk, lent);
       } catch (error) {
         this.#break(messageOf(error));
         stream.abort(messageOf(error));

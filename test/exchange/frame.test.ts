@@ -61,6 +61,24 @@ test('a frame within one chunk is handed on without a copy', () => {
   decoder.push(bytes);
 });
 
+test('what is lent may be overwritten afterwards: small frames are copied, and large ones gathered', () => {
+  const wanted = [10, 1000, 40_000, 1, 5000].map((length, index) => Buffer.alloc(length, index + 1));
+  const stream = Buffer.concat(wanted.map((body, id) => encode({ type: frameType.notify, kind: 1, id, deadlineMs: 0, body })));
+  for (const size of [3, 700, 16_384, stream.length]) {
+    const seen: IncomingFrame[] = [];
+    const decoder = new FrameDecoder((frame) => seen.push(frame));
+    const lent = Buffer.alloc(size);
+    for (let at = 0; at < stream.length; at += size) {
+      decoder.push(lent.subarray(0, stream.copy(lent, 0, at, at + size)), true);
+      lent.fill(0xff);
+    }
+    assert.deepEqual(
+      seen.map(({ body }) => Buffer.from(body)),
+      wanted,
+    );
+  }
+});
+
 test('header fields of a later minor version are skipped', () => {
   const body = Buffer.from('body');
   const later = Buffer.alloc(24);

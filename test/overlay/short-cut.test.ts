@@ -133,6 +133,31 @@ test('large and small messages arrive in their order, cut up in whatever way, be
   assert.ok(b.throughMuxer > 0 && b.throughMuxer < all.length, `${b.throughMuxer} of ${all.length} bytes came by the muxer`);
 });
 
+test('a large message passes the muxer by, piece by piece, and so does what follows it', async () => {
+  const [a, b] = await connect(() => 16_384);
+  const body = Buffer.from(Uint8Array.from({ length: 150_000 }, (_, index) => (index * 7 + (index >> 8)) & 0xff));
+  assert.notEqual(a.shortCut.send([Buffer.from('head'), body]), undefined);
+  await eventually(() => b.received.reduce((sum, { length }) => sum + length, 0) === body.length + 4, 'it has come');
+  assert.ok(Buffer.concat(b.received).subarray(4).equals(body));
+  assert.ok(b.received.length > 5);
+  assert.equal(a.shortCut.send([Buffer.from('next')]), true);
+  await eventually(() => b.received.at(-1)?.toString() === 'next', 'the next one has come');
+  assert.equal(b.throughMuxer, 0);
+});
+
+test('a connection that its reader ends within a message is told nothing more', async () => {
+  const [a, b] = await connect(() => 16_384);
+  let pieces = 0;
+  b.shortCut.listen(() => {
+    if (++pieces < 3) return;
+    b.stream.abort(new Error('a test'));
+    b.socket.abort(new Error('a test'));
+  });
+  a.shortCut.send([Buffer.alloc(2 * 16_384 + 1000)]);
+  await eventually(() => pieces === 3, 'the message has come');
+  assert.equal(b.shortCut.send([Buffer.of(1)]), undefined);
+});
+
 test('a full connection says so, and tells when it has room again', async () => {
   const [a, b] = await connect();
   let drained = 0;

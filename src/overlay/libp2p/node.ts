@@ -260,7 +260,7 @@ class Libp2pStream implements WireStream {
     return more;
   }
 
-  onData(listener: (chunk: Uint8Array) => void): void {
+  onData(listener: (chunk: Uint8Array, lent?: boolean) => void): void {
     this.#shortCut?.listen(listener);
     this.#stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) listener(data);

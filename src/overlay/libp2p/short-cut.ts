@@ -31,18 +31,20 @@ export const established = 3;
 /** Version and type of a data frame, and no flags. */
 const plainData = 0;
 const headerBytes = 12;
-/** Larger ones are cut up by the muxer, so that its own frames get through. */
-const maxBytes = 64 * 1024;
+/** Larger ones are left to the muxer: no more than what the other side is told of at once that it may send. */
+const maxBytes = 2 * 1024 * 1024;
 
 /**
  * Plain data frames of the one long-lived stream of a connection, read from and written to the TLS socket itself. Nothing else is said on the wire. Through the
- * muxer and its stream a small message passes five lists of buffers, two events and two queues each way, which is nearly a third of what it costs.
- * Whatever is not the plain case (flags, windows used up, something queued, a frame in several chunks) goes the long way, and so does all that follows until nothing of it is left there.
+ * muxer and its stream a small message passes five lists of buffers, two events and two queues each way, which is nearly a third of what it costs, and so does each 16 KiB of a large one.
+ * Whatever is not the plain case (flags, windows used up, something queued, a header in two chunks) goes the long way, and so does all that follows until nothing of it is left there.
  */
 export class ShortCut {
   readonly #stream: YamuxStream;
   readonly #muxer: YamuxMuxer;
   readonly #tls: TlsStream & Flow;
+  /** Bytes of a frame that comes the short way which are not here yet. */
+  #left = 0;
 
   private constructor(stream: YamuxStream, muxer: YamuxMuxer, tls: TlsStream & Flow) {
     this.#stream = stream;
@@ -58,9 +60,9 @@ export class ShortCut {
     return new ShortCut(inner as YamuxStream, muxer as YamuxMuxer, muxer.maConn as unknown as TlsStream & Flow);
   }
 
-  /** Has the stream's data told to `listener`, where it comes the short way. */
-  listen(listener: (chunk: Uint8Array) => void): void {
-    this.#tls.tap = (chunk) => this.#take(chunk, listener);
+  /** Has the stream's data told to `listener`, where it comes the short way. Lent: the bytes are others' after the call. */
+  listen(listener: (chunk: Uint8Array, lent: boolean) => void): void {
+    this.#tls.tap = (chunk, lent) => this.#take(chunk, (part) => listener(part, lent));
   }
 
   /** As `WireStream.send`; undefined: the chunks must go the long way, and nothing was sent. */
@@ -83,18 +85,26 @@ export class ShortCut {
     return canSendMore;
   }
 
-  /** Hands on whole plain frames from the chunk's beginning on; returns the rest. */
+  /** Hands on plain frames from the chunk's beginning on, as far as they have come; returns the rest. */
   #take(chunk: Buffer, listener: (chunk: Uint8Array) => void): Buffer | undefined {
     const stream = this.#stream;
     let at = 0;
-    while (chunk.length - at >= headerBytes && chunk.readUInt32BE(at) === plainData && chunk.readUInt32BE(at + 4) === stream.streamId) {
+    for (;;) {
+      const end = Math.min(chunk.length, at + this.#left);
+      if (end > at) {
+        this.#left -= end - at;
+        const part = chunk.subarray(at, end);
+        at = end;
+        listener(part);
+        // Whoever listens may have ended it all.
+        if (this.#left === 0 && stream.status === 'open') stream.sendWindowUpdate();
+      }
+      if (chunk.length - at < headerBytes || chunk.readUInt32BE(at) !== plainData || chunk.readUInt32BE(at + 4) !== stream.streamId) break;
       const length = chunk.readUInt32BE(at + 8);
-      const end = at + headerBytes + length;
-      if (end > chunk.length || !this.#mayRead(length)) break;
+      if (!this.#mayRead(length)) break;
       stream.recvWindowCapacity -= length;
-      at = end;
-      listener(chunk.subarray(end - length, end));
-      stream.sendWindowUpdate();
+      this.#left = length;
+      at += headerBytes;
     }
     return at === 0 ? chunk : at < chunk.length ? chunk.subarray(at) : undefined;
   }

@@ -3,6 +3,8 @@ import type { TLSSocket } from 'node:tls';
 import type { MultiaddrConnection } from '@libp2p/interface';
 import { AbstractMessageStream, type MessageStreamInit, type SendResult } from '@libp2p/utils';
 
+import { readLent } from './lent-reads.ts';
+
 /** The TCP connection below. */
 export interface Underlying extends MultiaddrConnection {
   onTransportClosed(error?: Error): void;
@@ -12,17 +14,16 @@ export interface Underlying extends MultiaddrConnection {
 export class TlsStream extends AbstractMessageStream {
   readonly #socket: TLSSocket;
   #corked = false;
-  /** Takes what arrives before the muxer does, and returns what is for the muxer. */
-  tap: ((chunk: Buffer) => Buffer | undefined) | undefined;
+  /** Takes what arrives before the muxer does, and returns what is for the muxer. Lent: the bytes are others' after the call. */
+  tap: ((chunk: Buffer, lent: boolean) => Buffer | undefined) | undefined;
 
   constructor(connection: Underlying, socket: TLSSocket) {
     const init: MessageStreamInit = { log: connection.log, direction: connection.direction, inactivityTimeout: connection.inactivityTimeout };
     super(init);
     this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => {
-      const rest = this.tap === undefined ? chunk : this.tap(chunk);
-      if (rest !== undefined) this.onData(rest);
-    });
+    const early = socket.read() as Buffer | null;
+    if (early !== null) this.onData(early);
+    if (!readLent(socket, (bytes) => this.#take(bytes, true))) socket.on('data', (chunk: Buffer) => this.#take(chunk, false));
     socket.on('drain', () => this.safeDispatchEvent('drain'));
     socket.on('error', (error) => {
       connection.abort(error);
@@ -33,6 +34,11 @@ export class TlsStream extends AbstractMessageStream {
       this.onTransportClosed();
     });
     connection.addEventListener('close', () => void socket.destroy());
+  }
+
+  #take(chunk: Buffer, lent: boolean): void {
+    const rest = this.tap === undefined ? chunk : this.tap(chunk, lent);
+    if (rest !== undefined) this.onData(lent ? Buffer.from(rest) : rest);
   }
 
   sendData(data: Iterable<Uint8Array>): SendResult {
