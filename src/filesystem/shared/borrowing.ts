@@ -8,15 +8,15 @@ import { errnoOf } from '../failure.ts';
 import { type AttributeChanges, type Attributes, FileSystemError, type FileTime, type MaybePromise } from '../file-system.ts';
 import { maxFileBytes } from '../files.ts';
 import { laterThan } from '../file-time.ts';
-import { isSameVersion } from '../written.ts';
 import { BlockPutter } from './block-putter.ts';
-import { Borrowed, maxMessageBytes, type Part, type Workshop } from './borrowed.ts';
+import { Borrowed, type Workshop } from './borrowed.ts';
 import type { Lent } from './calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import { type GuestStore, Moved } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';
 import { coversAll, type Patch, patch } from './patches.ts';
 import { LeftWrites } from './left-writes.ts';
+import { Saying, type SayingEvents } from './saying.ts';
 import type { Unsaid, UnsaidMemory } from './unsaid-memory.ts';
 
 /** What programs wrote and the host that serves the volume has not answered, in bytes: above it writers wait. */
@@ -25,8 +25,6 @@ const maxUnsaidBytes = 32 * 1024 * 1024;
 const refuseFactor = 2;
 /** So much of a file is said without waiting for more. */
 const sayBytes = 8 * 1024 * 1024;
-/** What was written is said so much later at the latest, in ms. */
-const sayAfterMs = 1000;
 /** After a file was not lent it is not asked for again for so long, in ms. */
 const refusedMs = 100;
 /** Files of which that is remembered. */
@@ -35,12 +33,9 @@ const maxRefused = 1024;
 const maxReads = 8;
 const privileges = 0o6000;
 
-export interface BorrowingEvents {
-  /** Something was written, and answered, that is not durable; all of it is. */
+export interface BorrowingEvents extends SayingEvents {
+  /** Something was written, and answered, that is not durable. */
   readonly onDirty: (inode: number) => void;
-  readonly onClean: (inode: number) => void;
-  /** It never will be. */
-  readonly onLost: (inode: number, error: FileSystemError) => void;
   /** As {@link onLost}, of what a process before this one was told to write. */
   readonly onLeftLost: (inode: number, error: FileSystemError) => void;
 }
@@ -57,6 +52,7 @@ export class Borrowing {
   readonly #times: FileClock;
   readonly #budget = new DirtyBudget(maxUnsaidBytes);
   readonly #files = new Map<number, Borrowed>();
+  readonly #saying: Saying;
   /** Outlives this process. */
   readonly #memory: UnsaidMemory | undefined;
   /** What the process before this one had not said. */
@@ -66,10 +62,7 @@ export class Borrowing {
   #workshop: (Workshop & { readonly generation: number }) | undefined;
   /** The host of this generation does not let what it lent be read. */
   #withoutReads: number | undefined;
-  /** Why nothing could be said, last. */
-  #failure: unknown;
   #last: FileTime = { seconds: 0, nanoseconds: 0 };
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(holder: HolderLink, cache: GuestCache, events: BorrowingEvents, clock: Clock, unsaid?: Unsaid) {
     this.#memory = unsaid?.memory;
@@ -79,6 +72,7 @@ export class Borrowing {
     this.#events = events;
     this.#clock = clock;
     this.#times = new FileClock(clock);
+    this.#saying = new Saying(holder, this.#files, (file) => this.#good(file.inode) === file, this.#budget, events);
     cache.onLent = (lent) => this.#begin(lent);
   }
 
@@ -113,12 +107,12 @@ export class Borrowing {
     if (at + data.length > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
     if (this.#budget.pressing > refuseFactor * maxUnsaidBytes)
-      throw new FileSystemError(errnoOf(this.#failure), 'what was written before cannot be stored, and memory is full of it');
+      throw new FileSystemError(errnoOf(this.#saying.failure), 'what was written before cannot be stored, and memory is full of it');
     const { dirty } = file;
     file.write(at, data, this.#now(file), offset === undefined ? request : 0);
     this.#dirty(file, dirty);
-    if (this.#budget.pressing > maxUnsaidBytes) this.#sayAll();
-    else if (file.waiting >= sayBytes) this.#sayInBackground(file);
+    if (this.#budget.pressing > maxUnsaidBytes) this.#saying.all();
+    else if (file.waiting >= sayBytes) this.#saying.inBackground(file);
     if (offset === undefined) return data.length;
     return this.#budget.wait()?.then(() => data.length) ?? data.length;
   }
@@ -217,7 +211,7 @@ export class Borrowing {
     await this.left.settle(inode);
     const file = this.#files.get(inode);
     if (file === undefined) return false;
-    await (this.#good(inode) === undefined ? this.settle(inode) : isHeard(this.#say(file, false)));
+    await (this.#good(inode) === undefined ? this.settle(inode) : isHeard(this.#saying.say(file, false)));
     return file.said;
   }
 
@@ -226,7 +220,7 @@ export class Borrowing {
     const left = this.left.settle(inode);
     if (left !== undefined) return left.then(() => false);
     const file = this.#files.get(inode);
-    return file && isHeard(this.#giveBack(file)).then(() => file.said);
+    return file && isHeard(this.#saying.giveBack(file)).then(() => file.said);
   }
 
   /** Once the file is not this host's for itself. */
@@ -263,18 +257,7 @@ export class Borrowing {
   }
 
   close(): void {
-    clearTimeout(this.#timer);
-  }
-
-  async #giveBack(file: Borrowed): Promise<void> {
-    file.closing = true;
-    await this.#say(file, true);
-    if (this.#files.get(file.inode) !== file || file.dirty) return;
-    this.#files.delete(file.inode);
-    if (file.returned || file.generation !== this.#holder.generation) return;
-    // Nobody waits for that: the host that serves the volume asks for the file where somebody wants it.
-    const { inode, loan, generation } = file;
-    void this.#holder.callIn(generation, 'put', [inode, loan, file.nothing(), true]).catch(() => {});
+    this.#saying.close();
   }
 
   #good(inode: number): Borrowed | undefined {
@@ -316,92 +299,7 @@ export class Borrowing {
   /** What is noted as unsaid is in the memory that outlives this process by then, or it would be taken for lost. */
   #dirty(file: Borrowed, before: boolean): void {
     if (!before) this.#events.onDirty(file.inode);
-    this.#wake();
-  }
-
-  #sayAll(): void {
-    for (const file of this.#files.values()) if (file.dirty) this.#sayInBackground(file);
-  }
-
-  /** What fails is tried again, and said to whoever asks. */
-  #sayInBackground(file: Borrowed): void {
-    if (file.queued) return;
-    file.queued = true;
-    const isGood = this.#good(file.inode) === file;
-    (isGood ? this.#say(file, false) : this.#giveBack(file)).catch(() => this.#wake());
-  }
-
-  #wake(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#sayAll();
-    }, sayAfterMs).unref();
-  }
-
-  #say(file: Borrowed, back: boolean): Promise<void> {
-    file.tail = file.tail.then(
-      () => this.#sayNow(file, back),
-      () => this.#sayNow(file, back),
-    );
-    return file.tail;
-  }
-
-  async #sayNow(file: Borrowed, back: boolean): Promise<void> {
-    file.queued = false;
-    file.take();
-    for (let part = file.parts[0]; part !== undefined; part = file.parts[0]) {
-      try {
-        if (!(await this.#put(file, part, back && file.parts.length === 1))) continue;
-      } catch (thrown) {
-        // So says a host of an earlier version that has come to serve the volume.
-        const error = codeOf(thrown) === 'bad-argument' ? new FileSystemError('EIO', 'the host that serves the volume takes no such writes') : thrown;
-        this.#failure = error;
-        this.#budget.release();
-        if (error instanceof FileSystemError) this.#lose(file, error);
-        throw error;
-      }
-      file.said = true;
-      // What is not noted as unsaid may be in that memory yet.
-      if (file.ending) this.#events.onClean(file.inode);
-      file.done();
-    }
-    if (!file.dirty) this.#events.onClean(file.inode);
-  }
-
-  /** False: there is more to do for it. */
-  async #put(file: Borrowed, part: Part, back: boolean): Promise<boolean> {
-    const { inode, loan, generation } = file;
-    try {
-      if (generation === this.#holder.generation) {
-        await this.#holder.callIn(generation, 'put', [inode, loan, await file.say(part), back]);
-        file.returned = back;
-        return true;
-      }
-    } catch (error) {
-      if (!(error instanceof Moved)) throw error;
-    }
-    return this.#putElsewhere(file, part);
-  }
-
-  /** Another host serves the volume: what it was not told counts only if nobody has changed the file since. */
-  async #putElsewhere(file: Borrowed, part: Part): Promise<boolean> {
-    const { inode } = file;
-    file.closing = true;
-    // The one before may have taken it.
-    if (isSameVersion(await this.#holder.call<Attributes>('getattr', [inode]), part.version)) return true;
-    if (part.pieces.reduce((sum, { start, end }) => sum + end - start, 0) > maxMessageBytes) {
-      file.split();
-      return false;
-    }
-    await this.#holder.call('put', [inode, '', file.sayWhole(part), false]);
-    return true;
-  }
-
-  #lose(file: Borrowed, error: FileSystemError): void {
-    file.closing = true;
-    file.drop();
-    if (this.#files.get(file.inode) === file) this.#files.delete(file.inode);
-    this.#events.onLost(file.inode, error);
+    this.#saying.wake();
   }
 
   /** Later than any time before, by this host's clock and by the file's. */
