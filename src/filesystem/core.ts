@@ -125,6 +125,14 @@ export class VolumeCore {
     if (pending.length > 0) throw new Miss(Promise.all(pending));
   }
 
+  /** An inode of which attributes are about to change. @throws Miss, FileSystemError EROFS */
+  toChange(number: number): Inode {
+    this.writable();
+    const inode = this.table.get(number);
+    this.claim([inode]);
+    return inode;
+  }
+
   /** The inode, as it is: another host that changes it in its own memory says first what it did. @throws Miss */
   shown(inode: Inode): Inode {
     const wait = this.claims?.shown(inode.number);

@@ -4,6 +4,7 @@ import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
 import type { Inode } from './inode.ts';
 import { askedBy, attempt, currentAsker, Miss } from './miss.ts';
+import { openAccessMask, openTruncate } from './mode.ts';
 import type { Quota } from './quota.ts';
 import { Pinned } from './reading.ts';
 import { killPrivileges } from './xattrs.ts';
@@ -26,7 +27,7 @@ const zeroRange = 16;
 const seekData = 3;
 const seekHole = 4;
 
-/** What is done with the contents of regular files. */
+/** What is opened and closed, and what is done with the contents of regular files. */
 export class Files {
   readonly #core: VolumeCore;
   readonly #handles: Handles;
@@ -38,6 +39,28 @@ export class Files {
     this.#core = core;
     this.#handles = handles;
     this.#quota = quota;
+  }
+
+  /** @returns its handle. */
+  open(inode: Inode, flags: number): number {
+    const writes = (flags & openAccessMask) !== 0;
+    if (writes && inode.isRegular) this.#core.writable();
+    if (writes && inode.isDirectory) throw new FileSystemError('EISDIR');
+    if ((flags & openTruncate) !== 0 && inode.isRegular && inode.size > 0) this.truncate(inode, 0);
+    return this.#handles.open(inode).number;
+  }
+
+  openDirectory(inode: Inode): number {
+    // Only a directory has names.
+    this.#core.table.names(inode);
+    return this.#handles.open(inode).number;
+  }
+
+  close(number: number, handle: number): void {
+    const known = this.#handles.get(handle, number);
+    if (known === undefined) return;
+    this.#handles.close(known);
+    this.#core.retireUnused(known.inode);
   }
 
   read(number: number, handle: number, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
@@ -174,7 +197,7 @@ export class Files {
       this.#toldOfLoss.add(number);
       this.#core.failed(inode, 'EIO');
     }
-    this.report(inode, this.#handles.get(handle, number));
+    this.#report(inode, this.#handles.get(handle, number));
   }
 
   /** As {@link sync}, and says nothing of what failed in the background before. @throws FileSystemError */
@@ -197,8 +220,13 @@ export class Files {
     if (inode.busy !== undefined || inode.content?.changed === true || inode.writtenRevision < revision) await records.commit([inode]);
   }
 
-  /** Throws what the user of a handle was not told yet. @throws FileSystemError */
-  report(inode: Inode, handle: Handle | undefined): void {
+  /** Throws what the user of the handle was not told yet. @throws FileSystemError */
+  reportFailure(number: number, handle: number): void {
+    const known = this.#handles.get(handle, number);
+    if (known !== undefined) this.#report(known.inode, known);
+  }
+
+  #report(inode: Inode, handle: Handle | undefined): void {
     const told = handle === undefined ? inode.failureSeen : handle.failures >= inode.failures;
     this.tell(inode, handle);
     if (!told) throw new FileSystemError(inode.failure, 'written content was lost or could not be kept');

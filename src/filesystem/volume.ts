@@ -30,7 +30,7 @@ import { list } from './listing.ts';
 import { LockTable } from './locks.ts';
 import type { MadeFile } from './made-file.ts';
 import { attempt } from './miss.ts';
-import { openAccessMask, openExclusive, openTruncate, typeMask, typeRegular, typeSymlink } from './mode.ts';
+import { openExclusive, typeMask, typeRegular, typeSymlink } from './mode.ts';
 import { mount } from './mount.ts';
 import { type KernelPages, noteKernelPages, readKernelPages } from './kernel-pages.ts';
 import { Namespace } from './namespace.ts';
@@ -58,7 +58,6 @@ export class Volume implements FileSystem {
   readonly #core: VolumeCore;
   readonly #names: Namespace;
   readonly #files: Files;
-  readonly #handles: Handles;
   readonly #locks = new LockTable();
   readonly #quota: Quota;
 
@@ -66,9 +65,8 @@ export class Volume implements FileSystem {
     this.#core = core;
     this.#names = new Namespace(core);
     this.images = new Images(core, this.#names);
-    this.#handles = new Handles(core.context.session);
     this.#quota = new Quota(core);
-    this.#files = new Files(core, this.#handles, this.#quota);
+    this.#files = new Files(core, new Handles(core.context.session), this.#quota);
     this.lending = new Lending(core, this.images, this.#files, this.#quota);
   }
 
@@ -94,9 +92,7 @@ export class Volume implements FileSystem {
 
   setattr(number: number, changes: AttributeChanges): MaybePromise<Attributes> {
     return attempt(() => {
-      this.#core.writable();
-      const inode = this.#core.table.get(number);
-      this.#core.claim([inode]);
+      const inode = this.#core.toChange(number);
       if (changes.size !== undefined) this.#files.truncate(inode, changes.size);
       changeAttributes(this.#core, inode, changes);
       return inode.attributes();
@@ -145,7 +141,7 @@ export class Volume implements FileSystem {
   }
 
   open(number: number, flags: number): MaybePromise<number> {
-    return attempt(() => this.#open(this.#core.table.get(number), flags));
+    return attempt(() => this.#files.open(this.#core.table.get(number), flags));
   }
 
   create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<Created> {
@@ -155,7 +151,7 @@ export class Volume implements FileSystem {
       this.#quota.checkNew(() => known);
       if (known !== undefined) this.#core.shown(known);
       const inode = known ?? this.#names.make(parent, name, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
-      const handle = this.#open(inode, flags);
+      const handle = this.#files.open(inode, flags);
       return { attributes: this.#entry(inode), handle, made: known === undefined };
     });
   }
@@ -164,7 +160,7 @@ export class Volume implements FileSystem {
     return attempt(() => {
       this.#quota.checkNew(() => undefined);
       const inode = this.#names.makeUnnamed(parent, { mode: (mode & ~typeMask) | typeRegular, umask, caller });
-      const handle = this.#open(inode, flags);
+      const handle = this.#files.open(inode, flags);
       return { attributes: this.#entry(inode), handle };
     });
   }
@@ -187,13 +183,12 @@ export class Volume implements FileSystem {
 
   flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     this.#locks.release(number, 'posix', lockOwner);
-    const known = this.#handles.get(handle, number);
-    if (known !== undefined) this.#files.report(known.inode, known);
+    this.#files.reportFailure(number, handle);
   }
 
   release(number: number, handle: number, flockOwner?: LockOwner): MaybePromise<void> {
     if (flockOwner !== undefined) this.#locks.release(number, 'flock', flockOwner);
-    this.#close(number, handle);
+    this.#files.close(number, handle);
   }
 
   fsync(number: number, handle: number, _dataOnly: boolean): MaybePromise<void> {
@@ -221,11 +216,7 @@ export class Volume implements FileSystem {
   }
 
   opendir(number: number): MaybePromise<number> {
-    return attempt(() => {
-      const inode = this.#core.table.get(number);
-      this.#core.table.names(inode);
-      return this.#handles.open(inode).number;
-    });
+    return attempt(() => this.#files.openDirectory(this.#core.table.get(number)));
   }
 
   readdir(number: number, _handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
@@ -233,7 +224,7 @@ export class Volume implements FileSystem {
   }
 
   releasedir(number: number, handle: number): MaybePromise<void> {
-    this.#close(number, handle);
+    this.#files.close(number, handle);
   }
 
   fsyncdir(number: number, handle: number): MaybePromise<void> {
@@ -285,9 +276,7 @@ export class Volume implements FileSystem {
   setxattr(number: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
     const own = new Uint8Array(value);
     return attempt(() => {
-      this.#core.writable();
-      const inode = this.#core.table.get(number);
-      this.#core.claim([inode]);
+      const inode = this.#core.toChange(number);
       setXattr(this.#core, inode, name, own, flags, killSetgid);
     });
   }
@@ -302,9 +291,7 @@ export class Volume implements FileSystem {
 
   removexattr(number: number, name: string): MaybePromise<void> {
     return attempt(() => {
-      this.#core.writable();
-      const inode = this.#core.table.get(number);
-      this.#core.claim([inode]);
+      const inode = this.#core.toChange(number);
       removeXattr(this.#core, inode, name);
     });
   }
@@ -404,19 +391,5 @@ export class Volume implements FileSystem {
   #entry(inode: Inode): Attributes {
     inode.lookups++;
     return inode.attributes();
-  }
-
-  #open(inode: Inode, flags: number): number {
-    if ((flags & openAccessMask) !== 0 && inode.isRegular) this.#core.writable();
-    if (inode.isDirectory && (flags & openAccessMask) !== 0) throw new FileSystemError('EISDIR');
-    if ((flags & openTruncate) !== 0 && inode.isRegular && inode.size > 0) this.#files.truncate(inode, 0);
-    return this.#handles.open(inode).number;
-  }
-
-  #close(number: number, handle: number): void {
-    const known = this.#handles.get(handle, number);
-    if (known === undefined) return;
-    this.#handles.close(known);
-    this.#core.retireUnused(known.inode);
   }
 }
