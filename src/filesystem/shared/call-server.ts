@@ -8,14 +8,11 @@ import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type 
 import { answerOf, recorded, takesNames } from './done-calls.ts';
 import { effectsOf } from './effects.ts';
 import type { Grants } from './grants.ts';
-import { account, Guest, type GuestHandle, once, ownerKey } from './guest.ts';
+import { account, closeAgain, Guest, letGo, once, ownerKey, unlock } from './guest.ts';
+import { type Keep, KeptAnswers } from './kept-answers.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
 import { type PutArguments, Showing, type Told } from './showing.ts';
-import { type Shown, shownBy } from './shown.ts';
-
-/** Makes what is shown durable; undefined where it is. Resolves to the inodes of which that failed. */
-type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
 
 /** Handles that one other host may have open. */
 const defaultMaxHandles = 100_000;
@@ -55,7 +52,7 @@ type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
 export class CallServer {
   readonly #volume: ServedVolume;
   readonly #appends: Appends;
-  readonly #keep: Keep;
+  readonly #kept: KeptAnswers;
   readonly #grace: LockGrace;
   readonly #onRemoved: (parent: number, name: string) => void;
   readonly #maxHandles: number;
@@ -91,7 +88,7 @@ export class CallServer {
   ) {
     this.#volume = volume;
     this.#appends = appends;
-    this.#keep = keep;
+    this.#kept = new KeptAnswers(keep);
     this.#grace = grace;
     this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
@@ -172,42 +169,12 @@ export class CallServer {
     const { outcomes } = guest;
     for (const each of outcomes.values()) each.closeAll();
     this.#left.set(peer, outcomes);
-    await this.#unlock(guest);
+    await unlock(this.#volume, guest);
     return () => {
       if (this.#left.get(peer) === outcomes) this.#left.delete(peer);
       guest.closed = true;
-      return this.#letGo(guest);
+      return letGo(this.#volume, guest);
     };
-  }
-
-  async #unlock(guest: Guest): Promise<void> {
-    const owners = [...guest.owners.values()];
-    guest.owners.clear();
-    for (const { inode, kind, owner } of owners)
-      await this.#volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
-  }
-
-  /** A second time where something was opened or locked for a host that was given up meanwhile. */
-  async #letGo(guest: Guest): Promise<void> {
-    guest.lookedUp.close();
-    await this.#unlock(guest);
-    const handles = [...guest.handles];
-    guest.handles.clear();
-    for (const [handle, known] of handles) await this.#close(handle, known);
-  }
-
-  async #closeAgain(guest: Guest, method: SharedMethod, tag: CallTag | undefined, result: unknown): Promise<void> {
-    const handle = typeof result === 'number' ? result : (result as { handle: number }).handle;
-    const known = guest.handles.get(handle);
-    if (known === undefined) return;
-    guest.handles.delete(handle);
-    if (tag !== undefined) guest.outcomesOf(tag).close(method, tag);
-    await this.#close(handle, known);
-  }
-
-  async #close(handle: number, { inode, directory }: GuestHandle): Promise<void> {
-    if (directory) await this.#volume.releasedir(inode, handle);
-    else await this.#volume.release(inode, handle);
   }
 
   async #perform(peer: string, { method, args, tag }: SharedCall, told: Told): Promise<unknown> {
@@ -219,15 +186,8 @@ export class CallServer {
       case 'forget':
         // Kernel references of another host are not counted here: what it has open is.
         return undefined;
-      case 'read': {
-        const slices = await this.#call<readonly Uint8Array[]>(method, args);
-        const kept = this.#keep(shownBy(method, args, slices)!);
-        if (kept === undefined) return slices.length === 1 ? slices[0] : Buffer.concat(slices);
-        // A local program may write into this memory while the answer waits.
-        const shown = Buffer.concat(slices);
-        for (const error of (await kept).values()) throw error;
-        return shown;
-      }
+      case 'read':
+        return this.#kept.bytes(args, await this.#call<readonly Uint8Array[]>(method, args));
       case 'write': {
         const written = await once(guest, method, tag, () => this.#call<number>(method, args));
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
@@ -255,7 +215,7 @@ export class CallServer {
         return undefined;
       case 'made': {
         const isMade = await this.#volume.isMade(args[0] as number);
-        if (isMade) await this.#keepBoth({ inodes: [args[0] as number], names: [] });
+        if (isMade) await this.#kept.both({ inodes: [args[0] as number], names: [] });
         return isMade;
       }
       case 'renew':
@@ -274,7 +234,7 @@ export class CallServer {
       case 'borrow':
         await this.#requireShowing().lend(peer, told, args[0] as number);
         // It is told what it is with that.
-        if (told.lent !== undefined) await this.#keepBoth({ inodes: [args[0] as number], names: [] });
+        if (told.lent !== undefined) await this.#kept.both({ inodes: [args[0] as number], names: [] });
         return undefined;
       case 'put':
         await this.#requireShowing().take(peer, guest, args as unknown as PutArguments, tag);
@@ -305,63 +265,35 @@ export class CallServer {
             () => this.#earlier(method, tag, perform),
           );
         } catch (error) {
-          await this.#keepShown(method, args, undefined);
+          await this.#kept.shown(method, args, undefined);
           throw error;
         }
-        if (guest.closed) await this.#letGo(guest);
+        if (guest.closed) await letGo(this.#volume, guest);
         try {
           await this.#showing?.changed(peer, told, method, args, result);
           // Its maker sees to it that it is durable before it is closed, and who else looks at it waits for that.
           if (method === 'create' && (result as Created).made === true && this.#showing?.isKeeper(peer) === true)
             await this.#showing.lend(peer, told, (result as Created).attributes.inode);
-          else await this.#keepShown(method, args, result, told);
+          else await this.#kept.shown(method, args, result, told);
         } catch (error) {
           // Who is told of a failure closes nothing.
-          if (opens.has(method)) await this.#closeAgain(guest, method, tag, result);
+          if (opens.has(method)) await closeAgain(this.#volume, guest, method, tag, result);
           throw error;
         }
-        return method === 'readdir' ? this.#keepEntries(result as readonly DirectoryEntry[]) : result;
+        return method === 'readdir' ? this.#kept.entries(result as readonly DirectoryEntry[]) : result;
       }
     }
-  }
-
-  /**
-   * What a guest is about to see, and so what it changed, must not be undone by the loss of this host: a read never goes backwards. After the operation:
-   * what a local program did while it waited may be in the answer. Nothing else is waited for, and what else does not fit on a full disk is no failure here.
-   */
-  async #keepShown(method: SharedMethod, args: readonly unknown[], result: unknown, told?: Told): Promise<void> {
-    const shown = shownBy(method, args, result);
-    if (shown !== undefined) await this.#keepBoth(shown, told);
   }
 
   /** The guest forgot what it had in memory of what it was about to change: it may have what that is now. */
   async #tellChanged(peer: string, told: Told, method: SharedMethod, args: readonly unknown[], result: unknown): Promise<void> {
     await this.#showing?.changed(peer, told, method, args, result);
-    if (told.images.length > 0) await this.#keepBoth({ inodes: [], names: [] }, told);
-  }
-
-  /** What is told besides is not told where it cannot be made durable. */
-  async #keepBoth({ inodes, names }: Shown, told?: Told): Promise<void> {
-    const also = told?.images.map(({ attributes }) => attributes.inode) ?? [];
-    const kept = this.#keep({ inodes: [...new Set([...inodes, ...also])], names });
-    if (kept === undefined) return;
-    const failed = await kept;
-    for (const inode of inodes) if (failed.has(inode)) throw failed.get(inode);
-    if (failed.size > 0) told?.images.splice(0, Infinity, ...told.images.filter(({ attributes }) => !failed.has(attributes.inode)));
+    if (told.images.length > 0) await this.#kept.both({ inodes: [], names: [] }, told);
   }
 
   #requireShowing(): Showing {
     if (this.#showing === undefined) throw new InfinitError('bad-argument', 'nothing of this volume may be kept in memory elsewhere');
     return this.#showing;
-  }
-
-  /** Entries come without the attributes that cannot be made durable: who wants those asks for them, and hears why. */
-  async #keepEntries(entries: readonly DirectoryEntry[]): Promise<readonly DirectoryEntry[]> {
-    const failed = await this.#keep({ inodes: entries.flatMap(({ attributes }) => attributes?.inode ?? []), names: [] });
-    if (failed === undefined || failed.size === 0) return entries;
-    return entries.map((entry) =>
-      failed.has(entry.inode) ? { name: entry.name, inode: entry.inode, type: entry.type, cookie: entry.cookie } : entry,
-    );
   }
 
   /** The volume counts a kernel reference for each entry that it gives out. A guest's kernel is not heard of here: what it has open is. */
@@ -443,7 +375,7 @@ export class CallServer {
     next.mount = mount;
     this.#guests.set(peer, next);
     guest.gone.abort();
-    await this.#letGo(guest);
+    await letGo(this.#volume, guest);
   }
 
   #requireRoom(guest: Guest): void {

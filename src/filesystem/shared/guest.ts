@@ -81,3 +81,37 @@ export function account(guest: Guest, method: SharedMethod, args: readonly unkno
 export function ownerKey(inode: number, kind: FileLock['kind'], owner: LockOwner): string {
   return `${inode} ${kind} ${owner}`;
 }
+
+/** What a guest's calls open and lock at the volume. */
+type Lockable = Pick<Volume, 'release' | 'releasedir' | 'setlk'>;
+
+/** What it holds is free for others. */
+export async function unlock(volume: Lockable, guest: Guest): Promise<void> {
+  const owners = [...guest.owners.values()];
+  guest.owners.clear();
+  for (const { inode, kind, owner } of owners) await volume.setlk(inode, { kind, type: 'unlock', owner, pid: 0, start: 0, end: Infinity }, false);
+}
+
+/** It is gone. A second time where something was opened or locked for it meanwhile. */
+export async function letGo(volume: Lockable, guest: Guest): Promise<void> {
+  guest.lookedUp.close();
+  await unlock(volume, guest);
+  const handles = [...guest.handles];
+  guest.handles.clear();
+  for (const [handle, known] of handles) await close(volume, handle, known);
+}
+
+/** Whoever is told that an opening failed closes nothing. */
+export async function closeAgain(volume: Lockable, guest: Guest, method: SharedMethod, tag: CallTag | undefined, result: unknown): Promise<void> {
+  const handle = typeof result === 'number' ? result : (result as { handle: number }).handle;
+  const known = guest.handles.get(handle);
+  if (known === undefined) return;
+  guest.handles.delete(handle);
+  if (tag !== undefined) guest.outcomesOf(tag).close(method, tag);
+  await close(volume, handle, known);
+}
+
+async function close(volume: Lockable, handle: number, { inode, directory }: GuestHandle): Promise<void> {
+  if (directory) await volume.releasedir(inode, handle);
+  else await volume.release(inode, handle);
+}

@@ -6,6 +6,7 @@ import type { CallTag, Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, toldAfter } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { type Guest, once } from './guest.ts';
+import type { Keep } from './kept-answers.ts';
 import type { Shown } from './shown.ts';
 import type { Written } from '../written.ts';
 
@@ -26,9 +27,6 @@ export interface Told {
 
 /** As of `put`. */
 export type PutArguments = readonly [inode: number, loan: string, written: Written, back: boolean];
-
-/** Makes what is shown durable; resolves to the inodes of which that failed. */
-type Keep = (shown: Shown) => Promise<ReadonlyMap<number, unknown>> | undefined;
 
 /** Answers that guests may keep in memory. Each is of the moment in which it was granted, and durable before it leaves. */
 export class Showing {
