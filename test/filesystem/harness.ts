@@ -2,6 +2,7 @@ import { type Clock, silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { Volume, type VolumeOptions, type VolumeSetup } from '../../src/filesystem/index.ts';
 import type { BlockStore } from '../../src/store/index.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
 export const volumeId = '00112233445566778899aabbccddeeff';
 export const root = 1;
@@ -20,10 +21,10 @@ export class TestClock implements Clock {
 
 let session = 0;
 
-/** Opens the test volume; each time as a new session. Nothing is written out unless asked for. */
+/** Opens the test volume; each time as a new session, for a process that dies with the store's next crash. Nothing is written out unless asked for. */
 export function open(store: BlockStore, options: VolumeOptions = {}, more: Partial<VolumeSetup> = {}): Promise<Volume> {
   return Volume.open({
-    store,
+    store: store instanceof MemoryBlockStore ? store.way() : store,
     sealer: new Sealer(),
     volumeId,
     session: ++session,

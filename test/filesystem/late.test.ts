@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import { FileSystemError } from '../../src/filesystem/index.ts';
+import { randomRuns } from '../suites/random-runs.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, look, open, put, root } from './harness.ts';
@@ -150,9 +151,6 @@ async function fill(run: Run, seed: number): Promise<void> {
   await run.volume.write(file.inode, 0, 0, data, false);
 }
 
-/** SEED and PATH_ of a failure run that one again. */
-const replay = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']), path: process.env['PATH_'] ?? '' };
-
 test('whichever files cannot be written out, everything is as it was after the death of the process, at any moment and again and again', async () => {
   let carried = 0;
   const phases = fc.array(steps(60), { minLength: 1, maxLength: 4 });
@@ -197,7 +195,7 @@ test('whichever files cannot be written out, everything is as it was after the d
       await run.compare();
       await run.volume.close();
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 50), endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
+    randomRuns(50),
   );
   assert.ok(carried > 0);
 });

@@ -7,11 +7,9 @@ import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { checkVolume, FileSystemError, type Problem } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { randomRuns } from '../suites/random-runs.ts';
 import { open, TestClock, volumeId } from './harness.ts';
 import { generator, Run, type Step, steps } from './random-run.ts';
-
-/** SEED and PATH_ of a failure run that one again. */
-const replay = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']), path: process.env['PATH_'] ?? '' };
 
 /** @param left kinds of problems that a crash may leave. */
 async function check(store: MemoryBlockStore, left: readonly Problem['kind'][]): Promise<void> {
@@ -39,7 +37,7 @@ test('random operations end as in a simple model, and leave nothing behind', asy
       run.volume = await open(store);
       await run.compare();
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 60), ...replay },
+    randomRuns(60),
   );
 });
 
@@ -85,7 +83,7 @@ test('after a crash anywhere the volume is whole and has what was acknowledged',
         await check(store, ['leaked-block']);
       }
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 100), examples: [uncounted], endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
+    { ...randomRuns(100), examples: [uncounted] },
   );
 });
 
@@ -130,6 +128,6 @@ test('failed and unknown outcomes lose nothing', async () => {
       run.volume = await open(store);
       await run.compare();
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 60), endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
+    randomRuns(60),
   );
 });

@@ -50,6 +50,7 @@ export class Host<Store extends MemoryBlockStore = MemoryBlockStore> {
   async die(lostInodes: ReadonlySet<number> = new Set()): Promise<Volume> {
     this.memory = this.memory.copy();
     this.store.restart();
+    void this.volume.abandon();
     this.volume = await open(this.store, this.#options, { memory: this.memory, inherits: true, resumed: true, lostInodes });
     return this.volume;
   }

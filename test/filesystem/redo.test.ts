@@ -8,6 +8,7 @@ import { silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { checkVolume } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { randomRuns } from '../suites/random-runs.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, TestClock, user, volumeId } from './harness.ts';
 import { generator, Run, steps } from './random-run.ts';
 import { Host, Memory } from './redo-host.ts';
@@ -18,9 +19,6 @@ async function check(store: MemoryBlockStore): Promise<void> {
   const left = problems.filter(({ kind }) => kind !== 'leaked-block');
   assert.deepEqual(left, []);
 }
-
-/** SEED and PATH_ of a failure run that one again. */
-const replay = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']), path: process.env['PATH_'] ?? '' };
 
 test('after the death of the process alone, at any moment and again and again, everything is as it was', async () => {
   const phases = fc.array(fc.tuple(steps(60), fc.option(fc.nat(30), { nil: undefined })), { minLength: 1, maxLength: 5 });
@@ -57,8 +55,18 @@ test('after the death of the process alone, at any moment and again and again, e
       await run.volume.close();
       await check(store);
     }),
-    { numRuns: Number(process.env['RUNS'] ?? 100), endOnFailure: process.env['NOSHRINK'] !== undefined, ...replay },
+    randomRuns(100),
   );
+});
+
+test('a process that died writes nothing more, whatever of it still runs here', async () => {
+  const host = await Host.start();
+  const dead = host.volume;
+  await put(dead, root, 'file', 'text');
+  await host.die();
+  const { writes } = host.store;
+  await assert.rejects(dead.syncfs(), { errno: 'EIO' });
+  assert.equal(host.store.writes, writes);
 });
 
 test('what was written and not synced is there for the next process, whose fsync succeeds', async () => {

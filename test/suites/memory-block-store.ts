@@ -58,6 +58,16 @@ export class MemoryBlockStore implements BlockStore {
     this.#writesLeft = Infinity;
   }
 
+  /** The store for one process, which ends with the next crash: what of it goes on in this process, such as its timers, has no effect any more. */
+  way(): BlockStore {
+    const life = this.#life;
+    return {
+      get: async (address, options) => (this.#live(life), this.get(address, options)),
+      fetch: async (address) => (this.#live(life), this.fetch(address)),
+      commit: async (stages) => (this.#live(life), this.commit(stages)),
+    };
+  }
+
   /** Addresses of the immutable blocks held. */
   immutableAddresses(): Set<Address> {
     return new Set(this.#immutable.keys());
