@@ -1,6 +1,7 @@
 /*
- * CRC-32 (the one of zlib) by carry-less multiplication, four lanes of 16 bytes at a time: "Fast CRC Computation for Generic Polynomials Using
- * PCLMULQDQ Instruction", Gopal et al., Intel 2009; the constants are those of its bit-reflected case. Several times as fast as zlib's tables.
+ * CRC-32 (the one of zlib) by carry-less multiplication, four lanes of 16 bytes at a time, or of 64 where the processor has such registers: "Fast CRC
+ * Computation for Generic Polynomials Using PCLMULQDQ Instruction", Gopal et al., Intel 2009; the constants are those of its bit-reflected case:
+ * to fold by n bits, x^(n+32) and x^(n-32) modulo the polynomial. Several times as fast as zlib's tables, and five times that with the wide registers.
  */
 #pragma once
 #include <stddef.h>
@@ -48,17 +49,53 @@ __attribute__((target("pclmul,sse4.1"))) static uint32_t crc32_folded(const uint
   return (uint32_t)_mm_extract_epi32(_mm_xor_si128(a, b), 1);
 }
 
+static int crc32_is_wide(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq"); }
+
+/* x ^ the two products, in one step */
+#define FOLD_WIDE(a, k, x) \
+  _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, k, 0x00), _mm512_clmulepi64_epi128(a, k, 0x11), x, 0x96)
+#define LOAD_WIDE(at) _mm512_loadu_si512(at)
+
+/* `length`: at least 256, a multiple of 64. What is left after the folding is 64 bytes with the same CRC. */
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.1"))) static uint32_t crc32_wide(const uint8_t *from, size_t length, uint32_t crc) {
+  const __m512i by256 = _mm512_broadcast_i32x4(_mm_set_epi64x(0x01322d1430, 0x011542778a));
+  const __m512i by64 = _mm512_broadcast_i32x4(_mm_set_epi64x(0x01c6e41596, 0x0154442bd4));
+  __m512i a = _mm512_xor_si512(LOAD_WIDE(from), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)crc)));
+  __m512i b = LOAD_WIDE(from + 64), c = LOAD_WIDE(from + 128), d = LOAD_WIDE(from + 192);
+  for (from += 256, length -= 256; length >= 256; from += 256, length -= 256) {
+    a = FOLD_WIDE(a, by256, LOAD_WIDE(from));
+    b = FOLD_WIDE(b, by256, LOAD_WIDE(from + 64));
+    c = FOLD_WIDE(c, by256, LOAD_WIDE(from + 128));
+    d = FOLD_WIDE(d, by256, LOAD_WIDE(from + 192));
+  }
+  a = FOLD_WIDE(a, by64, b);
+  a = FOLD_WIDE(a, by64, c);
+  a = FOLD_WIDE(a, by64, d);
+  for (; length >= 64; from += 64, length -= 64) a = FOLD_WIDE(a, by64, LOAD_WIDE(from));
+  uint8_t folded[64];
+  _mm512_storeu_si512(folded, a);
+  return crc32_folded(folded, sizeof folded, 0);
+}
+
+#undef FOLD_WIDE
+#undef LOAD_WIDE
 #undef FOLD
 #undef LOAD
 #else
 static int crc32_is_fast(void) { return 0; }
+
+static int crc32_is_wide(void) { return 0; }
+
+static uint32_t crc32_wide(const uint8_t *from, size_t length, uint32_t crc) { return crc32_bitwise(from, length, crc); }
 
 static uint32_t crc32_folded(const uint8_t *from, size_t length, uint32_t crc) { return crc32_bitwise(from, length, crc); }
 #endif
 
 static uint32_t crc32_of(const uint8_t *from, size_t length) {
   uint32_t crc = ~0u;
-  size_t folded = length < 64 ? 0 : length & ~(size_t)15;
-  if (folded > 0) crc = crc32_folded(from, folded, crc);
-  return ~crc32_bitwise(from + folded, length - folded, crc);
+  size_t wide = length < 256 || !crc32_is_wide() ? 0 : length & ~(size_t)63;
+  if (wide > 0) crc = crc32_wide(from, wide, crc);
+  size_t folded = length - wide < 64 ? 0 : (length - wide) & ~(size_t)15;
+  if (folded > 0) crc = crc32_folded(from + wide, folded, crc);
+  return ~crc32_bitwise(from + wide + folded, length - wide - folded, crc);
 }
