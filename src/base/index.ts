@@ -18,6 +18,7 @@ export { RecentMap } from './recent-map.ts';
 export type { Records } from './records.ts';
 export { retryPauseMs } from './retry-pause.ts';
 export { Histogram, histogramBounds } from './histogram.ts';
+export { type AskForHugePages, offerHugePages, wantHugePages } from './huge-pages.ts';
 export { keptCopy, keptMemory } from './kept-memory.ts';
 export { KeyedQueue } from './keyed-queue.ts';
 export { maxU48, readU48, writeU48 } from './u48.ts';

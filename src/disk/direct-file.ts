@@ -1,7 +1,7 @@
 import { close, constants, open, write } from 'node:fs';
 import { promisify } from 'node:util';
 
-import { copyBytes } from '../base/index.ts';
+import { copyBytes, wantHugePages } from '../base/index.ts';
 
 // Node has it, its type declarations do not. Its memory begins at a page, which no other buffer of JavaScript does for sure.
 declare const WebAssembly: {
@@ -104,7 +104,9 @@ class Scratch {
     this.#free = undefined;
     if (free !== undefined) return free;
     try {
-      return new Uint8Array(new WebAssembly.Memory({ initial: scratchPages, maximum: scratchPages }).buffer);
+      const memory = new Uint8Array(new WebAssembly.Memory({ initial: scratchPages, maximum: scratchPages }).buffer);
+      wantHugePages(memory);
+      return memory;
     } catch {
       return undefined;
     }

@@ -32,6 +32,8 @@ export interface Addon {
   crcPieces?(bytes: Uint8Array, pieceBytes: number, into: Uint8Array): number;
   /** The time by the clock that the kernel gives files, as two doubles: seconds and nanoseconds. Missing in an older add-on too. */
   fileTime?(into: Uint8Array): number;
+  /** Memory is to come in large pages. Missing in an older add-on too. */
+  hugePages?(memory: Uint8Array): number;
   /** Gives the kernel the pages of malloc that hold nothing. */
   trim(): number;
 }
@@ -80,6 +82,11 @@ export function fastCrcs(): ((bytes: Uint8Array, pieceBytes: number, into: Uint8
     const done = crcPieces(bytes, pieceBytes, into);
     assert(done === 0, 'there is room for the CRC of each piece');
   };
+}
+
+/** Has the kernel give memory that nobody touched yet large pages, where it can. */
+export function askForHugePages(memory: Uint8Array): void {
+  loadAddon().hugePages?.(memory);
 }
 
 /** The clock by which the kernel gives files their times: see `VolumeSetup.kernelNow`. Undefined in an older add-on, on a host without a compiler. */

@@ -1,9 +1,9 @@
 import path from 'node:path';
 
 import { type DaemonConfig, makeDirectory } from '../api/index.ts';
-import { InfinitError, type Logger, systemClock, Wakefulness } from '../base/index.ts';
+import { InfinitError, type Logger, offerHugePages, systemClock, Wakefulness } from '../base/index.ts';
 import { type Disk, LogDisk, offerPieceCrcs } from '../disk/index.ts';
-import { clearStaleMounts, fastCrcs, type HolderClient } from '../fuse/index.ts';
+import { askForHugePages, clearStaleMounts, fastCrcs, type HolderClient } from '../fuse/index.ts';
 import { Membership } from '../membership/index.ts';
 import { hasPassport, Overlay } from '../overlay/index.ts';
 import { Repair } from '../repair/index.ts';
@@ -84,6 +84,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   makeDirectory(config.stateDir, 0o700);
   const crcs = fastCrcs();
   if (crcs !== undefined) offerPieceCrcs(crcs);
+  offerHugePages(askForHugePages);
   const storesNothing = config.capacity === 0;
   const disk = stack.use(
     await LogDisk.open(path.join(config.stateDir, 'store'), {

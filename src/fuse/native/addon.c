@@ -272,6 +272,17 @@ static napi_value give_room(napi_env env, napi_callback_info info) {
   return integer(env, fallocate(number(env, argument[0]), mode, (off_t)number(env, argument[1]), (off_t)number(env, argument[2])) < 0 ? -errno : 0);
 }
 
+/* hugePages(bytes): the kernel is to give that memory pages of 2 MiB, where it touches none of it yet; or -errno */
+static napi_value huge_pages(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  struct iovec memory = bytes(env, argument[0]);
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = ((uintptr_t)memory.iov_base + page - 1) / page * page;
+  uintptr_t to = ((uintptr_t)memory.iov_base + memory.iov_len) / page * page;
+  if (to <= from) return integer(env, -EINVAL);
+  return integer(env, madvise((void *)from, to - from, MADV_HUGEPAGE) < 0 ? -errno : 0);
+}
+
 /*
  * trim(): gives the kernel the pages of malloc that hold nothing, those between others too. Of its own accord glibc gives back only the
  * end of a heap, which after a burst of small buffers is hardly ever free. 1: something was given back.
@@ -320,7 +331,7 @@ static const struct {
 } exported[] = {{"receive", receive},   {"send", send_one},      {"sendSlices", send_slices},           {"watch", watch_fd},
                 {"unwatch", unwatch},   {"notifier", notifier},  {"closeDescriptor", close_descriptor}, {"takeDescriptor", take_descriptor},
                 {"mapFile", map_file},  {"memoryFile", memory_file}, {"takeRoom", take_room},                 {"crcPieces", crc_pieces},
-                {"giveRoom", give_room}, {"fileTime", file_time}, {"trim", trim}};
+                {"giveRoom", give_room}, {"fileTime", file_time}, {"hugePages", huge_pages},              {"trim", trim}};
 
 __attribute__((visibility("default"))) int32_t node_api_module_get_api_version_v1(void) { return 9; }
 
