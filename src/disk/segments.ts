@@ -7,8 +7,8 @@ import type { StoreDirectory } from './store-directory.ts';
 
 /** Open descriptors of sealed segments kept at hand. */
 export const maxOpenSegments = 256;
-/** Reads up to this size are tried on the event loop: a mutable block of the usual size. */
-const maxReadNowBytes = 16 * 1024;
+/** Reads up to this size are tried on the event loop: a mutable block of the usual size, and both pieces of a large value that a page lies across. */
+const maxReadNowBytes = 32 * 1024;
 /** Files looked at together when a store opens. */
 const filesAtOnce = 64;
 
