@@ -268,7 +268,8 @@ async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Pr
 async function removeOrphans(core: VolumeCore): Promise<void> {
   for (const number of core.orphans.all()) {
     const inode = await core.table.load(number);
-    if (inode === undefined) core.orphans.set(number, false);
+    // One that has a name all the same was left on the list by a program that did not know what became of its write.
+    if (inode === undefined || inode.links > 0) core.orphans.set(number, false);
     else core.retire(inode);
   }
   if (core.log.length > 0) await core.names.flush(core.log.last);

@@ -14,6 +14,8 @@ export class Orphans {
   readonly #tree: BLinkTree;
   readonly #numbers = new Set<number>();
   readonly #inTree = new Set<number>();
+  /** A write of them did not end well: they may be in the tree or not. */
+  readonly #doubtful = new Set<number>();
 
   constructor(context: VolumeContext, cache: NodeCache) {
     this.#tree = new BLinkTree(context.address('orphans'), { store: context.store, sealer: context.nodeSealer(0), cache, leased: true });
@@ -36,19 +38,25 @@ export class Orphans {
   /** What the tree lacks. */
   changes(): Map<Key, Change> {
     const changes = new Map<Key, Change>();
-    for (const inode of this.#numbers) if (!this.#inTree.has(inode)) changes.set(keyOf(inode), present);
-    for (const inode of this.#inTree) if (!this.#numbers.has(inode)) changes.set(keyOf(inode), null);
+    for (const inode of this.#numbers) if (!this.#inTree.has(inode) || this.#doubtful.has(inode)) changes.set(keyOf(inode), present);
+    for (const inode of [...this.#inTree, ...this.#doubtful]) if (!this.#numbers.has(inode)) changes.set(keyOf(inode), null);
     return changes;
   }
 
+  /** @throws InfinitError; then what was not done is among the {@link changes} as before, or what undoes it where it may have been done. */
   async apply(changes: ReadonlyMap<Key, Change>): Promise<void> {
     if (changes.size === 0) return;
     const { failed } = await this.#tree.apply(changes);
-    for (const [, error] of failed) throw error;
     for (const [key, change] of changes) {
-      if (change === null) this.#inTree.delete(positionOf(key));
-      else this.#inTree.add(positionOf(key));
+      const inode = positionOf(key);
+      if (failed.has(key)) this.#doubtful.add(inode);
+      else {
+        this.#doubtful.delete(inode);
+        if (change === null) this.#inTree.delete(inode);
+        else this.#inTree.add(inode);
+      }
     }
+    for (const [, error] of failed) throw error;
   }
 
   /** Removes the list itself. */
