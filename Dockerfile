@@ -13,6 +13,8 @@ COPY src src
 COPY plugin plugin
 # The FUSE add-on is compiled here, so that the plugin needs no compiler.
 RUN node src/fuse/native/build.ts
+# The engine does not wait until the plugin has compiled its own sources.
+RUN NODE_COMPILE_CACHE=/opt/infinit/build/compile-cache NODE_COMPILE_CACHE_PORTABLE=1 node src/cli/compile.ts
 
 FROM node:24-bookworm-slim
 RUN ln -s /usr/local/bin/node /usr/bin/node && mkdir -p /run/docker/plugins /var/lib/infinit /var/lib/infinit-volumes

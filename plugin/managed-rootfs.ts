@@ -6,6 +6,8 @@ import { InfinitError } from '../src/base/index.ts';
 
 /** The place of the project in the managed plugin's file system; config.json's entrypoint begins there. */
 const projectPlace = 'opt/infinit';
+/** The compile cache below the project, as infinit.sh has it. */
+const cachePlace = 'build/compile-cache';
 const nodePlace = 'usr/bin/node';
 
 /** Programs that the daemon starts. */
@@ -38,8 +40,15 @@ export interface RootfsSettings {
 export function assembleRootfs(settings: RootfsSettings): void {
   const { projectRoot, target, nodeBinary, parts = ['src', 'plugin', 'build', 'package.json'] } = settings;
   const place = path.join(target, projectPlace);
+  compile(projectRoot, nodeBinary);
   for (const part of [...parts, ...productionModules(projectRoot)]) copyPart(path.join(projectRoot, part), path.join(place, part));
   assembleSystem(target, nodeBinary, nodePlace);
+}
+
+/** Where it fails the plugin starts all the same, more slowly. */
+function compile(projectRoot: string, nodeBinary: string): void {
+  const env = { NODE_COMPILE_CACHE: path.join(projectRoot, cachePlace), NODE_COMPILE_CACHE_PORTABLE: '1' };
+  spawnSync(nodeBinary, ['--disable-warning=ExperimentalWarning', path.join(projectRoot, 'src/cli/compile.ts')], { env, stdio: 'inherit' });
 }
 
 /** What the project needs of a system, around the project: in an image it is the base image's. @param nodeAt Where Node.js comes to be. */

@@ -15,7 +15,7 @@ const sourceAt = (place: string): string => path.resolve(import.meta.dirname, '.
  * process that has once loaded it keeps that for as long as it lives. That may be for months after the first start on a host.
  */
 export function compileAhead(logger: Logger): void {
-  // The managed plugin has none of its own: the engine is not to wait for it.
+  // Who runs the sources by themselves has none.
   const directory = process.env['NODE_COMPILE_CACHE'];
   if (directory === undefined || getCompileCacheDir() === undefined) return;
   const stamp = path.join(directory, 'compiled');
@@ -26,6 +26,7 @@ export function compileAhead(logger: Logger): void {
   const programs = [
     [sourceAt('src/fuse/holder-main.ts')],
     [...daemonNodeFlags, sourceAt('src/cli/load-daemon.ts')],
+    [sourceAt('src/cli/main.ts'), '--version'],
     [...daemonNodeFlags, sourceAt('src/cli/main.ts'), '--version'],
   ];
   for (const words of programs) {
@@ -46,10 +47,11 @@ function stampIn(file: string): string | undefined {
   }
 }
 
-/** When a source was written last, in ms. */
+/** When a source was written last, in whole seconds: Docker keeps no more. */
 function newestSource(): number {
   const sources = ['src', 'plugin'].flatMap((part) =>
     readdirSync(sourceAt(part), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name.endsWith('.ts')),
   );
-  return sources.reduce((newest, { parentPath, name }) => Math.max(newest, statSync(path.join(parentPath, name)).mtimeMs), 0);
+  const written = sources.map(({ parentPath, name }) => Math.floor(statSync(path.join(parentPath, name)).mtimeMs / 1000));
+  return written.reduce((newest, each) => Math.max(newest, each), 0);
 }

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 import { codeOf, collectWhenIdle, createLogger, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
 import type { DaemonConfig } from '../api/index.ts';
-import { buildAddon, HolderClient, refusalExitCode, releaseFreedMemory } from '../fuse/index.ts';
+import { buildAddon } from '../fuse/native/index.ts';
+import { PluginSocket } from '../../plugin/socket/index.ts';
 import { compileAhead } from './compile-ahead.ts';
 import { sayFailure } from './context.ts';
 import { daemonNodeFlags } from './node-flags.ts';
@@ -30,6 +31,7 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   } catch (thrown) {
     const error = asMissingRight(thrown);
     sayFailure(error);
+    const { refusalExitCode } = await import('../fuse/index.ts');
     process.exitCode = refusals.has(codeOf(error)) ? refusalExitCode : 1;
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
@@ -67,17 +69,21 @@ function becomeHolder(logLevel: string): void {
 }
 
 async function serve(config: DaemonConfig, logger: Logger): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  // Before the greater part of the program is loaded, which on a busy machine takes longer than the engine waits for a socket.
+  const socket = config.pluginSocket === undefined ? undefined : stack.use(await PluginSocket.open(config.pluginSocket, logger));
+  const [{ HolderClient, releaseFreedMemory }, { Node }] = await Promise.all([import('../fuse/index.ts'), import('../node/index.ts')]);
   const holder = await HolderClient.connect(logger);
   const stopped = signalled();
-  const { Node } = await import('../node/index.ts');
-  await using stack = new AsyncDisposableStack();
   const node = stack.use(await Node.open(config, holder, logger));
-  if (config.pluginSocket !== undefined) {
+  if (socket !== undefined) {
     const { announce, findPeersInSwarm, startPlugin } = await import('../../plugin/index.ts');
     const fallbacks = () => node.volumeFallbacks;
     const { volumes, membership } = node;
     const whoIsMissing = (): string | undefined => node.whoIsMissing();
-    stack.use(await startPlugin({ socketPath: config.pluginSocket, volumes, membership, whoIsMissing, logger, fallbacks }));
+    startPlugin({ socket, volumes, membership, whoIsMissing, logger, fallbacks });
+    // Its calls end before what they work with.
+    stack.defer(() => socket[Symbol.asyncDispose]());
     if (config.dockerSocket !== undefined) {
       const engine = stack.use(announce({ socketPath: config.dockerSocket, logger }));
       node.volumes.containersOf = (volume) => engine.containersOf(volume);

@@ -21,7 +21,6 @@ export {
   unmountIdle,
 } from './mount.ts';
 export { listMounts, type MountEntry } from './mount-table.ts';
-export { buildAddon } from './native/build.ts';
 export type { Notifier } from './notifier.ts';
 export type { FuseOptions } from './options.ts';
 export { type FuseSession, type FuseStatistics, serveFileSystem, type ServeSettings } from './session.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 
 import { managedConfig } from '../../plugin/managed-config.ts';
 import { assembleRootfs } from '../../plugin/managed-rootfs.ts';
-import { buildAddon } from '../../src/fuse/index.ts';
+import { buildAddon } from '../../src/fuse/native/index.ts';
 import { post, type Reply } from '../plugin/calls.ts';
 import type { LabHost } from './host.ts';
 import type { PluginForm, RunningPlugin } from './plugin-forms.ts';

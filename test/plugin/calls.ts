@@ -6,6 +6,7 @@ import path from 'node:path';
 import { silentLogger } from '../../src/base/index.ts';
 import { startPlugin } from '../../plugin/index.ts';
 import type { PluginSettings } from '../../plugin/server.ts';
+import { PluginSocket } from '../../plugin/socket/index.ts';
 import { MemoryVolumes } from './memory-volumes.ts';
 
 /** What came back: `hung up` where the connection was closed without an answer. */
@@ -24,13 +25,14 @@ export async function servePlugin(settings: Partial<PluginSettings> = {}): Promi
   const dir = mkdtempSync(path.join(tmpdir(), 'infinit-plugin-'));
   const socketPath = path.join(dir, 'p.sock');
   const volumes = new MemoryVolumes();
-  const plugin = await startPlugin({ ...settings, socketPath, volumes, logger: silentLogger });
+  const socket = await PluginSocket.open(socketPath, silentLogger);
+  startPlugin({ ...settings, socket, volumes, logger: silentLogger });
   return {
     volumes,
     socketPath,
     call: (name, body = '', signal) => post(socketPath, name, typeof body === 'string' ? body : JSON.stringify(body), signal),
     async [Symbol.asyncDispose]() {
-      await plugin[Symbol.asyncDispose]();
+      await socket[Symbol.asyncDispose]();
       rmSync(dir, { recursive: true });
     },
   };

@@ -5,8 +5,10 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startPlugin } from '../../plugin/index.ts';
+import { PluginSocket } from '../../plugin/socket/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
 import { post } from './calls.ts';
 import { MemoryVolumes } from './memory-volumes.ts';
@@ -17,9 +19,40 @@ function temporaryDirectory(t: TestContext): string {
   return dir;
 }
 
-function start(socketPath: string): Promise<AsyncDisposable> {
-  return startPlugin({ socketPath, volumes: new MemoryVolumes(), logger: silentLogger });
+async function start(socketPath: string): Promise<PluginSocket> {
+  const socket = await PluginSocket.open(socketPath, silentLogger);
+  startPlugin({ socket, volumes: new MemoryVolumes(), logger: silentLogger });
+  return socket;
 }
+
+test('calls that come before the plugin is there wait for it', async (t) => {
+  const socketPath = path.join(temporaryDirectory(t), 'infinit.sock');
+  await using socket = await PluginSocket.open(socketPath, silentLogger);
+  const answers: unknown[] = [];
+  const calls = ['Plugin.Activate', 'VolumeDriver.List'].map(async (name) => answers.push(await post(socketPath, name, '')));
+  const given = new AbortController();
+  const givenUp = post(socketPath, 'VolumeDriver.List', '', given.signal);
+  await sleep(50);
+  given.abort();
+  await assert.rejects(givenUp);
+  assert.deepEqual(answers, []);
+  startPlugin({ socket, volumes: new MemoryVolumes(), logger: silentLogger });
+  await Promise.all(calls);
+  assert.deepEqual(
+    answers.map((answer) => (answer as { body: unknown }).body),
+    [{ Implements: ['VolumeDriver'] }, { Volumes: [], Err: '' }],
+  );
+});
+
+test('where no plugin ever comes, calls are hung up on with the socket', async (t) => {
+  const socketPath = path.join(temporaryDirectory(t), 'infinit.sock');
+  const socket = await PluginSocket.open(socketPath, silentLogger);
+  const call = post(socketPath, 'VolumeDriver.List', '');
+  await sleep(50);
+  await socket[Symbol.asyncDispose]();
+  assert.equal(await call, 'hung up');
+  assert.equal(existsSync(socketPath), false);
+});
 
 test('the socket is made with its directories, is for root only, and goes away with the plugin', async (t) => {
   const socketPath = path.join(temporaryDirectory(t), 'run/docker/plugins/infinit.sock');
