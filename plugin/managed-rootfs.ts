@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
+import { checkedOut, commitFile } from '../src/api/index.ts';
 import { InfinitError } from '../src/base/index.ts';
 
 /** The place of the project in the managed plugin's file system; config.json's entrypoint begins there. */
@@ -20,6 +21,9 @@ const folders = ['proc', 'sys', 'dev', 'etc', 'run/docker/plugins', 'tmp', 'root
 const superfluous = new RegExp(
   String.raw`\.(?:map|md|markdown|d\.[cm]?ts)$|^/(?:deps|\.github|tests?|docs|examples?)$|/obj\.target$|/prebuilds/(?!linux-${process.arch}$)[^/]+$`,
 );
+
+/** Below a part of the project, what another process is writing and will give its name in a moment. */
+const draft = /^(?:compile-cache\/[^/]+\/[^/]+\.[^/]+|.*\.tmp)$/;
 
 /** What {@link assembleRootfs} takes. */
 export interface RootfsSettings {
@@ -42,6 +46,8 @@ export function assembleRootfs(settings: RootfsSettings): void {
   const place = path.join(target, projectPlace);
   compile(projectRoot, nodeBinary);
   for (const part of [...parts, ...productionModules(projectRoot)]) copyPart(path.join(projectRoot, part), path.join(place, part));
+  const commit = checkedOut(projectRoot);
+  if (commit !== undefined) writeFileSync(path.join(place, commitFile), `${commit}\n`);
   assembleSystem(target, nodeBinary, nodePlace);
 }
 
@@ -80,7 +86,7 @@ function copyPart(from: string, to: string): void {
   const filter = (file: string): boolean => {
     const inside = path.relative(from, file);
     // A nested module has an entry of its own in the lock file.
-    return inside === '' || !(inside === 'node_modules' || (from.includes('/node_modules/') && superfluous.test(`/${inside}`)));
+    return inside === '' || !(inside === 'node_modules' || draft.test(inside) || (from.includes('/node_modules/') && superfluous.test(`/${inside}`)));
   };
   cpSync(from, to, { recursive: true, dereference: true, preserveTimestamps: true, filter });
 }

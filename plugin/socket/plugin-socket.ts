@@ -25,7 +25,10 @@ export class PluginSocket implements AsyncDisposable {
    */
   static async open(path: string, logger: Logger): Promise<PluginSocket> {
     if (Buffer.byteLength(path) > maxSocketPathBytes) {
-      throw new InfinitError('bad-argument', `the plugin socket's path "${path}" has more than ${maxSocketPathBytes} bytes: the kernel allows no more`);
+      throw new InfinitError(
+        'bad-argument',
+        `the plugin socket's path "${path}" has more than ${maxSocketPathBytes} bytes: the kernel allows no more`,
+      );
     }
     const answering = Promise.withResolvers<RequestListener>();
     const server = http().createServer({ requireHostHeader: false }, (request, response) => {

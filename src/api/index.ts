@@ -50,6 +50,7 @@ export {
 } from './status.ts';
 export { quotaBytes } from './option-values.ts';
 export { isServed, listenOnSocket } from './unix-socket.ts';
+export { checkedOut, commitFile } from './checkout.ts';
 export { version } from './version.ts';
 export { checkVolumeName } from './volume-names.ts';
 export {

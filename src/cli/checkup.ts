@@ -7,6 +7,7 @@ import { type ManagedPlugin, managedPlugin } from './docker-engine.ts';
 import { dockerFindings, hiddenVolumes, startAdvice } from './docker-findings.ts';
 import { hostFindings } from './host-findings.ts';
 import { humanBytes, renderInspect } from './output.ts';
+import { mismatch, mismatchAdvice } from './version-mismatch.ts';
 
 /** Free room below this is a warning. */
 const scarceBytes = 5 * 1024 ** 3;
@@ -25,6 +26,8 @@ async function checkDaemon(options: GlobalOptions, engineSocket: string | undefi
     const status = cluster.hosts[0]!;
     const { disk } = status;
     const findings: Finding[] = [{ topic: 'daemon', level: 'ok', finding: `${status.name} answers on ${options.controlSocket}` }];
+    const other = mismatch(status.version);
+    if (other !== undefined) findings.push({ topic: 'version', level: 'warning', finding: other, advice: mismatchAdvice });
     // What keeps it out of its cluster is said below, with what to do.
     if (status.outside === undefined) findings.push(...linkFindings(cluster), healthFinding(cluster.health));
     findings.push(

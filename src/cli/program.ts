@@ -15,6 +15,7 @@ import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
 import { ownArguments } from './docker-flags.ts';
 import { controlSocketOf, version } from '../api/index.ts';
 import { plainly } from '../base/index.ts';
+import { explainByVersion } from './version-mismatch.ts';
 
 /** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
 const dockerPluginMetadata = {
@@ -35,8 +36,7 @@ export function createProgram(): Command {
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError()
     .exitOverride();
-  // An empty setting is none, as for the daemon.
-  const options = (): GlobalOptions => ({ controlSocket: program.opts<GlobalOptions>().controlSocket || controlSocketOf({}) });
+  const options = (): GlobalOptions => ({ controlSocket: controlSocketIn(program) });
   program.hook('preAction', (_program, command) => {
     if (command.name() !== 'daemon') process.stdout.on('error', endWithoutReader);
   });
@@ -55,6 +55,11 @@ export function createProgram(): Command {
   program.addCommand(hidden!, { hidden: true });
   inheritSettings(program);
   return program;
+}
+
+/** An empty setting is none, as for the daemon. */
+function controlSocketIn(program: Command): string {
+  return program.opts<GlobalOptions>().controlSocket || controlSocketOf({});
 }
 
 /** Nobody reads on, as with `| head`: that ends a program, and is no failure of it. */
@@ -104,14 +109,16 @@ export async function main(): Promise<void> {
   if (words[0] === 'docker-cli-plugin-metadata') return say(JSON.stringify(dockerPluginMetadata));
   if (engine !== undefined && engine !== 'default')
     process.stderr.write(`infinit: "${engine}" is docker's choice of an engine; this talks to the daemon of this host (--control-socket)\n`);
+  const program = createProgram();
   try {
-    const program = createProgram();
     await program.parseAsync(helpWords(program, words), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
     else {
       sayFailure(error);
       process.exitCode = exitCodeOf(error);
+      const why = await explainByVersion(error, controlSocketIn(program));
+      if (why !== undefined) process.stderr.write(`infinit: ${why}\n`);
     }
   }
 }
