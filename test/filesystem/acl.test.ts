@@ -2,18 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type Acl, aclAfterChmod, decodeAcl, encodeAcl, inheritAcl, modeOfAcl } from '../../src/filesystem/acl.ts';
-
-const none = 0xffffffff;
-/** u::rwx u:5:rw- g::r-x m::rwx o::r-- */
-const acl: Acl = {
-  entries: [
-    { tag: 1, permissions: 7, id: none },
-    { tag: 2, permissions: 6, id: 5 },
-    { tag: 4, permissions: 5, id: none },
-    { tag: 16, permissions: 7, id: none },
-    { tag: 32, permissions: 4, id: none },
-  ],
-};
+import { acl, nobody } from './an-acl.ts';
 
 test('an ACL reads back as it was written', () => {
   assert.deepEqual(decodeAcl(encodeAcl(acl)), acl);
@@ -30,7 +19,7 @@ test('malformed ACLs are refused', () => {
   bad((entries) => entries.pop());
   bad((entries) => entries.splice(3, 1));
   bad((entries) => entries.push(entries.shift()!));
-  bad((entries) => entries.splice(1, 0, { tag: 1, permissions: 7, id: none }));
+  bad((entries) => entries.splice(1, 0, { tag: 1, permissions: 7, id: nobody }));
   assert.throws(() => decodeAcl(Uint8Array.of(2, 0, 0, 0, 1)), { errno: 'EINVAL' });
   assert.throws(() => decodeAcl(Uint8Array.of(3, 0, 0, 0)), { errno: 'EOPNOTSUPP' });
 });

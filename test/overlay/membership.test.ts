@@ -1,408 +1,193 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import * as fc from 'fast-check';
-
-import { systemClock, systemRandom } from '../../src/base/index.ts';
-import {
-  createToken,
-  KeyPair,
-  type MemberRecord,
-  passportFromCluster,
-  passportFromToken,
-  peerIdOf,
-  readToken,
-  signRecord,
-  signRevocation,
-} from '../../src/overlay/identity/index.ts';
-import { MemoryNetwork, type Overlay } from '../../src/overlay/index.ts';
-import { FailureDetector, type Liveness } from '../../src/overlay/membership/failure-detector.ts';
-import { type Entry, MemberTable } from '../../src/overlay/membership/member-table.ts';
-import { PassportGate } from '../../src/overlay/membership/passport-gate.ts';
+import type { Overlay } from '../../src/overlay/index.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { Cluster, seenBy } from './fixture.ts';
 
 const heartbeat = { intervalMs: 40, suspectMs: 120, downMs: 200 };
 
-/** A cluster's key and the entries of some hosts. */
-const clusterKey = new KeyPair(systemRandom.bytes(32));
-const hostKeys = Array.from({ length: 4 }, () => new KeyPair(systemRandom.bytes(32)));
-const passports = hostKeys.map((key) => passportFromCluster(clusterKey, peerIdOf(key.publicKey), Date.now()).text);
-
-function entry(host: number, incarnation: number, sequence: number, change: Partial<MemberRecord> = {}): Entry {
-  const record = {
-    name: `h${host}`,
-    zone: 'z',
-    capacity: sequence,
-    addresses: [],
-    state: 'up',
-    incarnation,
-    nonce: `${host}${incarnation}`,
-    sequence,
-    ...change,
-  } as const;
-  return { record: signRecord(record, hostKeys[host]!), passport: passports[host]! };
-}
-
-/** One more host. */
-function bystander(): Entry {
-  const key = new KeyPair(systemRandom.bytes(32));
-  const about = { name: 'x', zone: 'z', capacity: 1, addresses: [], state: 'up', incarnation: 1, nonce: 'x1', sequence: 1 } as const;
-  return { record: signRecord(about, key), passport: passportFromCluster(clusterKey, peerIdOf(key.publicKey), Date.now()).text };
-}
-
-function table(onConflict: () => void = () => {}, most?: number): { readonly table: MemberTable; readonly gate: PassportGate } {
-  const self = new KeyPair(systemRandom.bytes(32));
-  const gate = new PassportGate(peerIdOf(self.publicKey), systemClock);
-  gate.setOwn(passportFromCluster(clusterKey, peerIdOf(self.publicKey), Date.now()));
-  return { table: new MemberTable(gate, onConflict, most), gate };
-}
-
-describe('the member table', () => {
-  test('ends the same whatever the order, repetition and grouping of the news', () => {
-    const entries = [0, 1, 2, 3].flatMap((host) => [entry(host, 1, 1), entry(host, 1, 2), entry(host, 2, 1), entry(host, 3, 7)]);
-    const sorted = table().table;
-    for (const each of entries) sorted.merge(each);
-    fc.assert(
-      fc.property(fc.shuffledSubarray(entries.concat(entries), { minLength: entries.length }), (some) => {
-        const one = table().table;
-        for (const each of [...some, ...entries.filter((each) => !some.includes(each))]) one.merge(each);
-        assert.equal(one.digest, sorted.digest);
-        assert.deepEqual(
-          one.records().map(({ incarnation, sequence }) => [incarnation, sequence]),
-          Array.from({ length: 4 }, () => [3, 7]),
-        );
-      }),
-      { numRuns: 10 },
-    );
-  });
-
-  test('two tables are the same after one exchange of summaries', () => {
-    const pool = [0, 1, 2, 3].flatMap((host) => [entry(host, 1, 1), entry(host, 1, 2), entry(host, 2, 1)]);
-    fc.assert(
-      fc.property(fc.subarray(pool), fc.subarray(pool), (mine, yours) => {
-        const [one, other] = [table().table, table().table];
-        for (const each of mine) one.merge(each);
-        for (const each of yours) other.merge(each);
-        const { news, wanted } = other.compare(one.summary());
-        for (const each of news.entries) one.merge(each);
-        for (const each of one.pick(wanted, []).entries) other.merge(each);
-        assert.equal(one.digest, other.digest);
-      }),
-      { numRuns: 20 },
-    );
-  });
-
-  test('two records of one incarnation by two processes are a conflict, and the first one stays', () => {
-    let conflicts = 0;
-    const { table: one } = table(() => conflicts++);
-    one.merge(entry(0, 5, 1, { nonce: 'aa' }));
-    assert.equal(one.merge(entry(0, 5, 9, { nonce: 'bb' })), false);
-    assert.equal(conflicts, 1);
-    assert.equal(one.records()[0]!.nonce, 'aa');
-  });
-
-  test('a record that another host signed, or with the passport of another, is refused', () => {
-    const { table: one } = table();
-    assert.throws(() => one.merge({ ...entry(0, 1, 1), passport: passports[1]! }), { code: 'denied' });
-    const record = entry(0, 1, 1).record;
-    assert.throws(() => one.merge({ record: record.slice(0, -8) + 'AAAAAAAA', passport: passports[0]! }));
-    assert.equal(one.records().length, 0);
-  });
-
-  test('a worse passport that came with a newer record is not kept, nor told to others', () => {
-    const { table: one, gate } = table();
-    one.merge(entry(0, 1, 1));
-    const peer = peerIdOf(hostKeys[0]!.publicKey);
-    const terms = { id: '01', rights: ['store'], expiresMs: Date.now() + 60_000, uses: 1 } as const;
-    const token = readToken(createToken(terms, systemRandom.bytes(32), { key: clusterKey, cluster: clusterKey.publicKey }));
-    assert.ok(one.merge({ ...entry(0, 1, 2), passport: passportFromToken(token, peer, Date.now() + 1000).text }));
-    assert.equal(gate.passportOf(peer)!.text, passports[0]);
-    assert.deepEqual(one.pick([peer], []).entries, [entry(0, 1, 2)]);
-  });
-
-  test('a full table makes room for those that come by forgetting some that left: the same ones everywhere, and never others', () => {
-    const left = { state: 'left' } as const;
-    const [one, other] = [table(undefined, 3).table, table(undefined, 3).table];
-    for (const each of [entry(0, 1, 1, left), entry(1, 1, 1, left), entry(2, 1, 1)]) one.merge(each);
-    for (const each of [entry(2, 1, 1), entry(1, 1, 1, left), entry(0, 1, 1, left)]) other.merge(each);
-    for (const each of [one, other]) assert.ok(each.merge(entry(3, 1, 1)));
-    assert.equal(one.digest, other.digest);
-    assert.deepEqual([one.size, one.records().filter(({ state }) => state === 'left').length], [3, 1]);
-    // One that left comes into a full table no more, and pushes nobody out.
-    const forgotten = [0, 1].find((host) => one.get(peerIdOf(hostKeys[host]!.publicKey)) === undefined)!;
-    assert.throws(() => one.merge(entry(forgotten, 1, 1, left)), { code: 'overloaded' });
-    // Back again it does.
-    assert.ok(one.merge(entry(forgotten, 2, 1)));
-    assert.throws(() => one.merge(bystander()), { code: 'overloaded', message: /3 members/ });
-    assert.equal(one.records().filter(({ state }) => state === 'left').length, 0);
-  });
-
-  test('a revoked host disappears and does not come back', () => {
-    const { table: one } = table();
-    one.merge(entry(0, 1, 1));
-    const peer = peerIdOf(hostKeys[0]!.publicKey);
-    one.mergeRevocation(signRevocation(`host:${peer}`, Date.now(), { key: clusterKey, cluster: clusterKey.publicKey }).text, clusterKey.publicKey);
-    assert.throws(() => one.merge(entry(0, 2, 1)), { code: 'denied' });
-    assert.equal(one.records().length, 0);
-  });
-});
-
-/** Two hosts that watch each other, and what the first one saw. */
-async function watch(): Promise<{ network: MemoryNetwork; states: [string, Liveness][]; sinceMs: number[]; stop: () => Promise<void> }> {
-  const network = new MemoryNetwork();
-  const hosts = ['a', 'b'].map((name) => network.open(name));
-  const states: [string, Liveness][] = [];
-  const sinceMs: number[] = [];
-  const detectors = hosts.map(
-    (host) =>
-      new FailureDetector(
-        host,
-        systemClock,
-        () => '',
-        () => {},
-        heartbeat,
-      ),
-  );
-  detectors[0]!.onChange((peer, health) => {
-    states.push([peer, health.liveness]);
-    sinceMs.push(health.sinceMs);
-  });
-  await eventually(() => states.length > 0, 'a hears of b');
-  return {
-    network,
-    states,
-    sinceMs,
-    stop: async () => {
-      for (const detector of detectors) detector[Symbol.dispose]();
-      for (const host of hosts) await host[Symbol.asyncDispose]();
-    },
-  };
-}
-
-describe('the failure detector', () => {
-  test('a killed host is down at once', async () => {
-    const { network, states, stop } = await watch();
-    network.crash('b');
-    assert.deepEqual(states, [
-      ['b', 'alive'],
-      ['b', 'down'],
-    ]);
-    await stop();
-  });
-
-  test('a silent host is suspect, then down, and alive again when it speaks', async () => {
-    const { network, states, sinceMs, stop } = await watch();
-    network.cut('b', 'a');
-    await eventually(() => states.at(-1)![1] === 'down', 'it is seen');
-    network.heal();
-    await eventually(() => states.at(-1)![1] === 'alive', 'it is back');
-    assert.deepEqual(
-      states.map(([, liveness]) => liveness),
-      ['alive', 'suspect', 'down', 'alive'],
-    );
-    assert.ok(sinceMs[2]! < sinceMs[1]!, 'it was lost before it was suspect');
-    await stop();
-  });
-
-  test('a host that slept itself blames nobody', async () => {
-    const { states, stop } = await watch();
-    await sleep(50);
-    const until = performance.now() + 400;
-    while (performance.now() < until);
-    await sleep(100);
-    assert.deepEqual(states, [['b', 'alive']]);
-    await stop();
-  });
-});
-
-describe('members in memory', () => {
-  test(
-    'of many hosts one that freezes is down for all, those that do not watch it too, and alive again when it thaws',
-    { timeout: 60_000 },
-    async () => {
-      await using cluster = await Cluster.inMemory();
-      const first = await cluster.first('h0');
-      const options = { tokenFile: await cluster.tokenFile(first), join: [`memory:${first.self}`] };
-      for (let index = 1; index < 20; index++) await cluster.open(`h${index}`, options);
-      const { hosts } = cluster;
-      const frozen = hosts[7]!;
-      const others = hosts.filter((host) => host !== frozen);
-      await eventually(() => hosts.every((host) => host.transport.connected().length === 19), 'all know all', 20_000);
-      cluster.network!.freeze(frozen.self);
-      await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'down'), 'all have found it', 20_000);
-      for (const host of others) for (const other of others) assert.notEqual(seenBy(host, other)?.liveness, 'down');
-      cluster.network!.thaw(frozen.self);
-      await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'alive'), 'it is back', 20_000);
-    },
-  );
-
-  test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 60_000 }, async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat: { intervalMs: 1000, suspectMs: 4000, downMs: 8000 } });
-    const count = 100;
+test(
+  'of many hosts one that freezes is down for all, those that do not watch it too, and alive again when it thaws',
+  { timeout: 60_000 },
+  async () => {
+    await using cluster = await Cluster.inMemory();
     const first = await cluster.first('h0');
-    const tokenFile = await cluster.tokenFile(first);
-    const options = { tokenFile, join: [`memory:${first.self}`] };
-    for (let index = 1; index < count; index++) await cluster.open(`h${index}`, options);
+    const options = { tokenFile: await cluster.tokenFile(first), join: [`memory:${first.self}`] };
+    for (let index = 1; index < 20; index++) await cluster.open(`h${index}`, options);
     const { hosts } = cluster;
-    await eventually(
-      () => hosts.every((host) => host.transport.connected().length === count - 1 && host.members().length === count),
-      'all know all',
-      40_000,
-    );
-    await eventually(
-      () => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1,
-      'all are up',
-      20_000,
-    );
-    const before = first.transport.traffic();
-    const began = performance.now();
-    await sleep(2000);
-    const after = first.transport.traffic();
-    const messages = (after.sentMessages - before.sentMessages) / ((performance.now() - began) / 1000);
-    assert.ok(messages <= 3 * count, `${messages} messages a second from one host that has nothing to say`);
-    for (const victim of hosts.slice(90)) cluster.network!.crash(victim.self);
-    assert.ok(hosts.slice(0, 90).every((host) => host.members().filter(({ liveness }) => liveness === 'down').length === 10));
-  });
+    const frozen = hosts[7]!;
+    const others = hosts.filter((host) => host !== frozen);
+    await eventually(() => hosts.every((host) => host.transport.connected().length === 19), 'all know all', 20_000);
+    cluster.network!.freeze(frozen.self);
+    await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'down'), 'all have found it', 20_000);
+    for (const host of others) for (const other of others) assert.notEqual(seenBy(host, other)?.liveness, 'down');
+    cluster.network!.thaw(frozen.self);
+    await eventually(() => others.every((host) => seenBy(host, frozen)?.liveness === 'alive'), 'it is back', 20_000);
+  },
+);
 
-  test('what was missed during a partition is learnt after it', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
-    const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
-    await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
-    cluster.network!.partition([a.self, b.self], [c.self]);
-    await eventually(() => seenBy(a, c)?.liveness === 'down' && seenBy(c, a)?.liveness === 'down', 'the cut is seen');
-    b.setCapacity(77);
-    a.setState('draining');
-    await sleep(100);
-    assert.notEqual(seenBy(c, b)?.capacity, 77);
-    cluster.network!.heal();
-    await eventually(() => seenBy(c, b)?.capacity === 77 && seenBy(c, a)?.state === 'draining', 'the news arrive');
-  });
+test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 60_000 }, async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat: { intervalMs: 1000, suspectMs: 4000, downMs: 8000 } });
+  const count = 100;
+  const first = await cluster.first('h0');
+  const tokenFile = await cluster.tokenFile(first);
+  const options = { tokenFile, join: [`memory:${first.self}`] };
+  for (let index = 1; index < count; index++) await cluster.open(`h${index}`, options);
+  const { hosts } = cluster;
+  await eventually(
+    () => hosts.every((host) => host.transport.connected().length === count - 1 && host.members().length === count),
+    'all know all',
+    40_000,
+  );
+  await eventually(() => new Set(hosts.map((host) => host.members().filter(({ state }) => state === 'up').length)).size === 1, 'all are up', 20_000);
+  const before = first.transport.traffic();
+  const began = performance.now();
+  await sleep(2000);
+  const after = first.transport.traffic();
+  const messages = (after.sentMessages - before.sentMessages) / ((performance.now() - began) / 1000);
+  assert.ok(messages <= 3 * count, `${messages} messages a second from one host that has nothing to say`);
+  for (const victim of hosts.slice(90)) cluster.network!.crash(victim.self);
+  assert.ok(hosts.slice(0, 90).every((host) => host.members().filter(({ liveness }) => liveness === 'down').length === 10));
+});
 
-  test('a message that was lost is made up for by the digests in the heartbeats', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
-    cluster.network!.setLoss(1);
-    b.setCapacity(123);
-    await sleep(20);
-    cluster.network!.setLoss(0);
-    await eventually(() => seenBy(a, b)?.capacity === 123, 'a learns of it');
-  });
+test('what was missed during a partition is learnt after it', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+  const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
+  await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
+  cluster.network!.partition([a.self, b.self], [c.self]);
+  await eventually(() => seenBy(a, c)?.liveness === 'down' && seenBy(c, a)?.liveness === 'down', 'the cut is seen');
+  b.setCapacity(77);
+  a.setState('draining');
+  await sleep(100);
+  assert.notEqual(seenBy(c, b)?.capacity, 77);
+  cluster.network!.heal();
+  await eventually(() => seenBy(c, b)?.capacity === 77 && seenBy(c, a)?.state === 'draining', 'the news arrive');
+});
 
-  test('a host that leaves is gone for all, one that was expelled is heard by none', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const names = ['b', 'c', 'd'];
-    const [b, c, d] = (await Promise.all(names.map((name) => cluster.join(name, a, { join: [`memory:${a.self}`] })))) as [Overlay, Overlay, Overlay];
-    await eventually(() => cluster.hosts.every((host) => host.members().length === 4), 'all know all');
-    await b.leave();
-    await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.departed().length === 1), 'b is gone');
-    await cluster.stop(b);
-    const again = await cluster.open('b');
-    assert.equal(again.halted, 'this host has left the cluster');
-    await assert.rejects(again.join([], 'whatever'), { code: 'unavailable', message: /empty state directory/ });
-    await sleep(100);
-    assert.equal(a.departed().length, 1);
-    await a.revokeHost(c.self);
-    await eventually(() => [a, d].every((host) => host.members().length === 2 && !host.transport.isConnected(c.self)), 'c is expelled');
-    await eventually(() => c.halted !== undefined, 'c knows it');
-    await sleep(100);
-    assert.ok(!d.transport.isConnected(c.self));
-    await assert.rejects(d.revokeHost(a.self), { code: 'denied' });
-    await assert.rejects(a.revokeHost('12D3KooWnobody'), { code: 'not-found' });
-  });
+test('a message that was lost is made up for by the digests in the heartbeats', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+  cluster.network!.setLoss(1);
+  b.setCapacity(123);
+  await sleep(20);
+  cluster.network!.setLoss(0);
+  await eventually(() => seenBy(a, b)?.capacity === 123, 'a learns of it');
+});
 
-  test('a host does not leave unheard', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
-    cluster.network!.cut(a.self, b.self);
-    await eventually(() => b.transport.connected().length === 0, 'they are cut off');
-    await assert.rejects(b.leave(), { code: 'unavailable', message: /no other host hears/ });
-    assert.deepEqual([b.halted, b.state], [undefined, 'up']);
-    cluster.network!.heal();
-    await eventually(() => seenBy(a, b)?.state === 'up' && a.transport.isConnected(b.self), 'it goes on');
-  });
+test('a host that leaves is gone for all, one that was expelled is heard by none', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const names = ['b', 'c', 'd'];
+  const [b, c, d] = (await Promise.all(names.map((name) => cluster.join(name, a, { join: [`memory:${a.self}`] })))) as [Overlay, Overlay, Overlay];
+  await eventually(() => cluster.hosts.every((host) => host.members().length === 4), 'all know all');
+  await b.leave();
+  await eventually(() => [a, c, d].every((host) => host.members().length === 3 && host.departed().length === 1), 'b is gone');
+  await cluster.stop(b);
+  const again = await cluster.open('b');
+  assert.equal(again.halted, 'this host has left the cluster');
+  await assert.rejects(again.join([], 'whatever'), { code: 'unavailable', message: /empty state directory/ });
+  await sleep(100);
+  assert.equal(a.departed().length, 1);
+  await a.revokeHost(c.self);
+  await eventually(() => [a, d].every((host) => host.members().length === 2 && !host.transport.isConnected(c.self)), 'c is expelled');
+  await eventually(() => c.halted !== undefined, 'c knows it');
+  await sleep(100);
+  assert.ok(!d.transport.isConnected(c.self));
+  await assert.rejects(d.revokeHost(a.self), { code: 'denied' });
+  await assert.rejects(a.revokeHost('12D3KooWnobody'), { code: 'not-found' });
+});
 
-  test('a host that may not leave after all, once the others have heard it, stays', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
-    const heard: (string | undefined)[] = [];
-    const whyNot = (): string => {
-      heard.push(a.departed()[0]?.name);
-      return 'another leaves too';
-    };
-    await assert.rejects(b.leave(whyNot), { code: 'in-use', message: 'another leaves too' });
-    assert.deepEqual([heard, b.halted, b.state], [['b'], undefined, 'up']);
-    await eventually(() => seenBy(a, b)?.state === 'up' && a.departed().length === 0, 'all know that it stays');
-    await cluster.stop(b);
-    assert.equal((await cluster.open('b')).halted, undefined);
-  });
+test('a host does not leave unheard', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+  cluster.network!.cut(a.self, b.self);
+  await eventually(() => b.transport.connected().length === 0, 'they are cut off');
+  await assert.rejects(b.leave(), { code: 'unavailable', message: /no other host hears/ });
+  assert.deepEqual([b.halted, b.state], [undefined, 'up']);
+  cluster.network!.heal();
+  await eventually(() => seenBy(a, b)?.state === 'up' && a.transport.isConnected(b.self), 'it goes on');
+});
 
-  test('a host that is told to leave twice at once says goodbye once, and is what it was, or was told to be meanwhile, should it stay', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
-    const whyNot = (): string => 'another leaves too';
-    for (const stays of ['up', 'draining'] as const) {
-      const both = [b.leave(whyNot), b.leave(whyNot)];
-      b.setState(stays);
-      assert.equal(b.state, 'left');
-      for (const leaving of both) await assert.rejects(leaving, { code: 'in-use' });
-      assert.equal(b.state, stays);
-      await eventually(() => seenBy(a, b)?.state === stays && a.departed().length === 0, 'all know that it stays');
-    }
-    await Promise.all([b.leave(), b.leave()]);
-    assert.equal(b.halted, 'this host has left the cluster');
-    await eventually(() => a.departed().length === 1, 'all know that it is gone');
-  });
+test('a host that may not leave after all, once the others have heard it, stays', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+  const heard: (string | undefined)[] = [];
+  const whyNot = (): string => {
+    heard.push(a.departed()[0]?.name);
+    return 'another leaves too';
+  };
+  await assert.rejects(b.leave(whyNot), { code: 'in-use', message: 'another leaves too' });
+  assert.deepEqual([heard, b.halted, b.state], [['b'], undefined, 'up']);
+  await eventually(() => seenBy(a, b)?.state === 'up' && a.departed().length === 0, 'all know that it stays');
+  await cluster.stop(b);
+  assert.equal((await cluster.open('b')).halted, undefined);
+});
 
-  test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first('a');
-    const tokenFile = await cluster.tokenFile(a, { uses: 1 });
-    const b = await cluster.open('b', { tokenFile, join: [`memory:${a.self}`] });
-    await b.whenJoined();
-    const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
-    await assert.rejects(b.createToken({}), { code: 'denied', message: /infinit cluster grant/ });
-    await assert.rejects(b.grant(c.self), { code: 'denied' });
-    await a.grant(b.self);
-    await eventually(() => [a, b, c].every((host) => host.rightsOf(b.self).includes('invite')), 'all know of it');
-    await cluster.stop(b);
-    const again = await cluster.open('b', { join: [`memory:${a.self}`] });
-    await eventually(() => again.transport.isConnected(c.self), 'b is back');
-    await again.grant(c.self);
-    await eventually(() => [a, again].every((host) => host.rightsOf(c.self).includes('invite')), 'all know of c');
-    const d = await cluster.join('d', c, { join: [`memory:${c.self}`] });
-    await eventually(() => again.member(d.self) !== undefined, 'd is in');
-    await again.revokeHost(d.self);
-    await eventually(() => d.halted !== undefined, 'd is told that it was expelled');
-    // The token that b joined with stays used: it was good for one host.
-    const id = /token-(\w+)$/.exec(tokenFile)![1]!;
-    assert.deepEqual(
-      (await a.tokens()).filter((token) => token.id === id).map(({ hosts, uses }) => [hosts, uses]),
-      [[['b'], 1]],
-    );
-  });
+test('a host that is told to leave twice at once says goodbye once, and is what it was, or was told to be meanwhile, should it stay', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const b = await cluster.join('b', a, { join: [`memory:${a.self}`] });
+  const whyNot = (): string => 'another leaves too';
+  for (const stays of ['up', 'draining'] as const) {
+    const both = [b.leave(whyNot), b.leave(whyNot)];
+    b.setState(stays);
+    assert.equal(b.state, 'left');
+    for (const leaving of both) await assert.rejects(leaving, { code: 'in-use' });
+    assert.equal(b.state, stays);
+    await eventually(() => seenBy(a, b)?.state === stays && a.departed().length === 0, 'all know that it stays');
+  }
+  await Promise.all([b.leave(), b.leave()]);
+  assert.equal(b.halted, 'this host has left the cluster');
+  await eventually(() => a.departed().length === 1, 'all know that it is gone');
+});
 
-  test('who joined with a token is known, until it is expelled', async () => {
-    await using cluster = await Cluster.inMemory({ heartbeat });
-    const a = await cluster.first();
-    const tokenFile = await cluster.tokenFile(a, { uses: 2 });
-    const join = [`memory:${a.self}`];
-    const b = await cluster.open('b', { tokenFile, join });
-    const c = await cluster.join('c', a, { join });
-    await b.whenJoined();
-    await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
-    const id = /token-(\w+)$/.exec(tokenFile)![1]!;
-    for (const host of [a, c]) assert.deepEqual(host.hostsOfToken(id), [b.self]);
-    await a.revokeHost(b.self);
-    assert.deepEqual(a.hostsOfToken(id), []);
-    await eventually(() => c.members().length === 2 && a.members().length === 2, 'b is expelled');
-  });
+test('a member that was granted all rights invites and expels, after a restart too, and grants them on', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first('a');
+  const tokenFile = await cluster.tokenFile(a, { uses: 1 });
+  const b = await cluster.open('b', { tokenFile, join: [`memory:${a.self}`] });
+  await b.whenJoined();
+  const c = await cluster.join('c', a, { join: [`memory:${a.self}`] });
+  await assert.rejects(b.createToken({}), { code: 'denied', message: /infinit cluster grant/ });
+  await assert.rejects(b.grant(c.self), { code: 'denied' });
+  await a.grant(b.self);
+  await eventually(() => [a, b, c].every((host) => host.rightsOf(b.self).includes('invite')), 'all know of it');
+  await cluster.stop(b);
+  const again = await cluster.open('b', { join: [`memory:${a.self}`] });
+  await eventually(() => again.transport.isConnected(c.self), 'b is back');
+  await again.grant(c.self);
+  await eventually(() => [a, again].every((host) => host.rightsOf(c.self).includes('invite')), 'all know of c');
+  const d = await cluster.join('d', c, { join: [`memory:${c.self}`] });
+  await eventually(() => again.member(d.self) !== undefined, 'd is in');
+  await again.revokeHost(d.self);
+  await eventually(() => d.halted !== undefined, 'd is told that it was expelled');
+  // The token that b joined with stays used: it was good for one host.
+  const id = /token-(\w+)$/.exec(tokenFile)![1]!;
+  assert.deepEqual(
+    (await a.tokens()).filter((token) => token.id === id).map(({ hosts, uses }) => [hosts, uses]),
+    [[['b'], 1]],
+  );
+});
+
+test('who joined with a token is known, until it is expelled', async () => {
+  await using cluster = await Cluster.inMemory({ heartbeat });
+  const a = await cluster.first();
+  const tokenFile = await cluster.tokenFile(a, { uses: 2 });
+  const join = [`memory:${a.self}`];
+  const b = await cluster.open('b', { tokenFile, join });
+  const c = await cluster.join('c', a, { join });
+  await b.whenJoined();
+  await eventually(() => cluster.hosts.every((host) => host.members().length === 3), 'all know all');
+  const id = /token-(\w+)$/.exec(tokenFile)![1]!;
+  for (const host of [a, c]) assert.deepEqual(host.hostsOfToken(id), [b.self]);
+  await a.revokeHost(b.self);
+  assert.deepEqual(a.hostsOfToken(id), []);
+  await eventually(() => c.members().length === 2 && a.members().length === 2, 'b is expelled');
 });

@@ -7,19 +7,24 @@ import { Roster } from '../../src/placement/index.ts';
 import { Comparison } from '../../src/repair/comparison.ts';
 import type { Standpoint } from '../../src/repair/standpoint.ts';
 
-const run = <T>(job: () => Promise<T>): Promise<T> => job();
+const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
+
+/** That of host a, of the hosts a and b, as far as a comparison looks at it. */
+function standpointOf(parts: { readonly transport: object; readonly pace?: object; readonly housekeeping?: object }): Standpoint {
+  const pace = {
+    breathe: () => Promise.resolve(),
+    each: () => Promise.resolve(),
+    run: <T>(job: () => Promise<T>): Promise<T> => job(),
+    ...parts.pace,
+  };
+  const transport = { handle: () => () => {}, isConnected: () => true, ...parts.transport };
+  return { self: 'a', newest: { number: 1, roster, replicas: 2 }, home: () => ['a', 'b'], ...parts, pace, transport } as unknown as Standpoint;
+}
 
 test('a host that does not answer leaves a comparison open: that nothing was found says nothing then', async () => {
   let answer: () => Promise<Uint8Array> = () => Promise.reject(new InfinitError('unavailable', 'no answer in 5 s'));
-  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
-  const standpoint = {
-    self: 'a',
-    newest: { number: 1, roster, replicas: 2 },
-    transport: { handle: () => () => {}, isConnected: () => true, request: () => answer() },
-    home: () => ['a', 'b'],
-    pace: { breathe: () => Promise.resolve(), run },
-  };
-  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  const standpoint = standpointOf({ transport: { request: () => answer() } });
+  const comparison = new Comparison(standpoint);
   const addresses = [immutableAddress(Buffer.from('x'))];
   const signal = new AbortController().signal;
   assert.equal((await comparison.page(undefined, undefined, addresses, signal)).isOpen, true);
@@ -28,16 +33,13 @@ test('a host that does not answer leaves a comparison open: that nothing was fou
 });
 
 test('a host of no view has nothing to compare, and has nothing looked through', async () => {
-  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
   let serve: (peer: string, body: Uint8Array) => Promise<Uint8Array> = () => Promise.reject(new Error('nobody serves'));
   let looked = 0;
-  const standpoint = {
-    self: 'a',
-    newest: { number: 1, roster, replicas: 2 },
+  const standpoint = standpointOf({
     transport: { handle: (_kind: number, handler: typeof serve) => ((serve = handler), () => {}) },
     housekeeping: { list: () => (looked++, Promise.resolve([])) },
-  };
-  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  });
+  const comparison = new Comparison(standpoint);
   const question = Buffer.from(JSON.stringify({ view: 1, after: null, last: null, digest: '' }));
   assert.equal((await serve('stranger', question)).length, 0);
   assert.equal(looked, 0);
@@ -47,45 +49,32 @@ test('a host of no view has nothing to compare, and has nothing looked through',
 });
 
 test('a host whose answers do not come any further does not hold the check up for ever', async () => {
-  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
   const first = immutableAddress(Buffer.from('x'));
   let asked = 0;
-  const standpoint = {
-    self: 'a',
-    newest: { number: 1, roster, replicas: 2 },
+  const standpoint = standpointOf({
     transport: {
-      handle: () => () => {},
-      isConnected: () => true,
       request: () => {
         // Ends the loop of a host that goes on asking, so that the test fails instead of hanging.
         if (++asked > 3) return Promise.resolve(new Uint8Array(0));
         return Promise.resolve(Buffer.from(JSON.stringify({ lines: [], until: first })));
       },
     },
-    home: () => ['a', 'b'],
-    pace: { breathe: () => Promise.resolve(), each: () => Promise.resolve(), run },
-  };
-  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  });
+  const comparison = new Comparison(standpoint);
   const { isOpen } = await comparison.page(undefined, undefined, [], new AbortController().signal);
   assert.deepEqual({ isOpen, asked }, { isOpen: true, asked: 2 });
 });
 
 test('the registers of a page are read in a lane of repair, and no other host is asked while it is taken', async () => {
-  const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
   const seen: string[] = [];
   let lanes = 0;
-  const standpoint = {
-    self: 'a',
-    newest: { number: 1, roster, replicas: 2 },
+  const standpoint = standpointOf({
     transport: {
-      handle: () => () => {},
-      isConnected: () => true,
       request: () => {
         seen.push(`asked in ${lanes} lanes`);
         return Promise.resolve(new Uint8Array(0));
       },
     },
-    home: () => ['a', 'b'],
     housekeeping: {
       inspect: () => {
         seen.push(`read in ${lanes} lanes`);
@@ -93,15 +82,14 @@ test('the registers of a page are read in a lane of repair, and no other host is
       },
     },
     pace: {
-      breathe: () => Promise.resolve(),
       run: async (job: () => Promise<void>) => {
         lanes++;
         await job();
         lanes--;
       },
     },
-  };
-  const comparison = new Comparison(standpoint as unknown as Standpoint);
+  });
+  const comparison = new Comparison(standpoint);
   await comparison.page(undefined, undefined, [mutableAddress(), mutableAddress()], new AbortController().signal);
   assert.deepEqual(seen, ['read in 1 lanes', 'read in 1 lanes', 'asked in 0 lanes']);
 });

@@ -11,11 +11,7 @@ const mebibyte = 1024 * 1024;
 /** A guest that keeps what it is told, and what it asks from now on. */
 async function keeping(serving: Serving, store?: MemoryBlockStore): Promise<SharedFileSystem> {
   const guest = serving.guest('guest', store);
-  await guest.getattr(root);
-  while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setTimeout(resolve, 1));
-  await guest.getattr(root);
-  serving.calls.length = 0;
+  await serving.keeps(guest);
   return guest;
 }
 

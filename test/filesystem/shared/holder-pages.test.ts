@@ -63,9 +63,7 @@ test('a guest’s change of a file is answered once the kernel of the host that 
 test('a file is lent once that kernel has no page of it; what comes back waits for none', async () => {
   const { serving, kernel, inode } = await begin();
   const guest = serving.guest('guest', new MemoryBlockStore());
-  await guest.getattr(root);
-  while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
-  await guest.getattr(root);
+  await serving.keeps(guest);
   const handle = await guest.open(inode, 2);
   kernel.dropping.length = 0;
   const written = Promise.resolve(guest.write(inode, handle, 0, Buffer.from('x'), false)).then(() => 'written');

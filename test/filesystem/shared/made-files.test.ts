@@ -4,25 +4,15 @@ import { suite, test } from 'node:test';
 
 import { silentLogger, systemClock } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
-import { accessAclName, type Acl, defaultAclName, encodeAcl } from '../../../src/filesystem/acl.ts';
+import { accessAclName, defaultAclName, encodeAcl } from '../../../src/filesystem/acl.ts';
 import { checkVolume, LockGrace, type Problem, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { acl } from '../an-acl.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, user, volumeId } from '../harness.ts';
 import { Serving } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const never = new Promise<never>(() => {});
-const none = 0xffffffff;
-/** u::rwx u:5:rw- g::r-x m::rwx o::r-- */
-const acl: Acl = {
-  entries: [
-    { tag: 1, permissions: 7, id: none },
-    { tag: 2, permissions: 6, id: 5 },
-    { tag: 4, permissions: 5, id: none },
-    { tag: 16, permissions: 7, id: none },
-    { tag: 32, permissions: 4, id: none },
-  ],
-};
 
 /** What is wrong with the volume, which nobody has open, or with what the store has. */
 async function problemsOf(store: MemoryBlockStore): Promise<readonly Problem[]> {
@@ -56,12 +46,8 @@ class Line {
 
   async keep(guest: SharedFileSystem, name: string, writes = true): Promise<void> {
     const { serving } = this;
-    serving.calls.length = 0;
     serving.welcome(guest, name, writes ? this.store : undefined);
-    await guest.getattr(root);
-    while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-    await guest.getattr(root);
+    await serving.keeps(guest);
   }
 
   /** The host that serves the volume is lost. */

@@ -16,9 +16,7 @@ async function askedWhileItMoves(question: string, ask: Ask): Promise<{ told: nu
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
   const guest = serving.guest('guest', store);
-  await guest.getattr(root);
-  while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setTimeout(resolve, 1));
+  await serving.keeps(guest);
   const inode = await put(serving.volume, root, 'f', 'x', true);
   await guest.write(inode, await guest.open(inode, 1), 0, Buffer.from('content'), false);
   assert.ok(serving.calls.includes('borrow') && !serving.calls.includes('write'), 'in memory');

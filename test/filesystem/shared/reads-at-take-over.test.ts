@@ -22,10 +22,7 @@ for (const [kind, size] of [
     await serving.volume.syncfs();
     const host = new SharedFileSystem('host', () => true, undefined, undefined, undefined, serving.time.clock);
     serving.welcome(host, 'host', store);
-    // It keeps what it is told.
-    await host.getattr(root);
-    while (!serving.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await serving.keeps(host);
     assert.equal((await host.lookup(root, 'f'))?.size, size);
     const opened = await host.open(inode, 0);
     assert.ok(!serving.calls.includes('open'), 'it was opened from memory');

@@ -4,7 +4,7 @@ import { Appends, BlockReader, CallServer, type FileLock, Grants, LockGrace, Sha
 import type { BlockStore } from '../../../src/store/index.ts';
 import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { VirtualTime } from './virtual-time.ts';
-import { volumeId } from '../harness.ts';
+import { root, volumeId } from '../harness.ts';
 
 export const none = Promise.resolve();
 
@@ -86,6 +86,16 @@ export class Serving {
         ? {}
         : { blocks: new BlockReader(store, new Sealer()), writes: { store, sealer: new Sealer(), volumeId, logger: silentLogger } }),
     });
+  }
+
+  /** Resolves when the guest keeps what it is told; its calls are counted from then on. */
+  async keeps(guest: SharedFileSystem): Promise<void> {
+    this.calls.length = 0;
+    await guest.getattr(root);
+    while (!this.calls.includes('renew')) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await guest.getattr(root);
+    this.calls.length = 0;
   }
 
   guest(name: string, store?: BlockStore): SharedFileSystem {
