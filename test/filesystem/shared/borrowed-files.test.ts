@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Sealer } from '../../../src/block/index.ts';
-import { SharedFileSystem } from '../../../src/filesystem/index.ts';
+import type { SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { contentOf, errnoOf, open, put, root, user } from '../harness.ts';
 import { Serving } from './serving.ts';
-import { begin, keeping, mebibyte, next, pattern } from './borrowing-guest.ts';
+import { begin, guestOf, keeping, mebibyte, next, pattern } from './borrowing-guest.ts';
 
 /** As a kernel does: no more than 1 MiB at a time. */
 async function writeAll(guest: SharedFileSystem, inode: number, handle: number, offset: number, data: Buffer): Promise<void> {
@@ -118,7 +118,11 @@ test('a guest that becomes the host that serves the volume goes on with what its
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
   let isHeld = false;
-  const guest = await keeping(serving, store, new SharedFileSystem('guest', () => isHeld));
+  const guest = await keeping(
+    serving,
+    store,
+    guestOf(serving, () => isHeld),
+  );
   const data = pattern(5 * mebibyte);
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const handle = await guest.open(inode, 1);

@@ -7,11 +7,12 @@ export const mebibyte: number = 1024 * 1024;
 
 let guests = 0;
 
-export async function keeping(
-  serving: Serving,
-  store: MemoryBlockStore,
-  guest = new SharedFileSystem('guest', () => false),
-): Promise<SharedFileSystem> {
+/** What it is granted is good however slow the machine is. */
+export function guestOf(serving: Serving, leaseHeld: () => boolean = () => false): SharedFileSystem {
+  return new SharedFileSystem('guest', leaseHeld, undefined, undefined, undefined, serving.time.clock);
+}
+
+export async function keeping(serving: Serving, store: MemoryBlockStore, guest = guestOf(serving)): Promise<SharedFileSystem> {
   serving.welcome(guest, `guest ${++guests}`, store);
   await serving.keeps(guest);
   return guest;
