@@ -2,8 +2,11 @@ import type { Channel } from './calls.ts';
 
 /** The largest body of a message: one immutable block of the largest size and what surrounds it. */
 export const maxBodyBytes = 5 * 1024 * 1024;
-/** Bulk bytes under way to one peer (a larger single message goes alone). More only adds delay: 2 MiB fill the connection. */
-export const maxBulkInFlightBytes = 2 * 1024 * 1024;
+/**
+ * Bulk bytes under way to one peer (a larger single message goes alone): seven data blocks. That fills the connection while the peer makes others durable, and gives its disk several
+ * at once; more would only add delay.
+ */
+export const maxBulkInFlightBytes = 8 * 1024 * 1024;
 /** Bulk requests to one peer that wait for their turn. */
 export const maxBulkWaiting = 4096;
 /** Bytes of such requests. */

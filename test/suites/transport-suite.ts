@@ -257,20 +257,20 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
         inside -= body.length;
         return bytes('ok');
       });
-      const requests = Array.from({ length: 12 }, () => a.request(b.self, echo, new Uint8Array(512 * 1024), { channel: 'bulk', deadlineMs: 20_000 }));
+      const requests = Array.from({ length: 40 }, () => a.request(b.self, echo, new Uint8Array(512 * 1024), { channel: 'bulk', deadlineMs: 20_000 }));
       let settled = 0;
       for (const request of requests) void request.then(() => settled++);
       while (settled < requests.length) {
         gates.shift()?.();
         await sleep(2);
       }
-      assert.ok(most <= 2 * 1024 * 1024, `${most} bytes were in flight`);
+      assert.ok(most > 4 * 1024 * 1024 && most <= 8 * 1024 * 1024, `${most} bytes were in flight`);
       await Promise.all(requests);
     });
 
     test('a bulk request whose deadline passes while it waits did not leave: unavailable', async () => {
       b.handle(echo, () => new Promise(() => {}));
-      const block = new Uint8Array(2 * 1024 * 1024);
+      const block = new Uint8Array(5 * 1024 * 1024);
       const first = assert.rejects(a.request(b.self, echo, block, { channel: 'bulk', deadlineMs: 400 }), hasCode('unknown-outcome'));
       await assert.rejects(a.request(b.self, echo, block, { channel: 'bulk', deadlineMs: 80 }), hasCode('unavailable'));
       await first;
