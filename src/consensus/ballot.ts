@@ -62,6 +62,11 @@ export class BallotSource {
     return { round, peer: this.peer, incarnation: this.incarnation, serial: ++this.#serial };
   }
 
+  /** A fresh ballot of the very next round, whatever floors were told: what others write from that round on is above it. */
+  nextAfter(round: number): Ballot {
+    return { ...this.next(round), round: round + 1 };
+  }
+
   /** As {@link next}; undefined where rounds ran out. */
   tryNext(aboveRound: number): Ballot | undefined {
     return Math.max(aboveRound, this.#floor) < maxRound ? this.next(aboveRound) : undefined;

@@ -208,12 +208,13 @@ export class Housekeeping {
   }
 
   /**
-   * Makes a record the block's at its replicas, past any quorum, at a ballot above the round: only for salvage, where the majority is lost for good.
+   * Makes a record the block's at its replicas, past any quorum, at a ballot of the next round: only for salvage, where the majority is lost for good. What another host salvaged
+   * since that round was the highest, and a client has written, is of a higher one, and stays.
    * Those who are to be told of it are told where they can be; repair tells the others.
    * @throws InfinitError `unavailable` where fewer than a majority of the replicas took it: it is not the block's record then.
    */
-  async install(address: Address, record: BlockRecord, aboveRound: number, call: HousekeepingCall = {}): Promise<void> {
-    const accepted: Accepted = { ballot: this.#registers.ballotAbove(aboveRound), record, pointer: false };
+  async install(address: Address, record: BlockRecord, round: number, call: HousekeepingCall = {}): Promise<void> {
+    const accepted: Accepted = { ballot: this.#registers.ballotAfter(round), record, pointer: false };
     const { replicas, unsettled } = record;
     const { have: count } = await this.tell(address, accepted, replicas, call);
     if (count < Math.floor(replicas.length / 2) + 1)

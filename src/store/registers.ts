@@ -178,9 +178,9 @@ export class Registers {
     return this.#hints.size;
   }
 
-  /** A ballot of this host that was never used, above the round. */
-  ballotAbove(round: number): Ballot {
-    return this.#ballots.next(round);
+  /** A ballot of this host that was never used, of the next round. */
+  ballotAfter(round: number): Ballot {
+    return this.#ballots.nextAfter(round);
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { mutableAddress } from '../../src/block/index.ts';
+import { type Address, mutableAddress } from '../../src/block/index.ts';
 import { place } from '../../src/placement/index.ts';
 import type { SalvageEntry, SalvageReport, SalvageRequest } from '../../src/repair/index.ts';
 import { eventually, TestCluster } from './test-cluster.ts';
@@ -112,6 +112,25 @@ test('what another host salvaged meanwhile, and a client wrote since, is not wri
   });
   assert.deepEqual([blocks[0]!.result, steps], ['refused', ['begin possible', 'end refused']]);
   assert.equal(Buffer.from((await store.fetch(address))!.payload).toString(), 'new');
+});
+
+test('nor is it where that comes between the last look and the rewrite, by a host that was told of high floors', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'c']);
+  const [address, other] = [mutableAddress(), mutableAddress()];
+  const { store } = cluster.host('a');
+  const write = (to: Address, payload: Uint8Array | null) => store.commit([{ update: [{ address: to, expect: 'any', payload }] }]);
+  await write(address, Buffer.from('old'));
+  const look = async () => (await store.housekeeping.inspect(address))!.accepted!;
+  const { record, ballot } = await look();
+  for (let round = 0; round < 20; round++) await write(other, Buffer.from(String(round)));
+  await write(other, null);
+  await eventually(async () => store.housekeeping.floor >= 20, 10_000, 'the removed block is not forgotten');
+  await write(address, Buffer.from('new'));
+  await write(address, Buffer.from('newer'));
+  const { ballot: newer } = await look();
+  assert.ok(newer.round > ballot.round + 1);
+  await store.housekeeping.install(address, { ...record, epoch: record.epoch + 1 }, ballot.round).catch(() => {});
+  assert.equal(Buffer.from((await cluster.host('b').store.fetch(address))!.payload).toString(), 'newer');
 });
 
 test('a rewrite that fewer than a majority took is not called one', async () => {
