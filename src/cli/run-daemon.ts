@@ -15,6 +15,8 @@ const childVariable = 'INFINIT_DAEMON_CHILD';
 
 /** Failures that another start meets again. */
 const refusals: ReadonlySet<ErrorCode> = new Set(['wrong-version', 'locked', 'bad-argument', 'already-exists', 'denied']);
+/** Failures that end by themselves, or by somebody who makes room. */
+const passing: ReadonlySet<ErrorCode> = new Set(['disk-full', 'overloaded']);
 
 /** Runs the daemon until it is told to stop. The exit code is left in `process.exitCode`. */
 export async function runDaemon(config: DaemonConfig): Promise<void> {
@@ -31,8 +33,8 @@ export async function runDaemon(config: DaemonConfig): Promise<void> {
   } catch (thrown) {
     const error = asMissingRight(thrown);
     sayFailure(error);
-    const { refusalExitCode } = await import('../fuse/index.ts');
-    process.exitCode = refusals.has(codeOf(error)) ? refusalExitCode : 1;
+    const { laterExitCode, refusalExitCode } = await import('../fuse/index.ts');
+    process.exitCode = refusals.has(codeOf(error)) ? refusalExitCode : passing.has(codeOf(error)) ? laterExitCode : 1;
   }
   // Whatever a library still keeps open must not keep a stopped daemon alive.
   process.exit();

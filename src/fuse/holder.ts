@@ -10,6 +10,8 @@ import { listMounts } from './mount-table.ts';
 
 /** How a daemon ends that cannot work with what it was given (sysexits' EX_CONFIG): starting it again is of no use. */
 export const refusalExitCode = 78;
+/** How a daemon ends that lacks what may come back, room on the disk first of all (sysexits' EX_TEMPFAIL): the mounts are worth any wait. */
+export const laterExitCode = 75;
 /** Descriptors 0 to 2 and the channel come before the mounts'. */
 const firstInherited = 4;
 /** Mounts that one holder keeps; more are served, but end with their daemon. */
@@ -55,6 +57,8 @@ class Holder {
   /** A daemon that never got as far as saying hello was not able to start at all. */
   #started = false;
   #crashes: number[] = [];
+  /** Starts in a row that ended with {@link laterExitCode}. */
+  #tries = 0;
 
   constructor(settings: SupervisorSettings) {
     this.#settings = settings;
@@ -107,6 +111,13 @@ class Holder {
     if (code === 0 || !this.#started) return false;
     // It said why it cannot work, and will say so again; only mounts would be worth the wait.
     if (code === refusalExitCode && this.#kept.size === 0) return false;
+    if (code === laterExitCode && this.#kept.size > 0) {
+      this.#tries++;
+      this.#logger.error('the daemon cannot start yet; its mounts wait for it', { mounts: this.#kept.size, tries: this.#tries });
+      await setTimeout(Math.min(maxDelayMs, firstDelayMs * 2 ** (this.#tries - 1)));
+      return !this.#stopping;
+    }
+    this.#tries = 0;
     const now = performance.now();
     this.#crashes = this.#crashes.filter((moment) => now - moment < crashWindowMs);
     this.#crashes.push(now);

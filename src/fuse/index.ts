@@ -5,7 +5,7 @@
 export { askForHugePages, fastCrcs, giveRoom, kernelFileClock, mapFile, memoryFile, releaseFreedMemory, takeRoom } from './addon.ts';
 export { type ContainerMounts, mountsInContainers } from './container-mounts.ts';
 export type { DeviceEnd } from './device.ts';
-export { refusalExitCode } from './holder.ts';
+export { laterExitCode, refusalExitCode } from './holder.ts';
 export { HolderClient } from './holder-client.ts';
 export type { AdoptedMount } from './holder-messages.ts';
 export {

@@ -15,6 +15,7 @@ if (existsSync(`${state}.refuse`)) process.exit(2);
 const logger = createLogger('info', (_level, line) => process.stderr.write(`daemon ${process.pid}: ${line}\n`));
 const holder = await HolderClient.connect(logger);
 if (existsSync(`${state}.crash`)) process.exit(1);
+if (existsSync(`${state}.later`)) process.exit(75);
 
 const fileSystem = new MemoryFileSystem();
 if (existsSync(state)) fileSystem.restore(deserialize(readFileSync(state)) as ReturnType<MemoryFileSystem['save']>);

@@ -113,6 +113,26 @@ test('a client goes on after kill -9 of the daemon, again and again', { timeout:
   assert.equal(supervised.kept(), 1, 'no descriptor was left over');
 });
 
+test(
+  'while the next daemon cannot start for want of room its mounts wait, for longer than crashes are borne, and clients go on',
+  { timeout: 60_000 },
+  async () => {
+    await using supervised = new Supervised();
+    const pid = await supervised.serving();
+    const at = (name: string): string => path.join(supervised.mountPoint, name);
+    await writeFile(at('kept'), 'as it was');
+    writeFileSync(`${supervised.state}.later`, '');
+    process.kill(pid, 'SIGKILL');
+    const reading = readFile(at('kept'), 'utf8');
+    while (!supervised.log.includes('tries=6')) {
+      assert.equal(supervised.holder.exitCode, null, supervised.log);
+      await setTimeout(50);
+    }
+    rmSync(`${supervised.state}.later`);
+    assert.equal(await reading, 'as it was');
+  },
+);
+
 test('a daemon is replaced under load without an error', { timeout: 30_000 }, async () => {
   await using supervised = new Supervised();
   const pid = await supervised.serving();
