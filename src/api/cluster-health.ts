@@ -83,6 +83,6 @@ function countsOf(hosts: readonly HostStatus[]): Health[] {
 function troublesOf(own: HostStatus, troubles: ClusterStatus['troubles']): Health[] {
   const alone = own.hosts.length === 0;
   return troubles
-    .filter(({ kind }) => alone || kind === 'duplicate-identity' || kind === 'clock' || kind === 'wrong-version')
+    .filter(({ kind }) => alone || kind === 'duplicate-identity' || kind === 'older-state' || kind === 'clock' || kind === 'wrong-version')
     .map(({ message }) => ({ state: 'DEGRADED', reasons: [message] }));
 }

@@ -20,6 +20,7 @@ const troubleAdvice: Readonly<Record<string, string>> = {
   'wrong-version': 'run one version on all hosts: upgrade the older ones first',
   self: 'take this host out of --join, or give another member there',
   'duplicate-identity': 'stop the copy: a state directory belongs to one host; the other needs a fresh one and a token',
+  'older-state': 'expel it (`infinit node rm` on another host), and let it join as a new host with an empty state directory and a new token',
   clock: 'set the clocks by NTP (`timedatectl set-ntp true`)',
 };
 
@@ -49,7 +50,9 @@ function outside(why: string, status: ClusterStatus): Finding[] {
   // The words are the overlay's own for a host that was told so.
   const advice = /expelled|has left/.test(why)
     ? 'stop this daemon; to come back it needs an empty --state-dir and a new token (`infinit cluster token create FILE` on a member)'
-    : (said.flatMap(({ kind }) => troubleAdvice[kind] ?? [])[0] ?? 'name a running member: `infinit cluster join TOKEN-FILE HOST:PORT`');
+    : /must not take part/.test(why)
+      ? troubleAdvice['older-state']!
+      : (said.flatMap(({ kind }) => troubleAdvice[kind] ?? [])[0] ?? 'name a running member: `infinit cluster join TOKEN-FILE HOST:PORT`');
   const finding = `not a member of the cluster, so no volume is served: ${why}`;
   return [
     { topic: 'cluster', level: 'error', finding, advice },

@@ -30,6 +30,8 @@ export interface Disk extends AsyncDisposable {
   /** Addresses in ascending order, from `after` (exclusive) on, at most `limit`. For scrub and repair: cheap, may miss what is written meanwhile. */
   list(after: Address | undefined, limit: number): Promise<DiskEntry[]>;
   status(): DiskStatus;
+  /** Records that were made durable since the store was made: it grows with each, over restarts too. Smaller than it was once: what was acknowledged is gone. */
+  readonly written: number;
   /** Tells of a change of `status().state`. Returns the way to stop listening. */
   onStateChange(listener: (status: DiskStatus) => void): () => void;
 }

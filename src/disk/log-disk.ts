@@ -259,6 +259,10 @@ export class LogDisk implements Disk {
     return this.#reader.damagedIds().filter(isAddress);
   }
 
+  get written(): number {
+    return this.#writer.position().sequence - 1;
+  }
+
   /** Compacts all that is worth it and waits for the end. */
   async compact(): Promise<void> {
     this.#checkOpen();

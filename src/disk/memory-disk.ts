@@ -21,6 +21,7 @@ export class MemoryDisk implements Disk {
   #liveBytes = 0;
   #metaBytes = 0;
   #damagedCount = 0;
+  #written = 0;
   #state: DiskStatus['state'] = 'healthy';
   #closed = false;
 
@@ -67,6 +68,7 @@ export class MemoryDisk implements Disk {
       throw new InfinitError('disk-full', `the memory disk has no room left: its capacity is ${this.#capacityBytes} bytes`);
     }
     for (const operation of operations) this.#apply(operation);
+    this.#written += operations.length;
     if (this.#freeBytes > 0) this.#setState('healthy');
     // Durability takes a while on a real disk: callers must not lean on an answer in the same tick.
     await new Promise((resolve) => setImmediate(resolve));
@@ -96,6 +98,10 @@ export class MemoryDisk implements Disk {
       totalBytes: this.#capacityBytes,
       damaged: this.#damagedCount,
     };
+  }
+
+  get written(): number {
+    return this.#written;
   }
 
   onStateChange(listener: (status: DiskStatus) => void): () => void {

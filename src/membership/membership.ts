@@ -3,6 +3,7 @@ import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { Confirmations } from './confirmations.ts';
+import { HighWaterMarks } from './high-water-marks.ts';
 import { Keeper, keepersOf } from './keeper.ts';
 import { KeptSilence } from './kept-silence.ts';
 import { DurableKnowledge } from './knowledge.ts';
@@ -88,6 +89,12 @@ export class Membership implements Views, AsyncDisposable {
       sayClock: this.#sayClock,
       logger,
       confirmations: this.#confirmations,
+      marks: new HighWaterMarks({
+        self: this.#self,
+        disk: options.disk,
+        mayTell: (peer) => neighbourhood.mayStore(peer),
+        onWentBack: (peer, missing) => neighbourhood.wentBack(peer, missing),
+      }),
       state: () => this.#state,
       report: () => this.#report(),
       learn: (state) => this.#learn(state),

@@ -17,6 +17,8 @@ export interface Neighbourhood {
   mayStore(peer: PeerId): boolean;
   /** Hosts that were expelled. */
   revoked(): ReadonlySet<PeerId>;
+  /** A host, or this one, has so many records fewer on its disk than it once had: it must not take part. */
+  wentBack(peer: PeerId, missing: number): void;
 }
 
 export interface MembershipOptions {

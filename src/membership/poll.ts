@@ -1,6 +1,7 @@
 import { type Clock, InfinitError, type LeaseClock, type Logger, messageOf } from '../base/index.ts';
 import type { PeerId, Transport } from '../overlay/index.ts';
 import type { Confirmations } from './confirmations.ts';
+import type { HighWaterMarks } from './high-water-marks.ts';
 import { decodeReport, encodeReport, kinds } from './messages.ts';
 import type { Report } from './plan.ts';
 import { decodeRosterState, encodeRosterState, type RosterState } from './roster-state.ts';
@@ -17,6 +18,7 @@ export interface PollOptions {
   readonly sayClock: LeaseClock;
   readonly logger: Logger;
   readonly confirmations: Confirmations;
+  readonly marks: HighWaterMarks;
   /** What this host knows, durably. */
   readonly state: () => RosterState | undefined;
   readonly report: () => Report;
@@ -40,7 +42,7 @@ export class Poll implements Disposable {
     this.#options = options;
     const { transport, logger } = options;
     this.#stops = [
-      transport.handle(kinds.report, (peer, body) => this.#answer(peer, decodeReport(body, undefined).report)),
+      transport.handle(kinds.report, (peer, body) => this.#answer(peer, decodeReport(body, undefined))),
       transport.handle(kinds.news, async (peer, body) => {
         if (!options.mayTell(peer)) throw new InfinitError('denied', `host ${peer} may not store, so it says nothing about who does`);
         await options
@@ -66,7 +68,7 @@ export class Poll implements Disposable {
   }
 
   async ask(peer: PeerId): Promise<void> {
-    const { transport, mayTell, clock, sayClock, confirmations, state, report, learn, onReport, logger } = this.#options;
+    const { transport, mayTell, clock, sayClock, confirmations, marks, state, report, learn, onReport, logger } = this.#options;
     if (!transport.isConnected(peer)) return;
     if (this.#asking.has(peer)) {
       this.#again.add(peer);
@@ -77,7 +79,10 @@ export class Poll implements Disposable {
     this.#askedAt.set(peer, clock.monotonicMs());
     try {
       const serial = state()?.serial ?? 0;
-      const answer = decodeReport(await transport.request(peer, kinds.report, encodeReport(report(), undefined), { deadlineMs }), state());
+      const question = encodeReport(report(), undefined, marks.toTell(peer));
+      const answer = decodeReport(await transport.request(peer, kinds.report, question, { deadlineMs }), state());
+      // Before it is confirmed: from then on this host's acceptor has a say.
+      marks.hear(peer, answer.marks);
       // Its connection may have broken since.
       if (transport.isConnected(peer)) this.reports.set(peer, answer.report);
       if (answer.report.serial <= serial && answer.report.standing === 'member') confirmations.note(peer, sentAt);
@@ -98,14 +103,15 @@ export class Poll implements Disposable {
     for (const peer of transport.connected()) transport.notify(peer, kinds.news, body);
   }
 
-  #answer(peer: PeerId, told: Report): Uint8Array {
-    const { transport, state, report, onReport } = this.#options;
+  #answer(peer: PeerId, { report: told, marks: theirs }: ReturnType<typeof decodeReport>): Uint8Array {
+    const { transport, marks, state, report, onReport } = this.#options;
+    marks.hear(peer, theirs);
     const own = state();
     const { serial } = told;
     if (transport.isConnected(peer)) this.reports.set(peer, told);
     onReport();
     // Who asks knows more: so will this host when it asks back.
     if (serial > (own?.serial ?? 0)) void this.ask(peer);
-    return encodeReport(report(), own !== undefined && own.serial > serial ? own : undefined);
+    return encodeReport(report(), own !== undefined && own.serial > serial ? own : undefined, marks.toTell(peer));
   }
 }

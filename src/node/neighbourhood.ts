@@ -32,6 +32,10 @@ export class OverlayNeighbourhood implements Neighbourhood {
   revoked(): ReadonlySet<PeerId> {
     return this.#overlay.expelled();
   }
+
+  wentBack(peer: PeerId, missing: number): void {
+    this.#overlay.sayOlderState(peer, `${missing} records that were on its disk are gone`);
+  }
 }
 
 function neighbour({ peer, name, zone, capacity, state, liveness }: MemberView): Neighbour {

@@ -11,7 +11,7 @@ import { Reception } from './reception.ts';
 import { Redialer } from './redialer.ts';
 import { type Half, Session } from './session.ts';
 import type { Channel, MeshTransport, PeerId, Target } from './transport.ts';
-import { describeFailure, type Trouble, troubleOf } from './trouble.ts';
+import { describeFailure, stopping, type Trouble, troubleOf } from './trouble.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode } from './wire.ts';
 
 export interface Libp2pTransportOptions {
@@ -32,6 +32,8 @@ export interface Libp2pTransportOptions {
   readonly onTrouble?: (trouble: Trouble) => void;
   /** A member says that this host was expelled: a revocation to be verified. */
   readonly onFarewell?: (peer: PeerId, revocation: string) => void;
+  /** Why a peer's process cannot be its latest; undefined: it may be. */
+  readonly isPast?: (peer: PeerId, process: ProcessId) => Trouble | undefined;
 }
 
 /** From dial to hello, for one address. */
@@ -167,7 +169,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
   async #accept(halves: Readonly<Record<Channel, Half>>, hello: Hello): Promise<void> {
     const { peer } = halves.control.connection;
     const twin = await this.#twinOf(peer, hello);
-    const refusal = this.closed ? new InfinitError('closed', 'the host is stopping') : (twin ?? this.#lostRace(peer));
+    const refusal = this.closed ? new InfinitError('closed', 'the host is stopping') : (twin ?? this.#pastOf(peer, hello) ?? this.#lostRace(peer));
     if (refusal !== undefined) {
       for (const { framed, connection } of [halves.control, halves.bulk]) framed.refuse(refusal, () => connection.abort(refusal.message));
       return;
@@ -190,6 +192,14 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     const message = `two processes run with the identity of host ${peer}: a copied state directory; stop one of them and give it an identity of its own`;
     this.#trouble({ kind: 'duplicate-identity', about: peer, message });
     return new InfinitError('already-exists', message);
+  }
+
+  /** A process that is not the latest of its host is not listened to: its ballots may have been used before. */
+  #pastOf(peer: PeerId, hello: Hello | undefined): InfinitError | undefined {
+    const trouble = hello && this.#options.isPast?.(peer, hello.process);
+    if (trouble === undefined) return undefined;
+    this.#trouble(trouble);
+    return new InfinitError('damaged', trouble.message);
   }
 
   /** Of two sessions that two hosts opened with each other at once, the one of the lower id is kept. */
@@ -244,6 +254,8 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
       const hello = session.awaitHello(signal);
       session.sayHello(this.#options.process, this.#clock.wallMs());
       await hello;
+      // It is told when it dials itself; what is thrown here is this host's own failure to connect.
+      if (this.#pastOf(peer, session.remote) !== undefined) session.end('its process is not the latest of its host');
       if (session.broken || this.closed) throw new InfinitError('unavailable', `the connection with ${peer} broke`);
       this.#install(session);
     } finally {
@@ -290,8 +302,9 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     const kind = troubleOf(error);
     // All Docker hosts have the bridge's address, and each announces it with its others: nobody named it.
     if (kind === 'self' && peer !== undefined) return;
-    // That two processes share an identity is said of this host itself: the other one was there first.
-    this.#trouble({ kind, about: kind === 'duplicate-identity' ? this.self : (peer ?? address), message: describeFailure(address, error) });
+    // It is said of this host itself: another process with its identity was there first, or a later one.
+    const about = stopping.has(kind) ? this.self : (peer ?? address);
+    this.#trouble({ kind, about, message: describeFailure(address, error), ...(peer === undefined ? {} : { by: peer }) });
   }
 
   #trouble(trouble: Trouble): void {

@@ -40,6 +40,8 @@ export interface TransportContext {
   readonly onTrouble: (trouble: Trouble) => void;
   /** A member says that this host was expelled: a revocation to be verified. */
   readonly onFarewell: (peer: PeerId, revocation: string) => void;
+  /** Why a peer's process cannot be its latest: see {@link MemberTable.isPast}. */
+  readonly isPast: (peer: PeerId, process: ProcessId) => Trouble | undefined;
 }
 
 /** The way to reach peers that the options ask for. */

@@ -7,7 +7,7 @@ import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberState, peerIdOf, type Revocation, type Right } from './identity/index.ts';
 import type { KnownToken } from './known-tokens.ts';
-import { type Trouble, twins } from './trouble.ts';
+import { olderState, stopping, type Trouble, twins } from './trouble.ts';
 import { MemberFile } from './member-file.ts';
 import { MemberViews } from './member-views.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
@@ -91,6 +91,7 @@ export class Overlay implements AsyncDisposable {
       gate: this.#gate,
       onTrouble: (trouble) => this.#onTrouble(trouble),
       onFarewell: (peer, revocation) => this.#expulsion.hearFarewell(peer, revocation),
+      isPast: (peer, process) => this.#table.isPast(peer, process),
     });
     this.transport = this.#mesh;
     this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#own.publish({}));
@@ -210,6 +211,11 @@ export class Overlay implements AsyncDisposable {
   troubles(): readonly TroubleReport[] {
     const reached = new Set(this.members().flatMap(({ peer, addresses }) => (this.#mesh.isConnected(peer) ? [peer, ...addresses] : [])));
     return this.#troubles.current().filter(({ kind, about }) => !overOnceReached.has(kind) || !reached.has(about));
+  }
+
+  /** A host's store is known to be older than it was: it must not take part. Where that is this one, it stops. */
+  sayOlderState(peer: PeerId, detail: string): void {
+    this.#onTrouble(olderState(peer, this.member(peer)?.name ?? peer, detail));
   }
 
   /** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
@@ -382,7 +388,9 @@ export class Overlay implements AsyncDisposable {
     // A member that is down is for `node ls` to show; an address that nobody answers at is news.
     if (trouble.kind === 'unreachable' && this.#table.get(trouble.about) !== undefined) return;
     this.#troubles.say(trouble);
-    if (trouble.kind === 'duplicate-identity' && trouble.about === this.self) this.#halt(trouble.message);
+    // Who may not store is not believed: it could stop all others.
+    const isBelieved = trouble.by === undefined || this.rightsOf(trouble.by).includes('store');
+    if (stopping.has(trouble.kind) && trouble.about === this.self && isBelieved) this.#halt(trouble.message);
   }
 
   #setTargets(): void {

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '../base/index.ts';
-import type { Trouble } from './trouble.ts';
+import { stopping, type Trouble } from './trouble.ts';
 
 /** A trouble with the times (wall clock, milliseconds) at which it was first and last seen. */
 export interface TroubleReport extends Trouble {
@@ -36,7 +36,7 @@ export class TroubleLog {
 
   current(): TroubleReport[] {
     const now = this.#clock.wallMs();
-    return [...this.#reports.values()].filter(({ kind, lastMs }) => kind === 'duplicate-identity' || kind === 'clock' || now - lastMs < forgetMs);
+    return [...this.#reports.values()].filter(({ kind, lastMs }) => stopping.has(kind) || kind === 'clock' || now - lastMs < forgetMs);
   }
 
   /** What was said concerned a cluster that this host has nothing to do with any more. */
@@ -56,5 +56,6 @@ const headlines: Readonly<Record<Trouble['kind'], string>> = {
   'wrong-version': 'a host speaks another version',
   self: 'an address to join is this host itself',
   'duplicate-identity': 'two processes run with one identity',
+  'older-state': 'a host came back with an older state directory',
   clock: "a host's clock is far from this one's",
 };

@@ -3,10 +3,12 @@ import type { MemberRecord } from './identity/index.ts';
 
 /** Something about another host that people should know; it is said again while it lasts. */
 export interface Trouble {
-  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'clock';
+  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'older-state' | 'clock';
   /** The peer id where it is known, else the address. */
   readonly about: string;
   readonly message: string;
+  /** The peer that says so; absent: this host found it itself. */
+  readonly by?: string;
 }
 
 /** Two records of one host that only two processes can have made, or one of this host from a time that it does not remember. */
@@ -15,11 +17,21 @@ export function twins(known: MemberRecord, other: MemberRecord): Trouble {
   return { kind: 'duplicate-identity', about: known.peer, message };
 }
 
+/** A state directory, or the store in it, that was put back to an earlier time. @param detail How that is known. */
+export function olderState(peer: string, name: string, detail: string): Trouble {
+  const message = `the state directory of host ${name} (${peer}) is older than what its cluster has seen of it: ${detail}. It was put back from a backup or a snapshot, or its disk lost what it had acknowledged; what the host promised since is forgotten, so it must not take part`;
+  return { kind: 'older-state', about: peer, message };
+}
+
+/** Troubles for which a host itself stops taking part. */
+export const stopping: ReadonlySet<Trouble['kind']> = new Set(['duplicate-identity', 'older-state']);
+
 /** What kind of trouble a failed conversation with another host is. */
 export function troubleOf(error: unknown): Trouble['kind'] {
   const code = error instanceof InfinitError ? error.code : undefined;
   if (code === 'denied' || code === 'wrong-version') return code;
   if (code === 'already-exists') return 'duplicate-identity';
+  if (code === 'damaged') return 'older-state';
   return /dial self|host itself/.test(messageOf(error)) ? 'self' : 'unreachable';
 }
 

@@ -78,7 +78,8 @@ test('what repair counted is said', () => {
 
 test('a copied identity and a wrong clock degrade; an address that does not answer is only a note', () => {
   const trouble = (kind: string): string => clusterHealth(sketch(3, [fine, fine, fine], [{ kind, about: 'x', message: 'm' }])).state;
-  assert.deepEqual(['duplicate-identity', 'clock', 'wrong-version', 'unreachable', 'denied'].map(trouble), [
+  assert.deepEqual(['duplicate-identity', 'older-state', 'clock', 'wrong-version', 'unreachable', 'denied'].map(trouble), [
+    'DEGRADED',
     'DEGRADED',
     'DEGRADED',
     'DEGRADED',

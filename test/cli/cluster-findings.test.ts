@@ -58,6 +58,7 @@ test('a host that is no member of its cluster is told so and what to do, and not
   for (const [why, advice, more] of [
     ['no member has let this host in', /infinit cluster join/, 2],
     ['this host was expelled from the cluster', /empty --state-dir and a new token/, 2],
+    ['its state directory is older than what its cluster has seen of it: so it must not take part', /infinit node rm.*empty state directory/, 2],
     ['no member has let this host in: the token was used up', /infinit cluster token create/, 1],
   ] as const) {
     const all = clusterFindings({ ...sound, hosts: [{ ...own!, outside: why }, ...others] }, Date.parse(now));
@@ -70,7 +71,7 @@ test('a host that is no member of its cluster is told so and what to do, and not
 });
 
 test('every trouble of the network comes with advice', () => {
-  for (const kind of ['unreachable', 'denied', 'wrong-version', 'self', 'duplicate-identity', 'clock']) {
+  for (const kind of ['unreachable', 'denied', 'wrong-version', 'self', 'duplicate-identity', 'older-state', 'clock']) {
     const found = clusterFindings(sketch(1, [{}], [{ kind, about: 'x', message: 'm' }]), Date.parse(now));
     const alone = clusterFindings({ ...sketch(3, [{}, {}, {}], [{ kind, about: 'x', message: 'm' }]) }, Date.parse(now));
     assert.ok(

@@ -69,10 +69,12 @@ async function crashOnce(
     }
   }
   // Power off, whether or not a write was under way.
+  const { written } = disk;
   files.dead = true;
   await disk[Symbol.asyncDispose]();
   await using recovered = await LogDisk.open(directory, { segmentBytes: 64 * 1024, checkpointRecords: 16, tickMs: 20 });
   assert.equal(recovered.status().damaged, 0);
+  assert.ok(recovered.written >= written, `${recovered.written} records were written, and ${written} before`);
   const found = await contents(recovered, keys);
   const candidate = new Map(model);
   const single = unsure.flat().map((one) => [one]);

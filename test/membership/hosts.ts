@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { type Clock, silentLogger, systemClock } from '../../src/base/index.ts';
 import { kindOf } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
@@ -126,6 +127,7 @@ export class Host {
           [...cluster.records.values()].map((record) => ({ ...record, alive: record.peer === self || transport.isConnected(record.peer) })),
         mayStore: (peer) => !cluster.readers.has(peer),
         revoked: () => cluster.revoked,
+        wentBack: (peer, missing) => assert.fail(`${peer} is said to have lost ${missing} records`),
       },
       own: { zone: 'z', capacity: 1_000_000 },
       replicas,

@@ -8,6 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, createLogger, type Logger, systemRandom } from '../../src/base/index.ts';
 import { KeyPair, peerIdOf } from '../../src/overlay/index.ts';
 import { openLibp2pNode } from '../../src/overlay/libp2p/node.ts';
+import { Libp2pTransport } from '../../src/overlay/libp2p-transport.ts';
+import type { MeshTransport } from '../../src/overlay/transport.ts';
+import { olderState } from '../../src/overlay/trouble.ts';
 import type { WireEvents, WireNode } from '../../src/overlay/wire.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { addressesOf, Cluster, clockOff, seenBy } from './fixture.ts';
@@ -296,8 +299,31 @@ describe('the overlay on loopback', () => {
     }
     await rm(path.join(cluster.directory, 'b'), { recursive: true });
     await cp(path.join(cluster.directory, 'backup'), path.join(cluster.directory, 'b'), { recursive: true });
+    const heard: string[] = [];
+    a.transport.onPeerUp((peer) => heard.push(peer));
     const restored = await cluster.open('b');
     await eventually(() => restored.halted !== undefined, 'it stops', 10_000);
+    assert.match(restored.halted!, /is older than what its cluster has seen of it/);
+    assert.deepEqual(heard, [], 'nothing of it is listened to: it uses ballots again');
+    assert.ok(a.troubles().some(({ kind, about }) => kind === 'older-state' && about === b.self));
+  });
+
+  test('a member that may not store stops no other by what it says of it', async () => {
+    await using cluster = await Cluster.onLoopback();
+    const a = await cluster.first();
+    let lies = false;
+    const liar = await cluster.open('liar', {
+      tokenFile: await cluster.tokenFile(a, { rights: ['write'] }),
+      join: addressesOf(a),
+      makeTransport: (context) =>
+        new Libp2pTransport({ ...context, listen: '127.0.0.1:0', isPast: (peer) => (lies ? olderState(peer, 'a', 'it was told so') : undefined) }),
+    });
+    await liar.whenJoined(AbortSignal.timeout(15_000));
+    await eventually(() => seenBy(a, liar)?.addresses.length === 1, 'it is known where it listens');
+    lies = true;
+    (liar.transport as MeshTransport).drop(a.self, 'to be dialled');
+    await eventually(() => a.troubles().some(({ kind }) => kind === 'older-state'), 'it lied', 10_000);
+    assert.equal(a.halted, undefined);
   });
 
   test('a damaged key is named; a damaged list of members comes back from the others', async () => {

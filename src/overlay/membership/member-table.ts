@@ -13,7 +13,9 @@ import {
   type SignedText,
   type Subject,
 } from '../identity/index.ts';
+import type { ProcessId } from '../hello.ts';
 import type { PeerId } from '../transport.ts';
+import { olderState, type Trouble } from '../trouble.ts';
 import type { PassportGate } from './passport-gate.ts';
 
 /** A member as it travels: its signed record and its passport. */
@@ -67,6 +69,13 @@ export class MemberTable {
   /** Whether the host was expelled. */
   isRevoked(peer: PeerId): boolean {
     return this.#gate.isRevoked(peer);
+  }
+
+  /** A trouble where a process is of a time before the latest start of its host that is known: the number of a start is never used twice, unless the state directory was put back. */
+  isPast(peer: PeerId, { incarnation, nonce }: ProcessId): Trouble | undefined {
+    const known = this.get(peer);
+    if (known === undefined || known.incarnation < incarnation || (known.incarnation === incarnation && known.nonce === nonce)) return undefined;
+    return olderState(peer, known.name, `it says that it was started ${incarnation} times, and a start number ${known.incarnation} was seen`);
   }
 
   records(): MemberRecord[] {

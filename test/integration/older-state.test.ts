@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { cpSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { connect } from '../../src/api/index.ts';
+import { ClusterProcesses } from './cluster-processes.ts';
+import type { DaemonProcess } from './daemon-process.ts';
+
+const deadlineMs = 30_000;
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, what);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** The state directory of one moment, as a snapshot of the disk has it: in the middle of a run, of which nothing in it tells. */
+function snapshot(host: DaemonProcess, to: string): void {
+  process.kill(host.daemonPid, 'SIGSTOP');
+  cpSync(path.join(host.directory, 'state'), to, { recursive: true });
+  process.kill(host.daemonPid, 'SIGCONT');
+}
+
+test(
+  'a host whose disk is put back to a snapshot forgot what it promised since: the others tell it, and it takes no part',
+  { timeout: 120_000 },
+  async () => {
+    await using cluster = await ClusterProcesses.start(3, undefined, ['--eviction-delay', '8s']);
+    const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
+    const backup = path.join(h2.directory, 'backup');
+    snapshot(h2, backup);
+    await using programs = connect(h0.controlSocket);
+    for (let value = 0; value < 20; value++) await programs.blocks.modify(programs.blocks.named('counter'), () => String(value));
+    // A term, within which each host has asked each.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    await h2.kill();
+    rmSync(path.join(h2.directory, 'state'), { recursive: true });
+    cpSync(backup, path.join(h2.directory, 'state'), { recursive: true });
+    await h2.restart();
+    await until('it stops taking part, and says why', async () =>
+      /no member of its cluster: .*older than what/.test((await h2.client.clusterStatus()).health.reasons.join()),
+    );
+    await until('the others say so', async () => (await h0.client.clusterStatus()).health.reasons.some((reason) => /older than what/.test(reason)));
+    for (const host of [h0, h1]) {
+      await using reader = connect(host.controlSocket);
+      assert.equal((await reader.blocks.get(reader.blocks.named('counter')))?.text(), '19');
+    }
+    assert.match((await h2.infinit('doctor')).out, /infinit node rm/);
+  },
+);
