@@ -39,6 +39,33 @@ test('a file that does not end is killed with what it started, counts as failed,
   for (const pid of readFileSync(pids, 'utf8').split(' ').map(Number)) while (lives(pid)) await sleep(10);
 });
 
+test('of a file that does not end it is told which test is under way, and that it is busy', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const [file, begun] = [path.join(directory, 'spins.test.mjs'), path.join(directory, 'begun')];
+  await writeFile(
+    file,
+    `import { writeFileSync } from 'node:fs';
+     import { suite, test } from 'node:test';
+     test('is done', () => {});
+     suite('a suite', () => {
+       test('goes round', () => new Promise((resolve) => setTimeout(resolve, 200)).then(() => {
+         writeFileSync(${JSON.stringify(begun)}, '');
+         for (;;);
+       }));
+     });`,
+  );
+  const deadline = new AbortController();
+  const running = runTestFile(file, deadline.signal);
+  while (!existsSync(begun)) await sleep(10);
+  deadline.abort();
+  const { printed } = await running;
+  const said = printed.slice(printed.indexOf('did not end in time'));
+  assert.match(said, /^under way: .*goes round/m);
+  assert.doesNotMatch(said, /is done/);
+  assert.match(said, /state R, \d+ % of a processor/);
+});
+
 test('a file that ends is judged by what it printed', async (t) => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
   t.after(() => rm(directory, { recursive: true }));
