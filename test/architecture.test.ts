@@ -16,7 +16,6 @@ const layers: Record<string, readonly string[]> = {
   membership: ['base', 'block', 'placement', 'disk', 'overlay', 'store'],
   repair: ['base', 'block', 'consensus', 'placement', 'overlay', 'store', 'membership'],
   tree: ['base', 'block', 'store'],
-  kv: ['base', 'block', 'store', 'tree'],
   filesystem: ['base', 'block', 'store', 'tree'],
   fuse: ['base', 'filesystem'],
   api: ['base', 'block', 'exchange'],
@@ -32,7 +31,6 @@ const layers: Record<string, readonly string[]> = {
     'membership',
     'repair',
     'tree',
-    'kv',
     'filesystem',
     'fuse',
     'api',
@@ -88,11 +86,8 @@ test('imports go down only, through the door of each layer', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('every layer is in the table', () => {
-  assert.deepEqual(
-    [...new Set(files.map(layerOf))].filter((layer) => !(layer in layers)),
-    [],
-  );
+test('the table has the layers that there are', () => {
+  assert.deepEqual([...new Set(files.map(layerOf))].toSorted(), Object.keys(layers).toSorted());
 });
 
 test('each library stays in its place', () => {

@@ -2,7 +2,7 @@ import type { ErrorCode } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 
 /**
- * The block store as everything above it sees it: trees, file systems, the key-value store and programs.
+ * The block store as everything above it sees it: trees, file systems and programs.
  * It may be this host alone or a thousand hosts: the contract is the same.
  *
  * - An immutable block is acknowledged once a majority of its replicas has it on stable storage.

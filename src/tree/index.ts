@@ -1,7 +1,7 @@
 /**
  * An ordered map of byte strings over mutable blocks: a B-link tree (Lehman & Yao 1981). Any number of hosts read and write it
  * at once; every block write is one compare-and-set, and a crash between any two of them leaves a right tree.
- * Directories, the volume catalogue and key-value buckets are such trees. docs/trees.md explains and argues it.
+ * Directories, a volume's list of orphans and the catalogue of volumes are such trees. docs/trees.md explains and argues it.
  */
 export {
   type ApplyResult,

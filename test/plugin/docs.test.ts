@@ -19,6 +19,13 @@ test('docs/api.md shows the address that the name in its example has', () => {
   assert.equal(address, resolveBlock(`@${name!}`));
 });
 
+test('docs/decisions/README.md lists each decision, by its title', () => {
+  const index = readFileSync('docs/decisions/README.md', 'utf8');
+  const pages = globSync('docs/decisions/*.md').filter((page) => path.basename(page) !== 'README.md');
+  const titles = pages.map((page) => `[${/^# (?<title>.*)/.exec(readFileSync(page, 'utf8'))!.groups!['title']!}](${path.basename(page)})`);
+  assert.deepEqual([...index.matchAll(/\[[^\]]*\]\([\w-]+\.md\)/g)].map(([link]) => link).toSorted(), titles.toSorted());
+});
+
 test('docs/docker.md lists the options that the parser knows', () => {
   const page = readFileSync('docs/docker.md', 'utf8');
   const table = /<!-- options:[^\n]*\n(?<table>.*)\n<!-- end of options -->/s.exec(page)?.groups?.['table'];
