@@ -1,6 +1,17 @@
 import type { FileSystem, MaybePromise } from '../filesystem/index.ts';
 import type { KernelHandle } from './wire/index.ts';
 
+/** O_DSYNC, which O_SYNC has as well, and what that has besides: open(2) on Linux. */
+const [dataSync, allSync] = [0o10000, 0o4000000];
+
+/** What whoever opened a file so wants synced after each change, as fsync and fdatasync have it; undefined: nothing. */
+export type SyncWanted = 'all' | 'data' | undefined;
+
+export function syncWanted(flags: number): SyncWanted {
+  if ((flags & dataSync) === 0) return undefined;
+  return (flags & allSync) === 0 ? 'data' : 'all';
+}
+
 /**
  * Handles over a crash of the daemon: the kernel goes on to use those that an earlier daemon gave. Each handle carries the
  * generation of its session; one of another generation is opened anew at its first use, and stands for the new one until released.
@@ -10,8 +21,27 @@ export class Handles {
   /** Bounded by the kernel's own open files. */
   readonly #reopened = new Map<string, MaybePromise<number>>();
 
+  /** Of this session's handles those opened with O_DSYNC or O_SYNC. */
+  readonly #synced = new Map<number, SyncWanted>();
+
   constructor(generation: number) {
     this.generation = generation;
+  }
+
+  /** The flags that this session's handle was opened with. */
+  opened(handle: number, flags: number): void {
+    const wanted = syncWanted(flags);
+    if (wanted !== undefined) this.#synced.set(handle, wanted);
+  }
+
+  /** One that the kernel never heard of. */
+  dropped(handle: number): void {
+    this.#synced.delete(handle);
+  }
+
+  /** The same of requests that do not tell: those of an earlier daemon's handle may all be to be synced; of a file that the kernel opened without asking nobody knows it. */
+  syncWanted(handle: KernelHandle): SyncWanted {
+    return this.isOurs(handle) ? this.#synced.get(handle.low) : 'all';
   }
 
   /** Given by this session, or 0: the kernel opened the file without asking, and the file system knows of no handle either. */
@@ -39,7 +69,10 @@ export class Handles {
 
   /** The handle to be released; `undefined`: the file system never saw it. */
   release(handle: KernelHandle): MaybePromise<number> | undefined {
-    if (handle.high === this.generation) return handle.low;
+    if (handle.high === this.generation) {
+      this.dropped(handle.low);
+      return handle.low;
+    }
     const key = `${handle.high}.${handle.low}`;
     const known = this.#reopened.get(key);
     this.#reopened.delete(key);

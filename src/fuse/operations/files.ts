@@ -1,6 +1,6 @@
 import { type Attributes, type FileLock, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
-import { after, known, reopened } from '../handles.ts';
+import { after, known, reopened, type SyncWanted, syncWanted } from '../handles.ts';
 import {
   decodeCopy,
   decodeCreate,
@@ -29,8 +29,6 @@ const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 const [readOnly, readWrite] = [0, 2];
 const accessMode = 3;
 const append = 0o2000;
-/** O_DSYNC, which O_SYNC has as well, and what that has besides. */
-const [dataSync, allSync] = [0o10000, 0o4000000];
 const [exclusive, creating] = [0o200, 0o100];
 
 interface Created {
@@ -67,6 +65,12 @@ function withHandle<T>(
   return after(exchange.handles.resolve(handle, reopen), (ours) => exchange.serve(header, () => run(ours)));
 }
 
+/** The kernel asks for no fsync by itself where it opened the file without a cache. */
+function thenSynced<T>({ fileSystem }: Exchange, wanted: SyncWanted, inode: number, handle: number, changed: MaybePromise<T>): MaybePromise<T> {
+  if (wanted === undefined) return changed;
+  return after(changed, (result) => after(fileSystem.fsync(inode, handle, wanted === 'data'), () => result));
+}
+
 /** What was opened, once the kernel has no page of the file that an earlier daemon gave. */
 function withoutEarlier<T>(exchange: Exchange, header: RequestHeader, inode: number, opened: T): MaybePromise<T> {
   const dropping = exchange.trust?.opening(inode);
@@ -80,21 +84,27 @@ export const open: Operation = (exchange, header, message) => {
   const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
     const isGuarded = (flags & accessMode) === readOnly && exchange.trust?.isSole === false && fileSystem.isGuarded?.(inode) === true;
     const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)), isGuarded);
+    handles.opened(handle, flags);
     return reply.putOpen(handle, handles.generation, how);
   };
-  exchange.answer(header, opened, encode, ({ fileSystem, trust }, handle) => {
+  exchange.answer(header, opened, encode, ({ fileSystem, trust, handles }, handle) => {
     trust?.closed(handle);
+    handles.dropped(handle);
     exchange.aside(inode, () => fileSystem.release(inode, handle));
   });
 };
 
-const encodeCreated: Encode<Created> = (exchange, { attributes, handle }) => {
-  const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
-  return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
-};
+const encodeCreated =
+  (flags: number): Encode<Created> =>
+  (exchange, { attributes, handle }) => {
+    const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
+    exchange.handles.opened(handle, flags);
+    return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
+  };
 
 const dropCreated: Undo<Created> = (exchange, { attributes: { inode }, handle }) => {
   exchange.trust?.closed(handle);
+  exchange.handles.dropped(handle);
   exchange.aside(inode, () => exchange.fileSystem.release(inode, handle));
   exchange.fileSystem.forget(inode, 1);
 };
@@ -116,14 +126,14 @@ export const create: Operation = (exchange, header, message) => {
       })
     : run();
   const ready = after(created, (made) => withoutEarlier(exchange, header, made.attributes.inode, made));
-  exchange.answer(header, ready, encodeCreated, dropCreated);
+  exchange.answer(header, ready, encodeCreated(flags), dropCreated);
 };
 
 export const tmpfile: Operation = (exchange, header, message) => {
   const { mode, umask, flags } = decodeTmpfile(message);
   const made = exchange.fileSystem.tmpfile(header.node, mode, umask, flags, callerOf(header));
   const created = after(made, (opened) => withoutEarlier(exchange, header, opened.attributes.inode, opened));
-  if (exchange.init === undefined || !isSole(exchange.init)) return exchange.answer(header, created, encodeCreated, dropCreated);
+  if (exchange.init === undefined || !isSole(exchange.init)) return exchange.answer(header, created, encodeCreated(flags), dropCreated);
   // The kernel never closes it either: the reference of the reply is what keeps the file.
   const kept = after(created, ({ attributes, handle }) =>
     after(exchange.fileSystem.release(attributes.inode, handle), (): Created => ({ attributes, handle: 0 })),
@@ -180,13 +190,11 @@ export const write: Operation = (exchange, header, message) => {
   const kernelKept = request.cached && exchange.trust === undefined;
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
-  // The kernel asks for no fsync by itself where it opened the file without a cache.
-  const syncs = !request.cached && (request.flags & dataSync) !== 0;
+  const wanted = request.cached ? undefined : syncWanted(request.flags);
   const writeNow = (done?: number): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) => {
       const written = done ?? fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
-      if (!syncs) return written;
-      return after(written, (count) => after(fileSystem.fsync(inode, handle, (request.flags & allSync) === 0), () => count));
+      return thenSynced(exchange, wanted, inode, handle, written);
     });
   const put = again
     ? (): MaybePromise<number> => after(appendedBefore(exchange, header, request.offset), writeNow)
@@ -257,7 +265,10 @@ export const fallocate: Operation = (exchange, header, message) => {
   const { handle, offset, length, mode } = decodeFallocate(message);
   const inode = header.node;
   exchange.trust?.changedPast(inode);
-  const allocated = withHandle(exchange, header, handle, readWrite, (ours) => exchange.fileSystem.fallocate(inode, ours, mode, offset, length));
+  const wanted = exchange.handles.syncWanted(handle);
+  const allocated = withHandle(exchange, header, handle, readWrite, (ours) =>
+    thenSynced(exchange, wanted, inode, ours, exchange.fileSystem.fallocate(inode, ours, mode, offset, length)),
+  );
   exchange.answer(header, allocated, encodeNothing);
 };
 
@@ -280,13 +291,18 @@ function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters
   const request = decodeCopy(message);
   const inode = header.node;
   exchange.trust?.changedPast(request.toInode);
+  const wanted = exchange.handles.syncWanted(request.toHandle);
   const copied = withHandle(exchange, header, request.handle, readOnly, (from) =>
     withHandle(
       exchange,
       header,
       request.toHandle,
       readWrite,
-      (to) => exchange.fileSystem.copyFileRange(inode, from, request.offset, request.toInode, to, request.toOffset, request.length),
+      (to) => {
+        const { offset, toInode, toOffset, length } = request;
+        const count = exchange.fileSystem.copyFileRange(inode, from, offset, toInode, to, toOffset, length);
+        return thenSynced(exchange, wanted, toInode, to, count);
+      },
       request.toInode,
     ),
   );
