@@ -30,6 +30,8 @@ interface Session {
   id: number;
   incarnation: number;
   expiresAt: number;
+  /** Its holder does not answer recalls: it is not renewed. */
+  lax: boolean;
 }
 
 interface Grant {
@@ -38,6 +40,8 @@ interface Grant {
   sequence: number;
   session: number;
   recalledAt: number;
+  /** When it was recalled first; undefined: it was not. */
+  wantedSince: number | undefined;
 }
 
 interface Entry {
@@ -50,6 +54,8 @@ interface Entry {
 const sessionsPerLife = 2 ** 24;
 /** A holder is reminded of a recall this often in a term. */
 const recallsPerTerm = 20;
+/** Terms for which a holder that left a recall unanswered for one is given no lease. */
+const laxTerms = 20;
 
 /**
  * The acceptor's side of quorum leases (Moraru, Andersen, Kaminsky 2014): which host was promised that nobody else reads or writes a block.
@@ -106,6 +112,9 @@ export class LeaseTable {
     entry.contested = true;
     for (const grant of entry.grants) {
       if (grant.peer === peer || (access === 'read' && grant.mode === 'shared')) continue;
+      grant.wantedSince ??= now;
+      const session = this.#sessions.get(grant.peer);
+      if (session?.id === grant.session && now - grant.wantedSince > this.termMs) session.lax = true;
       if (now - grant.recalledAt < this.termMs / recallsPerTerm) continue;
       grant.recalledAt = now;
       recalls.push(grant.peer);
@@ -136,11 +145,12 @@ export class LeaseTable {
     if (own === undefined && this.#blocks.size >= maxLeases) return 0;
     if (!this.#compatible(entry, peer, request.mode)) return 0;
     if (own === undefined) {
-      entry.grants.push({ peer, mode: request.mode, sequence: request.sequence, session: session.id, recalledAt: -Infinity });
+      entry.grants.push({ peer, mode: request.mode, sequence: request.sequence, session: session.id, recalledAt: -Infinity, wantedSince: undefined });
     } else {
       // The stronger of both: an older request that arrives late must not weaken what was granted since.
       if (request.mode === 'exclusive') own.mode = 'exclusive';
       own.sequence = Math.max(own.sequence, request.sequence);
+      own.wantedSince = undefined;
     }
     this.#blocks.set(block, entry);
     return session.id;
@@ -156,13 +166,16 @@ export class LeaseTable {
   ): { reply: HeartbeatReply | undefined; remember: readonly EarlierHolder[] | undefined } {
     const known = this.#sessions.get(from);
     if (known !== undefined && known.incarnation > incarnation) return { reply: undefined, remember: undefined };
+    // It would hold up all writers for as long as it is heard. Whoever loses this answer trusts its leases no longer, so that is always safe.
+    const isLax = known?.lax === true && known.incarnation === incarnation && now < known.expiresAt + laxTerms * this.termMs;
+    if (isLax) return { reply: undefined, remember: undefined };
     this.#earlier = this.#earlier.filter((holder) => holder.peer !== from || holder.incarnation >= incarnation);
     let remember: readonly EarlierHolder[] | undefined;
     let session = known;
     if (session === undefined || session.incarnation !== incarnation || session.expiresAt <= now) {
       if (session === undefined && this.#sessions.size >= maxHolders && !this.#dropDeadSession(now)) return { reply: undefined, remember: undefined };
       const isNew = session === undefined || session.incarnation !== incarnation;
-      session = { id: this.#nextSession++, incarnation, expiresAt: now };
+      session = { id: this.#nextSession++, incarnation, expiresAt: now, lax: false };
       this.#sessions.set(from, session);
       if (isNew) remember = this.holders();
     }

@@ -74,6 +74,38 @@ void test('while somebody waits nothing new is granted', () => {
   assert.equal(take(two, 'B', tables, 'shared', 3), false);
 });
 
+void test('a holder that is heard and gives nothing back holds writers up for two terms at the most, and is given nothing for a while', () => {
+  const acceptor = table('A');
+  const one = holder('B');
+  const beatAt = (now: number): boolean => acceptor.heartbeat(one.heartbeat(now), now).reply !== undefined;
+  beatAt(0);
+  assert.ok(acceptor.grant('B', block, one.request(block, 'shared')!, 1) > 0);
+  let [now, held] = [2, 0];
+  for (; !acceptor.allows('C', block, 'write', now, []); now += 100) {
+    beatAt(now);
+    held = now;
+    assert.ok(now < 100 * termMs, 'it holds writers up for ever');
+  }
+  assert.ok(held <= 2 * termMs + 200, `for ${held} ms`);
+  assert.equal(beatAt(now), false);
+  assert.equal(acceptor.grant('B', block, one.request(block, 'shared')!, now), 0);
+  const later = now + 20 * termMs;
+  assert.equal(beatAt(later), true);
+  assert.ok(acceptor.grant('B', block, one.request(block, 'shared')!, later) > 0);
+});
+
+void test('a holder that gives back what is recalled keeps its session, however often it is asked', () => {
+  const acceptor = table('A');
+  const one = holder('B');
+  for (let now = 0; now < 10 * termMs; now += 500) {
+    assert.notEqual(acceptor.heartbeat(one.heartbeat(now), now).reply, undefined);
+    assert.ok(acceptor.grant('B', block, one.request(block, 'shared')!, now) > 0);
+    assert.equal(acceptor.allows('C', block, 'write', now, []), false);
+    acceptor.release(one.drop(block), now + 300);
+    assert.equal(acceptor.allows('C', block, 'write', now + 301, []), true);
+  }
+});
+
 void test('a lease ends with its session, and no later session revives it', () => {
   const tables = names.map((name) => table(name));
   const one = holder('A');
