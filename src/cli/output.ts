@@ -49,9 +49,10 @@ export function renderList<Row>(rows: readonly Row[], columns: readonly Column<R
   if (format === 'json') return rows.map((row) => JSON.stringify(fieldsOf(row, ({ value, data = value }) => data(row)))).join('\n');
   const fields = rows.map((row) => fieldsOf(row, ({ value }) => value(row)));
   const body = format.startsWith('table ') ? format.slice('table '.length) : format;
+  // Of an empty list too: what it cannot read, or no row has, is refused before a script relies upon it.
+  const header = fillTemplate(body, Object.fromEntries(columns.map((column) => [column.field, column.header])));
   const lines = fields.map((row) => fillTemplate(body, row));
   if (body === format) return lines.join('\n');
-  const header = fillTemplate(body, Object.fromEntries(columns.map((column) => [column.field, column.header])));
   return aligned([header, ...lines].map((line) => line.split('\t')));
 }
 

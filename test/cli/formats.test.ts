@@ -38,6 +38,14 @@ test('what there is one of is an object, and a field that there is not is told w
   assert.throws(() => fillTemplate('{{.Name.Nope}}', object), { message: '--format: there is no field ".Name.Nope": ".Name" has no fields' });
 });
 
+test('a field that no row has is refused of an empty list as well', () => {
+  const columns = [{ header: 'NAME', field: 'Name', value: (row: string): string => row }];
+  for (const template of ['{{.Nam}}', 'table {{.Nam}}'])
+    for (const rows of [[], ['a']])
+      assert.throws(() => renderList(rows, columns, template), { message: '--format: there is no field ".Nam"; there are .Name' });
+  assert.equal(renderList([], columns, '{{.Name}}'), '');
+});
+
 test('bytes are shown with a unit and no exponent, whatever their number', () => {
   const k = 1024;
   for (const [bytes, text] of [
