@@ -191,6 +191,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
     const { catalogue } = this.#context;
     const entry = await catalogue.find(name);
     if (entry === undefined) throw noVolume(name, await catalogue.list());
+    // While one that the daemon before had is being opened, the store has an older figure.
+    await this.#served.settled(name);
     const served = this.servedById(entry.id);
     if (served !== undefined) return { ...(await served.usage()), name };
     return closedUsage(this.#context, entry);

@@ -75,7 +75,18 @@ function volumesOn(
         await gate;
         const failure = failures.shift();
         if (failure !== undefined) throw failure;
-        return { apply: () => {}, name, id, mountpoint, detached: false, closed: new Promise(() => {}), stop: () => Promise.resolve(), unmount };
+        const usage = (): Promise<unknown> => Promise.resolve({ name, usedBytes: 7, sizeBytes: 0, inodes: 1 });
+        return {
+          apply: () => {},
+          name,
+          id,
+          mountpoint,
+          detached: false,
+          closed: new Promise(() => {}),
+          stop: () => Promise.resolve(),
+          unmount,
+          usage,
+        };
       },
     },
     whyOutside: () => undefined,
@@ -173,6 +184,7 @@ test('a mount that outlived its daemon is tried again until it is served, and wh
   await volumes.create('data', {});
   const recovered = volumes.recover();
   const mounted = volumes.mount('data', 'someone');
+  const usage = volumes.usage('data');
   assert.match(volumes.waiting().join(), /"data".* is not served again yet, and its programs wait: it is being opened/);
   gate.resolve();
   await new Promise(setImmediate);
@@ -180,6 +192,7 @@ test('a mount that outlived its daemon is tried again until it is served, and wh
   await assert.rejects(volumes.remove('data'), { code: 'in-use' });
   await recovered;
   assert.deepEqual([failures.length, volumes.mountpoint('data')], [0, await mounted]);
+  assert.equal((await usage).usedBytes, 7);
 });
 
 test('a mount whose end is refused is tried again at ever longer intervals', async (t) => {
