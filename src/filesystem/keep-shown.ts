@@ -19,9 +19,10 @@ export function keepShown(core: VolumeCore, { inodes, names }: Shown): Promise<R
 
 async function keep({ names, log, flusher }: VolumeCore, through: number, inodes: readonly Inode[]): Promise<ReadonlyMap<number, FileSystemError>> {
   try {
-    // What names were changed in is shown with them most of the time: one commit for both, if that alone fits.
-    const directories = inodes.filter(({ isDirectory, gone, exposed, born }) => isDirectory && !gone && exposed && born);
-    if (through > log.durable) await names.flush(through, ...directories).catch(() => names.flush(through));
+    // What names were changed in, and whose they are, is shown with them most of the time: one commit for all, if that alone fits. Nobody's names wait for content, or for what could not be written before.
+    const joins = ({ content, gone, exposed, born }: Inode): boolean => !gone && exposed && born && content?.changed !== true;
+    const changed = inodes.filter((inode) => joins(inode) && !flusher.late.has(inode));
+    if (through > log.durable) await names.flush(through, ...changed).catch(() => names.flush(through));
     const failed = await flusher.keep(inodes.filter(({ gone, exposed }) => !gone && exposed));
     return new Map([...failed].map(([{ number }, error]) => [number, asFileSystemError(error)]));
   } catch (error) {

@@ -164,8 +164,8 @@ export class RecordCommitter {
       const last = again.length === 0;
       if (journal !== undefined && last) blocks.push(journal.block);
       await covered;
-      // What is written of a directory are its attributes, which names do not depend on: beside the journal's block, not before it.
-      const beside = ({ inode }: Prepared): boolean => journal !== undefined && last && inode.born && inode.isDirectory;
+      // Of a directory, and of a file without new content, attributes are written, which names do not depend on: beside the journal's block, not before it.
+      const beside = ({ inode, plan }: Prepared): boolean => journal !== undefined && last && inode.born && plan === undefined;
       const [before, together] = [prepared.filter((one) => !beside(one)), prepared.filter(beside)];
       const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(before, together, put, journal, last)));
       this.#succeeded(before, before.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);

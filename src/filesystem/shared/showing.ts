@@ -175,12 +175,21 @@ export class Showing {
         if (!(error instanceof FileSystemError)) throw error;
       }
     }
+    if (method === 'rename') await this.#renamed(peer, told, args[2] as number, args[3] as string);
     // It is empty, unless others were there first: they have made it known by then.
     if (method === 'mkdir') {
       const { inode } = result as Image['attributes'];
       const { entries } = await this.#volume.images.listing(inode, 0, listingBytes, (number) => this.#grants.give(peer, -number));
       if (entries.length <= 2) told.empty = inode;
     }
+  }
+
+  /** What was moved has another time of change: its asker looks at it next, or has it in memory and would have to ask. */
+  async #renamed(peer: string, told: Told, directory: number, name: string): Promise<void> {
+    const image = await this.#volume.images.at(directory, name, contentBytes, (key) => {
+      if (key !== directory) this.#grants.give(peer, key);
+    });
+    if (image !== undefined) told.images.push(image);
   }
 
   async #keepAll(shown: Shown): Promise<void> {

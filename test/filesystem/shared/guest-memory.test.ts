@@ -115,8 +115,8 @@ test('a guest that makes files in a directory knows of its own names, and asks f
   assert.equal(names.join(''), 'cd');
   assert.deepEqual(
     serving.calls.filter((method) => method === 'look' || method === 'images'),
-    ['look'],
-    'but for the file whose name changed: its attributes did as well',
+    [],
+    'nor for the file whose name changed, though its attributes did as well',
   );
 });
 
@@ -183,6 +183,42 @@ test('a large file’s blocks a guest reads itself, and never what they were bef
   await serving.own.setattr(inode, { size: 0 });
   await serving.volume.recall();
   assert.equal((await read(0, 100)).length, 0);
+});
+
+test('a guest that names a file otherwise knows what it is then, and so asks once for its removal', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  await put(serving.volume, root, 'f', 'content', true);
+  await put(serving.volume, root, 'replaced', 'x', true);
+  const commits: number[] = [];
+  const commit = store.commit.bind(store);
+  store.commit = (stages) => {
+    commits.push(stages.length);
+    return commit(stages);
+  };
+  const guest = await keeping(serving);
+  // The directory is listed meanwhile.
+  const asked = (): readonly string[] => serving.calls.filter((method) => method !== 'listing');
+  for (const name of ['f', 'replaced', 'g']) await guest.lookup(root, name);
+  for (const [from, to] of [
+    ['f', 'g'],
+    ['g', 'replaced'],
+  ] as const) {
+    serving.calls.length = 0;
+    commits.length = 0;
+    await guest.rename(root, from, root, to, 0);
+    assert.deepEqual(commits, [1], 'all of it in one exchange with other hosts');
+    const found = await guest.lookup(root, to);
+    assert.equal(found?.size, 7);
+    assert.deepEqual(found, await guest.getattr(found.inode));
+    assert.equal(await guest.lookup(root, from), undefined);
+    assert.deepEqual(asked(), ['rename']);
+    assert.deepEqual(found?.changed, (await serving.own.getattr(found.inode)).changed);
+  }
+  commits.length = 0;
+  await guest.unlink(root, 'replaced');
+  assert.deepEqual(asked(), ['rename', 'unlink']);
+  assert.deepEqual(commits, [1]);
 });
 
 test('how long attributes of a large file are good is said of those that are in memory alone', async () => {
