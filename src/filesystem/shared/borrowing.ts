@@ -51,6 +51,7 @@ export class Borrowing {
   readonly #clock: Clock;
   readonly #times: FileClock;
   readonly #budget = new DirtyBudget(maxUnsaidBytes);
+  /** No more than a host lends at a time: see {@link Loans}. */
   readonly #files = new Map<number, Borrowed>();
   readonly #saying: Saying;
   /** Outlives this process. */

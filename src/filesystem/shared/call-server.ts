@@ -61,6 +61,7 @@ export class CallServer {
   readonly #grants: Grants | undefined;
   /** What lost guests may have open without having said so. */
   readonly #unsaid: LookedUp;
+  /** By peer, as all of these: no more than the cluster has hosts. */
   readonly #guests = new Map<string, Guest>();
   /** Hosts that do not know yet that they were given up. */
   readonly #dismissed = new Set<string>();

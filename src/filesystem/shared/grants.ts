@@ -63,6 +63,7 @@ export interface GrantsOptions {
  */
 export class Grants implements Claims {
   readonly #options: GrantsOptions;
+  /** By peer: no more than the cluster has hosts. */
   readonly #guests = new Map<string, Grantee>();
   readonly #byKey = new Map<GrantKey, Set<string>>();
   readonly #contended = new Map<GrantKey, number>();

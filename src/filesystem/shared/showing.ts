@@ -33,7 +33,7 @@ export class Showing {
   readonly #volume: Pick<Volume, 'images' | 'lending'>;
   readonly #grants: Grants;
   readonly #keep: Keep;
-  /** Guests that keep something. */
+  /** Guests that keep something: no more than the cluster has hosts. */
   readonly #keepers = new Set<string>();
 
   constructor(volume: Pick<Volume, 'images' | 'lending'>, grants: Grants, keep: Keep) {
