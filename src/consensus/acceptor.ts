@@ -1,4 +1,4 @@
-import { type Ballot, compareBallots, type PeerId, sameBallot } from './ballot.ts';
+import { type Ballot, compareBallots, lowestRound, type PeerId, sameBallot } from './ballot.ts';
 import { LeaseTable } from './lease-table.ts';
 import type { Accept, Forget, Learn, Prepare, Read, Reply, ReplyType, Request } from './messages.ts';
 import { type Accepted, type BlockId, type BlockRecord, isMember, type View } from './record.ts';
@@ -105,7 +105,9 @@ export class Acceptor {
     const accepted = state?.accepted ?? null;
     if (accepted !== null && sameBallot(accepted.ballot, ballot)) return this.#acceptedBefore(state!, request, now);
     if (!this.leases.allows(request.from, request.block, 'write', now, recalls, request)) return this.#keep(state, request, 'leased', recalls);
-    if (state === undefined && ballot.round <= this.#floor) return this.#keep(state, request, 'rejected');
+    // Nothing is below the lowest ballot: what is promised along with it stands against stragglers of a block that was forgotten.
+    const round = ballot.round === lowestRound ? (next?.round ?? lowestRound) : ballot.round;
+    if (state === undefined && round <= this.#floor) return this.#keep(state, request, 'rejected');
     if (!this.#rules.mayAccept(promised, ballot)) return this.#keep(state, request, 'rejected');
     const { condition } = request;
     // What its proposer read was another life of the block, forgotten since: no promise stood against that, but versions tell.

@@ -19,6 +19,9 @@ export interface Ballot {
   readonly serial: number;
 }
 
+/** The round of a ballot below all others of its block, which begin above it: there is one such at the most, of whoever is the first to write to the address, once. */
+export const lowestRound = 1;
+
 /** Negative where `a` is lower, 0 where they are one, positive where `a` is higher. No ballot at all is the lowest. */
 export function compareBallots(a: Ballot | null, b: Ballot | null): number {
   if (a === b) return 0;
@@ -52,14 +55,14 @@ export class BallotSource {
     this.peer = peer;
     this.incarnation = incarnation;
     this.#serial = serial;
-    this.#floor = floor;
+    this.#floor = Math.max(floor, lowestRound);
   }
 
   /** A fresh ballot above the round. @throws InfinitError `unsupported` where rounds ran out, which only a hostile peer brings about. */
   next(aboveRound: number): Ballot {
     const round = Math.max(aboveRound, this.#floor) + 1;
     if (round > maxRound) throw new InfinitError('unsupported', `ballot round ${round} is over the limit of ${maxRound}`);
-    return { round, peer: this.peer, incarnation: this.incarnation, serial: ++this.#serial };
+    return this.of(round);
   }
 
   /** A fresh ballot of the very next round, whatever floors were told: what others write from that round on is above it. */
@@ -70,6 +73,16 @@ export class BallotSource {
   /** As {@link next}; undefined where rounds ran out. */
   tryNext(aboveRound: number): Ballot | undefined {
     return Math.max(aboveRound, this.#floor) < maxRound ? this.next(aboveRound) : undefined;
+  }
+
+  /** A ballot of just this round. */
+  of(round: number): Ballot {
+    return { round, peer: this.peer, incarnation: this.incarnation, serial: ++this.#serial };
+  }
+
+  /** The round of the next ballot above none. */
+  get nextRound(): number {
+    return this.#floor + 1;
   }
 
   /** Remembers the floor that a peer told, so that first ballots of other blocks pass it at once. */

@@ -1,7 +1,7 @@
 import type { Hint, Operation } from './operation.ts';
 
 /**
- * How an operation begins. `fresh`: nobody else writes to the address. `promised`: a quorum promised it a ballot on top of the record that it knows. `conflict`: that record does not allow
+ * How an operation begins. `fresh`: at the lowest ballot of all. `promised`: a quorum promised it a ballot on top of the record that it knows. `conflict`: that record does not allow
  * it, which a read shows for less. `unknown`: a write that has yet to ask.
  */
 export type Beginning = 'read' | 'prepare' | 'fresh' | 'promised' | 'conflict' | 'unknown';

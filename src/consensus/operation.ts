@@ -13,7 +13,7 @@ export type Apply = (current: BlockRecord | null, version: number) => Uint8Array
 export type Operation =
   /** `own`: the acceptor of this very host must be among those that answer: what it holds may be above what all others know. */
   | { readonly kind: 'read'; readonly own?: boolean }
-  /** `fresh`: nobody else ever wrote to the address, or does before this has ended without having found this very value there, and this is the first attempt: no phase 1. */
+  /** `fresh`: nobody ever wrote to the address before, and this is the only operation that ever begins so there: at the lowest ballot, without phase 1. */
   | { readonly kind: 'write'; readonly apply: Apply; readonly fresh?: boolean }
   /** Makes `replicas` the block's set where its epoch is `fromEpoch`. */
   | { readonly kind: 'change'; readonly fromEpoch: number; readonly replicas: ReplicaSet }

@@ -1,5 +1,5 @@
 import { Backoff } from './backoff.ts';
-import { type Ballot, type BallotSource, type PeerId } from './ballot.ts';
+import { type Ballot, type BallotSource, lowestRound, type PeerId } from './ballot.ts';
 import { beginningOf } from './beginning.ts';
 import { decide, isDoubtOver, type Purpose, type Standing } from './decision.ts';
 import { Doubt } from './doubt.ts';
@@ -84,7 +84,7 @@ export class Proposer {
       case 'promised':
         this.#base = beginning === 'fresh' ? null : this.#hint!.accepted;
         this.#chosen = true;
-        this.#ballot = beginning === 'fresh' ? this.#ballots.next(0) : this.#hint!.next;
+        this.#ballot = beginning === 'fresh' ? this.#ballots.of(this.#rules.freshRound(this.#ballots.nextRound)) : this.#hint!.next;
         return this.#decide();
       case 'read':
       case 'conflict':
@@ -265,9 +265,14 @@ export class Proposer {
 
   /**
    * Versions never go back, not even where a removed block was forgotten: no version is above its ballot's round, and so none that is forgotten above the
-   * floors of those who forgot. Nobody answered for an address that nobody knows.
+   * floors of those who forgot. Where nobody was asked it is the round that is promised along with it, which acceptors compare with their floors.
    */
-  readonly #firstVersion = (): number => (this.#round.answers.size === 0 ? 1 : Math.max(this.#floor(), this.#retiredFloor) + 1);
+  readonly #firstVersion = (): number => (this.#isLowest ? this.#ballots.nextRound : Math.max(this.#floor(), this.#retiredFloor) + 1);
+
+  /** It begins as if nothing were there. */
+  get #isLowest(): boolean {
+    return this.#ballot?.round === lowestRound;
+  }
 
   readonly #founding = (value: Uint8Array | null): BlockRecord =>
     foundingRecord(this.#rules, this.#views.all, this.#firstVersion(), this.#origin, value);
@@ -287,7 +292,7 @@ export class Proposer {
       condition = { ballot: base?.ballot ?? null };
     }
     // A floor that rose while we asked: the version must not be above the round.
-    if (base === null && record.version > ballot.round) return this.#startPrepare();
+    if (base === null && !this.#isLowest && record.version > ballot.round) return this.#startPrepare();
     const next = this.#ballots.tryNext(ballot.round);
     if (next === undefined) return this.#outOfRounds();
     this.#proposal = record;
@@ -335,7 +340,7 @@ export class Proposer {
 
   #recordDoubt(): void {
     if (this.#phase !== 'accept' || !this.#rules.leavesDoubt(this.#round.rejected.size === this.#round.targets.length)) return;
-    this.#doubt.note(this.#purpose, this.#proposal!.version, this.#ballot!);
+    this.#doubt.note(this.#purpose, this.#proposal!.version, this.#isLowest ? this.#next! : this.#ballot!);
   }
 
   #mayHaveActed(): boolean {

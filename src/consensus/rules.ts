@@ -1,4 +1,4 @@
-import { type Ballot, compareBallots, type PeerId, sameBallot } from './ballot.ts';
+import { type Ballot, compareBallots, lowestRound, type PeerId, sameBallot } from './ballot.ts';
 import type { LeaseMode } from './messages.ts';
 import type { BlockRecord, ReplicaSet, View } from './record.ts';
 
@@ -21,6 +21,8 @@ export interface Rules {
   mayFoundAgain(floor: number, doubtful: Ballot): boolean;
   /** Whether a block may begin at this version where a block that is not here may have been forgotten up to `floor`. */
   mayBegin(floor: number, version: number): boolean;
+  /** The round of a ballot that nobody promised, with which the first to write to an address begins; `next`: of one that it would ask a promise for. */
+  freshRound(next: number): number;
   /** The epoch that a block begins with along with this version. */
   firstEpoch(version: number): number;
   /** How many of a set of `size` are a majority. */
@@ -80,6 +82,7 @@ export const productionRules: Rules = {
   // All that are newer, for each may be the one that leads to the block.
   viewsToTell: (known, views) => (views.length === 0 || views.at(-1)!.number <= known ? noViews : views.filter(({ number }) => number > known)),
   mayBegin: (floor, version) => version > floor,
+  freshRound: () => lowestRound,
   // No epoch is above its ballot's round either: they never go back, and a change that began in an earlier life of the block finds none that it knows.
   firstEpoch: (version) => version,
   mayFoundAgain: (floor, doubtful) => floor < doubtful.round,

@@ -9,7 +9,7 @@ export class BlockVersion {
   readonly #context: VolumeContext;
   #version: number;
   #known: boolean;
-  /** Only this session may ever write to the address, and has not tried yet. */
+  /** Its number is this session's, and this session has not tried to write it yet. */
   #fresh = false;
 
   /** @param version 0: there is no such block; undefined: not known. */
@@ -20,7 +20,7 @@ export class BlockVersion {
     this.#known = version !== undefined;
   }
 
-  /** A block whose address is this session's alone. */
+  /** A block that this session is the first to write, and the only one to write as the first. */
   static fresh(context: VolumeContext, address: Address): BlockVersion {
     const block = new BlockVersion(context, address, 0);
     block.#fresh = true;

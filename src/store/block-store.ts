@@ -56,7 +56,7 @@ export interface Update {
   readonly address: Address;
   /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there. */
   readonly expect: number | 'absent' | 'any';
-  /** With 'absent': nobody but this caller ever wrote to the address, or will before this has committed, and this is the first attempt. Between hosts that is a round less. */
+  /** With 'absent': nobody ever wrote to the address before, and no other update of it is ever called so. Between hosts that is a round less. Others may write to it meanwhile. */
   readonly fresh?: boolean;
   /** The new value, at most {@link maxMutableBytes}; null removes the block (a tombstone remains in the quorum). */
   readonly payload: Uint8Array | null;

@@ -271,7 +271,7 @@ const stories: readonly Story[] = [
   {
     name: 'where one acceptor is the quorum, what was read before another life of the block does not begin it anew at an old version',
     without: { mayBegin: () => true },
-    right: 'version 8',
+    right: 'version 9',
     wrong: 'version 1',
     tell: (rules) => {
       const cluster = new Cluster(['A'], undefined, rules);
@@ -284,6 +284,21 @@ const stories: readonly Story[] = [
       for (let turn = 0; turn < 6; turn++) late.reach('A');
       const { outcome } = late;
       return outcome?.status === 'committed' ? `version ${outcome.accepted!.record.version}` : told(outcome);
+    },
+  },
+  {
+    name: 'a fresh block whose late accept finds that another wrote it meanwhile is not founded over that',
+    without: { freshRound: (next) => next },
+    right: 'conflict synced, then committed synced',
+    wrong: 'committed late, then committed late',
+    tell: (rules) => {
+      const cluster = new Cluster(['A', 'B', 'C'], undefined, rules);
+      // Its ballot is above all that the other draws, and it is cut off.
+      const late = new Slow(cluster, above(50, 'P'), putIfAbsent(bytes('late'), true));
+      cluster.run(source('W'), putIfAbsent(bytes('made again')));
+      cluster.run(source('W', 2), putAny(bytes('synced')));
+      for (let turn = 0; turn < 6; turn++) late.wake().reach('A', 'B', 'C');
+      return `${told(late.outcome)}, then ${told(cluster.run(source('R'), read).outcome)}`;
     },
   },
   {

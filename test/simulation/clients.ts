@@ -28,8 +28,6 @@ export class Clients {
   /** Blocks that are being removed for good: read, but written no longer. */
   readonly closing = new Set<string>();
   readonly #founded = new Set<string>();
-  /** Blocks whose address only its founder knows yet, by the founder's index. */
-  readonly #secret = new Map<string, number>();
   readonly #buffers: Map<string, Buffered>[];
   /** Operations that wait for their answer, a block. */
   readonly pending = new Map<string, number>();
@@ -70,18 +68,18 @@ export class Clients {
     const chance = this.#chance;
     const { settings, blocks } = this.#world;
     const block = chance.pick(blocks);
-    const secret = (this.#secret.get(block) ?? host.index) !== host.index;
     if (this.#actInMemory(host, block)) return;
     this.#left--;
     const lease = chance.chance(settings.leases);
     const dice = chance.below(100);
-    if (secret || (this.closing.has(block) && !settings.recreated) || dice < 45) {
+    if ((this.closing.has(block) && !settings.recreated) || dice < 45) {
       const exclusive = lease && settings.exclusiveReads > 0 && chance.chance(settings.exclusiveReads);
       return this.read(host, block, exclusive ? 'exclusive' : lease ? 'shared' : undefined);
     }
     const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
     const seen = this.#seen[host.index]!.get(block);
-    if (dice < 60) this.#write(host, block, 'absent', false, writeLease);
+    const first = settings.fresh && !this.#founded.has(block);
+    if (dice < 60 || first) this.#write(host, block, 'absent', false, writeLease);
     else if (dice < 80 && seen !== undefined) this.#write(host, block, seen, chance.chance(0.1), writeLease);
     else this.#write(host, block, 'any', chance.chance(0.1), writeLease);
   }
@@ -113,10 +111,7 @@ export class Clients {
       const answered = outcome?.status === 'committed';
       if (answered) {
         this.#record(id, block, start, action, { status: 'value', ...observe(outcome.accepted) });
-        if (outcome.accepted !== null) {
-          this.#seen[host.index]!.set(block, outcome.accepted.record.version);
-          this.#secret.delete(block);
-        }
+        if (outcome.accepted !== null) this.#seen[host.index]!.set(block, outcome.accepted.record.version);
       } else this.#left++;
       done?.(answered);
     });
@@ -147,7 +142,6 @@ export class Clients {
     const bytes = value === null ? null : Buffer.from(value, 'latin1');
     const action: Action = { kind: 'write', expect, value };
     this.#begin(host, block, id, action, this.#operation(host, block, expect, bytes), lease, (outcome) => {
-      if (outcome?.status === 'committed') this.#secret.delete(block);
       const seen = this.#seen[host.index]!;
       if (outcome === undefined || outcome.status === 'unknown') {
         this.#record(id, block, start, action, { status: 'unknown' });
@@ -235,10 +229,8 @@ export class Clients {
   }
 
   #operation(host: Host, block: string, expect: number | 'absent' | 'any', bytes: Uint8Array | null): Operation {
-    const fresh = this.#world.settings.fresh && !this.#founded.has(block);
+    const fresh = this.#world.settings.fresh && !this.#founded.has(block) && expect === 'absent';
     this.#founded.add(block);
-    // The very first operation may rely on it that nobody else writes to the address before it has committed, or before they found there what it wrote. Others may read.
-    if (fresh && expect !== 'any') this.#secret.set(block, host.index);
     if (expect === 'absent') return putIfAbsent(bytes!, fresh);
     return expect === 'any' ? putAny(bytes) : compareAndSet(expect, bytes);
   }

@@ -124,6 +124,11 @@ export const mutants: readonly Mutant[] = [
   broken('votes after it lost its record', { lostMayVote: () => true }, { hosts: 5, replicas: 3, faults: 30 }),
   broken('accepts without looking, where one acceptor is the quorum', { meetsCondition: () => true }, { hosts: 3, replicas: 1, blocks: 1 }),
   broken(
+    'founds a fresh block above ballots of others',
+    { freshRound: (next) => next + 100 },
+    { hosts: 5, replicas: 3, blocks: 25, fresh: true, thinkMs: 5, loss: 0.2 },
+  ),
+  broken(
     'grants leases right after a restart',
     { remembersLeases: () => true },
     { ...leasing, replicas: 1, leaseTermMs: 3000, deadlineMs: 200, faults: 40 },

@@ -100,6 +100,6 @@ export function settingsOf(seed: number, operations = 620): Settings {
     confirmMs: 200,
     recreated: new SeededRandom(seed, 8).chance(recreatedShare),
   };
-  if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0, fresh: false } : settings;
+  if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0 } : settings;
   return { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600, 2500]) };
 }
