@@ -145,8 +145,9 @@ suite('a volume that one host had alone', () => {
     const here = await mountAlone();
     const there = await mount(1);
     const used = async (): Promise<number> => (await cluster.hosts[0]!.client.volumeUsage(name)).usedBytes;
+    // Durable, which sync -f does not make them on a FUSE mount: where the daemon is killed the other host takes the volume over.
     const make = (): Promise<string> =>
-      sh(`cd ${here}; for file in removed replaced; do head -c 2000000 /dev/urandom > $file; cat $file > /dev/null; done; sync -f .`);
+      sh(`cd ${here}; for file in removed replaced; do head -c 2000000 /dev/urandom > $file; cat $file > /dev/null; done; sync removed replaced .`);
     const remove = (): Promise<string> => sh(`cd ${there}; rm removed; echo > other; mv other replaced; sync -f .`);
     const freed = (): Promise<boolean> => eventually('their room is free', async () => (await used()) < 1_000_000 || undefined, 90_000);
     await make();
@@ -164,6 +165,7 @@ suite('a volume that one host had alone', () => {
     );
     assert.ok((await used()) > 4_000_000);
     await remove();
+    // Whoever took the volume over waits a minute for programs elsewhere that may have the files open.
     await freed();
   });
 
