@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 
-import { InfinitError } from '../../src/base/index.ts';
 import { kindOf, Sealer } from '../../src/block/index.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
 import { PortStore, servePort } from '../../src/store/port/index.ts';
@@ -43,29 +42,6 @@ test('what the store has of a file is no longer in memory, whether its inode fol
   const before = store.counts.gets;
   assert.ok(data.equals(await contentOf(volume, inode)));
   assert.equal(store.counts.gets - before, 4);
-});
-
-test('full blocks that come in one turn are put with one commit, and again with the file where that fails', async () => {
-  const store = new MemoryBlockStore();
-  let volume = await open(store);
-  const inode = await put(volume, root, 'f', '', true);
-  const data = pattern(8 * mebibyte, 24);
-  const before = store.counts.commits;
-  await volume.write(inode, 0, 0, data.subarray(0, 4 * mebibyte), false);
-  await stored(volume);
-  assert.equal(store.counts.commits - before, 1);
-  store.commit = () => {
-    Reflect.deleteProperty(store, 'commit');
-    return Promise.reject(new InfinitError('unavailable', 'a test said so'));
-  };
-  await volume.write(inode, 0, 4 * mebibyte, data.subarray(4 * mebibyte), false);
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(volume.memory.dirtyBytes, 4 * mebibyte);
-  await volume.fsync(inode, 0, false);
-  assert.equal(volume.memory.dirtyBytes, 0);
-  store.restart();
-  volume = await open(store);
-  assert.ok(data.equals(await contentOf(volume, inode)));
 });
 
 test('an fsync of the last bytes of a block that the store has already', async () => {

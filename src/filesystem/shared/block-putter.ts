@@ -1,7 +1,7 @@
 import { InfinitError, messageOf } from '../../base/index.ts';
 import type { VolumeContext } from '../context.ts';
 import type { DataBlock } from '../data-block.ts';
-import { putBlocks } from '../put-blocks.ts';
+import { putBlock } from '../put-block.ts';
 
 /** Puts the blocks of borrowed files as soon as they are full. Their bytes stay until the host that serves the volume has answered: another one may have to be told them. */
 export class BlockPutter {
@@ -48,7 +48,7 @@ export class BlockPutter {
 
   async #try(block: DataBlock): Promise<void> {
     try {
-      await putBlocks(this.#context, [block]);
+      await putBlock(this.#context, block);
       this.#put.add(block);
     } catch (error) {
       this.#failure = error;
