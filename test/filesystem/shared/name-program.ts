@@ -4,6 +4,9 @@ import { FileSystemError } from '../../../src/filesystem/index.ts';
 import { root, user } from '../harness.ts';
 import type { Host } from './program.ts';
 
+/** Syncs that fail one after another while another host is about to serve the volume. */
+const maxFailures = 20_000;
+
 /** RENAME_NOREPLACE, RENAME_EXCHANGE. */
 const [noReplace, exchange] = [1, 2];
 
@@ -34,13 +37,17 @@ export class NameProgram {
     const dice = chance();
     const done = one === undefined || other === undefined || dice < 0.4 ? await this.#make(fresh, dice) : await this.#change(one, other, fresh, dice);
     // It came to serve the volume meanwhile, and may lose it again: what is there counts once it is synced.
+    let failures = 0;
     for (let synced = this.#host.served === served; !synced;) {
       const before = this.#host.served;
       try {
         await fileSystem.syncfs();
         synced = this.#host.served === before;
       } catch (error) {
-        if (!(error instanceof FileSystemError)) throw error;
+        // Also after the run, where a mutant was found out and all ways to the store are closed.
+        if (!(error instanceof FileSystemError) || ++failures > maxFailures) throw error;
+        // Time passes.
+        await new Promise((resolve) => setImmediate(resolve));
         for (const name of mine.concat(fresh)) await this.#learn(name);
       }
     }
