@@ -261,10 +261,21 @@ export class Program {
     if (exact) return;
     story.truncate(0);
     story.write(0, seen);
-    // Unless it was seen where it was not durable.
+    // Unless it was seen where it was not durable. A guest's own memory may have some of it alone.
     if (host.fileSystem.local !== undefined) host.exposed = true;
-    else story.synced();
+    else if (await this.#syncs()) story.synced();
     host.lost = false;
+  }
+
+  /** Whether all is durable, as far as a sync says. */
+  async #syncs(): Promise<boolean> {
+    try {
+      await this.#on(() => this.host.fileSystem.fsync(this.#inode, this.#handle, false));
+      return true;
+    } catch (error) {
+      if (!(error instanceof FileSystemError) || error.errno !== 'EIO') throw error;
+      return false;
+    }
   }
 
   #require(seen: Buffer, exact: boolean): void {
