@@ -168,7 +168,7 @@ export class LeaseTable {
     if (known !== undefined && known.incarnation > incarnation) return { reply: undefined, remember: undefined };
     // It would hold up all writers for as long as it is heard. Whoever loses this answer trusts its leases no longer, so that is always safe.
     const isLax = known?.lax === true && known.incarnation === incarnation && now < known.expiresAt + laxTerms * this.termMs;
-    if (isLax) return { reply: undefined, remember: undefined };
+    if (!this.#rules.mayRenew(isLax)) return { reply: undefined, remember: undefined };
     this.#earlier = this.#earlier.filter((holder) => holder.peer !== from || holder.incarnation >= incarnation);
     let remember: readonly EarlierHolder[] | undefined;
     let session = known;

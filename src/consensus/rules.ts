@@ -66,6 +66,8 @@ export interface Rules {
   mayGrant(mode: LeaseMode, along: 'read' | 'accept' | 'repeated accept'): boolean;
   /** Whether the leases of others (`shared`, `exclusive`: how many) allow the access. */
   leaseAllows(access: 'read' | 'write', shared: number, exclusive: number): boolean;
+  /** Whether a holder's session is renewed, given whether it left a recall unanswered for a term. */
+  mayRenew(lax: boolean): boolean;
   /** Whether a lease of that life of its holder and request number is younger than an accept of the same host. */
   leaseOutlives(leaseLife: number, sequence: number, acceptLife: number, leaseClock: number): boolean;
 }
@@ -106,6 +108,7 @@ export const productionRules: Rules = {
   mayLease: ({ value }) => value !== null,
   mayGrant: (mode, along) => mode === 'shared' || along === 'accept',
   leaseAllows: (access, shared, exclusive) => exclusive === 0 && (access === 'read' || shared === 0),
+  mayRenew: (lax) => !lax,
   leaseOutlives: (leaseLife, sequence, acceptLife, leaseClock) => leaseLife > acceptLife || (leaseLife === acceptLife && sequence > leaseClock),
 };
 

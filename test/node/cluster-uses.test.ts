@@ -44,6 +44,20 @@ class Scene implements AsyncDisposable {
     this.#transports[0]!.drop('c', 'it is silent');
   }
 
+  /** Resolves when the lease was looked at twice: for who has it, and then for whether that one renews it. */
+  looked(): Promise<void> {
+    const { store } = this;
+    let left = 2;
+    const fetch = store.fetch.bind(store);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    store.fetch = async (...args) => {
+      const found = await fetch(...args);
+      if (args[0] === lease && --left === 0) resolve();
+      return found;
+    };
+    return promise;
+  }
+
   users(): Promise<readonly string[]> {
     return this.#cluster.usedElsewhere(volumeId);
   }
@@ -59,8 +73,10 @@ test('a connected host that does not say whether it has a volume mounted may hav
   scene.answer = () => Promise.reject(new Error('busy'));
   await assert.rejects(scene.users(), { code: 'unavailable', message: /host c did not say whether it uses the volume/ });
   await write(scene.store, { holder: 'c', count: 1 });
+  const looked = scene.looked();
   const users = scene.users();
-  setTimeout(() => void write(scene.store, { holder: 'c', count: 2 }), 50);
+  await looked;
+  await write(scene.store, { holder: 'c', count: 2 });
   assert.deepEqual(await users, ['host c']);
   scene.answer = no;
   assert.deepEqual(await scene.users(), []);
@@ -70,8 +86,10 @@ test('a host that is not heard and takes the volume over from one that was kille
   await using scene = new Scene();
   await write(scene.store, { holder: 'b', count: 7 });
   scene.cutOff();
+  const looked = scene.looked();
   const users = scene.users();
-  setTimeout(() => void write(scene.store, { holder: 'c', count: 1 }), 100);
+  await looked;
+  await write(scene.store, { holder: 'c', count: 1 });
   assert.deepEqual(await users, ['host c']);
   // Nobody renews it: who is not heard does not use it.
   assert.deepEqual(await scene.users(), []);

@@ -271,7 +271,7 @@ export const mutants: readonly Mutant[] = [
       faults: 60,
     },
   },
-  { ...production, name: 'ignores recalls', ignoresRecalls: true, settings: { ...leasing, leaseTermMs: 3000 } },
+  { ...broken('renews who ignores recalls', { mayRenew: () => true }, { ...leasing, leaseTermMs: 3000 }), ignoresRecalls: true },
   // After about a thousand seeds; test/consensus/stories.test.ts tells it message by message.
   {
     ...broken(
