@@ -32,7 +32,7 @@ export const otherVersions = { 'later minor': laterMinor, 'next major': nextMajo
 /** A copy of this project's program in a directory, as that version would be. Returns its `main.ts`. */
 export async function programOf(version: keyof typeof otherVersions, directory: string): Promise<string> {
   await mkdir(directory, { recursive: true });
-  await cp(path.join(root, 'src'), path.join(directory, 'src'), { recursive: true });
+  for (const name of ['src', 'plugin']) await cp(path.join(root, name), path.join(directory, name), { recursive: true });
   for (const name of ['node_modules', 'build']) await symlink(path.join(root, name), path.join(directory, name));
   await edit(directory, 'package.json', (text) => text.replace(/"version": "[^"]*"/, `"version": "${version}"`), root);
   for (const [file, from, to] of otherVersions[version])
