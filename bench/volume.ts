@@ -5,7 +5,7 @@
  * measured on the second, whose operations the first serves.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 
 import { ClusterProcesses } from '../test/integration/cluster-processes.ts';
@@ -22,6 +22,13 @@ function measure(name: string, directory: string): number {
   return Number(result.stdout.trim());
 }
 
+/** The directories to compare with, made before anything is started: one that is wrong leaves nothing behind. What an earlier run left there is in nobody's way. */
+const others = process.argv.slice(2).map((argument): [string, string] => {
+  const [name, directory = ''] = argument.split('=') as [string, string?];
+  if (!existsSync(directory)) throw new Error(`${argument}: there is no such directory; give NAME=DIRECTORY`);
+  // PostgreSQL works in a directory of its own.
+  return [name, mkdtempSync(path.resolve(directory, 'bench-'))];
+});
 const home = mkdtempSync(path.join(process.env['BENCH_DIR'] ?? process.cwd(), '.bench-'));
 // PostgreSQL runs as a user of its own.
 chmodSync(home, 0o755);
@@ -38,17 +45,7 @@ async function onTheOthers(): Promise<[string, string][]> {
   return [['infinit, second host', directory]];
 }
 
-const targets = new Map([
-  ['ext4', path.join(home, 'ext4')],
-  ['infinit', await daemon.mount('bench')],
-  ...(await onTheOthers()),
-  // What an earlier run left there is in nobody's way.
-  ...process.argv.slice(2).map((argument): [string, string] => {
-    const [name, directory] = argument.split('=') as [string, string];
-    // PostgreSQL works in a directory of its own.
-    return [name, mkdtempSync(path.resolve(directory, 'bench-'))];
-  }),
-]);
+const targets = new Map([['ext4', path.join(home, 'ext4')], ['infinit', await daemon.mount('bench')], ...(await onTheOthers()), ...others]);
 for (const directory of targets.values()) if (directory !== targets.get('ext4')) chmodSync(directory, 0o755);
 mkdirSync(targets.get('ext4')!);
 
