@@ -60,14 +60,12 @@ export class BallotSource {
 
   /** A fresh ballot above the round. @throws InfinitError `unsupported` where rounds ran out, which only a hostile peer brings about. */
   next(aboveRound: number): Ballot {
-    const round = Math.max(aboveRound, this.#floor) + 1;
-    if (round > maxRound) throw new InfinitError('unsupported', `ballot round ${round} is over the limit of ${maxRound}`);
-    return this.of(round);
+    return this.of(Math.max(aboveRound, this.#floor) + 1);
   }
 
   /** A fresh ballot of the very next round, whatever floors were told: what others write from that round on is above it. */
   nextAfter(round: number): Ballot {
-    return { ...this.next(round), round: round + 1 };
+    return this.of(round + 1);
   }
 
   /** As {@link next}; undefined where rounds ran out. */
@@ -75,8 +73,9 @@ export class BallotSource {
     return Math.max(aboveRound, this.#floor) < maxRound ? this.next(aboveRound) : undefined;
   }
 
-  /** A ballot of just this round. */
+  /** A fresh ballot of just this round. @throws InfinitError as {@link next}. */
   of(round: number): Ballot {
+    if (round > maxRound) throw new InfinitError('unsupported', `ballot round ${round} is over the limit of ${maxRound}`);
     return { round, peer: this.peer, incarnation: this.incarnation, serial: ++this.#serial };
   }
 
