@@ -29,6 +29,8 @@ const pageBytes = 4096;
 const keptBytes = 262_144;
 /** Closed files of which the kernel was not told a write of its own. */
 const maxKept = 4096;
+/** Inodes that are dropped in one turn of the event loop where it may be all that are open. */
+const dropsPerTurn = 128;
 
 /** The attributes of a guarded file that is being read are trusted for so long at the most, in ms: a stream of reads asks for them once instead of each time. */
 const guardedTrustMs = 50;
@@ -137,7 +139,7 @@ export class KernelTrust {
     const expired = leftMs > 0 ? new Promise<void>((resolve) => setTimeout(resolve, leftMs)) : undefined;
     const earlier = this.#earlier?.end(lost, wasSole) ?? [];
     const open = new Set([...(wasSole ? this.#inodes.keys() : []), ...earlier]);
-    if (!lost) return { expired, dropped: Promise.all(Array.from(open, (inode) => this.#drop(inode))).then(() => {}) };
+    if (!lost) return { expired, dropped: this.#dropAll([...open]) };
     // Dropping them now would write what is dirty over what others wrote, and make the kernel ignore attributes that are on their way.
     for (const inode of open) if (this.#inodes.has(inode)) this.#lost.add(inode);
     return { expired, dropped: Promise.resolve() };
@@ -222,7 +224,11 @@ export class KernelTrust {
 
   /** All that is guarded and open may have changed. */
   dropOpen(): void {
-    for (const inode of this.#inodes.keys()) if (this.#sole === undefined) void this.drop(inode);
+    if (this.#sole !== undefined) return;
+    const open = [...this.#inodes.keys()];
+    // At once, so that whoever opens one before its turn keeps nothing of it.
+    for (const inode of open) this.#guarded.delete(inode);
+    void this.#dropAll(open);
   }
 
   /** A request through the handle: the kernel is through with opening it. */
@@ -375,6 +381,15 @@ export class KernelTrust {
 
   #isCurrent(sole: Sole, inode: number): boolean {
     return sole.first || sole.current.has(inode);
+  }
+
+  /** A piece a turn: of all files that are open it takes tens of ms, and more notifications than may wait. */
+  async #dropAll(inodes: readonly number[]): Promise<void> {
+    for (let from = 0; from < inodes.length; from += dropsPerTurn) {
+      await Promise.all(inodes.slice(from, from + dropsPerTurn).map((inode) => this.#drop(inode)));
+      // The kernel may have answered before this turn is over.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   /** Dirty pages are written back before. */

@@ -101,4 +101,27 @@ describe('what the kernel is trusted with', () => {
     assert.ok(dropped instanceof Promise);
     await dropped;
   });
+
+  test('what is dropped of all open files is dropped a piece a turn, and whoever opens one before its turn keeps nothing of it', async () => {
+    const files = 1000;
+    const notifier = new Notifier(new FakeKernel(), -1, silentLogger);
+    const attributesOf = (inode: number) => (): Attributes => ({ inode, size: 6, changed: { seconds: 1, nanoseconds: 0 } }) as Attributes;
+    const open = (isGuarded: boolean): KernelTrust => {
+      const kernel = new KernelTrust(notifier, false);
+      if (!isGuarded) kernel.begin(() => 10_000);
+      for (let inode = 1; inode <= files; inode++) kernel.opened(inode, inode, attributesOf(inode), isGuarded);
+      return kernel;
+    };
+    const guest = open(true);
+    assert.equal(guest.opened(files, files + 1, attributesOf(files), true), 'kept');
+    guest.dropOpen();
+    assert.ok(notifier.statistics.sent < files, 'not all in one turn');
+    assert.equal(guest.opened(files, files + 2, attributesOf(files), true), 'cached');
+    while (notifier.statistics.sent < files) await new Promise((resolve) => setImmediate(resolve));
+
+    const { dropped } = open(false).end(false);
+    assert.ok(notifier.statistics.sent < 2 * files, 'not all in one turn');
+    await dropped;
+    assert.equal(notifier.statistics.sent, 2 * files);
+  });
 });
