@@ -13,6 +13,7 @@ import { HostNames } from '../host-names.ts';
 import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
+import { boundMuxer } from './bound-muxer.ts';
 import { nativeTls } from './native-tls.ts';
 import { established, ShortCut } from './short-cut.ts';
 import { stockTls } from './stock-tls.ts';
@@ -126,7 +127,10 @@ class Libp2pNode implements WireNode {
 
   async attach(): Promise<this> {
     const events = this.#events;
-    this.#libp2p.addEventListener('connection:open', ({ detail }) => events.onConnection(this.#wrap(detail)));
+    this.#libp2p.addEventListener('connection:open', ({ detail }) => {
+      boundMuxer(detail, () => events.isMember(detail.remotePeer.toString()));
+      events.onConnection(this.#wrap(detail));
+    });
     // libp2p also announces whoever connects: only what multicast finds is news.
     if (this.#options.mdns)
       this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
