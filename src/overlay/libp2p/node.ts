@@ -14,6 +14,7 @@ import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
 import { boundMuxer } from './bound-muxer.ts';
+import { MetStrangers } from './met-strangers.ts';
 import { nativeTls } from './native-tls.ts';
 import { established, ShortCut } from './short-cut.ts';
 import { stockTls } from './stock-tls.ts';
@@ -127,13 +128,18 @@ class Libp2pNode implements WireNode {
 
   async attach(): Promise<this> {
     const events = this.#events;
+    const strangers = new MetStrangers(this.#libp2p, (peer) => events.isMember(peer));
     this.#libp2p.addEventListener('connection:open', ({ detail }) => {
       boundMuxer(detail, () => events.isMember(detail.remotePeer.toString()));
+      strangers.met(detail.remotePeer);
       events.onConnection(this.#wrap(detail));
     });
     // libp2p also announces whoever connects: only what multicast finds is news.
     if (this.#options.mdns)
-      this.#libp2p.addEventListener('peer:discovery', ({ detail }) => events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress)));
+      this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
+        strangers.met(detail.id);
+        events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress));
+      });
     for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
       await this.#libp2p.handle(
         protocol,
