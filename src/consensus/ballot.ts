@@ -63,11 +63,6 @@ export class BallotSource {
     return this.of(Math.max(aboveRound, this.#floor) + 1);
   }
 
-  /** A fresh ballot of the very next round, whatever floors were told: what others write from that round on is above it. */
-  nextAfter(round: number): Ballot {
-    return this.of(round + 1);
-  }
-
   /** As {@link next}; undefined where rounds ran out. */
   tryNext(aboveRound: number): Ballot | undefined {
     return Math.max(aboveRound, this.#floor) < maxRound ? this.next(aboveRound) : undefined;

@@ -1,4 +1,4 @@
-import { compareBallots, type PeerId } from './ballot.ts';
+import { compareBallots, type PeerId, sameBallot } from './ballot.ts';
 import type { Doubt } from './doubt.ts';
 import { maxUnsettled } from './limits.ts';
 import type { Apply, Operation, ProposalOutcome } from './operation.ts';
@@ -6,7 +6,7 @@ import { type Accepted, type BlockRecord, type Origin, type ReplicaSet, sameOrig
 import type { Rules } from './rules.ts';
 
 /** Why a record is proposed: the operation's own value or change, or a step on the way. */
-export type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'reproposal' | 'settled';
+export type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'reproposal' | 'settled' | 'salvaged';
 
 /** Where an operation stands once it knows the current record. */
 export interface Standing {
@@ -54,6 +54,8 @@ export function decide(rules: Rules, standing: Standing): Decision {
       return base === null ? finish({ status: 'conflict', accepted: null }) : decideSettle(rules, standing, base);
     case 'renew':
       return base === null ? finish({ status: 'conflict', accepted: null }) : decideRenew(rules, standing, base);
+    case 'salvage':
+      return base === null ? finish({ status: 'conflict', accepted: null }) : decideSalvage(standing, base, operation);
     case 'forget':
       return base === null ? finish({ status: 'committed', accepted: null }) : decideForget(rules, chosen, base);
   }
@@ -130,6 +132,20 @@ function decideSettle(rules: Rules, { operation, chosen, reproposed }: Standing,
 function decideRenew(rules: Rules, { chosen, reproposed }: Standing, base: Accepted): Decision {
   if (base.record.previous.length > 0) return finishJoint(rules, chosen, base);
   return reproposed ? finish({ status: 'committed', accepted: base }) : { type: 'propose', record: base.record, purpose: 'reproposal' };
+}
+
+/** Those that are left accept it as they do any record: of several that salvage the block, or write to it since, one is first. */
+function decideSalvage({ doubt }: Standing, base: Accepted, { from, survivors, unsettled }: Extract<Operation, { kind: 'salvage' }>): Decision {
+  const { record, ballot } = base;
+  const purpose = 'salvaged';
+  if (unsettled.length > maxUnsettled) return finish({ status: 'no-quorum' });
+  if (sameBallot(ballot, from))
+    return { type: 'propose', record: { ...record, epoch: record.epoch + 1, replicas: survivors, previous: [], unsettled }, purpose };
+  if (!doubt.changeSent) return finish({ status: 'conflict', accepted: base });
+  // What some accepted of it is brought through, with what was written since.
+  return sameReplicas(record.replicas, survivors) && record.previous.length === 0
+    ? { type: 'propose', record, purpose }
+    : finish({ status: 'unknown' });
 }
 
 function decideForget(rules: Rules, chosen: boolean, base: Accepted): Decision {

@@ -21,14 +21,14 @@ export class Doubt {
     return this.#ballot;
   }
 
-  /** A change of ours may have been accepted somewhere. */
+  /** A change of replicas of ours, or a salvage, may have been accepted somewhere. */
   get changeSent(): boolean {
     return this.#changeSent;
   }
 
   /** An accept was sent and its outcome is not known. */
   note(purpose: Purpose, version: number, ballot: Ballot): void {
-    if (purpose === 'joint' || purpose === 'final') this.#changeSent = true;
+    if (purpose === 'joint' || purpose === 'final' || purpose === 'salvaged') this.#changeSent = true;
     if (purpose !== 'value') return;
     this.#version = Math.min(this.#version, version);
     this.#ballot = ballot;
@@ -42,6 +42,6 @@ export class Doubt {
 
   /** Whether the operation may have had an effect, now or later. */
   mayHaveActed({ kind }: Operation): boolean {
-    return kind === 'write' ? this.#version !== Infinity : kind === 'change' && this.#changeSent;
+    return kind === 'write' ? this.#version !== Infinity : (kind === 'change' || kind === 'salvage') && this.#changeSent;
   }
 }

@@ -27,6 +27,11 @@ export type Operation =
    * Nobody's version or condition is touched by it.
    */
   | { readonly kind: 'renew' }
+  /**
+   * Past any quorum, by a person's decision (src/repair/salvage.ts): makes `survivors` the block's set, where the newest record that they hold is still the one accepted at `from`.
+   * Each of them must promise first, so that nothing they hold is passed over. `unsettled`: hosts that may come back with an earlier record.
+   */
+  | { readonly kind: 'salvage'; readonly from: Ballot; readonly survivors: ReplicaSet; readonly unsettled: readonly PeerId[] }
   /** Forgets a tombstone once all replicas have it. */
   | { readonly kind: 'forget' };
 

@@ -205,13 +205,19 @@ export class Proposer {
 
   /** Who is asked first: the sets of the newest record we know, else those that the roster names. */
   #firstSets(): readonly (readonly PeerId[])[] {
+    if (this.#survivors !== undefined) return this.#survivors;
     const known = this.#base ?? this.#hint?.accepted ?? null;
     const sets = known === null ? this.#rules.foundingSets(this.#views.all) : this.#rules.setsOf(known.record);
     return this.#asksOwn ? [...sets, [this.#requests.from]] : sets;
   }
 
+  /** Of a salvage: each is a set of its own, so that all must answer. */
+  get #survivors(): readonly (readonly PeerId[])[] | undefined {
+    return this.operation.kind === 'salvage' ? this.operation.survivors.map((peer) => [peer]) : undefined;
+  }
+
   #onSurvey(impatient: boolean): readonly Effect[] {
-    const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views.all);
+    const found: Survey = survey(this.#rules, this.#round.answers, this.#hint?.accepted ?? null, this.#views.all, this.#survivors);
     const more = this.#round.extend(found.sets);
     const heard = !this.#asksOwn || this.#round.answers.has(this.#requests.from);
     if (!found.complete || !heard || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
@@ -314,7 +320,8 @@ export class Proposer {
     // Along with it the same quorum promised the next ballot: phase 1 of whatever follows is done.
     this.#ballot = this.#next;
     if (this.#purpose === 'reproposal') this.#reproposed = true;
-    if (this.#purpose === 'value' || this.#purpose === 'settled') return this.#finish({ status: 'committed', accepted: this.#base });
+    if (this.#purpose === 'value' || this.#purpose === 'settled' || this.#purpose === 'salvaged')
+      return this.#finish({ status: 'committed', accepted: this.#base });
     return this.#decide();
   }
 

@@ -23,13 +23,20 @@ export interface Survey {
  * The rule on which changes of replicas rest: whoever is asked, the *highest record* among the answers names the sets that must answer.
  * A pointer that leads to a quorum that knows nothing of it speaks of a block that was removed and forgotten:
  * nothing lower counts any longer. Only promises above the pointer prove that; answers to a read may be older than the pointer is.
+ * @param deciding The sets that decide whatever the highest record names.
  */
-export function survey(rules: Rules, answers: ReadonlyMap<PeerId, Reply>, known: Accepted | null, views: readonly View[]): Survey {
+export function survey(
+  rules: Rules,
+  answers: ReadonlyMap<PeerId, Reply>,
+  known: Accepted | null,
+  views: readonly View[],
+  deciding?: readonly ReplicaSet[],
+): Survey {
   let forgotten: Ballot | null = null;
   const unsure = !rules.mayCombine() && answers.values().some((answer) => answer.unsure);
   for (;;) {
     const best = highest(rules, answers, known, forgotten);
-    const sets = best === null ? rules.foundingSets(views) : rules.setsOf(best.record);
+    const sets = deciding ?? (best === null ? rules.foundingSets(views) : rules.setsOf(best.record));
     const complete = isQuorum(rules, sets, (peer) => answers.has(peer));
     if (best === null || !best.pointer || !complete)
       return { best, sets, complete, held: complete && isHeld(rules, answers, best, sets, unsure), unsure, forgotten: forgotten !== null };

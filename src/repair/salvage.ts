@@ -1,8 +1,17 @@
 import { messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import { type Accepted, type BlockRecord, compareBallots, formatBallot, membersOf, type PeerId, type Reply } from '../consensus/index.ts';
+import {
+  type Accepted,
+  type BlockRecord,
+  compareBallots,
+  formatBallot,
+  membersOf,
+  type PeerId,
+  type ProposalOutcome,
+  type Reply,
+} from '../consensus/index.ts';
 import type { Standpoint } from './standpoint.ts';
-import { pages, registersPart } from './walk.ts';
+import { pages, pause, registersPart } from './walk.ts';
 
 /** Blocks that one run names; the rest is counted. */
 const maxNamed = 1000;
@@ -58,18 +67,22 @@ interface Remains {
   /** Hosts to which the block may have been moved meanwhile, and that did not answer. */
   readonly silent: readonly PeerId[];
   readonly holders: readonly PeerId[];
-  readonly replicas: readonly PeerId[];
-  /** No ballot up to this round may be used. */
-  readonly round: number;
+  /** Who decides about the block from then on: the members in reach, and whoever else holds the newest record. */
+  readonly survivors: readonly PeerId[];
+  /** Who may come back with an earlier record, or is to be told that its damaged one counts no longer. */
+  readonly unsettled: readonly PeerId[];
 }
 
 /**
- * For blocks whose majority is lost for good, by a person: the newest record that is left is made the block's record, with the surviving hosts
- * as its set. This goes past the quorum, and is safe only where the missing hosts never return: so each of them must be named, and expelled.
+ * For blocks whose majority is lost for good, by a person: the newest record that is left is made the block's record, with those that are left of its hosts
+ * as its set; repair then brings it to where it belongs, as any block. This goes past the quorum, and is safe only where the missing hosts never return: so each of them must be named, and expelled.
+ * Among those that are left it is agreed on as anything else (docs/consensus.md, “Salvage”): whoever else salvages the block, or writes to it, comes before or after.
  */
 export class Salvage {
   readonly #at: Standpoint;
   readonly #isGone: (peer: PeerId) => boolean;
+  /** Leases that lost hosts granted have ended. */
+  #outlasted = false;
 
   /** @param isGone Whether a host was expelled or counted out, so that it has no say whatever it does. */
   constructor(standpoint: Standpoint, isGone: (peer: PeerId) => boolean) {
@@ -81,6 +94,7 @@ export class Salvage {
   async run(request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageReport> {
     const blocks: SalvageEntry[] = [];
     let [looked, underQuorum, rewritten] = [0, 0, 0];
+    this.#outlasted = false;
     for await (const { addresses } of pages(this.#at, registersPart, signal)) {
       for (let start = 0; start < addresses.length; start += askedAtOnce) {
         const some = addresses.slice(start, start + askedAtOnce);
@@ -112,14 +126,19 @@ export class Salvage {
     const replies: Reply[] = [];
     const damaged = new Set<PeerId>();
     let newest = local;
+    /** Where the block was moved to after that, if it was: there it may live on. */
+    let pointer: Accepted | undefined;
+    const told = (): readonly BlockRecord[] =>
+      pointer === undefined || compareBallots(pointer.ballot, newest.ballot) <= 0 ? [newest.record] : [newest.record, pointer.record];
+    const named = (): PeerId[] => [...new Set(told().flatMap(membersOf))];
     // Members of a set that is healthy need not be looked at any further; each newer record may name further hosts that hold something.
     let further: readonly PeerId[] = [];
     for (;;) {
-      const peers = this.#at.up([...new Set([...membersOf(newest.record), ...further])]);
+      const peers = this.#at.up([...new Set([...named(), ...further])]);
       const more = peers.filter((peer) => !asked.has(peer));
       if (more.length === 0) {
-        if (!this.#lacksQuorum(newest.record, damaged)) return undefined;
-        const next = [...newest.record.unsettled, ...homes];
+        if (!this.#lacksQuorum(told().at(-1)!, damaged)) return undefined;
+        const next = [...told().flatMap(({ unsettled }) => unsettled), ...homes];
         if (next.every((peer) => further.includes(peer))) break;
         further = [...further, ...next];
         continue;
@@ -128,26 +147,33 @@ export class Salvage {
       replies.push(...(await this.#at.housekeeping.ask(address, more, { signal })));
       for (const { type, from, accepted } of replies) {
         if (type === 'lost') damaged.add(from);
-        else if (accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
+        else if (accepted?.pointer === true)
+          pointer = pointer === undefined || compareBallots(accepted.ballot, pointer.ballot) > 0 ? accepted : pointer;
+        else if (accepted !== null && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
       }
     }
     const answered = new Set([this.#at.self, ...replies.map(({ from }) => from)]);
-    const members = membersOf(newest.record);
-    const holds = (accepted: Accepted | null): boolean => accepted !== null && compareBallots(accepted.ballot, newest.ballot) === 0;
+    const members = named();
+    const holds = (accepted: Accepted | null): boolean =>
+      accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) === 0;
+    const holders = [...(holds(local) ? [this.#at.self] : []), ...replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from)];
+    const survivors = [...new Set([...this.#at.up(members).filter((peer) => !damaged.has(peer) && !this.#isGone(peer)), ...holders])];
+    const others = [...members, ...told().flatMap(({ unsettled }) => unsettled)];
     return {
       newest,
       missing: members.filter((peer) => !this.#at.isUp(peer)),
       damaged: members.filter((peer) => damaged.has(peer)),
-      silent: views.length === 1 ? [] : homes.filter((peer) => !answered.has(peer)),
-      holders: [...(holds(local) ? [this.#at.self] : []), ...replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from)],
-      replicas: this.#newSet(address, damaged),
-      round: Math.max(
-        newest.ballot.round,
-        state?.promised?.round ?? 0,
-        this.#at.housekeeping.floor,
-        ...replies.map(({ promised, floor }) => Math.max(promised?.round ?? 0, floor)),
-      ),
+      silent: [...new Set(views.flatMap((view) => this.#mayHaveIt(this.#at.home(address, view), answered)))],
+      holders,
+      survivors,
+      unsettled: [...new Set(others)].filter((peer) => !survivors.includes(peer) && !this.#isGone(peer)),
     };
+  }
+
+  /** Of the hosts that a view has the block at, those that did not answer and may have it from others that did not: nobody where those that answered and have nothing newer leave the rest no majority. */
+  #mayHaveIt(home: readonly PeerId[], answered: ReadonlySet<PeerId>): readonly PeerId[] {
+    const silent = home.filter((peer) => !answered.has(peer));
+    return silent.length > home.length / 2 ? silent : [];
   }
 
   /** A host whose record was damaged is there, and has no say. */
@@ -156,16 +182,10 @@ export class Salvage {
     return sets.some((set) => this.#at.up(set).filter((peer) => !damaged.has(peer)).length < Math.floor(set.length / 2) + 1);
   }
 
-  /** Where the roster wants it, as far as hosts are there that would take it; this host where none is. */
-  #newSet(address: Address, damaged: ReadonlySet<PeerId>): readonly PeerId[] {
-    const set = this.#at.up(this.#at.home(address, this.#at.newest)).filter((peer) => !damaged.has(peer));
-    return set.length > 0 ? set : [this.#at.self];
-  }
-
   async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
-    const { newest, missing, damaged, silent, holders, replicas } = remains;
+    const { newest, missing, damaged, silent, holders, survivors, unsettled } = remains;
     const { version, value } = newest.record;
-    const entry = { address, missing, damaged, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas };
+    const entry = { address, missing, damaged, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas: survivors };
     const unnamed = missing.filter((peer) => !lost.includes(peer));
     if (unnamed.length > 0)
       return { ...entry, result: 'refused', reason: 'hosts that are only out of reach may return: wait for them, or name them as lost' };
@@ -174,32 +194,32 @@ export class Salvage {
       return { ...entry, result: 'refused', reason: `expel ${mayReturn.join(', ')} first: what it holds must never speak again` };
     const unheard = silent.filter((peer) => !this.#isGone(peer));
     if (unheard.length > 0) {
-      const reason = `several rosters are in force, and ${unheard.join(', ')}, where the block may have been moved, did not answer: wait for them, or expel them`;
+      const reason = `${unheard.join(', ')}, where the block may have been moved, did not answer: wait for them, or expel them`;
       return { ...entry, result: 'refused', reason };
     }
     if (!force) return { ...entry, result: 'possible' };
     await audit({ step: 'begin', ...entry, result: 'possible' });
-    // While others were looked at and this was written down, another host may have salvaged it, and a client have written it since.
-    const now = await this.#remains(address, signal);
-    if (now === undefined || compareBallots(now.newest.ballot, newest.ballot) !== 0) {
-      const overtaken: SalvageEntry = { ...entry, result: 'refused', reason: 'it changed meanwhile: look again' };
-      await audit({ step: 'end', ...overtaken });
-      return overtaken;
-    }
-    const done = await this.#rewrite(address, remains, signal).then(
-      (): SalvageEntry => ({ ...entry, result: 'rewritten' }),
-      (error: unknown): SalvageEntry => ({ ...entry, result: 'failed', reason: messageOf(error) }),
+    if (missing.length > 0) await this.#outlastLeases(signal);
+    const done: SalvageEntry = await this.#at.housekeeping.salvage(address, { from: newest.ballot, survivors, unsettled }, { signal }).then(
+      ({ status }) => ({ ...entry, ...said[status] }),
+      (error: unknown) => ({ ...entry, result: 'failed', reason: messageOf(error) }),
     );
     await audit({ step: 'end', ...done });
     return done;
   }
 
-  /** Should it break off in the middle, the record that some have then has its majority among the survivors: whoever reads it brings it through. */
-  async #rewrite(address: Address, { newest, replicas, round }: Remains, signal: AbortSignal): Promise<void> {
-    const { record } = newest;
-    const survivors = this.#at.up([...new Set([...membersOf(record), ...record.unsettled])]);
-    const unsettled = survivors.filter((peer) => !replicas.includes(peer));
-    const rewritten: BlockRecord = { ...record, epoch: record.epoch + 1, replicas, previous: [], unsettled };
-    await this.#at.housekeeping.install(address, rewritten, round, { signal });
+  /** The lost hosts may have granted leases by which others answer from memory, and nobody but these hosts would call them back. */
+  async #outlastLeases(signal: AbortSignal): Promise<void> {
+    if (this.#outlasted) return;
+    await pause(this.#at.housekeeping.leaseTermMs, signal);
+    this.#outlasted = true;
   }
 }
+
+/** What became of it. While others were looked at and it was written down, another host may have salvaged the block, and a client have written it since. */
+const said = {
+  committed: { result: 'rewritten' },
+  conflict: { result: 'refused', reason: 'it changed meanwhile: look again' },
+  'no-quorum': { result: 'failed', reason: 'not all hosts that are left answered, or some have no say: look again' },
+  unknown: { result: 'failed', reason: 'it may have been rewritten: look again' },
+} as const satisfies Record<ProposalOutcome['status'], Pick<SalvageEntry, 'result' | 'reason'>>;

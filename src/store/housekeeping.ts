@@ -3,10 +3,10 @@ import { type Address, hashesTo, kindOf } from '../block/index.ts';
 import {
   type Accepted,
   type AcceptorState,
-  type BlockRecord,
   compareBallots,
   decodeState,
   isMember,
+  type Operation,
   type PeerId,
   type ProposalOutcome,
   type ReplicaSet,
@@ -69,6 +69,8 @@ export class Housekeeping {
   readonly #clients: () => number;
   readonly #elsewhere: ClientsElsewhere;
   readonly #hasSay: () => boolean;
+  /** For how long, by any clock within the bound, a lease outlives the host that granted it. */
+  readonly leaseTermMs: number;
 
   constructor(parts: {
     readonly self: PeerId;
@@ -80,6 +82,7 @@ export class Housekeeping {
     readonly clients: () => number;
     readonly elsewhere: ClientsElsewhere;
     readonly hasSay: () => boolean;
+    readonly leaseTermMs: number;
   }) {
     this.#self = parts.self;
     this.#disk = parts.disk;
@@ -90,6 +93,7 @@ export class Housekeeping {
     this.#clients = parts.clients;
     this.#elsewhere = parts.elsewhere;
     this.#hasSay = parts.hasSay;
+    this.leaseTermMs = parts.leaseTermMs;
   }
 
   /** Whether clients are at work: on this host, or on others that had it serve them lately. */
@@ -208,19 +212,18 @@ export class Housekeeping {
   }
 
   /**
-   * Makes a record the block's at its replicas, past any quorum, at a ballot of the next round: only for salvage, where the majority is lost for good. What another host salvaged
-   * since that round was the highest, and a client has written, is of a higher one, and stays.
-   * Those who are to be told of it are told where they can be; repair tells the others.
-   * @throws InfinitError `unavailable` where fewer than a majority of the replicas took it: it is not the block's record then.
+   * Makes those that are left of a block's hosts its set, past any quorum: only where the majority is lost for good, by a person's decision. Each of them must promise first; what they accepted since
+   * `from`, be it from another host that salvages or from a client, stays, and the outcome is a conflict. Who may hold something earlier is told where it can be; repair tells the others.
    */
-  async install(address: Address, record: BlockRecord, round: number, call: HousekeepingCall = {}): Promise<void> {
-    const accepted: Accepted = { ballot: this.#registers.ballotAfter(round), record, pointer: false };
-    const { replicas, unsettled } = record;
-    const { have: count } = await this.tell(address, accepted, replicas, call);
-    if (count < Math.floor(replicas.length / 2) + 1)
-      throw new InfinitError('unavailable', `${count} of ${replicas.length} hosts took it: no majority`);
+  async salvage(
+    address: Address,
+    remains: Omit<Extract<Operation, { kind: 'salvage' }>, 'kind'>,
+    call: HousekeepingCall = {},
+  ): Promise<ProposalOutcome> {
+    const outcome = await this.#registers.run(address, { kind: 'salvage', ...remains }, { ...withDeadline(call), afresh: true });
     // Not before: who is told believes that it was chosen.
-    await this.tell(address, accepted, unsettled, call);
+    if (outcome.status === 'committed' && outcome.accepted !== null) await this.tell(address, outcome.accepted, remains.unsettled, call);
+    return outcome;
   }
 
   #question(peer: PeerId, message: Request, cancel: AbortSignal): Promise<Reply> {

@@ -1,7 +1,6 @@
 import { InfinitError, type Random, RecentMap } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import {
-  type Ballot,
   BallotSource,
   compareBallots,
   type Hint,
@@ -176,11 +175,6 @@ export class Registers {
   /** Blocks of which something is kept. */
   get hints(): number {
     return this.#hints.size;
-  }
-
-  /** A ballot of this host that was never used, of the next round. */
-  ballotAfter(round: number): Ballot {
-    return this.#ballots.nextAfter(round);
   }
 
   /** Forgets what is known of all blocks, so that the next operations ask. */

@@ -6,6 +6,7 @@ import {
   decodeRequest,
   encodeReply,
   encodeRequest,
+  maxClockDrift,
   type Operation,
   type PeerId,
   type ProposalOutcome,
@@ -146,6 +147,7 @@ export class Store implements BlockStore, AsyncDisposable {
       clients: () => this.#clients,
       elsewhere: this.#elsewhere,
       hasSay,
+      leaseTermMs: leaseTermMs * (1 + 2 * maxClockDrift),
     });
   }
 

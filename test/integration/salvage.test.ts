@@ -82,6 +82,87 @@ test('blocks that lack a majority only through damaged records are rewritten wit
   assert.ok(salvageLog(host).filter(({ step, result }) => step === 'end' && result === 'rewritten').length >= names.length);
 });
 
+/** What readers were told of a key: its value, `undefined` where there is none. Errors are no answers. */
+interface Told {
+  readonly name: string;
+  readonly at: number;
+  readonly value: string | undefined;
+}
+
+/** Reads all of them over and over on a host, whatever becomes of it. Ends when told so. */
+async function readAll(host: DaemonProcess, keys: readonly string[], told: Told[], stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    await using programs = connect(host.controlSocket);
+    for (const name of keys) {
+      if (stop.aborted) return;
+      const found = await programs.blocks.get(programs.blocks.named(name), { deadlineMs: 300 }).then(
+        (block) => ({ value: block?.text() }),
+        () => undefined,
+      );
+      if (found !== undefined) told.push({ name, at: performance.now(), ...found });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test(
+  'two hosts salvage at once, one is killed and begins again, a lost host comes back before and after: no reader is told that a value is not there',
+  { timeout: 240_000 },
+  async () => {
+    await using cluster = await ClusterProcesses.start(5, tmpdir(), ['--eviction-delay', '10s']);
+    const [h0, h1, h2, ...lost] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess, ...DaemonProcess[]];
+    const nodes = await h0.client.listNodes();
+    const peers = nodes.flatMap(({ name, peer }) => (name === 'h3' || name === 'h4' ? [peer] : []));
+    const keys = Array.from({ length: 60 }, (_, index) => `value-${index}`);
+    await using programs = connect(h0.controlSocket);
+    for (const name of keys) await programs.blocks.modify(programs.blocks.named(name), () => `value of ${name}`);
+    // What a third replica was to get later it has by now.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const told: Told[] = [];
+    const stop = new AbortController();
+    await Promise.all(lost.map((daemon) => daemon.kill()));
+    const readers = [h0, h1, h2].map((host) => readAll(host, keys, told, stop.signal));
+    await until(
+      () => h1.client.salvage({ force: false, lost: [], by: 'test' }),
+      ({ blocks }) => blocks.some(({ missing }) => missing.length === 2),
+    );
+    for (const peer of peers) await h0.client.removeNode(peer, true);
+    const salvage = (host: DaemonProcess) => host.client.salvage({ force: true, lost: peers, by: 'test' }).catch(() => undefined);
+    // It has not been told that it is expelled.
+    const back = lost[0]!.restart();
+    const rounds = [salvage(h0), salvage(h1), salvage(h2)];
+    await new Promise((resolve) => setTimeout(resolve, 3300));
+    await h2.crash();
+    await Promise.all([...rounds, back]);
+    // Until nothing is left of it anywhere, as docs/operating.md says.
+    for (const host of [h0, h1, h2])
+      await until(
+        () => salvage(host),
+        (report) => report?.underQuorum === 0,
+      );
+    for (const host of [h0, h1, h2])
+      await until(
+        () => host.client.status(),
+        ({ roster }) => roster.views.length === 1 && roster.hosts === 3,
+      );
+    await lost[0]!.kill();
+    await lost[0]!.restart();
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    stop.abort();
+    await Promise.all(readers);
+    const wrong = told.filter(({ name, value }) => value !== `value of ${name}`);
+    assert.deepEqual(wrong, [], `of ${told.length} answers`);
+    for (const host of [h0, h1, h2]) {
+      await using reader = connect(host.controlSocket);
+      for (const name of keys) assert.equal((await reader.blocks.get(reader.blocks.named(name)))?.text(), `value of ${name}`);
+      for (const [address, lines] of Map.groupBy(salvageLog(host), (line) => line.address))
+        assert.ok(lines.filter(({ step }) => step === 'begin').length >= lines.filter(({ step }) => step === 'end').length, address);
+    }
+    await using outcast = connect(lost[0]!.controlSocket);
+    await assert.rejects(outcast.blocks.modify(outcast.blocks.named(keys[0]!), () => 'of a world that is gone'));
+  },
+);
+
 interface Line {
   readonly at: string;
   readonly host: string;

@@ -40,7 +40,8 @@ test('a host that was not told that views retire does not take back what others 
     // A change that others began goes through, to where they meant it to.
     const record = await recordAt(turn);
     const joint = { ...record, epoch: record.epoch + 1, previous: [['a', 'b', 'c']], unsettled: all };
-    await cluster.host(turn).store.housekeeping.install(address, joint, 10);
+    const ballot = { round: 1000, peer: turn, incarnation: 1000, serial: 1 };
+    await cluster.host(turn).store.housekeeping.tell(address, { ballot, record: joint, pointer: false }, all);
     await lateKeeper(cluster, cluster.host(turn), [old, next, newest]).tend(address, noCounts(), signal);
     const finished = await recordAt(turn);
     assert.deepEqual([finished.replicas, finished.previous], [record.replicas, []]);

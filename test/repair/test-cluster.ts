@@ -87,6 +87,9 @@ export class SharedViews {
   }
 }
 
+/** Salvage waits for as long. */
+const leaseTermMs = 500;
+
 export interface TestHost {
   readonly name: PeerId;
   readonly disk: MemoryDisk;
@@ -135,6 +138,7 @@ export class TestCluster implements AsyncDisposable {
       incarnation: ++this.#incarnation,
       disk,
       logger: silentLogger,
+      leaseTermMs,
       cluster: { transport, placement },
     });
     const repair = Repair.start({ store, transport, views: views.of(name), settings: this.#settings, logger: silentLogger });
