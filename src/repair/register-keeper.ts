@@ -50,7 +50,12 @@ export class RegisterKeeper {
       await housekeeping.settle(address, this.#revoked(), [this.#at.self], call);
       found = await housekeeping.resolve(address, call);
     }
-    if (found.status !== 'resolved') return 'open';
+    if (found.status !== 'resolved') {
+      // It only promised something, to somebody who found no majority either: its floor keeps that as well, and no salvage would ever make a quorum of what holds nothing.
+      if (state.lost || state.accepted !== null || patience === 0) return 'open';
+      await housekeeping.forgetPromise(address);
+      return (await housekeeping.inspect(address)) === undefined ? 'done' : 'open';
+    }
     const record = found.outcome.accepted?.record;
     if (record === undefined) return 'done';
     const wanted = this.#at.successors(address, to);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { mutableAddress } from '../../src/block/index.ts';
+import { type Address, mutableAddress } from '../../src/block/index.ts';
 import { place } from '../../src/placement/index.ts';
 import type { SalvageEntry, SalvageReport, SalvageRequest } from '../../src/repair/index.ts';
 import { eventually, TestCluster } from './test-cluster.ts';
@@ -174,6 +174,26 @@ test('a host that is merely away with an earlier record has no say when it comes
   await cluster.host('c').store.housekeeping.settle(address, ['d', 'e'], [], { deadlineMs: 500 });
   await cluster.open('f');
   assert.equal(Buffer.from((await cluster.host('f').store.fetch(address))!.payload).toString(), 'new');
+});
+
+test('what was merely promised of a block whose majority is lost keeps no view from retiring', async () => {
+  const { cluster, addresses, salvage } = await lossOfTwo();
+  await using _ = cluster;
+  const { roster } = cluster.views.list[0]!;
+  const founded = Array.from({ length: 40 }, () => mutableAddress()).filter(
+    (address) => place(address, roster, 3).filter((peer) => lost.includes(peer)).length === 2,
+  );
+  const write = (address: Address) =>
+    cluster.host('a').store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }], { deadlineMs: 100 });
+  for (const address of founded) assert.equal((await write(address)).done, false);
+  assert.ok((await Promise.all(founded.map((address) => cluster.holders(address)))).some((holders) => holders.length > 0));
+  for (const name of lost) cluster.views.countOut(name);
+  cluster.views.append(['a', 'b', 'c']);
+  await salvage({ force: true, lost });
+  await eventually(async () => cluster.views.list.length === 1, 20_000, 'the view of the lost hosts is not retired');
+  assert.equal(await cluster.host('b').store.fetch(founded[0]!), undefined);
+  assert.equal((await write(founded[0]!)).done, true);
+  await cluster.settled(addresses);
 });
 
 test('while several rosters are in force nothing is rewritten that may have been moved to hosts that do not answer', async () => {
