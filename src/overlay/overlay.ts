@@ -356,8 +356,10 @@ export class Overlay implements AsyncDisposable {
     if (entry === undefined) return;
     // A newcomer asks at once for all there is to know; between hosts that know much the digests show what is missing.
     const isNew = this.state === 'joining' || this.#table.size <= 2;
-    if (this.state === 'joining') this.#own.publish({ state: 'up' });
-    else this.#sync.tellOne(peer, { entries: [entry], revocations: [] });
+    if (this.state === 'joining') {
+      this.#troubles.forgetRefusals();
+      this.#own.publish({ state: 'up' });
+    } else this.#sync.tellOne(peer, { entries: [entry], revocations: [] });
     if (isNew) void this.#sync.sync(peer);
   }
 

@@ -44,6 +44,11 @@ export class TroubleLog {
     this.#reports.clear();
   }
 
+  /** A member has let this host in: whoever refused it before did so for what it had then. */
+  forgetRefusals(): void {
+    for (const [key, { kind }] of this.#reports) if (kind === 'denied') this.#reports.delete(key);
+  }
+
   onTrouble(listener: (trouble: Trouble) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

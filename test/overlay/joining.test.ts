@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import type { Clock } from '../../src/base/index.ts';
@@ -55,6 +56,20 @@ test('days after it was granted the right to invite, a host lets others in by it
   await cluster.stop(d);
   const back = await cluster.open('a');
   await eventually(() => back.transport.isConnected(c.self) && back.rightsOf(c.self).includes('invite'), 'a knows what c may');
+});
+
+test('a host that was refused and comes in by another token tells of the refusal no more', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const join = addressesOf(a);
+  const used = await cluster.tokenFile(a, { uses: 1 });
+  const b = await cluster.open('b', { tokenFile: used, join });
+  await b.whenJoined();
+  const c = await cluster.open('c', { tokenFile: used, join });
+  await assert.rejects(c.whenJoined(AbortSignal.timeout(20_000)), { code: 'denied', message: /it needs a token of its own/ });
+  await c.join(join, await readFile(await cluster.tokenFile(a, { uses: 1 }), 'utf8'));
+  await eventually(() => c.transport.isConnected(a.self), 'it is let in');
+  assert.deepEqual(c.troubles(), []);
 });
 
 test('a member that is given a further token stays what it is, also while it is about to leave', async () => {
