@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { release } from 'node:os';
 
-import { messageOf } from '../base/index.ts';
+import { plainly } from '../base/index.ts';
 import { linux, listMounts } from '../fuse/index.ts';
 import type { Finding } from './cluster-findings.ts';
 import { type MountAnswer, probeMounts } from './mount-probe.ts';
@@ -43,7 +43,7 @@ function checkFuse(): Finding {
     return {
       topic: 'fuse',
       level: 'error',
-      finding: messageOf(error),
+      finding: `/dev/fuse cannot be opened: ${plainly(error)}`,
       advice: existsSync('/dev/fuse')
         ? 'use sudo; in a container pass --device /dev/fuse --cap-add SYS_ADMIN'
         : 'load it with `modprobe fuse`; in a container pass --device /dev/fuse --cap-add SYS_ADMIN',

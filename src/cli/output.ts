@@ -20,10 +20,11 @@ export type Shape = 'table' | 'json' | 'columns';
 
 const shapesInWords: Readonly<Record<Shape, string>> = { table: 'table', json: 'json', columns: '"table TEMPLATE"' };
 
-/** `--format`, which takes these shapes and templates. @param example A template. @param fallback The first of them unless said otherwise. */
+/** `--format`, which takes these shapes and templates; `-f` as well where docker has it, of single objects: in lists that is the filter. @param example A template. @param fallback The first of them unless said otherwise. */
 export function formatOption(shapes: readonly Shape[], example: string, fallback: Format = shapes[0]!): Option {
   const words = `${shapes.map((shape) => shapesInWords[shape]).join(', ')} or a template such as ${example}`;
-  return new Option('--format <format>', words).default(fallback).argParser((given: string): Format => {
+  const flags = shapes.includes('columns') ? '--format <format>' : '-f, --format <format>';
+  return new Option(flags, words).default(fallback).argParser((given: string): Format => {
     if (given.replaceAll(/\{\{[^}]*\}\}/g, '').includes('{{'))
       throw new InfinitError('bad-argument', `--format: "{{" without "}}" after it in "${given}"`);
     const shape = given.startsWith('table ') ? 'columns' : given;

@@ -16,6 +16,7 @@ import { ownArguments } from './docker-flags.ts';
 import { controlSocketOf, version } from '../api/index.ts';
 import { plainly } from '../base/index.ts';
 import { explainByVersion } from './version-mismatch.ts';
+import { explainVolumeOption } from './volume-option-help.ts';
 
 /** What the Docker CLI asks a plugin binary before it shows it as `docker infinit`. */
 const dockerPluginMetadata = {
@@ -31,7 +32,7 @@ export function createProgram(): Command {
     .description('Decentralised storage for Docker Swarm: all hosts are equal, any host can die.')
     .version(version)
     .addOption(new Option('--control-socket <path>', 'the daemon to talk to').env('INFINIT_CONTROL_SOCKET').default(controlSocketOf(process.env)))
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'infinit: ')) })
+    .configureOutput({ outputError: (text, write) => write(explainVolumeOption(text.replace(/^error: /, 'infinit: '))) })
     // Of a verb its name: with all arguments beside it there is no room to say what it does.
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .showSuggestionAfterError()

@@ -15,3 +15,9 @@ export function volumeOptionHelp(names?: readonly string[]): (context: AddHelpTe
     return `\nVolume options (-o NAME=VALUE):\n${items.join('\n')}`;
   };
 }
+
+/** What commander says of an unknown flag, and how it is said where an option of volumes was meant. */
+export function explainVolumeOption(text: string): string {
+  const name = /unknown option '--([a-z-]+)'/.exec(text)?.[1];
+  return volumeOptions.some((option) => option.name === name) ? `${text.trimEnd()}; of volumes it is -o ${name}=VALUE\n` : text;
+}

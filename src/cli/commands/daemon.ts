@@ -18,7 +18,8 @@ export function daemonCommand(): Command {
     .description('run this host’s part of the store, in the foreground')
     .option('--config <file>', 'a JSON object with these settings (also INFINIT_CONFIG)');
   for (const { flag, value, help, environment, fallback } of daemonOptions) {
-    command.addOption(new Option(`--${flag} <${value}>`, `${help} [${environment}; default: ${fallback === '' ? 'none' : fallback}]`));
+    const unlessSaid = fallback === '' ? '' : `; default: ${fallback}`;
+    command.addOption(new Option(`--${flag} <${value}>`, `${help} [${environment}${unlessSaid}]`));
   }
   return command.action(async ({ config }: { config?: string }) => {
     // --control-socket is also a global option, for clients: given there it means the same.
