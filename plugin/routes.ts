@@ -1,5 +1,6 @@
 import express, { type NextFunction, type Request, type Response } from 'express';
 
+import { forWantOfHosts } from '../src/api/index.ts';
 import { codeOf, type Logger, messageOf } from '../src/base/index.ts';
 import type { Driver } from './driver.ts';
 
@@ -115,8 +116,7 @@ async function serve(
   } catch (error) {
     if (codeOf(error) === 'bug') logger.error('a plugin call failed', { call: path, volume: body['Name'], error, stack: (error as Error).stack });
     else logger.info('a plugin call was refused', { call: path, volume: body['Name'], error });
-    // Which block has too few copies in reach says nothing to whoever started a container; the log has it.
-    answer = failure((codeOf(error) === 'unavailable' ? whoIsMissing() : undefined) ?? messageOf(error));
+    answer = failure(forWantOfHosts(error, whoIsMissing) ?? messageOf(error));
   }
   logger.debug('plugin call', { call: path, volume: body['Name'], ms: Math.round(performance.now() - started) });
   if (answer === hangUp) response.destroy();

@@ -320,6 +320,7 @@ export function committed(result: WriteResult, name: string = result.address): n
 
 function bytesOf(value: Value, limit: number, what: string): Uint8Array {
   const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+  if (!(bytes instanceof Uint8Array)) throw new InfinitError('bad-argument', `a value is a string or bytes (a Uint8Array), not ${typeof value}`);
   if (bytes.length > limit) throw new InfinitError('too-large', `${what} holds at most ${limit} bytes, not ${bytes.length}`);
   return bytes;
 }

@@ -16,6 +16,7 @@ export { directoryOf, holderOf } from './mount-holder.ts';
 export { hindranceOf } from './hindrance.ts';
 export { defaultPort, withPort } from './host-port.ts';
 export { makeDirectory } from './made-directory.ts';
+export { forWantOfHosts } from './missing-hosts.ts';
 export { nearest } from './nearest.ts';
 export { noVolume, noVolumeToRemove } from './no-volume.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';

@@ -5,6 +5,7 @@ import {
   type BlockService,
   checkVolumeName,
   type ClusterStatus,
+  forWantOfHosts,
   type HostStatus,
   type HostSummary,
   type Left,
@@ -89,13 +90,12 @@ const httpStatus: Readonly<Record<ErrorCode, number>> = {
 type Handler = (request: Request, response: Response) => Promise<void>;
 
 /** Answers a failure as `{code, message}`; a body parser's own errors are bad arguments. */
-function answerFailure(error: unknown, response: Response, logger: Logger, whoIsMissing?: () => string | undefined): void {
+function answerFailure(error: unknown, response: Response, logger: Logger, whoIsMissing: () => string | undefined = () => undefined): void {
   const status = (error as { status?: number }).status;
   const code: ErrorCode = status === 413 ? 'too-large' : status === 400 ? 'bad-argument' : codeOf(error);
   const said = (error as { type?: string }).type === 'entity.parse.failed' ? `the body is no JSON: ${messageOf(error)}` : messageOf(error);
   if (code === 'bug') logger.error('a control call failed', { error, stack: (error as Error).stack });
-  // Which block has too few copies in reach says nothing to whoever called; the log has it.
-  const missing = code === 'unavailable' ? whoIsMissing?.() : undefined;
+  const missing = forWantOfHosts(error, whoIsMissing);
   if (missing !== undefined) logger.info('a control call was refused', { error });
   response.status(httpStatus[code]).json({ code, message: missing ?? said });
 }

@@ -73,6 +73,8 @@ test('values of every size up to the limit come back as they were, and larger on
   assert.ok(full.equals((await blocks.get((await blocks.create(full)).address))!.value));
   await assert.rejects(blocks.put(new Uint8Array(maxImmutableValueBytes + 1)), { code: 'too-large', message: /4194304/ });
   await assert.rejects(blocks.create(new Uint8Array(maxValueBytes + 1)), { code: 'too-large', message: /65536/ });
+  for (const wrong of [5, null, {}] as unknown as string[])
+    await assert.rejects(blocks.put(wrong), { code: 'bad-argument', message: /a value is a string or bytes/ });
 });
 
 test('large values in memory that is used again are kept as they were given, on every host', async () => {

@@ -145,6 +145,8 @@ test('where hosts are missing, a refusal names them instead of blocks; other ref
   await using plugin = await servePlugin({ whoIsMissing: () => missing });
   plugin.volumes.trouble = new InfinitError('unavailable', 'too few replicas of block 1332 answered');
   assert.equal(refusal(await plugin.call('VolumeDriver.List', {})), missing);
+  plugin.volumes.trouble = new InfinitError('unknown-outcome', 'whether block 1332 was written is not known');
+  assert.equal(refusal(await plugin.call('VolumeDriver.List', {})), `whether it was done is not known, since ${missing}`);
   plugin.volumes.trouble = new InfinitError('denied', 'no right to write');
   assert.equal(refusal(await plugin.call('VolumeDriver.List', {})), 'no right to write');
   missing = undefined;
