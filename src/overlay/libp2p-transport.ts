@@ -1,5 +1,6 @@
 import { type Clock, codeOf, InfinitError, type Logger, messageOf, type Random, silentLogger, systemClock, systemRandom } from '../base/index.ts';
 import { FramedStream } from '../exchange/index.ts';
+import { parseAddress } from './addresses.ts';
 import { askForAdmission } from './admission.ts';
 import { ConnectedTransport } from './connected-transport.ts';
 import { Discoveries } from './discoveries.ts';
@@ -70,6 +71,8 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
   readonly #discoveries: Discoveries;
   /** Addresses of the targets. */
   #known: ReadonlyMap<PeerId, readonly string[]> = new Map();
+  /** Their IP addresses, also as a listener for both versions of IP sees them. */
+  #hosts: ReadonlySet<string> = new Set();
   #node: WireNode | undefined;
 
   constructor(options: Libp2pTransportOptions) {
@@ -129,6 +132,8 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     if (this.closed) return;
     const before = this.#known;
     this.#known = new Map(targets.map(({ peer, addresses }) => [peer, addresses]));
+    const hosts = targets.flatMap(({ addresses }) => addresses.flatMap(hostOf));
+    this.#hosts = new Set([...hosts, ...hosts.map((host) => `::ffff:${host}`)]);
     this.#redialer.setTargets(targets);
     for (const { peer, addresses } of targets) if (this.peers.has(peer) && before.get(peer)?.join() !== addresses.join()) this.#introduce(peer);
   }
@@ -158,6 +163,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     const { gate } = this.#options;
     return {
       admits: (peer, direction) => !this.closed && this.#reception.admits(peer, direction),
+      isAddressOfMember: (host) => this.#hosts.has(host),
       isMember: (peer) => gate.standing(peer) === 'member',
       onConnection: (connection) => this.#reception.watch(connection),
       onStream: (protocol, stream, connection) => this.#reception.receive(protocol, stream, connection),
@@ -309,6 +315,15 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
 
   #trouble(trouble: Trouble): void {
     this.#options.onTrouble?.(trouble);
+  }
+}
+
+/** The host of an address that a member tells of itself, which may be anything. */
+function hostOf(address: string): string[] {
+  try {
+    return [parseAddress(address).host];
+  } catch {
+    return [];
   }
 }
 

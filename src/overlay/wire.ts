@@ -33,6 +33,8 @@ export interface WireNode {
 export interface WireEvents {
   /** Whether an authenticated connection may stay. Asked before any byte of it is looked at. */
   admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean;
+  /** Whether a member is known to be at this IP address. */
+  isAddressOfMember(host: string): boolean;
   /** Whether the peer may use more than the admission protocol. */
   isMember(peer: PeerId): boolean;
   onConnection(connection: WireConnection): void;

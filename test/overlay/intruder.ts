@@ -10,7 +10,15 @@ export async function openIntruder(
 ): Promise<WireNode & { readonly key: KeyPair }> {
   const node = await openLibp2pNode(
     { key, listen, tls: 'native', kademlia: false, mdns: false },
-    { admits: () => true, isMember: () => true, onConnection: () => {}, onStream, onDiscovery: () => {}, onHandshakeError: () => {} },
+    {
+      admits: () => true,
+      isMember: () => true,
+      isAddressOfMember: () => false,
+      onConnection: () => {},
+      onStream,
+      onDiscovery: () => {},
+      onHandshakeError: () => {},
+    },
   );
   return Object.assign(node, { key });
 }

@@ -371,6 +371,7 @@ describe('the overlay on loopback', () => {
     const keys = Array.from({ length: 3 }, () => new KeyPair(systemRandom.bytes(32)));
     const events: WireEvents = {
       admits: () => true,
+      isAddressOfMember: () => false,
       isMember: () => true,
       onConnection: () => {},
       onStream: () => {},

@@ -1,6 +1,6 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
-import type { Connection, Libp2p, PeerDiscovery, PeerId as Libp2pPeerId, PeerInfo, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, MultiaddrConnection, PeerDiscovery, PeerId as Libp2pPeerId, PeerInfo, Stream } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
@@ -8,12 +8,13 @@ import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
 
 import { InfinitError } from '../../base/index.ts';
-import { formatAddress, parseAddress, reachableAddresses } from '../addresses.ts';
+import { type Endpoint, formatAddress, parseAddress, reachableAddresses } from '../addresses.ts';
 import { HostNames } from '../host-names.ts';
 import type { KeyPair } from '../identity/index.ts';
 import type { PeerId } from '../transport.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode, type WireStream } from '../wire.ts';
 import { boundMuxer } from './bound-muxer.ts';
+import { Callers } from './callers.ts';
 import { MetStrangers } from './met-strangers.ts';
 import { nativeTls } from './native-tls.ts';
 import { established, ShortCut } from './short-cut.ts';
@@ -33,8 +34,8 @@ export interface Libp2pNodeOptions {
 
 /** Two connections with each of 300 hosts, and twice that while they are being replaced. */
 const maxConnections = 1200;
-/** Connections that have not shown who they are. */
-const maxPendingConnections = 128;
+/** Connections that have not shown who they are: twice what {@link Callers} leave to those that no member is known by. */
+const maxPendingConnections = 512;
 /** Handshakes a second from one address: behind one address there may be a whole test cluster. */
 const maxInboundPerSecond = 200;
 const handshakeTimeoutMs = 5000;
@@ -47,6 +48,7 @@ const maxMuxerChunkBytes = 64 * 1024;
 export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEvents): Promise<WireNode> {
   const endpoint = options.listen === undefined ? undefined : parseAddress(options.listen);
   const names = new HostNames();
+  const callers = new Callers((host) => events.isAddressOfMember(host));
   const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : stockTls();
   const libp2p = await createLibp2p({
     privateKey: privateKeyFromRaw(Buffer.concat([options.key.seed, options.key.publicKey])),
@@ -77,13 +79,22 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
     connectionMonitor: { enabled: false },
     connectionGater: {
       denyDialMultiaddr: () => false,
+      denyInboundConnection: (connection: MultiaddrConnection) => !answers(callers, connection),
       denyInboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'inbound'),
       denyOutboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'outbound'),
     },
     peerDiscovery: options.mdns ? [await multicast()] : [],
     services: options.kademlia ? await kademliaServices() : {},
   });
-  return new Libp2pNode(libp2p, options, endpoint?.host, names, events).attach();
+  return new Libp2pNode(libp2p, options, endpoint?.host, names, events).attach(callers);
+}
+
+/** Whether whoever opened the connection is waited for. */
+function answers(callers: Callers, connection: MultiaddrConnection): boolean {
+  const from = endpointOf(connection.remoteAddr);
+  if (from === undefined) return true;
+  connection.addEventListener('close', () => callers.ended(from), { once: true });
+  return callers.began(from);
 }
 
 /** Loaded only where they are wanted: each costs memory. */
@@ -126,12 +137,14 @@ class Libp2pNode implements WireNode {
     this.#events = events;
   }
 
-  async attach(): Promise<this> {
+  async attach(callers: Callers): Promise<this> {
     const events = this.#events;
     const strangers = new MetStrangers(this.#libp2p, (peer) => events.isMember(peer));
     this.#libp2p.addEventListener('connection:open', ({ detail }) => {
       boundMuxer(detail, () => events.isMember(detail.remotePeer.toString()));
       strangers.met(detail.remotePeer);
+      const from = endpointOf(detail.remoteAddr);
+      if (from !== undefined) callers.ended(from);
       events.onConnection(this.#wrap(detail));
     });
     // libp2p also announces whoever connects: only what multicast finds is news.
@@ -323,6 +336,10 @@ function widen(stream: Stream): void {
 
 function toMultiaddr(host: string, port: number): Multiaddr {
   return multiaddr(`/${host.includes(':') ? 'ip6' : /^[\d.]+$/.test(host) ? 'ip4' : 'dns'}/${host}/tcp/${port}`);
+}
+
+function endpointOf(address: Multiaddr): Endpoint | undefined {
+  return toAddress(address).map(parseAddress)[0];
 }
 
 function toAddress(address: Multiaddr): string[] {

@@ -1,0 +1,39 @@
+import type { Endpoint } from '../addresses.ts';
+
+/** Callers at once that have not shown who they are, of which one address has not … */
+const maxCalling = 256;
+/** … more than these: behind one address there may be a whole test cluster. */
+const maxOfHost = 64;
+
+/**
+ * Who calls has some seconds to show who it is, and costs nothing meanwhile, so whoever holds all places until then keeps everybody else out. Hence of one address
+ * only some are waited for, and of all that no member is known at no more than leave room for members.
+ */
+export class Callers {
+  readonly #isKnown: (host: string) => boolean;
+  /** Their ports, by address. */
+  readonly #calling = new Map<string, Set<number>>();
+  #count = 0;
+
+  /** @param isKnown Whether a member is known to be at the address. */
+  constructor(isKnown: (host: string) => boolean) {
+    this.#isKnown = isKnown;
+  }
+
+  /** Somebody calls. False: it is hung up on. Otherwise {@link ended} is to follow. */
+  began({ host, port }: Endpoint): boolean {
+    const ports = this.#calling.get(host) ?? new Set();
+    if (!this.#isKnown(host) && (this.#count >= maxCalling || ports.size >= maxOfHost)) return false;
+    this.#calling.set(host, ports.add(port));
+    this.#count++;
+    return true;
+  }
+
+  /** It has shown who it is, or is gone; it may be said twice. */
+  ended({ host, port }: Endpoint): void {
+    const ports = this.#calling.get(host);
+    if (ports?.delete(port) !== true) return;
+    this.#count--;
+    if (ports.size === 0) this.#calling.delete(host);
+  }
+}
