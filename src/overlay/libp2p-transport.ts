@@ -162,7 +162,7 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
   #events(): WireEvents {
     const { gate } = this.#options;
     return {
-      admits: (peer, direction) => !this.closed && this.#reception.admits(peer, direction),
+      admits: (peer, direction, address) => !this.closed && this.#reception.admits(peer, direction, address),
       isAddressOfMember: (host) => this.#hosts.has(host),
       isMember: (peer) => gate.standing(peer) === 'member',
       onConnection: (connection) => this.#reception.watch(connection),

@@ -9,6 +9,8 @@ import { protocols, type WireConnection, type WireStream } from './wire.ts';
 
 /** Connections of hosts that have not been admitted. */
 const maxStrangers = 32;
+/** And those of them that come from one IP address: an identity costs nothing, an address does. */
+const maxStrangersOfHost = 16;
 /** How long a stranger may take to show its credential. */
 const strangerMs = 5000;
 /** How long the two streams of a session may take to say hello. */
@@ -45,13 +47,18 @@ export class Reception {
     this.#onFarewell = onFarewell;
   }
 
-  /** Whether an authenticated connection may stay at all. */
-  admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean {
+  /** Whether an authenticated connection from an address may stay at all. */
+  admits(peer: PeerId, direction: 'inbound' | 'outbound', address: string): boolean {
     const standing = this.#gate.standing(peer);
     if (standing === 'member' || (standing === 'unknown' && direction === 'outbound')) return true;
     // Who was expelled may come in to be told so, and is not listened to.
     const mayCome = standing === 'unknown' || this.#gate.farewell?.(peer) !== undefined;
-    return mayCome && direction === 'inbound' && this.#strangers.size < maxStrangers;
+    return mayCome && direction === 'inbound' && this.#hasRoomFor(hostOf(address));
+  }
+
+  #hasRoomFor(host: string): boolean {
+    const ofHost = [...this.#strangers].filter(({ address }) => hostOf(address) === host);
+    return this.#strangers.size < maxStrangers && ofHost.length < maxStrangersOfHost;
   }
 
   /** Gives a stranger a short while to be admitted. */
@@ -121,4 +128,8 @@ export class Reception {
     clearTimeout(timer);
     this.#onSession(hello.channel === 'control' ? { control: half, bulk: first.half } : { control: first.half, bulk: half }, hello);
   }
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':'));
 }

@@ -31,8 +31,8 @@ export interface WireNode {
 
 /** What a node asks and tells while it runs. */
 export interface WireEvents {
-  /** Whether an authenticated connection may stay. Asked before any byte of it is looked at. */
-  admits(peer: PeerId, direction: 'inbound' | 'outbound'): boolean;
+  /** Whether an authenticated connection with an address, `HOST:PORT`, may stay. Asked before any byte of it is looked at. */
+  admits(peer: PeerId, direction: 'inbound' | 'outbound', address: string): boolean;
   /** Whether a member is known to be at this IP address. */
   isAddressOfMember(host: string): boolean;
   /** Whether the peer may use more than the admission protocol. */

@@ -65,8 +65,8 @@ async function watched(cluster: Cluster): Promise<{ readonly host: Overlay; read
   return { host, served: () => served };
 }
 
-/** Fewer at once than a host lets strangers wait. */
-const batch = 20;
+/** Fewer at once, of one address, than a host lets strangers wait. */
+const batch = 10;
 
 async function inBatches(attempt: (index: number) => Promise<void>): Promise<void> {
   for (let from = 0; from < attempts; from += batch) await Promise.all(Array.from({ length: batch }, (_, offset) => attempt(from + offset)));

@@ -15,11 +15,11 @@ class Caller {
   #arrive: (chunk: Uint8Array) => void = () => {};
   #closed: (() => void)[] = [];
 
-  constructor(peer: string) {
+  constructor(peer: string, host = peer) {
     this.peer = peer;
     this.connection = {
       peer,
-      address: `${peer}:1`,
+      address: `${host}:1`,
       dialled: false,
       openStream: () => Promise.reject(new InfinitError('unsupported', 'nothing is opened to it')),
       abort: () => this.hangUp(),
@@ -34,7 +34,7 @@ class Caller {
 
   /** Shows what it has, where it is let in that far. */
   call(reception: Reception): boolean {
-    if (!reception.admits(this.peer, 'inbound')) return false;
+    if (!reception.admits(this.peer, 'inbound', this.connection.address)) return false;
     reception.watch(this.connection);
     const stream: WireStream = {
       send: () => true,
@@ -90,4 +90,14 @@ test('of strangers that show nothing, or nothing good, only so many are there at
   t.mock.timers.tick(6000);
   assert.ok(heard.every(({ aborted }) => aborted));
   assert.ok(new Caller('good').call(host));
+});
+
+test('strangers of one address do not take all places', () => {
+  const host = reception();
+  const callers = Array.from({ length: 40 }, (_, index) => new Caller(`mute-${index}`, '10.0.0.1'));
+  assert.equal(callers.filter((caller) => caller.call(host)).length, 16);
+  const friend = new Caller('good', '10.0.0.2');
+  assert.ok(friend.call(host));
+  friend.show();
+  for (const { connection } of callers) connection.abort('over');
 });

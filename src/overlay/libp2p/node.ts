@@ -80,8 +80,10 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
     connectionGater: {
       denyDialMultiaddr: () => false,
       denyInboundConnection: (connection: MultiaddrConnection) => !answers(callers, connection),
-      denyInboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'inbound'),
-      denyOutboundEncryptedConnection: (peer: Libp2pPeerId) => !events.admits(peer.toString(), 'outbound'),
+      denyInboundEncryptedConnection: (peer: Libp2pPeerId, { remoteAddr }: MultiaddrConnection) =>
+        !events.admits(peer.toString(), 'inbound', addressOf(remoteAddr)),
+      denyOutboundEncryptedConnection: (peer: Libp2pPeerId, { remoteAddr }: MultiaddrConnection) =>
+        !events.admits(peer.toString(), 'outbound', addressOf(remoteAddr)),
     },
     peerDiscovery: options.mdns ? [await multicast()] : [],
     services: options.kademlia ? await kademliaServices() : {},
@@ -239,7 +241,7 @@ class Libp2pConnection implements WireConnection {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.peer = connection.remotePeer.toString();
-    this.address = toAddress(connection.remoteAddr)[0] ?? connection.remoteAddr.toString();
+    this.address = addressOf(connection.remoteAddr);
     this.dialled = connection.direction === 'outbound';
   }
 
@@ -340,6 +342,11 @@ function toMultiaddr(host: string, port: number): Multiaddr {
 
 function endpointOf(address: Multiaddr): Endpoint | undefined {
   return toAddress(address).map(parseAddress)[0];
+}
+
+/** For people too, where it is no address of TCP. */
+function addressOf(address: Multiaddr): string {
+  return toAddress(address)[0] ?? address.toString();
 }
 
 function toAddress(address: Multiaddr): string[] {
