@@ -14,7 +14,9 @@ test('a scrub whose daemon is started anew is not waited for any longer', { time
   const server = createServer((request, response) => {
     if (request.method === 'POST') asked = true;
     const scrub = { running: !asked, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 };
-    response.end(JSON.stringify(asked && request.method === 'POST' ? {} : { uptimeSeconds: asked ? 1 : 1000, repair: { scrub } }));
+    response.end(
+      JSON.stringify(asked && request.method === 'POST' ? {} : { uptimeSeconds: asked ? 1 : 1000, disk: { liveBytes: 4096 }, repair: { scrub } }),
+    );
   });
   await new Promise<void>((resolve) => server.listen(socketPath, resolve));
   t.after(async () => {

@@ -4,6 +4,7 @@ import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.
 import { InfinitError } from '../../base/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
+import { Progress } from '../progress.ts';
 
 /** Between two looks at a host that drains, in ms. */
 const pollMs = 1000;
@@ -95,26 +96,30 @@ export function nodeCommand(options: () => GlobalOptions): Command {
 
 /** Says now and then how far it is, until the host stores nothing that a view in force leads to. */
 async function waitUntilDrained(daemon: ControlClient, name: string): Promise<void> {
-  let said = '';
+  using line = new Progress();
   let told: ReadonlySet<string> = new Set();
+  let most = 0;
   for (;;) {
     const { hosts, silent } = await daemon.clusterStatus();
     const isMeant = (each: { readonly name: string; readonly peer: string }): boolean => each.name === name || each.peer === name;
     const host = hosts.find(isMeant);
     if (host?.roster.standing === 'fresh') {
-      process.stderr.write(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon\n`);
+      line.note(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon`);
       return;
     }
     if (host === undefined && !silent.some(isMeant))
       throw new InfinitError('not-found', `${name} belongs to the cluster no longer: see \`infinit node ls\``);
     if (host?.outside !== undefined) throw new InfinitError('unavailable', `${name} takes no part any longer: ${host.outside}`);
-    const progress = host === undefined ? `${name} does not answer` : `${name}: ${host.disk.blocks} blocks, ${humanBytes(host.disk.liveBytes)}`;
     // What it waits for, whichever of the hosts knows: several may say the same.
     const troubles = new Set(hosts.flatMap((each) => each.roster.troubles.map((trouble) => trouble.replaceAll('this host', each.name))));
-    for (const trouble of troubles) if (!told.has(trouble)) process.stderr.write(`${trouble}\n`);
+    for (const trouble of troubles) if (!told.has(trouble)) line.note(trouble);
     told = troubles;
-    if (progress !== said) process.stderr.write(`${progress}\n`);
-    said = progress;
+    if (host === undefined) line.say(`${name} does not answer`);
+    else {
+      const { blocks, liveBytes } = host.disk;
+      most = Math.max(most, liveBytes);
+      line.say(`${name}: ${blocks} blocks, ${humanBytes(liveBytes)} left`, most === 0 ? undefined : 1 - liveBytes / most);
+    }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

@@ -6,6 +6,7 @@ import type { HostStatus, SalvageAnswer, SalvagedBlock } from '../../api/index.t
 import { InfinitError } from '../../base/index.ts';
 import { client, type GlobalOptions, insist, say, yesOption } from '../context.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderList, renderTable } from '../output.ts';
+import { Progress } from '../progress.ts';
 
 /** Between two looks at a scrub under way, in ms. */
 const pollMs = 1000;
@@ -60,19 +61,26 @@ export function scrubCommand(options: () => GlobalOptions): Command {
       const before = await daemon.status();
       await daemon.scrub(rate === undefined ? undefined : rate * 1024 * 1024);
       if (detach === true) return;
-      for (let said = ''; ;) {
+      using line = new Progress();
+      for (;;) {
         const status = await daemon.status();
-        const progress = describeScrub(status);
         const isDone = runsIn(status) > runsIn(before);
-        if (progress !== said && !isDone) process.stderr.write(`${progress}\n`);
-        said = progress;
+        if (!isDone) line.say(describeScrub(status), shareRead(status));
         // What was asked of a daemon that is gone nobody does any more.
         if (status.uptimeSeconds < before.uptimeSeconds)
           throw new InfinitError('unavailable', 'the daemon was started anew before everything was read: say it again');
-        if (isDone) return say(progress);
+        if (isDone) {
+          line[Symbol.dispose]();
+          return say(describeScrub(status));
+        }
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     });
+}
+
+/** How much of what the host keeps was read. */
+function shareRead({ disk, repair }: HostStatus): number | undefined {
+  return repair === undefined || disk.liveBytes === 0 ? undefined : repair.scrub.bytes / disk.liveBytes;
 }
 
 function runsIn({ repair }: HostStatus): number {
