@@ -1,5 +1,6 @@
 import { InfinitError, readU64, writeU64 } from '../base/index.ts';
 import { readTime, writeTime } from './fields.ts';
+import { decodeCalls, encodeCalls, type InodeCalls } from './inode-calls.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
 
 /**
@@ -9,6 +10,7 @@ import type { JournaledAttributes } from './journaled-attributes.ts';
  *  0 u8 version (1), u8 0, u16 entries | 4 u32 session | 8 u32 number of the block in the session | 12 u64 position | 20 u64 tail
  * 28 entries: u64 inode, u32 mode, u32 uid, u32 gid, u64 size, 3 × (i64 seconds, u32 nanoseconds): accessed, modified, changed,
  *             u16 pieces, u16 0, pieces: u64 offset, u32 length, bytes
+ *    for each entry that includes calls of other hosts: u16 its index, u16 length, calls (inode-calls.ts)
  * ```
  */
 export interface ContentBlock {
@@ -28,6 +30,8 @@ export interface Stamp {
 
 export interface ContentEntry extends JournaledAttributes {
   readonly pieces: readonly ContentPiece[];
+  /** Calls of other hosts that the inode includes. */
+  readonly calls: InodeCalls | undefined;
 }
 
 export interface ContentPiece {
@@ -41,6 +45,7 @@ const formatVersion = 1;
 const headBytes = 28;
 const entryBytes = 68;
 const pieceBytes = 12;
+const callsHeadBytes = 4;
 /** Bytes of a block at the most. */
 const maxBytes = 60 * 1024;
 /** Entries in a block at the most. */
@@ -53,8 +58,8 @@ export const maxContentBytes: number = maxBytes - headBytes;
 export const contentSlots = 1024;
 
 /** What an entry takes. */
-export function entryCost(pieces: number, bytes: number): number {
-  return entryBytes + pieces * pieceBytes + bytes;
+export function entryCost(pieces: number, bytes: number, calls: number): number {
+  return entryBytes + pieces * pieceBytes + bytes + (calls === 0 ? 0 : callsHeadBytes + calls);
 }
 
 /** What was stamped at `stamp` is covered by everything up to `mark`. */
@@ -98,6 +103,14 @@ export function encodeContentBlock(block: ContentBlock): Uint8Array {
       }
     }
   }
+  block.entries.forEach(({ calls }, index) => {
+    if (calls === undefined) return;
+    const encoded = encodeCalls(calls);
+    into.writeUInt16LE(index, at);
+    into.writeUInt16LE(encoded.length, at + 2);
+    into.set(encoded, at + callsHeadBytes);
+    at += callsHeadBytes + encoded.length;
+  });
   return into.subarray(0, at);
 }
 
@@ -137,7 +150,14 @@ function read(from: Buffer): ContentBlock {
       modified: readTime(from, start + 40),
       changed: readTime(from, start + 52),
       pieces,
+      calls: undefined,
     });
+  }
+  while (at < from.length) {
+    const index = from.readUInt16LE(at);
+    const end = at + callsHeadBytes + from.readUInt16LE(at + 2);
+    entries[index] = { ...entries[index]!, calls: decodeCalls(from.subarray(at + callsHeadBytes, end)) };
+    at = end;
   }
   return {
     stamp: { session: from.readUInt32LE(4), count: from.readUInt32LE(8) },

@@ -14,6 +14,7 @@ import { ContentRing } from './content-ring.ts';
 import type { VolumeContext } from './context.ts';
 import { versionsOf } from './failure.ts';
 import type { Inode } from './inode.ts';
+import { callsBytes } from './inode-calls.ts';
 
 /** Slots in use from which on files are written out without waiting for the timer. */
 export const hurrySlots: number = contentSlots / 2;
@@ -211,7 +212,7 @@ export class ContentJournal {
     if (tooMuch) return undefined;
     if (spans === 0 && Math.max(inode.writtenRevision, inode.journaledRevision) >= inode.revision) return 0;
     // The last slot stays free: the block before the tail must not be overwritten.
-    const cost = entryCost(spans, bytes);
+    const cost = entryCost(spans, bytes, callsBytes(inode.calls));
     return this.used >= contentSlots - 1 || cost > maxContentBytes ? undefined : cost;
   }
 
@@ -313,6 +314,6 @@ export class ContentJournal {
 }
 
 function entryOf(inode: Inode): ContentEntry {
-  const { number, mode, uid, gid, size, accessed, modified, changed } = inode;
-  return { inode: number, mode, uid, gid, size, accessed, modified, changed, pieces: inode.content!.takeUnsynced() };
+  const { number, mode, uid, gid, size, accessed, modified, changed, calls } = inode;
+  return { inode: number, mode, uid, gid, size, accessed, modified, changed, calls, pieces: inode.content!.takeUnsynced() };
 }

@@ -15,6 +15,7 @@ import { InodeNumbers } from './inode-numbers.ts';
 import { InodeRemover } from './inode-remover.ts';
 import { InodeTable } from './inode-table.ts';
 import type { Inode } from './inode.ts';
+import { withCall } from './inode-calls.ts';
 import { Journal } from './journal.ts';
 import { Leaving } from './leaving.ts';
 import { currentAsker, Miss, takeCall } from './miss.ts';
@@ -95,7 +96,7 @@ export class VolumeCore {
     this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
     this.numbers = new InodeNumbers(context);
     this.orphans = new Orphans(context, trees);
-    this.journal = new Journal(context, found.tail, 0);
+    this.journal = new Journal(context, found.tail, 0, found.remembers);
     this.contents = new ContentJournal(context, { onSynced: (inode) => this.#synced(inode), onFilling: () => this.flusher.hurry() });
     const { log, journal, usage, unsettled } = this;
     this.records = new RecordCommitter(context, usage, unsettled, this.contents, (inode) => this.#clean(inode));
@@ -157,12 +158,22 @@ export class VolumeCore {
     if (inode.content?.exposed === true) this.#unsynced(inode);
   }
 
+  /** The inode is about to be touched: a call that does it, and must not be made twice, goes with its state from now on. */
+  include(inode: Inode): void {
+    const call = takeCall();
+    if (call === undefined) return;
+    inode.calls = withCall(inode.calls, call, this.journal.calls.memory);
+    inode.callsRevision = inode.revision + 1;
+  }
+
   /** An operation on names was done in memory. */
   record(operation: Omit<Operation, 'sequence'>): void {
     // An inode that goes meanwhile is no call's doing.
     const call = operation.names.length === 0 && operation.gone !== undefined ? undefined : takeCall();
     const recorded = this.log.append(
-      call === undefined ? operation : { ...operation, call: { ...call, inode: operation.links[0]?.inode.number ?? 0 } },
+      call === undefined
+        ? operation
+        : { ...operation, call: { asker: call.asker, number: call.number, inode: operation.links[0]?.inode.number ?? 0 } },
     );
     if (recorded.call !== undefined) this.journal.calls.did(recorded.call);
     this.redo?.operation(recorded);

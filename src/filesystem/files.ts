@@ -105,6 +105,7 @@ export class Files {
     redo?.write(number, offset, data);
     if (end > inode.size) inode.size = end;
     if (kill) killPrivileges(inode);
+    this.#core.include(inode);
     if (keepTimes) this.#core.touch(inode);
     else this.#modified(inode);
     const room = late && budget.late > lateShare * budget.limit ? flusher.late.wait() : (budget.wait() ?? redo?.wait());

@@ -2,6 +2,7 @@ import { assert, InfinitError, readU64, writeU64 } from '../base/index.ts';
 import type { Stamp } from './content-journal-codec.ts';
 import { readTime, writeTime } from './fields.ts';
 import type { FileTime } from './file-system.ts';
+import { callsBytes, decodeCalls, encodeCalls, type InodeCalls } from './inode-calls.ts';
 
 /**
  * What lies in an inode's block, little-endian:
@@ -13,7 +14,8 @@ import type { FileTime } from './file-system.ts';
  *  4 u32 mode                  20 u32 device     48 u64 parent directory (directories)
  *                              24 u32 reserved   56 3 × (i64 seconds, u32 nanoseconds): accessed, modified, changed
  *                                                92 u32 session and u32 number of the content journal that it covers
- * 100 parts, in the order of their bits, each u32 length and bytes; an xattr is u8 length, name, u32 length, value
+ * 100 parts, in the order of their bits, each u32 length and bytes; an xattr is u8 length, name, u32 length, value; behind those calls of other hosts that it
+ *     includes (inode-calls.ts): u32 length and bytes, where versions that know nothing of them do not look
  * ```
  */
 export interface InodeRecord {
@@ -45,6 +47,8 @@ export interface InodeRecord {
   readonly journaled: Stamp;
   /** The record as an older snapshot epoch left it: address of an immutable block, 32 bytes. */
   readonly previous: Uint8Array | undefined;
+  /** Calls of other hosts that it includes. */
+  readonly calls: InodeCalls | undefined;
 }
 
 const formatVersion = 2;
@@ -54,11 +58,18 @@ const hasInline = 2;
 const hasExtents = 4;
 const hasPrevious = 8;
 const isTruncating = 16;
+const hasCalls = 32;
 
 /** An upper bound of the encoded size. */
 function boundOf(record: InodeRecord): number {
   let bytes =
-    fixedBytes + 16 + (record.target?.length ?? 0) + (record.inline?.length ?? 0) + (record.extents?.length ?? 0) + (record.previous?.length ?? 0);
+    fixedBytes +
+    20 +
+    callsBytes(record.calls) +
+    (record.target?.length ?? 0) +
+    (record.inline?.length ?? 0) +
+    (record.extents?.length ?? 0) +
+    (record.previous?.length ?? 0);
   if (record.xattrs !== undefined) for (const [name, value] of record.xattrs) bytes += 5 + name.length + value.length;
   return bytes;
 }
@@ -74,7 +85,8 @@ export function encodeInode(record: InodeRecord): Uint8Array {
     (record.inline === undefined ? 0 : hasInline) |
     (record.extents === undefined ? 0 : hasExtents) |
     (record.previous === undefined ? 0 : hasPrevious) |
-    (record.truncating ? isTruncating : 0);
+    (record.truncating ? isTruncating : 0) |
+    (record.calls === undefined ? 0 : hasCalls);
   into.writeUInt16LE(record.xattrs?.size ?? 0, 2);
   into.writeUInt32LE(record.mode, 4);
   into.writeUInt32LE(record.uid, 8);
@@ -115,6 +127,7 @@ export function encodeInode(record: InodeRecord): Uint8Array {
       part(value);
     }
   }
+  part(record.calls && encodeCalls(record.calls));
   return into.subarray(0, at);
 }
 
@@ -155,6 +168,7 @@ function read(from: Buffer): InodeRecord {
     at += 1 + length;
     (xattrs ??= new Map()).set(name, take());
   }
+  const calls = (parts & hasCalls) === 0 ? undefined : decodeCalls(take());
   return {
     mode: from.readUInt32LE(4),
     uid: from.readUInt32LE(8),
@@ -174,6 +188,7 @@ function read(from: Buffer): InodeRecord {
     inline,
     extents,
     previous,
+    calls,
     truncating: (parts & isTruncating) !== 0,
   };
 }

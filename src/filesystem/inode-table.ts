@@ -19,7 +19,10 @@ const evictionPace = 32;
 const maxAbsent = 1024;
 
 /** The record of a new inode. */
-export type NewInode = Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating' | 'previous' | 'xattrs' | 'journaled'> & {
+export type NewInode = Omit<
+  InodeRecord,
+  'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating' | 'previous' | 'xattrs' | 'journaled' | 'calls'
+> & {
   readonly xattrs?: ReadonlyMap<string, Uint8Array> | undefined;
 };
 
@@ -115,7 +118,7 @@ export class InodeTable {
     const inode = new Inode(
       number,
       BlockVersion.fresh(this.#context, this.#context.inodeAddress(number)),
-      { xattrs: undefined, previous: undefined, journaled: { session: 0, count: 0 }, ...record },
+      { xattrs: undefined, previous: undefined, calls: undefined, journaled: { session: 0, count: 0 }, ...record },
       false,
     );
     this.#equip(inode, undefined, undefined, true);

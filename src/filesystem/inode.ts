@@ -3,6 +3,7 @@ import type { Stamp } from './content-journal-codec.ts';
 import type { Directory } from './directory.ts';
 import { type Attributes, type Errno, type FileTime } from './file-system.ts';
 import { laterThan } from './file-time.ts';
+import type { InodeCalls } from './inode-calls.ts';
 import type { InodeRecord } from './inode-codec.ts';
 import { isDirectory, isRegular } from './mode.ts';
 import type { BlockVersion } from './named-block.ts';
@@ -30,6 +31,8 @@ export class Inode {
   target: string | undefined;
   xattrs: Map<string, Uint8Array> | undefined;
   previous: Uint8Array | undefined;
+  /** Calls of other hosts that changed it. */
+  calls: InodeCalls | undefined;
   /** Of a regular file. */
   content: Content | undefined;
   /** Of a directory. */
@@ -52,6 +55,8 @@ export class Inode {
   journaledRevision = 0;
   /** The last change of an extended attribute: those do not go into the content journal. */
   xattrsRevision = 0;
+  /** The last change that such a call made. */
+  callsRevision = 0;
   /** Number of the last operation on names that concerns it. */
   lastOperation = 0;
   /** Of a directory: the last operation that changed a name in it. */
@@ -103,6 +108,7 @@ export class Inode {
     this.target = record.target;
     this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
     this.previous = record.previous;
+    this.calls = record.calls;
     this.born = born;
   }
 

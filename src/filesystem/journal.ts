@@ -28,11 +28,14 @@ export class Journal {
   /** Of the oldest block that a crash would still need. */
   #tail: number;
   #advanced = false;
+  readonly #remembers: boolean;
   /** The last block that {@link replay} found, until it is claimed. */
   #found: { readonly block: BlockVersion; readonly body: Uint8Array } | undefined;
 
-  constructor(context: VolumeContext, tail: number, nextInode: number) {
+  /** @param remembers whether all who wrote to the volume since its memory of calls began name those that inodes include. */
+  constructor(context: VolumeContext, tail: number, nextInode: number, remembers = true) {
     this.#context = context;
+    this.#remembers = remembers;
     this.#tail = tail;
     this.#next = tail;
     this.nextInode = nextInode;
@@ -136,6 +139,7 @@ export class Journal {
     const last = blocks.at(-1);
     if (last !== undefined) this.calls.restore(last.calls);
     else if (first && this.#tail > 1) this.calls.restore((await this.#read(this.#tail - 1))?.calls);
+    if (!this.#remembers) this.calls.doubt();
     return blocks;
   }
 

@@ -1,5 +1,5 @@
-import type { CallName } from './call-table.ts';
 import type { MaybePromise } from './file-system.ts';
+import type { InodeCall } from './inode-calls.ts';
 
 /**
  * The concurrency model of a volume. Every operation is one synchronous function: it first looks at all it needs, then checks, then
@@ -26,8 +26,8 @@ const maxLoads = 10_000;
 export interface Asking {
   /** Who asks, where it has something of the volume in memory. */
   readonly asker: string | undefined;
-  /** Undefined where it may be made twice, or its operation is recorded. */
-  call?: CallName | undefined;
+  /** Undefined where it may be made twice, or what it does is recorded. */
+  call?: InodeCall | undefined;
 }
 
 let asker: Asking | undefined;
@@ -37,8 +37,8 @@ export function currentAsker(): Asking | undefined {
   return asker;
 }
 
-/** The call that the operation which is being recorded does: one operation a call. */
-export function takeCall(): CallName | undefined {
+/** The call that does what is being recorded, which is one thing. */
+export function takeCall(): InodeCall | undefined {
   const call = asker?.call;
   if (call !== undefined) asker!.call = undefined;
   return call;

@@ -139,8 +139,9 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
     truncating: false,
     journaled: { session: context.session, count: 0 },
     previous: undefined,
+    calls: undefined,
   });
-  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, unsettled: [], clean: true, session: context.session };
+  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, unsettled: [], clean: true, session: context.session, remembers: true };
   const address = context.inodeAddress(rootInode);
   const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
   // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.
@@ -217,6 +218,7 @@ async function restore(core: VolumeCore, { stamp, position, entries }: ContentBl
     if (inode?.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
     for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
     inode.become(entry);
+    inode.calls = entry.calls ?? inode.calls;
     inode.journaledRevision = ++inode.revision;
     core.contents.needed(inode, position);
     if (core.context.options.readOnly !== true) core.flusher.add(inode);

@@ -2,7 +2,7 @@ import { assert, InfinitError } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
 import type { SealedBlock, Stage, Update } from '../store/index.ts';
 import { commitOver } from './commit-over.ts';
-import type { ContentPlan } from './content-flush.ts';
+import type { ContentFlush, ContentPlan } from './content-flush.ts';
 import type { ContentJournal, JournalMark } from './content-journal.ts';
 import type { VolumeContext } from './context.ts';
 import type { BlockUse } from './extents/index.ts';
@@ -27,7 +27,7 @@ export interface JournalWrite {
 }
 
 /** What is neither content nor links. */
-type Attributes = Pick<Inode, 'mode' | 'uid' | 'gid' | 'accessed' | 'modified' | 'changed' | 'xattrs'>;
+type Attributes = Pick<Inode, 'mode' | 'uid' | 'gid' | 'accessed' | 'modified' | 'changed' | 'xattrs' | 'calls'>;
 
 /** An inode as it is at the cut; what changes while its content is prepared is the next commit's. */
 interface Prepared {
@@ -51,6 +51,8 @@ export class RecordCommitter {
   readonly #contents: ContentJournal;
   /** Told when an inode has nothing more to write. */
   readonly #onClean: (inode: Inode) => void;
+  /** A cut that is written later, since it failed or goes in steps, goes with the attributes of its time. */
+  readonly #cutAs = new WeakMap<ContentFlush, Attributes>();
 
   constructor(context: VolumeContext, usage: VolumeUsage, unsettled: Unsettled, contents: ContentJournal, onClean: (inode: Inode) => void) {
     this.#context = context;
@@ -130,11 +132,11 @@ export class RecordCommitter {
       // One that is gone by now is still needed by the journal's block that makes it: the block that removes it comes later.
       .filter((inode) => !inode.gone || (!inode.born && journal?.linksOf(inode) !== undefined))
       .map((inode) => {
-        const attributes = attributesOf(inode);
+        const now = attributesOf(inode);
         if (journal?.empty === true && !inode.born && inode.content?.changed === true)
           return {
             inode,
-            attributes: { ...attributes, ...inode.firstTimes },
+            attributes: { ...now, ...inode.firstTimes, calls: undefined },
             inherited: false,
             size: 0,
             revision: inode.writtenRevision,
@@ -143,6 +145,8 @@ export class RecordCommitter {
           };
         const inherited = inode.content?.flushing !== undefined && !inode.content.widen(inode.size);
         const flush = inode.content?.cut(inode.size);
+        const attributes = (inherited ? this.#cutAs.get(flush!) : undefined) ?? now;
+        if (flush !== undefined) this.#cutAs.set(flush, attributes);
         return { inode, attributes, inherited, size: inode.size, revision: inode.revision, flush, mark: flush?.mark ?? this.#contents.mark() };
       });
     // While contents are sealed and put.
@@ -260,8 +264,8 @@ export class RecordCommitter {
 }
 
 /** With its content as it is then, and not with what is written meanwhile: the times tell which state of a file it is. */
-function attributesOf({ mode, uid, gid, accessed, modified, changed, xattrs }: Inode): Attributes {
-  return { mode, uid, gid, accessed, modified, changed, xattrs: xattrs === undefined ? undefined : new Map(xattrs) };
+function attributesOf({ mode, uid, gid, accessed, modified, changed, calls, xattrs }: Inode): Attributes {
+  return { mode, uid, gid, accessed, modified, changed, calls, xattrs: xattrs === undefined ? undefined : new Map(xattrs) };
 }
 
 /** Waits for its turn at each inode, in the order of their numbers, so that nobody waits in a circle. */

@@ -28,7 +28,7 @@ export async function carryOver(parts: Parts, redo: RedoLog, inodes: readonly In
   const { written } = redo.room;
   for (const inode of inodes) {
     if (inode.content !== undefined) await carryContent(parts, redo, inode, inode.content);
-    if (!inode.gone) redo.attributes(inode, inode.xattrsRevision > inode.writtenRevision);
+    if (!inode.gone) redo.attributes(inode, Math.max(inode.xattrsRevision, inode.callsRevision) > inode.writtenRevision);
   }
   // With what others wrote meanwhile, which is no more than they are given room for.
   redo.trim(mark, redo.room.written - written);

@@ -1,6 +1,7 @@
 import { copyBytes } from '../base/index.ts';
 import type { DoneCall } from './call-table.ts';
 import type { Inode } from './inode.ts';
+import { encodeCalls } from './inode-calls.ts';
 import { noteKernelPages } from './kernel-pages.ts';
 import type { Operation } from './operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
@@ -15,8 +16,10 @@ const headBytes = 4096;
 const formatVersion = 3;
 /** That of a log with content that another host has put into the store: daemons that know no such records take nothing from it. */
 const storedVersion = 4;
+/** Likewise of one that says which calls of other hosts an inode includes. */
+const callsVersion = 5;
 /** Those that are read: the first says the same as the second, in less memory; neither says which calls of other hosts were done. */
-const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion]);
+const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion, callsVersion]);
 /** Words of the first page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;
@@ -239,7 +242,7 @@ export class RedoLog {
   /** Content that another host has put into the store. */
   stored(inode: number, { offset, length, at, blockBytes, address }: StoredPiece): void {
     if (!this.#on) return;
-    this.#head[word.format] = storedVersion;
+    this.#needs(storedVersion);
     if (!this.#begin(kinds.stored, 6, address.length)) return;
     for (const value of [inode, offset, length, at, blockBytes, address.length]) this.#put(value);
     this.#ring.write(address, 8 * this.#at, 'latin1');
@@ -255,6 +258,7 @@ export class RedoLog {
   /** Attributes as they are now, and what was written before. `whole`: extended ones, too, though they did not change just now. */
   attributes(inode: Inode, whole = false): void {
     if (inode.xattrsRevision === inode.revision || whole) this.#xattrs(inode);
+    if (inode.callsRevision === inode.revision || whole) this.#calls(inode);
     if (!this.#begin(kinds.attributes, attributeNumbers, 0)) return;
     putAttributes(inode, this.#words, this.#at);
     if (!this.#creating) this.#publish();
@@ -335,6 +339,21 @@ export class RedoLog {
     this.#put(inode.number);
     this.#put(text.length);
     this.#ring.write(text, 8 * this.#at, 'latin1');
+  }
+
+  #calls({ number, calls }: Inode): void {
+    if (!this.#on || calls === undefined) return;
+    this.#needs(callsVersion);
+    const encoded = encodeCalls(calls);
+    if (!this.#begin(kinds.calls, 2, encoded.length)) return;
+    this.#put(number);
+    this.#put(encoded.length);
+    this.#ring.set(encoded, 8 * this.#at);
+  }
+
+  /** Records come that daemons of earlier versions do not know: they are to take nothing from this log. */
+  #needs(version: number): void {
+    this.#head[word.format] = Math.max(this.#head[word.format]!, version);
   }
 
   #put(value: number): void {

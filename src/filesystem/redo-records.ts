@@ -3,12 +3,13 @@ import type { Address } from '../block/index.ts';
 import type { DoneCall } from './call-table.ts';
 import type { FileTime } from './file-system.ts';
 import type { Inode } from './inode.ts';
+import { decodeCalls, type InodeCalls } from './inode-calls.ts';
 import type { JournaledAttributes } from './journaled-attributes.ts';
 import { grain } from './redo-ring.ts';
 import type { StoredPiece } from './written.ts';
 
 /** What a record begins with, beside its place and length. */
-export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8, stored: 9 };
+export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8, stored: 9, calls: 10 };
 
 export interface RedoOperation {
   readonly kind: 'operation';
@@ -46,6 +47,7 @@ export type RedoRecord =
   | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
   | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
+  | { readonly kind: 'calls'; readonly inode: number; readonly calls: InodeCalls }
   | RedoCreated
   | RedoCalled
   | RedoOperation;
@@ -111,6 +113,10 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
       const [inode, bytes] = [take(), take()];
       const entries = JSON.parse(text(bytes)) as [string, string][];
       return [{ kind: 'xattrs', inode, xattrs: new Map(entries.map(([name, value]) => [name, Buffer.from(value, 'latin1')])) }, length];
+    }
+    case kinds.calls: {
+      const [inode, bytes] = [take(), take()];
+      return [{ kind: 'calls', inode, calls: decodeCalls(ring.subarray(8 * next, 8 * next + bytes)) }, length];
     }
     case kinds.created: {
       const [sequence, device, parent, hasTarget, bytes] = [take(), take(), take(), take(), take()];

@@ -117,6 +117,13 @@ class Replay {
         inode.xattrsRevision = inode.revision + 1;
         break;
       }
+      case 'calls': {
+        const inode = this.#inodes.get(record.inode);
+        if (inode === undefined) break;
+        inode.calls = record.calls;
+        inode.callsRevision = inode.revision + 1;
+        break;
+      }
       case 'attributes':
         this.#change(record.attributes);
         break;

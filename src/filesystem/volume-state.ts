@@ -24,11 +24,15 @@ export interface StateRecord {
   readonly clean: boolean;
   /** Session of the mount that wrote this. */
   readonly session: number;
+  /** All who wrote to the volume since its memory of calls began name those that inodes include. */
+  readonly remembers: boolean;
 }
 
 const formatVersion = 1;
 const fixedBytes = 56;
 const unsettledBytes = 16;
+/** Behind those, where it is so: earlier versions, which do not look there, take it away. */
+const remembersBytes = 8;
 
 /** What a {@link VolumeState.write} is to change. */
 interface StateChanges {
@@ -39,6 +43,7 @@ interface StateChanges {
 interface Journalled {
   readonly nextInode: number;
   readonly next: number;
+  readonly advanced: boolean;
 }
 
 /** Reads and writes the volume's own block. */
@@ -130,6 +135,8 @@ export class VolumeState {
       unsettled: named,
       clean,
       session: this.#context.session,
+      // Where it was not so, the memory began anew with this mount: that is durable with its first block.
+      remembers: this.#current!.remembers || journal.advanced,
     };
     try {
       const versions = versionsOf(await commitOver(this.#context, [this.#block], () => [{ update: [this.update(record)] }]));
@@ -148,7 +155,7 @@ export async function storedUsage(setup: VolumeSetup): Promise<{ readonly alloca
 }
 
 function encode(record: StateRecord): Uint8Array {
-  const into = Buffer.alloc(fixedBytes + record.unsettled.length * unsettledBytes);
+  const into = Buffer.alloc(fixedBytes + record.unsettled.length * unsettledBytes + (record.remembers ? remembersBytes : 0));
   into[0] = formatVersion;
   into[1] = record.clean ? 1 : 0;
   into.writeUInt32LE(record.session, 4);
@@ -165,6 +172,7 @@ function decode(body: Uint8Array): StateRecord {
   if (from.length < fixedBytes) throw new InfinitError('damaged', 'the volume’s own block is cut short');
   const at = (index: number): number => readU64(from, 8 + index * 8);
   const count = Math.floor((from.length - fixedBytes) / unsettledBytes);
+  const remembers = (from.length - fixedBytes) % unsettledBytes === remembersBytes;
   const unsettled = Array.from({ length: count }, (_, index) => ({ inode: at(5 + 2 * index), counted: at(6 + 2 * index) }));
   return {
     clean: from[1] === 1,
@@ -175,5 +183,6 @@ function decode(body: Uint8Array): StateRecord {
     files: at(3),
     next: at(4),
     unsettled,
+    remembers,
   };
 }

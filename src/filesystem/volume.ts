@@ -1,5 +1,5 @@
 import type { Address } from '../block/index.ts';
-import type { CallTable } from './call-table.ts';
+import type { CallName, CallTable } from './call-table.ts';
 import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
 import type { Claims, VolumeCore } from './core.ts';
@@ -23,6 +23,7 @@ import { Files } from './files.ts';
 import { Images } from './images.ts';
 import { Handles } from './handles.ts';
 import type { Inode } from './inode.ts';
+import { outcomeIn } from './inode-calls.ts';
 import type { Usage } from './journal-codec.ts';
 import { keepShown } from './keep-shown.ts';
 import { Lending } from './lending.ts';
@@ -242,6 +243,11 @@ export class Volume implements FileSystem {
   /** Which calls of other hosts were done here, and at hosts that had the volume before. */
   get calls(): CallTable {
     return this.#core.journal.calls;
+  }
+
+  /** Whether a call is done that changed an inode beside names; undefined: nobody knows. @param memory of calls when it was first made. @throws FileSystemError ESTALE where the inode is gone. */
+  callOutcome(number: number, call: CallName, memory: number): MaybePromise<'done' | 'not done' | undefined> {
+    return attempt(() => outcomeIn(this.#core.table.get(number).calls, call, memory, this.calls.memory));
   }
 
   /** The answer to a call that was done before. @throws FileSystemError ESTALE where the inode is gone since. */

@@ -93,6 +93,7 @@ function store(inode: Inode, name: string, value: Uint8Array): void {
 function changed(core: VolumeCore, inode: Inode): void {
   inode.stamp(core.context.clock.now());
   beyondJournal(inode);
+  core.include(inode);
   core.touch(inode);
 }
 

@@ -22,7 +22,7 @@ export type Backing =
   /** `grace`: until then only what was locked before may be locked; `names`: and no names be made. */
   | {
       readonly kind: 'local';
-      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'entry' | 'isMade' | 'remake'>>;
+      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'callOutcome' | 'entry' | 'isMade' | 'remake'>>;
       readonly appends: Appends;
       readonly grace: Promise<void>;
       readonly names?: Promise<void> | undefined;

@@ -4,8 +4,18 @@ import { type Attributes, type Created, type DirectoryEntry, type FileLock, type
 import type { Appends } from './appends.ts';
 import { askedBy } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
-import { type CallTag, decodeCall, Dismissed, encodeFailure, encodeResult, type OwnMethod, type SharedCall, type SharedMethod } from './calls.ts';
-import { answerOf, recorded, takesNames } from './done-calls.ts';
+import {
+  type CallTag,
+  decodeCall,
+  Dismissed,
+  encodeFailure,
+  encodeResult,
+  Forgotten,
+  type OwnMethod,
+  type SharedCall,
+  type SharedMethod,
+} from './calls.ts';
+import { answerIncluded, answerOf, includes, recorded, takesNames } from './done-calls.ts';
 import { effectsOf } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { account, closeAgain, Guest, letGo, once, ownerKey, unlock } from './guest.ts';
@@ -40,7 +50,8 @@ const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', '
 const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
 
 /** A volume that is open on this host. */
-type ServedVolume = FileSystem & Pick<Volume, 'calls' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
+type ServedVolume = FileSystem &
+  Pick<Volume, 'calls' | 'callOutcome' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
 
 /** What a volume itself does. */
 type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
@@ -110,7 +121,8 @@ export class CallServer {
       if (takesNames.has(method)) await this.#grace.names?.over;
       if (tag?.answered !== undefined) calls.answered(tag.asker, tag.answered);
       const asker = this.#showing?.begins(peer, method, args, tag?.gave ?? []);
-      const named = tag?.calls !== undefined && recorded.has(method) && isRemembered(tag) ? { asker: tag.asker, number: tag.number } : undefined;
+      const isNamed = tag?.calls !== undefined && isRemembered(tag) && (recorded.has(method) || includes(method, args));
+      const named = isNamed ? { host: peer, asker: tag.asker, number: tag.number } : undefined;
       let result: unknown;
       try {
         result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
@@ -197,7 +209,8 @@ export class CallServer {
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
-        const written = await once(guest, method, tag, () => this.#appends.append(inode, handle, data, kill));
+        const append = (): Promise<number> => this.#recordingOf(tag, () => this.#appends.append(inode, handle, data, kill));
+        const written = await once(guest, method, tag, append, false, () => this.#included(method, args, tag, append));
         await this.#volume.fsync(inode, handle, true);
         await this.#tellChanged(peer, told, method, args, written);
         return written;
@@ -263,7 +276,7 @@ export class CallServer {
             tag,
             () => perform(),
             opens.has(method),
-            () => this.#earlier(method, tag, perform),
+            () => this.#included(method, args, tag, () => perform()) ?? this.#earlier(method, tag, perform),
           );
         } catch (error) {
           await this.#kept.shown(method, args, undefined);
@@ -315,12 +328,28 @@ export class CallServer {
     return outcome === undefined ? undefined : () => perform(outcome === 'not done' ? undefined : outcome);
   }
 
-  async #callOnce(method: VolumeMethod, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
-    if (tag?.calls === undefined || !recorded.has(method)) return this.#call(method, args);
+  /** Likewise, of one that the inode includes which it changed. */
+  #included<T>(method: SharedMethod, args: readonly unknown[], tag: CallTag | undefined, perform: () => Promise<T>): (() => Promise<T>) | undefined {
+    if (tag?.calls === undefined || !includes(method, args)) return undefined;
+    const { calls: memory } = tag;
+    return async () => {
+      const outcome = await this.#volume.callOutcome(args[0] as number, tag, memory);
+      if (outcome === undefined || this.#recording.has(keyOf(tag))) throw new Forgotten();
+      return outcome === 'done' ? (answerIncluded(method, args) as T) : perform();
+    };
+  }
+
+  #callOnce(method: VolumeMethod, args: readonly unknown[], tag: CallTag | undefined): Promise<unknown> {
+    return recorded.has(method) || includes(method, args) ? this.#recordingOf(tag, () => this.#call(method, args)) : this.#call(method, args);
+  }
+
+  /** Does a call of which the volume will say that it was done. */
+  async #recordingOf<T>(tag: CallTag | undefined, work: () => Promise<T>): Promise<T> {
+    if (tag?.calls === undefined) return work();
     const key = keyOf(tag);
     this.#recording.add(key);
     try {
-      return await this.#call(method, args);
+      return await work();
     } finally {
       this.#recording.delete(key);
     }

@@ -6,6 +6,16 @@ import type { SharedMethod } from './calls.ts';
 /** Methods of which the volume itself says whether they were done, whichever host did them: all that change names. */
 export const recorded: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'unlink', 'rmdir', 'rename', 'link', 'create', 'remake']);
 
+/** Whether it changes an inode beside names and must not be done twice: the inode says of the last such call of each host that it was done. */
+export function includes(method: SharedMethod, args: readonly unknown[]): boolean {
+  return method === 'append' || method === 'removexattr' || (method === 'setxattr' && args[3] !== 0);
+}
+
+/** What such a call that was done before is answered with. */
+export function answerIncluded(method: SharedMethod, args: readonly unknown[]): number | undefined {
+  return method === 'append' ? (args[2] as Uint8Array).length : undefined;
+}
+
 /** Of these, those that may take a name which a file had that is to be made again, or its directory. */
 export const takesNames: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'rmdir', 'rename', 'link', 'create']);
 

@@ -5,7 +5,7 @@ import type { Volume } from '../volume.ts';
 import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
 import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
-import { answerOf, type Answering, recorded, takesNames } from './done-calls.ts';
+import { answerIncluded, answerOf, type Answering, includes, recorded, takesNames } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { afterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
@@ -255,13 +255,19 @@ export class HolderLink {
           continue;
         }
         onAsk?.(this.#generation, backing);
-        if (doubtful && !isRepeatable(method, values)) {
+        if (doubtful && includes(method, values)) {
+          const { tag } = asking;
+          const outcome = tag && (await backing.volume.callOutcome?.(values[0] as number, tag, tag.calls ?? 0));
+          if (this.#backing !== backing || this.local === undefined) continue;
+          if (outcome === undefined) throw holderGone();
+          if (outcome === 'done') return answerIncluded(method, values) as T;
+        } else if (doubtful && !isRepeatable(method, values)) {
           const done = earlier(backing.volume, method, asking.tag);
           if (done !== 'not done') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
         }
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
-      const saying = !this.#names.knowMemory && recorded.has(method) ? this.#greeting.saying() : undefined;
+      const saying = !this.#names.knowMemory && (recorded.has(method) || includes(method, values)) ? this.#greeting.saying() : undefined;
       if (saying !== undefined && this.#clock.monotonicMs() < deadline) {
         await Promise.race([saying, this.#change(deadline)]);
         continue;

@@ -1,3 +1,4 @@
+import type { KeyedQueue } from '../../base/index.ts';
 import type { MaybePromise } from '../file-system.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
@@ -18,8 +19,11 @@ export class ProgramWrites {
   readonly #holder: HolderLink;
   readonly #borrowing: Borrowing;
   readonly #files: OpenHandles;
+  readonly #turns: KeyedQueue;
 
-  constructor(holder: HolderLink, borrowing: Borrowing, files: OpenHandles) {
+  /** @param turns in which an inode is asked to be changed by calls that it is to include: the last of this host is what it remembers. */
+  constructor(holder: HolderLink, borrowing: Borrowing, files: OpenHandles, turns: KeyedQueue) {
+    this.#turns = turns;
     this.#holder = holder;
     this.#borrowing = borrowing;
     this.#files = files;
@@ -51,7 +55,10 @@ export class ProgramWrites {
   }
 
   #writeThere({ inode, handle, offset, killPrivileges }: ProgramWrite, data: Uint8Array): MaybePromise<number> {
-    if (offset === undefined) return this.#files.perform('append', inode, handle, Uint8Array.from(data), killPrivileges);
+    if (offset === undefined) {
+      const own = Uint8Array.from(data);
+      return this.#turns.run(String(inode), () => this.#files.perform('append', inode, handle, own, killPrivileges));
+    }
     const here = this.#files.here(handle);
     const written = here === undefined ? undefined : this.#holder.local!.write(inode, here, offset, data, killPrivileges);
     if (written !== undefined && !(written instanceof Promise)) return written;

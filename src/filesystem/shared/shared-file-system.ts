@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, type Records, systemClock } from '../../base/index.ts';
+import { type Clock, InfinitError, KeyedQueue, type Records, systemClock } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
@@ -20,6 +20,7 @@ import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
 import { GuestView } from './guest-view.ts';
 import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
+import { includes } from './done-calls.ts';
 import { HolderLink } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
 import { askedBefore } from './resent-append.ts';
@@ -49,6 +50,7 @@ export class SharedFileSystem implements FileSystem {
   /** What a guest's programs write. */
   readonly #borrowing: Borrowing;
   readonly #writes: ProgramWrites;
+  readonly #turns = new KeyedQueue();
   readonly #guest: GuestView;
   readonly #view: ProgramView;
   readonly #settling: Settling;
@@ -122,7 +124,7 @@ export class SharedFileSystem implements FileSystem {
     });
     this.#files = new OpenHandles(this.#holder, this.#undelivered, (inode) => this.#made.settled(inode));
     this.#view = new ProgramView(this.#holder, this.#cache, this.#borrowing, this.#guest, this.#files);
-    this.#writes = new ProgramWrites(this.#holder, this.#borrowing, this.#files);
+    this.#writes = new ProgramWrites(this.#holder, this.#borrowing, this.#files, this.#turns);
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
     });
@@ -337,7 +339,9 @@ export class SharedFileSystem implements FileSystem {
   }
   setxattr(inode: number, name: string, value: Uint8Array, flags: number, killSetgid: boolean): MaybePromise<void> {
     const own = Uint8Array.from(value);
-    return this.#borrowing.shared(inode, () => this.#holder.do('setxattr', inode, name, own, flags, killSetgid));
+    const args = [inode, name, own, flags, killSetgid];
+    const set = (): MaybePromise<void> => this.#borrowing.shared(inode, () => this.#holder.do('setxattr', ...args));
+    return includes('setxattr', args) ? this.#inTurn(inode, set) : set();
   }
   getxattr(inode: number, name: string): MaybePromise<Uint8Array> {
     return this.#view.getxattr(inode, name);
@@ -346,7 +350,11 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.listxattr(inode);
   }
   removexattr(inode: number, name: string): MaybePromise<void> {
-    return this.#borrowing.shared(inode, () => this.#holder.do('removexattr', inode, name));
+    return this.#inTurn(inode, () => this.#borrowing.shared(inode, () => this.#holder.do('removexattr', inode, name)));
+  }
+  /** As {@link ProgramWrites} does it. */
+  #inTurn<T>(inode: number, work: () => MaybePromise<T>): MaybePromise<T> {
+    return this.local === undefined ? this.#turns.run(String(inode), async () => work()) : work();
   }
   getlk(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
     return this.#locks.get(inode, lock);

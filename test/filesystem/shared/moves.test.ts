@@ -23,7 +23,7 @@ test('what a program did to a file is there, however hosts are killed and anothe
   assert.ok(puts > seeds, `guests wrote in their own memory: ${puts}`);
 });
 
-for (const mutant of ['hasty', 'short', 'forgetful'] satisfies Mutant[]) {
+for (const mutant of ['hasty', 'short', 'forgetful', 'unaware'] satisfies Mutant[]) {
   test(`a ${mutant} one is found out`, async () => {
     for (let seed = 1; seed <= 5 * seeds; seed++) if ((await new Moves(seed, mutant).run()) !== undefined) return;
     assert.fail('it never was');

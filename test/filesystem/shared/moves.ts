@@ -9,6 +9,7 @@ import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { open, root, user, volumeId } from '../harness.ts';
 import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
+import { LogProgram } from './log-program.ts';
 import { MakingProgram } from './making-program.ts';
 import { NameProgram } from './name-program.ts';
 import { Host, maxBytes, type Mutant, Program } from './program.ts';
@@ -34,7 +35,7 @@ interface Opening {
 
 /**
  * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
- * and looks at each thing that it did, another makes, moves and removes names, and a third makes files and writes them; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ * and looks at each thing that it did, another makes, moves and removes names, a third makes files and writes them, and a fourth appends to a log of all of them; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
  */
 export class Moves {
   readonly #time = new VirtualTime();
@@ -48,6 +49,8 @@ export class Moves {
   readonly #named: { readonly index: number; readonly program: NameProgram }[] = [];
   #namesBegun = 0;
   readonly #makers: { readonly index: number; readonly program: MakingProgram }[] = [];
+  readonly #loggers: LogProgram[] = [];
+  #log = 0;
   #opening: Opening | undefined;
   #openings = 0;
   #grants: Grants | undefined;
@@ -77,11 +80,13 @@ export class Moves {
       passing = this.#passTime();
       await this.#serve(this.#hosts[0]!);
       for (let index = 0; index < hosts; index++) this.#inodes.push(await this.#make(`f${index}`));
+      this.#log = await this.#make('log');
       const indexes = this.#hosts.map(({ index }) => index);
       await Promise.all([
         ...indexes.map((index) => this.#programs(index)),
         ...indexes.map((index) => this.#namers(index)),
         ...indexes.map((index) => this.#making(index)),
+        ...indexes.map((index) => this.#logging(index)),
         this.#moveAbout(),
       ]);
       await this.#judgeAll();
@@ -219,6 +224,7 @@ export class Moves {
     const keep: ConstructorParameters<typeof CallServer>[2] = (shown) => (this.#mutant === 'hasty' ? undefined : volume.keep(shown));
     const server = new CallServer(this.#mutant === 'hasty' ? unsynced(volume) : volume, appends, keep, grace, () => {}, grants);
     this.#opening = { number, host, volume, way, server };
+    if (this.#mutant === 'unaware') Object.assign(volume, { callOutcome: () => 'not done' });
     host.served++;
     host.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
     for (const other of this.#hosts) if (other !== host) this.#welcome(other);
@@ -329,6 +335,27 @@ export class Moves {
     }
   }
 
+  /** As {@link #programs}; all are judged. */
+  async #logging(index: number): Promise<void> {
+    for (let left = 2 * steps; left > 0;) {
+      const host = this.#hosts[index]!;
+      if (host.isDead) {
+        await this.#time.sleep(20);
+        continue;
+      }
+      const program = new LogProgram(host, this.#log, this.#loggers.length + 1);
+      this.#loggers.push(program);
+      let came: string | undefined;
+      for (const { fileSystem } = host; left > 0 && came !== 'died' && host.fileSystem === fileSystem;) {
+        left--;
+        came = await Promise.race([program.step(), host.died.promise, host.next.promise]);
+        this.deeds.push(`host ${index}: ${came}`);
+        if (came === 'next') break;
+        await this.#pause(30);
+      }
+    }
+  }
+
   async #step(program: Program): Promise<void> {
     const { story, host } = program;
     const dice = this.#chance();
@@ -365,6 +392,10 @@ export class Moves {
   /** At the end each host sees the same of each file, which is what was done to it. */
   async #judgeAll(): Promise<void> {
     for (const { index, program } of [...this.#named, ...this.#makers]) await program.judge(this.#hosts[index]!);
+    const { fileSystem } = this.#hosts[0]!;
+    const log = await fileSystem.read(this.#log, await fileSystem.open(this.#log, 0), 0, maxBytes);
+    const text = Buffer.concat(log).toString();
+    for (const logger of this.#loggers) logger.judge(text);
     for (const [index, inode] of this.#inodes.entries()) {
       const own = new Program(this.#hosts[index]!, inode, this.#stories[index]!, this.#mutant);
       await own.begin();

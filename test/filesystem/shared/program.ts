@@ -15,7 +15,9 @@ export type Mutant =
   /** A read that another host's death interrupts comes short. */
   | 'short'
   /** What the host that is lost had made for a guest is not made again. */
-  | 'forgetful';
+  | 'forgetful'
+  /** The next host knows of no append that it was made. */
+  | 'unaware';
 
 /** No file is longer. */
 export const maxBytes: number = 96 * 1024;
@@ -139,7 +141,7 @@ export class Program {
     await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false), false);
   }
 
-  /** Where the host that serves the volume went nobody may know whether it was done. */
+  /** Where the volume was open here, or this host's daemon was killed, nobody may know whether it was done. */
   async append(data: Uint8Array): Promise<void> {
     const { size } = this.story;
     // Behind what may be lost it would come somewhere else.
@@ -147,8 +149,10 @@ export class Program {
     this.story.write(size, Buffer.from(data));
     const request = { asker: this.host.mount, number: ++requests };
     let again = false;
+    let certain = true;
     const append = async (): Promise<void> => {
       const { fileSystem } = this.host;
+      certain &&= !again && fileSystem.local === undefined;
       if (again) {
         // As for the kernel's requests that are sent again.
         if ((await fileSystem.appended(this.#inode, request)) !== undefined) return;
@@ -163,7 +167,7 @@ export class Program {
     try {
       await this.#change(append, false);
     } catch (error) {
-      if (!(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
+      if (certain || !(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
       await this.#judge(false);
     }
   }
