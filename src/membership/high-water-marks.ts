@@ -1,15 +1,27 @@
-import { systemRandom } from '../base/index.ts';
+import { type Logger, systemRandom } from '../base/index.ts';
 import type { Disk } from '../disk/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import type { Heard, Marks } from './messages.ts';
 
+/** Where the disk keeps them. */
+const marksKey = 'membership/marks';
+/**
+ * They are kept so often, in ms, each time as they were the time before: a disk that did not write out what it had acknowledged loses some 35 s with its power (Linux: dirty_expire_centisecs and its period),
+ * and where all lose it at once none is to be kept out for that.
+ */
+const keepEveryMs = 60_000;
+/** Fewer records than that are not worth a write, which is a record itself. */
+const worthKeeping = 16;
+const maxKept = 1024;
+
 export interface HighWaterMarksOptions {
   readonly self: PeerId;
-  readonly disk: Pick<Disk, 'written'>;
+  readonly disk: Pick<Disk, 'written' | 'readMeta' | 'write'>;
   /** Whose word counts about this host: who may store, and so can do worse. */
   readonly mayTell: (peer: PeerId) => boolean;
   /** Told of a host, or of this one, that opened a disk with fewer records than it once had. */
   readonly onWentBack: (peer: PeerId, missing: number) => void;
+  readonly logger: Logger;
 }
 
 interface Memory extends Heard {
@@ -17,21 +29,67 @@ interface Memory extends Heard {
   readonly ended: string | undefined;
 }
 
+/** One of them on the disk. */
+type Kept = readonly [peer: PeerId, run: string, most: number, before: number];
+
 /**
  * How much each host has written to its disk, as it said last. A disk that was put back to an earlier time (a snapshot, a backup, one that lost what it had acknowledged) has forgotten what
- * its host promised since, and nothing on it tells; the others remember that there was more. In memory only: where all lost power, and with it the last that they wrote, nobody is kept out.
+ * its host promised since, and nothing on it tells; the others remember that there was more, also across their own restarts (docs/decisions/older-state.md).
  */
 export class HighWaterMarks {
   readonly #options: HighWaterMarksOptions;
   readonly #run = Buffer.from(systemRandom.bytes(8)).toString('hex');
   /** A run begins with a few records of its own, which must not make up for those that are gone. */
   readonly #opened: number;
-  readonly #memory = new Map<PeerId, Memory>();
+  readonly #memory: Map<PeerId, Memory>;
+  readonly #kept: Map<PeerId, number>;
+  /** What is kept the next time. */
+  #next: readonly Kept[] = [];
+  #keptAt = -Infinity;
+
+  private constructor(options: HighWaterMarksOptions, opened: number, kept: readonly Kept[]) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#memory = new Map(kept.map(([peer, run, most, before]) => [peer, { run, most, before, ended: undefined }]));
+    this.#kept = new Map(kept.map(([peer, , most]) => [peer, most]));
+  }
 
   /** Before anything is written in this run. */
-  constructor(options: HighWaterMarksOptions) {
-    this.#options = options;
-    this.#opened = options.disk.written;
+  static async open(options: HighWaterMarksOptions): Promise<HighWaterMarks> {
+    const { written } = options.disk;
+    const bytes = await options.disk.readMeta(marksKey);
+    return new HighWaterMarks(options, written, bytes === undefined ? [] : (JSON.parse(Buffer.from(bytes).toString('utf8')) as Kept[]));
+  }
+
+  /** Keeps them, now and then. @param now By the monotonic clock, ms. */
+  keep(now: number): void {
+    if (now - this.#keptAt < keepEveryMs) return;
+    this.#keptAt = now;
+    const due = this.#next;
+    this.#next = this.#all();
+    if (due.some(([peer, , most]) => most - (this.#kept.get(peer) ?? 0) >= worthKeeping)) void this.#save(due);
+  }
+
+  /** The host stops in order: its disk has what the others heard of it. Never rejects. */
+  close(): Promise<void> {
+    return this.#save(this.#all());
+  }
+
+  #all(): readonly Kept[] {
+    const { mayTell } = this.#options;
+    const hosts = [...this.#memory].filter(([peer]) => mayTell(peer)).slice(0, maxKept);
+    return hosts.map(([peer, { run, most, before }]) => [peer, run, most, before]);
+  }
+
+  async #save(marks: readonly Kept[]): Promise<void> {
+    if (marks.every(([peer, , most]) => this.#kept.get(peer) === most)) return;
+    const { disk, logger } = this.#options;
+    try {
+      await disk.write([{ type: 'put-meta', key: marksKey, bytes: Buffer.from(JSON.stringify(marks)) }]);
+      for (const [peer, , most] of marks) this.#kept.set(peer, most);
+    } catch (error) {
+      logger.debug('how much other hosts have written was not kept', { error });
+    }
   }
 
   toTell(peer: PeerId): Marks {

@@ -43,6 +43,7 @@ export class Membership implements Views, AsyncDisposable {
   readonly #knowledge: DurableKnowledge;
   readonly #confirmations: Confirmations;
   readonly #silence: KeptSilence;
+  readonly #marks: HighWaterMarks;
   readonly #poll: Poll;
   readonly #listeners = new Set<() => void>();
   readonly #stops: (() => void)[];
@@ -66,18 +67,26 @@ export class Membership implements Views, AsyncDisposable {
     const knowledge = await DurableKnowledge.open(options.disk, options.neighbourhood.self);
     const { evictionDelayMs, clock, logger } = options;
     const silence = await KeptSilence.open({ knowledge, evictionDelayMs, now: clock.monotonicMs(), logger });
-    const membership = new Membership(options, knowledge, silence);
+    const marks = await HighWaterMarks.open({
+      self: options.neighbourhood.self,
+      disk: options.disk,
+      mayTell: (peer) => options.neighbourhood.mayStore(peer),
+      onWentBack: (peer, missing) => options.neighbourhood.wentBack(peer, missing),
+      logger,
+    });
+    const membership = new Membership(options, knowledge, silence, marks);
     // A founder that crashed before it knew its own first view.
     if (options.neighbourhood.clusterId !== undefined && (await knowledge.intendsToFound())) await membership.#found();
     return membership;
   }
 
-  private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: KeptSilence) {
+  private constructor(options: MembershipOptions, knowledge: DurableKnowledge, silence: KeptSilence, marks: HighWaterMarks) {
     const { neighbourhood, own, replicas, clock, logger } = options;
     this.#options = options;
     this.#self = neighbourhood.self;
     this.#knowledge = knowledge;
     this.#silence = silence;
+    this.#marks = marks;
     this.#alone = [{ number: 0, roster: Roster.of([{ peer: this.#self, ...own }]), replicas }];
     this.#sayClock = new LeaseClock(clock);
     this.#lastTick = clock.monotonicMs();
@@ -89,12 +98,7 @@ export class Membership implements Views, AsyncDisposable {
       sayClock: this.#sayClock,
       logger,
       confirmations: this.#confirmations,
-      marks: new HighWaterMarks({
-        self: this.#self,
-        disk: options.disk,
-        mayTell: (peer) => neighbourhood.mayStore(peer),
-        onWentBack: (peer, missing) => neighbourhood.wentBack(peer, missing),
-      }),
+      marks,
       state: () => this.#state,
       report: () => this.#report(),
       learn: (state) => this.#learn(state),
@@ -279,7 +283,7 @@ export class Membership implements Views, AsyncDisposable {
     clearTimeout(this.#soon);
     for (const stop of this.#stops) stop();
     this.#poll[Symbol.dispose]();
-    await this.#silence.save();
+    await Promise.all([this.#silence.save(), this.#marks.close()]);
   }
 
   get #state(): RosterState | undefined {
@@ -355,6 +359,7 @@ export class Membership implements Views, AsyncDisposable {
     const now = this.#options.clock.monotonicMs();
     const elapsed = Math.min(now - this.#lastTick, 2 * (this.#options.tickMs ?? defaultTickMs));
     this.#lastTick = now;
+    this.#marks.keep(now);
     // Hosts may have been expelled, of which no report tells.
     this.#reckon();
     const { standing, state } = this.#knowledge.current;

@@ -24,6 +24,11 @@ function snapshot(host: DaemonProcess, to: string): void {
   process.kill(host.daemonPid, 'SIGCONT');
 }
 
+function putBack(host: DaemonProcess, backup: string): void {
+  rmSync(path.join(host.directory, 'state'), { recursive: true });
+  cpSync(backup, path.join(host.directory, 'state'), { recursive: true });
+}
+
 test(
   'a host whose disk is put back to a snapshot forgot what it promised since: the others tell it, and it takes no part',
   { timeout: 120_000 },
@@ -37,8 +42,7 @@ test(
     // A term, within which each host has asked each.
     await new Promise((resolve) => setTimeout(resolve, 2500));
     await h2.kill();
-    rmSync(path.join(h2.directory, 'state'), { recursive: true });
-    cpSync(backup, path.join(h2.directory, 'state'), { recursive: true });
+    putBack(h2, backup);
     await h2.restart();
     await until('it stops taking part, and says why', async () =>
       /no member of its cluster: .*older than what/.test((await h2.client.clusterStatus()).health.reasons.join()),
@@ -51,3 +55,28 @@ test(
     assert.match((await h2.infinit('doctor')).out, /infinit node rm/);
   },
 );
+
+test('so it is where all hosts are stopped, and started with it', { timeout: 120_000 }, async () => {
+  await using cluster = await ClusterProcesses.start(3, undefined, ['--eviction-delay', '8s']);
+  const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
+  const backup = path.join(h2.directory, 'backup');
+  snapshot(h2, backup);
+  {
+    await using programs = connect(h0.controlSocket);
+    for (let value = 0; value < 20; value++) await programs.blocks.modify(programs.blocks.named('counter'), () => String(value));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  for (const host of cluster.hosts) await host.stop();
+  putBack(h2, backup);
+  await Promise.all(cluster.hosts.map((host) => host.restart()));
+  await until('it stops taking part, and says why', async () =>
+    /no member of its cluster: .*older than what/.test((await h2.client.clusterStatus()).health.reasons.join()),
+  );
+  for (const host of [h0, h1]) {
+    await using reader = connect(host.controlSocket);
+    await until(
+      'they go on without it',
+      async () => (await reader.blocks.get(reader.blocks.named('counter')).catch(() => undefined))?.text() === '19',
+    );
+  }
+});
