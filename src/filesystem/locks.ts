@@ -4,6 +4,8 @@ import { type FileLock, FileSystemError, type LockOwner } from './file-system.ts
 const maxWaiters = 65_536;
 /** Locks held on one inode; one more is refused with ENOMEM (Linux: ENOLCK). */
 const maxLocks = 262_144;
+/** Locks held on all inodes of a volume; one more is refused likewise. A program in a container needs no rights for them, and each takes some 250 bytes of this process. */
+const maxAllLocks = 524_288;
 /** How far a chain of waiting owners is followed before it counts as free of a deadlock; as in Linux. */
 const maxDeadlockSteps = 10;
 
@@ -29,9 +31,13 @@ export class LockTable {
   /** POSIX owners that wait, with the lock each waits for: the graph in which a deadlock is a cycle. */
   readonly #waitingOwners = new Map<LockOwner, Waiter>();
   readonly #maxLocks: number;
+  readonly #maxAllLocks: number;
+  /** Locks held on all inodes. */
+  #count = 0;
 
-  constructor({ most = maxLocks }: { readonly most?: number } = {}) {
+  constructor({ most = maxLocks, mostOfAll = maxAllLocks }: { readonly most?: number; readonly mostOfAll?: number } = {}) {
     this.#maxLocks = most;
+    this.#maxAllLocks = mostOfAll;
   }
 
   /** The first lock in the way of `lock`. */
@@ -51,8 +57,11 @@ export class LockTable {
     if (lock.kind === 'flock') this.#apply(table, { ...lock, type: 'unlock', start: 0, end: Infinity });
     const blocker = lock.type === 'unlock' ? undefined : this.conflict(inode, lock);
     if (blocker === undefined) {
-      this.#apply(table, lock);
-      this.#serve(inode, table);
+      try {
+        this.#apply(table, lock);
+      } finally {
+        this.#serve(inode, table);
+      }
       return;
     }
     this.#serve(inode, table);
@@ -69,7 +78,7 @@ export class LockTable {
     if (table === undefined) return;
     const held = table.held.filter((lock) => lock.kind !== kind || lock.owner !== owner);
     if (held.length === table.held.length) return;
-    table.held = held;
+    this.#hold(table, held);
     this.#serve(inode, table);
   }
 
@@ -142,7 +151,15 @@ export class LockTable {
 
   #apply(table: Table, lock: FileLock): void {
     const held = putLock(table.held, lock);
-    if (lock.type !== 'unlock' && held.length > this.#maxLocks) throw new FileSystemError('ENOMEM');
+    const more = held.length - table.held.length;
+    // An unlock may take one more, too: what is left of one lock are two then.
+    if (lock.type !== 'unlock' && (held.length > this.#maxLocks || (more > 0 && this.#count + more > this.#maxAllLocks)))
+      throw new FileSystemError('ENOMEM');
+    this.#hold(table, held);
+  }
+
+  #hold(table: Table, held: FileLock[]): void {
+    this.#count += held.length - table.held.length;
     table.held = held;
   }
 }

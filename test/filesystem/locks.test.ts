@@ -42,6 +42,18 @@ test('a waiter for whose lock there is no room is refused, and not who made way 
   assert.equal(table.conflict(inode, lock('d', 'write', 40, 50)), undefined);
 });
 
+test('of all files together a volume takes a bounded number of locks, and as many again once some are given back', () => {
+  const table = new LockTable({ mostOfAll: 4 });
+  for (let file = 1; file <= 4; file++) void table.set(file, lock('a', 'write', 0, 9), false);
+  assert.throws(() => void table.set(5, lock('a', 'write', 0, 9), false), { errno: 'ENOMEM' });
+  assert.equal(table.has(5), false, 'nothing stays of what was refused');
+  void table.set(1, lock('a', 'read', 0, 9), false);
+  void table.set(1, { ...lock('a', 'write', 4, 5), type: 'unlock' }, false);
+  table.release(1, 'posix', 'a');
+  void table.set(5, lock('a', 'write', 0, 9), false);
+  assert.throws(() => void table.set(6, lock('a', 'write', 0, 9), false), { errno: 'ENOMEM' });
+});
+
 test('ranges are split, changed and merged, byte by byte as in a simple table', () => {
   const table = new LockTable();
   const size = 40;
