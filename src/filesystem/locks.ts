@@ -50,6 +50,26 @@ export class LockTable {
     return this.#tables.has(inode);
   }
 
+  held(inode: number): readonly FileLock[] {
+    return this.#tables.get(inode)?.held ?? [];
+  }
+
+  /** Whether all that is held on the inode is of such locks, and nobody waits. */
+  areOnly(inode: number, isOne: (lock: FileLock) => boolean): boolean {
+    const table = this.#tables.get(inode);
+    return table === undefined || (table.waiting.length === 0 && table.held.every(isOne));
+  }
+
+  /** Puts locks in the place of some; none of them may be in the way of another. */
+  replace(inode: number, isReplaced: (lock: FileLock) => boolean, locks: readonly FileLock[]): void {
+    const table = this.#tableOf(inode);
+    table.held = locks.reduce<FileLock[]>(
+      putLock,
+      table.held.filter((lock) => !isReplaced(lock)),
+    );
+    this.#serve(inode, table);
+  }
+
   /** @throws FileSystemError EAGAIN without `wait`, EDEADLK, EINTR when `signal` aborts. */
   set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): void | Promise<void> {
     const table = this.#tableOf(inode);

@@ -28,7 +28,7 @@ import type { Usage } from './journal-codec.ts';
 import { keepShown } from './keep-shown.ts';
 import { Lending } from './lending.ts';
 import { list } from './listing.ts';
-import { LockTable } from './locks.ts';
+import { FileLocks } from './file-locks.ts';
 import type { MadeFile } from './made-file.ts';
 import { attempt } from './miss.ts';
 import { openExclusive, typeMask, typeRegular, typeSymlink } from './mode.ts';
@@ -59,7 +59,7 @@ export class Volume implements FileSystem {
   readonly #core: VolumeCore;
   readonly #names: Namespace;
   readonly #files: Files;
-  readonly #locks = new LockTable();
+  readonly locks = new FileLocks(() => this.#core.claims);
   readonly #quota: Quota;
 
   private constructor(core: VolumeCore) {
@@ -183,12 +183,12 @@ export class Volume implements FileSystem {
   }
 
   flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
-    this.#locks.release(number, 'posix', lockOwner);
+    this.locks.release(number, 'posix', lockOwner);
     this.#files.reportFailure(number, handle);
   }
 
   release(number: number, handle: number, flockOwner?: LockOwner): MaybePromise<void> {
-    if (flockOwner !== undefined) this.#locks.release(number, 'flock', flockOwner);
+    if (flockOwner !== undefined) this.locks.release(number, 'flock', flockOwner);
     this.#files.close(number, handle);
   }
 
@@ -302,12 +302,12 @@ export class Volume implements FileSystem {
     });
   }
 
-  getlk(number: number, lock: FileLock): FileLock | undefined {
-    return this.#locks.conflict(number, lock);
+  getlk(number: number, lock: FileLock): MaybePromise<FileLock | undefined> {
+    return this.locks.conflict(number, lock);
   }
 
   setlk(number: number, lock: FileLock, wait: boolean, signal?: AbortSignal): MaybePromise<void> {
-    return this.#locks.set(number, lock, wait, signal);
+    return this.locks.set(number, lock, wait, signal);
   }
 
   /** Resolves when this host's kernel has no page of the file that is of before; undefined: it has none. */

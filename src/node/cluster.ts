@@ -323,9 +323,12 @@ export class Cluster implements Disposable {
     if (body.length < volumeIdBytes || (body.length - volumeIdBytes) % 8 !== 0)
       throw new InfinitError('bad-argument', 'a recall is a volume’s id and numbers');
     if (!this.#context.overlay.rightsOf(peer).includes('write')) throw new InfinitError('denied', `host ${peer} has no right to write`);
-    const sharing = this.#context.volumes.servedById(Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex'))?.sharing;
+    const id = Buffer.from(body.subarray(0, volumeIdBytes)).toString('hex');
+    const sharing = this.#context.volumes.servedById(id)?.sharing;
     const keys = new Float64Array(Uint8Array.from(body.subarray(volumeIdBytes)).buffer);
-    // Where it is not mounted nothing of it is in memory.
+    // Where it is not mounted nothing of it is in memory. But programs of a daemon that was killed may have locks that were granted here (halves are keys of those): they are told of once it is served again.
+    if (sharing === undefined && keys.some((key) => !Number.isInteger(key)) && (await this.#context.volumes.mayBeInUse(id)))
+      throw new InfinitError('unavailable', 'the volume is not served here yet');
     await sharing?.recall([...keys]);
     return undefined;
   }

@@ -327,6 +327,7 @@ export class SharedRole implements Disposable {
     const end = this.fileSystem.kernel?.endSole(true);
     this.#change++;
     this.#server = undefined;
+    this.#grants?.lentLocks.close();
     // What is under way over it ends at once, its outcome unknown.
     this.#way?.close();
     this.#way = undefined;

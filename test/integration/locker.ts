@@ -1,12 +1,22 @@
-/** A program that locks a file and keeps it: `node locker.ts flock|fcntl FILE`. Says `locked` when it has it. */
+/** A program that locks a file and keeps it: `node locker.ts flock|fcntl FILE`. Says `locked` when it has it. Before that it takes and gives it back a few times: a host that is served grants it by itself then. */
 import { closeSync, openSync } from 'node:fs';
 
 import { F, flock, lock, must } from '../suites/posix/syscalls.ts';
 
 const lockExclusive = 2;
+const unlock = 8;
+const times = 4;
 const [kind, file] = process.argv.slice(2) as ['flock' | 'fcntl', string];
 const fd = openSync(file, 'r+');
-must(kind === 'flock' ? flock(fd, lockExclusive) : lock(fd, F.SETLKW, { type: 'write', start: 0, length: 0 }).result);
+const set = (type: 'write' | 'unlock'): void => {
+  if (kind === 'flock') must(flock(fd, type === 'write' ? lockExclusive : unlock));
+  else must(lock(fd, F.SETLKW, { type, start: 0, length: 0 }).result);
+};
+for (let time = 0; time < times; time++) {
+  set('write');
+  set('unlock');
+}
+set('write');
 console.log('locked');
 process.on('SIGTERM', () => {
   closeSync(fd);

@@ -1,6 +1,6 @@
 import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
-import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
+import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { askedBy } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
@@ -18,18 +18,17 @@ import {
 import { answerIncluded, answerOf, includes, recorded, takesNames } from './done-calls.ts';
 import { effectsOf } from './effects.ts';
 import type { Grants } from './grants.ts';
-import { account, closeAgain, Guest, letGo, once, ownerKey, unlock } from './guest.ts';
+import { account, closeAgain, Guest, letGo, once, unlock } from './guest.ts';
 import { type Keep, KeptAnswers } from './kept-answers.ts';
 import type { LockGrace } from './lock-grace.ts';
 import { LookedUp } from './looked-up.ts';
+import { type ReturnedLocks, ServedLocks } from './served-locks.ts';
 import { type PutArguments, Showing, type Told } from './showing.ts';
 
 /** Handles that one other host may have open. */
 const defaultMaxHandles = 100_000;
 /** How long what a guest may have open without having said so stays, once it was not heard, in ms: as long as what a lost host had open. */
 const unsaidMs = 20_000;
-/** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
-const lockWaitMs = 1000;
 
 /** Operations that open something. */
 const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
@@ -51,7 +50,7 @@ const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
 
 /** A volume that is open on this host. */
 type ServedVolume = FileSystem &
-  Pick<Volume, 'calls' | 'callOutcome' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'remake'>;
+  Pick<Volume, 'calls' | 'callOutcome' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'locks' | 'remake'>;
 
 /** What a volume itself does. */
 type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
@@ -70,6 +69,7 @@ export class CallServer {
   /** Where guests may keep something in memory. */
   readonly #showing: Showing | undefined;
   readonly #grants: Grants | undefined;
+  readonly #locks: ServedLocks;
   /** What lost guests may have open without having said so. */
   readonly #unsaid: LookedUp;
   /** By peer, as all of these: no more than the cluster has hosts. */
@@ -105,6 +105,7 @@ export class CallServer {
     this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
     this.#grants = grants;
+    this.#locks = new ServedLocks(volume, grace, grants?.lentLocks);
     this.#showing = grants === undefined ? undefined : new Showing(volume, grants, keep);
     this.#unsaid = new LookedUp(this.#expect, unsaidMs);
   }
@@ -183,6 +184,7 @@ export class CallServer {
     for (const each of outcomes.values()) each.closeAll();
     this.#left.set(peer, outcomes);
     await unlock(this.#volume, guest);
+    this.#locks.lost(peer);
     return () => {
       if (this.#left.get(peer) === outcomes) this.#left.delete(peer);
       guest.closed = true;
@@ -215,14 +217,19 @@ export class CallServer {
         await this.#tellChanged(peer, told, method, args, written);
         return written;
       }
-      case 'setlk': {
-        const [inode, lock, wait] = args as unknown as readonly [number, FileLock, boolean];
-        if (lock.type !== 'unlock') await this.#grace.over;
-        return this.#lock(guest, inode, lock, wait);
-      }
+      case 'setlk':
+        return this.#locks.set(guest, ...(args as unknown as readonly [number, FileLock, boolean]));
+      case 'getlk':
+        return this.#locks.look(...(args as unknown as readonly [number, FileLock]));
+      case 'borrowLocks':
+        return this.#showing?.isKeeper(peer) === true ? this.#locks.lend(peer, guest, args[0] as number) : undefined;
+      case 'returnLocks':
+        return this.#locks.takeBack(peer, guest, args as unknown as ReturnedLocks);
       case 'relock':
-        return this.#lock(guest, args[0] as number, args[1] as FileLock, false);
+        return this.#locks.setAgain(peer, guest, args[0] as number, args[1] as FileLock);
       case 'relocked':
+        // At once: the guest may be lent locks as soon as it has an answer to this.
+        this.#locks.saidAll(peer, guest);
         await this.#isOf(peer, guest, args[0] as string | undefined);
         return this.#grace.heard(peer);
       case 'rejoin':
@@ -358,23 +365,6 @@ export class CallServer {
   async #call<T>(method: VolumeMethod, args: readonly unknown[]): Promise<T> {
     const operation = this.#volume[method] as (...values: readonly unknown[]) => T | Promise<T>;
     return operation.apply(this.#volume, [...args]);
-  }
-
-  async #lock(guest: Guest, inode: number, lock: FileLock, wait: boolean): Promise<void> {
-    if (guest.gone.signal.aborted) throw new Dismissed();
-    guest.owners.set(ownerKey(inode, lock.kind, lock.owner), { inode, kind: lock.kind, owner: lock.owner });
-    if (!wait) {
-      await this.#volume.setlk(inode, lock, false);
-      if (lock.type === 'unlock' && lock.start === 0 && lock.end === Infinity) guest.owners.delete(ownerKey(inode, lock.kind, lock.owner));
-      return;
-    }
-    const end = AbortSignal.timeout(lockWaitMs);
-    try {
-      await this.#volume.setlk(inode, lock, true, AbortSignal.any([end, guest.gone.signal]));
-    } catch (error) {
-      const inTheWay = error instanceof FileSystemError && error.errno === 'EINTR';
-      throw inTheWay ? new FileSystemError('EAGAIN') : error;
-    }
   }
 
   #tellRemoved(method: SharedMethod, args: readonly unknown[]): void {

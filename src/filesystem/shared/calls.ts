@@ -1,7 +1,7 @@
 import { deserialize, serialize } from 'node:v8';
 
 import { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from '../../base/index.ts';
-import { type Errno, errnos, type FileSystem, FileSystemError } from '../file-system.ts';
+import { type Errno, errnos, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Image } from '../images.ts';
 import type { LentFile } from '../lending.ts';
 import { isWritten } from './written-shape.ts';
@@ -72,6 +72,10 @@ export const sharedMethods = {
   put: 'nswx',
   /** Bytes of an inode that was borrowed, as the serving host knows them: inode, loan, offset, length. undefined: it is not lent any more. */
   readLent: 'nsnn',
+  /** An inode of which the asker wants to grant the locks. Answered by a number: it does from now on, or not. */
+  borrowLocks: 'n',
+  /** It does not any more: inode, that number, what is locked; nothing: it never did. */
+  returnLocks: 'nnk',
   /** Whether there is an inode that the host before had made. What is there is durable when that is answered. */
   made: 'n',
   /** A file that the host before had made, and that is not there: it is made once more. */
@@ -92,6 +96,8 @@ export type OwnMethod =
   | 'borrow'
   | 'put'
   | 'readLent'
+  | 'borrowLocks'
+  | 'returnLocks'
   | 'made'
   | 'remake';
 
@@ -147,6 +153,9 @@ export interface SharedCall {
 
 /** Inodes that one call names. */
 export const maxNumbers = 64;
+
+/** Locks of a file that a guest grants, at the most. */
+export const maxReturnedLocks = 1024;
 
 /** The largest call: a write of 1 MiB and what surrounds it. */
 const maxCallBytes = 2 * 1024 * 1024;
@@ -288,6 +297,10 @@ const isLock: Check = (value) => {
   return known && (lock['end'] === Infinity || isCount(lock['end']));
 };
 
+const isLocks: Check = (value) =>
+  value === undefined ||
+  (Array.isArray(value) && value.length <= maxReturnedLocks && value.every((lock: FileLock) => isLock(lock) && lock.type !== 'unlock'));
+
 const isTold: Check = (value) => {
   const attributes = fields(value);
   const times = ['accessed', 'modified', 'changed'].every((name) => attributes?.[name] !== 'now' && isTime(attributes?.[name]));
@@ -302,7 +315,7 @@ const isMadeFile: Check = (value) => {
 
 const isNumbers: Check = (value) => Array.isArray(value) && value.length <= maxNumbers && value.every(isCount);
 
-/** Letters of the table: n whole number, m some of them, w what was written, d a file that was made, s text, a changes of attributes, c caller, l lock, b bytes, x boolean, ? text or nothing. */
+/** Letters of the table: n whole number, m some of them, w what was written, d a file that was made, s text, a changes of attributes, c caller, l lock, k locks or nothing, b bytes, x boolean, ? text or nothing. */
 const checks: Readonly<Record<string, Check>> = {
   n: isCount,
   m: isNumbers,
@@ -312,6 +325,7 @@ const checks: Readonly<Record<string, Check>> = {
   a: isChanges,
   c: isCaller,
   l: isLock,
+  k: isLocks,
   b: (value) => value instanceof Uint8Array,
   x: (value) => typeof value === 'boolean',
   '?': (value) => value === undefined || isText(value),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import type { Claims } from '../core.ts';
+import { LentLocks } from './lent-locks.ts';
 import { Loans } from './loans.ts';
 
 /** For how long an answer is good, in ms: so long a change waits at the most for a guest that does not give up what it has in memory. */
@@ -17,7 +18,7 @@ const shedKeys = 4096;
 const maxContended = 4096;
 
 /**
- * What may be kept in memory: an inode (attributes and content) by its number, the names in a directory by its number below zero.
+ * What may be kept in memory: an inode (attributes and content) by its number, the names in a directory by its number below zero; and the locks of an inode by `locksKey`.
  */
 export type GrantKey = number;
 
@@ -69,6 +70,8 @@ export class Grants implements Claims {
   readonly #contended = new Map<GrantKey, number>();
   /** Files that guests have for themselves. */
   readonly loans: Loans;
+  /** Files of which guests grant the locks. */
+  readonly lentLocks: LentLocks;
   #closed = false;
 
   constructor(options: GrantsOptions) {
@@ -80,6 +83,8 @@ export class Grants implements Claims {
       recall: (peer, inode, ended) => this.#askForLoan(peer, inode, ended),
       untilMs: (peer) => this.#guests.get(peer)?.untilMs ?? 0,
     });
+    const { now, sleep, recall } = options;
+    this.lentLocks = new LentLocks({ now, sleep, recall, contend: (key) => this.#contend(key), isContended: (key) => this.#isContended(key) });
   }
 
   /** Until when some guest may trust something, in ms. */
@@ -159,6 +164,10 @@ export class Grants implements Claims {
     return this.loans.has(number);
   }
 
+  locks(number: number): Promise<void> | undefined {
+    return this.lentLocks.wanted(number);
+  }
+
   names(number: number, asker: string | undefined): Promise<void> | undefined {
     return this.#claim(-number, asker);
   }
@@ -167,6 +176,7 @@ export class Grants implements Claims {
   async close(): Promise<void> {
     this.#closed = true;
     await this.loans.close();
+    this.lentLocks.close();
     await Promise.all([...this.#byKey.keys()].map(async (key) => this.#claim(key, undefined)));
     await this.#until(this.#options.earlierUntilMs);
   }

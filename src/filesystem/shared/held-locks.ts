@@ -65,6 +65,10 @@ export class HeldLocks {
     return this.#byInode.get(inode)?.includes(lock) === true;
   }
 
+  of(inode: number): readonly FileLock[] {
+    return this.#byInode.get(inode) ?? [];
+  }
+
   all(): readonly { readonly inode: number; readonly lock: FileLock }[] {
     return [...this.#byInode].flatMap(([inode, locks]) => locks.map((lock) => ({ inode, lock })));
   }

@@ -1,9 +1,11 @@
-import { codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
-import { type FileLock, FileSystemError, type LockOwner, type MaybePromise } from '../file-system.ts';
+import { type Clock, codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
+import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
 import { decodeAnswer, decodeResult, Dismissed, encodeCall } from './calls.ts';
 import { HeldLocks } from './held-locks.ts';
 import type { Backing } from './backing.ts';
+import type { GuestCache } from './guest-cache.ts';
 import type { HolderLink } from './holder-link.ts';
+import { OwnLocks } from './own-locks.ts';
 import { pause, retryMs } from './repeating.ts';
 import { isTransient } from './repeating.ts';
 import type { Undelivered } from './undelivered.ts';
@@ -21,6 +23,8 @@ export class ProgramLocks {
   readonly #undelivered: Undelivered;
   readonly #onLost: (inode: number) => void;
   readonly #held: HeldLocks;
+  /** Files of which this host grants the locks. */
+  readonly #own: OwnLocks;
   readonly #mount: string | undefined;
   /** A greeting that is under way. */
   #saying: Promise<void> | undefined;
@@ -37,13 +41,38 @@ export class ProgramLocks {
    * @param records what the next daemon of the mount will know of the locks.
    * @param mount names the mount over all its daemons.
    */
-  constructor(self: string, holder: HolderLink, undelivered: Undelivered, onLost: (inode: number) => void, records?: Records, mount?: string) {
+  constructor(
+    self: string,
+    holder: HolderLink,
+    cache: GuestCache,
+    undelivered: Undelivered,
+    onLost: (inode: number) => void,
+    clock: Clock,
+    records?: Records,
+    mount?: string,
+  ) {
     this.#mount = mount;
     this.#self = self;
     this.#holder = holder;
     this.#undelivered = undelivered;
     this.#onLost = onLost;
     this.#held = new HeldLocks(records);
+    this.#own = new OwnLocks(holder, cache, this.#held, (inode) => this.#saying !== undefined || this.#releasesOf(inode) !== undefined, clock);
+  }
+
+  /** Whether this host grants the locks of the inode by itself. */
+  isOwn(inode: number): boolean {
+    return this.#own.has(inode);
+  }
+
+  /** The host that serves the volume asks for the locks of the inode. Resolves when it has them, and knows which are held. */
+  async recalled(inode: number): Promise<void> {
+    await this.#own.recalled(inode);
+  }
+
+  /** The host that serves the volume has the locks of all files again. */
+  async giveBackAll(): Promise<void> {
+    await this.#own.giveBackAll();
   }
 
   /** The owner as all hosts know it. */
@@ -120,9 +149,13 @@ export class ProgramLocks {
     if (lock.type === 'unlock') return this.#giveBack(inode, global, () => this.#unlock(inode, global));
     this.#undelivered.requireRoom();
     await inTime(this.#releases.get(keyOf(global)));
+    return this.#own.during(inode, () => this.#set(inode, global, wait, signal));
+  }
+
+  async #set(inode: number, global: FileLock, wait: boolean, signal: AbortSignal | undefined): Promise<void> {
     let before = this.#releasesOf(inode);
     // Converting a flock gives the old one back first, also where the new one is refused then (flock(2)).
-    if (lock.kind === 'flock') this.#held.note(inode, { ...global, type: 'unlock' });
+    if (global.kind === 'flock') this.#held.note(inode, { ...global, type: 'unlock' });
     const deadline = performance.now() + programPatienceMs;
     let doubtful = false;
     for (;;) {
@@ -140,7 +173,7 @@ export class ProgramLocks {
         // The host that serves the volume waits a moment only, and ours not beyond the end of its lease.
         if (wait && (errno === 'EAGAIN' || errno === 'EINTR') && signal?.aborted !== true) continue;
         // A program that was told "no" gives nothing back.
-        if ((doubtful || errno === undefined) && !this.#held.has(inode, lock.kind, global.owner))
+        if ((doubtful || errno === undefined) && !this.#held.has(inode, global.kind, global.owner))
           void this.#giveBack(inode, { ...global, type: 'unlock' }, () => this.#unlock(inode, { ...global, type: 'unlock' })).catch(() => {});
         throw wait && errno === 'EAGAIN' ? new FileSystemError('EINTR') : error;
       }
@@ -151,7 +184,14 @@ export class ProgramLocks {
   /** A lock of another owner that is in the way, if any. */
   async get(inode: number, lock: FileLock): Promise<FileLock | undefined> {
     const before = this.#releasesOf(inode);
-    const ask = (): MaybePromise<FileLock | undefined> => this.#holder.do('getlk', inode, { ...lock, owner: this.global(lock.owner) });
+    const global = { ...lock, owner: this.global(lock.owner) };
+    const ask = async (): Promise<FileLock | undefined> => {
+      const own = await this.#own.look(inode, global);
+      if (own !== undefined) return own.found;
+      const { backing } = this.#holder;
+      if (backing?.kind === 'local') await backing.grace;
+      return this.#holder.do('getlk', inode, global);
+    };
     const found = await ask();
     if (found === undefined || before === undefined) return found;
     await inTime(before).catch(() => {});
@@ -177,7 +217,7 @@ export class ProgramLocks {
         await Promise.all([backing.grace, this.#holder.relocked()]);
         if (!counts()) return false;
         await backing.volume.setlk(inode, lock, wait, signal === undefined ? moved : AbortSignal.any([signal, moved]));
-      } else await this.#holder.callIn(generation, 'setlk', [inode, lock, wait]);
+      } else if (!(await this.#own.take(inode, lock, wait))) await this.#holder.callIn(generation, 'setlk', [inode, lock, wait]);
     } catch (error) {
       if (counts() || signal?.aborted === true) throw error;
       return false;
@@ -197,7 +237,8 @@ export class ProgramLocks {
   closed(inode: number, kind: FileLock['kind'], owner: LockOwner, close: () => Promise<boolean>): Promise<void> {
     const all: FileLock = { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity };
     return this.#giveBack(inode, all, async () => {
-      if (!(await close())) await this.#unlock(inode, all);
+      const told = await close();
+      if (!(await this.#own.release(inode, all)) && !told) await this.#unlock(inode, all);
     });
   }
 
@@ -238,8 +279,8 @@ export class ProgramLocks {
     return failure === undefined ? { heard: true } : { heard: true, failure };
   }
 
-  #unlock(inode: number, unlock: FileLock): Promise<void> {
-    return this.#holder.call('setlk', [inode, unlock, false]);
+  async #unlock(inode: number, unlock: FileLock): Promise<void> {
+    if (!(await this.#own.release(inode, unlock))) await this.#holder.call('setlk', [inode, unlock, false]);
   }
 
   async #unlockLate(inode: number, unlock: FileLock): Promise<void> {

@@ -36,6 +36,8 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'borrow',
   'put',
   'readLent',
+  'borrowLocks',
+  'returnLocks',
   'made',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */
@@ -67,7 +69,7 @@ export const remembered: ReadonlySet<SharedMethod> = new Set([
   'remake',
 ]);
 /** Releases must not overtake the locks that a new host is told of. */
-export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release']);
+export const afterRelocking: ReadonlySet<SharedMethod> = new Set(['setlk', 'flush', 'release', 'borrowLocks', 'returnLocks']);
 
 /** Whether it may simply be made again after an unknown outcome. */
 export function isRepeatable(method: SharedMethod, args: readonly unknown[]): boolean {

@@ -81,6 +81,10 @@ export class Settling {
     if (!locked) return close();
     return this.#locks.closed(inode, 'posix', lockOwner, async () => {
       await this.#unlocking();
+      if (this.#locks.isOwn(inode)) {
+        if (this.#made.has(inode)) await this.fsync(inode, handle, false);
+        return false;
+      }
       await close();
       return true;
     });

@@ -25,6 +25,7 @@ import { HolderLink } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
 import { askedBefore } from './resent-append.ts';
 import { type SayTarget, sayingTo } from './say-target.ts';
+import { inodeOfLocks } from './lent-locks.ts';
 import { LostWrites } from './lost-writes.ts';
 import { OpenHandles } from './open-handles.ts';
 import { ProgramLocks } from './program-locks.ts';
@@ -128,7 +129,7 @@ export class SharedFileSystem implements FileSystem {
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
     });
-    this.#locks = new ProgramLocks(self, this.#holder, this.#undelivered, onLost, records, mount);
+    this.#locks = new ProgramLocks(self, this.#holder, this.#cache, this.#undelivered, onLost, clock, records, mount);
     this.#lost = new LostWrites(onSaid);
     this.#settling = new Settling({
       holder: this.#holder,
@@ -164,8 +165,14 @@ export class SharedFileSystem implements FileSystem {
   /** The host that serves the volume asks for these back. Resolves when nothing is answered from memory of them any more, and it knows what is open. */
   async recall(keys: readonly GrantKey[]): Promise<void> {
     this.#cache.recall(keys);
-    const inodes = keys.filter((key) => key > 0);
-    await Promise.all(inodes.map(async (inode) => this.#borrowing.settle(inode)));
+    const inodes = keys.filter((key) => key > 0 && inodeOfLocks(key) === undefined);
+    await Promise.all([
+      ...inodes.map(async (inode) => this.#borrowing.settle(inode)),
+      ...keys.map(async (key) => {
+        const locked = inodeOfLocks(key);
+        if (locked !== undefined) await this.#locks.recalled(locked);
+      }),
+    ]);
     await Promise.all([this.#files.openUnsaid(inodes), ...inodes.map(async (inode) => this.#kernel?.drop(inode))]);
   }
 
@@ -368,6 +375,7 @@ export class SharedFileSystem implements FileSystem {
   }
   async close(): Promise<void> {
     await this.settle();
+    await this.#locks.giveBackAll();
     this.#borrowing.close();
     this.#guest.close();
     const { backing } = this.#holder;

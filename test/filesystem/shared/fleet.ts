@@ -47,7 +47,7 @@ export interface Event {
   readonly client: number;
 }
 
-function random(seed: number): () => number {
+export function random(seed: number): () => number {
   let state = (seed * 2_654_435_761) >>> 0 || 1;
   return () => {
     state ^= state << 13;
@@ -163,6 +163,7 @@ export class Fleet {
       names: (inode, asker) => claim(grants.names(inode, asker)),
       shown: (inode) => grants.shown(inode),
       isLent: (inode) => grants.isLent(inode),
+      locks: (inode) => grants.locks(inode),
     });
     const appends = new Appends(volume);
     const grace = new LockGrace([]);

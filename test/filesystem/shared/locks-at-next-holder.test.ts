@@ -143,12 +143,14 @@ test('after a change of the holder nobody takes a lock before those who had it',
   await guest.setlk(inode, flock('1', 'write'), false);
   await first.volume.close();
   const second = new Serving(await open(store), grace);
+  const looks = [second.own, second.guest('d')].map((other) => other.getlk(inode, flock('9', 'write')));
   const attempts = [second.own, second.guest('b')].map((other) => other.setlk(inode, flock('9', 'write'), false));
   for (const attempt of attempts) attempt.catch(() => {});
   second.welcome(guest, 'a');
   // This one had none, and says so, too.
   second.guest('c');
   for (const attempt of attempts) await assert.rejects(attempt, { errno: 'EAGAIN' });
+  for (const look of looks) assert.equal((await look)?.type, 'write');
 });
 
 test('a lock that another host got meanwhile is lost, and the program hears of it at its next fsync, once; a reader does not', async () => {

@@ -31,6 +31,8 @@ export class Serving {
   readonly grants: Grants;
   readonly #guests = new Map<string, SharedFileSystem>();
 
+  /** Guests that hear of no recall. */
+  readonly unheard = new Set<string>();
   /** Methods that it does not know, as one of an earlier version. */
   readonly unknown = new Set<string>();
   #lost: string | undefined;
@@ -44,7 +46,10 @@ export class Serving {
       now: () => this.time.clock.monotonicMs(),
       sleep: (ms) => this.time.sleep(ms),
       leaseMs: () => Infinity,
-      recall: async (peer, keys) => this.#guests.get(peer)?.recall(keys),
+      recall: async (peer, keys) => {
+        if (this.unheard.has(peer)) throw new InfinitError('unavailable', 'not heard');
+        await this.#guests.get(peer)?.recall(keys);
+      },
       onGivenUp: (peer, inode, lapsed) => this.server.givenUp(peer, inode, lapsed),
       earlierUntilMs: 0,
     });

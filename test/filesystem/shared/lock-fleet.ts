@@ -1,0 +1,357 @@
+import { mock } from 'node:test';
+
+import { InfinitError } from '../../../src/base/index.ts';
+import {
+  Appends,
+  CallServer,
+  type FileLock,
+  FileSystemError,
+  type GrantKey,
+  Grants,
+  LockGrace,
+  SharedFileSystem,
+} from '../../../src/filesystem/index.ts';
+import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { MemoryRecords } from '../../suites/memory-records.ts';
+import { open, put, root } from '../harness.ts';
+import { random } from './fleet.ts';
+import { standIn } from './serving.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+/** What the code under test does wrong: each must be found out. */
+export type LockMutant =
+  /** A host that serves the volume gives locks without asking for those that it lent. */
+  | 'hasty'
+  /** A guest says that it has no locks to give back, and grants them as before. */
+  | 'forgetful'
+  /** A guest's clock stands still: it grants locks though it was given up. */
+  | 'timeless'
+  /** Locks that a guest had before it was lent them all are never forgotten. */
+  | 'hoarding';
+
+/** A lock that a program was told it has. */
+interface Has {
+  readonly inode: number;
+  readonly lock: FileLock;
+  readonly host: number;
+  /** The host was given up since, or did not say in time that it has it. */
+  lost: boolean;
+}
+
+const hosts = 3;
+const programs = 2;
+const steps = 60;
+/** After it was cut off for so long a guest is given up, in ms. */
+const dismissMs = 4000;
+/** For so long a host that opened the volume waits for those who have locks, in ms. */
+const graceMs = 2500;
+
+/**
+ * A host that serves a volume and two guests, whose programs lock two files and look who has: messages take their time, recalls are lost, guests are cut off, and given up after a while, their daemons are killed,
+ * the volume is opened anew. One seed makes one run.
+ */
+export class LockFleet {
+  readonly #time = new VirtualTime();
+  readonly #chance: () => number;
+  readonly #mutant: LockMutant | undefined;
+  readonly #store = new MemoryBlockStore();
+  readonly #records = Array.from({ length: hosts }, () => new MemoryRecords());
+  readonly #hosts: SharedFileSystem[] = [];
+  readonly #killed = Array.from({ length: hosts }, () => Promise.withResolvers<'killed'>());
+  readonly #cutUntil = [0, 0, 0];
+  /** Counts those that were lost. */
+  readonly #connections = [0, 0, 0];
+  readonly #has = new Set<Has>();
+  readonly #inodes: number[] = [];
+  readonly #relocked = new Set<number>();
+  #grants: Grants | undefined;
+  #server!: CallServer;
+  #welcome!: (peer: number) => void;
+  #opening = 0;
+  #running = 0;
+  /** Locks that were granted by guests. */
+  granted = 0;
+  #calls = 0;
+
+  constructor(seed: number, mutant?: LockMutant) {
+    this.#chance = random(seed);
+    this.#mutant = mutant;
+    for (let index = 0; index < hosts; index++) this.#hosts.push(this.#daemon(index));
+  }
+
+  #daemon(index: number): SharedFileSystem {
+    const still = { monotonicMs: () => 0, wallMs: () => 0 };
+    const clock = this.#mutant === 'timeless' ? still : this.#time.clock;
+    return new SharedFileSystem(`host ${index}`, () => index === 0, undefined, this.#records[index], `mount ${index}`, clock);
+  }
+
+  /** All do as chance has it. Returns what went wrong; undefined: nothing. */
+  run(): Promise<string | undefined> {
+    return this.#play(async () => {
+      const all = Array.from({ length: hosts * programs }, (_, index) => this.#program(index % hosts, `${index}`));
+      this.#running = all.length;
+      await Promise.all([...all, this.#fate()]);
+    });
+  }
+
+  /** A guest that grants a file's locks is cut off and given up, and its programs and others go on to take them. */
+  givenUp(): Promise<string | undefined> {
+    return this.#play(async () => {
+      const [inode] = this.#inodes as [number];
+      await this.#time.sleep(100);
+      await this.#asked(1, async (fileSystem) => fileSystem.getattr(inode));
+      await this.#time.sleep(100);
+      for (let time = 0; time < 20; time++) await this.#hold(1, inode, '1');
+      const cut = this.#cutOff(1, dismissMs + 1500);
+      const hold = async (host: number): Promise<void> => {
+        while (this.#cut(1) > 100) {
+          await this.#hold(host, inode, `${host}`);
+          await this.#time.sleep(1);
+        }
+      };
+      await Promise.all([cut, hold(0), hold(1)]);
+    });
+  }
+
+  async #play(scenes: () => Promise<void>): Promise<string | undefined> {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    let wrong: string | undefined;
+    let over = false;
+    const pass = async (): Promise<void> => {
+      while (!over) {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.#time.jump(1);
+        mock.timers.tick(1);
+      }
+    };
+    const passing = pass();
+    try {
+      await this.#open();
+      await scenes();
+      await this.#free();
+    } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      wrong = error.message;
+    } finally {
+      over = true;
+      await passing;
+      mock.timers.reset();
+    }
+    return wrong;
+  }
+
+  /** The volume is opened on this host, anew where it was. */
+  async #open(): Promise<void> {
+    const opening = ++this.#opening;
+    const [own, ...guests] = this.#hosts as [SharedFileSystem, ...SharedFileSystem[]];
+    const earlierUntilMs = this.#grants?.untilMs ?? 0;
+    this.#grants?.lentLocks.close();
+    own.setBacking(undefined);
+    const volume = await open(this.#store);
+    if (this.#inodes.length === 0) for (const name of ['f', 'g']) this.#inodes.push(await put(volume, root, name, 'x', true));
+    this.#relocked.clear();
+    const grants = (this.#grants = new Grants({
+      now: () => this.#time.clock.monotonicMs(),
+      sleep: (ms) => this.#time.sleep(ms),
+      leaseMs: () => Infinity,
+      recall: (peer, keys) => this.#recall(Number(peer), keys),
+      onGivenUp: () => {},
+      earlierUntilMs,
+    }));
+    volume.guard(this.#mutant === 'hasty' ? standIn<Grants>(grants, { locks: () => undefined }) : grants);
+    const { locks } = volume;
+    const served = this.#mutant === 'hoarding' ? standIn(volume, { locks: standIn(locks, { replace: () => {} }) }) : volume;
+    const grace = new LockGrace(guests.map((_, index) => ({ peer: String(index + 1), ms: graceMs })));
+    void grace.over.then(() => {
+      if (opening === this.#opening) for (let peer = 1; peer < hosts; peer++) if (!this.#relocked.has(peer)) this.#lose(peer);
+    });
+    const server = (this.#server = new CallServer(
+      served,
+      new Appends(volume),
+      (shown) => volume.keep(shown),
+      grace,
+      () => {},
+      grants,
+    ));
+    own.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: grace.over, lending: volume.lending });
+    this.#welcome = (peer) => {
+      const guest = this.#hosts[peer]!;
+      const killed = this.#killed[peer]!;
+      let dead = false;
+      void killed.promise.then(() => (dead = true));
+      const ask = async (call: Uint8Array): Promise<Uint8Array> => {
+        const { method } = decodeCall(call);
+        const connection = this.#connections[peer];
+        await this.#way(peer);
+        if (connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'cut off');
+        if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
+        // What a killed daemon had on its way may come late.
+        if (dead && method !== 'borrowLocks' && method !== 'returnLocks') throw new InfinitError('unavailable', 'killed');
+        this.#calls++;
+        const answer = await server.serve(String(peer), call);
+        if (opening !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
+        if (method === 'relocked' && opening === this.#opening) this.#relocked.add(peer);
+        await this.#way(peer);
+        if (this.#chance() < 0.05 || connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'lost');
+        return answer;
+      };
+      guest.setBacking({ kind: 'remote', ask });
+    };
+    // They hear of it later.
+    for (const peer of guests.keys()) void this.#way(peer + 1).then(() => opening === this.#opening && this.#welcome(peer + 1));
+  }
+
+  async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
+    if (this.#chance() < 0.2) throw new InfinitError('unavailable', 'lost');
+    await this.#way(peer);
+    if (this.#mutant !== 'forgetful') await this.#hosts[peer]!.recall(keys);
+    await this.#way(peer);
+  }
+
+  /** A message to or from a guest. */
+  async #way(peer: number): Promise<void> {
+    await this.#time.sleep(Math.floor(this.#chance() * 20));
+    for (let left = this.#cut(peer); left > 0; left = this.#cut(peer)) await this.#time.sleep(left);
+  }
+
+  #cut(peer: number): number {
+    return this.#cutUntil[peer]! - this.#time.clock.monotonicMs();
+  }
+
+  /** Nobody knows any more what the host's programs have locked. */
+  #lose(host: number): void {
+    for (const each of this.#has) if (each.host === host) each.lost = true;
+  }
+
+  /** What happens to the hosts while programs run. */
+  async #fate(): Promise<void> {
+    while (this.#running > 0) {
+      await this.#time.sleep(Math.floor(this.#chance() * 1500));
+      const peer = 1 + Math.floor(this.#chance() * (hosts - 1));
+      const what = this.#chance();
+      if (what < 0.15) await this.#open();
+      else if (what < 0.4) await this.#kill(peer);
+      else if (what < 0.6) await this.#cutOff(peer, Math.floor(this.#chance() * (dismissMs - 500)));
+      else if (what < 0.9) await this.#cutOff(peer, dismissMs + 1500);
+    }
+  }
+
+  async #cutOff(peer: number, ms: number): Promise<void> {
+    const server = this.#server;
+    this.#cutUntil[peer] = this.#time.clock.monotonicMs() + ms;
+    await this.#time.sleep(Math.min(ms, dismissMs));
+    if (ms < dismissMs || server !== this.#server) return;
+    this.#lose(peer);
+    this.#connections[peer]!++;
+    await server.dismiss(String(peer));
+    await this.#time.sleep(ms - dismissMs);
+  }
+
+  /** Its daemon is killed, and another one serves its mount. */
+  async #kill(peer: number): Promise<void> {
+    const old = this.#hosts[peer]!;
+    const killed = this.#killed[peer]!;
+    this.#killed[peer] = Promise.withResolvers();
+    this.#hosts[peer] = this.#daemon(peer);
+    old.setBacking(undefined);
+    killed.resolve('killed');
+    await this.#time.sleep(Math.floor(this.#chance() * 800));
+    this.#welcome(peer);
+  }
+
+  async #program(host: number, owner: string): Promise<void> {
+    let inode = 0;
+    for (let step = 0; step < steps; step++) {
+      // Now and then all is quiet, so that one host alone is at work.
+      if (step === 0 || this.#chance() < 0.15) {
+        inode = this.#inodes[Math.floor(this.#chance() * 2)]!;
+        if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 3000));
+        // A guest that has nothing in memory has no locks either.
+        await this.#asked(host, async (fileSystem) => fileSystem.getattr(inode));
+      }
+      if (this.#chance() < 0.15) await this.#look(host, inode, owner);
+      else await this.#hold(host, inode, owner);
+      await this.#time.sleep(1);
+    }
+    this.#running--;
+  }
+
+  #lockOf(owner: string): FileLock {
+    const kind = this.#chance() < 0.3 ? 'flock' : 'posix';
+    const start = kind === 'flock' ? 0 : Math.floor(this.#chance() * 3);
+    const end = kind === 'flock' ? Infinity : start + Math.floor(this.#chance() * 3);
+    return { kind, type: this.#chance() < 0.5 ? 'write' : 'read', owner, pid: 1, start, end };
+  }
+
+  async #hold(host: number, inode: number, owner: string): Promise<void> {
+    const lock = this.#lockOf(owner);
+    const all: FileLock = { ...lock, type: 'unlock', start: 0, end: Infinity };
+    const waits = this.#chance() < 0.2;
+    const before = this.#calls;
+    const taken = await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, lock, waits));
+    if (taken !== undefined) {
+      if (host > 0 && this.#calls === before) this.granted++;
+      const has: Has = { inode, lock, host, lost: false };
+      for (const other of this.#has)
+        if (!other.lost && inTheWay(other, has)) throw new Wrong(`${host} was given ${show(has)} though ${other.host} has ${show(other)}`);
+      this.#has.add(has);
+      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 150));
+      this.#has.delete(has);
+    }
+    await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, all, false));
+  }
+
+  async #look(host: number, inode: number, owner: string): Promise<void> {
+    const lock = this.#lockOf(owner);
+    const inWay = [...this.#has].filter((other) => inTheWay(other, { inode, lock, host, lost: false }));
+    const found = await this.#asked(host, async (fileSystem) => fileSystem.getlk(inode, lock));
+    const [still] = inWay.filter((each) => this.#has.has(each) && !each.lost);
+    if (found !== undefined && found.answer === undefined && still !== undefined)
+      throw new Wrong(`${host} was told that nobody has ${show({ inode, lock })} though ${still.host} has ${show(still)}`);
+  }
+
+  /** As a kernel does: what a killed daemon did not answer is asked of the next one. undefined: an error. */
+  async #asked<T>(host: number, ask: (fileSystem: SharedFileSystem) => T | Promise<T>): Promise<{ readonly answer: T } | undefined> {
+    for (;;) {
+      const { promise } = this.#killed[host]!;
+      try {
+        const answer = await Promise.race([Promise.resolve(ask(this.#hosts[host]!)), promise]);
+        if (answer !== 'killed') return { answer: answer as T };
+      } catch (error) {
+        if (!(error instanceof FileSystemError) && !(error instanceof InfinitError)) throw error;
+        return undefined;
+      }
+    }
+  }
+
+  /** Nobody has anything any more. */
+  async #free(): Promise<void> {
+    for (let peer = 1; peer < hosts; peer++) while (this.#cut(peer) > 0) await this.#time.sleep(this.#cut(peer));
+    // What was not heard is said again.
+    await this.#time.sleep(3000);
+    for (let host = 0; host < hosts; host++) {
+      for (const inode of this.#inodes) {
+        const lock: FileLock = { kind: 'posix', type: 'write', owner: 'last', pid: 1, start: 0, end: Infinity };
+        for (const each of [lock, { ...lock, kind: 'flock' as const }]) {
+          const taken = await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, each, false));
+          if (taken === undefined) throw new Wrong(`${host} is refused ${show({ inode, lock: each })} though nobody has any`);
+          await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, { ...each, type: 'unlock' }, false));
+        }
+      }
+    }
+  }
+}
+
+class Wrong extends Error {}
+
+function inTheWay(one: Has, other: Has): boolean {
+  const [a, b] = [one.lock, other.lock];
+  const isOther = one.host !== other.host || a.owner !== b.owner;
+  const overlap = a.start <= b.end && a.end >= b.start;
+  return one.inode === other.inode && isOther && a.kind === b.kind && overlap && (a.type === 'write' || b.type === 'write');
+}
+
+function show({ inode, lock: { kind, type, owner, start, end } }: Pick<Has, 'inode' | 'lock'>): string {
+  return `${inode}: ${kind} ${type} ${start}-${end} (${owner})`;
+}
