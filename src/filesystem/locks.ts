@@ -60,13 +60,11 @@ export class LockTable {
     return table === undefined || (table.waiting.length === 0 && table.held.every(isOne));
   }
 
-  /** Puts locks in the place of some; none of them may be in the way of another. */
+  /** Puts locks in the place of some, however many there are: they were given already. None of them may be in the way of another. */
   replace(inode: number, isReplaced: (lock: FileLock) => boolean, locks: readonly FileLock[]): void {
     const table = this.#tableOf(inode);
-    table.held = locks.reduce<FileLock[]>(
-      putLock,
-      table.held.filter((lock) => !isReplaced(lock)),
-    );
+    const kept = table.held.filter((lock) => !isReplaced(lock));
+    this.#hold(table, locks.reduce<FileLock[]>(putLock, kept));
     this.#serve(inode, table);
   }
 

@@ -52,6 +52,8 @@ test('of all files together a volume takes a bounded number of locks, and as man
   table.release(1, 'posix', 'a');
   void table.set(5, lock('a', 'write', 0, 9), false);
   assert.throws(() => void table.set(6, lock('a', 'write', 0, 9), false), { errno: 'ENOMEM' });
+  table.replace(5, () => true, []);
+  void table.set(6, lock('a', 'write', 0, 9), false);
 });
 
 test('ranges are split, changed and merged, byte by byte as in a simple table', () => {

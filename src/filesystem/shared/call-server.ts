@@ -16,7 +16,7 @@ import {
   type SharedMethod,
 } from './calls.ts';
 import { answerIncluded, answerOf, includes, recorded, takesNames } from './done-calls.ts';
-import { effectsOf } from './effects.ts';
+import { effectsOf, givesEntry, opens, removes } from './effects.ts';
 import type { Grants } from './grants.ts';
 import { account, closeAgain, Guest, letGo, once, unlock } from './guest.ts';
 import { type Keep, KeptAnswers } from './kept-answers.ts';
@@ -29,15 +29,6 @@ import { type PutArguments, Showing, type Told } from './showing.ts';
 const defaultMaxHandles = 100_000;
 /** How long what a guest may have open without having said so stays, once it was not heard, in ms: as long as what a lost host had open. */
 const unsaidMs = 20_000;
-
-/** Operations that open something. */
-const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
-
-/** Operations whose answer is an entry, with a kernel reference. */
-const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link', 'remake']);
-
-/** Operations that take names away. Whoever asks for one looked the names up for that. */
-const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']);
 
 /** Operations after which another host's pages of a file may be old. */
 const changesFile: ReadonlySet<SharedMethod> = new Set(['write', 'append', 'setattr', 'fallocate', 'copyFileRange', 'open', 'borrow']);

@@ -6,6 +6,15 @@ const truncate = 0o1000;
 /** RENAME_EXCHANGE. */
 const exchange = 2;
 
+/** Operations that open something. */
+export const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
+
+/** Operations whose answer is an entry, with a kernel reference. */
+export const givesEntry: ReadonlySet<SharedMethod> = new Set(['lookup', 'mknod', 'mkdir', 'symlink', 'link', 'remake']);
+
+/** Operations that take names away. Whoever asks for one looked the names up for that. */
+export const removes: ReadonlySet<SharedMethod> = new Set(['unlink', 'rmdir', 'rename']);
+
 /** A name in a directory. */
 export interface Place {
   readonly directory: number;

@@ -1,5 +1,5 @@
 import { type Clock, codeOf } from '../../base/index.ts';
-import type { FileLock } from '../file-system.ts';
+import { type FileLock, FileSystemError } from '../file-system.ts';
 import { LockTable } from '../locks.ts';
 import { Moved } from './backing.ts';
 import { maxReturnedLocks } from './calls.ts';
@@ -14,8 +14,11 @@ const takenBefore = 2;
 const refusedMs = 100;
 /** Files of which either is remembered. */
 const maxRemembered = 1024;
-/** Files whose locks this host grants at a time. */
+/** Files whose locks this host grants at a time, and locks of all of them. */
 const maxFiles = 1024;
+const maxLocks = 65_536;
+/** Locks of one file, beyond which the host that serves the volume grants them: they have to fit one message. */
+const maxLocksOfFile = maxReturnedLocks / 2;
 
 interface OwnFile {
   /** Which time they were lent. */
@@ -35,7 +38,7 @@ export class OwnLocks {
   readonly #isTelling: (inode: number) => boolean;
   readonly #clock: Clock;
   readonly #files = new Map<number, OwnFile>();
-  readonly #table = new LockTable();
+  readonly #table = new LockTable({ most: maxLocksOfFile, mostOfAll: maxLocks });
   /** By inode: how many locks are being taken at the moment. */
   readonly #taking = new Map<number, number>();
   /** And how many were, at the host that serves the volume. */
@@ -65,12 +68,20 @@ export class OwnLocks {
   /** False: it is to be asked for at the host that serves the volume. @throws FileSystemError EAGAIN */
   async take(inode: number, lock: FileLock, wait: boolean): Promise<boolean> {
     await this.#borrowing.get(inode);
-    if (this.#isGood(inode) && this.#table.held(inode).length < maxReturnedLocks && (!wait || this.#table.conflict(inode, lock) === undefined)) {
-      await this.#table.set(inode, lock, false);
+    const isGranted = this.#isGood(inode) && (!wait || this.#table.conflict(inode, lock) === undefined) && this.#grant(inode, lock);
+    if (!isGranted) await this.giveBack(inode);
+    return isGranted;
+  }
+
+  /** False: there is no room. @throws FileSystemError EAGAIN */
+  #grant(inode: number, lock: FileLock): boolean {
+    try {
+      void this.#table.set(inode, lock, false);
       return true;
+    } catch (error) {
+      if (error instanceof FileSystemError && error.errno === 'ENOMEM') return false;
+      throw error;
     }
-    await this.giveBack(inode);
-    return false;
   }
 
   /** A lock that is in the way; undefined: it is to be asked for at the host that serves the volume. */
@@ -87,7 +98,9 @@ export class OwnLocks {
     const file = this.#current(inode);
     if (file === undefined) return false;
     if (file.returning === undefined) {
-      await this.#table.set(inode, unlock, false);
+      void this.#table.set(inode, unlock, false);
+      // What is left of one lock may be two.
+      if (this.#table.held(inode).length > maxLocksOfFile) void this.giveBack(inode)?.catch(() => {});
       return true;
     }
     await file.returning;
@@ -167,6 +180,7 @@ export class OwnLocks {
   #mayAsk(inode: number): boolean {
     const { generation, backing } = this.#holder;
     if (backing?.kind !== 'remote' || !this.#cache.isOn || generation === this.#withoutLending || this.#files.size >= maxFiles) return false;
+    if (this.#held.of(inode).length > maxLocksOfFile / 2) return false;
     if (this.#borrowing.has(inode) || this.#taking.has(inode) || this.#isTelling(inode)) return false;
     const until = this.#refusedUntil.get(inode);
     if (until !== undefined && until > this.#clock.monotonicMs()) return false;

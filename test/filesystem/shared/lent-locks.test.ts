@@ -81,6 +81,23 @@ test('programs of one guest that wait for each other do so where the volume is o
   assert.equal(await errnoOf(() => serving.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
 });
 
+test('a file with very many locks goes back to where the volume is open, with all of them', async () => {
+  const { serving, guest, inode } = await lent();
+  const [many, inode2] = [600, await put(serving.volume, root, 'g', 'x', true)];
+  await takeAll(guest, inode2, serving);
+  for (let at = 0; at < many; at++) await guest.setlk(inode, posix('1', 'write', 2 * at, 2 * at), false);
+  // What is left of one are many.
+  await guest.setlk(inode2, posix('1', 'write', 0, 9999), false);
+  for (let at = 0; at < many; at++) await guest.setlk(inode2, posix('1', 'unlock', 2 * at, 2 * at), false);
+  assert.equal(serving.calls.filter((method) => method === 'returnLocks').length, 2);
+  for (const at of [0, 2, 2 * many - 2]) {
+    assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('9', 'write', at, at), false)), 'EAGAIN');
+    assert.equal(await errnoOf(() => serving.own.setlk(inode2, posix('9', 'write', at + 1, at + 1), false)), 'EAGAIN');
+    await serving.own.setlk(inode, posix('9', 'write', at + 1, at + 1), false);
+    await serving.own.setlk(inode2, posix('9', 'write', at, at), false);
+  }
+});
+
 test('a file that others lock is not lent', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);
