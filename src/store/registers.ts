@@ -21,6 +21,8 @@ import type { Replica } from './replica.ts';
 
 /** Blocks whose hint is kept: what makes the next write of the same host one round trip. */
 const maxHints = 32_768;
+/** Bytes of the values in them. */
+const maxHintBytes = 64 * 1024 * 1024;
 /** Proposals under way at once on this host. */
 const maxProposals = 16_384;
 
@@ -74,7 +76,7 @@ type Proposing = Pick<RunOptions, 'afresh' | 'unleased'> & { readonly here?: boo
 export class Registers {
   readonly #options: RegistersOptions;
   readonly #ballots: BallotSource;
-  readonly #hints = new RecentMap<Address, Hint>(maxHints);
+  readonly #hints = new RecentMap<Address, Hint>(maxHints, { max: maxHintBytes, of: ({ accepted }) => accepted.record.value?.length ?? 0 });
   readonly #running = new Map<number, Drive>();
   readonly #context: DriveContext;
   /** Operations over the network that ended, and the rounds they took, since the start. */

@@ -32,3 +32,18 @@ test('what is read again stays, what is deleted or replaced does not come back',
   map.clear();
   assert.deepEqual(kept(map, 107), []);
 });
+
+test('of what weighs much less is kept, and never more than the bound, however often it is replaced or read', () => {
+  const map = new RecentMap<number, number>(1000, { max: 100, of: (value) => value });
+  const weight = (): number => map.values().reduce((sum, value) => sum + value, 0);
+  for (let key = 0; key < 300; key++) {
+    map.set(key, 9);
+    map.set(key, 10);
+    map.get(key - 3);
+    if (key % 7 === 0) map.delete(key - 1);
+    assert.ok(weight() <= 120 && map.get(key) === 10, `${weight()} after ${key}`);
+  }
+  assert.ok(weight() >= 50);
+  for (let time = 0; time < 100; time++) map.set(1, 10);
+  assert.ok(map.size > 1, 'to replace a value weighs nothing');
+});

@@ -149,6 +149,17 @@ test('blocks that are only read do not stay in memory for ever', async () => {
   assert.equal(store.meter.loads, loads + 1);
 });
 
+test('of large blocks that are written a bounded number of bytes stays in memory', async () => {
+  const store = await openStore(new MemoryDisk());
+  const payload = Buffer.alloc(60_000);
+  const addresses = Array.from({ length: 1500 }, () => mutableAddress());
+  for (const address of addresses) await store.commit([{ update: [{ address, expect: 'absent', payload }] }]);
+  while (store.cached.registers * payload.length > 65 * 2 ** 20) await new Promise(setImmediate);
+  assert.ok(store.cached.hints * payload.length <= 65 * 2 ** 20, `${store.cached.hints} hints`);
+  const again = await store.commit([{ update: [{ address: addresses[0]!, expect: 1, payload }] }]);
+  assert.ok(again.done);
+});
+
 test('of blocks that were removed nothing stays in memory', async () => {
   const store = await openStore(new MemoryDisk());
   const addresses = Array.from({ length: 500 }, () => mutableAddress());
