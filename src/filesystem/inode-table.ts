@@ -15,6 +15,10 @@ export const defaultCachedInodes = 32_768;
 /** Inodes that are looked at for eviction at once, so that no call takes long, and additions in between. */
 const evictionSlice = 128;
 const evictionPace = 32;
+/** Bytes of extended attributes in memory, of inodes that have many; those in use or not written yet come on top. */
+const maxXattrBytes = 32 * 1024 * 1024;
+/** Inodes with fewer of them are bounded by their number alone. */
+const manyXattrBytes = 1024;
 /** Absent numbers remembered. */
 const maxAbsent = 1024;
 
@@ -35,6 +39,9 @@ export class InodeTable {
   readonly #max: number;
   #added = 0;
   readonly #inodes = new Map<number, Inode>();
+  /** Bytes of the extended attributes of those that have many. */
+  readonly #xattrs = new Map<number, number>();
+  #xattrBytes = 0;
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
   /** Numbers that were looked for in vain. None of them can appear later, unless by {@link create}. */
   readonly #absent = new Set<number>();
@@ -125,6 +132,7 @@ export class InodeTable {
     inode.revision = 1;
     this.#absent.delete(number);
     this.#inodes.set(number, inode);
+    this.weigh(inode);
     this.evict();
     return inode;
   }
@@ -140,7 +148,44 @@ export class InodeTable {
 
   /** Its block is removed. */
   forget(inode: Inode): void {
-    this.#inodes.delete(inode.number);
+    this.#drop(inode.number);
+  }
+
+  /** Its extended attributes may be others than before, and it has been marked as changed if so. */
+  weigh({ number, xattrs }: Inode): void {
+    this.#lighten(number);
+    if (xattrs === undefined) return;
+    let bytes = 0;
+    for (const [name, value] of xattrs) bytes += name.length + value.length;
+    if (bytes < manyXattrBytes) return;
+    this.#xattrs.set(number, bytes);
+    this.#xattrBytes += bytes;
+    this.#evictHeavy();
+  }
+
+  /** Gives up some of those with many extended attributes where these are too much: as {@link evict}. */
+  #evictHeavy(): void {
+    let looked = 0;
+    for (const [number, bytes] of this.#xattrs) {
+      if (this.#xattrBytes <= maxXattrBytes || looked++ >= evictionSlice) return;
+      const inode = this.#inodes.get(number)!;
+      if (!inode.used && this.#evictable(inode)) this.#drop(number);
+      else {
+        inode.used = false;
+        this.#xattrs.delete(number);
+        this.#xattrs.set(number, bytes);
+      }
+    }
+  }
+
+  #drop(number: number): void {
+    this.#inodes.delete(number);
+    this.#lighten(number);
+  }
+
+  #lighten(number: number): void {
+    this.#xattrBytes -= this.#xattrs.get(number) ?? 0;
+    this.#xattrs.delete(number);
   }
 
   /** Gives up some clean, unused inodes where there are too many. */
@@ -154,13 +199,13 @@ export class InodeTable {
       if (inode.used || !this.#evictable(inode)) {
         inode.used = false;
         this.#inodes.set(number, inode);
-      }
+      } else this.#lighten(number);
     }
   }
 
   /** Gives up all that can be given up. */
   clear(): void {
-    for (const [number, inode] of this.#inodes) if (this.#evictable(inode)) this.#inodes.delete(number);
+    for (const [number, inode] of this.#inodes) if (this.#evictable(inode)) this.#drop(number);
   }
 
   #evictable(inode: Inode): boolean {
@@ -191,6 +236,7 @@ export class InodeTable {
     // A large truncation that a crash interrupted goes on.
     if (record.truncating) inode.content?.punch(inode.size, Infinity);
     this.#inodes.set(number, inode);
+    this.weigh(inode);
     this.evict();
     return inode;
   }

@@ -95,6 +95,7 @@ function changed(core: VolumeCore, inode: Inode): void {
   beyondJournal(inode);
   core.include(inode);
   core.touch(inode);
+  core.table.weigh(inode);
 }
 
 /** An extended attribute changed, and the inode is about to be touched: that revision of it only its record can hold. */

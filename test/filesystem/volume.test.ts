@@ -278,3 +278,23 @@ test('syncfs covers what was written to a new file while the commit that made it
   store.restart();
   assert.equal((await contentOf(await open(store), inode)).toString(), 'again');
 });
+
+test('of files with many extended attributes those that are in memory are bounded in bytes', async () => {
+  const store = new MemoryBlockStore();
+  const volume = await open(store);
+  const value = Buffer.alloc(45_000, 7);
+  const inodes: number[] = [];
+  for (let index = 0; index < 1000; index++) {
+    const inode = await put(volume, root, `f${index}`, '');
+    await volume.setxattr(inode, 'user.x', value, 0, false);
+    volume.forget(inode, 1);
+    if (index % 100 === 99) await volume.syncfs();
+    inodes.push(inode);
+  }
+  const most = (32 * 2 ** 20) / value.length + 150;
+  const before = volume.memory.inodes;
+  for (const inode of inodes) assert.equal((await volume.getxattr(inode, 'user.x')).length, value.length);
+  assert.ok(volume.memory.inodes < most, `${before}, ${volume.memory.inodes} of 1000`);
+  assert.ok(before < most, `${before} of 1000`);
+  await volume.close();
+});
