@@ -189,10 +189,11 @@ export interface TokenState {
 
 const order: readonly HealthState[] = ['HEALTHY', 'DEGRADED', 'READ-ONLY', 'UNAVAILABLE'];
 
-/** The worst of several findings, with all their reasons. */
+/** The worst of several findings, with all their reasons, the worst first: they are what its word is for. */
 export function worst(findings: readonly Health[]): Health {
   const state = findings.reduce<HealthState>((bad, { state }) => (order.indexOf(state) > order.indexOf(bad) ? state : bad), 'HEALTHY');
-  return { state, reasons: findings.flatMap((finding) => finding.reasons) };
+  const byState = findings.toSorted((one, other) => order.indexOf(other.state) - order.indexOf(one.state));
+  return { state, reasons: byState.flatMap(({ reasons }) => reasons) };
 }
 
 /** The health of a host that is no member of its cluster: it serves nothing. */
@@ -222,7 +223,8 @@ export function noMajority({ wanted, storing, lost }: Omit<HostsSeen, 'up'>): He
   const { copies, spare } = copiesOf(wanted, storing);
   if (lost <= spare) return undefined;
   const which = storing <= wanted ? 'no block has' : `blocks with more than ${spare} of their ${copies} copies there do not have`;
-  return { state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts do not answer: ${which} a majority of copies in reach`] };
+  const answers = lost === 1 ? 'does not answer' : 'do not answer';
+  return { state: 'UNAVAILABLE', reasons: [`${lost} of ${storing} storing hosts ${answers}: ${which} a majority of copies in reach`] };
 }
 
 /** The health that follows from a host's disk, from the hosts that store, and from what hinders the roster. */

@@ -59,7 +59,9 @@ test('what hinders the roster is said, with the host that says it', () => {
 test('without a majority it is UNAVAILABLE, and says for which blocks', () => {
   assert.match(verdict(3, [fine, silent, silent]), /^UNAVAILABLE;.*2 of 3 storing hosts do not answer: no block has a majority/);
   assert.match(verdict(3, [fine, fine, fine, silent, silent]), /^UNAVAILABLE;.*blocks with more than 1 of their 3 copies there/);
-  assert.match(verdict(3, [fine, silent]), /^UNAVAILABLE/);
+  assert.match(verdict(3, [fine, silent]), /^UNAVAILABLE; 1 of 2 storing hosts does not answer.*; h1 does not answer/);
+  // What the word is for comes first.
+  assert.match(verdict(3, [found({ underQuorum: 2 }), fine]), /^UNAVAILABLE; blocks without a majority .*; 3 copies are wanted/);
   assert.match(verdict(5, [fine, fine, fine, silent, silent]), /^DEGRADED/);
 });
 
