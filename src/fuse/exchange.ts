@@ -1,4 +1,4 @@
-import type { Logger, Records } from '../base/index.ts';
+import { codeOf, type Logger, type Records } from '../base/index.ts';
 import {
   type Attributes,
   type DirectoryEntry,
@@ -228,7 +228,8 @@ export class Exchange {
     }
     if (++this.#logLines > maxLogLines) return;
     const { error } = fields;
-    const stack = error instanceof FileSystemError || !(error instanceof Error) ? undefined : error.stack;
+    // What has an errno or a code says itself what it is: where it was thrown is of interest only where nobody expected it.
+    const stack = error instanceof FileSystemError || !(error instanceof Error) || codeOf(error) !== 'bug' ? undefined : error.stack;
     this.#logger.error(text, { ...fields, ...(stack === undefined ? {} : { stack }) });
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import * as fc from 'fast-check';
-import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { createLogger, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { errnos } from '../../src/filesystem/index.ts';
 import { opcodes } from '../../src/fuse/wire/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
@@ -54,9 +54,9 @@ test('requests cut short, with a wrong length or a wild node id do no harm', () 
   assert.equal(kernel.answerTo(4711)?.errno, errnos.EINVAL);
 });
 
-test('a failure that nobody expected is EIO, one of ours has its errno, and both are logged', () => {
+test('a failure that nobody expected is EIO, one of ours has its errno, and both are logged, the first with where it was thrown', () => {
   const lines: string[] = [];
-  const logger = { ...silentLogger, error: (line: string) => lines.push(line) };
+  const logger = createLogger('error', (_level, line) => lines.push(line));
   const { kernel, fileSystem } = start({ logger });
   fileSystem.statfs = () => {
     throw new TypeError('oops');
@@ -67,6 +67,8 @@ test('a failure that nobody expected is EIO, one of ours has its errno, and both
   };
   assert.equal(kernel.answerTo(kernel.request(opcodes.statfs, 1, Buffer.alloc(0)))?.errno, errnos.ENOSPC);
   assert.equal(lines.length, 2);
+  assert.match(lines[0]!, / error=oops stack=/);
+  assert.match(lines[1]!, / error=disk-full: no room$/);
 });
 
 test('shared, what a look-up answered a thread need not be asked again in the same call, and is in every other', async () => {
