@@ -29,6 +29,7 @@ export interface JournalMark {
 
 interface Request {
   readonly inode: Inode;
+  readonly small: boolean;
   readonly resolve: (taken: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -81,10 +82,11 @@ export class ContentJournal {
   /**
    * Makes what was done to a regular file durable. False: that is not for the journal (too much, a hole, an extended attribute,
    * no room), the inode is to be committed. @throws InfinitError; then it is committed the next time.
+   * @param small one whose content lies in its record as well: the record cannot be written.
    */
-  sync(inode: Inode): Promise<boolean> {
+  sync(inode: Inode, small = false): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      this.#requests.push({ inode, resolve, reject });
+      this.#requests.push({ inode, small, resolve, reject });
       if (!this.#running) void this.#run();
     });
   }
@@ -189,7 +191,7 @@ export class ContentJournal {
         together.push(request);
         continue;
       }
-      const cost = this.#costOf(inode);
+      const cost = this.#costOf(inode, request.small);
       if (cost === 0) request.resolve(true);
       else if (cost === undefined) request.resolve(false);
       else if (entries.length > 0 && (bytes + cost > maxContentBytes || entries.length >= maxContentEntries)) left.push(request);
@@ -204,10 +206,11 @@ export class ContentJournal {
   }
 
   /** Bytes of the inode's entry; 0: nothing is to be written; undefined: not in the journal. */
-  #costOf(inode: Inode): number | undefined {
+  #costOf(inode: Inode, small: boolean): number | undefined {
     const { content } = inode;
     if (inode.gone) return 0;
-    if (content === undefined || !inode.born || inode.xattrsRevision > inode.writtenRevision || content.small(inode.size)) return undefined;
+    if (content === undefined || !inode.born || inode.xattrsRevision > inode.writtenRevision) return undefined;
+    if (!small && content.small(inode.size)) return undefined;
     const { spans, bytes, tooMuch } = content.unsyncedSize();
     if (tooMuch) return undefined;
     if (spans === 0 && Math.max(inode.writtenRevision, inode.journaledRevision) >= inode.revision) return 0;

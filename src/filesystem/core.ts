@@ -25,6 +25,7 @@ import { type Operation, OperationLog } from './operation-log.ts';
 import { Orphans } from './orphans.ts';
 import { RecordCommitter } from './record-committer.ts';
 import type { RedoLog } from './redo-log.ts';
+import { ReplacingFiles } from './replacing-files.ts';
 import { Unsettled } from './unsettled.ts';
 import { VolumeUsage } from './usage.ts';
 import type { StateRecord, VolumeState } from './volume-state.ts';
@@ -107,7 +108,9 @@ export class VolumeCore {
     const carry: NameCommitter['carry'] = (left) => this.names.carry(left);
     this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, logger: context.logger });
     const { checkpoint } = this;
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, onNamed: (directory) => this.#synced(directory) });
+    const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
+    const onNamed = (directory: Inode): void => this.#synced(directory);
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, replacing, onNamed });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     state.bind(usage, unsettled, journal);

@@ -8,6 +8,7 @@ import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
 import type { JournalWrite, RecordCommitter } from './record-committer.ts';
 import type { RedoLog } from './redo-log.ts';
+import type { ReplacingFiles } from './replacing-files.ts';
 import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from './usage.ts';
 
@@ -33,6 +34,7 @@ export interface NameCommitterParts {
   readonly usage: VolumeUsage;
   readonly unsettled: Unsettled;
   readonly redo: RedoLog | undefined;
+  readonly replacing: ReplacingFiles;
   /** Names in the directory are durable. */
   readonly onNamed: (directory: Inode) => void;
 }
@@ -57,6 +59,9 @@ export class NameCommitter {
 
   /** All operations up to `through` are durable afterwards, and so are `extras` as they are now. @throws InfinitError; then all is still in the log. */
   flush(through: number, ...extras: readonly Inode[]): Promise<void> {
+    const { records, replacing } = this.#parts;
+    // Others that ask meanwhile need not wait for it.
+    if (extras.some((inode) => replacing.isLate(inode))) return this.flush(through).then(() => records.commit(extras));
     return new Promise((resolve, reject) => {
       this.#requests.push({ through, extras, extrasDone: extras.length === 0, resolve, reject });
       if (!this.#running) void this.#run();
@@ -112,7 +117,8 @@ export class NameCommitter {
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
   async #commitLess(error: unknown): Promise<void> {
     const full = errnoOf(error) === 'ENOSPC';
-    if (isPassing(error) && this.#waitsForContent) return this.#commitEmpty(() => this.#commit({ most: this.#parts.log.free, empty: true }));
+    if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
+    if (isPassing(error) && (await this.#parts.replacing.letPast([...(this.#parts.log.batch()?.settle ?? [])]))) return this.#commitPast();
     if (!full && this.#requests.some(({ extrasDone }) => !extrasDone))
       return this.#commit({ most: Infinity }).catch((own: unknown) => {
         if (isPassing(own)) throw own;
@@ -120,6 +126,30 @@ export class NameCommitter {
       });
     if (isPassing(error)) throw error;
     return this.#commitEmpty(() => this.#commitNames());
+  }
+
+  /** Without files that others were replaced by, and that are out of reach. @throws InfinitError */
+  async #commitPast(): Promise<void> {
+    await this.#commit({ most: Infinity })
+      .catch((error: unknown) => {
+        if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
+        throw error;
+      })
+      .catch((error: unknown) => {
+        this.#parts.replacing.holdAgain();
+        throw error;
+      });
+  }
+
+  /** Names that can do without content, and new files without theirs. */
+  #commitFree(): Promise<void> {
+    return this.#commitEmpty(() => this.#commit({ most: this.#free, empty: true }));
+  }
+
+  /** Operations that depend on no content which is not durable. */
+  get #free(): number {
+    const { log, replacing } = this.#parts;
+    return log.before((inode) => replacing.holds(inode));
   }
 
   /** What comes empty may have a name already, and be all that there is of it: that is undone before. */
@@ -131,8 +161,8 @@ export class NameCommitter {
 
   /** Contents of new files, which can come later, are part of what comes next. */
   get #waitsForContent(): boolean {
-    const { log } = this.#parts;
-    const fresh = log.free === 0 ? [] : [...(log.batch(log.free)?.links ?? [])];
+    const free = this.#free;
+    const fresh = free === 0 ? [] : [...(this.#parts.log.batch(free)?.links ?? [])];
     return fresh.some(([inode, { gone }]) => !inode.born && !gone && inode.content?.changed === true);
   }
 
@@ -141,8 +171,8 @@ export class NameCommitter {
    * Files that are made so are empty until their contents can be written.
    */
   async #commitNames(): Promise<void> {
-    const { log } = this.#parts;
-    if (log.free > 0) return this.#commit({ most: log.free, empty: true });
+    const free = this.#free;
+    if (free > 0) return this.#commit({ most: free, empty: true });
     // What replaces a file comes with its content, if that alone fits. If it does not: the file that is replaced makes room.
     await this.#commit({ most: 1 }).catch((error: unknown) => {
       if (isPassing(error)) throw error;
@@ -152,7 +182,7 @@ export class NameCommitter {
 
   /** @param part Operations of the batch at the most, then without what else was asked for; `empty`: and without contents. */
   async #commit(part?: { readonly most: number; readonly empty?: boolean }): Promise<void> {
-    const { log, journal, records, checkpoint } = this.#parts;
+    const { log, journal, records, checkpoint, replacing } = this.#parts;
     const batch = log.batch(part?.most);
     const through = batch?.through ?? log.durable;
     const joined =
@@ -176,7 +206,7 @@ export class NameCommitter {
         if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
       }
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
-      const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => inode.links > 0);
+      const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => replacing.holds(inode));
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
       await this.#write([...fresh, ...settled, ...extras, ...joining(batch, extras)], batch, part?.empty);
     }

@@ -78,9 +78,9 @@ export class OperationLog {
     return operation;
   }
 
-  /** Operations before the first that some content must come before which is not durable. */
-  get free(): number {
-    const at = this.#operations.findIndex(({ settle }) => settle !== undefined && settle.links > 0 && settle.dirty);
+  /** Operations before the first of which this is the file whose content must come before it. */
+  before(holds: (settle: Inode) => boolean): number {
+    const at = this.#operations.findIndex(({ settle }) => settle !== undefined && holds(settle));
     return at < 0 ? this.#operations.length : at;
   }
 
