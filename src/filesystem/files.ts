@@ -13,7 +13,7 @@ import { killPrivileges } from './xattrs.ts';
 export const maxFileBytes: number = 2 ** 44;
 /** Read ahead of a sequential reader. */
 const readAheadBytes = 4 * 1024 * 1024;
-/** Dirty bytes over the budget from which on writers are refused: the store takes nothing. */
+/** Parts of the budget that late files may fill: from the first on it is refused to write to them for want of room, from the second on in any case. */
 const refuseFactor = 2;
 /** Part of the budget from which on whoever writes to a file that cannot be written out waits for each next attempt. */
 const lateShare = 1 / 2;
@@ -95,8 +95,7 @@ export class Files {
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;
-    if (budget.pressing > refuseFactor * budget.limit)
-      throw new FileSystemError(errnoOf(flusher.failure), 'the store takes no writes and memory is full of them');
+    flusher.checkRoom();
     const { late } = inode.content!;
     if (late) this.#checkLate(inode);
     this.#quota.check(inode, offset, end);

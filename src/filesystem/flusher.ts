@@ -1,6 +1,7 @@
 import { InfinitError, messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { errnoOf, isPassing } from './failure.ts';
+import { FileSystemError } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { LateInodes } from './late-inodes.ts';
 import { carryOver } from './redo-carry.ts';
@@ -18,6 +19,8 @@ export const maxOperations = 32_768;
 export const sharedOperations = 64;
 /** That goes on for so long after one waited, in ms. */
 const sharedMs = 1000;
+/** Dirty bytes over the budget from which on writers are refused: the store takes nothing. */
+const refuseFactor = 2;
 /** Records that one background commit writes. */
 const recordsPerCommit = 64;
 /** Delays between attempts while the store takes nothing: doubled up to this. */
@@ -68,6 +71,19 @@ export class Flusher {
   /** Why nothing can be written out at present; undefined where it could the last time. */
   get failure(): unknown {
     return this.#failure;
+  }
+
+  /**
+   * For whoever is about to write.
+   * @throws FileSystemError where memory is full of what the store does not take.
+   */
+  checkRoom(): void {
+    const { pressing, late, limit } = this.#core.budget;
+    if (pressing <= limit) return;
+    // What lacks room fills its own share and others': what they write now would wait with it.
+    if (late > limit && this.late.lacksRoom) throw new FileSystemError('ENOSPC', 'memory is full of what the store has no room for');
+    if (pressing > refuseFactor * limit)
+      throw new FileSystemError(errnoOf(this.#failure ?? this.late.failure), 'the store takes no writes and memory is full of them');
   }
 
   add(inode: Inode): void {
@@ -193,6 +209,7 @@ export class Flusher {
   /** What it failed with. */
   async #writeLate(inode: Inode): Promise<unknown> {
     const failed = await this.#commitRecords([inode]);
+    if (failed.size > 0) this.#letGo();
     if (failed.size === 0) {
       this.late.delete(inode);
       if (inode.dirty && !inode.gone) this.add(inode);
@@ -200,6 +217,12 @@ export class Flusher {
       if (this.#core.redo?.filling === true) this.#hurryAnew();
     }
     return failed.get(inode);
+  }
+
+  /** What could not be written out by itself may be more than its share: nobody else waits for that. They are refused instead, see {@link checkRoom}. */
+  #letGo(): void {
+    const { budget } = this.#core;
+    if (budget.late > budget.limit) budget.release();
   }
 
   /** Makes these durable, by the content journal where that takes them. Returns what failed. */
@@ -267,6 +290,7 @@ export class Flusher {
       if (this.#failure !== undefined) this.late.hurry();
       this.#retryMs = 0;
       this.#failure = undefined;
+      this.#letGo();
     } catch (error) {
       this.#failure = error;
       this.#retryMs = Math.min(maxRetryMs, Math.max(this.#delayMs, this.#retryMs * 2));

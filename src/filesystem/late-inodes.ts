@@ -51,6 +51,11 @@ export class LateInodes implements Iterable<Inode> {
     return this.#failures.get(inode);
   }
 
+  /** Of the first of them; undefined: there is none. */
+  get failure(): unknown {
+    return this.#failures.values().next().value;
+  }
+
   /** One of them lacks nothing but room in the store. */
   get lacksRoom(): boolean {
     return this.#lacking.size > 0;

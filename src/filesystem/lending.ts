@@ -53,11 +53,12 @@ export class Lending {
    * @throws FileSystemError EIO where somebody has.
    */
   apply(number: number, written: Written, isLent: () => boolean = () => false, owner?: string): MaybePromise<void> {
-    const { budget, redo, context } = this.#core;
+    const { budget, redo, context, flusher } = this.#core;
     return attempt(() => {
       this.#core.writable();
       const inode = this.#files.regular(number);
       if (isSameVersion(inode, written.version)) return undefined;
+      if (written.pieces.some((piece) => 'bytes' in piece)) flusher.checkRoom();
       if (!isLent() && !isSameVersion(inode, written.expect)) throw new FileSystemError('EIO', 'another host changed the file since');
       if (written.session !== context.session && written.pieces.some((piece) => 'address' in piece))
         throw new FileSystemError('EIO', 'the blocks were sealed for another session');

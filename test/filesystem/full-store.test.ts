@@ -3,6 +3,7 @@ import { test } from 'node:test';
 
 import { eventually } from '../suites/transport-suite.ts';
 import { contentOf, errnoOf, look, namesOf, open, pattern, put, root, user } from './harness.ts';
+import { versionOf } from '../../src/filesystem/written.ts';
 import { SmallStore } from './small-store.ts';
 
 const mebibyte = 1024 * 1024;
@@ -191,6 +192,48 @@ test('who writes on while the store is full is told that there is no room', asyn
   assert.deepEqual([...seen], ['none', 'ENOSPC']);
   await volume.abandon();
 });
+
+test(
+  'who goes on with new files while the store is full is told that there is no room, and not kept waiting; so are guests; a removal makes room for both',
+  { timeout: 60_000 },
+  async () => {
+    const store = new SmallStore(4 * mebibyte);
+    const volume = await open(store, { flushDelayMs: 1, maxDirtyBytes: mebibyte });
+    const old = await put(volume, root, 'old', pattern(3.5 * mebibyte, 5), true);
+    const lent = await put(volume, root, 'lent', '', true);
+    const { image, session } = (await volume.lending.lend(lent, () => {}))!;
+    const expect = versionOf(image.attributes);
+    const written = {
+      expect,
+      version: { ...expect, changed: { seconds: expect.changed.seconds + 1, nanoseconds: 7 }, size: mebibyte / 4 },
+      session,
+      pieces: [{ offset: 0, bytes: pattern(mebibyte / 4, 9) }],
+      changes: {},
+    };
+    const told: string[] = [];
+    for (let file = 0; file < 30; file++) told.push(await errnoOf(() => put(volume, root, `f${file}`, pattern(mebibyte / 4, file))));
+    assert.ok(
+      told.slice(0, 4).every((errno) => errno === 'none'),
+      told.join(' '),
+    );
+    assert.deepEqual([...new Set(told.slice(16))], ['ENOSPC'], told.join(' '));
+    assert.equal(await errnoOf(async () => volume.lending.apply(lent, written, () => true)), 'ENOSPC');
+    const first = (await look(volume, root, 'f0'))!;
+    assert.ok(pattern(mebibyte / 4, 0).equals(await contentOf(volume, first)));
+    await volume.unlink(root, 'old');
+    volume.forget(old, 1);
+    await volume.unlink(root, 'f1');
+    await eventually(() => volume.memory.dirtyBytes < mebibyte, 'there is room', 20_000);
+    await volume.lending.apply(lent, written, () => true);
+    await put(volume, root, 'again', pattern(mebibyte / 4, 6));
+    store.capacity = Infinity;
+    await volume.close();
+    const after = await open(store);
+    for (const [index, errno] of told.entries())
+      if (errno === 'none' && index !== 1)
+        assert.ok(pattern(mebibyte / 4, index).equals(await contentOf(after, (await look(after, root, `f${index}`))!)), `f${index}`);
+  },
+);
 
 test('a file whose failure was told is given up from memory like any other', async () => {
   const store = new SmallStore(mebibyte);
