@@ -2,7 +2,7 @@ import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
 import type { Appends } from './appends.ts';
-import { askedBy } from '../miss.ts';
+import { askedBy, currentAsker } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
 import {
   type CallTag,
@@ -331,9 +331,10 @@ export class CallServer {
     if (tag?.calls === undefined || !includes(method, args)) return undefined;
     const { calls: memory } = tag;
     return async () => {
+      const asker = currentAsker();
       const outcome = await this.#volume.callOutcome(args[0] as number, tag, memory);
       if (outcome === undefined || this.#recording.has(keyOf(tag))) throw new Forgotten();
-      return outcome === 'done' ? (answerIncluded(method, args) as T) : perform();
+      return outcome === 'done' ? (answerIncluded(method, args) as T) : askedBy(asker, perform);
     };
   }
 

@@ -189,3 +189,20 @@ test('records and blocks of the journal have the calls where earlier versions do
   );
   assert.deepEqual(block(calls).subarray(0, block(undefined).length), block(undefined));
 });
+
+test('an append that the next host makes is known to the one after it', async () => {
+  for (const before of ['x', large]) {
+    const { all, inode, handle } = await beginWith(before);
+    const again = async (): Promise<void> => {
+      await all.next();
+      const { way } = all;
+      way.dies = 'when it is durable';
+      void way.dead.then(async () => {
+        all.guest.setBacking(undefined);
+        await all.next();
+      });
+    };
+    await all.through('before it is durable', () => all.guest.write(inode, handle, 0, text('line\n'), false, true), again);
+    assert.equal((await contentOf(all.volume, inode)).toString(), `${before}line\n`);
+  }
+});
