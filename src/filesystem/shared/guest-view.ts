@@ -39,6 +39,8 @@ interface Watched {
   parts: number;
   listing: Listing | undefined;
   cookie: number;
+  /** Nothing comes after that. */
+  ended: boolean;
   /** The last part of it. */
   page: readonly DirectoryEntry[];
   /** It is being asked for. */
@@ -126,8 +128,10 @@ export class GuestView {
     const at = page.findIndex((entry) => entry.cookie === cookie);
     const isGood = listing !== undefined && !listing.broken && this.#cache.names(inode) === listing.names && listing.names.doubts === listing.doubts;
     if (cookie !== 0 && isGood && at >= 0 && at < page.length - 1) return shown(page.slice(at + 1));
+    // A kernel asks twice whether that was all.
+    if (cookie !== 0 && isGood && watched.ended && watched.cookie === cookie) return [];
     if (busy || (cookie !== 0 && (!isGood || watched.cookie !== cookie))) return undefined;
-    if (cookie === 0) Object.assign(watched, { listing: this.#cache.beginListing(inode), cookie: 0, parts: 0, page: [] });
+    if (cookie === 0) Object.assign(watched, { listing: this.#cache.beginListing(inode), cookie: 0, ended: false, parts: 0, page: [] });
     watched.busy = true;
     return this.#listPart(inode, watched, watched.listing!)
       .then((entries) => shown(entries))
@@ -277,7 +281,7 @@ export class GuestView {
       watched.touched = false;
       // What was asked back meanwhile is listed again.
       if (watched.listing?.broken === true && watched.parts >= maxParts && !watched.busy)
-        Object.assign(watched, { parts: 0, listing: undefined, cookie: 0 });
+        Object.assign(watched, { parts: 0, listing: undefined, cookie: 0, ended: false });
     }
   }
 
@@ -285,7 +289,7 @@ export class GuestView {
     let watched = this.#watched.get(directory);
     if (watched === undefined) {
       if (this.#watched.size >= maxWatched) this.#watched.clear();
-      watched = { looks: 0, reads: 0, ahead: 4, parts: 0, listing: undefined, cookie: 0, page: [], busy: false, touched: true };
+      watched = { looks: 0, reads: 0, ahead: 4, parts: 0, listing: undefined, cookie: 0, ended: false, page: [], busy: false, touched: true };
       this.#watched.set(directory, watched);
     }
     watched.touched = true;
@@ -317,6 +321,7 @@ export class GuestView {
         const last = entries?.length === 0;
         this.#cache.learnPart(question, listing, entries ?? [], { last, granted: names?.includes(directory) === true });
         watched.cookie = entries?.at(-1)?.cookie ?? watched.cookie;
+        watched.ended = last;
         if (last || listing.broken) watched.parts = maxParts;
       },
       () => undefined,

@@ -355,3 +355,21 @@ test('a guest’s listing of a directory, a few entries at a time, has each name
   await guest.unlink(root, 'a');
   assert.deepEqual(await list(true), made.filter((name) => name !== 'f7' && name !== 'f8').toSorted());
 });
+
+test('a guest is asked twice for the end of a directory, and asks once; one that is listed anew, or changed elsewhere, is asked for', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  for (const name of ['a', 'b']) await put(serving.volume, root, name, name);
+  await serving.volume.syncfs();
+  const guest = await keeping(serving);
+  const handle = await guest.opendir(root);
+  const list = async (): Promise<number> => (await guest.readdir(root, handle, 0, 4096, false)).at(-1)!.cookie;
+  const end = await list();
+  serving.calls.length = 0;
+  for (let time = 0; time < 2; time++) assert.deepEqual(await guest.readdir(root, handle, end, 4096, false), []);
+  assert.deepEqual(serving.calls, ['listing']);
+  await put(serving.volume, root, 'c', 'c');
+  await guest.readdir(root, handle, end, 4096, false);
+  assert.ok(serving.calls.includes('readdir'), 'somebody else changed it');
+  const names = (await guest.readdir(root, handle, 0, 4096, false)).map(({ name }) => name);
+  assert.deepEqual(names.filter((name) => !name.startsWith('.')).toSorted(), ['a', 'b', 'c']);
+});
