@@ -5,33 +5,15 @@ import { encodeCalls } from './inode-calls.ts';
 import { noteKernelPages } from './kernel-pages.ts';
 import type { Operation } from './operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
+import { callsVersion, headBytes, RedoHead, storedVersion } from './redo-head.ts';
 import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
 import { grain, RedoRing } from './redo-ring.ts';
 import { RedoRoom } from './redo-room.ts';
 import type { SurvivingMemory } from './surviving-memory.ts';
 import type { StoredPiece } from './written.ts';
 
-/** The first page: what the log is, and what of it counts. */
-const headBytes = 4096;
-const formatVersion = 3;
-/** That of a log with content that another host has put into the store: daemons that know no such records take nothing from it. */
-const storedVersion = 4;
-/** Likewise of one that says which calls of other hosts an inode includes. */
-const callsVersion = 5;
-/** Those that are read: the first says the same as the second, in less memory; neither says which calls of other hosts were done. */
-const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion, callsVersion]);
-/** Words of the first page, eight bytes each. */
-const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
-const volumeAt = 128;
-/** Daemons that may die over the same log: then it is what kills them. */
-const maxAttempts = 3;
 /** An empty log keeps its memory for so long, in ms. */
 const keepMs = 5000;
-
-/** Whoever is taking over what is in this memory gives that up without dying of it. */
-export function spareAttempt({ bytes }: SurvivingMemory): void {
-  new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8)[word.attempts] = 0;
-}
 
 /** Where the log was at a moment. */
 export interface RedoMark {
@@ -50,10 +32,9 @@ export interface RedoMark {
 export class RedoLog {
   readonly exchanges: NotedExchanges;
   readonly #memory: SurvivingMemory;
-  readonly #head: Float64Array;
+  readonly #head: RedoHead;
   readonly #words: Float64Array;
   readonly #ring: Buffer;
-  readonly #volumeId: string;
   readonly #capacity: number;
   readonly #space: RedoRing;
   readonly room: RedoRoom;
@@ -77,11 +58,10 @@ export class RedoLog {
   constructor(memory: SurvivingMemory, volumeId: string) {
     const { bytes } = memory;
     this.#memory = memory;
-    this.#volumeId = volumeId;
     this.#capacity = bytes.length - headBytes - ((bytes.length - headBytes) % grain);
     this.room = new RedoRoom(this.#capacity);
-    this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
-    this.exchanges = new NotedExchanges(this.#head);
+    this.#head = new RedoHead(memory, volumeId);
+    this.exchanges = new NotedExchanges(this.#head.words);
     this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
     this.#ring = Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity);
     this.#space = new RedoRing(this.#capacity, (from, to) => this.#provide(from, to));
@@ -92,46 +72,36 @@ export class RedoLog {
    * @param last the session that had the volume last, as the store has it.
    */
   adopt(last: number, session: number): boolean {
-    const head = this.#head;
-    if (!readable.has(head[word.format]) || this.#ownVolume !== this.#volumeId || head[word.complete] !== 1) return false;
-    if (last !== head[word.session] && last !== head[word.adopter]) return false;
-    if (head[word.attempts]! >= maxAttempts) return false;
-    // In this order: whichever session is the last when this process dies is one of the two.
-    head[word.session] = last;
-    head[word.adopter] = session;
-    head[word.attempts] = head[word.attempts]! + 1;
+    if (!this.#head.adopt(last, session)) return false;
     this.#adopted = this.#holds = true;
     return true;
   }
 
   /** What was taken over is of no use. */
   discard(): void {
-    this.#head[word.complete] = 0;
+    this.#head.whole = false;
     this.#adopted = false;
   }
 
   /** The process did not die over it. */
   survived(): void {
-    this.#head[word.attempts] = 0;
+    this.#head.survived();
   }
 
   /** Goes on with what was taken over; it is all in memory. */
   resume(session: number): void {
     const head = this.#head;
-    head[word.session] = session;
-    // What was taken over stays in it.
-    head[word.format] = Math.max(head[word.format]!, formatVersion);
-    this.survived();
-    this.#space.restore(head[word.tail]!, this.#left());
-    head[word.head] = this.#space.next;
+    head.resume(session);
+    this.#space.restore(head.tail, this.#left());
+    head.end = this.#space.next;
     this.exchanges.resume(this.origin, this.#space.next);
     this.#on = this.#resumed = true;
   }
 
   /** Lengths of what was taken over. */
   *#left(): Iterable<{ length: number; skips: boolean }> {
-    const until = this.#head[word.head]!;
-    for (let position = this.#head[word.tail]!; position < until;) {
+    const { tail, end } = this.#head;
+    for (let position = tail; position < end;) {
       const { kind, length } = recordAt(this.#words, this.#space.place(position) / 8, position);
       const skips = kind === kinds.skip;
       if (!skips) this.room.add(length);
@@ -142,18 +112,12 @@ export class RedoLog {
 
   /** Begins anew. All that is in memory is durable, operations up to `durable` among it. @param fresh the mount is new with this process. */
   begin(session: number, durable: number, fresh: boolean): void {
-    const head = this.#head;
-    head[word.format] = 0;
-    this.#memory.bytes.set(Buffer.from(this.#volumeId, 'latin1'), volumeAt);
-    head[word.session] = head[word.adopter] = head[word.origin] = session;
-    head[word.head] = head[word.tail] = head[word.attempts] = 0;
-    head[word.durable] = durable;
-    head[word.complete] = 1;
-    // Until whoever knows says otherwise.
-    noteKernelPages(this.#memory, 'stale');
-    this.exchanges.begin(session, fresh);
-    this.#space.restore(0, []);
-    head[word.format] = formatVersion;
+    this.#head.begin(session, durable, () => {
+      // Until whoever knows says otherwise.
+      noteKernelPages(this.#memory, 'stale');
+      this.exchanges.begin(session, fresh);
+      this.#space.restore(0, []);
+    });
     this.#on = true;
   }
 
@@ -161,7 +125,7 @@ export class RedoLog {
   abandon(): void {
     // What was not taken over yet may be by the next opening.
     if (this.#on || this.#lapsed !== undefined) {
-      this.#head[word.complete] = 0;
+      this.#head.whole = false;
       this.#giveBack();
     }
     this.#on = this.#adopted = false;
@@ -172,7 +136,7 @@ export class RedoLog {
 
   /** Whether what was taken over says which calls of other hosts were done. */
   get namesCalls(): boolean {
-    return this.#head[word.format]! >= formatVersion;
+    return this.#head.namesCalls;
   }
 
   /** It began with what a process before left. */
@@ -182,16 +146,16 @@ export class RedoLog {
 
   /** Names the numbering of operations: that of the session which began the log. */
   get origin(): number {
-    return this.#head[word.origin]!;
+    return this.#head.origin;
   }
 
   /** Operations up to this one are durable. */
   get durable(): number {
-    return this.#head[word.durable]!;
+    return this.#head.durable;
   }
 
   set durable(sequence: number) {
-    if (this.#on || this.#lapsed !== undefined || this.#adopted) this.#head[word.durable] = sequence;
+    if (this.#on || this.#lapsed !== undefined || this.#adopted) this.#head.durable = sequence;
   }
 
   /** To be written out without delay: there is much of it, or there was no room, which only a flush that begins now ends. */
@@ -201,7 +165,7 @@ export class RedoLog {
 
   /** What is there counts. */
   get whole(): boolean {
-    return this.#head[word.complete] === 1;
+    return this.#head.whole;
   }
 
   /** Undefined while there is room; otherwise a promise for the moment when there is again, or when nothing can be written out at present. */
@@ -216,15 +180,15 @@ export class RedoLog {
       this.#lapsed = undefined;
       this.#on = true;
     }
-    return { position: this.#head[word.head]!, written: this.room.written, life: this.#life };
+    return { position: this.#head.end, written: this.room.written, life: this.#life };
   }
 
   /** That flush has made everything durable, but what was logged anew since: so many bytes of records. */
   trim(mark: RedoMark, carried = 0): void {
     const head = this.#head;
-    if (!this.#on || mark.life !== this.#life || mark.position < head[word.tail]!) return;
-    head[word.tail] = mark.position;
-    head[word.complete] = 1;
+    if (!this.#on || mark.life !== this.#life || mark.position < head.tail) return;
+    head.tail = mark.position;
+    head.whole = true;
     this.#space.trim(mark.position);
     if (mark.position === this.#space.next) this.#rewind();
     this.room.trim(mark.written, carried);
@@ -242,7 +206,7 @@ export class RedoLog {
   /** Content that another host has put into the store. */
   stored(inode: number, { offset, length, at, blockBytes, address }: StoredPiece): void {
     if (!this.#on) return;
-    this.#needs(storedVersion);
+    this.#head.needs(storedVersion);
     if (!this.#begin(kinds.stored, 6, address.length)) return;
     for (const value of [inode, offset, length, at, blockBytes, address.length]) this.#put(value);
     this.#ring.write(address, 8 * this.#at, 'latin1');
@@ -321,16 +285,12 @@ export class RedoLog {
 
   /** What was taken over, in order. Bytes are views of the memory. @throws InfinitError `damaged` */
   *records(): Iterable<RedoRecord> {
-    const until = this.#head[word.head]!;
-    for (let position = this.#head[word.tail]!; position < until;) {
+    const { tail, end } = this.#head;
+    for (let position = tail; position < end;) {
       const [record, length] = decodeRecord(this.#words, this.#ring, this.#space.place(position), position);
       if (record !== undefined) yield record;
       position += length;
     }
-  }
-
-  get #ownVolume(): string {
-    return Buffer.from(this.#memory.bytes.subarray(volumeAt, volumeAt + this.#volumeId.length)).toString('latin1');
   }
 
   #xattrs(inode: Inode): void {
@@ -343,17 +303,12 @@ export class RedoLog {
 
   #calls({ number, calls }: Inode): void {
     if (!this.#on || calls === undefined) return;
-    this.#needs(callsVersion);
+    this.#head.needs(callsVersion);
     const encoded = encodeCalls(calls);
     if (!this.#begin(kinds.calls, 2, encoded.length)) return;
     this.#put(number);
     this.#put(encoded.length);
     this.#ring.set(encoded, 8 * this.#at);
-  }
-
-  /** Records come that daemons of earlier versions do not know: they are to take nothing from this log. */
-  #needs(version: number): void {
-    this.#head[word.format] = Math.max(this.#head[word.format]!, version);
   }
 
   #put(value: number): void {
@@ -397,13 +352,13 @@ export class RedoLog {
   /** One store of eight bytes, after all that it covers: a process dies before it or after it. */
   #publish(): void {
     const filling = this.filling;
-    this.#head[word.head] = this.#space.next;
+    this.#head.end = this.#space.next;
     if (filling) this.onFilling?.();
   }
 
   /** Incomplete until {@link trim} says that all of before is durable. */
   #lapse(why: 'full' | 'no-memory'): void {
-    this.#head[word.complete] = 0;
+    this.#head.whole = false;
     this.#on = false;
     this.#lapsed = why;
     this.#life++;
@@ -414,7 +369,7 @@ export class RedoLog {
 
   #clear(): void {
     this.#space.clear();
-    this.#head[word.tail] = this.#head[word.head] = this.#space.next;
+    this.#head.tail = this.#head.end = this.#space.next;
   }
 
   /** Nothing is left: the ring begins again where its memory is, and gives that up where it stays empty. */
