@@ -36,9 +36,9 @@ function volumeDriver(driver: Driver, logger: Logger): Readonly<Record<string, C
       // Any Err means "does not exist" to the engine, which then purges what it knows and may make a local volume of that name.
       try {
         const volume = await driver.get(Name);
-        return volume === undefined ? failure(`there is no volume ${JSON.stringify(Name)}`) : { Volume: volume, Err: '' };
+        return volume === undefined ? failure(`there is no volume ${JSON.stringify(named(Name))}`) : { Volume: volume, Err: '' };
       } catch (error) {
-        logger.warn('it is not known whether a volume exists', { volume: Name, error });
+        logger.warn('it is not known whether a volume exists', { volume: named(Name), error });
         return hangUp;
       }
     },
@@ -110,17 +110,23 @@ async function serve(
     if (!response.writableFinished) gone.abort(new Error('the caller hung up'));
   });
   const started = performance.now();
+  const volume = named(body['Name']);
   let answer: Answer;
   try {
     answer = await call(body, gone.signal);
   } catch (error) {
-    if (codeOf(error) === 'bug') logger.error('a plugin call failed', { call: path, volume: body['Name'], error, stack: (error as Error).stack });
-    else logger.info('a plugin call was refused', { call: path, volume: body['Name'], error });
+    if (codeOf(error) === 'bug') logger.error('a plugin call failed', { call: path, volume, error, stack: (error as Error).stack });
+    else logger.info('a plugin call was refused', { call: path, volume, error });
     answer = failure(forWantOfHosts(error, whoIsMissing) ?? messageOf(error));
   }
-  logger.debug('plugin call', { call: path, volume: body['Name'], ms: Math.round(performance.now() - started) });
+  logger.debug('plugin call', { call: path, volume, ms: Math.round(performance.now() - started) });
   if (answer === hangUp) response.destroy();
   else send(response, answer);
+}
+
+/** A name as it is said again: what is none may be anything, nested so deep that to say it ends in an error. */
+function named(name: unknown): unknown {
+  return typeof name === 'object' && name !== null ? 'an object' : name;
 }
 
 function parseBody(raw: Buffer): Body | undefined {

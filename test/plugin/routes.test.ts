@@ -73,6 +73,8 @@ test('a Get without a body hangs up, other calls without one say so', async () =
 test('a Get of an impossible name says that there is no such volume', async () => {
   await using plugin = await servePlugin();
   for (const Name of ['', '../etc', 'x'.repeat(300), 'a\0b', undefined, 7, null]) refusal(await plugin.call('VolumeDriver.Get', { Name }));
+  const deep = `{"Name":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+  assert.match(refusal(await plugin.call('VolumeDriver.Get', deep)), /there is no volume "an object"/);
 });
 
 test('an unreadable creation time is left out, since the engine would forget the volume', async () => {
