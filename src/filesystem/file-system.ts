@@ -41,8 +41,8 @@ export interface FileSystem {
   inherited?(inode: number, handle: number): void;
   /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */
   asking?(request: KernelRequest | undefined): void;
-  /** How many bytes this request appended, which the kernel asks for again of a process that took the place of one that died; undefined: none, as far as is known. */
-  appended?(inode: number, request: KernelRequest): MaybePromise<number | undefined>;
+  /** An append that the kernel asks for again of a process that took the place of one that died: how many bytes it appended, now where it is sure that it had not been made; undefined: that is not known. */
+  appended?(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number | undefined>;
   create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<Created>;
   /** O_TMPFILE: a file without a name. */
   tmpfile(parent: number, mode: number, umask: number, flags: number, caller: Caller): MaybePromise<{ attributes: Attributes; handle: number }>;
@@ -204,6 +204,8 @@ export interface KernelRequest {
   /** The mount. */
   readonly asker: string;
   readonly number: number;
+  /** It was asked of a process before, which did not answer. */
+  readonly again?: boolean;
 }
 
 /** A request to exchange two names. */
@@ -290,5 +292,12 @@ export class FileSystemError extends Error {
     Error.stackTraceLimit = depth;
     this.name = 'FileSystemError';
     this.errno = errno;
+  }
+}
+
+/** What a request came to that was sent again, where that is known: what it met is not its own doing. */
+export class ProvenFailure extends FileSystemError {
+  constructor({ errno, message }: FileSystemError) {
+    super(errno, message);
   }
 }

@@ -24,6 +24,7 @@ import {
   type Message,
   opcodeLimit,
   opcodes,
+  isResent,
   operationName,
   Reply,
   replyHeaderBytes,
@@ -99,7 +100,7 @@ export class Exchange {
   serve<T>(header: RequestHeader, work: () => T): T {
     const { fileSystem, init } = this;
     if (fileSystem.asking === undefined || init?.asker === undefined) return work();
-    fileSystem.asking({ asker: init.asker, number: requestKey(header.uniqueLow, header.uniqueHigh) });
+    fileSystem.asking({ asker: init.asker, number: requestKey(header.uniqueLow, header.uniqueHigh), again: isResent(header) });
     try {
       return work();
     } finally {

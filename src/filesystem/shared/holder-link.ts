@@ -1,10 +1,11 @@
 import { type Clock, codeOf, InfinitError, type Moment, momentOf, Patience, programPatienceMs } from '../../base/index.ts';
-import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise } from '../file-system.ts';
-import type { CallName, DoneCall } from '../call-table.ts';
-import type { Volume } from '../volume.ts';
+import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise, ProvenFailure } from '../file-system.ts';
+import type { CallName } from '../call-table.ts';
 import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
+import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
+import { earlier, holderGone, proven } from './earlier-calls.ts';
 import { answerIncluded, answerOf, type Answering, includes, recorded, takesNames } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
@@ -38,14 +39,18 @@ export class HolderLink {
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
-  readonly #names = new CallNames();
+  readonly #names: CallNames;
   readonly #cache: GuestCache;
   readonly #clock: Clock;
   /** By how long nobody could be asked. */
   readonly #patience: Patience;
 
-  /** @param cache what this host has in memory while it is a guest. */
-  constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache, clock: Clock) {
+  /**
+   * @param cache what this host has in memory while it is a guest.
+   * @param note for the next process of the mount.
+   */
+  constructor(leaseHeld: () => boolean, greeting: Greeting, cache: GuestCache, clock: Clock, note?: CallNote) {
+    this.#names = new CallNames(new CallMemory(clock, note));
     this.#cache = cache;
     this.#clock = clock;
     this.#heard = momentOf(clock);
@@ -57,6 +62,16 @@ export class HolderLink {
   /** What is asked for until this is called again is the kernel's request: it bears the same number where the next process is sent it again. */
   asking(request: KernelRequest | undefined): void {
     this.#names.asking(request);
+  }
+
+  /** What `work` asks for at once has the number of the kernel's request, though that is not being served at this moment any more. */
+  askedBy<T>(request: KernelRequest | undefined, work: () => T): T {
+    this.#names.asking(request);
+    try {
+      return work();
+    } finally {
+      this.#names.asking(undefined);
+    }
   }
 
   get backing(): Backing | undefined {
@@ -91,9 +106,9 @@ export class HolderLink {
 
   /** undefined: nobody has it for now, operations wait. */
   move(backing: Backing | undefined): void {
+    this.#names.forgetMemory(this.#backing?.kind === 'local' || backing?.kind === 'local');
     this.#backing = backing;
     this.#generation++;
-    this.#names.forgetMemory();
     this.#cache.clear();
     this.#moved.abort();
     this.#moved = new AbortController();
@@ -142,7 +157,7 @@ export class HolderLink {
   }
 
   do<M extends SharedMethod>(method: M, ...args: readonly unknown[]): MaybePromise<ResultOf<M>> {
-    const local = this.#readyFor(method);
+    const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);
     const again = (): Promise<ResultOf<M>> => this.call<ResultOf<M>>(method, args);
     return local === undefined ? again() : this.settled(method, this.perform<ResultOf<M>>(local, method, args), again, args);
   }
@@ -151,7 +166,7 @@ export class HolderLink {
   async doOnce<M extends SharedMethod>(method: M, ...args: readonly unknown[]): Promise<Done<ResultOf<M>>> {
     let generation = this.#generation;
     let isRemote = false;
-    const local = this.#readyFor(method);
+    const local = this.#names.asksAgain(method) ? undefined : this.#readyFor(method);
     const onAsk: OnAsk = (now, { kind }) => {
       generation = now;
       isRemote = kind === 'remote';
@@ -236,8 +251,12 @@ export class HolderLink {
     learn: Learn<T> | undefined,
   ): Promise<T> {
     const deadline = this.#deadline();
+    let resent = this.#names.asksAgain(method);
     const name = this.#names.nameFor(method);
-    let doubtful = false;
+    let doubtful = resent;
+    if (resent && name !== undefined) asking.tag = name();
+    /** Nobody knows what came of a request that is sent again: what it meets must tell. An append meets nothing. */
+    const unproven = (): boolean => resent && method !== 'append';
     for (;;) {
       await this.ready(deadline);
       const backing = this.#backing;
@@ -263,8 +282,12 @@ export class HolderLink {
           if (outcome === 'done') return answerIncluded(method, values) as T;
         } else if (doubtful && !isRepeatable(method, values)) {
           const done = earlier(backing.volume, method, asking.tag);
-          if (done !== 'not done') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
+          if (done === undefined && !unproven()) throw holderGone();
+          if (typeof done === 'object') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
+          if (done === undefined) resent = false;
         }
+        if (resent)
+          return proven(async () => this.settled(method, this.perform<T>(this.local!, method, values), () => this.call(method, args, onAsk), values));
         return this.settled(method, this.perform<T>(this.local, method, values), () => this.call(method, args, onAsk), values);
       }
       const saying = !this.#names.knowMemory && (recorded.has(method) || includes(method, values)) ? this.#greeting.saying() : undefined;
@@ -300,10 +323,11 @@ export class HolderLink {
         this.#cache.done(question, method, values, value);
         return value as T;
       } catch (error) {
-        if (error instanceof FileSystemError) throw error;
+        if (error instanceof FileSystemError) throw resent ? new ProvenFailure(error) : error;
         // Also by one that has no time left: whoever comes next is heard again.
         if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
-        if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
+        if (error instanceof Forgotten && unproven()) resent = false;
+        else if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
         if (this.#clock.monotonicMs() > deadline) throw error;
         if (error instanceof Forgotten) doubtful = false;
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
@@ -369,17 +393,6 @@ export class HolderLink {
   #deadline(): number {
     return this.#clock.monotonicMs() + this.#patience.take();
   }
-}
-
-/** What came of a call that was asked of the host that had the volume before this one. @throws InfinitError where nobody knows */
-function earlier({ calls }: Partial<Pick<Volume, 'calls'>>, method: SharedMethod, tag: CallTag | undefined): DoneCall | 'not done' {
-  const outcome = tag === undefined || !recorded.has(method) ? undefined : calls?.outcomeOf(tag, tag.calls ?? 0);
-  if (outcome === undefined) throw holderGone();
-  return outcome;
-}
-
-function holderGone(): InfinitError {
-  return new InfinitError('unknown-outcome', 'the host that may have done it does not serve the volume any more');
 }
 
 /** Whether a failure says how things are on the volume, rather than that it could not be found out or done. */

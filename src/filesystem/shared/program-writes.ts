@@ -1,5 +1,5 @@
 import type { KeyedQueue } from '../../base/index.ts';
-import type { MaybePromise } from '../file-system.ts';
+import type { KernelRequest, MaybePromise } from '../file-system.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
 import type { OpenHandles } from './open-handles.ts';
@@ -10,8 +10,8 @@ interface ProgramWrite {
   /** undefined: behind what is there. */
   readonly offset: number | undefined;
   readonly killPrivileges: boolean;
-  /** The kernel's number of it. */
-  readonly request: number;
+  /** The kernel's. */
+  readonly request: KernelRequest | undefined;
 }
 
 /** Where a program's writes go: into memory, where the file is lent to this host or may be, and else to whoever has the volume open. */
@@ -39,13 +39,13 @@ export class ProgramWrites {
 
   #write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
     const { inode, offset, request } = write;
-    const taken = this.#borrowing.write(inode, offset, data, request);
+    const taken = this.#borrowing.write(inode, offset, data, request?.number);
     if (taken !== undefined) return taken;
     const borrows = this.#mayBorrow(write);
     if (!borrows && !this.#borrowing.has(inode)) return this.#writeThere(write, data);
     const own = Uint8Array.from(data);
     return this.#borrowing
-      .writeLater(inode, offset, own, borrows, request)
+      .writeLater(inode, offset, own, borrows, request?.number ?? 0)
       .then((written) => written ?? this.#borrowing.shared(inode, () => this.#writeThere(write, own)));
   }
 
@@ -54,10 +54,11 @@ export class ProgramWrites {
     return known !== undefined && (known.reads !== true || this.#borrowing.mayRead) && this.#borrowing.mayBorrow(inode);
   }
 
-  #writeThere({ inode, handle, offset, killPrivileges }: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+  #writeThere({ inode, handle, offset, killPrivileges, request }: ProgramWrite, data: Uint8Array): MaybePromise<number> {
     if (offset === undefined) {
       const own = Uint8Array.from(data);
-      return this.#turns.run(String(inode), () => this.#files.perform('append', inode, handle, own, killPrivileges));
+      const append = (): Promise<number> => this.#files.perform('append', inode, handle, own, killPrivileges);
+      return this.#turns.run(String(inode), () => this.#holder.askedBy(request, append));
     }
     const here = this.#files.here(handle);
     const written = here === undefined ? undefined : this.#holder.local!.write(inode, here, offset, data, killPrivileges);

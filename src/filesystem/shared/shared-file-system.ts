@@ -1,4 +1,4 @@
-import { type Clock, InfinitError, KeyedQueue, type Records, systemClock } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, KeyedQueue, type Records, systemClock } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
@@ -23,7 +23,6 @@ import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
 import { includes } from './done-calls.ts';
 import { HolderLink } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
-import { askedBefore } from './resent-append.ts';
 import { type SayTarget, sayingTo } from './say-target.ts';
 import { inodeOfLocks } from './lent-locks.ts';
 import { LostWrites } from './lost-writes.ts';
@@ -97,7 +96,7 @@ export class SharedFileSystem implements FileSystem {
       },
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
     };
-    this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock);
+    this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock, unsaid?.memory);
     this.#borrowing = new Borrowing(
       this.#holder,
       this.#cache,
@@ -158,8 +157,28 @@ export class SharedFileSystem implements FileSystem {
     return this.#borrowing.left.inodes();
   }
 
-  appended(inode: number, request: KernelRequest): MaybePromise<number | undefined> {
-    return this.#borrowing.left.appended(request.number) ?? (this.local === undefined ? askedBefore(this.#holder, inode, request) : undefined);
+  appended(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number | undefined> {
+    return this.#borrowing.left.appended(this.#request?.number ?? 0) ?? this.#appendedThere(inode, handle, data, killPrivileges);
+  }
+
+  async #appendedThere(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): Promise<number | undefined> {
+    const own = Uint8Array.from(data);
+    const there = async (): Promise<readonly unknown[]> => [inode, await this.#files.backing(handle), own, killPrivileges];
+    try {
+      return await this.#borrowing.shared(
+        inode,
+        this.#asked(() => this.#holder.call<number>('append', there)),
+      );
+    } catch (error) {
+      if (codeOf(error) === 'unknown-outcome') return undefined;
+      throw error;
+    }
+  }
+
+  /** Work that has the number of the kernel's request, though it may have to wait. */
+  #asked<T>(work: () => T): () => T {
+    const request = this.#request;
+    return () => this.#holder.askedBy(request, work);
   }
 
   /** The host that serves the volume asks for these back. Resolves when nothing is answered from memory of them any more, and it knows what is open. */
@@ -244,17 +263,22 @@ export class SharedFileSystem implements FileSystem {
     return this.#holder.do('mkdir', parent, name, mode, umask, caller);
   }
   unlink(parent: number, name: string): MaybePromise<void> {
-    return this.#borrowing.sharedByName([this.#view.inodeOf(parent, name)], () => this.#holder.do('unlink', parent, name));
+    const unlink = this.#asked(() => this.#holder.do('unlink', parent, name));
+    return this.#borrowing.sharedByName([this.#view.inodeOf(parent, name)], unlink);
   }
   rmdir(parent: number, name: string): MaybePromise<void> {
     return this.#holder.do('rmdir', parent, name);
   }
   rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
     const inodes = [this.#view.inodeOf(parent, name), this.#view.inodeOf(newParent, newName)];
-    return this.#borrowing.sharedByName(inodes, () => this.#holder.do('rename', parent, name, newParent, newName, flags));
+    const rename = this.#asked(() => this.#holder.do('rename', parent, name, newParent, newName, flags));
+    return this.#borrowing.sharedByName(inodes, rename);
   }
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {
-    return this.#borrowing.shared(inode, () => this.#holder.do('link', inode, newParent, newName));
+    return this.#borrowing.shared(
+      inode,
+      this.#asked(() => this.#holder.do('link', inode, newParent, newName)),
+    );
   }
   open(inode: number, flags: number): MaybePromise<number> {
     if ((flags & openTruncate) !== 0) return this.#borrowing.shared(inode, () => this.#openThere(inode, flags));
@@ -267,7 +291,8 @@ export class SharedFileSystem implements FileSystem {
   }
   async create(parent: number, name: string, mode: number, umask: number, flags: number, caller: Caller): Promise<Created> {
     const known = (flags & openTruncate) === 0 ? undefined : this.#view.inodeOf(parent, name);
-    const created = this.#borrowing.sharedByName([known], () => this.#open('create', parent, name, mode, umask, flags, caller));
+    const create = this.#asked(() => this.#open('create', parent, name, mode, umask, flags, caller));
+    const created = this.#borrowing.sharedByName([known], create);
     const { value, generation, isRemote } = await created;
     const { attributes, made } = value;
     const handle = this.#files.keep(attributes.inode, flags, false, generation, value.handle);
@@ -285,7 +310,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.read(inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
-    return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request?.number ?? 0 }, data);
+    return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request }, data);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     return this.#settling.flush(inode, handle, lockOwner);

@@ -1,5 +1,6 @@
 import type { SurvivingMemory } from '../surviving-memory.ts';
 import type { FileVersion } from '../written.ts';
+import type { CallNote } from './call-memory.ts';
 import { begins, chunkBytes, type Chunks, UnsaidLot } from './unsaid-lot.ts';
 
 /** The first page: what this memory is. */
@@ -12,7 +13,7 @@ export const unsaidMemoryBytes: number = chunksAt + maxChunks * chunkBytes;
 /** Of what is in the lots as well: see unsaid-lot.ts. */
 const formatVersion = 1;
 /** Words of the first page, eight bytes each. */
-const word = { format: 0, attempts: 1 };
+const word = { format: 0, attempts: 1, callMemory: 2 };
 const volumeAt = 128;
 /** Daemons that may die while they read it: then it is what kills them. */
 const maxAttempts = 3;
@@ -34,11 +35,13 @@ export interface Unsaid {
  *
  * Nothing fails here: a lot that finds no room is given up, and what is in it is lost with the process.
  */
-export class UnsaidMemory implements Chunks {
+export class UnsaidMemory implements Chunks, CallNote {
   /** The chunks, one behind the other. */
   readonly ring: Buffer;
   readonly words: Float64Array;
+  readonly isFresh: boolean;
   readonly #memory: SurvivingMemory;
+  readonly #head: Float64Array;
   /** Of each chunk: its lot's number and its place in it; 0: it is free. */
   readonly #table: Float64Array;
   /** Those that were used last come first: memory that is touched for the first time costs several times as much. */
@@ -51,6 +54,8 @@ export class UnsaidMemory implements Chunks {
   private constructor(memory: SurvivingMemory) {
     const { bytes } = memory;
     this.#memory = memory;
+    this.#head = new Float64Array(bytes.buffer, bytes.byteOffset, headBytes / 8);
+    this.isFresh = this.#head[word.format] === 0 && this.#head[word.callMemory] === 0;
     this.#chunks = Math.min(maxChunks, Math.floor((bytes.length - chunksAt) / chunkBytes));
     this.#provided = new Uint8Array(Math.ceil(this.#chunks / chunksPerTaking));
     this.#table = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, maxChunks);
@@ -70,7 +75,7 @@ export class UnsaidMemory implements Chunks {
     const volume = Buffer.from(bytes.buffer, bytes.byteOffset + volumeAt, volumeId.length);
     const isOurs = head[word.format] === formatVersion && volume.toString('latin1') === volumeId;
     if (!isOurs || head[word.attempts]! >= maxAttempts) {
-      head[word.format] = 0;
+      head[word.format] = head[word.callMemory] = 0;
       unsaid.#table.fill(0);
       volume.write(volumeId, 'latin1');
       head[word.attempts] = 0;
@@ -81,6 +86,14 @@ export class UnsaidMemory implements Chunks {
     for (const lot of left) if (!counts(lot.inode)) lot.free();
     head[word.attempts] = 0;
     return { memory: unsaid, left: left.filter((lot) => counts(lot.inode)) };
+  }
+
+  get callMemory(): number {
+    return this.#head[word.callMemory]!;
+  }
+
+  set callMemory(memory: number) {
+    this.#head[word.callMemory] = memory;
   }
 
   /** Begins a lot: what is done to a file from now on, which is so at present. */

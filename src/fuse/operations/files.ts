@@ -17,8 +17,8 @@ import {
   isResent,
   isSole,
   type KernelHandle,
-  requestKey,
   type RequestHeader,
+  type WriteRequest,
 } from '../wire/index.ts';
 import { callerOf, encodeNothing, recover, refuseUnproven } from './names.ts';
 
@@ -156,19 +156,20 @@ function lostPage(): FileSystemError {
 }
 
 /**
- * What an append came to that is sent again; undefined: it is to be made. Where others write the file as well, and it is not known, it is made only if nobody appended since the kernel looked: then it was not made before the crash either.
+ * An append that is sent again. Where others write the file as well, and it is not known whether it was made, it is made only if nobody appended since the kernel looked: then it was not made before the crash
+ * either.
  */
-function appendedBefore(exchange: Exchange, header: RequestHeader, end: number): MaybePromise<number | undefined> {
-  const { trust, fileSystem, init } = exchange;
-  if (trust === undefined) return undefined;
+function appendAgain(exchange: Exchange, header: RequestHeader, handle: number, request: WriteRequest): MaybePromise<number> {
+  const { trust, fileSystem } = exchange;
   const inode = header.node;
-  const number = requestKey(header.uniqueLow, header.uniqueHigh);
-  const known = init?.asker === undefined ? undefined : fileSystem.appended?.(inode, { asker: init.asker, number });
-  return after(known, (done) => {
+  const { offset, data, killPrivileges } = request;
+  const append = (): MaybePromise<number> => exchange.serve(header, () => fileSystem.write(inode, handle, offset, data, killPrivileges, true));
+  if (trust === undefined) return append();
+  return after(fileSystem.appended?.(inode, handle, data, killPrivileges), (done) => {
     if (done !== undefined) return done;
     return after(fileSystem.getattr(inode), ({ size }) => {
-      if (size > end) refuseUnproven(exchange);
-      return undefined;
+      if (size > offset) refuseUnproven(exchange);
+      return append();
     });
   });
 }
@@ -191,14 +192,13 @@ export const write: Operation = (exchange, header, message) => {
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
   const wanted = request.cached ? undefined : syncWanted(request.flags);
-  const writeNow = (done?: number): MaybePromise<number> =>
+  const put = (): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) => {
-      const written = done ?? fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
+      const written = again
+        ? appendAgain(exchange, header, handle, { ...request, data })
+        : fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
       return thenSynced(exchange, wanted, inode, handle, written);
     });
-  const put = again
-    ? (): MaybePromise<number> => after(appendedBefore(exchange, header, request.offset), writeNow)
-    : (): MaybePromise<number> => writeNow();
   if (may !== true) {
     const allowed = may.then((still) => {
       if (!still) throw lostPage();

@@ -1,4 +1,4 @@
-import { type Attributes, type Caller, errnos, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
+import { type Attributes, type Caller, errnos, FileSystemError, type MaybePromise, ProvenFailure } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
 import {
   decodeForget,
@@ -63,7 +63,8 @@ export async function recover<T>(run: () => MaybePromise<T>, expected: string, v
   try {
     return await run();
   } catch (error) {
-    const outcome = error instanceof FileSystemError && error.errno === expected ? await verify() : undefined;
+    const isUnproven = error instanceof FileSystemError && !(error instanceof ProvenFailure);
+    const outcome = isUnproven && error.errno === expected ? await verify() : undefined;
     if (outcome === undefined) throw error;
     return outcome;
   }

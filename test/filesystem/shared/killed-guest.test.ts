@@ -3,10 +3,10 @@ import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
-import { BlockReader, SharedFileSystem, UnsaidMemory } from '../../../src/filesystem/index.ts';
+import { BlockReader, FileSystemError, ProvenFailure, SharedFileSystem, UnsaidMemory } from '../../../src/filesystem/index.ts';
 import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { contentOf, errnoOf, open, root, user, volumeId } from '../harness.ts';
+import { contentOf, errnoOf, open, put, root, user, volumeId } from '../harness.ts';
 import { Memory } from '../redo-host.ts';
 import { Serving } from './serving.ts';
 
@@ -21,6 +21,7 @@ class Guest {
   #unsynced = new Set<number>();
   readonly #lost = new Set<number>();
   #life = 0;
+  #requests = 1000;
   #answers = Infinity;
   fileSystem!: SharedFileSystem;
   /** Inodes of which it is known that something is lost. */
@@ -91,6 +92,11 @@ class Guest {
     this.fileSystem.setBacking({ kind: 'remote', ask, blocks: new BlockReader(this.#store, new Sealer()), writes });
   }
 
+  /** Its daemon did not note in which memory of calls its requests were made. */
+  forgetCalls(): void {
+    UnsaidMemory.open(this.#memory, volumeId, () => true)!.memory.callMemory = 0;
+  }
+
   /** It has what it may keep in memory. */
   async ready(): Promise<SharedFileSystem> {
     await this.fileSystem.getattr(root);
@@ -102,7 +108,10 @@ class Guest {
   /** Makes a file, and writes nothing yet. */
   async make(name: string): Promise<{ inode: number; handle: number }> {
     const guest = await this.ready();
-    const { attributes, handle } = await guest.create(root, name, 0o644, 0, 1, user);
+    guest.asking({ asker: 'mount', number: ++this.#requests });
+    const made = guest.create(root, name, 0o644, 0, 1, user);
+    guest.asking(undefined);
+    const { attributes, handle } = await made;
     await guest.fsync(attributes.inode, handle, false);
     return { inode: attributes.inode, handle };
   }
@@ -238,7 +247,17 @@ test('what this host itself does to the file next comes after what it wrote', as
   }
 });
 
-test('an append that the kernel asks for again is known, and one that was not made is not', async () => {
+/** What an append comes to that the kernel asks for again, of a daemon that knows no handle of the one before. */
+async function appendedAgain(guest: Guest, inode: number, number: number): Promise<number | undefined> {
+  const { fileSystem } = guest;
+  const handle = await fileSystem.open(inode, 1);
+  fileSystem.asking({ asker: 'mount', number, again: true });
+  const done = fileSystem.appended(inode, handle, Buffer.from('line\n'), false);
+  fileSystem.asking(undefined);
+  return done;
+}
+
+test('an append that the kernel asks for again is known, and one that was not made is made', async () => {
   const { serving, guest } = await begin();
   const { inode, handle } = await guest.make('f');
   for (const number of [12, 14]) {
@@ -247,10 +266,15 @@ test('an append that the kernel asks for again is known, and one that was not ma
     guest.fileSystem.asking(undefined);
   }
   guest.die();
-  const known = [10, 12, 14, 16].map(async (number) => guest.fileSystem.appended(inode, { asker: 'mount', number }));
-  assert.deepEqual(await Promise.all(known), [undefined, 8, 8, undefined]);
+  for (const [number, bytes] of [
+    [10, 5],
+    [12, 8],
+    [14, 8],
+    [16, 5],
+  ] as const)
+    assert.equal(await appendedAgain(guest, inode, number), bytes);
   await guest.ready();
-  assert.equal((await seen(serving, inode)).toString(), 'line 12\nline 14\n');
+  assert.equal((await seen(serving, inode)).toString(), 'line 12\nline 14\nline\nline\n');
 });
 
 test('an append that the host which serves the volume made is known as well, and is not made again', async () => {
@@ -261,9 +285,63 @@ test('an append that the host which serves the volume made is known as well, and
   guest.fileSystem.asking({ asker: 'mount', number: 12 });
   await guest.fileSystem.write(inode, handle, 0, Buffer.from('line\n'), false, true);
   guest.die();
-  const known = [10, 12].map(async (number) => guest.fileSystem.appended(inode, { asker: 'mount', number }));
-  assert.deepEqual(await Promise.all(known), [undefined, 5]);
-  assert.equal((await seen(serving, inode)).toString(), 'line\n');
+  for (const number of [10, 12]) assert.equal(await appendedAgain(guest, inode, number), 5);
+  assert.equal((await seen(serving, inode)).toString(), 'line\nline\n');
+});
+
+/** The host that serves the volume is killed in the middle of what the guest's kernel asks for, and the guest's daemon with it. @param isDone it is durable by then, and not answered. */
+async function both<T>(scene: Scene, isDone: boolean, work: (guest: SharedFileSystem) => T | Promise<T>): Promise<T> {
+  const { guest, store } = scene;
+  const ask = async (again: boolean): Promise<T> => {
+    guest.fileSystem.asking({ asker: 'mount', number: 20, again });
+    const done = work(guest.fileSystem);
+    guest.fileSystem.asking(undefined);
+    return done;
+  };
+  if (!isDone) guest.freeze();
+  void ask(false);
+  if (isDone) {
+    while (scene.serving.volume.calls.recordWith([]).calls.every(({ number }) => number !== 20))
+      await new Promise((resolve) => setImmediate(resolve));
+    guest.freeze();
+  }
+  await scene.serving.volume.abandon();
+  store.restart();
+  scene.serving = new Serving(await open(store));
+  guest.die();
+  await guest.ready();
+  return ask(true);
+}
+
+test('a change of names that is asked for again after both hosts died is done once, and what it meets is not its own doing', async () => {
+  const changes: Record<string, (guest: SharedFileSystem) => unknown> = {
+    mkdir: (guest) => guest.mkdir(root, 'new', 0o755, 0, user),
+    create: (guest) => guest.create(root, 'new', 0o644, 0, 0o302, user),
+    symlink: (guest) => guest.symlink(root, 'new', 'there', user),
+  };
+  for (const [name, change] of Object.entries(changes)) {
+    for (const isDone of name === 'create' ? [false] : [false, true]) {
+      const scene = await begin();
+      await scene.guest.ready();
+      await both(scene, isDone, change);
+      assert.ok((await scene.guest.fileSystem.lookup(root, 'new')) !== undefined, name);
+      // Somebody else's.
+      const other = await begin();
+      await other.guest.ready();
+      await put(other.serving.volume, root, 'new', 'theirs', true);
+      const met = await both(other, false, async (guest) => change(guest)).catch((error: unknown) => error);
+      assert.ok(met instanceof ProvenFailure && met.errno === 'EEXIST', name);
+    }
+  }
+});
+
+test('where the memory of calls is not known in which a request was first made, what it meets is not said to be another’s', async () => {
+  const scene = await begin();
+  await scene.guest.ready();
+  await put(scene.serving.volume, root, 'new', 'theirs', true);
+  scene.guest.forgetCalls();
+  const met = await both(scene, false, async (guest) => guest.mkdir(root, 'new', 0o755, 0, user)).catch((error: unknown) => error);
+  assert.ok(met instanceof FileSystemError && !(met instanceof ProvenFailure) && met.errno === 'EEXIST');
 });
 
 test('another host that serves the volume by then is told as well, and so is a volume that is opened in this very process', async () => {

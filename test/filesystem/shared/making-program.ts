@@ -60,7 +60,7 @@ export class MakingProgram {
     const name = isUnnamed ? '' : `${this.#prefix}-${this.#next++}`;
     const { attributes, handle } = isUnnamed
       ? await fileSystem.tmpfile(root, 0o600, 0, 2, user)
-      : await fileSystem.create(root, name, 0o640, 0, makes, user);
+      : await this.#host.ask(() => fileSystem.create(root, name, 0o640, 0, makes, user));
     this.#open.push({ name, inode: attributes.inode, handle, served, text: '' });
     return `makes ${name} as ${attributes.inode}`;
   }
@@ -84,7 +84,7 @@ export class MakingProgram {
     // A file that nobody can name any more has to be whole until then.
     if (file.name === '') {
       file.name = `${this.#prefix}-${this.#next++}`;
-      assert.equal((await fileSystem.link(file.inode, root, file.name)).links, 1);
+      assert.equal((await this.#host.ask(() => fileSystem.link(file.inode, root, file.name))).links, 1);
     }
     await fileSystem.flush(file.inode, file.handle, '1');
     await fileSystem.release(file.inode, file.handle);

@@ -346,11 +346,10 @@ export class Moves {
       const program = new LogProgram(host, this.#log, this.#loggers.length + 1);
       this.#loggers.push(program);
       let came: string | undefined;
-      for (const { fileSystem } = host; left > 0 && came !== 'died' && host.fileSystem === fileSystem;) {
+      while (left > 0 && came !== 'died') {
         left--;
-        came = await Promise.race([program.step(), host.died.promise, host.next.promise]);
+        came = await Promise.race([program.step(), host.died.promise]);
         this.deeds.push(`host ${index}: ${came}`);
-        if (came === 'next') break;
         await this.#pause(30);
       }
     }

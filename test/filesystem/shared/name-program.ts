@@ -57,9 +57,9 @@ export class NameProgram {
   async #make(fresh: string, dice: number): Promise<string> {
     const { fileSystem } = this.#host;
     let made: { inode: number };
-    if (dice < 0.2) made = await fileSystem.mkdir(root, fresh, 0o755, 0, user);
-    else if (dice < 0.3) made = await fileSystem.mknod(root, fresh, 0o010644, 0, 0, user);
-    else made = await fileSystem.symlink(root, fresh, 'there', user);
+    if (dice < 0.2) made = await this.#host.ask(() => fileSystem.mkdir(root, fresh, 0o755, 0, user));
+    else if (dice < 0.3) made = await this.#host.ask(() => fileSystem.mknod(root, fresh, 0o010644, 0, 0, user));
+    else made = await this.#host.ask(() => fileSystem.symlink(root, fresh, 'there', user));
     this.#names.set(fresh, made.inode);
     return `make ${fresh}`;
   }
@@ -69,17 +69,17 @@ export class NameProgram {
     const inode = this.#names.get(one)!;
     if (dice < 0.65) {
       const isDirectory = (await fileSystem.getattr(inode)).mode >>> 12 === 4;
-      await (isDirectory ? fileSystem.rmdir(root, one) : fileSystem.unlink(root, one));
+      await this.#host.ask(() => (isDirectory ? fileSystem.rmdir(root, one) : fileSystem.unlink(root, one)));
       this.#names.delete(one);
       return `remove ${one}`;
     }
     if (dice < 0.85 || one === other) {
-      await fileSystem.rename(root, one, root, fresh, dice < 0.75 ? noReplace : 0);
+      await this.#host.ask(() => fileSystem.rename(root, one, root, fresh, dice < 0.75 ? noReplace : 0));
       this.#names.delete(one);
       this.#names.set(fresh, inode);
       return `rename ${one} ${fresh}`;
     }
-    await fileSystem.rename(root, one, root, other, exchange);
+    await this.#host.ask(() => fileSystem.rename(root, one, root, other, exchange));
     this.#names.set(one, this.#names.get(other)!);
     this.#names.set(other, inode);
     return `exchange ${one} ${other}`;

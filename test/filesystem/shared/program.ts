@@ -78,6 +78,21 @@ export class Host {
     this.fileSystem = this.#start(this.#memory);
   }
 
+  /** As the kernel does it: what is asked for has a number. */
+  ask<T>(work: () => T): T {
+    const { fileSystem } = this;
+    fileSystem.asking(this.request());
+    try {
+      return work();
+    } finally {
+      fileSystem.asking(undefined);
+    }
+  }
+
+  request(): { readonly asker: string; readonly number: number } {
+    return { asker: this.mount, number: ++requests };
+  }
+
   /** The daemon alone is killed; another takes its place. @param forgets what was in memory is not there. */
   killDaemon(forgets: boolean): void {
     this.#memory = forgets ? new Memory(this.#memory.bytes.length) : this.#memory.copy();
@@ -141,21 +156,25 @@ export class Program {
     await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false), false);
   }
 
-  /** Where the volume was open here, or this host's daemon was killed, nobody may know whether it was done. */
+  /** Where the volume was open here nobody may know whether it was done. */
   async append(data: Uint8Array): Promise<void> {
     const { size } = this.story;
     // Behind what may be lost it would come somewhere else.
     if (size + data.length > maxBytes || this.host.exposed || this.host.lost) return;
     this.story.write(size, Buffer.from(data));
-    const request = { asker: this.host.mount, number: ++requests };
+    const request = this.host.request();
     let again = false;
-    let certain = true;
+    let isHere = false;
     const append = async (): Promise<void> => {
       const { fileSystem } = this.host;
-      certain &&= !again && fileSystem.local === undefined;
+      isHere ||= fileSystem.local !== undefined;
       if (again) {
         // As for the kernel's requests that are sent again.
-        if ((await fileSystem.appended(this.#inode, request)) !== undefined) return;
+        fileSystem.asking({ ...request, again });
+        const done = fileSystem.appended(this.#inode, this.#handle, data, false);
+        fileSystem.asking(undefined);
+        if ((await done) !== undefined) return;
+        isHere ||= this.host.served > 0;
         if ((await fileSystem.getattr(this.#inode)).size > size) throw new InfinitError('unknown-outcome', 'it may have been made');
       }
       again = true;
@@ -167,7 +186,7 @@ export class Program {
     try {
       await this.#change(append, false);
     } catch (error) {
-      if (certain || !(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
+      if (!isHere || !(error instanceof InfinitError) || error.code !== 'unknown-outcome') throw error;
       await this.#judge(false);
     }
   }
