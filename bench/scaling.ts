@@ -3,7 +3,7 @@
  * so it needs root), so that together they ask for less than the machine has. Throughput of all hosts together, and how much of linear it is; processor time, messages,
  * groups of the disk, turns at a processor and calls of the kernel that write, for each call; and the part of the time in which event loops wait. `4x3` in place of a number:
  * four clusters of three at once, that is, as many programs as one cluster of twelve and the work of three.
- * `SHARE` of a processor for each host (0.08), `CLIENTS` on each (64, as in `bench/cluster.ts`; `64,256,1024`: each number in turn, and of linear also by the most that each
+ * `SHARE` of a processor for each host (0.12; the kernel gives no group less than 0.1 in these periods), `CLIENTS` on each (64, as in `bench/cluster.ts`; `64,256,1024`: each number in turn, and of linear also by the most that each
  * size reaches with any of them, which is what a cluster can carry: the calls of as many clients go to more others in a larger cluster), `SECONDS` (4), `WARMUP` (3: seconds of each workload,
  * twice, for three hosts with the whole machine; for more hosts so much longer. V8 compiles what is used meanwhile), `BENCH_DIR`.
  */
@@ -15,7 +15,7 @@ import { CpuShare } from './cluster/cpu-share.ts';
 import { BenchCluster } from './cluster/hosts.ts';
 import type { Load, Tally, Work } from './cluster/workload.ts';
 
-const share = Number(process.env['SHARE'] ?? 0.08);
+const share = Number(process.env['SHARE'] ?? 0.12);
 const seconds = Number(process.env['SECONDS'] ?? 4);
 const sizes = process.argv.slice(2).length > 0 ? process.argv.slice(2) : ['3', '6', '12'];
 const clientsAHost = (process.env['CLIENTS'] ?? '64').split(',').map(Number);
