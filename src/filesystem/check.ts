@@ -1,12 +1,12 @@
 import { type Address, kindOf, ownerOf } from '../block/index.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
-import type { PlacedDentry } from './directory.ts';
-import type { Inode } from './inode.ts';
+import type { PlacedDentry } from './names/directory.ts';
+import type { Inode } from './inodes/inode.ts';
 import { attempt } from './miss.ts';
 import { mount, rootInode } from './mount.ts';
-import { typeMask } from './mode.ts';
-import { firstPosition } from './name-hash.ts';
+import { typeMask } from './inodes/mode.ts';
+import { firstPosition } from './names/name-hash.ts';
 
 /** Something that should not be. */
 export type Problem =

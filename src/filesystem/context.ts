@@ -2,10 +2,10 @@ import { BlockBuffers, type Clock, type Logger } from '../base/index.ts';
 import { type Address, namedAddress, type OwnerTag, type Sealer } from '../block/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
-import { FileClock } from './file-clock.ts';
+import { FileClock } from './inodes/file-clock.ts';
 import type { FileTime } from './file-system.ts';
-import type { SurvivingMemory } from './surviving-memory.ts';
-import { SmallBuffers } from './small-buffers.ts';
+import type { SurvivingMemory } from './redo/surviving-memory.ts';
+import { SmallBuffers } from './content/small-buffers.ts';
 
 /** What a volume is opened with. */
 export interface VolumeSetup {

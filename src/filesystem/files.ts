@@ -2,12 +2,12 @@ import type { VolumeCore } from './core.ts';
 import { asFileSystemError, errnoOf, isPassing } from './failure.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import type { Handle, Handles, Reader } from './handles.ts';
-import type { Inode } from './inode.ts';
+import type { Inode } from './inodes/inode.ts';
 import { askedBy, attempt, currentAsker, Miss } from './miss.ts';
-import { openAccessMask, openTruncate } from './mode.ts';
+import { openAccessMask, openTruncate } from './inodes/mode.ts';
 import type { Quota } from './quota.ts';
-import { Pinned } from './reading.ts';
-import { killPrivileges } from './xattrs.ts';
+import { Pinned } from './content/reading.ts';
+import { killPrivileges } from './inodes/xattrs.ts';
 
 /** The largest file, as in ext4 (16 TiB). */
 export const maxFileBytes: number = 2 ** 44;

@@ -2,12 +2,12 @@ import { InfinitError, messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
 import { errnoOf, isPassing } from './failure.ts';
 import { FileSystemError } from './file-system.ts';
-import type { Inode } from './inode.ts';
-import { LateInodes } from './late-inodes.ts';
-import { carryOver } from './redo-carry.ts';
-import { hurrySlots } from './content-journal.ts';
-import { checkpointSlots } from './journal.ts';
-import type { RedoLog, RedoMark } from './redo-log.ts';
+import type { Inode } from './inodes/inode.ts';
+import { LateInodes } from './inodes/late-inodes.ts';
+import { carryOver } from './redo/redo-carry.ts';
+import { hurrySlots } from './journal/content-journal.ts';
+import { checkpointSlots } from './journal/journal.ts';
+import type { RedoLog, RedoMark } from './redo/redo-log.ts';
 
 /** Changes reach the store at most this much later unless told otherwise. */
 export const defaultFlushDelayMs = 1000;

@@ -1,5 +1,5 @@
 import { HandleNumbers } from './handle-numbers.ts';
-import type { Inode } from './inode.ts';
+import type { Inode } from './inodes/inode.ts';
 
 /** Files without a handle whose reading is followed at a time. */
 const maxReaders = 1024;

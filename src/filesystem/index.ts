@@ -5,11 +5,11 @@
 export * from './file-system.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
-export { purgeVolume, type PurgeReport, removeBlock } from './purge.ts';
-export { spareAttempt } from './redo-head.ts';
-export type { SurvivingMemory } from './surviving-memory.ts';
-export type { OwnedBlock } from './unreferenced.ts';
-export { storedUsage } from './volume-state.ts';
+export { purgeVolume, type PurgeReport, removeBlock } from './removal/purge.ts';
+export { spareAttempt } from './redo/redo-head.ts';
+export type { SurvivingMemory } from './redo/surviving-memory.ts';
+export type { OwnedBlock } from './removal/unreferenced.ts';
+export { storedUsage } from './journal/volume-state.ts';
 export { Volume } from './volume.ts';
 export {
   Appends,

@@ -1,7 +1,7 @@
 import type { VolumeCore } from './core.ts';
 import { asFileSystemError } from './failure.ts';
 import type { FileSystemError } from './file-system.ts';
-import type { Inode } from './inode.ts';
+import type { Inode } from './inodes/inode.ts';
 import type { Shown } from './shared/index.ts';
 
 /** Makes durable what others are about to be shown; undefined where it is already. Resolves to the inodes of which that failed. @throws FileSystemError where names failed. */

@@ -1,13 +1,13 @@
 import type { VolumeCore } from './core.ts';
 import { FileSystemError, type MaybePromise } from './file-system.ts';
 import { type Files, maxFileBytes } from './files.ts';
-import type { Image, Images } from './images.ts';
-import type { Inode } from './inode.ts';
+import type { Image, Images } from './inodes/images.ts';
+import type { Inode } from './inodes/inode.ts';
 import { attempt } from './miss.ts';
 import type { Quota } from './quota.ts';
-import { Pinned } from './reading.ts';
-import { changeAttributes } from './set-attributes.ts';
-import { isSameVersion, type Written } from './written.ts';
+import { Pinned } from './content/reading.ts';
+import { changeAttributes } from './inodes/set-attributes.ts';
+import { isSameVersion, type Written } from './inodes/written.ts';
 
 /** Numbers of blocks that a guest seals begin here: far above those of the session's own, and exact. */
 const firstSequence = 2 ** 52;

@@ -1,5 +1,5 @@
 import type { MaybePromise } from './file-system.ts';
-import type { InodeCall } from './inode-calls.ts';
+import type { InodeCall } from './inodes/inode-calls.ts';
 
 /**
  * The concurrency model of a volume. Every operation is one synchronous function: it first looks at all it needs, then checks, then

@@ -2,16 +2,16 @@ import { InfinitError, messageOf } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
 import { isPassing, versionsOf } from './failure.ts';
-import { type ContentBlock, isCovered } from './content-journal-codec.ts';
-import { encodeInode } from './inode-codec.ts';
-import type { Inode } from './inode.ts';
-import type { JournalBlock } from './journal-codec.ts';
-import { typeDirectory } from './mode.ts';
+import { type ContentBlock, isCovered } from './journal/content-journal-codec.ts';
+import { encodeInode } from './inodes/inode-codec.ts';
+import type { Inode } from './inodes/inode.ts';
+import type { JournalBlock } from './journal/journal-codec.ts';
+import { typeDirectory } from './inodes/mode.ts';
 import { inParallel } from './parallel.ts';
 import { recount } from './recount.ts';
-import { RedoLog } from './redo-log.ts';
-import { prepareReplay } from './redo-replay.ts';
-import { type StateRecord, VolumeState } from './volume-state.ts';
+import { RedoLog } from './redo/redo-log.ts';
+import { prepareReplay } from './redo/redo-replay.ts';
+import { type StateRecord, VolumeState } from './journal/volume-state.ts';
 
 /** The root directory's inode. */
 export const rootInode = 1;

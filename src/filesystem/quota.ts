@@ -1,9 +1,9 @@
 import type { VolumeCore } from './core.ts';
 import { FileSystemError, type FileSystemStatistics } from './file-system.ts';
-import type { Inode } from './inode.ts';
+import type { Inode } from './inodes/inode.ts';
 import { Miss } from './miss.ts';
-import { maxNameBytes } from './names.ts';
-import type { Span } from './unsynced.ts';
+import { maxNameBytes } from './names/names.ts';
+import type { Span } from './journal/unsynced.ts';
 
 const blockSize = 4096;
 /** What a store shows as its room where nobody knows it. */

@@ -1,9 +1,9 @@
 import type { VolumeCore } from './core.ts';
-import type { Inode } from './inode.ts';
-import type { JournalBlock } from './journal-codec.ts';
+import type { Inode } from './inodes/inode.ts';
+import type { JournalBlock } from './journal/journal-codec.ts';
 import { inParallel } from './parallel.ts';
-import type { UnsettledInode } from './unsettled.ts';
-import type { StateRecord } from './volume-state.ts';
+import type { UnsettledInode } from './journal/unsettled.ts';
+import type { StateRecord } from './journal/volume-state.ts';
 
 const parallelLoads = 64;
 

@@ -1,4 +1,4 @@
-import type { Usage } from './journal-codec.ts';
+import type { Usage } from './journal/journal-codec.ts';
 
 /**
  * What the volume holds. It has two parts: what is *counted*, in the figures that the volume's own block and the blocks of the journal carry from mount to mount, and

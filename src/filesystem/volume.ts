@@ -1,5 +1,5 @@
 import type { Address } from '../block/index.ts';
-import type { CallName, CallTable } from './call-table.ts';
+import type { CallName, CallTable } from './journal/call-table.ts';
 import { checkOpen, type CheckReport } from './check.ts';
 import type { VolumeSetup } from './context.ts';
 import type { Claims, VolumeCore } from './core.ts';
@@ -20,28 +20,28 @@ import {
 } from './file-system.ts';
 import { asFileSystemError } from './failure.ts';
 import { Files } from './files.ts';
-import { Images } from './images.ts';
+import { Images } from './inodes/images.ts';
 import { Handles } from './handles.ts';
-import type { Inode } from './inode.ts';
-import { outcomeIn } from './inode-calls.ts';
-import type { Usage } from './journal-codec.ts';
+import type { Inode } from './inodes/inode.ts';
+import { outcomeIn } from './inodes/inode-calls.ts';
+import type { Usage } from './journal/journal-codec.ts';
 import { keepShown } from './keep-shown.ts';
 import { Lending } from './lending.ts';
-import { list } from './listing.ts';
-import { FileLocks } from './file-locks.ts';
-import type { MadeFile } from './made-file.ts';
+import { list } from './names/listing.ts';
+import { FileLocks } from './locks/file-locks.ts';
+import type { MadeFile } from './journal/made-file.ts';
 import { attempt } from './miss.ts';
-import { openExclusive, typeMask, typeRegular, typeSymlink } from './mode.ts';
+import { openExclusive, typeMask, typeRegular, typeSymlink } from './inodes/mode.ts';
 import { mount } from './mount.ts';
-import { type KernelPages, noteKernelPages, readKernelPages } from './kernel-pages.ts';
-import { Namespace } from './namespace.ts';
+import { type KernelPages, noteKernelPages, readKernelPages } from './content/kernel-pages.ts';
+import { Namespace } from './names/namespace.ts';
 import { Quota } from './quota.ts';
-import { expect, forget } from './references.ts';
-import { rename } from './rename.ts';
-import { changeAttributes } from './set-attributes.ts';
-import { type OwnedBlock, unreferencedBlocks } from './unreferenced.ts';
+import { expect, forget } from './inodes/references.ts';
+import { rename } from './names/rename.ts';
+import { changeAttributes } from './inodes/set-attributes.ts';
+import { type OwnedBlock, unreferencedBlocks } from './removal/unreferenced.ts';
 import type { Shown } from './shared/index.ts';
-import { getXattr, removeXattr, setXattr } from './xattrs.ts';
+import { getXattr, removeXattr, setXattr } from './inodes/xattrs.ts';
 
 /**
  * A POSIX file system over a block store: see {@link FileSystem} for the contract, docs/architecture.md for the whole, and miss.ts for

@@ -5,6 +5,6 @@ export async function loadLazyModules(): Promise<void> {
   await Promise.all([
     loadLibp2p(),
     // It is compiled with all that it imports, and then misses the data that a thread has.
-    import('./volume-thread.ts').catch(() => {}),
+    import('./volumes/volume-thread.ts').catch(() => {}),
   ]);
 }

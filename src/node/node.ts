@@ -2,11 +2,11 @@ import type { DaemonConfig, EffectiveOptions, Membership } from '../api/index.ts
 import type { Logger } from '../base/index.ts';
 import type { HolderClient } from '../fuse/index.ts';
 import { compose, type Parts } from './composition.ts';
-import { startControlApi } from './control-api.ts';
-import { serveMetrics } from './metrics-endpoint.ts';
-import { Metrics } from './metrics.ts';
-import { checkNow } from './volume-check.ts';
-import type { Volumes } from './volumes.ts';
+import { startControlApi } from './control/control-api.ts';
+import { serveMetrics } from './control/metrics-endpoint.ts';
+import { Metrics } from './control/metrics.ts';
+import { checkNow } from './volumes/volume-check.ts';
+import type { Volumes } from './volumes/volumes.ts';
 
 /** One host: its parts, and the control API and metrics by which people and programs reach them. */
 export class Node implements AsyncDisposable {

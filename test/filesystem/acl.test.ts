@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Acl, aclAfterChmod, decodeAcl, encodeAcl, inheritAcl, modeOfAcl } from '../../src/filesystem/acl.ts';
+import { type Acl, aclAfterChmod, decodeAcl, encodeAcl, inheritAcl, modeOfAcl } from '../../src/filesystem/inodes/acl.ts';
 import { acl, nobody } from './an-acl.ts';
 
 test('an ACL reads back as it was written', () => {

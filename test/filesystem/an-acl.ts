@@ -1,4 +1,4 @@
-import type { Acl } from '../../src/filesystem/acl.ts';
+import type { Acl } from '../../src/filesystem/inodes/acl.ts';
 
 /** The number of whom an entry of no user or group is for. */
 export const nobody = 0xffffffff;

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { mutableAddress } from '../../src/block/index.ts';
-import { Directory } from '../../src/filesystem/directory.ts';
+import { Directory } from '../../src/filesystem/names/directory.ts';
 import { Miss } from '../../src/filesystem/miss.ts';
-import { NameHash } from '../../src/filesystem/name-hash.ts';
-import { typeRegular } from '../../src/filesystem/mode.ts';
+import { NameHash } from '../../src/filesystem/names/name-hash.ts';
+import { typeRegular } from '../../src/filesystem/inodes/mode.ts';
 import { BLinkTree, NodeCache } from '../../src/tree/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 

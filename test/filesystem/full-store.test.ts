@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { eventually } from '../suites/transport-suite.ts';
 import { contentOf, errnoOf, look, namesOf, open, pattern, put, root, user } from './harness.ts';
-import { versionOf } from '../../src/filesystem/written.ts';
+import { versionOf } from '../../src/filesystem/inodes/written.ts';
 import { SmallStore } from './small-store.ts';
 
 const mebibyte = 1024 * 1024;

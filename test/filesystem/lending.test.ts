@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Sealer } from '../../src/block/index.ts';
-import type { Written, WrittenPiece } from '../../src/filesystem/written.ts';
-import { versionOf } from '../../src/filesystem/written.ts';
+import type { Written, WrittenPiece } from '../../src/filesystem/inodes/written.ts';
+import { versionOf } from '../../src/filesystem/inodes/written.ts';
 import { contentOf, errnoOf, put, root, volumeId } from './harness.ts';
 import { Host } from './redo-host.ts';
 

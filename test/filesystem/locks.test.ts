@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { FileLock } from '../../src/filesystem/index.ts';
-import { LockTable } from '../../src/filesystem/locks.ts';
+import { LockTable } from '../../src/filesystem/locks/locks.ts';
 import { errnoOf } from './harness.ts';
 
 const lock = (owner: string, type: FileLock['type'], start = 0, end = Infinity, kind: FileLock['kind'] = 'posix'): FileLock => ({

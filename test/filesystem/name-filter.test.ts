@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { NameFilter } from '../../src/filesystem/name-filter.ts';
-import { NameHash } from '../../src/filesystem/name-hash.ts';
+import { NameFilter } from '../../src/filesystem/names/name-filter.ts';
+import { NameHash } from '../../src/filesystem/names/name-hash.ts';
 
 const hash = new NameHash('c0ffee');
 

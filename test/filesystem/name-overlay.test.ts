@@ -3,8 +3,8 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import type { NameHash } from '../../src/filesystem/name-hash.ts';
-import { type NameChange, NameOverlay } from '../../src/filesystem/name-overlay.ts';
+import type { NameHash } from '../../src/filesystem/names/name-hash.ts';
+import { type NameChange, NameOverlay } from '../../src/filesystem/names/name-overlay.ts';
 
 const hash = { of: (name: string) => Number(name) % 7 } as NameHash;
 const names = fc.integer({ min: 0, max: 40 }).map(String);

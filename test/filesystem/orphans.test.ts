@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { silentLogger } from '../../src/base/index.ts';
 import { namedAddress, Sealer } from '../../src/block/index.ts';
 import { VolumeContext } from '../../src/filesystem/context.ts';
-import { Orphans } from '../../src/filesystem/orphans.ts';
+import { Orphans } from '../../src/filesystem/removal/orphans.ts';
 import { NodeCache } from '../../src/tree/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { contentOf, look, open, put, root, TestClock, user, volumeId } from './harness.ts';

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import type { Inode } from '../../src/filesystem/inode.ts';
-import { RedoLog, type RedoMark } from '../../src/filesystem/redo-log.ts';
-import type { SurvivingMemory } from '../../src/filesystem/surviving-memory.ts';
+import type { Inode } from '../../src/filesystem/inodes/inode.ts';
+import { RedoLog, type RedoMark } from '../../src/filesystem/redo/redo-log.ts';
+import type { SurvivingMemory } from '../../src/filesystem/redo/surviving-memory.ts';
 import { volumeId } from './harness.ts';
 
 const mebi = 1024 * 1024;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RedoRing } from '../../src/filesystem/redo-ring.ts';
+import { RedoRing } from '../../src/filesystem/redo/redo-ring.ts';
 
 const mebi = 1024 * 1024;
 

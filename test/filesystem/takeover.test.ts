@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { type Address, namedAddress } from '../../src/block/index.ts';
-import { contentSlots } from '../../src/filesystem/content-journal-codec.ts';
-import { journalSlots } from '../../src/filesystem/journal.ts';
+import { contentSlots } from '../../src/filesystem/journal/content-journal-codec.ts';
+import { journalSlots } from '../../src/filesystem/journal/journal.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
 import type { BlockStore, CommitResult, Stage } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';

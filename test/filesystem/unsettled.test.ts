@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../src/base/index.ts';
-import type { Inode } from '../../src/filesystem/inode.ts';
-import { Unsettled, type UnsettledInode } from '../../src/filesystem/unsettled.ts';
+import type { Inode } from '../../src/filesystem/inodes/inode.ts';
+import { Unsettled, type UnsettledInode } from '../../src/filesystem/journal/unsettled.ts';
 import { VolumeUsage } from '../../src/filesystem/usage.ts';
 
 /** A file as far as this is concerned. */

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { createLogger } from '../../src/base/index.ts';
 import { namedAddress } from '../../src/block/index.ts';
 import { maxOperations, sharedOperations } from '../../src/filesystem/flusher.ts';
-import { journalSlots, reservedSlots } from '../../src/filesystem/journal.ts';
+import { journalSlots, reservedSlots } from '../../src/filesystem/journal/journal.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { bytes, contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId, TestClock } from './harness.ts';
 

@@ -6,7 +6,7 @@ import { Membership, type Neighbour } from '../../src/membership/index.ts';
 import { MemoryNetwork, type MemoryTransport, type PeerId } from '../../src/overlay/index.ts';
 import { place } from '../../src/placement/index.ts';
 import { Store } from '../../src/store/index.ts';
-import { ViewPlacement } from '../../src/node/view-placement.ts';
+import { ViewPlacement } from '../../src/node/members/view-placement.ts';
 
 type Record = Omit<Neighbour, 'alive'>;
 

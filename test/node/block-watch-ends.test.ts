@@ -4,7 +4,7 @@ import { mock, test } from 'node:test';
 
 import type { BlockService, BlockState } from '../../src/api/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
-import { BlockWatches } from '../../src/node/block-watches.ts';
+import { BlockWatches } from '../../src/node/blocks/block-watches.ts';
 
 const address = mutableAddress();
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { holderOf } from '../../src/api/index.ts';
-import { refuseOwnPlaces } from '../../src/node/bound-places.ts';
+import { refuseOwnPlaces } from '../../src/node/mounts/bound-places.ts';
 
 test('a directory that holds what the daemon lives by is refused, by its real path too; others and containers are not', (t) => {
   const base = realpathSync(mkdtempSync(path.join(tmpdir(), 'infinit-places-')));

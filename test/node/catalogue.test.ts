@@ -3,8 +3,8 @@ import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Disk, MemoryDisk } from '../../src/disk/index.ts';
-import { Catalogue } from '../../src/node/catalogue.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
+import { Catalogue } from '../../src/node/volumes/catalogue.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
 import { type BlockStore, Store } from '../../src/store/index.ts';
 
 const entry = (name: string, id: string): CatalogueEntry => ({ name, id, createdAt: new Date(0).toISOString(), options: {} });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
+import { Cluster, type ClusterContext } from '../../src/node/members/cluster.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
 
 test('a host drains another only with the right to invite and expel', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../src/base/index.ts';
-import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
+import { Cluster, type ClusterContext } from '../../src/node/members/cluster.ts';
 
 const token = { id: 'ab', rights: ['store'], expiresMs: 1_800_000_000_000, uses: 1, revoked: false, hosts: [] };
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { namedAddress } from '../../src/block/index.ts';
-import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
+import { Cluster, type ClusterContext } from '../../src/node/members/cluster.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { volumeId } from '../filesystem/harness.ts';

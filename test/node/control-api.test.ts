@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { ControlClient } from '../../src/api/index.ts';
 import { silentLogger } from '../../src/base/index.ts';
-import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
+import { type ControlTarget, startControlApi } from '../../src/node/control/control-api.ts';
 
 interface Answer {
   readonly status: number;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { createLogger } from '../../src/base/index.ts';
-import { sayDeadMounts } from '../../src/node/dead-mounts.ts';
+import { sayDeadMounts } from '../../src/node/mounts/dead-mounts.ts';
 
 const mount = (source: string, mountPoint: string, connection: number) => ({ source, mountPoint, connection });
 

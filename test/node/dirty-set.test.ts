@@ -6,9 +6,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { createLogger } from '../../src/base/index.ts';
-import { DirtySet } from '../../src/node/dirty-set.ts';
+import { DirtySet } from '../../src/node/volumes/dirty-set.ts';
 
-const source = path.resolve(import.meta.dirname, '../../src/node/dirty-set.ts');
+const source = path.resolve(import.meta.dirname, '../../src/node/volumes/dirty-set.ts');
 
 /** What the next daemon finds after one that did `body` with its `set` and was killed. */
 function leftAfter(body: string): { left: ReadonlySet<number>; lost: ReadonlySet<number> } {

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { createLogger, InfinitError, silentLogger } from '../../src/base/index.ts';
-import { Entry, type EntryContext } from '../../src/node/entry.ts';
-import { ExpectedNames } from '../../src/node/expected-names.ts';
+import { Entry, type EntryContext } from '../../src/node/members/entry.ts';
+import { ExpectedNames } from '../../src/node/volumes/expected-names.ts';
 
 /** The part of the overlay and of the roster that an entry asks. */
 interface World {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
-import { heardStatus } from '../../src/node/heard-status.ts';
+import { Cluster, type ClusterContext } from '../../src/node/members/cluster.ts';
+import { heardStatus } from '../../src/node/members/heard-status.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
 import { sketch } from '../api/cluster-statuses.ts';
 import { Cluster as Hosts } from '../overlay/fixture.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Roster } from '../../src/placement/index.ts';
-import { asPlaced, hostsSeen, whoIsMissing } from '../../src/node/hosts-seen.ts';
+import { asPlaced, hostsSeen, whoIsMissing } from '../../src/node/members/hosts-seen.ts';
 
 function members(...liveness: ('alive' | 'suspect' | 'down')[]): Parameters<typeof hostsSeen>[0] {
   return liveness.map((how, index) => ({ name: `h${index}`, peer: `p${index}`, self: index === 0, capacity: 1, state: 'up', liveness: how }));

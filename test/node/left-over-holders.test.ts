@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { silentLogger } from '../../src/base/index.ts';
-import { LeftOverHolders } from '../../src/node/left-over-holders.ts';
+import { LeftOverHolders } from '../../src/node/mounts/left-over-holders.ts';
 
 interface Scene {
   readonly table: Map<string, Set<string>>;

@@ -4,8 +4,8 @@ import { test } from 'node:test';
 
 import { namedAddress } from '../../src/block/index.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
-import type { VolumeSharing } from '../../src/node/volume-sharing.ts';
-import type { VolumeCommand } from '../../src/node/volume-worker-protocol.ts';
+import type { VolumeSharing } from '../../src/node/sharing/volume-sharing.ts';
+import type { VolumeCommand } from '../../src/node/volumes/volume-worker-protocol.ts';
 import { MemoryNetwork, type Transport } from '../../src/overlay/index.ts';
 import { eventually } from '../docker/process.ts';
 import { volumeId } from '../filesystem/harness.ts';

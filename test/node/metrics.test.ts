@@ -7,9 +7,9 @@ import type { HostStatus } from '../../src/api/index.ts';
 import { createLogger, Histogram, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress } from '../../src/block/index.ts';
 import { MeasuredStore } from '../../src/node/measured-store.ts';
-import { serveMetrics } from '../../src/node/metrics-endpoint.ts';
-import { Metrics } from '../../src/node/metrics.ts';
-import { ProgramBlocks } from '../../src/node/program-blocks.ts';
+import { serveMetrics } from '../../src/node/control/metrics-endpoint.ts';
+import { Metrics } from '../../src/node/control/metrics.ts';
+import { ProgramBlocks } from '../../src/node/blocks/program-blocks.ts';
 import { ValueHosts } from './daemon-double.ts';
 
 const status = {

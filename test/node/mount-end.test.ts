@@ -5,8 +5,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
-import { DirtySet } from '../../src/node/dirty-set.ts';
-import { endMount, type EndingMount } from '../../src/node/mount-end.ts';
+import { DirtySet } from '../../src/node/volumes/dirty-set.ts';
+import { endMount, type EndingMount } from '../../src/node/mounts/mount-end.ts';
 
 /** A mount with a change in memory, whose store takes it at the given attempt. */
 function ending(file: string, takes: number): EndingMount {

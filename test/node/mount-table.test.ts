@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { InfinitError } from '../../src/base/index.ts';
 import { type Disk, MemoryDisk } from '../../src/disk/index.ts';
-import { MountTable } from '../../src/node/mount-table.ts';
+import { MountTable } from '../../src/node/mounts/mount-table.ts';
 
 test('who holds which volume outlives the daemon, and of another volume under the same name nobody is said to hold it', async () => {
   await using disk = new MemoryDisk();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-const module = path.resolve(import.meta.dirname, '../../src/node/mount-users.ts');
+const module = path.resolve(import.meta.dirname, '../../src/node/mounts/mount-users.ts');
 
 /** In a mount namespace of its own, which takes everything with it. Each `places` prints where the file system at `home/volume` is mounted besides. */
 function inNamespace(base: string, commands: string): readonly string[][] {

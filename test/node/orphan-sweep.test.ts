@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import { silentLogger } from '../../src/base/index.ts';
 import { type Address, Sealer } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { Catalogue } from '../../src/node/catalogue.ts';
-import { OrphanSweep, type OrphanSweepContext } from '../../src/node/orphan-sweep.ts';
+import { Catalogue } from '../../src/node/volumes/catalogue.ts';
+import { OrphanSweep, type OrphanSweepContext } from '../../src/node/volumes/orphan-sweep.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
-import type { Volumes } from '../../src/node/volumes.ts';
+import type { Volumes } from '../../src/node/volumes/volumes.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
 

@@ -9,9 +9,9 @@ import { test } from 'node:test';
 import { committed, connect, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
 import { type ErrorCode, errorCodes, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Address, mutableAddress, Sealer } from '../../src/block/index.ts';
-import { type ControlTarget, startControlApi } from '../../src/node/control-api.ts';
-import { MembersStore, refuseOutside } from '../../src/node/membership-right.ts';
-import { ProgramBlocks } from '../../src/node/program-blocks.ts';
+import { type ControlTarget, startControlApi } from '../../src/node/control/control-api.ts';
+import { MembersStore, refuseOutside } from '../../src/node/members/membership-right.ts';
+import { ProgramBlocks } from '../../src/node/blocks/program-blocks.ts';
 import type { BlockStore } from '../../src/store/index.ts';
 import { ValueHosts } from './daemon-double.ts';
 

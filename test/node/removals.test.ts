@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { nodeKinds } from '../../src/node/kinds.ts';
-import { Removals, type RemovalsContext } from '../../src/node/removals.ts';
+import { Removals, type RemovalsContext } from '../../src/node/members/removals.ts';
 import { MemoryNetwork, type MemoryTransport } from '../../src/overlay/index.ts';
 
 /** Four hosts of which any one may go, and `a` and `c` may expel. */

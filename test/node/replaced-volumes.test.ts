@@ -7,12 +7,12 @@ import { test, type TestContext } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { Catalogue } from '../../src/node/catalogue.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { MountTable } from '../../src/node/mount-table.ts';
-import { NotWrittenOut } from '../../src/node/served-volume.ts';
-import { Volumes } from '../../src/node/volumes.ts';
-import type { VolumesContext } from '../../src/node/volumes-context.ts';
+import { Catalogue } from '../../src/node/volumes/catalogue.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { MountTable } from '../../src/node/mounts/mount-table.ts';
+import { NotWrittenOut } from '../../src/node/volumes/served-volume.ts';
+import { Volumes } from '../../src/node/volumes/volumes.ts';
+import type { VolumesContext } from '../../src/node/volumes/volumes-context.ts';
 import { Store } from '../../src/store/index.ts';
 
 /** Two hosts: one whose volumes are looked at, with a server that mounts nothing, and the catalogue of another. */

@@ -10,8 +10,8 @@ import type { Worker } from 'node:worker_threads';
 import { parseVolumeOptions } from '../../src/api/index.ts';
 import { createLogger, type Logger, silentLogger } from '../../src/base/index.ts';
 import type { FuseMount, HolderClient } from '../../src/fuse/index.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { NotWrittenOut, ServedVolume } from '../../src/node/served-volume.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { NotWrittenOut, ServedVolume } from '../../src/node/volumes/served-volume.ts';
 
 const entry: CatalogueEntry = {
   name: 'data',

@@ -1,5 +1,5 @@
 import { silentLogger, systemClock } from '../../src/base/index.ts';
-import { VolumeSharing } from '../../src/node/volume-sharing.ts';
+import { VolumeSharing } from '../../src/node/sharing/volume-sharing.ts';
 import type { Transport } from '../../src/overlay/index.ts';
 import { volumeId } from '../filesystem/harness.ts';
 import type { MemoryBlockStore } from '../suites/memory-block-store.ts';

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { ServedVolumes } from '../../src/node/served-volumes.ts';
-import type { VolumesContext } from '../../src/node/volumes-context.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { ServedVolumes } from '../../src/node/volumes/served-volumes.ts';
+import type { VolumesContext } from '../../src/node/volumes/volumes-context.ts';
 
 const entry: CatalogueEntry = { name: 'data', id: 'd'.repeat(32), createdAt: '', options: {} };
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { claimStore, nameStore } from '../../src/node/store-owner.ts';
+import { claimStore, nameStore } from '../../src/node/members/store-owner.ts';
 
 test('a store stays with the host that began it, also where its first start was cut short', async () => {
   const disk = new MemoryDisk();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { createMemory, MappedMemory } from '../../src/node/surviving-memory.ts';
+import { createMemory, MappedMemory } from '../../src/node/volumes/surviving-memory.ts';
 
 const earlierBytes = [128 * 1024 * 1024 + 4096, 512 * 1024 * 1024 + 4096];
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tokenStates } from '../../src/node/token-states.ts';
+import { tokenStates } from '../../src/node/members/token-states.ts';
 
 const now = 1_800_000_000_000;
 const token = { rights: ['store', 'write'] as const, expiresMs: now + 1, uses: 2, revoked: false, hosts: [] as string[] };

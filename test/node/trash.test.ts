@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { parseVolumeOptions } from '../../src/api/index.ts';
 import { createLogger, silentLogger, systemClock } from '../../src/base/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { Catalogue } from '../../src/node/catalogue.ts';
-import { refuseOutside } from '../../src/node/membership-right.ts';
-import { show, Trash } from '../../src/node/trash.ts';
+import { Catalogue } from '../../src/node/volumes/catalogue.ts';
+import { refuseOutside } from '../../src/node/members/membership-right.ts';
+import { show, Trash } from '../../src/node/volumes/trash.ts';
 import { Store } from '../../src/store/index.ts';
 
 test('a removed volume that nobody keeps is shown as being deleted from the first moment on', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { checkNow, type VolumeCheckContext } from '../../src/node/volume-check.ts';
+import { checkNow, type VolumeCheckContext } from '../../src/node/volumes/volume-check.ts';
 
 /** A volume `data` that other hosts have mounted, and this one, `h0`, where `here`. */
 function contextOf(here: boolean, hosts: readonly string[], holder: () => Promise<string | undefined>): VolumeCheckContext {

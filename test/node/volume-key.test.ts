@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { mock, test, type TestContext } from 'node:test';
 
-import { createVolumeKey, volumeKey } from '../../src/node/volume-key.ts';
+import { createVolumeKey, volumeKey } from '../../src/node/volumes/volume-key.ts';
 
 function directoryOf(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-key-'));

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 
 import { type Clock, silentLogger } from '../../src/base/index.ts';
 import { mutableAddress, namedAddress } from '../../src/block/index.ts';
-import type { Tenure } from '../../src/node/tenure.ts';
-import { type LeaseState, livingHolder, VolumeLease } from '../../src/node/volume-lease.ts';
+import type { Tenure } from '../../src/node/sharing/tenure.ts';
+import { type LeaseState, livingHolder, VolumeLease } from '../../src/node/sharing/volume-lease.ts';
 import type { BlockStore, Update } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 

@@ -10,9 +10,9 @@ import { parseVolumeOptions } from '../../src/api/index.ts';
 import { silentLogger, systemClock } from '../../src/base/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
 import { type AdoptedMount, type HolderClient, listMounts } from '../../src/fuse/index.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { VolumeServer, type VolumeServerContext } from '../../src/node/volume-server.ts';
-import type { VolumeWorkerData } from '../../src/node/volume-worker-protocol.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { VolumeServer, type VolumeServerContext } from '../../src/node/volumes/volume-server.ts';
+import type { VolumeWorkerData } from '../../src/node/volumes/volume-worker-protocol.ts';
 import { Store } from '../../src/store/index.ts';
 
 const entry = (name: string, digit: string): CatalogueEntry => ({

@@ -3,11 +3,11 @@ import { test } from 'node:test';
 
 import { codeOf, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { Catalogue } from '../../src/node/catalogue.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { MountTable } from '../../src/node/mount-table.ts';
-import { Volumes } from '../../src/node/volumes.ts';
-import type { VolumesContext } from '../../src/node/volumes-context.ts';
+import { Catalogue } from '../../src/node/volumes/catalogue.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { MountTable } from '../../src/node/mounts/mount-table.ts';
+import { Volumes } from '../../src/node/volumes/volumes.ts';
+import type { VolumesContext } from '../../src/node/volumes/volumes-context.ts';
 import { type BlockStore, Store } from '../../src/store/index.ts';
 
 /** What people may run into: anything else is a bug. */

@@ -6,13 +6,13 @@ import { test } from 'node:test';
 
 import { noVolume, noVolumeToRemove } from '../../src/api/index.ts';
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
-import type { CatalogueEntry } from '../../src/node/catalogue-entry.ts';
-import { Cluster, type ClusterContext } from '../../src/node/cluster.ts';
+import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
+import { Cluster, type ClusterContext } from '../../src/node/members/cluster.ts';
 import { nodeKinds } from '../../src/node/kinds.ts';
-import { NotWrittenOut } from '../../src/node/served-volume.ts';
-import { holdersInWords } from '../../src/node/holder-names.ts';
-import { Volumes } from '../../src/node/volumes.ts';
-import type { VolumesContext } from '../../src/node/volumes-context.ts';
+import { NotWrittenOut } from '../../src/node/volumes/served-volume.ts';
+import { holdersInWords } from '../../src/node/mounts/holder-names.ts';
+import { Volumes } from '../../src/node/volumes/volumes.ts';
+import type { VolumesContext } from '../../src/node/volumes/volumes-context.ts';
 
 interface Before {
   /** Of the daemon before: a mount that outlived it, and one whose holders are known. */

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type ErrorCode, InfinitError, silentLogger } from '../../src/base/index.ts';
 import { type Address, immutableAddress } from '../../src/block/index.ts';
 import { MemoryDisk } from '../../src/disk/index.ts';
-import { BlockInspector } from '../../src/node/block-inspector.ts';
+import { BlockInspector } from '../../src/node/blocks/block-inspector.ts';
 import { MemoryNetwork } from '../../src/overlay/index.ts';
 import { Store } from '../../src/store/index.ts';
 

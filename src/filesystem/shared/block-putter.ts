@@ -1,7 +1,7 @@
 import { InfinitError, messageOf } from '../../base/index.ts';
 import type { VolumeContext } from '../context.ts';
-import type { DataBlock } from '../data-block.ts';
-import { putBlock } from '../put-block.ts';
+import type { DataBlock } from '../content/data-block.ts';
+import { putBlock } from '../content/put-block.ts';
 
 /** Puts the blocks of borrowed files as soon as they are full. Their bytes stay until the host that serves the volume has answered: another one may have to be told them. */
 export class BlockPutter {

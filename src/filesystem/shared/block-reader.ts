@@ -1,7 +1,7 @@
 import { BlockBuffers } from '../../base/index.ts';
 import type { Sealer } from '../../block/index.ts';
 import type { BlockStore } from '../../store/index.ts';
-import { BlockCache } from '../block-cache.ts';
+import { BlockCache } from '../content/block-cache.ts';
 import type { Segment } from '../extents/index.ts';
 import { firstFrom, segmentsIn } from './stored-parts.ts';
 

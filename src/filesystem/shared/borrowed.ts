@@ -1,11 +1,11 @@
 import type { VolumeContext } from '../context.ts';
-import { Content, type ContentServices } from '../content.ts';
-import { type DataBlock, dataBlockBytes } from '../data-block.ts';
+import { Content, type ContentServices } from '../content/content.ts';
+import { type DataBlock, dataBlockBytes } from '../content/data-block.ts';
 import type { AttributeChanges, Attributes, FileTime } from '../file-system.ts';
-import { nextTime } from '../file-time.ts';
-import type { Piece } from '../layer.ts';
+import { nextTime } from '../inodes/file-time.ts';
+import type { Piece } from '../content/layer.ts';
 import type { Patch } from './patches.ts';
-import { type FileVersion, versionOf, type Written, type WrittenPiece } from '../written.ts';
+import { type FileVersion, versionOf, type Written, type WrittenPiece } from '../inodes/written.ts';
 import type { Lent } from './calls.ts';
 import type { BlockPutter } from './block-putter.ts';
 import type { UnsaidLot } from './unsaid-lot.ts';

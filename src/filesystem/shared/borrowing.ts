@@ -1,13 +1,13 @@
 import { type Clock, codeOf, InfinitError } from '../../base/index.ts';
-import { BlockCache } from '../block-cache.ts';
+import { BlockCache } from '../content/block-cache.ts';
 import { VolumeContext } from '../context.ts';
-import { DirtyBudget } from '../dirty-budget.ts';
+import { DirtyBudget } from '../content/dirty-budget.ts';
 import { ExtentNodeCache } from '../extents/index.ts';
-import { FileClock } from '../file-clock.ts';
+import { FileClock } from '../inodes/file-clock.ts';
 import { errnoOf } from '../failure.ts';
 import { type AttributeChanges, type Attributes, FileSystemError, type FileTime, type MaybePromise } from '../file-system.ts';
 import { maxFileBytes } from '../files.ts';
-import { laterThan } from '../file-time.ts';
+import { laterThan } from '../inodes/file-time.ts';
 import { BlockPutter } from './block-putter.ts';
 import { Borrowed, type Workshop } from './borrowed.ts';
 import type { Lent } from './calls.ts';

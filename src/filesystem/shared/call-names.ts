@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import type { CallName } from '../call-table.ts';
+import type { CallName } from '../journal/call-table.ts';
 import type { KernelRequest } from '../file-system.ts';
 import { AnsweredCalls } from './answered-calls.ts';
 import type { CallMemory } from './call-memory.ts';

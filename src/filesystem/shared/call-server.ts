@@ -3,7 +3,7 @@ import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
 import type { Appends } from './appends.ts';
 import { askedBy, currentAsker } from '../miss.ts';
-import { type DoneCall, isRemembered, keyOf } from '../call-table.ts';
+import { type DoneCall, isRemembered, keyOf } from '../journal/call-table.ts';
 import {
   type CallTag,
   decodeCall,

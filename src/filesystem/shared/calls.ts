@@ -2,7 +2,7 @@ import { deserialize, serialize } from 'node:v8';
 
 import { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from '../../base/index.ts';
 import { type Errno, errnos, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
-import type { Image } from '../images.ts';
+import type { Image } from '../inodes/images.ts';
 import type { LentFile } from '../lending.ts';
 import { isWritten } from './written-shape.ts';
 import type { Term } from './grants.ts';

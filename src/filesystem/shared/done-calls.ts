@@ -1,4 +1,4 @@
-import type { DoneCall } from '../call-table.ts';
+import type { DoneCall } from '../journal/call-table.ts';
 import type { FileSystem, MaybePromise } from '../file-system.ts';
 import type { Volume } from '../volume.ts';
 import type { SharedMethod } from './calls.ts';

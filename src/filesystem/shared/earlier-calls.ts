@@ -1,5 +1,5 @@
 import { InfinitError } from '../../base/index.ts';
-import type { DoneCall } from '../call-table.ts';
+import type { DoneCall } from '../journal/call-table.ts';
 import { FileSystemError, type MaybePromise, ProvenFailure } from '../file-system.ts';
 import type { Volume } from '../volume.ts';
 import type { CallTag, SharedMethod } from './calls.ts';

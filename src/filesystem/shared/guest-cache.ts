@@ -1,6 +1,6 @@
 import { type Clock, type Moment, momentOf } from '../../base/index.ts';
 import type { Attributes, DirectoryEntry } from '../file-system.ts';
-import type { Image } from '../images.ts';
+import type { Image } from '../inodes/images.ts';
 import type { Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, namesAfter, type Place } from './effects.ts';
 import type { GrantKey } from './grants.ts';

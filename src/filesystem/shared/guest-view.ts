@@ -1,8 +1,8 @@
 import { codeOf } from '../../base/index.ts';
 import { type Attributes, type DirectoryEntry, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
-import type { Image } from '../images.ts';
-import { isDirectory, isRegular } from '../mode.ts';
+import type { Image } from '../inodes/images.ts';
+import { isDirectory, isRegular } from '../inodes/mode.ts';
 import { maxNumbers } from './calls.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { GuestCache, Known, Listing } from './guest-cache.ts';

@@ -1,6 +1,6 @@
 import type { Records } from '../../base/index.ts';
 import type { FileLock, LockOwner } from '../file-system.ts';
-import { putLock } from '../locks.ts';
+import { putLock } from '../locks/locks.ts';
 
 const prefix = 'locks ';
 

@@ -1,6 +1,6 @@
 import { type Clock, codeOf, InfinitError, type Moment, momentOf, Patience, programPatienceMs } from '../../base/index.ts';
 import { type FileSystem, FileSystemError, type KernelRequest, type MaybePromise, ProvenFailure } from '../file-system.ts';
-import type { CallName } from '../call-table.ts';
+import type { CallName } from '../journal/call-table.ts';
 import { type Backing, type Done, type Greeting, type Learn, Moved, type ResultOf } from './backing.ts';
 import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';

@@ -1,7 +1,7 @@
 import { FileSystemError, type FileTime } from '../file-system.ts';
 import { codeOf, InfinitError, programPatienceMs } from '../../base/index.ts';
-import { nextTime } from '../file-time.ts';
-import { type FileVersion, isSameVersion, versionOf, type Written, type WrittenPiece } from '../written.ts';
+import { nextTime } from '../inodes/file-time.ts';
+import { type FileVersion, isSameVersion, versionOf, type Written, type WrittenPiece } from '../inodes/written.ts';
 import { maxMessageBytes } from './borrowed.ts';
 import type { SayTarget } from './say-target.ts';
 import type { UnsaidLot, UnsaidRecord } from './unsaid-lot.ts';

@@ -1,7 +1,7 @@
 import { type Clock, codeOf, type Moment, momentOf } from '../../base/index.ts';
 import { errnoOf } from '../failure.ts';
 import { FileSystemError } from '../file-system.ts';
-import type { MadeFile } from '../made-file.ts';
+import type { MadeFile } from '../journal/made-file.ts';
 import { type CallTag, decodeAnswer, Dismissed, encodeCall } from './calls.ts';
 import type { Backing } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';

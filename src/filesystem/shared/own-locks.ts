@@ -1,6 +1,6 @@
 import { type Clock, codeOf } from '../../base/index.ts';
 import { type FileLock, FileSystemError } from '../file-system.ts';
-import { LockTable } from '../locks.ts';
+import { LockTable } from '../locks/locks.ts';
 import { Moved } from './backing.ts';
 import { maxReturnedLocks } from './calls.ts';
 import type { GuestCache } from './guest-cache.ts';

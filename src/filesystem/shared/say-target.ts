@@ -1,6 +1,6 @@
 import { codeOf } from '../../base/index.ts';
 import type { Attributes } from '../file-system.ts';
-import type { Written } from '../written.ts';
+import type { Written } from '../inodes/written.ts';
 import { decodeAnswer, Dismissed, encodeCall, type SharedMethod } from './calls.ts';
 import type { Backing } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';

@@ -1,7 +1,7 @@
 import { codeOf } from '../../base/index.ts';
-import type { DirtyBudget } from '../dirty-budget.ts';
+import type { DirtyBudget } from '../content/dirty-budget.ts';
 import { type Attributes, FileSystemError } from '../file-system.ts';
-import { isSameVersion } from '../written.ts';
+import { isSameVersion } from '../inodes/written.ts';
 import { Moved } from './backing.ts';
 import { type Borrowed, maxMessageBytes, type Part } from './borrowed.ts';
 import type { HolderLink } from './holder-link.ts';

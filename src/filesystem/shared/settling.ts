@@ -1,5 +1,5 @@
 import type { FileLock, LockOwner, MaybePromise } from '../file-system.ts';
-import { openAccessMask } from '../mode.ts';
+import { openAccessMask } from '../inodes/mode.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
 import type { LostWrites } from './lost-writes.ts';

@@ -14,7 +14,7 @@ import {
   type LockOwner,
   type MaybePromise,
 } from '../file-system.ts';
-import { openAccessMask, openTruncate } from '../mode.ts';
+import { openAccessMask, openTruncate } from '../inodes/mode.ts';
 import { Borrowing, type BorrowingEvents } from './borrowing.ts';
 import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';

@@ -1,6 +1,6 @@
 import { type DirectoryEntry, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
-import type { Image } from '../images.ts';
+import type { Image } from '../inodes/images.ts';
 import type { Volume } from '../volume.ts';
 import type { CallTag, Granted, Lent, SharedMethod } from './calls.ts';
 import { effectsOf, toldAfter } from './effects.ts';
@@ -8,7 +8,7 @@ import type { Grants } from './grants.ts';
 import { type Guest, once } from './guest.ts';
 import type { Keep } from './kept-answers.ts';
 import type { Shown } from './shown.ts';
-import type { Written } from '../written.ts';
+import type { Written } from '../inodes/written.ts';
 
 /** Content that comes with a look-up, in bytes. */
 const contentBytes = 4096;

@@ -1,6 +1,6 @@
 import { copyBytes } from '../../base/index.ts';
 import type { FileTime } from '../file-system.ts';
-import type { FileVersion, Written } from '../written.ts';
+import type { FileVersion, Written } from '../inodes/written.ts';
 
 /** Lots lie in chunks of so many bytes: a lot has at least one, and no file's keeps another's from being freed. */
 export const chunkBytes: number = 32 * 1024;

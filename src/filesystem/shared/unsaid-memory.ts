@@ -1,5 +1,5 @@
-import type { SurvivingMemory } from '../surviving-memory.ts';
-import type { FileVersion } from '../written.ts';
+import type { SurvivingMemory } from '../redo/surviving-memory.ts';
+import type { FileVersion } from '../inodes/written.ts';
 import type { CallNote } from './call-memory.ts';
 import { begins, chunkBytes, type Chunks, UnsaidLot } from './unsaid-lot.ts';
 

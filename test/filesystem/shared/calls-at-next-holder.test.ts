@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
-import { CallTable, maxDoneCalls } from '../../../src/filesystem/call-table.ts';
-import { decodeJournal, encodeJournal } from '../../../src/filesystem/journal-codec.ts';
+import { CallTable, maxDoneCalls } from '../../../src/filesystem/journal/call-table.ts';
+import { decodeJournal, encodeJournal } from '../../../src/filesystem/journal/journal-codec.ts';
 import type { SharedFileSystem, Volume } from '../../../src/filesystem/index.ts';
 import { errnoOf, look, namesOf, open, put, root, user } from '../harness.ts';
 import { Serving } from './serving.ts';

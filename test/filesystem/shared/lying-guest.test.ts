@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { immutableAddress } from '../../../src/block/index.ts';
 import { decodeResult, encodeCall, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
-import { versionOf, type Written } from '../../../src/filesystem/written.ts';
+import { versionOf, type Written } from '../../../src/filesystem/inodes/written.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { contentOf, errnoOf, open, put, root } from '../harness.ts';
 import { Serving } from './serving.ts';

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 
 import { silentLogger, systemClock } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
-import { accessAclName, defaultAclName, encodeAcl } from '../../../src/filesystem/acl.ts';
+import { accessAclName, defaultAclName, encodeAcl } from '../../../src/filesystem/inodes/acl.ts';
 import { checkVolume, LockGrace, type Problem, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { acl } from '../an-acl.ts';

@@ -1,0 +1,35 @@
+import type { Inode } from '../inodes/inode.ts';
+import { inodeCost, type JournalBlock, maxJournalBytes, nameCost } from './journal-codec.ts';
+
+/** What a block of the journal says. */
+export type Carried = Pick<JournalBlock, 'names' | 'inodes'>;
+
+interface Left {
+  readonly directories: Iterable<Inode>;
+  readonly touched: Iterable<Inode>;
+  readonly gone: Iterable<Inode>;
+}
+
+/** What is durable in the journal and not in its place yet, as it is now, cut into blocks. Names and links are final values, so it does not matter what of it the journal has elsewhere. */
+export function carriedBlocks({ directories, touched, gone }: Left): Carried[] {
+  const blocks: { names: JournalBlock['names'][number][]; inodes: JournalBlock['inodes'][number][] }[] = [];
+  let bytes = Infinity;
+  const room = (cost: number): (typeof blocks)[number] => {
+    if (bytes + cost > maxJournalBytes) {
+      blocks.push({ names: [], inodes: [] });
+      bytes = 0;
+    }
+    bytes += cost;
+    return blocks.at(-1)!;
+  };
+  for (const { number: directory, directory: names } of directories)
+    for (const { name, dentry } of names!.overlay.allStaged())
+      room(nameCost(name)).names.push({ directory, name, inode: dentry?.inode ?? 0, type: dentry?.type ?? 0 });
+  const put = (inode: Inode, isGone: boolean): void => {
+    const { number, durableLinks: links, durableParent: parent } = inode;
+    room(inodeCost).inodes.push({ number, links, parent, gone: isGone, made: false, bytes: 0, counted: isGone });
+  };
+  for (const inode of touched) put(inode, false);
+  for (const inode of gone) put(inode, true);
+  return blocks;
+}

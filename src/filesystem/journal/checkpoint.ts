@@ -1,0 +1,251 @@
+import { type Logger, messageOf } from '../../base/index.ts';
+import { type Carried, carriedBlocks } from './carried.ts';
+import type { NameChange, NameOverlay } from '../names/name-overlay.ts';
+import { inParallel } from '../parallel.ts';
+import type { Directory } from '../names/directory.ts';
+import type { Inode } from '../inodes/inode.ts';
+import type { InodeRemover } from '../inodes/inode-remover.ts';
+import { type Journal, journalSlots, reservedSlots } from './journal.ts';
+import type { Orphans } from '../removal/orphans.ts';
+import type { RecordCommitter } from './record-committer.ts';
+import type { VolumeState } from './volume-state.ts';
+
+/** Directories whose trees are written at once, and inodes whose records go into one commit. */
+const parallelTrees = 8;
+const recordsPerCommit = 64;
+/** One that cannot be written keeps no other; so many are the store's own trouble, and not waited for one after the other. */
+const maxFailures = 8;
+/** From so many names on that cannot be written a directory takes no more changes: there is not room for any number of them in the journal. */
+const maxStuckNames = 1024;
+/** Names that a tree is told of at once, and how often at the same time. */
+const namesPerApply = 128;
+const parallelApplies = 4;
+
+export interface CheckpointParts {
+  readonly journal: Journal;
+  readonly records: RecordCommitter;
+  readonly remover: InodeRemover;
+  readonly orphans: Orphans;
+  readonly state: VolumeState;
+  /** {@link NameCommitter.carry} */
+  readonly carry: (left: () => readonly Carried[]) => Promise<void>;
+  readonly logger: Logger;
+}
+
+/**
+ * Brings what the journal has made durable to its place: names into the directories' trees, link counts into records, removed inodes out
+ * of the store. Then the journal's blocks up to there are free again. Every step may be repeated, so a crash anywhere only means that
+ * the next mount does it once more.
+ */
+export class Checkpoint {
+  readonly #parts: CheckpointParts;
+  readonly #directories = new Set<Inode>();
+  /** With the journal block that touched it last. */
+  readonly #touched = new Map<Inode, number>();
+  readonly #gone = new Set<Inode>();
+  /** What was tried in vain, and why: not tried again by a {@link run}. */
+  readonly #stuck = new Map<Inode, unknown>();
+  /** Blocks of the journal that have nothing but what was left by the last run. */
+  #carried = { from: 0, until: 0 };
+  #running: Promise<void> | undefined;
+  #retrying: Promise<void> | undefined;
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+  }
+
+  /** The inode is part of what the next checkpoint has to do. */
+  pins(inode: Inode): boolean {
+    return this.#directories.has(inode) || this.#touched.has(inode) || this.#gone.has(inode);
+  }
+
+  /** Nothing is to be done but what was tried in vain. */
+  get idle(): boolean {
+    const { journal } = this.#parts;
+    const { from, until } = this.#carried;
+    if (journal.used > 0 && (this.#stuck.size === 0 || journal.tail < from || journal.next > until)) return false;
+    const isStuck = (inode: Inode): boolean => this.#stuck.has(inode);
+    return [this.#directories, this.#touched.keys(), this.#gone].every((inodes) => [...inodes].every(isStuck));
+  }
+
+  /** It takes something out of the store. */
+  get removes(): boolean {
+    return [...this.#gone].some((inode) => !this.#stuck.has(inode));
+  }
+
+  /** Something was tried in vain. */
+  get isStuck(): boolean {
+    return this.#stuck.size > 0;
+  }
+
+  /** Why names in a directory may not change: those that did cannot be written, and there are many of them. */
+  refusalOf(directory: Inode): unknown {
+    return directory.directory!.overlay.size < maxStuckNames ? undefined : this.#stuck.get(directory);
+  }
+
+  names(directory: Inode): void {
+    this.#directories.add(directory);
+  }
+
+  touched(inode: Inode, sequence: number): void {
+    this.#touched.set(inode, sequence);
+  }
+
+  gone(inode: Inode): void {
+    this.#gone.add(inode);
+  }
+
+  orphan(inode: Inode, is: boolean): void {
+    this.#parts.orphans.set(inode.number, is);
+  }
+
+  /**
+   * All that is durable in the journal at the call is in its place afterwards, or stuck: what cannot be brought there keeps nothing else, and is written into the journal anew until {@link retry} brings it.
+   * @throws InfinitError where the journal has no room for that, or nothing can be written; what was not done is done by the next run.
+   */
+  run(): Promise<void> {
+    return this.#inTurn(() => this.#once());
+  }
+
+  /** Tries once more what is stuck. It takes no turn: what hangs must not hold up the others. */
+  async retry(): Promise<void> {
+    if (this.#retrying !== undefined) return this.#retrying;
+    const stuck = [...this.#stuck.keys()];
+    this.#retrying = this.#attempt(stuck, this.#parts.journal.next - 1).then((failures) => {
+      for (const inode of stuck) {
+        const failure = failures.get(inode);
+        if (failure === undefined) this.#stuck.delete(inode);
+        else this.#stuck.set(inode, failure);
+      }
+    });
+    try {
+      await this.#retrying;
+    } finally {
+      this.#retrying = undefined;
+    }
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    // One that runs already may have begun too early.
+    if (this.#running !== undefined) await this.#running.catch(() => {});
+    while (this.#running !== undefined) await this.#running.catch(() => {});
+    this.#running = work();
+    try {
+      await this.#running;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  /** The one that runs, if any, has ended, well or not: with it the journal may have room again. */
+  async ended(): Promise<void> {
+    await this.#running?.catch(() => {});
+  }
+
+  async #once(): Promise<void> {
+    const { journal, orphans, state } = this.#parts;
+    const through = journal.next - 1;
+    const orphaned = orphans.changes();
+    const known = new Set([...this.#directories, ...this.#touched.keys(), ...this.#gone]);
+    const failures = await this.#attempt(
+      [...known].filter((inode) => !this.#stuck.has(inode)),
+      through,
+    );
+    if (failures.size > 0 || this.#stuck.size > 0) await this.#carry(through, failures);
+    await orphans.apply(orphaned);
+    await state.write({ tail: through + 1 });
+    journal.trim(through + 1);
+  }
+
+  /** What is left of the journal up to there goes behind the rest. */
+  async #carry(through: number, failures: ReadonlyMap<Inode, unknown>): Promise<void> {
+    const { journal, carry, logger } = this.#parts;
+    let from = 0;
+    await carry(() => {
+      const touched = [...this.#touched].filter(([, sequence]) => sequence <= through).map(([inode]) => inode);
+      const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone });
+      const [failure = [...this.#stuck.values()][0]] = failures.values();
+      if (blocks.length > Math.min(reservedSlots, journalSlots - 1 - journal.used)) throw failure;
+      from = journal.next;
+      for (const inode of touched) this.#touched.set(inode, from + blocks.length - 1);
+      return blocks;
+    });
+    this.#carried = { from, until: journal.next };
+    for (const [inode, error] of failures) {
+      if (!this.#stuck.has(inode))
+        logger.warn('what the journal has of an inode cannot be brought to its place; it stays there and is tried again', {
+          inode: inode.number,
+          error: messageOf(error),
+        });
+      this.#stuck.set(inode, error);
+    }
+  }
+
+  /** Brings what there is of these inodes to its place. Returns what failed. */
+  async #attempt(inodes: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
+    return new Map([
+      ...(await this.#applyNames(inodes.filter((inode) => this.#directories.has(inode)))),
+      ...(await this.#writeLinks(
+        inodes.filter((inode) => this.#touched.has(inode)),
+        through,
+      )),
+      // What is removed makes room, and waits for nothing else.
+      ...(await this.#remove(inodes.filter((inode) => this.#gone.has(inode)))),
+    ]);
+  }
+
+  /** Returns what failed. */
+  async #applyNames(directories: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failures = new Map<Inode, unknown>();
+    await inParallel(directories, parallelTrees, async (inode) => {
+      if (failures.size >= maxFailures) return;
+      if (!inode.gone) await applyNames(inode.directory!).catch((error: unknown) => failures.set(inode, error));
+      if (inode.gone || inode.directory!.overlay.staged === 0) this.#directories.delete(inode);
+    });
+    return failures;
+  }
+
+  /** Contents that cannot be written wait; links do not, since all that the journal has waits for them. Returns what failed. */
+  async #writeLinks(touched: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
+    const { records } = this.#parts;
+    const failures = new Map<Inode, unknown>();
+    const dirty = touched.filter((inode) => !inode.gone && inode.dirty);
+    for (let at = 0; at < dirty.length; at += recordsPerCommit)
+      for (const [inode, reason] of await records.commitEach(dirty.slice(at, at + recordsPerCommit))) {
+        if (failures.size >= maxFailures) failures.set(inode, reason);
+        else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
+      }
+    for (const inode of touched) if (this.#touched.get(inode)! <= through && !failures.has(inode)) this.#touched.delete(inode);
+    return failures;
+  }
+
+  /** Returns what failed. */
+  async #remove(gone: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failed = await this.#parts.remover.remove(gone);
+    for (const inode of gone) if (!failed.has(inode)) this.#gone.delete(inode);
+    return failed;
+  }
+}
+
+/** In order of place and some at a time: neighbours meet in the same leaves, and no step holds up the thread for long. */
+async function applyNames(directory: Directory): Promise<void> {
+  const { overlay } = directory;
+  if (overlay.staged === 0) return;
+  directory.touchTree();
+  await inParallel(stagedParts(overlay), parallelApplies, async (part) => {
+    const { failed } = await directory.tree.apply(directory.treeChanges(part));
+    for (const [, error] of failed) throw error;
+    overlay.applied(part);
+  });
+}
+
+/** What is staged when its turn comes, each place once: what is staged behind it is left to the next run. */
+function* stagedParts(overlay: NameOverlay): Generator<readonly NameChange[]> {
+  overlay.ordered();
+  for (let after = -Infinity; ;) {
+    const { changes, until } = overlay.stagedAfter(after, namesPerApply);
+    if (changes.length === 0) return;
+    yield changes;
+    after = until;
+  }
+}

@@ -1,0 +1,163 @@
+import { InfinitError } from '../../base/index.ts';
+import { CallTable, type DoneCall } from './call-table.ts';
+import type { VolumeContext } from '../context.ts';
+import { versionsOf } from '../failure.ts';
+import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
+import { BlockVersion } from './named-block.ts';
+
+/** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
+export const journalSlots = 256;
+/** Of those, kept for what cannot be brought to its place and is written anew, so that the rest can be used again. */
+export const reservedSlots = 32;
+/** Slots in use from which on a checkpoint is due. */
+export const checkpointSlots = 96;
+
+/**
+ * The volume's journal: a ring of named blocks, each with one batch of operations on names. An operation is durable as soon as its
+ * block is; directories, link counts and removals follow at the next checkpoint, or, after a crash, at the next mount.
+ */
+export class Journal {
+  readonly #context: VolumeContext;
+  /** Inodes with this number and above are not durable yet. */
+  nextInode: number;
+  /** Calls of other hosts that the blocks up to here have done. */
+  readonly calls = new CallTable();
+  readonly #slots = new Map<number, BlockVersion>();
+  /** Of the next block. */
+  #next: number;
+  /** Of the oldest block that a crash would still need. */
+  #tail: number;
+  #advanced = false;
+  readonly #remembers: boolean;
+  /** The last block that {@link replay} found, until it is claimed. */
+  #found: { readonly block: BlockVersion; readonly body: Uint8Array } | undefined;
+
+  /** @param remembers whether all who wrote to the volume since its memory of calls began name those that inodes include. */
+  constructor(context: VolumeContext, tail: number, nextInode: number, remembers = true) {
+    this.#context = context;
+    this.#remembers = remembers;
+    this.#tail = tail;
+    this.#next = tail;
+    this.nextInode = nextInode;
+  }
+
+  get next(): number {
+    return this.#next;
+  }
+
+  get tail(): number {
+    return this.#tail;
+  }
+
+  get used(): number {
+    return this.#next - this.#tail;
+  }
+
+  /** The block that the next batch goes into. */
+  nextBlock(): BlockVersion {
+    return this.#slot(this.#next % journalSlots);
+  }
+
+  /** @param calls that the block does. */
+  seal(block: Omit<JournalBlock, 'counts' | 'calls'>, calls: readonly DoneCall[] = []): Uint8Array {
+    const address = this.#address(block.sequence % journalSlots);
+    return this.#context.sealer.sealPayload(address, this.#context.owner(0), encodeJournal({ ...block, calls: this.calls.recordWith(calls) }));
+  }
+
+  /** This session has written a block of its own: no earlier session can write one any more. */
+  get advanced(): boolean {
+    return this.#advanced;
+  }
+
+  /** The batch is durable. */
+  advance(nextInode: number): void {
+    this.#advanced = true;
+    this.#next++;
+    this.nextInode = nextInode;
+  }
+
+  /**
+   * Makes the last block that {@link replay} found one of this session, as it is: the earlier one may not know that it is durable, and be about to write it again with more in it.
+   * False: it has, and {@link replay} finds that one. @throws InfinitError `conflict` where a later session has the volume.
+   */
+  async claim(): Promise<boolean> {
+    if (this.#found === undefined) return true;
+    const { block, body } = this.#found;
+    this.#found = undefined;
+    const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
+    const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') {
+      block.doubt();
+      await block.learn();
+      this.#next--;
+      return false;
+    }
+    block.written(versionsOf(result)[0]![0]!);
+    return true;
+  }
+
+  /**
+   * Makes the next block one of this session, an empty one, so that no earlier session can write it any more: a host that lost the volume may still
+   * have one on its way. False: it was faster, and {@link replay} finds it. @throws InfinitError
+   */
+  async fence(figures: Pick<JournalBlock, 'nextInode' | 'usage'>): Promise<boolean> {
+    // Nobody writes into a ring that is full.
+    if (this.used >= journalSlots - 1) return true;
+    const block = this.nextBlock();
+    const payload = this.seal({ ...figures, sequence: this.#next, names: [], inodes: [] });
+    const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
+    if (!result.done && result.outcomes[0]?.status === 'conflict') return false;
+    block.written(versionsOf(result)[0]![0]!);
+    this.#advanced = true;
+    this.#next++;
+    return true;
+  }
+
+  /** The checkpoint covers all blocks before this one. */
+  trim(tail: number): void {
+    this.#tail = tail;
+  }
+
+  /** The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them. */
+  async replay(): Promise<JournalBlock[]> {
+    const blocks: JournalBlock[] = [];
+    const first = this.#next === this.#tail;
+    while (blocks.length < journalSlots) {
+      const slot = this.#next % journalSlots;
+      const stored = await this.#context.store.fetch(this.#address(slot));
+      const version = new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0);
+      this.#slots.set(slot, version);
+      if (stored === undefined) break;
+      const { body } = this.#context.sealer.openPayload(this.#address(slot), stored.payload);
+      const block = decodeJournal(body);
+      if (block.sequence > this.#next) throw new InfinitError('damaged', `the journal of volume ${this.#context.volumeId} lacks block ${this.#next}`);
+      if (block.sequence < this.#next) break;
+      blocks.push(block);
+      this.#found = { block: version, body };
+      this.#next++;
+    }
+    const last = blocks.at(-1);
+    if (last !== undefined) this.calls.restore(last.calls);
+    else if (first && this.#tail > 1) this.calls.restore((await this.#read(this.#tail - 1))?.calls);
+    if (!this.#remembers) this.calls.doubt();
+    return blocks;
+  }
+
+  /** A block that a checkpoint has covered, as long as no later one is in its slot. */
+  async #read(sequence: number): Promise<JournalBlock | undefined> {
+    const address = this.#address(sequence % journalSlots);
+    const stored = await this.#context.store.fetch(address);
+    const block = stored === undefined ? undefined : decodeJournal(this.#context.sealer.openPayload(address, stored.payload).body);
+    return block?.sequence === sequence ? block : undefined;
+  }
+
+  #slot(slot: number): BlockVersion {
+    let block = this.#slots.get(slot);
+    if (block === undefined) this.#slots.set(slot, (block = new BlockVersion(this.#context, this.#address(slot), undefined)));
+    return block;
+  }
+
+  #address(slot: number): ReturnType<VolumeContext['address']> {
+    return this.#context.address(`journal:${slot}`);
+  }
+}

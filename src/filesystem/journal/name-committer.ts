@@ -1,0 +1,310 @@
+import { codeOf, InfinitError } from '../../base/index.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { errnoOf, isPassing } from '../failure.ts';
+import type { Inode } from '../inodes/inode.ts';
+import type { Carried } from './carried.ts';
+import { type Journal, journalSlots, reservedSlots } from './journal.ts';
+import type { JournalInode, JournalName } from './journal-codec.ts';
+import type { Batch, OperationLog } from './operation-log.ts';
+import type { JournalWrite, RecordCommitter } from './record-committer.ts';
+import type { RedoLog } from '../redo/redo-log.ts';
+import type { ReplacingFiles } from './replacing-files.ts';
+import type { Unsettled } from './unsettled.ts';
+import type { VolumeUsage } from '../usage.ts';
+
+/** Failures of a commit after which its last stage was not begun, for certain. */
+const certain: ReadonlySet<string> = new Set(['disk-full', 'unavailable']);
+/** Directories that join the commit of an fsync: a record each. */
+const maxJoining = 2;
+
+interface Request {
+  readonly through: number;
+  /** Inodes to be made durable in the same commit. */
+  readonly extras: readonly Inode[];
+  extrasDone: boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface NameCommitterParts {
+  readonly log: OperationLog;
+  readonly journal: Journal;
+  readonly records: RecordCommitter;
+  readonly checkpoint: Checkpoint;
+  readonly usage: VolumeUsage;
+  readonly unsettled: Unsettled;
+  readonly redo: RedoLog | undefined;
+  readonly replacing: ReplacingFiles;
+  /** Names in the directory are durable. */
+  readonly onNamed: (directory: Inode) => void;
+}
+
+/**
+ * Takes operations on names from the log into the journal, a batch a commit and one commit at a time. Whoever asks meanwhile joins the
+ * next one, so that many fsyncs share a commit. A batch's new inodes, contents and all, are stages before the journal's block: once that
+ * is durable everything it names is.
+ */
+export class NameCommitter {
+  readonly #parts: NameCommitterParts;
+  #requests: Request[] = [];
+  #running = false;
+  /** The journal's next block may have been written already, by an attempt of which nobody knows how it ended. */
+  #doubtful = false;
+  /** The last write of the journal. */
+  #written: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: NameCommitterParts) {
+    this.#parts = parts;
+  }
+
+  /** All operations up to `through` are durable afterwards, and so are `extras` as they are now. @throws InfinitError; then all is still in the log. */
+  flush(through: number, ...extras: readonly Inode[]): Promise<void> {
+    const { records, replacing } = this.#parts;
+    // Others that ask meanwhile need not wait for it.
+    if (extras.some((inode) => replacing.isLate(inode))) return this.flush(through).then(() => records.commit(extras));
+    return new Promise((resolve, reject) => {
+      this.#requests.push({ through, extras, extrasDone: extras.length === 0, resolve, reject });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  /**
+   * Writes anew, behind all that the journal has, what of it is not in its place yet. @param left asked for it when nobody else writes, a block each.
+   * @throws InfinitError; then the journal has it where it was.
+   */
+  carry(left: () => readonly Carried[]): Promise<void> {
+    const { journal, redo, log, usage } = this.#parts;
+    return this.#alone(async () => {
+      for (const carried of left()) {
+        const block = journal.nextBlock();
+        const { nextInode, next: sequence } = journal;
+        const numbered = redo === undefined ? {} : { numbered: { origin: redo.origin, through: log.durable } };
+        await this.#parts.records.commit([], {
+          block,
+          payload: () => journal.seal({ sequence, nextInode, usage, ...carried, ...numbered }),
+          committed: () => journal.advance(nextInode),
+          linksOf: () => undefined,
+        });
+      }
+    });
+  }
+
+  /** Nobody else writes the journal meanwhile. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#written.then(work);
+    this.#written = done.catch(() => {});
+    return done;
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.#requests.length > 0) {
+        try {
+          await this.#commit().catch((error: unknown) => this.#commitLess(error));
+          this.#settle();
+        } catch (error) {
+          const failed = this.#requests;
+          this.#requests = [];
+          for (const { reject } of failed) reject(error);
+        }
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
+  async #commitLess(error: unknown): Promise<void> {
+    const full = errnoOf(error) === 'ENOSPC';
+    if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
+    if (isPassing(error) && (await this.#parts.replacing.letPast([...(this.#parts.log.batch()?.settle ?? [])]))) return this.#commitPast();
+    if (!full && this.#requests.some(({ extrasDone }) => !extrasDone))
+      return this.#commit({ most: Infinity }).catch((own: unknown) => {
+        if (isPassing(own)) throw own;
+        return this.#commitEmpty(() => this.#commitNames());
+      });
+    if (isPassing(error)) throw error;
+    return this.#commitEmpty(() => this.#commitNames());
+  }
+
+  /** Without files that others were replaced by, and that are out of reach. @throws InfinitError */
+  async #commitPast(): Promise<void> {
+    await this.#commit({ most: Infinity })
+      .catch((error: unknown) => {
+        if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
+        throw error;
+      })
+      .catch((error: unknown) => {
+        this.#parts.replacing.holdAgain();
+        throw error;
+      });
+  }
+
+  /** Names that can do without content, and new files without theirs. */
+  #commitFree(): Promise<void> {
+    return this.#commitEmpty(() => this.#commit({ most: this.#free, empty: true }));
+  }
+
+  /** Operations that depend on no content which is not durable. */
+  get #free(): number {
+    const { log, replacing } = this.#parts;
+    return log.before((inode) => replacing.holds(inode));
+  }
+
+  /** What comes empty may have a name already, and be all that there is of it: that is undone before. */
+  async #commitEmpty(commit: () => Promise<void>): Promise<void> {
+    if (this.#doubtful)
+      await this.#write([], { through: this.#parts.log.durable, count: 0, names: new Map(), links: new Map(), settle: new Set(), calls: [] });
+    return commit();
+  }
+
+  /** Contents of new files, which can come later, are part of what comes next. */
+  get #waitsForContent(): boolean {
+    const free = this.#free;
+    const fresh = free === 0 ? [] : [...(this.#parts.log.batch(free)?.links ?? [])];
+    return fresh.some(([inode, { gone }]) => !inode.born && !gone && inode.content?.changed === true);
+  }
+
+  /**
+   * There is no room for all, or some is damaged. Names go on without contents: a removal among them makes room, and nothing that does not fit is to hold up what does.
+   * Files that are made so are empty until their contents can be written.
+   */
+  async #commitNames(): Promise<void> {
+    const free = this.#free;
+    if (free > 0) return this.#commit({ most: free, empty: true });
+    // What replaces a file comes with its content, if that alone fits. If it does not: the file that is replaced makes room.
+    await this.#commit({ most: 1 }).catch((error: unknown) => {
+      if (isPassing(error)) throw error;
+      return this.#commit({ most: 1, empty: true });
+    });
+  }
+
+  /** @param part Operations of the batch at the most, then without what else was asked for; `empty`: and without contents. */
+  async #commit(part?: { readonly most: number; readonly empty?: boolean }): Promise<void> {
+    const { log, journal, records, checkpoint, replacing } = this.#parts;
+    const batch = log.batch(part?.most);
+    const through = batch?.through ?? log.durable;
+    const joined =
+      part === undefined
+        ? this.#requests.filter(
+            ({ extras, extrasDone }) => !extrasDone && extras.every(({ born, lastOperation }) => born || lastOperation <= through),
+          )
+        : [];
+    const extras = joined.flatMap((request) => request.extras);
+    if (batch === undefined) {
+      const failed = await records.commitEach(extras);
+      for (const request of joined) {
+        const refused = request.extras.find((inode) => failed.has(inode));
+        if (refused !== undefined) this.#refuse(request, failed.get(refused));
+      }
+    } else {
+      const most = journalSlots - reservedSlots - 1;
+      if (journal.used >= most) {
+        await checkpoint.ended();
+        if (journal.used >= most) await checkpoint.run();
+        if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
+      }
+      const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
+      const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => replacing.holds(inode));
+      // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
+      await this.#write([...fresh, ...settled, ...extras, ...joining(batch, extras)], batch, part?.empty);
+    }
+    for (const request of joined) request.extrasDone = true;
+  }
+
+  /** Writes the batch into the journal's next block, and before that these inodes. */
+  async #write(inodes: readonly Inode[], batch: Batch, empty = false): Promise<void> {
+    const { journal, records } = this.#parts;
+    const linksOf: JournalWrite['linksOf'] = (inode) => {
+      const change = batch.links.get(inode);
+      return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
+    };
+    const [payload, committed] = [() => this.#seal(batch), () => this.#committed(batch)];
+    try {
+      await this.#alone(() => records.commit(inodes, { block: journal.nextBlock(), payload, committed, linksOf, empty }));
+      this.#doubtful = false;
+    } catch (error) {
+      if (!certain.has(codeOf(error))) this.#doubtful = true;
+      throw error;
+    }
+  }
+
+  #refuse(request: Request, error: unknown): void {
+    this.#requests = this.#requests.filter((other) => other !== request);
+    request.reject(error);
+  }
+
+  #settle(): void {
+    const { durable } = this.#parts.log;
+    const open: Request[] = [];
+    for (const request of this.#requests) {
+      if (request.extrasDone && request.through <= durable) request.resolve();
+      else open.push(request);
+    }
+    this.#requests = open;
+  }
+
+  #seal(batch: Batch): Uint8Array {
+    const { journal, usage, unsettled, redo } = this.#parts;
+    const names: JournalName[] = [];
+    for (const [directory, changes] of batch.names)
+      for (const { name, dentry } of changes.values())
+        names.push({ directory: directory.number, name, inode: dentry?.inode ?? 0, type: dentry?.type ?? 0 });
+    const inodes: JournalInode[] = [];
+    for (const [inode, { delta, parent, gone }] of batch.links) {
+      // Made and removed within the batch: nothing of it was ever written.
+      if (gone && !inode.born && inode.block.absent) continue;
+      const bytes = gone && inode.born ? unsettled.countedOf(inode) : 0;
+      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone, made: !inode.born, bytes });
+    }
+    const block = { sequence: journal.next, nextInode: highWater(batch, journal.nextInode), usage, names, inodes };
+    return journal.seal({ ...block, ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }) }, batch.calls);
+  }
+
+  #committed(batch: Batch): void {
+    const { log, journal, checkpoint, unsettled, usage, redo, onNamed } = this.#parts;
+    const sequence = journal.next;
+    journal.advance(highWater(batch, journal.nextInode));
+    log.committed(batch);
+    journal.calls.committed(batch.calls);
+    if (redo !== undefined) redo.durable = batch.through;
+    for (const [directory, changes] of batch.names) {
+      directory.directory!.overlay.stage(changes.values());
+      checkpoint.names(directory);
+      onNamed(directory);
+    }
+    for (const [inode, { delta, parent, gone }] of batch.links) {
+      inode.durableLinks += delta;
+      inode.durableParent = parent;
+      if (!inode.born && !gone) usage.settle(inode.content?.accounted ?? 0, 1);
+      else if (inode.born && gone) {
+        usage.settle(-unsettled.countedOf(inode), -1);
+        unsettled.removed(inode.number);
+      }
+      if (gone) {
+        inode.giveUp();
+        checkpoint.gone(inode);
+      } else if (inode.born) {
+        // Its record still has the old link count.
+        inode.revision++;
+        checkpoint.touched(inode, sequence);
+      }
+      inode.born = true;
+      checkpoint.orphan(inode, inode.durableLinks === 0 && !gone);
+    }
+  }
+}
+
+/** Who makes a new file durable will ask for its directory next, as databases do: together they are one commit instead of two. */
+function joining(batch: Batch, extras: readonly Inode[]): Inode[] {
+  if (batch.names.size > maxJoining || extras.every(({ born }) => born)) return [];
+  return [...batch.names.keys()].filter(({ born, gone, dirty }) => born && !gone && dirty);
+}
+
+/** The first number that no operation up to this batch has given to a new inode. */
+function highWater(batch: Batch, before: number): number {
+  let next = before;
+  for (const inode of batch.links.keys()) if (inode.number >= next) next = inode.number + 1;
+  return next;
+}

@@ -1,0 +1,65 @@
+import type { BlockCache } from '../content/block-cache.ts';
+import type { Content } from '../content/content.ts';
+import type { VolumeContext } from '../context.ts';
+import { type DataBlock, dataBlockBytes } from '../content/data-block.ts';
+import type { Inode } from '../inodes/inode.ts';
+import { changeAt, changedSpans } from '../content/layer.ts';
+import type { RedoLog, RedoMark } from './redo-log.ts';
+
+/** Logging anew stops for other work after so many bytes, and pieces. */
+const sliceBytes = dataBlockBytes;
+const slicePieces = 128;
+
+interface Parts {
+  readonly context: VolumeContext;
+  readonly blocks: BlockCache;
+}
+
+/**
+ * Everything that was done before `mark` is durable, but what was done to these inodes: that is logged anew, as it is now, and the log is trimmed all the same. A record says
+ * what content and attributes are, so it does not matter what of them the store comes to have meanwhile; and until the log is trimmed the older records are there, so it may end
+ * anywhere. False: the log has no room for it.
+ * @throws InfinitError where content that is in the store already cannot be read.
+ */
+export async function carryOver(parts: Parts, redo: RedoLog, inodes: readonly Inode[], mark: RedoMark): Promise<boolean> {
+  let bytes = 0;
+  for (const { content } of inodes) bytes += content?.uncommitted ?? 0;
+  if (bytes > redo.room.maxCarried) return false;
+  const { written } = redo.room;
+  for (const inode of inodes) {
+    if (inode.content !== undefined) await carryContent(parts, redo, inode, inode.content);
+    if (!inode.gone) redo.attributes(inode, Math.max(inode.xattrsRevision, inode.callsRevision) > inode.writtenRevision);
+  }
+  // With what others wrote meanwhile, which is no more than they are given room for.
+  redo.trim(mark, redo.room.written - written);
+  return true;
+}
+
+async function carryContent({ context, blocks }: Parts, redo: RedoLog, inode: Inode, content: Content): Promise<void> {
+  let known: { readonly block: DataBlock; readonly body: Uint8Array } | undefined;
+  let [bytes, pieces] = [0, 0];
+  for (const { start, end } of changedSpans(content.layers))
+    for (let position = start; position < end && !inode.gone;) {
+      const { piece, until } = changeAt(content.layers, position);
+      // It may be durable by now, and become so at any time: what it is in each turn of the event loop is looked at anew.
+      let next = Math.min(until, end);
+      if (piece?.kind === 'hole') redo.punch(inode.number, position, next);
+      else if (piece !== undefined) {
+        next = Math.min(next, position + dataBlockBytes);
+        const body: Uint8Array | undefined =
+          piece.kind === 'bytes' ? piece.buffer : (piece.block.body(context) ?? (known?.block === piece.block ? known.body : undefined));
+        if (body === undefined) {
+          const { block } = piece as { readonly block: DataBlock };
+          known = { block, body: await blocks.load(block.address) };
+          continue;
+        }
+        const at = piece.at + position - piece.start;
+        redo.write(inode.number, position, body.subarray(at, at + next - position));
+        bytes += next - position;
+      }
+      position = next;
+      if (bytes < sliceBytes && ++pieces < slicePieces) continue;
+      [bytes, pieces, known] = [0, 0, undefined];
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+}

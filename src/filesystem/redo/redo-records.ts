@@ -1,0 +1,163 @@
+import { InfinitError } from '../../base/index.ts';
+import type { Address } from '../../block/index.ts';
+import type { DoneCall } from '../journal/call-table.ts';
+import type { FileTime } from '../file-system.ts';
+import type { Inode } from '../inodes/inode.ts';
+import { decodeCalls, type InodeCalls } from '../inodes/inode-calls.ts';
+import type { JournaledAttributes } from '../inodes/journaled-attributes.ts';
+import { grain } from './redo-ring.ts';
+import type { StoredPiece } from '../inodes/written.ts';
+
+/** What a record begins with, beside its place and length. */
+export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8, stored: 9, calls: 10 };
+
+export interface RedoOperation {
+  readonly kind: 'operation';
+  readonly sequence: number;
+  /** `inode` 0: the name is removed. */
+  readonly names: readonly { readonly directory: number; readonly inode: number; readonly type: number; readonly name: string }[];
+  readonly links: readonly { readonly inode: number; readonly delta: number }[];
+  readonly renamed: readonly number[];
+  readonly moved: readonly { readonly inode: number; readonly parent: number }[];
+  /** 0: none. */
+  readonly gone: number;
+  readonly settle: number;
+}
+
+/** Another host's call that the operation does which follows. */
+export interface RedoCalled extends DoneCall {
+  readonly kind: 'called';
+  /** That operation's. */
+  readonly sequence: number;
+}
+
+export interface RedoCreated {
+  readonly kind: 'created';
+  /** The operation that makes it. */
+  readonly sequence: number;
+  readonly device: number;
+  readonly parent: number;
+  readonly target: string | undefined;
+  readonly attributes: JournaledAttributes;
+}
+
+export type RedoRecord =
+  | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
+  | ({ readonly kind: 'stored'; readonly inode: number } & StoredPiece)
+  | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
+  | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
+  | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
+  | { readonly kind: 'calls'; readonly inode: number; readonly calls: InodeCalls }
+  | RedoCreated
+  | RedoCalled
+  | RedoOperation;
+
+/** Numbers of {@link putAttributes}. */
+export const attributeNumbers = 11;
+
+export function putAttributes(inode: Inode, words: Float64Array, at: number): void {
+  const { accessed, modified, changed } = inode;
+  words[at] = inode.number;
+  words[at + 1] = inode.mode;
+  words[at + 2] = inode.uid;
+  words[at + 3] = inode.gid;
+  words[at + 4] = inode.size;
+  words[at + 5] = accessed.seconds;
+  words[at + 6] = accessed.nanoseconds;
+  words[at + 7] = modified.seconds;
+  words[at + 8] = modified.nanoseconds;
+  words[at + 9] = changed.seconds;
+  words[at + 10] = changed.nanoseconds;
+}
+
+/** One character a byte. */
+export function encodeXattrs(xattrs: ReadonlyMap<string, Uint8Array> | undefined): string {
+  const entries = [...(xattrs ?? [])].map(([name, value]) => [name, Buffer.from(value).toString('latin1')]);
+  return JSON.stringify(entries);
+}
+
+/** What is at this word of the ring. @throws InfinitError `damaged` where no record begins there. */
+export function recordAt(words: Float64Array, at: number, position: number): { readonly kind: number; readonly length: number } {
+  const [place, what] = [words[at], words[at + 1]!];
+  const [kind, length] = [Math.floor(what / 2 ** 32), what % 2 ** 32];
+  const until = kind === kinds.skip ? words.length : words.length - at;
+  if (place !== position || !(length >= grain && length <= 8 * until)) throw damaged();
+  return { kind, length };
+}
+
+/**
+ * The record at byte `at` of the ring, and its length, or how far it leads; undefined: it does only that.
+ * @throws InfinitError `damaged` where none begins there.
+ */
+export function decodeRecord(words: Float64Array, ring: Buffer, at: number, position: number): readonly [RedoRecord | undefined, number] {
+  const { kind, length } = recordAt(words, at / 8, position);
+  let next = at / 8 + 2;
+  const take = (): number => words[next++]!;
+  const text = (length: number): string => ring.toString('latin1', 8 * next, 8 * next + length);
+  switch (kind) {
+    case kinds.skip:
+      return [undefined, length];
+    case kinds.write: {
+      const [inode, offset, bytes] = [take(), take(), take()];
+      return [{ kind: 'write', inode, offset, data: ring.subarray(8 * next, 8 * next + bytes) }, length];
+    }
+    case kinds.stored: {
+      const [inode, offset, bytes, at, blockBytes, letters] = [take(), take(), take(), take(), take(), take()];
+      return [{ kind: 'stored', inode, offset, length: bytes, at, blockBytes, address: text(letters) as Address }, length];
+    }
+    case kinds.punch:
+      return [{ kind: 'punch', inode: take(), start: take(), end: take() }, length];
+    case kinds.attributes:
+      return [{ kind: 'attributes', attributes: takeAttributes(take) }, length];
+    case kinds.xattrs: {
+      const [inode, bytes] = [take(), take()];
+      const entries = JSON.parse(text(bytes)) as [string, string][];
+      return [{ kind: 'xattrs', inode, xattrs: new Map(entries.map(([name, value]) => [name, Buffer.from(value, 'latin1')])) }, length];
+    }
+    case kinds.calls: {
+      const [inode, bytes] = [take(), take()];
+      return [{ kind: 'calls', inode, calls: decodeCalls(ring.subarray(8 * next, 8 * next + bytes)) }, length];
+    }
+    case kinds.created: {
+      const [sequence, device, parent, hasTarget, bytes] = [take(), take(), take(), take(), take()];
+      const attributes = takeAttributes(take);
+      return [{ kind: 'created', sequence, device, parent, attributes, target: hasTarget === 1 ? text(bytes) : undefined }, length];
+    }
+    case kinds.called: {
+      const [sequence, number, inode, bytes] = [take(), take(), take(), take()];
+      return [{ kind: 'called', sequence, number, inode, asker: text(bytes) }, length];
+    }
+    case kinds.operation: {
+      const [sequence, names, links, renamed, moved, gone, settle] = [take(), take(), take(), take(), take(), take(), take()];
+      const named = times(names, () => ({ directory: take(), inode: take(), type: take(), length: take() }));
+      const record = {
+        kind: 'operation' as const,
+        sequence,
+        links: times(links, () => ({ inode: take(), delta: take() })),
+        renamed: times(renamed, take),
+        moved: times(moved, () => ({ inode: take(), parent: take() })),
+        gone,
+        settle,
+      };
+      let from = 8 * next;
+      const texts = named.map(({ length: bytes }) => ring.toString('latin1', from, (from += bytes)));
+      return [{ ...record, names: named.map(({ directory, inode, type }, index) => ({ directory, inode, type, name: texts[index]! })) }, length];
+    }
+    default:
+      throw damaged();
+  }
+}
+
+function takeAttributes(take: () => number): JournaledAttributes {
+  const [inode, mode, uid, gid, size] = [take(), take(), take(), take(), take()];
+  const time = (): FileTime => ({ seconds: take(), nanoseconds: take() });
+  return { inode, mode, uid, gid, size, accessed: time(), modified: time(), changed: time() };
+}
+
+function times<T>(count: number, make: () => T): T[] {
+  return Array.from({ length: count }, () => make());
+}
+
+function damaged(): InfinitError {
+  return new InfinitError('damaged', 'what a killed daemon left in memory cannot be read');
+}

@@ -1,0 +1,69 @@
+import { open } from 'node:fs/promises';
+import path from 'node:path';
+
+import type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from '../../api/index.ts';
+import { InfinitError, type Logger } from '../../base/index.ts';
+import type { Overlay, PeerId } from '../../overlay/index.ts';
+import type { Repair, SalvageEntry } from '../../repair/index.ts';
+
+/** Where salvage says what it did: one JSON object a line, on the disk before and after each block is rewritten. */
+const auditFile = 'salvage.log';
+
+export interface UpkeepContext {
+  readonly repair: Repair;
+  readonly overlay: Overlay;
+  readonly stateDir: string;
+  readonly scrubBytesPerSecond: number;
+  readonly logger: Logger;
+}
+
+/** What people may have repair do, with names in place of peer ids and an audit of what cannot be undone. */
+export class Upkeep implements RepairControl {
+  readonly #context: UpkeepContext;
+
+  constructor(context: UpkeepContext) {
+    this.#context = context;
+  }
+
+  async salvage({ force, lost, by }: SalvageCall): Promise<SalvageAnswer> {
+    const { repair, logger } = this.#context;
+    const peers = lost.map((which) => this.#peer(which));
+    if (force) logger.warn('salvage was forced', { by, lost: peers });
+    const report = await repair.salvage({ force, lost: peers }, (line) => this.#audit({ by, lost: peers, ...line }));
+    return { ...report, blocks: report.blocks.map((entry) => this.#named(entry)) };
+  }
+
+  scrub(bytesPerSecond: number | undefined): void {
+    this.#context.repair.scrub(bytesPerSecond ?? (this.#context.scrubBytesPerSecond || unhurriedBytesPerSecond));
+  }
+
+  /** An expelled host is in no list any longer: then only its peer id names it. */
+  #peer(which: string): PeerId {
+    const { overlay } = this.#context;
+    const found = overlay.members().filter(({ name, peer }) => name === which || peer === which);
+    if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);
+    if (found[0]?.self === true) throw new InfinitError('bad-argument', `"${which}" is this host, which is not lost`);
+    if (found[0] !== undefined) return found[0].peer;
+    if (overlay.expelled().has(which)) return which;
+    throw new InfinitError('not-found', `there is no host "${which}": an expelled one is named by its peer id`);
+  }
+
+  #named(entry: SalvageEntry): SalvagedBlock {
+    const name = (peer: PeerId): string => this.#context.overlay.member(peer)?.name ?? peer;
+    const { missing, damaged, holders, replicas } = entry;
+    return { ...entry, missing: missing.map(name), damaged: damaged.map(name), holders: holders.map(name), replicas: replicas.map(name) };
+  }
+
+  async #audit(line: object): Promise<void> {
+    const file = await open(path.join(this.#context.stateDir, auditFile), 'a', 0o600);
+    try {
+      await file.appendFile(`${JSON.stringify({ at: new Date().toISOString(), host: this.#context.overlay.self, ...line })}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** The rate of a scrub on demand where scrub is switched off. */
+const unhurriedBytesPerSecond = 16 * 1024 * 1024;
