@@ -19,6 +19,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { postgresPrograms } from '../test/integration/programs.ts';
@@ -29,6 +30,10 @@ const MiB = 1024 * KiB;
 const scale = Number(process.env['SCALE'] ?? 1);
 const sequentialBytes = Math.ceil(512 * scale) * MiB;
 const files = Math.ceil(5000 * scale);
+
+/** Of one run of bench/volume.ts, which removes them: sources, statements, what a program said. On this machine's own disk, whatever is measured. */
+const scratch = path.join(tmpdir(), 'infinit-bench');
+export const scratchFiles: readonly string[] = ['.tar', '.sql', '.out'].map((suffix) => scratch + suffix);
 
 interface Workload {
   readonly unit: string;
@@ -100,8 +105,8 @@ function postgres(directory: string, script: string): string {
   spawnSync('sh', ['-c', `mkdir -p ${data}; chown postgres ${data}; chmod 700 ${data}`]);
   const command = `PATH=${postgresPrograms()}:$PATH; ${script}`;
   // Its server keeps the outputs: hence no pipe.
-  const result = spawnSync('sh', ['-c', 'su postgres -c "$0" >/tmp/infinit-bench.out 2>&1 </dev/null', command], { cwd: '/' });
-  const said = readFileSync('/tmp/infinit-bench.out', 'utf8');
+  const result = spawnSync('sh', ['-c', `su postgres -c "$0" >${scratch}.out 2>&1 </dev/null`, command], { cwd: '/' });
+  const said = readFileSync(`${scratch}.out`, 'utf8');
   if (result.status !== 0) throw new Error(said);
   return said;
 }
@@ -168,11 +173,8 @@ export const workloads: Readonly<Record<string, Workload>> = {
   'untar sources': {
     unit: '/s',
     prepare: () =>
-      void spawnSync('sh', [
-        '-c',
-        'test -e /tmp/infinit-bench.tar || tar -C node_modules -cf /tmp/infinit-bench.tar typescript @types libp2p express knip',
-      ]),
-    run: (directory) => sh(directory, 'mkdir src && tar -C src -xf /tmp/infinit-bench.tar'),
+      void spawnSync('sh', ['-c', `test -e ${scratch}.tar || tar -C node_modules -cf ${scratch}.tar typescript @types libp2p express knip`]),
+    run: (directory) => sh(directory, `mkdir src && tar -C src -xf ${scratch}.tar`),
   },
   'tar sources, cold': {
     unit: '/s',
@@ -182,7 +184,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
   'rm -rf sources': { unit: '/s', run: (directory) => sh(directory, 'rm -rf src') },
   'git init, add, commit, gc, fsck': {
     unit: '/s',
-    prepare: (directory) => void sh(directory, 'mkdir repo && tar -C repo -xf /tmp/infinit-bench.tar express knip libp2p'),
+    prepare: (directory) => void sh(directory, `mkdir repo && tar -C repo -xf ${scratch}.tar express knip libp2p`),
     run: (directory) =>
       sh(
         directory,
@@ -193,8 +195,8 @@ export const workloads: Readonly<Record<string, Workload>> = {
     unit: '/s',
     run: (directory) => {
       const statements = ['CREATE TABLE t(a);', ...Array.from({ length: 500 }, (_, index) => `INSERT INTO t VALUES(${index});`)];
-      writeFileSync('/tmp/infinit-bench.sql', statements.join('\n'));
-      sh(directory, 'sqlite3 test.db </tmp/infinit-bench.sql');
+      writeFileSync(`${scratch}.sql`, statements.join('\n'));
+      sh(directory, `sqlite3 test.db <${scratch}.sql`);
       return 500;
     },
     finish: (directory) => rmSync(path.join(directory, 'test.db'), { force: true }),

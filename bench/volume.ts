@@ -10,7 +10,7 @@ import path from 'node:path';
 
 import { ClusterProcesses } from '../test/integration/cluster-processes.ts';
 import { DaemonProcess } from '../test/integration/daemon-process.ts';
-import { workloads } from './volume-workloads.ts';
+import { scratchFiles, workloads } from './volume-workloads.ts';
 
 const rounds = Number(process.env['ROUNDS'] ?? 1);
 const only = process.env['ONLY'];
@@ -67,5 +67,5 @@ try {
 } finally {
   for (const [target, directory] of targets) if (target !== 'infinit') rmSync(directory, { recursive: true, force: true });
   await (cluster ?? daemon)[Symbol.asyncDispose]();
-  rmSync(home, { recursive: true, force: true });
+  for (const file of [home, ...scratchFiles]) rmSync(file, { recursive: true, force: true });
 }

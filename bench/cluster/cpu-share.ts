@@ -14,7 +14,16 @@ export class CpuShare implements Disposable {
     const old = existsSync(v1);
     this.#directory = path.join(old ? v1 : v2, name);
     mkdirSync(this.#directory);
-    const quota = Math.round(periodUs * share);
+    try {
+      this.#limit(old, Math.round(periodUs * share));
+    } catch (error) {
+      // The kernel refuses a share that is too small.
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #limit(old: boolean, quota: number): void {
     if (old) {
       writeFileSync(path.join(this.#directory, 'cpu.cfs_period_us'), String(periodUs));
       writeFileSync(path.join(this.#directory, 'cpu.cfs_quota_us'), String(quota));
