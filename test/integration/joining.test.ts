@@ -63,7 +63,7 @@ test('a host that is expelled says so, also after a restart, and refuses work wi
     const { health, hosts } = await h2.client.clusterStatus();
     assert.equal(health.state, 'UNAVAILABLE');
     assert.match(hosts[0]!.outside!, /was expelled/);
-    for (const work of [h2.client.createVolume('more'), h2.client.mountVolume('data', 'test')])
+    for (const work of [() => h2.client.createVolume('more'), () => h2.client.mountVolume('data', 'test')])
       await assert.rejects(work, { code: 'unavailable', message: /was expelled/ });
   };
   await until('it is told', async () => (await h2.client.status()).outside !== undefined);
