@@ -60,11 +60,6 @@ export class ProgramLocks {
     this.#own = new OwnLocks(holder, cache, this.#held, (inode) => this.#saying !== undefined || this.#releasesOf(inode) !== undefined, clock);
   }
 
-  /** Whether this host grants the locks of the inode by itself. */
-  isOwn(inode: number): boolean {
-    return this.#own.has(inode);
-  }
-
   /** The host that serves the volume asks for the locks of the inode. Resolves when it has them, and knows which are held. */
   async recalled(inode: number): Promise<void> {
     await this.#own.recalled(inode);
@@ -232,13 +227,22 @@ export class ProgramLocks {
 
   /**
    * A close gives back whatever the owner has.
-   * @param close tells the host; false: it could not tell of the locks.
+   * @param settle makes durable what the locks protect.
+   * @param close tells the host, if this one did not grant the locks; false: it could not tell of the locks.
    */
-  closed(inode: number, kind: FileLock['kind'], owner: LockOwner, close: () => Promise<boolean>): Promise<void> {
+  closed(
+    inode: number,
+    kind: FileLock['kind'],
+    owner: LockOwner,
+    settle: () => Promise<void>,
+    close: (isOwn: boolean) => Promise<boolean>,
+  ): Promise<void> {
     const all: FileLock = { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity };
     return this.#giveBack(inode, all, async () => {
-      const told = await close();
-      if (!(await this.#own.release(inode, all)) && !told) await this.#unlock(inode, all);
+      await settle();
+      // Not after the host is told that it is closed: where this one just says which locks of the file it had granted, they would be there for good that came behind that.
+      const isOwn = await this.#own.release(inode, all);
+      if (!(await close(isOwn)) && !isOwn) await this.#unlock(inode, all);
     });
   }
 

@@ -79,13 +79,10 @@ export class Settling {
     if (!locked && this.#holder.backing?.kind === 'remote') return this.#made.has(inode) ? this.fsync(inode, handle, false) : undefined;
     const close = (): Promise<void> => this.#files.perform('flush', inode, handle, this.#locks.global(lockOwner));
     if (!locked) return close();
-    return this.#locks.closed(inode, 'posix', lockOwner, async () => {
-      await this.#unlocking();
-      if (this.#locks.isOwn(inode)) {
-        if (this.#made.has(inode)) await this.fsync(inode, handle, false);
-        return false;
-      }
-      await close();
+    const unlocking = (): Promise<void> => this.#unlocking();
+    return this.#locks.closed(inode, 'posix', lockOwner, unlocking, async (isOwn) => {
+      if (!isOwn) await close();
+      else if (this.#made.has(inode)) await this.fsync(inode, handle, false);
       return true;
     });
   }
@@ -105,11 +102,8 @@ export class Settling {
     }
     const owner = this.#locks.global(flockOwner);
     try {
-      await this.#locks.closed(inode, 'flock', flockOwner, async () => {
-        await settle();
-        await this.#unlocking();
-        return this.#files.letGo('release', inode, handle, owner);
-      });
+      const close = (): Promise<boolean> => this.#files.letGo('release', inode, handle, owner);
+      await this.#locks.closed(inode, 'flock', flockOwner, () => settle().then(() => this.#unlocking()), close);
     } finally {
       // Nobody served the volume: the file is closed when somebody does.
       if (this.#files.get(handle) !== undefined) void this.#files.letGo('release', inode, handle).catch(() => {});

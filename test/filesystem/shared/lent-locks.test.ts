@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { type FileLock, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { encodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { locksKey } from '../../../src/filesystem/shared/lent-locks.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -79,6 +79,25 @@ test('programs of one guest that wait for each other do so where the volume is o
   await waits;
   assert.ok(serving.calls.includes('returnLocks'));
   assert.equal(await errnoOf(() => serving.own.setlk(inode, flock('9', 'write'), false)), 'EAGAIN');
+});
+
+test('a file that is closed while its locks are given back leaves none of them behind', async () => {
+  for (const kind of ['flock', 'posix'] as const) {
+    const { serving, guest, inode } = await lent();
+    const lock = (owner: string): FileLock => ({ ...flock(owner, 'write'), kind });
+    const handle = await guest.open(inode, 2);
+    await guest.setlk(inode, lock('1'), false);
+    const arrive = serving.holdBack('returnLocks');
+    const waits = guest.setlk(inode, lock('2'), true);
+    const closed = kind === 'flock' ? guest.release(inode, handle, '1') : guest.flush(inode, handle, '1');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    arrive();
+    await closed;
+    await waits;
+    await guest.setlk(inode, lock('2'), false);
+    await guest.setlk(inode, { ...lock('2'), type: 'unlock' }, false);
+    await serving.own.setlk(inode, lock('9'), false);
+  }
 });
 
 test('a file with very many locks goes back to where the volume is open, with all of them', async () => {

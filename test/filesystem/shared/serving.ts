@@ -36,6 +36,7 @@ export class Serving {
   /** Methods that it does not know, as one of an earlier version. */
   readonly unknown = new Set<string>();
   #lost: string | undefined;
+  #heldBack: { readonly method: string; readonly until: Promise<void> } | undefined;
 
   /** @param own this host's, where it was another one's guest before. */
   constructor(volume: Volume, grace = new LockGrace([]), own = new SharedFileSystem('holder', () => true)) {
@@ -70,6 +71,13 @@ export class Serving {
     this.#lost = method;
   }
 
+  /** Such calls come here when what is returned is called, and not before. */
+  holdBack(method: string): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#heldBack = { method, until: promise };
+    return resolve;
+  }
+
   /** @param store where the guest reads blocks itself. */
   welcome(guest: SharedFileSystem, name: string, store?: BlockStore): void {
     this.#guests.set(name, guest);
@@ -78,6 +86,7 @@ export class Serving {
       ask: async (call) => {
         const { method } = decodeCall(call);
         if (this.unknown.has(method)) return encodeFailure(new InfinitError('bad-argument', `unknown method ${method}`));
+        if (method === this.#heldBack?.method) await this.#heldBack.until;
         const answer = await this.server.serve(name, call);
         this.calls.push(method);
         if (method === 'open') this.opens++;
