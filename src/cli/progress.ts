@@ -36,7 +36,8 @@ export class Progress implements Disposable {
 
   /** Takes the line away: what was done is said by whoever did it. */
   [Symbol.dispose](): void {
-    if (this.#said !== '' && this.#stream.isTTY === true) this.#stream.write(clearLine);
+    if (this.#said === '' || this.#stream.isTTY !== true) return;
+    this.#stream.write(clearLine);
     this.#said = '';
   }
 }
