@@ -35,7 +35,7 @@ export interface FileSystem {
   open(inode: number, flags: number): MaybePromise<number>;
   /** No other host changes the inode without its being told here first: the kernel may keep pages of it, and asks whether they are right. */
   isGuarded?(inode: number): boolean;
-  /** For how long the attributes of such a file, as they were told last, are good unless the kernel is asked to {@link KernelCache.drop} it before, in ms. */
+  /** For how long the attributes of such a file, as they were told last, are good unless the kernel is asked to {@link KernelCache.drop} or {@link KernelCache.distrust} it before, in ms. */
   guardedMs?(attributes: Attributes): number;
   /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
   inherited?(inode: number, handle: number): void;
@@ -224,6 +224,8 @@ export interface KernelCache {
   holds(inode: number): Promise<boolean>;
   /** Another host is about to change the file: resolves when the kernel has no page of it. undefined: it has none. */
   drop(inode: number): Promise<void> | undefined;
+  /** The inode's attributes are about to change, of which {@link FileSystem.guardedMs} said that they are good: resolves when it asks for them again. undefined: it does. */
+  distrust(inode: number): Promise<void> | undefined;
   /** Others may have changed any file that is open and of which {@link FileSystem.isGuarded} said that they cannot. */
   dropOpen(): void;
   /** `right`: since an earlier process served this kernel nobody else has changed the volume. What programs changed in mapped memory then is written only if so. */

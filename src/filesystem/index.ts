@@ -5,6 +5,7 @@
 export * from './file-system.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
+export { isSameTime } from './inodes/file-time.ts';
 export { purgeVolume, type PurgeReport, removeBlock } from './removal/purge.ts';
 export { spareAttempt } from './redo/redo-head.ts';
 export type { SurvivingMemory } from './redo/surviving-memory.ts';
@@ -21,6 +22,7 @@ export {
   type GrantKey,
   Grants,
   type GrantsOptions,
+  ownKernel,
   grantTermMs,
   LockGrace,
   SharedFileSystem,

@@ -1,5 +1,5 @@
 import { programPatienceMs } from '../base/index.ts';
-import type { Attributes, FileTime, SoleUseEnd } from '../filesystem/index.ts';
+import { type Attributes, type FileTime, isSameTime, type SoleUseEnd } from '../filesystem/index.ts';
 import { EarlierPages } from './earlier-pages.ts';
 import type { Notifier } from './notifier.ts';
 import { type Validity, validity } from './wire/index.ts';
@@ -61,10 +61,6 @@ interface CachedInode {
   /** When it was last written, and answers since then that did not tell of it. */
   wroteAt: number;
   untold: number;
-}
-
-function isSame(one: FileTime, other: FileTime): boolean {
-  return one.seconds === other.seconds && one.nanoseconds === other.nanoseconds;
 }
 
 /**
@@ -163,12 +159,13 @@ export class KernelTrust {
   }
 
   /**
-   * For the attributes of a file that is about to be read, where we are told before they change: {@link drop} takes that trust back as well.
-   * @param guardedMs for how long that is so, whatever happens.
+   * For the attributes of a file that is about to be read, where we are told before they change: {@link drop} and {@link distrust} take that trust back.
+   * @param guardedMs for how long that is so, whatever happens; asked where it matters.
    */
-  guardedValidity(inode: number, guardedMs: number): Validity | undefined {
-    const forMs = Math.min(guardedTrustMs, Math.floor(guardedMs - marginMs));
-    if (forMs <= 0 || this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
+  guardedValidity(inode: number, guardedMs: () => number): Validity | undefined {
+    if (this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
+    const forMs = Math.min(guardedTrustMs, Math.floor(guardedMs() - marginMs));
+    if (forMs <= 0) return undefined;
     this.#guardedUntilMs = performance.now() + forMs + slackMs;
     return validity(0, forMs / 1000, 0);
   }
@@ -205,7 +202,7 @@ export class KernelTrust {
   /** What it has of a file is right where that has not changed since. */
   #openedGuarded(inode: number, changed: FileTime): 'cached' | 'kept' {
     const before = this.#guarded.get(inode);
-    if (before !== undefined && isSame(before, changed)) return 'kept';
+    if (before !== undefined && isSameTime(before, changed)) return 'kept';
     if (this.#guarded.size >= maxCurrent) this.#guarded.clear();
     this.#guarded.set(inode, changed);
     return 'cached';
@@ -220,6 +217,11 @@ export class KernelTrust {
   drop(inode: number): Promise<void> | undefined {
     const guarded = this.#guarded.delete(inode);
     return guarded || this.#inodes.has(inode) || performance.now() < this.#guardedUntilMs ? this.#drop(inode) : undefined;
+  }
+
+  /** Attributes that may be trusted are about to change: resolves when the kernel asks for them again, its pages with them. undefined: it does. */
+  distrust(inode: number): Promise<void> | undefined {
+    return performance.now() < this.#guardedUntilMs ? this.#notifier.invalidateAttributes(inode) : undefined;
   }
 
   /** All that is guarded and open may have changed. */
@@ -267,7 +269,7 @@ export class KernelTrust {
   beforeAttributes({ inode, changed }: Attributes): Promise<void> | undefined {
     const known = this.#inodes.get(inode);
     if (known === undefined) return this.#dropInherited(inode);
-    const unseen = !isSame(changed, known.changed);
+    const unseen = !isSameTime(changed, known.changed);
     known.changed = changed;
     const sole = this.#sole;
     if (sole !== undefined && this.#isCurrent(sole, inode)) return undefined;
@@ -311,7 +313,7 @@ export class KernelTrust {
     if (known === undefined) return;
     const sole = this.#sole;
     if (sole === undefined) known.told = undefined;
-    else if (known.told?.sole !== sole || !isSame(known.told.modified, modified)) {
+    else if (known.told?.sole !== sole || !isSameTime(known.told.modified, modified)) {
       known.told = { sole, modified };
       known.past = false;
     }
@@ -327,7 +329,7 @@ export class KernelTrust {
     if (known === undefined || sole === undefined || known.past || known.told?.sole !== sole || !this.#isCurrent(sole, inode)) return undefined;
     // Others may have changed it, though nobody has said so yet.
     if (this.#forMs() <= 0) return undefined;
-    if (isSame(known.told.modified, modified)) return undefined;
+    if (isSameTime(known.told.modified, modified)) return undefined;
     if (++known.untold * pageBytes > size && (known.untold > maxUntold || performance.now() - known.wroteAt > untoldMs)) return undefined;
     return known.told.modified;
   }

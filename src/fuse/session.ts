@@ -111,6 +111,7 @@ export class FuseSession {
     fileSystem.attach({
       ...this.notify.kernelCache,
       drop: (inode) => trust?.drop(inode),
+      distrust: (inode) => trust?.distrust(inode),
       dropOpen: () => trust?.dropOpen(),
       settle: (right) => trust?.settle(right),
       hasStale: () => trust?.hasStale === true,

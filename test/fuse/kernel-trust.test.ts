@@ -56,23 +56,34 @@ describe('what the kernel is trusted with', () => {
     const guest = trust();
     const attributes = { inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } } as Attributes;
     const msOf = (guardedMs: number): number => {
-      const given = guest.guardedValidity(7, guardedMs);
+      const given = guest.guardedValidity(7, () => guardedMs);
       if (given === undefined) return 0;
       assert.deepEqual([given.entrySeconds, given.entryNanoseconds, given.negativeNanoseconds], [0, 0, 0]);
       return given.attributeSeconds * 1000 + given.attributeNanoseconds / 1e6;
     };
     assert.equal(msOf(1000), 0, 'it is not open');
     guest.opened(7, 1, () => attributes, true);
+    assert.equal(guest.distrust(7), undefined, 'nothing was trusted yet');
     assert.deepEqual([1000, 650, 610, 600, 0].map(msOf), [50, 50, 10, 0, 0]);
     assert.equal(guest.mayTrust(7), true);
     assert.equal(guest.mayTrust(8), false);
+    assert.ok(guest.distrust(7) instanceof Promise);
+    assert.equal(msOf(1000), 50, 'the pages are kept, and may be trusted again');
     guest.closed(1);
     assert.ok(guest.drop(7) instanceof Promise);
     assert.ok(guest.drop(8) instanceof Promise, 'while there may be trust in anything');
-    assert.equal(guest.guardedValidity(7, 1000), undefined, 'it is not open any more');
+    assert.equal(
+      guest.guardedValidity(7, () => 1000),
+      undefined,
+      'it is not open any more',
+    );
     guest.begin(() => 10_000);
     guest.opened(7, 2, () => attributes, true);
-    assert.equal(guest.guardedValidity(7, 1000), undefined, 'alone it is trusted for other reasons');
+    assert.equal(
+      guest.guardedValidity(7, () => 1000),
+      undefined,
+      'alone it is trusted for other reasons',
+    );
   });
 
   test('the daemon after this one is to know of pages of a lease that was lost, while their files are open', () => {

@@ -10,3 +10,7 @@ export function laterThan(before: FileTime, now: FileTime): FileTime {
 export function nextTime({ seconds, nanoseconds }: FileTime): FileTime {
   return nanoseconds === 999_999_999 ? { seconds: seconds + 1, nanoseconds: 0 } : { seconds, nanoseconds: nanoseconds + 1 };
 }
+
+export function isSameTime(one: FileTime, other: FileTime | undefined): boolean {
+  return one.seconds === other?.seconds && one.nanoseconds === other.nanoseconds;
+}

@@ -1,5 +1,6 @@
 import type { Address } from '../../block/index.ts';
 import type { AttributeChanges, Attributes, FileTime } from '../file-system.ts';
+import { isSameTime } from './file-time.ts';
 
 /** What tells one state of a file from another: each change gives it another time of change. */
 export interface FileVersion {
@@ -39,8 +40,4 @@ export function versionOf({ changed, modified, size }: FileVersion | Attributes)
 
 export function isSameVersion(one: FileVersion, other: FileVersion): boolean {
   return one.size === other.size && isSameTime(one.changed, other.changed) && isSameTime(one.modified, other.modified);
-}
-
-function isSameTime(one: FileTime, other: FileTime): boolean {
-  return one.seconds === other.seconds && one.nanoseconds === other.nanoseconds;
 }

@@ -7,6 +7,7 @@ import type { Volume } from '../volume.ts';
 import type { Appends } from './appends.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { Granted, SharedMethod } from './calls.ts';
+import type { Grants } from './grants.ts';
 import type { Question } from './question.ts';
 
 /** Where a guest puts the blocks of what its programs write. */
@@ -27,6 +28,8 @@ export type Backing =
       readonly grace: Promise<void>;
       readonly names?: Promise<void> | undefined;
       readonly lending?: Lending;
+      /** What others may have in memory of it, this host's kernel among them. */
+      readonly grants?: Grants;
     }
   | { readonly kind: 'remote'; readonly ask: (call: Uint8Array) => Promise<Uint8Array>; readonly blocks?: BlockReader; readonly writes?: GuestStore };
 

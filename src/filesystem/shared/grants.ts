@@ -22,6 +22,9 @@ const maxContended = 4096;
  */
 export type GrantKey = number;
 
+/** Who the kernel of the host that serves the volume is among those that are asked: it has attributes in memory, and no program opens anything by them. */
+export const ownKernel = 'kernel';
+
 /** What an answer says of how long it is good, and all that was granted before under the same `id`; 0 ms: no longer than before. Nothing of another id is good any more. */
 export interface Term {
   readonly ms: number;
@@ -50,7 +53,7 @@ export interface GrantsOptions {
   readonly sleep: (ms: number) => Promise<void>;
   /** For how long nobody else can serve the volume, in ms: nothing is granted beyond it. */
   readonly leaseMs: () => number;
-  /** Asks a guest to give these up; resolves when it has. */
+  /** Asks a guest, or {@link ownKernel}, to give these up; resolves when it has. */
   readonly recall: (peer: string, keys: readonly GrantKey[]) => Promise<void>;
   /** The guest gave an inode up that its programs may be about to open; `lapsed`: it was not heard, and they may have it open. */
   readonly onGivenUp: (peer: string, inode: number, lapsed: boolean) => void;
@@ -201,6 +204,8 @@ export class Grants implements Claims {
 
   #claim(key: GrantKey, asker: string | undefined): Promise<void> | undefined {
     const earlier = this.#options.earlierUntilMs > this.#options.now() ? this.#until(this.#options.earlierUntilMs) : undefined;
+    // What nobody need be asked for makes the key no contended one.
+    if (this.#byKey.get(key)?.has(ownKernel) === true && this.#guest(ownKernel).untilMs <= this.#options.now()) this.giveBackAll(ownKernel);
     const peers = this.#byKey.get(key);
     if (peers === undefined) return earlier;
     const waits = [...peers].flatMap((peer) => (asker !== undefined && asker === this.askerOf(peer) ? [] : [this.#recall(peer, key)]));
@@ -228,7 +233,7 @@ export class Grants implements Claims {
       () => expired,
     );
     const heard = await Promise.race([given, expired]);
-    if (key > 0 && guest.keys.has(key)) this.#options.onGivenUp(peer, key, !heard);
+    if (key > 0 && peer !== ownKernel && guest.keys.has(key)) this.#options.onGivenUp(peer, key, !heard);
     if (heard || guest.id !== id) this.giveBack(peer, key);
     // Its time is over for all that it had.
     else this.giveBackAll(peer);

@@ -3,7 +3,7 @@ export { Appends } from './appends.ts';
 export { BlockReader } from './block-reader.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';
-export { grantTermMs, Grants, type GrantKey, type GrantsOptions } from './grants.ts';
+export { grantTermMs, Grants, type GrantKey, type GrantsOptions, ownKernel } from './grants.ts';
 export type { Backing } from './backing.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';

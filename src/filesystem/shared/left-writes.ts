@@ -1,6 +1,6 @@
 import { FileSystemError, type FileTime } from '../file-system.ts';
 import { codeOf, InfinitError, programPatienceMs } from '../../base/index.ts';
-import { nextTime } from '../inodes/file-time.ts';
+import { isSameTime, nextTime } from '../inodes/file-time.ts';
 import { type FileVersion, isSameVersion, versionOf, type Written, type WrittenPiece } from '../inodes/written.ts';
 import { maxMessageBytes } from './borrowed.ts';
 import type { SayTarget } from './say-target.ts';
@@ -211,10 +211,6 @@ function inGroups(records: readonly WriteRecord[]): WriteRecord[][] {
     }
   }
   return groups;
-}
-
-function isSameTime(one: FileTime, other: FileTime | undefined): boolean {
-  return one.seconds === other?.seconds && one.nanoseconds === other.nanoseconds;
 }
 
 function isBefore(one: FileTime, other: FileTime): boolean {

@@ -1,8 +1,10 @@
 import { type Attributes, type DirectoryEntry, FileSystemError, type MaybePromise } from '../file-system.ts';
+import { isSameVersion } from '../inodes/written.ts';
 import type { Borrowing } from './borrowing.ts';
+import { ownKernel } from './grants.ts';
 import type { GuestCache } from './guest-cache.ts';
 import { type GuestView, isLarge } from './guest-view.ts';
-import { Moved } from './backing.ts';
+import { type Backing, Moved } from './backing.ts';
 import type { HolderLink } from './holder-link.ts';
 import type { OpenHandles } from './open-handles.ts';
 
@@ -63,6 +65,8 @@ export class ProgramView {
   }
 
   guardedMs(attributes: Attributes): number {
+    const { backing, local } = this.#holder;
+    if (backing?.kind === 'local') return local === undefined ? 0 : grantedMs(backing, attributes);
     // Those and no others: what was told before may have been asked back, and come anew, while the answer waited.
     return this.#cache.image(attributes.inode)?.attributes === attributes ? this.#cache.leftMs : 0;
   }
@@ -129,6 +133,16 @@ export class ProgramView {
       ? known.catch((error: unknown) => (error instanceof Moved ? there() : Promise.reject(error)))
       : (known ?? there());
   }
+}
+
+/** Where the volume is open here, this host's kernel is asked like a guest before what it was told changes. Attributes that are not those of this very moment are good for no time. */
+function grantedMs({ volume, grants }: Backing & { readonly kind: 'local' }, attributes: Attributes): number {
+  const { inode } = attributes;
+  const now = volume.getattr(inode);
+  if (now instanceof Promise) now.catch(() => {});
+  if (grants === undefined || now instanceof Promise || !isSameVersion(now, attributes)) return 0;
+  grants.give(ownKernel, inode);
+  return grants.holds(ownKernel, inode) ? grants.term(ownKernel).ms : 0;
 }
 
 function whenKnown<T, U>(found: MaybePromise<T>, then: (now: T) => MaybePromise<U>): MaybePromise<U> {

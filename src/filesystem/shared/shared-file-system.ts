@@ -195,6 +195,11 @@ export class SharedFileSystem implements FileSystem {
     await Promise.all([this.#files.openUnsaid(inodes), ...inodes.map(async (inode) => this.#kernel?.drop(inode))]);
   }
 
+  /** The volume is open in this thread, and these are about to change: resolves when this host's kernel asks before it believes what it was told of them. */
+  async distrust(inodes: readonly GrantKey[]): Promise<void> {
+    await Promise.all(inodes.map(async (inode) => this.#kernel?.distrust(inode)));
+  }
+
   /** Writes to these inodes were acknowledged and are gone: programs hear of it, see {@link LostWrites}. */
   markLost(inodes: Iterable<number>): void {
     this.#lost.add(inodes, this.#files.all());

@@ -12,7 +12,7 @@ const encodeBeforeRead: Encode<Attributes> = ({ reply, trust, fileSystem, init }
   const guarded =
     trust!.isSole || init === undefined || !forgetsInTime(init)
       ? undefined
-      : trust!.guardedValidity(attributes.inode, fileSystem.guardedMs?.(attributes) ?? 0);
+      : trust!.guardedValidity(attributes.inode, () => fileSystem.guardedMs?.(attributes) ?? 0);
   if (guarded !== undefined) reply.validity = guarded;
   const modified = trust!.modifiedBefore(attributes);
   return modified === undefined ? reply.putAttributes(attributes) : reply.putPassingAttributes({ ...attributes, modified });

@@ -11,6 +11,7 @@ import {
   Grants,
   grantTermMs,
   LockGrace,
+  ownKernel,
   SharedFileSystem,
   type Unsaid,
   type Volume,
@@ -234,7 +235,7 @@ export class SharedRole implements Disposable {
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
       if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
-      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending });
+      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
@@ -265,7 +266,7 @@ export class SharedRole implements Disposable {
       now,
       sleep: (ms) => sleep(ms, undefined, { ref: false }),
       leaseMs: () => tenure.leftMs(systemClock),
-      recall: (peer, keys) => this.#askBack(peer, keys),
+      recall: (peer, keys) => (peer === ownKernel ? this.fileSystem.distrust(keys) : this.#askBack(peer, keys)),
       onGivenUp: (peer, inode, lapsed) => this.#server?.givenUp(peer, inode, lapsed),
       earlierUntilMs: Math.max(inherited ? this.#begunMs + earlierGrantsMs : 0, this.#grants?.untilMs ?? 0),
     });

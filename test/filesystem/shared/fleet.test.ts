@@ -16,7 +16,7 @@ test('a guest that does not hear of a new opening of the volume sees nothing old
   assert.notEqual(staleIn(await new Fleet(1, 'heedless').takeOver()), undefined, 'a heedless host is found out');
 });
 
-for (const mutant of ['hasty', 'forgetful', 'timeless', 'undoing', 'unflushed'] satisfies Mutant[]) {
+for (const mutant of ['hasty', 'forgetful', 'timeless', 'undoing', 'unflushed', 'trusting'] satisfies Mutant[]) {
   test(`a ${mutant} one is found out`, async () => {
     for (let seed = 1; seed <= 2 * seeds; seed++) if (staleIn(await new Fleet(seed, mutant).run()) !== undefined) return;
     assert.fail('it never was');

@@ -8,7 +8,9 @@ import {
   FileSystemError,
   type GrantKey,
   Grants,
+  type KernelCache,
   LockGrace,
+  ownKernel,
   SharedFileSystem,
   type Volume,
 } from '../../../src/filesystem/index.ts';
@@ -31,7 +33,9 @@ export type Mutant =
   /** What a guest says late that it wrote is taken, whoever has written since. */
   | 'undoing'
   /** A close is answered before the host that serves the volume knows what was written. */
-  | 'unflushed';
+  | 'unflushed'
+  /** The kernel of the host that serves the volume believes what it was told for its time, whatever is asked back. */
+  | 'trusting';
 
 /** What was done to a file, and seen of it; both times by a counter that goes up with each event. */
 export interface Event {
@@ -58,6 +62,8 @@ export function random(seed: number): () => number {
 }
 
 const clients = 3;
+/** More than is allowed would make no difference to whoever asks it back. */
+const believedMs = 200;
 const steps = 60;
 
 /**
@@ -71,6 +77,8 @@ export class Fleet {
   readonly #mutant: Mutant | undefined;
   readonly #store = new MemoryBlockStore();
   readonly #hosts: SharedFileSystem[];
+  /** Sizes that the kernel of the host that serves the volume believes for a while. */
+  readonly #believed = new Map<number, { readonly size: number; readonly untilMs: number }>();
   /** What comes and goes waits for so long. */
   readonly #cutUntil = [0, 0, 0];
   #server!: CallServer;
@@ -90,6 +98,25 @@ export class Fleet {
       (_, index) =>
         new SharedFileSystem(`host ${index}`, () => index === 0, undefined, undefined, undefined, mutant === 'timeless' ? still : this.#time.clock),
     );
+    const kernel: Partial<KernelCache> = { drop: () => undefined, distrust: (inode) => this.#distrust(inode) };
+    this.#hosts[0]!.attach(kernel as KernelCache);
+  }
+
+  async #distrust(inode: number): Promise<void> {
+    await this.#time.sleep(Math.floor(this.#chance() * 5));
+    if (this.#mutant !== 'trusting') this.#believed.delete(inode);
+  }
+
+  /** As the kernel of the host that serves the volume tells a program. */
+  async #sizeAtServing(inode: number): Promise<number> {
+    const host = this.#hosts[0]!;
+    const now = this.#time.clock.monotonicMs();
+    const believed = this.#believed.get(inode);
+    if (believed !== undefined && believed.untilMs > now) return believed.size;
+    const attributes = await host.getattr(inode);
+    const goodMs = Math.min(believedMs, host.guardedMs(attributes));
+    if (goodMs > 0) this.#believed.set(inode, { size: attributes.size, untilMs: this.#time.clock.monotonicMs() + goodMs });
+    return attributes.size;
   }
 
   /** All do as chance has it. */
@@ -152,7 +179,7 @@ export class Fleet {
       now: () => this.#time.clock.monotonicMs(),
       sleep: (ms) => this.#time.sleep(ms),
       leaseMs: () => Infinity,
-      recall: (peer, keys) => this.#recall(Number(peer), keys),
+      recall: (peer, keys) => (peer === ownKernel ? own.distrust(keys) : this.#recall(Number(peer), keys)),
       onGivenUp: (peer, inode, lapsed) => this.#server.givenUp(peer, inode, lapsed),
       earlierUntilMs,
     });
@@ -179,7 +206,7 @@ export class Fleet {
       () => {},
       grants,
     ));
-    own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending });
+    own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending, grants });
     for (const [index, guest] of guests.entries()) {
       const peer = index + 1;
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
@@ -335,7 +362,7 @@ export class Fleet {
     try {
       const found = await host.lookup(root, name);
       let value = found?.size ?? 0;
-      if (found !== undefined && how < 0.4) value = (await host.getattr(found.inode)).size;
+      if (found !== undefined && how < 0.4) value = index === 0 ? await this.#sizeAtServing(found.inode) : (await host.getattr(found.inode)).size;
       else if (found !== undefined && how < 0.7) {
         const handle = await host.open(found.inode, 0);
         value = (await host.read(found.inode, handle, 0, 65_536)).reduce((sum, { length }) => sum + length, 0);

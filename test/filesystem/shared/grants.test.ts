@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type GrantKey, Grants, type GrantsOptions, grantTermMs } from '../../../src/filesystem/index.ts';
+import { type GrantKey, Grants, type GrantsOptions, grantTermMs, ownKernel } from '../../../src/filesystem/index.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** Grants whose recalls are answered by hand. */
@@ -151,4 +151,25 @@ test('the volume is let go of when no guest has anything in memory any more', as
   assert.equal(await desk.isOver(closed), true);
   desk.grants.give('b', 5);
   assert.equal(desk.grants.holds('b', 5), false);
+});
+
+test('the kernel of the host that serves the volume is asked like a guest, but no program has anything open by what it is told', async () => {
+  const desk = new Desk();
+  desk.grants.give(ownKernel, 5);
+  assert.equal(desk.grants.term(ownKernel).ms, grantTermMs);
+  const wait = desk.grants.inode(5);
+  assert.equal(await desk.isOver(wait), false);
+  desk.recalls[0]!.answer(true);
+  assert.equal(await desk.isOver(wait), true);
+  assert.deepEqual(desk.givenUp, []);
+});
+
+test('when its time is over nobody is asked, and what it had may be lent at once', async () => {
+  const desk = new Desk();
+  desk.grants.give(ownKernel, 5);
+  desk.grants.term(ownKernel);
+  await desk.time.pass(grantTermMs * 1.1);
+  assert.equal(desk.grants.inode(5), undefined);
+  assert.deepEqual(desk.recalls, []);
+  assert.ok(desk.grants.lend('a', 5) !== undefined);
 });

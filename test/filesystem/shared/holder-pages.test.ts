@@ -10,11 +10,17 @@ import { Serving } from './serving.ts';
 class Kernel {
   readonly dropping: number[] = [];
   let = Promise.withResolvers<void>();
+  readonly distrusting: number[] = [];
+  distrusted = Promise.resolve();
 
   readonly cache = {
     drop: (inode: number) => {
       this.dropping.push(inode);
       return this.let.promise;
+    },
+    distrust: (inode: number) => {
+      this.distrusting.push(inode);
+      return this.distrusted;
     },
   } as unknown as KernelCache;
 }
@@ -23,7 +29,7 @@ async function begin(): Promise<{ serving: Serving; kernel: Kernel; inode: numbe
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', Buffer.alloc(100_000, 'a'), true);
   const kernel = new Kernel();
-  serving.volume.attach(kernel.cache);
+  serving.own.attach(kernel.cache);
   return { serving, kernel, inode };
 }
 
@@ -75,4 +81,49 @@ test('a file is lent once that kernel has no page of it; what comes back waits f
   await guest.fsync(inode, handle, false);
   await guest.flush(inode, handle, '1');
   assert.deepEqual(kernel.dropping, [inode]);
+});
+
+test('attributes that the kernel of that host was told as good are asked back before a guest changes them: nobody sees the change before', async () => {
+  const { serving, kernel, inode } = await begin();
+  kernel.let.resolve();
+  const guest = serving.guest('guest');
+  const handle = await guest.open(inode, 2);
+  const before = await serving.own.getattr(inode);
+  assert.ok(serving.own.guardedMs(before) > 0);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  kernel.distrusted = promise;
+  const written = Promise.resolve(guest.write(inode, handle, 200_000, Buffer.from('x'), false)).then(() => 'written');
+  while (kernel.distrusting.length === 0) await new Promise((settle) => setImmediate(settle));
+  assert.deepEqual(kernel.distrusting, [inode]);
+  assert.equal((await serving.own.getattr(inode)).size, 100_000);
+  assert.equal(serving.own.guardedMs(await serving.own.getattr(inode)), 0, 'while they are asked back');
+  resolve();
+  assert.equal(await written, 'written');
+  const after = await serving.own.getattr(inode);
+  assert.equal(after.size, 200_001);
+  assert.equal(serving.own.guardedMs(after), 0, 'it is being changed, perhaps again and again');
+  await serving.time.pass(1000);
+  assert.equal(serving.own.guardedMs(before), 0, 'those are not its attributes any more');
+  assert.ok(serving.own.guardedMs(after) > 0);
+});
+
+test('nothing is good of a file that a guest has for itself, nor of a volume that is let go of', async () => {
+  const { serving, kernel, inode } = await begin();
+  kernel.let.resolve();
+  const guest = serving.guest('guest', new MemoryBlockStore());
+  await serving.keeps(guest);
+  const before = await serving.own.getattr(inode);
+  const handle = await guest.open(inode, 2);
+  await guest.write(inode, handle, 0, Buffer.from('x'), false);
+  assert.ok(serving.grants.isLent(inode));
+  assert.equal(serving.own.guardedMs(before), 0);
+  await guest.flush(inode, handle, '1');
+  await guest.release(inode, handle);
+  await serving.time.pass(1000);
+  const after = await serving.own.getattr(inode);
+  assert.ok(serving.own.guardedMs(after) > 0);
+  kernel.distrusting.length = 0;
+  await serving.grants.close();
+  assert.deepEqual(kernel.distrusting, [inode]);
+  assert.equal(serving.own.guardedMs(after), 0);
 });

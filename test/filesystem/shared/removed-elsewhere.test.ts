@@ -12,6 +12,7 @@ function kernelWith(inodes: ReadonlySet<number>): KernelCache {
     removed: () => {},
     holds: (inode) => Promise.resolve(inodes.has(inode)),
     drop: () => undefined,
+    distrust: () => undefined,
     dropOpen: () => {},
     settle: () => {},
     hasStale: () => false,

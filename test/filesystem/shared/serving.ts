@@ -1,6 +1,16 @@
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
-import { Appends, BlockReader, CallServer, type FileLock, Grants, LockGrace, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import {
+  Appends,
+  BlockReader,
+  CallServer,
+  type FileLock,
+  Grants,
+  LockGrace,
+  ownKernel,
+  SharedFileSystem,
+  type Volume,
+} from '../../../src/filesystem/index.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
 import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -48,6 +58,7 @@ export class Serving {
       sleep: (ms) => this.time.sleep(ms),
       leaseMs: () => Infinity,
       recall: async (peer, keys) => {
+        if (peer === ownKernel) return this.own.distrust(keys);
         if (this.unheard.has(peer)) throw new InfinitError('unavailable', 'not heard');
         await this.#guests.get(peer)?.recall(keys);
       },
@@ -63,7 +74,15 @@ export class Serving {
       (parent, name) => this.removed.push({ parent, name }),
       this.grants,
     );
-    this.own.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending });
+    this.own.setBacking({
+      kind: 'local',
+      volume,
+      appends,
+      grace: grace.over,
+      names: grace.names?.over,
+      lending: volume.lending,
+      grants: this.grants,
+    });
   }
 
   /** Such calls are made from now on, and never answered. */
