@@ -76,7 +76,8 @@ export class Files {
     });
   }
 
-  write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
+  /** @param offset undefined: behind what is there in the moment in which nobody else has the file, so that it comes over nothing that was appended meanwhile. */
+  write(number: number, offset: number | undefined, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     try {
       return this.#write(number, offset, data, kill, keepTimes);
     } catch (error) {
@@ -88,10 +89,11 @@ export class Files {
     }
   }
 
-  #write(number: number, offset: number, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
+  #write(number: number, wanted: number | undefined, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
     this.#core.writable();
     const inode = this.regular(number);
     const { budget, redo, flusher } = this.#core;
+    const offset = wanted ?? inode.size;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
     if (data.length === 0) return 0;

@@ -13,7 +13,6 @@ export type { OwnedBlock } from './removal/unreferenced.ts';
 export { storedUsage } from './journal/volume-state.ts';
 export { Volume } from './volume.ts';
 export {
-  Appends,
   type Awaited,
   type Backing,
   BlockReader,

@@ -182,6 +182,11 @@ export class Volume implements FileSystem {
     return this.#files.write(number, offset, data, killPrivileges, keepTimes);
   }
 
+  /** Writes behind what is there: a kernel of several places it at the end of the file as it last knew that. */
+  append(number: number, _handle: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
+    return this.#files.write(number, undefined, data, killPrivileges, false);
+  }
+
   flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     this.locks.release(number, 'posix', lockOwner);
     this.#files.reportFailure(number, handle);

@@ -4,7 +4,6 @@ import type { BlockStore } from '../../store/index.ts';
 import type { FileSystem } from '../file-system.ts';
 import type { Lending } from '../lending.ts';
 import type { Volume } from '../volume.ts';
-import type { Appends } from './appends.ts';
 import type { BlockReader } from './block-reader.ts';
 import type { Granted, SharedMethod } from './calls.ts';
 import type { Grants } from './grants.ts';
@@ -23,8 +22,7 @@ export type Backing =
   /** `grace`: until then only what was locked before may be locked; `names`: and no names be made. */
   | {
       readonly kind: 'local';
-      readonly volume: FileSystem & Partial<Pick<Volume, 'calls' | 'callOutcome' | 'entry' | 'isMade' | 'remake'>>;
-      readonly appends: Appends;
+      readonly volume: FileSystem & Partial<Pick<Volume, 'append' | 'calls' | 'callOutcome' | 'entry' | 'isMade' | 'remake'>>;
       readonly grace: Promise<void>;
       readonly names?: Promise<void> | undefined;
       readonly lending?: Lending;

@@ -1,7 +1,6 @@
 import { InfinitError } from '../../base/index.ts';
 import type { Volume } from '../volume.ts';
 import { type Attributes, type Created, type DirectoryEntry, type FileLock, type FileSystem } from '../file-system.ts';
-import type { Appends } from './appends.ts';
 import { askedBy, currentAsker } from '../miss.ts';
 import { type DoneCall, isRemembered, keyOf } from '../journal/call-table.ts';
 import {
@@ -41,7 +40,7 @@ const tellsOfCalls: ReadonlySet<SharedMethod> = new Set(['made', 'relocked']);
 
 /** A volume that is open on this host. */
 type ServedVolume = FileSystem &
-  Pick<Volume, 'calls' | 'callOutcome' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'locks' | 'remake'>;
+  Pick<Volume, 'append' | 'calls' | 'callOutcome' | 'dropPages' | 'entry' | 'expect' | 'images' | 'isMade' | 'lending' | 'locks' | 'remake'>;
 
 /** What a volume itself does. */
 type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
@@ -52,7 +51,6 @@ type VolumeMethod = Exclude<SharedMethod, Exclude<OwnMethod, 'remake'>>;
  */
 export class CallServer {
   readonly #volume: ServedVolume;
-  readonly #appends: Appends;
   readonly #kept: KeptAnswers;
   readonly #grace: LockGrace;
   readonly #onRemoved: (parent: number, name: string) => void;
@@ -82,7 +80,6 @@ export class CallServer {
    */
   constructor(
     volume: ServedVolume,
-    appends: Appends,
     keep: Keep,
     grace: LockGrace,
     onRemoved: (parent: number, name: string) => void,
@@ -90,7 +87,6 @@ export class CallServer {
     maxHandles = defaultMaxHandles,
   ) {
     this.#volume = volume;
-    this.#appends = appends;
     this.#kept = new KeptAnswers(keep);
     this.#grace = grace;
     this.#onRemoved = onRemoved;
@@ -202,7 +198,7 @@ export class CallServer {
       }
       case 'append': {
         const [inode, handle, data, kill] = args as unknown as readonly [number, number, Uint8Array, boolean];
-        const append = (): Promise<number> => this.#recordingOf(tag, () => this.#appends.append(inode, handle, data, kill));
+        const append = (): Promise<number> => this.#recordingOf(tag, async () => this.#volume.append(inode, handle, data, kill));
         const written = await once(guest, method, tag, append, false, () => this.#included(method, args, tag, append));
         await this.#volume.fsync(inode, handle, true);
         await this.#tellChanged(peer, told, method, args, written);

@@ -217,8 +217,7 @@ export class HolderLink {
   }
 
   perform<T>(local: FileSystem, method: SharedMethod, args: readonly unknown[]): MaybePromise<T> {
-    const { appends, lending } = this.#backing as Backing & { kind: 'local' };
-    const target = method === 'append' ? appends : method === 'put' ? lending : local;
+    const target = method === 'put' ? (this.#backing as Backing & { kind: 'local' }).lending : local;
     const operation = (target as unknown as Record<string, (...values: readonly unknown[]) => MaybePromise<T>>)[method]!;
     return operation.apply(target, [...args]);
   }

@@ -1,5 +1,4 @@
 /** One volume on several hosts: the holder of its lease serves the operations of the others. */
-export { Appends } from './appends.ts';
 export { BlockReader } from './block-reader.ts';
 export { CallServer } from './call-server.ts';
 export { encodeFailure } from './calls.ts';

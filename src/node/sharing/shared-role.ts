@@ -3,7 +3,6 @@ import type { MessagePort } from 'node:worker_threads';
 
 import { InfinitError, type Logger, messageOf, type Records, systemClock } from '../../base/index.ts';
 import {
-  Appends,
   BlockReader,
   CallServer,
   encodeFailure,
@@ -220,7 +219,6 @@ export class SharedRole implements Disposable {
       this.#volume = volume;
       this.#caches = volume.kernelPages !== 'shared';
       this.#notePages();
-      const appends = new Appends(volume);
       const grace = new LockGrace(
         [
           ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
@@ -234,8 +232,8 @@ export class SharedRole implements Disposable {
       volume.guard(grants);
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
-      if (!this.#closing) this.#server = new CallServer(volume, appends, (shown) => volume.keep(shown), grace, onRemoved, grants);
-      this.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
+      if (!this.#closing) this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
+      this.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Appends, and extended attributes that must be there or must not, that were under way when the host that served the volume was lost: each is done once, and its program hears of nothing. */
+/** and extended attributes that must be there or must not, that were under way when the host that served the volume was lost: each is done once, and its program hears of nothing. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 

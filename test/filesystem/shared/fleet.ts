@@ -3,7 +3,6 @@ import { mock } from 'node:test';
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import {
-  Appends,
   CallServer,
   FileSystemError,
   type GrantKey,
@@ -192,7 +191,6 @@ export class Fleet {
       isLent: (inode) => grants.isLent(inode),
       locks: (inode) => grants.locks(inode),
     });
-    const appends = new Appends(volume);
     const grace = new LockGrace([]);
     const { lending } = volume;
     const taking = standIn(volume, {
@@ -200,13 +198,12 @@ export class Fleet {
     });
     const server = (this.#server = new CallServer(
       this.#mutant === 'undoing' ? taking : volume,
-      appends,
       (shown) => volume.keep(shown),
       grace,
       () => {},
       grants,
     ));
-    own.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending, grants });
+    own.setBacking({ kind: 'local', volume, grace: grace.over, lending, grants });
     for (const [index, guest] of guests.entries()) {
       const peer = index + 1;
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {

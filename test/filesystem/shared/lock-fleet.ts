@@ -1,16 +1,7 @@
 import { mock } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import {
-  Appends,
-  CallServer,
-  type FileLock,
-  FileSystemError,
-  type GrantKey,
-  Grants,
-  LockGrace,
-  SharedFileSystem,
-} from '../../../src/filesystem/index.ts';
+import { CallServer, type FileLock, FileSystemError, type GrantKey, Grants, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
@@ -168,13 +159,12 @@ export class LockFleet {
     });
     const server = (this.#server = new CallServer(
       served,
-      new Appends(volume),
       (shown) => volume.keep(shown),
       grace,
       () => {},
       grants,
     ));
-    own.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: grace.over, lending: volume.lending });
+    own.setBacking({ kind: 'local', volume, grace: grace.over, lending: volume.lending });
     this.#welcome = (peer) => {
       const guest = this.#hosts[peer]!;
       const killed = this.#killed[peer]!;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { codeOf, InfinitError, programPatienceMs, waningPatienceMs } from '../../../src/base/index.ts';
-import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { retryMs } from '../../../src/filesystem/shared/repeating.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
@@ -25,7 +25,7 @@ test('a failure that comes after the lease ended counts no more than another ans
   });
   let held = true;
   const host = new SharedFileSystem('host', () => held);
-  host.setBacking({ kind: 'local', volume: old, appends: new Appends(old), grace: none });
+  host.setBacking({ kind: 'local', volume: old, grace: none });
   const removed = host.unlink(root, 'f');
   held = false;
   gate.resolve();
@@ -72,7 +72,7 @@ test('an operation waits a minute for the lease, later ones of a longer lapse le
   const time = new VirtualTime();
   let held = false;
   const host = new SharedFileSystem('host', () => held, undefined, undefined, undefined, time.clock);
-  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  host.setBacking({ kind: 'local', volume, grace: none });
   /** What has come of an operation after each of these times. */
   const after = async (...steps: readonly number[]): Promise<unknown[]> => {
     let outcome: unknown = 'waits';
@@ -105,7 +105,7 @@ test('a volume is not called closed while its lease cannot be renewed', async ()
   let held = true;
   const volume = await open(new MemoryBlockStore());
   const shared = new SharedFileSystem('holder', () => held);
-  shared.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  shared.setBacking({ kind: 'local', volume, grace: none });
   held = false;
   await assert.rejects(shared.close(), { code: 'unavailable' });
   held = true;
@@ -118,7 +118,7 @@ test('a sync that waits while the volume goes to another host says what was lost
   const inode = await put(volume, root, 'f', 'old', true);
   let held = true;
   const host = new SharedFileSystem('host', () => held);
-  const backing = { kind: 'local', volume, appends: new Appends(volume), grace: none } as const;
+  const backing = { kind: 'local', volume, grace: none } as const;
   host.setBacking(backing);
   const [handle, other] = [await host.open(inode, 2), await host.open(inode, 2)];
   const directory = await host.opendir(root);
@@ -160,7 +160,7 @@ test('a read that waited for the lease is done again: what the cache gave was go
   const host = new SharedFileSystem('host', () => held);
   const memory = new Uint8Array(5);
   const lending = standIn(volume, { read: async () => (memory.set(bytes('right')), [memory]) });
-  host.setBacking({ kind: 'local', volume: lending, appends: new Appends(volume), grace: none });
+  host.setBacking({ kind: 'local', volume: lending, grace: none });
   const handle = await host.open(inode, 0);
   const reading = host.read(inode, handle, 0, 5);
   held = false;
@@ -189,7 +189,7 @@ test('an operation that waits for a block when the lease ends is done at the nex
   };
   const lost = await open(way);
   const host = new SharedFileSystem('host', () => true);
-  host.setBacking({ kind: 'local', volume: lost, appends: new Appends(lost), grace: none });
+  host.setBacking({ kind: 'local', volume: lost, grace: none });
   slow = true;
   const handle = host.open(inode, 2);
   const change = host.setattr(inode, { mode: 0o600 });

@@ -2,7 +2,7 @@ import { mock } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
-import { Appends, BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
+import { BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { ContentStory } from '../../integration/durability/content-story.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -219,14 +219,13 @@ export class Moves {
       attributes: async (inode) => volume.getattr(inode),
       put: async (inode, _loan, written) => volume.lending.apply(inode, written),
     });
-    const appends = new Appends(volume);
     const grace = new LockGrace([]);
-    const keep: ConstructorParameters<typeof CallServer>[2] = (shown) => (this.#mutant === 'hasty' ? undefined : volume.keep(shown));
-    const server = new CallServer(this.#mutant === 'hasty' ? unsynced(volume) : volume, appends, keep, grace, () => {}, grants);
+    const keep: ConstructorParameters<typeof CallServer>[1] = (shown) => (this.#mutant === 'hasty' ? undefined : volume.keep(shown));
+    const server = new CallServer(this.#mutant === 'hasty' ? unsynced(volume) : volume, keep, grace, () => {}, grants);
     this.#opening = { number, host, volume, way, server };
     if (this.#mutant === 'unaware') Object.assign(volume, { callOutcome: () => 'not done' });
     host.served++;
-    host.fileSystem.setBacking({ kind: 'local', volume, appends, grace: grace.over, lending: volume.lending });
+    host.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, lending: volume.lending });
     for (const other of this.#hosts) if (other !== host) this.#welcome(other);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { eventually } from '../../docker/process.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -76,7 +76,7 @@ test('a file that is opened while the volume moves is opened once at the host wh
   let held = true;
   const { volume } = serving;
   const host = new SharedFileSystem('host', () => held);
-  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  host.setBacking({ kind: 'local', volume, grace: none });
   const kept = await host.open(inode, 2);
   held = false;
   const read = host.read(inode, kept, 0, 4);

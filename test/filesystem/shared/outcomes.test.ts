@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, CallServer, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { CallServer, FileSystemError, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { decodeResult, encodeCall, Forgotten, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
 import { Outcomes } from '../../../src/filesystem/shared/outcomes.ts';
 import { eventually } from '../../docker/process.ts';
@@ -192,7 +192,7 @@ test('a removal whose answer was lost with the holder before is not made again, 
     const { volume } = guest.serving;
     await volume.unlink(root, 'lock');
     await next();
-    guest.host.setBacking({ kind: 'local', volume: guest.serving.volume, appends: new Appends(guest.serving.volume), grace: none });
+    guest.host.setBacking({ kind: 'local', volume: guest.serving.volume, grace: none });
   });
   await guest.host.unlink(root, 'gone');
   assert.equal(await look(guest.serving.volume, root, 'lock'), inode);
@@ -231,7 +231,6 @@ test('a host that has as many files open as it may can still close one', async (
   const inode = await put(volume, root, 'f', 'x', true);
   const server = new CallServer(
     volume,
-    new Appends(volume),
     (shown) => volume.keep(shown),
     new LockGrace([]),
     () => {},

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { open, root, user } from '../harness.ts';
 import { none, Serving } from './serving.ts';
@@ -39,7 +39,7 @@ for (const [kind, size] of [
     // What is in memory lies in several pieces.
     content.set(randomBytes(100), 5000);
     await volume.write(inode, await volume.open(inode, 2), 5000, content.subarray(5000, 5100), false);
-    host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+    host.setBacking({ kind: 'local', volume, grace: none });
     const parts = await read;
     assert.ok(parts.length > 1);
     assert.deepEqual(Buffer.concat(parts), content);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { Appends, FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { FileSystemError, SharedFileSystem } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { Undelivered } from '../../../src/filesystem/shared/undelivered.ts';
 import { eventually } from '../../docker/process.ts';
@@ -15,7 +15,7 @@ test('a file that is closed in a lapse of the lease is closed and unlocked when 
   const { volume } = serving;
   let held = true;
   const host = new SharedFileSystem('host', () => held);
-  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  host.setBacking({ kind: 'local', volume, grace: none });
   const [inode, plain] = [await put(volume, root, 'f', 'x', true), await put(volume, root, 'plain', 'x', true)];
   const handles = [await host.open(inode, 2), await host.open(plain, 2)];
   await host.setlk(inode, flock('1', 'write'), false);
@@ -34,7 +34,7 @@ test('what the kernel gives back in a lapse of the lease counts when the lease g
   const { volume } = serving;
   let held = true;
   const host = new SharedFileSystem('host', () => held);
-  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+  host.setBacking({ kind: 'local', volume, grace: none });
   const inode = await put(volume, root, 'f', 'x', true);
   await host.lookup(root, 'f');
   await host.unlink(root, 'f');
@@ -87,7 +87,7 @@ test('who closed a file finds its locks gone, also while what they protected is 
     },
   });
   const host = new SharedFileSystem('host', () => true);
-  host.setBacking({ kind: 'local', volume: slow, appends: new Appends(slow), grace: none });
+  host.setBacking({ kind: 'local', volume: slow, grace: none });
   const inode = await put(volume, root, 'f', 'x');
   const close = (owner: string): Promise<void> => host.setlk(inode, { ...posix(owner, 'write', 0, Infinity), type: 'unlock' }, false);
   await host.setlk(inode, posix('1', 'write', 0, 9), false);
@@ -102,7 +102,7 @@ test('a close unlocks also where nothing can be made durable, and says so', asyn
   const volume = await open(new MemoryBlockStore());
   const full = standIn(volume, { syncfs: () => Promise.reject(new FileSystemError('ENOSPC')) });
   const host = new SharedFileSystem('host', () => true);
-  host.setBacking({ kind: 'local', volume: full, appends: new Appends(full), grace: none });
+  host.setBacking({ kind: 'local', volume: full, grace: none });
   const inode = await put(volume, root, 'f', 'x');
   const handle = await host.open(inode, 2);
   await host.setlk(inode, flock('1', 'write'), false);
@@ -146,7 +146,7 @@ test('a lock that was granted by a volume that is no longer served does not coun
   const inode = await put(volume, root, 'f', 'x', true);
   const grace = Promise.withResolvers<void>();
   const host = new SharedFileSystem('host', () => true);
-  host.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: grace.promise });
+  host.setBacking({ kind: 'local', volume, grace: grace.promise });
   const guest = new SharedFileSystem('a', () => false);
   const answer = Promise.withResolvers<void>();
   const old = new Serving(volume);

@@ -1,7 +1,6 @@
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import {
-  Appends,
   BlockReader,
   CallServer,
   type FileLock,
@@ -52,7 +51,6 @@ export class Serving {
   constructor(volume: Volume, grace = new LockGrace([]), own = new SharedFileSystem('holder', () => true)) {
     this.volume = volume;
     this.own = own;
-    const appends = new Appends(volume);
     this.grants = new Grants({
       now: () => this.time.clock.monotonicMs(),
       sleep: (ms) => this.time.sleep(ms),
@@ -68,7 +66,6 @@ export class Serving {
     volume.guard(this.grants);
     this.server = new CallServer(
       volume,
-      appends,
       (shown) => volume.keep(shown),
       grace,
       (parent, name) => this.removed.push({ parent, name }),
@@ -77,7 +74,6 @@ export class Serving {
     this.own.setBacking({
       kind: 'local',
       volume,
-      appends,
       grace: grace.over,
       names: grace.names?.over,
       lending: volume.lending,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Appends, CallServer, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
+import { CallServer, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeResult, encodeCall, type SharedMethod } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { errnoOf, open, put, readAt, root } from '../harness.ts';
@@ -36,7 +36,6 @@ class Host {
     this.volume = await open(this.store);
     this.#server = new CallServer(
       this.volume,
-      new Appends(this.volume),
       (shown) => this.volume.keep(shown),
       new LockGrace([]),
       () => {},

@@ -1,6 +1,6 @@
 import { InfinitError } from '../../../src/base/index.ts';
 import type { Address } from '../../../src/block/index.ts';
-import { Appends, type Backing, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
+import { type Backing, SharedFileSystem, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import type { BlockStore, CommitResult, Stage } from '../../../src/store/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
@@ -76,7 +76,7 @@ export class Succession {
     const volume = await open(this.store);
     this.#holds = true;
     this.serving = new Serving(volume);
-    this.guest.setBacking({ kind: 'local', volume, appends: new Appends(volume), grace: none });
+    this.guest.setBacking({ kind: 'local', volume, grace: none });
   }
 
   #remote(way: MortalWay, serving: Serving): Backing {
