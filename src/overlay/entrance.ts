@@ -6,6 +6,7 @@ import type { PassportGate } from './membership/passport-gate.ts';
 import type { OverlayOptions } from './overlay-options.ts';
 import { readTokenFile } from './state-files.ts';
 import type { MeshTransport } from './transport.ts';
+import type { Trouble } from './trouble.ts';
 import type { TroubleLog, TroubleReport } from './trouble-log.ts';
 import { whenJoined } from './when-joined.ts';
 
@@ -145,7 +146,10 @@ export class Entrance {
   async whenIn(signal: AbortSignal | undefined): Promise<void> {
     const { gate, state, troubleLog, onMembersChange } = this.#options;
     if (gate.own === undefined) throw new InfinitError('bad-argument', 'this host belongs to no cluster and has no token');
-    const onTrouble = troubleLog.onTrouble.bind(troubleLog);
+    // Among other addresses this host's own does no harm.
+    const matters = ({ kind }: Trouble): boolean => kind !== 'self' || this.#seeds.length === 1;
+    const onTrouble = (listener: (trouble: Trouble) => void): (() => void) =>
+      troubleLog.onTrouble((trouble) => matters(trouble) && listener(trouble));
     await whenJoined({ isIn: () => state() !== 'joining', whyNot: () => this.whyNotIn(), onMembersChange, onTrouble }, signal);
   }
 

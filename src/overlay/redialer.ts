@@ -1,5 +1,6 @@
 import { codeOf, type Random } from '../base/index.ts';
 import type { PeerId, Target } from './transport.ts';
+import { troubleOf } from './trouble.ts';
 
 /** What the redialer needs of a transport. */
 export interface Dialler {
@@ -146,6 +147,8 @@ export class Redialer {
         // Two hosts dialled each other at once and the other session is kept: no failure, though this attempt looks again later.
         if (codeOf(error) === 'conflict') break;
         this.#dialler.onFailure(address, attempt.peer, error);
+        // The same list of seeds may be given to all hosts: this one's own address is of no use, and no matter once another answers.
+        if (attempt.peer === undefined && troubleOf(error) === 'self') attempt.found = this.#dialler.self;
       }
     }
     attempt.failures++;

@@ -37,6 +37,7 @@ export function troubleOf(error: unknown): Trouble['kind'] {
 
 /** A short sentence for people about an address that does not answer. */
 export function describeFailure(address: string, error: unknown): string {
+  if (troubleOf(error) === 'self') return `${address}: that is this host itself`;
   if (error instanceof InfinitError) return `${address}: ${error.message}`;
   const text = plainly(error);
   return `${address}: ${/timed? ?out|abort/i.test(text) ? 'it does not answer' : text}`;

@@ -10,7 +10,7 @@ export interface Joining {
   readonly onTrouble: (listener: (trouble: Trouble) => void) => () => void;
 }
 
-/** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `cancelled`. */
+/** Waits until a member has let this host in. @throws InfinitError `denied` once a member refuses it, `bad-argument` where it would join itself, `cancelled`. */
 export async function whenJoined({ isIn, whyNot, onMembersChange, onTrouble }: Joining, signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onAbort = (): void => reject(new InfinitError('cancelled', whyNot()));
@@ -19,7 +19,7 @@ export async function whenJoined({ isIn, whyNot, onMembersChange, onTrouble }: J
     onMembersChange(() => isIn() && resolve()),
     onTrouble(({ kind, message }) => {
       if (kind === 'denied' || kind === 'wrong-version') reject(new InfinitError(kind, message));
-      if (kind === 'self') reject(new InfinitError('bad-argument', `--join ${message}`));
+      if (kind === 'self') reject(new InfinitError('bad-argument', message));
     }),
   ];
   if (isIn()) resolve();

@@ -217,3 +217,13 @@ test('a join that is let in and not told the roster in time is unavailable, and 
     message: /^nobody answers; this host goes on trying/,
   });
 });
+
+test('who is refused at a command is told that the host goes on trying, and how to take it back', async () => {
+  const refused = { ...world(), clusterId: undefined as string | undefined };
+  using entry = await entryIn(refused);
+  refused.letIn.reject(new InfinitError('denied', 'the token was used'));
+  await assert.rejects(entry.join(['a:7470'], 'token'), {
+    code: 'denied',
+    message: /^the token was used; this host goes on trying.*`infinit cluster leave` takes it back$/,
+  });
+});

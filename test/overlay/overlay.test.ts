@@ -223,7 +223,15 @@ describe('the overlay on loopback', () => {
     const tokenFile = await cluster.tokenFile(a);
     const port = await freePort();
     const b = await cluster.open('b', { tokenFile, listen: `127.0.0.1:${port}`, join: [`127.0.0.1:${port}`] });
-    await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /--join .*host itself/ });
+    await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /: that is this host itself$/ });
+    // The same list may be given to all hosts.
+    const own = await freePort();
+    const e = await cluster.open('e', {
+      tokenFile: await cluster.tokenFile(a),
+      listen: `127.0.0.1:${own}`,
+      join: [`127.0.0.1:${own}`, ...addressesOf(a)],
+    });
+    await e.whenJoined(withinReason());
     await assert.rejects(cluster.open('c', { join: addressesOf(a) }), {
       code: 'bad-argument',
       message: /needs a token: --token FILE or INFINIT_TOKEN/,

@@ -35,6 +35,46 @@ test('a session that is lost while those who hear of it are told is opened again
   }
 });
 
+test('the own address among the seeds is dialled until another of them answers, and no longer', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const connected = new Set<PeerId>();
+  const dials: string[] = [];
+  let answers = false;
+  const redialer = new Redialer(
+    {
+      self: 'a',
+      isConnected: (peer) => connected.has(peer),
+      connectedCount: () => connected.size,
+      connect: async (address) => {
+        dials.push(address);
+        if (address === 'a:1') throw new Error('Can not dial self');
+        if (!answers) throw new InfinitError('unavailable', 'nobody answers');
+        connected.add('b');
+        return 'b';
+      },
+      lookUp: async () => [],
+      onFailure: () => {},
+    },
+    systemRandom,
+  );
+  /** Rounds of dials, each longer than any pause. */
+  const pass = async (rounds: number): Promise<number> => {
+    const before = dials.filter((address) => address === 'a:1').length;
+    for (let round = 0; round < rounds; round++) {
+      t.mock.timers.tick(5000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return dials.filter((address) => address === 'a:1').length - before;
+  };
+  redialer.setSeeds(['a:1', 'b:1']);
+  assert.equal(await pass(5), 5);
+  answers = true;
+  await pass(2);
+  assert.deepEqual([...connected], ['b']);
+  assert.equal(await pass(5), 0);
+  redialer.close();
+});
+
 /** What a redialer sees: hosts that come and go, dials that take a while, and connections that others open or break. */
 class Turmoil {
   readonly connected = new Set<PeerId>();

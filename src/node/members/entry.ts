@@ -123,10 +123,11 @@ export class Entry implements Membership, Disposable {
       await overlay.whenJoined(AbortSignal.any([patience, takenBack]));
       await this.whenInside(patience);
     } catch (error) {
-      if (codeOf(error) !== 'cancelled') throw error;
-      const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
       if (takenBack.aborted) throw new InfinitError('cancelled', 'the join was taken back', { cause: error });
-      throw new InfinitError('unavailable', `${messageOf(error)}; ${goesOn}`, { cause: error });
+      if (!this.#entering || overlay.halted !== undefined) throw error;
+      const goesOn = 'this host goes on trying, and joins as soon as a member lets it in; `infinit cluster leave` takes it back';
+      const code = codeOf(error);
+      throw new InfinitError(code === 'cancelled' ? 'unavailable' : code, `${messageOf(error)}; ${goesOn}`, { cause: error });
     }
   }
 
