@@ -14,9 +14,14 @@ export function clusterHealth({ hosts, silent, troubles }: Omit<ClusterStatus, '
   ]);
 }
 
+/** How many hosts store blocks, as one of them sees it; itself where it knows no others. */
+export function storingHosts({ hosts }: Pick<HostStatus, 'hosts'>): number {
+  return hosts.length === 0 ? 1 : hosts.filter(({ capacity, state }) => capacity > 0 && state !== 'counted out').length;
+}
+
 /** Hosts that store, and how many copies of a block may be missing while it can still be written. */
 function copies(own: HostStatus): { readonly storing: number; readonly spare: number } {
-  const storing = own.hosts.length === 0 ? 1 : own.hosts.filter(({ capacity, state }) => capacity > 0 && state !== 'counted out').length;
+  const storing = storingHosts(own);
   return { storing, spare: copiesOf(own.replicas.wanted, storing).spare };
 }
 

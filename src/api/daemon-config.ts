@@ -4,6 +4,7 @@ import path from 'node:path';
 
 import { InfinitError, type LogLevel, logLevels, messageOf, plainly } from '../base/index.ts';
 import { defaultPort, withPort } from './host-port.ts';
+import { nearest } from './nearest.ts';
 import { quotaBytes, sizeType } from './option-values.ts';
 
 /**
@@ -156,6 +157,8 @@ function parseName(value: string, flag: string): string {
   return value;
 }
 
+const environmentPrefix = 'INFINIT_';
+
 const settings: { readonly [K in keyof DaemonConfig]: Setting<DaemonConfig[K]> } = {
   stateDir: {
     flag: 'state-dir',
@@ -305,7 +308,7 @@ export const daemonOptions: readonly {
 }));
 
 function environmentName(flag: string): string {
-  return `INFINIT_${flag.toUpperCase().replaceAll('-', '_')}`;
+  return `${environmentPrefix}${flag.toUpperCase().replaceAll('-', '_')}`;
 }
 
 function parsed(text: string): unknown {
@@ -332,6 +335,19 @@ function textIn(value: unknown, source: string): string {
   if (Array.isArray(value) && value.every((item) => typeof item === 'string')) return value.join(',');
   if (typeof value === 'string' || typeof value === 'number') return String(value);
   throw new InfinitError('bad-argument', `${source}: ${JSON.stringify(value)} is no text, number or list of texts`);
+}
+
+/** A variable that is as good as certainly a setting's, mistyped: it would be passed over without a word otherwise. @returns what to say of each. */
+export function mistypedVariables(environment: NodeJS.ProcessEnv): string[] {
+  const known = [...Object.values(settings).map(({ flag }) => environmentName(flag)), 'INFINIT_CONFIG'];
+  return Object.keys(environment).flatMap((name) => {
+    if (!name.startsWith(environmentPrefix) || known.includes(name)) return [];
+    const meant = nearest(
+      name.slice(environmentPrefix.length),
+      known.map((each) => each.slice(environmentPrefix.length)),
+    );
+    return meant === undefined ? [] : [`${name} is no setting: did you mean ${environmentPrefix}${meant}?`];
+  });
 }
 
 /**

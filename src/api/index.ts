@@ -20,13 +20,13 @@ export { forWantOfHosts } from './missing-hosts.ts';
 export { nearest } from './nearest.ts';
 export { noVolume, noVolumeToRemove } from './no-volume.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';
-export { clusterHealth } from './cluster-health.ts';
+export { clusterHealth, storingHosts } from './cluster-health.ts';
 export { lastingTroubles } from './lasting-troubles.ts';
 export { connect, Infinit } from './infinit.ts';
 export type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from './repair-control.ts';
 export { maxSocketPathBytes } from './socket-failure.ts';
 export { SocketStream } from './socket-stream.ts';
-export { type DaemonConfig, daemonOptions, loadDaemonConfig } from './daemon-config.ts';
+export { type DaemonConfig, daemonOptions, loadDaemonConfig, mistypedVariables } from './daemon-config.ts';
 export {
   type BlockCounts,
   type ClusterStatus,

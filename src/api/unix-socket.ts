@@ -12,8 +12,8 @@ import { makeDirectory } from './made-directory.ts';
  * @throws InfinitError `locked` where a living daemon answers there; `bad-argument` where something else lies there; `unavailable`.
  */
 export async function listenOnSocket(server: Server, socketPath: string, flag: string, logger: Logger): Promise<void> {
-  await clearStaleSocket(socketPath, flag);
   makeDirectory(path.dirname(socketPath), 0o755);
+  await clearStaleSocket(socketPath, flag);
   const listening = Promise.withResolvers<void>();
   const refused = (cause: Error): void => {
     listening.reject(new InfinitError('unavailable', `the socket ${socketPath} cannot be served: ${plainly(cause)}`, { cause }));

@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../api/index.ts';
+import { type ClusterStatus, storingHosts } from '../api/index.ts';
 import { humanDuration } from './output.ts';
 
 /** One thing looked at: how it is and, where it is not well, what to do. */
@@ -87,7 +87,7 @@ function membership({ clusterId, hosts, silent }: ClusterStatus): Finding[] {
     });
   if (silent.length === 0)
     findings.push({ topic: 'hosts', level: 'ok', finding: `all ${hosts.length} hosts of cluster ${clusterId!.slice(0, 12)} answer` });
-  const storing = own.hosts.filter(({ capacity }) => capacity > 0).length;
+  const storing = storingHosts(own);
   if (storing < own.replicas.wanted)
     findings.push({
       topic: 'copies',

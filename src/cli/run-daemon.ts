@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { codeOf, collectWhenIdle, createLogger, type ErrorCode, InfinitError, type Logger, messageOf } from '../base/index.ts';
-import type { DaemonConfig } from '../api/index.ts';
+import { type DaemonConfig, mistypedVariables } from '../api/index.ts';
 import { buildAddon } from '../fuse/native/index.ts';
 import { PluginSocket } from '../../plugin/socket/index.ts';
 import { compileAhead } from './compile-ahead.ts';
@@ -22,6 +22,7 @@ const passing: ReadonlySet<ErrorCode> = new Set(['disk-full', 'overloaded']);
 export async function runDaemon(config: DaemonConfig): Promise<void> {
   const logger = createLogger(config.logLevel);
   if (process.env[childVariable] === undefined) {
+    for (const sentence of mistypedVariables(process.env)) logger.warn(sentence);
     buildAddon();
     compileAhead(logger);
     return becomeHolder(config.logLevel);

@@ -68,7 +68,12 @@ const direct = new Map<number, DirectFile>();
 export const nodeFiles: Files = {
   makeDirectory: async (directory) => {
     const wanted = path.resolve(directory);
-    const first = await mkdir(wanted, { recursive: true, mode: 0o700 });
+    const first = await mkdir(wanted, { recursive: true, mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
+      // So Node calls a read-only file system too; a plain mkdir says what is the matter.
+      if (error.code !== 'ENOENT') throw error;
+      await mkdir(wanted, { mode: 0o700 });
+      return wanted;
+    });
     if (first === undefined) return;
     // What was made is there after a crash once the directory above it says so.
     for (let made = wanted; ; made = path.dirname(made)) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { loadDaemonConfig } from '../../src/api/index.ts';
+import { loadDaemonConfig, mistypedVariables } from '../../src/api/index.ts';
 import { codeOf, messageOf } from '../../src/base/index.ts';
 
 test('a flag wins over the environment, that over the default', () => {
@@ -23,6 +23,18 @@ test('a capacity of 0 stores nothing; without one it is what the disk has', () =
   assert.equal(loadDaemonConfig({ capacity: '0' }, {}).capacity, 0);
   assert.equal(loadDaemonConfig({ capacity: '2G' }, {}).capacity, 2 * 1024 ** 3);
   for (const text of ['', 'none', 'unlimited']) assert.equal(loadDaemonConfig({ capacity: text }, {}).capacity, undefined);
+});
+
+test('a mistyped variable is named with the one that was meant, and what is no setting of ours is let be', () => {
+  assert.deepEqual(
+    mistypedVariables({ INFINIT_TOKN: '/t', INFINIT_REPLICA: '1', INFINIT_STATEDIR: '/d', INFINIT_TOKEN: '/t', INFINIT_CONFIG: '/c' }),
+    [
+      'INFINIT_TOKN is no setting: did you mean INFINIT_TOKEN?',
+      'INFINIT_REPLICA is no setting: did you mean INFINIT_REPLICAS?',
+      'INFINIT_STATEDIR is no setting: did you mean INFINIT_STATE_DIR?',
+    ],
+  );
+  assert.deepEqual(mistypedVariables({ INFINIT_HOLDER: '1', INFINIT_DAEMON_CHILD: '1', INFINIT_PORT_7470_TCP: 'x', TOKN: '' }), []);
 });
 
 const wrong = [

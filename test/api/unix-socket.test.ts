@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -56,4 +56,15 @@ test('a process that takes no more connections lives, and one that was killed le
   child.kill('SIGKILL');
   await once(child, 'exit');
   assert.equal(await isServed(socketPath), false);
+});
+
+test('a path that leads through a file is refused with what is wrong with it', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-socket-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = path.join(directory, 'file');
+  await writeFile(file, '');
+  await assert.rejects(listenOnSocket(createServer(), path.join(file, 'x.sock'), '--x', createLogger('error')), {
+    code: 'bad-argument',
+    message: `${file} is no directory`,
+  });
 });

@@ -23,6 +23,14 @@ test('a lone host that wants three copies is told how to get more', () => {
   assert.deepEqual(findings(sketch(3, [{}])), ['warning cluster: this host is alone, and 3 copies of each block are wanted']);
 });
 
+test('the only host of a cluster counts itself among those that store', () => {
+  const [own] = sketch(3, [{}]).hosts;
+  assert.deepEqual(
+    findings({ ...sketch(3, [{}]), clusterId: 'c'.repeat(12), hosts: [{ ...own!, hosts: [] }] })[1],
+    'warning copies: 3 copies of each block are wanted, 1 host stores blocks',
+  );
+});
+
 test('silent hosts, too few hosts, mixed versions, wrong clocks and ending passports are each found', () => {
   const all = findings(
     sketch(3, [

@@ -33,6 +33,12 @@ class SmallDisk implements AsyncDisposable {
 
 const withRoot = { skip: process.getuid?.() === 0 ? false : 'mounting a tmpfs needs root', timeout: 60_000 };
 
+test('a store on a read-only file system says that this is what is the matter', withRoot, async () => {
+  await using small = await SmallDisk.mount(1);
+  execFileSync('mount', ['-o', 'remount,ro', small.path]);
+  await assert.rejects(LogDisk.open(path.join(small.path, 'store')), { code: 'disk-failed', message: /read-only file system/ });
+});
+
 test('a file system that really fills up: nothing acknowledged is lost, deletes make room, the store goes on', withRoot, async () => {
   await using small = await SmallDisk.mount(48);
   const directory = path.join(small.path, 'store');
