@@ -17,7 +17,7 @@ export interface Standing {
   /** It is known to be chosen. */
   readonly chosen: boolean;
   /** What may live on somewhere of what was sent before. */
-  readonly doubt: Pick<Doubt, 'version' | 'ballot' | 'changeSent'>;
+  readonly doubt: Pick<Doubt, 'version' | 'upon' | 'ballot' | 'changeSent'>;
   /** The record was accepted once more, at a ballot of ours. */
   readonly reproposed: boolean;
   /** A lease is asked for that comes with an accept only. */
@@ -86,14 +86,14 @@ function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
   if (doubtful && base !== null) {
     if (sameOrigin(base.record.origin, origin)) return chosen ? finish({ status: 'committed', accepted: base }) : repair(base);
     // Ours may lie below what others wrote since: there is no way to tell.
-    if (base.record.version > doubt.version) return finish({ status: 'unknown' });
+    if (base.record.version > doubt.version) return finish(unknown(doubt));
   }
   // Ours may have been chosen, removed and forgotten: then the floors of those that forgot cover its ballot.
-  if (base === null && doubt.ballot !== null && !rules.mayFoundAgain(standing.floor(), doubt.ballot)) return finish({ status: 'unknown' });
+  if (base === null && doubt.ballot !== null && !rules.mayFoundAgain(standing.floor(), doubt.ballot)) return finish(unknown(doubt));
   const value = apply(base?.record ?? null, base === null ? standing.firstVersion() : base.record.version + 1);
   if (base === null) {
     if (value !== undefined) return { type: 'propose', record: founding(value), purpose: 'value' };
-    return finish(doubtful ? { status: 'unknown' } : { status: 'conflict', accepted: null });
+    return finish(doubtful ? unknown(doubt) : { status: 'conflict', accepted: null });
   }
   if (value === undefined) return doubtful ? repair(base) : conflict(rules, chosen, base);
   // A joint record must be chosen before a record without its previous sets may follow it.
@@ -168,6 +168,11 @@ function repair({ record }: Accepted): Decision {
 /** A conflict is a linearizable answer too: what it reports must be chosen. */
 function conflict(rules: Rules, chosen: boolean, base: Accepted): Decision {
   return rules.mayAnswer(chosen) ? finish({ status: 'conflict', accepted: base }) : repair(base);
+}
+
+/** Of a value that was sent before nothing is known. */
+export function unknown({ version, upon }: Pick<Doubt, 'version' | 'upon'>): ProposalOutcome {
+  return version === Infinity ? { status: 'unknown' } : { status: 'unknown', sent: { from: version, upon } };
 }
 
 function finish(outcome: ProposalOutcome): Decision {

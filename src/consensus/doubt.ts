@@ -8,12 +8,18 @@ import type { Operation } from './operation.ts';
  */
 export class Doubt {
   #version = Infinity;
+  #upon = 0;
   #ballot: Ballot | null = null;
   #changeSent = false;
 
   /** The lowest version under which our value may have been accepted somewhere; ∞: nowhere. */
   get version(): number {
     return this.#version;
+  }
+
+  /** The highest version of a record upon which it was sent; 0: of none. */
+  get upon(): number {
+    return this.#upon;
   }
 
   /** The highest ballot at which it was sent. */
@@ -26,17 +32,19 @@ export class Doubt {
     return this.#changeSent;
   }
 
-  /** An accept was sent and its outcome is not known. */
-  note(purpose: Purpose, version: number, ballot: Ballot): void {
+  /** An accept was sent and its outcome is not known. `upon`: the version of the record that it was built on; 0: it founds the block. */
+  note(purpose: Purpose, version: number, upon: number, ballot: Ballot): void {
     if (purpose === 'joint' || purpose === 'final' || purpose === 'salvaged') this.#changeSent = true;
     if (purpose !== 'value') return;
     this.#version = Math.min(this.#version, version);
+    this.#upon = Math.max(this.#upon, upon);
     this.#ballot = ballot;
   }
 
   /** The value can no longer come to life. */
   end(): void {
     this.#version = Infinity;
+    this.#upon = 0;
     this.#ballot = null;
   }
 

@@ -21,6 +21,7 @@ export {
   type LeaseGrants,
   type Operation,
   type ProposalOutcome,
+  type Sent,
   putAny,
   putIfAbsent,
   read,

@@ -70,8 +70,16 @@ export type ProposalOutcome =
   | { readonly status: 'conflict'; readonly accepted: Accepted | null }
   /** Nothing was changed, for certain: too few acceptors answered. */
   | { readonly status: 'no-quorum' }
-  /** It may or may not take effect, now or later. */
-  | { readonly status: 'unknown' };
+  /** It may or may not take effect, now or later. `sent`: of a write. */
+  | { readonly status: 'unknown'; readonly sent?: Sent };
+
+/** How a value was sent of which it is not known whether it was written. */
+export interface Sent {
+  /** The lowest version that it would have made. */
+  readonly from: number;
+  /** The highest version of a record that it would have followed upon; 0: it was to found the block. */
+  readonly upon: number;
+}
 
 /** What the shell may keep of a block after an operation, to make the next one cheaper. Losing it costs a round trip, nothing else. */
 export interface Hint {

@@ -1,7 +1,7 @@
 import { Backoff } from './backoff.ts';
 import { type Ballot, type BallotSource, lowestRound, type PeerId } from './ballot.ts';
 import { beginningOf } from './beginning.ts';
-import { decide, isDoubtOver, type Purpose, type Standing } from './decision.ts';
+import { decide, isDoubtOver, type Purpose, type Standing, unknown } from './decision.ts';
 import { Doubt } from './doubt.ts';
 import { acknowledged, whoForgets } from './forgetting.ts';
 import { foundingRecord, highestFloor } from './founding.ts';
@@ -105,7 +105,7 @@ export class Proposer {
       case 'wake':
         return this.#onWake();
       case 'deadline':
-        return this.#finish(this.#mayHaveActed() ? { status: 'unknown' } : { status: 'no-quorum' });
+        return this.#giveUp();
     }
   }
 
@@ -342,12 +342,17 @@ export class Proposer {
   }
 
   #outOfRounds(): readonly Effect[] {
-    return this.#finish({ status: this.#mayHaveActed() ? 'unknown' : 'no-quorum' });
+    return this.#giveUp();
+  }
+
+  #giveUp(): readonly Effect[] {
+    return this.#finish(this.#mayHaveActed() ? unknown(this.#doubt) : { status: 'no-quorum' });
   }
 
   #recordDoubt(): void {
     if (this.#phase !== 'accept' || !this.#rules.leavesDoubt(this.#round.rejected.size === this.#round.targets.length)) return;
-    this.#doubt.note(this.#purpose, this.#proposal!.version, this.#isLowest ? this.#next! : this.#ballot!);
+    const upon = this.#base?.record.version ?? 0;
+    this.#doubt.note(this.#purpose, this.#proposal!.version, upon, this.#isLowest ? this.#next! : this.#ballot!);
   }
 
   #mayHaveActed(): boolean {

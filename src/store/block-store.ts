@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
+import type { Sent } from '../consensus/index.ts';
 
 /**
  * The block store as everything above it sees it: trees, file systems and programs.
@@ -87,8 +88,10 @@ export type UpdateOutcome =
   | { readonly status: 'conflict'; readonly current: StoredBlock | undefined }
   /** Nothing was changed: no majority, disk full, read-only … */
   | { readonly status: 'failed'; readonly code: ErrorCode; readonly message: string }
-  /** It may or may not take effect, now or later: read the block to learn. `code` says what came between. */
-  | { readonly status: 'unknown'; readonly code: ErrorCode; readonly message: string };
+  /** It may or may not take effect, now or later: read the block to learn. `code` says what came between, `sent` what would have become of it. */
+  | { readonly status: 'unknown'; readonly code: ErrorCode; readonly message: string; readonly sent?: Sent };
+
+export type { Sent } from '../consensus/index.ts';
 
 /** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
 export type CommitResult =

@@ -13,7 +13,12 @@ export function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOut
     case 'no-quorum':
       return { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
     case 'unknown':
-      return { status: 'unknown', code: 'unknown-outcome', message: `whether block ${address} was written is not known` };
+      return {
+        status: 'unknown',
+        code: 'unknown-outcome',
+        message: `whether block ${address} was written is not known`,
+        ...(outcome.sent === undefined ? {} : { sent: outcome.sent }),
+      };
   }
 }
 

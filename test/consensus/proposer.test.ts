@@ -98,8 +98,16 @@ void test('without a majority nothing happens, and that is said', () => {
 void test('a write whose accepts were sent but not answered has an unknown outcome and leaves no hint', () => {
   const cluster = new Cluster(replicas);
   const { outcome, hint } = cluster.run(source('A'), putAny(bytes('one')), { lose: ({ type }, to) => type === 'accept' && to !== 'C' });
-  assert.equal(outcome.status, 'unknown');
+  assert.deepEqual(outcome, { status: 'unknown', sent: { from: 1, upon: 0 } });
   assert.equal(hint, null);
+});
+
+void test('an unknown outcome tells which version the write would have made, and upon what', () => {
+  const cluster = new Cluster(replicas);
+  cluster.run(source('A'), putAny(bytes('one')));
+  cluster.run(source('A', 2), putAny(null));
+  const { outcome } = cluster.run(source('B'), putIfAbsent(bytes('two')), { lose: ({ type }) => type === 'accept' });
+  assert.deepEqual(outcome, { status: 'unknown', sent: { from: 3, upon: 2 } });
 });
 
 void test('a read finishes what a dead proposer left behind', () => {

@@ -6,13 +6,13 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 
-import { committed, connect, maxImmutableValueBytes, maxValueBytes } from '../../src/api/index.ts';
+import { committed, connect, maxImmutableValueBytes, maxValueBytes, programOwner } from '../../src/api/index.ts';
 import { type ErrorCode, errorCodes, InfinitError, silentLogger } from '../../src/base/index.ts';
-import { type Address, mutableAddress, Sealer } from '../../src/block/index.ts';
+import { type Address, beginLineage, bodyWithLineage, continueLineage, mutableAddress, Sealer } from '../../src/block/index.ts';
 import { type ControlTarget, startControlApi } from '../../src/node/control/control-api.ts';
 import { MembersStore, refuseOutside } from '../../src/node/members/membership-right.ts';
 import { ProgramBlocks } from '../../src/node/blocks/program-blocks.ts';
-import type { BlockStore } from '../../src/store/index.ts';
+import type { BlockStore, Sent, StoredBlock } from '../../src/store/index.ts';
 import { ValueHosts } from './daemon-double.ts';
 
 test('what a program puts on one host any program reads on another', async () => {
@@ -48,6 +48,69 @@ test('of many programs that make one named block one commits, and the others see
   assert.equal(results.filter(({ status }) => status === 'committed').length, 1);
   const current = await cluster.hosts[0]!.infinit.blocks.get(cluster.hosts[0]!.infinit.blocks.named('leader'));
   for (const result of results) if (result.status === 'conflict') assert.equal(result.current?.text(), current?.text());
+});
+
+test('first writes at the same instant end with one that commits and conflicts for the others, and none of them unknown', async () => {
+  await using cluster = await ValueHosts.start(5);
+  for (let i = 0; i < 40; i++) {
+    const results = await Promise.all(
+      cluster.hosts.map(async ({ infinit, name }) => {
+        const made = await infinit.blocks.createNamed(`first ${i}`, name);
+        // Others write over it at once: by then the first record is to be seen nowhere.
+        if (made.status === 'conflict') assert.equal((await infinit.blocks.update(made.address, name)).status, 'committed');
+        return made.status;
+      }),
+    );
+    assert.deepEqual(results.toSorted(), ['committed', 'conflict', 'conflict', 'conflict', 'conflict']);
+  }
+});
+
+test('a counter that nobody has made yet is raised by all at once, and no count is lost', async () => {
+  await using cluster = await ValueHosts.start(5);
+  for (let i = 0; i < 20; i++) {
+    const address = cluster.hosts[0]!.infinit.blocks.named(`counter ${i}`);
+    await Promise.all(cluster.hosts.map(({ infinit }) => infinit.blocks.modify(address, (block) => String(Number(block?.text() ?? 0) + 1))));
+    assert.equal((await cluster.hosts[0]!.infinit.blocks.get(address))!.text(), '5');
+  }
+});
+
+/** A store in which the first write ends as unknown, and the block reads as it is given. */
+function storeAfter(sent: Sent | undefined, current: StoredBlock): BlockStore {
+  return {
+    commit: () =>
+      Promise.resolve({
+        done: false,
+        stage: 0,
+        outcomes: [{ status: 'unknown', code: 'unknown-outcome', message: '', ...(sent === undefined ? {} : { sent }) }],
+      }),
+    fetch: () => Promise.resolve(current),
+  } as unknown as BlockStore;
+}
+
+test('that a block was not made is said only where the write can be no part of what is there, nor come after it', async () => {
+  const address = mutableAddress();
+  const sealer = new Sealer();
+  const by = (session: number): Uint8Array =>
+    sealer.sealPayload(
+      address,
+      { volume: programOwner, inode: 0, epoch: 0, session, sequence: 1 },
+      bodyWithLineage(Buffer.from('theirs')),
+      Buffer.alloc(1000),
+    );
+  // Two others wrote: the first of them made the block, at version 3.
+  const current = { version: 4, payload: continueLineage(by(2), { version: 3, payload: beginLineage(by(1), 3) }) };
+  const statusAfter = async (sent: Sent | undefined): Promise<string> =>
+    (await new ProgramBlocks(storeAfter(sent, current), () => assert.fail(), mutableAddress).create(address, Buffer.from('x'), { deadlineMs: 50 }))
+      .status;
+  assert.equal(await statusAfter({ from: 3, upon: 0 }), 'conflict');
+  // Founded at a version that a higher floor asked for.
+  assert.equal(await statusAfter({ from: 9, upon: 0 }), 'conflict');
+  assert.equal(await statusAfter({ from: 3, upon: 2 }), 'conflict');
+  // Of before: it may have been made and removed again since.
+  assert.equal(await statusAfter({ from: 2, upon: 0 }), 'unknown');
+  // It was to follow upon a removal that this read did not see: it may arrive yet.
+  assert.equal(await statusAfter({ from: 6, upon: 5 }), 'unknown');
+  assert.equal(await statusAfter(undefined), 'unknown');
 });
 
 test('increments of three programs at once lose none', async () => {

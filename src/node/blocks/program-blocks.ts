@@ -12,7 +12,7 @@ import {
 } from '../../api/index.ts';
 import { assert, BlockBuffers, codeOf, commitLeavesUnchanged, InfinitError, KeyedQueue, messageOf, minPooledBytes } from '../../base/index.ts';
 import { type Address, bodyWithLineage, findWrite, isOwnedBy, kindOf, Sealer, sealOverheadBytes, valueIn } from '../../block/index.ts';
-import type { BlockStore, CommitResult, SealedBlock, StoredBlock, Update, UpdateOutcome } from '../../store/index.ts';
+import type { BlockStore, CommitResult, SealedBlock, Sent, StoredBlock, Update, UpdateOutcome } from '../../store/index.ts';
 import { CallMeter } from '../measured-store.ts';
 
 /** Programs' blocks are not encrypted. Of immutable ones the same value is the same block: hence one owner tag for all. */
@@ -191,7 +191,7 @@ export class ProgramBlocks implements BlockService {
       if (left <= 0 || signal?.aborted === true) break;
       const current = await this.#store.fetch(update.address, { ...limits, deadlineMs: left }).catch(() => 'silent' as const);
       if (current === 'silent') continue;
-      const found = verdict(update, current);
+      const found = verdict(update, current, outcome.sent);
       if (typeof found === 'number') return { status: 'committed', version: found };
       if (found === 'conflict') return { status: 'conflict', current: this.#open(update.address, current) };
       if (found === 'open') break;
@@ -223,13 +223,14 @@ export class ProgramBlocks implements BlockService {
  * What a block says of a write whose outcome is open: the version that it made; `conflict`: it was not made and cannot be any more;
  * `again`: it was not made so far; `open`: that cannot be told.
  */
-function verdict({ payload, expect }: Update, current: StoredBlock | undefined): number | 'conflict' | 'again' | 'open' {
+function verdict({ payload, expect }: Update, current: StoredBlock | undefined, sent: Sent | undefined): number | 'conflict' | 'again' | 'open' {
   // What was made and removed again since leaves no trace.
   if (current === undefined || !isOwnedBy(current.payload, programOwner)) return 'open';
-  const found = findWrite(payload!, current, typeof expect === 'number' ? expect : undefined);
+  const found = findWrite(payload!, current, typeof expect === 'number' ? expect : sent?.from);
   if (typeof found === 'number') return found;
   if (expect === 'any') return found === 'never' ? 'again' : 'open';
-  if (expect === 'absent') return found === 'never' || current.version === 1 ? 'conflict' : 'open';
+  // What was to found the block is no part of it, and never will be. What was to follow upon a removal cannot be any more where others wrote since.
+  if (expect === 'absent') return found === 'never' && sent !== undefined && current.version > sent.upon ? 'conflict' : 'open';
   if (current.version === expect) return 'again';
   // Somebody else has the very version that this write was to make, or the block was there all the time without it.
   return current.version === expect + 1 || found === 'never' ? 'conflict' : 'open';
