@@ -24,4 +24,5 @@ export { KeyedQueue } from './keyed-queue.ts';
 export { maxU48, readU48, writeU48 } from './u48.ts';
 export { readU64, writeU64 } from './u64.ts';
 export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';
+export { transientMemory } from './transient-memory.ts';
 export { atTurnEnd, whenGathered } from './turn-end.ts';

@@ -13,6 +13,12 @@ import { daemonNodeFlags } from './node-flags.ts';
 /** Set for the process that does the work; without it `infinit daemon` is the holder, which starts that one. */
 const childVariable = 'INFINIT_DAEMON_CHILD';
 
+/**
+ * What malloc keeps, in bytes. What a collection of garbage frees is soon asked for again, and by default went back to the kernel, which hands it out anew page by page: a twentieth of
+ * what a commit took. A thread that comes to rest gives it back (base/idle-collection.ts).
+ */
+const mallocRoom = { MALLOC_TRIM_THRESHOLD_: String(8 << 20), MALLOC_TOP_PAD_: String(1 << 20), MALLOC_MMAP_THRESHOLD_: String(4 << 20) } as const;
+
 /** Failures that another start meets again. */
 const refusals: ReadonlySet<ErrorCode> = new Set(['wrong-version', 'locked', 'bad-argument', 'already-exists', 'denied']);
 /** Failures that end by themselves, or by somebody who makes room. */
@@ -67,6 +73,7 @@ function becomeHolder(logLevel: string): void {
     ...process.env,
     ...compiled,
     MALLOC_ARENA_MAX: process.env['MALLOC_ARENA_MAX'] ?? '2',
+    ...mallocRoom,
     [childVariable]: '1',
   });
 }

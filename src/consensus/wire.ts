@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, transientMemory } from '../base/index.ts';
 import type { PeerId } from './ballot.ts';
 import { maxCount, maxNameLength } from './limits.ts';
 
@@ -82,7 +82,7 @@ export class Writer {
 
   /** The head and the value in one piece; in memory as {@link finish}. */
   finishWith(value: Uint8Array): Uint8Array {
-    const bytes = Buffer.allocUnsafe(this.#at + value.length);
+    const bytes = transientMemory(this.#at + value.length);
     this.#copyTo(bytes);
     if (value.length > 0) bytes.set(value, this.#at);
     return bytes;

@@ -1,4 +1,4 @@
-import { type ErrorCode, errorCodes, InfinitError } from '../base/index.ts';
+import { type ErrorCode, errorCodes, InfinitError, transientMemory } from '../base/index.ts';
 import { maxBodyBytes } from './limits.ts';
 import { messageBuffers } from './buffer-pool.ts';
 
@@ -95,7 +95,9 @@ export class FrameDecoder {
         const size = this.#sizeOf(bytes, at);
         if (bytes.length - at >= size) {
           if (isLent) {
-            bytes = Buffer.from(bytes.subarray(at));
+            const own = transientMemory(bytes.length - at);
+            bytes.copy(own, 0, at);
+            bytes = own;
             at = 0;
             isLent = false;
           }

@@ -1,4 +1,4 @@
-import { atTurnEnd } from '../base/index.ts';
+import { atTurnEnd, transientMemory } from '../base/index.ts';
 import type { Line } from './exchange.ts';
 import { headerBytes, type OutgoingFrame, writeHeader } from './frame.ts';
 import type { WireStream } from './wire-stream.ts';
@@ -68,7 +68,7 @@ export class StreamLine implements Line {
       copied += headerBytes;
       for (const part of frame.body) if (part.length <= inlineBytes) copied += part.length;
     }
-    const slab = Buffer.allocUnsafe(copied);
+    const slab = transientMemory(copied);
     const chunks: Uint8Array[] = [];
     let start = 0;
     let end = 0;

@@ -1,5 +1,6 @@
 import type { Connection, Stream } from '@libp2p/interface';
 
+import { transientMemory } from '../../base/index.ts';
 import { TlsStream } from './tls-stream.ts';
 
 /** What is used of yamux's stream and muxer (pinned versions), and of what both stand on. */
@@ -33,6 +34,8 @@ const plainData = 0;
 const headerBytes = 12;
 /** Larger ones are left to the muxer: no more than what the other side is told of at once that it may send. */
 const maxBytes = 2 * 1024 * 1024;
+/** Up to so many bytes one copy more is cheaper than a header of its own, for which Node gathers both anew. */
+const maxJoinedBytes = 16 * 1024 - headerBytes;
 
 /**
  * Plain data frames of the one long-lived stream of a connection, read from and written to the TLS socket itself. Nothing else is said on the wire. Through the
@@ -73,16 +76,29 @@ export class ShortCut {
     if (bytes > maxBytes || stream.state !== established || bytes > stream.sendWindowCapacity || !mayWrite(stream) || !mayWrite(this.#tls))
       return undefined;
     stream.sendWindowCapacity -= bytes;
-    const header = Buffer.allocUnsafe(headerBytes);
-    header.writeUInt32BE(plainData, 0);
-    header.writeUInt32BE(stream.streamId, 4);
-    header.writeUInt32BE(bytes, 8);
-    const { canSendMore } = this.#tls.sendData([header, ...chunks]);
+    const { canSendMore } = this.#tls.sendData(bytes > maxJoinedBytes ? [this.#header(bytes), ...chunks] : [this.#joined(bytes, chunks)]);
     if (!canSendMore) {
       this.#tls.writableNeedsDrain = true;
       for (const each of this.#muxer.streams) each.onMuxerNeedsDrain();
     }
     return canSendMore;
+  }
+
+  #header(bytes: number, into: Buffer = Buffer.allocUnsafe(headerBytes)): Buffer {
+    into.writeUInt32BE(plainData, 0);
+    into.writeUInt32BE(this.#stream.streamId, 4);
+    into.writeUInt32BE(bytes, 8);
+    return into;
+  }
+
+  #joined(bytes: number, chunks: readonly Uint8Array[]): Buffer {
+    const joined = this.#header(bytes, transientMemory(headerBytes + bytes));
+    let at = headerBytes;
+    for (const chunk of chunks) {
+      joined.set(chunk, at);
+      at += chunk.length;
+    }
+    return joined;
   }
 
   /** Hands on plain frames from the chunk's beginning on, as far as they have come; returns the rest. */

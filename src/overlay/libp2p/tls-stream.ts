@@ -41,7 +41,12 @@ export class TlsStream extends AbstractMessageStream {
     if (rest !== undefined) this.onData(lent ? Buffer.from(rest) : rest);
   }
 
+  /** A single piece leaves at once, several are gathered with what else this tick brings. */
   sendData(data: Iterable<Uint8Array>): SendResult {
+    if (!this.#corked && Array.isArray(data) && data.length === 1) {
+      const [only] = data as [Uint8Array];
+      return { sentBytes: only.byteLength, canSendMore: this.#socket.write(only) };
+    }
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
