@@ -180,17 +180,23 @@ export class ProgramLocks {
   async get(inode: number, lock: FileLock): Promise<FileLock | undefined> {
     const before = this.#releasesOf(inode);
     const global = { ...lock, owner: this.global(lock.owner) };
-    const ask = async (): Promise<FileLock | undefined> => {
-      const own = await this.#own.look(inode, global);
-      if (own !== undefined) return own.found;
-      const { backing } = this.#holder;
-      if (backing?.kind === 'local') await backing.grace;
-      return this.#holder.do('getlk', inode, global);
-    };
-    const found = await ask();
+    const found = await this.#look(inode, global);
     if (found === undefined || before === undefined) return found;
     await inTime(before).catch(() => {});
-    return ask();
+    return this.#look(inode, global);
+  }
+
+  /** Where the volume has just come to, or while it comes, not all that is held is known yet. */
+  async #look(inode: number, lock: FileLock): Promise<FileLock | undefined> {
+    for (;;) {
+      const own = await this.#own.look(inode, lock);
+      if (own !== undefined) return own.found;
+      const generation = await this.#holder.ready();
+      const { backing } = this.#holder;
+      if (backing?.kind === 'local') await Promise.all([backing.grace, this.#holder.relocked()]);
+      const found = await this.#holder.do('getlk', inode, lock);
+      if (generation === this.#holder.generation) return found;
+    }
   }
 
   /**

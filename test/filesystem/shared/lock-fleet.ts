@@ -93,11 +93,11 @@ export class LockFleet {
       await this.#time.sleep(100);
       await this.#asked(1, async (fileSystem) => fileSystem.getattr(inode));
       await this.#time.sleep(100);
-      for (let time = 0; time < 20; time++) await this.#hold(1, inode, '1');
+      for (let time = 0; time < 20; time++) await this.#hold(1, inode, '1', false);
       const cut = this.#cutOff(1, dismissMs + 1500);
       const hold = async (host: number): Promise<void> => {
         while (this.#cut(1) > 100) {
-          await this.#hold(host, inode, `${host}`);
+          await this.#hold(host, inode, `${host}`, false);
           await this.#time.sleep(1);
         }
       };
@@ -274,10 +274,11 @@ export class LockFleet {
     return { kind, type: this.#chance() < 0.5 ? 'write' : 'read', owner, pid: 1, start, end };
   }
 
-  async #hold(host: number, inode: number, owner: string): Promise<void> {
+  async #hold(host: number, inode: number, owner: string, closes?: boolean): Promise<void> {
     const lock = this.#lockOf(owner);
     const all: FileLock = { ...lock, type: 'unlock', start: 0, end: Infinity };
     const waits = this.#chance() < 0.2;
+    const opened = (closes ?? this.#chance() < 0.5) ? await this.#asked(host, (fileSystem) => this.#opened(fileSystem, inode)) : undefined;
     const before = this.#calls;
     const taken = await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, lock, waits));
     if (taken !== undefined) {
@@ -289,7 +290,24 @@ export class LockFleet {
       if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 150));
       this.#has.delete(has);
     }
-    await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, all, false));
+    if (opened === undefined) await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, all, false));
+    else await this.#close(host, inode, lock, opened.answer);
+  }
+
+  async #opened(fileSystem: SharedFileSystem, inode: number): Promise<Opened> {
+    return { fileSystem, handle: await fileSystem.open(inode, 2) };
+  }
+
+  /** What the owner has locked goes with its file, and nothing else says so. The next daemon knows nothing of what was open, and is told what was locked; as a kernel does, and src/fuse. */
+  async #close(host: number, inode: number, { kind, owner }: FileLock, { fileSystem, handle }: Opened): Promise<void> {
+    const unlock: FileLock = { kind, type: 'unlock', owner, pid: 1, start: 0, end: Infinity };
+    await this.#asked(host, async (now) => {
+      if (now !== fileSystem) return now.setlk(inode, unlock, false);
+      if (kind === 'flock') return now.release(inode, handle, owner);
+      // The kernel asks for both, one behind the other, however the first ends.
+      await Promise.allSettled([now.flush(inode, handle, owner)]);
+      await now.release(inode, handle);
+    });
   }
 
   async #look(host: number, inode: number, owner: string): Promise<void> {
@@ -331,6 +349,11 @@ export class LockFleet {
       }
     }
   }
+}
+
+interface Opened {
+  readonly fileSystem: SharedFileSystem;
+  readonly handle: number;
 }
 
 class Wrong extends Error {}

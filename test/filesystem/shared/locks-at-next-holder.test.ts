@@ -142,10 +142,14 @@ test('after a change of the holder nobody takes a lock before those who had it',
   const guest = first.guest('a');
   await guest.setlk(inode, flock('1', 'write'), false);
   await first.volume.close();
-  const second = new Serving(await open(store), grace);
-  const looks = [second.own, second.guest('d')].map((other) => other.getlk(inode, flock('9', 'write')));
+  const own = new SharedFileSystem('holder', () => true);
+  // One comes while nobody serves the volume.
+  const early = Promise.resolve(own.getlk(inode, flock('9', 'write')));
+  const second = new Serving(await open(store), grace, own);
+  const looks = [early, ...[second.own, second.guest('d')].map((other) => other.getlk(inode, flock('9', 'write')))];
   const attempts = [second.own, second.guest('b')].map((other) => other.setlk(inode, flock('9', 'write'), false));
   for (const attempt of attempts) attempt.catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 5));
   second.welcome(guest, 'a');
   // This one had none, and says so, too.
   second.guest('c');
