@@ -43,8 +43,11 @@ export interface Claims {
   shown(number: number): Promise<void> | undefined;
   /** Whether another host changes the inode in its own memory. */
   isLent(number: number): boolean;
-  /** Asked before a lock of an inode is taken or looked at. The promise resolves when no other host grants its locks by itself; undefined: none does. */
-  locks(number: number): Promise<void> | undefined;
+  /**
+   * Asked before a lock of an inode is taken or looked at. The promise resolves when no other host grants its locks by itself; undefined: none does.
+   * @param waits false: it rejects with EAGAIN where that host is not heard.
+   */
+  locks(number: number, waits: boolean): Promise<void> | undefined;
 }
 
 /** A volume's parts, wired together: what operations work on. */

@@ -13,13 +13,13 @@ export class FileLocks {
 
   /** A lock of another owner that is in the way. */
   conflict(inode: number, lock: FileLock): MaybePromise<FileLock | undefined> {
-    const back = this.#claims()?.locks(inode);
+    const back = this.#claims()?.locks(inode, true);
     return back === undefined ? this.#table.conflict(inode, lock) : back.then(() => this.conflict(inode, lock));
   }
 
-  /** As {@link LockTable.set}. What its owner gives back is in nobody's way. */
+  /** As {@link LockTable.set}. What its owner gives back is in nobody's way. Without `wait` what another host may have granted, and does not say, counts as held. */
   set(inode: number, lock: FileLock, wait: boolean, signal?: AbortSignal): MaybePromise<void> {
-    const back = lock.type === 'unlock' ? undefined : this.#claims()?.locks(inode);
+    const back = lock.type === 'unlock' ? undefined : this.#claims()?.locks(inode, wait);
     return back === undefined ? this.#table.set(inode, lock, wait, signal) : this.#setOnce(back, inode, lock, wait, signal);
   }
 

@@ -167,8 +167,8 @@ export class Grants implements Claims {
     return this.loans.has(number);
   }
 
-  locks(number: number): Promise<void> | undefined {
-    return this.lentLocks.wanted(number);
+  locks(number: number, waits: boolean): Promise<void> | undefined {
+    return this.lentLocks.wanted(number, waits);
   }
 
   names(number: number, asker: string | undefined): Promise<void> | undefined {

@@ -1,3 +1,4 @@
+import { FileSystemError } from '../file-system.ts';
 import type { GrantKey } from './grants.ts';
 
 /** Files whose locks are lent at a time. */
@@ -6,6 +7,8 @@ const maxLent = 4096;
 export const acceptMs = 500;
 /** So one that was asked for them so much after they were lent, and has answered, does not have them and never will. */
 const acceptedMs = 2 * acceptMs;
+/** Whoever must not wait is told after so long that a guest which does not answer may have granted what is wanted, in ms: one that is well has answered by then, also where it never had the locks. */
+const answerMs = acceptedMs + acceptMs;
 /** How often a guest is asked that does not give them back, in ms. */
 const askAgainMs = 100;
 
@@ -24,8 +27,8 @@ interface LentFile {
   readonly id: number;
   readonly lentMs: number;
   readonly ended: PromiseWithResolvers<void>;
-  /** Somebody else wants them. */
-  wanted: boolean;
+  /** Since when somebody else wants them. */
+  wantedMs: number | undefined;
   /** Another process of the guest says which of them its programs have. */
   told: boolean;
 }
@@ -59,7 +62,7 @@ export class LentLocks {
   lend(peer: string, inode: number): number | undefined {
     const { now, isContended } = this.#options;
     if (this.#closed || this.#files.has(inode) || this.#files.size >= maxLent || inode >= 2 ** 52 || isContended(locksKey(inode))) return undefined;
-    const file = { peer, id: this.#next++, lentMs: now(), ended: Promise.withResolvers<void>(), wanted: false, told: false };
+    const file = { peer, id: this.#next++, lentMs: now(), ended: Promise.withResolvers<void>(), wantedMs: undefined, told: false };
     this.#files.set(inode, file);
     return file.id;
   }
@@ -70,15 +73,22 @@ export class LentLocks {
     return file?.peer === peer && (id === undefined || file.id === id);
   }
 
-  /** Somebody looks at the locks of the inode, or takes one. undefined: now. */
-  wanted(inode: number): Promise<void> | undefined {
+  /** Somebody looks at the locks of the inode, or takes one. undefined: now. @param waits false: rejects with EAGAIN where the guest does not answer, and at once where it has not for a while. */
+  wanted(inode: number, waits: boolean): Promise<void> | undefined {
     const file = this.#files.get(inode);
     if (file === undefined) return undefined;
-    if (!file.wanted) {
-      file.wanted = true;
+    if (file.wantedMs === undefined) {
+      file.wantedMs = this.#options.now();
       void this.#askBack(inode, file);
     }
-    return file.ended.promise;
+    return waits ? file.ended.promise : this.#inTime(file, file.wantedMs + answerMs);
+  }
+
+  async #inTime({ ended }: LentFile, untilMs: number): Promise<void> {
+    const { now, sleep } = this.#options;
+    const left = untilMs - now();
+    const isOver = left > 0 && (await Promise.race([ended.promise.then(() => true), sleep(left).then(() => false)]));
+    if (!isOver) throw new FileSystemError('EAGAIN', 'another host grants the locks of the file, and does not say which');
   }
 
   /** Another process of the guest says what its programs have locked of the inode. True: it begins to. */

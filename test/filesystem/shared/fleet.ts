@@ -189,7 +189,7 @@ export class Fleet {
       names: (inode, asker) => claim(grants.names(inode, asker)),
       shown: (inode) => grants.shown(inode),
       isLent: (inode) => grants.isLent(inode),
-      locks: (inode) => grants.locks(inode),
+      locks: (inode, waits) => grants.locks(inode, waits),
     });
     const grace = new LockGrace([]);
     const { lending } = volume;

@@ -152,15 +152,35 @@ test('the next daemon of a guest says which locks the one before had granted, an
   await guest.setlk(inode, posix('1', 'unlock', 0, 9), false);
   const next = new SharedFileSystem('a', () => false, undefined, records, undefined, serving.time.clock);
   serving.unheard.add('a');
-  const attempts = [posix('9', 'write', 0, 9), posix('9', 'write', 20, 29)].map((lock) => serving.own.setlk(inode, lock, false));
-  for (const attempt of attempts) attempt.catch(() => {});
+  const attempt = serving.own.setlk(inode, posix('9', 'write', 0, 9), true);
   for (let time = 0; time < 30; time++) await serving.time.pass(100);
   assert.ok(serving.grants.lentLocks.has('a', inode));
   serving.unheard.clear();
   serving.welcome(next, 'a');
   await next.getattr(root);
-  await attempts[0];
-  await assert.rejects(attempts[1]!, { errno: 'EAGAIN' });
+  await attempt;
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('9', 'write', 20, 29), false)), 'EAGAIN');
+});
+
+test('who must not wait for a lock is told soon that a guest which is not heard may have granted it, and then at once', async () => {
+  const { serving, guest, inode } = await lent();
+  const other = serving.guest('b');
+  serving.unheard.add('a');
+  const told: unknown[] = [];
+  const attempts = [serving.own, other].map(async (host) => told.push(await errnoOf(() => host.setlk(inode, flock('9', 'write'), false))));
+  await serving.time.pass(500);
+  assert.deepEqual(told, [], 'a guest that is well may be slow');
+  for (let time = 0; time < 15; time++) await serving.time.pass(100);
+  assert.deepEqual(told, ['EAGAIN', 'EAGAIN']);
+  await Promise.all(attempts);
+  const [atOnce, waits] = [errnoOf(() => other.setlk(inode, flock('9', 'write'), false)), serving.own.setlk(inode, flock('9', 'write'), true)];
+  await serving.time.pass(0);
+  assert.equal(await atOnce, 'EAGAIN');
+  serving.unheard.clear();
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  await serving.time.pass(100);
+  await waits;
+  await other.setlk(inode, posix('9', 'write', 10, 19), false);
 });
 
 test('what a guest had granted is free once it is given up', async () => {
@@ -168,7 +188,7 @@ test('what a guest had granted is free once it is given up', async () => {
   await guest.setlk(inode, flock('1', 'write'), false);
   serving.unheard.add('a');
   let taken = false;
-  const attempt = Promise.resolve(serving.own.setlk(inode, flock('9', 'write'), false)).then(() => (taken = true));
+  const attempt = Promise.resolve(serving.own.setlk(inode, flock('9', 'write'), true)).then(() => (taken = true));
   for (let time = 0; time < 30; time++) await serving.time.pass(100);
   assert.ok(!taken);
   await serving.server.dismiss('a');
