@@ -38,6 +38,14 @@ export interface TokenRequest {
   readonly passportMs?: number;
 }
 
+/** How a host comes to use a token. */
+export interface TokenUse {
+  /** A member has let this host in, with the passport that it has. */
+  readonly wasLetIn: boolean;
+  /** Somebody asks for it now; false: it is what the daemon is started with. */
+  readonly isAsked: boolean;
+}
+
 /** A token just made. `text` is the secret: it goes to a file of mode 0600 and nowhere else. */
 export interface TokenSummary {
   readonly id: string;
@@ -51,6 +59,8 @@ export interface TokenSummary {
 const forgetTokenMs = 30 * 24 * 60 * 60 * 1000;
 const dayMs = 24 * 60 * 60 * 1000;
 const maxUses = 1_000_000;
+/** Tokens that were tried in vain, which this host remembers. */
+const maxTried = 16;
 /** How long a token or a passport with an end holds at the most: what ends after the last moment that a Date can say could not be listed, by no host. */
 const maxTermMs = 36_525 * dayMs;
 
@@ -93,18 +103,21 @@ export class ClusterAuthority {
    * Makes this host's passport from a token. One that was used already, and any where the passport is the cluster's own, is of no interest.
    * @throws InfinitError `already-exists` for a token of another cluster, `denied` for an expired one.
    */
-  useToken(token: Token): Promise<void> {
-    return this.#turns.run('passport', () => this.#useToken(token));
+  useToken(token: Token, use: TokenUse): Promise<void> {
+    return this.#turns.run('passport', () => this.#useToken(token, use));
   }
 
-  async #useToken(token: Token): Promise<void> {
+  async #useToken(token: Token, { wasLetIn, isAsked }: TokenUse): Promise<void> {
     const { invitation } = token;
     const { own } = this.#gate;
     const now = this.#clock.wallMs();
     if (own !== undefined && Buffer.compare(own.cluster, invitation.cluster) !== 0)
       throw new InfinitError('already-exists', 'this host belongs to another cluster than the token: use another state directory');
-    const joinedWith = own === undefined ? [] : tokensOf(own);
-    if (joinedWith.includes(invitation.id) || (own !== undefined && own.invitation === undefined)) return;
+    const known = own === undefined ? [] : tokensOf(own);
+    if (known.includes(invitation.id) || (own !== undefined && own.invitation === undefined)) return;
+    const tried = await this.#tokensTried();
+    // The token of the environment is there at every start: what was given later counts.
+    if (tried.includes(invitation.id) && (wasLetIn || !isAsked)) return;
     if (invitation.expiresMs <= now) {
       if (own !== undefined) return;
       const [then, here] = [new Date(invitation.expiresMs).toISOString(), new Date(now).toISOString()];
@@ -113,14 +126,31 @@ export class ClusterAuthority {
         `the token expired on ${then} (this host's clock says ${here}): set the clock right if it is wrong, else ask for a new one`,
       );
     }
+    // A token that let nobody in is no use of it, so nobody else hears of it: its revocation would expel a host that came by another.
+    const inVain = wasLetIn ? undefined : own?.invitation?.id;
+    if (inVain !== undefined) await this.#files.write('tokens-tried.json', JSON.stringify([inVain, ...tried].slice(0, maxTried)));
+    const joinedWith = inVain === undefined ? known : known.filter((id) => id !== inVain);
     const passport = passportFromToken(token, peerIdOf(this.#key.publicKey), now, joinedWith);
     await this.#files.write('passport', `${passport.text}\n`);
+    if (inVain !== undefined) this.#gate.uses.takeBack(inVain, passport.peer);
     this.#gate.setOwn(passport);
   }
 
+  /** The ids of tokens that this host gave up before one had let it in, the last first. */
+  async #tokensTried(): Promise<readonly string[]> {
+    try {
+      const list: unknown = JSON.parse((await this.#files.read('tokens-tried.json')) ?? '[]');
+      return Array.isArray(list) ? list.filter((id) => typeof id === 'string') : [];
+    } catch (error) {
+      if (error instanceof SyntaxError) return [];
+      throw error;
+    }
+  }
+
   /** This host joins no cluster after all. */
-  forgetPassport(): Promise<void> {
-    return this.#files.remove('passport');
+  async forgetPassport(): Promise<void> {
+    await this.#files.remove('passport');
+    await this.#files.remove('tokens-tried.json');
   }
 
   /** From now on this host takes no part, whatever its passport says. */

@@ -48,10 +48,11 @@ export class Entrance {
   resume({ tokenFile, join = [] }: Pick<OverlayOptions, 'tokenFile' | 'join'>): Promise<void> {
     return this.#inTurn(async () => {
       const { gate, mesh, authority, recall, begin, logger } = this.#options;
+      const knowsMembers = await recall();
       // A token that was used already is of no interest, nor whether its file is still there: the passport made from it is kept.
       if (tokenFile !== undefined) {
         const text = await readTokenFile(tokenFile, logger, { optional: gate.own !== undefined });
-        if (text !== undefined) await authority.useToken(readToken(text, tokenFile));
+        if (text !== undefined) await authority.useToken(readToken(text, tokenFile), { wasLetIn: knowsMembers, isAsked: false });
       }
       if (gate.own === undefined) {
         if (join.length > 0)
@@ -61,7 +62,6 @@ export class Entrance {
           );
         return;
       }
-      const knowsMembers = await recall();
       await mesh.start();
       begin(gate.own.invitation === undefined || knowsMembers ? 'up' : 'joining');
       this.seed(join);
@@ -90,7 +90,7 @@ export class Entrance {
     const token = readToken(tokenText);
     await this.#inTurn(async () => {
       const isNew = gate.own === undefined;
-      await authority.useToken(token);
+      await authority.useToken(token, { wasLetIn: state() !== 'joining', isAsked: true });
       try {
         await mesh.start();
       } catch (error) {

@@ -5,7 +5,7 @@ import { InfinitError, KeyedQueue, type Logger, plainly, type Random } from '../
 import { keyBytes, KeyPair, tokenPrefix } from './identity/index.ts';
 
 /** The overlay's files in the state directory, all for the daemon's user alone. Keys are 64 hex digits. */
-export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json' | 'left';
+export type StateFile = 'host.key' | 'cluster.key' | 'passport' | 'incarnation' | 'members.json' | 'tokens.json' | 'tokens-tried.json' | 'left';
 
 const secretMode = 0o600;
 

@@ -73,6 +73,28 @@ suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
     }
   });
 
+  test('a host that was refused with one token and joins by another stays when the first is revoked with its hosts', async () => {
+    const first = await h0.client.createToken({ uses: 2 });
+    assert.equal((await h0.infinit('cluster', 'token', 'revoke', first.id, '--yes')).code, 0);
+    const flags = ['--listen', `127.0.0.1:${await freePort()}`, '--name', 'second', '--join', cluster.address, '--discover', 'none'];
+    const refused = await file('refused', first.text);
+    const host = stack.use(await DaemonProcess.start(path.join(directory, 'second'), [...flags, '--token', refused]));
+    await until('it is refused', async () => /was revoked/.test((await host.client.status()).outside ?? ''));
+    const good = await h0.client.createToken();
+    await host.client.joinCluster([cluster.address], good.text);
+    const usersOf = async (at: DaemonProcess, token: string): Promise<readonly string[] | undefined> =>
+      (await at.client.listTokens()).find(({ id }) => id === token)?.hosts;
+    for (const at of [h0, h1]) await until('the token that it came by is used', async () => (await usersOf(at, good.id))?.join() === 'second');
+    await host.stop();
+    await host.restart();
+    await until('it is back', async () => (await host.client.status()).outside === undefined);
+    for (const at of [h0, h1, host]) assert.deepEqual((await usersOf(at, first.id)) ?? [], []);
+    assert.equal((await h0.infinit('cluster', 'token', 'revoke', first.id, '--hosts', '--unsafe', '--yes')).code, 0);
+    assert.ok((await h0.client.listNodes()).some(({ name, state }) => name === 'second' && state === 'alive'));
+    assert.equal((await h0.infinit('node', 'rm', 'second', '--unsafe', '--yes')).code, 0);
+    await host.stop();
+  });
+
   test('--join to the host itself is said, with what to do', async () => {
     const own = `127.0.0.1:${await freePort()}`;
     const token = await file('for-self', (await h0.client.createToken()).text);

@@ -12,13 +12,12 @@ function passport(id: string, peer: string, { expiresMs = 2000, uses = 10 } = {}
   return { text: `${id} ${peer}`, peer, issuedMs: 500, invitation: { id, expiresMs, uses } } as unknown as Passport;
 }
 
-test('a use counts once, until its token has expired, and no more of them than make the token used up', () => {
+test('a use counts once, and no more of them than make the token used up', () => {
   const uses = new TokenUses(clock);
   assert.equal(uses.note(passport('a', 'h1', { uses: 2 })), true);
   assert.equal(uses.note(passport('a', 'h1', { uses: 2 })), false);
   assert.equal(uses.note(passport('a', 'h2', { uses: 2 })), true);
   assert.equal(uses.note(passport('a', 'h3', { uses: 2 })), false);
-  assert.equal(uses.note(passport('old', 'h1', { expiresMs: now })), false);
   assert.equal(uses.note(passport('grant', 'h1', { expiresMs: 500 + grantMs, uses: 1 })), false);
   uses.note(passport('b', 'h1', { expiresMs: 3000 }));
   assert.deepEqual(
@@ -28,8 +27,33 @@ test('a use counts once, until its token has expired, and no more of them than m
       ['a', 'b'],
     ],
   );
-  now = 2000;
-  assert.deepEqual(uses.tokensOf('h1'), ['b']);
+});
+
+test('a use that is taken back is none', () => {
+  const uses = new TokenUses(clock);
+  uses.note(passport('a', 'h1', { uses: 1 }));
+  uses.takeBack('a', 'h1');
+  uses.takeBack('a', 'h1');
+  assert.deepEqual([uses.usersOf('a'), uses.passports()], [[], []]);
+  assert.equal(uses.note(passport('a', 'h2', { uses: 1 })), true);
+});
+
+test('a clock that is far ahead has no token forgotten that may be good on other hosts', () => {
+  const uses = new TokenUses(clock);
+  uses.note(passport('a', 'h1'));
+  now = 1e15;
+  uses.note(passport('b', 'h1'));
+  assert.deepEqual(uses.tokensOf('h1'), ['a', 'b']);
+  now = 1000;
+});
+
+test('of tokens that have ended only so many uses are kept, of those that ended last', () => {
+  const uses = new TokenUses(clock);
+  uses.note(passport('good', 'h', { expiresMs: 1e9 }));
+  now = 100_000;
+  for (let index = 0; index < 600; index++) uses.note(passport(`t${index}`, 'h', { expiresMs: 2000 + index }));
+  assert.deepEqual(uses.tokensOf('h'), ['good', ...Array.from({ length: 256 }, (_, index) => `t${344 + index}`)]);
+  assert.equal(uses.note(passport('older', 'h', { expiresMs: 1999 })), false);
   now = 1000;
 });
 

@@ -95,3 +95,49 @@ test('a token stays used up though the passport made with it has ended, after a 
   await refused(cluster, 'e', tokenFile, d, usedUp);
   assert.deepEqual(await usersOf(tokenFile, d), [b.self]);
 });
+
+test('a host that was refused with a token and came in by another is no user of the first, on no host', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const join = addressesOf(a);
+  const ended = await cluster.tokenFile(a, { uses: 3 });
+  await a.revokeToken(idOf(ended));
+  const b = await cluster.open('b', { tokenFile: ended, join });
+  await assert.rejects(b.whenJoined(AbortSignal.timeout(20_000)), { code: 'denied', message: /was revoked/ });
+  // What was tried before is tried again where somebody asks for it.
+  const good = await cluster.tokenFile(a, { uses: 1 });
+  const fruitless = await cluster.tokenFile(a, { uses: 1 });
+  await a.revokeToken(idOf(fruitless));
+  for (const token of [fruitless, ended, good]) await b.join(join, await readFile(token, 'utf8'));
+  await b.whenJoined(AbortSignal.timeout(20_000));
+  await eventually(() => a.member(b.self) !== undefined, 'a knows b');
+  const c = await cluster.join('c', a);
+  await eventually(() => c.member(b.self) !== undefined, 'c knows b');
+  // Started with the refused token still in its environment it stays what the good one made it.
+  await cluster.stop(b);
+  const again = await cluster.open('b', { tokenFile: ended, join });
+  await eventually(() => again.transport.isConnected(a.self) && again.transport.isConnected(c.self), 'b is back');
+  for (const host of [a, c, again]) {
+    assert.deepEqual(host.hostsOfToken(idOf(ended)), []);
+    assert.deepEqual([await usersOf(ended, host), await usersOf(fruitless, host), await usersOf(good, host)], [[], [], [b.self]]);
+  }
+});
+
+test('a host whose clock is years ahead ends the invitation of a host that it expels, too', async () => {
+  let ahead = 0;
+  const clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() + ahead };
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first('a', { clock });
+  const tokenFile = await cluster.tokenFile(a, { uses: 3 });
+  const b = await cluster.open('b', { tokenFile, join: addressesOf(a) });
+  await b.whenJoined();
+  const c = await cluster.join('c', a);
+  await eventually(() => a.member(b.self) !== undefined && c.member(b.self) !== undefined, 'all know b');
+  ahead = 5 * 365 * 24 * hourMs;
+  await cluster.stop(a);
+  const again = await cluster.open('a', { clock });
+  await again.revokeHost(b.self);
+  await eventually(() => c.expelled().has(b.self), 'c knows that b is expelled', 20_000);
+  await cluster.stop(b);
+  await refused(cluster, 'b by c', tokenFile, c, /the token of host \w+ was revoked/);
+});

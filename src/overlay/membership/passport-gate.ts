@@ -39,7 +39,7 @@ export class PassportGate implements Gate {
   readonly #isJoining: () => boolean;
   readonly #maxPassports: number;
   readonly #passports = new Map<PeerId, Passport>();
-  /** Of tokens that have not expired. */
+  /** Of tokens, as far as they may still be good. */
   readonly uses: TokenUses;
   readonly #revocations = new Map<Subject, Revocation>();
   #revokedHosts: ReadonlySet<PeerId> = new Set();
