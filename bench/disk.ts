@@ -64,10 +64,10 @@ const makers: readonly ((directory: string) => Promise<Engine>)[] = [
     const places = new Map<Address, { at: number; length: number }>();
     return {
       name: 'bare appends to one file',
-      put: (address, bytes) => {
+      put: async (address, bytes) => {
         places.set(address, { at: end, length: bytes.length });
         end += bytes.length;
-        return nodeFiles.write(file, [bytes], end - bytes.length);
+        await nodeFiles.write(file, [bytes], end - bytes.length);
       },
       get: async (address) => {
         const { at, length } = places.get(address)!;

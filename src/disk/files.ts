@@ -33,10 +33,10 @@ export interface Files {
   /** The same on the event loop: for few bytes that are probably in the operating system's memory. */
   readNow(file: number, into: Uint8Array, position: number): number;
   /**
-   * Resolves once all the bytes are on stable storage. After a rejection any part of them may be there. From 512 KiB on it must be the
+   * Resolves once all the bytes are on stable storage, or returns nothing where they are there already. After a rejection any part of them may be there. From 512 KiB on it must be the
    * end of the file: zeros may follow, up to the next multiple of 4 KiB.
    */
-  write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void>;
+  write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void> | undefined;
   /** Sets the length; what lay beyond never comes back. Resolves once that is on stable storage. */
   truncate(file: number, size: number): Promise<void>;
   unlink(file: string): Promise<void>;
@@ -178,7 +178,7 @@ function writeThrough(file: number, buffers: Uint8Array[], position: number, len
 }
 
 /** As {@link writeFully}, before it returns. */
-async function writeInThread(file: number, buffers: Uint8Array[], position: number): Promise<void> {
+function writeInThread(file: number, buffers: Uint8Array[], position: number): undefined {
   const end = position + lengthOf(buffers);
   for (let rest = buffers, at = position; at < end;) {
     const count = writevSync(file, rest, at);

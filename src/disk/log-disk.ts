@@ -17,6 +17,7 @@ import { recover } from './recovery.ts';
 import { loadSegments, Segments } from './segments.ts';
 import { metaId, StoreDirectory, unpackMeta } from './store-directory.ts';
 import { openIndex, releaseStore } from './store-lock.ts';
+import { type NewRecord } from './write-queue.ts';
 import { WaitingWrites } from './waiting-writes.ts';
 
 export interface LogDiskOptions {
@@ -234,13 +235,24 @@ export class LogDisk implements Disk {
     const { bytes, need } = costOf(operations);
     if (this.#indexBroken && this.#recent.size >= maxRecentRecords) throw this.#health.full();
     const records = toRecords(operations);
-    const write = (): Promise<void> => this.#writer.write(records).finally(() => this.#health.settle(bytes));
-    if (!this.#waiting.isBehind(records, need) && this.#health.admit(bytes, need)) await write();
+    if (!this.#waiting.isBehind(records, need) && this.#health.admit(bytes, need)) await this.#writeAdmitted(records, bytes);
     else {
       const deadline = performance.now() + reclaimWaitMs;
-      await this.#waiting.wait(records, need, () => this.#reclaim(bytes, need, deadline), write);
+      await this.#waiting.wait(
+        records,
+        need,
+        () => this.#reclaim(bytes, need, deadline),
+        () => this.#writeAdmitted(records, bytes),
+      );
     }
     for (const operation of operations) if ('address' in operation) this.#reader.healed(operation.address);
+  }
+
+  #writeAdmitted(records: readonly NewRecord[], bytes: number): Promise<void> {
+    const settle = (): void => this.#health.settle(bytes);
+    const written = this.#writer.write(records);
+    written.then(settle, settle);
+    return written;
   }
 
   async readMeta(key: string): Promise<Uint8Array | undefined> {

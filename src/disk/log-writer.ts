@@ -141,7 +141,8 @@ export class LogWriter {
         // Everything that the ends of the last group's calls set off joins this group.
         if (!idle) await new Promise((resolve) => setImmediate(resolve));
         await this.#writeGroup();
-        await this.#options.afterGroup();
+        const held = this.#options.afterGroup();
+        if (held !== undefined) await held;
       }
     } finally {
       this.#running = undefined;
@@ -156,10 +157,11 @@ export class LogWriter {
     if (records.length === 0) return;
     let head: Segment;
     try {
-      head = await this.#headFor(bytes);
+      head = this.#headWithRoom(bytes) ?? (await this.#nextHead());
       const start = head.size;
       try {
-        await this.#put(this.#encode(records, head), start);
+        const under = this.#put(this.#encode(records, head), start);
+        if (under !== undefined) await under;
       } catch (error) {
         // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
         // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
@@ -180,24 +182,36 @@ export class LogWriter {
     group.written();
   }
 
-  async #put(buffers: Uint8Array[], position: number): Promise<void> {
-    const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+  /** undefined: it is on stable storage already. */
+  #put(buffers: Uint8Array[], position: number): Promise<void> | undefined {
+    let bytes = 0;
+    for (const buffer of buffers) bytes += buffer.length;
     const ahead = this.#zerosAhead(position + bytes, bytes);
     if (ahead > 0) buffers.push(zeros.subarray(0, ahead));
     const began = performance.now();
     const inThread = this.#inThread.allows(bytes + ahead, began);
-    await this.#options.files.write(this.#file, buffers, position, { inThread, overwritten: ahead > 0 });
+    const under = this.#options.files.write(this.#file, buffers, position, { inThread, overwritten: ahead > 0 });
+    if (under !== undefined) return under.then(() => this.#ended(inThread, began));
+    this.#ended(inThread, began);
+    return undefined;
+  }
+
+  #ended(inThread: boolean, began: number): void {
     const now = performance.now();
     this.#inThread.ended(inThread, now - began, now);
     this.meter.groupSeconds.observe(now - began);
   }
 
-  /** The segment that takes the group: the present one, or a new one where it is full. */
-  async #headFor(bytes: number): Promise<Segment> {
+  /** The present segment, where it takes the group. */
+  #headWithRoom(bytes: number): Segment | undefined {
+    const head = this.#head;
+    if (head === undefined || head.size <= segmentHeaderBytes) return head;
+    return this.#rollAsked || head.size + bytes > this.#options.segmentBytes ? undefined : head;
+  }
+
+  async #nextHead(): Promise<Segment> {
     const head = this.#head;
     if (head !== undefined) {
-      const full = head.size > segmentHeaderBytes && head.size + bytes > this.#options.segmentBytes;
-      if (!full && !(this.#rollAsked && head.size > segmentHeaderBytes)) return head;
       await this.#options.files.truncate(this.#file, head.size);
       head.sealed = true;
       this.#head = undefined;

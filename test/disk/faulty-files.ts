@@ -11,6 +11,17 @@ export type Tear =
   /** All of it did, but nobody was told. */
   | { readonly kind: 'whole' };
 
+/** Bytes of a write, by their place in it. */
+interface Piece {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Fate {
+  readonly pieces: readonly Piece[];
+  readonly error: Error;
+}
+
 const sectorBytes = 512;
 
 /** Node's files with the faults of real disks. Resolved writes are on the medium, so a crash tears the one on its way. */
@@ -58,21 +69,18 @@ export class FaultyFiles implements Files {
     this.#fail(this.errors.read);
     return nodeFiles.readNow(file, into, position);
   }
-  async write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void> {
+  /** Before it returns, and throwing then, where the log's own thread is to write. */
+  write(file: number, buffers: Uint8Array[], position: number, hints?: WriteHints): Promise<void> | undefined {
     if (this.dead) throw eio();
     this.writes++;
-    if (--this.writesUntilCrash <= 0) {
-      this.dead = true;
-      await this.#tearOff(file, Buffer.concat(buffers), position);
-      throw eio();
+    const fate = this.#fateOf(buffers);
+    if (fate === undefined) return nodeFiles.write(file, buffers, position, hints);
+    const put = ({ at, bytes }: Piece): Promise<void> | undefined => nodeFiles.write(file, [bytes], position + at, hints);
+    if (hints?.inThread === true) {
+      for (const piece of fate.pieces) void put(piece);
+      throw fate.error;
     }
-    const error = this.errors.write.shift();
-    if (error !== undefined) {
-      const bytes = Buffer.concat(buffers);
-      await nodeFiles.write(file, [bytes.subarray(0, Math.floor(bytes.length * this.failedWriteShare))], position);
-      throw failure(error);
-    }
-    await nodeFiles.write(file, buffers, position, hints);
+    return failAfter(fate, put);
   }
   truncate(file: number, size: number): Promise<void> {
     return this.#alive(() => {
@@ -97,18 +105,16 @@ export class FaultyFiles implements Files {
     return { ...space, free: this.free ?? space.free };
   }
 
-  async #tearOff(file: number, bytes: Buffer, position: number): Promise<void> {
-    switch (this.tear.kind) {
-      case 'lost':
-        return;
-      case 'whole':
-        return nodeFiles.write(file, [bytes], position);
-      case 'prefix':
-        return nodeFiles.write(file, [bytes.subarray(0, Math.floor(bytes.length * this.tear.share))], position);
-      case 'sectors':
-        for (let at = 0; at < bytes.length; at += sectorBytes)
-          if (this.tear.pick(at / sectorBytes)) await nodeFiles.write(file, [bytes.subarray(at, at + sectorBytes)], position + at);
+  /** What of a write reaches the medium, and why it fails; undefined: it does not. */
+  #fateOf(buffers: readonly Uint8Array[]): Fate | undefined {
+    if (--this.writesUntilCrash <= 0) {
+      this.dead = true;
+      return { pieces: torn(this.tear, Buffer.concat(buffers)), error: eio() };
     }
+    const error = this.errors.write.shift();
+    if (error === undefined) return undefined;
+    const bytes = Buffer.concat(buffers);
+    return { pieces: [{ at: 0, bytes: bytes.subarray(0, Math.floor(bytes.length * this.failedWriteShare)) }], error: failure(error) };
   }
 
   #fail(errors: string[]): void {
@@ -119,6 +125,28 @@ export class FaultyFiles implements Files {
   async #alive<T>(work: () => Promise<T>): Promise<T> {
     if (this.dead) throw eio();
     return work();
+  }
+}
+
+async function failAfter({ pieces, error }: Fate, put: (piece: Piece) => Promise<void> | undefined): Promise<void> {
+  for (const piece of pieces) await put(piece);
+  throw error;
+}
+
+function torn(tear: Tear, bytes: Buffer): readonly Piece[] {
+  switch (tear.kind) {
+    case 'lost':
+      return [];
+    case 'whole':
+      return [{ at: 0, bytes }];
+    case 'prefix':
+      return [{ at: 0, bytes: bytes.subarray(0, Math.floor(bytes.length * tear.share)) }];
+    case 'sectors': {
+      const pieces: Piece[] = [];
+      for (let at = 0; at < bytes.length; at += sectorBytes)
+        if (tear.pick(at / sectorBytes)) pieces.push({ at, bytes: bytes.subarray(at, at + sectorBytes) });
+      return pieces;
+    }
   }
 }
 
