@@ -54,7 +54,8 @@ export class ThriftyRounds {
     const asked = others.slice(0, needed);
     const spared = others.slice(needed);
     const at = this.#now();
-    const waitMs = asked.reduce((most, peer) => Math.max(most, this.#times.waitMs(peer, others)), 0);
+    let waitMs = 0;
+    for (const peer of asked) waitMs = Math.max(waitMs, this.#times.waitMs(peer, others));
     const awaited = new Set(peers.includes(self) ? [...asked, self] : asked);
     this.#underWay.set(request.tag, { request, at, dueAt: at + waitMs, awaited, spared });
     this.#timer ??= setTimeout(() => this.#look(), waitMs);
@@ -88,11 +89,16 @@ export class ThriftyRounds {
   }
 
   /** The others in reach, who is asked first in front: the quick ones, and of these always the same, so that what goes to one fills its messages. Each host begins with another. */
-  #ordered(peers: readonly PeerId[]): PeerId[] {
+  #ordered(peers: readonly PeerId[]): readonly PeerId[] {
     const { self, isConnected } = this.#options;
-    const others = peers.filter((peer) => peer !== self && isConnected(peer)).toSorted();
-    const after = others.findIndex((peer) => peer > self);
-    return this.#times.ordered(after <= 0 ? others : [...others.slice(after), ...others.slice(0, after)]);
+    const others: PeerId[] = [];
+    for (const peer of peers) {
+      if (peer === self || !isConnected(peer)) continue;
+      let place = others.length;
+      while (place > 0 && comesBefore(peer, others[place - 1]!, self)) place--;
+      others.splice(place, 0, peer);
+    }
+    return this.#times.ordered(others);
   }
 
   #look(): void {
@@ -115,6 +121,11 @@ export class ThriftyRounds {
     this.#underWay.delete(tag);
     this.#options.onNeeded(spared, request);
   }
+}
+
+/** In the ring of all ids, seen from `self`. */
+function comesBefore(peer: PeerId, other: PeerId, self: PeerId): boolean {
+  return peer > self === other > self ? peer < other : peer > self;
 }
 
 function maySpare(request: Request): boolean {
