@@ -41,6 +41,8 @@ export interface VolumeSetup {
   readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */
   readonly resumed?: boolean;
+  /** The kernel may wait for something that this process asked of another host, or of an opening before this one. */
+  readonly askedBefore?: boolean;
   /** With `resumed`: resolves when the kernel has the answers to all that it had asked the process before. */
   readonly resent?: Promise<unknown>;
   /** Programs on other hosts may have files open that have no name any more: once this resolves they have opened them here, and what nobody has open is removed. Until then no file of before is. */

@@ -78,7 +78,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
     await state.write({});
   }
   if (!core.checkpoint.idle) await core.checkpoint.run();
-  const { othersOpened, resumed, resent } = setup;
+  const { othersOpened, resumed, resent, askedBefore } = setup;
   // Into memory, so that nothing has to be waited for when the kernel forgets one: it says so only once, and this process may die in that moment.
   if (resumed === true) await inParallel(core.orphans.all(), parallelLoads, async (number) => void (await core.table.load(number)));
   if (resent !== undefined) void askLater(core, resent);
@@ -91,7 +91,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   }
   if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next;
   if (survived) core.redo?.resume(setup.session);
-  else core.redo?.begin(setup.session, core.log.durable, resumed !== true);
+  else core.redo?.begin(setup.session, core.log.durable, resumed !== true && askedBefore !== true);
 }
 
 /** Makes again what the process before left in memory. False: it cannot be, and is lost. */

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 
 import { silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
-import { checkVolume } from '../../src/filesystem/index.ts';
+import { checkVolume, SharedFileSystem } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { randomRuns } from '../suites/random-runs.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, TestClock, user, volumeId } from './harness.ts';
@@ -245,6 +245,32 @@ test('an exchange of names that is asked for again is done once in all, however 
   assert.deepEqual(await places(), [a, b]);
   await host.volume.close();
   await check(host.store);
+});
+
+test('of an exchange by the host that serves a shared volume its next daemon knows whether it was done', async () => {
+  for (const [name, askedBefore] of [
+    ['its log is all that there was', false],
+    ['another host was asked before', true],
+  ] as const) {
+    const host = new Host(new MemoryBlockStore(), new Memory(), {});
+    host.volume = await open(host.store, {}, { memory: host.memory, askedBefore });
+    const [a, b] = [await put(host.volume, root, 'a', 'a', true), await put(host.volume, root, 'b', 'b', true)];
+    const exchange = async (number: number, again: boolean): Promise<string> => {
+      const shared = new SharedFileSystem('host', () => true);
+      shared.setBacking({ kind: 'local', volume: host.volume, grace: Promise.resolve() });
+      shared.asking({ asker: 'mount', number, again });
+      const done = errnoOf(() => shared.rename(root, 'a', root, 'b', 2, { number, again }));
+      shared.asking(undefined);
+      return done;
+    };
+    assert.equal(await exchange(100, false), 'none');
+    await host.die();
+    for (let time = 0; time < 2; time++) assert.equal(await exchange(100, true), 'none', name);
+    assert.deepEqual([await look(host.volume, root, 'a'), await look(host.volume, root, 'b')], [b, a], name);
+    assert.equal(await exchange(102, true), askedBefore ? 'EIO' : 'none', name);
+    await host.volume.close();
+    await check(host.store);
+  }
 });
 
 test('an exchange whose record was not complete when the process died is done by the next one', async () => {

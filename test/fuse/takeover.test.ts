@@ -62,24 +62,26 @@ test('a request sent again after a crash succeeds where its first run had taken 
   assert.equal(kernel.answerTo(mismatch)?.errno, errnos.EEXIST, 'what is there is not what it would have made');
 });
 
-test('an exchange that is sent again is done once in all: the file system is told which one it is', () => {
-  const { kernel, session, fileSystem } = start({ adopted: { minor: 45, flags: (1 << 16) | (1 << 17) | (1 << 24), flags2: 1 << 7, generation: 1 } });
-  const asked: unknown[] = [];
-  fileSystem.rename = (...[, , , , flags, request]) => void asked.push([flags, request]);
-  const parent = Buffer.alloc(16);
-  parent.writeUInt32LE(1, 0);
-  parent.writeUInt32LE(2, 8);
-  for (const high of [5, 0x8000_0005]) {
-    const unique = kernel.request(opcodes.rename2, 1, Buffer.concat([parent, name('a'), name('b')]), high);
-    assert.equal(kernel.answerTo(unique)?.errno, 0);
-  }
-  const [first, again] = asked as [[number, ExchangeRequest], [number, ExchangeRequest]];
-  assert.deepEqual(first, [2, { number: first[1].number, again: false }]);
-  // The fake kernel gives each message another number.
-  assert.deepEqual(again, [2, { number: first[1].number + 1, again: true }]);
-  assert.ok(first[1].number > 5 * 2 ** 32);
-  session.stop();
-});
+for (const leased of [false, true])
+  test(`an exchange that is sent again is done once in all: the file system is told which one it is (${leased ? 'several hosts' : 'one host'})`, () => {
+    const flags = (1 << 16) | (1 << 17) | (1 << 24);
+    const { kernel, session, fileSystem } = start({ options: { leased }, adopted: { minor: 45, flags, flags2: 1 << 7, generation: 1 } });
+    const asked: unknown[] = [];
+    fileSystem.rename = (...[, , , , flags, request]) => void asked.push([flags, request]);
+    const parent = Buffer.alloc(16);
+    parent.writeUInt32LE(1, 0);
+    parent.writeUInt32LE(2, 8);
+    for (const high of [5, 0x8000_0005]) {
+      const unique = kernel.request(opcodes.rename2, 1, Buffer.concat([parent, name('a'), name('b')]), high);
+      assert.equal(kernel.answerTo(unique)?.errno, 0);
+    }
+    const [first, again] = asked as [[number, ExchangeRequest], [number, ExchangeRequest]];
+    assert.deepEqual(first, [2, { number: first[1].number, again: false }]);
+    // The fake kernel gives each message another number.
+    assert.deepEqual(again, [2, { number: first[1].number + 1, again: true }]);
+    assert.ok(first[1].number > 5 * 2 ** 32);
+    session.stop();
+  });
 
 test('a request that is sent again to the next daemon is known to the file system as the same one', async () => {
   const asked: unknown[] = [];

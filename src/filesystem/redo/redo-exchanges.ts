@@ -17,7 +17,7 @@ export class NotedExchanges {
     this.#head = head;
   }
 
-  /** Of a log that begins anew. @param fresh no daemon before had requests of this mount. */
+  /** Of a log that begins anew. @param fresh the kernel waits for none that was asked for before. */
   begin(origin: number, fresh: boolean): void {
     this.#head.fill(0, slotsAt, slotsAt + 2 * slots);
     this.#head[notedAt] = fresh ? origin : 0;
@@ -44,12 +44,11 @@ export class NotedExchanges {
 
   /** Whether a daemon before did the exchange; undefined: that is not known. */
   done(request: number): boolean | undefined {
-    if (!this.#complete) return undefined;
     let lowest = Infinity;
     for (let at = slotsAt; at < slotsAt + 2 * slots; at += 2) {
       if (this.#head[at] === request) return true;
       lowest = Math.min(lowest, this.#head[at]!);
     }
-    return request < lowest ? undefined : false;
+    return !this.#complete || request < lowest ? undefined : false;
   }
 }

@@ -110,7 +110,7 @@ export class RedoLog {
     }
   }
 
-  /** Begins anew. All that is in memory is durable, operations up to `durable` among it. @param fresh the mount is new with this process. */
+  /** Begins anew. All that is in memory is durable, operations up to `durable` among it. @param fresh the kernel waits for nothing that was asked before. */
   begin(session: number, durable: number, fresh: boolean): void {
     this.#head.begin(session, durable, () => {
       // Until whoever knows says otherwise.

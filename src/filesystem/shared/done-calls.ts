@@ -1,5 +1,5 @@
 import type { DoneCall } from '../journal/call-table.ts';
-import type { FileSystem, MaybePromise } from '../file-system.ts';
+import type { ExchangeRequest, FileSystem, MaybePromise } from '../file-system.ts';
 import type { Volume } from '../volume.ts';
 import type { SharedMethod } from './calls.ts';
 
@@ -15,6 +15,25 @@ export function includes(method: SharedMethod, args: readonly unknown[]): boolea
 export function answerIncluded(method: SharedMethod, args: readonly unknown[]): number | undefined {
   return method === 'append' ? (args[2] as Uint8Array).length : undefined;
 }
+
+/** The kernel's request to exchange two names, of which the volume that is open here is told besides. It is undone if it is done twice, and what it meets says nothing. */
+export function exchangeOf(method: SharedMethod, args: readonly unknown[]): ExchangeRequest | undefined {
+  return method === 'rename' ? (args[requestAt] as ExchangeRequest | undefined) : undefined;
+}
+
+/** The same arguments, for a call that was not done before. */
+export function asNew(method: SharedMethod, args: readonly unknown[]): readonly unknown[] {
+  const exchange = exchangeOf(method, args);
+  return exchange === undefined ? args : [...args.slice(0, requestAt), { ...exchange, again: false }];
+}
+
+/** What another host is told of them: calls have names there. */
+export function toldOf(method: SharedMethod, args: readonly unknown[]): readonly unknown[] {
+  return method === 'rename' ? args.slice(0, requestAt) : args;
+}
+
+/** Where {@link FileSystem.rename} takes it. */
+const requestAt = 5;
 
 /** Of these, those that may take a name which a file had that is to be made again, or its directory. */
 export const takesNames: ReadonlySet<SharedMethod> = new Set(['symlink', 'mknod', 'mkdir', 'rmdir', 'rename', 'link', 'create']);

@@ -5,6 +5,7 @@ import {
   type Caller,
   type Created,
   type DirectoryEntry,
+  type ExchangeRequest,
   type FileLock,
   type FileSystem,
   FileSystemError,
@@ -274,9 +275,9 @@ export class SharedFileSystem implements FileSystem {
   rmdir(parent: number, name: string): MaybePromise<void> {
     return this.#holder.do('rmdir', parent, name);
   }
-  rename(parent: number, name: string, newParent: number, newName: string, flags: number): MaybePromise<void> {
+  rename(parent: number, name: string, newParent: number, newName: string, flags: number, request?: ExchangeRequest): MaybePromise<void> {
     const inodes = [this.#view.inodeOf(parent, name), this.#view.inodeOf(newParent, newName)];
-    const rename = this.#asked(() => this.#holder.do('rename', parent, name, newParent, newName, flags));
+    const rename = this.#asked(() => this.#holder.do('rename', parent, name, newParent, newName, flags, request));
     return this.#borrowing.sharedByName(inodes, rename);
   }
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes> {

@@ -143,8 +143,7 @@ function renameWith(exchange: Exchange, header: RequestHeader, message: Message,
   const { fileSystem } = exchange;
   const again = isResent(header);
   if ((flags & renameExchange) !== 0) {
-    // Doing it twice undoes it, and nothing on disk says whether it was done once.
-    if (again) refuseUnproven(exchange);
+    // Doing it twice undoes it, and what is there says nothing of whether it was done once.
     const request = { number: requestKey(header.uniqueLow, header.uniqueHigh), again };
     return exchange.answer(header, fileSystem.rename(header.node, name, newParent, newName, flags, request), encodeNothing);
   }

@@ -36,8 +36,8 @@ const earlierGrantsMs = grantTermMs * 1.05;
 /** What a lost host had open stays so for so long after its locks were released, in ms. */
 const lingerMs = 20_000;
 
-/** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken` and `inherits` as in a volume's setup. */
-export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void, inherits: boolean) => Promise<Volume>;
+/** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken`, `inherits` and `askedBefore` as in a volume's setup. */
+export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void, inherits: boolean, askedBefore: boolean) => Promise<Volume>;
 
 interface Asked {
   readonly resolve: (answer: Uint8Array) => void;
@@ -48,6 +48,8 @@ interface Asked {
 export class SharedRole implements Disposable {
   readonly fileSystem: SharedFileSystem;
   readonly #open: OpenVolume;
+  /** Programs may have been answered for already: by another host, or by this one. */
+  #hasServed = false;
   readonly #tell: (event: VolumeEvent) => void;
   readonly #logger: Logger;
   readonly #sealer: Sealer;
@@ -198,6 +200,7 @@ export class SharedRole implements Disposable {
     const store = new PortStore(port);
     const blocks = new BlockReader(store, this.#sealer);
     const writes = { store, sealer: this.#sealer, volumeId: this.#volumeId, logger: this.#logger };
+    this.#hasServed = true;
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call), blocks, writes });
   }
 
@@ -213,7 +216,7 @@ export class SharedRole implements Disposable {
       // What the kernel was told of what was open before must not be believed beside what is open now.
       await expired;
       const inherits = this.#left !== undefined;
-      const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session), inherits);
+      const volume = await this.#open(new PortStore(port), session, () => this.#overtaken(change, session), inherits, this.#hasServed);
       if (change !== this.#change) return void volume.abandon();
       this.#settleLeft(volume);
       this.#volume = volume;
@@ -233,6 +236,7 @@ export class SharedRole implements Disposable {
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
       if (!this.#closing) this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
+      this.#hasServed = true;
       this.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });

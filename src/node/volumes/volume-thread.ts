@@ -45,7 +45,7 @@ function tell(event: VolumeEvent): void {
 }
 
 async function openVolume(
-  setup: Pick<VolumeSetup, 'store' | 'session' | 'inherits' | 'lostInodes' | 'lostBefore' | 'lostAny' | 'onSaid' | 'onOvertaken'>,
+  setup: Pick<VolumeSetup, 'store' | 'session' | 'inherits' | 'askedBefore' | 'lostInodes' | 'lostBefore' | 'lostAny' | 'onSaid' | 'onOvertaken'>,
   dirty: DirtySet,
 ): Promise<Volume> {
   const { options } = data;
@@ -140,7 +140,8 @@ function unsaidMemory({ left, lost, incomplete }: ReturnType<typeof DirtySet.ope
 async function serve(): Promise<void> {
   const dirty = DirtySet.open(data.dirtyFile, data.adopted !== undefined, logger);
   const { set } = dirty;
-  const open: OpenVolume = (store, session, onOvertaken, inherits) => openVolume({ store, session, inherits, onOvertaken }, set);
+  const open: OpenVolume = (store, session, onOvertaken, inherits, askedBefore) =>
+    openVolume({ store, session, inherits, askedBefore, onOvertaken }, set);
   const asker = data.adopted === undefined ? randomUUID() : data.adopted.asker;
   // A volume of this host alone has its kernel keep the locks.
   const locks = data.shared === undefined ? undefined : new RecordFile(data.locksFile, data.adopted !== undefined, logger);

@@ -6,7 +6,7 @@ import { Sealer } from '../../../src/block/index.ts';
 import { BlockReader, FileSystemError, ProvenFailure, SharedFileSystem, UnsaidMemory } from '../../../src/filesystem/index.ts';
 import { decodeCall, encodeFailure } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { contentOf, errnoOf, open, put, root, user, volumeId } from '../harness.ts';
+import { contentOf, errnoOf, look, open, put, root, user, volumeId } from '../harness.ts';
 import { Memory } from '../redo-host.ts';
 import { Serving } from './serving.ts';
 
@@ -333,6 +333,56 @@ test('a change of names that is asked for again after both hosts died is done on
       assert.ok(met instanceof ProvenFailure && met.errno === 'EEXIST', name);
     }
   }
+});
+
+/** Exchanges two names, as request 20 of the kernel. */
+function exchange(guest: SharedFileSystem, again: boolean): unknown {
+  return guest.rename(root, 'one', root, 'other', 2, { number: 20, again });
+}
+
+async function withNames(): Promise<{ scene: Scene; names: () => Promise<unknown[]>; inodes: readonly number[] }> {
+  const scene = await begin();
+  await scene.guest.ready();
+  const inodes = [await put(scene.serving.volume, root, 'one', '1', true), await put(scene.serving.volume, root, 'other', '2', true)];
+  return { scene, inodes, names: async () => [await look(scene.serving.volume, root, 'one'), await look(scene.serving.volume, root, 'other')] };
+}
+
+test('an exchange of names that is asked for again after both hosts died is done once', async () => {
+  for (const isDone of [false, true]) {
+    const { scene, inodes, names } = await withNames();
+    let again = false;
+    await both(scene, isDone, (guest) => {
+      const done = exchange(guest, again);
+      again = true;
+      return done;
+    });
+    assert.deepEqual(await names(), inodes.toReversed(), isDone ? 'it had been done' : 'it had not');
+  }
+});
+
+test('so is one that the next daemon of the guest alone is asked for again', async () => {
+  const { scene, inodes, names } = await withNames();
+  for (const again of [false, true]) {
+    scene.guest.fileSystem.asking({ asker: 'mount', number: 20, again });
+    const done = exchange(scene.guest.fileSystem, again);
+    scene.guest.fileSystem.asking(undefined);
+    await done;
+    if (!again) scene.guest.die();
+    assert.deepEqual(await names(), inodes.toReversed());
+  }
+});
+
+test('of an exchange nobody says that it was done, or does it, where that is not known', async () => {
+  const { scene, inodes, names } = await withNames();
+  scene.guest.forgetCalls();
+  let again = false;
+  const done = both(scene, false, (guest) => {
+    const asked = exchange(guest, again);
+    again = true;
+    return asked;
+  });
+  await assert.rejects(async () => done, { code: 'unknown-outcome' });
+  assert.deepEqual(await names(), inodes);
 });
 
 test('where the memory of calls is not known in which a request was first made, what it meets is not said to be another’s', async () => {
