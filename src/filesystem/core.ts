@@ -15,6 +15,7 @@ import { InodeNumbers } from './inodes/inode-numbers.ts';
 import { InodeRemover } from './inodes/inode-remover.ts';
 import { InodeTable } from './inodes/inode-table.ts';
 import type { Inode } from './inodes/inode.ts';
+import { UnwrittenXattrs } from './inodes/unwritten-xattrs.ts';
 import { withCall } from './inodes/inode-calls.ts';
 import { Journal } from './journal/journal.ts';
 import { Leaving } from './removal/leaving.ts';
@@ -72,6 +73,7 @@ export class VolumeCore {
   readonly flusher: Flusher;
   /** What a process that dies leaves to the next one, where there is memory for it. */
   readonly redo: RedoLog | undefined;
+  readonly unwrittenXattrs = new UnwrittenXattrs();
   readonly leaving = new Leaving();
   /** Of inodes below this number, any may have lost something with the process before. */
   lostBelow = 0;

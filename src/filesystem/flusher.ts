@@ -4,6 +4,7 @@ import { errnoOf, isPassing } from './failure.ts';
 import { FileSystemError } from './file-system.ts';
 import type { Inode } from './inodes/inode.ts';
 import { LateInodes } from './inodes/late-inodes.ts';
+import { maxUnwrittenXattrBytes } from './inodes/unwritten-xattrs.ts';
 import { carryOver } from './redo/redo-carry.ts';
 import { hurrySlots } from './journal/content-journal.ts';
 import { checkpointSlots } from './journal/journal.ts';
@@ -86,6 +87,14 @@ export class Flusher {
       throw new FileSystemError(errnoOf(this.#failure ?? this.late.failure), 'the store takes no writes and memory is full of them');
   }
 
+  /** As {@link checkRoom}, for whoever is about to set an extended attribute: what is out of reach for the moment is waited for longer. */
+  checkXattrRoom(): void {
+    const { bytes } = this.#core.unwrittenXattrs;
+    const failure = this.#failure ?? this.late.failure;
+    if (failure === undefined || bytes <= (isPassing(failure) ? refuseFactor : 1) * maxUnwrittenXattrBytes) return;
+    throw new FileSystemError(errnoOf(failure), 'the store takes no extended attributes and memory is full of them');
+  }
+
   add(inode: Inode): void {
     if (this.late.has(inode)) return;
     this.#dirty.add(inode);
@@ -95,6 +104,7 @@ export class Flusher {
   done(inode: Inode): void {
     this.#dirty.delete(inode);
     this.late.delete(inode);
+    this.#core.unwrittenXattrs.written(inode);
   }
 
   /** An inode is to be taken out of the store: what lacks room does not wait for the timer. */
@@ -247,6 +257,7 @@ export class Flusher {
     clearTimeout(this.#timer);
     clearTimeout(this.#resting);
     clearTimeout(this.#retrying);
+    this.#core.unwrittenXattrs.release();
     await Promise.all([this.#running, this.#retried, this.late.stop()]);
   }
 
@@ -256,8 +267,8 @@ export class Flusher {
 
   /** There is more to be written out than waits for the timer. */
   get #busy(): boolean {
-    const { log, budget, contents, redo } = this.#core;
-    if (redo?.filling === true || log.length >= hurryOperations || budget.pressing > budget.limit / 2) return true;
+    const { log, budget, contents, redo, unwrittenXattrs } = this.#core;
+    if (redo?.filling === true || unwrittenXattrs.pressing || log.length >= hurryOperations || budget.pressing > budget.limit / 2) return true;
     // What is late may be what keeps the places there.
     return contents.used >= hurrySlots && this.late.size === 0;
   }
@@ -275,6 +286,7 @@ export class Flusher {
       this.#timer = undefined;
       this.#running = this.#background().finally(() => {
         this.#running = undefined;
+        this.#core.unwrittenXattrs.release();
         if (this.#pending) this.#schedule(this.#retryMs > 0 ? this.#retryMs : this.#busy ? 0 : this.#delayMs);
       });
     }, delayMs);

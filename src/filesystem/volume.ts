@@ -288,7 +288,9 @@ export class Volume implements FileSystem {
     const own = new Uint8Array(value);
     return attempt(() => {
       const inode = this.#core.toChange(number);
+      this.#core.flusher.checkXattrRoom();
       setXattr(this.#core, inode, name, own, flags, killSetgid);
+      return this.#core.unwrittenXattrs.wait();
     });
   }
 
@@ -394,8 +396,9 @@ export class Volume implements FileSystem {
   }
 
   /** Bytes and inodes in memory, for status and tests. */
-  get memory(): { readonly inodes: number; readonly dirtyBytes: number; readonly operations: number } {
-    return { inodes: this.#core.table.size, dirtyBytes: this.#core.budget.bytes, operations: this.#core.log.length };
+  get memory(): { readonly inodes: number; readonly dirtyBytes: number; readonly unwrittenXattrBytes: number; readonly operations: number } {
+    const { table, budget, unwrittenXattrs, log } = this.#core;
+    return { inodes: table.size, dirtyBytes: budget.bytes, unwrittenXattrBytes: unwrittenXattrs.bytes, operations: log.length };
   }
 
   /** The attributes for a reply that gives the kernel a reference. */

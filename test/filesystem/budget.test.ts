@@ -2,11 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { InfinitError } from '../../src/base/index.ts';
+import type { Volume } from '../../src/filesystem/index.ts';
+import { maxUnwrittenXattrBytes } from '../../src/filesystem/inodes/unwritten-xattrs.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, open, put, root } from './harness.ts';
 import { SmallStore } from './small-store.ts';
 
 const mebibyte = 1024 * 1024;
+const heavyBytes = 45 * 1024;
 
 test('blocks that the store refused count as held in memory until it has them, or their file is gone', async () => {
   const store = new SmallStore(mebibyte / 2);
@@ -42,6 +47,43 @@ test('while a block is put, or scattered writes are, each byte counts once', asy
   gate.resolve();
   await synced;
   assert.equal(volume.memory.dirtyBytes, 0);
+  await volume.close();
+});
+
+/** A file with about as many bytes of extended attributes as one may have; what that ended with. */
+async function putHeavy(volume: Volume, index: number): Promise<string> {
+  const inode = await put(volume, root, `x${index}`, '');
+  return errnoOf(() => volume.setxattr(inode, 'user.x', Buffer.alloc(heavyBytes, index), 0, false));
+}
+
+test('extended attributes that are in no record yet are bounded: whoever sets more waits until the store took some', async () => {
+  const volume = await open(new MemoryBlockStore());
+  // Nothing is written out before it is time to: the harness' timer goes off in an hour.
+  for (let index = 0; index < (3 * maxUnwrittenXattrBytes) / heavyBytes; index++) {
+    assert.equal(await putHeavy(volume, index), 'none');
+    assert.ok(volume.memory.unwrittenXattrBytes <= maxUnwrittenXattrBytes);
+  }
+  await volume.syncfs();
+  assert.equal(volume.memory.unwrittenXattrBytes, 0);
+  await volume.close();
+});
+
+test('extended attributes that the store has no room for are refused once memory is full of them, and files are written on', async () => {
+  const store = new BlockedStore();
+  const volume = await open(store, { flushDelayMs: 1 });
+  const other = await put(volume, root, 'other', 'old', true);
+  store.blocked = (inode) => (inode <= other ? undefined : Promise.reject(new InfinitError('disk-full', 'refused')));
+  let set = 0;
+  let ended = 'none';
+  while (ended === 'none' && set < (4 * maxUnwrittenXattrBytes) / heavyBytes) ended = await putHeavy(volume, set++);
+  assert.equal(ended, 'ENOSPC');
+  assert.ok(volume.memory.unwrittenXattrBytes <= maxUnwrittenXattrBytes + 2 * heavyBytes);
+  await volume.write(other, 0, 0, Buffer.from('new'), false);
+  assert.equal(await errnoOf(() => volume.fsync(other, 0, false)), 'none');
+  store.blocked = () => undefined;
+  await volume.syncfs();
+  assert.equal(volume.memory.unwrittenXattrBytes, 0);
+  assert.equal(await putHeavy(volume, set), 'none');
   await volume.close();
 });
 

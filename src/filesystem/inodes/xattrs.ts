@@ -13,7 +13,7 @@ const replaceOnly = 2;
 const capabilityName = 'security.capability';
 const prefixes = ['user.', 'trusted.', 'security.'];
 
-/** @throws FileSystemError EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, ERANGE, EINVAL … */
+/** @param value is the inode's from now on. @throws FileSystemError EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, ERANGE, EINVAL … */
 export function setXattr(core: VolumeCore, inode: Inode, name: string, value: Uint8Array, flags: number, killSetgid: boolean): void {
   checkName(name);
   const present = inode.xattrs?.has(name) === true;
@@ -87,7 +87,7 @@ function store(inode: Inode, name: string, value: Uint8Array): void {
   let bytes = name.length + value.length;
   for (const [other, { length }] of inode.xattrs ?? []) if (other !== name) bytes += other.length + length;
   if (bytes > maxXattrBytes) throw new FileSystemError('ENOSPC');
-  (inode.xattrs ??= new Map()).set(name, value.slice());
+  (inode.xattrs ??= new Map()).set(name, value);
 }
 
 function changed(core: VolumeCore, inode: Inode): void {
@@ -96,6 +96,8 @@ function changed(core: VolumeCore, inode: Inode): void {
   core.include(inode);
   core.touch(inode);
   core.table.weigh(inode);
+  core.unwrittenXattrs.changed(inode);
+  if (core.unwrittenXattrs.pressing) core.flusher.hurry();
 }
 
 /** An extended attribute changed, and the inode is about to be touched: that revision of it only its record can hold. */

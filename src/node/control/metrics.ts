@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
-import { type Metric, Registry } from 'prom-client';
+import type { Metric, Registry } from 'prom-client';
 
 import { type BlockCounts, type HealthState, type HostStatus, version, type VolumeUsage } from '../../api/index.ts';
 import { Histogram, histogramBounds } from '../../base/index.ts';
@@ -45,7 +45,9 @@ interface Snapshot {
 
 /** The Prometheus metrics of one host. */
 export class Metrics implements Disposable {
-  readonly #registry = new Registry();
+  readonly #metrics: Metric[] = [];
+  /** From the first scrape on: most hosts of most clusters are never asked. */
+  #registry: Promise<Registry> | undefined;
   readonly #sources: MetricSources;
   readonly #delay: ReturnType<typeof monitorEventLoopDelay>;
   #snapshot: Promise<Snapshot> | undefined;
@@ -67,7 +69,14 @@ export class Metrics implements Disposable {
   async text(): Promise<string> {
     this.#snapshot = this.#take();
     await this.#snapshot;
-    return this.#registry.metrics();
+    return (await (this.#registry ??= this.#register())).metrics();
+  }
+
+  async #register(): Promise<Registry> {
+    const { Registry: Fresh } = await import('prom-client');
+    const registry = new Fresh();
+    for (const metric of this.#metrics) registry.registerMetric(metric);
+    return registry;
   }
 
   async #take(): Promise<Snapshot> {
@@ -214,7 +223,7 @@ export class Metrics implements Disposable {
   #samples(name: string, type: 'gauge' | 'counter' | 'histogram', help: string, read: (now: Snapshot) => readonly Sample[]): void {
     const full = `infinit_${name}`;
     const metric = { name: full, help, type, get: async () => ({ name: full, help, type, aggregator: 'sum', values: read(await this.#snapshot!) }) };
-    this.#registry.registerMetric(metric as unknown as Metric);
+    this.#metrics.push(metric as unknown as Metric);
   }
 
   [Symbol.dispose](): void {
