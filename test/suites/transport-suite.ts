@@ -260,11 +260,13 @@ export function transportSuite(name: string, open: () => Promise<TransportFixtur
       const requests = Array.from({ length: 40 }, () => a.request(b.self, echo, new Uint8Array(512 * 1024), { channel: 'bulk', deadlineMs: 20_000 }));
       let settled = 0;
       for (const request of requests) void request.then(() => settled++);
+      // However slowly they come, so many come before one is done.
+      while (inside <= 4 * 1024 * 1024) await sleep(2);
       while (settled < requests.length) {
         gates.shift()?.();
         await sleep(2);
       }
-      assert.ok(most > 4 * 1024 * 1024 && most <= 8 * 1024 * 1024, `${most} bytes were in flight`);
+      assert.ok(most <= 8 * 1024 * 1024, `${most} bytes were in flight`);
       await Promise.all(requests);
     });
 
