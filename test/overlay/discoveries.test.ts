@@ -29,3 +29,38 @@ test('a host that announces itself again and again is tried once at a time, and 
   discoveries.found('host-99', ['h:1']);
   assert.equal(dials.length, 2);
 });
+
+test('what was of no use is tried again, ever more rarely, and a false announcement of a host does not put off the true one', async () => {
+  let now = 0;
+  const dials: string[] = [];
+  const discoveries = new Discoveries(
+    () => false,
+    async (address) => {
+      dials.push(address);
+      if (address !== 'true:1') throw new Error('nobody is there');
+    },
+    silentLogger,
+    () => now,
+  );
+  for (; now < 300_000; now += 10_000) {
+    discoveries.found('host', ['false:1']);
+    await turn();
+  }
+  assert.deepEqual(dials.splice(0), Array(4).fill('false:1'), 'at 0, 20, 60 and 140 s');
+  discoveries.found('host', ['false:1']);
+  discoveries.found('host', ['true:1']);
+  assert.deepEqual(dials.splice(0), ['false:1', 'true:1']);
+});
+
+test('announcements of one host take the place of no other', () => {
+  const dials: string[] = [];
+  const never = new Promise<never>(() => {});
+  const discoveries = new Discoveries(
+    () => false,
+    (address) => (dials.push(address), never),
+    silentLogger,
+  );
+  for (let count = 0; count < 100; count++) discoveries.found('one', [`lie:${count}`]);
+  discoveries.found('other', ['other:1']);
+  assert.deepEqual(dials, ['lie:0', 'lie:1', 'other:1']);
+});

@@ -1,11 +1,12 @@
 import { yamux } from '@chainsafe/libp2p-yamux';
 import { privateKeyFromRaw } from '@libp2p/crypto/keys';
-import type { Connection, Libp2p, MultiaddrConnection, PeerDiscovery, PeerId as Libp2pPeerId, PeerInfo, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, MultiaddrConnection, PeerId as Libp2pPeerId, PeerInfo, Stream } from '@libp2p/interface';
 import type { KadDHT } from '@libp2p/kad-dht';
+import type { MulticastDNSComponents } from '@libp2p/mdns';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
-import { createLibp2p, type Libp2pOptions, type ServiceFactoryMap } from 'libp2p';
+import { createLibp2p, type ServiceFactoryMap } from 'libp2p';
 
 import { InfinitError } from '../../base/index.ts';
 import { type Endpoint, formatAddress, parseAddress, reachableAddresses } from '../addresses.ts';
@@ -49,6 +50,7 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
   const endpoint = options.listen === undefined ? undefined : parseAddress(options.listen);
   const names = new HostNames();
   const callers = new Callers((host) => events.isAddressOfMember(host));
+  let found = (_host: PeerInfo): void => {};
   const encrypter = options.tls === 'native' ? nativeTls((message) => events.onHandshakeError(message)) : stockTls();
   const libp2p = await createLibp2p({
     privateKey: privateKeyFromRaw(Buffer.concat([options.key.seed, options.key.publicKey])),
@@ -85,10 +87,15 @@ export async function openLibp2pNode(options: Libp2pNodeOptions, events: WireEve
       denyOutboundEncryptedConnection: (peer: Libp2pPeerId, { remoteAddr }: MultiaddrConnection) =>
         !events.admits(peer.toString(), 'outbound', addressOf(remoteAddr)),
     },
-    peerDiscovery: options.mdns ? [await multicast()] : [],
-    services: options.kademlia ? await kademliaServices() : {},
+    services: await servicesFor(options, (host) => found(host)),
   });
-  return new Libp2pNode(libp2p, options, endpoint?.host, names, events).attach(callers);
+  const strangers = new MetStrangers(libp2p, (peer) => events.isMember(peer));
+  found = ({ id, multiaddrs }) => {
+    if (id.equals(libp2p.peerId)) return;
+    strangers.met(id);
+    events.onDiscovery(id.toString(), multiaddrs.flatMap(toAddress));
+  };
+  return new Libp2pNode(libp2p, endpoint?.host, names, events).attach(callers, strangers);
 }
 
 /** Whether whoever opened the connection is waited for. */
@@ -100,30 +107,16 @@ function answers(callers: Callers, connection: MultiaddrConnection): boolean {
 }
 
 /** Loaded only where they are wanted: each costs memory. */
-async function kademliaServices(): Promise<ServiceFactoryMap> {
-  const [{ identify }, { ping }, { kadDHT, passthroughMapper }] = await Promise.all([
-    import('@libp2p/identify'),
-    import('@libp2p/ping'),
-    import('@libp2p/kad-dht'),
-  ]);
+async function servicesFor({ kademlia, mdns }: Libp2pNodeOptions, onFound: (host: PeerInfo) => void): Promise<ServiceFactoryMap> {
+  const [lookUp, local] = await Promise.all([kademlia ? import('./kademlia.ts') : undefined, mdns ? import('./multicast.ts') : undefined]);
   return {
-    // Kademlia wants it to be there; what it would ask a peer the roster says, and a stranger is told nothing.
-    identify: identify({ runOnConnectionOpen: false }),
-    ping: ping(),
-    kademlia: kadDHT({ protocol: protocols.kademlia, clientMode: false, peerInfoMapper: passthroughMapper }),
-  } as unknown as ServiceFactoryMap;
+    ...lookUp?.kademliaServices(),
+    ...(local === undefined ? {} : { multicast: (components: unknown) => local.multicast(components as MulticastDNSComponents, onFound) }),
+  };
 }
-
-async function multicast(): Promise<(components: Components) => PeerDiscovery> {
-  const { mdns } = await import('@libp2p/mdns');
-  return mdns({ serviceTag: 'infinit.local' });
-}
-
-type Components = Parameters<NonNullable<Libp2pOptions['peerDiscovery']>[number]>[0];
 
 class Libp2pNode implements WireNode {
   readonly #libp2p: Libp2p;
-  readonly #options: Libp2pNodeOptions;
   readonly #listenHost: string | undefined;
   readonly #names: HostNames;
   readonly #events: WireEvents;
@@ -131,17 +124,15 @@ class Libp2pNode implements WireNode {
   /** The last dial to each address and peer. */
   readonly #dials = new Map<string, Promise<Connection>>();
 
-  constructor(libp2p: Libp2p, options: Libp2pNodeOptions, listenHost: string | undefined, names: HostNames, events: WireEvents) {
+  constructor(libp2p: Libp2p, listenHost: string | undefined, names: HostNames, events: WireEvents) {
     this.#libp2p = libp2p;
-    this.#options = options;
     this.#listenHost = listenHost;
     this.#names = names;
     this.#events = events;
   }
 
-  async attach(callers: Callers): Promise<this> {
+  async attach(callers: Callers, strangers: MetStrangers): Promise<this> {
     const events = this.#events;
-    const strangers = new MetStrangers(this.#libp2p, (peer) => events.isMember(peer));
     this.#libp2p.addEventListener('connection:open', ({ detail }) => {
       boundMuxer(detail, () => events.isMember(detail.remotePeer.toString()));
       strangers.met(detail.remotePeer);
@@ -149,12 +140,6 @@ class Libp2pNode implements WireNode {
       if (from !== undefined) callers.ended(from);
       events.onConnection(this.#wrap(detail));
     });
-    // libp2p also announces whoever connects: only what multicast finds is news.
-    if (this.#options.mdns)
-      this.#libp2p.addEventListener('peer:discovery', ({ detail }) => {
-        strangers.met(detail.id);
-        events.onDiscovery(detail.id.toString(), detail.multiaddrs.flatMap(toAddress));
-      });
     for (const protocol of [protocols.admission, protocols.control, protocols.bulk]) {
       await this.#libp2p.handle(
         protocol,
@@ -213,7 +198,7 @@ class Libp2pNode implements WireNode {
     const id = peerIdFromString(peer);
     const multiaddrs = addresses.map((address) => toMultiaddr(parseAddress(address).host, parseAddress(address).port));
     // The roster says what libp2p would have to ask the peer for.
-    await this.#libp2p.peerStore.merge(id, { multiaddrs, protocols: [protocols.kademlia] });
+    await this.#libp2p.peerStore.patch(id, { multiaddrs, protocols: [protocols.kademlia] });
     await kademlia.onPeerConnect({ id, multiaddrs, protocols: [protocols.kademlia] });
   }
 
