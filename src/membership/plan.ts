@@ -266,8 +266,10 @@ class Planner {
   #countOut(): void {
     const newest = newestView(this.#state).roster;
     for (const peer of countingHosts(this.#state)) {
-      if (newest.get(peer) !== undefined) continue;
       const revoked = this.#situation.revoked.has(peer);
+      // Where no further view has room it stays in the newest until older ones are retired, and they would wait for it for ever.
+      const stays = newest.get(peer) !== undefined;
+      if (stays && !(revoked && this.#state.views.length >= maxViewsInForce)) continue;
       const left = this.#neighbours.get(peer)?.state === 'left';
       if (!revoked && !left && !this.#isSilent(peer)) continue;
       // Who was expelled never comes back, whatever is lost with it. Of others the copies count while they may return.

@@ -1,15 +1,7 @@
 import { messageOf } from '../base/index.ts';
 import type { Address } from '../block/index.ts';
-import {
-  type Accepted,
-  type BlockRecord,
-  compareBallots,
-  formatBallot,
-  membersOf,
-  type PeerId,
-  type ProposalOutcome,
-  type Reply,
-} from '../consensus/index.ts';
+import { formatBallot, type PeerId, type ProposalOutcome } from '../consensus/index.ts';
+import { look, type Remains, whyRefused } from './remains.ts';
 import type { Standpoint } from './standpoint.ts';
 import { pages, pause, registersPart } from './walk.ts';
 
@@ -59,20 +51,6 @@ export interface SalvageReport {
 /** Keeps what is done, durably, before and after it is done. */
 export type Audit = (line: { readonly step: 'begin' | 'end' } & SalvageEntry) => Promise<void>;
 
-/** What is left of a block. */
-interface Remains {
-  readonly newest: Accepted;
-  readonly missing: readonly PeerId[];
-  readonly damaged: readonly PeerId[];
-  /** Hosts to which the block may have been moved meanwhile, and that did not answer. */
-  readonly silent: readonly PeerId[];
-  readonly holders: readonly PeerId[];
-  /** Who decides about the block from then on: the members in reach, and whoever else holds the newest record. */
-  readonly survivors: readonly PeerId[];
-  /** Who may come back with an earlier record, or is to be told that its damaged one counts no longer. */
-  readonly unsettled: readonly PeerId[];
-}
-
 /**
  * For blocks whose majority is lost for good, by a person: the newest record that is left is made the block's record, with those that are left of its hosts
  * as its set; repair then brings it to where it belongs, as any block. This goes past the quorum, and is safe only where the missing hosts never return: so each of them must be named, and expelled.
@@ -115,88 +93,21 @@ export class Salvage {
 
   /** undefined: the block has a majority in reach, or nothing of it is here. */
   async #remains(address: Address, signal: AbortSignal): Promise<Remains | undefined> {
-    const state = await this.#at.housekeeping.inspect(address);
-    const local = state?.accepted ?? null;
+    const { housekeeping } = this.#at;
+    const local = (await housekeeping.inspect(address))?.accepted ?? null;
     if (local === null || local.pointer) return undefined;
-    // While a view retires the block may be where another of them has it, with writes that this host never heard of.
-    const views = this.#at.views.inForce();
-    const homes = [...new Set(views.flatMap((view) => this.#at.home(address, view)))];
-    // This host's own acceptor may have no say while it hears too few others: what it holds is looked at directly.
-    const asked = new Set<PeerId>([this.#at.self]);
-    const replies: Reply[] = [];
-    const damaged = new Set<PeerId>();
-    let newest = local;
-    /** Where the block was moved to after that, if it was: there it may live on. */
-    let pointer: Accepted | undefined;
-    const told = (): readonly BlockRecord[] =>
-      pointer === undefined || compareBallots(pointer.ballot, newest.ballot) <= 0 ? [newest.record] : [newest.record, pointer.record];
-    const named = (): PeerId[] => [...new Set(told().flatMap(membersOf))];
-    // Members of a set that is healthy need not be looked at any further; each newer record may name further hosts that hold something.
-    let further: readonly PeerId[] = [];
-    for (;;) {
-      const peers = this.#at.up([...new Set([...named(), ...further])]);
-      const more = peers.filter((peer) => !asked.has(peer));
-      if (more.length === 0) {
-        if (!this.#lacksQuorum(told().at(-1)!, damaged)) return undefined;
-        const next = [...told().flatMap(({ unsettled }) => unsettled), ...homes];
-        if (next.every((peer) => further.includes(peer))) break;
-        further = [...further, ...next];
-        continue;
-      }
-      for (const peer of more) asked.add(peer);
-      replies.push(...(await this.#at.housekeeping.ask(address, more, { signal })));
-      for (const { type, from, accepted } of replies) {
-        if (type === 'lost') damaged.add(from);
-        else if (accepted?.pointer === true)
-          pointer = pointer === undefined || compareBallots(accepted.ballot, pointer.ballot) > 0 ? accepted : pointer;
-        else if (accepted !== null && compareBallots(accepted.ballot, newest.ballot) > 0) newest = accepted;
-      }
-    }
-    const answered = new Set([this.#at.self, ...replies.map(({ from }) => from)]);
-    const members = named();
-    const holds = (accepted: Accepted | null): boolean =>
-      accepted !== null && !accepted.pointer && compareBallots(accepted.ballot, newest.ballot) === 0;
-    const holders = [...(holds(local) ? [this.#at.self] : []), ...replies.filter(({ accepted }) => holds(accepted)).map(({ from }) => from)];
-    const survivors = [...new Set([...this.#at.up(members).filter((peer) => !damaged.has(peer) && !this.#isGone(peer)), ...holders])];
-    const others = [...members, ...told().flatMap(({ unsettled }) => unsettled)];
-    return {
-      newest,
-      missing: members.filter((peer) => !this.#at.isUp(peer)),
-      damaged: members.filter((peer) => damaged.has(peer)),
-      silent: [...new Set(views.flatMap((view) => this.#mayHaveIt(this.#at.home(address, view), answered)))],
-      holders,
-      survivors,
-      unsettled: [...new Set(others)].filter((peer) => !survivors.includes(peer) && !this.#isGone(peer)),
-    };
-  }
-
-  /** Of the hosts that a view has the block at, those that did not answer and may have it from others that did not: nobody where those that answered and have nothing newer leave the rest no majority. */
-  #mayHaveIt(home: readonly PeerId[], answered: ReadonlySet<PeerId>): readonly PeerId[] {
-    const silent = home.filter((peer) => !answered.has(peer));
-    return silent.length > home.length / 2 ? silent : [];
-  }
-
-  /** A host whose record was damaged is there, and has no say. */
-  #lacksQuorum(record: BlockRecord, damaged: ReadonlySet<PeerId>): boolean {
-    const sets = [record.replicas, ...record.previous];
-    return sets.some((set) => this.#at.up(set).filter((peer) => !damaged.has(peer)).length < Math.floor(set.length / 2) + 1);
+    const steps = look(this.#at, address, local, this.#isGone);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next(await housekeeping.ask(address, step.value, { signal }));
+    return step.value;
   }
 
   async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
-    const { newest, missing, damaged, silent, holders, survivors, unsettled } = remains;
+    const { newest, missing, damaged, holders, survivors, unsettled } = remains;
     const { version, value } = newest.record;
     const entry = { address, missing, damaged, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas: survivors };
-    const unnamed = missing.filter((peer) => !lost.includes(peer));
-    if (unnamed.length > 0)
-      return { ...entry, result: 'refused', reason: 'hosts that are only out of reach may return: wait for them, or name them as lost' };
-    const mayReturn = missing.filter((peer) => !this.#isGone(peer));
-    if (mayReturn.length > 0)
-      return { ...entry, result: 'refused', reason: `expel ${mayReturn.join(', ')} first: what it holds must never speak again` };
-    const unheard = silent.filter((peer) => !this.#isGone(peer));
-    if (unheard.length > 0) {
-      const reason = `${unheard.join(', ')}, where the block may have been moved, did not answer: wait for them, or expel them`;
-      return { ...entry, result: 'refused', reason };
-    }
+    const reason = whyRefused(remains, lost, this.#isGone);
+    if (reason !== undefined) return { ...entry, result: 'refused', reason };
     if (!force) return { ...entry, result: 'possible' };
     await audit({ step: 'begin', ...entry, result: 'possible' });
     if (missing.length > 0) await this.#outlastLeases(signal);

@@ -319,6 +319,27 @@ describe('hosts that leave', () => {
     assert.deepEqual(names(next), ['a', 'b']);
     assert.deepEqual(next!.countedOut, [{ peer: 'c', settled: false }]);
   });
+
+  test('nor is one that was expelled waited for where no further view has room without it', () => {
+    const peers = ['a', 'b', 'c', 'd'];
+    const full = stateOf(...[1, 2, 3, 4].map((number) => view(number, ...peers)));
+    const left = [host('a'), host('b')];
+    const revoked = new Set(['c', 'd']);
+    const out = plan(situation(full, left, { revoked })).next!;
+    assert.deepEqual(out.countedOut.map(({ peer }) => peer).toSorted(), ['c', 'd']);
+    assert.equal(out.views.length, 4);
+    const settled = plan(situation(out, left, { revoked, expired: true })).next!;
+    assert.equal(settled.retiring, 3);
+    const resolved = new Map(['a', 'b'].map((peer) => [peer, report(settled, { resolved: 3 })]));
+    const retired = plan(situation(settled, left, { revoked, reports: resolved })).next!;
+    assert.deepEqual(
+      retired.views.map(({ number }) => number),
+      [4, 5],
+    );
+    assert.deepEqual(names(retired), ['a', 'b']);
+    // Of others the copies count while they may return.
+    assert.equal(plan(situation(full, left)).next?.countedOut.length ?? 0, 0);
+  });
 });
 
 describe('whatever happens', () => {

@@ -51,7 +51,7 @@ export class Aftermath {
     world.runUntil(world.now + 2 * leaseTermMs + 5000);
     for (const block of world.blocks) {
       if (agreed) until = Math.max(until, world.now + recoveryMs);
-      for (const host of world.hosts) {
+      for (const host of world.left) {
         if (this.outOfReach.has(block)) break;
         let answered = false;
         const ask = (): void => this.#clients.read(host, block, undefined, (done) => (done ? (answered = true) : world.now < until && ask()));
@@ -72,18 +72,19 @@ export class Aftermath {
   }
 
   #use(block: string): void {
-    const { hosts } = this.#world;
+    const { left: hosts } = this.#world;
     const host = hosts[this.#world.blocks.indexOf(block) % hosts.length]!;
     this.#write(host, block, false);
     for (const replicas of this.#roster.tour(block)) this.#move(host, block, replicas);
-    const settled = this.#demand('settle', host, block, { kind: 'settle', revoked: [] })!;
+    const settled = this.#demand('settle', host, block, { kind: 'settle', revoked: this.#roster.revoked(host) })!;
     const unlisted = hosts.filter((other) => !isMember(settled.record, other.name) && other.stateOf(block)?.accepted != null);
     for (const other of unlisted) {
       if (!this.#isBuried(block, other.stateOf(block)!.accepted!, settled))
         throw new Violation('residue', `${other.name} holds something of ${block} that is settled at ${settled.record.replicas.join('')}`);
     }
     // As the keeper of each of them would have it.
-    if (unlisted.length > 0) this.#demand('settle', host, block, { kind: 'settle', revoked: [], also: unlisted.map(({ name }) => name) });
+    if (unlisted.length > 0)
+      this.#demand('settle', host, block, { kind: 'settle', revoked: this.#roster.revoked(host), also: unlisted.map(({ name }) => name) });
     this.#write(host, block, true);
     this.#forget(host, block);
     this.#write(host, block, false);
@@ -105,12 +106,12 @@ export class Aftermath {
   /** Settles and forgets, again where a repair came between: in the end nobody holds anything of the block. */
   #forget(host: Host, block: string): void {
     const until = this.#world.now + recoveryMs;
-    const left = (): Host | undefined => this.#world.hosts.find((other) => other.stateOf(block)?.accepted != null);
+    const left = (): Host | undefined => this.#world.left.find((other) => other.stateOf(block)?.accepted != null);
     let told = '';
     const ask = (): void =>
       host.run(
         block,
-        { kind: 'settle', revoked: [] },
+        { kind: 'settle', revoked: this.#roster.revoked(host) },
         {
           done: (settled) => {
             if (settled?.status !== 'committed') return again(settled);

@@ -1,11 +1,12 @@
 import type { Address } from '../../src/block/index.ts';
-import { isMember, type ProposalOutcome, type ReplicaSet, sameReplicas } from '../../src/consensus/index.ts';
+import { type Accepted, isMember, type ProposalOutcome, type ReplicaSet, sameReplicas } from '../../src/consensus/index.ts';
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
 import { countingHosts, isCountedOut, newestView, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
-import type { ReportMessage } from './events.ts';
+import type { Standpoint } from '../../src/repair/standpoint.ts';
+import { forgetPromise, type ReportMessage } from './events.ts';
 import type { Host } from './host.ts';
 import { Part } from './part.ts';
 import { SeededRandom } from './random.ts';
@@ -54,10 +55,31 @@ export class Agreement {
   /** What is not at its end yet; undefined: all hosts are members of the one view, and know it. */
   get unrest(): string | undefined {
     const { serial, views } = this.#agreed;
-    const outside = this.#parts.find(({ knowledge, state }) => knowledge.standing !== 'member' || state.serial !== serial);
+    const outside = this.#parts.find(({ host, knowledge, state }) => !host.lost && (knowledge.standing !== 'member' || state.serial !== serial));
     if (outside !== undefined) return `${outside.host.name} is ${outside.knowledge.standing} and knows state ${outside.state.serial} of ${serial}`;
     if (views.length > 1) return `view ${views[0]!.number} of ${views.at(-1)!.number} is not retired`;
     return undefined;
+  }
+
+  /** All hosts are members as far as they know, and none was counted out. */
+  get areAllMembers(): boolean {
+    return this.#agreed.countedOut.length === 0 && this.#parts.every(({ knowledge }) => knowledge.standing === 'member');
+  }
+
+  /** What this host looks at the cluster with. */
+  standpoint(host: Host): Standpoint {
+    return this.#parts[host.index]!.standpoint;
+  }
+
+  /** This host hears, and keeps, that these were expelled. */
+  expel(host: Host, peers: readonly string[]): void {
+    for (const peer of peers) host.barred.add(peer);
+    this.#reckon(this.#parts[host.index]!);
+  }
+
+  /** Whether this host knows that another was expelled, or that nobody relies on it any longer. */
+  isGone(host: Host, peer: string): boolean {
+    return host.barred.has(peer) || this.#parts[host.index]!.gone.includes(peer);
   }
 
   /** Whether a settled tombstone may be forgotten by this host, as src/repair decides it. */
@@ -89,7 +111,7 @@ export class Agreement {
     const again = (): void =>
       this.#world.later(tickMs * this.#chance.between(0.7, 1.3), () => {
         again();
-        if (host.up && host.pausedUntil <= this.#world.now) this.#tick(part);
+        if (host.up && !host.lost && host.pausedUntil <= this.#world.now) this.#tick(part);
       });
     again();
   }
@@ -138,10 +160,9 @@ export class Agreement {
     for (const name of this.#world.names) if (name !== host.name) this.#send(part, name, 'ask', now, part.state.serial);
     if (knowledge.standing === 'outcast') return this.#giveUp(part);
     if (knowledge.standing !== 'member') return;
-    if (part.hearsMost()) {
-      part.countSilence(elapsed);
-      this.#look(part);
-    }
+    const hearsMost = part.hearsMost();
+    if (hearsMost) part.countSilence(elapsed);
+    if (hearsMost || host.barred.size > 0) this.#look(part);
     this.#repair(part);
   }
 
@@ -151,6 +172,7 @@ export class Agreement {
   }
 
   #onReport(part: Part, { type, from, sentAt, serial, report, state }: ReportMessage): void {
+    if (part.host.lost || part.host.barred.has(from)) return;
     if (!part.isConnected(from)) this.#checkAll(part);
     part.heardAt.set(from, part.host.clock);
     part.reports.set(from, report);
@@ -186,7 +208,7 @@ export class Agreement {
   }
 
   #reckon(part: Part): void {
-    part.sayUntil = part.knowledge.standing === 'member' ? part.confirmations.until(part.state) : -Infinity;
+    part.sayUntil = part.knowledge.standing === 'member' ? part.confirmations.until(part.state, part.host.barred) : -Infinity;
   }
 
   // --- what is agreed on -------------------------------------------------------------------------------------------------------
@@ -198,7 +220,7 @@ export class Agreement {
     const { next, reasons } = plan({
       state: part.state,
       neighbours: this.#neighbours(part),
-      revoked: new Set(),
+      revoked: part.host.barred,
       reports,
       expired: this.#expired(part),
     });
@@ -268,7 +290,7 @@ export class Agreement {
   }
 
   /** Reads the block with this host's own acceptor answering, and goes on where nothing is here that the quorum does not know of. */
-  #resolve(part: Part, block: string, then: (outcome: ProposalOutcome & { readonly status: 'committed' }) => void): void {
+  #resolve(part: Part, block: string, then: (outcome: ProposalOutcome & { readonly status: 'committed' }) => void, inVain = (): void => {}): void {
     const { host } = part;
     const key = `${host.name}/${block}`;
     if (this.#busy.has(key)) return;
@@ -281,7 +303,7 @@ export class Agreement {
         useHint: false,
         done: (outcome) => {
           this.#busy.delete(key);
-          if (outcome?.status !== 'committed') return;
+          if (outcome?.status !== 'committed') return inVain();
           if (!host.isResolved(held, outcome)) return host.up ? host.dropForgotten(block, held, outcome) : undefined;
           const listed = outcome.accepted?.record.unsettled.includes(host.name) === true;
           if (host.isOutsider(held, outcome.accepted) && !listed) this.#settle(part, block);
@@ -300,7 +322,7 @@ export class Agreement {
 
   #move(part: Part, block: string): void {
     const { retiring } = part.state;
-    this.#resolve(part, block, ({ accepted }) => {
+    const moved = ({ accepted }: { readonly accepted: Accepted | null }): void => {
       const { host, state, standpoint, knowledge } = part;
       // A host that was counted out meanwhile counts what it gave up in `done`, not what it moved.
       if (knowledge.standing !== 'member' || state.retiring !== retiring || !host.up) return;
@@ -311,7 +333,14 @@ export class Agreement {
       const wanted = standpoint.successors(block as Address, to);
       if (wanted.length === 0 || (record.previous.length === 0 && sameReplicas(record.replicas, wanted))) return void part.done.add(block);
       if (standpoint.mayMove(record, this.#chance.below(maxPatience)) && standpoint.canTake(wanted)) this.#change(part, block, record.epoch, wanted);
-    });
+    };
+    this.#resolve(part, block, moved, () => this.#leavePromise(part.host, block));
+  }
+
+  /** What was merely promised of a block whose majority is lost is left to the floor, as src/repair does it. */
+  #leavePromise(host: Host, block: string): void {
+    const state = host.up && host.barred.size > 0 ? host.stateOf(block) : undefined;
+    if (state !== undefined && !state.lost && state.accepted === null) this.#world.send(host.index, forgetPromise(host.name, block, host.index));
   }
 
   /** Blocks move as soon as there is a newer view, whether the oldest retires or not; as `Standpoint.nextView` says, not past it. */

@@ -55,7 +55,7 @@ export class Clients {
       this.#schedule(host);
       // Reads that were not answered say nothing: they are asked again, as others.
       if (this.#left <= 0) return;
-      if (host.up && host.pausedUntil <= this.#world.now) this.#act(host);
+      if (host.up && !host.lost && host.pausedUntil <= this.#world.now) this.#act(host);
     });
   }
 
@@ -76,7 +76,7 @@ export class Clients {
       const exclusive = lease && settings.exclusiveReads > 0 && chance.chance(settings.exclusiveReads);
       return this.read(host, block, exclusive ? 'exclusive' : lease ? 'shared' : undefined);
     }
-    const writeLease = lease && chance.chance(0.25) ? 'exclusive' : undefined;
+    const writeLease = lease && chance.chance(0.25) && !settings.salvage ? 'exclusive' : undefined;
     const seen = this.#seen[host.index]!.get(block);
     const first = settings.fresh && !this.#founded.has(block);
     if (dice < 60 || first) this.#write(host, block, 'absent', false, writeLease);

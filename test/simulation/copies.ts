@@ -2,11 +2,11 @@ import { type Accepted, compareBallots, productionRules } from '../../src/consen
 import type { Host } from './host.ts';
 import type { World } from './world.ts';
 
-/** The highest record of a block that any host which is up has. */
-export function newestRecord(world: World, block: string): Accepted | null {
+/** The highest record of a block that any host which is up has, of those that count. */
+export function newestRecord(world: World, block: string, counts: (host: Host) => boolean = () => true): Accepted | null {
   let newest: Accepted | null = null;
-  for (const host of world.hosts) {
-    const accepted = host.up ? host.acceptedOf(block) : null;
+  for (const host of world.left) {
+    const accepted = host.up && counts(host) ? host.acceptedOf(block) : null;
     if (accepted !== null && !accepted.pointer && (newest === null || compareBallots(accepted.ballot, newest.ballot) > 0)) newest = accepted;
   }
   return newest;

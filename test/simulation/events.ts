@@ -37,6 +37,12 @@ export function requestEvent(to: number, life: number, message: Request): HostEv
   return { kind: 'request', to, life, message, tag: 0 };
 }
 
+/** Lets a host forget a bare promise: nothing is accepted in round 0. */
+export function forgetPromise(peer: string, block: string, at: number): HostEvent {
+  const ballot = { round: 0, peer, incarnation: 0, serial: 0 };
+  return requestEvent(at, -1, { type: 'forget', from: peer, block, tag: 0, attempt: 1, ballot, floor: 0 });
+}
+
 export function replyEvent(to: number, life: number, message: Reply): HostEvent {
   return { kind: 'reply', to, life, message, tag: message.tag };
 }

@@ -53,7 +53,7 @@ export function planFaults(settings: Settings): Fault[] {
     else if (dice < 92) faults.push({ kind: 'read-error', at, forMs, host });
     else if (replicas >= 3 && !settings.agreed)
       faults.push({ kind: 'bit-rot', at, forMs: 0, host: random.chance(0.5) ? host : rotten, block: random.below(blocks) });
-    else if (replicas >= 5) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
+    else if (replicas >= 5 && !settings.salvage) faults.push({ kind: 'bit-rot', at, forMs: 0, host: rotten, block: random.below(blocks) });
   }
   return faults.toSorted((a, b) => a.at - b.at);
 }

@@ -15,12 +15,13 @@ import {
   type Operation,
   type ProposalOutcome,
   Proposer,
+  type Reply,
   type Request,
   sameBallot,
   type View,
   withoutStalePromise,
 } from '../../src/consensus/index.ts';
-import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, timeEvent } from './events.ts';
+import { type HostEvent, leaseEvent, type ReportMessage, replyEvent, requestEvent, timeEvent } from './events.ts';
 import { type Done, type End, Operations, type Running } from './operations.ts';
 import { HostStates } from './states.ts';
 import type { World } from './world.ts';
@@ -53,6 +54,10 @@ export class Host {
   downSince = 0;
   /** Counted out by the others while it was down. */
   evicted = false;
+  /** For good; see disaster.ts. */
+  lost = false;
+  /** Hosts of which this one knows, durably, that they were expelled. */
+  readonly barred = new Set<string>();
   /** Lets whoever buffers under a lease send it first. */
   beforeRelease: (block: string, release: () => void) => void = (_block, release) => release();
   /** Whether the acceptor may answer; what a chosen record says it may be told in any case. */
@@ -76,6 +81,8 @@ export class Host {
   holder!: LeaseHolder;
   #ballots!: BallotSource;
   readonly #operations: Operations;
+  /** Questions outside of any operation, by tag. */
+  readonly #questions = new Map<number, (reply: Reply) => void>();
   readonly #random = (): number => this.#world.chance.unit();
   readonly #leaseClock = (): number => this.holder.clock;
   #tags = 0;
@@ -141,6 +148,7 @@ export class Host {
     this.pausedUntil = -1;
     this.#states.crash(this.#world.chance);
     this.#operations.crash();
+    this.#questions.clear();
     this.#offset = this.#world.chance.between(0, 1e6);
   }
 
@@ -194,6 +202,7 @@ export class Host {
       case 'reply':
         // Also of a reply that comes too late for its operation, as in src/store; nothing hangs on it, and mutants are rarer caught with it.
         if (this.#world.settings.mending > 0) this.#ballots.raiseFloor(event.message.floor);
+        this.#questions.get(event.tag)?.(event.message);
         return this.#operations.hear(event.tag, event.message);
       case 'lease':
         return this.#onLease(event.message);
@@ -312,6 +321,20 @@ export class Host {
       rules: this.#world.mutant.rules,
     });
     this.#operations.begin(proposer, this.#real(deadlineMs), done);
+  }
+
+  /** What these hosts have of a block, each for itself, as far as they answer in time: as `Housekeeping.ask`. */
+  ask(block: string, peers: readonly string[], withinMs: number, done: (replies: readonly Reply[]) => void): void {
+    const tag = ++this.#tags;
+    const replies = new Map<string, Reply>();
+    const end = (): void => void (this.#questions.delete(tag) && done([...replies.values()]));
+    this.#questions.set(tag, (reply) => {
+      replies.set(reply.from, reply);
+      if (replies.size === peers.length) end();
+    });
+    const message = { type: 'read', from: this.name, block, tag, attempt: 1, view: -1, known: null, lease: null } as const;
+    for (const peer of peers) this.#world.send(this.index, requestEvent(this.#world.indexOf(peer), -1, message));
+    this.#world.later(withinMs, end);
   }
 
   #finish({ proposer, writes, done }: Running, { outcome, hint, lease }: End): void {

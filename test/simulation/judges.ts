@@ -28,6 +28,8 @@ export class Judges {
   readonly #world: World;
   /** The highest record of each block that somebody knew to be chosen. */
   readonly #chosen = new Map<string, Accepted>();
+  /** Where blocks are salvaged, all such records, oldest first. */
+  readonly #earlier = new Map<string, readonly Accepted[]>();
   /** How often a host came to hold a lease of a block. */
   readonly #leasings = new Map<string, number>();
   /** What each ballot stands for, by round and peer. */
@@ -42,7 +44,8 @@ export class Judges {
     const known = this.#chosen.get(block);
     if (known !== undefined && compareBallots(accepted.ballot, known.ballot) <= 0) return;
     this.#chosen.set(block, accepted);
-    for (const host of this.#world.hosts) {
+    if (this.#world.settings.salvage) this.#earlier.set(block, [...(this.#earlier.get(block) ?? []), accepted]);
+    for (const host of this.#world.left) {
       const local = host.up ? host.holder.read(block, host.clock) : undefined;
       if (local === undefined || local.record.version >= accepted.record.version) continue;
       throw new Violation(
@@ -52,11 +55,16 @@ export class Judges {
     }
   }
 
+  /** The newest record of a block that somebody knew to be chosen, no newer than that ballot. */
+  chosenUpTo(block: string, ballot: Ballot): Accepted | undefined {
+    return this.#earlier.get(block)?.findLast((accepted) => compareBallots(accepted.ballot, ballot) <= 0);
+  }
+
   /** A host holds a lease from now on: nobody else may hold one that excludes it. */
   leased(by: Host, block: string): void {
     this.#leasings.set(`${by.name} ${block}`, this.leasings(by, block) + 1);
     const exclusive = by.holder.holdsExclusive(block, by.clock);
-    for (const host of this.#world.hosts) {
+    for (const host of this.#world.left) {
       if (host === by || !host.up) continue;
       const other = host.holder.holdsExclusive(block, host.clock);
       if (other || (exclusive && host.holder.read(block, host.clock) !== undefined)) {
@@ -92,7 +100,7 @@ export class Judges {
   /** Whether no replica has accepted anything newer: housekeeping may have gone on since a read. */
   isNewest(block: string, accepted: Accepted): boolean {
     const { replicas } = accepted.record;
-    return this.#world.hosts.every(
+    return this.#world.left.every(
       (host) => !replicas.includes(host.name) || compareBallots(host.stateOf(block)?.accepted?.ballot ?? null, accepted.ballot) <= 0,
     );
   }
@@ -101,7 +109,7 @@ export class Judges {
   agreement(block: string, newest: Accepted): void {
     const { replicas } = newest.record;
     let holders = 0;
-    for (const host of this.#world.hosts) {
+    for (const host of this.#world.left) {
       const accepted = host.stateOf(block)?.accepted ?? null;
       const order = accepted === null ? -1 : compareBallots(accepted.ballot, newest.ballot);
       if (order === 0 && replicas.includes(host.name)) holders++;

@@ -39,7 +39,7 @@ function one(plan: Plan, seed: number, { trace }: Command): boolean {
 function many(plan: Plan, from: number, seeds: number): boolean {
   const begun = performance.now();
   const cpu = process.cpuUsage();
-  let [failed, undecided, outOfReach, deliveries, operations, time] = [0, 0, 0, 0, 0, 0];
+  let [failed, undecided, outOfReach, salvaged, deliveries, operations, time] = [0, 0, 0, 0, 0, 0, 0];
   for (let seed = from; seed < from + seeds; seed++) {
     const result = plan.run(seed);
     deliveries += result.deliveries;
@@ -50,6 +50,7 @@ function many(plan: Plan, from: number, seeds: number): boolean {
       console.log(`seed ${seed} has no verdict of the judge of histories`);
     }
     outOfReach += result.outOfReach;
+    salvaged += result.salvaged;
     if (result.violation === undefined) continue;
     failed++;
     tell(plan, seed, result);
@@ -59,7 +60,7 @@ function many(plan: Plan, from: number, seeds: number): boolean {
   const busySeconds = (user + system) / 1e6;
   console.log(
     `${seeds} seeds, ${operations} operations, ${deliveries} deliveries, ${(time / 3_600_000).toFixed(1)} h of simulated time in ${seconds.toFixed(1)} s ` +
-      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end`,
+      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end, ${salvaged} salvages`,
   );
   return failed + undecided === 0;
 }

@@ -1,5 +1,5 @@
 import { type Ballot, BallotSource, compareBallots, productionRules, type Rules } from '../../src/consensus/index.ts';
-import type { Settings } from './settings.ts';
+import { salvaging, type Settings } from './settings.ts';
 
 /** A variant of the code under test: the real one, or one that is broken on purpose. */
 export interface Mutant {
@@ -14,6 +14,10 @@ export interface Mutant {
   readonly trustsTornRecords?: boolean;
   /** The acceptor answers though nobody confirms that the host was not counted out. */
   readonly answersUnconfirmed?: boolean;
+  /** It salvages blocks whose hosts are merely away. */
+  readonly salvagesWhatIsAway?: boolean;
+  /** It has a salvaged record learnt, and nobody promises anything before. */
+  readonly salvagesUnasked?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
   readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
@@ -27,7 +31,9 @@ export const production: Mutant = { name: 'production', rules: productionRules, 
 
 /** What a variant's runs have instead of what their seeds draw: of a broken one the defect alone must be seen, and nothing that mends what it breaks. */
 export function mutantSettings(mutant: Mutant): Partial<Settings> {
-  return mutant === production ? {} : { mending: 0, exclusiveReads: 0, agreed: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
+  return mutant === production
+    ? {}
+    : { mending: 0, exclusiveReads: 0, agreed: false, salvage: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
 }
 
 /** Ballots that are told apart by their round alone, within a life of a process. */
@@ -66,6 +72,18 @@ const recreating: Partial<Settings> = {
   fresh: false,
 };
 const moving: Partial<Settings> = { hosts: 6, replicas: 3, blocks: 2, rosterChanges: 6 };
+
+const losing: Partial<Settings> = {
+  ...salvaging,
+  hosts: 5,
+  replicas: 3,
+  blocks: 3,
+  thinkMs: 20,
+  deadlineMs: 200,
+  evictionMs: 800,
+  confirmMs: 600,
+  fresh: false,
+};
 
 /** Each of them must be caught. */
 export const mutants: readonly Mutant[] = [
@@ -292,6 +310,18 @@ export const mutants: readonly Mutant[] = [
       },
     ),
     slow: true,
+  },
+  {
+    ...production,
+    name: 'salvages blocks whose hosts are merely away',
+    salvagesWhatIsAway: true,
+    settings: { ...losing, faults: 20 },
+  },
+  {
+    ...production,
+    name: 'teaches a salvaged record to those that are left, whatever they promised',
+    salvagesUnasked: true,
+    settings: { ...losing, hosts: 5, replicas: 5, thinkMs: 5, leaseTermMs: 300, faults: 0 },
   },
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
   broken(

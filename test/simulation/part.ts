@@ -97,7 +97,7 @@ export class Part {
   }
 
   isConnected(peer: string): boolean {
-    return peer === this.host.name || this.host.clock - (this.heardAt.get(peer) ?? -Infinity) < connectedMs;
+    return peer === this.host.name || (!this.host.barred.has(peer) && this.host.clock - (this.heardAt.get(peer) ?? -Infinity) < connectedMs);
   }
 
   hearsMost(): boolean {

@@ -1,7 +1,7 @@
 import type { Operation, ProposalOutcome, ReplicaSet } from '../../src/consensus/index.ts';
 import { Agreement } from './agreement.ts';
 import type { Clients } from './clients.ts';
-import { requestEvent } from './events.ts';
+import { forgetPromise } from './events.ts';
 import type { Host } from './host.ts';
 import { SeededRandom } from './random.ts';
 import { workloadMs } from './settings.ts';
@@ -43,6 +43,16 @@ export class Roster {
     const changes = world.settings.agreed ? 0 : world.settings.rosterChanges;
     for (let count = 0; count < changes; count++) world.later(this.#chance.unit() * end, () => this.#newView());
     this.#tick();
+  }
+
+  /** Absent: views are not agreed on. */
+  get agreement(): Agreement | undefined {
+    return this.#agreement;
+  }
+
+  /** Hosts that settling leaves out, as a host knows. */
+  revoked(host: Host): readonly string[] {
+    return this.#agreement?.revoked(host) ?? [];
   }
 
   /** No more rivals and removals: only what brings everything to rest. */
@@ -156,7 +166,7 @@ export class Roster {
   /** Runs housekeeping once at a time, on some host that is up. */
   #run(what: string, block: string, operation: Operation, done?: (outcome: ProposalOutcome) => void, at?: Host, useHint = true): void {
     const key = `${what}/${block}/${at?.name ?? ''}`;
-    const hosts = this.#world.hosts.filter((host) => host.up && host.pausedUntil < this.#world.now);
+    const hosts = this.#world.left.filter((host) => host.up && host.pausedUntil < this.#world.now);
     if (this.#busy.has(key) || hosts.length === 0 || (at !== undefined && !hosts.includes(at))) return;
     this.#busy.add(key);
     const host = at ?? this.#chance.pick(hosts);
@@ -280,16 +290,13 @@ export class Roster {
    * drawn from a stream of its own, so that the seeds without it stay what they are.
    */
   #mend(): void {
-    const { hosts, blocks, settings } = this.#world;
+    const { left: hosts, blocks, settings } = this.#world;
     if (settings.mending === 0) return;
     const chance = this.#mending;
     if (chance.chance(settings.mending)) this.#run('renew', chance.pick(blocks), { kind: 'renew' }, undefined, chance.pick(hosts));
     if (!chance.chance(settings.mending)) return;
-    const host = chance.pick(hosts);
-    const at = hosts.indexOf(host);
-    const ballot = { round: 0, peer: host.name, incarnation: 0, serial: 0 };
-    const message = { type: 'forget', from: host.name, block: chance.pick(blocks), tag: 0, attempt: 1, ballot, floor: 0 } as const;
-    this.#world.send(at, requestEvent(at, -1, message));
+    const { name, index } = chance.pick(hosts);
+    this.#world.send(index, forgetPromise(name, chance.pick(blocks), index));
   }
 
   #settle(block: string, done?: () => void): void {
@@ -304,13 +311,13 @@ export class Roster {
   /** The host that settles or forgets, by what it knows; undefined: any, where all know the same. */
   #keeper(): Host | undefined {
     if (this.#agreement === undefined) return undefined;
-    const hosts = this.#world.hosts.filter((host) => host.up && this.#agreement!.mayForget(host));
-    return this.#chance.pick(hosts.length > 0 ? hosts : this.#world.hosts);
+    const hosts = this.#world.left.filter((host) => host.up && this.#agreement!.mayForget(host));
+    return this.#chance.pick(hosts.length > 0 ? hosts : this.#world.left);
   }
 
   #isOneView(): boolean {
     if (this.#agreement === undefined) return this.#oldest === this.#newest;
-    return this.#world.hosts.some((host) => host.up && this.#agreement!.mayForget(host));
+    return this.#world.left.some((host) => host.up && this.#agreement!.mayForget(host));
   }
 
   #forget(): void {
@@ -340,7 +347,7 @@ export class Roster {
       this.#settle(block, this.#restless ? undefined : () => this.#forgetNow(block));
       return this.#restless;
     }
-    const host = this.#chance.pick(this.#world.hosts);
+    const host = this.#chance.pick(this.#world.left);
     if (host.up && host.pausedUntil < this.#world.now) this.#clients.remove(host, block, () => this.#removed.add(block));
     return false;
   }

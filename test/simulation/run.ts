@@ -2,9 +2,10 @@ import { codeOf } from '../../src/base/index.ts';
 import type { Accepted, ProposalOutcome } from '../../src/consensus/index.ts';
 import { Aftermath, recoveryMs } from './aftermath.ts';
 import { Clients } from './clients.ts';
+import { Disaster } from './disaster.ts';
 import { type Fault, planFaults } from './faults.ts';
 import { Violation } from './judges.ts';
-import { checkLinearizable } from './linearizability.ts';
+import { checkLinearizable, type Operation } from './linearizability.ts';
 import { type Mutant, mutantSettings, production } from './mutants.ts';
 import { Roster } from './roster.ts';
 import { type Settings, settingsOf, workloadMs } from './settings.ts';
@@ -20,6 +21,8 @@ export interface RunResult {
   readonly undecided: boolean;
   /** Blocks that could not be read at the end: see docs/consensus.md, “What is not promised”. Out of reach for any other reason is a violation. */
   readonly outOfReach: number;
+  /** Blocks that were salvaged. */
+  readonly salvaged: number;
   readonly deliveries: number;
   readonly operations: number;
   /** Virtual time, ms. */
@@ -45,9 +48,11 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
   const clients = new Clients(world);
   let violation: RunResult['violation'];
   let undecided = false;
+  let salvaged = 0;
   let outOfReach: ReadonlySet<string> = new Set();
   try {
     const roster = new Roster(world, clients);
+    const disaster = settings.salvage ? new Disaster(world, roster.agreement!) : undefined;
     world.schedule(faults);
     world.runUntil(workloadMs(settings) * 1.2);
     roster.calm();
@@ -55,10 +60,13 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     // What faults and rivals held up is made up for, while there is hope: a run counts only with so many answers.
     world.runUntil(world.now + catchUpMs, () => clients.isDone);
     clients.calm();
+    disaster?.mend();
     const aftermath = new Aftermath(world, clients, roster);
     ({ outOfReach } = aftermath);
     aftermath.judge();
-    undecided = !judge(world, outOfReach);
+    disaster?.judge(world.judges.history);
+    salvaged = disaster?.salvaged ?? 0;
+    undecided = !judge(world, outOfReach, disaster?.before(world.judges.history));
   } catch (error) {
     // An assertion of the production code that fails is a find like any other.
     violation =
@@ -70,6 +78,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     violation,
     undecided,
     outOfReach: outOfReach.size,
+    salvaged,
     deliveries: world.deliveries,
     operations: world.judges.history.length,
     time: world.now,
@@ -77,9 +86,9 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
 }
 
 /** False where the judge of histories has no verdict. */
-function judge(world: World, outOfReach: ReadonlySet<string>): boolean {
+function judge(world: World, outOfReach: ReadonlySet<string>, history: readonly Operation[] = world.judges.history): boolean {
   const { judges } = world;
-  const verdict = checkLinearizable(judges.history, { forgets: true, maxBranches: 1_000_000 });
+  const verdict = checkLinearizable(history, { forgets: true, maxBranches: 1_000_000 });
   if (verdict.status === 'violation') throw new Violation('linearizability', verdict.reason);
   for (const block of world.blocks) {
     const until = world.now + recoveryMs;
@@ -103,7 +112,7 @@ function finalRead(world: World, block: string): Accepted | null | undefined {
     reading.outcome = outcome;
     reading.done = true;
   };
-  world.hosts[0]!.run(block, { kind: 'read' }, { useHint: false, done });
+  world.left[0]!.run(block, { kind: 'read' }, { useHint: false, done });
   while (!reading.done) world.runUntil(world.now + 1);
   return reading.outcome?.status === 'committed' ? reading.outcome.accepted : undefined;
 }

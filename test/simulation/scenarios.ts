@@ -1,5 +1,5 @@
-import type { Fault } from './faults.ts';
-import { type Settings, settingsOf } from './settings.ts';
+import { type Fault, planFaults } from './faults.ts';
+import { salvaging, type Settings, settingsOf } from './settings.ts';
 
 /** A run with a story: settings and faults that a person chose. The seed still draws everything else. */
 export interface Scenario {
@@ -25,6 +25,7 @@ function calm(seed: number, changes: Partial<Settings>): Settings {
     fresh: false,
     faults: 0,
     agreed: false,
+    salvage: false,
     evictionMs: Infinity,
     ...changes,
   };
@@ -91,6 +92,17 @@ export const scenarios: readonly Scenario[] = [
     settings: (seed) => calm(seed, { hosts: 5, blocks: 2, faults: 1 }),
     faults: (settings) =>
       Array.from({ length: 6 }, (_, index) => ({ kind: 'bit-rot', at: (end(settings) * (index + 1)) / 8, forMs: 0, host: 1, block: index % 2 })),
+  },
+  {
+    name: 'lost-majority',
+    story: 'A majority of the hosts of some blocks is lost for good; what is left is salvaged by several hosts at once, under clients and faults.',
+    settings: (seed) => {
+      const settings = settingsOf(seed);
+      const hosts = Math.max(settings.hosts, 3);
+      const replicas = Math.min(Math.max(settings.replicas, 2), hosts);
+      return { ...settings, hosts, replicas, evictionMs: 800, confirmMs: 600, ...salvaging };
+    },
+    faults: planFaults,
   },
   {
     name: 'differing-rosters',

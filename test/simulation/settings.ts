@@ -48,6 +48,8 @@ export interface Settings {
    * go on only where blocks are where some view in force says.
    */
   readonly recreated: boolean;
+  /** A majority of some block's hosts is lost for good, and what is left is salvaged: see disaster.ts. */
+  readonly salvage: boolean;
   /** Blocks are founded without looking where that is allowed. */
   readonly fresh: boolean;
   /** Faults to plan. */
@@ -61,6 +63,12 @@ export function workloadMs({ operations, hosts, thinkMs }: Settings): number {
 
 /** Seeds in which blocks are written again after they were removed: drawn from a stream of its own, so that the others stay what they are. */
 const recreatedShare = 0.3;
+
+/** Of seeds whose roster is agreed on, each so many loses a majority: so that those that are kept stay what they are. */
+const salvageEvery = 5;
+
+/** What was removed and forgotten would have to be told from what was lost, so nothing is; and who acknowledges from memory loses that with its quorum. */
+export const salvaging = { agreed: true, salvage: true, recreated: false, removals: 0, exclusiveReads: 0 } as const satisfies Partial<Settings>;
 
 /** Seeds whose roster is agreed on. */
 const agreedShare = 0.3;
@@ -99,7 +107,10 @@ export function settingsOf(seed: number, operations = 620): Settings {
     agreed: false,
     confirmMs: 200,
     recreated: new SeededRandom(seed, 8).chance(recreatedShare),
+    salvage: false,
   };
   if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0 } : settings;
-  return { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600, 2500]) };
+  const agreed = { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600, 2500]) };
+  const salvage = settings.replicas >= 2 && hosts >= 3 && seed % salvageEvery === 1;
+  return salvage ? { ...agreed, ...salvaging } : agreed;
 }

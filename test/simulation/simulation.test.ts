@@ -57,6 +57,17 @@ void test('where a copy rots and two more are given up, five are no majority: th
   assert.equal(result.outOfReach, 1);
 });
 
+void test('hosts that are lost for good while four views are in force keep none of them from retiring, and what is left of their blocks is salvaged', () => {
+  const plan = new Plan(readCommand(['--scenario', 'lost-majority']));
+  let salvaged = 0;
+  for (const seed of [6, 43, 63, 99]) {
+    const result = plan.run(seed);
+    assertKeptInReach(result, seed, ' --scenario lost-majority');
+    salvaged += result.salvaged;
+  }
+  assert.ok(salvaged > 0);
+});
+
 void test('fresh seeds keep every promise', (context) => {
   const first = Math.floor(Date.now() / 1000);
   const end = performance.now() + budgetMs;

@@ -26,6 +26,7 @@ export class World {
   readonly blocks: readonly string[];
   /** Views of the roster by number − 1: for every block where it belongs. */
   readonly rosters: ReadonlyMap<string, ReplicaSet>[] = [];
+  #left: readonly Host[];
   readonly #events = new EventHeap<SimulationEvent>();
   readonly #indices: ReadonlyMap<string, number>;
   /** By oldest and newest number, then by block. */
@@ -51,7 +52,20 @@ export class World {
     this.blocks = Array.from({ length: settings.blocks }, (_, index) => `x${index}`);
     this.rosters.push(new Map(this.blocks.map((block) => [block, this.chance.sample(this.names, settings.replicas)])));
     this.hosts = this.names.map((_, index) => new Host(this, index));
+    this.#left = this.hosts;
     for (const host of this.hosts) host.start();
+  }
+
+  /** Hosts that were not lost for good. */
+  get left(): readonly Host[] {
+    return this.#left;
+  }
+
+  /** The host dies, and whatever comes of it is no part of the cluster any longer. */
+  lose(host: Host): void {
+    host.lost = true;
+    host.crash();
+    this.#left = this.hosts.filter(({ lost }) => !lost);
   }
 
   indexOf(name: string): number {
@@ -76,11 +90,17 @@ export class World {
       this.#events.push(this.now, event);
       return;
     }
+    if (this.#left !== this.hosts && this.#isBarred(from, event.to)) return;
     const delay = this.network.delay(from, event.to);
     if (delay >= 0) this.#events.push(this.now + delay, event);
     if (!this.network.doubles()) return;
     const again = this.network.delay(from, event.to);
     if (again >= 0) this.#events.push(this.now + again, event);
+  }
+
+  /** Neither has a connection with a host of which it knows that it was expelled. What was sent before may still arrive. */
+  #isBarred(from: number, to: number): boolean {
+    return this.hosts[to]!.barred.has(this.names[from]!) || this.hosts[from]!.barred.has(this.names[to]!);
   }
 
   sendReport(from: number, to: number, message: ReportMessage): void {
@@ -143,7 +163,7 @@ export class World {
   heal(): void {
     this.trace.say('-- everything heals');
     this.network.heal();
-    for (const host of this.hosts) {
+    for (const host of this.left) {
       host.full = false;
       host.unreadable = false;
       host.syncMs = this.settings.syncMs;
@@ -159,14 +179,14 @@ export class World {
       case 'crash': {
         const host = this.hosts[fault.host]!;
         host.crash();
-        return until(() => host.up || host.start());
+        return until(() => host.up || host.lost || host.start());
       }
       case 'disk-error': {
         const host = this.hosts[fault.host]!;
         host.failDisk();
         // A person looks at it and starts the process again.
         return until(() => {
-          if (!host.failed) return;
+          if (!host.failed || host.lost) return;
           host.crash();
           host.start();
         });
