@@ -53,7 +53,7 @@ export { quotaBytes } from './option-values.ts';
 export { isServed, listenOnSocket } from './unix-socket.ts';
 export { checkedOut, commitFile } from './checkout.ts';
 export { version } from './version.ts';
-export { checkVolumeName } from './volume-names.ts';
+export { checkNewVolumeName, checkVolumeName } from './volume-names.ts';
 export {
   differences,
   type EffectiveOptions,

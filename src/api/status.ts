@@ -123,7 +123,7 @@ export interface HostSummary {
   readonly zone: string;
   /** Bytes that it offers; 0: it stores nothing, by its own wish or because it may not. */
   readonly capacity: number;
-  /** Of this host its own state, `alone`, or `outside` where it has left its cluster for good or was expelled; of another: alive, suspect, down, draining … */
+  /** `alone`, or of this host `outside` where it has left its cluster for good or was expelled; else up, suspect, down, draining … */
   readonly state: string;
   /** RFC 3339: since when this host sees it so; absent of this host itself, and where it is not known. */
   readonly since?: string;

@@ -1,5 +1,7 @@
 import { InfinitError } from '../base/index.ts';
 
+/** Fewer, and `docker run -v` takes the name for a drive's letter: the container gets an unnamed volume, and nobody is told. */
+const minNameLength = 2;
 /** Bytes in a volume's name: it is also a directory's name below the mount directory. */
 export const maxNameLength = 255;
 
@@ -26,4 +28,14 @@ export function checkVolumeName(name: unknown): asserts name is string {
       `${JSON.stringify(name)} is no volume name: letters, digits, "_", "." and "-" are allowed, and it begins with a letter or a digit`,
     );
   }
+}
+
+/** As {@link checkVolumeName}, of a name that is to be given. @throws InfinitError `bad-argument`. */
+export function checkNewVolumeName(name: unknown): asserts name is string {
+  checkVolumeName(name);
+  if (name.length < minNameLength)
+    throw new InfinitError(
+      'bad-argument',
+      `"${name}" is too short for a volume: of \`docker run -v ${name}:/dir\` Docker would take it for a drive's letter; at least ${minNameLength} characters are wanted`,
+    );
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { checkVolumeName } from '../../src/api/index.ts';
+import { checkNewVolumeName, checkVolumeName } from '../../src/api/index.ts';
 
 const check: (name: unknown) => void = checkVolumeName;
 
@@ -16,4 +16,11 @@ test('what cannot be a directory of its own is refused, and the message says wha
   assert.throws(() => check('x'.repeat(256)), { code: 'bad-argument', message: /256 characters: at most 255/ });
   for (const none of ['', undefined]) assert.throws(() => check(none), { code: 'bad-argument', message: 'a volume needs a name' });
   for (const name of [null, 7, {}, []]) assert.throws(() => check(name), { code: 'bad-argument', message: /must be a string/ });
+});
+
+test('a new volume has a name that `docker run -v` does not take for a drive', () => {
+  const checkNew: (name: unknown) => void = checkNewVolumeName;
+  checkNew('db');
+  assert.throws(() => checkNew('d'), { code: 'bad-argument', message: /"d" is too short .* at least 2 characters/ });
+  assert.throws(() => checkNew('a b'), { code: 'bad-argument', message: /letters, digits/ });
 });

@@ -129,6 +129,7 @@ test('completion knows the values of options and filters, in bash too, which tak
   assert.equal(infinit('__complete', '--', 'volume', 'create', '-o', 'encryption=').out, 'encryption=aes-256-gcm\nencryption=none\n');
   assert.equal(infinit('__complete', '--', 'volume', 'update', 'x', '-o', 'sticky=').out, 'sticky=false\nsticky=true\n');
   assert.equal(infinit('__complete', '--', 'volume', 'ls', '--filter', 'm').out, 'mounted=false\nmounted=true\n');
+  assert.equal(infinit('__complete', '--', 'node', 'ls', '--filter', '').out, 'name=\nstate=\nzone=\n');
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'encryption', '='), ['aes-256-gcm', 'none']);
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'on-remove', '=', 'd'), ['delete']);
   assert.deepEqual(bashOffers('volume', 'create', '-o', 'enc'), ['encryption=']);

@@ -197,7 +197,7 @@ export async function complete(daemons: readonly HostDaemon[]): Promise<void> {
       async () => {
         const nodes = await daemon.client.listNodes();
         const { roster } = await daemon.client.status();
-        const together = nodes.length === daemons.length && nodes.every(({ self, state }) => self || state === 'alive');
+        const together = nodes.length === daemons.length && nodes.every(({ self, state }) => self || state === 'up');
         const settled = together && roster.views.length === 1 && roster.hosts === daemons.length;
         return settled && (await isMember(daemon)) ? true : undefined;
       },

@@ -90,7 +90,7 @@ suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
     await until('it is back', async () => (await host.client.status()).outside === undefined);
     for (const at of [h0, h1, host]) assert.deepEqual((await usersOf(at, first.id)) ?? [], []);
     assert.equal((await h0.infinit('cluster', 'token', 'revoke', first.id, '--hosts', '--unsafe', '--yes')).code, 0);
-    assert.ok((await h0.client.listNodes()).some(({ name, state }) => name === 'second' && state === 'alive'));
+    assert.ok((await h0.client.listNodes()).some(({ name, state }) => name === 'second' && state === 'up'));
     assert.equal((await h0.infinit('node', 'rm', 'second', '--unsafe', '--yes')).code, 0);
     await host.stop();
   });

@@ -89,7 +89,7 @@ test(
     for (const host of cluster.hosts) {
       await using others = connect(host.controlSocket);
       assert.equal((await others.blocks.get(block))?.text(), 'two');
-      assert.ok((await host.client.listNodes()).every(({ self: own, name, state }) => own || name === 'reader' || state === 'alive'));
+      assert.ok((await host.client.listNodes()).every(({ self: own, name, state }) => own || name === 'reader' || state === 'up'));
     }
   },
 );

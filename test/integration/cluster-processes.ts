@@ -70,7 +70,7 @@ export class ClusterProcesses implements AsyncDisposable {
   async complete(): Promise<void> {
     await this.settled(this.hosts, async (host) => {
       const nodes = await host.client.listNodes();
-      return nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'alive');
+      return nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'up');
     });
   }
 

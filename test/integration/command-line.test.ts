@@ -54,6 +54,12 @@ suite('the command line', () => {
     assert.equal(await says('volume', 'inspect', 'colour-blue', '--format', '{{.Options.Size}}'), '1G');
   });
 
+  test('hosts are listed by name, state and zone', async () => {
+    const [self] = await daemon.client.listNodes();
+    assert.equal(await says('node', 'ls', '-q', '-f', `name=${self!.name}`, '-f', `state=${self!.state}`, '-f', 'zone=default'), self!.peer);
+    for (const none of ['name=never-made', 'state=down', 'zone=other']) assert.equal(await says('node', 'ls', '-q', '--filter', none), '');
+  });
+
   test('what is no format is refused, and sizes are numbers to programs', async () => {
     assert.equal((await infinit('volume', 'inspect', 'colour-blue', '--format', 'table')).code, 2);
     assert.match(await says('volume', 'ls', '--format', 'table {{.Name}}\\t{{.Size}}'), /^VOLUME NAME +SIZE\ncolour-blue +1G$/m);
@@ -141,7 +147,8 @@ suite('the command line', () => {
     assert.deepEqual([unknown.code, unknown.err], [3, 'infinit: not-found: no volume "nope" is mounted, and nothing at that path\n']);
     await says('volume', 'mount', 'life', place);
     const second = `${place} too`;
-    await says('volume', 'mount', 'life', second);
+    await sh(`mkdir '${second}'; touch '${second}/hidden'`);
+    assert.match((await infinit('volume', 'mount', 'life', second)).err, /too is not empty: what is in it is hidden as long as/);
     const which = await infinit('volume', 'unmount', 'life');
     assert.deepEqual([which.code, which.err.includes(place), which.err.includes(second)], [2, true, true]);
     assert.equal(await says('volume', 'unmount', second), second);

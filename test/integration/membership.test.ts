@@ -88,7 +88,7 @@ test('a drain goes on over restarts; cancelled, the host stays a member over res
   await h2.restart();
   await cluster.complete();
   await until('it has its copies again', async () => (await blocksOf(h2)) >= (await blocksOf(h0)));
-  assert.equal(await stateOf('h2'), 'alive');
+  assert.equal(await stateOf('h2'), 'up');
   await h0.kill();
   await check(h2, 'data');
 });

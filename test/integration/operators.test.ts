@@ -120,7 +120,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     await until('it drains', async () => (await stateOf('h2')) === 'draining');
     assert.match((await h1.infinit('node', 'drain', '--cancel', 'h2')).err, /denied: host h1 has no right to invite and expel/);
     assert.equal(await h2.says('node', 'drain', '--cancel', 'h2'), 'h2');
-    await until('it stays', async () => (await stateOf('h2')) === 'alive');
+    await until('it stays', async () => (await stateOf('h2')) === 'up');
   });
 
   test('a token that was revoked lets nobody in; with --hosts those who came by it must go', async () => {

@@ -71,23 +71,23 @@ suite('hosts of several versions', () => {
     await using cluster = await ClusterProcesses.start(3, tmpdir(), [], [own, other, own]);
     const [first, second, third] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
     // The first to mount one serves it: a host of each version.
-    for (const host of [first, second, third]) await host.mount('a');
-    for (const host of [second, first, third]) await host.mount('b');
-    await work('a', cluster.hosts);
-    await work('b', cluster.hosts);
+    for (const host of [first, second, third]) await host.mount('aa');
+    for (const host of [second, first, third]) await host.mount('bb');
+    await work('aa', cluster.hosts);
+    await work('bb', cluster.hosts);
     // One of each is left, and one of them comes to serve what was served by the lost host.
     await first.kill();
-    await work('a', [second, third]);
+    await work('aa', [second, third]);
     await startAs(first, other);
-    await mountOn(first, 'a', 'b');
-    await work('a', cluster.hosts);
+    await mountOn(first, 'aa', 'bb');
+    await work('aa', cluster.hosts);
     await second.kill();
-    await work('b', [third, first]);
+    await work('bb', [third, first]);
     // And back to the version of before.
     await startAs(second, own);
-    await mountOn(second, 'a', 'b');
-    await work('b', cluster.hosts);
-    await work('a', cluster.hosts);
+    await mountOn(second, 'aa', 'bb');
+    await work('bb', cluster.hosts);
+    await work('aa', cluster.hosts);
   }
 
   test('a later minor version and this one share volumes, whichever serves them, and a host goes from one to the other and back', async () => {
@@ -105,22 +105,22 @@ suite('hosts of several versions', () => {
     const [first, second, third] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
     const troubles = async ({ client }: DaemonProcess): Promise<string> =>
       (await client.clusterStatus()).troubles.map(({ message }) => message).join('\n');
-    for (const host of cluster.hosts) await host.mount('a');
-    await work('a', cluster.hosts);
+    for (const host of cluster.hosts) await host.mount('aa');
+    await work('aa', cluster.hosts);
     await first.stop();
     await startAs(first, next);
     const versions = /the peer speaks wire version (2\.0, this host 3\.0|3\.0, this host 2\.0): upgrade the older one/;
     for (const host of cluster.hosts) await eventually('it says which versions', async () => versions.test(await troubles(host)) || undefined);
-    await work('a', [second, third]);
+    await work('aa', [second, third]);
     await second.stop();
     await startAs(second, next);
-    await mountOn(first, 'a');
-    await mountOn(second, 'a');
-    await work('a', [first, second]);
+    await mountOn(first, 'aa');
+    await mountOn(second, 'aa');
+    await work('aa', [first, second]);
     await third.stop();
     await startAs(third, next);
-    await mountOn(third, 'a');
-    await work('a', cluster.hosts);
+    await mountOn(third, 'aa');
+    await work('aa', cluster.hosts);
     for (const host of cluster.hosts) assert.doesNotMatch(await troubles(host), versions);
     // A program that does not know the format leaves it alone.
     await third.stop();
@@ -129,7 +129,7 @@ suite('hosts of several versions', () => {
       /wrong-version: .*"infinit-disk 4 [0-9a-f]+"; this program reads "infinit-disk 3": a later program wrote it/s,
     );
     await startAs(third, next);
-    await mountOn(third, 'a');
-    await work('a', cluster.hosts);
+    await mountOn(third, 'aa');
+    await work('aa', cluster.hosts);
   });
 });

@@ -198,7 +198,7 @@ class Host implements AsyncDisposable {
 async function act(world: World): Promise<void> {
   const { draw } = world;
   const host = world.hosts[draw(2)]!;
-  const name = ['x', 'y'][draw(2)]!;
+  const name = ['xx', 'yy'][draw(2)]!;
   const holder = `docker:${draw(2)}`;
   switch (draw(9)) {
     case 0:

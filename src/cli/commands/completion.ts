@@ -1,8 +1,10 @@
 import { Command } from 'commander';
 
 import { changeableOptions, type ControlClient, type VolumeOption, volumeOptions } from '../../api/index.ts';
+import { InfinitError } from '../../base/index.ts';
 import { client, type GlobalOptions, say } from '../context.ts';
-import { filterChoices } from '../volume-filters.ts';
+import { nodeFilters } from './node.ts';
+import { volumeFilters } from './volume.ts';
 
 /** Names that may stand as arguments of a command: one, or as many as one likes. */
 interface Arguments {
@@ -49,7 +51,8 @@ const valuesOf: Readonly<Record<string, (current: string) => readonly string[]>>
       current,
     ),
   'volume update --opt': (current) => optionChoices(changeableOptions, current),
-  'volume ls --filter': () => filterChoices,
+  'volume ls --filter': () => volumeFilters.choices,
+  'node ls --filter': () => nodeFilters.choices,
 };
 
 // Bash takes "=" for a word of its own, and wants what stands after it.
@@ -122,9 +125,8 @@ export function completionCommands(root: Command, options: () => GlobalOptions):
     .description('print the completion script of a shell: source <(infinit completion bash)')
     .argument('<shell>', 'bash, zsh or fish')
     .action((shell: string) => {
-      const script = scripts[shell];
-      if (script === undefined) root.error(`infinit: bad-argument: "${shell}" is none of bash, zsh, fish`, { exitCode: 2 });
-      say(script);
+      if (!Object.hasOwn(scripts, shell)) throw new InfinitError('bad-argument', `"${shell}" is none of ${Object.keys(scripts).join(', ')}`);
+      say(scripts[shell]!);
     });
   const hidden = new Command('__complete')
     .argument('[words...]')

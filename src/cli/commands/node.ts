@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
+import { ListFilters } from '../list-filters.ts';
 import { type Column, formatOption, humanBytes, listShapes, renderInspect, renderList } from '../output.ts';
 import { Progress } from '../progress.ts';
 
@@ -11,13 +12,20 @@ const pollMs = 1000;
 
 const columns: readonly Column<HostSummary>[] = [
   { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
-  { header: 'STATE', field: 'State', value: (host) => (host.state === 'alive' ? 'up' : host.state) },
+  { header: 'STATE', field: 'State', value: (host) => host.state },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
   { header: 'CAPACITY', field: 'Capacity', value: (host) => humanBytes(host.capacity), data: (host) => host.capacity },
   { header: 'RIGHTS', field: 'Rights', value: (host) => host.rights.join(',') },
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];
+
+/** What `node ls` can be limited to. */
+export const nodeFilters = new ListFilters<HostSummary>({
+  name: { keeps: ({ name }, value) => name.includes(value) },
+  state: { keeps: ({ state }, value) => state === value.toLowerCase() },
+  zone: { keeps: ({ zone }, value) => zone === value },
+});
 
 /** Hosts by a name or an id. @throws InfinitError `not-found` where there is none. */
 function membersCalled(name: string, members: readonly HostSummary[]): readonly HostSummary[] {
@@ -41,9 +49,11 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list the hosts of the cluster as this one sees them')
     .option('-q, --quiet', 'ids only')
+    .addOption(nodeFilters.option)
     .addOption(formatOption(listShapes, '{{.Name}}'))
-    .action(async ({ quiet, format }: { quiet?: boolean; format: string }) => {
-      const hosts = await client(options()).listNodes();
+    .action(async ({ quiet, filter = [], format }: { quiet?: boolean; filter?: string[]; format: string }) => {
+      const keeps = nodeFilters.test(filter);
+      const hosts = (await client(options()).listNodes()).filter(keeps);
       say(quiet === true ? hosts.map((host) => host.peer).join('\n') : renderList(hosts, columns, format));
     });
   const inspect = new Command('inspect')

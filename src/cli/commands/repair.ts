@@ -11,19 +11,27 @@ import { Progress } from '../progress.ts';
 /** Between two looks at a scrub under way, in ms. */
 const pollMs = 1000;
 
+function resultOf({ result, reason }: SalvagedBlock): string {
+  return reason === undefined ? result : `${result}: ${reason}`;
+}
+
 const columns: readonly Column<SalvagedBlock>[] = [
   { header: 'BLOCK', field: 'Address', value: (block) => block.address },
   { header: 'VERSION', field: 'Version', value: (block) => `${block.version}${block.removed ? ' (removed)' : ''}` },
   { header: 'MISSING', field: 'Missing', value: (block) => [...block.missing, ...block.damaged.map((peer) => `${peer} (damaged)`)].join(',') },
   { header: 'LEFT AT', field: 'Holders', value: (block) => block.holders.join(',') },
-  { header: 'RESULT', field: 'Result', value: (block) => (block.reason === undefined ? block.result : `${block.result}: ${block.reason}`) },
+  { header: 'RESULT', field: 'Result', value: resultOf },
 ];
 
-function renderSalvage(answer: SalvageAnswer, format: string): string {
+/** What `infinit salvage` prints. */
+export function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (format === 'json') return JSON.stringify(answer, undefined, 4);
   if (format !== 'table') return renderList(answer.blocks, columns, format);
   const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten`;
-  return answer.blocks.length === 0 ? counts : `${renderTable(answer.blocks, columns)}\n\n${counts}`;
+  if (answer.blocks.length === 0) return counts;
+  // The list may be of many thousands.
+  const results = Map.groupBy(answer.blocks, resultOf);
+  return [renderTable(answer.blocks, columns), '', ...[...results].map(([result, { length }]) => `${length} ${result}`), counts].join('\n');
 }
 
 /** `infinit salvage`: the last resort. */

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Command } from 'commander';
 
-import { checkVolumeName, type TrashedVolume } from '../../api/index.ts';
+import { checkNewVolumeName, type TrashedVolume } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { sayingWhatFor } from '../waiting.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
@@ -37,7 +37,7 @@ function restore(options: () => GlobalOptions): Command {
     .argument('<volume>', 'its name (of several the one removed last) or its id')
     .option('--as <name>', 'under another name')
     .action(async (which: string, { as }: { as?: string }) => {
-      if (as !== undefined) checkVolumeName(as);
+      if (as !== undefined) checkNewVolumeName(as);
       say((await client(options()).restoreVolume(which, as)).name);
     });
 }

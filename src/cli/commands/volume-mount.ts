@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 
 import { Command } from 'commander';
@@ -22,6 +22,8 @@ export function mountCommand(options: () => GlobalOptions): Command {
       const there = mountedAt(place);
       if (there !== undefined)
         throw new InfinitError('in-use', `volume "${there}" is mounted at ${place} already; \`infinit volume unmount ${place}\` ends that`);
+      if (readdirSync(place).length > 0)
+        process.stderr.write(`infinit: ${place} is not empty: what is in it is hidden as long as the volume is mounted there\n`);
       const mountpoint = await client(options()).mountVolume(name, holderOf(place));
       try {
         run('mount', '--bind', mountpoint, place);

@@ -3,8 +3,9 @@ import { Command } from 'commander';
 import { codeOf, InfinitError } from '../../base/index.ts';
 import {
   changeableOptions,
-  checkVolumeName,
+  checkNewVolumeName,
   ControlClient,
+  type HealthState,
   type HostStatus,
   noVolumeToRemove,
   type Volume,
@@ -13,7 +14,7 @@ import {
 } from '../../api/index.ts';
 import { trashCommand } from './trash.ts';
 import { mountCommand, unmountCommand } from './volume-mount.ts';
-import { filterOf, filterWords } from '../volume-filters.ts';
+import { ListFilters } from '../list-filters.ts';
 import { volumeOptionHelp } from '../volume-option-help.ts';
 import { sayingWhatFor } from '../waiting.ts';
 import { client, forEachName, type GlobalOptions, insist, say, thoseThatAre } from '../context.ts';
@@ -50,6 +51,15 @@ function sayWhereKeyIs({ name, id }: Volume): void {
   );
 }
 
+const states: readonly HealthState[] = ['HEALTHY', 'DEGRADED', 'READ-ONLY', 'UNAVAILABLE'];
+
+/** What `volume ls` can be limited to. */
+export const volumeFilters = new ListFilters<Volume>({
+  name: { keeps: ({ name }, value) => name.includes(value) },
+  health: { values: states, keeps: ({ health }, value) => health.state === value },
+  mounted: { values: ['true', 'false'], keeps: ({ hosts }, value) => String(hosts.length > 0) === value },
+});
+
 function create(options: () => GlobalOptions): Command {
   return new Command('create')
     .description('create a volume')
@@ -59,7 +69,7 @@ function create(options: () => GlobalOptions): Command {
     .action((names: string[], { opt = {} }: { opt?: Record<string, string> }) => {
       refuseOptionsAmong(names, 'nothing was created');
       return forEachName(names, async (name) => {
-        checkVolumeName(name);
+        checkNewVolumeName(name);
         const made = await client(options()).createVolume(name, opt);
         if (made.options['encryption'] !== 'none') sayWhereKeyIs(made);
         return made.name;
@@ -72,13 +82,10 @@ function list(options: () => GlobalOptions): Command {
     .alias('list')
     .description('list volumes')
     .option('-q, --quiet', 'names only')
-    .option('-f, --filter <key=value>', `only these, of all filters given: ${filterWords}`, (given: string, before?: string[]) => [
-      ...(before ?? []),
-      given,
-    ])
+    .addOption(volumeFilters.option)
     .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async ({ quiet, filter = [], format }: { quiet?: boolean; filter?: string[]; format: string }) => {
-      const keeps = filterOf(filter);
+      const keeps = volumeFilters.test(filter);
       const volumes = (await client(options()).listVolumes()).filter(keeps);
       say(quiet === true ? volumes.map((volume) => volume.name).join('\n') : renderList(volumes, columns, format));
     });

@@ -3,7 +3,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { codeOf, type ErrorCode, http, InfinitError, type Logger, messageOf } from '../../base/index.ts';
 import {
   type BlockService,
-  checkVolumeName,
+  checkNewVolumeName,
   type ClusterStatus,
   forWantOfHosts,
   type HostStatus,
@@ -243,7 +243,7 @@ function routeTrash(
     serve(async (request, response) => {
       const which = parameter(request, 'which');
       const name = (request.body as { name?: unknown } | undefined)?.name === undefined ? undefined : stringField(request.body, 'name');
-      if (name !== undefined) checkVolumeName(name);
+      if (name !== undefined) checkNewVolumeName(name);
       const { name: restored } = await trash.restore(which, name);
       response.json(await volumes.inspect(restored));
     }),

@@ -170,7 +170,7 @@ export class Cluster implements Disposable {
       address: member.addresses[0] ?? '',
       zone: member.zone,
       capacity: member.capacity,
-      state: own ?? (out.includes(member.peer) ? 'counted out' : member.self || member.state !== 'up' ? member.state : member.liveness),
+      state: own ?? (out.includes(member.peer) ? 'counted out' : stateSeen(member)),
       ...(member.livenessSinceMs > 0 ? { since: new Date(member.livenessSinceMs).toISOString() } : {}),
       ...(member.passportExpiresMs === undefined ? {} : { passportExpiresAt: new Date(member.passportExpiresMs).toISOString() }),
       self: member.self,
@@ -352,4 +352,9 @@ export class Cluster implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#refresh);
   }
+}
+
+/** What a member says of itself, unless it says nothing. */
+function stateSeen({ self, state, liveness }: MemberView): string {
+  return self || state !== 'up' || liveness === 'alive' ? state : liveness;
 }

@@ -88,7 +88,7 @@ export class HostReport {
       memoryBytes: process.memoryUsage.rss(),
       idleLatency: wakefulness.state,
       disk: disk.status(),
-      replicas: { wanted: this.replicas, hosts: hosts.filter(({ self, state }) => self || state === 'alive').length },
+      replicas: { wanted: this.replicas, hosts: hosts.filter(({ self, state }) => self || state === 'up').length },
       volumes: (await catalogue.list()).length,
       mounted: volumes.mounted(),
       ...(waiting.length === 0 ? {} : { waiting }),

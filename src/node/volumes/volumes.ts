@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 
 import {
-  checkVolumeName,
+  checkNewVolumeName,
   differences,
   mountsAlike,
   parseVolumeOptions,
@@ -66,7 +66,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async create(name: string, options: Readonly<Record<string, string>>): Promise<Volume> {
-    checkVolumeName(name);
+    checkNewVolumeName(name);
     return this.#served.make(
       name,
       () => this.#refuseWrites(),

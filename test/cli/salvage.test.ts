@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { SalvagedBlock } from '../../src/api/index.ts';
+import { renderSalvage } from '../../src/cli/commands/repair.ts';
+
+function block(address: string, result: SalvagedBlock['result'], reason?: string): SalvagedBlock {
+  const record = { version: 1, ballot: '1', removed: false, replicas: ['a'] };
+  return { address, missing: ['b'], damaged: [], holders: ['a'], ...record, result, ...(reason === undefined ? {} : { reason }) };
+}
+
+test('below a list of blocks stands how many there are of each result', () => {
+  const blocks = [block('10', 'refused', 'wait'), block('11', 'possible'), block('12', 'refused', 'wait')];
+  const lines = renderSalvage({ looked: 5, underQuorum: 3, rewritten: 0, blocks }, 'table').split('\n');
+  assert.deepEqual(lines.slice(-4), [
+    '',
+    '2 refused: wait',
+    '1 possible',
+    '5 mutable blocks of this host: 3 without a majority in reach, 0 rewritten',
+  ]);
+  assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, blocks: [] }, 'table').split('\n').length, 1);
+});
