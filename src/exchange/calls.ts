@@ -4,7 +4,7 @@ export type PeerId = string;
 /** Control: small messages that must not wait. Bulk: blocks. Each has a connection of its own, so that neither delays the other. */
 export type Channel = 'control' | 'bulk';
 
-/** What a message is about, 0–65535. docs/wire-protocol.md lists those between hosts, docs/api.md those between a program and its daemon. */
+/** What a message is about, 0–65535. docs/wire-protocol.md lists those between hosts, src/api/block-protocol.ts those between a program and its daemon. */
 export type Kind = number;
 
 /** A message body: parts are sent one after the other without being joined. Bytes must not change until the call settles. */

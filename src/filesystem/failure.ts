@@ -2,7 +2,7 @@ import { codeOf, type ErrorCode, InfinitError, messageOf } from '../base/index.t
 import type { CommitResult } from '../store/index.ts';
 import { type Errno, FileSystemError } from './file-system.ts';
 
-/** The errno that a failure of the store shows as: the one exhaustive map. Whatever is not told apart here is an I/O error to a program. */
+/** The errno that a failure of the store shows as. Whatever is not told apart here is an I/O error to a program: a block that is not found is no name that is not found. */
 const errnoOfCode: Partial<Record<ErrorCode, Errno>> = {
   'disk-full': 'ENOSPC',
   'too-large': 'EFBIG',

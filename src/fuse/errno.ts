@@ -1,7 +1,10 @@
 import { type ErrorCode, InfinitError } from '../base/index.ts';
 import { type Errno, errnos, FileSystemError } from '../filesystem/index.ts';
 
-/** What a program sees of our own failures. Anything whose outcome is not known is EIO, never a promise that nothing happened. */
+/**
+ * What a program sees of our own failures, where the file system has not said it. Anything whose outcome is not known is EIO, never a promise that nothing
+ * happened; so is what is out of reach, as the file system says it too.
+ */
 const errnoOfCode: Readonly<Record<ErrorCode, Errno>> = {
   bug: 'EIO',
   'bad-argument': 'EINVAL',
@@ -9,7 +12,7 @@ const errnoOfCode: Readonly<Record<ErrorCode, Errno>> = {
   'already-exists': 'EEXIST',
   conflict: 'ESTALE',
   'in-use': 'EBUSY',
-  unavailable: 'ETIMEDOUT',
+  unavailable: 'EIO',
   'unknown-outcome': 'EIO',
   'deadline-exceeded': 'ETIMEDOUT',
   cancelled: 'EINTR',

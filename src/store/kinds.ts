@@ -1,6 +1,6 @@
 import { firstStoreKind } from '../overlay/index.ts';
 
-/** Message kinds of the store; docs/wire-protocol.md lists their bodies. */
+/** Message kinds of the store; docs/wire-protocol.md says who may send them. */
 export const kinds = {
   /** A request to the acceptor of one register, answered by its reply (src/consensus/message-codec.ts): for single questions. */
   register: firstStoreKind,
