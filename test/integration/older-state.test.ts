@@ -29,24 +29,38 @@ function putBack(host: DaemonProcess, backup: string): void {
   cpSync(backup, path.join(host.directory, 'state'), { recursive: true });
 }
 
+/** Three hosts, of which the last is put back to a snapshot of before `then`, which sees to it that it does not run. */
+async function putBackAfter(cluster: ClusterProcesses, then: () => Promise<void>): Promise<void> {
+  const [h0, , h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
+  const backup = path.join(h2.directory, 'backup');
+  snapshot(h2, backup);
+  {
+    await using programs = connect(h0.controlSocket);
+    for (let value = 0; value < 20; value++) await programs.blocks.modify(programs.blocks.named('counter'), () => String(value));
+  }
+  // A term, within which each host has asked each.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await then();
+  putBack(h2, backup);
+}
+
+async function stopsTakingPart({ client }: DaemonProcess): Promise<void> {
+  await until('it stops taking part, and says why', async () =>
+    /no member of its cluster: .*older than what/.test((await client.clusterStatus()).health.reasons.join()),
+  );
+}
+
+const start = (): Promise<ClusterProcesses> => ClusterProcesses.start(3, undefined, ['--eviction-delay', '8s']);
+
 test(
   'a host whose disk is put back to a snapshot forgot what it promised since: the others tell it, and it takes no part',
   { timeout: 120_000 },
   async () => {
-    await using cluster = await ClusterProcesses.start(3, undefined, ['--eviction-delay', '8s']);
+    await using cluster = await start();
     const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
-    const backup = path.join(h2.directory, 'backup');
-    snapshot(h2, backup);
-    await using programs = connect(h0.controlSocket);
-    for (let value = 0; value < 20; value++) await programs.blocks.modify(programs.blocks.named('counter'), () => String(value));
-    // A term, within which each host has asked each.
-    await new Promise((resolve) => setTimeout(resolve, 2500));
-    await h2.kill();
-    putBack(h2, backup);
+    await putBackAfter(cluster, () => h2.kill());
     await h2.restart();
-    await until('it stops taking part, and says why', async () =>
-      /no member of its cluster: .*older than what/.test((await h2.client.clusterStatus()).health.reasons.join()),
-    );
+    await stopsTakingPart(h2);
     await until('the others say so', async () => (await h0.client.clusterStatus()).health.reasons.some((reason) => /older than what/.test(reason)));
     for (const host of [h0, h1]) {
       await using reader = connect(host.controlSocket);
@@ -57,21 +71,13 @@ test(
 );
 
 test('so it is where all hosts are stopped, and started with it', { timeout: 120_000 }, async () => {
-  await using cluster = await ClusterProcesses.start(3, undefined, ['--eviction-delay', '8s']);
+  await using cluster = await start();
   const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
-  const backup = path.join(h2.directory, 'backup');
-  snapshot(h2, backup);
-  {
-    await using programs = connect(h0.controlSocket);
-    for (let value = 0; value < 20; value++) await programs.blocks.modify(programs.blocks.named('counter'), () => String(value));
-  }
-  await new Promise((resolve) => setTimeout(resolve, 2500));
-  for (const host of cluster.hosts) await host.stop();
-  putBack(h2, backup);
+  await putBackAfter(cluster, async () => {
+    for (const host of cluster.hosts) await host.stop();
+  });
   await Promise.all(cluster.hosts.map((host) => host.restart()));
-  await until('it stops taking part, and says why', async () =>
-    /no member of its cluster: .*older than what/.test((await h2.client.clusterStatus()).health.reasons.join()),
-  );
+  await stopsTakingPart(h2);
   for (const host of [h0, h1]) {
     await using reader = connect(host.controlSocket);
     await until(

@@ -18,6 +18,7 @@ import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { open, root, user, volumeId } from '../harness.ts';
 import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
+import { Ways } from './ways.ts';
 
 /** What the code under test does wrong: each must be found out. */
 export type Mutant =
@@ -78,8 +79,7 @@ export class Fleet {
   readonly #hosts: SharedFileSystem[];
   /** Sizes that the kernel of the host that serves the volume believes for a while. */
   readonly #believed = new Map<number, { readonly size: number; readonly untilMs: number }>();
-  /** What comes and goes waits for so long. */
-  readonly #cutUntil = [0, 0, 0];
+  readonly #ways: Ways;
   #server!: CallServer;
   #grants: Grants | undefined;
   #volume!: Volume;
@@ -90,6 +90,7 @@ export class Fleet {
 
   constructor(seed: number, mutant?: Mutant) {
     this.#chance = random(seed);
+    this.#ways = new Ways(this.#time, this.#chance);
     this.#mutant = mutant;
     const still = { monotonicMs: () => 0, wallMs: () => 0 };
     this.#hosts = Array.from(
@@ -127,14 +128,14 @@ export class Fleet {
   takeOver(): Promise<readonly Event[]> {
     const cutOff = async (): Promise<void> => {
       for (let look = 0; look < 10; look++) await this.#see(1, 'f');
-      this.#cutUntil[1] = this.#time.clock.monotonicMs() + 3000;
+      this.#ways.cut(1, 3000);
       for (let look = 0; look < 30; look++) {
         await this.#see(1, 'f');
         await this.#time.sleep(50);
       }
     };
     const serve = async (): Promise<void> => {
-      while (!this.#someIsCut()) await this.#time.sleep(1);
+      while (!this.#ways.someIsCut) await this.#time.sleep(1);
       await this.#open();
       await this.#write(0, 'f');
     };
@@ -207,39 +208,22 @@ export class Fleet {
     for (const [index, guest] of guests.entries()) {
       const peer = index + 1;
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
-        await this.#way(peer);
-        if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
-        const answer = await server.serve(String(peer), call);
-        await this.#way(peer);
+        const answer = await this.#ways.roundTrip(peer, async () => {
+          if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
+          return server.serve(String(peer), call);
+        });
         if (decodeCall(call).method === 'put' && this.#chance() < 0.1) throw new InfinitError('unknown-outcome', 'lost');
         return answer;
       };
       const writes = { store: this.#store, sealer: new Sealer(), volumeId, logger: silentLogger };
       // It hears of it later.
-      void this.#way(peer).then(() => opening === this.#opening && guest.setBacking({ kind: 'remote', ask, writes }));
+      void this.#ways.pass(peer).then(() => opening === this.#opening && guest.setBacking({ kind: 'remote', ask, writes }));
     }
   }
 
   async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
     if (this.#chance() < 0.2) throw new InfinitError('unavailable', 'lost');
-    await this.#way(peer);
-    if (this.#mutant !== 'forgetful') await this.#hosts[peer]!.recall(keys);
-    await this.#way(peer);
-  }
-
-  /** A message to or from a guest. */
-  async #way(peer: number): Promise<void> {
-    const ms = Math.floor(this.#chance() * 20);
-    await this.#time.sleep(ms);
-    for (let left = this.#leftOfCut(peer); left > 0; left = this.#leftOfCut(peer)) await this.#time.sleep(left);
-  }
-
-  #leftOfCut(peer: number): number {
-    return this.#cutUntil[peer]! - this.#time.clock.monotonicMs();
-  }
-
-  #someIsCut(): boolean {
-    return this.#cutUntil.some((_, peer) => this.#leftOfCut(peer) > 0);
+    await this.#ways.roundTrip(peer, async () => this.#mutant !== 'forgetful' && this.#hosts[peer]!.recall(keys));
   }
 
   async #client(index: number): Promise<void> {
@@ -247,11 +231,11 @@ export class Fleet {
       const what = this.#chance();
       if (what < 0.04 && index > 0) {
         const ms = 300 + Math.floor(this.#chance() * 2500);
-        this.#cutUntil[index] = this.#time.clock.monotonicMs() + ms;
+        this.#ways.cut(index, ms);
         // It stands still itself, or is only cut off.
         if (this.#chance() < 0.4) await this.#time.sleep(ms);
-      } else if (index === 0 && what < (this.#someIsCut() ? 0.15 : 0.02)) await this.#open();
-      else if (index > 0 && this.#leftOfCut(index) > 0) await this.#see(index);
+      } else if (index === 0 && what < (this.#ways.someIsCut ? 0.15 : 0.02)) await this.#open();
+      else if (index > 0 && this.#ways.leftOfCut(index) > 0) await this.#see(index);
       else if (what < 0.3) await this.#write(index, 'f');
       else if (what < 0.35) await this.#write(index, 'g');
       else if (what < 0.4) await this.#remove(index, 'g');
@@ -323,7 +307,7 @@ export class Fleet {
         written.push(event);
         await host.write(inode, handle, 0, numberOf(value), false);
         event.answered = this.#tick++;
-        if (index > 0 && this.#chance() < 0.15) this.#cutUntil[index] = this.#time.clock.monotonicMs() + 300 + Math.floor(this.#chance() * 2500);
+        if (index > 0 && this.#chance() < 0.15) this.#ways.cut(index, 300 + Math.floor(this.#chance() * 2500));
         if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 400));
       }
       if (this.#mutant === 'unflushed') void Promise.resolve(host.flush(inode, handle, '1')).catch(() => {});

@@ -9,6 +9,7 @@ import { open, put, root } from '../harness.ts';
 import { random } from './fleet.ts';
 import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
+import { Ways } from './ways.ts';
 
 /** What the code under test does wrong: each must be found out. */
 export type LockMutant =
@@ -50,7 +51,7 @@ export class LockFleet {
   readonly #records = Array.from({ length: hosts }, () => new MemoryRecords());
   readonly #hosts: SharedFileSystem[] = [];
   readonly #killed = Array.from({ length: hosts }, () => Promise.withResolvers<'killed'>());
-  readonly #cutUntil = [0, 0, 0];
+  readonly #ways: Ways;
   /** Counts those that were lost. */
   readonly #connections = [0, 0, 0];
   readonly #has = new Set<Has>();
@@ -67,6 +68,7 @@ export class LockFleet {
 
   constructor(seed: number, mutant?: LockMutant) {
     this.#chance = random(seed);
+    this.#ways = new Ways(this.#time, this.#chance);
     this.#mutant = mutant;
     for (let index = 0; index < hosts; index++) this.#hosts.push(this.#daemon(index));
   }
@@ -96,7 +98,7 @@ export class LockFleet {
       for (let time = 0; time < 20; time++) await this.#hold(1, inode, '1', false);
       const cut = this.#cutOff(1, dismissMs + 1500);
       const hold = async (host: number): Promise<void> => {
-        while (this.#cut(1) > 100) {
+        while (this.#ways.leftOfCut(1) > 100) {
           await this.#hold(host, inode, `${host}`, false);
           await this.#time.sleep(1);
         }
@@ -173,7 +175,7 @@ export class LockFleet {
       const ask = async (call: Uint8Array): Promise<Uint8Array> => {
         const { method } = decodeCall(call);
         const connection = this.#connections[peer];
-        await this.#way(peer);
+        await this.#ways.pass(peer);
         if (connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'cut off');
         if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
         // What a killed daemon had on its way may come late.
@@ -182,31 +184,19 @@ export class LockFleet {
         const answer = await server.serve(String(peer), call);
         if (opening !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
         if (method === 'relocked' && opening === this.#opening) this.#relocked.add(peer);
-        await this.#way(peer);
+        await this.#ways.pass(peer);
         if (this.#chance() < 0.05 || connection !== this.#connections[peer]) throw new InfinitError('unavailable', 'lost');
         return answer;
       };
       guest.setBacking({ kind: 'remote', ask });
     };
     // They hear of it later.
-    for (const peer of guests.keys()) void this.#way(peer + 1).then(() => opening === this.#opening && this.#welcome(peer + 1));
+    for (const peer of guests.keys()) void this.#ways.pass(peer + 1).then(() => opening === this.#opening && this.#welcome(peer + 1));
   }
 
   async #recall(peer: number, keys: readonly GrantKey[]): Promise<void> {
     if (this.#chance() < 0.2) throw new InfinitError('unavailable', 'lost');
-    await this.#way(peer);
-    if (this.#mutant !== 'forgetful') await this.#hosts[peer]!.recall(keys);
-    await this.#way(peer);
-  }
-
-  /** A message to or from a guest. */
-  async #way(peer: number): Promise<void> {
-    await this.#time.sleep(Math.floor(this.#chance() * 20));
-    for (let left = this.#cut(peer); left > 0; left = this.#cut(peer)) await this.#time.sleep(left);
-  }
-
-  #cut(peer: number): number {
-    return this.#cutUntil[peer]! - this.#time.clock.monotonicMs();
+    await this.#ways.roundTrip(peer, async () => this.#mutant !== 'forgetful' && this.#hosts[peer]!.recall(keys));
   }
 
   /** Nobody knows any more what the host's programs have locked. */
@@ -229,7 +219,7 @@ export class LockFleet {
 
   async #cutOff(peer: number, ms: number): Promise<void> {
     const server = this.#server;
-    this.#cutUntil[peer] = this.#time.clock.monotonicMs() + ms;
+    this.#ways.cut(peer, ms);
     await this.#time.sleep(Math.min(ms, dismissMs));
     if (ms < dismissMs || server !== this.#server) return;
     this.#lose(peer);
@@ -335,7 +325,7 @@ export class LockFleet {
 
   /** Nobody has anything any more. */
   async #free(): Promise<void> {
-    for (let peer = 1; peer < hosts; peer++) while (this.#cut(peer) > 0) await this.#time.sleep(this.#cut(peer));
+    for (let peer = 1; peer < hosts; peer++) while (this.#ways.leftOfCut(peer) > 0) await this.#time.sleep(this.#ways.leftOfCut(peer));
     // What was not heard is said again.
     await this.#time.sleep(3000);
     for (let host = 0; host < hosts; host++) {
