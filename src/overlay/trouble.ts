@@ -40,5 +40,7 @@ export function describeFailure(address: string, error: unknown): string {
   if (troubleOf(error) === 'self') return `${address}: that is this host itself`;
   if (error instanceof InfinitError) return `${address}: ${error.message}`;
   const text = plainly(error);
+  // The gate lets everybody be dialled but those.
+  if (text.includes('denyOutbound')) return `${address}: a host answers there that was expelled`;
   return `${address}: ${/timed? ?out|abort/i.test(text) ? 'it does not answer' : text}`;
 }
