@@ -4,6 +4,7 @@
  * random hosts of the subtree that the bucket stands for, as the protocol would have left there.
  */
 import type { Roster } from '../src/placement/index.ts';
+import { seeded } from '../test/suites/seeded.ts';
 
 /** Kademlia's k (size of a bucket and of an answer) and α (requests in flight). */
 export const bucketSize = 20;
@@ -110,7 +111,7 @@ export class KademliaModel {
     const [from, to] = this.#sibling(host, bit);
     const count = to - from;
     if (count <= bucketSize) return Array.from({ length: count }, (_, index) => from + index);
-    const random = seededRandom((host * 64 + bit) ^ this.#seed);
+    const random = seeded((host * 64 + bit) ^ this.#seed);
     const chosen = new Set<number>();
     while (chosen.size < bucketSize) chosen.add(from + Math.floor(random() * count));
     return [...chosen];
@@ -119,15 +120,4 @@ export class KademliaModel {
 
 function sharedBits(high: number, low: number): number {
   return high === 0 ? 32 + Math.clz32(low) : Math.clz32(high);
-}
-
-/** Mulberry32: small, seeded, good enough to draw hosts. */
-export function seededRandom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }

@@ -6,7 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 import { addressKey, neighbourhood } from '../src/placement/index.ts';
 import { type Balance, balanceOf, type Join, joinOf, modelBlock, modelRoster, placements, replication } from './scale-balance.ts';
-import { KademliaModel, seededRandom } from './scale-lookup.ts';
+import { KademliaModel } from './scale-lookup.ts';
+import { seeded } from '../test/suites/seeded.ts';
 import { type Loss, simulatedLoss, simulatedPairLoss, computedLoss } from './scale-loss.ts';
 import { type Chart, colours, svg } from './scale-plot.ts';
 
@@ -31,7 +32,7 @@ interface Hops {
 /** Looks random blocks up from random hosts, and holds what was found against placement's own neighbourhood. */
 function hopsOf(roster: ReturnType<typeof modelRoster>): Hops {
   const model = new KademliaModel(roster, 1);
-  const random = seededRandom(roster.size);
+  const random = seeded(roster.size);
   let [sum, max, requests, exact] = [0, 0, 0, 0];
   for (let index = 0; index < lookups; index++) {
     const address = modelBlock(index);
@@ -62,7 +63,7 @@ for (const hosts of sizes) {
   joins.push(joinOf(roster, chosen, Math.max(1, hosts / 1_000), blocks));
   if (hosts >= 100) hops.push(hopsOf(roster));
   if (hosts === million) {
-    const { loss, anyBlock: any } = simulatedPairLoss(chosen, hosts, 5_000_000, seededRandom(5));
+    const { loss, anyBlock: any } = simulatedPairLoss(chosen, hosts, 5_000_000, seeded(5));
     losses.push(loss);
     anyBlock = any;
   }
@@ -74,7 +75,7 @@ for (const hosts of lossSizes) {
   const roster = modelRoster(hosts);
   for (const replicas of [3, 5, 9]) {
     const draws = Math.ceil(Math.min(20_000, maxLossVisits / ((10 * lossBlocks * replicas) / hosts)));
-    losses.push(simulatedLoss(roster, replicas, lossBlocks, draws, seededRandom(hosts + replicas)));
+    losses.push(simulatedLoss(roster, replicas, lossBlocks, draws, seeded(hosts + replicas)));
   }
 }
 for (const replicas of [5, 9]) losses.push({ hosts: million, replicas, computed: computedLoss(million, replicas) });

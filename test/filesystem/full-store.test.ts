@@ -5,14 +5,9 @@ import { eventually } from '../suites/transport-suite.ts';
 import { contentOf, errnoOf, look, namesOf, open, pattern, put, root, user } from './harness.ts';
 import { versionOf } from '../../src/filesystem/inodes/written.ts';
 import { SmallStore } from './small-store.ts';
+import { seeded } from '../suites/seeded.ts';
 
 const mebibyte = 1024 * 1024;
-
-/** Numbers in [0, 1), the same for each seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32;
-}
 
 test('while a file cannot be written out for want of room, another one that was removed still makes room for it', async () => {
   const store = new SmallStore(4 * mebibyte);
@@ -118,7 +113,7 @@ test('a file that could not be written out for want of room can be cut short, an
 });
 
 test('whatever was cut out of and written into a file while the store was full, its content is right and no block is left over', async () => {
-  const random = randomFrom(7);
+  const random = seeded(7);
   const upTo = (limit: number): number => Math.floor(random() * limit);
   for (let round = 0; round < 40; round++) {
     const store = new SmallStore(Infinity);

@@ -6,22 +6,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
+import { eventually } from '../docker/process.ts';
 import { ClusterProcesses, freePort } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
-/** What is said about other hosts shows within this time, in ms. */
-const deadlineMs = 30_000;
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await isSo())) {
-    assert.ok(performance.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
   let cluster: ClusterProcesses;
   let h0: DaemonProcess;
@@ -79,15 +69,15 @@ suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
     const flags = ['--listen', `127.0.0.1:${await freePort()}`, '--name', 'second', '--join', cluster.address, '--discover', 'none'];
     const refused = await file('refused', first.text);
     const host = stack.use(await DaemonProcess.start(path.join(directory, 'second'), [...flags, '--token', refused]));
-    await until('it is refused', async () => /was revoked/.test((await host.client.status()).outside ?? ''));
+    await eventually('it is refused', async () => /was revoked/.test((await host.client.status()).outside ?? ''));
     const good = await h0.client.createToken();
     await host.client.joinCluster([cluster.address], good.text);
     const usersOf = async (at: DaemonProcess, token: string): Promise<readonly string[] | undefined> =>
       (await at.client.listTokens()).find(({ id }) => id === token)?.hosts;
-    for (const at of [h0, h1]) await until('the token that it came by is used', async () => (await usersOf(at, good.id))?.join() === 'second');
+    for (const at of [h0, h1]) await eventually('the token that it came by is used', async () => (await usersOf(at, good.id))?.join() === 'second');
     await host.stop();
     await host.restart();
-    await until('it is back', async () => (await host.client.status()).outside === undefined);
+    await eventually('it is back', async () => (await host.client.status()).outside === undefined);
     for (const at of [h0, h1, host]) assert.deepEqual((await usersOf(at, first.id)) ?? [], []);
     assert.equal((await h0.infinit('cluster', 'token', 'revoke', first.id, '--hosts', '--unsafe', '--yes')).code, 0);
     assert.ok((await h0.client.listNodes()).some(({ name, state }) => name === 'second' && state === 'up'));
@@ -100,7 +90,7 @@ suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
     const token = await file('for-self', (await h0.client.createToken()).text);
     const flags = ['--listen', own, '--join', own, '--token', token, '--discover', 'none'];
     const self = stack.use(await DaemonProcess.start(path.join(directory, 'self'), flags));
-    await until('it says so', async () => /host itself/.test((await self.client.status()).outside ?? ''));
+    await eventually('it says so', async () => /host itself/.test((await self.client.status()).outside ?? ''));
     assert.match((await self.infinit('doctor')).out, /take this host out of --join/);
     await self.stop();
   });
@@ -127,8 +117,8 @@ suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
         cluster.address,
       ]),
     );
-    await until('it says so', async () => /copied state directory/.test(JSON.stringify(await copy.client.clusterStatus())));
-    await until('it takes no part', async () => (await copy.client.clusterStatus()).health.state === 'UNAVAILABLE');
+    await eventually('it says so', async () => /copied state directory/.test(JSON.stringify(await copy.client.clusterStatus())));
+    await eventually('it takes no part', async () => (await copy.client.clusterStatus()).health.state === 'UNAVAILABLE');
     await assert.rejects(copy.client.createVolume('more'), { code: 'unavailable' });
     assert.equal(await sh(`echo after > ${place}/g; sync ${place}/g; cat ${place}/f ${place}/g`), 'before\nafter\n');
     assert.equal((await h1.client.status()).outside, undefined);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { connect } from '../../src/api/index.ts';
+import { eventually } from '../docker/process.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
@@ -62,17 +63,9 @@ test('a host whose token gave no right to write stores and reads, and refuses to
   );
   assert.equal((await programs.blocks.get(value))?.text(), 'value');
   // It has its share, and the other host does not count for two.
-  await until(async () => (await host.client.status()).disk.blocks > 0);
+  await eventually('it stores something', async () => (await host.client.status()).disk.blocks > 0);
   await sh(`echo more > ${path.join(first.mountDir, 'data')}/g`);
 });
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!(await isSo())) {
-    assert.ok(performance.now() < deadline, 'it did not come to pass');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
 
 test('a host that is to store nothing serves nothing while it is alone, founds no cluster, and says why', async () => {
   await using host = await DaemonProcess.start(await mkdtemp(path.join(tmpdir(), 'infinit-client-')), ['--capacity', '0']);

@@ -4,19 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { eventually } from '../docker/process.ts';
 import { ClusterProcesses, freePort } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
-
-/** What a host can be waited for, in ms. */
-const deadlineMs = 30_000;
-
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 /** A cluster of one host that has a volume, and a directory for another. */
 async function clusterWithVolume(stack: AsyncDisposableStack): Promise<{ first: DaemonProcess; directory: string }> {
@@ -44,7 +34,7 @@ test('a host that nobody lets in says that it is no member, lists no volumes, an
   assert.match(health.reasons[0]!, /^this host is no member of its cluster: /);
   assert.equal(hosts[0]!.volumes, 0);
   await assert.rejects(late.client.listVolumes(), { code: 'unavailable', message: /no member of its cluster/ });
-  await until('it says whom it cannot reach', async () => (await late.client.status()).outside?.includes(nobody) === true);
+  await eventually('it says whom it cannot reach', async () => (await late.client.status()).outside?.includes(nobody) === true);
 
   await late.client.joinCluster([(await first.client.listNodes())[0]!.address], text);
   assert.equal((await late.client.status()).outside, undefined);
@@ -66,7 +56,7 @@ test('a host that is expelled says so, also after a restart, and refuses work wi
     for (const work of [() => h2.client.createVolume('more'), () => h2.client.mountVolume('data', 'test')])
       await assert.rejects(work, { code: 'unavailable', message: /was expelled/ });
   };
-  await until('it is told', async () => (await h2.client.status()).outside !== undefined);
+  await eventually('it is told', async () => (await h2.client.status()).outside !== undefined);
   await saysSo();
   assert.match(h2.log, /error .*expelled from the cluster/);
   await h2.stop();

@@ -4,18 +4,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { connect } from '../../src/api/index.ts';
+import { eventually } from '../docker/process.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
 import type { DaemonProcess } from './daemon-process.ts';
-
-const deadlineMs = 30_000;
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await isSo())) {
-    assert.ok(performance.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
 
 /** The state directory of one moment, as a snapshot of the disk has it: in the middle of a run, of which nothing in it tells. */
 function snapshot(host: DaemonProcess, to: string): void {
@@ -45,7 +36,7 @@ async function putBackAfter(cluster: ClusterProcesses, then: () => Promise<void>
 }
 
 async function stopsTakingPart({ client }: DaemonProcess): Promise<void> {
-  await until('it stops taking part, and says why', async () =>
+  await eventually('it stops taking part, and says why', async () =>
     /no member of its cluster: .*older than what/.test((await client.clusterStatus()).health.reasons.join()),
   );
 }
@@ -61,7 +52,9 @@ test(
     await putBackAfter(cluster, () => h2.kill());
     await h2.restart();
     await stopsTakingPart(h2);
-    await until('the others say so', async () => (await h0.client.clusterStatus()).health.reasons.some((reason) => /older than what/.test(reason)));
+    await eventually('the others say so', async () =>
+      (await h0.client.clusterStatus()).health.reasons.some((reason) => /older than what/.test(reason)),
+    );
     for (const host of [h0, h1]) {
       await using reader = connect(host.controlSocket);
       assert.equal((await reader.blocks.get(reader.blocks.named('counter')))?.text(), '19');
@@ -80,7 +73,7 @@ test('so it is where all hosts are stopped, and started with it', { timeout: 120
   await stopsTakingPart(h2);
   for (const host of [h0, h1]) {
     await using reader = connect(host.controlSocket);
-    await until(
+    await eventually(
       'they go on without it',
       async () => (await reader.blocks.get(reader.blocks.named('counter')).catch(() => undefined))?.text() === '19',
     );

@@ -4,23 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
+import { eventually } from '../docker/process.ts';
 import { ClusterProcesses, freePort } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 
-/** What a command may take to show on other hosts, in ms. */
-const deadlineMs = 30_000;
-
 /** The others wait for a part of this until nobody relies on a host that was expelled. */
 const soon = ['--eviction-delay', '10s'];
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await isSo())) {
-    assert.ok(performance.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
 
 // One after the other, on one cluster: hosts come and go, and the last test takes it apart.
 suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
@@ -77,7 +67,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     // Nobody answers there: it would go on trying.
     const nobody = `127.0.0.1:${await freePort()}`;
     const joining = late.infinit('cluster', 'join', '--force', file, nobody);
-    await until('it tries', async () => (await late.client.status()).outside?.includes(nobody) === true);
+    await eventually('it tries', async () => (await late.client.status()).outside?.includes(nobody) === true);
     assert.match((await late.infinit('cluster', 'leave')).err, /alone again/);
     assert.match((await joining).err, /cancelled: the join was taken back/);
     await late.client.restoreVolume('old');
@@ -117,10 +107,10 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
 
   test('a drain that is not waited for goes on, and is taken back', async () => {
     assert.equal(await h0.says('node', 'drain', '--detach', 'h2'), 'h2');
-    await until('it drains', async () => (await stateOf('h2')) === 'draining');
+    await eventually('it drains', async () => (await stateOf('h2')) === 'draining');
     assert.match((await h1.infinit('node', 'drain', '--cancel', 'h2')).err, /denied: host h1 has no right to invite and expel/);
     assert.equal(await h2.says('node', 'drain', '--cancel', 'h2'), 'h2');
-    await until('it stays', async () => (await stateOf('h2')) === 'up');
+    await eventually('it stays', async () => (await stateOf('h2')) === 'up');
   });
 
   test('a token that was revoked lets nobody in; with --hosts those who came by it must go', async () => {
@@ -138,7 +128,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
       /cancelled: nobody was expelled: without a terminal say --yes/,
     );
     assert.equal(await h0.says('cluster', 'token', 'revoke', '--hosts', '--yes', used.id), `${used.id}\nexpelled ${peer}`);
-    await until('it is told', async () => /was expelled/.test((await guest.client.status()).outside ?? ''));
+    await eventually('it is told', async () => /was expelled/.test((await guest.client.status()).outside ?? ''));
     assert.deepEqual(
       (await guest.client.listNodes()).map(({ name }) => name),
       ['guest'],
@@ -150,7 +140,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
   test('node rm refuses what would lose a majority, and does it when told that it is unsafe', async () => {
     await cluster.complete();
     await h1.kill();
-    await until('h1 is missed', async () => (await stateOf('h1')) === 'down');
+    await eventually('h1 is missed', async () => (await stateOf('h1')) === 'down');
     const [missing] = JSON.parse(await h0.says('node', 'inspect', 'h1')) as [{ silent: string }];
     assert.match(missing.silent, /no connection/);
     const unasked = await h0.infinit('node', 'rm', 'h2');
@@ -164,7 +154,7 @@ suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
     assert.equal(last.code, 4);
     assert.match(last.err, /h2: some blocks have no majority without it/);
     assert.equal(await h0.says('node', 'rm', '-y', '--unsafe', 'h2'), 'h2');
-    await until('h2 is told', async () => /was expelled/.test((await h2.client.status()).outside ?? ''));
+    await eventually('h2 is told', async () => /was expelled/.test((await h2.client.status()).outside ?? ''));
     assert.match(await h2.says('status'), /^UNAVAILABLE\n {2}- this host is no member of its cluster: .*expelled/);
   });
 });

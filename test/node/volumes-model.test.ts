@@ -9,20 +9,10 @@ import { MountTable } from '../../src/node/mounts/mount-table.ts';
 import { Volumes } from '../../src/node/volumes/volumes.ts';
 import type { VolumesContext } from '../../src/node/volumes/volumes-context.ts';
 import { type BlockStore, Store } from '../../src/store/index.ts';
+import { seeded } from '../suites/seeded.ts';
 
 /** What people may run into: anything else is a bug. */
 const expected: ReadonlySet<string> = new Set(['in-use', 'not-found', 'already-exists', 'unavailable', 'conflict']);
-
-/** Numbers that a seed draws (mulberry32). */
-function drawing(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 /** A cluster: one store, and what each name meant over time. */
 class World implements AsyncDisposable {
@@ -36,7 +26,8 @@ class World implements AsyncDisposable {
   #store: Store | undefined;
 
   constructor(seed: number) {
-    this.draw = drawing(seed);
+    const chance = seeded(seed);
+    this.draw = (below) => Math.floor(chance() * below);
   }
 
   async open(): Promise<void> {

@@ -5,6 +5,7 @@ import { InfinitError, systemRandom } from '../../src/base/index.ts';
 import { type Dialler, Redialer } from '../../src/overlay/redialer.ts';
 import type { PeerId } from '../../src/overlay/index.ts';
 import { eventually } from '../suites/transport-suite.ts';
+import { seeded } from '../suites/seeded.ts';
 
 test('a session that is lost while those who hear of it are told is opened again', async () => {
   const connected = new Set<PeerId>();
@@ -135,9 +136,7 @@ test('whatever happened, once the network is well all targets are connected', as
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   const peers = Array.from({ length: 20 }, (_, index) => String.fromCharCode(97 + index)).filter((peer) => !'mst'.includes(peer));
   for (let seed = 1; seed <= 40; seed++) {
-    // A generator of numbers that does not matter, but is the same each time.
-    let state = seed;
-    const random = (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+    const random = seeded(seed);
     const world = new Turmoil(random);
     for (let step = 0; step < 150; step++) {
       world.step(peers, 1 + Math.floor(random() * 2));

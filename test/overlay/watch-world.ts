@@ -1,4 +1,5 @@
 import { type BeatSort, Watch } from '../../src/overlay/membership/watch.ts';
+import { seeded } from '../suites/seeded.ts';
 
 /** As daemons have it. */
 export const times = { intervalMs: 250, suspectMs: 750, downMs: 1250 };
@@ -38,6 +39,8 @@ class SimulatedHost {
 /** Hosts that watch each other, in a time of their own: events in order, and chance from a seed. */
 export class WatchWorld {
   now = 0;
+  /** From 0 to 1, by the seed. */
+  readonly unit: () => number;
   readonly hosts = new Map<string, SimulatedHost>();
   /** `a>b`: a gave up b, at that time. */
   readonly dropped = new Map<string, number>();
@@ -46,11 +49,10 @@ export class WatchWorld {
   readonly #old: ReadonlySet<string>;
   readonly #heardByOld = new Map<string, number>();
   #order = 0;
-  #seed: number;
 
   /** @param old Of the first so many hosts the version is an earlier one. */
   constructor(seed: number, count: number, old = 0) {
-    this.#seed = seed;
+    this.unit = seeded(seed);
     const names = Array.from({ length: count }, (_, index) => `h${String(index).padStart(3, '0')}`);
     this.#old = new Set(names.slice(0, old));
     for (const name of names) this.hosts.set(name, new SimulatedHost(name, 0));
@@ -60,14 +62,6 @@ export class WatchWorld {
 
   get names(): string[] {
     return [...this.hosts.keys()];
-  }
-
-  /** From 0 to 1, by the seed (mulberry32). */
-  unit(): number {
-    this.#seed = (this.#seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#seed ^ (this.#seed >>> 15), 1 | this.#seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   }
 
   pick<T>(from: readonly T[]): T {

@@ -5,6 +5,7 @@ import { array, assert as assertProperty, boolean, constantFrom, integer, oneof,
 
 import { bad, committed, conflict, failed, good, history, type Line, read, saw, unknown, write } from './histories.ts';
 import { type Action, checkLinearizable, type Expectation, type Operation, type Outcome, type Verdict } from './linearizability.ts';
+import { seeded } from '../suites/seeded.ts';
 
 function ids(verdict: Verdict): number[] {
   return verdict.status === 'violation' ? verdict.operations.map(({ id }) => id) : [];
@@ -150,16 +151,6 @@ function atomicHistory(random: () => number, count: number, clients: number, ver
     }
   }
   return operations;
-}
-
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 test('histories of an atomic register are linearizable, with and without versions', () => {

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { InfinitError } from '../../src/base/index.ts';
 import { type Change, ifAbsent, ifPresent, type Key, NodeCache } from '../../src/tree/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, checkShape, listAll, openTree, rootAddress, seeded } from './support.ts';
+import { bytes, checkShape, listAll, openTree, rootAddress } from './support.ts';
+import { seeded } from '../suites/seeded.ts';
 
 function numbered(count: number, prefix = 'k'): Map<Key, Change> {
   return new Map(Array.from({ length: count }, (_, i) => [`${prefix}${String(i).padStart(6, '0')}`, bytes(`value ${i}`)]));

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 
 import { type BLinkTree, type Change, type Key, NodeCache } from '../../src/tree/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { bytes, checkShape, listAll, openTree, randomOf, seeded } from './support.ts';
+import { bytes, checkShape, listAll, openTree, randomOf } from './support.ts';
+import { seeded } from '../suites/seeded.ts';
 
 const keySpace = 400;
 

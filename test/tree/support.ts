@@ -9,17 +9,6 @@ import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
 /** Nodes as they are: what sealing adds is tested with the sealer. */
 export const bare: NodeSealer = { seal: (_address, body) => body.slice(), open: (_address, payload) => payload };
 
-/** A small repeatable generator (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export function randomOf(unit: () => number): Random {
   return { unit, bytes: (length) => Uint8Array.from({ length }, () => Math.floor(unit() * 256)) };
 }

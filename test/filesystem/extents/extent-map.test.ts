@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Address } from '../../../src/block/index.ts';
 import { ExtentMap, ExtentNodeCache } from '../../../src/filesystem/extents/index.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { seeded } from '../../tree/support.ts';
+import { seeded } from '../../suites/seeded.ts';
 import { TestFile } from './support.ts';
 
 const mib = 2 ** 20;

@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict';
 import * as sys from '../syscalls.ts';
 import { type Cases, gives } from '../scene.ts';
-
-/** Numbers that look random and are the same in every run. */
-function sequence(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}
+import { seeded } from '../../seeded.ts';
 
 export const data: Cases = {
   'any sequence of writes, cuts, holes and reads gives what a plain buffer would': (scene) => {
     const limit = 600_000;
     for (const seed of [1, 2, 3]) {
-      const next = sequence(seed);
+      const chance = seeded(seed);
+      const next = (limit: number): number => Math.floor(chance() * limit);
       const path = scene.file(`file-${seed}`);
       let model = Buffer.alloc(0);
       const grow = (size: number): void => {
