@@ -1,44 +1,39 @@
 import path from 'node:path';
 
 import { type DaemonConfig, makeDirectory } from '../api/index.ts';
-import { InfinitError, type Logger, offerHugePages, systemClock, Wakefulness } from '../base/index.ts';
-import { type Disk, LogDisk, offerPieceCrcs } from '../disk/index.ts';
-import { askForHugePages, clearStaleMounts, fastCrcs, type HolderClient } from '../fuse/index.ts';
-import { Membership } from '../membership/index.ts';
-import { hasPassport, Overlay } from '../overlay/index.ts';
-import { Repair } from '../repair/index.ts';
-import { awaitedKinds, Store } from '../store/index.ts';
+import { type Logger, systemClock, Wakefulness } from '../base/index.ts';
+import type { Disk, LogDisk } from '../disk/index.ts';
+import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
+import type { Membership } from '../membership/index.ts';
+import type { Overlay } from '../overlay/index.ts';
+import { awaitedKinds, type Store } from '../store/index.ts';
+import { composeBlocks, drainKey } from './block-parts.ts';
 import { BlockInspector } from './blocks/block-inspector.ts';
 import { BlockWatches } from './blocks/block-watches.ts';
 import { Catalogue } from './volumes/catalogue.ts';
 import { Cluster } from './members/cluster.ts';
 import { sayDeadMounts } from './mounts/dead-mounts.ts';
-import { aloneWithoutStore, Entry, type EntryContext } from './members/entry.ts';
+import { Entry, type EntryContext } from './members/entry.ts';
 import { ExpectedNames } from './volumes/expected-names.ts';
 import { HostReport } from './members/host-report.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { MembersStore, refuseOutside } from './members/membership-right.ts';
 import { MountTable } from './mounts/mount-table.ts';
-import { OverlayNeighbourhood } from './members/neighbourhood.ts';
 import { OrphanSweep } from './volumes/orphan-sweep.ts';
 import { ProgramBlocks } from './blocks/program-blocks.ts';
 import { VolumeServer } from './volumes/volume-server.ts';
 import { Removals } from './members/removals.ts';
-import { claimStore, nameStore } from './members/store-owner.ts';
 import { StoreSpace } from './store-space.ts';
 import { Trash } from './volumes/trash.ts';
 import { Upkeep } from './control/upkeep.ts';
-import { freshAddress, ViewPlacement } from './members/view-placement.ts';
+import { freshAddress } from './members/view-placement.ts';
 import type { VolumeCheckContext } from './volumes/volume-check.ts';
 import { Volumes } from './volumes/volumes.ts';
 import { checkMayWrite } from './members/write-right.ts';
 
 /** The catalogue's owner: the first host's before there is a cluster, then all hosts'. */
 const catalogueOwner = 'infinit';
-
-/** Where the disk says that this host gives its blocks away. */
-const drainKey = 'draining';
 
 /** Where the disk says which cluster its blocks belong to. */
 function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'rememberCluster'> {
@@ -50,14 +45,6 @@ function clusterMemory(disk: Disk): Pick<EntryContext, 'knownCluster' | 'remembe
     },
     rememberCluster: (clusterId) => disk.write([{ type: 'put-meta', key, bytes: Buffer.from(clusterId) }]),
   };
-}
-
-/**
- * @throws InfinitError `unavailable` where another process runs with this host's identity, it was expelled, or it is alone and is to store nothing.
- */
-function checkTakesPart(overlay: Overlay, storesNothing: boolean): void {
-  if (overlay.halted !== undefined) throw new InfinitError('unavailable', `this host has stopped taking part: ${overlay.halted}`);
-  if (storesNothing && overlay.clusterId === undefined) throw new InfinitError('unavailable', aloneWithoutStore);
 }
 
 /** What a node consists of. */
@@ -81,64 +68,10 @@ export interface Parts {
 
 /** Puts a node together, from the bottom up; `stack` owns what was opened. The composition root: nothing else constructs these. */
 export async function compose(config: DaemonConfig, stack: AsyncDisposableStack, holder: HolderClient, logger: Logger): Promise<Parts> {
-  makeDirectory(config.stateDir, 0o700);
-  const crcs = fastCrcs();
-  if (crcs !== undefined) offerPieceCrcs(crcs);
-  offerHugePages(askForHugePages);
-  const storesNothing = config.capacity === 0;
-  const disk = stack.use(
-    await LogDisk.open(path.join(config.stateDir, 'store'), {
-      logger,
-      // One that stores nothing keeps its notes all the same.
-      ...(config.capacity === undefined || storesNothing ? {} : { capacityBytes: config.capacity }),
-    }),
-  );
-  const clusterDirectory = path.join(config.stateDir, 'cluster');
-  await claimStore(disk, await hasPassport(clusterDirectory));
-  const { zone, replicas } = config;
-  const capacity = storesNothing ? 0 : Math.max(1, config.capacity ?? disk.status().totalBytes);
-  const overlay = stack.use(
-    await Overlay.open({
-      stateDirectory: clusterDirectory,
-      listen: config.listen === undefined ? undefined : `${config.listen.host}:${config.listen.port}`,
-      join: config.join,
-      tokenFile: config.token,
-      ...(config.advertise.length === 0 ? {} : { advertise: config.advertise }),
-      tls: config.tls,
-      kademlia: config.dht,
-      mdns: config.discover.includes('mdns'),
-      name: config.name,
-      zone,
-      capacity,
-      logger,
-    }),
-  );
-  const { self, incarnation } = overlay;
-  await nameStore(disk, self);
-  if (overlay.state === 'up' && (await disk.readMeta(drainKey)) !== undefined) overlay.setState('draining');
-  const membership = stack.use(
-    await Membership.open({
-      disk,
-      neighbourhood: new OverlayNeighbourhood(overlay),
-      // Of a view without capacity no block would be placed; such a host founds no cluster and, alone, takes no writes.
-      own: { zone, capacity: Math.max(1, capacity) },
-      replicas,
-      evictionDelayMs: config.evictionDelayMs,
-      clock: systemClock,
-      logger,
-    }),
-  );
-  const placement = new ViewPlacement({ self, views: membership, check: () => checkTakesPart(overlay, storesNothing) });
-  const rightsOf = (peer: string) => overlay.rightsOf(peer);
-  const shared = { transport: overlay.transport, placement, rightsOf };
-  const store = stack.use(await Store.open({ self, incarnation, disk, logger, cluster: shared }));
-  membership.start(store);
+  const { disk, overlay, membership, store, repair, clusterDirectory, storesNothing } = await composeBlocks(config, stack, logger);
+  const { self } = overlay;
   const removals = new Removals({ overlay, membership });
-  const { scrubBytesPerSecond } = config;
-  const settings = { bytesPerSecond: config.repairBytesPerSecond, scrubBytesPerSecond };
-  const isExpelled = (peer: string): boolean => overlay.expelled().has(peer);
-  const repair = stack.use(Repair.start({ store, transport: overlay.transport, views: membership, settings, isExpelled, logger }));
-  const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond, logger });
+  const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond: config.scrubBytesPerSecond, logger });
   const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger);
   const table = await MountTable.open(disk);
   const runDir = path.join(path.dirname(config.controlSocket), 'dirty');
@@ -263,7 +196,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   );
   await entry.enter();
   trash.look();
-  const mayStore = (peer: string): boolean => rightsOf(peer).includes('store');
+  const mayStore = (peer: string): boolean => overlay.rightsOf(peer).includes('store');
   const sweep = stack.use(new OrphanSweep({ disk, store, catalogue, volumes, mayStore, cluster: inCluster, logger }, overlay.transport));
   const check = {
     catalogue,
