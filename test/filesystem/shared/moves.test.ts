@@ -9,7 +9,7 @@ const seeds = Number(process.env['SEEDS'] ?? 20);
 const first = Number(process.env['SEED'] ?? 1);
 
 test('what a program did to a file is there, however hosts are killed and another comes to serve the volume', async () => {
-  let [moves, puts, daemons] = [0, 0, 0];
+  let [moves, puts, daemons, swaps] = [0, 0, 0, 0];
   for (let seed = first; seed < first + seeds; seed++) {
     const run = new Moves(seed);
     const problem = await run.run();
@@ -17,9 +17,11 @@ test('what a program did to a file is there, however hosts are killed and anothe
     moves += run.moves;
     puts += run.puts;
     daemons += run.daemons;
+    swaps += run.swaps;
   }
   assert.ok(moves > seeds, 'the volume moved about');
   assert.ok(daemons >= seeds / 10, `daemons of guests were killed: ${daemons}`);
+  assert.ok(seeds < 20 || swaps > 0, 'some of them in the middle of an exchange');
   assert.ok(puts > seeds, `guests wrote in their own memory: ${puts}`);
 });
 

@@ -13,6 +13,7 @@ import { LogProgram } from './log-program.ts';
 import { MakingProgram } from './making-program.ts';
 import { NameProgram } from './name-program.ts';
 import { Host, maxBytes, type Mutant, Program } from './program.ts';
+import { SwapProgram } from './swap-program.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 const hosts = 3;
@@ -35,7 +36,7 @@ interface Opening {
 
 /**
  * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
- * and looks at each thing that it did, another makes, moves and removes names, a third makes files and writes them, and a fourth appends to a log of all of them; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ * and looks at each thing that it did, another makes, moves and removes names, a third makes files and writes them, a fourth appends to a log of all of them, and a fifth exchanges two names; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
  */
 export class Moves {
   readonly #time = new VirtualTime();
@@ -50,6 +51,7 @@ export class Moves {
   #namesBegun = 0;
   readonly #makers: { readonly index: number; readonly program: MakingProgram }[] = [];
   readonly #loggers: LogProgram[] = [];
+  readonly #swappers: { readonly host: Host; readonly program: SwapProgram }[] = [];
   #log = 0;
   #opening: Opening | undefined;
   #openings = 0;
@@ -63,6 +65,8 @@ export class Moves {
   moves = 0;
   /** How often a guest's daemon alone was killed. */
   daemons = 0;
+  /** How often a guest's next daemon was asked for an exchange again. */
+  swaps = 0;
   /** How often a guest said what it had written in its own memory. */
   puts = 0;
 
@@ -87,6 +91,7 @@ export class Moves {
         ...indexes.map((index) => this.#namers(index)),
         ...indexes.map((index) => this.#making(index)),
         ...indexes.map((index) => this.#logging(index)),
+        ...indexes.map((index) => this.#swapping(index)),
         this.#moveAbout(),
       ]);
       await this.#judgeAll();
@@ -354,6 +359,26 @@ export class Moves {
     }
   }
 
+  /** As {@link #programs}; those that no host's death ended are judged. */
+  async #swapping(index: number): Promise<void> {
+    for (let left = 2 * steps; left > 0;) {
+      const host = this.#hosts[index]!;
+      if (host.isDead) {
+        await this.#time.sleep(20);
+        continue;
+      }
+      const program = new SwapProgram(host, this.#swappers.length + 1);
+      this.#swappers.push({ host, program });
+      let came: string | undefined;
+      while (left > 0 && came !== 'died') {
+        left--;
+        came = await Promise.race([program.step(), host.died.promise]);
+        this.deeds.push(`host ${index}: ${came}`);
+        await this.#pause(30);
+      }
+    }
+  }
+
   async #step(program: Program): Promise<void> {
     const { story, host } = program;
     const dice = this.#chance();
@@ -390,6 +415,10 @@ export class Moves {
   /** At the end each host sees the same of each file, which is what was done to it. */
   async #judgeAll(): Promise<void> {
     for (const { index, program } of [...this.#named, ...this.#makers]) await program.judge(this.#hosts[index]!);
+    for (const { host, program } of this.#swappers) {
+      this.swaps += program.again;
+      if (!host.isDead) await program.judge();
+    }
     const { fileSystem } = this.#hosts[0]!;
     const log = await fileSystem.read(this.#log, await fileSystem.open(this.#log, 0), 0, maxBytes);
     const text = Buffer.concat(log).toString();
