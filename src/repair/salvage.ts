@@ -10,6 +10,9 @@ const maxNamed = 1000;
 /** Blocks whose hosts are asked at once: a damaged record shows only there, so all blocks are asked for. */
 const askedAtOnce = 16;
 
+/** How often a block that changes meanwhile is looked at. */
+const maxTries = 3;
+
 /** What a person asks for. */
 export interface SalvageRequest {
   /** Rewrite; otherwise only look. */
@@ -81,7 +84,7 @@ export class Salvage {
         for (const [index, remains] of left.entries()) {
           if (remains === undefined) continue;
           underQuorum++;
-          const entry = await this.#handle(some[index]!, remains, request, audit, signal);
+          const entry = await this.#salvage(some[index]!, remains, request, audit, signal);
           if (entry.result === 'rewritten') rewritten++;
           if (blocks.length < maxNamed) blocks.push(entry);
         }
@@ -100,6 +103,17 @@ export class Salvage {
     let step = steps.next();
     while (step.done !== true) step = steps.next(await housekeeping.ask(address, step.value, { signal }));
     return step.value;
+  }
+
+  /** A client of before may have its write accepted by a host that is left, at the latest when that has a say again: what is left then is looked at once more. */
+  async #salvage(address: Address, remains: Remains, request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
+    for (let [left, tries] = [remains, 1]; ; tries++) {
+      const entry = await this.#handle(address, left, request, audit, signal);
+      const now = entry.reason === said.conflict.reason && tries < maxTries ? await this.#remains(address, signal) : undefined;
+      // Where another host salvaged it, nothing is left to do.
+      if (now === undefined) return entry;
+      left = now;
+    }
   }
 
   async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {

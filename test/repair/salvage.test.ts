@@ -114,6 +114,32 @@ test('what another host salvaged meanwhile, and a client wrote since, is not wri
   assert.equal(Buffer.from((await store.fetch(address))!.payload).toString(), 'new');
 });
 
+test('what a write of before leaves with those that are left, after they were looked at, is salvaged in the same run', async () => {
+  await using cluster = await TestCluster.of(all, 5, { checkIntervalMs: 1e9 });
+  const address = mutableAddress();
+  const { store, repair } = cluster.host('a');
+  const write = (payload: string, deadlineMs = 5000) =>
+    store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from(payload) }] }], { deadlineMs });
+  // A quorum promises what comes next along with it.
+  await write('old');
+  await cluster.settled([address]);
+  await write('older');
+  const gone = ['c', 'd', 'e'];
+  for (const name of gone) await cluster.crash(name);
+  for (const name of gone) cluster.views.countOut(name);
+  const steps: string[] = [];
+  const { blocks } = await repair.salvage({ force: true, lost: gone }, async ({ step, result }) => {
+    steps.push(`${step} ${result}`);
+    if (steps.length > 1) return;
+    const late = await write('late', 200);
+    assert.equal(late.done, false);
+    assert.equal((await store.housekeeping.inspect(address))!.accepted!.record.version, 3);
+  });
+  assert.deepEqual(steps, ['begin possible', 'end refused', 'begin possible', 'end rewritten']);
+  assert.deepEqual([blocks.length, blocks[0]!.result, blocks[0]!.version], [1, 'rewritten', 3]);
+  assert.equal(Buffer.from((await cluster.host('b').store.fetch(address))!.payload).toString(), 'late');
+});
+
 test('nor is what a host that is left accepted after the last look', async () => {
   await using cluster = await TestCluster.of(all, 5);
   const address = mutableAddress();
