@@ -5,6 +5,13 @@ import { runInNewContext } from 'node:vm';
 const defaultIntervalMs = 5000;
 /** A thread that worked for less than this part of the interval is at rest. By its CPU time: on a busy machine the little it does takes long. */
 const restingShare = 0.02;
+/**
+ * Or for less than this, and for not much more than in its calmest interval of the last minute: with many hosts there is always something to be said to them. Beyond it a
+ * collection would be in the way.
+ */
+const calmShare = 0.1;
+const calmestFactor = 1.5;
+const calmIntervals = 12;
 /** Less than this is not worth the pause. */
 const minGrowthBytes = 8 * 1024 * 1024;
 /** Collections after a burst at the most: the first leaves pages with holes, which the next ones empty. */
@@ -29,11 +36,14 @@ export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: Idl
   let before = process.threadCpuUsage();
   let kept = used();
   let left = maxCollections;
+  let recent: number[] = [];
   setInterval(() => {
     const now = process.threadCpuUsage();
     const busyMs = (now.user - before.user + now.system - before.system) / 1000;
     before = now;
-    if (busyMs >= restingShare * intervalMs) {
+    recent = [...recent, busyMs].slice(-calmIntervals);
+    const calmestMs = recent.length < calmIntervals ? 0 : Math.min(...recent);
+    if (!isResting(busyMs / intervalMs, calmestMs / intervalMs)) {
       left = maxCollections;
       return;
     }
@@ -47,6 +57,11 @@ export function collectWhenIdle({ intervalMs = defaultIntervalMs, release }: Idl
       before = process.threadCpuUsage();
     });
   }, intervalMs).unref();
+}
+
+/** By its share of a processor, and that of its calmest interval; 0: not known yet. */
+function isResting(share: number, calmest: number): boolean {
+  return share < restingShare || (share < calmShare && share < calmestFactor * calmest);
 }
 
 /** Bytes that V8 holds without using them. */

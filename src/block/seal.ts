@@ -120,7 +120,8 @@ export class Sealer {
     const secret = this.#extracted !== undefined;
     const kept = frame ?? body;
     const bytes = headerBytes + kept.length + (secret ? nonceBytes + tagBytes : 0);
-    const sealed = memory === undefined || memory.length < bytes ? allocate(bytes) : Buffer.from(memory.buffer, memory.byteOffset, bytes);
+    const sealed =
+      memory === undefined || memory.length < bytes ? allocate(bytes, binding === '') : Buffer.from(memory.buffer, memory.byteOffset, bytes);
     writeHeader(sealed, secret ? suiteAesGcm : suitePlain, frame === undefined ? compressionNone : compressionZstd, owner, body.length);
     if (!secret) {
       copyBytes(kept, sealed, headerBytes);
@@ -202,9 +203,12 @@ export function bareBody(sealed: Uint8Array): Uint8Array | undefined {
   return sealed[1] === suitePlain && sealed[2] === compressionNone ? sealed.subarray(headerBytes) : undefined;
 }
 
-/** Large blocks lie in shared memory: they cross to the thread of the disk without a copy. */
-function allocate(bytes: number): Buffer<ArrayBufferLike> {
-  return bytes < minSharedBytes ? Buffer.allocUnsafeSlow(bytes) : Buffer.from(new SharedArrayBuffer(bytes));
+/**
+ * Large immutable blocks lie in shared memory: they cross to the thread of the disk without a copy. Payloads of mutable ones do not: there they are kept until a newer one comes, and V8
+ * counts shared memory in no thread's heap, so whatever amount of it is garbage is no reason to collect.
+ */
+function allocate(bytes: number, immutable: boolean): Buffer<ArrayBufferLike> {
+  return !immutable || bytes < minSharedBytes ? Buffer.allocUnsafeSlow(bytes) : Buffer.from(new SharedArrayBuffer(bytes));
 }
 
 /** Whose block it is, from the clear header of sealed bytes: what scrub reads. @throws InfinitError `damaged`. */

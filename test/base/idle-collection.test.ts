@@ -24,3 +24,15 @@ test('after each burst what malloc kept is released, though V8 holds no more tha
     while (process.threadCpuUsage().user < until);
   }
 });
+
+test('a thread that always has a little to do is at rest all the same once it does no more than that', { timeout: 30_000 }, async () => {
+  const intervalMs = 250;
+  let released = 0;
+  collectWhenIdle({ intervalMs, release: () => released++ });
+  // Some four hundredths of a processor, as heartbeats of many hosts take.
+  while (released === 0) {
+    const until = process.threadCpuUsage().user + 10_000;
+    while (process.threadCpuUsage().user < until);
+    await setTimeout(intervalMs);
+  }
+});

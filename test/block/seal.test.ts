@@ -242,3 +242,11 @@ test('an inode’s key is what HKDF-SHA-256 derives from the volume’s, as the 
   decipher.setAuthTag(bytes.subarray(-16));
   assert.equal(Buffer.concat([decipher.update(bytes.subarray(60, -16)), decipher.final()]).toString(), 'words');
 });
+
+test('a large immutable block lies in memory that threads share, the payload of a mutable one in memory that V8 counts', () => {
+  for (const sealer of Object.values(sealers)) {
+    const bytes = randomBytes(60 * 1024);
+    assert.ok(sealer.seal(someone, bytes).sealed.buffer instanceof SharedArrayBuffer);
+    assert.ok(sealer.sealPayload(mutableAddress(), someone, bytes).buffer instanceof ArrayBuffer);
+  }
+});
