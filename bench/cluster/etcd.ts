@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type ClientHttp2Session } from 'node:http2';
 import path from 'node:path';
 
-import { freePort } from '../../test/integration/cluster-processes.ts';
+import { freePort } from '../../test/suites/free-port.ts';
 
 const startDeadlineMs = 20_000;
 

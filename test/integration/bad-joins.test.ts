@@ -7,7 +7,8 @@ import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
 import { eventually } from '../docker/process.ts';
-import { ClusterProcesses, freePort } from './cluster-processes.ts';
+import { freePort } from '../suites/free-port.ts';
+import { ClusterProcesses } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 

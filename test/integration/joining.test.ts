@@ -5,7 +5,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { eventually } from '../docker/process.ts';
-import { ClusterProcesses, freePort } from './cluster-processes.ts';
+import { freePort } from '../suites/free-port.ts';
+import { ClusterProcesses } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
 
 /** A cluster of one host that has a volume, and a directory for another. */

@@ -4,9 +4,11 @@ import { test } from 'node:test';
 
 import type { Clock } from '../../src/base/index.ts';
 import { addressesOf, Cluster } from './fixture.ts';
+import { freePort } from '../suites/free-port.ts';
 import { eventually } from '../suites/transport-suite.ts';
 
 const dayMs = 24 * 60 * 60 * 1000;
+const withinReason = (): AbortSignal => AbortSignal.timeout(15_000);
 
 /** A clock that all hosts share and the test turns. */
 function commonClock(): { readonly clock: Clock; readonly pass: (ms: number) => void } {
@@ -114,4 +116,67 @@ test('a host that cannot listen does not belong to the cluster, and joins once i
   assert.equal(again.clusterId, undefined);
   await again.join([listen], text);
   await again.whenJoined(AbortSignal.timeout(15_000));
+});
+
+test('a join that nobody answered can be taken back, and another one made', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const [a, other] = [await cluster.first('a'), await cluster.first('other')];
+  const [{ text: wrong }, { text }] = [await other.createToken({}), await a.createToken({})];
+  const nobody = `127.0.0.1:${await freePort()}`;
+  const b = await cluster.open('b');
+  await b.join([nobody], wrong);
+  await b.takeBackJoin();
+  assert.deepEqual([b.clusterId, b.troubles()], [undefined, []]);
+  await cluster.stop(b);
+  const again = await cluster.open('b');
+  assert.equal(again.clusterId, undefined);
+  await again.join([nobody], wrong);
+  await again.takeBackJoin();
+  await again.join(addressesOf(a), text);
+  await again.whenJoined(withinReason());
+  assert.equal(again.clusterId, a.clusterId);
+  await assert.rejects(again.takeBackJoin(), { code: 'already-exists' });
+});
+
+test('--join to a dead address is said and tried for ever', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const port = await freePort();
+  const a = await cluster.first('a', { listen: `127.0.0.1:${port}` });
+  const tokenFile = await cluster.tokenFile(a);
+  await cluster.stop(a);
+  const b = await cluster.open('b', { tokenFile, join: [`127.0.0.1:${port}`, 'no.such.host.invalid:1'] });
+  await eventually(() => b.troubles().length === 2, 'both are said', 10_000);
+  for (const { kind, message } of b.troubles()) {
+    assert.equal(kind, 'unreachable');
+    assert.match(message, /nobody listens there|cannot be resolved/);
+  }
+  assert.equal(b.members()[0]!.state, 'joining');
+  await cluster.open('a', { listen: `127.0.0.1:${port}` });
+  await b.whenJoined(withinReason());
+  await eventually(() => b.troubles().every(({ about }) => about.startsWith('no.such')), 'the trouble is over');
+});
+
+test('--join to the host itself, without a token, or to what is no address is a clear error', async () => {
+  await using cluster = await Cluster.onLoopback();
+  const a = await cluster.first();
+  const tokenFile = await cluster.tokenFile(a);
+  const port = await freePort();
+  const b = await cluster.open('b', { tokenFile, listen: `127.0.0.1:${port}`, join: [`127.0.0.1:${port}`] });
+  await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /: that is this host itself$/ });
+  // The same list may be given to all hosts.
+  const own = await freePort();
+  const e = await cluster.open('e', {
+    tokenFile: await cluster.tokenFile(a),
+    listen: `127.0.0.1:${own}`,
+    join: [`127.0.0.1:${own}`, ...addressesOf(a)],
+  });
+  await e.whenJoined(withinReason());
+  await assert.rejects(cluster.open('c', { join: addressesOf(a) }), {
+    code: 'bad-argument',
+    message: /needs a token: --token FILE or INFINIT_TOKEN/,
+  });
+  await assert.rejects(b.join([addressesOf(a)[0]!, '10.0.0.1'], 'no token'), { code: 'bad-argument', message: /"10\.0\.0\.1" is not HOST:PORT/ });
+  const d = await cluster.open('d', { tokenFile, join: ['not an address'] });
+  await eventually(() => d.troubles().some(({ message }) => /is not HOST:PORT/.test(message)), 'it is said');
+  await assert.rejects(d.whenJoined(AbortSignal.timeout(1)), { code: 'cancelled', message: /no member has let this host in: .*is not HOST:PORT/ });
 });

@@ -12,19 +12,12 @@ import { Libp2pTransport } from '../../src/overlay/libp2p-transport.ts';
 import type { MeshTransport } from '../../src/overlay/transport.ts';
 import { olderState } from '../../src/overlay/trouble.ts';
 import type { WireEvents, WireNode } from '../../src/overlay/wire.ts';
+import { freePort } from '../suites/free-port.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { addressesOf, Cluster, clockOff, seenBy } from './fixture.ts';
 
 const yearMs = 365 * 24 * 3_600_000;
 const withinReason = (): AbortSignal => AbortSignal.timeout(15_000);
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function canListen(port: number): Promise<boolean> {
   const server = createServer();
@@ -97,26 +90,6 @@ describe('the overlay on loopback', () => {
     const b = await cluster.join('b', a, { tokenFile: await cluster.tokenFile(a, { rights: ['write'] }), capacity: 42 });
     await eventually(() => seenBy(a, b) !== undefined, 'it is seen');
     assert.deepEqual([seenBy(a, b)?.capacity, seenBy(b, b)?.capacity], [0, 0]);
-  });
-
-  test('a join that nobody answered can be taken back, and another one made', async () => {
-    await using cluster = await Cluster.onLoopback();
-    const [a, other] = [await cluster.first('a'), await cluster.first('other')];
-    const [{ text: wrong }, { text }] = [await other.createToken({}), await a.createToken({})];
-    const nobody = `127.0.0.1:${await freePort()}`;
-    const b = await cluster.open('b');
-    await b.join([nobody], wrong);
-    await b.takeBackJoin();
-    assert.deepEqual([b.clusterId, b.troubles()], [undefined, []]);
-    await cluster.stop(b);
-    const again = await cluster.open('b');
-    assert.equal(again.clusterId, undefined);
-    await again.join([nobody], wrong);
-    await again.takeBackJoin();
-    await again.join(addressesOf(a), text);
-    await again.whenJoined(withinReason());
-    assert.equal(again.clusterId, a.clusterId);
-    await assert.rejects(again.takeBackJoin(), { code: 'already-exists' });
   });
 
   test('a running host can join by a call', async () => {
@@ -197,49 +170,6 @@ describe('the overlay on loopback', () => {
     await writeFile(tokenFile, (await a.createToken({})).text, { mode: 0o644 });
     await cluster.open('b', { tokenFile, join: addressesOf(a), logger });
     assert.ok(lines.some((line) => line.includes('others may read the token file')));
-  });
-
-  test('--join to a dead address is said and tried for ever', async () => {
-    await using cluster = await Cluster.onLoopback();
-    const port = await freePort();
-    const a = await cluster.first('a', { listen: `127.0.0.1:${port}` });
-    const tokenFile = await cluster.tokenFile(a);
-    await cluster.stop(a);
-    const b = await cluster.open('b', { tokenFile, join: [`127.0.0.1:${port}`, 'no.such.host.invalid:1'] });
-    await eventually(() => b.troubles().length === 2, 'both are said', 10_000);
-    for (const { kind, message } of b.troubles()) {
-      assert.equal(kind, 'unreachable');
-      assert.match(message, /nobody listens there|cannot be resolved/);
-    }
-    assert.equal(b.members()[0]!.state, 'joining');
-    await cluster.open('a', { listen: `127.0.0.1:${port}` });
-    await b.whenJoined(withinReason());
-    await eventually(() => b.troubles().every(({ about }) => about.startsWith('no.such')), 'the trouble is over');
-  });
-
-  test('--join to the host itself, without a token, or to what is no address is a clear error', async () => {
-    await using cluster = await Cluster.onLoopback();
-    const a = await cluster.first();
-    const tokenFile = await cluster.tokenFile(a);
-    const port = await freePort();
-    const b = await cluster.open('b', { tokenFile, listen: `127.0.0.1:${port}`, join: [`127.0.0.1:${port}`] });
-    await assert.rejects(b.whenJoined(withinReason()), { code: 'bad-argument', message: /: that is this host itself$/ });
-    // The same list may be given to all hosts.
-    const own = await freePort();
-    const e = await cluster.open('e', {
-      tokenFile: await cluster.tokenFile(a),
-      listen: `127.0.0.1:${own}`,
-      join: [`127.0.0.1:${own}`, ...addressesOf(a)],
-    });
-    await e.whenJoined(withinReason());
-    await assert.rejects(cluster.open('c', { join: addressesOf(a) }), {
-      code: 'bad-argument',
-      message: /needs a token: --token FILE or INFINIT_TOKEN/,
-    });
-    await assert.rejects(b.join([addressesOf(a)[0]!, '10.0.0.1'], 'no token'), { code: 'bad-argument', message: /"10\.0\.0\.1" is not HOST:PORT/ });
-    const d = await cluster.open('d', { tokenFile, join: ['not an address'] });
-    await eventually(() => d.troubles().some(({ message }) => /is not HOST:PORT/.test(message)), 'it is said');
-    await assert.rejects(d.whenJoined(AbortSignal.timeout(1)), { code: 'cancelled', message: /no member has let this host in: .*is not HOST:PORT/ });
   });
 
   test('a host whose clock is a year off joins all the same, and both say so', async () => {
