@@ -84,10 +84,12 @@ function countsOf(hosts: readonly HostStatus[]): Health[] {
   return findings;
 }
 
-/** An address that does not answer is no harm while its host is reached otherwise; the rest is. */
+const harmful: ReadonlySet<string> = new Set(['duplicate-identity', 'older-state', 'clock', 'wrong-version']);
+
+/** An address that does not answer is no harm while its host is reached otherwise, and this host's own among those to join never is; the rest is. */
 function troublesOf(own: HostStatus, troubles: ClusterStatus['troubles']): Health[] {
   const alone = own.hosts.length === 0;
   return troubles
-    .filter(({ kind }) => alone || kind === 'duplicate-identity' || kind === 'older-state' || kind === 'clock' || kind === 'wrong-version')
+    .filter(({ kind }) => harmful.has(kind) || (alone && kind !== 'self'))
     .map(({ message }) => ({ state: 'DEGRADED', reasons: [message] }));
 }

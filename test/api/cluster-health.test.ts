@@ -89,3 +89,8 @@ test('a copied identity and a wrong clock degrade; an address that does not answ
     'HEALTHY',
   ]);
 });
+
+test('on the only host of a cluster an address that does not answer degrades, its own does not', () => {
+  const verdictOf = (kind: string): string => clusterHealth(sketch(1, [fine], [{ kind, about: 'x', message: 'm' }])).state;
+  assert.deepEqual(['unreachable', 'denied', 'self'].map(verdictOf), ['DEGRADED', 'DEGRADED', 'HEALTHY']);
+});
