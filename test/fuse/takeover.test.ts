@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { type Attributes, errnos, type ExchangeRequest } from '../../src/filesystem/index.ts';
+import { type Attributes, errnos, type ExchangeRequest, type FileLock, FileSystemError } from '../../src/filesystem/index.ts';
 import { opcodes } from '../../src/fuse/wire/index.ts';
 import { created, name, start } from './fake-session.ts';
 
@@ -30,6 +30,24 @@ test('after a takeover handles of the last daemon are opened anew, and released 
   assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0);
   assert.equal(fileSystem.handles.size, 1);
   assert.equal(kernel.answerTo(kernel.request(opcodes.release, 2, body.subarray(0, 24)))?.errno, 0, 'never seen: nothing to do');
+  session.stop();
+});
+
+test('a close gives back what its program had locked, also where the last daemon’s file cannot be opened again', async () => {
+  const { kernel, session, fileSystem } = start({ options: { leased: true }, adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation: 3 } });
+  const unlocked: unknown[] = [];
+  Object.assign(fileSystem, {
+    open: () => Promise.reject(new FileSystemError('EIO')),
+    setlk: (inode: number, { kind, type, owner, end }: FileLock) => void unlocked.push([inode, kind, type, owner, end]),
+  });
+  const body = Buffer.alloc(24);
+  body.writeUInt32LE(99, 0);
+  body.writeUInt32LE(2, 4);
+  body.writeUInt32LE(0x77, 16);
+  const unique = kernel.request(opcodes.flush, 2, body);
+  await setTimeout(2);
+  assert.equal(kernel.answerTo(unique)?.errno, errnos.EIO);
+  assert.deepEqual(unlocked, [[2, 'posix', 'unlock', '0000000000000077', Infinity]]);
   session.stop();
 });
 

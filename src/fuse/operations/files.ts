@@ -227,7 +227,14 @@ export const flush: Operation = (exchange, header, message) => {
   const inode = header.node;
   exchange.lockOwners.flushed(inode, lockOwner);
   const flushed = withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.flush(inode, ours, lockOwner));
-  exchange.answer(header, flushed, encodeNothing);
+  if (!(flushed instanceof Promise) || exchange.handles.isOurs(handle)) return exchange.answer(header, flushed, encodeNothing);
+  // An earlier daemon's file that cannot be opened again, perhaps: nothing else will say that the program's locks are gone.
+  const unlocked = flushed.catch((error: unknown) => {
+    const unlock: FileLock = { kind: 'posix', type: 'unlock', owner: lockOwner, pid: 0, start: 0, end: Infinity };
+    exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
+    throw error;
+  });
+  exchange.answer(header, unlocked, encodeNothing);
 };
 
 export const release: Operation = (exchange, header, message) => {
