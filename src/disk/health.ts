@@ -1,8 +1,10 @@
 import { InfinitError, messageOf } from '../base/index.ts';
+import type { Ballast } from './ballast.ts';
 import { type Files, isNoRoom, isPassing } from './files.ts';
 
 /** After the disk itself said "full", its free space is not believed for so long: a quota does not show there. */
 const fullHoldMs = 1000;
+const fileSystem = 'the file system';
 
 export interface HealthOptions {
   readonly files: Files;
@@ -12,13 +14,15 @@ export interface HealthOptions {
   readonly reserveBytes: number;
   /** Bytes that the store takes now. */
   readonly usedBytes: () => number;
+  /** The part of the reserve that nobody else can take. */
+  readonly ballast: Pick<Ballast, 'bytes' | 'wholeBytes' | 'isGiven'>;
 }
 
 /** How much of the reserve an operation may use. */
 export type Need =
   /** Nothing: bulk data. */
   | 'bulk'
-  /** Half of it: mutable blocks and facts, without which nobody could delete a file. */
+  /** Half of it, or half of the ballast: mutable blocks and facts, without which nobody could delete a file. */
   | 'metadata'
   /** All of it: what frees space. */
   | 'cleanup';
@@ -31,6 +35,8 @@ export class Health {
   #reason: string | undefined;
   #free = 0;
   #total = 0;
+  /** usedBytes() when it became full, or began. */
+  #usedAtFull: number;
   /** usedBytes() when the file system was last asked. */
   #usedThen = 0;
   /** Bytes admitted and not yet in usedBytes(). */
@@ -39,6 +45,7 @@ export class Health {
 
   constructor(options: HealthOptions) {
     this.#options = options;
+    this.#usedAtFull = options.usedBytes();
   }
 
   get state(): 'healthy' | 'full' | 'failed' {
@@ -46,7 +53,7 @@ export class Health {
   }
 
   get reason(): string | undefined {
-    return this.#reason;
+    return this.#state === 'full' ? this.#whyFull() : this.#reason;
   }
 
   get totalBytes(): number {
@@ -66,7 +73,12 @@ export class Health {
     return free - (need === 'bulk' ? reserveBytes : need === 'metadata' ? reserveBytes / 2 : 0);
   }
 
-  /** Bytes that are free in the file system, as far as this store changed that. */
+  /** True where the file system has room for all of the reserve. */
+  get hasReserve(): boolean {
+    return this.#onMedium >= this.#options.reserveBytes;
+  }
+
+  /** Bytes that are free in the file system or put aside there, as far as this store changed that. */
   get #onMedium(): number {
     return this.#free - (this.#options.usedBytes() - this.#usedThen);
   }
@@ -75,9 +87,17 @@ export class Health {
   admit(bytes: number, need: Need): boolean {
     if (this.#state === 'failed') throw this.failure();
     // A disk that said "full" is still asked to free space: that is its way out.
-    if (need !== 'cleanup' && (performance.now() < this.#holdUntil || this.room(need) < bytes)) return false;
+    if (need !== 'cleanup' && !this.#mayTake(bytes, need)) return false;
     this.#promised += bytes;
     return true;
+  }
+
+  #mayTake(bytes: number, need: 'bulk' | 'metadata'): boolean {
+    const { ballast, usedBytes } = this.#options;
+    if (performance.now() < this.#holdUntil && (need === 'bulk' || ballast.bytes === 0)) return false;
+    if (!ballast.isGiven && this.room(need) >= bytes) return true;
+    // Where others took the reserve there is the ballast, and half of it is for what frees space.
+    return need === 'metadata' && usedBytes() - this.#usedAtFull + this.#promised + bytes <= ballast.wholeBytes / 2;
   }
 
   settle(bytes: number): void {
@@ -86,11 +106,11 @@ export class Health {
 
   /** Asks the file system, and goes to "full" or back. */
   async refresh(): Promise<void> {
-    const { files, directory, usedBytes, reserveBytes } = this.#options;
+    const { files, directory, usedBytes, reserveBytes, ballast } = this.#options;
     if (this.#state === 'failed') return;
     try {
       const { free, total } = await files.space(directory);
-      this.#free = free;
+      this.#free = free + ballast.bytes;
       this.#total = total;
       this.#usedThen = usedBytes();
     } catch (error) {
@@ -99,18 +119,32 @@ export class Health {
     }
     const room = this.room('bulk');
     // Some room more than nothing, so that it does not go back and forth.
-    if (this.#state === 'full' && performance.now() >= this.#holdUntil && room > reserveBytes / 8) this.#set('healthy', undefined);
+    if (this.#state === 'full' && performance.now() >= this.#holdUntil && !ballast.isGiven && room > reserveBytes / 8)
+      this.#set('healthy', undefined);
     else if (this.#state === 'healthy' && room <= 0) this.full();
   }
 
   /** Turns to "full". */
   full(): InfinitError {
-    const { directory, capacityBytes, usedBytes } = this.#options;
+    if (this.#state === 'healthy') {
+      this.#usedAtFull = this.#options.usedBytes();
+      this.#set('full', undefined);
+    }
+    return new InfinitError('disk-full', `${this.#options.directory} has no room left: ${this.#limit} is used up to the reserve`);
+  }
+
+  #whyFull(): string {
+    const { directory, usedBytes } = this.#options;
+    // Whoever reads it is to look there, and not into the volumes.
+    const others = this.#limit === fileSystem && this.#total - this.#free - usedBytes() > this.#total / 2;
+    const most = others ? ', and other files than those of this store take most of it' : '';
+    return `${directory} is full: ${this.#limit} has no room beyond the reserve${most}; delete something or give it more`;
+  }
+
+  get #limit(): string {
+    const { capacityBytes, usedBytes } = this.#options;
     const isOwn = capacityBytes !== undefined && capacityBytes - usedBytes() <= this.#onMedium;
-    const limit = isOwn ? `its capacity of ${capacityBytes} bytes` : 'the file system';
-    if (this.#state === 'healthy')
-      this.#set('full', `${directory} is full: ${limit} has no room beyond the reserve; delete something or give it more`);
-    return new InfinitError('disk-full', `${directory} has no room left: ${limit} is used up to the reserve`);
+    return isOwn ? `its capacity of ${capacityBytes} bytes` : fileSystem;
   }
 
   /** Takes note of an error of the disk. @returns what callers are to hear. */

@@ -1,4 +1,5 @@
-import { rm, statfs } from 'node:fs/promises';
+import { readdir, rm, stat, statfs } from 'node:fs/promises';
+import path from 'node:path';
 import { crc32 } from 'node:zlib';
 
 import { ClassicLevel } from 'classic-level';
@@ -22,8 +23,8 @@ export interface SegmentStats {
 const stepKeys = 512;
 /** Operations put into a batch before it does: some 5 µs each. */
 const stepOperations = 128;
-/** Room that LevelDB takes when it is opened after an error: it writes out what was in its memory. */
-const reopenBytes = 2 * 1024 * 1024;
+/** Room that LevelDB takes when it is opened, beyond what it writes out anew of its log. */
+const openBytes = 1024 * 1024;
 
 const entryBytes = 17;
 const checkpointKey = Buffer.from('ff636865636b706f696e74', 'hex');
@@ -170,14 +171,21 @@ export class LevelIndex {
     return stats;
   }
 
+  /** Bytes that the file system lacks for the index to be opened again. */
+  async lackingBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    const logs = (await readdir(this.#directory)).filter((name) => name.endsWith('.log'));
+    const sizes = await Promise.all(logs.map(async (name) => (await stat(path.join(this.#directory, name)).catch(() => undefined))?.size ?? 0));
+    return Math.max(0, openBytes + sizes.reduce((sum, size) => sum + size, 0) - bavail * bsize);
+  }
+
   /** After an error LevelDB refuses all writes; opening it again is its way back. */
   async reopen(): Promise<void> {
     this.#reopening ??= (async () => {
       try {
         // Without room it could not be opened again, while as it is it still answers reads.
-        const { bavail, bsize } = await statfs(this.#directory);
-        if (bavail * bsize < reopenBytes)
-          throw new InfinitError('disk-full', `the index in ${this.#directory} needs ${reopenBytes} free bytes to take writes again`);
+        const lacking = await this.lackingBytes();
+        if (lacking > 0) throw new InfinitError('disk-full', `the index in ${this.#directory} lacks ${lacking} free bytes to take writes again`);
         await this.#level.close();
         this.#level = await openLevel(this.#directory);
       } finally {

@@ -1,11 +1,13 @@
-import { codeOf, InfinitError, type Logger, messageOf, silentLogger } from '../base/index.ts';
+import { InfinitError, type Logger, messageOf, silentLogger } from '../base/index.ts';
 import { type Address, isAddress } from '../block/index.ts';
+import { Ballast, giveBallast } from './ballast.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Compactor } from './compactor.ts';
 import type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
 import type { LogPosition } from './entry.ts';
 import { type Files, isNoRoom, isPassing, nodeFiles } from './files.ts';
 import { Health, type Need } from './health.ts';
+import { IndexKeeper } from './index-keeper.ts';
 import type { LevelIndex } from './level-index.ts';
 import { listBlocks } from './listing.ts';
 import { LogWriter, type WriteMeter } from './log-writer.ts';
@@ -60,10 +62,12 @@ export class LogDisk implements Disk {
   readonly #recent: RecentTable;
   readonly #index: LevelIndex;
   readonly #health: Health;
+  readonly #ballast: Ballast;
   readonly #checkpointer: Checkpointer;
   readonly #reader: RecordReader;
   readonly #writer: LogWriter;
   readonly #compactor: Compactor;
+  readonly #keeper: IndexKeeper;
   readonly #waiting = new WaitingWrites();
   readonly #tick: NodeJS.Timeout;
   #ticking: Promise<void> | undefined;
@@ -71,7 +75,6 @@ export class LogDisk implements Disk {
   #groupsAtTick = 0;
   #calmTicks = 0;
   #ticksToLook = 0;
-  #indexBroken = false;
   #closing: Promise<void> | undefined;
 
   private constructor(parts: Parts) {
@@ -81,6 +84,7 @@ export class LogDisk implements Disk {
     this.#recent = parts.recent;
     this.#index = parts.index;
     this.#health = parts.health;
+    this.#ballast = parts.ballast;
     this.#checkpointer = parts.checkpointer;
     this.#reader = parts.reader;
     const { files, segmentBytes, logger, compactionBytesPerSecond } = parts.options;
@@ -92,15 +96,16 @@ export class LogDisk implements Disk {
       afterGroup: () => this.#afterGroup(),
       refusal: () => (this.#health.state === 'failed' ? this.#health.failure() : undefined),
       onError: (error) => this.#health.report(error),
-      tight: () => this.#health.room('bulk') <= 0,
+      tight: () => this.#health.state === 'full' || this.#health.room('bulk') <= 0,
     });
+    this.#keeper = new IndexKeeper({ ...parts, files, rebuild: parts.directory.rebuild, position: () => this.#writer.position() });
     this.#compactor = new Compactor({
       ...parts,
       files,
       segmentBytes,
       bytesPerSecond: compactionBytesPerSecond,
       writer: this.#writer,
-      checkpoint: () => this.#checkpoint(),
+      checkpoint: () => this.#keeper.checkpoint(),
       calm: () => this.#calmTicks >= calmTicks || this.#health.state === 'full',
       logger,
     });
@@ -124,6 +129,8 @@ export class LogDisk implements Disk {
     try {
       return await LogDisk.#open(directory, options);
     } catch (error) {
+      // Nobody else holds the store: LevelDB had its lock by then.
+      if (isNoRoom(error) && (await giveBallast(options.files ?? nodeFiles, directory))) return await LogDisk.open(directory, options);
       if (error instanceof InfinitError) throw error;
       const code = isNoRoom(error) ? 'disk-full' : isPassing(error) ? 'overloaded' : 'disk-failed';
       throw new InfinitError(code, `the store ${directory} cannot be opened: ${messageOf(error)}`, {
@@ -195,10 +202,11 @@ export class LogDisk implements Disk {
     });
     reader.damagedCount = recovered.damaged + missing;
     logger.info('opened the store', { records: recovered.records, segments: segments.count, ms: Math.round(performance.now() - started) });
-    const health = new Health({ files, directory: directory.path, capacityBytes, reserveBytes, usedBytes: () => segments.usedBytes });
+    const ballast = await Ballast.open(files, directory.path, reserveBytes, logger);
+    const health = new Health({ files, directory: directory.path, capacityBytes, reserveBytes, usedBytes: () => segments.usedBytes, ballast });
     await health.refresh();
-    const disk = new LogDisk({ options, directory, segments, recent, index, health, checkpointer, reader, position: recovered });
-    if (recovered.records > 0 || from === undefined) await disk.#checkpoint().catch(() => {});
+    const disk = new LogDisk({ options, directory, segments, recent, index, health, ballast, checkpointer, reader, position: recovered });
+    if (recovered.records > 0 || from === undefined) await disk.#keeper.checkpoint().catch(() => {});
     disk.#compactor.start();
     return disk;
   }
@@ -233,24 +241,24 @@ export class LogDisk implements Disk {
     this.#checkOpen();
     checkOperations(operations);
     const { bytes, need } = costOf(operations);
-    if (this.#indexBroken && this.#recent.size >= maxRecentRecords) throw this.#health.full();
+    if (this.#keeper.isBroken && this.#recent.size >= maxRecentRecords) throw this.#health.full();
     const records = toRecords(operations);
-    if (!this.#waiting.isBehind(records, need) && this.#health.admit(bytes, need)) await this.#writeAdmitted(records, bytes);
+    if (!this.#waiting.isBehind(records, need) && this.#health.admit(bytes, need)) await this.#writeAdmitted(records, bytes, need);
     else {
       const deadline = performance.now() + reclaimWaitMs;
       await this.#waiting.wait(
         records,
         need,
         () => this.#reclaim(bytes, need, deadline),
-        () => this.#writeAdmitted(records, bytes),
+        () => this.#writeAdmitted(records, bytes, need),
       );
     }
     for (const operation of operations) if ('address' in operation) this.#reader.healed(operation.address);
   }
 
-  #writeAdmitted(records: readonly NewRecord[], bytes: number): Promise<void> {
+  #writeAdmitted(records: readonly NewRecord[], bytes: number, need: Need): Promise<void> {
     const settle = (): void => this.#health.settle(bytes);
-    const written = this.#writer.write(records);
+    const written = this.#writer.write(records, need === 'bulk');
     written.then(settle, settle);
     return written;
   }
@@ -278,7 +286,7 @@ export class LogDisk implements Disk {
   /** Compacts all that is worth it and waits for the end. */
   async compact(): Promise<void> {
     this.#checkOpen();
-    await this.#checkpoint();
+    await this.#keeper.checkpoint();
     await this.#compactor.idle();
   }
 
@@ -307,11 +315,12 @@ export class LogDisk implements Disk {
   async #close(): Promise<void> {
     clearInterval(this.#tick);
     await this.#compactor.stop();
+    await this.#ballast.close();
     await this.#ticking;
     const { files, logger } = this.#options;
     try {
       await this.#writer.close();
-      if (this.#health.state !== 'failed') await this.#checkpoint();
+      if (this.#health.state !== 'failed') await this.#keeper.checkpoint();
     } catch (error) {
       // The log has it all; the next start indexes what is missing.
       logger.warn('the last checkpoint failed', { error });
@@ -343,26 +352,11 @@ export class LogDisk implements Disk {
     this.#groups++;
     if (this.#recent.size < this.#options.checkpointRecords) return undefined;
     if (this.#checkpointer.running === undefined)
-      void this.#checkpoint().then(
+      void this.#keeper.checkpoint().then(
         () => this.#compactor.start(),
         () => {},
       );
     return this.#recent.size < maxRecentRecords ? undefined : this.#checkpointer.running?.catch(() => {});
-  }
-
-  async #checkpoint(): Promise<void> {
-    try {
-      if (this.#indexBroken) await this.#index.reopen();
-      await this.#checkpointer.run(() => this.#writer.position());
-      this.#indexBroken = false;
-    } catch (error) {
-      this.#indexBroken = true;
-      // The next try opens the index again.
-      if (codeOf(error) === 'overloaded' || isPassing(error)) throw error;
-      const failure = this.#health.report(error);
-      if (!isNoRoom(error)) await this.#options.files.replace(this.#directory.rebuild, `${messageOf(error)}\n`).catch(() => {});
-      throw failure;
-    }
   }
 
   /** Files that are gone from their directory are written and read as before: the kernel keeps them until the daemon ends. */
@@ -371,16 +365,19 @@ export class LogDisk implements Disk {
     this.#ticksToLook = lookTicks;
     const lost = await this.#segments.findLost();
     if (lost !== undefined) this.#health.lost(lost);
+    await this.#ballast.look();
   }
+
   async #housekeep(): Promise<void> {
     try {
       await this.#health.refresh();
       const idle = this.#groups === this.#groupsAtTick;
       await this.#lookForFiles(idle);
+      if (this.#health.hasReserve) await this.#ballast.make();
       this.#calmTicks = this.#groups - this.#groupsAtTick <= calmGroups ? this.#calmTicks + 1 : 0;
       this.#groupsAtTick = this.#groups;
       // Only what is indexed can be compacted, and a full disk is hardly ever idle: what found no room is tried again.
-      if (((idle || this.#health.state === 'full') && this.#recent.size > 0) || this.#indexBroken) await this.#checkpoint();
+      if (((idle || this.#health.state === 'full') && this.#recent.size > 0) || this.#keeper.isBroken) await this.#keeper.checkpoint();
       this.#compactor.start();
     } catch {
       // The state says why.
@@ -397,6 +394,7 @@ interface Parts {
   readonly recent: RecentTable;
   readonly index: LevelIndex;
   readonly health: Health;
+  readonly ballast: Ballast;
   readonly checkpointer: Checkpointer;
   readonly reader: RecordReader;
   readonly position: LogStart;

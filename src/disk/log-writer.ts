@@ -1,4 +1,5 @@
 import { assert, Histogram, InfinitError, messageOf } from '../base/index.ts';
+import type { Ballast } from './ballast.ts';
 import type { Entry, LogPosition } from './entry.ts';
 import { directAlignment } from './direct-file.ts';
 import { type Files, isNoRoom, isPassing } from './files.ts';
@@ -18,7 +19,7 @@ import {
 import type { RecentTable } from './recent-table.ts';
 import type { Segment, Segments } from './segments.ts';
 import type { StoreDirectory } from './store-directory.ts';
-import { type CopiedRecord, type NewRecord, WriteQueue } from './write-queue.ts';
+import { type CopiedRecord, type Group, type NewRecord, WriteQueue } from './write-queue.ts';
 
 /** Values up to this are copied next to their header: cheaper than a buffer of their own in writev. */
 const inlineBytes = 16 * 1024;
@@ -50,6 +51,8 @@ export interface LogWriterOptions {
   readonly onError: (error: unknown) => InfinitError;
   /** True where room is scarce: none is made ahead then. */
   readonly tight: () => boolean;
+  /** Given up for what frees space when there is no room. */
+  readonly ballast: Pick<Ballast, 'bytes' | 'give'>;
 }
 
 /** What was written since the start. */
@@ -103,10 +106,10 @@ export class LogWriter {
     return this.#head;
   }
 
-  /** Resolves once all records are on stable storage, in the order of the calls. */
-  write(records: readonly NewRecord[]): Promise<void> {
+  /** Resolves once all records are on stable storage, in the order of the calls. `bulk`: the first to be refused where there is no room. */
+  write(records: readonly NewRecord[], bulk = false): Promise<void> {
     if (records.length === 0) return Promise.resolve();
-    const written = this.#queue.add(records);
+    const written = this.#queue.add(records, bulk);
     this.#start();
     return written;
   }
@@ -152,34 +155,51 @@ export class LogWriter {
   async #writeGroup(): Promise<void> {
     const refusal = this.#options.refusal();
     if (refusal !== undefined) return this.#queue.rejectAll(refusal);
-    const group = this.#queue.take();
-    const { records, bytes } = group;
-    if (records.length === 0) return;
-    let head: Segment;
-    try {
-      head = this.#headWithRoom(bytes) ?? (await this.#nextHead());
-      const start = head.size;
+    let group: Group | undefined = this.#queue.take();
+    while (group !== undefined && group.records.length > 0) {
+      const { records, bytes } = group;
+      let head: Segment;
       try {
-        const under = this.#put(this.#encode(records, head), start);
-        if (under !== undefined) await under;
+        head = this.#headWithRoom(bytes) ?? (await this.#nextHead());
+        try {
+          const under = this.#put(this.#encode(records, head), head.size);
+          if (under !== undefined) await under;
+        } catch (error) {
+          await this.#cutBack(head);
+          throw error;
+        }
       } catch (error) {
-        // Whatever part got there must not be found by the next start, nor lie under shorter records of a later group.
-        // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
-        this.#prepared = 0;
-        await this.#options.files.truncate(this.#file, start).catch((cause: unknown) => this.#options.onError(withoutRoom(cause)));
-        throw error;
+        group = await this.#afterFailure(group, error);
+        continue;
       }
-    } catch (error) {
-      const failure = this.#options.onError(error);
-      const calls = group.fail(failure);
-      if (isNoRoom(error) || isPassing(error)) this.#queue.forget(calls);
-      else this.#queue.rejectAll(failure);
-      return;
+      this.meter.records += records.length;
+      this.meter.bytes += bytes;
+      this.#apply(records, head);
+      return group.written();
     }
-    this.meter.records += records.length;
-    this.meter.bytes += bytes;
-    this.#apply(records, head);
-    group.written();
+  }
+
+  /** Whatever part of a group got there must not be found by the next start, nor lie under shorter records of a later group. */
+  async #cutBack(head: Segment): Promise<void> {
+    // A failed sync is not asked again either: it would answer "fine" for pages that the kernel gave up.
+    this.#prepared = 0;
+    await this.#options.files.truncate(this.#file, head.size).catch((cause: unknown) => this.#options.onError(withoutRoom(cause)));
+  }
+
+  /** What is to be written again of a group that failed, once the ballast made room; undefined: nothing. */
+  async #afterFailure(group: Group, error: unknown): Promise<Group | undefined> {
+    const { ballast, onError, refusal } = this.#options;
+    const failure = onError(error);
+    if (isNoRoom(error) && ballast.bytes > 0 && refusal() === undefined) {
+      // Content is refused, also what is queued: the ballast is for what frees space.
+      const rest = this.#queue.refuseBulk(group, failure);
+      if (rest.records.length === 0 || (await ballast.give(rest.bytes))) return rest;
+      group = rest;
+    }
+    const calls = group.fail(failure);
+    if (isNoRoom(error) || isPassing(error)) this.#queue.forget(calls);
+    else this.#queue.rejectAll(failure);
+    return undefined;
   }
 
   /** undefined: it is on stable storage already. */

@@ -30,6 +30,8 @@ interface Queued extends NewRecord, Checksum {
 
 interface Call {
   left: number;
+  /** Refused first where there is no room. */
+  readonly bulk: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -45,11 +47,11 @@ export class Group {
   readonly records: readonly (NewRecord & Checksum)[];
   readonly bytes: number;
   readonly #copies: readonly QueuedCopy[];
-  readonly #calls: readonly Call[];
+  readonly #queued: readonly Queued[];
 
   constructor(copies: readonly QueuedCopy[], queued: readonly Queued[]) {
     this.#copies = copies;
-    this.#calls = queued.map(({ call }) => call);
+    this.#queued = queued;
     // Copies go before the new records: so a newer value of the same id in this group wins.
     this.records = [...copies.map(({ record }) => record), ...queued];
     this.bytes = this.records.reduce((sum, record) => sum + recordBytes(record.bytes.length), 0);
@@ -58,14 +60,27 @@ export class Group {
   /** All of it is on stable storage. */
   written(): void {
     for (const copy of this.#copies) copy.resolve(true);
-    for (const call of this.#calls) if (--call.left === 0) call.resolve();
+    for (const { call } of this.#queued) if (--call.left === 0) call.resolve();
   }
 
   /** Returns the calls that it is about. */
   fail(failure: InfinitError): ReadonlySet<Call> {
     for (const copy of this.#copies) copy.reject(failure);
-    for (const call of this.#calls) call.reject(failure);
-    return new Set(this.#calls);
+    const calls = new Set(this.#queued.map(({ call }) => call));
+    for (const call of calls) call.reject(failure);
+    return calls;
+  }
+
+  /** The same without what these calls brought. */
+  without(calls: ReadonlySet<Call>): Group {
+    return new Group(
+      this.#copies,
+      this.#queued.filter(({ call }) => !calls.has(call)),
+    );
+  }
+
+  get bulkCalls(): Call[] {
+    return this.#queued.map(({ call }) => call).filter(({ bulk }) => bulk);
   }
 }
 
@@ -90,11 +105,11 @@ export class WriteQueue {
   }
 
   /** Resolves once all records are written. @throws InfinitError `overloaded`. */
-  add(records: readonly NewRecord[]): Promise<void> {
+  add(records: readonly NewRecord[], bulk: boolean): Promise<void> {
     if (this.#queuedBytes > maxQueuedBytes || this.#queue.length - this.#next > maxQueuedRecords)
       return Promise.reject(new InfinitError('overloaded', `over ${maxQueuedRecords} records or ${maxQueuedBytes} bytes wait for the disk`));
     return new Promise((resolve, reject) => {
-      const call: Call = { left: records.length, resolve, reject };
+      const call: Call = { left: records.length, bulk, resolve, reject };
       for (const { type, id, bytes } of records) {
         const { crc, table } = checksumOf(bytes);
         this.#queue.push({ type, id, bytes, crc, table, call });
@@ -119,6 +134,15 @@ export class WriteQueue {
     this.#queue = this.#queue.slice(this.#next).filter(({ call }) => !calls.has(call));
     this.#next = 0;
     this.#queuedBytes = this.#queue.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+
+  /** Refuses the calls with bulk data of a group that found no room, and those in the queue. @returns what is left of the group. */
+  refuseBulk(group: Group, failure: InfinitError): Group {
+    const waiting = this.#queue.slice(this.#next).map(({ call }) => call);
+    const refused = new Set([...group.bulkCalls, ...waiting.filter(({ bulk }) => bulk)]);
+    for (const call of refused) call.reject(failure);
+    this.forget(refused);
+    return group.without(refused);
   }
 
   rejectAll(failure: InfinitError): void {

@@ -4,10 +4,12 @@ import { test } from 'node:test';
 import type { Files } from '../../src/disk/files.ts';
 import { Health } from '../../src/disk/health.ts';
 
+const noBallast = { bytes: 0, wholeBytes: 0, isGiven: false };
+
 /** Why a store of 100 bytes with a reserve of 10 is full. */
 async function reasonOf(free: number, capacityBytes: number | undefined): Promise<string | undefined> {
   const files: Pick<Files, 'space'> = { space: () => Promise.resolve({ free, total: 1000 }) };
-  const health = new Health({ files: files as Files, directory: 'store', capacityBytes, reserveBytes: 10, usedBytes: () => 100 });
+  const health = new Health({ files: files as Files, directory: 'store', capacityBytes, reserveBytes: 10, usedBytes: () => 100, ballast: noBallast });
   await health.refresh();
   return health.reason;
 }

@@ -7,31 +7,8 @@ import { test } from 'node:test';
 import { immutableAddress } from '../../src/block/index.ts';
 import { codeOf } from '../../src/base/index.ts';
 import { LogDisk } from '../../src/disk/index.ts';
+import { SmallDisk, withRoot } from './small-disk.ts';
 import { TemporaryDirectory, valueOf } from './support.ts';
-
-/** A small file system of its own; needs root. */
-class SmallDisk implements AsyncDisposable {
-  readonly #parent: TemporaryDirectory;
-  readonly path: string;
-
-  private constructor(parent: TemporaryDirectory) {
-    this.#parent = parent;
-    this.path = parent.path;
-  }
-
-  static async mount(megabytes: number): Promise<SmallDisk> {
-    const parent = await TemporaryDirectory.make();
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', parent.path]);
-    return new SmallDisk(parent);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    execFileSync('umount', ['-l', this.path]);
-    await this.#parent[Symbol.asyncDispose]();
-  }
-}
-
-const withRoot = { skip: process.getuid?.() === 0 ? false : 'mounting a tmpfs needs root', timeout: 60_000 };
 
 test('a store on a read-only file system says that this is what is the matter', withRoot, async () => {
   await using small = await SmallDisk.mount(1);
