@@ -39,6 +39,7 @@ test('a removed volume that this very host still has mounted is not deleted by i
     keyDir: '/nowhere',
     self: 'a',
     clock: systemClock,
+    sharedTimeMs: () => Promise.resolve(Date.now()),
     cluster: () => undefined,
     checkMember: () => refuseOutside(outside),
     checkWrites: () => {},
@@ -58,4 +59,46 @@ test('a removed volume that this very host still has mounted is not deleted by i
   mounted = false;
   trash.look();
   await saw(/the data of a removed volume is deleted/);
+});
+
+test('days are over when they are by the clocks of most hosts, not by this one alone', async () => {
+  await using disk = new MemoryDisk();
+  await using copy = new MemoryDisk();
+  await using store = await Store.open({ self: 'a', incarnation: 1, disk, logger: silentLogger });
+  const catalogue = await Catalogue.open(store, copy, 'infinit', silentLogger);
+  const tenDays = 10 * 86_400_000;
+  let shared = Date.now();
+  let asked = 0;
+  await using trash = new Trash({
+    catalogue,
+    store,
+    keyDir: '/nowhere',
+    self: 'a',
+    clock: { monotonicMs: () => performance.now(), wallMs: () => Date.now() + tenDays },
+    sharedTimeMs: () => (asked++, Promise.resolve(shared)),
+    cluster: () => undefined,
+    checkMember: () => {},
+    checkWrites: () => {},
+    onCatalogueChange: () => {},
+    mayBeInUse: () => Promise.resolve(false),
+    logger: silentLogger,
+  });
+  for (const [name, digit, options] of [
+    ['kept', '1', {}],
+    ['kept2', '2', {}],
+    ['dropped', '3', { 'on-remove': 'delete' }],
+  ] as const) {
+    const entry = { name, id: digit.repeat(32), createdAt: new Date(0).toISOString(), options: parseVolumeOptions(options) };
+    await catalogue.remove(await catalogue.add(entry));
+  }
+  const untilLeft = async (count: number): Promise<void> => {
+    trash.look();
+    while ((await trash.list()).length > count) await new Promise(setImmediate);
+  };
+  await untilLeft(2);
+  while (asked === 0) await new Promise(setImmediate);
+  assert.deepEqual((await trash.list()).map(({ name }) => name).sort(), ['kept', 'kept2'], 'what its user wanted to be deleted at once is gone');
+  assert.equal(asked, 1, 'the others are asked once a look');
+  shared += tenDays;
+  await untilLeft(0);
 });

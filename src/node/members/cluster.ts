@@ -18,6 +18,7 @@ import { placedMembers } from './hosts-seen.ts';
 import { heardStatus } from './heard-status.ts';
 import { jsonBody } from '../control/json-body.ts';
 import { nodeKinds } from '../kinds.ts';
+import { sharedTime } from './shared-time.ts';
 import type { Removals } from './removals.ts';
 import { tokenStates } from './token-states.ts';
 import { leaseHolder, livingHolder } from '../sharing/volume-lease.ts';
@@ -203,6 +204,12 @@ export class Cluster implements Disposable {
     const troubles = lasting.map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
     return { ...found, health: clusterHealth(found) };
+  }
+
+  /** The time by the wall clocks of the hosts that answer. */
+  async sharedTimeMs(): Promise<number> {
+    const { hosts } = await this.status();
+    return sharedTime(hosts.map(({ time }) => Date.parse(time)));
   }
 
   /** Hosts by their names, where those say which host is meant: nobody knows peer ids by heart. */

@@ -24,6 +24,8 @@ export interface TrashContext {
   readonly keyDir: string;
   readonly self: string;
   readonly clock: Clock;
+  /** The time, in ms, by the wall clocks of all hosts in reach: days that seem to be over by this host's own are counted by it. */
+  readonly sharedTimeMs: () => Promise<number>;
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
   /** @throws InfinitError `unavailable` where this host has no part in its cluster any more. */
@@ -110,11 +112,14 @@ export class Trash implements AsyncDisposable {
   async #look(): Promise<void> {
     const { catalogue, clock, checkWrites, logger } = this.#context;
     checkWrites();
+    let shared: number | undefined;
     for (const entry of await catalogue.trash()) {
       if (this.#stop.signal.aborted) return;
       const due = this.#dueMs(entry);
       if (due === undefined || clock.wallMs() < due) continue;
       try {
+        // One clock that is wrong would delete for all what they wanted to keep for days.
+        if (isKeptForDays(entry) && (shared ??= await this.#context.sharedTimeMs()) < due) continue;
         if (entry.purging === true || (await catalogue.markPurging(entry))) await this.#purge(entry);
       } catch (error) {
         const code = codeOf(error);
@@ -211,6 +216,11 @@ export class Trash implements AsyncDisposable {
 
 function isRetained(entry: CatalogueEntry): boolean {
   return typedOptions(entry.options).onRemove === 'retain';
+}
+
+/** Nobody has decided yet that it is deleted. */
+function isKeptForDays(entry: CatalogueEntry): boolean {
+  return entry.purging !== true && typedOptions(entry.options).onRemove === 'trash';
 }
 
 /** A removed volume as people see it. */
