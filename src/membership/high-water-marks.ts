@@ -1,4 +1,4 @@
-import { type Logger, systemRandom } from '../base/index.ts';
+import { type Logger, RecentMap, systemRandom } from '../base/index.ts';
 import type { Disk } from '../disk/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import type { Heard, Marks } from './messages.ts';
@@ -12,6 +12,7 @@ const marksKey = 'membership/marks';
 const keepEveryMs = 60_000;
 /** Fewer records than that are not worth a write, which is a record itself. */
 const worthKeeping = 16;
+/** Hosts that are remembered, at least those heard last; as many again may be in memory. */
 const maxKept = 1024;
 
 export interface HighWaterMarksOptions {
@@ -25,6 +26,7 @@ export interface HighWaterMarksOptions {
 }
 
 interface Memory extends Heard {
+  readonly peer: PeerId;
   /** The run before: what it said may be heard late. */
   readonly ended: string | undefined;
 }
@@ -41,8 +43,8 @@ export class HighWaterMarks {
   readonly #run = Buffer.from(systemRandom.bytes(8)).toString('hex');
   /** A run begins with a few records of its own, which must not make up for those that are gone. */
   readonly #opened: number;
-  readonly #memory: Map<PeerId, Memory>;
-  readonly #kept: Map<PeerId, number>;
+  readonly #memory = new RecentMap<PeerId, Memory>(2 * maxKept);
+  #kept: ReadonlyMap<PeerId, number>;
   /** What is kept the next time. */
   #next: readonly Kept[] = [];
   #keptAt = -Infinity;
@@ -50,7 +52,7 @@ export class HighWaterMarks {
   private constructor(options: HighWaterMarksOptions, opened: number, kept: readonly Kept[]) {
     this.#options = options;
     this.#opened = opened;
-    this.#memory = new Map(kept.map(([peer, run, most, before]) => [peer, { run, most, before, ended: undefined }]));
+    for (const [peer, run, most, before] of kept) this.#memory.set(peer, { peer, run, most, before, ended: undefined });
     this.#kept = new Map(kept.map(([peer, , most]) => [peer, most]));
   }
 
@@ -77,8 +79,8 @@ export class HighWaterMarks {
 
   #all(): readonly Kept[] {
     const { mayTell } = this.#options;
-    const hosts = [...this.#memory].filter(([peer]) => mayTell(peer)).slice(0, maxKept);
-    return hosts.map(([peer, { run, most, before }]) => [peer, run, most, before]);
+    const hosts = this.#memory.values().filter(({ peer }) => mayTell(peer));
+    return hosts.slice(-maxKept).map(({ peer, run, most, before }) => [peer, run, most, before]);
   }
 
   async #save(marks: readonly Kept[]): Promise<void> {
@@ -86,7 +88,7 @@ export class HighWaterMarks {
     const { disk, logger } = this.#options;
     try {
       await disk.write([{ type: 'put-meta', key: marksKey, bytes: Buffer.from(JSON.stringify(marks)) }]);
-      for (const [peer, , most] of marks) this.#kept.set(peer, most);
+      this.#kept = new Map(marks.map(([peer, , most]) => [peer, most]));
     } catch (error) {
       logger.debug('how much other hosts have written was not kept', { error });
     }
@@ -111,6 +113,6 @@ export class HighWaterMarks {
     const before = known === undefined || known.run === run ? (known?.before ?? 0) : Math.max(known.before, known.most);
     if (opened < before) onWentBack(peer, before - opened);
     const [most, ended] = known?.run === run ? [Math.max(known.most, now), known.ended] : [now, known?.run];
-    this.#memory.set(peer, { run, most, before, ended });
+    this.#memory.set(peer, { peer, run, most, before, ended });
   }
 }

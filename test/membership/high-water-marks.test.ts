@@ -145,3 +145,19 @@ test('what is kept without an end in order is a minute old, and next to nothing 
   await minutes(221, 222, 223, 224, 225);
   assert.equal(world.writes, 2);
 });
+
+test('however many hosts come and go, a bounded number is remembered, and those heard last are', async () => {
+  const world = new World();
+  const a = await world.open('a', 10);
+  const hear = (peer: string, opened: number): void => a.marks.hear(peer, { written: { run: `run of ${peer} at ${opened}`, opened, now: opened } });
+  for (let count = 0; count < 5000; count++) hear(`host ${count}`, 100);
+  await a.marks.close();
+  const kept = JSON.parse(Buffer.from(world.meta.get('a membership/marks')!).toString()) as unknown[];
+  assert.equal(kept.length, 1024);
+  const again = await world.open('a', 10);
+  again.marks.hear('host 4999', { written: { run: 'next', opened: 90, now: 90 } });
+  assert.deepEqual(world.said.splice(0), ['a: host 4999 lacks 10']);
+  // The first of them is a stranger.
+  hear('host 0', 90);
+  assert.deepEqual(world.said, []);
+});
