@@ -4,6 +4,8 @@ import type { Endpoint } from '../addresses.ts';
 const maxCalling = 256;
 /** … more than these: behind one address there may be a whole test cluster. */
 const maxOfHost = 64;
+/** At an address that a member is known by there may be strangers, too, behind one NAT say: the places that are left are not for them alone. */
+const maxOfKnown = 192;
 
 /**
  * Who calls has some seconds to show who it is, and costs nothing meanwhile, so whoever holds all places until then keeps everybody else out. Hence of one address
@@ -23,7 +25,8 @@ export class Callers {
   /** Somebody calls. False: it is hung up on. Otherwise {@link ended} is to follow. */
   began({ host, port }: Endpoint): boolean {
     const ports = this.#calling.get(host) ?? new Set();
-    if (!this.#isKnown(host) && (this.#count >= maxCalling || ports.size >= maxOfHost)) return false;
+    const isKnown = this.#isKnown(host);
+    if (ports.size >= (isKnown ? maxOfKnown : maxOfHost) || (!isKnown && this.#count >= maxCalling)) return false;
     this.#calling.set(host, ports.add(port));
     this.#count++;
     return true;
