@@ -76,6 +76,11 @@ export class Proposer {
     this.#origin = { peer, incarnation, serial };
   }
 
+  /** The number of the oldest view of the roster that it began with; −1: of none. */
+  get oldestView(): number {
+    return this.#views.all[0]?.number ?? -1;
+  }
+
   /** The first effects. */
   start(): readonly Effect[] {
     const beginning = beginningOf(this.operation, this.#hint, this.#mustAccept);

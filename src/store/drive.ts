@@ -39,7 +39,7 @@ export const tickMs = 10;
 
 /** One proposer with real time and messages. Most operations end before any time-out, so time is looked at once a tick for all of them. */
 export class Drive {
-  readonly proposer: Proposer;
+  proposer: Proposer;
   readonly outcome: Promise<ProposalOutcome>;
   /** Messages to a set of hosts that this operation took: one where nobody else was at the block, two where it had to ask first. */
   rounds = 0;
@@ -78,6 +78,11 @@ export class Drive {
     this.#resolve = resolve;
   }
 
+  /** How it is run. */
+  get options(): RunOptions {
+    return this.#options;
+  }
+
   /** For housekeeping: whether {@link RunOptions.afresh} was asked for. */
   get afresh(): boolean {
     return this.#options.afresh === true;
@@ -89,6 +94,20 @@ export class Drive {
     if (signal?.aborted === true) return this.#giveUp();
     signal?.addEventListener('abort', this.#giveUp, { once: true });
     this.#take(this.proposer.start());
+  }
+
+  /** Goes on by another proposer, as if it began now. Only while {@link writes} is false: then nothing of it can have taken effect. */
+  beginAnew(proposer: Proposer): void {
+    this.#stopTimers();
+    this.proposer = proposer;
+    this.#message = undefined;
+    this.#held = undefined;
+    this.#leased = [];
+    this.#leasedMs = firstLeasedMs;
+    this.#silent = undefined;
+    this.#wakeAt = Infinity;
+    this.#maxRestMs = Infinity;
+    this.#take(proposer.start());
   }
 
   tick(now: number): void {
@@ -214,10 +233,16 @@ export class Drive {
 
   #end(end: End): void {
     this.#done = true;
-    if (this.#leasedTimer !== undefined) clearTimeout(this.#leasedTimer);
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#stopTimers();
     this.#options.signal?.removeEventListener('abort', this.#giveUp);
     this.#context.ended(this, end);
     this.#resolve(end.outcome);
+  }
+
+  #stopTimers(): void {
+    clearTimeout(this.#leasedTimer);
+    clearTimeout(this.#timer);
+    this.#leasedTimer = undefined;
+    this.#timer = undefined;
   }
 }

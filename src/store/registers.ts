@@ -67,7 +67,7 @@ export interface Waiting {
   readonly unanswered: readonly PeerId[];
 }
 
-/** Operations that take longer are told of, as often, in ms: most take one round trip. */
+/** Operations that take longer are told of, and looked at again, as often, in ms: most take one round trip. */
 const longMs = 2000;
 
 type Proposing = Pick<RunOptions, 'afresh' | 'unleased'> & { readonly here?: boolean };
@@ -226,8 +226,33 @@ export class Registers {
     for (const drive of this.#running.values()) drive.tick(now);
     if (now - this.#toldAt < longMs) return;
     this.#toldAt = now;
+    this.#followViews(now - longMs);
     const waiting = this.waiting(now - longMs);
     if (waiting !== undefined) this.#options.onWaiting?.(waiting);
+  }
+
+  /** Whoever waits for hosts of a view that is retired meanwhile, lost ones perhaps, begins anew without it. */
+  #followViews(before: number): void {
+    const waiting = [...this.#running.values()].filter(({ beganAt, writes }) => beganAt < before && !writes);
+    if (waiting.length === 0) return;
+    const oldest = this.#oldestView(waiting[0]!.proposer.block as Address);
+    for (const drive of waiting) {
+      const { proposer, options } = drive;
+      if (proposer.oldestView >= oldest) continue;
+      this.#running.delete(proposer.tag);
+      const anew = this.#propose(proposer.block as Address, proposer.operation, options);
+      this.#running.set(anew.tag, drive);
+      drive.beginAnew(anew);
+    }
+  }
+
+  /** The same for each block. −1: this host does not know any more, or yet. */
+  #oldestView(block: Address): number {
+    try {
+      return this.#options.views(block)[0]?.number ?? -1;
+    } catch {
+      return -1;
+    }
   }
 
   /** Of the operations that began before the time: the one that did first. */

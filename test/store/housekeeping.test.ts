@@ -25,6 +25,8 @@ class Scene {
   readonly network = new MemoryNetwork();
   readonly hosts = new Map<string, TestHost>();
   belongs: readonly string[] = ['a', 'b', 'c'];
+  /** Hosts of an older view that is in force as well. */
+  belonged: readonly string[] | undefined;
   /** Hosts of which nobody confirms that they were not counted out. */
   readonly silent = new Set<string>();
   #incarnation = 0;
@@ -41,7 +43,7 @@ class Scene {
         return 3;
       },
       rank: () => this.belongs,
-      views: () => [{ number: 0, replicas: this.belongs }],
+      views: () => [...(this.belonged === undefined ? [] : [{ number: 0, replicas: this.belonged }]), { number: 1, replicas: this.belongs }],
     };
     const store = await Store.open({ self: name, incarnation: ++this.#incarnation, disk, logger: silentLogger, cluster: { transport, placement } });
     const host = { name, disk, store };
@@ -309,3 +311,19 @@ test('a host that takes a copy says how strained it is, and the sender hears it'
   await housekeeping.push(block.address, 'd');
   assert.deepEqual(heard, [5]);
 });
+
+for (const [what, act] of [
+  ['a read', async (store: Store, address: Address) => assert.equal(await store.fetch(address, { deadlineMs: 30_000 }), undefined)],
+  ['a write', async (store: Store, address: Address) => assert.equal(await write(store, address, 'absent', 'x'), 1)],
+] as const)
+  test(`${what} that waits for lost hosts of an older view goes on when that is retired, and not only when it is begun again`, async () => {
+    const scene = new Scene();
+    scene.belongs = ['a'];
+    scene.belonged = ['a', 'b', 'c'];
+    const { store } = await scene.open('a', new MemoryDisk());
+    const done = act(store, mutableAddress());
+    assert.equal(await Promise.race([done.then(() => 'done'), new Promise((resolve) => setTimeout(resolve, 300, 'waits'))]), 'waits');
+    scene.belonged = undefined;
+    await done;
+    await store[Symbol.asyncDispose]();
+  });
