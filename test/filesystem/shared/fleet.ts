@@ -144,16 +144,18 @@ export class Fleet {
 
   async #play(scenes: () => Promise<unknown>): Promise<readonly Event[]> {
     mock.timers.enable({ apis: ['setTimeout'] });
+    let passing: Promise<void> | undefined;
     try {
       await this.#open();
       await this.#write(0, 'f');
       await this.#begin();
-      const passing = this.#passTime();
+      passing = this.#passTime();
       await scenes();
-      this.#over = true;
-      await passing;
       return this.events;
     } finally {
+      this.#over = true;
+      await passing;
+      this.#time.end();
       mock.timers.reset();
     }
   }

@@ -129,6 +129,7 @@ export class LockFleet {
     } finally {
       over = true;
       await passing;
+      this.#time.end();
       mock.timers.reset();
     }
     return wrong;

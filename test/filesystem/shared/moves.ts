@@ -104,6 +104,7 @@ export class Moves {
       await this.#opening?.volume.abandon();
       this.#over = true;
       await passing;
+      this.#time.end();
       mock.timers.reset();
     }
   }

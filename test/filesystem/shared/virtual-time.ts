@@ -8,7 +8,9 @@ export class VirtualTime {
   #nowMs = 1000;
   #sleepers: { readonly atMs: number; readonly wake: () => void }[] = [];
 
-  readonly clock: Clock = { monotonicMs: () => this.#nowMs, wallMs: () => 1_700_000_000_000 + this.#nowMs };
+  #lookMs = 0;
+
+  readonly clock: Clock = { monotonicMs: () => (this.#nowMs += this.#lookMs), wallMs: () => 1_700_000_000_000 + this.#nowMs };
 
   sleep(ms: number): Promise<void> {
     return new Promise((wake) => this.#sleepers.push({ atMs: this.#nowMs + ms, wake }));
@@ -20,6 +22,11 @@ export class VirtualTime {
     const due = this.#sleepers.filter(({ atMs }) => atMs <= this.#nowMs);
     this.#sleepers = this.#sleepers.filter(({ atMs }) => atMs > this.#nowMs);
     for (const { wake } of due) wake();
+  }
+
+  /** The run is over. What it left on its way tries again until a deadline, for ever if time stood still: so each look at the clock takes a second. */
+  end(): void {
+    this.#lookMs = 1000;
   }
 
   async pass(ms: number): Promise<void> {
