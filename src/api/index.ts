@@ -21,7 +21,6 @@ export { nearest } from './nearest.ts';
 export { noVolume, noVolumeToRemove } from './no-volume.ts';
 export { ControlClient, controlSocketOf, defaultControlSocket } from './control-client.ts';
 export { clusterHealth, storingHosts } from './cluster-health.ts';
-export { lastingTroubles } from './lasting-troubles.ts';
 export { connect, Infinit } from './infinit.ts';
 export type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from './repair-control.ts';
 export { maxSocketPathBytes } from './socket-failure.ts';

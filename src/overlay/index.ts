@@ -13,6 +13,7 @@ export type { MemberView, OverlayOptions, TransportContext } from './overlay-opt
 export { hasPassport } from './state-files.ts';
 export type { Trouble } from './trouble.ts';
 export type { TroubleReport } from './trouble-log.ts';
+export { wrongClock } from './wrong-clock.ts';
 export { Libp2pTransport, loadLibp2p, type Libp2pTransportOptions } from './libp2p-transport.ts';
 export { MemoryNetwork, type MemoryNetworkOptions, MemoryTransport } from './memory-transport.ts';
 export {

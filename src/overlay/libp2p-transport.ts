@@ -13,6 +13,7 @@ import { Redialer } from './redialer.ts';
 import { type Half, Session } from './session.ts';
 import type { Channel, MeshTransport, PeerId, Target } from './transport.ts';
 import { describeFailure, stopping, type Trouble, troubleOf } from './trouble.ts';
+import { wrongClock } from './wrong-clock.ts';
 import { protocols, type WireConnection, type WireEvents, type WireNode } from './wire.ts';
 
 export interface Libp2pTransportOptions {
@@ -44,8 +45,6 @@ const probeKind = 0;
 const probeMs = 1500;
 /** Two hosts that dial each other at once do so within this time; then the session of the lower id is kept. */
 const raceMs = 5000;
-/** Clocks that differ by more are worth a word; nothing depends on them. */
-const maxClockDifferenceMs = 5 * 60_000;
 
 const listenErrors: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process listens there',
@@ -273,13 +272,9 @@ export class Libp2pTransport extends ConnectedTransport<Session> implements Mesh
     const { peer, remote } = session;
     this.peers.get(peer)?.end('a newer connection took its place');
     this.peers.set(peer, session);
-    const difference = (remote?.wallMs ?? this.#clock.wallMs()) - this.#clock.wallMs();
-    if (Math.abs(difference) > maxClockDifferenceMs)
-      this.#trouble({
-        kind: 'clock',
-        about: peer,
-        message: `the clock of host ${peer} is ${inWords(Math.abs(difference))} ${difference > 0 ? 'ahead of' : 'behind'} this one's: set the wrong one right`,
-      });
+    const now = this.#clock.wallMs();
+    const wrong = wrongClock(peer, (remote?.wallMs ?? now) - now);
+    if (wrong !== undefined) this.#trouble(wrong);
     this.#logger.debug('peer connected', { peer });
     this.board.peerUp(peer);
     this.#introduce(peer);
@@ -325,16 +320,4 @@ function hostOf(address: string): string[] {
   } catch {
     return [];
   }
-}
-
-const minuteMs = 60_000;
-
-/** Minutes, hours or days: how wrong a clock is. */
-function inWords(ms: number): string {
-  const minutes = Math.round(ms / minuteMs);
-  return minutes < 120
-    ? `${minutes} minutes`
-    : minutes < 2 * 24 * 60
-      ? `${Math.round(minutes / 60)} hours`
-      : `${Math.round(minutes / (24 * 60))} days`;
 }

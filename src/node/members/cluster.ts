@@ -3,7 +3,6 @@ import {
   type ClusterStatus,
   type HostStatus,
   type HostSummary,
-  lastingTroubles,
   type SilentHost,
   type TokenInfo,
   type TokenState,
@@ -16,6 +15,7 @@ import type { Catalogue } from '../volumes/catalogue.ts';
 import type { Entry } from './entry.ts';
 import { placedMembers } from './hosts-seen.ts';
 import { heardStatus } from './heard-status.ts';
+import { presentTroubles } from './present-troubles.ts';
 import { jsonBody } from '../control/json-body.ts';
 import { nodeKinds } from '../kinds.ts';
 import { sharedTime } from './shared-time.ts';
@@ -200,8 +200,8 @@ export class Cluster implements Disposable {
       return [{ name, peer, reason, stores: capacity > 0 && !countedOut, countedOut }];
     });
     // Why it has to do with nobody is said as `outside`; what the others say to it meanwhile says no more.
-    const lasting = overlay.halted === undefined ? lastingTroubles(overlay.troubles(), answered, Date.now()) : [];
-    const troubles = lasting.map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
+    const present = overlay.halted === undefined ? presentTroubles(overlay.troubles(), answered, Date.now()) : [];
+    const troubles = present.map(({ kind, about, message }) => ({ kind, about, message: this.#withNames(message) }));
     const found = { clusterId: overlay.clusterId, hosts: [own, ...answered], silent, troubles };
     return { ...found, health: clusterHealth(found) };
   }
