@@ -28,6 +28,8 @@ const sectorBytes = 512;
 export class FaultyFiles implements Files {
   /** Durable writes of the log until the power goes; `Infinity`: never. */
   writesUntilCrash = Number.POSITIVE_INFINITY;
+  /** The same for whatever changes something on the medium, in the order it is asked for. */
+  changesUntilCrash = Number.POSITIVE_INFINITY;
   tear: Tear = { kind: 'lost' };
   /** The power is gone: nothing works any more. */
   dead = false;
@@ -83,16 +85,16 @@ export class FaultyFiles implements Files {
     return failAfter(fate, put);
   }
   truncate(file: number, size: number): Promise<void> {
-    return this.#alive(() => {
+    return this.#change(() => {
       this.#fail(this.errors.truncate);
       return nodeFiles.truncate(file, size);
     });
   }
   unlink(file: string): Promise<void> {
-    return this.#alive(() => nodeFiles.unlink(file));
+    return this.#change(() => nodeFiles.unlink(file));
   }
   replace(file: string, text: string): Promise<void> {
-    return this.#alive(() => nodeFiles.replace(file, text));
+    return this.#change(() => nodeFiles.replace(file, text));
   }
   readText(file: string): Promise<string | undefined> {
     return this.#alive(() => nodeFiles.readText(file));
@@ -107,7 +109,7 @@ export class FaultyFiles implements Files {
 
   /** What of a write reaches the medium, and why it fails; undefined: it does not. */
   #fateOf(buffers: readonly Uint8Array[]): Fate | undefined {
-    if (--this.writesUntilCrash <= 0) {
+    if (--this.writesUntilCrash <= 0 || --this.changesUntilCrash <= 0) {
       this.dead = true;
       return { pieces: torn(this.tear, Buffer.concat(buffers)), error: eio() };
     }
@@ -120,6 +122,14 @@ export class FaultyFiles implements Files {
   #fail(errors: string[]): void {
     const error = errors.shift();
     if (error !== undefined) throw failure(error);
+  }
+
+  /** What is all or nothing on the medium: it is there where a write would be, at least in part. */
+  async #change<T>(work: () => Promise<T>): Promise<T> {
+    if (this.dead || --this.changesUntilCrash > 0) return this.#alive(work);
+    this.dead = true;
+    if (this.tear.kind !== 'lost') await work();
+    throw eio();
   }
 
   async #alive<T>(work: () => Promise<T>): Promise<T> {
