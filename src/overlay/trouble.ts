@@ -17,9 +17,9 @@ export function twins(known: MemberRecord, other: MemberRecord): Trouble {
   return { kind: 'duplicate-identity', about: known.peer, message };
 }
 
-/** A state directory, or the store in it, that was put back to an earlier time. @param detail How that is known. */
+/** A state directory, or the store in it, that was put back to an earlier time, or is a copy of one that ran elsewhere. @param detail How that is known. */
 export function olderState(peer: string, name: string, detail: string): Trouble {
-  const message = `the state directory of host ${name} (${peer}) is older than what its cluster has seen of it: ${detail}. It was put back from a backup or a snapshot, or its disk lost what it had acknowledged; what the host promised since is forgotten, so it must not take part`;
+  const message = `the state directory of host ${name} (${peer}) is older than what its cluster has seen of it: ${detail}. It was put back from a backup or a snapshot, a copy of it ran on another machine, or its disk lost what it had acknowledged; what the host promised since is forgotten, so it must not take part`;
   return { kind: 'older-state', about: peer, message };
 }
 

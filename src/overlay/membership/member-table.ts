@@ -75,7 +75,8 @@ export class MemberTable {
   isPast(peer: PeerId, { incarnation, nonce }: ProcessId): Trouble | undefined {
     const known = this.get(peer);
     if (known === undefined || known.incarnation < incarnation || (known.incarnation === incarnation && known.nonce === nonce)) return undefined;
-    return olderState(peer, known.name, `it says that it was started ${incarnation} times, and a start number ${known.incarnation} was seen`);
+    const seen = known.incarnation === incarnation ? 'another process of that number' : `one of number ${known.incarnation}`;
+    return olderState(peer, known.name, `it says that this is its start number ${incarnation}, and ${seen} was seen`);
   }
 
   records(): MemberRecord[] {
