@@ -31,13 +31,14 @@ class Scene implements AsyncDisposable {
   onServe: () => Promise<void> = () => Promise.resolve();
   /** Hosts that say they have a volume mounted, though nobody seemed to use it at first. */
   mountedElsewhere: readonly string[] = [];
+  /** The time by the clocks of both hosts. */
+  readonly sharedMs = Date.now() - 86_400_000;
   /** What the end of a mount comes to. */
   unmount: (id: string, how: { readonly discard?: boolean }) => Promise<void> = () => Promise.resolve();
 
   private constructor(directory: string, disk: MemoryDisk, store: Store, catalogue: Catalogue, other: Catalogue) {
     [this.directory, this.disk, this.store, this.catalogue, this.other] = [directory, disk, store, catalogue, other];
   }
-
   static async open(t: TestContext): Promise<Scene> {
     const directory = mkdtempSync(path.join(tmpdir(), 'infinit-replaced-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));
@@ -90,6 +91,7 @@ class Scene implements AsyncDisposable {
       health: () => ({ state: 'HEALTHY', reasons: [] }),
       mountedElsewhere: () => Promise.resolve(this.mountedElsewhere),
       usedElsewhere: () => Promise.resolve([]),
+      removalTimeMs: () => Promise.resolve(this.sharedMs),
       mounts: () => Promise.resolve(new Map()),
       onCatalogueChange: () => {},
     };
@@ -124,6 +126,17 @@ class Scene implements AsyncDisposable {
     await this.disk[Symbol.asyncDispose]();
   }
 }
+
+test('a removal is dated by the clocks of all hosts', async (t) => {
+  await using scene = await Scene.open(t);
+  await using volumes = await scene.daemon();
+  await volumes.create('data', {});
+  await volumes.remove('data');
+  assert.deepEqual(
+    (await scene.other.trash()).map(({ trashedAt }) => Date.parse(trashedAt!)),
+    [scene.sharedMs],
+  );
+});
 
 test('a volume that another host removed and made anew is what a new container gets, and not the mount of the removed one', async (t) => {
   await using scene = await Scene.open(t);

@@ -99,6 +99,10 @@ test('days are over when they are by the clocks of most hosts, not by this one a
   while (asked === 0) await new Promise(setImmediate);
   assert.deepEqual((await trash.list()).map(({ name }) => name).sort(), ['kept', 'kept2'], 'what its user wanted to be deleted at once is gone');
   assert.equal(asked, 1, 'the others are asked once a look');
-  shared += tenDays;
+  const [kept, dropped] = ['1', '3'].map((digit) => digit.repeat(32)) as [string, string];
+  assert.ok(await catalogue.isGone(dropped), 'what is deleted is noted');
+  shared += 10 * tenDays;
   await untilLeft(0);
+  assert.ok(await catalogue.isGone(kept));
+  assert.ok(!(await catalogue.isGone(dropped)), 'for 90 days by the same clocks');
 });

@@ -125,6 +125,7 @@ class Host implements AsyncDisposable {
       health: () => ({ state: 'HEALTHY', reasons: [] }),
       mountedElsewhere: others,
       usedElsewhere: others,
+      removalTimeMs: () => Promise.resolve(Date.now()),
       mounts: () => Promise.resolve(new Map()),
       onCatalogueChange: () => {},
     };

@@ -94,6 +94,7 @@ function volumesOn(
     health: () => ({ state: 'UNAVAILABLE', reasons: ['no majority answers'] }),
     mountedElsewhere: () => Promise.resolve([]),
     usedElsewhere: () => Promise.resolve([]),
+    removalTimeMs: () => Promise.resolve(Date.now()),
     onCatalogueChange: () => {},
   };
   return new Volumes(context as unknown as VolumesContext);

@@ -206,10 +206,13 @@ export class Cluster implements Disposable {
     return { ...found, health: clusterHealth(found) };
   }
 
-  /** The time by the wall clocks of the hosts that answer. */
-  async sharedTimeMs(): Promise<number> {
+  /** The time by the wall clocks of the hosts that answer, this one's among them. @param ofTwo As for {@link sharedTime}. */
+  async sharedTimeMs(ofTwo?: 'earlier' | 'later'): Promise<number> {
     const { hosts } = await this.status();
-    return sharedTime(hosts.map(({ time }) => Date.parse(time)));
+    return sharedTime(
+      hosts.map(({ time }) => Date.parse(time)),
+      ofTwo,
+    );
   }
 
   /** Hosts by their names, where those say which host is meant: nobody knows peer ids by heart. */

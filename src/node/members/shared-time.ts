@@ -1,8 +1,8 @@
 /**
- * The time, in ms, by several hosts' wall clocks: the latest that at least half of them have reached, so that one which is far ahead (of three or more: or behind)
- * makes no difference. What is no time is left out.
+ * The time, in ms, by several hosts' wall clocks: the one in the middle, so that of three or more one which is far off makes no difference. What is no time is left out.
+ * @param ofTwo Which counts where two are in the middle: the earlier for what must not come too early, the later for what must not seem to be long ago.
  */
-export function sharedTime(clocksMs: readonly number[]): number {
+export function sharedTime(clocksMs: readonly number[], ofTwo: 'earlier' | 'later' = 'earlier'): number {
   const sorted = clocksMs.filter(Number.isFinite).toSorted((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) / 2)] ?? -Infinity;
+  return sorted[Math.floor((sorted.length - (ofTwo === 'earlier' ? 1 : 0)) / 2)] ?? -Infinity;
 }

@@ -121,9 +121,9 @@ export class Catalogue {
   }
 
   /** Takes the name out of use; the data stays in the trash. @throws InfinitError `not-found` where the name means another volume by now. */
-  async remove(entry: CatalogueEntry): Promise<void> {
+  async remove(entry: CatalogueEntry, removedMs = Date.now()): Promise<void> {
     const tree = this.#tree;
-    const trashed = encode({ ...entry, trashedAt: new Date().toISOString() });
+    const trashed = encode({ ...entry, trashedAt: new Date(removedMs).toISOString() });
     // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was. What is being deleted stays so.
     await this.#applyAll(
       new Map([
@@ -173,10 +173,10 @@ export class Catalogue {
   }
 
   /** The data is gone: so is the last trace, but for a note that lets every host drop blocks that nobody can name any more. */
-  async forget(id: string): Promise<void> {
-    await this.#applyAll(new Map([[gonePrefix + id, Buffer.from(new Date().toISOString())]]));
+  async forget(id: string, nowMs = Date.now()): Promise<void> {
+    await this.#applyAll(new Map([[gonePrefix + id, Buffer.from(new Date(nowMs).toISOString())]]));
     await this.#applyAll(new Map([[trashPrefix + id, null]]));
-    const old = (await this.#pages(gonePrefix)).filter(({ value }) => Date.now() - Date.parse(Buffer.from(value).toString()) > goneKeptMs);
+    const old = (await this.#pages(gonePrefix)).filter(({ value }) => nowMs - Date.parse(Buffer.from(value).toString()) > goneKeptMs);
     if (old.length > 0) await this.#applyAll(new Map(old.map(({ key }) => [key, null])));
   }
 

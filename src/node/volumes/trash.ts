@@ -24,7 +24,7 @@ export interface TrashContext {
   readonly keyDir: string;
   readonly self: string;
   readonly clock: Clock;
-  /** The time, in ms, by the wall clocks of all hosts in reach: days that seem to be over by this host's own are counted by it. */
+  /** The time, in ms, by the wall clocks of all hosts in reach: days that seem to be over by this host's own are counted by it, and notes of what was deleted are dated with it. */
   readonly sharedTimeMs: () => Promise<number>;
   /** The way to other hosts, where this one belongs to a cluster at this moment. */
   readonly cluster: () => Transport | undefined;
@@ -112,15 +112,16 @@ export class Trash implements AsyncDisposable {
   async #look(): Promise<void> {
     const { catalogue, clock, checkWrites, logger } = this.#context;
     checkWrites();
-    let shared: number | undefined;
+    let asked: Promise<number> | undefined;
+    const sharedMs = (): Promise<number> => (asked ??= this.#context.sharedTimeMs());
     for (const entry of await catalogue.trash()) {
       if (this.#stop.signal.aborted) return;
       const due = this.#dueMs(entry);
       if (due === undefined || clock.wallMs() < due) continue;
       try {
         // One clock that is wrong would delete for all what they wanted to keep for days.
-        if (isKeptForDays(entry) && (shared ??= await this.#context.sharedTimeMs()) < due) continue;
-        if (entry.purging === true || (await catalogue.markPurging(entry))) await this.#purge(entry);
+        if (isKeptForDays(entry) && (await sharedMs()) < due) continue;
+        if (entry.purging === true || (await catalogue.markPurging(entry))) await this.#purge(entry, sharedMs);
       } catch (error) {
         const code = codeOf(error);
         // That it is another host's turn, which has the lease or the key, is no news.
@@ -152,7 +153,7 @@ export class Trash implements AsyncDisposable {
     return transport.connected().filter((peer) => rank(peer) < own).length;
   }
 
-  async #purge(entry: CatalogueEntry): Promise<void> {
+  async #purge(entry: CatalogueEntry, sharedMs: () => Promise<number>): Promise<void> {
     const { store, keyDir, clock, catalogue, logger } = this.#context;
     if (await this.#context.mayBeInUse(entry.id)) throw new InfinitError('in-use', 'it is still mounted on this host');
     const key = typedOptions(entry.options).encrypted ? volumeKey(keyDir, entry.id) : undefined;
@@ -174,7 +175,7 @@ export class Trash implements AsyncDisposable {
       await lease?.[Symbol.asyncDispose]();
     }
     for (const name of ['session', 'lease']) await removeBlock(store, namedAddress(entry.id, name));
-    await catalogue.forget(entry.id);
+    await catalogue.forget(entry.id, await sharedMs());
     this.#asked.delete(entry.id);
     if (key !== undefined) removeVolumeKey(keyDir, entry.id);
   }

@@ -24,6 +24,8 @@ export interface VolumesContext {
   readonly mountedElsewhere: (volumeId: string, deadlineMs: number) => Promise<readonly string[]>;
   /** Hosts other than this one that have the volume mounted, or that serve those who have: where nothing may be done meanwhile. */
   readonly usedElsewhere: (volumeId: string) => Promise<readonly string[]>;
+  /** What a volume's removal is dated with, in ms, by the wall clocks of all hosts in reach: from then on its days in the trash are counted. */
+  readonly removalTimeMs: () => Promise<number>;
   /** Which other hosts have which volumes mounted: names by volume id. */
   readonly mounts: (deadlineMs: number) => Promise<ReadonlyMap<string, readonly string[]>>;
   /** A volume came or went. */

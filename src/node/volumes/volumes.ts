@@ -137,9 +137,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
           `volume "${name}" is in use on ${this.#context.hostName} by ${holdersInWords(holders, (await this.containersOf(name)) ?? []).join(', ')}`,
         );
       await this.#closeForGood(entry, how.force);
-      const elsewhere = await this.#context.usedElsewhere(entry.id);
+      const { usedElsewhere, removalTimeMs, catalogue } = this.#context;
+      const [elsewhere, removedMs] = await Promise.all([usedElsewhere(entry.id), removalTimeMs()]);
       if (elsewhere.length > 0) throw new InfinitError('in-use', `volume "${name}" is mounted on ${elsewhere.join(', ')}`);
-      await this.#context.catalogue.remove(entry);
+      await catalogue.remove(entry, removedMs);
       await this.#refuseLateMounts(entry);
       this.#context.onCatalogueChange();
       this.#context.logger.info('volume removed', { volume: name, id: entry.id, data: onRemove });
