@@ -105,7 +105,7 @@ export class Compactor {
     const { segments, checkpointer, health, writer } = this.#options;
     const urgent = this.#urgent;
     const all = segments.all();
-    const room = health.room('cleanup');
+    const room = health.roomToCompact;
     const tombstones = all.reduce((sum, segment) => sum + segment.tombstones, 0);
     let best: Segment | undefined;
     let bestShare = urgent ? urgentGarbageShare : garbageShare;

@@ -73,6 +73,16 @@ export class Health {
     return free - (need === 'bulk' ? reserveBytes : need === 'metadata' ? reserveBytes / 2 : 0);
   }
 
+  /**
+   * Room for what compaction copies. What it frees is anybody's, and what it copies comes out of the ballast where the file system has no room: a quarter of that stays for removals,
+   * of which the next segments have less to be copied.
+   */
+  get roomToCompact(): number {
+    const { ballast } = this.#options;
+    const withoutBallast = this.#onMedium - this.#promised - ballast.bytes;
+    return Math.min(this.room('cleanup'), withoutBallast + Math.max(0, ballast.bytes - ballast.wholeBytes / 4));
+  }
+
   /** True where the file system has room for all of the reserve. */
   get hasReserve(): boolean {
     return this.#onMedium >= this.#options.reserveBytes;

@@ -61,12 +61,12 @@ export class IndexKeeper {
     }
   }
 
-  /** Gives ballast so that the index can be opened again. Half of it stays for the log, which can do without the index for long, as reads can. */
+  /** Gives ballast so that the index can be opened again. A quarter of it stays for the log, which can do without the index for long, as reads can. */
   async #makeRoom(): Promise<boolean> {
     const { index, health, ballast } = this.#options;
     const lacking = await index.lackingBytes();
     if (lacking === 0) return true;
     health.full();
-    return lacking <= ballast.bytes - ballast.wholeBytes / 2 && (await ballast.give(lacking));
+    return lacking <= ballast.bytes - ballast.wholeBytes / 4 && (await ballast.give(lacking));
   }
 }

@@ -59,6 +59,26 @@ test('while others fill the file system to the last byte content is refused, and
   assert.equal(await disk.read(content(10).address), undefined);
 });
 
+for (const garbage of [false, true])
+  test(`while others fill the file system what is deleted is taken back${garbage ? ', though some was garbage before' : ''}`, withRoot, async () => {
+    await using medium = await SmallDisk.mount(64);
+    const directory = path.join(medium.path, 'store');
+    await using disk = await LogDisk.open(directory, options);
+    await isWhole(directory);
+    for (let number = 0; number < 160; number++) await disk.write([content(number)]);
+    const remove = (number: number): Promise<void> => disk.write([{ type: 'delete', address: content(number).address }]);
+    // Of each segment 7 % is garbage then, which is taken back only where there is no room.
+    if (garbage) for (let number = 0; number < 160; number += 14) await remove(number);
+    medium.fill();
+    for (let number = 0; sizeIn(directory) === whole; number++) await disk.write([small(number)]);
+    // A compaction that makes room for the other program would have come to its end by then.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    medium.fill();
+    assert.ok(sizeIn(directory) >= whole / 4, `${sizeIn(directory)} bytes are left for removals`);
+    for (let number = 0; number < 160; number++) await remove(number);
+    await eventually(() => disk.status().usedBytes < 8 * mebibyte, 'it is taken back');
+  });
+
 test('a store is opened although the file system is full, and takes what frees space', withRoot, async () => {
   await using medium = await SmallDisk.mount(64);
   const directory = path.join(medium.path, 'store');

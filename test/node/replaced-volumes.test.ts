@@ -39,6 +39,7 @@ class Scene implements AsyncDisposable {
   private constructor(directory: string, disk: MemoryDisk, store: Store, catalogue: Catalogue, other: Catalogue) {
     [this.directory, this.disk, this.store, this.catalogue, this.other] = [directory, disk, store, catalogue, other];
   }
+
   static async open(t: TestContext): Promise<Scene> {
     const directory = mkdtempSync(path.join(tmpdir(), 'infinit-replaced-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));
