@@ -48,7 +48,7 @@ export function runTestFile(file: string, deadline: AbortSignal): Promise<FileRu
     kill();
     child.stdout.destroy();
     printed += `\n✖ ${file} did not end in time and was killed\n${doing}\n`;
-    resolve({ batch: batchOf(printed, null), printed, late: true });
+    resolve({ batch: batchOf(file, printed, null), printed, late: true });
   };
   const onDeadline = (): void => void late();
   const interrupted = (): void => {
@@ -59,7 +59,7 @@ export function runTestFile(file: string, deadline: AbortSignal): Promise<FileRu
   deadline.addEventListener('abort', onDeadline, { once: true });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   child.once('error', reject);
-  child.once('close', (code) => resolve({ batch: batchOf(printed, code), printed, late: false }));
+  child.once('close', (code) => resolve({ batch: batchOf(file, printed, code), printed, late: false }));
   return promise.finally(() => {
     deadline.removeEventListener('abort', onDeadline);
     rmSync(directory, { recursive: true, force: true });

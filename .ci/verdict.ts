@@ -1,31 +1,30 @@
 /** What one run of test files came to, and what several come to together. */
 
-/** One run of `node --test` over some files. */
+/** One run of `node --test` over a file, or several such. */
 export interface Batch {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
   /** Files with a failure. */
   readonly files: readonly string[];
-  /** It failed, and what failed cannot be told by file: it died, say. No second try can clear that. */
+  /** It failed, and no test says so: it died, say. No second try can clear that. */
   readonly broken: boolean;
 }
 
-/** Reads the end of what the spec reporter printed. @param code The exit code; null: killed by a signal. */
-export function batchOf(output: string, code: number | null): Batch {
+/** Reads the end of what the spec reporter printed. @param file What was run: its tests may be told as those of a file of cases that it shares with others. @param code The exit code; null: killed by a signal. */
+export function batchOf(file: string, output: string, code: number | null): Batch {
   const count = (name: string): number | undefined => {
     const found = new RegExp(`^ℹ ${name} (\\d+)$`, 'm').exec(output);
     return found === null ? undefined : Number(found[1]);
   };
-  const files = [...new Set([...output.matchAll(/^test at (test\/[^:]+\.test\.ts):/gm)].flatMap((match) => match[1] ?? []))];
   const ended = count('pass') !== undefined && count('fail') !== undefined;
   const failed = (count('fail') ?? 0) + (count('cancelled') ?? 0);
-  const broken = !ended || ((code !== 0 || failed > 0) && files.length === 0);
+  const broken = !ended || (code !== 0 && failed === 0);
   return {
     passed: count('pass') ?? 0,
     failed: broken ? Math.max(failed, 1) : failed,
     skipped: (count('skipped') ?? 0) + (count('todo') ?? 0),
-    files,
+    files: !broken && failed > 0 ? [file] : [],
     broken,
   };
 }

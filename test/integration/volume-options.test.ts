@@ -48,8 +48,8 @@ test('a frozen host that had a volume with access=onewriter can neither read nor
 test('access=readonly and readonly mount without the right to write, for root too', async () => {
   await using daemon = await startDaemon();
   for (const [name, options] of [
-    ['a', { access: 'readonly' }],
-    ['b', { readonly: 'true' }],
+    ['by-access', { access: 'readonly' }],
+    ['by-option', { readonly: 'true' }],
   ] as const) {
     const place = await daemon.mount(name, options);
     await assert.rejects(sh(`touch ${place}/f`), /Read-only file system/);
