@@ -16,6 +16,7 @@ const tickMs = 20;
 const lateMs = 50;
 /** All that may come on top of a trust that was given, in ms. */
 const slackMs = lateMs + tickMs + askerMs;
+const longestTrustMs = maxTrustMs + slackMs;
 /** How often a page of a mapped file asks whether the lease has come back, in ms. */
 const lapsePauseMs = 50;
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
@@ -92,17 +93,21 @@ export class KernelTrust {
   readonly #guarded = new Map<number, FileTime>();
   /** Until when the kernel may trust attributes of some guarded file, as performance.now() counts. */
   #guardedUntilMs = 0;
+  #closed = false;
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
   readonly #lost = new Set<number>();
 
-  /** @param adopted the mount is an earlier daemon's: what is open, and cached, is not known. */
-  constructor(notifier: Notifier, adopted: boolean) {
+  /**
+   * @param adopted the mount is an earlier daemon's: what is open, and cached, is not known.
+   * @param earlierMs for how long the kernel may trust yet what that one told it; absent: it did not say.
+   */
+  constructor(notifier: Notifier, adopted: boolean, earlierMs = longestTrustMs) {
     this.#notifier = notifier;
     this.#allKnown = !adopted;
     this.#earlier = adopted ? new EarlierPages((inode) => this.#drop(inode)) : undefined;
     this.#used = adopted;
     // What the earlier daemon told just before it ended holds for a while.
-    this.#trustedUntilMs = adopted ? performance.now() + maxTrustMs + slackMs : 0;
+    this.#trustedUntilMs = adopted ? performance.now() + Math.min(earlierMs, longestTrustMs) : 0;
   }
 
   /** From now on nobody else changes the volume for `forMs()`, asked at each answer. */
@@ -141,9 +146,15 @@ export class KernelTrust {
     return { expired, dropped: Promise.resolve() };
   }
 
+  /** No answer gives any trust from now on. Returns for how long the kernel may yet have some, in ms. */
+  close(): number {
+    this.#closed = true;
+    return Math.max(0, Math.max(this.#trustedUntilMs, this.#guardedUntilMs) - performance.now());
+  }
+
   /** For an answer that is about to leave, at `now`. */
   validityAt(now: number): Validity {
-    const forMs = this.#forMs();
+    const forMs = this.#closed ? 0 : this.#forMs();
     if (forMs <= 0) return nothing;
     this.#trustedUntilMs = Math.max(this.#trustedUntilMs, now + forMs + slackMs);
     return forMs >= maxTrustMs ? longest : validity(forMs / 1000, forMs / 1000, forMs / 1000);
@@ -163,7 +174,7 @@ export class KernelTrust {
    * @param guardedMs for how long that is so, whatever happens; asked where it matters.
    */
   guardedValidity(inode: number, guardedMs: () => number): Validity | undefined {
-    if (this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
+    if (this.#closed || this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
     const forMs = Math.min(guardedTrustMs, Math.floor(guardedMs() - marginMs));
     if (forMs <= 0) return undefined;
     this.#guardedUntilMs = performance.now() + forMs + slackMs;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 
-import { InfinitError, type Logger, type Records } from '../base/index.ts';
+import { InfinitError, type Logger, type Records, systemClock } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
 import { type Addon, loadAddon } from './addon.ts';
 import { type DeviceEnd, FuseDevice } from './device.ts';
+import { noteTrust, takeTrust } from './earlier-trust.ts';
 import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
 import { KernelTrust } from './kernel-trust.ts';
@@ -51,6 +52,8 @@ export interface ServeSettings {
   readonly asker?: string;
   /** What the next daemon of the mount will know of its programs' locks, and what the one before left. */
   readonly lockRecords?: Records;
+  /** Where the next daemon of the mount finds how long what this one told the kernel is trusted. */
+  readonly memory?: Uint8Array;
   /** How to reach the kernel: tests play the kernel themselves. */
   readonly transport?: Addon;
 }
@@ -88,9 +91,10 @@ export class FuseSession {
   readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
   readonly #asker: string;
   #operations = operations;
+  readonly #noteTrust: () => void;
   #sweep: NodeJS.Timeout | undefined;
 
-  constructor({ fd, fileSystem, options, logger, onRequests, adopted, asker, lockRecords, transport }: ServeSettings) {
+  constructor({ fd, fileSystem, options, logger, onRequests, adopted, asker, lockRecords, memory, transport }: ServeSettings) {
     this.#asker = asker ?? randomUUID();
     const addon = transport ?? loadAddon();
     this.#logger = logger;
@@ -105,7 +109,13 @@ export class FuseSession {
       (end) => void this.#end(end),
       onRequests,
     );
-    const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined) : undefined;
+    const earlierMs = adopted === undefined || memory === undefined ? undefined : takeTrust(memory, adopted.generation);
+    const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined, earlierMs) : undefined;
+    this.#noteTrust = () => {
+      const generation = this.#exchange.init?.generation;
+      if (trust === undefined || memory === undefined || generation === undefined) return;
+      noteTrust(memory, generation, systemClock.monotonicMs() + trust.close());
+    };
     this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger, trust, lockRecords);
     if (adopted !== undefined) this.#adopt(adopted);
     fileSystem.attach({
@@ -200,6 +210,7 @@ export class FuseSession {
     clearInterval(this.#sweep);
     if (end === 'stopped') await this.#exchange.inFlight.settled(stopLimitMs);
     this.#exchange.inFlight.clear();
+    this.#noteTrust();
     this.#exchange.forgets.finish();
     this.notify.close();
     this.#settleReady.reject(new InfinitError('closed', 'the mount ended before it began'));

@@ -24,6 +24,36 @@ describe('what the kernel is trusted with', () => {
     await expired;
   });
 
+  test('what an earlier daemon says that it told is waited for, and no longer', () => {
+    const adopted = (earlierMs: number): KernelTrust => new KernelTrust(new Notifier(new FakeKernel(), -1, silentLogger), true, earlierMs);
+    assert.equal(adopted(0).end(true).expired, undefined);
+    assert.ok(adopted(1000).end(true).expired instanceof Promise);
+    assert.ok(adopted(1e9).close() < 2000, 'what cannot be is not believed');
+  });
+
+  test('a daemon that ends says for how long it is trusted, and gives no trust after that', () => {
+    const ending = trust();
+    assert.equal(ending.close(), 0);
+    const sole = trust();
+    sole.begin(() => 10_000);
+    sole.validityAt(performance.now());
+    assert.ok(sole.close() > 1000);
+    const { entrySeconds, attributeSeconds } = sole.validityAt(performance.now());
+    assert.deepEqual([entrySeconds, attributeSeconds], [0, 0]);
+    const guarded = trust();
+    const attributes = { inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } } as Attributes;
+    guarded.opened(7, 1, () => attributes, true);
+    assert.notEqual(
+      guarded.guardedValidity(7, () => 10_000),
+      undefined,
+    );
+    assert.ok(guarded.close() > 0);
+    assert.equal(
+      guarded.guardedValidity(7, () => 10_000),
+      undefined,
+    );
+  });
+
   test('of a file that an earlier daemon may have let it cache the pages are dropped, once, where others use the volume', async () => {
     const attributes = { inode: 7, size: 6, changed: { seconds: 1, nanoseconds: 0 } } as Attributes;
     assert.equal(trust().beforeAttributes(attributes), undefined);

@@ -3,15 +3,39 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { createLogger, InfinitError, silentLogger } from '../../src/base/index.ts';
-import { errnos } from '../../src/filesystem/index.ts';
-import { opcodes } from '../../src/fuse/wire/index.ts';
+import { errnos, type KernelCache } from '../../src/filesystem/index.ts';
+import type { FuseSession } from '../../src/fuse/index.ts';
+import { opcodes, type SavedInit } from '../../src/fuse/wire/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
 import { created, name, start } from './fake-session.ts';
+import { MemoryFileSystem } from './memory-file-system.ts';
 
 test('a mount keeps the name that it was given, over the daemons that serve it', async () => {
   const first = await start({ asker: 'the mount' }).session.ready;
   assert.equal(first.asker, 'the mount');
   assert.equal((await start({ adopted: first }).session.ready).asker, 'the mount');
+});
+
+test('the daemon after one that ended in order waits for what that one told the kernel, after one that was killed for the longest that may be', async () => {
+  const memory = new Uint8Array(4096);
+  const serve = async (adopted?: SavedInit): Promise<{ session: FuseSession; cache: KernelCache; init: SavedInit }> => {
+    const fileSystem = new MemoryFileSystem();
+    let cache: KernelCache | undefined;
+    fileSystem.attach = (kernel) => (cache = kernel);
+    const { session } = start({ fileSystem, memory, options: { leased: true }, ...(adopted === undefined ? {} : { adopted }) });
+    return { session, cache: cache!, init: await session.ready };
+  };
+  const first = await serve();
+  first.session.stop();
+  await first.session.closed;
+  const second = await serve(first.init);
+  assert.equal(second.cache.endSole(true).expired, undefined);
+  const third = await serve(second.init);
+  assert.ok(third.cache.endSole(true).expired instanceof Promise);
+  third.session.stop();
+  await third.session.closed;
+  const fourth = await serve(third.init);
+  assert.ok(fourth.cache.endSole(true).expired instanceof Promise, 'it had told nothing, but the one before it may have');
 });
 
 test('who wants to know is told that requests have come', () => {

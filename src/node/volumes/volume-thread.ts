@@ -185,6 +185,7 @@ async function serve(): Promise<void> {
     ...(data.adopted === undefined ? {} : { adopted: data.adopted }),
     ...(asker === undefined ? {} : { asker }),
     ...(locks === undefined ? {} : { lockRecords: locks }),
+    ...(memory === undefined ? {} : { memory: memory.redo.bytes }),
   });
   tell({ type: 'ready', init: await session.ready });
   const end = await session.closed;
