@@ -51,7 +51,7 @@ export class Inode {
   /** Counts changes to the record; the record in the store has those up to `writtenRevision`. */
   revision = 0;
   writtenRevision = 0;
-  /** What the content journal has of it is as of this revision. */
+  /** What the journals have of it is as of this revision. */
   journaledRevision = 0;
   /** The last change of an extended attribute: those do not go into the content journal. */
   xattrsRevision = 0;
@@ -142,7 +142,12 @@ export class Inode {
 
   /** Something of it is neither in the journal nor in its place: a crash would take it. */
   get exposed(): boolean {
-    return Math.max(this.writtenRevision, this.journaledRevision) < this.revision || this.content?.exposed === true;
+    return this.recordExposed || this.content?.exposed === true;
+  }
+
+  /** As {@link exposed}, of what is not content. */
+  get recordExposed(): boolean {
+    return Math.max(this.writtenRevision, this.journaledRevision) < this.revision;
   }
 
   /** Neither names nor users: nobody can reach it any more. */

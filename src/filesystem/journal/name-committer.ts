@@ -275,6 +275,7 @@ export class NameCommitter {
       onNamed(directory);
     }
     for (const [inode, { delta, parent, gone }] of batch.links) {
+      const isExposed = inode.recordExposed;
       inode.durableLinks += delta;
       inode.durableParent = parent;
       if (!inode.born && !gone) usage.settle(inode.content?.accounted ?? 0, 1);
@@ -286,8 +287,9 @@ export class NameCommitter {
         inode.giveUp();
         checkpoint.gone(inode);
       } else if (inode.born) {
-        // Its record still has the old link count.
+        // Its record still has the old link count. The journal has the new one: a crash takes nothing of that.
         inode.revision++;
+        if (!isExposed) inode.journaledRevision = inode.revision;
         checkpoint.touched(inode, sequence);
       }
       inode.born = true;

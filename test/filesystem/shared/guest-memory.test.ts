@@ -221,6 +221,65 @@ test('a guest that names a file otherwise knows what it is then, and so asks onc
   assert.deepEqual(commits, [1]);
 });
 
+test('a guest asks once for each name of a tree that it removes, and each change of names is one commit, directories’ and links as well: a lost host takes nothing of that', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const { inode: top } = await serving.own.mkdir(root, 'top', 0o755, 0, user);
+  for (const name of ['d', 'e', 'stays']) await put(serving.volume, (await serving.own.mkdir(top, name, 0o755, 0, user)).inode, 'f', 'content', true);
+  await serving.volume.syncfs();
+  let commits = 0;
+  const commit = store.commit.bind(store);
+  store.commit = (stages) => {
+    commits++;
+    return commit(stages);
+  };
+  const guest = await keeping(serving);
+  const remove = async (name: string): Promise<void> => {
+    const directory = (await guest.lookup(top, name))!.inode;
+    await guest.getattr(directory);
+    const handle = await guest.opendir(directory);
+    const entries = await guest.readdir(directory, handle, 0, 4096, true);
+    assert.deepEqual(
+      entries.filter(({ attributes }) => attributes !== undefined).map((entry) => entry.name),
+      ['f'],
+    );
+    commits = serving.calls.length = 0;
+    await guest.unlink(directory, 'f');
+    await guest.releasedir(directory, handle);
+    assert.deepEqual([serving.calls, commits], [['unlink'], 1]);
+    await guest.rmdir(top, name);
+    assert.deepEqual([serving.calls, commits], [['unlink', 'rmdir'], 2]);
+  };
+  await remove('d');
+  assert.equal((await guest.getattr(top)).links, 4);
+  await remove('e');
+  commits = 0;
+  const made = await guest.mkdir(top, 'made', 0o755, 0, user);
+  assert.equal(commits, 1);
+  await guest.rename(top, 'made', root, 'made', 0);
+  await guest.rename(root, 'made', top, 'made', 0);
+  assert.equal(commits, 3);
+  const { inode: stays } = (await guest.lookup(top, 'stays'))!;
+  const { inode: file } = (await guest.lookup(stays, 'f'))!;
+  commits = 0;
+  await guest.link(file, stays, 'g');
+  assert.equal(commits, 1);
+  const linked = await guest.getattr(file);
+  assert.equal(linked.links, 2);
+  const known = await guest.getattr(top);
+  assert.equal(known.links, 4);
+  await serving.volume.abandon();
+  store.restart();
+  const after = await open(store);
+  assert.deepEqual(await after.getattr(top), known);
+  assert.deepEqual(await after.getattr(file), linked);
+  assert.equal((await after.lookup(top, 'made'))?.inode, made.inode);
+  assert.equal((await after.lookup(top, 'd')) ?? (await after.lookup(top, 'e')), undefined);
+  await after.syncfs();
+  const { problems } = await after.check();
+  assert.deepEqual(problems, []);
+});
+
 test('how long attributes of a large file are good is said of those that are in memory alone', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', Buffer.alloc(mebibyte, 'a'), true);
