@@ -12,7 +12,7 @@ export interface Disk extends AsyncDisposable {
   readPart(address: Address, offset: number, length: number): Promise<Uint8Array | undefined>;
   /** The first bytes of the value, `length` at the most, not verified: for looking through many blocks, see whose they are. @throws InfinitError `damaged`. */
   head(address: Address, length: number): Promise<Uint8Array | undefined>;
-  /** True where the address is present. Never touches the data. */
+  /** True where the address is present, and not noted in the log as lost. Never touches the data. */
   has(address: Address): Promise<boolean>;
   /** True where the block was found damaged and not written since (of a bounded number of them). */
   isDamaged(address: Address): boolean;

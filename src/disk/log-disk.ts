@@ -4,7 +4,7 @@ import { Ballast, giveBallast } from './ballast.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { Compactor } from './compactor.ts';
 import type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
-import type { LogPosition } from './entry.ts';
+import { hasValue, type LogPosition } from './entry.ts';
 import { type Files, isNoRoom, isPassing, nodeFiles } from './files.ts';
 import { Health, type Need } from './health.ts';
 import { IndexKeeper } from './index-keeper.ts';
@@ -229,8 +229,8 @@ export class LogDisk implements Disk {
 
   async has(address: Address): Promise<boolean> {
     this.#checkOpen();
-    const entry = await this.#reader.find(address);
-    return entry !== undefined && entry.type !== recordTypes.delete;
+    // What is known to be lost is not to be counted as a copy, also after a restart, and where too many are lost to know them by name.
+    return hasValue(await this.#reader.find(address));
   }
 
   isDamaged(address: Address): boolean {

@@ -179,6 +179,11 @@ test('compaction keeps damage known instead of dropping the block', async () => 
     await disk.write([0, 1, 2, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16].map((number) => ({ type: 'delete', address: numbered(number) })));
     await disk.compact();
     assert.ok(!(await readdir(directory.path)).includes('segment-00000001'));
+    assert.deepEqual(
+      await Promise.all([3, 5, 20].map((number) => disk.has(numbered(number)))),
+      [false, false, true],
+      'nobody counts on what is lost',
+    );
     await assert.rejects(disk.read(numbered(3)), code('damaged'));
     await assert.rejects(disk.read(numbered(5)), code('damaged'));
     assert.equal((await disk.read(numbered(20)))!.length, 4000);
