@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { InfinitError, type Logger, type Records, systemClock } from '../base/index.ts';
 import { errnos, type FileSystem } from '../filesystem/index.ts';
@@ -91,7 +92,8 @@ export class FuseSession {
   readonly #settleClosed = Promise.withResolvers<DeviceEnd>();
   readonly #asker: string;
   #operations = operations;
-  readonly #noteTrust: () => void;
+  /** Returns for how long the kernel may trust yet what it was told, in ms. */
+  readonly #closeTrust: () => number;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor({ fd, fileSystem, options, logger, onRequests, adopted, asker, lockRecords, memory, transport }: ServeSettings) {
@@ -111,10 +113,11 @@ export class FuseSession {
     );
     const earlierMs = adopted === undefined || memory === undefined ? undefined : takeTrust(memory, adopted.generation);
     const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined, earlierMs) : undefined;
-    this.#noteTrust = () => {
+    this.#closeTrust = () => {
+      const leftMs = trust?.close() ?? 0;
       const generation = this.#exchange.init?.generation;
-      if (trust === undefined || memory === undefined || generation === undefined) return;
-      noteTrust(memory, generation, systemClock.monotonicMs() + trust.close());
+      if (memory !== undefined && generation !== undefined) noteTrust(memory, generation, systemClock.monotonicMs() + leftMs);
+      return leftMs;
     };
     this.#exchange = new Exchange(fileSystem, this.#device, this.notify, { ...defaultFuseOptions, ...options }, logger, trust, lockRecords);
     if (adopted !== undefined) this.#adopt(adopted);
@@ -210,7 +213,9 @@ export class FuseSession {
     clearInterval(this.#sweep);
     if (end === 'stopped') await this.#exchange.inFlight.settled(stopLimitMs);
     this.#exchange.inFlight.clear();
-    this.#noteTrust();
+    const trustedMs = this.#closeTrust();
+    // Whoever hears that this is closed gives the volume to other hosts.
+    if (end === 'stopped' && trustedMs > 0) await sleep(Math.ceil(trustedMs) + 1);
     this.#exchange.forgets.finish();
     this.notify.close();
     this.#settleReady.reject(new InfinitError('closed', 'the mount ended before it began'));
