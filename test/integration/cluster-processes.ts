@@ -61,7 +61,8 @@ export class ClusterProcesses implements AsyncDisposable {
   async complete(): Promise<void> {
     await this.settled(this.hosts, async (host) => {
       const nodes = await host.client.listNodes();
-      return nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'up');
+      // Versions up to November 2026 say that another host is alive.
+      return nodes.length === this.hosts.length && nodes.every(({ self, state }) => self || state === 'up' || state === 'alive');
     });
   }
 
