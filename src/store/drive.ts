@@ -44,7 +44,8 @@ export class Drive {
   /** Messages to a set of hosts that this operation took: one where nobody else was at the block, two where it had to ask first. */
   rounds = 0;
   readonly #context: DriveContext;
-  readonly #options: RunOptions;
+  /** How it is run. */
+  readonly options: RunOptions;
   readonly #deadlineAt: number;
   /** When it began, as performance.now() counts. */
   readonly beganAt = performance.now();
@@ -71,25 +72,20 @@ export class Drive {
   constructor(context: DriveContext, proposer: Proposer, options: RunOptions) {
     this.#context = context;
     this.proposer = proposer;
-    this.#options = options;
+    this.options = options;
     this.#deadlineAt = performance.now() + options.deadlineMs;
     const { promise, resolve } = Promise.withResolvers<ProposalOutcome>();
     this.outcome = promise;
     this.#resolve = resolve;
   }
 
-  /** How it is run. */
-  get options(): RunOptions {
-    return this.#options;
-  }
-
   /** For housekeeping: whether {@link RunOptions.afresh} was asked for. */
   get afresh(): boolean {
-    return this.#options.afresh === true;
+    return this.options.afresh === true;
   }
 
   start(): void {
-    const { signal } = this.#options;
+    const { signal } = this.options;
     // One that was aborted before never says so again.
     if (signal?.aborted === true) return this.#giveUp();
     signal?.addEventListener('abort', this.#giveUp, { once: true });
@@ -234,7 +230,7 @@ export class Drive {
   #end(end: End): void {
     this.#done = true;
     this.#stopTimers();
-    this.#options.signal?.removeEventListener('abort', this.#giveUp);
+    this.options.signal?.removeEventListener('abort', this.#giveUp);
     this.#context.ended(this, end);
     this.#resolve(end.outcome);
   }

@@ -340,36 +340,33 @@ export class Moves {
     }
   }
 
-  /** As {@link #programs}; all are judged. */
-  async #logging(index: number): Promise<void> {
-    for (let left = 2 * steps; left > 0;) {
-      const host = this.#hosts[index]!;
-      if (host.isDead) {
-        await this.#time.sleep(20);
-        continue;
-      }
+  /** All are judged. */
+  #logging(index: number): Promise<void> {
+    return this.#oneAfterAnother(index, (host) => {
       const program = new LogProgram(host, this.#log, this.#loggers.length + 1);
       this.#loggers.push(program);
-      let came: string | undefined;
-      while (left > 0 && came !== 'died') {
-        left--;
-        came = await Promise.race([program.step(), host.died.promise]);
-        this.deeds.push(`host ${index}: ${came}`);
-        await this.#pause(30);
-      }
-    }
+      return program;
+    });
   }
 
-  /** As {@link #programs}; those that no host's death ended are judged. */
-  async #swapping(index: number): Promise<void> {
+  /** Those that no host's death ended are judged. */
+  #swapping(index: number): Promise<void> {
+    return this.#oneAfterAnother(index, (host) => {
+      const program = new SwapProgram(host, this.#swappers.length + 1);
+      this.#swappers.push({ host, program });
+      return program;
+    });
+  }
+
+  /** As {@link #programs}. */
+  async #oneAfterAnother(index: number, begin: (host: Host) => LogProgram | SwapProgram): Promise<void> {
     for (let left = 2 * steps; left > 0;) {
       const host = this.#hosts[index]!;
       if (host.isDead) {
         await this.#time.sleep(20);
         continue;
       }
-      const program = new SwapProgram(host, this.#swappers.length + 1);
-      this.#swappers.push({ host, program });
+      const program = begin(host);
       let came: string | undefined;
       while (left > 0 && came !== 'died') {
         left--;
