@@ -47,10 +47,7 @@ export class Connection {
     try {
       return await talk.exchange.request(kind, body, options);
     } finally {
-      if (talk.exchange.inFlight === 0 && !talk.socket.destroyed) {
-        talk.socket.unref();
-        talk.exchange.rest();
-      }
+      if (talk.exchange.inFlight === 0 && !talk.socket.destroyed) talk.socket.unref();
     }
   }
 

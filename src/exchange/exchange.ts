@@ -142,13 +142,6 @@ export class Exchange {
     this.#service.resume(channel);
   }
 
-  /** Lets go of the timer where nothing is under way: it would keep an idle program alive. */
-  rest(): void {
-    if (this.#waiting.size > 0) return;
-    clearTimeout(this.#timer);
-    this.#timerAt = Infinity;
-  }
-
   /** Ends the conversation: what left is unknown, what did not is unavailable, what the peer asked for is cancelled. */
   close(reason: string): void {
     if (this.#closed !== undefined) return;
@@ -216,6 +209,8 @@ export class Exchange {
 
   #settle(waiting: Waiting): void {
     this.#waiting.delete(waiting.id);
+    // An idle exchange keeps no program alive; the next request finds the timer set, most often.
+    if (this.#waiting.size === 0) this.#timer?.unref();
     waiting.unlisten?.();
     if (waiting.channel === 'control') return;
     if (!waiting.started) return this.#leaveQueue(waiting);
@@ -236,7 +231,10 @@ export class Exchange {
 
   /** One timer for all deadlines: it sleeps until the nearest one it knew when it was set. */
   #watch(expiresAt: number): void {
-    if (expiresAt >= this.#timerAt - timerSlackMs) return;
+    if (expiresAt >= this.#timerAt - timerSlackMs) {
+      this.#timer!.ref();
+      return;
+    }
     clearTimeout(this.#timer);
     this.#timerAt = expiresAt;
     this.#timer = setTimeout(() => this.#expire(), Math.min(maxTimerMs, Math.max(1, expiresAt - performance.now())));
