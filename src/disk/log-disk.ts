@@ -7,6 +7,7 @@ import type { Disk, DiskEntry, DiskOperation, DiskStatus } from './disk.ts';
 import { hasValue, type LogPosition } from './entry.ts';
 import { type Files, isNoRoom, isPassing, nodeFiles } from './files.ts';
 import { Health, type Need } from './health.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { IndexKeeper } from './index-keeper.ts';
 import type { LevelIndex } from './level-index.ts';
 import { listBlocks } from './listing.ts';
@@ -44,11 +45,6 @@ const maxSegmentBytes = 256 * 1024 * 1024;
 const minSegmentBytes = 4 * 1024 * 1024;
 /** A disk is cut into at least so many segments. */
 const minSegments = 128;
-/** A disk is calm after so many ticks in a row with no more groups than these: leases are renewed each second. */
-const calmTicks = 10;
-const calmGroups = 16;
-/** Whether the files of the log are there is looked at after a tick with writes, and after so many without. */
-const lookTicks = 60;
 /** Records not yet indexed, at the most: beyond that writers wait for the index. */
 const maxRecentRecords = 65_536;
 /** How long a write waits for compaction to make room before it is refused. */
@@ -68,13 +64,8 @@ export class LogDisk implements Disk {
   readonly #writer: LogWriter;
   readonly #compactor: Compactor;
   readonly #keeper: IndexKeeper;
+  readonly #housekeeping: Housekeeping;
   readonly #waiting = new WaitingWrites();
-  readonly #tick: NodeJS.Timeout;
-  #ticking: Promise<void> | undefined;
-  #groups = 0;
-  #groupsAtTick = 0;
-  #calmTicks = 0;
-  #ticksToLook = 0;
   #closing: Promise<void> | undefined;
 
   private constructor(parts: Parts) {
@@ -106,14 +97,14 @@ export class LogDisk implements Disk {
       bytesPerSecond: compactionBytesPerSecond,
       writer: this.#writer,
       checkpoint: () => this.#keeper.checkpoint(),
-      calm: () => this.#calmTicks >= calmTicks || this.#health.state === 'full',
+      calm: () => this.#housekeeping.isCalm || this.#health.state === 'full',
       logger,
     });
     this.#index.onDamage = (how) => {
       logger.error('the index is damaged: the next start makes it anew', { how });
       void files.replace(parts.directory.rebuild, `${how}\n`).catch(() => {});
     };
-    this.#tick = setInterval(() => void (this.#ticking ??= this.#housekeep()), parts.options.tickMs).unref();
+    this.#housekeeping = new Housekeeping({ ...parts, keeper: this.#keeper, compactor: this.#compactor, tickMs: parts.options.tickMs });
   }
 
   /** What was written since the start, and how long it took. */
@@ -313,10 +304,10 @@ export class LogDisk implements Disk {
   }
 
   async #close(): Promise<void> {
-    clearInterval(this.#tick);
+    const ticked = this.#housekeeping.stop();
     await this.#compactor.stop();
     await this.#ballast.close();
-    await this.#ticking;
+    await ticked;
     const { files, logger } = this.#options;
     try {
       await this.#writer.close();
@@ -349,7 +340,7 @@ export class LogDisk implements Disk {
   }
 
   #afterGroup(): Promise<void> | undefined {
-    this.#groups++;
+    this.#housekeeping.noteGroup();
     if (this.#recent.size < this.#options.checkpointRecords) return undefined;
     if (this.#checkpointer.running === undefined)
       void this.#keeper.checkpoint().then(
@@ -357,33 +348,6 @@ export class LogDisk implements Disk {
         () => {},
       );
     return this.#recent.size < maxRecentRecords ? undefined : this.#checkpointer.running?.catch(() => {});
-  }
-
-  /** Files that are gone from their directory are written and read as before: the kernel keeps them until the daemon ends. */
-  async #lookForFiles(idle: boolean): Promise<void> {
-    if (idle && --this.#ticksToLook > 0) return;
-    this.#ticksToLook = lookTicks;
-    const lost = await this.#segments.findLost();
-    if (lost !== undefined) this.#health.lost(lost);
-    await this.#ballast.look();
-  }
-
-  async #housekeep(): Promise<void> {
-    try {
-      await this.#health.refresh();
-      const idle = this.#groups === this.#groupsAtTick;
-      await this.#lookForFiles(idle);
-      if (this.#health.hasReserve) await this.#ballast.make();
-      this.#calmTicks = this.#groups - this.#groupsAtTick <= calmGroups ? this.#calmTicks + 1 : 0;
-      this.#groupsAtTick = this.#groups;
-      // Only what is indexed can be compacted, and a full disk is hardly ever idle: what found no room is tried again.
-      if (((idle || this.#health.state === 'full') && this.#recent.size > 0) || this.#keeper.isBroken) await this.#keeper.checkpoint();
-      this.#compactor.start();
-    } catch {
-      // The state says why.
-    } finally {
-      this.#ticking = undefined;
-    }
   }
 }
 

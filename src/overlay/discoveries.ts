@@ -1,4 +1,4 @@
-import { type Logger, messageOf } from '../base/index.ts';
+import { type Logger, messageOf, RecentMap } from '../base/index.ts';
 import type { PeerId } from './transport.ts';
 
 /** Announcements that are tried at once: whoever is on the network may make as many as it likes, … */
@@ -11,8 +11,8 @@ const maxAddresses = 16;
 const firstPauseMs = 20_000;
 /** … and at the most. */
 const maxPauseMs = 600_000;
-/** Announcements that were of no use which are remembered. */
-const maxUseless = 256;
+/** Announcements that were of no use which are remembered at the most; half as many, those heard last, in any case. */
+const maxUseless = 512;
 
 interface Useless {
   readonly pauseMs: number;
@@ -30,7 +30,7 @@ export class Discoveries {
   readonly #nowMs: () => number;
   /** What is being tried, and whom it is about. */
   readonly #tried = new Map<string, PeerId>();
-  readonly #useless = new Map<string, Useless>();
+  readonly #useless = new RecentMap<string, Useless>(maxUseless);
 
   /** @param nowMs A clock that is not set; the process's own where absent. */
   constructor(
@@ -61,12 +61,10 @@ export class Discoveries {
   }
 
   #remember(what: string, isOfUse: boolean): void {
+    if (isOfUse) return this.#useless.delete(what);
     const before = this.#useless.get(what);
-    this.#useless.delete(what);
-    if (isOfUse) return;
     const pauseMs = before === undefined ? firstPauseMs : Math.min(maxPauseMs, 2 * before.pauseMs);
     this.#useless.set(what, { pauseMs, until: this.#nowMs() + pauseMs });
-    if (this.#useless.size > maxUseless) this.#useless.delete(this.#useless.keys().next().value!);
   }
 
   async #try(peer: PeerId, addresses: readonly string[]): Promise<boolean> {
