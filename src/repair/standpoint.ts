@@ -74,13 +74,14 @@ export class Standpoint {
   /**
    * Where a block goes when `view` follows those that retire: its set there, also while some of that are down. Where a majority of the set was counted
    * out meanwhile nothing could be agreed on there: then those that are left, and hosts of the newest view beside them. Whoever looks by `view`
-   * finds one of those left, and its record names the others.
+   * finds one of those left, and its record names the others; where none is left nobody who looks by it alone is ever answered. No host: the newest view has none either that is left, and the
+   * block stays where it is until a newer one has.
    */
   successors(address: Address, view: RosterView): readonly PeerId[] {
     const home = this.home(address, view);
     const gone = this.views.countedOut();
     const left = home.filter((peer) => !gone.has(peer));
-    if (left.length === 0 || left.length >= majorityOf(home)) return home;
+    if (left.length >= majorityOf(home)) return home;
     const others = this.home(address, this.newest).filter((peer) => !gone.has(peer) && !left.includes(peer));
     return [...left, ...others].slice(0, home.length);
   }

@@ -260,3 +260,19 @@ test('while several rosters are in force nothing is rewritten that may have been
     return true;
   }
 });
+
+test('a block that would go to where a view has lost all its hosts goes to the newest view instead, and neither view waits for it', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'c']);
+  const address = mutableAddress();
+  const { store } = cluster.host('a');
+  await store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('x') }] }]);
+  await cluster.settled([address]);
+  // Lost before anything was moved to them.
+  const gone = ['d', 'e', 'f'];
+  cluster.views.append(gone);
+  for (const name of gone) cluster.views.countOut(name);
+  await cluster.open('g');
+  cluster.views.append(['b', 'c', 'g']);
+  await cluster.settled([address], 20_000);
+  assert.equal(Buffer.from((await cluster.host('g').store.fetch(address))!.payload).toString(), 'x');
+});

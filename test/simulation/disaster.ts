@@ -45,7 +45,7 @@ export class Disaster {
     const world = this.#world;
     const block = this.#chance.pick(world.blocks);
     const set = newestRecord(world, block)?.record.replicas ?? this.#agreement.setsInForce(block).at(-1)!;
-    const count = Math.ceil(set.length / 2);
+    const count = world.settings.wiped ? set.length : Math.ceil(set.length / 2);
     // A host that was counted out has lost its copies as well: more than one disaster at a time is not asked for.
     if (set.length < 2 || count >= world.hosts.length || !this.#agreement.areAllMembers || world.hosts.some(({ up }) => !up))
       return world.now > workloadMs(world.settings) ? undefined : world.later(50, () => this.#strike());

@@ -31,6 +31,13 @@ function calm(seed: number, changes: Partial<Settings>): Settings {
   };
 }
 
+function losing(seed: number): Settings {
+  const settings = settingsOf(seed);
+  const hosts = Math.max(settings.hosts, 3);
+  const replicas = Math.min(Math.max(settings.replicas, 2), hosts);
+  return { ...settings, hosts, replicas, evictionMs: 800, confirmMs: 600, ...salvaging };
+}
+
 const end = ({ operations, hosts, thinkMs }: Settings): number => (operations / hosts) * thinkMs;
 
 /** Named scenarios, each run from several seeds by the tests. */
@@ -96,12 +103,13 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'lost-majority',
     story: 'A majority of the hosts of some blocks is lost for good; what is left is salvaged by several hosts at once, under clients and faults.',
-    settings: (seed) => {
-      const settings = settingsOf(seed);
-      const hosts = Math.max(settings.hosts, 3);
-      const replicas = Math.min(Math.max(settings.replicas, 2), hosts);
-      return { ...settings, hosts, replicas, evictionMs: 800, confirmMs: 600, ...salvaging };
-    },
+    settings: losing,
+    faults: planFaults,
+  },
+  {
+    name: 'lost-blocks',
+    story: 'All hosts of some blocks are lost for good, at once.',
+    settings: (seed) => ({ ...losing(seed), wiped: true }),
     faults: planFaults,
   },
   {

@@ -50,6 +50,8 @@ export interface Settings {
   readonly recreated: boolean;
   /** A majority of some block's hosts is lost for good, and what is left is salvaged: see disaster.ts. */
   readonly salvage: boolean;
+  /** All hosts of that block are lost. */
+  readonly wiped: boolean;
   /** Blocks are founded without looking where that is allowed. */
   readonly fresh: boolean;
   /** Faults to plan. */
@@ -108,6 +110,7 @@ export function settingsOf(seed: number, operations = 620): Settings {
     confirmMs: 200,
     recreated: new SeededRandom(seed, 8).chance(recreatedShare),
     salvage: false,
+    wiped: false,
   };
   if (!random.chance(agreedShare)) return settings.recreated ? { ...settings, rivals: 0 } : settings;
   const agreed = { ...settings, agreed: true, evictionMs: random.pick([300, 800, 2500]), confirmMs: random.pick([150, 600, 2500]) };
