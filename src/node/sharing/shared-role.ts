@@ -361,10 +361,10 @@ export class SharedRole implements Disposable {
   async close(): Promise<void> {
     this.#closing = true;
     // What guests have written comes back while they can say it here.
-    await Promise.race([this.#grants?.loans.close(), sleep(drainMs)]);
+    await Promise.race([this.#grants?.loans.close(), sleep(drainMs, undefined, { ref: false })]);
     const server = this.#server;
     this.#server = undefined;
-    await Promise.race([server?.drain(), sleep(drainMs)]);
+    await Promise.race([server?.drain(), sleep(drainMs, undefined, { ref: false })]);
     // The next host that serves the volume knows nothing of what guests have in memory.
     await this.#grants?.close();
     await this.fileSystem.close();
