@@ -32,7 +32,8 @@ export function runTestFile(file: string, deadline: AbortSignal): Promise<FileRu
     `--test-reporter=${underWay}`,
     `--test-reporter-destination=${log}`,
   ];
-  const child = spawn(process.execPath, ['--test', ...reporters, file], { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
+  // Not by `node --test`, which would begin a second process for the one file.
+  const child = spawn(process.execPath, [...reporters, file], { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env });
   let printed = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed = (printed + text).slice(-maxPrinted)));
   const { promise, resolve, reject } = Promise.withResolvers<FileRun>();

@@ -1,6 +1,6 @@
 /** What one run of test files came to, and what several come to together. */
 
-/** One run of `node --test` over a file, or several such. */
+/** One run of a test file, or several such. */
 export interface Batch {
   readonly passed: number;
   readonly failed: number;
@@ -18,7 +18,9 @@ export function batchOf(file: string, output: string, code: number | null): Batc
     return found === null ? undefined : Number(found[1]);
   };
   const ended = count('pass') !== undefined && count('fail') !== undefined;
-  const failed = (count('fail') ?? 0) + (count('cancelled') ?? 0);
+  const told = (count('fail') ?? 0) + (count('cancelled') ?? 0);
+  // What throws once its test has ended is told by the exit code alone.
+  const failed = ended && told === 0 && code === 1 ? 1 : told;
   const broken = !ended || (code !== 0 && failed === 0);
   return {
     passed: count('pass') ?? 0,

@@ -74,3 +74,21 @@ test('a file that ends is judged by what it printed', async (t) => {
   const { batch, late } = await runTestFile(file, new AbortController().signal);
   assert.deepEqual([late, batch], [false, { passed: 1, failed: 0, skipped: 1, files: [], broken: false }]);
 });
+
+test('a file that ends before its tests have ended has failed, whatever it exits with', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = path.join(directory, 'exits.test.mjs');
+  await writeFile(file, `import { test } from 'node:test'; test('one', () => process.exit(0)); test('two', () => {});`);
+  const { batch } = await runTestFile(file, new AbortController().signal);
+  assert.deepEqual([batch.failed, batch.broken], [1, true]);
+});
+
+test('what a file throws once its tests have ended counts as a failure', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = path.join(directory, 'throws.test.mjs');
+  await writeFile(file, `import { test } from 'node:test'; test('one', () => void setTimeout(() => { throw new Error('late'); }, 10));`);
+  const { batch } = await runTestFile(file, new AbortController().signal);
+  assert.deepEqual(batch, { passed: 1, failed: 1, skipped: 0, files: [file], broken: false });
+});
