@@ -22,8 +22,8 @@ export interface FileSystem {
   unlink(parent: number, name: string): MaybePromise<void>;
   rmdir(parent: number, name: string): MaybePromise<void>;
   /**
-   * `flags`: RENAME_NOREPLACE (1) or RENAME_EXCHANGE (2). `request`: of an exchange, which must not be done twice; where a process before may have done it, it is done once in
-   * all, or fails with EIO where that is not known.
+   * `flags`: RENAME_NOREPLACE (1), RENAME_EXCHANGE (2), RENAME_WHITEOUT (4). `request`: of one with the latter two, which must not be done twice; where a process before may have done
+   * it, it is done once in all, or fails with EIO where that is not known.
    */
   rename(parent: number, name: string, newParent: number, newName: string, flags: number, request?: ExchangeRequest): MaybePromise<void>;
   link(inode: number, newParent: number, newName: string): MaybePromise<Attributes>;
@@ -208,7 +208,7 @@ export interface KernelRequest {
   readonly again?: boolean;
 }
 
-/** A request to exchange two names. */
+/** A request to exchange two names, or to rename and leave a whiteout. */
 export interface ExchangeRequest {
   /** As the kernel numbers the requests of the mount. */
   readonly number: number;

@@ -2,7 +2,7 @@ import { FileSystemError } from '../../src/filesystem/index.ts';
 
 /** A thing in the model. */
 export interface Node {
-  readonly type: 'file' | 'directory' | 'symlink';
+  readonly type: 'file' | 'directory' | 'symlink' | 'whiteout';
   /** The volume's number for it, once known. */
   inode: number;
   links: number;
@@ -117,6 +117,7 @@ export class Model {
       if (target.type === 'directory') to.links--;
     }
     from.entries.delete(name);
+    if (flags === 4) from.entries.set(name, node('whiteout', 0, undefined));
     this.#move(source, from, to, newName);
   }
 

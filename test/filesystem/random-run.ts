@@ -23,6 +23,7 @@ export const kinds = [
   'rename',
   'exchange',
   'noreplace',
+  'whiteout',
   'link',
   'write',
   'write',
@@ -50,6 +51,8 @@ export const kinds = [
 ] as const;
 const names = ['a', 'b', 'c', 'd'];
 const maxOffset = 40_000;
+const renameFlags = { rename: 0, noreplace: 1, exchange: 2, whiteout: 4 } as const;
+const typesByBits: Readonly<Record<number, Node['type']>> = { 0o040000: 'directory', 0o120000: 'symlink', 0o020000: 'whiteout' };
 
 /** A deterministic source of 0 ≤ x < 1. */
 export function generator(seed: number): () => number {
@@ -115,6 +118,17 @@ export class Run {
     this.volume.forget(inode, count);
   }
 
+  /** Something was made that nobody asked for by its name. */
+  async #meet(directory: Node, name: string): Promise<void> {
+    const made = directory.entries.get(name)!;
+    const found = (await this.volume.lookup(directory.inode, name))!;
+    assert.deepEqual([found.mode, found.device, found.links], [0o020000, 0, 1]);
+    made.inode = found.inode;
+    this.nodes.set(made.inode, made);
+    this.#refer(made.inode);
+    this.#drop(made.inode);
+  }
+
   /** What a name stands for is looked up before the name goes. */
   async #removing<T>(directory: Node, name: string, work: () => Promise<T>): Promise<T> {
     const target = directory.entries.get(name);
@@ -172,8 +186,9 @@ export class Run {
       }
       case 'rename':
       case 'exchange':
-      case 'noreplace': {
-        const flags = what === 'rename' ? 0 : what === 'noreplace' ? 1 : 2;
+      case 'noreplace':
+      case 'whiteout': {
+        const flags = renameFlags[what];
         const concerned = [dir.entries.get(name), dir2.entries.get(name2), dir, dir2];
         const done = await this.#removing(dir2, name2, () =>
           this.both(
@@ -181,7 +196,10 @@ export class Run {
             () => volume.rename(dir.inode, name, dir2.inode, name2, flags),
           ),
         );
-        if (done !== undefined && concerned[0] !== concerned[1]) model.note(...concerned);
+        if (done !== undefined && concerned[0] !== concerned[1]) {
+          if (what === 'whiteout') await this.#meet(dir, name);
+          model.note(...concerned);
+        }
         return;
       }
       case 'list':
@@ -395,7 +413,7 @@ export class Run {
     const entries = await this.volume.readdir(inode, 0, 0, 100_000, false);
     for (const { name, inode: child, type: bits } of entries) {
       if (name === '.' || name === '..') continue;
-      const childType = bits === 0o040000 ? 'directory' : bits === 0o120000 ? 'symlink' : 'file';
+      const childType = typesByBits[bits] ?? 'file';
       made.entries.set(name, await this.#read(child, childType, childType === 'directory' ? made : undefined, seen));
     }
     return made;

@@ -247,6 +247,24 @@ test('an exchange of names that is asked for again is done once in all, however 
   await check(host.store);
 });
 
+test('a rename that leaves a whiteout and is asked for again does not put the whiteout in the place of the file', async () => {
+  const host = await Host.start();
+  const file = await put(host.volume, root, 'a', 'content', true);
+  const rename = async (number: number, again: boolean): Promise<void> => host.volume.rename(root, 'a', root, 'b', 4, { number, again });
+  await rename(100, false);
+  const whiteout = await look(host.volume, root, 'a');
+  for (const synced of [false, true]) {
+    if (synced) await host.volume.syncfs();
+    await host.die();
+    await rename(100, true);
+    assert.deepEqual([await look(host.volume, root, 'a'), await look(host.volume, root, 'b')], [whiteout, file]);
+    const { mode, device, links } = await host.volume.getattr(whiteout!);
+    assert.deepEqual([mode, device, links], [0o020000, 0, 1]);
+  }
+  await host.volume.close();
+  await check(host.store);
+});
+
 test('of an exchange by the host that serves a shared volume its next daemon knows whether it was done', async () => {
   for (const [name, askedBefore] of [
     ['its log is all that there was', false],

@@ -3,6 +3,7 @@ export const typeMask = 0o170000;
 export const typeSymlink = 0o120000;
 export const typeRegular = 0o100000;
 export const typeDirectory = 0o040000;
+export const typeCharacterDevice = 0o020000;
 
 export const setUidBit = 0o4000;
 export const setGidBit = 0o2000;
@@ -16,6 +17,7 @@ export const openTruncate = 0o1000;
 
 export const renameNoReplace = 1;
 export const renameExchange = 2;
+export const renameWhiteout = 4;
 
 export function isDirectory(mode: number): boolean {
   return (mode & typeMask) === typeDirectory;

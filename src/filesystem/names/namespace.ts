@@ -5,7 +5,7 @@ import type { Dentry } from './directory-codec.ts';
 import { asFileSystemError } from '../failure.ts';
 import { type Attributes, type Caller, FileSystemError } from '../file-system.ts';
 import type { Inode } from '../inodes/inode.ts';
-import { isDirectory, isRegular, isSymlink, setGidBit, typeDirectory, typeMask, typeSymlink } from '../inodes/mode.ts';
+import { isDirectory, isRegular, isSymlink, setGidBit, typeCharacterDevice, typeDirectory, typeMask, typeSymlink } from '../inodes/mode.ts';
 import { Miss } from '../miss.ts';
 import type { MadeFile } from '../journal/made-file.ts';
 import { checkName, maxLinks, maxTargetBytes } from './names.ts';
@@ -60,6 +60,14 @@ export class Namespace {
     this.stamp(directory);
     this.#core.record({ names: [{ directory, change }], links });
     return inode;
+  }
+
+  /**
+   * What stands under the old name after RENAME_WHITEOUT, as a part of that operation: the device 0:0, by which an overlay file system knows that the name is gone of which a
+   * layer below has something. Like all that has no maker it is root's.
+   */
+  whiteout(directory: Inode): Inode {
+    return this.#create(directory, { mode: typeCharacterDevice, umask: 0, caller: { uid: 0, gid: 0, pid: 0 } }, 1);
   }
 
   /** A new file without a name (O_TMPFILE). */

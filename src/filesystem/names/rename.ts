@@ -2,7 +2,7 @@ import type { VolumeCore } from '../core.ts';
 import type { Directory } from './directory.ts';
 import { type ExchangeRequest, FileSystemError } from '../file-system.ts';
 import type { Inode } from '../inodes/inode.ts';
-import { renameExchange, renameNoReplace } from '../inodes/mode.ts';
+import { renameExchange, renameNoReplace, renameWhiteout } from '../inodes/mode.ts';
 import { checkName } from './names.ts';
 import { dentryOf, type Namespace } from './namespace.ts';
 
@@ -26,7 +26,8 @@ export function rename(
   flags: number,
   request?: ExchangeRequest,
 ): void {
-  if ((flags & ~(renameNoReplace | renameExchange)) !== 0 || flags === (renameNoReplace | renameExchange)) throw new FileSystemError('EINVAL');
+  if ((flags & ~(renameNoReplace | renameExchange | renameWhiteout)) !== 0) throw new FileSystemError('EINVAL');
+  if ((flags & renameExchange) !== 0 && flags !== renameExchange) throw new FileSystemError('EINVAL');
   const from: Place = { ...namespace.writableDirectory(parent), name };
   const to: Place = { ...namespace.writableDirectory(newParent), name: newName };
   checkName(newName);
@@ -48,17 +49,18 @@ export function rename(
   if (target !== undefined) checkReplaceable(source, target);
   else to.names.checkRoom(newName);
   claim(core, from, to, source, target);
-  move(core, namespace, from, to, source, target);
+  const left = (flags & renameWhiteout) === 0 ? undefined : namespace.whiteout(from.inode);
+  move(core, namespace, from, to, source, target, left, request?.number);
 }
 
 function claim(core: VolumeCore, { inode: from }: Place, { inode: to }: Place, source: Inode, target: Inode | undefined): void {
   core.claim(target === undefined ? [from, to, source] : [from, to, source, target], [from, to]);
 }
 
-/** Whether a process before did the exchange. @throws FileSystemError EIO where that is not known */
+/** Whether a process before did it. @throws FileSystemError EIO where that is not known */
 function isDone(core: VolumeCore, { number }: ExchangeRequest): boolean {
   const done = core.redo?.exchanges.done(number);
-  if (done === undefined) throw new FileSystemError('EIO', 'whether the exchange took effect before the crash is not known');
+  if (done === undefined) throw new FileSystemError('EIO', 'whether the rename took effect before the crash is not known');
   return done;
 }
 
@@ -85,15 +87,28 @@ function checkReplaceable(source: Inode, target: Inode): void {
   if (target.isDirectory && !target.directory!.empty) throw new FileSystemError('ENOTEMPTY');
 }
 
-/** The new name first, then the old one away: in the log and in the journal both are one. */
-function move(core: VolumeCore, namespace: Namespace, from: Place, to: Place, source: Inode, target: Inode | undefined): void {
+/**
+ * The new name first, then the old one away: in the log and in the journal both are one.
+ * @param left What was just made to stand under the old name; it becomes durable with the rest.
+ */
+function move(
+  core: VolumeCore,
+  namespace: Namespace,
+  from: Place,
+  to: Place,
+  source: Inode,
+  target: Inode | undefined,
+  left: Inode | undefined,
+  request: number | undefined,
+): void {
   const now = stampBoth(namespace, from, to);
   const names = [
     { directory: to.inode, change: to.names.change(to.name, dentryOf(source)) },
-    { directory: from.inode, change: from.names.change(from.name, undefined) },
+    { directory: from.inode, change: from.names.change(from.name, left === undefined ? undefined : dentryOf(left)) },
   ];
   const dropped = target === undefined ? { links: [] } : namespace.dropName(target, now);
   const { links } = dropped;
+  if (left !== undefined) links.push({ inode: left, delta: left.links });
   const count = (directory: Inode, delta: number): void => {
     directory.links += delta;
     links.push({ inode: directory, delta });
@@ -114,6 +129,7 @@ function move(core: VolumeCore, namespace: Namespace, from: Place, to: Place, so
     ...(crosses ? { moved: [{ inode: source, parent: to.inode.number }] } : {}),
     // Write a new file, rename it over the old one, without fsync: after a crash there must be one or the other, not an empty file.
     ...(target !== undefined && source.isRegular ? { settle: source } : {}),
+    ...(request === undefined ? {} : { request }),
   });
 }
 

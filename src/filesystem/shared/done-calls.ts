@@ -16,7 +16,7 @@ export function answerIncluded(method: SharedMethod, args: readonly unknown[]): 
   return method === 'append' ? (args[2] as Uint8Array).length : undefined;
 }
 
-/** The kernel's request to exchange two names, of which the volume that is open here is told besides. It is undone if it is done twice, and what it meets says nothing. */
+/** The kernel's request to exchange two names, or to rename and leave a whiteout, of which the volume that is open here is told besides. It must not be done twice, and what it meets says nothing. */
 export function exchangeOf(method: SharedMethod, args: readonly unknown[]): ExchangeRequest | undefined {
   return method === 'rename' ? (args[requestAt] as ExchangeRequest | undefined) : undefined;
 }

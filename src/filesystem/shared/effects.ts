@@ -3,8 +3,8 @@ import type { SharedMethod } from './calls.ts';
 
 /** O_TRUNC. */
 const truncate = 0o1000;
-/** RENAME_EXCHANGE. */
-const exchange = 2;
+/** RENAME_EXCHANGE, RENAME_WHITEOUT. */
+const [exchange, whiteout] = [2, 4];
 
 /** Operations that open something. */
 export const opens: ReadonlySet<SharedMethod> = new Set(['open', 'opendir', 'create', 'tmpfile']);
@@ -81,8 +81,9 @@ export function namesAfter(
     case 'rename': {
       // Two names of one file stay both.
       const [from, to] = before;
-      const moved = args[4] !== exchange && typeof from === 'number' && to !== undefined && from !== to;
-      return moved ? [null, from] : [undefined, undefined];
+      const flags = args[4] as number;
+      const moved = (flags & exchange) === 0 && typeof from === 'number' && to !== undefined && from !== to;
+      return moved ? [(flags & whiteout) === 0 ? null : undefined, from] : [undefined, undefined];
     }
     default:
       return [];

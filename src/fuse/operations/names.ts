@@ -136,14 +136,15 @@ export const rmdir: Operation = (exchange, header, message) => {
   remove(exchange, header, () => exchange.fileSystem.rmdir(header.node, name));
 };
 
-const renameExchange = 2;
+/** RENAME_EXCHANGE, RENAME_WHITEOUT. */
+const onceOnly = 2 | 4;
 
 function renameWith(exchange: Exchange, header: RequestHeader, message: Message, withFlags: boolean): void {
   const { newParent, flags, name, newName } = decodeRename(message, withFlags);
   const { fileSystem } = exchange;
   const again = isResent(header);
-  if ((flags & renameExchange) !== 0) {
-    // Doing it twice undoes it, and what is there says nothing of whether it was done once.
+  if ((flags & onceOnly) !== 0) {
+    // Doing it twice undoes an exchange, and puts the whiteout where the file is to be; what is there says nothing of whether it was done once.
     const request = { number: requestKey(header.uniqueLow, header.uniqueHigh), again };
     return exchange.answer(header, fileSystem.rename(header.node, name, newParent, newName, flags, request), encodeNothing);
   }

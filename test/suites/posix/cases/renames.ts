@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { lstatSync } from 'node:fs';
 import * as sys from '../syscalls.ts';
 import { alice, bob, type Cases, fileTypes, gives, moves } from '../scene.ts';
 
@@ -120,6 +121,24 @@ export const renames: Cases = {
       gives(sys.rename(from, to, sys.RENAME.NOREPLACE), 'EEXIST', type);
       gives(sys.rename(from, scene.fresh(), sys.RENAME.NOREPLACE), 0, type);
     }
+  },
+  'RENAME_WHITEOUT leaves a device 0:0 under the old name, by which overlayfs knows what is gone': (scene) => {
+    const folder = scene.folder('elsewhere');
+    for (const type of fileTypes) {
+      const source = scene.make(type);
+      const { inode } = sys.stat(source);
+      const moved = `${folder}/${type}`;
+      gives(sys.rename(source, moved, sys.RENAME.WHITEOUT | sys.RENAME.NOREPLACE), 0, type);
+      assert.equal(sys.stat(moved).inode, inode);
+      const left = sys.stat(source);
+      assert.deepEqual([left.type, left.permissions, lstatSync(source).rdev, left.links], [sys.S.IFCHR, 0, 0, 1], type);
+    }
+    const [from, over] = [scene.make('regular'), scene.make('regular')];
+    const { inode } = sys.stat(from);
+    gives(sys.rename(from, over, sys.RENAME.WHITEOUT), 0);
+    assert.equal(sys.stat(over).inode, inode);
+    gives(sys.rename(over, from, sys.RENAME.WHITEOUT | sys.RENAME.EXCHANGE), 'EINVAL');
+    gives(sys.rename(scene.at('none'), from, sys.RENAME.WHITEOUT), 'ENOENT');
   },
   'RENAME_EXCHANGE exchanges anything with anything, in one directory and between two': (scene) => {
     const folder = scene.folder('folder');
