@@ -12,7 +12,9 @@ test('overlayfs has its layers on a volume, both those that it reads and the one
   await using daemon = await DaemonProcess.start(await mkdtemp(path.join(tmpdir(), 'infinit-overlay-')));
   const place = await daemon.mount('data');
   const merged = path.join(daemon.directory, 'merged');
-  await sh(`mkdir lower upper work ${merged}; echo low > lower/kept; echo low > lower/moved; mkdir lower/gone; echo low > lower/gone/file`, { cwd: place });
+  await sh(`mkdir lower upper work ${merged}; echo low > lower/kept; echo low > lower/moved; mkdir lower/gone; echo low > lower/gone/file`, {
+    cwd: place,
+  });
   const mount = `mount -t overlay overlay -o lowerdir=${place}/lower,upperdir=${place}/upper,workdir=${place}/work ${merged}`;
   await sh(mount);
   try {
