@@ -1,6 +1,7 @@
 import { programPatienceMs } from '../base/index.ts';
 import { type Attributes, type FileTime, isSameTime, type SoleUseEnd } from '../filesystem/index.ts';
 import { EarlierPages } from './earlier-pages.ts';
+import { MappedPages } from './mapped-pages.ts';
 import type { Notifier } from './notifier.ts';
 import { type Validity, validity } from './wire/index.ts';
 
@@ -76,6 +77,7 @@ export class KernelTrust {
   /** False after a takeover: an earlier daemon's files may be open with a cache. */
   readonly #allKnown: boolean;
   readonly #earlier: EarlierPages | undefined;
+  readonly #mapped: MappedPages;
   /** After a takeover: inodes of which nothing is cached that an earlier daemon gave. */
   readonly #dropped = new Set<number>();
   /** Something may have been cached before the next time alone begins. */
@@ -105,6 +107,7 @@ export class KernelTrust {
     this.#notifier = notifier;
     this.#allKnown = !adopted;
     this.#earlier = adopted ? new EarlierPages((inode) => this.#drop(inode)) : undefined;
+    this.#mapped = new MappedPages((inode) => this.#drop(inode), adopted);
     this.#used = adopted;
     // What the earlier daemon told just before it ended holds for a while.
     this.#trustedUntilMs = adopted ? performance.now() + Math.min(earlierMs, longestTrustMs) : 0;
@@ -228,6 +231,16 @@ export class KernelTrust {
   drop(inode: number): Promise<void> | undefined {
     const guarded = this.#guarded.delete(inode);
     return guarded || this.#inodes.has(inode) || performance.now() < this.#guardedUntilMs ? this.#drop(inode) : undefined;
+  }
+
+  /** The kernel is given a page, by a file that is open for reading alone or not. Those of a guarded one are dropped when it changes. */
+  gavePage(inode: number, forReading: boolean): void {
+    if (!forReading || !this.#guarded.has(inode)) this.#mapped.given(inode);
+  }
+
+  /** A lock of the file was taken, or is about to be given back: resolves when the kernel has none of the pages that nobody takes back. undefined: it has none. */
+  dropMapped(inode: number): Promise<void> | undefined {
+    return this.#sole === undefined ? this.#mapped.drop(inode) : undefined;
   }
 
   /** Attributes that may be trusted are about to change: resolves when the kernel asks for them again, its pages with them. undefined: it does. */

@@ -92,6 +92,63 @@ describe('a mount whose files other hosts change from time to time', () => {
     assert.equal(read(), 'closed');
   });
 
+  test('a mapped file shows what another host wrote once a lock is taken, and what is changed in it is written before a lock is given back', async () => {
+    const [page, source, shown] = [4096, at('source'), at('shown')];
+    const [none, exclusive, unlock] = [0, 2, 8];
+    writeFileSync(at('file'), Buffer.alloc(page, '-'));
+    writeFileSync(source, 'mapped');
+    for (const lock of [
+      (fd: number, take: boolean) => sys.flock(fd, take ? exclusive : unlock),
+      (fd: number, take: boolean) => sys.lock(fd, sys.F.OFD_SETLK, { type: take ? 'write' : 'unlock', start: 0, length: 1 }).result,
+      (fd: number, take: boolean) => sys.lock(fd, sys.F.SETLKW, { type: take ? 'write' : 'unlock', start: 0, length: 1 }).result,
+    ]) {
+      const [fd, from, into] = [openSync(at('file'), 'r+'), openSync(source, 'r'), openSync(shown, 'w+')];
+      const mapping = new sys.Mapping(fd, page);
+      const seen = (): string => {
+        mapping.copyTo(into, 6);
+        return readFileSync(shown, 'latin1');
+      };
+      for (const text of ['first.', 'second']) {
+        assert.equal(lock(fd, true), none);
+        seen();
+        assert.equal(lock(fd, false), none);
+        await change('file', text);
+        assert.equal(lock(fd, true), none);
+        assert.equal(seen(), text);
+        mapping.copyFrom(from, 6);
+        const writes = await count('write');
+        assert.equal(lock(fd, false), none);
+        assert.equal((await count('write')) - writes, 1, 'written back');
+        assert.equal(textOf(fd).slice(0, 6), 'mapped');
+      }
+      mapping[Symbol.dispose]();
+      for (const each of [fd, from, into]) closeSync(each);
+    }
+  });
+
+  test('what a program changed in mapped memory does not bring back what another host cut off', async () => {
+    const [pages, page] = [4, 4096];
+    writeFileSync(at('file'), Buffer.alloc(pages * page, '-'));
+    writeFileSync(at('source'), 'mapped');
+    const [fd, from] = [openSync(at('file'), 'r+'), openSync(at('source'), 'r')];
+    const mapping = new sys.Mapping(fd, pages * page);
+    for (const [size, text] of [
+      [page + 3, 'map'],
+      [page, ''],
+    ] as const) {
+      for (const index of [0, 1, 3]) mapping.copyFrom(from, 6, index * page);
+      await mounted.command({ do: 'truncate', path: '/file', size });
+      assert.equal(mapping.sync(), 0);
+      assert.equal(statSync(at('file')).size, size);
+      assert.deepEqual(readFileSync(at('file'), 'latin1').slice(page), text);
+      assert.ok(readFileSync(at('file'), 'latin1').startsWith('mapped-'));
+      await mounted.command({ do: 'truncate', path: '/file', size: pages * page });
+      assert.equal(statSync(at('file')).size, pages * page);
+    }
+    mapping[Symbol.dispose]();
+    for (const each of [fd, from]) closeSync(each);
+  });
+
   test('a file that is written is not cached, guarded or not', async () => {
     writeFileSync(at('file'), 'before');
     await mounted.command({ do: 'guard' });

@@ -40,6 +40,7 @@ export type Command =
   /** The end of that, once it is done. */
   | { readonly do: 'shared'; readonly lost: boolean }
   | { readonly do: 'remove'; readonly path: string }
+  | { readonly do: 'truncate'; readonly path: string; readonly size: number }
   | { readonly do: 'grow'; readonly path: string; readonly text: string };
 
 /** Wraps a file system so that one operation at a time can be held up. */
@@ -133,6 +134,12 @@ async function main({ mountPoint, options, serves = 'memory' }: ServerSettings):
         inode!.write(0, Buffer.from(command.text));
         inode!.touch('modified', 'changed');
         if (command.secretly === true) inode!.modified = modified;
+        return;
+      }
+      case 'truncate': {
+        const { inode } = find(fileSystem, command.path);
+        inode!.truncate(command.size);
+        inode!.touch('modified', 'changed');
         return;
       }
       case 'alone': {

@@ -1,12 +1,19 @@
-import type { FileLock } from '../../filesystem/index.ts';
-import type { Encode, Operation } from '../exchange.ts';
+import type { FileLock, MaybePromise } from '../../filesystem/index.ts';
+import type { Encode, Exchange, Operation } from '../exchange.ts';
+import { after } from '../handles.ts';
 import { maxLockWaits } from '../in-flight.ts';
-import { decodeInterrupt, decodeLock } from '../wire/index.ts';
+import { decodeInterrupt, decodeLock, type RequestHeader } from '../wire/index.ts';
 import { encodeNothing } from './names.ts';
 
 const ENOLCK = 37;
 
 const encodeLock: Encode<FileLock | undefined> = ({ reply }, lock) => reply.putLock(lock);
+
+/** Waits until the kernel has no page of the mapped file, those that a program changed written: while it has the lock. */
+function withoutPages(exchange: Exchange, header: RequestHeader): MaybePromise<void> {
+  const dropped = exchange.trust?.dropMapped(header.node);
+  return dropped === undefined ? undefined : exchange.afterKernel(header, dropped);
+}
 
 export const getlk: Operation = (exchange, header, message) =>
   exchange.answer(header, exchange.fileSystem.getlk(header.node, decodeLock(message).lock), encodeLock);
@@ -15,7 +22,9 @@ export const getlk: Operation = (exchange, header, message) =>
 export const setlk: Operation = (exchange, header, message) => {
   const { lock, handle } = decodeLock(message);
   exchange.lockOwners.locked(header.node, handle, lock);
-  exchange.answer(header, exchange.fileSystem.setlk(header.node, lock, false), encodeNothing);
+  const set = (): MaybePromise<void> => exchange.fileSystem.setlk(header.node, lock, false);
+  const done = lock.type === 'unlock' ? after(withoutPages(exchange, header), set) : after(set(), () => withoutPages(exchange, header));
+  exchange.answer(header, done, encodeNothing);
 };
 
 /** Waits for as long as the caller likes: any signal ends it, a deadline does not. */
@@ -25,7 +34,7 @@ export const setlkw: Operation = (exchange, header, message) => {
   exchange.lockOwners.locked(header.node, handle, lock);
   const inode = header.node;
   const abort = new AbortController();
-  const taken = exchange.fileSystem.setlk(inode, lock, true, abort.signal);
+  const taken = after(exchange.fileSystem.setlk(inode, lock, true, abort.signal), () => withoutPages(exchange, header));
   const giveBack = (): void => exchange.aside(inode, () => exchange.fileSystem.setlk(inode, { ...lock, type: 'unlock' }, false));
   exchange.answer(header, taken, encodeNothing, giveBack, abort);
 };

@@ -126,10 +126,11 @@ export function decodeCreate(message: Message): { flags: number; mode: number; u
   return { flags: message.words[10]!, mode: message.words[11]!, umask: message.words[12]!, name: message.name(56) };
 }
 
-/** READ, READDIR and READDIRPLUS. */
-export function decodeRead(message: Message): { handle: KernelHandle; offset: number; length: number; flags: number } {
+/** READ, READDIR and READDIRPLUS. `cached`: of a file, the kernel reads a page for its cache: what it reads for a program names who may have locks (FUSE_READ_LOCKOWNER). */
+export function decodeRead(message: Message): { handle: KernelHandle; offset: number; length: number; flags: number; cached: boolean } {
   message.require(80);
-  return { handle: handle(message, 10), offset: message.u64(12), length: message.words[14]!, flags: message.words[18]! };
+  const words = message.words;
+  return { handle: handle(message, 10), offset: message.u64(12), length: words[14]!, flags: words[18]!, cached: (words[15]! & 2) === 0 };
 }
 
 /** struct fuse_write_in; the data follow at byte 80 and are borrowed from the message. */
