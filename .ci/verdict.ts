@@ -74,6 +74,15 @@ export function verdictOf(first: readonly Batch[], again: Batch | undefined): Ve
   };
 }
 
+/** So many of the slowest files are told. */
+const maxSlowest = 12;
+
+/** A table of the files that took the longest. @param seconds that each file took. */
+export function slowest(seconds: ReadonlyMap<string, number>): string {
+  const rows = [...seconds].toSorted(([, a], [, b]) => b - a).slice(0, maxSlowest);
+  return ['the slowest files:', ...rows.map(([file, took]) => `${took.toFixed(1).padStart(7)} s  ${file}`)].join('\n');
+}
+
 /** The plain line that everything ends with. */
 export function closingLine({ passed, failed, skipped, unsteady }: Verdict): string {
   const named = unsteady.length === 0 ? '' : `, ${unsteady.length} unsteady (passed at the second try): ${unsteady.join(', ')}`;

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { collectWhenIdle } from '../../src/base/index.ts';
 
-test('what a burst of work leaves behind is collected once the thread rests', { timeout: 30_000 }, async () => {
+test('what a burst of work leaves behind is collected once the thread rests', { timeout: 300_000 }, async () => {
   const before = process.memoryUsage().heapUsed;
   collectWhenIdle({ intervalMs: 50 });
   // Old enough to lie where only a full collection looks.
@@ -15,7 +15,7 @@ test('what a burst of work leaves behind is collected once the thread rests', { 
   while (process.memoryUsage().heapUsed > before + 20 * 1024 * 1024) await setTimeout(100);
 });
 
-test('after each burst what malloc kept is released, though V8 holds no more than before', { timeout: 30_000 }, async () => {
+test('after each burst what malloc kept is released, though V8 holds no more than before', { timeout: 300_000 }, async () => {
   let released = 0;
   collectWhenIdle({ intervalMs: 50, release: () => released++ });
   for (let burst = 1; burst <= 3; burst++) {
@@ -25,7 +25,7 @@ test('after each burst what malloc kept is released, though V8 holds no more tha
   }
 });
 
-test('a thread that always has a little to do is at rest all the same once it does no more than that', { timeout: 30_000 }, async () => {
+test('a thread that always has a little to do is at rest all the same once it does no more than that', { timeout: 300_000 }, async () => {
   const intervalMs = 250;
   let released = 0;
   collectWhenIdle({ intervalMs, release: () => released++ });

@@ -35,7 +35,7 @@ function flow(wakefulness: Wakefulness): void {
   for (let request = 0; request < 10; request++) wakefulness.touch();
 }
 
-test('requests that flow open the device with the wish in it, rest closes it, and further requests open it again', { timeout: 30_000 }, async () => {
+test('requests that flow open the device with the wish in it, rest closes it, and further requests open it again', { timeout: 300_000 }, async () => {
   writeFileSync(device, '');
   using wakefulness = new Wakefulness({ device, latencyUs: 7 });
   assert.equal(opened(), 0);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { type Batch, batchOf, closingLine, together, verdictOf } from '../../.ci/verdict.ts';
+import { type Batch, batchOf, closingLine, slowest, together, verdictOf } from '../../.ci/verdict.ts';
 
 /** The end of what the spec reporter prints; failures are in a file of cases that several share. */
 function printed(pass: number, fail: number, skipped = 0): string {
@@ -51,4 +51,11 @@ test('what the simulator finds is not forgotten, whatever a second try of others
   const { failed, unsteady } = verdictOf([...found, fine], batchOf(one, printed(7, 0), 0));
   assert.deepEqual([failed, unsteady], [1, [one]]);
   assert.equal(verdictOf([found[0]!], undefined).failed, 1);
+});
+
+test('the slowest files are told, the slowest first', () => {
+  const seconds = new Map(Array.from({ length: 100 }, (_, index) => [`test/${index}.test.ts`, index]));
+  const lines = slowest(seconds).split('\n');
+  assert.equal(lines[1], '   99.0 s  test/99.test.ts');
+  assert.ok(lines.length < 20 && !lines.some((line) => line.includes('test/5.test.ts')));
 });

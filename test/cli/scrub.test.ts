@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { createProgram } from '../../src/cli/program.ts';
 
-test('a scrub whose daemon is started anew is not waited for any longer', { timeout: 30_000 }, async (t) => {
+test('a scrub whose daemon is started anew is not waited for any longer', { timeout: 300_000 }, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-scrub-'));
   const socketPath = path.join(directory, 'socket');
   let asked = false;

@@ -17,7 +17,7 @@ async function saidTo(socket: string, ...words: readonly string[]): Promise<stri
   return said;
 }
 
-test('what fails since the daemon is of another version says so, and what to do; other failures do not', { timeout: 60_000 }, async (t) => {
+test('what fails since the daemon is of another version says so, and what to do; other failures do not', { timeout: 300_000 }, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-mismatch-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const socket = path.join(directory, 'socket');

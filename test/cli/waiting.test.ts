@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import type { HostStatus } from '../../src/api/index.ts';
 import { sayingWhatFor } from '../../src/cli/waiting.ts';
 
-test('a removal that does not end says what it waits for, and why', { timeout: 60_000 }, async (t) => {
+test('a removal that does not end says what it waits for, and why', { timeout: 300_000 }, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-waiting-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const socket = path.join(directory, 'socket');
@@ -36,7 +36,7 @@ test('a removal that does not end says what it waits for, and why', { timeout: 6
   assert.deepEqual([await out, await ended], ['data\n', [0, null]]);
 });
 
-test('whoever empties the trash and waits for that is told that it goes on, and who can do it', { timeout: 60_000 }, async (t) => {
+test('whoever empties the trash and waits for that is told that it goes on, and who can do it', { timeout: 300_000 }, async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-waiting-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const socket = path.join(directory, 'socket');

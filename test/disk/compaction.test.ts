@@ -101,7 +101,7 @@ async function yardstick(directory: string, stop: () => boolean): Promise<number
   return slowest;
 }
 
-test('compaction under load loses no update and holds no writer up', { timeout: 60_000 }, async () => {
+test('compaction under load loses no update and holds no writer up', { timeout: 300_000 }, async () => {
   await using directory = await TemporaryDirectory.make();
   await using disk = await LogDisk.open(path.join(directory.path, 'store'), { ...small, segmentBytes: 512 * 1024 });
   const keys = 200;
@@ -128,7 +128,7 @@ test('compaction under load loses no update and holds no writer up', { timeout: 
   assert.ok(slowest < bound, `a writer waited ${slowest.toFixed(1)} ms, the bound is ${bound.toFixed(1)}`);
 });
 
-test('a crash at any write of a compaction loses nothing', { timeout: 60_000 }, async () => {
+test('a crash at any write of a compaction loses nothing', { timeout: 300_000 }, async () => {
   const count = 120;
   for (let crashAt = 1; crashAt <= 60; crashAt += 3) {
     await using directory = await TemporaryDirectory.make();

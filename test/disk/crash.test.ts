@@ -89,7 +89,7 @@ async function crashOnce(
   for (const [key, value] of found) model.set(key, value);
 }
 
-test('a crash in any write leaves a prefix with all that was acknowledged, crash after crash', { timeout: 60_000 }, async () => {
+test('a crash in any write leaves a prefix with all that was acknowledged, crash after crash', { timeout: 300_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.tuple(fc.array(burst, { minLength: 1, maxLength: 12 }), fc.integer({ min: 1, max: 20 }), tear), { minLength: 1, maxLength: 4 }),

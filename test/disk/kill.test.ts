@@ -29,7 +29,7 @@ async function writeAndKill(directory: string, from: number, afterMs: number): P
   return output.split('\n').slice(0, -1).map(Number);
 }
 
-test('kill -9 of a writing process loses no acknowledged put, time after time', { timeout: 60_000 }, async () => {
+test('kill -9 of a writing process loses no acknowledged put, time after time', { timeout: 300_000 }, async () => {
   await using directory = await TemporaryDirectory.make();
   const acknowledged: number[] = [];
   for (const [round, ms] of [150, 400, 900].entries()) {

@@ -13,7 +13,7 @@ function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
-test('a second daemon on the same directory is told who holds it, and the lock dies with its process', { timeout: 30_000 }, async () => {
+test('a second daemon on the same directory is told who holds it, and the lock dies with its process', { timeout: 300_000 }, async () => {
   await using directory = await TemporaryDirectory.make();
   const child = spawn(process.execPath, [path.join(import.meta.dirname, 'writer-child.ts'), directory.path, '0'], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -190,7 +190,7 @@ test('who writes on while the store is full is told that there is no room', asyn
 
 test(
   'who goes on with new files while the store is full is told that there is no room, and not kept waiting; so are guests; a removal makes room for both',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     const store = new SmallStore(4 * mebibyte);
     const volume = await open(store, { flushDelayMs: 1, maxDirtyBytes: mebibyte });

@@ -80,7 +80,7 @@ class Supervised implements AsyncDisposable {
   }
 }
 
-test('a client goes on after kill -9 of the daemon, again and again', { timeout: 60_000 }, async () => {
+test('a client goes on after kill -9 of the daemon, again and again', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   let pid = await supervised.serving();
   const at = (name: string): string => path.join(supervised.mountPoint, name);
@@ -115,7 +115,7 @@ test('a client goes on after kill -9 of the daemon, again and again', { timeout:
 
 test(
   'while the next daemon cannot start for want of room its mounts wait, for longer than crashes are borne, and clients go on',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     await using supervised = new Supervised();
     const pid = await supervised.serving();
@@ -133,7 +133,7 @@ test(
   },
 );
 
-test('a daemon is replaced under load without an error', { timeout: 30_000 }, async () => {
+test('a daemon is replaced under load without an error', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   const pid = await supervised.serving();
   const fd = openSync(path.join(supervised.mountPoint, 'file'), 'w+');
@@ -145,7 +145,7 @@ test('a daemon is replaced under load without an error', { timeout: 30_000 }, as
   assert.equal(readFileSync(path.join(supervised.mountPoint, 'file'), 'utf8'), 'goes on');
 });
 
-test('an orderly stop ends the mount, also where a file is open, and passes the exit code on', { timeout: 30_000 }, async () => {
+test('an orderly stop ends the mount, also where a file is open, and passes the exit code on', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   await supervised.serving();
   const fd = openSync(path.join(supervised.mountPoint, 'file'), 'w');
@@ -156,7 +156,7 @@ test('an orderly stop ends the mount, also where a file is open, and passes the 
   assert.throws(() => closeSync(fd), { code: 'ENOTCONN' });
 });
 
-test('a daemon that keeps dying is given up, and nobody hangs', { timeout: 60_000 }, async () => {
+test('a daemon that keeps dying is given up, and nobody hangs', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   const pid = await supervised.serving();
   const waiting = stat(path.join(supervised.mountPoint, 'hang'));
@@ -171,12 +171,12 @@ test('a daemon that keeps dying is given up, and nobody hangs', { timeout: 60_00
   assert.match(supervised.log, /given up/);
 });
 
-test('a daemon that cannot start at all is not tried again', { timeout: 30_000 }, async () => {
+test('a daemon that cannot start at all is not tried again', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised('refuse');
   assert.deepEqual(await supervised.exited, [2, null]);
 });
 
-test('without a holder all works, and the next daemon clears the dead mount', { timeout: 30_000 }, async () => {
+test('without a holder all works, and the next daemon clears the dead mount', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised('refuse');
   await supervised.exited;
   rmSync(`${supervised.state}.refuse`);

@@ -9,7 +9,7 @@ import { clearStaleMounts, detachMount, listMounts, mountFuse, unmountIdle } fro
 import { parseMountinfo } from '../../src/fuse/mount-table.ts';
 import { isMounted, Mounted } from './mounted.ts';
 
-test('a hundred mounts and unmounts leave no mount, no descriptor and no thread', { timeout: 60_000 }, async () => {
+test('a hundred mounts and unmounts leave no mount, no descriptor and no thread', { timeout: 300_000 }, async () => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-cycles-'));
   try {
     const child = fork(path.join(import.meta.dirname, 'cycles.ts'), [directory, '100'], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });

@@ -13,7 +13,7 @@ import { DaemonProcess } from './daemon-process.ts';
 import { sh } from './programs.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
-suite('hosts that join in a wrong way', { timeout: 120_000 }, () => {
+suite('hosts that join in a wrong way', { timeout: 300_000 }, () => {
   let cluster: ClusterProcesses;
   let h0: DaemonProcess;
   let h1: DaemonProcess;

@@ -31,7 +31,7 @@ function requests(from: string, block: Address, replicas: readonly string[]): Re
 
 test(
   'a member that may neither store nor write changes nothing, stops nobody, and holds up no write for long, whatever it sends',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using cluster = await ClusterProcesses.start(2);
     const [first] = cluster.hosts;

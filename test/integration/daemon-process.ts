@@ -7,7 +7,7 @@ import { ControlClient } from '../../src/api/index.ts';
 
 const main = path.resolve(import.meta.dirname, '../../src/cli/main.ts');
 /** A daemon answers well within this time, on a busy machine too. */
-const startDeadlineMs = 30_000;
+const startDeadlineMs = 90_000;
 
 /** How a command of the program ended. */
 export interface Ended {
@@ -103,7 +103,7 @@ export class DaemonProcess implements AsyncDisposable {
   infinit(...words: string[]): Promise<Ended> {
     const env = { ...process.env, INFINIT_CONTROL_SOCKET: this.controlSocket };
     return new Promise((resolve) => {
-      execFile(process.execPath, [this.program, ...words], { timeout: 60_000, env }, (error, out, err) =>
+      execFile(process.execPath, [this.program, ...words], { timeout: 120_000, env }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
     });

@@ -75,7 +75,7 @@ async function isWritable(place: string): Promise<void> {
 
 test(
   'a host whose file system another program fills refuses content, serves the rest, also after it was killed, and takes writes again by itself',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     using media = new Media(1);
     const directory = mkdtempSync(path.join(tmpdir(), 'infinit-full-'));
@@ -103,7 +103,7 @@ test(
   },
 );
 
-test('with the file systems of all three hosts filled by others, none of them keeps a program waiting', { timeout: 180_000 }, async () => {
+test('with the file systems of all three hosts filled by others, none of them keeps a program waiting', { timeout: 300_000 }, async () => {
   using media = new Media(3);
   await using cluster = await ClusterProcesses.start(1, tmpdir(), media.flagsOf(0));
   for (const index of [1, 2]) await cluster.add(media.flagsOf(index));

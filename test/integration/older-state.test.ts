@@ -45,7 +45,7 @@ const start = (): Promise<ClusterProcesses> => ClusterProcesses.start(3, undefin
 
 test(
   'a host whose disk is put back to a snapshot forgot what it promised since: the others tell it, and it takes no part',
-  { timeout: 120_000 },
+  { timeout: 300_000 },
   async () => {
     await using cluster = await start();
     const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
@@ -65,7 +65,7 @@ test(
   },
 );
 
-test('so it is where all hosts are stopped, and started with it', { timeout: 120_000 }, async () => {
+test('so it is where all hosts are stopped, and started with it', { timeout: 300_000 }, async () => {
   await using cluster = await start();
   const [h0, h1, h2] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess];
   await putBackAfter(cluster, async () => {

@@ -14,7 +14,7 @@ import { sh } from './programs.ts';
 const soon = ['--eviction-delay', '10s'];
 
 // One after the other, on one cluster: hosts come and go, and the last test takes it apart.
-suite('what operators say to a cluster of three', { timeout: 180_000 }, () => {
+suite('what operators say to a cluster of three', { timeout: 300_000 }, () => {
   let cluster: ClusterProcesses;
   let h0: DaemonProcess;
   let h1: DaemonProcess;

@@ -18,7 +18,7 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
 
 test(
   'with two of three disks full the cluster is READ-ONLY by name, what is there is read, and removing something ends it',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     await using cluster = await ClusterProcesses.start(1);
     const small = ['--capacity', '64M'];

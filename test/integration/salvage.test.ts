@@ -10,7 +10,7 @@ import type { DaemonProcess } from './daemon-process.ts';
 
 const names = Array.from({ length: 12 }, (_, index) => `key-${index}`);
 
-test('two of three hosts are lost for good: salvage brings back what is left, and only after they were expelled', { timeout: 150_000 }, async () => {
+test('two of three hosts are lost for good: salvage brings back what is left, and only after they were expelled', { timeout: 300_000 }, async () => {
   await using cluster = await ClusterProcesses.start(3, tmpdir(), ['--eviction-delay', '10s']);
   const [host, ...lost] = cluster.hosts;
   const nodes = await host!.client.listNodes();
@@ -62,7 +62,7 @@ test('two of three hosts are lost for good: salvage brings back what is left, an
   await programs.blocks.modify(programs.blocks.named('later'), () => 'works');
 });
 
-test('blocks that lack a majority only through damaged records are rewritten without naming a host as lost', { timeout: 90_000 }, async () => {
+test('blocks that lack a majority only through damaged records are rewritten without naming a host as lost', { timeout: 300_000 }, async () => {
   await using cluster = await ClusterProcesses.start(2);
   const [host, other] = cluster.hosts as [DaemonProcess, DaemonProcess];
   await using programs = connect(host.controlSocket);
@@ -107,7 +107,7 @@ async function readAll(host: DaemonProcess, keys: readonly string[], told: Told[
 
 test(
   'two hosts salvage at once, one is killed and begins again, a lost host comes back before and after: no reader is told that a value is not there',
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   async () => {
     await using cluster = await ClusterProcesses.start(5, tmpdir(), ['--eviction-delay', '10s']);
     const [h0, h1, h2, ...lost] = cluster.hosts as [DaemonProcess, DaemonProcess, DaemonProcess, ...DaemonProcess[]];

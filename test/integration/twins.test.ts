@@ -52,7 +52,7 @@ async function soon(what: string, holds: () => Promise<boolean>): Promise<void> 
 const writes = (daemon: HostDaemon, value: string): Promise<void> => soon(`${daemon.address} writes`, () => write(daemon, value).then(() => true));
 const reads = (daemon: HostDaemon, value: string): Promise<void> => soon(`${daemon.address} reads`, async () => (await read(daemon)) === value);
 
-test('two copies of one host on the two sides of a cut both stop once it heals, and the others go on and agree', { timeout: 240_000 }, async () => {
+test('two copies of one host on the two sides of a cut both stop once it heals, and the others go on and agree', { timeout: 300_000 }, async () => {
   await using lab = await DockerLab.up({ hosts: 4, engines: false, network: true });
   const [a, b, c] = (await formCluster(lab, [], 3)) as [HostDaemon, HostDaemon, HostDaemon];
   await c.stop();

@@ -59,7 +59,7 @@ for (const [who, isOurs] of [
   ['a host of ours', true],
   ['libp2p as it comes, by which the test sees that it asks rightly', false],
 ] as const)
-  test(`what peers ask Kademlia to keep: ${who}`, { timeout: 30_000 }, async () => {
+  test(`what peers ask Kademlia to keep: ${who}`, { timeout: 300_000 }, async () => {
     const stock = { protocol: protocols.kademlia, clientMode: false, peerInfoMapper: passthroughMapper, allowQueryWithZeroPeers: true };
     const ours = kademliaServices();
     const asItComes = (): ServiceFactoryMap => ({ ...ours, kademlia: kadDHT(stock) }) as unknown as ServiceFactoryMap;

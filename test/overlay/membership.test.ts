@@ -10,7 +10,7 @@ const heartbeat = { intervalMs: 40, suspectMs: 120, downMs: 200 };
 
 test(
   'of many hosts one that freezes is down for all, those that do not watch it too, and alive again when it thaws',
-  { timeout: 60_000 },
+  { timeout: 300_000 },
   async () => {
     await using cluster = await Cluster.inMemory();
     const first = await cluster.first('h0');
@@ -28,7 +28,7 @@ test(
   },
 );
 
-test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 60_000 }, async () => {
+test('a hundred hosts join, know each other, and say little when nothing happens', { timeout: 300_000 }, async () => {
   await using cluster = await Cluster.inMemory({ heartbeat: { intervalMs: 1000, suspectMs: 4000, downMs: 8000 } });
   const count = 100;
   const first = await cluster.first('h0');

@@ -15,7 +15,7 @@ function someone(): PeerId {
   return peerIdFromPrivateKey(privateKeyFromRaw(Buffer.concat([key.seed, key.publicKey])));
 }
 
-test('of hosts that came by and are gone libp2p remembers a bounded number, and all members', { timeout: 30_000 }, async () => {
+test('of hosts that came by and are gone libp2p remembers a bounded number, and all members', { timeout: 300_000 }, async () => {
   const libp2p = await createLibp2p({ start: false });
   const { peerStore } = libp2p;
   const [member, connected] = [someone(), someone()];

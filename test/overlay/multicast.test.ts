@@ -35,7 +35,7 @@ function announcement(peer: string, address: string): Buffer {
   return Buffer.concat([header, record(service, 12, name(instance)), record(instance, 16, Buffer.concat([Buffer.from([text.length]), text]))]);
 }
 
-test('who announces a host where it is not, before it is there itself, does not hide it', { timeout: 60_000 }, async (t) => {
+test('who announces a host where it is not, before it is there itself, does not hide it', { timeout: 300_000 }, async (t) => {
   const found = new Set<string>();
   const hidden = new KeyPair(systemRandom.bytes(32));
   const peer = peerIdOf(hidden.publicKey);

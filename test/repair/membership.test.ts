@@ -20,7 +20,7 @@ async function copiesOf(hosts: readonly Host[], address: Address): Promise<numbe
   return held.filter(Boolean).length;
 }
 
-test('a silent host is counted out, its copies are made again, it returns empty and takes its share once more', { timeout: 120_000 }, async () => {
+test('a silent host is counted out, its copies are made again, it returns empty and takes its share once more', { timeout: 300_000 }, async () => {
   const cluster = new Hosts({ evictionDelayMs: 1000 });
   await using _ = cluster;
   await using repairs = new AsyncDisposableStack();
@@ -59,7 +59,7 @@ test('a silent host is counted out, its copies are made again, it returns empty 
   }
 });
 
-test('of two silent hosts neither is counted out, and blocks that have a majority get their third copy again', { timeout: 120_000 }, async () => {
+test('of two silent hosts neither is counted out, and blocks that have a majority get their third copy again', { timeout: 300_000 }, async () => {
   const cluster = new Hosts({ evictionDelayMs: 1000 });
   await using _ = cluster;
   await using repairs = new AsyncDisposableStack();

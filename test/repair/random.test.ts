@@ -64,4 +64,4 @@ async function story(seed: number): Promise<void> {
 }
 
 for (const seed of [1, 2, Date.now() % 1e6])
-  test(`hosts come, leave, crash and return at random: story ${seed}`, { timeout: 240_000 }, () => story(seed));
+  test(`hosts come, leave, crash and return at random: story ${seed}`, { timeout: 300_000 }, () => story(seed));

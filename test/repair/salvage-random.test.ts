@@ -137,4 +137,4 @@ async function story(seed: number): Promise<void> {
 
 const seeds = process.env['SEEDS']?.split(',').map(Number) ?? [1, Date.now() % 1e6];
 for (const seed of seeds)
-  test(`a majority is lost under clients, and salvaged by several at once: story ${seed}`, { timeout: 120_000 }, () => story(seed));
+  test(`a majority is lost under clients, and salvaged by several at once: story ${seed}`, { timeout: 300_000 }, () => story(seed));

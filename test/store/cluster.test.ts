@@ -176,7 +176,7 @@ test('what fails after a stage that committed does not say that nothing was chan
   await assert.rejects(first!.store.commit([{ put: [sealed('later')] }], { deadlineMs: 300 }), { code: 'unavailable' });
 });
 
-test('an update for which there is no room has failed; those beside it say how they ended', { timeout: 60_000 }, async () => {
+test('an update for which there is no room has failed; those beside it say how they ended', { timeout: 300_000 }, async () => {
   const [first] = await cluster(3);
   const update = Array.from({ length: 16_400 }, () => ({ address: mutableAddress(), expect: 'absent' as const, payload: bytes('1') }));
   const result = await first!.store.commit([{ update }], { deadlineMs: 30_000 });
@@ -202,7 +202,7 @@ test('a removal is not acknowledged while a host in reach could not delete its c
   for (const host of hosts) assert.equal(await host.disk.has(block.address), false);
 });
 
-test('of the operations that wait it is known which has for longest, and for whom', { timeout: 60_000 }, async () => {
+test('of the operations that wait it is known which has for longest, and for whom', { timeout: 300_000 }, async () => {
   const told = Promise.withResolvers<Record<string, unknown>>();
   const logger = {
     ...silentLogger,

@@ -34,7 +34,7 @@ class Ext4 implements Disposable {
   }
 }
 
-test('the suite is right: ext4 passes it', { timeout: 120_000 }, async (t) => {
+test('the suite is right: ext4 passes it', { timeout: 300_000 }, async (t) => {
   using ext4 = new Ext4();
   if (ext4.problem !== undefined) return t.skip(`no ext4 can be mounted here: ${ext4.problem}`);
   assert.deepEqual(await suiteFailures(ext4.directory), []);
@@ -45,7 +45,7 @@ for (const [whose, leased] of [
   ['of one host', false],
   ['that others may have mounted as well', true],
 ] as const) {
-  test(`a volume ${whose} behaves as ext4 does`, { timeout: 120_000 }, async () => {
+  test(`a volume ${whose} behaves as ext4 does`, { timeout: 300_000 }, async () => {
     await using mounted = await Mounted.start({ leased }, 'volume');
     assert.deepEqual(await suiteFailures(mounted.directory), [], mounted.log);
     const { inFlight, failures } = await mounted.statistics();
