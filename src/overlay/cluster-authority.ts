@@ -194,7 +194,7 @@ export class ClusterAuthority {
     // Later than the one that it replaces, also where this host's clock is behind.
     const now = Math.max(this.#clock.wallMs(), current.issuedMs + 1);
     if (passport === undefined) return passportFromCluster(key, peer, now, joined).text;
-    const terms = { id: this.#tokenId(), rights: allRights, expiresMs: now + grantMs, uses: 1 };
+    const terms = { id: this.#tokenId(), rights: allRights, expiresMs: now + grantMs, uses: 1, grantee: peer };
     const token = readToken(createToken(terms, this.#random.bytes(keyBytes), { key, cluster, passport }));
     return passportFromToken(token, peer, now, joined).text;
   }

@@ -5,6 +5,7 @@ import { systemRandom } from '../../src/base/index.ts';
 import {
   allRights,
   createToken,
+  grantMs,
   KeyPair,
   type Passport,
   passportFromCluster,
@@ -272,4 +273,23 @@ test('the holder of a token for ever so many hosts does not fill the memory of t
   assert.equal(gate.standing(last.peer), 'unknown');
   // Who is in stays, and shows what it has.
   gate.admit(passports[0]!.peer, Buffer.from(passports[0]!.text));
+});
+
+test('the holder of a token, who says when its passport was made, does not keep from being known as who used it', () => {
+  const long = token('0a', now + 2 * grantMs);
+  const peer = newPeer();
+  const gate = gateOf(false);
+  // As a grant's was in earlier versions: so long before the end of its invitation.
+  gate.admit(peer, Buffer.from(passportFromToken(long, peer, now + grantMs).text));
+  assert.deepEqual(gate.uses.tokensOf(peer), ['0a'], 'it is expelled together with its token');
+});
+
+test('what is granted to one member makes no passport of another', () => {
+  const [peer, thief] = [newPeer(), newPeer()];
+  const terms = { id: '0b', rights: allRights, expiresMs: now + grantMs, uses: 1, grantee: peer };
+  const grant = readToken(createToken(terms, systemRandom.bytes(32), signer));
+  const gate = gateOf(false);
+  assert.equal(gate.vouch(peer, passportFromToken(grant, peer, now).text).rights, passportFromToken(grant, peer, now).rights);
+  assert.deepEqual(gate.uses.tokensOf(peer), [], 'its secret was thrown away');
+  assert.throws(() => passportFromToken(grant, thief, now), { code: 'denied' });
 });

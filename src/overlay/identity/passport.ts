@@ -22,6 +22,8 @@ export interface Invitation {
   readonly uses: number;
   /** How long its passports hold; undefined: without end. */
   readonly passportMs: number | undefined;
+  /** The member that a grant is for: nobody else's passport may be signed with it. Undefined: it is a token's, or a grant of a version up to November 2026. */
+  readonly grantee: PeerId | undefined;
   /** The host that issued it; undefined: the cluster's key. */
   readonly issuer: Passport | undefined;
 }
@@ -62,6 +64,7 @@ export interface InvitationTerms {
   readonly expiresMs: number;
   readonly uses: number;
   readonly passportMs?: number | undefined;
+  readonly grantee?: PeerId;
 }
 
 /** Signs an invitation with the cluster's key, or with the key of a host that may invite. @param secret 32 fresh random bytes. */
@@ -88,6 +91,7 @@ export function createToken(
     expires: terms.expiresMs,
     uses: terms.uses,
     ...(terms.passportMs === undefined ? {} : { passport: terms.passportMs }),
+    ...(terms.grantee === undefined ? {} : { grantee: terms.grantee }),
     ...(passport === undefined ? {} : { issuer: passport.text }),
   };
   const invitation = signText('invitation', fields, signer.key);
@@ -173,6 +177,8 @@ function verifyPassport(text: unknown, depth: number): Passport {
   if (invitation !== undefined) {
     if (Buffer.compare(invitation.cluster, cluster) !== 0)
       throw new InfinitError('denied', 'a passport and its invitation are of different clusters');
+    if (invitation.grantee !== undefined && invitation.grantee !== peer)
+      throw new InfinitError('denied', `a passport of host ${peer} rests on what was granted to ${invitation.grantee}`);
     const over = rights.find((right) => !invitation.rights.includes(right));
     if (over !== undefined) throw new InfinitError('denied', `a passport claims the right to ${over}, which its invitation does not give`);
     if (invitation.passportMs !== undefined && (expiresMs ?? Infinity) > issuedMs + invitation.passportMs)
@@ -213,6 +219,7 @@ function readInvitation(text: unknown, depth: number): Invitation {
     expiresMs: numberField(fields, 'expires'),
     uses: numberField(fields, 'uses'),
     passportMs: fields['passport'] === undefined ? undefined : numberField(fields, 'passport'),
+    grantee: fields['grantee'] === undefined ? undefined : textField(fields, 'grantee', 80),
     issuer,
   };
 }
@@ -239,9 +246,12 @@ export function issuersOf(passport: Passport): readonly Passport[] {
 /** How long the invitation of a grant is good: its secret is gone once the one passport is signed, and whoever was away must still find it good. */
 export const grantMs = 100 * 365 * 24 * 60 * 60 * 1000;
 
-/** Whether a member that may invite made the passport for a host that was there already. */
-export function isGrant({ invitation, issuedMs }: Passport): boolean {
-  return invitation?.expiresMs === issuedMs + grantMs;
+/**
+ * Whether a member that may invite made the passport for a host that was there already. Who granted it signed so: what else a passport says, such as when it was made, is
+ * the word of whoever holds the token.
+ */
+export function isGrant({ invitation }: Passport): boolean {
+  return invitation?.grantee !== undefined;
 }
 
 /** The ids of the tokens that a host joined with, the last first. */
