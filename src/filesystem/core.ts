@@ -27,6 +27,7 @@ import { Orphans } from './removal/orphans.ts';
 import { RecordCommitter } from './journal/record-committer.ts';
 import type { RedoLog } from './redo/redo-log.ts';
 import { ReplacingFiles } from './journal/replacing-files.ts';
+import { UnreadInodes } from './journal/unread-inodes.ts';
 import { Unsettled } from './journal/unsettled.ts';
 import { VolumeUsage } from './usage.ts';
 import type { StateRecord, VolumeState } from './journal/volume-state.ts';
@@ -71,6 +72,7 @@ export class VolumeCore {
   readonly names: NameCommitter;
   readonly compactor: Compactor;
   readonly flusher: Flusher;
+  readonly unread: UnreadInodes;
   /** What a process that dies leaves to the next one, where there is memory for it. */
   readonly redo: RedoLog | undefined;
   readonly unwrittenXattrs = new UnwrittenXattrs();
@@ -111,13 +113,15 @@ export class VolumeCore {
     this.remover = new InodeRemover(context, this.records, this.table);
     const { records, remover, orphans } = this;
     const carry: NameCommitter['carry'] = (left) => this.names.carry(left);
-    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, logger: context.logger });
+    const unread = (): UnreadInodes => this.unread;
+    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, unread, logger: context.logger });
     const { checkpoint } = this;
     const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
     const onNamed = (directory: Inode): void => this.#synced(directory);
     this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, replacing, onNamed });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
+    this.unread = new UnreadInodes(this);
     state.bind(usage, unsettled, journal);
     this.budget.onHalf = () => this.flusher.hurry();
     if (redo !== undefined) redo.onFilling = () => this.flusher.hurry();

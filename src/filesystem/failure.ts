@@ -27,6 +27,14 @@ export function isPassing(error: unknown): boolean {
   return passing.has(codeOf(error));
 }
 
+/** Failures of reading one block that say nothing of others, nor of the right to read it. */
+const ownTrouble: ReadonlySet<ErrorCode> = new Set(['unavailable', 'unknown-outcome', 'deadline-exceeded', 'overloaded', 'damaged']);
+
+/** Whether a block that could not be read so is the only one that has to wait. */
+export function isReadLater(error: unknown): boolean {
+  return ownTrouble.has(codeOf(error));
+}
+
 /** What a program is told of anything thrown. */
 export function errnoOf(error: unknown): Errno {
   return error instanceof FileSystemError ? error.errno : (errnoOfCode[codeOf(error)] ?? 'EIO');

@@ -66,7 +66,7 @@ export class Flusher {
   begin(): void {
     this.#begun = true;
     if (this.#pending) this.#schedule(this.#delayMs);
-    this.#retryStuck();
+    this.retryStuck();
   }
 
   /** Why nothing can be written out at present; undefined where it could the last time. */
@@ -267,10 +267,10 @@ export class Flusher {
 
   /** There is more to be written out than waits for the timer. */
   get #busy(): boolean {
-    const { log, budget, contents, redo, unwrittenXattrs } = this.#core;
+    const { log, budget, contents, redo, unwrittenXattrs, unread } = this.#core;
     if (redo?.filling === true || unwrittenXattrs.pressing || log.length >= hurryOperations || budget.pressing > budget.limit / 2) return true;
     // What is late may be what keeps the places there.
-    return contents.used >= hurrySlots && this.late.size === 0;
+    return contents.used >= hurrySlots && this.late.size === 0 && !unread.hasContents;
   }
 
   get #pending(): boolean {
@@ -342,20 +342,21 @@ export class Flusher {
       }, this.#restMs);
       this.#resting.unref();
     } finally {
-      this.#retryStuck();
+      this.retryStuck();
     }
   }
 
   /** What the checkpoint could not bring to its place is tried by itself, ever less often. */
-  #retryStuck(): void {
+  retryStuck(): void {
     const { checkpoint } = this.#core;
+    if (!this.#begun) return;
     if (!checkpoint.isStuck) this.#stuckMs = 0;
     else if (!this.#stopped && this.#retrying === undefined) {
       this.#stuckMs = Math.min(maxRetryMs, Math.max(this.#delayMs, 2 * this.#stuckMs));
       this.#retrying = setTimeout(() => {
         this.#retried = checkpoint.retry().finally(() => {
           this.#retrying = undefined;
-          this.#retryStuck();
+          this.retryStuck();
           if (this.#pending) this.#schedule(this.#delayMs);
         });
       }, this.#stuckMs);

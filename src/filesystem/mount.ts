@@ -1,13 +1,10 @@
 import { InfinitError, messageOf } from '../base/index.ts';
 import { VolumeContext, type VolumeSetup } from './context.ts';
 import { VolumeCore } from './core.ts';
-import { isPassing, versionsOf } from './failure.ts';
-import { type ContentBlock, isCovered } from './journal/content-journal-codec.ts';
+import { isPassing, isReadLater, versionsOf } from './failure.ts';
 import { encodeInode } from './inodes/inode-codec.ts';
-import type { Inode } from './inodes/inode.ts';
 import type { JournalBlock } from './journal/journal-codec.ts';
 import { typeDirectory } from './inodes/mode.ts';
-import { inParallel } from './parallel.ts';
 import { recount } from './recount.ts';
 import { RedoLog } from './redo/redo-log.ts';
 import { prepareReplay } from './redo/redo-replay.ts';
@@ -17,7 +14,6 @@ import { type StateRecord, VolumeState } from './journal/volume-state.ts';
 export const rootInode = 1;
 /** How far past the last known number a crash may have left inodes that no journal block names: one batch. */
 const strayNumbers = 512;
-const parallelLoads = 64;
 /** Files without a name that are looked at before other work gets its turn. */
 const removalsPerTurn = 64;
 
@@ -57,10 +53,13 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   await core.orphans.load();
   const fence = !readOnly && !found.clean;
   const blocks = await replay(core, found, fence);
-  for (const block of blocks) await stage(core, block);
-  await recount(core, found, blocks);
+  const { unread } = core;
+  for (const block of blocks) unread.stage(block);
+  recount(core, found, blocks);
   // Before any record is written: a record says that it covers what was journaled before it.
-  for (const block of await core.contents.replay(found.clean, fence)) await restore(core, block);
+  for (const block of await core.contents.replay(found.clean, fence)) unread.restore(block);
+  unread.seen(rootInode);
+  await unread.read(unread.all(), rootInode);
   if (readOnly) return;
   const survived = left && (await redoAll(core, blocks));
   const firstStray = blocks.at(-1)?.nextInode ?? found.nextInode;
@@ -80,15 +79,16 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   if (!core.checkpoint.idle) await core.checkpoint.run();
   const { othersOpened, resumed, resent, askedBefore } = setup;
   // Into memory, so that nothing has to be waited for when the kernel forgets one: it says so only once, and this process may die in that moment.
-  if (resumed === true) await inParallel(core.orphans.all(), parallelLoads, async (number) => void (await core.table.load(number)));
+  if (resumed === true) {
+    for (const number of core.orphans.all()) unread.seen(number);
+    await unread.read(core.orphans.all());
+  }
   if (resent !== undefined) void askLater(core, resent);
   if (othersOpened !== undefined) void removeLater(core, othersOpened);
   else if (resumed !== true) await removeOrphans(core);
-  for (const number of (survived ? setup.lostBefore : setup.lostInodes) ?? []) {
-    const inode = await core.table.load(number);
-    if (inode === undefined) setup.onSaid?.(number);
-    else core.failed(inode, 'EIO');
-  }
+  const lost = (survived ? setup.lostBefore : setup.lostInodes) ?? [];
+  for (const number of lost) unread.lost(number);
+  await unread.read(lost);
   if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next;
   if (survived) core.redo?.resume(setup.session);
   else core.redo?.begin(setup.session, core.log.durable, resumed !== true && askedBefore !== true);
@@ -175,68 +175,12 @@ async function replay({ journal }: VolumeCore, found: StateRecord, fence: boolea
   return blocks;
 }
 
-/** Puts a journal block into memory as if this mount had just made it durable. */
-async function stage(core: VolumeCore, block: JournalBlock): Promise<void> {
-  const numbers = [...new Set([...block.names.map(({ directory }) => directory), ...block.inodes.map(({ number }) => number)])];
-  const inodes = new Map<number, Inode>();
-  for (let at = 0; at < numbers.length; at += parallelLoads) {
-    const loaded = await Promise.all(numbers.slice(at, at + parallelLoads).map((number) => core.table.load(number)));
-    for (const inode of loaded) {
-      if (inode === undefined) continue;
-      inodes.set(inode.number, inode);
-      // Not to be evicted before the checkpoint.
-      core.checkpoint.touched(inode, block.sequence);
-    }
-  }
-  for (const { directory, name, inode, type } of block.names) {
-    const parent = inodes.get(directory);
-    if (parent?.directory === undefined) continue;
-    parent.directory.overlay.stage([{ name, dentry: inode === 0 ? undefined : { inode, type } }]);
-    core.checkpoint.names(parent);
-  }
-  for (const { number, links, parent, gone } of block.inodes) {
-    core.orphans.set(number, links === 0 && !gone);
-    const inode = inodes.get(number);
-    if (inode === undefined) {
-      core.orphans.set(number, false);
-      continue;
-    }
-    if (inode.durableLinks !== links || inode.durableParent !== parent) inode.revision++;
-    inode.links = inode.durableLinks = links;
-    inode.parent = inode.durableParent = parent;
-    if (!gone) continue;
-    inode.gone = true;
-    core.checkpoint.gone(inode);
-  }
-}
-
-/** Puts contents into memory that were durable in the journal alone. */
-async function restore(core: VolumeCore, { stamp, position, entries }: ContentBlock): Promise<void> {
-  const inodes = await Promise.all(entries.map(({ inode }) => core.table.load(inode)));
-  entries.forEach((entry, index) => {
-    const inode = inodes[index];
-    if (inode?.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
-    for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
-    inode.become(entry);
-    inode.calls = entry.calls ?? inode.calls;
-    inode.journaledRevision = ++inode.revision;
-    core.contents.needed(inode, position);
-    if (core.context.options.readOnly !== true) core.flusher.add(inode);
-  });
-}
-
 /** Inodes that were written just before a crash, whose operation was not: nothing names them, and the next checkpoint removes them. */
-async function markStrays(core: VolumeCore, from: number): Promise<void> {
+async function markStrays({ unread }: VolumeCore, from: number): Promise<void> {
   if (from === 0) return;
-  for (let at = from; at < from + strayNumbers; at += parallelLoads) {
-    const numbers = Array.from({ length: parallelLoads }, (_, index) => at + index);
-    for (const inode of await Promise.all(numbers.map((number) => core.table.load(number)))) {
-      // One that is not born yet was left in memory by the process before.
-      if (inode === undefined || !inode.born) continue;
-      inode.gone = true;
-      core.checkpoint.gone(inode);
-    }
-  }
+  const numbers = Array.from({ length: strayNumbers }, (_, index) => from + index);
+  for (const number of numbers) unread.stray(number);
+  await unread.read(numbers);
 }
 
 /** Files without a name that the kernel may have given back to the process before, or that it never heard of. */
@@ -258,8 +202,9 @@ async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Pr
     let looked = 0;
     for (const number of new Set([...nameless, ...core.orphans.all()])) {
       if (++looked % removalsPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
-      const inode = core.abandoned ? undefined : await core.table.load(number);
-      if (inode !== undefined) core.retireUnused(inode);
+      if (core.abandoned) return;
+      core.unread.unused(number, 'elsewhere');
+      await core.unread.read([number]);
     }
   } catch (error) {
     core.context.logger.warn('files without a name are left to the next mount', { error: messageOf(error) });
@@ -267,12 +212,12 @@ async function removeLater(core: VolumeCore, othersOpened: Promise<unknown>): Pr
 }
 
 /** Files without a name whose users died with the machine. */
-async function removeOrphans(core: VolumeCore): Promise<void> {
-  for (const number of core.orphans.all()) {
-    const inode = await core.table.load(number);
-    // One that has a name all the same was left on the list by a program that did not know what became of its write.
-    if (inode === undefined || inode.links > 0) core.orphans.set(number, false);
-    else core.retire(inode);
-  }
-  if (core.log.length > 0) await core.names.flush(core.log.last);
+async function removeOrphans({ context, log, names, orphans, unread }: VolumeCore): Promise<void> {
+  for (const number of orphans.all()) unread.unused(number, 'everywhere');
+  await unread.read(orphans.all());
+  if (log.length === 0) return;
+  await names.flush(log.last).catch((error: unknown) => {
+    if (!isReadLater(error)) throw error;
+    context.logger.warn('files without a name are not removed yet', { error: messageOf(error) });
+  });
 }

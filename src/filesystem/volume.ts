@@ -41,6 +41,7 @@ import { rename } from './names/rename.ts';
 import { changeAttributes } from './inodes/set-attributes.ts';
 import { type OwnedBlock, unreferencedBlocks } from './removal/unreferenced.ts';
 import type { Shown } from './shared/index.ts';
+import { memoryOf, type VolumeMemory } from './volume-memory.ts';
 import { getXattr, removeXattr, setXattr } from './inodes/xattrs.ts';
 
 /**
@@ -226,7 +227,8 @@ export class Volume implements FileSystem {
   }
 
   readdir(number: number, _handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
-    return attempt(() => list(this.#core, this.#core.table.get(number), cookie, limit, attributes));
+    const unreadable = new Set<number>();
+    return attempt(() => list(this.#core, this.#core.table.get(number), cookie, limit, attributes, unreadable));
   }
 
   releasedir(number: number, handle: number): MaybePromise<void> {
@@ -376,7 +378,8 @@ export class Volume implements FileSystem {
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
     await this.#core.contents.settled();
-    await this.#core.state.write({ clean: true });
+    // Another mount looks for contents in their journal only after a crash.
+    await this.#core.state.write({ clean: !this.#core.unread.hasContents });
   }
 
   /** Which of these blocks nothing refers to, now or ever again. */
@@ -395,10 +398,8 @@ export class Volume implements FileSystem {
     return { allocated, files };
   }
 
-  /** Bytes and inodes in memory, for status and tests. */
-  get memory(): { readonly inodes: number; readonly dirtyBytes: number; readonly unwrittenXattrBytes: number; readonly operations: number } {
-    const { table, budget, unwrittenXattrs, log } = this.#core;
-    return { inodes: table.size, dirtyBytes: budget.bytes, unwrittenXattrBytes: unwrittenXattrs.bytes, operations: log.length };
+  get memory(): VolumeMemory {
+    return memoryOf(this.#core);
   }
 
   /** The attributes for a reply that gives the kernel a reference. */

@@ -185,10 +185,10 @@ test('a mount that ends before all of the journal is in memory has written out n
     fetch: async (address) => {
       if (address !== namedAddress(volumeId, `inode:${other}`)) return store.fetch(address);
       await sleep(50);
-      throw new InfinitError('unavailable', 'the machine dies');
+      throw new InfinitError('closed', 'the machine dies');
     },
   };
-  await assert.rejects(open(cut, { flushDelayMs: 0 }), { code: 'unavailable' });
+  await assert.rejects(open(cut, { flushDelayMs: 0 }), { code: 'closed' });
   const after = await open(store);
   const expected = Buffer.alloc(size, 1).fill(2, 0, 100).fill(4, 1000, 1100);
   assert.ok(expected.equals(await contentOf(after, inode)));

@@ -96,10 +96,12 @@ export class Images {
     limit: number,
     note: Note,
   ): MaybePromise<{ readonly entries: readonly DirectoryEntry[]; readonly images: readonly Image[] }> {
+    const unreadable = new Set<number>();
     return attempt(() => {
       const { table } = this.#core;
-      const entries = list(this.#core, table.get(number), cookie, limit, 'known');
-      const found = entries.flatMap(({ name, inode }) => (name === '.' || name === '..' ? [] : (table.find(inode) ?? [])));
+      const entries = list(this.#core, table.get(number), cookie, limit, 'known', unreadable);
+      const known = entries.filter(({ name, inode }) => name !== '.' && name !== '..' && !unreadable.has(inode));
+      const found = known.flatMap(({ inode }) => table.find(inode) ?? []);
       const inodes = new Set(found.filter((inode) => !this.#core.isLent(inode)));
       const images = Array.from(inodes, (inode) => imageOf(inode));
       note(number);

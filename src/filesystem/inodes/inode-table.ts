@@ -45,6 +45,8 @@ export class InodeTable {
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
   /** Numbers that were looked for in vain. None of them can appear later, unless by {@link create}. */
   readonly #absent = new Set<number>();
+  /** Told when a record was read, or that there is none, before anybody else sees the inode. */
+  onRead: ((number: number, inode: Inode | undefined) => void) | undefined;
   /** Other hosts still open here what their programs have open. */
   #awaitsOthers: boolean;
   /** True for an inode that must stay though it is clean. */
@@ -221,6 +223,7 @@ export class InodeTable {
     if (block === undefined) {
       if (this.#absent.size >= maxAbsent) this.#absent.clear();
       this.#absent.add(number);
+      this.onRead?.(number, undefined);
       return undefined;
     }
     const { body } = this.#context.sealer.openPayload(address, block.payload);
@@ -236,6 +239,7 @@ export class InodeTable {
     // A large truncation that a crash interrupted goes on.
     if (record.truncating) inode.content?.punch(inode.size, Infinity);
     this.#inodes.set(number, inode);
+    this.onRead?.(number, inode);
     this.weigh(inode);
     this.evict();
     return inode;

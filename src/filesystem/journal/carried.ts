@@ -8,10 +8,12 @@ interface Left {
   readonly directories: Iterable<Inode>;
   readonly touched: Iterable<Inode>;
   readonly gone: Iterable<Inode>;
+  /** Of which the records were not read yet. */
+  readonly unread: Iterable<Carried>;
 }
 
 /** What is durable in the journal and not in its place yet, as it is now, cut into blocks. Names and links are final values, so it does not matter what of it the journal has elsewhere. */
-export function carriedBlocks({ directories, touched, gone }: Left): Carried[] {
+export function carriedBlocks({ directories, touched, gone, unread }: Left): Carried[] {
   const blocks: { names: JournalBlock['names'][number][]; inodes: JournalBlock['inodes'][number][] }[] = [];
   let bytes = Infinity;
   const room = (cost: number): (typeof blocks)[number] => {
@@ -31,5 +33,9 @@ export function carriedBlocks({ directories, touched, gone }: Left): Carried[] {
   };
   for (const inode of touched) put(inode, false);
   for (const inode of gone) put(inode, true);
+  for (const { names, inodes } of unread) {
+    for (const name of names) room(nameCost(name.name)).names.push(name);
+    for (const inode of inodes) room(inodeCost).inodes.push(inode);
+  }
   return blocks;
 }

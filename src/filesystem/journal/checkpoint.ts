@@ -8,6 +8,7 @@ import type { InodeRemover } from '../inodes/inode-remover.ts';
 import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { Orphans } from '../removal/orphans.ts';
 import type { RecordCommitter } from './record-committer.ts';
+import type { UnreadInodes } from './unread-inodes.ts';
 import type { VolumeState } from './volume-state.ts';
 
 /** Directories whose trees are written at once, and inodes whose records go into one commit. */
@@ -29,6 +30,7 @@ export interface CheckpointParts {
   readonly state: VolumeState;
   /** {@link NameCommitter.carry} */
   readonly carry: (left: () => readonly Carried[]) => Promise<void>;
+  readonly unread: () => Pick<UnreadInodes, 'size' | 'failure' | 'carried' | 'retry'>;
   readonly logger: Logger;
 }
 
@@ -63,7 +65,7 @@ export class Checkpoint {
   get idle(): boolean {
     const { journal } = this.#parts;
     const { from, until } = this.#carried;
-    if (journal.used > 0 && (this.#stuck.size === 0 || journal.tail < from || journal.next > until)) return false;
+    if (journal.used > 0 && (!this.isStuck || journal.tail < from || journal.next > until)) return false;
     const isStuck = (inode: Inode): boolean => this.#stuck.has(inode);
     return [this.#directories, this.#touched.keys(), this.#gone].every((inodes) => [...inodes].every(isStuck));
   }
@@ -75,7 +77,7 @@ export class Checkpoint {
 
   /** Something was tried in vain. */
   get isStuck(): boolean {
-    return this.#stuck.size > 0;
+    return this.#stuck.size > 0 || this.#parts.unread().size > 0;
   }
 
   /** Why names in a directory may not change: those that did cannot be written, and there are many of them. */
@@ -111,7 +113,8 @@ export class Checkpoint {
   async retry(): Promise<void> {
     if (this.#retrying !== undefined) return this.#retrying;
     const stuck = [...this.#stuck.keys()];
-    this.#retrying = this.#attempt(stuck, this.#parts.journal.next - 1).then((failures) => {
+    const { journal, unread } = this.#parts;
+    this.#retrying = Promise.all([this.#attempt(stuck, journal.next - 1), unread().retry()]).then(([failures]) => {
       for (const inode of stuck) {
         const failure = failures.get(inode);
         if (failure === undefined) this.#stuck.delete(inode);
@@ -145,13 +148,15 @@ export class Checkpoint {
   async #once(): Promise<void> {
     const { journal, orphans, state } = this.#parts;
     const through = journal.next - 1;
+    // What comes of one of them meanwhile is not among what is tried here.
+    const { isStuck } = this;
     const orphaned = orphans.changes();
     const known = new Set([...this.#directories, ...this.#touched.keys(), ...this.#gone]);
     const failures = await this.#attempt(
       [...known].filter((inode) => !this.#stuck.has(inode)),
       through,
     );
-    if (failures.size > 0 || this.#stuck.size > 0) await this.#carry(through, failures);
+    if (failures.size > 0 || isStuck) await this.#carry(through, failures);
     await orphans.apply(orphaned);
     await state.write({ tail: through + 1 });
     journal.trim(through + 1);
@@ -159,12 +164,12 @@ export class Checkpoint {
 
   /** What is left of the journal up to there goes behind the rest. */
   async #carry(through: number, failures: ReadonlyMap<Inode, unknown>): Promise<void> {
-    const { journal, carry, logger } = this.#parts;
+    const { journal, carry, unread, logger } = this.#parts;
     let from = 0;
     await carry(() => {
       const touched = [...this.#touched].filter(([, sequence]) => sequence <= through).map(([inode]) => inode);
-      const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone });
-      const [failure = [...this.#stuck.values()][0]] = failures.values();
+      const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone, unread: unread().carried() });
+      const [failure = [...this.#stuck.values()][0] ?? unread().failure] = failures.values();
       if (blocks.length > Math.min(reservedSlots, journalSlots - 1 - journal.used)) throw failure;
       from = journal.next;
       for (const inode of touched) this.#touched.set(inode, from + blocks.length - 1);

@@ -52,8 +52,8 @@ export class ContentJournal {
   readonly #context: VolumeContext;
   readonly #events: ContentJournalEvents;
   readonly #ring: ContentRing;
-  /** Where the blocks are that files still need; `count`: of the newest, in this session. */
-  readonly #needed = new Map<Inode, { oldest: number; count: number }>();
+  /** Where the blocks are that files still need, or what a mount has still to do with one; `count`: of the newest, in this session. */
+  readonly #needed = new Map<object, { oldest: number; count: number }>();
   /** Files whose record came to cover the block that is on its way; undefined: none is. */
   #coveredMeanwhile: Set<Inode> | undefined;
   #requests: Request[] = [];
@@ -103,8 +103,8 @@ export class ContentJournal {
     if (oldest === this.#tail) this.#moveTail();
   }
 
-  /** The inode is gone. */
-  forget(inode: Inode): void {
+  /** The inode is gone, or has what it was needed for. */
+  forget(inode: object): void {
     if (this.#needed.delete(inode)) this.#moveTail();
   }
 
@@ -114,7 +114,7 @@ export class ContentJournal {
   }
 
   /** The inode is in memory only as the block at `position` has it; `count`: of this session, 0 for one of an earlier session. */
-  needed(inode: Inode, position: number, count = 0): void {
+  needed(inode: object, position: number, count = 0): void {
     const needed = this.#needed.get(inode);
     if (needed === undefined) this.#needed.set(inode, { oldest: position, count });
     else needed.count = count;

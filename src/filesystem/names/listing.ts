@@ -3,6 +3,7 @@ import type { PlacedDentry } from './directory.ts';
 import type { DirectoryEntry } from '../file-system.ts';
 import type { InodeTable } from '../inodes/inode-table.ts';
 import type { Inode } from '../inodes/inode.ts';
+import { isReadLater } from '../failure.ts';
 import { Miss } from '../miss.ts';
 import { typeDirectory } from '../inodes/mode.ts';
 
@@ -20,9 +21,17 @@ const cookieDotDot = 2;
  * A part of a directory. A cookie is the place of a name, its hash, so it means the same however names come and go; the few names that
  * could share a hash share a cookie, and all but the last carry the one before, lest the rest be skipped where a buffer ends between them.
  * @param attributes whether entries come with theirs, and a kernel reference; `known`: without, but their inodes are in memory.
+ * @param unreadable inodes that could not be read for it: their entries come without attributes, since one that is out of reach must not hide the others.
  * @throws Miss
  */
-export function list(core: VolumeCore, directory: Inode, cookie: number, limit: number, attributes: boolean | 'known'): DirectoryEntry[] {
+export function list(
+  core: VolumeCore,
+  directory: Inode,
+  cookie: number,
+  limit: number,
+  attributes: boolean | 'known',
+  unreadable: Set<number>,
+): DirectoryEntry[] {
   const out: DirectoryEntry[] = [];
   let room = limit;
   if (cookie < cookieDot) {
@@ -46,7 +55,7 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
     if (page.done || room <= 0) break;
     after = page.until;
   }
-  const inodes = attributes !== false ? inodesOf(core, found) : undefined;
+  const inodes = attributes !== false ? inodesOf(core, found, unreadable) : undefined;
   found.forEach(({ name, inode, type, position }, index) => {
     const next = found[index + 1]?.position === position ? position - 1 : position;
     const one = attributes === true ? inodes?.[index] : undefined;
@@ -59,17 +68,22 @@ export function list(core: VolumeCore, directory: Inode, cookie: number, limit: 
 }
 
 /** The inodes of entries; missing ones are loaded first. @throws Miss */
-function inodesOf({ table }: VolumeCore, entries: readonly PlacedDentry[]): (Inode | undefined)[] {
-  const missing = entries.flatMap(({ inode }) => (table.knows(inode) ? [] : [inode]));
-  if (missing.length > 0) throw new Miss(loadAll(table, missing));
-  return entries.map(({ inode }) => table.find(inode));
+function inodesOf({ table }: VolumeCore, entries: readonly PlacedDentry[], unreadable: Set<number>): (Inode | undefined)[] {
+  const missing = entries.flatMap(({ inode }) => (table.knows(inode) || unreadable.has(inode) ? [] : [inode]));
+  if (missing.length > 0) throw new Miss(loadAll(table, missing, unreadable));
+  return entries.map(({ inode }) => (unreadable.has(inode) ? undefined : table.find(inode)));
 }
 
 /** All are asked for here, so that the listing is not made anew for each part. */
-async function loadAll(table: InodeTable, numbers: readonly number[]): Promise<void> {
+async function loadAll(table: InodeTable, numbers: readonly number[], unreadable: Set<number>): Promise<void> {
+  const load = (number: number): Promise<unknown> =>
+    table.load(number).catch((error: unknown) => {
+      if (!isReadLater(error)) throw error;
+      unreadable.add(number);
+    });
   let coming: Promise<unknown> = Promise.resolve();
   for (let at = 0; at < numbers.length; at += maxLoadsAtOnce) {
-    const next = Promise.all(numbers.slice(at, at + maxLoadsAtOnce).map((number) => table.load(number)));
+    const next = Promise.all(numbers.slice(at, at + maxLoadsAtOnce).map((number) => load(number)));
     // A failure is thrown where it is waited for.
     next.catch(() => {});
     await coming;

@@ -6,7 +6,7 @@ import type { BlockStore } from '../../store/index.ts';
 import { contentSlots } from '../journal/content-journal-codec.ts';
 import type { VolumeSetup } from '../context.ts';
 import type { VolumeCore } from '../core.ts';
-import { versionsOf } from '../failure.ts';
+import { isPassing, versionsOf } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { journalSlots } from '../journal/journal.ts';
 import { attempt } from '../miss.ts';
@@ -71,6 +71,9 @@ class Purge {
   async run(): Promise<PurgeReport> {
     // What the last mount left to do, files without a name among it.
     await this.#core.flusher.settle();
+    const { unread } = this.#core;
+    // What only the journal knows of would be left for good.
+    if (unread.size > 0 && isPassing(unread.failure)) throw unread.failure;
     const root = await this.#load(rootInode);
     // A path of directories, not a recursion: trees may be deep.
     const path: OpenDirectory[] = root?.directory === undefined ? [] : [{ inode: root, after: firstPosition - 1 }];

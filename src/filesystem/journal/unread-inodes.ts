@@ -1,0 +1,303 @@
+import { type Logger, messageOf } from '../../base/index.ts';
+import type { Carried } from './carried.ts';
+import { type ContentBlock, type ContentEntry, isCovered } from './content-journal-codec.ts';
+import type { VolumeCore } from '../core.ts';
+import { isPassing, isReadLater } from '../failure.ts';
+import type { Inode } from '../inodes/inode.ts';
+import type { JournalBlock, JournalInode, JournalName } from './journal-codec.ts';
+import { inParallel } from '../parallel.ts';
+import type { UnsettledInode } from './unsettled.ts';
+
+const parallelReads = 64;
+/** In the background, so many at once; so many failures in a row, and the rest are left to the next attempt. */
+const parallelRetries = 8;
+const maxFailures = 8;
+
+/** What a mount has to do with an inode once its record is read. */
+interface Unread {
+  /** Of the last block of the journal of names that has it; 0: none has. */
+  sequence: number;
+  /** Final values, where it is a directory. */
+  readonly names: Map<string, JournalName>;
+  /** Likewise. */
+  links: JournalInode | undefined;
+  readonly contents: { readonly block: ContentBlock; readonly entry: ContentEntry }[];
+  /** The volume's figures lack it. `late`: the journal's last block made it. */
+  made: 'early' | 'late' | undefined;
+  /** What the figures count for it may not be what its record says. */
+  counted: UnsettledInode | undefined;
+  /** A crash may have left it without anything that names it. */
+  stray: boolean;
+  /** What a process before had in memory of it is lost. */
+  lost: boolean;
+  /** Programs that had it open are gone: `everywhere` those of this host, too, which may have some open otherwise. */
+  unused: 'elsewhere' | 'everywhere' | undefined;
+}
+
+/**
+ * Inodes that a mount has to do something with, until their records have been read: what the journals have of them comes over the record in the very moment in which it does, so
+ * nobody ever sees the record without it, and none is written without it.
+ *
+ * A record that is out of reach holds up its inode alone. Whoever asks for that one is told so, the volume goes on, and the journals keep what they have of it: the checkpoint writes names
+ * and links anew behind the rest, contents stay where they are, and the figures say that it is unsettled. So another mount finds all of it again. It is tried again in the background, and
+ * whenever somebody asks for it.
+ */
+export class UnreadInodes {
+  readonly #core: VolumeCore;
+  readonly #unread = new Map<number, Unread>();
+  readonly #logger: Logger;
+  #failure: unknown;
+
+  constructor(core: VolumeCore) {
+    this.#core = core;
+    this.#logger = core.context.logger;
+    core.table.onRead = (number, inode) => this.#wasRead(number, inode);
+  }
+
+  get size(): number {
+    return this.#unread.size;
+  }
+
+  /** Their numbers. */
+  all(): Iterable<number> {
+    return this.#unread.keys();
+  }
+
+  /** Why the last one that was tried could not be read. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** The journal of contents is needed for one. */
+  get hasContents(): boolean {
+    for (const { contents } of this.#unread.values()) if (contents.length > 0) return true;
+    return false;
+  }
+
+  /** What a block of the journal of names has, as if this mount had just made it durable. */
+  stage({ sequence, names, inodes }: JournalBlock): void {
+    for (const name of names) {
+      const directory = this.#of(name.directory);
+      directory.sequence = sequence;
+      directory.names.set(name.name, name);
+    }
+    for (const inode of inodes) {
+      const unread = this.#of(inode.number);
+      unread.sequence = sequence;
+      unread.links = inode;
+      this.#core.orphans.set(inode.number, inode.links === 0 && !inode.gone);
+    }
+  }
+
+  /** What a block of the journal of contents has. */
+  restore(block: ContentBlock): void {
+    for (const entry of block.entries) {
+      const unread = this.#of(entry.inode);
+      unread.contents.push({ block, entry });
+      this.#core.contents.needed(unread, block.position);
+    }
+  }
+
+  /** It is to be in memory. */
+  seen(number: number): void {
+    this.#of(number);
+  }
+
+  /** The journal has it, and the volume's figures do not. @param late the last block that makes any has it. */
+  made(number: number, late: boolean): void {
+    this.#of(number).made = late ? 'late' : 'early';
+  }
+
+  /** The volume's figures count it so, and an earlier session may have its record on its way still: one of this session's goes over it. */
+  unsettled(counted: UnsettledInode): void {
+    this.#of(counted.inode).counted = counted;
+  }
+
+  /** Nothing names it, should it be there. */
+  stray(number: number): void {
+    this.#of(number).stray = true;
+  }
+
+  /** Its next fsync says so. */
+  lost(number: number): void {
+    this.#of(number).lost = true;
+  }
+
+  /** Programs that had it open are gone: it is to be removed if it has no name. */
+  unused(number: number, where: 'elsewhere' | 'everywhere'): void {
+    this.#of(number).unused = where;
+  }
+
+  /**
+   * Reads these. What cannot be read waits: one inode must not keep the volume from being opened.
+   * @param root nobody can do without that one.
+   * @throws InfinitError
+   */
+  async read(numbers: Iterable<number>, root?: number): Promise<void> {
+    const failed = new Map<number, unknown>();
+    await inParallel([...numbers], parallelReads, async (number) => {
+      const failure = await this.#read(number);
+      if (failure === undefined) return;
+      if (number === root && isPassing(failure)) throw failure;
+      failed.set(number, failure);
+    });
+    const [first] = failed;
+    if (first === undefined) return;
+    for (const number of failed.keys()) this.#count(number);
+    const details = { inodes: failed.size, inode: first[0], error: messageOf(first[1]) };
+    this.#logger.warn(
+      'inodes whose records cannot be read have to wait for what the journals have of them; asking for them fails until then',
+      details,
+    );
+    this.#core.flusher.retryStuck();
+  }
+
+  /** Tries them again, in turn. Never rejects. */
+  async retry(): Promise<void> {
+    let failures = 0;
+    const before = this.#unread.size;
+    await inParallel([...this.#unread.keys()], parallelRetries, async (number) => {
+      const unread = this.#unread.get(number);
+      if (failures >= maxFailures || unread === undefined) return;
+      if ((await this.#read(number).catch((error: unknown) => error)) === undefined) return;
+      failures++;
+      // The others come first the next time.
+      if (this.#unread.delete(number)) this.#unread.set(number, unread);
+    });
+    const read = before - this.#unread.size;
+    if (read > 0)
+      this.#logger.info('inodes whose records could not be read have what the journals have of them', { inodes: read, left: this.#unread.size });
+  }
+
+  /** What the journal of names has of them. */
+  *carried(): Iterable<Carried> {
+    for (const { names, links } of this.#unread.values()) {
+      if (names.size === 0 && links === undefined) continue;
+      yield { names: [...names.values()], inodes: links === undefined ? [] : [{ ...links, made: false, bytes: 0, counted: links.gone }] };
+    }
+  }
+
+  /** What it failed with. @throws InfinitError where that is not the record's own trouble. */
+  async #read(number: number): Promise<unknown> {
+    try {
+      const inode = await this.#core.table.load(number);
+      // It was in memory.
+      this.#wasRead(number, inode);
+      return undefined;
+    } catch (error) {
+      if (!isReadLater(error)) throw error;
+      this.#failure = error;
+      return error;
+    }
+  }
+
+  #of(number: number): Unread {
+    let unread = this.#unread.get(number);
+    if (unread === undefined) {
+      unread = {
+        sequence: 0,
+        names: new Map(),
+        links: undefined,
+        contents: [],
+        made: undefined,
+        counted: undefined,
+        stray: false,
+        lost: false,
+        unused: undefined,
+      };
+      this.#unread.set(number, unread);
+    }
+    return unread;
+  }
+
+  /** It is counted without its content as long as nobody knows that. */
+  #count(number: number): void {
+    const unread = this.#unread.get(number);
+    if (unread === undefined) return;
+    if (unread.stray) unread.links ??= { number, links: 0, parent: 0, gone: true, made: false, bytes: 0 };
+    if (unread.made !== undefined) {
+      unread.made = undefined;
+      unread.counted = { inode: number, counted: 0 };
+      this.#core.usage.count(0, 1);
+    }
+    if (unread.counted !== undefined) this.#core.unsettled.inherit(unread.counted, unread.counted.counted);
+  }
+
+  #wasRead(number: number, inode: Inode | undefined): void {
+    const unread = this.#unread.get(number);
+    if (unread === undefined) return;
+    this.#unread.delete(number);
+    if (inode === undefined) this.#isAbsent(number, unread);
+    else this.#apply(inode, unread);
+    this.#core.contents.forget(unread);
+  }
+
+  #isAbsent(number: number, { lost }: Unread): void {
+    const { orphans, context } = this.#core;
+    orphans.set(number, false);
+    if (lost) context.setup.onSaid?.(number);
+  }
+
+  #apply(inode: Inode, unread: Unread): void {
+    const { checkpoint, orphans, usage } = this.#core;
+    if (unread.sequence > 0) checkpoint.touched(inode, unread.sequence);
+    if (inode.directory !== undefined && unread.names.size > 0) {
+      const changes = Array.from(unread.names.values(), ({ name, inode: to, type }) => ({
+        name,
+        dentry: to === 0 ? undefined : { inode: to, type },
+      }));
+      inode.directory.overlay.stage(changes);
+      checkpoint.names(inode);
+    }
+    if (unread.links !== undefined && !unread.stray) this.#link(inode, unread.links);
+    const accounted = inode.content?.accounted ?? 0;
+    if (unread.made !== undefined) usage.count(accounted, 1);
+    if (unread.made === 'late') this.#inherit(inode, { inode: inode.number, counted: accounted });
+    if (unread.counted !== undefined) this.#inherit(inode, unread.counted);
+    for (const { block, entry } of unread.contents) this.#restore(inode, block, entry);
+    // One that is not born yet was left in memory by the process before.
+    if (unread.stray && inode.born) {
+      inode.gone = true;
+      checkpoint.gone(inode);
+    }
+    if (unread.lost) this.#core.failed(inode, 'EIO');
+    if (unread.unused === undefined) return;
+    if (unread.unused === 'everywhere') {
+      inode.uncounted = false;
+      // One that has a name all the same was left on the list by a program that did not know what became of its write.
+      if (inode.links > 0) orphans.set(inode.number, false);
+    }
+    this.#core.retireUnused(inode);
+  }
+
+  #link(inode: Inode, { links, parent, gone }: JournalInode): void {
+    if (inode.durableLinks !== links || inode.durableParent !== parent) inode.revision++;
+    inode.links = inode.durableLinks = links;
+    inode.parent = inode.durableParent = parent;
+    if (!gone) return;
+    inode.gone = true;
+    this.#core.checkpoint.gone(inode);
+  }
+
+  #inherit(inode: Inode, known: UnsettledInode): void {
+    const { usage, unsettled, flusher } = this.#core;
+    if (inode.content === undefined) return;
+    usage.add(inode.content.accounted - known.counted, 0);
+    if (this.#core.context.options.readOnly === true) return;
+    unsettled.inherit(known, inode.content.accounted);
+    // Nothing of it is unsynced.
+    inode.journaledRevision = ++inode.revision;
+    flusher.add(inode);
+  }
+
+  /** Contents that were durable in the journal alone. */
+  #restore(inode: Inode, { stamp, position }: ContentBlock, entry: ContentEntry): void {
+    if (inode.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
+    for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
+    inode.become(entry);
+    inode.calls = entry.calls ?? inode.calls;
+    inode.journaledRevision = ++inode.revision;
+    this.#core.contents.needed(inode, position);
+    if (this.#core.context.options.readOnly !== true) this.#core.flusher.add(inode);
+  }
+}

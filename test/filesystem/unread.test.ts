@@ -1,0 +1,173 @@
+/** A record that cannot be read when a volume is opened holds up its inode alone, and nothing that was acknowledged of it is lost or seen as it was before. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as fc from 'fast-check';
+
+import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
+import { namedAddress, ownerOf } from '../../src/block/index.ts';
+import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
+import { randomRuns } from '../suites/random-runs.ts';
+import { eventually } from '../suites/transport-suite.ts';
+import { contentOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
+import { generator, Run, steps } from './random-run.ts';
+import { UnreadableStore } from './unreadable-store.ts';
+
+const codes: readonly ErrorCode[] = ['unavailable', 'deadline-exceeded', 'damaged'];
+
+function lose(store: UnreadableStore, inodes: readonly number[], code: ErrorCode): void {
+  const addresses = new Set(inodes.map((inode) => namedAddress(volumeId, `inode:${inode}`)));
+  store.lacks = (address) => (addresses.has(address) ? code : undefined);
+}
+
+async function close(volume: Volume): Promise<void> {
+  await volume.recall();
+  assert.deepEqual((await volume.check()).problems, []);
+  await volume.close();
+}
+
+for (const code of codes)
+  for (const [how, end] of Object.entries({
+    'a crash': (store: UnreadableStore) => Promise.resolve(store.restart()),
+    'a take-over': () => Promise.resolve(),
+    'an end in order': (_: UnreadableStore, volume: Volume) => volume.close(),
+  }))
+    test(`a record that cannot be read (${code}) after ${how} holds up its inode alone, which is as it was left once it can`, async () => {
+      const store = new UnreadableStore();
+      let volume = await open(store);
+      const directory = (await volume.mkdir(root, 'directory', 0o755, 0, user)).inode;
+      const large = await put(volume, root, 'large', Buffer.alloc(100_000, 1), true);
+      const another = await put(volume, root, 'another', Buffer.alloc(100_000, 1), true);
+      const removed = await put(volume, root, 'removed', 'removed', true);
+      await volume.recall();
+      // Of each the journals have something that its record has not.
+      await volume.write(large, 0, 10, Buffer.from('synced'), false);
+      await volume.fsync(large, 0, false);
+      const made = await put(volume, root, 'made', 'made', true);
+      await volume.link(large, root, 'link');
+      await put(volume, directory, 'within', 'within', true);
+      await volume.unlink(root, 'removed');
+      volume.forget(removed, 1);
+      await volume.fsync(root, 0, false);
+      const { usage } = volume;
+      await end(store, volume);
+      const lost = [directory, large, made, removed];
+      for (let mounts = 0; mounts < 3; mounts++) {
+        lose(store, lost, code);
+        volume = await open(store, { flushDelayMs: 2 });
+        for (const inode of [directory, large, made]) await assert.rejects(async () => volume.getattr(inode), { code });
+        await assert.rejects(async () => volume.fsync(large, 0, false));
+        assert.deepEqual((await namesOf(volume, root)).filter((name) => name !== 'other').sort(), ['another', 'directory', 'large', 'link', 'made']);
+        // A listing with attributes has them of all others.
+        const listed = await volume.readdir(root, 0, 0, 4096, true);
+        assert.ok(listed.some(({ name, attributes }) => name === 'made' && attributes === undefined));
+        // Everything else goes on.
+        const other = await put(volume, root, 'other', `${mounts}`, true);
+        assert.equal((await contentOf(volume, other)).toString(), `${mounts}`);
+        // What the journal of contents has of others goes its way.
+        for (let count = 0; count < 2; count++) {
+          await volume.write(another, 0, count, Buffer.from('another'), false);
+          await volume.fsync(another, 0, false);
+          await volume.recall();
+        }
+        if (mounts === 1) await volume.close();
+        else store.restart();
+      }
+      volume = await open(store, { flushDelayMs: 2 });
+      store.lacks = () => undefined;
+      assert.equal((await readAt(volume, large, 10, 6)).toString(), 'synced');
+      assert.equal((await volume.getattr(large)).links, 2);
+      assert.deepEqual(await namesOf(volume, directory), ['within']);
+      assert.equal((await contentOf(volume, made)).toString(), 'made');
+      await eventually(() => volume.memory.unread === 0, 'all are read');
+      assert.equal(volume.usage.files, usage.files + 1);
+      await close(volume);
+      assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+      await close(await open(store));
+    });
+
+test('a file without a name whose record cannot be read is removed once it can', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store);
+  const removed = await put(volume, root, 'removed', 'removed', true);
+  const handle = await volume.open(removed, 0);
+  await volume.unlink(root, 'removed');
+  await volume.recall();
+  assert.ok(handle > 0);
+  store.restart();
+  lose(store, [removed], 'unavailable');
+  volume = await open(store, { flushDelayMs: 2 });
+  await put(volume, root, 'other', 'other', true);
+  store.lacks = () => undefined;
+  await eventually(() => volume.memory.unread === 0, 'it is read');
+  await close(volume);
+  assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+});
+
+test('a volume whose root cannot be read is not opened', async () => {
+  const store = new UnreadableStore();
+  const volume = await open(store);
+  await put(volume, root, 'a', 'a', true);
+  store.restart();
+  lose(store, [root], 'unavailable');
+  await assert.rejects(open(store), (error: InfinitError) => error.code === 'unavailable');
+  store.lacks = () => undefined;
+  assert.equal(typeof (await look(await open(store), root, 'a')), 'number');
+});
+
+test('whichever records cannot be read after a crash anywhere, what was acknowledged is there once they can', async () => {
+  let unread = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(steps(60), fc.nat(80)), { minLength: 1, maxLength: 3 }), fc.nat(), async (phases, seed) => {
+      const random = generator(seed);
+      const store = new UnreadableStore({ random, delay: () => (random() < 0.05 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
+      const run = new Run(store, await open(store));
+      for (const [list, writes] of phases) {
+        store.crashAfter(writes);
+        for (const step of list) {
+          try {
+            await run.step(step);
+          } catch (error) {
+            if (!store.crashed) throw error;
+          }
+          if (store.crashed) break;
+        }
+        store.restart();
+        await Promise.all(run.background.splice(0));
+        // Mounts that some of it is out of reach of, each of which ends in its own way.
+        for (let mounts = Math.floor(random() * 3); mounts > 0; mounts--) {
+          lose(
+            store,
+            inodes(store).filter(() => random() < 0.4),
+            codes[Math.floor(random() * codes.length)]!,
+          );
+          const volume = await open(store, { flushDelayMs: 1 });
+          unread += volume.memory.unread;
+          if (random() < 0.5) store.crashAfter(Math.floor(random() * 20));
+          await volume.recall().catch(only);
+          if (random() < 0.3) store.lacks = () => undefined;
+          if (random() < 0.3) await new Promise((resolve) => setTimeout(resolve, 5));
+          if (random() < 0.5) await volume.close().catch(only);
+          else await volume.abandon();
+          store.restart();
+        }
+        store.lacks = () => undefined;
+        await run.recover();
+      }
+      await close(run.volume);
+    }),
+    randomRuns(60),
+  );
+  assert.ok(unread > 0);
+});
+
+/** All but the root. */
+function inodes(store: UnreadableStore): number[] {
+  const numbers = Array.from(store.mutableAddresses(), (address) => ownerOf(store.peek(address)!.payload).inode);
+  return [...new Set(numbers)].filter((number) => number > root);
+}
+
+/** A failure of the store. */
+function only(error: unknown): void {
+  if (!(error instanceof InfinitError || error instanceof FileSystemError)) throw error;
+}

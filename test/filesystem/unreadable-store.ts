@@ -1,0 +1,31 @@
+import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
+import type { Address } from '../../src/block/index.ts';
+import type { CommitResult, Stage, StoredBlock } from '../../src/store/index.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
+
+/** A store that does not reach some mutable blocks: they can be neither read nor written. */
+export class UnreadableStore extends MemoryBlockStore {
+  /** What becomes of a call that needs this block; undefined: it goes through. */
+  lacks: (address: Address) => ErrorCode | undefined = () => undefined;
+
+  override async fetch(address: Address): Promise<StoredBlock | undefined> {
+    this.#check(address);
+    return super.fetch(address);
+  }
+
+  override async commit(stages: readonly Stage[]): Promise<CommitResult> {
+    const versions: (readonly number[])[] = [];
+    for (const stage of stages) {
+      for (const { address } of stage.update ?? []) this.#check(address);
+      const result = await super.commit([stage]);
+      if (!result.done) return result;
+      versions.push(...result.versions);
+    }
+    return { done: true, versions, released: true };
+  }
+
+  #check(address: Address): void {
+    const code = this.lacks(address);
+    if (code !== undefined) throw new InfinitError(code, 'out of reach');
+  }
+}
