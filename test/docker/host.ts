@@ -14,6 +14,8 @@ export interface EngineSettings {
 
 /** An engine that looks for the missing driver of a volume answers late. */
 const engineStartMs = 90_000;
+/** What an engine says that ends since the machine is so busy that its containerd was not up in the quarter of a minute that it gives it. */
+const lateContainerd = 'timeout waiting for containerd to start';
 
 /** A host of the lab with a Docker Engine of its own. */
 export class LabHost implements AsyncDisposable {
@@ -102,12 +104,15 @@ export class LabHost implements AsyncDisposable {
     const own = ['--data-root', path.join(this.directory, 'data'), '--exec-root', '/run/docker-exec', '--pidfile', '/run/docker.pid'];
     const cut = this.#engine.network ? [] : ['--bridge=none', '--iptables=false', '--ip-forward=false'];
     const args = ['-H', `unix://${this.dockerSocket}`, ...own, ...cut, '--cgroup-parent', `/${this.#engine.cgroup}`, ...more];
-    const dockerd = await this.spawn('dockerd', 'dockerd', args);
-    this.#dockerd = dockerd;
+    this.#dockerd = await this.spawn('dockerd', 'dockerd', args);
     await eventually(
       `the engine of ${this.name} answers`,
       async () => {
-        if (dockerd.child.exitCode !== null) throw new Error(`dockerd of ${this.name} ended: ${this.log('dockerd').slice(-2000)}`);
+        if (this.#dockerd!.child.exitCode !== null) {
+          const said = this.log('dockerd').slice(-2000);
+          if (!said.includes(lateContainerd)) throw new Error(`dockerd of ${this.name} ended: ${said}`);
+          this.#dockerd = await this.spawn('dockerd', 'dockerd', args);
+        }
         const { code } = await run('docker', this.#dockerArgs(['version', '--format', '.']), { timeoutMs: 5000, env: this.#dockerEnv() });
         return code === 0 ? true : undefined;
       },
