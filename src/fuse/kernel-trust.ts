@@ -1,23 +1,12 @@
 import { programPatienceMs } from '../base/index.ts';
 import { type Attributes, type FileTime, isSameTime, type SoleUseEnd } from '../filesystem/index.ts';
 import { EarlierPages } from './earlier-pages.ts';
+import { GuardedFiles } from './guarded-files.ts';
 import { MappedPages } from './mapped-pages.ts';
 import type { Notifier } from './notifier.ts';
+import { lateMs, longestTrustMs, marginMs, maxTrustMs, slackMs } from './trust-times.ts';
 import { type Validity, validity } from './wire/index.ts';
 
-/** The longest that the kernel trusts what it was told, in ms: so long, and {@link slackMs} more, another host's first operation may have to wait. */
-const maxTrustMs = 1000;
-/** The kernel counts from when the thread that asked takes the answer in; on a host whose processors are all busy that is so long after it was sent, in ms. */
-const askerMs = 500;
-/** Trust ends so long before the lease, in ms, as counted from when an answer is sent. */
-const marginMs = askerMs + 100;
-/** The kernel counts in ticks, and rounds up, in ms. */
-const tickMs = 20;
-/** An answer that took longer to reach the kernel, in ms, is taken back: it would be trusted for too long. */
-const lateMs = 50;
-/** All that may come on top of a trust that was given, in ms. */
-const slackMs = lateMs + tickMs + askerMs;
-const longestTrustMs = maxTrustMs + slackMs;
 /** How often a page of a mapped file asks whether the lease has come back, in ms. */
 const lapsePauseMs = 50;
 /** Inodes known to have nothing old in the kernel's cache; beyond it all are forgotten, and dropped once more when opened. */
@@ -33,9 +22,6 @@ const keptBytes = 262_144;
 const maxKept = 4096;
 /** Inodes that are dropped in one turn of the event loop where it may be all that are open. */
 const dropsPerTurn = 128;
-
-/** The attributes of a guarded file that is being read are trusted for so long at the most, in ms: a stream of reads asks for them once instead of each time. */
-const guardedTrustMs = 50;
 
 const nothing = validity(0, 0, 0);
 const longest = validity(maxTrustMs / 1000, maxTrustMs / 1000, maxTrustMs / 1000);
@@ -91,10 +77,7 @@ export class KernelTrust {
   readonly #kept = new Map<number, CachedInode>();
   /** Handles whose opening drops what the kernel had cached; once they are used that is done. */
   readonly #opening = new Map<number, Sole>();
-  /** Guarded files of which the kernel may have pages, and their time of change when it began to. */
-  readonly #guarded = new Map<number, FileTime>();
-  /** Until when the kernel may trust attributes of some guarded file, as performance.now() counts. */
-  #guardedUntilMs = 0;
+  readonly #guarded = new GuardedFiles(maxCurrent);
   #closed = false;
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
   readonly #lost = new Set<number>();
@@ -152,7 +135,7 @@ export class KernelTrust {
   /** No answer gives any trust from now on. Returns for how long the kernel may yet have some, in ms. */
   close(): number {
     this.#closed = true;
-    return Math.max(0, Math.max(this.#trustedUntilMs, this.#guardedUntilMs) - performance.now());
+    return Math.max(0, Math.max(this.#trustedUntilMs, this.#guarded.trustedUntilMs) - performance.now());
   }
 
   /** For an answer that is about to leave, at `now`. */
@@ -178,10 +161,7 @@ export class KernelTrust {
    */
   guardedValidity(inode: number, guardedMs: () => number): Validity | undefined {
     if (this.#closed || this.#sole !== undefined || !this.#guarded.has(inode) || !this.#inodes.has(inode)) return undefined;
-    const forMs = Math.min(guardedTrustMs, Math.floor(guardedMs() - marginMs));
-    if (forMs <= 0) return undefined;
-    this.#guardedUntilMs = performance.now() + forMs + slackMs;
-    return validity(0, forMs / 1000, 0);
+    return this.#guarded.trust(guardedMs());
   }
 
   #forMs(): number {
@@ -207,18 +187,9 @@ export class KernelTrust {
       known.handles++;
       this.#inodes.set(inode, known);
     }
-    if (sole === undefined) return this.#openedGuarded(inode, now.changed);
+    if (sole === undefined) return this.#guarded.opened(inode, now.changed);
     if (this.#isCurrent(sole, inode)) return 'kept';
     this.#opening.set(handle, sole);
-    return 'cached';
-  }
-
-  /** What it has of a file is right where that has not changed since. */
-  #openedGuarded(inode: number, changed: FileTime): 'cached' | 'kept' {
-    const before = this.#guarded.get(inode);
-    if (before !== undefined && isSameTime(before, changed)) return 'kept';
-    if (this.#guarded.size >= maxCurrent) this.#guarded.clear();
-    this.#guarded.set(inode, changed);
     return 'cached';
   }
 
@@ -229,8 +200,8 @@ export class KernelTrust {
 
   /** Another host is about to change the file, or may have: resolves when the kernel has no page of it. undefined: it has none. */
   drop(inode: number): Promise<void> | undefined {
-    const guarded = this.#guarded.delete(inode);
-    return guarded || this.#inodes.has(inode) || performance.now() < this.#guardedUntilMs ? this.#drop(inode) : undefined;
+    const guarded = this.#guarded.changed(inode);
+    return guarded || this.#inodes.has(inode) || this.#guarded.areTrusted ? this.#drop(inode) : undefined;
   }
 
   /** The kernel is given a page, by a file that is open for reading alone or not. Those of a guarded one are dropped when it changes. */
@@ -245,7 +216,7 @@ export class KernelTrust {
 
   /** Attributes that may be trusted are about to change: resolves when the kernel asks for them again, its pages with them. undefined: it does. */
   distrust(inode: number): Promise<void> | undefined {
-    return performance.now() < this.#guardedUntilMs ? this.#notifier.invalidateAttributes(inode) : undefined;
+    return this.#guarded.areTrusted ? this.#notifier.invalidateAttributes(inode) : undefined;
   }
 
   /** All that is guarded and open may have changed. */
@@ -253,7 +224,7 @@ export class KernelTrust {
     if (this.#sole !== undefined) return;
     const open = [...this.#inodes.keys()];
     // At once, so that whoever opens one before its turn keeps nothing of it.
-    for (const inode of open) this.#guarded.delete(inode);
+    for (const inode of open) this.#guarded.changed(inode);
     void this.#dropAll(open);
   }
 

@@ -8,19 +8,12 @@ import { attributesOf, Serving } from './serving.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** A guest that keeps what it is told, and what it asks from now on. */
-async function keeping(serving: Serving, store?: MemoryBlockStore): Promise<SharedFileSystem> {
-  const guest = serving.guest('guest', store);
-  await serving.keeps(guest);
-  return guest;
-}
-
 /** A file that a guest has open without having asked for it. */
 async function openedFromMemory(): Promise<{ serving: Serving; inode: number; guest: SharedFileSystem; handle: number }> {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'content', true);
   serving.volume.forget(inode, 1);
-  const guest = await keeping(serving);
+  const guest = await serving.keepingGuest();
   await guest.lookup(root, 'f');
   const handle = await guest.open(inode, 0);
   return { serving, inode, guest, handle };
@@ -38,7 +31,7 @@ test('what a guest has looked up it answers itself: names, absences, attributes,
   const inode = await put(serving.volume, root, 'f', 'content', true);
   await serving.volume.setxattr(inode, 'user.a', Buffer.from('b'), 0, false);
   const link = (await serving.volume.symlink(root, 'l', 'f', user)).inode;
-  const guest = await keeping(serving);
+  const guest = await serving.keepingGuest();
   const look = async (): Promise<void> => {
     assert.equal((await guest.lookup(root, 'f'))?.size, 7);
     assert.equal(await guest.lookup(root, 'absent'), undefined);
@@ -60,7 +53,7 @@ test('each change by another host is seen at once, whatever of the volume a gues
   const serving = new Serving(await open(new MemoryBlockStore()));
   const { own } = serving;
   const inode = await put(serving.volume, root, 'f', 'content', true);
-  const guest = await keeping(serving);
+  const guest = await serving.keepingGuest();
   const other = serving.guest('other');
   const changes: readonly [
     string,
@@ -94,32 +87,6 @@ test('each change by another host is seen at once, whatever of the volume a gues
   assert.equal(Buffer.from(await guest.getxattr(inode, 'user.x')).toString(), 'y');
 });
 
-test('a guest that makes files in a directory knows of its own names, and asks for none of them', async () => {
-  const store = new MemoryBlockStore();
-  const serving = new Serving(await open(store));
-  const guest = await keeping(serving, store);
-  const { inode: directory } = await guest.mkdir(root, 'd', 0o755, 0, user);
-  serving.calls.length = 0;
-  for (const name of ['a', 'b', 'c']) {
-    assert.equal(await guest.lookup(directory, name), undefined);
-    const { attributes, handle } = await guest.create(directory, name, 0o644, 0, 1, user);
-    assert.equal((await guest.getattr(directory)).inode, directory);
-    await guest.write(attributes.inode, handle, 0, Buffer.from(name), false);
-    await guest.flush(attributes.inode, handle, '1');
-    await guest.release(attributes.inode, handle);
-    assert.equal((await guest.lookup(directory, name))?.size, 1);
-  }
-  await guest.rename(directory, 'a', directory, 'd', 0);
-  await guest.unlink(directory, 'b');
-  const names = await Promise.all(['a', 'b', 'c', 'd'].map(async (name) => ((await guest.lookup(directory, name)) === undefined ? '' : name)));
-  assert.equal(names.join(''), 'cd');
-  assert.deepEqual(
-    serving.calls.filter((method) => method === 'look' || method === 'images'),
-    [],
-    'nor for the file whose name changed, though its attributes did as well',
-  );
-});
-
 test('a file that a guest opened from memory stays when another host removes its name', async () => {
   const { serving, inode, guest, handle } = await openedFromMemory();
   assert.equal(serving.opens, 0);
@@ -140,23 +107,6 @@ test('so does one that it removes itself', async () => {
   assert.equal(await attributesOf(serving.volume, inode), undefined);
 });
 
-test('the names of a directory in which several are looked up come together, and then those that are not there are known', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  for (let index = 0; index < 300; index++) await put(serving.volume, root, `f${index}`, `${index}`);
-  await serving.volume.syncfs();
-  const guest = await keeping(serving);
-  for (let index = 0; index < 20; index++) {
-    await guest.lookup(root, `f${index}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  serving.calls.length = 0;
-  for (let index = 20; index < 300; index++) assert.equal((await guest.lookup(root, `f${index}`))?.size, `${index}`.length);
-  assert.equal(await guest.lookup(root, 'absent'), undefined);
-  assert.deepEqual(serving.calls, []);
-  await put(serving.volume, root, 'absent', 'x');
-  assert.notEqual(await guest.lookup(root, 'absent'), undefined);
-});
-
 test('a large file’s blocks a guest reads itself, and never what they were before a change', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
@@ -164,7 +114,7 @@ test('a large file’s blocks a guest reads itself, and never what they were bef
   for (let at = 0; at < data.length; at += 4) data.writeUInt32LE(at, at);
   const inode = await put(serving.volume, root, 'f', data, true);
   await serving.volume.syncfs();
-  const guest = await keeping(serving, store);
+  const guest = await serving.keepingGuest(store);
   await guest.lookup(root, 'f');
   const handle = await guest.open(inode, 0);
   const read = async (offset: number, length: number): Promise<Buffer> => Buffer.concat(await guest.read(inode, handle, offset, length));
@@ -185,105 +135,10 @@ test('a large file’s blocks a guest reads itself, and never what they were bef
   assert.equal((await read(0, 100)).length, 0);
 });
 
-test('a guest that names a file otherwise knows what it is then, and so asks once for its removal', async () => {
-  const store = new MemoryBlockStore();
-  const serving = new Serving(await open(store));
-  await put(serving.volume, root, 'f', 'content', true);
-  await put(serving.volume, root, 'replaced', 'x', true);
-  const commits: number[] = [];
-  const commit = store.commit.bind(store);
-  store.commit = (stages) => {
-    commits.push(stages.length);
-    return commit(stages);
-  };
-  const guest = await keeping(serving);
-  // The directory is listed meanwhile.
-  const asked = (): readonly string[] => serving.calls.filter((method) => method !== 'listing');
-  for (const name of ['f', 'replaced', 'g']) await guest.lookup(root, name);
-  for (const [from, to] of [
-    ['f', 'g'],
-    ['g', 'replaced'],
-  ] as const) {
-    serving.calls.length = 0;
-    commits.length = 0;
-    await guest.rename(root, from, root, to, 0);
-    assert.deepEqual(commits, [1], 'all of it in one exchange with other hosts');
-    const found = await guest.lookup(root, to);
-    assert.equal(found?.size, 7);
-    assert.deepEqual(found, await guest.getattr(found.inode));
-    assert.equal(await guest.lookup(root, from), undefined);
-    assert.deepEqual(asked(), ['rename']);
-    assert.deepEqual(found?.changed, (await serving.own.getattr(found.inode)).changed);
-  }
-  commits.length = 0;
-  await guest.unlink(root, 'replaced');
-  assert.deepEqual(asked(), ['rename', 'unlink']);
-  assert.deepEqual(commits, [1]);
-});
-
-test('a guest asks once for each name of a tree that it removes, and each change of names is one commit, directories’ and links as well: a lost host takes nothing of that', async () => {
-  const store = new MemoryBlockStore();
-  const serving = new Serving(await open(store));
-  const { inode: top } = await serving.own.mkdir(root, 'top', 0o755, 0, user);
-  for (const name of ['d', 'e', 'stays']) await put(serving.volume, (await serving.own.mkdir(top, name, 0o755, 0, user)).inode, 'f', 'content', true);
-  await serving.volume.syncfs();
-  let commits = 0;
-  const commit = store.commit.bind(store);
-  store.commit = (stages) => {
-    commits++;
-    return commit(stages);
-  };
-  const guest = await keeping(serving);
-  const remove = async (name: string): Promise<void> => {
-    const directory = (await guest.lookup(top, name))!.inode;
-    await guest.getattr(directory);
-    const handle = await guest.opendir(directory);
-    const entries = await guest.readdir(directory, handle, 0, 4096, true);
-    assert.deepEqual(
-      entries.filter(({ attributes }) => attributes !== undefined).map((entry) => entry.name),
-      ['f'],
-    );
-    commits = serving.calls.length = 0;
-    await guest.unlink(directory, 'f');
-    await guest.releasedir(directory, handle);
-    assert.deepEqual([serving.calls, commits], [['unlink'], 1]);
-    await guest.rmdir(top, name);
-    assert.deepEqual([serving.calls, commits], [['unlink', 'rmdir'], 2]);
-  };
-  await remove('d');
-  assert.equal((await guest.getattr(top)).links, 4);
-  await remove('e');
-  commits = 0;
-  const made = await guest.mkdir(top, 'made', 0o755, 0, user);
-  assert.equal(commits, 1);
-  await guest.rename(top, 'made', root, 'made', 0);
-  await guest.rename(root, 'made', top, 'made', 0);
-  assert.equal(commits, 3);
-  const { inode: stays } = (await guest.lookup(top, 'stays'))!;
-  const { inode: file } = (await guest.lookup(stays, 'f'))!;
-  commits = 0;
-  await guest.link(file, stays, 'g');
-  assert.equal(commits, 1);
-  const linked = await guest.getattr(file);
-  assert.equal(linked.links, 2);
-  const known = await guest.getattr(top);
-  assert.equal(known.links, 4);
-  await serving.volume.abandon();
-  store.restart();
-  const after = await open(store);
-  assert.deepEqual(await after.getattr(top), known);
-  assert.deepEqual(await after.getattr(file), linked);
-  assert.equal((await after.lookup(top, 'made'))?.inode, made.inode);
-  assert.equal((await after.lookup(top, 'd')) ?? (await after.lookup(top, 'e')), undefined);
-  await after.syncfs();
-  const { problems } = await after.check();
-  assert.deepEqual(problems, []);
-});
-
 test('how long attributes of a large file are good is said of those that are in memory alone', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', Buffer.alloc(mebibyte, 'a'), true);
-  const guest = await keeping(serving, new MemoryBlockStore());
+  const guest = await serving.keepingGuest(new MemoryBlockStore());
   await guest.lookup(root, 'f');
   const known = await guest.getattr(inode);
   assert.ok(guest.guardedMs(known) > 0 && guest.guardedMs(known) <= 1000);
@@ -302,7 +157,7 @@ test('where the parts of a large file lie is asked once each, in whichever order
   const places = [0, 40, 80, 120].map((at) => at * mebibyte);
   for (const at of places) await serving.own.write(inode, writer, at, Buffer.alloc(mebibyte, `${at / mebibyte}`.slice(0, 1)), false);
   await serving.volume.syncfs();
-  const guest = await keeping(serving, store);
+  const guest = await serving.keepingGuest(store);
   await guest.lookup(root, 'f');
   const handle = await guest.open(inode, 0);
   const look = async (): Promise<string> => {
@@ -322,7 +177,7 @@ test('a file that a guest made is durable when it is closed, written to, or look
   for (const settles of ['close', 'write', 'look', 'nothing'] as const) {
     const store = new MemoryBlockStore();
     const before = new Serving(await open(store));
-    const guest = await keeping(before);
+    const guest = await before.keepingGuest();
     const { attributes, handle } = await guest.create(root, 'f', 0o644, 0, 1, user);
     const { inode } = attributes;
     if (settles === 'close') await guest.flush(inode, handle, '1');
@@ -350,7 +205,7 @@ test('a directory is said to be durable where what a guest made in it is there a
   ] as const) {
     const store = new MemoryBlockStore();
     const before = new Serving(await open(store));
-    const guest = await keeping(before);
+    const guest = await before.keepingGuest();
     const directory = await guest.opendir(root);
     await guest.create(root, 'f', 0o644, 0, 1, user);
     if (isThere) await before.volume.syncfs();
@@ -370,64 +225,10 @@ test('a file that a guest opens to make it, and that is there, shows it nothing 
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
   const inode = await put(serving.volume, root, 'f', '', true);
-  const guest = await keeping(serving);
+  const guest = await serving.keepingGuest();
   await serving.own.write(inode, await serving.own.open(inode, 1), 0, Buffer.from('more'), false);
   assert.equal((await guest.create(root, 'f', 0o644, 0, 1, user)).attributes.size, 4);
   await serving.volume.abandon();
   store.restart();
   assert.equal((await (await open(store)).lookup(root, 'f'))?.size, 4);
-});
-
-test('a guest’s listing of a directory, a few entries at a time, has each name once, and then what is in it is known', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  const made = Array.from({ length: 450 }, (_, index) => `f${index}`);
-  for (const name of made) await put(serving.volume, root, name, name);
-  await serving.volume.syncfs();
-  const guest = await keeping(serving);
-  const list = async (attributes: boolean, between?: () => Promise<unknown>): Promise<string[]> => {
-    const handle = await guest.opendir(root);
-    const names: string[] = [];
-    for (let cookie = 0; ;) {
-      const some = (await guest.readdir(root, handle, cookie, 4096, attributes)).slice(0, 25);
-      if (some.length === 0) break;
-      for (const { name, attributes: known } of some) if (attributes && name.startsWith('f')) assert.equal(known?.size, name.length);
-      names.push(...some.map(({ name }) => name));
-      cookie = some.at(-1)!.cookie;
-      if (names.length === 100) await between?.();
-    }
-    await guest.releasedir(root, handle);
-    return names.filter((name) => name !== '.' && name !== '..').toSorted();
-  };
-  assert.deepEqual(await list(true), made.toSorted());
-  serving.calls.length = 0;
-  for (const name of made) assert.equal((await guest.lookup(root, name))?.size, name.length);
-  assert.equal(await guest.lookup(root, 'absent'), undefined);
-  assert.deepEqual(serving.calls, []);
-  // What changes while it is listed.
-  await serving.own.unlink(root, 'f7');
-  assert.deepEqual(await list(false), made.filter((name) => name !== 'f7').toSorted());
-  const [first] = await list(true, () => serving.own.rename(root, 'f8', root, 'a', 0) as Promise<void>);
-  assert.ok(first === 'a' || first === 'f0');
-  assert.equal(await guest.lookup(root, 'f8'), undefined);
-  assert.notEqual(await guest.lookup(root, 'a'), undefined);
-  await guest.unlink(root, 'a');
-  assert.deepEqual(await list(true), made.filter((name) => name !== 'f7' && name !== 'f8').toSorted());
-});
-
-test('a guest is asked twice for the end of a directory, and asks once; one that is listed anew, or changed elsewhere, is asked for', async () => {
-  const serving = new Serving(await open(new MemoryBlockStore()));
-  for (const name of ['a', 'b']) await put(serving.volume, root, name, name);
-  await serving.volume.syncfs();
-  const guest = await keeping(serving);
-  const handle = await guest.opendir(root);
-  const list = async (): Promise<number> => (await guest.readdir(root, handle, 0, 4096, false)).at(-1)!.cookie;
-  const end = await list();
-  serving.calls.length = 0;
-  for (let time = 0; time < 2; time++) assert.deepEqual(await guest.readdir(root, handle, end, 4096, false), []);
-  assert.deepEqual(serving.calls, ['listing']);
-  await put(serving.volume, root, 'c', 'c');
-  await guest.readdir(root, handle, end, 4096, false);
-  assert.ok(serving.calls.includes('readdir'), 'somebody else changed it');
-  const names = (await guest.readdir(root, handle, 0, 4096, false)).map(({ name }) => name);
-  assert.deepEqual(names.filter((name) => !name.startsWith('.')).toSorted(), ['a', 'b', 'c']);
 });

@@ -68,8 +68,7 @@ test('a guest’s change of a file is answered once the kernel of the host that 
 
 test('a file is lent once that kernel has no page of it; what comes back waits for none', async () => {
   const { serving, kernel, inode } = await begin();
-  const guest = serving.guest('guest', new MemoryBlockStore());
-  await serving.keeps(guest);
+  const guest = await serving.keepingGuest(new MemoryBlockStore());
   const handle = await guest.open(inode, 2);
   kernel.dropping.length = 0;
   const written = Promise.resolve(guest.write(inode, handle, 0, Buffer.from('x'), false)).then(() => 'written');
@@ -110,8 +109,7 @@ test('attributes that the kernel of that host was told as good are asked back be
 test('nothing is good of a file that a guest has for itself, nor of a volume that is let go of', async () => {
   const { serving, kernel, inode } = await begin();
   kernel.let.resolve();
-  const guest = serving.guest('guest', new MemoryBlockStore());
-  await serving.keeps(guest);
+  const guest = await serving.keepingGuest(new MemoryBlockStore());
   const before = await serving.own.getattr(inode);
   const handle = await guest.open(inode, 2);
   await guest.write(inode, handle, 0, Buffer.from('x'), false);

@@ -4,26 +4,21 @@ import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import { BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
-import { ContentStory } from '../../integration/durability/content-story.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
-import { open, root, user, volumeId } from '../harness.ts';
+import { open, volumeId } from '../harness.ts';
 import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
-import { LogProgram } from './log-program.ts';
-import { MakingProgram } from './making-program.ts';
-import { NameProgram } from './name-program.ts';
-import { Host, maxBytes, type Mutant, Program } from './program.ts';
-import { SwapProgram } from './swap-program.ts';
+import { Host, type Mutant } from './program.ts';
 import { VirtualTime } from './virtual-time.ts';
+import { Workload } from './workload.ts';
 
 const hosts = 3;
-/** What each program does, and how often something becomes of hosts meanwhile. */
-const [steps, moves] = [25, 5];
+/** How often something becomes of hosts. */
+const moves = 5;
 /** No grant, and no lease, is longer. */
 const leaseMs = 1000;
 /** Files without a name stay for so long where the volume comes to. */
 const othersOpenMs = 60_000;
-const [punchHole, zeroRange] = [3, 17];
 
 /** What is open on the host that serves the volume. */
 interface Opening {
@@ -35,8 +30,7 @@ interface Opening {
 }
 
 /**
- * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything. On each a program changes a file of its own in small ways, most at its beginning, syncs some of that
- * and looks at each thing that it did, another makes, moves and removes names, a third makes files and writes them, a fourth appends to a log of all of them, and a fifth exchanges two names; where its host is killed another begins with what is there. Answers are lost as well. One seed makes one run.
+ * Three hosts with a volume, of which now one and now another serves it, since it is killed or loses its lease in the middle of anything, under a {@link Workload}. Answers are lost as well. One seed makes one run.
  */
 export class Moves {
   readonly #time = new VirtualTime();
@@ -44,20 +38,11 @@ export class Moves {
   readonly #mutant: Mutant | undefined;
   readonly #store = new MemoryBlockStore({ across: true });
   readonly #hosts: Host[] = [];
-  readonly #stories = Array.from({ length: hosts }, () => new ContentStory(maxBytes));
-  readonly #inodes: number[] = [];
-  /** Programs that know what names there are. */
-  readonly #named: { readonly index: number; readonly program: NameProgram }[] = [];
-  #namesBegun = 0;
-  readonly #makers: { readonly index: number; readonly program: MakingProgram }[] = [];
-  readonly #loggers: LogProgram[] = [];
-  readonly #swappers: { readonly host: Host; readonly program: SwapProgram }[] = [];
-  #log = 0;
   #opening: Opening | undefined;
   #openings = 0;
   #grants: Grants | undefined;
   #lives = 0;
-  #fills = 0;
+  readonly #workload: Workload;
   #over = false;
   /** What was done on each host, for whoever looks at what went wrong. */
   readonly deeds: string[] = [];
@@ -65,14 +50,18 @@ export class Moves {
   moves = 0;
   /** How often a guest's daemon alone was killed. */
   daemons = 0;
-  /** How often a guest's next daemon was asked for an exchange again. */
-  swaps = 0;
   /** How often a guest said what it had written in its own memory. */
   puts = 0;
 
   constructor(seed: number, mutant?: Mutant) {
     this.#chance = generator(seed);
     this.#mutant = mutant;
+    this.#workload = new Workload(this.#hosts, this.#time, this.#chance, (deed) => void this.deeds.push(deed), mutant);
+  }
+
+  /** How often a guest's next daemon was asked for an exchange again. */
+  get swaps(): number {
+    return this.#workload.swaps;
   }
 
   /** @returns what went wrong. */
@@ -83,18 +72,9 @@ export class Moves {
       for (let index = 0; index < hosts; index++) this.#hosts.push(this.#start(index));
       passing = this.#passTime();
       await this.#serve(this.#hosts[0]!);
-      for (let index = 0; index < hosts; index++) this.#inodes.push(await this.#make(`f${index}`));
-      this.#log = await this.#make('log');
-      const indexes = this.#hosts.map(({ index }) => index);
-      await Promise.all([
-        ...indexes.map((index) => this.#programs(index)),
-        ...indexes.map((index) => this.#namers(index)),
-        ...indexes.map((index) => this.#making(index)),
-        ...indexes.map((index) => this.#logging(index)),
-        ...indexes.map((index) => this.#swapping(index)),
-        this.#moveAbout(),
-      ]);
-      await this.#judgeAll();
+      await this.#workload.begin();
+      await Promise.all([this.#workload.run(), this.#moveAbout()]);
+      await this.#workload.judge();
       return undefined;
     } catch (error) {
       return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -127,14 +107,6 @@ export class Moves {
 
   #pause(most: number): Promise<void> {
     return this.#time.sleep(this.#below(most));
-  }
-
-  async #make(name: string): Promise<number> {
-    const { fileSystem } = this.#hosts[0]!;
-    const { attributes, handle } = await fileSystem.create(root, name, 0o644, 0, 2, user);
-    await fileSystem.fsync(attributes.inode, handle, false);
-    await fileSystem.release(attributes.inode, handle);
-    return attributes.inode;
   }
 
   async #moveAbout(): Promise<void> {
@@ -272,163 +244,6 @@ export class Moves {
     const host = this.#hosts[peer]!;
     if (host.isDead || this.#chance() < 0.1) throw new InfinitError('unavailable', 'lost');
     await host.fileSystem.recall(keys);
-  }
-
-  /** One program after another: each ends with its host. */
-  async #programs(index: number): Promise<void> {
-    for (let left = steps; left > 0;) {
-      const host = this.#hosts[index]!;
-      if (host.isDead) {
-        await this.#time.sleep(20);
-        continue;
-      }
-      const program = new Program(host, this.#inodes[index]!, this.#stories[index]!, this.#mutant);
-      const one = async (): Promise<'went on'> => {
-        if (!program.begun) await program.begin();
-        else await this.#step(program);
-        return 'went on';
-      };
-      while (left > 0) {
-        left--;
-        const came = await Promise.race([one(), host.died.promise]);
-        if (came === 'died') break;
-        await this.#pause(30);
-      }
-    }
-  }
-
-  /** As {@link #programs}; those that no host's death ended are judged. */
-  async #namers(index: number): Promise<void> {
-    for (let left = 2 * steps; left > 0;) {
-      const host = this.#hosts[index]!;
-      if (host.isDead) {
-        await this.#time.sleep(20);
-        continue;
-      }
-      const program = new NameProgram(host, ++this.#namesBegun);
-      let came: string | undefined;
-      while (left > 0 && came !== 'died') {
-        left--;
-        // It dies with the daemon as well.
-        came = await Promise.race([program.step(this.#chance), host.died.promise, host.next.promise]);
-        this.deeds.push(`host ${index}: ${came}`);
-        if (came === 'next') break;
-        await this.#pause(30);
-      }
-      if (came !== 'died' && came !== 'next') this.#named.push({ index, program });
-    }
-  }
-
-  /** As {@link #programs}; all are judged. */
-  async #making(index: number): Promise<void> {
-    for (let left = 2 * steps; left > 0;) {
-      const host = this.#hosts[index]!;
-      if (host.isDead) {
-        await this.#time.sleep(20);
-        continue;
-      }
-      const program = new MakingProgram(host, this.#makers.length + 1);
-      this.#makers.push({ index, program });
-      let came: string | undefined;
-      for (const { fileSystem } = host; left > 0 && came !== 'died' && host.fileSystem === fileSystem;) {
-        left--;
-        came = await Promise.race([program.step(this.#chance), host.died.promise, host.next.promise]);
-        this.deeds.push(`host ${index}: ${came}`);
-        if (came === 'next') break;
-        await this.#pause(30);
-      }
-    }
-  }
-
-  /** All are judged. */
-  #logging(index: number): Promise<void> {
-    return this.#oneAfterAnother(index, (host) => {
-      const program = new LogProgram(host, this.#log, this.#loggers.length + 1);
-      this.#loggers.push(program);
-      return program;
-    });
-  }
-
-  /** Those that no host's death ended are judged. */
-  #swapping(index: number): Promise<void> {
-    return this.#oneAfterAnother(index, (host) => {
-      const program = new SwapProgram(host, this.#swappers.length + 1);
-      this.#swappers.push({ host, program });
-      return program;
-    });
-  }
-
-  /** As {@link #programs}. */
-  async #oneAfterAnother(index: number, begin: (host: Host) => LogProgram | SwapProgram): Promise<void> {
-    for (let left = 2 * steps; left > 0;) {
-      const host = this.#hosts[index]!;
-      if (host.isDead) {
-        await this.#time.sleep(20);
-        continue;
-      }
-      const program = begin(host);
-      let came: string | undefined;
-      while (left > 0 && came !== 'died') {
-        left--;
-        came = await Promise.race([program.step(), host.died.promise]);
-        this.deeds.push(`host ${index}: ${came}`);
-        await this.#pause(30);
-      }
-    }
-  }
-
-  async #step(program: Program): Promise<void> {
-    const { story, host } = program;
-    const dice = this.#chance();
-    const front = this.#chance() < 0.6 ? this.#below(9) : this.#below(12_000);
-    const length = 1 + this.#below(this.#chance() < 0.5 ? 9 : this.#chance() < 0.9 ? 9000 : 60_000);
-    const note = (what: string): void => void this.deeds.push(`host ${host.index}: ${what}`);
-    if (dice < 0.3) {
-      note(`write ${front} ${length}`);
-      await program.write(front, this.#bytes(length));
-    } else if (dice < 0.4) {
-      note(`mapped ${front} ${length}`);
-      await program.mapped(front, this.#bytes(length), () => this.#pause(this.#chance() < 0.3 ? 1500 : 5));
-    } else if (dice < 0.5) {
-      const size = this.#chance() < 0.5 ? front : Math.min(maxBytes, story.size + length);
-      note(`truncate ${size}`);
-      await program.truncate(size);
-    } else if (dice < 0.62) {
-      note(`zero ${front} ${length}`);
-      await program.zero(this.#chance() < 0.5 ? punchHole : zeroRange, front, length);
-    } else if (dice < 0.68) {
-      note(`append ${length}`);
-      await program.append(this.#bytes(length));
-    } else if (dice < 0.78) {
-      note('fsync');
-      await program.sync();
-    } else await program.look();
-  }
-
-  #bytes(length: number): Uint8Array {
-    const fill = ++this.#fills;
-    return Uint8Array.from({ length }, (_, at) => 1 + ((fill * 31 + at * 7) % 255));
-  }
-
-  /** At the end each host sees the same of each file, which is what was done to it. */
-  async #judgeAll(): Promise<void> {
-    for (const { index, program } of [...this.#named, ...this.#makers]) await program.judge(this.#hosts[index]!);
-    for (const { host, program } of this.#swappers) {
-      this.swaps += program.again;
-      if (!host.isDead) await program.judge();
-    }
-    const { fileSystem } = this.#hosts[0]!;
-    const log = await fileSystem.read(this.#log, await fileSystem.open(this.#log, 0), 0, maxBytes);
-    const text = Buffer.concat(log).toString();
-    for (const logger of this.#loggers) logger.judge(text);
-    for (const [index, inode] of this.#inodes.entries()) {
-      const own = new Program(this.#hosts[index]!, inode, this.#stories[index]!, this.#mutant);
-      await own.begin();
-      for (const host of this.#hosts) {
-        const other = new Program(host, inode, own.story, this.#mutant);
-        await other.begin(true);
-      }
-    }
   }
 }
 

@@ -15,8 +15,7 @@ type Ask = (guest: SharedFileSystem, directory: number) => Promise<number | unde
 async function askedWhileItMoves(question: string, ask: Ask): Promise<{ told: number | undefined; is: number }> {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
-  const guest = serving.guest('guest', store);
-  await serving.keeps(guest);
+  const guest = await serving.keepingGuest(store);
   const inode = await put(serving.volume, root, 'f', 'x', true);
   await guest.write(inode, await guest.open(inode, 1), 0, Buffer.from('content'), false);
   assert.ok(serving.calls.includes('borrow') && !serving.calls.includes('write'), 'in memory');

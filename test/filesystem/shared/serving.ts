@@ -132,6 +132,13 @@ export class Serving {
     this.welcome(guest, name, store);
     return guest;
   }
+
+  /** A guest that keeps what it is told, and what it asks from now on. */
+  async keepingGuest(store?: BlockStore): Promise<SharedFileSystem> {
+    const guest = this.guest('guest', store);
+    await this.keeps(guest);
+    return guest;
+  }
 }
 
 export async function attributesOf(volume: Volume, inode: number): Promise<unknown> {
