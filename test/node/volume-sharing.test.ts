@@ -43,7 +43,15 @@ class Host implements AsyncDisposable {
     stack.defer(() => dirty.set.close(true));
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
-    const role = new SharedRole({ self: transport.self }, dirty, openVolume, tell, silentLogger, new Sealer(), '00112233445566778899aabbccddeeff');
+    const role = new SharedRole({
+      self: transport.self,
+      volumeId: '00112233445566778899aabbccddeeff',
+      sealer: new Sealer(),
+      open: openVolume,
+      tell,
+      logger: silentLogger,
+      dirty,
+    });
     stack.use(role);
     const sharing = sharingOf(transport, store, (command) => role.hear(command));
     stack.use(sharing);
@@ -195,7 +203,15 @@ test('a volume that comes back while its mount ends serves no other host', async
     volumes.push(volume);
     return volume;
   };
-  using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger, new Sealer(), '00112233445566778899aabbccddeeff');
+  using role = new SharedRole({
+    self: 'a',
+    volumeId: '00112233445566778899aabbccddeeff',
+    sealer: new Sealer(),
+    open: openVolume,
+    tell,
+    logger: silentLogger,
+    dirty,
+  });
   const come = async (session: number): Promise<void> => {
     const { port1, port2 } = new MessageChannel();
     stack.defer(() => port1.close());
@@ -261,7 +277,15 @@ test('that no other host uses the volume any more counts also where it is said b
     await opening.promise;
     return open(store);
   };
-  using role = new SharedRole({ self: 'a' }, dirty, openVolume, () => {}, silentLogger, new Sealer(), '00112233445566778899aabbccddeeff');
+  using role = new SharedRole({
+    self: 'a',
+    volumeId: '00112233445566778899aabbccddeeff',
+    sealer: new Sealer(),
+    open: openVolume,
+    tell: () => {},
+    logger: silentLogger,
+    dirty,
+  });
   let told = 0;
   role.fileSystem.attach({
     removed: () => {},
@@ -305,7 +329,15 @@ test('the daemons after one that had the volume alone let the kernel write no pa
     const memory = { bytes: bytesLeft, provide: () => true, release: () => {} };
     const openVolume: OpenVolume = (_store, _session, _onOvertaken, inherits) => open(store, {}, { memory, inherits, resumed: daemon > 1 });
     const tell = (event: VolumeEvent): void => void (event.type === 'served' && told.push('answered'));
-    using role = new SharedRole({ self: 'a' }, dirty, openVolume, tell, silentLogger, new Sealer(), '00112233445566778899aabbccddeeff');
+    using role = new SharedRole({
+      self: 'a',
+      volumeId: '00112233445566778899aabbccddeeff',
+      sealer: new Sealer(),
+      open: openVolume,
+      tell,
+      logger: silentLogger,
+      dirty,
+    });
     role.fileSystem.attach({
       removed: () => {},
       holds: () => Promise.resolve(true),

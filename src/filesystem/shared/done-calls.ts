@@ -21,6 +21,11 @@ export function exchangeOf(method: SharedMethod, args: readonly unknown[]): Exch
   return method === 'rename' ? (args[requestAt] as ExchangeRequest | undefined) : undefined;
 }
 
+/** Whether such a call, made a second time, meets what it did the first time, so that its answer tells: a name that is there, or is gone. An append meets nothing of itself, and an exchange undoes itself. */
+export function meetsItself(method: SharedMethod, args: readonly unknown[]): boolean {
+  return method !== 'append' && exchangeOf(method, args) === undefined;
+}
+
 /** The same arguments, for a call that was not done before. */
 export function asNew(method: SharedMethod, args: readonly unknown[]): readonly unknown[] {
   const exchange = exchangeOf(method, args);

@@ -6,7 +6,7 @@ import { CallMemory, type CallNote } from './call-memory.ts';
 import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 import { earlier, holderGone, proven } from './earlier-calls.ts';
-import { answerIncluded, answerOf, type Answering, asNew, exchangeOf, includes, recorded, takesNames, toldOf } from './done-calls.ts';
+import { answerIncluded, answerOf, type Answering, asNew, includes, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { afterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
@@ -254,8 +254,6 @@ export class HolderLink {
     const name = this.#names.nameFor(method);
     let doubtful = resent;
     if (resent && name !== undefined) asking.tag = name();
-    /** Nobody knows what came of a request that is sent again: what it meets must tell. An append meets nothing, nor does an exchange. */
-    const unproven = (values: readonly unknown[]): boolean => resent && method !== 'append' && exchangeOf(method, values) === undefined;
     for (;;) {
       await this.ready(deadline);
       const backing = this.#backing;
@@ -281,8 +279,8 @@ export class HolderLink {
           if (outcome === 'done') return answerIncluded(method, values) as T;
         } else if (doubtful && !isRepeatable(method, values)) {
           const done = earlier(backing.volume, method, asking.tag);
-          // Of an exchange the redo log may know.
-          if (done === undefined && !unproven(values) && !(resent && exchangeOf(method, values) !== undefined)) throw holderGone();
+          // What a request meets that is sent again tells, or of an exchange the redo log.
+          if (done === undefined && !resent) throw holderGone();
           if (typeof done === 'object') return (await answerOf(backing.volume as Answering, method, values, done)) as T;
           if (done === undefined) resent = false;
           else values = asNew(method, values);
@@ -327,7 +325,7 @@ export class HolderLink {
         if (error instanceof FileSystemError) throw resent ? new ProvenFailure(error) : error;
         // Also by one that has no time left: whoever comes next is heard again.
         if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
-        if (error instanceof Forgotten && unproven(values)) resent = false;
+        if (error instanceof Forgotten && resent && meetsItself(method, values)) resent = false;
         else if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
         if (this.#clock.monotonicMs() > deadline) throw error;
         if (error instanceof Forgotten) doubtful = false;

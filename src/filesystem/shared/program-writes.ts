@@ -1,4 +1,4 @@
-import type { KeyedQueue } from '../../base/index.ts';
+import { codeOf, type KeyedQueue } from '../../base/index.ts';
 import type { KernelRequest, MaybePromise } from '../file-system.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
@@ -35,6 +35,22 @@ export class ProgramWrites {
     if (room === undefined) return this.#write(write, data);
     const own = Uint8Array.from(data);
     return room.then(() => this.#write(write, own));
+  }
+
+  /** Of an append that a daemon before this one may have made: how much it wrote; it is made if it was not. undefined: nobody knows. */
+  appended(append: ProgramWrite, data: Uint8Array): MaybePromise<number | undefined> {
+    return this.#borrowing.left.appended(append.request?.number ?? 0) ?? this.#appendedThere(append, Uint8Array.from(data));
+  }
+
+  async #appendedThere({ inode, handle, killPrivileges, request }: ProgramWrite, data: Uint8Array): Promise<number | undefined> {
+    const there = async (): Promise<readonly unknown[]> => [inode, await this.#files.backing(handle), data, killPrivileges];
+    const append = (): Promise<number> => this.#holder.askedBy(request, () => this.#holder.call<number>('append', there));
+    try {
+      return await this.#borrowing.shared(inode, append);
+    } catch (error) {
+      if (codeOf(error) === 'unknown-outcome') return undefined;
+      throw error;
+    }
   }
 
   #write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {

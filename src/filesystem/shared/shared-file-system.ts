@@ -1,4 +1,4 @@
-import { type Clock, codeOf, InfinitError, KeyedQueue, type Records, systemClock } from '../../base/index.ts';
+import { type Clock, InfinitError, KeyedQueue, type Records, systemClock } from '../../base/index.ts';
 import {
   type AttributeChanges,
   type Attributes,
@@ -35,6 +35,21 @@ import { Settling } from './settling.ts';
 import { Undelivered } from './undelivered.ts';
 import type { Unsaid } from './unsaid-memory.ts';
 
+/** What outlives this process, and who is told. */
+export interface SharedOptions {
+  /** Told when a program has heard what was lost of an inode. */
+  readonly onSaid?: (inode: number) => void;
+  /** What the next daemon of the mount will know of its programs' locks, and what the one before left. */
+  readonly records?: Records | undefined;
+  /** Names the mount over all its daemons. */
+  readonly mount?: string | undefined;
+  readonly clock?: Clock;
+  /** Told what of a guest's programs' writes is not durable, and what never will be. */
+  readonly written?: Pick<BorrowingEvents, 'onDirty' | 'onClean' | 'onLost'>;
+  /** Where that outlives this process, and what the one before left there. */
+  readonly unsaid?: Unsaid | undefined;
+}
+
 /**
  * A volume that several hosts have mounted: one of them, the holder of the volume's lease, has it open, and the others send it their operations.
  * So there is one order of all operations, one set of locks, and nothing stale. What a guest has in memory the holder asks back before it changes: see {@link GuestCache}. When the lease moves, handles are opened again and
@@ -62,22 +77,9 @@ export class SharedFileSystem implements FileSystem {
   /**
    * @param self distinguishes this host's lock owners from those of others.
    * @param leaseHeld asked before each answer from this thread: a process that was frozen must not answer for a lease that ended meanwhile.
-   * @param onSaid told when a program has heard what was lost of an inode.
-   * @param records what the next daemon of the mount will know of its programs' locks, and what the one before left.
-   * @param mount names the mount over all its daemons.
-   * @param written told what of a guest's programs' writes is not durable, and what never will be.
-   * @param unsaid where that outlives this process, and what the one before left there.
    */
-  constructor(
-    self: string,
-    leaseHeld: () => boolean,
-    onSaid: (inode: number) => void = () => {},
-    records?: Records,
-    mount?: string,
-    clock: Clock = systemClock,
-    written?: Pick<BorrowingEvents, 'onDirty' | 'onClean' | 'onLost'>,
-    unsaid?: Unsaid,
-  ) {
+  constructor(self: string, leaseHeld: () => boolean, options: SharedOptions = {}) {
+    const { onSaid = () => {}, records, mount, clock = systemClock, written, unsaid } = options;
     this.#cache = new GuestCache(clock);
     // A program hears of a lost lock as of a lost write.
     const onLost = (inode: number): void => {
@@ -159,21 +161,7 @@ export class SharedFileSystem implements FileSystem {
   }
 
   appended(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number | undefined> {
-    return this.#borrowing.left.appended(this.#request?.number ?? 0) ?? this.#appendedThere(inode, handle, data, killPrivileges);
-  }
-
-  async #appendedThere(inode: number, handle: number, data: Uint8Array, killPrivileges: boolean): Promise<number | undefined> {
-    const own = Uint8Array.from(data);
-    const there = async (): Promise<readonly unknown[]> => [inode, await this.#files.backing(handle), own, killPrivileges];
-    try {
-      return await this.#borrowing.shared(
-        inode,
-        this.#asked(() => this.#holder.call<number>('append', there)),
-      );
-    } catch (error) {
-      if (codeOf(error) === 'unknown-outcome') return undefined;
-      throw error;
-    }
+    return this.#writes.appended({ inode, handle, offset: undefined, killPrivileges, request: this.#request }, data);
   }
 
   /** Work that has the number of the kernel's request, though it may have to wait. */

@@ -19,8 +19,9 @@ import type { Sealer } from '../../block/index.ts';
 import type { BlockStore } from '../../store/index.ts';
 import { PortStore } from '../../store/port/index.ts';
 import type { DirtySet } from '../volumes/dirty-set.ts';
+import { Questions } from '../volumes/questions.ts';
 import { Tenure } from './tenure.ts';
-import type { OpenCommand, VolumeCommand, VolumeEvent, VolumeWorkerData } from '../volumes/volume-worker-protocol.ts';
+import type { OpenCommand, VolumeCommand, VolumeEvent } from '../volumes/volume-worker-protocol.ts';
 
 /** Operations sent to another host and not yet answered. */
 const maxAsked = 65_536;
@@ -39,9 +40,21 @@ const lingerMs = 20_000;
 /** Opens the volume on a store that takes writes for as long as what is opened may be used; `onOvertaken`, `inherits` and `askedBefore` as in a volume's setup. */
 export type OpenVolume = (store: BlockStore, session: number, onOvertaken: () => void, inherits: boolean, askedBefore: boolean) => Promise<Volume>;
 
-interface Asked {
-  readonly resolve: (answer: Uint8Array) => void;
-  readonly reject: (error: InfinitError) => void;
+/** What the thread of a volume gives its {@link SharedRole}. */
+export interface SharedRoleParts {
+  /** This host's peer id. */
+  readonly self: string;
+  readonly volumeId: string;
+  readonly sealer: Sealer;
+  readonly open: OpenVolume;
+  readonly tell: (event: VolumeEvent) => void;
+  readonly logger: Logger;
+  /** What is not durable, as the next daemon will find it and the one before left it. */
+  readonly dirty: ReturnType<typeof DirtySet.open>;
+  /** As of {@link SharedOptions}. */
+  readonly records?: Records | undefined;
+  readonly mount?: string | undefined;
+  readonly unsaid?: Unsaid | undefined;
 }
 
 /** In a volume's worker: what the volume's lease makes of this host, its holder or a guest of another. */
@@ -54,13 +67,13 @@ export class SharedRole implements Disposable {
   readonly #logger: Logger;
   readonly #sealer: Sealer;
   readonly #volumeId: string;
-  readonly #asked = new Map<number, Asked>();
-  readonly #recalls = new Map<number, { readonly resolve: () => void; readonly reject: (error: InfinitError) => void }>();
+  /** Operations that the host asks for which serves the volume. */
+  readonly #asked = new Questions<Uint8Array>();
+  readonly #recalls = new Questions<void>();
   /** When this thread began, by the machine's clock. */
   readonly #begunMs = systemClock.monotonicMs();
   /** What guests may have in memory of what is open here, or was last. */
   #grants: Grants | undefined;
-  #nextAsk = 1;
   readonly #dirty: DirtySet;
   /** What the daemon before had not made durable, until it is known whether that outlived it; undefined: it is. */
   #left: ReadonlySet<number> | undefined;
@@ -87,34 +100,21 @@ export class SharedRole implements Disposable {
   /** While what the kernel cached goes, before another host's first operation. */
   #letting: Promise<void> | undefined;
 
-  constructor(
-    shared: NonNullable<VolumeWorkerData['shared']>,
-    { set: dirty, left, lost }: ReturnType<typeof DirtySet.open>,
-    open: OpenVolume,
-    tell: (event: VolumeEvent) => void,
-    logger: Logger,
-    sealer: Sealer,
-    volumeId: string,
-    records?: Records,
-    mount?: string,
-    unsaid?: Unsaid,
-  ) {
+  constructor({ self, volumeId, sealer, open, tell, logger, dirty: { set: dirty, left, lost }, records, mount, unsaid }: SharedRoleParts) {
     this.#sealer = sealer;
     this.#volumeId = volumeId;
-    this.fileSystem = new SharedFileSystem(
-      shared.self,
-      () => this.#tenure.leftMs(systemClock) > 0,
-      (inode) => dirty.said(inode),
+    this.fileSystem = new SharedFileSystem(self, () => this.#tenure.leftMs(systemClock) > 0, {
+      onSaid: (inode) => dirty.said(inode),
       records,
       mount,
-      systemClock,
-      {
+      clock: systemClock,
+      written: {
         onDirty: (inode) => dirty.add(inode),
         onClean: (inode) => (this.#taken === undefined ? dirty.delete(inode) : void this.#taken.add(inode)),
         onLost: (inode) => dirty.lose([inode]),
       },
       unsaid,
-    );
+    });
     this.#dirty = dirty;
     // What was lost with a killed daemon is said here and not by the volume, which may be opened many times.
     this.fileSystem.inheritLost(lost);
@@ -147,23 +147,17 @@ export class SharedRole implements Disposable {
           () => {},
         );
         break;
-      case 'given-up': {
-        const recall = this.#recalls.get(command.id);
-        this.#recalls.delete(command.id);
-        if (command.heard) recall?.resolve();
-        else recall?.reject(new InfinitError('unavailable', 'the guest was not heard'));
+      case 'given-up':
+        if (command.heard) this.#recalls.answered(command.id, undefined);
+        else this.#recalls.failed(command.id, new InfinitError('unavailable', 'the guest was not heard'));
         break;
-      }
       case 'dismiss':
         this.#dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
-      case 'answer': {
-        const asked = this.#asked.get(command.id);
-        this.#asked.delete(command.id);
-        if ('answer' in command) asked?.resolve(command.answer);
-        else asked?.reject(new InfinitError(command.code, command.message));
+      case 'answer':
+        if ('answer' in command) this.#asked.answered(command.id, command.answer);
+        else this.#asked.failed(command.id, new InfinitError(command.code, command.message));
         break;
-      }
     }
   }
 
@@ -277,11 +271,7 @@ export class SharedRole implements Disposable {
   }
 
   #askBack(peer: string, keys: readonly GrantKey[]): Promise<void> {
-    const id = this.#nextAsk++;
-    return new Promise((resolve, reject) => {
-      this.#recalls.set(id, { resolve, reject });
-      this.#tell({ type: 'ask-back', id, peer, keys });
-    });
+    return this.#recalls.ask((id) => this.#tell({ type: 'ask-back', id, peer, keys }));
   }
 
   /** Another has opened the volume since, which the lease did not show: what is in memory is not the volume as it is. */
@@ -394,10 +384,6 @@ export class SharedRole implements Disposable {
   #ask(call: Uint8Array): Promise<Uint8Array> {
     if (this.#asked.size >= maxAsked)
       return Promise.reject(new InfinitError('overloaded', `${maxAsked} operations wait for the host that serves the volume`));
-    const id = this.#nextAsk++;
-    return new Promise((resolve, reject) => {
-      this.#asked.set(id, { resolve, reject });
-      this.#tell({ type: 'ask', id, call });
-    });
+    return this.#asked.ask((id) => this.#tell({ type: 'ask', id, call }));
   }
 }

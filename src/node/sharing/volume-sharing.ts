@@ -11,6 +11,7 @@ import { jsonBody } from '../control/json-body.ts';
 import { nodeKinds } from '../kinds.ts';
 import type { Tenure } from './tenure.ts';
 import { type LeaseState, VolumeLease } from './volume-lease.ts';
+import { Questions } from '../volumes/questions.ts';
 import { claimSession } from '../volumes/volume-session.ts';
 import type { VolumeCommand, VolumeEvent } from '../volumes/volume-worker-protocol.ts';
 
@@ -63,8 +64,8 @@ export class VolumeSharing implements AsyncDisposable {
   readonly #options: VolumeSharingOptions;
   readonly #id: Buffer;
   readonly #lease: VolumeLease;
-  readonly #served = new Map<number, { readonly resolve: (answer: Uint8Array) => void; readonly reject: (error: unknown) => void }>();
-  readonly #recalls = new Map<number, () => void>();
+  readonly #served = new Questions<Uint8Array>();
+  readonly #recalls = new Questions<void>();
   readonly #lost = new Map<string, NodeJS.Timeout>();
   readonly #stops: (() => void)[];
   #state: LeaseState = { role: 'none' };
@@ -72,7 +73,6 @@ export class VolumeSharing implements AsyncDisposable {
   #opened: { readonly tenure: Tenure; readonly session: number } | undefined;
   /** Ends what the worker had opened before. */
   #over = new AbortController();
-  #nextServe = 1;
   #deleted = false;
   #closed = false;
   /** Other hosts may use the volume that is open here: the kernel caches nothing. */
@@ -142,8 +142,7 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'recalled') {
-      this.#recalls.get(event.id)?.();
-      this.#recalls.delete(event.id);
+      this.#recalls.answered(event.id, undefined);
       return true;
     }
     if (event.type === 'not-opened') {
@@ -151,8 +150,7 @@ export class VolumeSharing implements AsyncDisposable {
       return true;
     }
     if (event.type === 'served') {
-      this.#served.get(event.id)?.resolve(event.answer);
-      this.#served.delete(event.id);
+      this.#served.answered(event.id, event.answer);
       return true;
     }
     return false;
@@ -163,23 +161,15 @@ export class VolumeSharing implements AsyncDisposable {
     if (this.#state.role !== 'holder' || !this.#lease.held) return Promise.resolve(new Uint8Array(0));
     if (this.#options.exclusive) throw new InfinitError('denied', `volume "${this.#options.name}" has access=onewriter and another host has it`);
     if (this.#served.size >= maxServed) throw new InfinitError('overloaded', `${maxServed} operations of other hosts are under way`);
-    const id = this.#nextServe++;
     this.#othersUse = true;
     this.#lastServedMs = performance.now();
-    return new Promise((resolve, reject) => {
-      this.#served.set(id, { resolve, reject });
-      this.#options.send({ type: 'serve', id, peer, call: Uint8Array.from(call) });
-    });
+    return this.#served.ask((id) => this.#options.send({ type: 'serve', id, peer, call: Uint8Array.from(call) }));
   }
 
   /** The host that serves the volume asks for what is in memory here. Resolves when it is forgotten. */
   recall(keys: readonly GrantKey[]): Promise<void> {
     if (this.#recalls.size >= maxServed) return Promise.reject(new InfinitError('overloaded', `${maxServed} recalls are under way`));
-    const id = this.#nextServe++;
-    return new Promise((resolve) => {
-      this.#recalls.set(id, resolve);
-      this.#options.send({ type: 'recall', id, keys });
-    });
+    return this.#recalls.ask((id) => this.#options.send({ type: 'recall', id, keys }));
   }
 
   /** Whether the guest has given up what it was asked for. */
@@ -351,10 +341,8 @@ export class VolumeSharing implements AsyncDisposable {
     await this.#lease[Symbol.asyncDispose]();
     // Whoever deleted the volume had removed it, and this host's look has made it anew.
     if (this.#deleted) await removeBlock(this.#options.store, namedAddress(this.#options.volumeId, 'lease')).catch(() => {});
-    for (const { reject } of this.#served.values()) reject(new InfinitError('unknown-outcome', 'the host that serves the volume stopped'));
-    this.#served.clear();
+    this.#served.fail(new InfinitError('unknown-outcome', 'the host that serves the volume stopped'));
     // What it had in memory went with it.
-    for (const recalled of this.#recalls.values()) recalled();
-    this.#recalls.clear();
+    this.#recalls.answerAll(undefined);
   }
 }

@@ -8,6 +8,7 @@ import type { CheckReport, OwnedBlock } from '../../filesystem/index.ts';
 import { detachMount, type FuseMount, type HolderClient, removeMountPoint, unmountIdle } from '../../fuse/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { VolumeSharing } from '../sharing/volume-sharing.ts';
+import { Questions } from './questions.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion } from './volume-worker-protocol.ts';
 
 /** Milliseconds until a new mount must have answered the kernel, and for which one that outlived its daemon keeps others from being started. */
@@ -58,8 +59,7 @@ export class ServedVolume {
   readonly #logger: Logger;
   readonly #start = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<string>();
-  readonly #questions = new Map<number, { readonly resolve: (answer: unknown) => void; readonly reject: (error: unknown) => void }>();
-  #nextQuestion = 1;
+  readonly #questions = new Questions<unknown>();
   #sizeBytes: number;
   #detached: boolean;
   /** The mount outlived an earlier daemon, and this one does not serve it yet: whatever fails, it is neither let go nor taken away. */
@@ -224,19 +224,17 @@ export class ServedVolume {
   }
 
   #ask<T>(question: VolumeQuestion): Promise<T> {
-    if (this.#finished) return Promise.reject(new InfinitError('closed', `volume "${this.name}" is no longer mounted`));
-    const id = this.#nextQuestion++;
-    return new Promise<T>((resolve, reject) => {
-      this.#questions.set(id, { resolve: resolve as (answer: unknown) => void, reject });
-      this.#send({ type: 'ask-volume', id, question });
-    });
+    if (this.#finished) return Promise.reject(this.#notMounted());
+    return this.#questions.ask((id) => this.#send({ type: 'ask-volume', id, question })) as Promise<T>;
   }
 
   #told(event: VolumeEvent & { type: 'told' }): void {
-    const asked = this.#questions.get(event.id);
-    this.#questions.delete(event.id);
-    if ('code' in event) asked?.reject(new InfinitError(event.code, event.message));
-    else asked?.resolve(event.answer);
+    if ('code' in event) this.#questions.failed(event.id, new InfinitError(event.code, event.message));
+    else this.#questions.answered(event.id, event.answer);
+  }
+
+  #notMounted(): InfinitError {
+    return new InfinitError('closed', `volume "${this.name}" is no longer mounted`);
   }
 
   #send(command: VolumeCommand): void {
@@ -266,8 +264,7 @@ export class ServedVolume {
   #finish(reason: string): void {
     if (this.#finished) return;
     this.#finished = true;
-    for (const { reject } of this.#questions.values()) reject(new InfinitError('closed', `volume "${this.name}" is no longer mounted`));
-    this.#questions.clear();
+    this.#questions.fail(this.#notMounted());
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
     const shared = this.sharing;
     void this.#letGo(reason)

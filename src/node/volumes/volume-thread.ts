@@ -162,18 +162,18 @@ async function serve(): Promise<void> {
   using role =
     data.shared === undefined
       ? undefined
-      : new SharedRole(
-          data.shared,
-          dirty,
+      : new SharedRole({
+          self: data.shared.self,
+          volumeId: data.volumeId,
+          sealer: new Sealer(data.key, data.options.compressed),
           open,
           tell,
           logger,
-          new Sealer(data.key, data.options.compressed),
-          data.volumeId,
-          locks,
-          asker,
-          unsaidMemory(dirty),
-        );
+          dirty,
+          records: locks,
+          mount: asker,
+          unsaid: unsaidMemory(dirty),
+        });
   const fileSystem = role?.fileSystem ?? (await openAlone(dirty));
   using wakefulness = new Wakefulness({ logger, enabled: data.keepAwake });
   session = serveFileSystem({

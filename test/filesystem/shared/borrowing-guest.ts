@@ -9,7 +9,7 @@ let guests = 0;
 
 /** What it is granted is good however slow the machine is. */
 export function guestOf(serving: Serving, leaseHeld: () => boolean = () => false): SharedFileSystem {
-  return new SharedFileSystem('guest', leaseHeld, undefined, undefined, undefined, serving.time.clock);
+  return new SharedFileSystem('guest', leaseHeld, { clock: serving.time.clock });
 }
 
 export async function keeping(serving: Serving, store: MemoryBlockStore, guest = guestOf(serving)): Promise<SharedFileSystem> {

@@ -95,8 +95,7 @@ export class Fleet {
     const still = { monotonicMs: () => 0, wallMs: () => 0 };
     this.#hosts = Array.from(
       { length: clients },
-      (_, index) =>
-        new SharedFileSystem(`host ${index}`, () => index === 0, undefined, undefined, undefined, mutant === 'timeless' ? still : this.#time.clock),
+      (_, index) => new SharedFileSystem(`host ${index}`, () => index === 0, { clock: mutant === 'timeless' ? still : this.#time.clock }),
     );
     const kernel: Partial<KernelCache> = { drop: () => undefined, distrust: (inode) => this.#distrust(inode) };
     this.#hosts[0]!.attach(kernel as KernelCache);

@@ -70,7 +70,7 @@ export class KilledGuest {
       },
     };
     const { clock } = this.#serving().time;
-    this.fileSystem = new SharedFileSystem('guest', () => false, undefined, undefined, 'mount', clock, written, unsaid);
+    this.fileSystem = new SharedFileSystem('guest', () => false, { mount: 'mount', clock, written, unsaid });
     const taken = new Set(this.fileSystem.leftUnsaid());
     for (const inode of left) assert.ok(taken.has(inode) || this.#lost.has(inode), 'what was noted as unsaid is there');
     const writes = { store: this.#store, sealer: new Sealer(), volumeId, logger: silentLogger };

@@ -13,7 +13,7 @@ import { posix, flock, Serving } from './serving.ts';
 async function lent(store = new MemoryBlockStore(), records?: MemoryRecords): Promise<{ serving: Serving; guest: SharedFileSystem; inode: number }> {
   const serving = new Serving(await open(store));
   const inode = await put(serving.volume, root, 'f', 'x', true);
-  const guest = new SharedFileSystem('a', () => false, undefined, records, undefined, serving.time.clock);
+  const guest = new SharedFileSystem('a', () => false, { records, clock: serving.time.clock });
   serving.welcome(guest, 'a');
   await serving.keeps(guest);
   await takeAll(guest, inode, serving);
@@ -150,7 +150,7 @@ test('the next daemon of a guest says which locks the one before had granted, an
   await guest.setlk(inode, posix('1', 'write', 0, 9), false);
   await guest.setlk(inode, posix('2', 'write', 20, 29), false);
   await guest.setlk(inode, posix('1', 'unlock', 0, 9), false);
-  const next = new SharedFileSystem('a', () => false, undefined, records, undefined, serving.time.clock);
+  const next = new SharedFileSystem('a', () => false, { records, clock: serving.time.clock });
   serving.unheard.add('a');
   const attempt = serving.own.setlk(inode, posix('9', 'write', 0, 9), true);
   for (let time = 0; time < 30; time++) await serving.time.pass(100);

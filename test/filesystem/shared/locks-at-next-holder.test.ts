@@ -32,7 +32,7 @@ test('the next holder is told of locks that are held, not of those that were giv
 
 test('a daemon that is started again knows of the locks of its programs, and one that went to another meanwhile is said to be lost', async () => {
   const records = new MemoryRecords();
-  const daemon = (): SharedFileSystem => new SharedFileSystem('a', () => false, undefined, records);
+  const daemon = (): SharedFileSystem => new SharedFileSystem('a', () => false, { records });
   const store = new MemoryBlockStore();
   const first = new Serving(await open(store));
   const [inode, other] = [await put(first.volume, root, 'f', 'x', true), await put(first.volume, root, 'g', 'x', true)];
@@ -62,7 +62,7 @@ test('what the programs of a mount had goes when their host has another mount, a
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const daemon = (mount: string): SharedFileSystem => {
-    const guest = new SharedFileSystem('a', () => false, undefined, new MemoryRecords(), mount);
+    const guest = new SharedFileSystem('a', () => false, { records: new MemoryRecords(), mount });
     serving.welcome(guest, 'a');
     return guest;
   };
@@ -88,7 +88,7 @@ test('locks of a mount that is no more go to who waits for them', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);
   const daemon = (mount?: string): SharedFileSystem => {
-    const guest = new SharedFileSystem('a', () => false, undefined, undefined, mount);
+    const guest = new SharedFileSystem('a', () => false, { mount });
     serving.welcome(guest, 'a');
     return guest;
   };
@@ -103,7 +103,7 @@ test('locks of a mount that is no more go to who waits for them', async () => {
 
 test('a guest whose holder is of an earlier version greets it without its mount’s name', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
-  const guest = new SharedFileSystem('a', () => false, undefined, undefined, 'mount');
+  const guest = new SharedFileSystem('a', () => false, { mount: 'mount' });
   const greetings: unknown[] = [];
   guest.setBacking({
     kind: 'remote',

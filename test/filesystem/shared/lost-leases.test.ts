@@ -71,7 +71,7 @@ test('an operation waits a minute for the lease, later ones of a longer lapse le
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const time = new VirtualTime();
   let held = false;
-  const host = new SharedFileSystem('host', () => held, undefined, undefined, undefined, time.clock);
+  const host = new SharedFileSystem('host', () => held, { clock: time.clock });
   host.setBacking({ kind: 'local', volume, grace: none });
   /** What has come of an operation after each of these times. */
   const after = async (...steps: readonly number[]): Promise<unknown[]> => {

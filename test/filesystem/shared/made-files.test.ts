@@ -29,7 +29,7 @@ class Line {
   readonly guest = this.newGuest(() => this.#holds);
 
   newGuest(holds = () => false): SharedFileSystem {
-    return new SharedFileSystem('guest', holds, undefined, undefined, undefined, this.time.clock);
+    return new SharedFileSystem('guest', holds, { clock: this.time.clock });
   }
 
   get volume(): Volume {

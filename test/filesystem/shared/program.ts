@@ -61,16 +61,13 @@ export class Host {
         onClean: (inode: number) => void unsynced.delete(inode),
         onLost: (inode: number) => void this.#lostInodes.add(inode),
       };
-      const fileSystem: SharedFileSystem = new SharedFileSystem(
-        `host ${index}`,
-        () => this.fileSystem === fileSystem && leaseHeld(this),
-        (inode) => void this.#lostInodes.delete(inode),
-        undefined,
-        this.mount,
-        time.clock,
+      const fileSystem: SharedFileSystem = new SharedFileSystem(`host ${index}`, () => this.fileSystem === fileSystem && leaseHeld(this), {
+        onSaid: (inode) => void this.#lostInodes.delete(inode),
+        mount: this.mount,
+        clock: time.clock,
         written,
         unsaid,
-      );
+      });
       const taken = new Set(fileSystem.leftUnsaid());
       fileSystem.inheritLost([...this.#lostInodes, ...[...left].filter((inode) => !taken.has(inode))]);
       return fileSystem;

@@ -20,7 +20,7 @@ for (const [kind, size] of [
     const { inode } = attributes;
     await serving.volume.write(inode, handle, 0, content, false);
     await serving.volume.syncfs();
-    const host = new SharedFileSystem('host', () => true, undefined, undefined, undefined, serving.time.clock);
+    const host = new SharedFileSystem('host', () => true, { clock: serving.time.clock });
     serving.welcome(host, 'host', store);
     await serving.keeps(host);
     assert.equal((await host.lookup(root, 'f'))?.size, size);

@@ -128,7 +128,7 @@ export class Serving {
   }
 
   guest(name: string, store?: BlockStore): SharedFileSystem {
-    const guest = new SharedFileSystem(name, () => false, undefined, undefined, undefined, this.time.clock);
+    const guest = new SharedFileSystem(name, () => false, { clock: this.time.clock });
     this.welcome(guest, name, store);
     return guest;
   }
