@@ -6,7 +6,6 @@ import {
   type Ballot,
   type BallotSource,
   compareBallots,
-  isMember,
   mayServe,
   LeaseHolder,
   type LeaseMessage,
@@ -396,19 +395,8 @@ export class Host {
     this.#world.send(this.index, leaseEvent(to, to === this.index ? this.life : -1, message));
   }
 
-  /** Whether a read that this host answered too found at least what it held when the read began: nothing of before is left here that the read did not see. */
-  isResolved(accepted: Accepted | null, outcome: ProposalOutcome): boolean {
-    if (accepted === null || accepted.pointer) return true;
-    return outcome.status === 'committed' && outcome.accepted !== null && compareBallots(accepted.ballot, outcome.accepted.ballot) <= 0;
-  }
-
   /** What the acceptor accepted last of a block. */
   acceptedOf(block: string): Accepted | null {
     return this.stateOf(block)?.accepted ?? null;
-  }
-
-  /** Whether what this host held is a record of a block that it is no replica of. */
-  isOutsider(accepted: Accepted | null, current: Accepted | null): boolean {
-    return accepted !== null && !accepted.pointer && (current === null || !isMember(current.record, this.name));
   }
 }

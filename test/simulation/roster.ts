@@ -2,6 +2,7 @@ import type { Operation, ProposalOutcome, ReplicaSet } from '../../src/consensus
 import { Agreement } from './agreement.ts';
 import type { Clients } from './clients.ts';
 import { forgetPromise } from './events.ts';
+import { isOutsider, isResolved } from './held.ts';
 import type { Host } from './host.ts';
 import { SeededRandom } from './random.ts';
 import { workloadMs } from './settings.ts';
@@ -209,9 +210,9 @@ export class Roster {
         const held = host.acceptedOf(block);
         const check = (outcome: ProposalOutcome): void => {
           if (!host.up || outcome.status !== 'committed') return;
-          if (!host.isResolved(held, outcome)) return host.dropForgotten(block, held, outcome);
+          if (!isResolved(held, outcome)) return host.dropForgotten(block, held, outcome);
           // What a host holds of a block of others must be known to the record.
-          if (host.isOutsider(held, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
+          if (isOutsider(host.name, held, outcome.accepted)) this.#run('list', block, { kind: 'settle', revoked: [], also: [host.name] });
           else this.#ready.add(key);
         };
         this.#run('resolve', block, { kind: 'read', own: held !== null && !held.pointer }, check, host, false);
