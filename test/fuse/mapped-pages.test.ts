@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
 import { MappedPages } from '../../src/fuse/mapped-pages.ts';
+import { opcodes } from '../../src/fuse/wire/index.ts';
+import { created, start as startSession } from './fake-session.ts';
 
 /** More than are remembered. */
 const tooMany = 70_000;
@@ -46,4 +49,41 @@ suite('pages of mapped files', () => {
     }
     assert.deepEqual(dropped, [1, tooMany]);
   });
+});
+
+suite('a lock of a mapped file', () => {
+  /** struct fuse_lk_in: a record lock on all of the file. */
+  const lockOf = (type: number): Buffer => {
+    const body = Buffer.alloc(48);
+    body.writeBigUInt64LE(0x7fff_ffff_ffff_ffffn, 24);
+    body.writeUInt32LE(type, 32);
+    return body;
+  };
+  const [exclusive, unlock] = [1, 2];
+  /** As flock(2) and fcntl(2) say it, with and without the word that they will not wait: the kernel may ask for an unlock either way. */
+  for (const opcode of [opcodes.setlk, opcodes.setlkw])
+    test(`is taken before the kernel drops the file's pages, and given back after that (${opcode === opcodes.setlk ? 'at once' : 'waiting'})`, async () => {
+      const { kernel, session, fileSystem } = startSession({ options: { leased: true } });
+      const asked: string[] = [];
+      fileSystem.setlk = (_inode, { type }) => void asked.push(type);
+      kernel.request(opcodes.create, 1, created(2, 'file'));
+      for (const [type, name] of [
+        [exclusive, 'write'],
+        [unlock, 'unlock'],
+      ] as const) {
+        // A page, since nobody is named who may have locks.
+        const read = Buffer.alloc(40);
+        read.writeUInt32LE(4096, 16);
+        kernel.request(opcodes.read, 2, read);
+        asked.length = 0;
+        const unique = kernel.request(opcode, 2, lockOf(type));
+        assert.deepEqual(asked, type === unlock ? [] : [name]);
+        assert.equal(kernel.answerTo(unique), undefined, 'not before the kernel has dropped the pages');
+        await setImmediate();
+        assert.deepEqual([asked, kernel.answerTo(unique)?.errno], [[name], 0]);
+        // There are none now.
+        assert.equal(kernel.answerTo(kernel.request(opcode, 2, lockOf(type)))?.errno, 0);
+      }
+      session.stop();
+    });
 });

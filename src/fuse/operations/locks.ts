@@ -22,16 +22,23 @@ export const getlk: Operation = (exchange, header, message) =>
 export const setlk: Operation = (exchange, header, message) => {
   const { lock, handle } = decodeLock(message);
   exchange.lockOwners.locked(header.node, handle, lock);
-  const set = (): MaybePromise<void> => exchange.fileSystem.setlk(header.node, lock, false);
-  const done = lock.type === 'unlock' ? after(withoutPages(exchange, header), set) : after(set(), () => withoutPages(exchange, header));
-  exchange.answer(header, done, encodeNothing);
+  if (lock.type === 'unlock') return unlock(exchange, header, lock);
+  const taken = after(exchange.fileSystem.setlk(header.node, lock, false), () => withoutPages(exchange, header));
+  exchange.answer(header, taken, encodeNothing);
 };
+
+function unlock(exchange: Exchange, header: RequestHeader, lock: FileLock): void {
+  const unlocked = after(withoutPages(exchange, header), () => exchange.fileSystem.setlk(header.node, lock, false));
+  exchange.answer(header, unlocked, encodeNothing);
+}
 
 /** Waits for as long as the caller likes: any signal ends it, a deadline does not. */
 export const setlkw: Operation = (exchange, header, message) => {
-  if (exchange.inFlight.lockWaits >= maxLockWaits) return exchange.refuse(header, ENOLCK);
   const { lock, handle } = decodeLock(message);
+  // The kernel asks so for an unlock, too, where the program did not say that it will not wait.
+  if (lock.type !== 'unlock' && exchange.inFlight.lockWaits >= maxLockWaits) return exchange.refuse(header, ENOLCK);
   exchange.lockOwners.locked(header.node, handle, lock);
+  if (lock.type === 'unlock') return unlock(exchange, header, lock);
   const inode = header.node;
   const abort = new AbortController();
   const taken = after(exchange.fileSystem.setlk(inode, lock, true, abort.signal), () => withoutPages(exchange, header));
