@@ -217,8 +217,8 @@ export function isNoRoom(error: unknown): boolean {
   return typeof message === 'string' && /No space left on device|Disk quota exceeded/.test(message);
 }
 
-/** The kernel lacked something of its own just now, or was interrupted; and LevelDB's index that is closed until it can be opened again. */
-const passingCodes: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'LEVEL_DATABASE_NOT_OPEN'];
+/** The kernel lacked something of its own just now, or was interrupted; and LevelDB's index that is closed until it can be opened again, with what walked over it. */
+const passingCodes: readonly unknown[] = ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'];
 
 /**
  * True for the errors that say nothing of what is on the medium: it can be read later. Never to be taken for damage, as which it would be stored, over

@@ -91,19 +91,15 @@ export class LevelIndex {
       return this.#damaged(error);
     }
     if (read !== undefined) return this.#decode(key, read.result);
-    return this.#level.get(key).then(
-      (value) => this.#decode(key, value),
-      (error: unknown) => this.#damaged(error),
-    );
+    return this.#read((level) => level.get(key)).then((value) => this.#decode(key, value));
   }
 
   /** The indexed entries of many ids, in their order. An entry that is damaged comes as `lost`. */
   async getMany(ids: readonly RecordId[]): Promise<(Entry | undefined)[]> {
-    await this.#reopening?.catch(() => {});
     const entries: (Entry | undefined)[] = [];
     for (let start = 0; start < ids.length; start += stepKeys) {
       const keys = ids.slice(start, start + stepKeys).map((id) => Buffer.from(id, 'hex'));
-      const values = await this.#level.getMany(keys).catch((error: unknown) => this.#damaged(error));
+      const values = await this.#read((level) => level.getMany(keys));
       for (const [at, value] of values.entries()) entries.push(this.#decodeOrLost(keys[at]!, value));
     }
     return entries;
@@ -140,19 +136,29 @@ export class LevelIndex {
 
   /** Up to `limit` entries with values, ids ascending, after `after`. */
   async list(after: RecordId, limit: number): Promise<(readonly [RecordId, Entry])[]> {
-    await this.#reopening?.catch(() => {});
-    const found: (readonly [RecordId, Entry])[] = [];
-    try {
-      await using iterator = this.#level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
+    return await this.#read(async (level) => {
+      const found: (readonly [RecordId, Entry])[] = [];
+      await using iterator = level.iterator({ gt: Buffer.from(after, 'hex'), lt: Buffer.from([batchPrefix]), limit });
       while (found.length < limit) {
         const step = await iterator.nextv(Math.min(stepKeys, limit - found.length));
         if (step.length === 0) break;
         for (const [key, value] of step) found.push([key.toString('hex'), this.#decodeOrLost(key, value)!]);
       }
-    } catch (error) {
-      return this.#damaged(error);
+      return found;
+    });
+  }
+
+  /** Reads, anew where LevelDB was closed meanwhile so as to be opened again: that is no damage. */
+  async #read<T>(work: (level: Level) => Promise<T>): Promise<T> {
+    for (;;) {
+      await this.#reopening?.catch(() => {});
+      const level = this.#level;
+      try {
+        return await work(level);
+      } catch (error) {
+        if (level === this.#level && this.#reopening === undefined) return this.#damaged(error);
+      }
     }
-    return found;
   }
 
   /** Up to where the index reaches; undefined in a new one. */
