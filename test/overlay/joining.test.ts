@@ -145,7 +145,7 @@ test('--join to a dead address is said and tried for ever', async () => {
   const tokenFile = await cluster.tokenFile(a);
   await cluster.stop(a);
   const b = await cluster.open('b', { tokenFile, join: [`127.0.0.1:${port}`, 'no.such.host.invalid:1'] });
-  await eventually(() => b.troubles().length === 2, 'both are said', 10_000);
+  await eventually(() => b.troubles().length === 2, 'both are said');
   for (const { kind, message } of b.troubles()) {
     assert.equal(kind, 'unreachable');
     assert.match(message, /nobody listens there|cannot be resolved/);

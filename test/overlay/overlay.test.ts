@@ -107,7 +107,7 @@ describe('the overlay on loopback', () => {
     const b = await cluster.join('b', a);
     await cluster.stop(b);
     const again = await cluster.open('b', { tokenFile: path.join(cluster.directory, 'thrown-away'), join: addressesOf(a) });
-    await eventually(() => again.transport.isConnected(a.self), 'b is connected again', 10_000);
+    await eventually(() => again.transport.isConnected(a.self), 'b is connected again');
   });
 
   test('a restarted host needs neither token nor --join, though all others have new addresses', async () => {
@@ -120,7 +120,7 @@ describe('the overlay on loopback', () => {
     await eventually(() => seenBy(a, c)?.liveness === 'down', 'c is seen as down');
     const before = seenBy(a, c)!.addresses;
     const again = await cluster.open('c');
-    await eventually(() => again.transport.connected().length === 2, 'c is connected again', 10_000);
+    await eventually(() => again.transport.connected().length === 2, 'c is connected again');
     await eventually(() => seenBy(a, again)?.addresses.join() !== before.join(), 'its new address is known');
     assert.equal(again.self, c.self);
     assert.equal(seenBy(a, again)?.incarnation, 2);
@@ -215,7 +215,7 @@ describe('the overlay on loopback', () => {
     await sleep(700); // until b has kept its list of members
     await cp(path.join(cluster.directory, 'b'), path.join(cluster.directory, 'copy'), { recursive: true });
     const copy = await cluster.open('copy', { name: 'b' });
-    await eventually(() => copy.halted !== undefined, 'the copy is stopped', 10_000);
+    await eventually(() => copy.halted !== undefined, 'the copy is stopped');
     assert.match(copy.halted!, /two processes run with the identity/);
     assert.ok(copy.troubles().some(({ kind }) => kind === 'duplicate-identity'));
     assert.ok(a.troubles().some(({ kind }) => kind === 'duplicate-identity'));
@@ -240,7 +240,7 @@ describe('the overlay on loopback', () => {
     const heard: string[] = [];
     a.transport.onPeerUp((peer) => heard.push(peer));
     const restored = await cluster.open('b');
-    await eventually(() => restored.halted !== undefined, 'it stops', 10_000);
+    await eventually(() => restored.halted !== undefined, 'it stops');
     assert.match(restored.halted!, /is older than what its cluster has seen of it/);
     assert.deepEqual(heard, [], 'nothing of it is listened to: it uses ballots again');
     assert.ok(a.troubles().some(({ kind, about }) => kind === 'older-state' && about === b.self));
@@ -260,7 +260,7 @@ describe('the overlay on loopback', () => {
     await eventually(() => seenBy(a, liar)?.addresses.length === 1, 'it is known where it listens');
     lies = true;
     (liar.transport as MeshTransport).drop(a.self, 'to be dialled');
-    await eventually(() => a.troubles().some(({ kind }) => kind === 'older-state'), 'it lied', 10_000);
+    await eventually(() => a.troubles().some(({ kind }) => kind === 'older-state'), 'it lied');
     assert.equal(a.halted, undefined);
   });
 

@@ -10,6 +10,9 @@ import type { Overlay } from '../../src/overlay/index.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { addressesOf, Cluster, seenBy } from './fixture.ts';
 
+/** So many attempts of what is to be quick: a machine that is busy with other things is late in most of them. */
+const attempts = 8;
+
 /** A host in a child process. */
 class Child implements AsyncDisposable {
   readonly process: ChildProcess;
@@ -25,7 +28,7 @@ class Child implements AsyncDisposable {
     const child = spawn(process.execPath, [script, path.join(cluster.directory, name), await cluster.tokenFile(by), addressesOf(by)[0]!], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const [line] = (await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) })) as [Buffer];
+    const [line] = (await once(child.stdout, 'data', { signal: AbortSignal.timeout(90_000) })) as [Buffer];
     return new Child(child, line.toString().trim());
   }
 
@@ -53,8 +56,8 @@ describe('hosts in processes of their own', () => {
     await using cluster = await Cluster.onLoopback();
     const host = await cluster.first();
     const times: number[] = [];
-    // The machine may be busy with other things: one attempt of three must show what the code can do.
-    while (times.length < 3 && !times.some((ms) => ms < 100)) {
+    // One of them must show what the code can do.
+    while (times.length < attempts && !times.some((ms) => ms < 100)) {
       await using child = await Child.start(cluster, host, 'b');
       await eventually(() => seenBy(host, child.peer)?.liveness === 'alive', 'it is there');
       const seen = timeUntil(host, child.peer, 'down');
@@ -74,8 +77,8 @@ describe('hosts in processes of their own', () => {
     const host = await cluster.first();
     await using child = await Child.start(cluster, host, 'b');
     const times: number[] = [];
-    while (times.length < 3 && !times.some((ms) => ms <= 1500)) {
-      await eventually(() => seenBy(host, child.peer)?.liveness === 'alive', 'it is there', 10_000);
+    while (times.length < attempts && !times.some((ms) => ms <= 1500)) {
+      await eventually(() => seenBy(host, child.peer)?.liveness === 'alive', 'it is there');
       const seen = timeUntil(host, child.peer, 'down');
       child.process.kill('SIGSTOP');
       try {
@@ -86,7 +89,7 @@ describe('hosts in processes of their own', () => {
       }
     }
     assert.ok(Math.min(...times) <= 1500, `it took ${times.map((ms) => ms.toFixed(0)).join(', ')} ms`);
-    await eventually(() => seenBy(host, child.peer)?.liveness === 'alive', 'it is back', 10_000);
+    await eventually(() => seenBy(host, child.peer)?.liveness === 'alive', 'it is back');
   });
 
   test('a host that was killed and started again at once is let in, whatever is left of its old connections', async () => {

@@ -99,5 +99,5 @@ test('strangers of one address do not take all places', () => {
   const friend = new Caller('good', '10.0.0.2');
   assert.ok(friend.call(host));
   friend.show();
-  for (const { connection } of callers) connection.abort('over');
+  for (const { connection } of [...callers, friend]) connection.abort('over');
 });

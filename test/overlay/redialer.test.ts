@@ -30,7 +30,7 @@ test('a session that is lost while those who hear of it are told is opened again
   const redialer = new Redialer(dialler, systemRandom);
   try {
     redialer.setTargets([{ peer: 'b', addresses: ['b:1'] }]);
-    await eventually(() => dials === 2 && connected.has('b'), 'b is dialled again', 2000);
+    await eventually(() => dials === 2 && connected.has('b'), 'b is dialled again');
   } finally {
     redialer.close();
   }

@@ -157,5 +157,5 @@ test('a host that asks a member of another major version to let it in is told so
   assert.ok(newcomer.whyNotJoined().includes(expected));
   // A member of this version lets it in all the same.
   await newcomer.join(addressesOf(host), text);
-  await eventually(() => newcomer.state === 'up', 'it is let in', 10_000);
+  await eventually(() => newcomer.state === 'up', 'it is let in');
 });

@@ -23,8 +23,11 @@ const hasCode =
     return true;
   };
 
+/** What comes about in a moment has so long on a machine that others keep busy, in ms. */
+const patienceMs = 60_000;
+
 /** Waits until the condition holds. */
-export async function eventually(condition: () => boolean, what: string, withinMs = 5000): Promise<void> {
+export async function eventually(condition: () => boolean, what: string, withinMs = patienceMs): Promise<void> {
   const end = performance.now() + withinMs;
   while (!condition()) {
     assert.ok(performance.now() < end, `not within ${withinMs} ms: ${what}`);
