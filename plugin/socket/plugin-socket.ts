@@ -37,6 +37,8 @@ export class PluginSocket implements AsyncDisposable {
       });
     });
     server.maxConnections = maxConnections;
+    // The first answer closes the connection, so a mount that a further call asked for would be nobody's.
+    server.maxRequestsPerSocket = 1;
     server.on('clientError', (error, socket) => {
       logger.debug('not HTTP on the plugin socket', { error: messageOf(error) });
       socket.destroy();

@@ -10,7 +10,7 @@ import { LevelIndex } from '../../src/disk/level-index.ts';
 import { noId, type RecordId, recordTypes } from '../../src/disk/record.ts';
 
 /** Several steps of a listing, and of a look-up of many. */
-const many = 3000;
+const many = 1200;
 
 test('what is read of the index while it is closed and opened again is all there, and is no damage', async () => {
   const directory = await mkdtemp(path.join(tmpdir(), 'infinit-index-'));
@@ -23,7 +23,7 @@ test('what is read of the index while it is closed and opened again is all there
     const stats = { segment: 1, offset: 8 * many, sequence: 1, lastId: noId, blocks: many, liveBytes: many };
     await index.commit(entries, [], [], stats);
     // It is closed at whatever step they are.
-    for (let turns = 0; turns < 12; turns++) {
+    for (let turns = 0; turns < 6; turns++) {
       const reading = [index.list(noId, many), index.getMany(ids), Promise.all(ids.map(async (id) => index.get(id)))] as const;
       const ended = Promise.allSettled(reading);
       for (let turn = 0; turn < turns; turn++) await setImmediate();

@@ -121,6 +121,23 @@ test('what is not HTTP, and a caller that leaves in the middle, do no harm', asy
   assert.deepEqual(body(await plugin.call('Plugin.Activate')), { Implements: ['VolumeDriver'] });
 });
 
+test('a connection is for one call: what follows it there is not done, since nobody would hear of it', async () => {
+  await using plugin = await servePlugin();
+  await plugin.call('VolumeDriver.Create', { Name: 'v' });
+  const mount = (ID: string): string => {
+    const text = JSON.stringify({ Name: 'v', ID });
+    return `POST /VolumeDriver.Mount HTTP/1.1\r\nHost:\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+  };
+  const answered = await new Promise<string>((resolve) => {
+    let text = '';
+    const socket = connect(plugin.socketPath, () => socket.write(mount('one') + mount('two')));
+    socket.setEncoding('utf8').on('data', (part: string) => (text += part));
+    socket.on('close', () => resolve(text));
+  });
+  assert.match(answered, /"Mountpoint":"\/mounts\/v"/);
+  assert.deepEqual([...plugin.volumes.volumes.get('v')!.holders], ['docker:one']);
+});
+
 test('a broken service is answered for, and the plugin lives on', async () => {
   await using plugin = await servePlugin();
   plugin.volumes.trouble = new TypeError('undefined is not a function');
