@@ -228,7 +228,7 @@ export class Volume implements FileSystem {
 
   readdir(number: number, _handle: number, cookie: number, limit: number, attributes: boolean): MaybePromise<readonly DirectoryEntry[]> {
     const unreadable = new Set<number>();
-    return attempt(() => list(this.#core, this.#core.table.get(number), cookie, limit, attributes, unreadable));
+    return attempt(() => list(this.#core, this.#core.table.get(number), cookie, limit, attributes, unreadable).entries);
   }
 
   releasedir(number: number, handle: number): MaybePromise<void> {

@@ -1,8 +1,8 @@
 import type { VolumeCore } from '../core.ts';
-import { type Attributes, type DirectoryEntry, FileSystemError, type MaybePromise } from '../file-system.ts';
+import { type Attributes, FileSystemError, type MaybePromise } from '../file-system.ts';
 import type { Segment } from '../extents/index.ts';
 import type { Inode } from './inode.ts';
-import { list } from '../names/listing.ts';
+import { list, type Listed } from '../names/listing.ts';
 import { attempt, Miss } from '../miss.ts';
 import type { Namespace } from '../names/namespace.ts';
 import { Pinned } from '../content/reading.ts';
@@ -90,23 +90,18 @@ export class Images {
   }
 
   /** A part of a directory as {@link list} gives it, and images of what is there. The directory is noted, and each inode after it. */
-  listing(
-    number: number,
-    cookie: number,
-    limit: number,
-    note: Note,
-  ): MaybePromise<{ readonly entries: readonly DirectoryEntry[]; readonly images: readonly Image[] }> {
+  listing(number: number, cookie: number, limit: number, note: Note): MaybePromise<Listed & { readonly images: readonly Image[] }> {
     const unreadable = new Set<number>();
     return attempt(() => {
       const { table } = this.#core;
-      const entries = list(this.#core, table.get(number), cookie, limit, 'known', unreadable);
+      const { entries, ended } = list(this.#core, table.get(number), cookie, limit, 'known', unreadable);
       const known = entries.filter(({ name, inode }) => name !== '.' && name !== '..' && !unreadable.has(inode));
       const found = known.flatMap(({ inode }) => table.find(inode) ?? []);
       const inodes = new Set(found.filter((inode) => !this.#core.isLent(inode)));
       const images = Array.from(inodes, (inode) => imageOf(inode));
       note(number);
       for (const inode of inodes) note(inode.number);
-      return { entries, images };
+      return { entries, ended, images };
     });
   }
 }

@@ -17,6 +17,12 @@ const maxLoadsAtOnce = 64;
 const cookieDot = 1;
 const cookieDotDot = 2;
 
+/** A part of a directory; `ended`: there is nothing after it. */
+export interface Listed {
+  readonly entries: DirectoryEntry[];
+  readonly ended: boolean;
+}
+
 /**
  * A part of a directory. A cookie is the place of a name, its hash, so it means the same however names come and go; the few names that
  * could share a hash share a cookie, and all but the last carry the one before, lest the rest be skipped where a buffer ends between them.
@@ -31,7 +37,7 @@ export function list(
   limit: number,
   attributes: boolean | 'known',
   unreadable: Set<number>,
-): DirectoryEntry[] {
+): Listed {
   const out: DirectoryEntry[] = [];
   let room = limit;
   if (cookie < cookieDot) {
@@ -45,13 +51,16 @@ export function list(
   const fixed = direntBytes + (attributes !== false ? entryOutBytes : 0);
   const names = core.table.names(directory);
   const found: PlacedDentry[] = [];
+  let ended = false;
   for (let after = cookie; room > 0;) {
     const page = names.list(after, Math.min(maxStepNames, Math.ceil(room / (fixed + 8))));
+    const before = found.length;
     for (const entry of page.entries) {
       if (room <= 0 && entry.position !== found.at(-1)?.position) break;
       found.push(entry);
       room -= fixed + ((entry.name.length + 7) & ~7);
     }
+    ended = page.done && found.length - before === page.entries.length;
     if (page.done || room <= 0) break;
     after = page.until;
   }
@@ -64,7 +73,7 @@ export function list(
     if (known !== undefined) known.lookups++;
     out.push({ name, inode, type, cookie: next, ...(known === undefined ? {} : { attributes: known.attributes() }) });
   });
-  return out;
+  return { entries: out, ended };
 }
 
 /** The inodes of entries; missing ones are loaded first. @throws Miss */

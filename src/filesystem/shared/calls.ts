@@ -136,6 +136,8 @@ export interface Granted {
   readonly names?: readonly number[];
   /** A directory without names. */
   readonly empty?: number | undefined;
+  /** There are no names after those in the answer; earlier versions do not say so, and give a part without names when they are asked for more. */
+  readonly ended?: boolean;
   readonly lent?: Lent;
 }
 

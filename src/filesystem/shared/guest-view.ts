@@ -317,8 +317,8 @@ export class GuestView {
     const part = await this.#ask<readonly DirectoryEntry[] | undefined>(
       'listing',
       [directory, watched.cookie],
-      (question, entries, { names }) => {
-        const last = entries?.length === 0;
+      (question, entries, { names, ended }) => {
+        const last = ended === true || entries?.length === 0;
         this.#cache.learnPart(question, listing, entries ?? [], { last, granted: names?.includes(directory) === true });
         watched.cookie = entries?.at(-1)?.cookie ?? watched.cookie;
         watched.ended = last;

@@ -21,6 +21,8 @@ export interface Told {
   readonly directories: number[];
   /** A directory that was made just now. */
   empty?: number;
+  /** What is told of a directory is its last part. */
+  ended?: boolean;
   /** What its asker has for itself from now on. */
   lent?: Lent;
 }
@@ -43,13 +45,14 @@ export class Showing {
   }
 
   /** What comes with an answer that leaves now. Of what was asked back meanwhile nothing may be kept. */
-  granted(peer: string, { images, directories, empty, lent }: Told): Granted | undefined {
+  granted(peer: string, { images, directories, empty, ended, lent }: Told): Granted | undefined {
     if (!this.#keepers.has(peer)) return undefined;
     return {
       term: this.#grants.term(peer),
       images: images.filter(({ attributes }) => this.#grants.holds(peer, attributes.inode)),
       names: directories.filter((directory) => this.#grants.holds(peer, -directory)),
       ...(lent === undefined ? {} : { lent }),
+      ...(ended === true ? { ended } : {}),
       ...(empty !== undefined && this.#grants.holds(peer, -empty) ? { empty } : {}),
     };
   }
@@ -149,13 +152,14 @@ export class Showing {
 
   async listing(peer: string, told: Told, directory: number, cookie: number): Promise<readonly DirectoryEntry[]> {
     let first = true;
-    const { entries, images } = await this.#volume.images.listing(directory, cookie, listingBytes, (number) => {
+    const { entries, ended, images } = await this.#volume.images.listing(directory, cookie, listingBytes, (number) => {
       this.#grants.give(peer, first ? -number : number);
       first = false;
     });
     const failed = await this.#keep({ inodes: images.map(({ attributes }) => attributes.inode), names: [directory] });
     const shown = images.filter(({ attributes }) => failed?.has(attributes.inode) !== true);
     told.directories.push(directory);
+    told.ended = ended;
     told.images.push(...shown);
     const known = new Map(shown.map(({ attributes }) => [attributes.inode, attributes]));
     return entries.map((entry) => {
