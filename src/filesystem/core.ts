@@ -106,7 +106,7 @@ export class VolumeCore {
     this.table = new InodeTable(context, services, trees, new NameHash(context.volumeId), (inode) => this.#pinned(inode));
     this.numbers = new InodeNumbers(context);
     this.orphans = new Orphans(context, trees);
-    this.journal = new Journal(context, found.tail, 0, found.remembers);
+    this.journal = new Journal(context, found);
     this.contents = new ContentJournal(context, { onSynced: (inode) => this.#synced(inode), onFilling: () => this.flusher.hurry() });
     const { log, journal, usage, unsettled } = this;
     this.records = new RecordCommitter(context, usage, unsettled, this.contents, (inode) => this.#clean(inode));
@@ -118,7 +118,7 @@ export class VolumeCore {
     const { checkpoint } = this;
     const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
     const onNamed = (directory: Inode): void => this.#synced(directory);
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, replacing, onNamed });
+    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, replacing, state, logger: context.logger, onNamed });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     this.unread = new UnreadInodes(this);

@@ -141,7 +141,18 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
     previous: undefined,
     calls: undefined,
   });
-  const record = { tail: 1, next: 1, nextInode: 0, allocated: 0, files: 1, unsettled: [], clean: true, session: context.session, remembers: true };
+  const record = {
+    tail: 1,
+    next: 1,
+    nextInode: 0,
+    allocated: 0,
+    files: 1,
+    unsettled: [],
+    leftOut: [],
+    clean: true,
+    session: context.session,
+    remembers: true,
+  };
   const address = context.inodeAddress(rootInode);
   const payload = context.sealer.sealPayload(address, context.owner(rootInode), root);
   // The root comes first: a volume that has a block of its own has a root. A root without that is what a crash left; it is written again.

@@ -16,7 +16,11 @@ export class UnreadableStore extends MemoryBlockStore {
   override async commit(stages: readonly Stage[]): Promise<CommitResult> {
     const versions: (readonly number[])[] = [];
     for (const stage of stages) {
-      for (const { address } of stage.update ?? []) this.#check(address);
+      const lost = (stage.update ?? []).map(({ address }) => this.lacks(address)).find((code) => code !== undefined);
+      if (lost !== undefined) {
+        const outcome = { status: 'failed', code: lost, message: 'out of reach' } as const;
+        return { done: false, stage: versions.length, outcomes: stage.update!.map(() => outcome) };
+      }
       const result = await super.commit([stage]);
       if (!result.done) return result;
       versions.push(...result.versions);

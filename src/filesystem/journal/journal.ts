@@ -1,7 +1,7 @@
 import { InfinitError } from '../../base/index.ts';
 import { CallTable, type DoneCall } from './call-table.ts';
 import type { VolumeContext } from '../context.ts';
-import { versionsOf } from '../failure.ts';
+import { isReadLater, versionsOf } from '../failure.ts';
 import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
 import { BlockVersion } from './named-block.ts';
 
@@ -9,6 +9,10 @@ import { BlockVersion } from './named-block.ts';
 export const journalSlots = 256;
 /** Of those, kept for what cannot be brought to its place and is written anew, so that the rest can be used again. */
 export const reservedSlots = 32;
+/** Blocks that are left out at a time: the volume's own block names them. */
+const maxLeftOut = 128;
+/** Where one is out of reach so many are looked at, ahead of their use from half of that on: nobody is to wait for each of them. */
+const lookAhead = 32;
 /** Slots in use from which on a checkpoint is due. */
 export const checkpointSlots = 96;
 
@@ -28,17 +32,26 @@ export class Journal {
   /** Of the oldest block that a crash would still need. */
   #tail: number;
   #advanced = false;
+  /** Sequences from the tail on whose blocks count as never written, whatever is there: each was out of reach when its turn came. */
+  readonly #leftOut: Set<number>;
+  /** Blocks before this one were looked at. */
+  #looked = 0;
+  #lacking = false;
   readonly #remembers: boolean;
   /** The last block that {@link replay} found, until it is claimed. */
-  #found: { readonly block: BlockVersion; readonly body: Uint8Array } | undefined;
+  #found: { readonly block: BlockVersion; readonly body: Uint8Array; readonly sequence: number } | undefined;
 
-  /** @param remembers whether all who wrote to the volume since its memory of calls began name those that inodes include. */
-  constructor(context: VolumeContext, tail: number, nextInode: number, remembers = true) {
+  /** As the volume's own block has it, whose `remembers` says whether all who wrote to the volume since its memory of calls began name those that inodes include. */
+  constructor(
+    context: VolumeContext,
+    { tail, leftOut, remembers }: { readonly tail: number; readonly leftOut: readonly number[]; readonly remembers: boolean },
+  ) {
     this.#context = context;
     this.#remembers = remembers;
+    this.#leftOut = new Set(leftOut);
     this.#tail = tail;
     this.#next = tail;
-    this.nextInode = nextInode;
+    this.nextInode = 0;
   }
 
   get next(): number {
@@ -49,6 +62,11 @@ export class Journal {
     return this.#tail;
   }
 
+  /** What the volume's own block has to name before a block behind these is written. */
+  get leftOut(): readonly number[] {
+    return [...this.#leftOut];
+  }
+
   get used(): number {
     return this.#next - this.#tail;
   }
@@ -56,6 +74,41 @@ export class Journal {
   /** The block that the next batch goes into. */
   nextBlock(): BlockVersion {
     return this.#slot(this.#next % journalSlots);
+  }
+
+  /** Some were out of reach the last time, and those that come soon were not looked at. */
+  get isUnexplored(): boolean {
+    return this.#lacking && this.#looked < this.#next + lookAhead / 2;
+  }
+
+  /** Those of the blocks from this one on, as far as they come soon, that can be neither read nor written. */
+  async outOfReach(from: number): Promise<number[]> {
+    const end = Math.min(from + lookAhead, this.#tail + journalSlots - 1);
+    const sequences = Array.from({ length: Math.max(0, end - from) }, (_, index) => from + index);
+    this.#looked = from + lookAhead;
+    const found = await Promise.all(
+      sequences.map(async (sequence) => {
+        const block = this.#slot(sequence % journalSlots);
+        block.doubt();
+        return await block.learn().then(
+          () => [],
+          (error: unknown) => (isReadLater(error) ? [sequence] : []),
+        );
+      }),
+    );
+    const lost = found.flat();
+    this.#lacking = lost.length > 0;
+    return lost;
+  }
+
+  /** Leaves these out for good, whatever becomes of writes of them that are on their way; none that was used meanwhile. */
+  leaveOut(sequences: readonly number[]): void {
+    for (const sequence of sequences) if (sequence >= this.#next && this.#leftOut.size < maxLeftOut) this.#leftOut.add(sequence);
+    this.#passLeftOut();
+  }
+
+  #passLeftOut(): void {
+    while (this.#leftOut.has(this.#next)) this.#next++;
   }
 
   /** @param calls that the block does. */
@@ -73,6 +126,7 @@ export class Journal {
   advance(nextInode: number): void {
     this.#advanced = true;
     this.#next++;
+    this.#passLeftOut();
     this.nextInode = nextInode;
   }
 
@@ -82,14 +136,14 @@ export class Journal {
    */
   async claim(): Promise<boolean> {
     if (this.#found === undefined) return true;
-    const { block, body } = this.#found;
+    const { block, body, sequence } = this.#found;
     this.#found = undefined;
     const payload = this.#context.sealer.sealPayload(block.address, this.#context.owner(0), body);
     const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
     if (!result.done && result.outcomes[0]?.status === 'conflict') {
       block.doubt();
       await block.learn();
-      this.#next--;
+      this.#next = sequence;
       return false;
     }
     block.written(versionsOf(result)[0]![0]!);
@@ -110,12 +164,14 @@ export class Journal {
     block.written(versionsOf(result)[0]![0]!);
     this.#advanced = true;
     this.#next++;
+    this.#passLeftOut();
     return true;
   }
 
   /** The checkpoint covers all blocks before this one. */
   trim(tail: number): void {
     this.#tail = tail;
+    for (const sequence of this.#leftOut) if (sequence < tail) this.#leftOut.delete(sequence);
   }
 
   /** The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them. */
@@ -123,6 +179,10 @@ export class Journal {
     const blocks: JournalBlock[] = [];
     const first = this.#next === this.#tail;
     while (blocks.length < journalSlots) {
+      if (this.#leftOut.has(this.#next)) {
+        this.#next++;
+        continue;
+      }
       const slot = this.#next % journalSlots;
       const stored = await this.#context.store.fetch(this.#address(slot));
       const version = new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0);
@@ -133,20 +193,23 @@ export class Journal {
       if (block.sequence > this.#next) throw new InfinitError('damaged', `the journal of volume ${this.#context.volumeId} lacks block ${this.#next}`);
       if (block.sequence < this.#next) break;
       blocks.push(block);
-      this.#found = { block: version, body };
+      this.#found = { block: version, body, sequence: block.sequence };
       this.#next++;
     }
     const last = blocks.at(-1);
     if (last !== undefined) this.calls.restore(last.calls);
-    else if (first && this.#tail > 1) this.calls.restore((await this.#read(this.#tail - 1))?.calls);
+    else if (first && this.#tail > 1) this.calls.restore((await this.#readAgain(this.#tail - 1))?.calls);
     if (!this.#remembers) this.calls.doubt();
     return blocks;
   }
 
-  /** A block that a checkpoint has covered, as long as no later one is in its slot. */
-  async #read(sequence: number): Promise<JournalBlock | undefined> {
+  /** A block that a checkpoint has covered, as long as no later one is in its slot. Nothing but the memory of calls depends on it, so it may be out of reach. */
+  async #readAgain(sequence: number): Promise<JournalBlock | undefined> {
     const address = this.#address(sequence % journalSlots);
-    const stored = await this.#context.store.fetch(address);
+    const stored = await this.#context.store.fetch(address).catch((error: unknown) => {
+      if (!isReadLater(error)) throw error;
+      return undefined;
+    });
     const block = stored === undefined ? undefined : decodeJournal(this.#context.sealer.openPayload(address, stored.payload).body);
     return block?.sequence === sequence ? block : undefined;
   }

@@ -1,4 +1,4 @@
-import { codeOf, InfinitError } from '../../base/index.ts';
+import { codeOf, InfinitError, type Logger } from '../../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { errnoOf, isPassing } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
@@ -11,6 +11,7 @@ import type { RedoLog } from '../redo/redo-log.ts';
 import type { ReplacingFiles } from './replacing-files.ts';
 import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from '../usage.ts';
+import type { VolumeState } from './volume-state.ts';
 
 /** Failures of a commit after which its last stage was not begun, for certain. */
 const certain: ReadonlySet<string> = new Set(['disk-full', 'unavailable']);
@@ -35,6 +36,8 @@ export interface NameCommitterParts {
   readonly unsettled: Unsettled;
   readonly redo: RedoLog | undefined;
   readonly replacing: ReplacingFiles;
+  readonly state: Pick<VolumeState, 'write' | 'namesLeftOut'>;
+  readonly logger: Logger;
   /** Names in the directory are durable. */
   readonly onNamed: (directory: Inode) => void;
 }
@@ -75,6 +78,7 @@ export class NameCommitter {
   carry(left: () => readonly Carried[]): Promise<void> {
     const { journal, redo, log, usage } = this.#parts;
     return this.#alone(async () => {
+      await this.#nameLeftOut();
       for (const carried of left()) {
         const block = journal.nextBlock();
         const { nextInode, next: sequence } = journal;
@@ -101,7 +105,7 @@ export class NameCommitter {
     try {
       while (this.#requests.length > 0) {
         try {
-          await this.#commit().catch((error: unknown) => this.#commitLess(error));
+          await this.#commit().catch((error: unknown) => this.#commitElsewhere(error));
           this.#settle();
         } catch (error) {
           const failed = this.#requests;
@@ -112,6 +116,54 @@ export class NameCommitter {
     } finally {
       this.#running = false;
     }
+  }
+
+  /** Something is out of reach. Where it is the journal's next block, others come after it. @throws InfinitError */
+  async #commitElsewhere(error: unknown): Promise<void> {
+    let failure = error;
+    while (isPassing(failure) && (await this.#leaveOut())) {
+      try {
+        return await this.#commit();
+      } catch (own) {
+        failure = own;
+      }
+    }
+    return this.#commitLess(failure);
+  }
+
+  /** Leaves the journal's next block out where it is out of reach. False: that is not so, or cannot be said in the volume's own block. */
+  #leaveOut(): Promise<boolean> {
+    const { journal, state, logger } = this.#parts;
+    return this.#alone(async () => {
+      const { next: sequence } = journal;
+      // What was left out is to be durable first.
+      if (!state.namesLeftOut) return false;
+      journal.leaveOut(await journal.outOfReach(sequence));
+      if (journal.next === sequence) return false;
+      // What an attempt wrote there counts as never written.
+      this.#doubtful = false;
+      try {
+        await this.#nameLeftOut();
+      } catch {
+        return false;
+      }
+      logger.warn('a block of the journal is out of reach and is left out', { sequence });
+      return true;
+    });
+  }
+
+  /** While blocks are out of reach those that come soon are looked at in the background. */
+  async #explore(): Promise<void> {
+    const { journal } = this.#parts;
+    // The next one may be on its way.
+    const lost = await journal.outOfReach(journal.next + 1);
+    await this.#alone(() => Promise.resolve(journal.leaveOut(lost.filter((sequence) => sequence > journal.next))));
+  }
+
+  /** A mount takes a block that is not there for the journal's end: none is written behind one that is left out before the volume's own block says so. @throws InfinitError */
+  async #nameLeftOut(): Promise<void> {
+    const { state } = this.#parts;
+    if (!state.namesLeftOut) await state.write({});
   }
 
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
@@ -222,8 +274,12 @@ export class NameCommitter {
     };
     const [payload, committed] = [() => this.#seal(batch), () => this.#committed(batch)];
     try {
-      await this.#alone(() => records.commit(inodes, { block: journal.nextBlock(), payload, committed, linksOf, empty }));
+      await this.#alone(async () => {
+        await this.#nameLeftOut();
+        await records.commit(inodes, { block: journal.nextBlock(), payload, committed, linksOf, empty });
+      });
       this.#doubtful = false;
+      if (journal.isUnexplored) void this.#explore();
     } catch (error) {
       if (!certain.has(codeOf(error))) this.#doubtful = true;
       throw error;

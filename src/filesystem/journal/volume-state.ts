@@ -20,6 +20,8 @@ export interface StateRecord {
   readonly files: number;
   /** What of the bytes is not certain. */
   readonly unsettled: readonly UnsettledInode[];
+  /** Sequences of journal blocks from `tail` on that count as never written. */
+  readonly leftOut: readonly number[];
   /** The last mount ended in order. */
   readonly clean: boolean;
   /** Session of the mount that wrote this. */
@@ -29,8 +31,13 @@ export interface StateRecord {
 }
 
 const formatVersion = 1;
+/** Where blocks of the journal are left out: earlier versions, which would take such a block for the journal's end, refuse it. */
+const leavesOutVersion = 2;
 const fixedBytes = 56;
 const unsettledBytes = 16;
+/** Before those, in version 2: how many blocks of the journal are left out, and each. */
+const countBytes = 8;
+const leftOutBytes = 8;
 /** Behind those, where it is so: earlier versions, which do not look there, take it away. */
 const remembersBytes = 8;
 
@@ -44,6 +51,7 @@ interface Journalled {
   readonly nextInode: number;
   readonly next: number;
   readonly advanced: boolean;
+  readonly leftOut: readonly number[];
 }
 
 /** Reads and writes the volume's own block. */
@@ -81,6 +89,13 @@ export class VolumeState {
   get current(): boolean {
     const { usage } = this.#parts!;
     return this.#current !== undefined && this.#current.allocated === usage.allocated && this.#current.files === usage.files;
+  }
+
+  /** The store's block names all that the journal leaves out: what follows those may be written. */
+  get namesLeftOut(): boolean {
+    const { journal } = this.#parts!;
+    const named = new Set(this.#current?.leftOut);
+    return journal.leftOut.every((sequence) => named.has(sequence));
   }
 
   /**
@@ -133,6 +148,7 @@ export class VolumeState {
       next: journal.next,
       ...usage.counted,
       unsettled: named,
+      leftOut: journal.leftOut.filter((sequence) => sequence >= tail),
       clean,
       session: this.#context.session,
       // Where it was not so, the memory began anew with this mount: that is durable with its first block.
@@ -155,11 +171,14 @@ export async function storedUsage(setup: VolumeSetup): Promise<{ readonly alloca
 }
 
 function encode(record: StateRecord): Uint8Array {
-  const into = Buffer.alloc(fixedBytes + record.unsettled.length * unsettledBytes + (record.remembers ? remembersBytes : 0));
-  into[0] = formatVersion;
+  const { leftOut } = record;
+  const behind = leftOut.length === 0 ? 0 : countBytes + leftOut.length * leftOutBytes;
+  const into = Buffer.alloc(fixedBytes + behind + record.unsettled.length * unsettledBytes + (record.remembers ? remembersBytes : 0));
+  into[0] = leftOut.length === 0 ? formatVersion : leavesOutVersion;
   into[1] = record.clean ? 1 : 0;
   into.writeUInt32LE(record.session, 4);
   const numbers = [record.tail, record.nextInode, record.allocated, record.files, record.next];
+  if (leftOut.length > 0) numbers.push(leftOut.length, ...leftOut);
   for (const { inode, counted } of record.unsettled) numbers.push(inode, counted);
   numbers.forEach((value, index) => writeU64(into, value, 8 + index * 8));
   return into;
@@ -167,13 +186,21 @@ function encode(record: StateRecord): Uint8Array {
 
 function decode(body: Uint8Array): StateRecord {
   const from = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  if (from[0] !== formatVersion)
-    throw new InfinitError('wrong-version', `the volume has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
-  if (from.length < fixedBytes) throw new InfinitError('damaged', 'the volume’s own block is cut short');
+  const leavesOut = from[0] === leavesOutVersion;
+  if (from[0] !== formatVersion && !leavesOut)
+    throw new InfinitError('wrong-version', `the volume has format ${from[0]}; this host reads up to ${leavesOutVersion}: upgrade it`);
+  if (from.length < fixedBytes + (leavesOut ? countBytes : 0)) throw new InfinitError('damaged', 'the volume’s own block is cut short');
   const at = (index: number): number => readU64(from, 8 + index * 8);
-  const count = Math.floor((from.length - fixedBytes) / unsettledBytes);
-  const remembers = (from.length - fixedBytes) % unsettledBytes === remembersBytes;
-  const unsettled = Array.from({ length: count }, (_, index) => ({ inode: at(5 + 2 * index), counted: at(6 + 2 * index) }));
+  const left = leavesOut ? at(5) : 0;
+  const start = 5 + (leavesOut ? 1 + left : 0);
+  const rest = from.length - fixedBytes - (leavesOut ? countBytes + left * leftOutBytes : 0);
+  if (rest < 0) throw new InfinitError('damaged', 'the volume’s own block is cut short');
+  const leftOut = Array.from({ length: left }, (_, index) => at(6 + index));
+  const remembers = rest % unsettledBytes === remembersBytes;
+  const unsettled = Array.from({ length: Math.floor(rest / unsettledBytes) }, (_, index) => ({
+    inode: at(start + 2 * index),
+    counted: at(start + 1 + 2 * index),
+  }));
   return {
     clean: from[1] === 1,
     session: from.readUInt32LE(4),
@@ -183,6 +210,7 @@ function decode(body: Uint8Array): StateRecord {
     files: at(3),
     next: at(4),
     unsettled,
+    leftOut,
     remembers,
   };
 }
