@@ -12,10 +12,13 @@ export const programOwner: Uint8Array = Buffer.from(namespace);
 
 /**
  * The address of a named block: the same for everybody who says the same name.
- * @throws InfinitError `bad-argument` where the name is empty or too long.
+ * @throws InfinitError `bad-argument` where the name is empty, too long or no well-formed text.
  */
 export function addressOfName(name: string): Address {
   const bytes = Buffer.byteLength(name);
+  // Half of a character has no bytes of its own: all names that differ in such halves alone would be one.
+  if (!name.isWellFormed())
+    throw new InfinitError('bad-argument', `the name of a block is no well-formed text: ${JSON.stringify(name.slice(0, 32))}`);
   if (bytes === 0 || bytes > maxBlockNameBytes)
     throw new InfinitError('bad-argument', `the name of a block has 1 to ${maxBlockNameBytes} bytes, not ${bytes}`);
   return namedAddress(namespace, name);

@@ -26,3 +26,4 @@ export { readU64, writeU64 } from './u64.ts';
 export { Wakefulness, type WakefulnessOptions, type WakefulnessState } from './wakefulness.ts';
 export { transientMemory } from './transient-memory.ts';
 export { atTurnEnd, whenGathered } from './turn-end.ts';
+export { visible } from './visible.ts';

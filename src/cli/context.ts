@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 
-import { codeOf, type ErrorCode, InfinitError, messageOf } from '../base/index.ts';
+import { codeOf, type ErrorCode, InfinitError, messageOf, visible } from '../base/index.ts';
 import { connect, ControlClient, type Infinit } from '../api/index.ts';
 
 /** Options that every command has. */
@@ -30,12 +30,14 @@ export function exitCodeOf(error: unknown): number {
 /** Says a failure on stderr, the way all commands do. */
 export function sayFailure(error: unknown): void {
   const code = codeOf(error);
-  process.stderr.write(`infinit: ${code}: ${messageOf(error)}\n`);
+  process.stderr.write(`infinit: ${code}: ${visible(messageOf(error))}\n`);
   if (code === 'bug' && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
 }
 
 export function say(text: string): void {
-  if (text !== '') process.stdout.write(`${text}\n`);
+  if (text === '') return;
+  // Programs get it as it is.
+  process.stdout.write(`${process.stdout.isTTY ? visible(text) : text}\n`);
 }
 
 export function client(options: GlobalOptions): ControlClient {
@@ -93,7 +95,7 @@ async function confirm(question: string): Promise<boolean> {
   const { createInterface } = await import('node:readline/promises');
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   // The end of the input, or Ctrl-C, is no yes.
-  const answer = await lines.question(`${question} [y/N] `).catch(() => '');
+  const answer = await lines.question(`${visible(question)} [y/N] `).catch(() => '');
   lines.close();
   return /^y(es)?$/i.test(answer.trim());
 }

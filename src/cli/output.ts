@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 
-import { InfinitError } from '../base/index.ts';
+import { InfinitError, visible } from '../base/index.ts';
 
 /** One column of a table: its header, which is also its name in templates, and how a row shows it. */
 export interface Column<Row> {
@@ -102,7 +102,9 @@ function fieldOf(object: object, path: string): unknown {
   return value;
 }
 
-function aligned(cells: readonly (readonly string[])[]): string {
+function aligned(given: readonly (readonly string[])[]): string {
+  // A line end in what another host calls itself would begin a row of its own.
+  const cells = given.map((line) => line.map((cell) => visible(cell, true)));
   const widths: number[] = [];
   for (const line of cells) for (const [index, cell] of line.entries()) widths[index] = Math.max(widths[index] ?? 0, cell.length);
   return cells

@@ -1,4 +1,5 @@
 import { hindranceOf, type HostStatus } from '../api/index.ts';
+import { visible } from '../base/index.ts';
 
 /** How long a command may take before it says what it waits for, in ms. */
 const silenceMs = 3000;
@@ -15,7 +16,7 @@ export async function sayingWhatFor<T>(work: Promise<T>, what: string, status: (
       () => '',
     );
     void hindrance.then((why) => {
-      if (!ended) process.stderr.write(`${what}${why}\n`);
+      if (!ended) process.stderr.write(`${visible(what + why)}\n`);
     });
   }, afterMs);
   try {

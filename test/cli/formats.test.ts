@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { Command } from 'commander';
 
-import { fillTemplate, formatOption, humanBytes, listShapes, renderList, renderObject } from '../../src/cli/output.ts';
+import { fillTemplate, formatOption, humanBytes, listShapes, renderList, renderObject, renderTable } from '../../src/cli/output.ts';
 import { createProgram } from '../../src/cli/program.ts';
 
 function commandsOf(command: Command): Command[] {
@@ -71,4 +71,9 @@ test('a table of chosen columns is set as the whole one is, however long', () =>
   assert.equal(renderList([7], columns, String.raw`table {{.Size}}\t{{.Name}}`), 'SIZE   NAME\n7      n7');
   const many = Array.from({ length: 200_000 }, (_, index) => index);
   assert.equal(renderList(many, columns, 'table').split('\n').at(-1), 'n199999   199999');
+});
+
+test('what another host calls itself begins no row of a table', () => {
+  const columns = [{ header: 'NAME', field: 'Name', value: (name: string) => name }];
+  assert.equal(renderTable(['h1\nh2', 'h3\u001b[A'], columns), 'NAME\n' + String.raw`h1\u000ah2` + '\n' + String.raw`h3\u001b[A`);
 });
