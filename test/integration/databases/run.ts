@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 
 import { complete, formCluster, HostDaemon } from '../../docker/cluster-hosts.ts';
 import { DockerLab } from '../../docker/lab.ts';
@@ -150,7 +151,7 @@ class Trial {
     this.#say = say;
     // The first host serves the volume: not there.
     this.at = daemons.length > 1 ? 1 : 0;
-    this.#server = new Server(database, daemons[this.at]!, volume);
+    this.#server = this.#serverAt(this.at);
   }
 
   get another(): number {
@@ -171,12 +172,13 @@ class Trial {
     const struck = performance.now();
     const next = await strike(this);
     const goesOn = this.#server.running || (this.#database.serve === undefined && writer.running);
-    if (goesOn && !(await writer.reach(transactions, patienceMs))) this.#say(`${this.#database.name}: ${name}: it ended: ${writer.said.slice(-500)}`);
+    if (goesOn && !(await writer.reach(transactions, patienceMs)))
+      this.#say(`${this.#database.name}: ${name}: it ended: ${writer.said.slice(-1000)}\n${this.#server.said}`);
     const stopped = await this.#stopWriting();
     if (!this.#server.running || next !== this.at) {
       await this.#server.kill();
       this.at = next;
-      this.#server = new Server(this.#database, this.daemons[next]!, volume);
+      this.#server = this.#serverAt(next);
       await this.#server.start();
     }
     await this.#hold(hostLost === true ? struckAt - (this.#database.lostWithHostMs ?? 0) : Infinity);
@@ -224,6 +226,11 @@ class Trial {
     await this.#server.kill('SIGTERM');
     await this.#server.inspect();
     this.#say(`${this.#database.name}: sound after ${this.#committed.size} transactions`);
+  }
+
+  #serverAt(index: number): Server {
+    const { host, mountDir } = this.daemons[index]!;
+    return new Server(this.#database, host, path.join(mountDir, volume));
   }
 
   async #write(): Promise<Writer> {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 
-import type { HostDaemon } from '../../docker/cluster-hosts.ts';
+import type { LabHost } from '../../docker/host.ts';
 import type { HostProcess } from '../../docker/namespaces.ts';
 import { eventually } from '../../docker/process.ts';
 import type { Database } from './databases.ts';
@@ -12,14 +12,15 @@ const startMs = 120_000;
 /** A database at work on one host: its server, if it has one, and a program that commits transactions. */
 export class Server {
   readonly #database: Database;
-  readonly #daemon: HostDaemon;
+  readonly #host: LabHost;
   readonly #directory: string;
   #server: HostProcess | undefined;
 
-  constructor(database: Database, daemon: HostDaemon, volume: string) {
+  /** @param place Where its directory is, or is to be. */
+  constructor(database: Database, host: LabHost, place: string) {
     this.#database = database;
-    this.#daemon = daemon;
-    this.#directory = path.join(daemon.mountDir, volume, database.name);
+    this.#host = host;
+    this.#directory = path.join(place, database.name);
   }
 
   async make(): Promise<void> {
@@ -30,13 +31,13 @@ export class Server {
     const { serve, ready, name } = this.#database;
     if (serve === undefined) return;
     const command = `exec ${serve(this.#directory).replaceAll(/\s+/g, ' ')}`;
-    const server = await this.#daemon.host.spawn(name, 'sh', ['-c', command]);
+    const server = await this.#host.spawn(name, 'sh', ['-c', command]);
     this.#server = server;
     await eventually(
       `${name} answers`,
       async () => {
-        if (!this.running) throw new Error(`${name} ended: ${this.#daemon.host.log(name).slice(-4000)}`);
-        const { code } = await this.#daemon.host.run('sh', ['-ec', ready!(this.#directory)], { timeoutMs: 20_000 });
+        if (!this.running) throw new Error(`${name} ended: ${this.#host.log(name).slice(-4000)}`);
+        const { code } = await this.#host.run('sh', ['-ec', ready!(this.#directory)], { timeoutMs: 20_000 });
         return code === 0;
       },
       startMs,
@@ -48,25 +49,29 @@ export class Server {
     return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
+  /** The end of what the server said. */
+  get said(): string {
+    return this.#database.serve === undefined ? '' : this.#host.log(this.#database.name).slice(-3000);
+  }
+
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     await this.#server?.kill(signal);
   }
 
   /** A program that commits transactions named after `prefix`. */
   async write(prefix: string): Promise<Writer> {
-    const { host } = this.#daemon;
-    const process = await host.spawn(prefix, '/usr/bin/python3', [clients, this.#client, 'write', this.#place, prefix]);
-    return new Writer(process, () => host.log(prefix));
+    const process = await this.#host.spawn(prefix, '/usr/bin/python3', [clients, this.#client, 'write', this.#place, prefix]);
+    return new Writer(process, () => this.#host.log(prefix));
   }
 
   async names(): Promise<Set<string>> {
-    const said = await this.#daemon.host.must('/usr/bin/python3', [clients, this.#client, 'read', this.#place], { timeoutMs: startMs });
+    const said = await this.#host.must('/usr/bin/python3', [clients, this.#client, 'read', this.#place], { timeoutMs: startMs });
     return new Set(said.split('\n'));
   }
 
   /** What the database itself finds wrong. */
   async faults(): Promise<string> {
-    return this.#daemon.host.must('/usr/bin/python3', [clients, this.#client, 'check', this.#place], { timeoutMs: startMs });
+    return this.#host.must('/usr/bin/python3', [clients, this.#client, 'check', this.#place], { timeoutMs: startMs });
   }
 
   /** Fails where the files of the stopped database are not sound. */
@@ -84,7 +89,7 @@ export class Server {
   }
 
   #sh(script: string): Promise<string> {
-    return this.#daemon.host.must('sh', ['-ec', script], { timeoutMs: startMs });
+    return this.#host.must('sh', ['-ec', script], { timeoutMs: startMs });
   }
 }
 
