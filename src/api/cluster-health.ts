@@ -74,11 +74,16 @@ function waitingOf(hosts: readonly HostStatus[]): Health[] {
 
 /** What repair counted. Each block is counted by one host. */
 function countsOf(hosts: readonly HostStatus[]): Health[] {
-  const sum = (field: 'underReplicated' | 'underQuorum' | 'damaged'): number =>
+  const sum = (field: 'underReplicated' | 'underQuorum' | 'damaged' | 'givenUp'): number =>
     hosts.reduce((total, { repair }) => total + (repair?.lastCheck?.counts[field] ?? 0), 0);
   const findings: Health[] = [];
   if (sum('underQuorum') > 0)
     findings.push({ state: 'UNAVAILABLE', reasons: [`blocks without a majority of copies in reach: ${sum('underQuorum')}`] });
+  if (sum('givenUp') > 0)
+    findings.push({
+      state: 'DEGRADED',
+      reasons: [`blocks that are lost and were given up: ${sum('givenUp')} (infinit salvage --give-up lists them)`],
+    });
   if (sum('underReplicated') > 0) findings.push({ state: 'DEGRADED', reasons: [`blocks with fewer copies than wanted: ${sum('underReplicated')}`] });
   if (sum('damaged') > 0) findings.push({ state: 'DEGRADED', reasons: [`damaged records not replaced yet: ${sum('damaged')}`] });
   return findings;

@@ -1,6 +1,6 @@
 /** What a person may have repair do: `POST /v1/repair/…`. */
 export interface RepairControl {
-  /** Lists the blocks of this host whose majority is out of reach, and rewrites them where that is forced. */
+  /** Lists the blocks of this host whose majority is out of reach, and rewrites them, or gives them up, where that is forced. */
   salvage(request: SalvageCall): Promise<SalvageAnswer>;
   /** Reads all that this host keeps, now. @param bytesPerSecond At the most; the daemon's own rate where absent. */
   scrub(bytesPerSecond: number | undefined): void;
@@ -10,6 +10,8 @@ export interface SalvageCall {
   readonly force: boolean;
   /** Hosts that are lost for good, by name or peer id. */
   readonly lost: readonly string[];
+  /** Give up blocks of which nothing is left, in place of rewriting those of which something is. */
+  readonly giveUp: boolean;
   /** Who asks, for the audit. */
   readonly by: string;
 }
@@ -26,7 +28,7 @@ export interface SalvagedBlock {
   readonly removed: boolean;
   /** Where it will be or is now. */
   readonly replicas: readonly string[];
-  readonly result: 'possible' | 'refused' | 'rewritten' | 'failed';
+  readonly result: 'possible' | 'refused' | 'rewritten' | 'given-up' | 'failed';
   readonly reason?: string;
 }
 
@@ -35,6 +37,7 @@ export interface SalvageAnswer {
   readonly looked: number;
   readonly underQuorum: number;
   readonly rewritten: number;
+  readonly givenUp: number;
   /** A thousand of them at the most. */
   readonly blocks: readonly SalvagedBlock[];
 }

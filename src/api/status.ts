@@ -97,6 +97,8 @@ export interface BlockCounts {
   /** Copies that belong elsewhere. */
   readonly surplus: number;
   readonly damaged: number;
+  /** Given up, since all their hosts were lost, and not made anew. */
+  readonly givenUp: number;
 }
 
 /** The numbered views of the roster by which blocks are placed, as a host knows them. */

@@ -14,6 +14,7 @@ export const errorCodes = {
   'unknown-outcome': 'The request was sent, but whether it took effect is not known.',
   'deadline-exceeded': 'The call did not finish in its time; nothing was changed.',
   cancelled: 'The caller cancelled the call.',
+  lost: 'All hosts of the block are lost, and it was given up.',
   damaged: 'Stored bytes do not match their checksum or address.',
   'disk-full': 'The state directory has no room left.',
   'disk-failed': 'The disk answered with an I/O error; the store is read-only.',
@@ -48,6 +49,7 @@ const unchanged: ReadonlySet<ErrorCode> = new Set([
   'too-large',
   'overloaded',
   'unsupported',
+  'lost',
 ]);
 
 /**

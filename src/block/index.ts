@@ -19,5 +19,6 @@ export {
   namedAddress,
   parseAddress,
 } from './address.ts';
+export { type GivenUp, givenUpPayload, isGivenUp, readGivenUp } from './given-up.ts';
 export { beginLineage, bodyWithLineage, continueLineage, findWrite, maxLineageBytes, valueIn } from './lineage.ts';
 export { bareBody, headerBytes, isOwnedBy, type OpenBlock, ownerOf, type OwnerTag, Sealer, sealOverheadBytes } from './seal.ts';

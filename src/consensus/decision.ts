@@ -6,7 +6,7 @@ import { type Accepted, type BlockRecord, type Origin, type ReplicaSet, sameOrig
 import type { Rules } from './rules.ts';
 
 /** Why a record is proposed: the operation's own value or change, or a step on the way. */
-export type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'reproposal' | 'settled' | 'salvaged';
+export type Purpose = 'value' | 'joint' | 'final' | 'repair' | 'reproposal' | 'settled' | 'salvaged' | 'given-up';
 
 /** Where an operation stands once it knows the current record. */
 export interface Standing {
@@ -16,6 +16,10 @@ export interface Standing {
   readonly base: Accepted | null;
   /** It is known to be chosen. */
   readonly chosen: boolean;
+  /** Of a block whose majority is lost: the highest pointer above that record. */
+  readonly pointer: Accepted | null;
+  /** The round of the ballot that was promised; 0: none was. */
+  readonly round: number;
   /** What may live on somewhere of what was sent before. */
   readonly doubt: Pick<Doubt, 'version' | 'upon' | 'ballot' | 'changeSent'>;
   /** The record was accepted once more, at a ballot of ours. */
@@ -56,6 +60,8 @@ export function decide(rules: Rules, standing: Standing): Decision {
       return base === null ? finish({ status: 'conflict', accepted: null }) : decideRenew(rules, standing, base);
     case 'salvage':
       return base === null ? finish({ status: 'conflict', accepted: null }) : decideSalvage(standing, base, operation);
+    case 'give-up':
+      return decideGiveUp(rules, standing, operation);
     case 'forget':
       return base === null ? finish({ status: 'committed', accepted: null }) : decideForget(rules, chosen, base);
   }
@@ -135,17 +141,45 @@ function decideRenew(rules: Rules, { chosen, reproposed }: Standing, base: Accep
 }
 
 /** Those that are left accept it as they do any record: of several that salvage the block, or write to it since, one is first. */
-function decideSalvage({ doubt }: Standing, base: Accepted, { from, survivors, unsettled }: Extract<Operation, { kind: 'salvage' }>): Decision {
+function decideSalvage({ doubt, pointer }: Standing, base: Accepted, operation: Extract<Operation, { kind: 'salvage' }>): Decision {
   const { record, ballot } = base;
+  const { survivors, unsettled } = operation;
   const purpose = 'salvaged';
   if (unsettled.length > maxUnsettled) return finish({ status: 'no-quorum' });
-  if (sameBallot(ballot, from))
-    return { type: 'propose', record: { ...record, epoch: record.epoch + 1, replicas: survivors, previous: [], unsettled }, purpose };
+  if (sameBallot(ballot, operation.from) && !leadsOn(pointer, operation.pointer)) {
+    // Where the block was known to have gone on, what is left of it is an older value: under no version of that.
+    const { epoch, version } = operation.pointer?.record ?? record;
+    const next = { version: version > record.version ? version + 1 : record.version, epoch: Math.max(record.epoch, epoch) + 1 };
+    return { type: 'propose', record: { ...record, ...next, replicas: survivors, previous: [], unsettled }, purpose };
+  }
   if (!doubt.changeSent) return finish({ status: 'conflict', accepted: base });
   // What some accepted of it is brought through, with what was written since.
   return sameReplicas(record.replicas, survivors) && record.previous.length === 0
     ? { type: 'propose', record, purpose }
     : finish({ status: 'unknown' });
+}
+
+/**
+ * All that are left promised, and none has a record: what says that the block is lost becomes its record, at a version and an epoch that no record of before can have reached.
+ * What some accepted of it is brought through.
+ */
+function decideGiveUp(rules: Rules, { base, pointer, origin, round, doubt }: Standing, operation: Extract<Operation, { kind: 'give-up' }>): Decision {
+  const { sets, unsettled, value } = operation;
+  const purpose = 'given-up';
+  if (base !== null) {
+    if (sameOrigin(base.record.origin, origin)) return { type: 'propose', record: base.record, purpose };
+    if (!rules.mayGiveUp(true)) return finish(doubt.changeSent ? { status: 'unknown' } : { status: 'conflict', accepted: base });
+  }
+  if (leadsOn(pointer, operation.pointer)) return finish({ status: 'conflict', accepted: null });
+  const [replicas, ...others] = sets;
+  if (replicas === undefined || unsettled.length > maxUnsettled) return finish({ status: 'no-quorum' });
+  const previous = others.filter((set) => !sameReplicas(set, replicas));
+  return { type: 'propose', record: { version: round, epoch: round, replicas, previous, unsettled, origin, value }, purpose };
+}
+
+/** Whether a pointer is newer than the newest that a person was shown: then it may lead to where the block lives on. */
+function leadsOn(told: Accepted | null, shown: Accepted | null): boolean {
+  return compareBallots(told?.ballot ?? null, shown?.ballot ?? null) > 0;
 }
 
 function decideForget(rules: Rules, chosen: boolean, base: Accepted): Decision {

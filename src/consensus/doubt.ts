@@ -27,14 +27,14 @@ export class Doubt {
     return this.#ballot;
   }
 
-  /** A change of replicas of ours, or a salvage, may have been accepted somewhere. */
+  /** A change of replicas of ours, a salvage or a giving-up, may have been accepted somewhere. */
   get changeSent(): boolean {
     return this.#changeSent;
   }
 
   /** An accept was sent and its outcome is not known. `upon`: the version of the record that it was built on; 0: it founds the block. */
   note(purpose: Purpose, version: number, upon: number, ballot: Ballot): void {
-    if (purpose === 'joint' || purpose === 'final' || purpose === 'salvaged') this.#changeSent = true;
+    if (purpose === 'joint' || purpose === 'final' || purpose === 'salvaged' || purpose === 'given-up') this.#changeSent = true;
     if (purpose !== 'value') return;
     this.#version = Math.min(this.#version, version);
     this.#upon = Math.max(this.#upon, upon);
@@ -50,6 +50,6 @@ export class Doubt {
 
   /** Whether the operation may have had an effect, now or later. */
   mayHaveActed({ kind }: Operation): boolean {
-    return kind === 'write' ? this.#version !== Infinity : (kind === 'change' || kind === 'salvage') && this.#changeSent;
+    return kind === 'write' ? this.#version !== Infinity : (kind === 'change' || kind === 'salvage' || kind === 'give-up') && this.#changeSent;
   }
 }

@@ -4,6 +4,11 @@ export const maxValueBytes = 64 * 1024 + 4 * 1024;
 export const maxRound = 2 ** 48;
 /** The largest version, epoch, serial or incarnation that is believed. */
 export const maxCount = 2 ** 48;
+/**
+ * So many rounds a block that was given up begins above all that anybody who is left promised or heard of: its lost hosts may have gone on by themselves, and no version that somebody may
+ * remember is to come back. Over a hundred years of a write a second, and 65,536 times it fits into {@link maxRound}.
+ */
+export const givenUpRounds = 2 ** 32;
 /** Members of one replica set. */
 export const maxReplicas = 32;
 /** Sets that must agree at once: one while settled, two in a change, more only for a founding while rosters differ. */

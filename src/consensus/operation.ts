@@ -30,8 +30,27 @@ export type Operation =
   /**
    * Past any quorum, by a person's decision (src/repair/salvage.ts): makes `survivors` the block's set, where the newest record that they hold is still the one accepted at `from`.
    * Each of them must promise first, so that nothing they hold is passed over. `unsettled`: hosts that may come back with an earlier record.
+   * `pointer`: the newest that was found above that record; where it led nothing is left.
    */
-  | { readonly kind: 'salvage'; readonly from: Ballot; readonly survivors: ReplicaSet; readonly unsettled: readonly PeerId[] }
+  | {
+      readonly kind: 'salvage';
+      readonly from: Ballot;
+      readonly pointer: Accepted | null;
+      readonly survivors: ReplicaSet;
+      readonly unsettled: readonly PeerId[];
+    }
+  /**
+   * Past any quorum, by a person's decision: nothing is left of the block but, at most, pointers to where it was, the newest is `pointer`. `value`, which says that it is lost, becomes its
+   * record, joint over `sets` (the first is to keep it), as a founding is over the views in force. Each of `asked` must promise first: all that may speak of it again.
+   */
+  | {
+      readonly kind: 'give-up';
+      readonly pointer: Accepted | null;
+      readonly asked: readonly PeerId[];
+      readonly sets: readonly ReplicaSet[];
+      readonly unsettled: readonly PeerId[];
+      readonly value: Uint8Array;
+    }
   /** Forgets a tombstone once all replicas have it. */
   | { readonly kind: 'forget' };
 

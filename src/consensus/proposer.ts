@@ -9,6 +9,7 @@ import { KnownViews } from './known-views.ts';
 import { grantsOf } from './lease-grants.ts';
 import type { LeaseRequest, Reply, Request } from './messages.ts';
 import type { Effect, Hint, LeaseGrants, Operation, ProposalOutcome } from './operation.ts';
+import { givenUpRounds } from './limits.ts';
 import { type Accepted, type BlockId, type BlockRecord, type Origin } from './record.ts';
 import type { ProposerEvent, ProposerOptions } from './proposer-options.ts';
 import { RequestMaker } from './request-maker.ts';
@@ -20,6 +21,9 @@ import { type Survey, survey } from './survey.ts';
 type Phase = 'idle' | Request['type'] | 'backoff' | 'done';
 
 const none: readonly Effect[] = [];
+
+/** What is accepted for one of these ends the operation. */
+const endingPurposes: ReadonlySet<Purpose> = new Set(['value', 'settled', 'salvaged', 'given-up']);
 
 /**
  * One operation on one block as a state machine without I/O (Rystsov 2018, with replica sets in the record): events in, effects out.
@@ -54,6 +58,10 @@ export class Proposer {
   readonly #doubt = new Doubt();
   /** The record was accepted again at the ballot that we hold. */
   #reproposed = false;
+  /** Of a block whose majority is lost: the highest pointer. */
+  #pointer: Accepted | null = null;
+  /** The round above which all ballots of a giving-up are. */
+  #leastRound = 0;
   #grants: LeaseGrants | null = null;
 
   constructor(options: ProposerOptions) {
@@ -193,7 +201,8 @@ export class Proposer {
   #startPrepare(): readonly Effect[] {
     const known = this.#hint?.accepted.ballot ?? null;
     const above = Math.max(this.#seenRound, this.#base?.ballot.round ?? 0, known?.round ?? 0);
-    const ballot = this.#ballots.tryNext(above);
+    if (this.operation.kind === 'give-up' && this.#leastRound === 0) this.#leastRound = Math.max(above, this.#ballots.nextRound) + givenUpRounds;
+    const ballot = this.#ballots.tryNext(Math.max(above, this.#leastRound));
     if (ballot === undefined) return this.#outOfRounds();
     this.#ballot = ballot;
     this.#reproposed = false;
@@ -216,9 +225,10 @@ export class Proposer {
     return this.#asksOwn ? [...sets, [this.#requests.from]] : sets;
   }
 
-  /** Of a salvage: each is a set of its own, so that all must answer. */
+  /** Of a salvage or a giving-up: each is a set of its own, so that all must answer. */
   get #survivors(): readonly (readonly PeerId[])[] | undefined {
-    return this.operation.kind === 'salvage' ? this.operation.survivors.map((peer) => [peer]) : undefined;
+    if (this.operation.kind === 'salvage') return this.operation.survivors.map((peer) => [peer]);
+    return this.operation.kind === 'give-up' ? this.operation.asked.map((peer) => [peer]) : undefined;
   }
 
   #onSurvey(impatient: boolean): readonly Effect[] {
@@ -227,6 +237,7 @@ export class Proposer {
     const heard = !this.#asksOwn || this.#round.answers.has(this.#requests.from);
     if (!found.complete || !heard || more.length > 0) return more.length > 0 ? [{ type: 'send', to: more, message: this.#round.message }] : none;
     this.#base = found.best;
+    this.#pointer = found.pointer;
     // Promises that came over several rounds may be of too different times as well.
     this.#chosen = found.held && (this.#phase === 'read' || this.#round.wakes === 0 || this.#rules.mayCombine());
     if (this.#phase === 'prepare') return this.#decide();
@@ -263,6 +274,8 @@ export class Proposer {
       origin: this.#origin,
       base: this.#base,
       chosen: this.#chosen,
+      pointer: this.#pointer,
+      round: this.#ballot?.round ?? 0,
       doubt: this.#doubt,
       reproposed: this.#reproposed,
       mustAccept: this.#mustAccept,
@@ -325,8 +338,7 @@ export class Proposer {
     // Along with it the same quorum promised the next ballot: phase 1 of whatever follows is done.
     this.#ballot = this.#next;
     if (this.#purpose === 'reproposal') this.#reproposed = true;
-    if (this.#purpose === 'value' || this.#purpose === 'settled' || this.#purpose === 'salvaged')
-      return this.#finish({ status: 'committed', accepted: this.#base });
+    if (endingPurposes.has(this.#purpose)) return this.#finish({ status: 'committed', accepted: this.#base });
     return this.#decide();
   }
 

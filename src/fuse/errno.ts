@@ -16,6 +16,7 @@ const errnoOfCode: Readonly<Record<ErrorCode, Errno>> = {
   'unknown-outcome': 'EIO',
   'deadline-exceeded': 'ETIMEDOUT',
   cancelled: 'EINTR',
+  lost: 'EIO',
   damaged: 'EIO',
   'disk-full': 'ENOSPC',
   'disk-failed': 'EIO',

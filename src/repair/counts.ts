@@ -13,10 +13,12 @@ export interface BlockCounts {
   readonly surplus: number;
   /** Records here that were found damaged and are not replaced yet. */
   readonly damaged: number;
+  /** Blocks that were given up, since all their hosts were lost, and not made anew. */
+  readonly givenUp: number;
 }
 
 export type Counter = { -readonly [Name in keyof BlockCounts]: number };
 
 export function noCounts(): Counter {
-  return { immutable: 0, mutable: 0, named: 0, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0 };
+  return { immutable: 0, mutable: 0, named: 0, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0, givenUp: 0 };
 }

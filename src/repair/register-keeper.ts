@@ -1,4 +1,4 @@
-import { type Address, kindOf } from '../block/index.ts';
+import { type Address, isGivenUp, kindOf } from '../block/index.ts';
 import { type Accepted, type AcceptorState, type BlockRecord, isMember, type PeerId, type ReplicaSet, sameReplicas } from '../consensus/index.ts';
 import type { Counter } from './counts.ts';
 import { maxWatchedTombstones } from './settings.ts';
@@ -231,6 +231,7 @@ export class RegisterKeeper {
     if (record.value === null) counter.tombstones++;
     const up = this.#at.up(record.replicas);
     if (up[0] !== this.#at.self) return;
+    if (isGivenUp(record.value)) counter.givenUp++;
     if (up.length < Math.floor(record.replicas.length / 2) + 1) counter.underQuorum++;
     if (up.length < this.#at.copiesWanted) counter.underReplicated++;
   }

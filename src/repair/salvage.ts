@@ -1,7 +1,7 @@
 import { messageOf } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { type Address, type GivenUp, givenUpPayload, readGivenUp } from '../block/index.ts';
 import { formatBallot, type PeerId, type ProposalOutcome } from '../consensus/index.ts';
-import { look, type Remains, whyRefused } from './remains.ts';
+import { givingUp, look, type Remains, whyRefused } from './remains.ts';
 import type { Standpoint } from './standpoint.ts';
 import { pages, pause, registersPart } from './walk.ts';
 
@@ -19,6 +19,8 @@ export interface SalvageRequest {
   readonly force: boolean;
   /** Hosts that are lost for good, by peer id: they must have been expelled, so that they can never speak again. */
   readonly lost: readonly PeerId[];
+  /** Give up blocks of which nothing is left, and who does; absent: those that are left are rewritten. */
+  readonly giveUp?: GivenUp;
 }
 
 /** A block without a majority, and what can be or was done about it. */
@@ -30,14 +32,14 @@ export interface SalvageEntry {
   readonly damaged: readonly PeerId[];
   /** Hosts in reach that hold the newest record that is left. */
   readonly holders: readonly PeerId[];
-  /** Of that record. Later writes may have been acknowledged and are lost then. */
+  /** Of that record; where none is left, of the newest pointer to where it was, 0 where there is none. Later writes may have been acknowledged and are lost then. */
   readonly version: number;
   readonly ballot: string;
   readonly removed: boolean;
   /** Where it will be or is now. */
   readonly replicas: readonly PeerId[];
-  /** `possible`: with `force` it would be rewritten. `refused`: `reason` says why not. `failed`: tried. */
-  readonly result: 'possible' | 'refused' | 'rewritten' | 'failed';
+  /** `possible`: with `force` it would be rewritten, or given up. `refused`: `reason` says why not. `failed`: tried. */
+  readonly result: 'possible' | 'refused' | 'rewritten' | 'given-up' | 'failed';
   readonly reason?: string;
 }
 
@@ -47,9 +49,12 @@ export interface SalvageReport {
   /** How many are without a majority. */
   readonly underQuorum: number;
   readonly rewritten: number;
+  readonly givenUp: number;
   /** At most 1000 of them. */
   readonly blocks: readonly SalvageEntry[];
 }
+
+type Found = Omit<SalvageEntry, 'result' | 'reason'>;
 
 /** Keeps what is done, durably, before and after it is done. */
 export type Audit = (line: { readonly step: 'begin' | 'end' } & SalvageEntry) => Promise<void>;
@@ -58,6 +63,7 @@ export type Audit = (line: { readonly step: 'begin' | 'end' } & SalvageEntry) =>
  * For blocks whose majority is lost for good, by a person: the newest record that is left is made the block's record, with those that are left of its hosts
  * as its set; repair then brings it to where it belongs, as any block. This goes past the quorum, and is safe only where the missing hosts never return: so each of them must be named, and expelled.
  * Among those that are left it is agreed on as anything else (docs/consensus.md, “Salvage”): whoever else salvages the block, or writes to it, comes before or after.
+ * Where nothing is left a person may give the block up (“Giving up”).
  */
 export class Salvage {
   readonly #at: Standpoint;
@@ -74,7 +80,7 @@ export class Salvage {
   /** Looks at all registers of this host. */
   async run(request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageReport> {
     const blocks: SalvageEntry[] = [];
-    let [looked, underQuorum, rewritten] = [0, 0, 0];
+    let [looked, underQuorum, rewritten, givenUp] = [0, 0, 0, 0];
     this.#outlasted = false;
     for await (const { addresses } of pages(this.#at, registersPart, signal)) {
       for (let start = 0; start < addresses.length; start += askedAtOnce) {
@@ -82,27 +88,44 @@ export class Salvage {
         const left = await Promise.all(some.map((address) => this.#remains(address, signal)));
         looked += some.length;
         for (const [index, remains] of left.entries()) {
-          if (remains === undefined) continue;
+          if (remains === undefined) {
+            const before = request.giveUp === undefined ? undefined : await this.#givenUpBefore(some[index]!);
+            if (before !== undefined && blocks.length < maxNamed) blocks.push(before);
+            continue;
+          }
           underQuorum++;
           const entry = await this.#salvage(some[index]!, remains, request, audit, signal);
           if (entry.result === 'rewritten') rewritten++;
+          if (entry.result === 'given-up') givenUp++;
           if (blocks.length < maxNamed) blocks.push(entry);
         }
         await this.#at.pace.breathe();
       }
     }
-    return { looked, underQuorum, rewritten, blocks };
+    return { looked, underQuorum, rewritten, givenUp, blocks };
   }
 
-  /** undefined: the block has a majority in reach, or nothing of it is here. */
+  /** undefined: the block has a majority in reach, or nothing of it is here, or another host has more of it. */
   async #remains(address: Address, signal: AbortSignal): Promise<Remains | undefined> {
     const { housekeeping } = this.#at;
-    const local = (await housekeeping.inspect(address))?.accepted ?? null;
-    if (local === null || local.pointer) return undefined;
-    const steps = look(this.#at, address, local, this.#isGone);
+    const state = await housekeeping.inspect(address);
+    const own = state?.lost === true ? 'damaged' : (state?.accepted ?? null);
+    if (own === null) return undefined;
+    const steps = look(this.#at, address, own, this.#isGone);
     let step = steps.next();
     while (step.done !== true) step = steps.next(await housekeeping.ask(address, step.value, { signal }));
-    return step.value;
+    const hasRecord = own !== 'damaged' && !own.pointer;
+    return hasRecord || step.value?.newest === null ? step.value : undefined;
+  }
+
+  /** For people who want to know what is lost. */
+  async #givenUpBefore(address: Address): Promise<SalvageEntry | undefined> {
+    const accepted = (await this.#at.housekeeping.inspect(address))?.accepted ?? null;
+    const givenUp = readGivenUp(accepted?.record.value ?? null);
+    if (accepted === null || givenUp === undefined) return undefined;
+    const { version, replicas } = accepted.record;
+    const where = { missing: [], damaged: [], holders: [], replicas, removed: false };
+    return { address, ...where, version, ballot: formatBallot(accepted.ballot), result: 'given-up', reason: `by ${givenUp.by} at ${givenUp.at}` };
   }
 
   /** A client of before may have its write accepted by a host that is left, at the latest when that has a say again: what is left then is looked at once more. */
@@ -116,17 +139,43 @@ export class Salvage {
     }
   }
 
-  async #handle(address: Address, remains: Remains, { force, lost }: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
-    const { newest, missing, damaged, holders, survivors, unsettled } = remains;
-    const { version, value } = newest.record;
-    const entry = { address, missing, damaged, holders, version, ballot: formatBallot(newest.ballot), removed: value === null, replicas: survivors };
-    const reason = whyRefused(remains, lost, this.#isGone);
-    if (reason !== undefined) return { ...entry, result: 'refused', reason };
+  async #handle(address: Address, remains: Remains, request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
+    const { newest, pointer, missing, damaged, holders, survivors, unsettled } = remains;
+    const { housekeeping } = this.#at;
+    const last = newest ?? pointer;
+    const entry = { address, missing, damaged, holders, version: last?.record.version ?? 0, ballot: formatBallot(last?.ballot ?? null) };
+    if (newest === null) return this.#giveUp({ ...entry, removed: false, replicas: [] }, remains, request, audit, signal);
+    const left = { ...entry, removed: newest.record.value === null, replicas: survivors };
+    if (request.giveUp !== undefined) return { ...left, result: 'refused', reason: 'a record of it is left: salvage it' };
+    const reason = whyRefused(remains, request.lost, this.#isGone);
+    if (reason !== undefined) return { ...left, result: 'refused', reason };
+    const salvaged = { from: newest.ballot, pointer, survivors, unsettled };
+    return this.#carryOut(left, request, audit, signal, 'rewritten', () => housekeeping.salvage(address, salvaged, { signal }));
+  }
+
+  async #giveUp(entry: Found, remains: Remains, request: SalvageRequest, audit: Audit, signal: AbortSignal): Promise<SalvageEntry> {
+    const { lost, giveUp } = request;
+    if (giveUp === undefined) return { ...entry, result: 'refused', reason: 'nothing is left of it: give it up, if all its hosts are lost' };
+    const how = givingUp(remains, lost, this.#isGone);
+    if (typeof how === 'string') return { ...entry, result: 'refused', reason: how };
+    const value = givenUpPayload(giveUp);
+    const run = (): Promise<ProposalOutcome> => this.#at.housekeeping.giveUp(entry.address, { ...how, value }, { signal });
+    return this.#carryOut({ ...entry, replicas: how.sets[0]! }, request, audit, signal, 'given-up', run);
+  }
+
+  async #carryOut(
+    entry: Found,
+    { force }: SalvageRequest,
+    audit: Audit,
+    signal: AbortSignal,
+    result: 'rewritten' | 'given-up',
+    run: () => Promise<ProposalOutcome>,
+  ): Promise<SalvageEntry> {
     if (!force) return { ...entry, result: 'possible' };
     await audit({ step: 'begin', ...entry, result: 'possible' });
-    if (missing.length > 0) await this.#outlastLeases(signal);
-    const done: SalvageEntry = await this.#at.housekeeping.salvage(address, { from: newest.ballot, survivors, unsettled }, { signal }).then(
-      ({ status }) => ({ ...entry, ...said[status] }),
+    if (entry.missing.length > 0) await this.#outlastLeases(signal);
+    const done: SalvageEntry = await run().then(
+      ({ status }) => ({ ...entry, ...(status === 'committed' ? { result } : said[status]) }),
       (error: unknown) => ({ ...entry, result: 'failed', reason: messageOf(error) }),
     );
     await audit({ step: 'end', ...done });
@@ -143,8 +192,7 @@ export class Salvage {
 
 /** What became of it. While others were looked at and it was written down, another host may have salvaged the block, and a client have written it since. */
 const said = {
-  committed: { result: 'rewritten' },
   conflict: { result: 'refused', reason: 'it changed meanwhile: look again' },
   'no-quorum': { result: 'failed', reason: 'not all hosts that are left answered, or some have no say: look again' },
-  unknown: { result: 'failed', reason: 'it may have been rewritten: look again' },
-} as const satisfies Record<ProposalOutcome['status'], Pick<SalvageEntry, 'result' | 'reason'>>;
+  unknown: { result: 'failed', reason: 'it may have been done: look again' },
+} as const satisfies Record<Exclude<ProposalOutcome['status'], 'committed'>, Pick<SalvageEntry, 'result' | 'reason'>>;

@@ -12,7 +12,7 @@ import type { Sent } from '../consensus/index.ts';
 export interface BlockStore {
   /** The sealed bytes of an immutable block, verified, in a buffer of the caller's own. @throws InfinitError `not-found`, `damaged`, `unavailable`, `deadline-exceeded`. */
   get(address: Address, options?: CallOptions): Promise<Uint8Array>;
-  /** The current value of a mutable or named block; undefined where it was never written or was removed. Linearizable. */
+  /** The current value of a mutable or named block; undefined where it was never written or was removed. Linearizable. @throws InfinitError `unavailable`, `lost` where it was given up. */
   fetch(address: Address, options?: CallOptions): Promise<StoredBlock | undefined>;
   /**
    * Applies stages in order: a stage starts only when all of the stage before is durable, and is not started at all
@@ -55,7 +55,7 @@ export interface SealedBlock {
 /** A compare-and-set of one mutable or named block. */
 export interface Update {
   readonly address: Address;
-  /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there. */
+  /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there, also where the block was given up: all else fails as `lost` then. */
   readonly expect: number | 'absent' | 'any';
   /** With 'absent': nobody ever wrote to the address before, and no other update of it is ever called so. Between hosts that is a round less. Others may write to it meanwhile. */
   readonly fresh?: boolean;

@@ -226,6 +226,16 @@ export class Housekeeping {
     return outcome;
   }
 
+  /**
+   * Makes what says that a block is lost its record, past any quorum: only where nothing is left of it, by a person's decision. Each host that may speak of it again must promise first; what one of them
+   * has accepted since it was looked at stays, and the outcome is a conflict. Who may hold something is told.
+   */
+  async giveUp(address: Address, how: Omit<Extract<Operation, { kind: 'give-up' }>, 'kind'>, call: HousekeepingCall = {}): Promise<ProposalOutcome> {
+    const outcome = await this.#registers.run(address, { kind: 'give-up', ...how }, { ...withDeadline(call), afresh: true });
+    if (outcome.status === 'committed' && outcome.accepted !== null) await this.tell(address, outcome.accepted, how.unsettled, call);
+    return outcome;
+  }
+
   #question(peer: PeerId, message: Request, cancel: AbortSignal): Promise<Reply> {
     return peer === this.#self ? this.#replica.serve(message) : this.#ask(peer, message, cancel);
   }

@@ -1,5 +1,5 @@
 import { InfinitError } from '../base/index.ts';
-import type { Address } from '../block/index.ts';
+import { type Address, isGivenUp, readGivenUp } from '../block/index.ts';
 import type { Accepted, ProposalOutcome } from '../consensus/index.ts';
 import type { StoredBlock, UpdateOutcome } from './block-store.ts';
 
@@ -9,7 +9,9 @@ export function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOut
     case 'committed':
       return { status: 'committed', version: outcome.accepted?.record.version ?? 0 };
     case 'conflict':
-      return { status: 'conflict', current: stored(outcome) };
+      return isLost(outcome.accepted)
+        ? { status: 'failed', code: 'lost', message: saysLost(outcome.accepted!, address) }
+        : { status: 'conflict', current: stored(outcome, address) };
     case 'no-quorum':
       return { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
     case 'unknown':
@@ -22,16 +24,28 @@ export function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOut
   }
 }
 
-/** The block that a read found. @throws InfinitError `unavailable` where no quorum answered. */
+/** The block that a read found. @throws InfinitError `unavailable` where no quorum answered, `lost` where it was given up. */
 export function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | undefined {
-  if (outcome.status === 'committed') return stored(outcome);
+  if (outcome.status === 'committed') return stored(outcome, address);
   throw new InfinitError('unavailable', `too few replicas of block ${address} answered`);
 }
 
-export function blockOf({ record }: Accepted): StoredBlock | undefined {
+/** @throws InfinitError `lost`. */
+export function blockOf(accepted: Accepted, address: Address): StoredBlock | undefined {
+  if (isLost(accepted)) throw new InfinitError('lost', saysLost(accepted, address));
+  const { record } = accepted;
   return record.value === null ? undefined : { version: record.version, payload: record.value };
 }
 
-function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' }): StoredBlock | undefined {
-  return outcome.accepted === null ? undefined : blockOf(outcome.accepted);
+function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' }, address: Address): StoredBlock | undefined {
+  return outcome.accepted === null ? undefined : blockOf(outcome.accepted, address);
+}
+
+function isLost(accepted: Accepted | null): boolean {
+  return accepted !== null && isGivenUp(accepted.record.value);
+}
+
+function saysLost({ record }: Accepted, address: Address): string {
+  const who = readGivenUp(record.value);
+  return `block ${address} is lost with all its hosts${who === undefined ? '' : `: ${who.by} gave it up at ${who.at}`}`;
 }

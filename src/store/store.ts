@@ -222,7 +222,7 @@ export class Store implements BlockStore, AsyncDisposable {
       if (found !== elsewhere) return found;
     }
     const held = this.#leases.read(address);
-    return held === undefined ? blockIn(await this.#run(address, read, options), address) : blockOf(held);
+    return held === undefined ? blockIn(await this.#run(address, read, options), address) : blockOf(held, address);
   }
 
   #run(address: Address, operation: Operation, { deadlineMs = defaultDeadlineMs, signal, unleased = false }: CallOptions): Promise<ProposalOutcome> {

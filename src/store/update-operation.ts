@@ -1,5 +1,5 @@
 import { assert, InfinitError } from '../base/index.ts';
-import { beginLineage, continueLineage, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
+import { beginLineage, continueLineage, isGivenUp, isOwnedBy, kindOf, maxLineageBytes, sealOverheadBytes } from '../block/index.ts';
 import { type BlockRecord, compareAndSet, type Operation, putAny, putIfAbsent, update } from '../consensus/index.ts';
 import { maxMutableBytes, type Update } from './block-store.ts';
 
@@ -23,6 +23,8 @@ export function operationOf({ expect, fresh, payload, owner }: Update): Operatio
 function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8Array | null): Operation {
   const next = (current: BlockRecord | null, version: number): Uint8Array | null | undefined => {
     const value = current === null ? null : current.value;
+    // What was given up is nobody's: whoever does not mind what is there makes it anew.
+    if (expect === 'any' && isGivenUp(value)) return payload === null ? null : beginLineage(payload, version);
     if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, version) : undefined;
     if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
     if (expect !== 'any' && expect !== current.version) return undefined;

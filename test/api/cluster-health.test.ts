@@ -8,7 +8,17 @@ const fine: HostSketch = {};
 const silent: HostSketch = { silent: true };
 const full: HostSketch = { readOnly: true };
 
-const none: BlockCounts = { immutable: 5, mutable: 5, named: 0, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0 };
+const none: BlockCounts = {
+  immutable: 5,
+  mutable: 5,
+  named: 0,
+  tombstones: 0,
+  underReplicated: 0,
+  underQuorum: 0,
+  surplus: 0,
+  damaged: 0,
+  givenUp: 0,
+};
 function found(counts: Partial<BlockCounts>): { repair: RepairProgress } {
   return {
     repair: {

@@ -100,6 +100,6 @@ test('what walks over a whole volume, or over all blocks of a host, is waited fo
   await using slow = await listening((_request, response) => void setTimeout(() => response.end('{"name":"large"}'), 500), 50);
   const other = assert.rejects(slow.client.volumeUsage('large'), { code: 'deadline-exceeded' });
   assert.equal((await slow.client.checkVolume('large')).name, 'large');
-  await slow.client.salvage({ force: false, lost: [], by: 'me' });
+  await slow.client.salvage({ force: false, lost: [], giveUp: false, by: 'me' });
   await other;
 });

@@ -115,7 +115,7 @@ test('status begins with one word, names who is silent, and shows every member',
 });
 
 test('status says what the last checks found and how old they are', () => {
-  const counts = { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 2, underQuorum: 0, surplus: 3, damaged: 0 };
+  const counts = { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 2, underQuorum: 0, surplus: 3, damaged: 0, givenUp: 0 };
   const scrub = { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 };
   const checked = (ageSeconds: number, open = false) => ({
     repair: {

@@ -11,12 +11,12 @@ function block(address: string, result: SalvagedBlock['result'], reason?: string
 
 test('below a list of blocks stands how many there are of each result', () => {
   const blocks = [block('10', 'refused', 'wait'), block('11', 'possible'), block('12', 'refused', 'wait')];
-  const lines = renderSalvage({ looked: 5, underQuorum: 3, rewritten: 0, blocks }, 'table').split('\n');
+  const lines = renderSalvage({ looked: 5, underQuorum: 3, rewritten: 0, givenUp: 0, blocks }, 'table').split('\n');
   assert.deepEqual(lines.slice(-4), [
     '',
     '2 refused: wait',
     '1 possible',
-    '5 mutable blocks of this host: 3 without a majority in reach, 0 rewritten',
+    '5 mutable blocks of this host: 3 without a majority in reach, 0 rewritten, 0 given up',
   ]);
-  assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, blocks: [] }, 'table').split('\n').length, 1);
+  assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, blocks: [] }, 'table').split('\n').length, 1);
 });

@@ -16,7 +16,7 @@ function afterTheLoss(): Cluster {
 }
 
 function salvage(cluster: Cluster): Extract<Operation, { kind: 'salvage' }> {
-  return { kind: 'salvage', from: cluster.states.get('A')!.accepted!.ballot, survivors, unsettled: [] };
+  return { kind: 'salvage', from: cluster.states.get('A')!.accepted!.ballot, pointer: null, survivors, unsettled: [] };
 }
 
 function told(outcome: ProposalOutcome): string {

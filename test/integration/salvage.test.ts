@@ -21,7 +21,7 @@ test('two of three hosts are lost for good: salvage brings back what is left, an
   await host!.client.scrub();
   for (const daemon of lost) await daemon.kill();
   const { underQuorum, blocks } = await until(
-    () => host!.client.salvage({ force: true, lost: peers, by: 'test' }),
+    () => host!.client.salvage({ force: true, lost: peers, giveUp: false, by: 'test' }),
     (answer) => answer.underQuorum >= names.length,
   );
   assert.ok(underQuorum >= names.length && blocks.every(({ result }) => result === 'refused'), JSON.stringify(blocks));
@@ -31,7 +31,7 @@ test('two of three hosts are lost for good: salvage brings back what is left, an
     ({ roster }) => roster.troubles.some((trouble) => trouble.includes('no say')),
   );
   for (const peer of peers) await host!.client.removeNode(peer, true);
-  const done = await host!.client.salvage({ force: true, lost: peers, by: 'test' });
+  const done = await host!.client.salvage({ force: true, lost: peers, giveUp: false, by: 'test' });
   assert.ok(
     done.blocks.every(({ result }) => result === 'rewritten'),
     JSON.stringify(done.blocks),
@@ -71,7 +71,7 @@ test('blocks that lack a majority only through damaged records are rewritten wit
   assert.ok(damage(other, 'value of key-') >= names.length);
   await other.restart();
   const listed = await until(
-    () => host.client.salvage({ force: false, lost: [], by: 'test' }),
+    () => host.client.salvage({ force: false, lost: [], giveUp: false, by: 'test' }),
     ({ underQuorum, blocks }) => underQuorum >= names.length && blocks.every(({ missing }) => missing.length === 0),
   );
   for (const { damaged, holders, result } of listed.blocks) assert.deepEqual([damaged, holders, result], [['h1'], ['h0'], 'possible']);
@@ -123,11 +123,11 @@ test(
     await Promise.all(lost.map((daemon) => daemon.kill()));
     const readers = [h0, h1, h2].map((host) => readAll(host, keys, told, stop.signal));
     await until(
-      () => h1.client.salvage({ force: false, lost: [], by: 'test' }),
+      () => h1.client.salvage({ force: false, lost: [], giveUp: false, by: 'test' }),
       ({ blocks }) => blocks.some(({ missing }) => missing.length === 2),
     );
     for (const peer of peers) await h0.client.removeNode(peer, true);
-    const salvage = (host: DaemonProcess) => host.client.salvage({ force: true, lost: peers, by: 'test' }).catch(() => undefined);
+    const salvage = (host: DaemonProcess) => host.client.salvage({ force: true, lost: peers, giveUp: false, by: 'test' }).catch(() => undefined);
     // It has not been told that it is expelled.
     const back = lost[0]!.restart();
     const rounds = [salvage(h0), salvage(h1), salvage(h2)];

@@ -17,7 +17,7 @@ test('what hosts say of themselves is taken as it is, under the name of the conn
     lastCheck: {
       ageSeconds: 1,
       open: false,
-      counts: { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0 },
+      counts: { immutable: 1, mutable: 1, named: 1, tombstones: 0, underReplicated: 0, underQuorum: 0, surplus: 0, damaged: 0, givenUp: 0 },
     },
     repaired: 0,
     scrub: { running: false, blocks: 0, bytes: 0, damaged: 0, repaired: 0, runs: 0 },

@@ -150,7 +150,7 @@ test('nor is what a host that is left accepted after the last look', async () =>
   const { ballot } = (await store.housekeeping.inspect(address))!.accepted!;
   await write('new');
   for (const name of ['c', 'd', 'e']) await cluster.crash(name);
-  const outcome = await store.housekeeping.salvage(address, { from: ballot, survivors: ['a', 'b'], unsettled: [] });
+  const outcome = await store.housekeeping.salvage(address, { from: ballot, pointer: null, survivors: ['a', 'b'], unsettled: [] });
   assert.equal(outcome.status, 'conflict');
   const { record } = (await store.housekeeping.inspect(address))!.accepted!;
   assert.deepEqual([Buffer.from(record.value!).toString(), record.replicas.length], ['new', 5]);
@@ -164,7 +164,11 @@ test('a rewrite to which one of the hosts that are left does not answer is not c
   await cluster.settled([address]);
   const { ballot } = (await store.housekeeping.inspect(address))!.accepted!;
   for (const name of ['b', 'c', 'd', 'e']) await cluster.crash(name);
-  const outcome = await store.housekeeping.salvage(address, { from: ballot, survivors: ['a', 'b'], unsettled: [] }, { deadlineMs: 300 });
+  const outcome = await store.housekeeping.salvage(
+    address,
+    { from: ballot, pointer: null, survivors: ['a', 'b'], unsettled: [] },
+    { deadlineMs: 300 },
+  );
   assert.equal(outcome.status, 'no-quorum');
   assert.equal((await store.housekeeping.inspect(address))!.accepted!.record.replicas.length, 5);
 });
@@ -275,4 +279,100 @@ test('a block that would go to where a view has lost all its hosts goes to the n
   cluster.views.append(['b', 'c', 'g']);
   await cluster.settled([address], 20_000);
   assert.equal(Buffer.from((await cluster.host('g').store.fetch(address))!.payload).toString(), 'x');
+});
+
+/** A block that hosts d, e, f had, all of them lost with it; `told` have a pointer to where it was, others of those that had it before have what they had. */
+async function lossOfAll(told: readonly string[]) {
+  const cluster = await TestCluster.of(['a', 'b', 'c'], 3, { checkIntervalMs: 1e9 });
+  const address = mutableAddress();
+  const write = (name: string, payload: string | null, expect: number | 'any' | 'absent' = 'any') =>
+    cluster
+      .host(name)
+      .store.commit([{ update: [{ address, expect, payload: payload === null ? null : Buffer.from(payload) }] }], { deadlineMs: 2000 });
+  const fetch = async (name: string) => {
+    const block = await cluster.host(name).store.fetch(address, { deadlineMs: 500 });
+    return block === undefined ? undefined : { version: block.version, value: Buffer.from(block.payload).toString() };
+  };
+  await write('a', 'old');
+  await cluster.settled([address]);
+  const gone = ['d', 'e', 'f'];
+  for (const name of gone) await cluster.open(name);
+  const { housekeeping } = cluster.host('a').store;
+  const { epoch } = (await housekeeping.inspect(address))!.accepted!.record;
+  assert.equal((await housekeeping.change(address, epoch, gone)).status, 'committed');
+  await write('d', 'new');
+  const { accepted } = (await cluster.host('d').store.housekeeping.inspect(address))!;
+  await cluster.host('d').store.housekeeping.tell(address, accepted!, told);
+  for (const name of gone) await cluster.crash(name);
+  const audit: string[] = [];
+  const giveUp = async (force: boolean, lost: readonly string[] = gone): Promise<SalvageEntry[]> => {
+    const request = { force, lost, giveUp: { by: 'the operator', at: 'noon' } };
+    const { blocks } = await cluster.host('a').repair.salvage(request, async ({ step, result }) => void audit.push(`${step} ${result}`));
+    return [...blocks];
+  };
+  return { cluster, address, gone, write, fetch, giveUp, audit };
+}
+
+test('a block all of whose hosts are lost is given up by a person: it is told to be lost, its view retires, and it can be made anew', async () => {
+  const { cluster, gone, write, fetch, giveUp, audit } = await lossOfAll(['a', 'b', 'c']);
+  await using _ = cluster;
+  const { repair } = cluster.host('a');
+  assert.match((await repair.salvage({ force: true, lost: gone }, async () => {})).blocks[0]!.reason!, /^nothing is left of it/);
+  assert.match((await giveUp(true, ['d']))[0]!.reason!, /may return/);
+  assert.match((await giveUp(true))[0]!.reason!, /^expel d, e, f first/);
+  for (const name of gone) cluster.views.countOut(name);
+  await cluster.open('g');
+  cluster.views.append(['a', 'b', 'g']);
+  await assert.rejects(fetch('b'), { code: 'unavailable' });
+  const [possible] = await giveUp(false);
+  assert.deepEqual([possible!.result, possible!.missing.toSorted(), possible!.holders, audit], ['possible', gone, [], []]);
+  assert.equal((await giveUp(true))[0]!.result, 'given-up');
+  assert.deepEqual(audit, ['begin possible', 'end given-up']);
+  await eventually(async () => cluster.views.list.length === 1, 20_000, 'the view is not retired');
+  for (const name of ['a', 'b', 'c', 'g']) await assert.rejects(fetch(name), { code: 'lost', message: /the operator gave it up at noon$/ });
+  for (const expect of ['absent', 2] as const) {
+    const result = await write('b', 'x', expect);
+    assert.deepEqual(result.done ? undefined : result.outcomes.map((outcome) => 'code' in outcome && outcome.code), ['lost']);
+  }
+  // Who wants to know is told again.
+  const [listed] = await giveUp(false);
+  assert.deepEqual([listed!.result, listed!.reason, audit.length], ['given-up', 'by the operator at noon', 2]);
+  assert.equal((await write('b', 'anew')).done, true);
+  const found = await fetch('g');
+  assert.equal(found?.value, 'anew');
+  assert.ok(found.version > 2 ** 32, 'its versions begin above all that its lost hosts may have written');
+  assert.equal((await write('a', 'old hand', 2)).done, false);
+  assert.deepEqual(await giveUp(true), []);
+});
+
+test('a block that was given up can be removed, and then there is none', async () => {
+  const { cluster, gone, write, fetch, giveUp } = await lossOfAll(['a', 'b', 'c']);
+  await using _ = cluster;
+  for (const name of gone) cluster.views.countOut(name);
+  assert.equal((await giveUp(true))[0]!.result, 'given-up');
+  assert.equal((await write('b', null)).done, true);
+  assert.equal(await fetch('c'), undefined);
+  assert.equal((await write('c', 'anew', 'absent')).done, true);
+});
+
+test('what is left of a block, and be it older than what is known to be lost, is not given up but salvaged, under no version of before', async () => {
+  const { cluster, gone, fetch, giveUp } = await lossOfAll(['a']);
+  await using _ = cluster;
+  for (const name of gone) cluster.views.countOut(name);
+  assert.deepEqual(await giveUp(true), []);
+  const { blocks } = await cluster.host('b').repair.salvage({ force: true, lost: gone }, async () => {});
+  assert.equal(blocks[0]!.result, 'rewritten');
+  assert.deepEqual(await fetch('c'), { version: 3, value: 'old' });
+});
+
+test('nor is a block given up while a host that may have it is silent', async () => {
+  const { cluster, gone, giveUp } = await lossOfAll(['a', 'b']);
+  await using _ = cluster;
+  for (const name of gone) cluster.views.countOut(name);
+  await cluster.crash('c');
+  const [refused] = await giveUp(true);
+  assert.deepEqual([refused!.result, refused!.reason], ['refused', 'c, which may have it, did not answer: wait for them, or expel them']);
+  await cluster.open('c');
+  await eventually(async () => cluster.host('a').transport.isConnected('c'), 5000, 'c is not back');
+  assert.deepEqual(await giveUp(true), []);
 });

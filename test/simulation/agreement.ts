@@ -28,6 +28,8 @@ export class Agreement {
   #agreed: RosterState;
   /** Hosts that began to drain at some time. */
   readonly drained = new Set<string>();
+  /** Hosts that some time learnt that no view has them, and so gave up what they held. */
+  readonly outcasts = new Set<string>();
   /** What hosts offer and whether they drain. */
   readonly #offers: { capacity: number; draining: boolean }[];
   readonly #tending: Tending;
@@ -64,6 +66,11 @@ export class Agreement {
   /** All hosts are members as far as they know, and none was counted out. */
   get areAllMembers(): boolean {
     return this.#agreed.countedOut.length === 0 && this.#parts.every(({ knowledge }) => knowledge.standing === 'member');
+  }
+
+  /** Whether the host is a member as far as it knows. */
+  isMember(host: Host): boolean {
+    return this.#parts[host.index]!.knowledge.standing === 'member';
   }
 
   /** What this host looks at the cluster with. */
@@ -209,6 +216,7 @@ export class Agreement {
     host.retiredFloor = state.floor;
     if (next.standing === 'outcast' && knowledge.standing !== 'outcast') {
       this.#world.trace.say(`-- ${host.name} learns that it was counted out`);
+      this.outcasts.add(host.name);
       // What it resolved for a retirement is not yet given up.
       part.done.clear();
       host.loseEverything();

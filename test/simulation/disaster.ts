@@ -1,6 +1,14 @@
-import type { Address } from '../../src/block/index.ts';
-import { type Accepted, isMember, maxClockDrift, productionRules, type Reply } from '../../src/consensus/index.ts';
-import { look, type Remains, whyRefused } from '../../src/repair/remains.ts';
+import { type Address, givenUpPayload, isGivenUp } from '../../src/block/index.ts';
+import {
+  type Accepted,
+  compareBallots,
+  isMember,
+  maxClockDrift,
+  type Operation as Proposal,
+  productionRules,
+  type Reply,
+} from '../../src/consensus/index.ts';
+import { type GivingUp, givingUp, look, type Remains, whyRefused } from '../../src/repair/remains.ts';
 import type { Agreement } from './agreement.ts';
 import { hasMajority, newestRecord } from './copies.ts';
 import { requestEvent } from './events.ts';
@@ -18,10 +26,13 @@ const roundMs = 1000;
 const maxRounds = 120;
 /** How long it takes at the most until a host has heard who was expelled. */
 const spreadMs = 200;
+/** What a person leaves in the place of a block that is given up. */
+const lostValue = givenUpPayload({ by: 'a person', at: 'some time' });
 
 /**
  * A majority of some block's hosts is lost for good in the middle of the work. A person expels them and has what is left salvaged: by several hosts at once, again and again, while clients go on,
- * messages of before arrive and hosts that salvage die. Some of the lost come back, and nobody hears them. What may be salvaged, and who decides about it, is reckoned by the code of src/repair.
+ * messages of before arrive and hosts that salvage die. Some of the lost come back, and nobody hears them. Where nothing is left of a block, it is given up. What may be salvaged or given up, and
+ * who decides about it, is reckoned by the code of src/repair.
  */
 export class Disaster {
   readonly #world: World;
@@ -29,21 +40,26 @@ export class Disaster {
   readonly #chance: SeededRandom;
   readonly #lost: string[] = [];
   #lostAt = Infinity;
-  /** Blocks that lost their majority, and the newest version of each that was acknowledged and that some host which is left held. */
-  readonly #hit = new Map<string, number | undefined>();
-  /** Salvages that were carried out. */
+  /** Blocks that lost their majority. */
+  readonly #hit = new Map<string, Hit>();
+  /** Blocks that a person declared lost. */
+  readonly #declared = new Set<string>();
+  /** Salvages that were carried out, and blocks that were given up. */
   salvaged = 0;
+  givenUp = 0;
 
   constructor(world: World, agreement: Agreement) {
     this.#world = world;
     this.#agreement = agreement;
     this.#chance = new SeededRandom(world.settings.seed, 9);
+    world.judges.onAbsent = (block) => this.#onAbsent(block);
     world.later(this.#chance.between(0.2, 0.7) * workloadMs(world.settings), () => this.#strike());
   }
 
   #strike(): void {
     const world = this.#world;
-    const block = this.#chance.pick(world.blocks);
+    const block = this.#pick();
+    if (block === undefined) return world.later(20, () => this.#strike());
     const set = newestRecord(world, block)?.record.replicas ?? this.#agreement.setsInForce(block).at(-1)!;
     const count = world.settings.wiped ? set.length : Math.ceil(set.length / 2);
     // A host that was counted out has lost its copies as well: more than one disaster at a time is not asked for.
@@ -64,9 +80,7 @@ export class Disaster {
     this.#lostAt = world.now;
     for (const block of world.blocks) {
       if (sets.get(block)!.every((set) => hasMajority(world, set, ({ lost }) => !lost))) continue;
-      // What a disk has not taken yet was acknowledged to nobody.
-      const held = newestRecord(world, block, (host) => host.isDurable(block));
-      this.#hit.set(block, held === null ? undefined : world.judges.chosenUpTo(block, held.ballot)?.record.version);
+      this.#hit.set(block, { known: this.#whoKnows(block), chosen: world.judges.chosenOf(block) });
     }
     const declaredIn = this.#chance.between(0, 500);
     for (const host of world.left) world.later(declaredIn + this.#chance.between(0, spreadMs), () => this.#agreement.expel(host, this.#lost));
@@ -76,6 +90,39 @@ export class Disaster {
     }
     for (let runs = 1 + this.#chance.below(4); runs > 0; runs--)
       world.later(declaredIn + spreadMs + this.#chance.between(0, 1500), () => this.#salvage(this.#chance.pick(world.left)));
+  }
+
+  /** Where all hosts of a block are to be lost: one that others know of by a pointer. undefined: there is none, and there is time to wait for one. */
+  #pick(): string | undefined {
+    const world = this.#world;
+    if (!world.settings.wiped || world.now > 0.9 * workloadMs(world.settings)) return this.#chance.pick(world.blocks);
+    const moved = world.blocks.filter((block) => {
+      const set = newestRecord(world, block)?.record.replicas;
+      return world.left.some((host) => host.up && host.acceptedOf(block)?.pointer === true && set?.includes(host.name) === false);
+    });
+    return moved.length === 0 ? undefined : this.#chance.pick(moved);
+  }
+
+  /** What a disk has not taken yet was acknowledged to nobody. */
+  #whoKnows(block: string): readonly Known[] {
+    const { left, judges } = this.#world;
+    return left.flatMap((host) => {
+      const held = host.up && host.isDurable(block) ? host.acceptedOf(block) : null;
+      const version = held === null || held.pointer ? undefined : judges.chosenUpTo(block, held.ballot)?.record.version;
+      return version === undefined ? [] : [{ host, version }];
+    });
+  }
+
+  /** Nobody is told that there never was a block, while a host of the cluster knows of it from before the loss, nor after a person declared it lost. Blocks of which nobody is left who knows are beyond that. */
+  #onAbsent(block: string): void {
+    const chosen = this.#hit.get(block)?.chosen;
+    if (chosen === undefined) return;
+    if (this.#declared.has(block)) throw new Violation('salvage', `${block} was declared lost, and is told to be absent`);
+    for (const host of this.#world.left) {
+      const accepted = host.up && this.#agreement.isMember(host) ? host.acceptedOf(block) : null;
+      if (accepted === null || compareBallots(accepted.ballot, chosen.ballot) > 0) continue;
+      throw new Violation('salvage', `${block} is told to be absent, of which ${host.name} has ${accepted.pointer ? 'a pointer' : 'a record'}`);
+    }
   }
 
   /** The person goes on until no block is left that could be salvaged, and the views of the lost hosts are gone. */
@@ -100,19 +147,34 @@ export class Disaster {
 
   /**
    * What was told of a block that lost its majority once nobody could answer from memory by leases of before: no version has two values, nobody who begins later is told less, and
-   * nobody is told less than what a host that is left held when it was acknowledged.
+   * nobody is told less than what a host that is left held when it was acknowledged, unless that host has left the cluster since, and gave up what it held. Nor that somebody removed it, where nobody did; nor that it is lost, where such a host
+   * had it, or once somebody was told otherwise.
    */
   judge(history: readonly Operation[]): void {
     const from = this.#lostAt + this.#outlastMs;
-    for (const [block, kept] of this.#hit) {
+    for (const [block, { known, chosen }] of this.#hit) {
+      const kept = Math.max(0, ...known.map(({ host, version }) => (this.#agreement.outcasts.has(host.name) ? 0 : version)));
       const told = history.flatMap((operation) => (operation.register === block && operation.start > from ? toldOf(operation) : []));
+      const removals = history.filter(({ register, action }) => register === block && action.kind === 'write' && action.value === null);
+      const isRemoval = ({ start, outcome }: Operation, version: number): boolean =>
+        outcome.status === 'committed'
+          ? outcome.version === version
+          : outcome.status === 'unknown' && (start > this.#lostAt || version <= (chosen?.record.version ?? 0) + 1);
       const values = new Map<number, string | null>();
       told.sort((a, b) => a.end - b.end);
       let before = 0;
-      let most = kept ?? 0;
+      let most = kept;
+      let alive = false;
+      let heard = 0;
       for (const { start, version, value } of told.toSorted((a, b) => a.start - b.start)) {
         for (; before < told.length && told[before]!.end < start; before++) most = Math.max(most, told[before]!.version);
         if (version < most) throw new Violation('salvage', `version ${version} of ${block} is told after version ${most}`);
+        for (; heard < told.length && told[heard]!.end < start; heard++) alive ||= told[heard]!.version > 0 && !saysLost(told[heard]!.value);
+        if (alive && saysLost(value)) throw new Violation('salvage', `${block} is told to be lost after it was there`);
+        if (kept > 0 && saysLost(value))
+          throw new Violation('salvage', `${block} is told to be lost, of which a host that is left had version ${kept}`);
+        if (version > 0 && value === null && !removals.some((removal) => isRemoval(removal, version)))
+          throw new Violation('salvage', `${block} is told to be removed, and nobody did`);
         if (version > 0 && (values.get(version) ?? value) !== value) throw new Violation('salvage', `version ${version} of ${block} has two values`);
         values.set(version, value);
       }
@@ -132,8 +194,9 @@ export class Disaster {
   }
 
   #look(host: Host, block: string): void {
-    const local = host.acceptedOf(block);
-    if (local === null || local.pointer) return;
+    const state = host.stateOf(block);
+    const local = state?.lost === true ? 'damaged' : (state?.accepted ?? null);
+    if (local === null) return;
     const { life } = host;
     const isGone = (peer: string): boolean => this.#agreement.isGone(host, peer);
     const steps = look(this.#agreement.standpoint(host), block as Address, local, isGone);
@@ -146,7 +209,10 @@ export class Disaster {
 
   #handle(host: Host, block: string, remains: Remains): void {
     const { mutant, trace } = this.#world;
-    const { newest, survivors, missing, unsettled } = remains;
+    const { newest, pointer, survivors, missing, unsettled } = remains;
+    if (newest === null || mutant.givesUpWhatIsLeft === true) return this.#giveUp(host, block, remains);
+    const own = host.acceptedOf(block);
+    if (own === null || own.pointer) return;
     const refused = whyRefused(remains, this.#lost, (peer) => this.#agreement.isGone(host, peer));
     if (refused !== undefined && mutant.salvagesWhatIsAway !== true) return;
     const { life } = host;
@@ -154,22 +220,50 @@ export class Disaster {
     this.#world.later(waitMs, () => {
       if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
       trace.say(`${host.name}  ${block}  salvages version ${newest.record.version} with ${survivors.join('')}`);
-      if (!this.#hit.has(block)) this.#hit.set(block, undefined);
-      if (mutant.salvagesUnasked === true) return this.#teach(host, block, remains);
-      const operation = { kind: 'salvage', from: newest.ballot, survivors, unsettled } as const;
-      host.run(block, operation, {
-        useHint: false,
-        done: (outcome) => {
-          trace.say(`${host.name}  ${block}  salvage: ${outcome?.status ?? 'died'}`);
-          if (outcome?.status !== 'committed' || outcome.accepted === null) return;
-          this.salvaged++;
-          this.#tell(host, block, outcome.accepted, unsettled);
-        },
-      });
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: undefined });
+      if (mutant.salvagesUnasked === true) return this.#teach(host, block, newest, remains);
+      this.#carryOut(host, block, { kind: 'salvage', from: newest.ballot, pointer, survivors, unsettled }, () => this.salvaged++);
     });
   }
 
-  #teach(host: Host, block: string, { newest, survivors, unsettled }: Remains): void {
+  /** `infinit salvage --give-up --force` of one block. */
+  #giveUp(host: Host, block: string, remains: Remains): void {
+    const { mutant, trace } = this.#world;
+    const believed = mutant.givesUpWhatIsLeft === true ? { ...remains, newest: null } : remains;
+    const how = givingUp(believed, this.#lost, (peer) => this.#agreement.isGone(host, peer));
+    if (typeof how === 'string') return;
+    const { life } = host;
+    this.#world.later(this.#outlastMs, () => {
+      if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
+      trace.say(`${host.name}  ${block}  gives it up, with ${how.asked.join('')}`);
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: undefined });
+      this.#declared.add(block);
+      if (mutant.forgetsGivenUp === true) return this.#forget(host, block, how);
+      const value = mutant.givesUpAsRemoved === true ? null! : lostValue;
+      this.#carryOut(host, block, { kind: 'give-up', ...how, value }, () => this.givenUp++);
+    });
+  }
+
+  #carryOut(host: Host, block: string, operation: Proposal & { readonly kind: 'salvage' | 'give-up' }, done: () => void): void {
+    host.run(block, operation, {
+      useHint: false,
+      done: (outcome) => {
+        this.#world.trace.say(`${host.name}  ${block}  ${operation.kind}: ${outcome?.status ?? 'died'}`);
+        if (outcome?.status !== 'committed' || outcome.accepted === null) return;
+        done();
+        this.#tell(host, block, outcome.accepted, operation.unsettled);
+      },
+    });
+  }
+
+  #forget(host: Host, block: string, { pointer, asked }: GivingUp): void {
+    if (pointer === null) return;
+    const { ballot } = pointer;
+    const message = { type: 'forget', from: host.name, block, tag: 0, attempt: 1, ballot, floor: ballot.round } as const;
+    for (const peer of asked) this.#world.send(host.index, requestEvent(this.#world.indexOf(peer), -1, message));
+  }
+
+  #teach(host: Host, block: string, newest: Accepted, { survivors, unsettled }: Remains): void {
     const ballot = { ...newest.ballot, round: Math.ceil(this.#world.now * 1000), peer: host.name };
     const record = { ...newest.record, epoch: newest.record.epoch + 1, replicas: survivors, previous: [], unsettled };
     const message = { type: 'learn', from: host.name, block, tag: 0, attempt: 1, ballot, record } as const;
@@ -181,6 +275,22 @@ export class Disaster {
     const message = { type: 'learn', from: host.name, block, tag: 0, attempt: 1, ballot, record } as const;
     for (const peer of peers) if (!isMember(record, peer)) this.#world.send(host.index, requestEvent(this.#world.indexOf(peer), -1, message));
   }
+}
+
+interface Hit {
+  /** What hosts that are left had of it, of what was acknowledged. */
+  readonly known: readonly Known[];
+  /** The newest record of before that somebody knew to be chosen. */
+  readonly chosen: Accepted | undefined;
+}
+
+interface Known {
+  readonly host: Host;
+  readonly version: number;
+}
+
+function saysLost(value: string | null): boolean {
+  return value !== null && isGivenUp(Buffer.from(value, 'latin1'));
 }
 
 interface Told {

@@ -343,6 +343,9 @@ export class Host {
     const told = outcome.status === 'committed' || outcome.status === 'conflict' ? outcome.accepted : null;
     // What a conflict reports is chosen as well.
     if (told !== null) this.#world.judges.chosen(block, told);
+    const { kind } = proposer.operation;
+    if (told === null && (outcome.status === 'committed' || outcome.status === 'conflict') && (kind === 'read' || kind === 'write'))
+      this.#world.judges.onAbsent(block);
     const committed = outcome.status === 'committed' && told !== null ? told : undefined;
     const now = this.clock;
     const exclusive = this.holder.holdsExclusive(block, now);

@@ -25,6 +25,8 @@ const maxHosts = 64;
 /** Watches a run: what was chosen, who holds leases, what clients were told. */
 export class Judges {
   readonly history: Observed[] = [];
+  /** Somebody is told that there is no such block. */
+  onAbsent: (block: string) => void = () => {};
   readonly #world: World;
   /** The highest record of each block that somebody knew to be chosen. */
   readonly #chosen = new Map<string, Accepted>();
@@ -53,6 +55,11 @@ export class Judges {
         `${host.name} trusts version ${local.record.version} of ${block} while version ${accepted.record.version} is chosen`,
       );
     }
+  }
+
+  /** The newest record of a block that somebody knew to be chosen. */
+  chosenOf(block: string): Accepted | undefined {
+    return this.#chosen.get(block);
   }
 
   /** The newest record of a block that somebody knew to be chosen, no newer than that ballot. */

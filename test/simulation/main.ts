@@ -39,7 +39,7 @@ function one(plan: Plan, seed: number, { trace }: Command): boolean {
 function many(plan: Plan, from: number, seeds: number): boolean {
   const begun = performance.now();
   const cpu = process.cpuUsage();
-  let [failed, undecided, outOfReach, salvaged, deliveries, operations, time] = [0, 0, 0, 0, 0, 0, 0];
+  let [failed, undecided, outOfReach, salvaged, givenUp, deliveries, operations, time] = [0, 0, 0, 0, 0, 0, 0, 0];
   for (let seed = from; seed < from + seeds; seed++) {
     const result = plan.run(seed);
     deliveries += result.deliveries;
@@ -51,6 +51,7 @@ function many(plan: Plan, from: number, seeds: number): boolean {
     }
     outOfReach += result.outOfReach;
     salvaged += result.salvaged;
+    givenUp += result.givenUp;
     if (result.violation === undefined) continue;
     failed++;
     tell(plan, seed, result);
@@ -60,7 +61,7 @@ function many(plan: Plan, from: number, seeds: number): boolean {
   const busySeconds = (user + system) / 1e6;
   console.log(
     `${seeds} seeds, ${operations} operations, ${deliveries} deliveries, ${(time / 3_600_000).toFixed(1)} h of simulated time in ${seconds.toFixed(1)} s ` +
-      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end, ${salvaged} salvages`,
+      `(${Math.round(deliveries / seconds)} deliveries/s, judges included; ${Math.round(deliveries / busySeconds)} a second of processor time): ${failed} failed, ${undecided} undecided, ${outOfReach} blocks out of reach at the end, ${salvaged} salvages, ${givenUp} blocks given up`,
   );
   return failed + undecided === 0;
 }

@@ -1,5 +1,5 @@
 import { type Ballot, BallotSource, compareBallots, productionRules, type Rules } from '../../src/consensus/index.ts';
-import { salvaging, type Settings } from './settings.ts';
+import { salvaging, type Settings, wiping } from './settings.ts';
 
 /** A variant of the code under test: the real one, or one that is broken on purpose. */
 export interface Mutant {
@@ -18,6 +18,12 @@ export interface Mutant {
   readonly salvagesWhatIsAway?: boolean;
   /** It has a salvaged record learnt, and nobody promises anything before. */
   readonly salvagesUnasked?: boolean;
+  /** It gives up blocks of which something is left. */
+  readonly givesUpWhatIsLeft?: boolean;
+  /** It has hosts forget what they have of a block that is given up. */
+  readonly forgetsGivenUp?: boolean;
+  /** It leaves a tombstone in the place of a block that is given up. */
+  readonly givesUpAsRemoved?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
   readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
@@ -33,7 +39,7 @@ export const production: Mutant = { name: 'production', rules: productionRules, 
 export function mutantSettings(mutant: Mutant): Partial<Settings> {
   return mutant === production
     ? {}
-    : { mending: 0, exclusiveReads: 0, agreed: false, salvage: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
+    : { mending: 0, exclusiveReads: 0, agreed: false, salvage: false, wiped: false, evictionMs: Infinity, recreated: false, ...mutant.settings };
 }
 
 /** Ballots that are told apart by their round alone, within a life of a process. */
@@ -322,6 +328,22 @@ export const mutants: readonly Mutant[] = [
     name: 'teaches a salvaged record to those that are left, whatever they promised',
     salvagesUnasked: true,
     settings: { ...losing, hosts: 5, replicas: 5, thinkMs: 5, leaseTermMs: 300, faults: 0 },
+  },
+  {
+    ...broken('gives up blocks of which something is left', { mayGiveUp: () => true }, losing),
+    givesUpWhatIsLeft: true,
+  },
+  {
+    ...production,
+    name: 'forgets what is left of a block that is given up',
+    forgetsGivenUp: true,
+    settings: { ...losing, ...wiping, blocks: 20 },
+  },
+  {
+    ...production,
+    name: 'removes blocks that are given up',
+    givesUpAsRemoved: true,
+    settings: { ...losing, ...wiping, blocks: 20 },
   },
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
   broken(

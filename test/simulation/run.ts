@@ -23,6 +23,8 @@ export interface RunResult {
   readonly outOfReach: number;
   /** Blocks that were salvaged. */
   readonly salvaged: number;
+  /** Blocks that were given up. */
+  readonly givenUp: number;
   readonly deliveries: number;
   readonly operations: number;
   /** Virtual time, ms. */
@@ -49,6 +51,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
   let violation: RunResult['violation'];
   let undecided = false;
   let salvaged = 0;
+  let givenUp = 0;
   let outOfReach: ReadonlySet<string> = new Set();
   try {
     const roster = new Roster(world, clients);
@@ -66,6 +69,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     aftermath.judge();
     disaster?.judge(world.judges.history);
     salvaged = disaster?.salvaged ?? 0;
+    givenUp = disaster?.givenUp ?? 0;
     undecided = !judge(world, outOfReach, disaster?.before(world.judges.history));
   } catch (error) {
     // An assertion of the production code that fails is a find like any other.
@@ -79,6 +83,7 @@ export function run(seed: number, options: RunOptions = {}): RunResult {
     undecided,
     outOfReach: outOfReach.size,
     salvaged,
+    givenUp,
     deliveries: world.deliveries,
     operations: world.judges.history.length,
     time: world.now,

@@ -1,5 +1,5 @@
 import { type Fault, planFaults } from './faults.ts';
-import { salvaging, type Settings, settingsOf } from './settings.ts';
+import { salvaging, type Settings, settingsOf, wiping } from './settings.ts';
 
 /** A run with a story: settings and faults that a person chose. The seed still draws everything else. */
 export interface Scenario {
@@ -108,8 +108,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'lost-blocks',
-    story: 'All hosts of some blocks are lost for good, at once.',
-    settings: (seed) => ({ ...losing(seed), wiped: true }),
+    story: 'All hosts of some blocks are lost for good, at once; where others know of such a block it is given up.',
+    settings: (seed) => ({ ...losing(seed), ...wiping }),
     faults: planFaults,
   },
   {

@@ -72,6 +72,9 @@ const salvageEvery = 5;
 /** What was removed and forgotten would have to be told from what was lost, so nothing is; and who acknowledges from memory loses that with its quorum. */
 export const salvaging = { agreed: true, salvage: true, recreated: false, removals: 0, exclusiveReads: 0 } as const satisfies Partial<Settings>;
 
+/** Blocks move, so that hosts which are left know of those that are gone; and they are in few places. */
+export const wiping = { wiped: true, hosts: 6, replicas: 2, blocks: 5, rosterChanges: 8 } as const satisfies Partial<Settings>;
+
 /** Seeds whose roster is agreed on. */
 const agreedShare = 0.3;
 

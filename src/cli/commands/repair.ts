@@ -27,11 +27,19 @@ const columns: readonly Column<SalvagedBlock>[] = [
 export function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (format === 'json') return JSON.stringify(answer, undefined, 4);
   if (format !== 'table') return renderList(answer.blocks, columns, format);
-  const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten`;
+  const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten, ${answer.givenUp} given up`;
   if (answer.blocks.length === 0) return counts;
   // The list may be of many thousands.
   const results = Map.groupBy(answer.blocks, resultOf);
   return [renderTable(answer.blocks, columns), '', ...[...results].map(([result, { length }]) => `${length} ${result}`), counts].join('\n');
+}
+
+interface SalvageOptions {
+  readonly lost?: string[];
+  readonly giveUp?: boolean;
+  readonly force?: boolean;
+  readonly yes?: boolean;
+  readonly format: string;
 }
 
 /** `infinit salvage`: the last resort. */
@@ -42,15 +50,16 @@ export function salvageCommand(options: () => GlobalOptions): Command {
       '--lost <host...>',
       'hosts that are lost for good and were expelled with `infinit node rm`, by name or id; those whose records are damaged need no naming',
     )
+    .option('--give-up', 'of those of which nothing is left, and with --force declare them lost: whoever reads one is told so')
     .option('--force', 'rewrite: what the lost hosts had and the others had not is gone for good')
     .option(...yesOption)
     .addOption(formatOption(listShapes, '{{.Address}}'))
-    .action(async ({ lost = [], force = false, yes = false, format }: { lost?: string[]; force?: boolean; yes?: boolean; format: string }) => {
+    .action(async ({ lost = [], giveUp = false, force = false, yes = false, format }: SalvageOptions) => {
       const given = lost.length > 0 ? `what only ${lost.join(', ')} had` : 'what only damaged records held';
-      const question = `Make what is left the truth, and give up ${given}?`;
+      const question = giveUp ? `Declare blocks lost of which nothing is left but ${given}?` : `Make what is left the truth, and give up ${given}?`;
       if (force && !yes) await insist(question, 'nothing was changed');
       const by = process.env['SUDO_USER'] ?? userInfo().username;
-      say(renderSalvage(await client(options()).salvage({ force, lost, by }), format));
+      say(renderSalvage(await client(options()).salvage({ force, lost, giveUp, by }), format));
     });
 }
 

@@ -34,14 +34,14 @@ function repairText(repair: RepairProgress | undefined): string {
 function checkText(hosts: readonly HostStatus[]): string {
   const checks = hosts.flatMap(({ repair }) => repair?.lastCheck ?? []);
   if (checks.length === 0) return '';
-  const sum = (field: 'underReplicated' | 'underQuorum' | 'surplus' | 'damaged'): number =>
+  const sum = (field: 'underReplicated' | 'underQuorum' | 'surplus' | 'damaged' | 'givenUp'): number =>
     checks.reduce((all, { counts }) => all + counts[field], 0);
   const ages = checks.map(({ ageSeconds }) => ageSeconds);
   const [newest, oldest] = [humanDuration(Math.min(...ages)), humanDuration(Math.max(...ages))];
   const unchecked = hosts.filter(({ repair }) => repair?.lastCheck === undefined).map(({ name }) => name);
   const unfinished = hosts.filter(({ repair }) => repair?.lastCheck?.open === true).map(({ name }) => name);
   return [
-    `${sum('underReplicated')} blocks with too few, ${sum('underQuorum')} without a majority, ${sum('surplus')} surplus, ${sum('damaged')} damaged`,
+    `${sum('underReplicated')} blocks with too few, ${sum('underQuorum')} without a majority, ${sum('surplus')} surplus, ${sum('damaged')} damaged${sum('givenUp') > 0 ? `, ${sum('givenUp')} lost and given up` : ''}`,
     `checked ${newest === oldest ? oldest : `${newest} to ${oldest}`} ago${unchecked.length === 0 ? '' : `, not yet on ${unchecked.join(', ')}`}`,
     ...(unfinished.length === 0 ? [] : [`not all could be looked at or mended on ${unfinished.join(', ')}`]),
   ].join('; ');

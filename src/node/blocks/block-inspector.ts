@@ -1,6 +1,6 @@
 import { type BlockReport, type CallLimits, programOwner, type ReplicaReport } from '../../api/index.ts';
 import { codeOf, type ErrorCode } from '../../base/index.ts';
-import { type Address, headerBytes, isOwnedBy, kindOf, ownerOf, valueIn } from '../../block/index.ts';
+import { type Address, headerBytes, isGivenUp, isOwnedBy, kindOf, ownerOf, valueIn } from '../../block/index.ts';
 import { formatBallot } from '../../consensus/index.ts';
 import { type Copy, newestCopy, type Store } from '../../store/index.ts';
 
@@ -67,6 +67,7 @@ function sizeOf(sealed: Uint8Array): number {
 /** The volume's id, or whose else the block is. */
 function ownerName(sealed: Uint8Array): string {
   if (isOwnedBy(sealed, programOwner)) return 'program';
+  if (isGivenUp(sealed)) return 'lost';
   try {
     const { volume } = ownerOf(sealed);
     return volume.every((byte) => byte === 0) ? 'system' : Buffer.from(volume).toString('hex');

@@ -73,6 +73,7 @@ const httpStatus: Readonly<Record<ErrorCode, number>> = {
   'unknown-outcome': 504,
   'deadline-exceeded': 504,
   cancelled: 499,
+  lost: 410,
   damaged: 500,
   'disk-full': 507,
   'disk-failed': 500,

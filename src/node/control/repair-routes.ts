@@ -1,6 +1,6 @@
 import type { Express, Request, Response } from 'express';
 
-import type { RepairControl } from '../../api/index.ts';
+import type { RepairControl, SalvageCall } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 
 type Serve = (handler: (request: Request, response: Response) => Promise<void>) => (request: Request, response: Response) => void;
@@ -26,11 +26,12 @@ export function routeRepair(app: Express, repair: RepairControl, serve: Serve): 
   );
 }
 
-function salvageCall(body: unknown): { force: boolean; lost: string[]; by: string } {
-  const { force = false, lost = [], by = '' } = (body ?? {}) as { force?: unknown; lost?: unknown; by?: unknown };
+function salvageCall(body: unknown): SalvageCall {
+  const { force = false, lost = [], giveUp = false, by = '' } = (body ?? {}) as { [Name in keyof SalvageCall]?: unknown };
+  if (typeof giveUp !== 'boolean') throw new InfinitError('bad-argument', '"giveUp" must be true or false');
   if (typeof force !== 'boolean') throw new InfinitError('bad-argument', '"force" must be true or false');
   if (!Array.isArray(lost) || lost.length > maxLost || lost.some((host) => typeof host !== 'string'))
     throw new InfinitError('bad-argument', `"lost" must be a list of at most ${maxLost} hosts`);
   if (typeof by !== 'string' || (force && by === '')) throw new InfinitError('bad-argument', '"by" must say who forces it');
-  return { force, lost: lost as string[], by: by.slice(0, 128) };
+  return { force, lost: lost as string[], giveUp, by: by.slice(0, 128) };
 }

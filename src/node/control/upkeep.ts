@@ -25,11 +25,12 @@ export class Upkeep implements RepairControl {
     this.#context = context;
   }
 
-  async salvage({ force, lost, by }: SalvageCall): Promise<SalvageAnswer> {
+  async salvage({ force, lost, giveUp, by }: SalvageCall): Promise<SalvageAnswer> {
     const { repair, logger } = this.#context;
     const peers = lost.map((which) => this.#peer(which));
-    if (force) logger.warn('salvage was forced', { by, lost: peers });
-    const report = await repair.salvage({ force, lost: peers }, (line) => this.#audit({ by, lost: peers, ...line }));
+    if (force) logger.warn(giveUp ? 'lost blocks are given up' : 'salvage was forced', { by, lost: peers });
+    const request = { force, lost: peers, ...(giveUp ? { giveUp: { by, at: new Date().toISOString() } } : {}) };
+    const report = await repair.salvage(request, (line) => this.#audit({ by, lost: peers, ...line }));
     return { ...report, blocks: report.blocks.map((entry) => this.#named(entry)) };
   }
 

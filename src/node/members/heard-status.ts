@@ -26,7 +26,7 @@ const statusShape: Shape = {
     'etaSeconds?': 'number',
     'lastCheck?': {
       ageSeconds: 'number',
-      counts: { underReplicated: 'number', underQuorum: 'number', surplus: 'number', damaged: 'number' },
+      counts: { underReplicated: 'number', underQuorum: 'number', surplus: 'number', damaged: 'number', 'givenUp?': 'number' },
     },
   },
 };
@@ -39,7 +39,11 @@ export function heardStatus(peer: PeerId, said: unknown): HostStatus {
   const wrong = misfit(said, statusShape, 'its status');
   if (wrong !== undefined) throw new InfinitError('unsupported', `it answers what this host does not understand: ${wrong}`);
   // Whose word it is the connection says.
-  return { ...(said as HostStatus), peer };
+  const status = { ...(said as HostStatus), peer };
+  const last = status.repair?.lastCheck;
+  if (last === undefined) return status;
+  // A host of before gives nothing up.
+  return { ...status, repair: { ...status.repair!, lastCheck: { ...last, counts: { ...last.counts, givenUp: last.counts.givenUp ?? 0 } } } };
 }
 
 /** What does not fit, in words; undefined: all does. */
