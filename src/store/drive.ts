@@ -4,6 +4,7 @@ import type { AnswerPace } from './answer-pace.ts';
 /** How an operation is run. */
 export interface RunOptions {
   readonly deadlineMs: number;
+  /** Gives up, at the next {@link Drive.tick}. */
   readonly signal?: AbortSignal | undefined;
   /** Housekeeping's read: nothing remembered is used, and where this host's own acceptor has a say it is heard before any other. */
   readonly afresh?: boolean;
@@ -50,7 +51,6 @@ export class Drive {
   /** When it began, as performance.now() counts. */
   readonly beganAt = performance.now();
   readonly #resolve: (outcome: ProposalOutcome) => void;
-  readonly #giveUp = (): void => this.#take(this.proposer.step({ type: 'deadline' }));
   /** Replies of others, held back until this host's own acceptor has answered. */
   #held: Reply[] | undefined;
   /** Accepts were sent. */
@@ -85,11 +85,13 @@ export class Drive {
   }
 
   start(): void {
-    const { signal } = this.options;
-    // One that was aborted before never says so again.
-    if (signal?.aborted === true) return this.#giveUp();
-    signal?.addEventListener('abort', this.#giveUp, { once: true });
-    this.#take(this.proposer.start());
+    if (this.#isCancelled) this.#giveUp();
+    else this.#take(this.proposer.start());
+  }
+
+  /** Looked at once a tick: a listener for each operation, on a signal that hardly ever comes, costs a tenth of what deciding does. */
+  get #isCancelled(): boolean {
+    return this.options.signal?.aborted === true;
   }
 
   /** Goes on by another proposer, as if it began now. Only while {@link writes} is false: then nothing of it can have taken effect. */
@@ -106,8 +108,12 @@ export class Drive {
     this.#take(proposer.start());
   }
 
+  #giveUp(): void {
+    this.#take(this.proposer.step({ type: 'deadline' }));
+  }
+
   tick(now: number): void {
-    if (now >= this.#deadlineAt) this.#giveUp();
+    if (now >= this.#deadlineAt || this.#isCancelled) this.#giveUp();
     else if (now >= this.#wakeAt) this.#wake();
   }
 
@@ -230,7 +236,6 @@ export class Drive {
   #end(end: End): void {
     this.#done = true;
     this.#stopTimers();
-    this.options.signal?.removeEventListener('abort', this.#giveUp);
     this.#context.ended(this, end);
     this.#resolve(end.outcome);
   }

@@ -90,6 +90,24 @@ test('an operation that was cancelled before it began sends nothing, and has cha
   assert.deepEqual(await drive.outcome, { status: 'no-quorum' });
 });
 
+test('an operation that is cancelled while hosts are asked ends with the next tick, and asks no more', async () => {
+  const cancel = new AbortController();
+  let sent = 0;
+  const views = [{ number: 1, replicas: hosts }];
+  const operation = putAny(Uint8Array.of(1));
+  const proposer = new Proposer({ block: 'block', tag: 1, operation, views, ballots: new BallotSource('a', 1), random: () => 0.5 });
+  const context = { self: 'a', pace: new AnswerPace(), isConnected: () => true, send: () => sent++, beginsWriting: () => {}, ended: () => {} };
+  const drive = new Drive(context, proposer, { deadlineMs: 10 ** 9, signal: cancel.signal });
+  drive.start();
+  const asked = sent;
+  assert.ok(asked > 0);
+  cancel.abort();
+  drive.tick(performance.now());
+  assert.equal((await drive.outcome).status, 'no-quorum');
+  drive.tick(performance.now() + 60_000);
+  assert.equal(sent, asked);
+});
+
 test('where answers take long these days they are waited for longer before they are asked for again', (t) => {
   let now = 0;
   t.mock.method(performance, 'now', () => now);

@@ -109,6 +109,33 @@ test('a call that waits for its turn can be cancelled like one that is under way
   assert.ok(ended.every(Boolean));
 });
 
+test('a commit that its caller can cancel is cancelled alone; one that he cannot is when the worker goes away', async () => {
+  const { port1, port2 } = new MessageChannel();
+  const signals: AbortSignal[] = [];
+  const blocks: Pick<BlockStore, 'commit'> = {
+    commit: async (_, { signal }: CallOptions = {}) => {
+      signals.push(signal!);
+      await new Promise((resolve) => signal!.addEventListener('abort', resolve));
+      throw new InfinitError('cancelled', 'given up');
+    },
+  };
+  servePort(port1, blocks as BlockStore);
+  const store = new PortStore(port2);
+  const cancel = new AbortController();
+  const cancelled = store.commit([], { signal: cancel.signal });
+  const others = Promise.allSettled([store.commit([]), store.commit([])]);
+  while (signals.length < 3) await new Promise(setImmediate);
+  cancel.abort();
+  await assert.rejects(cancelled, { code: 'cancelled' });
+  assert.deepEqual(
+    signals.map(({ aborted }) => aborted),
+    [true, false, false],
+  );
+  port2.close();
+  await others;
+  while (!signals.every(({ aborted }) => aborted)) await new Promise(setImmediate);
+});
+
 test('a block crosses without what its owner keeps with it, also where he adds to that right after the call', async () => {
   const { port1, port2 } = new MessageChannel();
   const stored: unknown[] = [];

@@ -29,7 +29,8 @@ type Call =
     }
   | { readonly type: 'cancel'; readonly id: number };
 
-type StoreCall = Exclude<Call, { type: 'cancel' }>;
+/** `cancellable`: a `cancel` may follow. */
+type StoreCall = Exclude<Call, { type: 'cancel' }> & { readonly cancellable?: boolean };
 
 type Answer =
   | { readonly id: number; readonly value: unknown }
@@ -143,7 +144,7 @@ export class PortStore implements BlockStore {
       const release = signal === undefined ? undefined : (): void => signal.removeEventListener('abort', cancel);
       const call = make(id);
       this.#waiting.set(id, { type: call.type, began: this.#clock.monotonicMs(), resolve, reject, release, memory });
-      this.#post(call);
+      this.#post(signal === undefined ? call : { ...call, cancellable: true });
     });
   }
 
@@ -222,29 +223,14 @@ function unshared(block: StoredBlock | undefined): StoredBlock | undefined {
   return shared ? { ...block, payload: new Uint8Array(block.payload) } : block;
 }
 
-/** The signal of one call, made when somebody asks for it: what this host answers alone does not, and an AbortController costs as much as the rest of a call. */
-class Cancellation {
-  #controller: AbortController | undefined;
-  #aborted = false;
-
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#aborted) this.#controller.abort();
-    return this.#controller.signal;
-  }
-
-  abort(): void {
-    this.#aborted = true;
-    this.#controller?.abort();
-  }
+/** A `get` that other hosts are asked for listens to its signal: to one that lives as long as the port is not listened for each of them. */
+function hasOwnSignal({ type, cancellable }: StoreCall): boolean {
+  return type === 'get' || cancellable === true;
 }
 
-function optionsOf(call: StoreCall, cancellation: Cancellation, answers: Answers): CallOptions {
+function optionsOf(call: StoreCall, signal: AbortSignal, answers: Answers): CallOptions {
   return {
-    // A property of its own, so that a copy of the options has it too.
-    get signal(): AbortSignal {
-      return cancellation.signal;
-    },
+    signal,
     ...(call.deadlineMs === undefined ? {} : { deadlineMs: call.deadlineMs }),
     ...(call.type === 'get' ? { memory: call.memory, part: call.part } : {}),
     ...(call.type === 'commit' && call.releases ? { onReleased: releasing(call, answers) } : {}),
@@ -293,12 +279,15 @@ function blocksOf(call: StoreCall): number {
 
 /** The main thread's side: answers a worker's calls from `store` until the port closes; then calls still under way are cancelled. */
 export function servePort(port: MessagePort, store: BlockStore): void {
-  const underWay = new Map<number, Cancellation>();
+  /** Of all calls that end with the port alone: one for each of them would cost a tenth of what a commit does. */
+  const closed = new AbortController();
+  /** Those of the others that are under way. */
+  const own = new Map<number, AbortController>();
   const answers = new Answers(port);
   /** Calls whose turn has not come: many that came together would hold up everybody else. */
   let waiting: StoreCall[] = [];
   const answer = async (call: StoreCall, alone: boolean): Promise<void> => {
-    const options = optionsOf(call, underWay.get(call.id)!, answers);
+    const options = optionsOf(call, (own.get(call.id) ?? closed).signal, answers);
     try {
       const value =
         call.type === 'commit'
@@ -315,7 +304,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
     } catch (error) {
       answers.send({ id: call.id, code: codeOf(error), message: messageOf(error) }, [], alone);
     } finally {
-      underWay.delete(call.id);
+      own.delete(call.id);
     }
   };
   const begin = (): void => {
@@ -329,9 +318,9 @@ export function servePort(port: MessagePort, store: BlockStore): void {
   port.on('message', (calls: readonly Call[]) => {
     const idle = waiting.length === 0;
     for (const call of calls) {
-      if (call.type === 'cancel') underWay.get(call.id)?.abort();
+      if (call.type === 'cancel') own.get(call.id)?.abort();
       else {
-        underWay.set(call.id, new Cancellation());
+        if (hasOwnSignal(call)) own.set(call.id, new AbortController());
         if (idle && calls.length === 1) void answer(call, true);
         else waiting.push(call);
       }
@@ -340,6 +329,7 @@ export function servePort(port: MessagePort, store: BlockStore): void {
   });
   port.on('close', () => {
     waiting = [];
-    for (const cancellation of underWay.values()) cancellation.abort();
+    closed.abort();
+    for (const controller of own.values()) controller.abort();
   });
 }
