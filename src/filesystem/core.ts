@@ -118,7 +118,20 @@ export class VolumeCore {
     const { checkpoint } = this;
     const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
     const onNamed = (directory: Inode): void => this.#synced(directory);
-    this.names = new NameCommitter({ log, journal, records, checkpoint, usage, unsettled, redo, replacing, state, logger: context.logger, onNamed });
+    this.names = new NameCommitter({
+      log,
+      journal,
+      records,
+      checkpoint,
+      usage,
+      unsettled,
+      redo,
+      replacing,
+      state,
+      clock: context.setup.clock,
+      logger: context.logger,
+      onNamed,
+    });
     this.compactor = new Compactor(this);
     this.flusher = new Flusher(this);
     this.unread = new UnreadInodes(this);

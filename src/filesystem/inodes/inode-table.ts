@@ -47,6 +47,8 @@ export class InodeTable {
   readonly #absent = new Set<number>();
   /** Told when a record was read, or that there is none, before anybody else sees the inode. */
   onRead: ((number: number, inode: Inode | undefined) => void) | undefined;
+  /** The record of an inode as the journal has it, for one whose place is empty. */
+  unplaced: ((number: number) => Uint8Array | undefined) | undefined;
   /** Other hosts still open here what their programs have open. */
   #awaitsOthers: boolean;
   /** True for an inode that must stay though it is clean. */
@@ -220,15 +222,17 @@ export class InodeTable {
     const block = await this.#context.store.fetch(address);
     const known = this.#inodes.get(number);
     if (known !== undefined) return known;
-    if (block === undefined) {
+    const unplaced = block === undefined ? this.unplaced?.(number) : undefined;
+    const body = unplaced ?? (block === undefined ? undefined : this.#context.sealer.openPayload(address, block.payload).body);
+    if (body === undefined) {
       if (this.#absent.size >= maxAbsent) this.#absent.clear();
       this.#absent.add(number);
       this.onRead?.(number, undefined);
       return undefined;
     }
-    const { body } = this.#context.sealer.openPayload(address, block.payload);
     const record = decodeInode(body, `inode ${number} of volume ${this.#context.volumeId}`);
-    const inode = new Inode(number, new BlockVersion(this.#context, address, block.version), record, true);
+    const inode = new Inode(number, new BlockVersion(this.#context, address, block?.version ?? 0), record, true);
+    inode.unplaced = unplaced;
     inode.durableLinks = record.links;
     inode.durableParent = record.parent;
     // It may have been given up earlier, with the count of its references, and be open all the same.

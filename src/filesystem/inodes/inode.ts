@@ -42,6 +42,8 @@ export class Inode {
   readonly block: BlockVersion;
   /** The operation that made it is durable; before, its record is written only together with that. */
   born: boolean;
+  /** Its record as only the journal has it: its place was out of reach when it was made. */
+  unplaced: Uint8Array | undefined;
   /** The link count and parent that the journal has made durable. */
   durableLinks = 0;
   durableParent = 0;

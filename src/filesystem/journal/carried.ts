@@ -1,5 +1,5 @@
 import type { Inode } from '../inodes/inode.ts';
-import { inodeCost, type JournalBlock, maxJournalBytes, nameCost } from './journal-codec.ts';
+import { inodeCost, type JournalBlock, maxJournalBytes, nameCost, recordCost } from './journal-codec.ts';
 
 /** What a block of the journal says. */
 export type Carried = Pick<JournalBlock, 'names' | 'inodes'>;
@@ -29,13 +29,16 @@ export function carriedBlocks({ directories, touched, gone, unread }: Left): Car
       room(nameCost(name)).names.push({ directory, name, inode: dentry?.inode ?? 0, type: dentry?.type ?? 0 });
   const put = (inode: Inode, isGone: boolean): void => {
     const { number, durableLinks: links, durableParent: parent } = inode;
-    room(inodeCost).inodes.push({ number, links, parent, gone: isGone, made: false, bytes: 0, counted: isGone });
+    const record = isGone ? undefined : inode.unplaced;
+    const entry = { number, links, parent, gone: isGone, made: false, bytes: 0, counted: isGone, ...(record === undefined ? {} : { record }) };
+    room(inodeCost + recordCost(record)).inodes.push(entry);
   };
-  for (const inode of touched) put(inode, false);
-  for (const inode of gone) put(inode, true);
+  const removed = new Set(gone);
+  for (const inode of touched) if (!removed.has(inode)) put(inode, false);
+  for (const inode of removed) put(inode, true);
   for (const { names, inodes } of unread) {
     for (const name of names) room(nameCost(name.name)).names.push(name);
-    for (const inode of inodes) room(inodeCost).inodes.push(inode);
+    for (const inode of inodes) room(inodeCost + recordCost(inode.record)).inodes.push(inode);
   }
   return blocks;
 }

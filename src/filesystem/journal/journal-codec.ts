@@ -6,11 +6,12 @@ import { type CallRecord, type DoneCall } from './call-table.ts';
  * the same as once. Little-endian:
  *
  * ```
- *  0 u8 version (1), u8 1: there are counts, 2 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
+ *  0 u8 version (1, or 2 with records), u8 1: there are counts, 2 B 0 | 4 u64 sequence | 12 u64 next inode number | 20 u64 allocated bytes | 28 u64 files | 36 u32 names | 40 u32 inodes
  * 44 names:  u64 directory, u64 inode (0: the name is removed), u8 type >> 12, u8 length, name
  *    inodes: u64 number, u32 links, u64 parent, u8 gone
  *    numbering, for what a daemon leaves to another: u64 session that began it (0: none), u64 number of the last operation
  *    counts, one an inode: u8 1 made, 2 counted by a block before, u64 bytes
+ *    version 2: records that are not in their places: u32 how many, each u32 which of the inodes, u32 length, record
  *    calls of other hosts, up to here: u64 memory, u16 askers, of each: u8 length, name, u16 calls, of each: u64 number, u64 inode
  * ```
  */
@@ -57,15 +58,21 @@ export interface JournalInode {
   readonly bytes: number;
   /** A block before has it as well, and counted it out: this one only goes on saying that it is gone. */
   readonly counted?: boolean;
+  /** Its record, where that could not be written into its place. What is there, if anything is, counts instead. */
+  readonly record?: Uint8Array;
 }
 
 const formatVersion = 1;
+/** Earlier versions, which would look for those in their places alone, refuse a block that has some. */
+const recordsVersion = 2;
 const countsAt = 1;
 const headBytes = 44;
 const nameBytes = 18;
 const inodeBytes = 21;
 const numberedBytes = 16;
 const countBytes = 9;
+const recordsHeadBytes = 4;
+const recordHeadBytes = 8;
 const callsHeadBytes = 10;
 const askerBytes = 3;
 const callBytes = 16;
@@ -78,17 +85,24 @@ export function nameCost(name: string): number {
   return nameBytes + name.length;
 }
 export const inodeCost: number = inodeBytes + countBytes;
+/** What its record adds. */
+export function recordCost(record: Uint8Array | undefined): number {
+  return record === undefined ? 0 : recordHeadBytes + record.length;
+}
 /** Bytes for the entries of a block. */
-export const maxJournalBytes: number = 60 * 1024 - headBytes - numberedBytes - maxCallsBytes;
+export const maxJournalBytes: number = 60 * 1024 - headBytes - numberedBytes - recordsHeadBytes - maxCallsBytes;
 
 export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
   let bytes = headBytes + numberedBytes + block.inodes.length * inodeCost;
   for (const { name } of block.names) bytes += nameBytes + name.length;
+  const records = block.inodes.flatMap(({ record }, index) => (record === undefined ? [] : { record, index }));
+  if (records.length > 0) bytes += recordsHeadBytes;
+  for (const { record } of records) bytes += recordCost(record);
   const askers = byAsker(block.calls?.calls ?? []);
   if (block.calls !== undefined) bytes += callsHeadBytes;
   for (const [asker, calls] of askers) bytes += askerBytes + asker.length + callBytes * calls.length;
   const into = Buffer.alloc(bytes);
-  into[0] = formatVersion;
+  into[0] = records.length > 0 ? recordsVersion : formatVersion;
   into[countsAt] = 1;
   writeU64(into, block.sequence, 4);
   writeU64(into, block.nextInode, 12);
@@ -119,6 +133,16 @@ export function encodeJournal(block: Omit<JournalBlock, 'counts'>): Uint8Array {
     into[at] = made ? isMade : counted === true ? isCounted : 0;
     writeU64(into, content, at + 1);
     at += countBytes;
+  }
+  if (records.length > 0) {
+    into.writeUInt32LE(records.length, at);
+    at += recordsHeadBytes;
+  }
+  for (const { record, index } of records) {
+    into.writeUInt32LE(index, at);
+    into.writeUInt32LE(record.length, at + 4);
+    into.set(record, at + recordHeadBytes);
+    at += recordCost(record);
   }
   if (block.calls === undefined) return into;
   writeU64(into, block.calls.memory, at);
@@ -164,11 +188,24 @@ function decodeCalls(from: Buffer, start: number): CallRecord | undefined {
   return { memory: readU64(from, start), calls };
 }
 
+function decodeRecords(from: Buffer, start: number): { readonly records: ReadonlyMap<number, Uint8Array>; readonly end: number } {
+  const records = new Map<number, Uint8Array>();
+  let at = start + recordsHeadBytes;
+  for (let left = from.readUInt32LE(start); left > 0; left--) {
+    const end = at + recordHeadBytes + from.readUInt32LE(at + 4);
+    if (end > from.length) throw new RangeError('a record is cut short');
+    records.set(from.readUInt32LE(at), Uint8Array.prototype.slice.call(from, at + recordHeadBytes, end));
+    at = end;
+  }
+  return { records, end: at };
+}
+
 /** @throws InfinitError `damaged`, `wrong-version`. */
 export function decodeJournal(body: Uint8Array): JournalBlock {
   const from = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  if (from[0] !== formatVersion)
-    throw new InfinitError('wrong-version', `the volume's journal has format ${from[0]}; this host reads ${formatVersion}: upgrade it`);
+  const hasRecords = from[0] === recordsVersion;
+  if (from[0] !== formatVersion && !hasRecords)
+    throw new InfinitError('wrong-version', `the volume's journal has format ${from[0]}; this host reads up to ${recordsVersion}: upgrade it`);
   const names: JournalName[] = [];
   const inodes: Omit<JournalInode, 'made' | 'bytes' | 'counted'>[] = [];
   let at = headBytes;
@@ -192,6 +229,11 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
     const counts = from[countsAt] === 1;
     const origin = from.length < at + numberedBytes ? 0 : readU64(from, at);
     const count = (index: number): number => at + numberedBytes + index * countBytes;
+    const { records, end } = hasRecords ? decodeRecords(from, count(inodes.length)) : { records: undefined, end: count(inodes.length) };
+    const recordOf = (index: number): Pick<JournalInode, 'record'> => {
+      const record = records?.get(index);
+      return record === undefined ? {} : { record };
+    };
     return {
       sequence: readU64(from, 4),
       nextInode: readU64(from, 12),
@@ -203,9 +245,10 @@ export function decodeJournal(body: Uint8Array): JournalBlock {
         made: counts && from.readUInt8(count(index)) === isMade,
         counted: counts && from.readUInt8(count(index)) === isCounted,
         bytes: counts ? readU64(from, count(index) + 1) : 0,
+        ...recordOf(index),
       })),
       ...(origin === 0 ? {} : { numbered: { origin, through: readU64(from, at + 8) } }),
-      calls: counts ? decodeCalls(from, count(inodes.length)) : undefined,
+      calls: counts ? decodeCalls(from, end) : undefined,
     };
   } catch (cause) {
     throw new InfinitError('damaged', 'a block of the volume’s journal cannot be decoded', { cause });

@@ -1,4 +1,4 @@
-import { codeOf, InfinitError, type Logger } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Logger } from '../../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { errnoOf, isPassing } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
@@ -7,6 +7,7 @@ import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
 import type { JournalWrite, RecordCommitter } from './record-committer.ts';
+import { batchWithRecords, type RecordsWithin } from './records-within.ts';
 import type { RedoLog } from '../redo/redo-log.ts';
 import type { ReplacingFiles } from './replacing-files.ts';
 import type { Unsettled } from './unsettled.ts';
@@ -17,6 +18,9 @@ import type { VolumeState } from './volume-state.ts';
 const certain: ReadonlySet<string> = new Set(['disk-full', 'unavailable']);
 /** Directories that join the commit of an fsync: a record each. */
 const maxJoining = 2;
+
+/** After records of new inodes were out of reach the next ones are not tried first for so long, in ms: nobody is to wait for each. */
+const withinMs = 10_000;
 
 interface Request {
   readonly through: number;
@@ -37,6 +41,7 @@ export interface NameCommitterParts {
   readonly redo: RedoLog | undefined;
   readonly replacing: ReplacingFiles;
   readonly state: Pick<VolumeState, 'write' | 'namesLeftOut'>;
+  readonly clock: Clock;
   readonly logger: Logger;
   /** Names in the directory are durable. */
   readonly onNamed: (directory: Inode) => void;
@@ -53,6 +58,8 @@ export class NameCommitter {
   #running = false;
   /** The journal's next block may have been written already, by an attempt of which nobody knows how it ended. */
   #doubtful = false;
+  /** Until then the records of new inodes go into the journal's block, by the monotonic clock. */
+  #withinUntilMs = -Infinity;
   /** The last write of the journal. */
   #written: Promise<unknown> = Promise.resolve();
 
@@ -105,7 +112,8 @@ export class NameCommitter {
     try {
       while (this.#requests.length > 0) {
         try {
-          await this.#commit().catch((error: unknown) => this.#commitElsewhere(error));
+          if (this.#parts.clock.monotonicMs() >= this.#withinUntilMs || !(await this.#commitWithin()))
+            await this.#commit().catch((error: unknown) => this.#commitElsewhere(error));
           this.#settle();
         } catch (error) {
           const failed = this.#requests;
@@ -169,6 +177,10 @@ export class NameCommitter {
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
   async #commitLess(error: unknown): Promise<void> {
     const full = errnoOf(error) === 'ENOSPC';
+    if (isPassing(error) && (await this.#commitWithin())) {
+      this.#withinUntilMs = this.#parts.clock.monotonicMs() + withinMs;
+      return;
+    }
     if (isPassing(error) && this.#waitsForContent) return this.#commitFree();
     if (isPassing(error) && (await this.#parts.replacing.letPast([...(this.#parts.log.batch()?.settle ?? [])]))) return this.#commitPast();
     if (!full && this.#requests.some(({ extrasDone }) => !extrasDone))
@@ -191,6 +203,22 @@ export class NameCommitter {
         this.#parts.replacing.holdAgain();
         throw error;
       });
+  }
+
+  /**
+   * The records of new inodes go into the journal's block, and into their places later, as what is late does: one that is out of reach is to hold up nobody else. False: there are no
+   * new inodes, or this fails as well.
+   */
+  async #commitWithin(): Promise<boolean> {
+    const { log, records } = this.#parts;
+    try {
+      await this.#makeRoom();
+      const found = batchWithRecords(log, records, this.#free);
+      if (found !== undefined) await this.#write([], found.batch, false, found.within);
+      return found !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   /** Names that can do without content, and new files without theirs. */
@@ -234,7 +262,7 @@ export class NameCommitter {
 
   /** @param part Operations of the batch at the most, then without what else was asked for; `empty`: and without contents. */
   async #commit(part?: { readonly most: number; readonly empty?: boolean }): Promise<void> {
-    const { log, journal, records, checkpoint, replacing } = this.#parts;
+    const { log, records, replacing } = this.#parts;
     const batch = log.batch(part?.most);
     const through = batch?.through ?? log.durable;
     const joined =
@@ -251,12 +279,7 @@ export class NameCommitter {
         if (refused !== undefined) this.#refuse(request, failed.get(refused));
       }
     } else {
-      const most = journalSlots - reservedSlots - 1;
-      if (journal.used >= most) {
-        await checkpoint.ended();
-        if (journal.used >= most) await checkpoint.run();
-        if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
-      }
+      await this.#makeRoom();
       const fresh = [...batch.links].filter(([inode, { gone }]) => !inode.born && !gone).map(([inode]) => inode);
       const settled = part?.empty === true ? [] : [...batch.settle].filter((inode) => replacing.holds(inode));
       // A file may be removed by now though the batch still makes it: its record must not be skipped as useless.
@@ -265,14 +288,23 @@ export class NameCommitter {
     for (const request of joined) request.extrasDone = true;
   }
 
+  async #makeRoom(): Promise<void> {
+    const { journal, checkpoint } = this.#parts;
+    const most = journalSlots - reservedSlots - 1;
+    if (journal.used < most) return;
+    await checkpoint.ended();
+    if (journal.used >= most) await checkpoint.run();
+    if (journal.used >= most) throw new InfinitError('overloaded', 'the journal is full and the checkpoint makes no room');
+  }
+
   /** Writes the batch into the journal's next block, and before that these inodes. */
-  async #write(inodes: readonly Inode[], batch: Batch, empty = false): Promise<void> {
+  async #write(inodes: readonly Inode[], batch: Batch, empty = false, within?: RecordsWithin): Promise<void> {
     const { journal, records } = this.#parts;
     const linksOf: JournalWrite['linksOf'] = (inode) => {
       const change = batch.links.get(inode);
       return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
     };
-    const [payload, committed] = [() => this.#seal(batch), () => this.#committed(batch)];
+    const [payload, committed] = [() => this.#seal(batch, within), () => this.#committed(batch, within)];
     try {
       await this.#alone(async () => {
         await this.#nameLeftOut();
@@ -301,7 +333,7 @@ export class NameCommitter {
     this.#requests = open;
   }
 
-  #seal(batch: Batch): Uint8Array {
+  #seal(batch: Batch, within: RecordsWithin | undefined): Uint8Array {
     const { journal, usage, unsettled, redo } = this.#parts;
     const names: JournalName[] = [];
     for (const [directory, changes] of batch.names)
@@ -312,13 +344,15 @@ export class NameCommitter {
       // Made and removed within the batch: nothing of it was ever written.
       if (gone && !inode.born && inode.block.absent) continue;
       const bytes = gone && inode.born ? unsettled.countedOf(inode) : 0;
-      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone, made: !inode.born, bytes });
+      const kept = within?.get(inode);
+      const record = kept === undefined ? {} : { record: kept.record };
+      inodes.push({ number: inode.number, links: inode.durableLinks + delta, parent, gone, made: !inode.born, bytes, ...record });
     }
     const block = { sequence: journal.next, nextInode: highWater(batch, journal.nextInode), usage, names, inodes };
     return journal.seal({ ...block, ...(redo === undefined ? {} : { numbered: { origin: redo.origin, through: batch.through } }) }, batch.calls);
   }
 
-  #committed(batch: Batch): void {
+  #committed(batch: Batch, within: RecordsWithin | undefined): void {
     const { log, journal, checkpoint, unsettled, usage, redo, onNamed } = this.#parts;
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
@@ -346,6 +380,12 @@ export class NameCommitter {
         // Its record still has the old link count. The journal has the new one: a crash takes nothing of that.
         inode.revision++;
         if (!isExposed) inode.journaledRevision = inode.revision;
+        checkpoint.touched(inode, sequence);
+      }
+      const kept = within?.get(inode);
+      if (kept !== undefined) {
+        inode.unplaced = kept.record;
+        inode.journaledRevision = Math.max(inode.journaledRevision, kept.revision);
         checkpoint.touched(inode, sequence);
       }
       inode.born = true;

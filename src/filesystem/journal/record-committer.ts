@@ -102,13 +102,38 @@ export class RecordCommitter {
       block.doubt();
       await block.learn();
       const stored = await store.fetch(block.address);
-      if (stored === undefined) throw new InfinitError('damaged', `inode ${number} of volume ${volumeId} is gone`);
-      const record = decodeInode(sealer.openPayload(block.address, stored.payload).body, `inode ${number} of volume ${volumeId}`);
+      const was = stored === undefined ? inode.unplaced : sealer.openPayload(block.address, stored.payload).body;
+      if (was === undefined) throw new InfinitError('damaged', `inode ${number} of volume ${volumeId} is gone`);
+      const record = decodeInode(was, `inode ${number} of volume ${volumeId}`);
       const body = encodeInode({ ...record, links: inode.durableLinks, parent: inode.durableParent });
       const update = block.update(sealer.sealPayload(block.address, context.owner(number), body));
       block.doubt();
       block.written(versionsOf(await store.commit([{ update: [update] }]))[0]![0]!);
+      inode.unplaced = undefined;
     });
+  }
+
+  /** The record of an inode that is new, for the journal's block that makes it: a file whose content is not durable is empty in it. `revision`: what it has of the inode. */
+  recordOf(inode: Inode, links: number, parent: number): { readonly record: Uint8Array; readonly revision: number } {
+    const isEmpty = inode.content?.changed === true;
+    const attributes = isEmpty ? { ...attributesOf(inode), ...inode.firstTimes, calls: undefined } : attributesOf(inode);
+    const { device, target, previous, revision } = inode;
+    const record = encodeInode({
+      ...attributes,
+      links,
+      device,
+      epoch: this.#context.epoch,
+      size: isEmpty ? 0 : inode.size,
+      allocated: 0,
+      parent,
+      target,
+      inline: undefined,
+      extents: undefined,
+      truncating: false,
+      journaled: this.#contents.mark().stamp,
+      previous,
+    });
+    return { record: Uint8Array.from(record), revision: isEmpty ? 0 : revision };
   }
 
   /** Keeps other commits away from the inodes while `work` runs. */
@@ -248,6 +273,7 @@ export class RecordCommitter {
     prepared.forEach(({ inode, plan, revision, mark }, index) => {
       inode.block.written(versions[index]!);
       inode.writtenRevision = Math.max(inode.writtenRevision, revision);
+      inode.unplaced = undefined;
       plan?.succeeded();
       this.#contents.covered(inode, mark);
       const { content } = inode;

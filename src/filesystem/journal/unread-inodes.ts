@@ -21,6 +21,8 @@ interface Unread {
   readonly names: Map<string, JournalName>;
   /** Likewise. */
   links: JournalInode | undefined;
+  /** Its record, should its place be empty. */
+  record: Uint8Array | undefined;
   readonly contents: { readonly block: ContentBlock; readonly entry: ContentEntry }[];
   /** The volume's figures lack it. `late`: the journal's last block made it. */
   made: 'early' | 'late' | undefined;
@@ -51,6 +53,7 @@ export class UnreadInodes {
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#logger = core.context.logger;
+    core.table.unplaced = (number) => this.#unread.get(number)?.record;
     core.table.onRead = (number, inode) => this.#wasRead(number, inode);
   }
 
@@ -81,10 +84,13 @@ export class UnreadInodes {
       directory.sequence = sequence;
       directory.names.set(name.name, name);
     }
-    for (const inode of inodes) {
-      const unread = this.#of(inode.number);
+    for (const last of inodes) {
+      const unread = this.#of(last.number);
+      // One that is gone is carried on as one with links until it is carried on as gone.
+      const inode = unread.links?.gone === true && !last.made ? unread.links : last;
       unread.sequence = sequence;
       unread.links = inode;
+      unread.record = inode.gone ? undefined : (inode.record ?? unread.record);
       this.#core.orphans.set(inode.number, inode.links === 0 && !inode.gone);
     }
   }
@@ -171,9 +177,10 @@ export class UnreadInodes {
 
   /** What the journal of names has of them. */
   *carried(): Iterable<Carried> {
-    for (const { names, links } of this.#unread.values()) {
+    for (const { names, links, record } of this.#unread.values()) {
       if (names.size === 0 && links === undefined) continue;
-      yield { names: [...names.values()], inodes: links === undefined ? [] : [{ ...links, made: false, bytes: 0, counted: links.gone }] };
+      const kept = record === undefined ? {} : { record };
+      yield { names: [...names.values()], inodes: links === undefined ? [] : [{ ...links, made: false, bytes: 0, counted: links.gone, ...kept }] };
     }
   }
 
@@ -198,6 +205,7 @@ export class UnreadInodes {
         sequence: 0,
         names: new Map(),
         links: undefined,
+        record: undefined,
         contents: [],
         made: undefined,
         counted: undefined,
@@ -249,6 +257,8 @@ export class UnreadInodes {
       inode.directory.overlay.stage(changes);
       checkpoint.names(inode);
     }
+    // What only the journal has is to be written into its place.
+    if (inode.unplaced !== undefined) inode.journaledRevision = ++inode.revision;
     if (unread.links !== undefined && !unread.stray) this.#link(inode, unread.links);
     const accounted = inode.content?.accounted ?? 0;
     if (unread.made !== undefined) usage.count(accounted, 1);
