@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 
 import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
+import { seeded } from '../suites/seeded.ts';
 import { contentOf, namesOf, open, readAt, user } from './harness.ts';
 import { describe, Model, node, type Node } from './posix-model.ts';
 
@@ -54,15 +55,8 @@ const maxOffset = 40_000;
 const renameFlags = { rename: 0, noreplace: 1, exchange: 2, whiteout: 4 } as const;
 const typesByBits: Readonly<Record<number, Node['type']>> = { 0o040000: 'directory', 0o120000: 'symlink', 0o020000: 'whiteout' };
 
-/** A deterministic source of 0 ≤ x < 1. */
-export function generator(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) ^ Math.imul(state, 0x297a2d39);
-    state = (state + 0x6d2b79f5) | 0;
-    return ((state ^ (state >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** What the steps of a run are drawn from. */
+export const generator: (seed: number) => () => number = seeded;
 
 /** A volume beside a simple model of it. */
 export class Run {

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { type Neighbour, plan, type Report, type Situation, whyItMustStay } from '../../src/membership/plan.ts';
+import { plan, type Report, type Situation, whyItMustStay } from '../../src/membership/plan.ts';
 import {
   countingHosts,
   decodeRosterState,
@@ -13,42 +13,7 @@ import {
   retirement,
   type RosterState,
 } from '../../src/membership/roster-state.ts';
-import { Roster } from '../../src/placement/index.ts';
-
-const gigabyte = 2 ** 30;
-
-function member(peer: string, capacity = gigabyte) {
-  return { peer, zone: 'z', capacity };
-}
-
-function view(number: number, ...peers: readonly string[]) {
-  return { number, roster: Roster.of(peers.map((peer) => member(peer))), replicas: 3 };
-}
-
-function stateOf(...views: readonly ReturnType<typeof view>[]): RosterState {
-  return { serial: 10, views, retiring: 0, countedOut: [], floor: 0 };
-}
-
-function host(peer: string, change: Partial<Neighbour> = {}): Neighbour {
-  return { ...member(peer), name: peer, state: 'up', alive: true, ...change };
-}
-
-function report(state: RosterState, change: Partial<Report> = {}): Report {
-  return { serial: state.serial, newest: newestView(state).number, standing: 'member', resolved: 0, floor: 0, silent: [], ...change };
-}
-
-/** All is well, but for what is said. */
-function situation(state: RosterState, neighbours: readonly Neighbour[], change: Partial<Situation> = {}): Situation {
-  const reports = new Map(neighbours.filter(({ alive }) => alive).map(({ peer }) => [peer, report(state)]));
-  return { state, neighbours, revoked: new Set(), reports, expired: false, ...change };
-}
-
-function silentFor(state: RosterState, neighbours: readonly Neighbour[], ...silent: readonly string[]): Situation {
-  const reports = new Map(neighbours.filter(({ alive }) => alive).map(({ peer }) => [peer, report(state, { silent })]));
-  return situation(state, neighbours, { reports });
-}
-
-const names = (state: RosterState | undefined): string[] => [...newestView(state!).roster.members].map(({ peer }) => peer).sort();
+import { gigabyte, host, member, names, report, silentFor, situation, stateOf, view } from './situations.ts';
 
 test('a host that leaves counts as missing while it is still there to say goodbye', () => {
   const state = stateOf(view(1, 'a', 'b', 'c'));

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Fleet, type Mutant, staleIn } from './fleet.ts';
+import { Fleet, type Mutant } from './fleet.ts';
+import { staleIn } from './stale.ts';
 
 /** So many runs; a long search sets more. */
 const seeds = Number(process.env['SEEDS'] ?? 25);

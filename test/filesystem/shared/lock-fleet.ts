@@ -6,7 +6,7 @@ import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { open, put, root } from '../harness.ts';
-import { random } from './fleet.ts';
+import { seeded } from '../../suites/seeded.ts';
 import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Ways } from './ways.ts';
@@ -67,7 +67,7 @@ export class LockFleet {
   #calls = 0;
 
   constructor(seed: number, mutant?: LockMutant) {
-    this.#chance = random(seed);
+    this.#chance = seeded(seed);
     this.#ways = new Ways(this.#time, this.#chance);
     this.#mutant = mutant;
     for (let index = 0; index < hosts; index++) this.#hosts.push(this.#daemon(index));

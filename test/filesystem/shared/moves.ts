@@ -5,8 +5,8 @@ import { Sealer } from '../../../src/block/index.ts';
 import { BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { seeded } from '../../suites/seeded.ts';
 import { open, volumeId } from '../harness.ts';
-import { generator } from '../random-run.ts';
 import { ClosingWay } from './closing-way.ts';
 import { Host, type Mutant } from './program.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -54,7 +54,7 @@ export class Moves {
   puts = 0;
 
   constructor(seed: number, mutant?: Mutant) {
-    this.#chance = generator(seed);
+    this.#chance = seeded(seed);
     this.#mutant = mutant;
     this.#workload = new Workload(this.#hosts, this.#time, this.#chance, (deed) => void this.deeds.push(deed), mutant);
   }

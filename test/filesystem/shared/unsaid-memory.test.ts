@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { UnsaidMemory } from '../../../src/filesystem/index.ts';
 import type { UnsaidLot } from '../../../src/filesystem/shared/unsaid-lot.ts';
 import { volumeId } from '../harness.ts';
-import { generator } from '../random-run.ts';
+import { seeded } from '../../suites/seeded.ts';
 import { Memory } from '../redo-host.ts';
 
 const mebibyte = 1024 * 1024;
@@ -24,7 +24,7 @@ function leftIn(memory: Memory, counts = all): readonly unknown[] {
 
 test('what a process that dies at any moment left unsaid is there for the next one, and nothing else', () => {
   for (let seed = 1; seed <= 20; seed++) {
-    const chance = generator(seed);
+    const chance = seeded(seed);
     const below = (limit: number): number => Math.floor(chance() * limit);
     let memory = new Memory(3 * mebibyte);
     let { memory: unsaid } = UnsaidMemory.open(memory, volumeId, all)!;
@@ -110,7 +110,7 @@ test('memory that kills whoever reads it is left alone after three deaths', () =
 
 test('what a daemon that knows of no such memory has written over it does no harm', () => {
   for (let seed = 1; seed <= 30; seed++) {
-    const chance = generator(seed);
+    const chance = seeded(seed);
     const memory = new Memory(mebibyte);
     const { memory: unsaid } = UnsaidMemory.open(memory, volumeId, all)!;
     for (const inode of [1, 2]) unsaid.begin(inode, loan, version).write(0, Buffer.alloc(200_000, inode), version.changed, 0);
