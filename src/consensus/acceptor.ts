@@ -42,6 +42,29 @@ export interface AcceptorOptions {
 const nobody: readonly PeerId[] = [];
 const noViews: readonly View[] = [];
 
+/** What a reply tells beside the state that it leaves: nothing, but for what is given. */
+interface Told {
+  readonly changed?: boolean;
+  readonly accepted?: Accepted | null;
+  /** The asker has what is accepted already. */
+  readonly same?: boolean;
+  readonly views?: readonly View[];
+  /** The session under which a lease is granted; 0: none is. */
+  readonly grant?: number;
+  readonly recalls?: readonly PeerId[];
+  readonly unsure?: boolean;
+}
+
+/** What the asker of a reply that tells what was accepted knows already. */
+interface Inquiry {
+  readonly known: Ballot | null;
+  /** The newest view of the roster that it knows; −1: it wants none. */
+  readonly view?: number;
+  readonly changed?: boolean;
+  readonly grant?: number;
+  readonly now?: number;
+}
+
 /**
  * One host's acceptor (Lamport 2001; Rystsov 2018): what it promised and accepted, a block at a time. It decides and does nothing:
  * whoever calls keeps the state, makes it durable where `changed`, and only then sends the reply.
@@ -93,7 +116,7 @@ export class Acceptor {
     if (!this.#rules.mayPromise(promised, ballot)) return this.#keep(state, request, 'rejected');
     const again = state !== undefined && sameBallot(promised, ballot);
     const next = again ? state : { promised: ballot, accepted: state?.accepted ?? null, lost: false };
-    return this.#answer(next, request, 'promised', !again, request.known, request.view, 0, now);
+    return this.#answer(next, request, 'promised', { changed: !again, known: request.known, view: request.view, now });
   }
 
   #accept(state: AcceptorState | undefined, request: Accept, now: number): AcceptorStep {
@@ -118,12 +141,12 @@ export class Acceptor {
       // Of a view that is retired nobody looks for what is left here any more.
       const inForce = views.length === 0 || record.replicas.includes(this.self) || views.some(({ replicas }) => replicas.includes(this.self));
       if (!inForce || !this.#rules.mayFound(founding, views))
-        return this.#reply(state, request, 'rejected', false, null, false, this.#rules.viewsToTell(founding, views), 0, nobody);
+        return this.#reply(state, request, 'rejected', { views: this.#rules.viewsToTell(founding, views) });
     }
     // The record, not the message, is kept: the message's other fields must not stay in memory.
     const kept = { promised: next ?? ballot, accepted: { ballot, record, pointer: false }, lost: false };
     const grant = this.#grant(request, 'accept', now);
-    return this.#reply(kept, request, 'accepted', true, null, false, noViews, grant, nobody);
+    return this.#reply(kept, request, 'accepted', { changed: true, grant });
   }
 
   /** The same accept again, or one whose record was learnt meanwhile. What it asked to promise must hold too. */
@@ -132,7 +155,7 @@ export class Acceptor {
     const raise = next !== null && compareBallots(next, state.promised) > 0;
     const kept = raise ? { ...state, promised: next } : state;
     const grant = this.#grant(request, 'repeated accept', now);
-    return this.#reply(kept, request, 'accepted', raise, null, false, noViews, grant, nobody);
+    return this.#reply(kept, request, 'accepted', { changed: raise, grant });
   }
 
   #grant({ from, block, lease, record }: Accept, along: 'accept' | 'repeated accept', now: number): number {
@@ -146,7 +169,7 @@ export class Acceptor {
     const { lease } = request;
     const here = accepted !== null && !accepted.pointer && this.#rules.mayLease(accepted.record);
     const grant = here && lease !== null && this.#rules.mayGrant(lease.mode, 'read') ? this.leases.grant(request.from, request.block, lease, now) : 0;
-    return this.#answer(state, request, 'value', false, request.known, request.view, grant, now);
+    return this.#answer(state, request, 'value', { known: request.known, view: request.view, grant, now });
   }
 
   #learn(state: AcceptorState | undefined, request: Learn): AcceptorStep {
@@ -157,7 +180,7 @@ export class Acceptor {
     const pointer = !isMember(record, this.self);
     const news = order > 0 || (order === 0 && pointer && !accepted!.pointer);
     const kept = news ? learnt(state, ballot, record, pointer) : state;
-    return this.#answer(kept, request, 'learned', news, ballot, -1, 0, 0);
+    return this.#answer(kept, request, 'learned', { changed: news, known: ballot });
   }
 
   #forget(state: AcceptorState | undefined, request: Forget): AcceptorStep {
@@ -170,7 +193,7 @@ export class Acceptor {
     const floor = Math.max(ballot.round, request.floor, state?.promised?.round ?? 0);
     const raised = floor > this.#floor;
     if (raised) this.#floor = floor;
-    const { reply } = this.#reply(undefined, request, 'forgotten', true, null, false, noViews, 0, nobody);
+    const { reply } = this.#reply(undefined, request, 'forgotten', { changed: true });
     return { state: undefined, reply, changed: state !== undefined || raised, floor: raised ? floor : -1, recalls: nobody };
   }
 
@@ -183,13 +206,13 @@ export class Acceptor {
   /** A host that lost its record says nothing about the block until a chosen record says that it has nothing to say. */
   #whileLost(state: AcceptorState, request: Request): AcceptorStep {
     if (request.type === 'learn' && !isMember(request.record, this.self)) {
-      return this.#answer(learnt(undefined, request.ballot, request.record, true), request, 'learned', true, request.ballot, -1, 0, 0);
+      return this.#answer(learnt(undefined, request.ballot, request.record, true), request, 'learned', { changed: true, known: request.ballot });
     }
     return this.#keep(state, request, 'lost');
   }
 
   #keep(state: AcceptorState | undefined, request: Request, type: ReplyType, recalls: readonly PeerId[] = nobody): AcceptorStep {
-    return this.#reply(state, request, type, false, null, false, noViews, 0, recalls);
+    return this.#reply(state, request, type, { recalls });
   }
 
   /** A reply that tells what was accepted. */
@@ -197,31 +220,17 @@ export class Acceptor {
     state: AcceptorState | undefined,
     request: Request,
     type: ReplyType,
-    changed: boolean,
-    known: Ballot | null,
-    view: number,
-    grant: number,
-    now: number,
+    { changed = false, known, view = -1, grant = 0, now = 0 }: Inquiry,
   ): AcceptorStep {
     const accepted = state?.accepted ?? null;
     const same = accepted !== null && known !== null && sameBallot(accepted.ballot, known);
     const views = accepted === null && view >= 0 ? this.#rules.viewsToTell(view, this.#views(request.block)) : noViews;
     const unsure = type !== 'learned' && this.leases.isUnsure(request.from, request.block, now);
-    return this.#reply(state, request, type, changed, accepted, same, views, grant, nobody, unsure);
+    return this.#reply(state, request, type, { changed, accepted, same, views, grant, unsure });
   }
 
-  #reply(
-    state: AcceptorState | undefined,
-    request: Request,
-    type: ReplyType,
-    changed: boolean,
-    accepted: Accepted | null,
-    same: boolean,
-    views: readonly View[],
-    grant: number,
-    recalls: readonly PeerId[],
-    unsure = false,
-  ): AcceptorStep {
+  #reply(state: AcceptorState | undefined, request: Request, type: ReplyType, told: Told): AcceptorStep {
+    const { changed = false, accepted = null, same = false, views = noViews, grant = 0, recalls = nobody, unsure = false } = told;
     const reply: Reply = {
       type,
       from: this.self,
