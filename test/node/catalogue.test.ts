@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
+import { namedAddress, Sealer } from '../../src/block/index.ts';
 import { type Disk, MemoryDisk } from '../../src/disk/index.ts';
 import { Catalogue } from '../../src/node/volumes/catalogue.ts';
 import type { CatalogueEntry } from '../../src/node/volumes/catalogue-entry.ts';
 import { type BlockStore, Store } from '../../src/store/index.ts';
+import { BLinkTree } from '../../src/tree/index.ts';
 
 const entry = (name: string, id: string): CatalogueEntry => ({ name, id, createdAt: new Date(0).toISOString(), options: {} });
 
@@ -243,4 +245,45 @@ test('a volume that is removed in the very moment in which it is brought back is
   assert.deepEqual(both, { names: ['second'], trashed: true });
   // It has its name again, and is in the trash yet; others remove it.
   assert.deepEqual(await during(2, async (made) => other.remove({ ...made, name: 'back' })), { names: [], trashed: true });
+});
+
+test('what somebody wrote into the catalogue past this program is no volume where it says so of none, and names no file', async () => {
+  await using disk = new MemoryDisk();
+  await using store = await Store.open({ self: 'first', incarnation: 1, disk, logger: silentLogger });
+  const catalogue = await Catalogue.open(store, disk, 'infinit', silentLogger);
+  const good = await catalogue.add(entry('good', 'a'.repeat(32)));
+  const id = 'b'.repeat(32);
+  const bad = [
+    { ...entry('escaping', '../cluster/cluster'), trashedAt: new Date(0).toISOString() },
+    { ...entry('renamed', id), name: '../../etc' },
+    { ...entry('restored', id), restoringAs: '/etc' },
+    { ...entry('optional', id), options: { size: 7 } },
+    { ...entry('listed', id), options: null },
+    { ...entry('numbered', id), id: 7 },
+    { ...entry('dated', id), createdAt: null },
+    { ...entry('purging', id), purging: 'yes' },
+  ] as unknown as CatalogueEntry[];
+  const sealer = new Sealer();
+  const session = { volume: new Uint8Array(16), inode: 0, epoch: 0, session: 7 };
+  let sequence = 0;
+  const past = new BLinkTree(namedAddress('infinit', 'volumes'), {
+    store,
+    sealer: {
+      seal: (address, body) => sealer.sealPayload(address, { ...session, sequence: sequence++ }, body),
+      open: (address, payload) => sealer.openPayload(address, payload).body,
+    },
+  });
+  const values = bad.flatMap((each, at) =>
+    ['volume/', 'trash/'].map((prefix): [string, Uint8Array] => [`${prefix}bad${at}`, Buffer.from(JSON.stringify(each))]),
+  );
+  const { failed } = await past.apply(new Map([...values, ['volume/none', Buffer.from('{')]]));
+  assert.equal(failed.size, 0);
+  await catalogue.refresh();
+  assert.deepEqual(await catalogue.list(), [good]);
+  assert.deepEqual(await catalogue.trash(), []);
+  assert.equal(await catalogue.findById('../cluster/cluster'), undefined);
+  await assert.rejects(catalogue.current('bad0'), { code: 'damaged' });
+  // Nor what is in this host's own copy of it.
+  await disk.write([{ type: 'put-meta', key: 'catalogue', bytes: Buffer.from(JSON.stringify([...bad, good])) }]);
+  assert.deepEqual(await (await Catalogue.open(store, disk, 'infinit', silentLogger)).list(), [good]);
 });

@@ -5,7 +5,7 @@ import { namedAddress, Sealer } from '../../block/index.ts';
 import type { Disk } from '../../disk/index.ts';
 import type { BlockStore } from '../../store/index.ts';
 import { BLinkTree, type Entry, ifAbsent, type NodeSealer } from '../../tree/index.ts';
-import type { CatalogueEntry } from './catalogue-entry.ts';
+import { type CatalogueEntry, readEntries, readEntry } from './catalogue-entry.ts';
 
 /** Where the local copy of the catalogue is kept, for the times when there is no quorum. */
 const metaKey = 'catalogue';
@@ -50,7 +50,7 @@ export class Catalogue {
   static async open(store: BlockStore, disk: Disk, owner: string, logger: Logger): Promise<Catalogue> {
     const newTree = (): BLinkTree => new BLinkTree(namedAddress(owner, 'volumes'), { store, sealer: plainNodeSealer() });
     const bytes = await disk.readMeta(metaKey);
-    const entries = bytes === undefined ? [] : (JSON.parse(Buffer.from(bytes).toString('utf8')) as CatalogueEntry[]);
+    const entries = bytes === undefined ? [] : readEntries(bytes);
     return new Catalogue(newTree, disk, logger, new Map(entries.map((entry) => [entry.name, entry])));
   }
 
@@ -61,7 +61,7 @@ export class Catalogue {
     const failure = failed.get(key);
     if (failure !== undefined) throw failure;
     const current = refused.get(key);
-    const kept = current === undefined ? entry : decode(current);
+    const kept = current === undefined ? entry : readEntry(current);
     await this.#learn(tree, kept.name, kept);
     return kept;
   }
@@ -75,7 +75,7 @@ export class Catalogue {
   async current(name: string): Promise<CatalogueEntry | undefined> {
     const tree = this.#tree;
     const value = await tree.get(livePrefix + latin1(name));
-    const entry = value === undefined ? undefined : decode(value);
+    const entry = value === undefined ? undefined : readEntry(value);
     await this.#learn(tree, name, entry);
     return entry;
   }
@@ -96,7 +96,7 @@ export class Catalogue {
   /** What of a volume is in the trash, unless its data is being deleted. */
   async trashed(id: string): Promise<CatalogueEntry | undefined> {
     const value = await this.#tree.get(trashPrefix + id);
-    const entry = value === undefined ? undefined : decode(value);
+    const entry = value === undefined ? undefined : readEntry(value);
     return entry?.purging === true ? undefined : entry;
   }
 
@@ -109,7 +109,7 @@ export class Catalogue {
     const [tree, key] = [this.#tree, livePrefix + latin1(entry.name)];
     let next = entry;
     const value = (current: Value): Uint8Array => {
-      next = decode(current!);
+      next = readEntry(current!);
       next = { ...next, options: { ...next.options, ...changes } };
       return encode(next);
     };
@@ -127,7 +127,7 @@ export class Catalogue {
     // First the copy in the trash, then the name: a crash between leaves both, and the volume as it was. What is being deleted stays so.
     await this.#applyAll(
       new Map([
-        [trashPrefix + entry.id, { value: trashed, condition: (current: Value) => current === undefined || decode(current).purging !== true }],
+        [trashPrefix + entry.id, { value: trashed, condition: (current: Value) => current === undefined || readEntry(current).purging !== true }],
       ]),
     );
     const key = livePrefix + latin1(entry.name);
@@ -135,7 +135,7 @@ export class Catalogue {
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) await this.#takeBack(entry.id, trashed);
     const value = refused.get(key);
-    const current = value === undefined ? undefined : decode(value);
+    const current = value === undefined ? undefined : readEntry(value);
     await this.#learn(tree, entry.name, current);
     if (current !== undefined) throw new InfinitError('not-found', `volume "${entry.name}" was removed and made anew meanwhile`);
   }
@@ -188,7 +188,7 @@ export class Catalogue {
   /** Whether the data of a volume was deleted, or is being. */
   async isDeleted(id: string): Promise<boolean> {
     const value = await this.#tree.get(trashPrefix + id);
-    return value === undefined ? await this.isGone(id) : decode(value).purging === true;
+    return value === undefined ? await this.isGone(id) : readEntry(value).purging === true;
   }
 
   /** Brings a removed volume back under a name. Repeating it after a crash finishes it. @throws InfinitError `already-exists`, `not-found`. */
@@ -228,7 +228,7 @@ export class Catalogue {
   /** Takes a volume that was brought back under this name out of the trash; false where the trash does not say so, or not any more. */
   async #endMark(id: string, name: string): Promise<boolean> {
     const key = trashPrefix + id;
-    const condition = (current: Value): boolean => current !== undefined && decode(current).restoringAs === name;
+    const condition = (current: Value): boolean => current !== undefined && readEntry(current).restoringAs === name;
     const { refused, failed } = await this.#tree.apply(new Map([[key, { value: null, condition }]]));
     for (const failure of failed.values()) throw failure;
     return refused.size === 0;
@@ -243,13 +243,13 @@ export class Catalogue {
   /** Changes an entry of the trash; undefined where there is none, or `change` wants none. */
   async #changeTrashed(id: string, change: (entry: CatalogueEntry) => CatalogueEntry | undefined): Promise<CatalogueEntry | undefined> {
     const key = trashPrefix + id;
-    const next = (current: Value): CatalogueEntry | undefined => (current === undefined ? undefined : change(decode(current)));
+    const next = (current: Value): CatalogueEntry | undefined => (current === undefined ? undefined : change(readEntry(current)));
     const condition = (current: Value): boolean => next(current) !== undefined;
     const { refused, failed } = await this.#tree.apply(new Map([[key, { value: (current: Value) => encode(next(current)!), condition }]]));
     for (const failure of failed.values()) throw failure;
     if (refused.size > 0) return undefined;
     const value = await this.#tree.get(key);
-    return value === undefined ? undefined : decode(value);
+    return value === undefined ? undefined : readEntry(value);
   }
 
   /**
@@ -293,8 +293,16 @@ export class Catalogue {
     }
   }
 
+  /** One entry that is none does not keep the others from being known. */
   async #scan(prefix: string): Promise<CatalogueEntry[]> {
-    return (await this.#pages(prefix)).map(({ value }) => decode(value));
+    return (await this.#pages(prefix)).flatMap(({ key, value }) => {
+      try {
+        return readEntry(value);
+      } catch (error) {
+        this.#logger.warn('an entry of the list of volumes is left out', { key, error });
+        return [];
+      }
+    });
   }
 
   async #pages(prefix: string): Promise<Entry[]> {
@@ -348,7 +356,7 @@ function set(known: Map<string, CatalogueEntry>, name: string, entry: CatalogueE
 
 /** A name means this volume. */
 function isOf(id: string): (current: Value) => boolean {
-  return (current) => current !== undefined && decode(current).id === id;
+  return (current) => current !== undefined && readEntry(current).id === id;
 }
 
 function latin1(text: string): string {
@@ -357,10 +365,6 @@ function latin1(text: string): string {
 
 function encode(entry: CatalogueEntry): Uint8Array {
   return Buffer.from(JSON.stringify(entry));
-}
-
-function decode(bytes: Uint8Array): CatalogueEntry {
-  return JSON.parse(Buffer.from(bytes).toString('utf8')) as CatalogueEntry;
 }
 
 /** The catalogue is not secret: it is sealed plain, which still checks every byte. */
