@@ -15,6 +15,7 @@ export { Block, Blocks, committed, type WriteLimits, type WriteResult } from './
 export { directoryOf, holderOf } from './mount-holder.ts';
 export { hindranceOf } from './hindrance.ts';
 export { defaultPort, withPort } from './host-port.ts';
+export { hostsCalled } from './hosts-called.ts';
 export { makeDirectory } from './made-directory.ts';
 export { forWantOfHosts } from './missing-hosts.ts';
 export { nearest } from './nearest.ts';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 
-import type { ClusterStatus, ControlClient, HostSummary } from '../../api/index.ts';
+import { type ClusterStatus, type ControlClient, hostsCalled, type HostSummary } from '../../api/index.ts';
 import { InfinitError } from '../../base/index.ts';
 import { client, forEachName, type GlobalOptions, hintAtYes, insist, say, thoseThatAre, yesOption } from '../context.ts';
 import { ListFilters } from '../list-filters.ts';
@@ -29,7 +29,7 @@ export const nodeFilters = new ListFilters<HostSummary>({
 
 /** Hosts by a name or an id. @throws InfinitError `not-found` where there is none. */
 function membersCalled(name: string, members: readonly HostSummary[]): readonly HostSummary[] {
-  const found = members.filter((member) => member.name === name || member.peer === name);
+  const found = hostsCalled(name, members);
   if (found.length === 0) throw new InfinitError('not-found', `there is no host "${name}": see \`infinit node ls\``);
   return found;
 }
@@ -111,13 +111,12 @@ async function waitUntilDrained(daemon: ControlClient, name: string): Promise<vo
   let most = 0;
   for (;;) {
     const { hosts, silent } = await daemon.clusterStatus();
-    const isMeant = (each: { readonly name: string; readonly peer: string }): boolean => each.name === name || each.peer === name;
-    const host = hosts.find(isMeant);
+    const [host] = hostsCalled(name, hosts);
     if (host?.roster.standing === 'fresh') {
       line.note(`${name} stores nothing any longer: say \`infinit cluster leave\` on it, then stop its daemon`);
       return;
     }
-    if (host === undefined && !silent.some(isMeant))
+    if (host === undefined && hostsCalled(name, silent).length === 0)
       throw new InfinitError('not-found', `${name} belongs to the cluster no longer: see \`infinit node ls\``);
     if (host?.outside !== undefined) throw new InfinitError('unavailable', `${name} takes no part any longer: ${host.outside}`);
     // What it waits for, whichever of the hosts knows: several may say the same.

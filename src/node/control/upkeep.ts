@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 
-import type { RepairControl, SalvageAnswer, SalvageCall, SalvagedBlock } from '../../api/index.ts';
+import { hostsCalled, type RepairControl, type SalvageAnswer, type SalvageCall, type SalvagedBlock } from '../../api/index.ts';
 import { InfinitError, type Logger } from '../../base/index.ts';
 import type { Overlay, PeerId } from '../../overlay/index.ts';
 import type { Repair, SalvageEntry } from '../../repair/index.ts';
@@ -41,11 +41,11 @@ export class Upkeep implements RepairControl {
   /** An expelled host is in no list any longer: then only its peer id names it. */
   #peer(which: string): PeerId {
     const { overlay } = this.#context;
-    const found = overlay.members().filter(({ name, peer }) => name === which || peer === which);
+    if (overlay.expelled().has(which)) return which;
+    const found = hostsCalled(which, overlay.members());
     if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);
     if (found[0]?.self === true) throw new InfinitError('bad-argument', `"${which}" is this host, which is not lost`);
     if (found[0] !== undefined) return found[0].peer;
-    if (overlay.expelled().has(which)) return which;
     throw new InfinitError('not-found', `there is no host "${which}": an expelled one is named by its peer id`);
   }
 

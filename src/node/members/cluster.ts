@@ -1,6 +1,7 @@
 import {
   clusterHealth,
   type ClusterStatus,
+  hostsCalled,
   type HostStatus,
   type HostSummary,
   type SilentHost,
@@ -316,7 +317,7 @@ export class Cluster implements Disposable {
   }
 
   #memberNamed(which: string): { readonly peer: string; readonly self: boolean } {
-    const found = this.#context.overlay.members().filter(({ name, peer }) => name === which || peer === which);
+    const found = hostsCalled(which, this.#context.overlay.members());
     if (found.length === 0) throw new InfinitError('not-found', `there is no host "${which}": see \`infinit node ls\``);
     if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);
     return found[0]!;
