@@ -1,3 +1,4 @@
+import { codeOf } from '../base/index.ts';
 import { type Address, kindOf, ownerOf } from '../block/index.ts';
 import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
@@ -5,11 +6,13 @@ import type { PlacedDentry } from './names/directory.ts';
 import type { Inode } from './inodes/inode.ts';
 import { attempt } from './miss.ts';
 import { mount, rootInode } from './mount.ts';
-import { typeMask } from './inodes/mode.ts';
+import { isDirectory, typeMask } from './inodes/mode.ts';
 import { firstPosition } from './names/name-hash.ts';
 
 /** Something that should not be. */
 export type Problem =
+  /** Blocks of it were given up, since all their hosts were lost: nobody can read it. */
+  | { readonly kind: 'lost'; readonly inode: number; readonly directory?: number; readonly name?: string }
   | { readonly kind: 'dangling-name'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-type'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-links'; readonly inode: number; readonly links: number; readonly names: number }
@@ -90,18 +93,37 @@ class Check {
   async run(contents: StoreContents | undefined): Promise<CheckReport> {
     const waiting = [rootInode];
     for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
-      const directory = await this.#core.table.load(number);
-      if (directory !== undefined) await this.#directory(directory, waiting);
+      await this.#unlessLost({ inode: number }, async () => {
+        const directory = await this.#core.table.load(number);
+        if (directory !== undefined) await this.#directory(directory, waiting);
+      });
     }
     for (const number of this.#core.orphans.all()) if (!this.#names.has(number)) this.#names.set(number, 0);
-    for (const [number, names] of this.#names) await this.#inode(number, names);
+    for (const [number, names] of this.#names) await this.#unlessLost({ inode: number }, () => this.#inode(number, names));
     const { usage } = this.#core;
     const files = this.#directories + this.#files;
-    if (usage.files !== files) this.#problems.push({ kind: 'wrong-usage', what: 'files', counted: files, recorded: usage.files });
-    if (usage.allocated !== this.#allocated)
+    // What is lost is counted still, and nobody knows any more how much it is.
+    const isWhole = this.#problems.every(({ kind }) => kind !== 'lost');
+    if (isWhole && usage.files !== files) this.#problems.push({ kind: 'wrong-usage', what: 'files', counted: files, recorded: usage.files });
+    if (isWhole && usage.allocated !== this.#allocated)
       this.#problems.push({ kind: 'wrong-usage', what: 'allocated', counted: this.#allocated, recorded: usage.allocated });
-    if (contents !== undefined) await this.#leaks(contents);
+    // Nor what refers to what.
+    if (contents !== undefined && isWhole) await this.#leaks(contents);
     return { problems: this.#problems, directories: this.#directories, files: this.#files, allocated: this.#allocated };
+  }
+
+  /** Reports what was given up, and goes on with the rest. */
+  async #unlessLost<T>(
+    what: { readonly inode: number; readonly directory?: number; readonly name?: string },
+    look: () => Promise<T>,
+  ): Promise<T | 'lost'> {
+    try {
+      return await look();
+    } catch (error) {
+      if (codeOf(error) !== 'lost') throw error;
+      this.#problems.push({ kind: 'lost', ...what });
+      return 'lost';
+    }
   }
 
   async #directory(inode: Inode, waiting: number[]): Promise<void> {
@@ -111,7 +133,12 @@ class Check {
       const from = after;
       const page = await attempt(() => inode.directory!.list(from, pageNames));
       for (const entry of page.entries) {
-        const child = await this.#core.table.load(entry.inode);
+        const named = { inode: entry.inode, directory: inode.number, name: entry.name };
+        const child = await this.#unlessLost(named, () => this.#core.table.load(entry.inode));
+        if (child === 'lost') {
+          if (isDirectory(entry.type)) subdirectories++;
+          continue;
+        }
         if (child === undefined || child.gone) {
           this.#problems.push({ kind: 'dangling-name', directory: inode.number, name: entry.name, inode: entry.inode });
           continue;

@@ -7,7 +7,7 @@ import type { Volume } from '../../src/filesystem/index.ts';
 import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, user } from './harness.ts';
 
-const refusals: readonly ErrorCode[] = ['unavailable', 'damaged'];
+const refusals: readonly ErrorCode[] = ['unavailable', 'damaged', 'lost'];
 /** More than the journal has blocks. */
 const manyBlocks = 600;
 

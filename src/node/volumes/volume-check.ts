@@ -71,6 +71,10 @@ function shown(name: string, { problems, directories, files, allocated }: CheckR
 
 function inWords(problem: Problem): string {
   switch (problem.kind) {
+    case 'lost': {
+      const where = problem.name === undefined ? '' : `, "${problem.name}" of directory ${problem.directory},`;
+      return `inode ${problem.inode}${where} is lost: its blocks were given up with all their hosts`;
+    }
     case 'dangling-name':
       return `directory ${problem.directory}: "${problem.name}" names inode ${problem.inode}, which does not exist`;
     case 'wrong-type':
