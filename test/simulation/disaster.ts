@@ -2,6 +2,7 @@ import { type Address, givenUpPayload, isGivenUp } from '../../src/block/index.t
 import {
   type Accepted,
   compareBallots,
+  givenUpRounds,
   isMember,
   maxClockDrift,
   type Operation as Proposal,
@@ -152,14 +153,14 @@ export class Disaster {
    */
   judge(history: readonly Operation[]): void {
     const from = this.#lostAt + this.#outlastMs;
-    for (const [block, { known, chosen }] of this.#hit) {
+    for (const [block, { known }] of this.#hit) {
       const kept = Math.max(0, ...known.map(({ host, version }) => (this.#agreement.outcasts.has(host.name) ? 0 : version)));
       const told = history.flatMap((operation) => (operation.register === block && operation.start > from ? toldOf(operation) : []));
       const removals = history.filter(({ register, action }) => register === block && action.kind === 'write' && action.value === null);
       const isRemoval = ({ start, outcome }: Operation, version: number): boolean =>
         outcome.status === 'committed'
           ? outcome.version === version
-          : outcome.status === 'unknown' && (start > this.#lostAt || version <= (chosen?.record.version ?? 0) + 1);
+          : outcome.status === 'unknown' && (start > this.#lostAt || version < givenUpRounds);
       const values = new Map<number, string | null>();
       told.sort((a, b) => a.end - b.end);
       let before = 0;
@@ -220,7 +221,7 @@ export class Disaster {
     this.#world.later(waitMs, () => {
       if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
       trace.say(`${host.name}  ${block}  salvages version ${newest.record.version} with ${survivors.join('')}`);
-      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: undefined });
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: this.#world.judges.chosenOf(block) });
       if (mutant.salvagesUnasked === true) return this.#teach(host, block, newest, remains);
       this.#carryOut(host, block, { kind: 'salvage', from: newest.ballot, pointer, survivors, unsettled }, () => this.salvaged++);
     });
@@ -236,7 +237,7 @@ export class Disaster {
     this.#world.later(this.#outlastMs, () => {
       if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
       trace.say(`${host.name}  ${block}  gives it up, with ${how.asked.join('')}`);
-      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: undefined });
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: this.#world.judges.chosenOf(block) });
       this.#declared.add(block);
       if (mutant.forgetsGivenUp === true) return this.#forget(host, block, how);
       const value = mutant.givesUpAsRemoved === true ? null! : lostValue;
