@@ -43,6 +43,8 @@ export class Disaster {
   #lostAt = Infinity;
   /** Blocks that lost their majority. */
   readonly #hit = new Map<string, Hit>();
+  /** Blocks that were given up though a host of the cluster had a record of them just before. */
+  readonly #wronged = new Set<string>();
   /** Blocks that a person declared lost. */
   readonly #declared = new Set<string>();
   /** Salvages that were carried out, and blocks that were given up. */
@@ -172,8 +174,8 @@ export class Disaster {
         if (version < most) throw new Violation('salvage', `version ${version} of ${block} is told after version ${most}`);
         for (; heard < told.length && told[heard]!.end < start; heard++) alive ||= told[heard]!.version > 0 && !saysLost(told[heard]!.value);
         if (alive && saysLost(value)) throw new Violation('salvage', `${block} is told to be lost after it was there`);
-        if (kept > 0 && saysLost(value))
-          throw new Violation('salvage', `${block} is told to be lost, of which a host that is left had version ${kept}`);
+        if (this.#wronged.has(block) && saysLost(value))
+          throw new Violation('salvage', `${block} is told to be lost, of which a host that is left had a record`);
         if (version > 0 && value === null && !removals.some((removal) => isRemoval(removal, version)))
           throw new Violation('salvage', `${block} is told to be removed, and nobody did`);
         if (version > 0 && (values.get(version) ?? value) !== value) throw new Violation('salvage', `version ${version} of ${block} has two values`);
@@ -241,7 +243,11 @@ export class Disaster {
       this.#declared.add(block);
       if (mutant.forgetsGivenUp === true) return this.#forget(host, block, how);
       const value = mutant.givesUpAsRemoved === true ? null! : lostValue;
-      this.#carryOut(host, block, { kind: 'give-up', ...how, value }, () => this.givenUp++);
+      const isKept = this.#hit.get(block)!.known.some(({ host: other }) => other.up && other.acceptedOf(block)?.pointer === false);
+      this.#carryOut(host, block, { kind: 'give-up', ...how, value }, () => {
+        this.givenUp++;
+        if (isKept) this.#wronged.add(block);
+      });
     });
   }
 
