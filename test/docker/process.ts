@@ -90,17 +90,21 @@ export function ended(child: ChildProcess): Promise<void> {
 /** What comes about in seconds has so long on a machine that others keep busy, in ms: a test is no measurement. */
 const patienceMs = 90_000;
 
-/** Asks every 50 ms until the answer is neither undefined nor false. */
+/** The pause between two questions, in ms: what takes long is asked for less often, since each question may be a program of its own. */
+const [leastPauseMs, mostPauseMs, pauseShare] = [50, 250, 0.1] as const;
+
+/** Asks again and again until the answer is neither undefined nor false. */
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
   timeoutMs = patienceMs,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
+  const began = performance.now();
   for (;;) {
     const answer = await ask();
     if (answer !== undefined && answer !== false) return answer;
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const waitedMs = performance.now() - began;
+    if (waitedMs > timeoutMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(mostPauseMs, Math.max(leastPauseMs, waitedMs * pauseShare))));
   }
 }
