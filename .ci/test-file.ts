@@ -55,7 +55,8 @@ export function runTestFile(file: string, deadline: AbortSignal): Promise<FileRu
   const interrupted = (): void => {
     kill();
     rmSync(directory, { recursive: true, force: true });
-    process.exit(130);
+    // Once the files that run beside this one are ended as well.
+    setImmediate(() => process.exit(130));
   };
   deadline.addEventListener('abort', onDeadline, { once: true });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);

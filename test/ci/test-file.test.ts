@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -73,6 +75,35 @@ test('a file that ends is judged by what it printed', async (t) => {
   await writeFile(file, `import { test } from 'node:test'; test('one', () => {}); test.skip('two', () => {});`);
   const { batch, late } = await runTestFile(file, new AbortController().signal);
   assert.deepEqual([late, batch], [false, { passed: 1, failed: 0, skipped: 1, files: [], broken: false }]);
+});
+
+test('who interrupts a run ends all files that are under way', async (t) => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'infinit-ci-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const at = (name: string): string => path.join(directory, name);
+  const module = JSON.stringify(path.resolve(import.meta.dirname, '../../.ci/test-file.ts'));
+  for (const name of ['a', 'b'])
+    await writeFile(
+      at(`${name}.mjs`),
+      `import { renameSync, writeFileSync } from 'node:fs';
+       writeFileSync(${JSON.stringify(at(`${name}.part`))}, String(process.pid));
+       renameSync(${JSON.stringify(at(`${name}.part`))}, ${JSON.stringify(at(name))});
+       setInterval(() => {}, 1000);`,
+    );
+  await writeFile(
+    at('run.mjs'),
+    `import { runTestFile } from ${module};
+     for (const name of ['a', 'b']) void runTestFile(${JSON.stringify(directory)} + '/' + name + '.mjs', new AbortController().signal);`,
+  );
+  const runner = spawn(process.execPath, [at('run.mjs')], { stdio: 'ignore' });
+  const ended = once(runner, 'exit');
+  while (!existsSync(at('a')) || !existsSync(at('b'))) await sleep(10);
+  runner.kill('SIGTERM');
+  assert.deepEqual(await ended, [130, null]);
+  for (const name of ['a', 'b']) {
+    const pid = Number(readFileSync(at(name), 'utf8'));
+    while (lives(pid)) await sleep(10);
+  }
 });
 
 test('a file that ends before its tests have ended has failed, whatever it exits with', async (t) => {
