@@ -104,6 +104,23 @@ test('a file without a name whose record cannot be read is removed once it can',
   assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
 });
 
+test('a file without a name that is read as its volume is closed leaves nothing behind, and is counted out', async () => {
+  const store = new UnreadableStore();
+  const before = await open(store);
+  const removed = await put(before, root, 'removed', 'removed', true);
+  await before.open(removed, 0);
+  await before.recall();
+  await before.unlink(root, 'removed');
+  await before.fsync(root, 0, false);
+  store.restart();
+  lose(store, [removed], 'unavailable');
+  const volume = await open(store);
+  store.lacks = () => undefined;
+  await volume.close();
+  await close(await open(store));
+  assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+});
+
 test('a volume whose root cannot be read is not opened', async () => {
   const store = new UnreadableStore();
   const volume = await open(store);

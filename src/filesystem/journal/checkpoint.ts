@@ -220,6 +220,9 @@ export class Checkpoint {
         if (failures.size >= maxFailures) failures.set(inode, reason);
         else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
       }
+    // One that is gone in memory, and not in the journal yet: a crash leaves it, with the links that it has.
+    for (const inode of touched.filter((one) => one.gone && !this.#gone.has(one)))
+      await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
     for (const inode of touched) if (this.#touched.get(inode)! <= through && !failures.has(inode)) this.#touched.delete(inode);
     return failures;
   }
