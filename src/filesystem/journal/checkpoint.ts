@@ -171,8 +171,8 @@ export class Checkpoint {
       const blocks = carriedBlocks({ directories: this.#directories, touched, gone: this.#gone, unread: unread().carried() });
       const [failure = [...this.#stuck.values()][0] ?? unread().failure] = failures.values();
       if (blocks.length > Math.min(reservedSlots, journalSlots - 1 - journal.used)) throw failure;
+      // What touched them stays as it is: a carry that fails half way has to be done again with all of them.
       from = journal.next;
-      for (const inode of touched) this.#touched.set(inode, from + blocks.length - 1);
       return blocks;
     });
     this.#carried = { from, until: journal.next };
