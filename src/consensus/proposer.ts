@@ -425,7 +425,9 @@ export class Proposer {
   #finish(outcome: ProposalOutcome): readonly Effect[] {
     const known = outcome.status === 'committed' || outcome.status === 'conflict';
     const base = this.#base;
-    const keep = base !== null && !base.pointer && this.#rules.mayKeepHint(known) && this.operation.kind !== 'forget';
+    // What survivors alone promised and told is no quorum's word: only what they accepted as their own record is.
+    const isQuorums = this.#survivors === undefined || outcome.status === 'committed';
+    const keep = base !== null && !base.pointer && isQuorums && this.#rules.mayKeepHint(known) && this.operation.kind !== 'forget';
     const next = known ? this.#ballot : this.#next;
     const hint = keep ? { accepted: base, next: this.#chosen ? next : null } : null;
     this.#phase = 'done';
