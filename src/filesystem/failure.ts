@@ -28,7 +28,7 @@ export function isPassing(error: unknown): boolean {
 }
 
 /** Failures of reading one block that say nothing of others, nor of the right to read it. */
-const ownTrouble: ReadonlySet<ErrorCode> = new Set(['unavailable', 'unknown-outcome', 'deadline-exceeded', 'overloaded', 'damaged']);
+const ownTrouble: ReadonlySet<ErrorCode> = new Set(['unavailable', 'unknown-outcome', 'deadline-exceeded', 'overloaded', 'damaged', 'lost']);
 
 /** Whether a block that could not be read so is the only one that has to wait. */
 export function isReadLater(error: unknown): boolean {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 
 import * as fc from 'fast-check';
 
-import { InfinitError } from '../../src/base/index.ts';
+import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import { type Address, namedAddress } from '../../src/block/index.ts';
 import { FileSystemError } from '../../src/filesystem/index.ts';
 import { journalSlots } from '../../src/filesystem/journal/journal.ts';
@@ -18,9 +18,9 @@ import { UnreadableStore } from './unreadable-store.ts';
 const slots = Array.from({ length: journalSlots }, (_, slot) => namedAddress(volumeId, `journal:${slot}`));
 const own = namedAddress(volumeId, 'volume');
 
-function lose(store: UnreadableStore, addresses: Iterable<Address>): void {
+function lose(store: UnreadableStore, addresses: Iterable<Address>, code: ErrorCode = 'unavailable'): void {
   const lost = new Set(addresses);
-  store.lacks = (address) => (lost.has(address) ? 'unavailable' : undefined);
+  store.lacks = (address) => (lost.has(address) ? code : undefined);
 }
 
 /** A way to a store on which more is out of reach. */
@@ -74,6 +74,22 @@ test('names go on while any blocks of the journal are out of reach, and are ther
   assert.deepEqual((await volume.check()).problems, []);
   await volume.close();
   assert.deepEqual((await namesOf(await open(store), root)).toSorted(), expected.toSorted());
+});
+
+test('blocks of the journal that a person gave up are left out as well', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store, { flushDelayMs: 2 });
+  await put(volume, root, 'first', 'first', true);
+  lose(store, slots.slice(10), 'lost');
+  for (let count = 0; count < 40; count++) {
+    await volume.rename(root, count % 2 === 0 ? 'first' : 'second', root, count % 2 === 0 ? 'second' : 'first', 0);
+    await volume.fsync(root, 0, false);
+  }
+  await put(volume, root, 'last', 'last', true);
+  store.restart();
+  volume = await open(store, { flushDelayMs: 2 });
+  assert.deepEqual((await namesOf(volume, root)).toSorted(), ['first', 'last']);
+  await volume.close();
 });
 
 test('a block that was left out counts as never written, whatever is found there', async () => {

@@ -13,7 +13,7 @@ import { contentOf, look, namesOf, open, put, readAt, root, user, volumeId } fro
 import { generator, Run, steps } from './random-run.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
-const codes: readonly ErrorCode[] = ['unavailable', 'deadline-exceeded', 'damaged'];
+const codes: readonly ErrorCode[] = ['unavailable', 'deadline-exceeded', 'damaged', 'lost'];
 
 function lose(store: UnreadableStore, inodes: readonly number[], code: ErrorCode): void {
   const addresses = new Set(inodes.map((inode) => namedAddress(volumeId, `inode:${inode}`)));

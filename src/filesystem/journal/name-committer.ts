@@ -1,6 +1,6 @@
 import { type Clock, codeOf, InfinitError, type Logger } from '../../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { errnoOf, isPassing } from '../failure.ts';
+import { errnoOf, isPassing, isReadLater } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { Carried } from './carried.ts';
 import { type Journal, journalSlots, reservedSlots } from './journal.ts';
@@ -129,7 +129,7 @@ export class NameCommitter {
   /** Something is out of reach. Where it is the journal's next block, others come after it. @throws InfinitError */
   async #commitElsewhere(error: unknown): Promise<void> {
     let failure = error;
-    while (isPassing(failure) && (await this.#leaveOut())) {
+    while ((isPassing(failure) || isReadLater(failure)) && (await this.#leaveOut())) {
       try {
         return await this.#commit();
       } catch (own) {

@@ -42,6 +42,8 @@ export class BlockVersion {
       this.#context.setup.onOvertaken?.();
       throw new InfinitError('conflict', `block ${this.address} of volume ${this.#context.volumeId} was changed by another mount`);
     }
+    // It may have been written meanwhile: what was read is of before.
+    if (this.#known) return;
     this.#version = block?.version ?? 0;
     this.#known = true;
   }
