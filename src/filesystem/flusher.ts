@@ -245,8 +245,9 @@ export class Flusher {
   /** {@link flushAll} and a checkpoint: the store needs no journal to make sense. */
   async settle(): Promise<void> {
     const { checkpoint } = this.#core;
-    await this.flushAll();
+    // First, since a record that can be read now has contents to be written out.
     if (checkpoint.isStuck) await checkpoint.retry();
+    await this.flushAll();
     if (!checkpoint.idle) await checkpoint.run();
     if (!this.#core.state.current) await this.#core.state.write({});
   }

@@ -378,8 +378,8 @@ export class Volume implements FileSystem {
     if (this.#core.context.options.readOnly === true) return;
     await this.#core.flusher.settle();
     await this.#core.contents.settled();
-    // Another mount looks for contents in their journal only after a crash.
-    await this.#core.state.write({ clean: !this.#core.unread.hasContents });
+    // Another mount looks for contents in their journal only after a crash. A record may have become readable this very moment.
+    await this.#core.state.write({ clean: !this.#core.contents.isNeeded });
   }
 
   /** Which of these blocks nothing refers to, now or ever again. */

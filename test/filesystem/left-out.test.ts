@@ -80,7 +80,11 @@ test('blocks of the journal that a person gave up are left out as well', async (
   const store = new UnreadableStore();
   let volume = await open(store, { flushDelayMs: 2 });
   await put(volume, root, 'first', 'first', true);
-  lose(store, slots.slice(10), 'lost');
+  lose(
+    store,
+    slots.filter((_, slot) => slot % 10 > 6),
+    'lost',
+  );
   for (let count = 0; count < 40; count++) {
     await volume.rename(root, count % 2 === 0 ? 'first' : 'second', root, count % 2 === 0 ? 'second' : 'first', 0);
     await volume.fsync(root, 0, false);

@@ -86,6 +86,38 @@ for (const code of codes)
       await close(await open(store));
     });
 
+test('a record that can be read in the very moment in which a volume is closed has what the journals have of it', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store);
+  const file = await put(volume, root, 'file', Buffer.alloc(100_000, 1), true);
+  await volume.recall();
+  await volume.write(file, 0, 10, Buffer.from('synced'), false);
+  await volume.fsync(file, 0, false);
+  store.restart();
+  // One more call that reads it fails each time, until it is read before, between or after the steps of a close.
+  for (let failures = 1; failures < 6; failures++) {
+    lose(store, [file], 'unavailable');
+    volume = await open(store);
+    let left = failures;
+    const lacks = store.lacks;
+    store.lacks = (address) => (lacks(address) !== undefined && left-- > 0 ? 'unavailable' : undefined);
+    const asks = (async () => {
+      for (let asked = 0; asked < 6; asked++) {
+        await Promise.resolve(volume.getattr(file)).catch(() => {});
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    await volume.close();
+    await asks.catch(() => {});
+    store.restart();
+    store.lacks = () => undefined;
+    volume = await open(store);
+    assert.equal((await readAt(volume, file, 10, 6)).toString(), 'synced', `after ${failures} failures`);
+    await volume.abandon();
+    store.restart();
+  }
+});
+
 test('a file without a name whose record cannot be read is removed once it can', async () => {
   const store = new UnreadableStore();
   let volume = await open(store);

@@ -74,6 +74,11 @@ export class ContentJournal {
     return this.#position - this.#tail;
   }
 
+  /** It has what is nowhere else. */
+  get isNeeded(): boolean {
+    return this.#needed.size > 0;
+  }
+
   /** For whoever is about to write an inode into its place, as it is in memory now. */
   mark(): JournalMark {
     return { stamp: { session: this.#context.session, count: this.#count }, position: this.#position };
