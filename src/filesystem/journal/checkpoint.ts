@@ -221,8 +221,11 @@ export class Checkpoint {
         else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
       }
     // One that is gone in memory, and not in the journal yet: a crash leaves it, with the links that it has.
-    for (const inode of touched.filter((one) => one.gone && !this.#gone.has(one)))
-      await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
+    const leaving = touched.filter((one) => one.gone && !this.#gone.has(one));
+    await inParallel(leaving, recordsPerCommit, async (inode) => {
+      if (failures.size >= maxFailures) failures.set(inode, [...failures.values()][0]);
+      else await records.relink(inode).catch((error: unknown) => failures.set(inode, error));
+    });
     for (const inode of touched) if (this.#touched.get(inode)! <= through && !failures.has(inode)) this.#touched.delete(inode);
     return failures;
   }

@@ -1,5 +1,5 @@
 import { assert, InfinitError } from '../../base/index.ts';
-import type { Address } from '../../block/index.ts';
+import { type Address, ownerOf } from '../../block/index.ts';
 import type { SealedBlock, Stage, Update } from '../../store/index.ts';
 import { commitOver } from './commit-over.ts';
 import type { ContentFlush, ContentPlan } from '../content/content-flush.ts';
@@ -105,6 +105,9 @@ export class RecordCommitter {
       const was = stored === undefined ? inode.unplaced : sealer.openPayload(block.address, stored.payload).body;
       if (was === undefined) throw new InfinitError('damaged', `inode ${number} of volume ${volumeId} is gone`);
       const record = decodeInode(was, `inode ${number} of volume ${volumeId}`);
+      const isOurs = stored !== undefined && ownerOf(stored.payload).session === context.session;
+      // Nothing of an earlier session can come over one of this session's.
+      if (isOurs && record.links === inode.durableLinks && record.parent === inode.durableParent) return;
       const body = encodeInode({ ...record, links: inode.durableLinks, parent: inode.durableParent });
       const update = block.update(sealer.sealPayload(block.address, context.owner(number), body));
       block.doubt();
