@@ -333,6 +333,23 @@ describe('a mount whose files other hosts change from time to time', () => {
       assert.equal(readFileSync(at('file'), 'utf8'), 'behind');
     });
 
+    test('munmap does not say that it was refused: the next close does, and takes it from nobody who syncs', async () => {
+      await alone();
+      writeFileSync(at('file'), 'before');
+      const [fd, other] = [openSync(at('file'), 'r+'), openSync(at('file'), 'r+')];
+      {
+        using mapping = new sys.Mapping(fd, 4096);
+        mapping.copyFrom(source, 6);
+        await shared(true);
+        await change('file', 'behind');
+      }
+      assert.equal(sys.close(other), 'EIO');
+      for (const said of ['EIO', 0]) assert.equal(sys.fsync(fd), said);
+      assert.equal(sys.close(fd), 0);
+      closeSync(source);
+      assert.equal(readFileSync(at('file'), 'utf8'), 'behind');
+    });
+
     test('while it is not known whether the lease comes back it waits', async () => {
       await alone(0);
       writeFileSync(at('file'), 'before');

@@ -21,6 +21,8 @@ const scratch = posix.must(posix.open('/tmp', posix.O.RDWR | posix.O.TMPFILE, 0o
 /** Descriptors of files, by number. */
 const open = new Map<number, number>();
 const maxOpen = 24;
+/** Files that were changed in mapped memory and not synced since: only a sync says what became of that. */
+const unsyncedMaps = new Set<number>();
 /** So many of the writes go through mapped memory, beside those that do anyway. */
 const mappedShare = Number(process.env['MAPPED'] ?? 0);
 let step = 0;
@@ -77,10 +79,13 @@ function descriptor(name: string, file: number): number {
   return result;
 }
 
+/** @throws Refused where the close says that something is lost: whoever opens the file later may hear nothing of it. */
 function closeFile(file: number): void {
   const fd = open.get(file);
-  if (fd !== undefined) posix.close(fd);
+  if (fd === undefined) return;
   open.delete(file);
+  const result = posix.close(fd);
+  if (typeof result === 'string') throw new Refused(`close of file ${file}: ${result}`);
 }
 
 function whole(result: posix.Result, length: number): posix.Result {
@@ -92,8 +97,8 @@ function writeBy(name: string, flags: number, data: Buffer, offset: number | 'ap
   const fd = posix.open(at(name), posix.O.RDWR | flags);
   if (typeof fd === 'string') return fd;
   const result = whole(offset === 'append' ? posix.write(fd, data) : posix.pwrite(fd, data, offset), data.length);
-  posix.close(fd);
-  return result;
+  const closed = posix.close(fd);
+  return typeof result === 'string' ? result : closed;
 }
 
 function write(name: string, file: number): void {
@@ -120,6 +125,7 @@ function mapped(name: string, file: number, size: number): void {
   for (let count = integer(1, 3); count > 0; count--) {
     const length = integer(1, Math.min(size, 9000));
     const offset = integer(0, size - length);
+    unsyncedMaps.add(file);
     act({ do: 'write', file, offset, length }, (number) => {
       posix.pwrite(scratch, bytesOf(seed, number, length), 0);
       return whole(mapping.copyFrom(scratch, length, offset), length);
@@ -128,7 +134,9 @@ function mapped(name: string, file: number, size: number): void {
     mapping.copyTo(scratch, size);
     requireAll(name, file, posix.pread(scratch, size, 0));
   }
-  if (random.chance(0.7)) act({ do: 'msync', file, length: size }, () => mapping.sync());
+  if (!random.chance(0.7)) return;
+  act({ do: 'msync', file, length: size }, () => mapping.sync());
+  unsyncedMaps.delete(file);
 }
 
 /** As careful programs do: and as careless ones. */
@@ -148,6 +156,7 @@ function sync(name: string, file: number): void {
   const fd = descriptor(name, file);
   if (random.chance(0.3)) act({ do: 'sync', file }, () => posix.fdatasync(fd));
   else act({ do: 'sync', file, names: true }, () => posix.fsync(fd));
+  unsyncedMaps.delete(file);
 }
 
 function syncDirectory(): void {
@@ -196,6 +205,11 @@ function once(): void {
   else if (file !== otherFile) act({ do: 'exchange', from: name, to: other }, () => posix.rename(at(name), at(other), posix.RENAME.EXCHANGE));
 }
 
+/** Whether pages of mapped files were refused neither munmap nor exit says. Nothing else is synced: what was written otherwise is still to be said. */
+function hear(): void {
+  for (const [name, file] of story.names) if (unsyncedMaps.has(file)) sync(name, file);
+}
+
 /** Nothing is left that is not durable. */
 function settle(): void {
   for (const [name, file] of story.names) sync(name, file);
@@ -207,6 +221,7 @@ console.log('begun');
 try {
   for (; !stopped; await new Promise((resolve) => setImmediate(resolve))) once();
   if (settles) settle();
+  else hear();
 } catch (error) {
   say({ refused: error instanceof Refused ? error.message : String(error instanceof Error ? error.stack : error) });
   process.exit(1);
