@@ -27,11 +27,11 @@ suite('the command line', () => {
 
   test('scrub reads everything and says what it found; salvage lists, and is forced only where somebody says yes', async () => {
     assert.match(await says('scrub', '--rate', '100'), /^[1-9]\d* blocks, .* read, 0 damaged, 0 replaced since the start$/);
-    assert.match(await says('salvage'), /^[1-9]\d* mutable blocks of this host: 0 without a majority in reach, 0 rewritten$/);
+    assert.match(await says('salvage'), /^[1-9]\d* mutable blocks of this host: 0 without a majority in reach, 0 rewritten, 0 given up$/);
     const { code, err } = await infinit('salvage', '--force');
     assert.equal(code, 1);
     assert.match(err, /nothing was changed: without a terminal say --yes/);
-    assert.match(await says('salvage', '--force', '--yes'), /0 without a majority in reach, 0 rewritten$/);
+    assert.match(await says('salvage', '--force', '--yes'), /0 without a majority in reach, 0 rewritten, 0 given up$/);
     const wrong = await infinit('salvage', '--lost', 'nobody');
     assert.equal(wrong.code, 3);
     assert.match(wrong.err, /there is no host "nobody"/);
