@@ -18,6 +18,7 @@ import type { KernelTrust } from './kernel-trust.ts';
 import { LockOwners } from './lock-owners.ts';
 import type { Notifier } from './notifier.ts';
 import type { FuseOptions } from './options.ts';
+import { RefusedMemory } from './refused-memory.ts';
 import {
   encodeIncrementEpoch,
   encodeInvalidateInode,
@@ -25,6 +26,7 @@ import {
   opcodeLimit,
   opcodes,
   isResent,
+  type KernelHandle,
   operationName,
   Reply,
   replyHeaderBytes,
@@ -63,6 +65,7 @@ export class Exchange {
   readonly trust: KernelTrust | undefined;
   /** Likewise. */
   readonly justLookedUp: JustLookedUp | undefined;
+  readonly #refused: RefusedMemory;
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;
@@ -87,6 +90,7 @@ export class Exchange {
     this.trust = trust;
     this.justLookedUp = trust === undefined ? undefined : new JustLookedUp();
     this.lockOwners = new LockOwners(lockRecords);
+    this.#refused = new RefusedMemory(lockRecords);
     this.forgets = new Forgets((inode, count) => this.aside(inode, () => fileSystem.forget(inode, count)));
     const times = validity(options.entrySeconds, options.attributeSeconds, options.negativeSeconds);
     const isTrusted = trust === undefined ? undefined : (inode: number): boolean => trust.mayTrust(inode);
@@ -140,6 +144,30 @@ export class Exchange {
     await kernel;
     this.inFlight.endKernelWait(header);
     if (this.inFlight.isFull) this.device.pause();
+  }
+
+  /** A page that a program changed in mapped memory is not written. From before the kernel hears that, nobody is given the file's pages: see {@link RefusedMemory}. */
+  refusePage(inode: number, handle: KernelHandle): FileSystemError {
+    this.#refused.refused(inode, this.handles.generation, [handle]);
+    return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
+  }
+
+  /** @throws FileSystemError where a page would show a program what its memory was before it changed it. */
+  givePage(inode: number, handle: KernelHandle, forReading: boolean): void {
+    const { trust } = this;
+    if (trust === undefined) return;
+    const mayGive = this.#refused.mayGive(inode, handle, this.handles.generation, () => this.lockOwners.handlesOf(inode));
+    if (!mayGive || (trust.isLost(inode) && this.#refused.has(inode)))
+      throw new FileSystemError(
+        'EIO',
+        'what was changed in mapped memory was lost: the file can be read once programs that had it open have closed it',
+      );
+    trust.gavePage(inode, forReading);
+  }
+
+  /** The kernel closed an open file. */
+  released(inode: number, handle: KernelHandle): void {
+    this.#refused.released(inode, handle);
   }
 
   /** Runs what no request waits for. Its failure can only be logged: thrown where nobody catches it, it would end the thread and with it the mount. */

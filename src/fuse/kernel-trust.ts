@@ -81,6 +81,8 @@ export class KernelTrust {
   #closed = false;
   /** Open files that programs may have changed in mapped memory under a lease that was lost. */
   readonly #lost = new Set<number>();
+  /** Pages of the file are refused until all have closed it. */
+  readonly isLost = (inode: number): boolean => this.#lost.has(inode);
 
   /**
    * @param adopted the mount is an earlier daemon's: what is open, and cached, is not known.

@@ -48,6 +48,14 @@ export class LockOwners {
     else owners.add(owner);
   }
 
+  /** Open files that somebody locked the inode through. */
+  handlesOf(inode: number): readonly KernelHandle[] {
+    return [...(this.#byInode.get(inode)?.keys() ?? [])].map((key) => {
+      const [high, low] = key.split('.').map(Number) as [number, number];
+      return { high, low };
+    });
+  }
+
   /** The owner's locks on the inode are gone, through whichever handle it took them. */
   flushed(inode: number, owner: LockOwner): void {
     const handles = this.#byInode.get(inode);
@@ -84,6 +92,7 @@ function nameOf(inode: number, handle: string, owner: LockOwner): string {
   return `${prefix}${inode} ${handle} ${owner}`;
 }
 
-function keyOf(handle: KernelHandle): string {
+/** A handle as a key. */
+export function keyOf(handle: KernelHandle): string {
   return `${handle.high}.${handle.low}`;
 }

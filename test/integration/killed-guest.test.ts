@@ -1,7 +1,10 @@
 /** The daemon of a host that another one serves is killed, again and again; the machine, its holder and the programs live on. They notice nothing. */
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, readFile, rename, stat } from 'node:fs/promises';
+import { once } from 'node:events';
+import { type FileHandle, mkdtempDisposable, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -133,6 +136,41 @@ test('what somebody else wrote to a file while the daemon of a guest was dead st
   await file.write('!');
   await file.close();
   assert.equal((await stat(path.join(first, 'f'))).size, 'synced and not!'.length);
+});
+
+test('a program of a guest never finds its mapped memory as it was before it changed it, and one that opens the file afterwards finds the file', async () => {
+  await using hosts = await shareMounts();
+  const guest = hosts.cluster.hosts[1]!;
+  const place = hosts.places[1];
+  await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
+  const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
+  await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(place, 'f'), 'before')]);
+  const start = (): { child: ChildProcess; said: () => Promise<string> } => {
+    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), path.join(place, 'f'), source, seen], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    return { child, said: () => once(child.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
+  };
+  const before = start();
+  try {
+    assert.equal(await before.said(), 'mapped');
+    await guest.crash();
+    const looked = before.said();
+    before.child.stdin!.end('go');
+    const said = await looked;
+    if (said === 'copied') assert.equal(await readFile(seen, 'utf8'), 'mapped');
+    else assert.equal(said, 'an unexpected EFAULT');
+    await once(before.child, 'close');
+    const after = start();
+    assert.equal(await after.said(), 'mapped');
+    const shown = after.said();
+    after.child.stdin!.end('go');
+    assert.deepEqual([await shown, await readFile(seen, 'utf8')], ['copied', 'mapped']);
+    await once(after.child, 'close');
+    for (const each of hosts.places) assert.equal(await readFile(path.join(each, 'f'), 'utf8'), 'mapped');
+  } finally {
+    before.child.kill('SIGKILL');
+  }
 });
 
 test('the host that serves the volume dies as well: what a guest wrote is there, whichever of them is back first', async () => {

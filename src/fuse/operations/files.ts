@@ -1,4 +1,4 @@
-import { type Attributes, type FileLock, FileSystemError, type MaybePromise } from '../../filesystem/index.ts';
+import type { Attributes, FileLock, MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
 import { after, known, reopened, type SyncWanted, syncWanted } from '../handles.ts';
 import {
@@ -146,15 +146,10 @@ const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply
 export const read: Operation = (exchange, header, message) => {
   const { handle, offset, length, flags, cached } = decodeRead(message);
   const inode = header.node;
-  if (cached) exchange.trust?.gavePage(inode, (flags & accessMode) === readOnly);
+  if (cached) exchange.givePage(inode, handle, (flags & accessMode) === readOnly);
   const slices = withHandle(exchange, header, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length));
   exchange.answer(header, slices, encodeSlices);
 };
-
-/** The kernel tells whoever next syncs or closes the mapped file. */
-function lostPage(): FileSystemError {
-  return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
-}
 
 /**
  * An append that is sent again. Where others write the file as well, and it is not known whether it was made, it is made only if nobody appended since the kernel looked: then it was not made before the crash
@@ -202,7 +197,7 @@ export const write: Operation = (exchange, header, message) => {
   const { fileSystem } = exchange;
   const kill = request.killPrivileges && !request.cached;
   const may = request.cached && exchange.trust !== undefined ? exchange.trust.mayWriteMapped(inode) : true;
-  if (may === false) throw lostPage();
+  if (may === false) throw exchange.refusePage(inode, request.handle);
   exchange.trust?.wrote(inode, exchange.handles.isOurs(request.handle) ? request.handle.low : undefined, request.cached);
   // As of this write: a program may change O_APPEND while the file is open. The pages of a mapped file have their place.
   const appends = !request.cached && (request.flags & append) !== 0;
@@ -223,7 +218,7 @@ export const write: Operation = (exchange, header, message) => {
     request.cached && !kernelKept ? putMapped(exchange, inode, { offset: request.offset, data }, write) : write(data);
   if (may !== true) {
     const allowed = may.then((still) => {
-      if (!still) throw lostPage();
+      if (!still) throw exchange.refusePage(inode, request.handle);
       return put();
     });
     return exchange.answer(header, allowed, encodeCount);
@@ -267,6 +262,7 @@ export const release: Operation = (exchange, header, message) => {
     const unlock: FileLock = { kind: 'posix', type: 'unlock', owner, pid: 0, start: 0, end: Infinity };
     exchange.aside(inode, () => exchange.fileSystem.setlk(inode, unlock, false));
   }
+  exchange.released(inode, handle);
   const open = exchange.handles.release(handle);
   // An earlier daemon's file that nobody touched since: there is nothing to release but its locks.
   if (open === undefined) {

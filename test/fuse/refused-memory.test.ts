@@ -1,0 +1,117 @@
+/** Mapped memory that programs changed, and whose pages were refused: nobody is shown what it was before. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { errnos } from '../../src/filesystem/index.ts';
+import { opcodes } from '../../src/fuse/wire/index.ts';
+import { MemoryRecords } from '../suites/memory-records.ts';
+import { created, start } from './fake-session.ts';
+
+const inode = 2;
+/** An open file, of the daemon that was the `generation`th of the mount. */
+type Handle = readonly [handle: number, generation: number];
+
+function body(bytes: number, [handle, generation]: Handle): Buffer {
+  const made = Buffer.alloc(bytes);
+  made.writeUInt32LE(handle, 0);
+  made.writeUInt32LE(generation, 4);
+  made.writeUInt32LE(16, 16);
+  return made;
+}
+
+/** What the kernel can ask of the next daemon of a mount, that others have used meanwhile. */
+function adopt(generation: number, records: MemoryRecords) {
+  const { kernel, session, fileSystem } = start({
+    options: { leased: true },
+    adopted: { minor: 45, flags: 0, flags2: 1 << 7, generation },
+    lockRecords: records,
+  });
+  const ask = (opcode: number, message: Buffer): number => kernel.answerTo(kernel.request(opcode, inode, message))!.errno;
+  const made = kernel.answerTo(kernel.request(opcodes.create, 1, created(2, 'file')))!.body;
+  fileSystem.kernel!.settle(false);
+  const lockedThrough = (handle: Handle): number => {
+    const lock = Buffer.concat([body(24, handle), Buffer.alloc(24)]);
+    lock.writeBigUInt64LE(0x7fff_ffff_ffff_ffffn, 24);
+    lock.writeUInt32LE(1, 32);
+    return kernel.request(opcodes.setlk, inode, lock);
+  };
+  return {
+    ours: [made.readUInt32LE(128), made.readUInt32LE(132)] as const,
+    page: (handle: Handle): number => ask(opcodes.read, body(40, handle)),
+    /** What a program reads says who it is (FUSE_READ_LOCKOWNER). */
+    read(handle: Handle): number {
+      const message = body(40, handle);
+      message.writeUInt32LE(2, 20);
+      return ask(opcodes.read, message);
+    },
+    /** A page that a program changed (FUSE_WRITE_CACHE). */
+    write(handle: Handle): number {
+      const message = Buffer.concat([body(40, handle), Buffer.alloc(16)]);
+      message.writeUInt32LE(1, 20);
+      return ask(opcodes.write, message);
+    },
+    lockedThrough,
+    release: (handle: Handle): number => ask(opcodes.release, body(24, handle)),
+    [Symbol.dispose]: () => session.stop(),
+  };
+}
+
+const [mapped, idle, other]: readonly Handle[] = [
+  [90, 3],
+  [91, 3],
+  [92, 3],
+] as const;
+
+test('no page of the file is given while programs have it open from before, and to those never', () => {
+  using daemon = adopt(3, new MemoryRecords());
+  assert.deepEqual([daemon.page(other), daemon.page(daemon.ours)], [0, 0], 'none was refused');
+  assert.equal(daemon.write(mapped), errnos.EIO);
+  assert.deepEqual([daemon.page(mapped), daemon.page(daemon.ours), daemon.page(other)], [errnos.EIO, errnos.EIO, errnos.EIO]);
+  assert.equal(daemon.read(daemon.ours), 0, 'what a program reads is what the file is');
+  daemon.release(mapped);
+  assert.equal(daemon.page(daemon.ours), errnos.EIO, 'the other one has it open');
+  daemon.release(other);
+  assert.equal(daemon.page(daemon.ours), 0);
+  assert.equal(daemon.page(idle), errnos.EIO);
+});
+
+test('who only has the file locked counts, though it has asked for nothing yet', () => {
+  using daemon = adopt(3, new MemoryRecords());
+  daemon.lockedThrough(idle);
+  assert.equal(daemon.write(mapped), errnos.EIO);
+  daemon.release(mapped);
+  assert.equal(daemon.page(daemon.ours), errnos.EIO);
+  daemon.release(idle);
+  assert.equal(daemon.page(daemon.ours), 0);
+});
+
+test('so it is where the lease was lost under the same daemon, until all have closed the file', () => {
+  const { kernel, session, fileSystem } = start({ options: { leased: true } });
+  const ask = (opcode: number, message: Buffer): number => kernel.answerTo(kernel.request(opcode, inode, message))!.errno;
+  fileSystem.kernel!.beginSole(() => 10_000);
+  const made = kernel.answerTo(kernel.request(opcodes.create, 1, created(2, 'file')))!.body;
+  const handle: Handle = [made.readUInt32LE(128), made.readUInt32LE(132)];
+  fileSystem.kernel!.endSole(true);
+  const page = Buffer.concat([body(40, handle), Buffer.alloc(16)]);
+  page.writeUInt32LE(1, 20);
+  assert.equal(ask(opcodes.read, body(40, handle)), 0, 'nothing is lost so far');
+  assert.equal(ask(opcodes.write, page), errnos.EIO);
+  assert.equal(ask(opcodes.read, body(40, handle)), errnos.EIO);
+  ask(opcodes.release, body(24, handle));
+  const opened = kernel.answerTo(kernel.request(opcodes.open, inode, Buffer.alloc(8)))!.body;
+  assert.equal(ask(opcodes.read, body(40, [opened.readUInt32LE(0), opened.readUInt32LE(4)])), 0);
+  session.stop();
+});
+
+test('the next daemon knows it', () => {
+  const records = new MemoryRecords();
+  let later: Handle;
+  {
+    using daemon = adopt(3, records);
+    assert.equal(daemon.write(mapped), errnos.EIO);
+    later = daemon.ours;
+  }
+  using next = adopt(4, records);
+  assert.equal(next.page(later), 0, 'opened when it was known');
+  assert.equal(next.page(mapped), errnos.EIO);
+});
