@@ -54,7 +54,7 @@ export interface Sent {
 interface Past {
   /** The highest round that anybody had promised. */
   readonly round: number;
-  /** What the last finished survey told, whoever told it; or which proposal of its own was chosen since. */
+  /** What the last finished survey told, whoever told it, and whether its answers prove something together; or which proposal of its own was chosen since. */
   readonly survey: string;
   /** Proposals given up that may live on somewhere. */
   readonly doubts: readonly string[];
@@ -258,12 +258,12 @@ function commonOf({ outcomes, message, isRunning, isPausing, isLate, targets, pa
 }
 
 /** What is left of a phase when another begins. */
-function pastOf({ message, targets, answers, past }: HostState, event: HostEvent, next: Request | undefined): Past {
+function pastOf({ message, targets, answers, isLate, past }: HostState, event: HostEvent, next: Request | undefined): Past {
   const all = [...answers.values(), ...(event.type === 'reply' ? [event.content] : [])].sort();
   const round = Math.max(past.round, ...all.map((content) => roundIn(content)));
   const isAccept = message?.type === 'accept';
   const isGivenUp = next === undefined || (next.type === 'prepare' && message?.type !== 'read');
-  if (!isGivenUp) return { ...past, round, survey: isAccept ? JSON.stringify(message) : all.join() };
+  if (!isGivenUp) return { ...past, round, survey: isAccept ? JSON.stringify(message) : `${isLate ? 'late ' : ''}${all.join()}` };
   const losses = Math.min(2, past.losses + 1);
   const isRefused = all.filter((content) => content.startsWith('rejected')).length === targets.length;
   if (!isAccept || isRefused) return { ...past, round, losses };
