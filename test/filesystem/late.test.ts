@@ -7,10 +7,12 @@ import * as fc from 'fast-check';
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import { FileSystemError } from '../../src/filesystem/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, look, open, put, root } from './harness.ts';
-import { generator, kinds as stepKinds, Run, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { kinds as stepKinds, steps } from './random-steps.ts';
 import { Host, Memory } from './redo-host.ts';
 
 const ringBytes = 1024 * 1024;
@@ -196,7 +198,7 @@ test('whichever files cannot be written out, everything is as it was after the d
   const phases = fc.array(steps(60), { minLength: 1, maxLength: 4 });
   await fc.assert(
     fc.asyncProperty(phases, fc.nat(), async (list, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       const store = new BlockedStore({ random, delay: () => (random() < 0.2 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const host = await Host.start(store, new Memory(4096 + ringBytes), { flushDelayMs: 1 });
       const run = new Run(store, host.volume);

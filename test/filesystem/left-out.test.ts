@@ -11,8 +11,10 @@ import { journalSlots } from '../../src/filesystem/journal/journal.ts';
 import type { BlockStore } from '../../src/store/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { errnoOf, namesOf, open, put, root, volumeId } from './harness.ts';
-import { generator, Run, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 const slots = Array.from({ length: journalSlots }, (_, slot) => namedAddress(volumeId, `journal:${slot}`));
@@ -149,7 +151,7 @@ test('whichever blocks of the journal are out of reach, and whatever becomes of 
   let left = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(steps(60), { minLength: 1, maxLength: 4 }), fc.nat(), async (phases, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       let broken = false;
       const journal = new Set(slots);
       const store = new UnreadableStore({

@@ -1,62 +1,15 @@
 import assert from 'node:assert/strict';
 
-import * as fc from 'fast-check';
-
 import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
-import { seeded } from '../suites/seeded.ts';
 import { contentOf, namesOf, open, readAt, user } from './harness.ts';
 import { describe, Model, node, type Node } from './posix-model.ts';
+import { kinds, type Step } from './random-steps.ts';
 
-/** A step: what, and numbers that pick its operands. */
-export type Step = readonly [kind: number, a: number, b: number, c: number, d: number];
-
-/** What a step does, by its first number. */
-export const kinds = [
-  'create',
-  'create',
-  'mkdir',
-  'symlink',
-  'unlink',
-  'unlink',
-  'rmdir',
-  'rename',
-  'rename',
-  'exchange',
-  'noreplace',
-  'whiteout',
-  'link',
-  'write',
-  'write',
-  'write',
-  'append',
-  'truncate',
-  'punch',
-  'read',
-  'read',
-  'chmod',
-  'setxattr',
-  'list',
-  'fsync',
-  'fsync',
-  'fsyncdir',
-  'syncfs',
-  'flush',
-  'recall',
-  'hold',
-  'hold',
-  'tmpfile',
-  'writeHeld',
-  'linkHeld',
-  'letGo',
-] as const;
 const names = ['a', 'b', 'c', 'd'];
 const maxOffset = 40_000;
 const renameFlags = { rename: 0, noreplace: 1, exchange: 2, whiteout: 4 } as const;
 const typesByBits: Readonly<Record<number, Node['type']>> = { 0o040000: 'directory', 0o120000: 'symlink', 0o020000: 'whiteout' };
-
-/** What the steps of a run are drawn from. */
-export const generator: (seed: number) => () => number = seeded;
 
 /** A volume beside a simple model of it. */
 export class Run {
@@ -132,6 +85,20 @@ export class Run {
     const done = await work();
     this.#drop(target.inode);
     return done;
+  }
+
+  /** Does these one after the other, until the store crashes if it does; then it is started again, and what was under way has ended. */
+  async untilCrash(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) {
+      try {
+        await this.step(step);
+      } catch (error) {
+        if (!this.store.crashed) throw error;
+      }
+      if (this.store.crashed) break;
+    }
+    this.store.restart();
+    await Promise.all(this.background.splice(0));
   }
 
   async step([kind, a, b, c, d]: Step): Promise<void> {
@@ -413,7 +380,3 @@ export class Run {
     return made;
   }
 }
-
-/** Random steps. */
-export const steps = (maxLength: number): fc.Arbitrary<Step[]> =>
-  fc.array(fc.tuple(fc.nat(kinds.length - 1), fc.nat(7), fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 5, maxLength, size: 'max' });

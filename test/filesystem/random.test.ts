@@ -8,8 +8,10 @@ import { Sealer } from '../../src/block/index.ts';
 import { checkVolume, FileSystemError, type Problem } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { open, TestClock, volumeId } from './harness.ts';
-import { generator, Run, type Step, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { type Step, steps } from './random-steps.ts';
 
 /** @param left kinds of problems that a crash may leave. */
 async function check(store: MemoryBlockStore, left: readonly Problem['kind'][]): Promise<void> {
@@ -24,7 +26,7 @@ async function check(store: MemoryBlockStore, left: readonly Problem['kind'][]):
 test('random operations end as in a simple model, and leave nothing behind', async () => {
   await fc.assert(
     fc.asyncProperty(steps(120), fc.nat(), async (list, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       const store = new MemoryBlockStore({ random, delay: () => (random() < 0.1 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const run = new Run(store, await open(store));
       for (const step of list) await run.step(step);
@@ -62,21 +64,12 @@ const uncounted: [phases: [Step[], number][], seed: number] = [
 test('after a crash anywhere the volume is whole and has what was acknowledged', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(steps(60), fc.nat(80)), { minLength: 1, maxLength: 3 }), fc.nat(), async (phases, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       const store = new MemoryBlockStore({ random, delay: () => (random() < 0.05 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const run = new Run(store, await open(store));
       for (const [list, writes] of phases) {
         store.crashAfter(writes);
-        for (const step of list) {
-          try {
-            await run.step(step);
-          } catch (error) {
-            if (!store.crashed) throw error;
-          }
-          if (store.crashed) break;
-        }
-        store.restart();
-        await Promise.all(run.background.splice(0));
+        await run.untilCrash(list);
         // As it lies there, and as the next mount leaves it but for blocks that are left to scrub.
         await check(store, ['leaked-block', 'leaked-inode']);
         await run.recover();
@@ -90,7 +83,7 @@ test('after a crash anywhere the volume is whole and has what was acknowledged',
 test('failed and unknown outcomes lose nothing', async () => {
   await fc.assert(
     fc.asyncProperty(steps(120), fc.nat(), async (list, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       let broken = false;
       const fates = ['failed', 'unknown-lost', 'unknown-applied'] as const;
       const store = new MemoryBlockStore({

@@ -9,8 +9,10 @@ import { Sealer } from '../../src/block/index.ts';
 import { checkVolume, SharedFileSystem } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, TestClock, user, volumeId } from './harness.ts';
-import { generator, Run, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { steps } from './random-steps.ts';
 import { Host, Memory } from './redo-host.ts';
 
 async function check(store: MemoryBlockStore): Promise<void> {
@@ -24,7 +26,7 @@ test('after the death of the process alone, at any moment and again and again, e
   const phases = fc.array(fc.tuple(steps(60), fc.option(fc.nat(30), { nil: undefined })), { minLength: 1, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(phases, fc.nat(), async (list, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       const store = new MemoryBlockStore({ random, delay: () => (random() < 0.2 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const host = await Host.start(store);
       const run = new Run(store, host.volume);

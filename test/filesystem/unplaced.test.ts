@@ -8,13 +8,15 @@ import { InfinitError } from '../../src/base/index.ts';
 import { type Address, namedAddress } from '../../src/block/index.ts';
 import { FileSystemError } from '../../src/filesystem/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { contentOf, namesOf, open, put, root, user, volumeId } from './harness.ts';
-import { generator, Run, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 /** In [0, 1). */
 function lot(address: Address, salt: number): number {
-  return generator(Number.parseInt(address.slice(-7), 16) ^ salt)();
+  return seeded(Number.parseInt(address.slice(-7), 16) ^ salt)();
 }
 
 const own = namedAddress(volumeId, 'volume');
@@ -87,7 +89,7 @@ test('what is synced of a file whose record is only in the journal is there afte
 test('whatever but the volume’s own block is out of reach, and whatever becomes of writes, nothing that was acknowledged is lost', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(steps(60), { minLength: 1, maxLength: 4 }), fc.nat(), async (phases, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       let broken = false;
       const store = new UnreadableStore({
         random,

@@ -8,9 +8,11 @@ import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import { namedAddress, ownerOf } from '../../src/block/index.ts';
 import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
+import { seeded } from '../suites/seeded.ts';
 import { eventually } from '../suites/transport-suite.ts';
 import { contentOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
-import { generator, Run, steps } from './random-run.ts';
+import { Run } from './random-run.ts';
+import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 const codes: readonly ErrorCode[] = ['unavailable', 'deadline-exceeded', 'damaged', 'lost'];
@@ -168,21 +170,12 @@ test('whichever records cannot be read after a crash anywhere, what was acknowle
   let unread = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(steps(60), fc.nat(80)), { minLength: 1, maxLength: 3 }), fc.nat(), async (phases, seed) => {
-      const random = generator(seed);
+      const random = seeded(seed);
       const store = new UnreadableStore({ random, delay: () => (random() < 0.05 ? new Promise((resolve) => setImmediate(resolve)) : undefined) });
       const run = new Run(store, await open(store));
       for (const [list, writes] of phases) {
         store.crashAfter(writes);
-        for (const step of list) {
-          try {
-            await run.step(step);
-          } catch (error) {
-            if (!store.crashed) throw error;
-          }
-          if (store.crashed) break;
-        }
-        store.restart();
-        await Promise.all(run.background.splice(0));
+        await run.untilCrash(list);
         // Mounts that some of it is out of reach of, each of which ends in its own way.
         for (let mounts = Math.floor(random() * 3); mounts > 0; mounts--) {
           lose(
