@@ -9,7 +9,7 @@ import { namedAddress } from '../../src/block/index.ts';
 import { InfinitError, silentLogger } from '../../src/base/index.ts';
 import { Sealer } from '../../src/block/index.ts';
 import { DirtySet } from '../../src/node/volumes/dirty-set.ts';
-import { type OpenVolume, SharedRole } from '../../src/node/sharing/shared-role.ts';
+import { type OpenVolume, SharedRole, type SharedRoleParts } from '../../src/node/sharing/shared-role.ts';
 import type { Volume } from '../../src/filesystem/index.ts';
 import { encodeCall } from '../../src/filesystem/shared/calls.ts';
 import type { BlockStore } from '../../src/store/index.ts';
@@ -19,6 +19,11 @@ import { bytes, contentOf, errnoOf, look, open, put, root, user, volumeId } from
 import { eventually } from '../docker/process.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { sharingOf } from './sharing.ts';
+
+/** The role of a worker of host `a`. */
+function roleOf(parts: Pick<SharedRoleParts, 'open' | 'tell' | 'dirty'>): SharedRole {
+  return new SharedRole({ self: 'a', volumeId, sealer: new Sealer(), logger: silentLogger, ...parts });
+}
 
 /** A worker's role with the main thread's part of the volume, on a store that both share. */
 class Host implements AsyncDisposable {
@@ -43,15 +48,7 @@ class Host implements AsyncDisposable {
     stack.defer(() => dirty.set.close(true));
     const transport = stack.use(new MemoryNetwork().open('a'));
     const tell = (event: VolumeEvent): void => void sharing.hear(event);
-    const role = new SharedRole({
-      self: transport.self,
-      volumeId: '00112233445566778899aabbccddeeff',
-      sealer: new Sealer(),
-      open: openVolume,
-      tell,
-      logger: silentLogger,
-      dirty,
-    });
+    const role = roleOf({ open: openVolume, tell, dirty });
     stack.use(role);
     const sharing = sharingOf(transport, store, (command) => role.hear(command));
     stack.use(sharing);
@@ -203,15 +200,7 @@ test('a volume that comes back while its mount ends serves no other host', async
     volumes.push(volume);
     return volume;
   };
-  using role = new SharedRole({
-    self: 'a',
-    volumeId: '00112233445566778899aabbccddeeff',
-    sealer: new Sealer(),
-    open: openVolume,
-    tell,
-    logger: silentLogger,
-    dirty,
-  });
+  using role = roleOf({ open: openVolume, tell, dirty });
   const come = async (session: number): Promise<void> => {
     const { port1, port2 } = new MessageChannel();
     stack.defer(() => port1.close());
@@ -277,15 +266,7 @@ test('that no other host uses the volume any more counts also where it is said b
     await opening.promise;
     return open(store);
   };
-  using role = new SharedRole({
-    self: 'a',
-    volumeId: '00112233445566778899aabbccddeeff',
-    sealer: new Sealer(),
-    open: openVolume,
-    tell: () => {},
-    logger: silentLogger,
-    dirty,
-  });
+  using role = roleOf({ open: openVolume, tell: () => {}, dirty });
   let told = 0;
   role.fileSystem.attach({
     removed: () => {},
@@ -329,15 +310,7 @@ test('the daemons after one that had the volume alone let the kernel write no pa
     const memory = { bytes: bytesLeft, provide: () => true, release: () => {} };
     const openVolume: OpenVolume = (_store, _session, _onOvertaken, inherits) => open(store, {}, { memory, inherits, resumed: daemon > 1 });
     const tell = (event: VolumeEvent): void => void (event.type === 'served' && told.push('answered'));
-    using role = new SharedRole({
-      self: 'a',
-      volumeId: '00112233445566778899aabbccddeeff',
-      sealer: new Sealer(),
-      open: openVolume,
-      tell,
-      logger: silentLogger,
-      dirty,
-    });
+    using role = roleOf({ open: openVolume, tell, dirty });
     role.fileSystem.attach({
       removed: () => {},
       holds: () => Promise.resolve(true),
