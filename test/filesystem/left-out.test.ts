@@ -18,6 +18,8 @@ import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 const slots = Array.from({ length: journalSlots }, (_, slot) => namedAddress(volumeId, `journal:${slot}`));
+/** As where two of five hosts are lost, but the one that a mount has to write. */
+const threeInTen = slots.filter((_, slot) => slot % 10 > 6);
 const own = namedAddress(volumeId, 'volume');
 
 function lose(store: UnreadableStore, addresses: Iterable<Address>, code: ErrorCode = 'unavailable'): void {
@@ -41,11 +43,7 @@ test('names go on while any blocks of the journal are out of reach, and are ther
   const store = new UnreadableStore();
   let volume = await open(store, { flushDelayMs: 2 });
   await put(volume, root, 'first', 'first', true);
-  // Three in ten, as where two of five hosts are lost, but the one that a mount has to write.
-  lose(
-    store,
-    slots.filter((_, slot) => slot % 10 > 6),
-  );
+  lose(store, threeInTen);
   const expected = ['first'];
   for (let round = 0; round < 3; round++) {
     // More than the journal has blocks.
@@ -82,11 +80,7 @@ test('blocks of the journal that a person gave up are left out as well', async (
   const store = new UnreadableStore();
   let volume = await open(store, { flushDelayMs: 2 });
   await put(volume, root, 'first', 'first', true);
-  lose(
-    store,
-    slots.filter((_, slot) => slot % 10 > 6),
-    'lost',
-  );
+  lose(store, threeInTen, 'lost');
   for (let count = 0; count < 40; count++) {
     await volume.rename(root, count % 2 === 0 ? 'first' : 'second', root, count % 2 === 0 ? 'second' : 'first', 0);
     await volume.fsync(root, 0, false);
