@@ -21,6 +21,8 @@ export interface Remains {
   readonly unheard: readonly PeerId[];
   /** Who answered, and has no damaged record. */
   readonly answered: readonly PeerId[];
+  /** Who has a pointer. */
+  readonly pointing: readonly PeerId[];
   /** Where the views in force have the block, the newest first. */
   readonly homes: readonly (readonly PeerId[])[];
 }
@@ -100,6 +102,7 @@ export function* look(
     unsettled: [...new Set([...others, ...pointers, ...damaged])].filter((peer) => !survivors.includes(peer) && !isGone(peer)),
     unheard: [...all].filter((peer) => !answered.has(peer) && !isGone(peer)),
     answered: [...answered].filter((peer) => !damaged.has(peer)),
+    pointing: pointers,
     homes: views.map((view) => at.home(address, view)).toReversed(),
   };
 }
@@ -138,13 +141,15 @@ export type GivingUp = Pick<Extract<Operation, { kind: 'give-up' }>, 'pointer' |
 
 /** How a block of which nothing is left is given up, or why it must not be: whoever may have anything of it must have said that he has no record, or never speak again. */
 export function givingUp(remains: Remains, lost: readonly PeerId[], isGone: (peer: PeerId) => boolean): GivingUp | string {
-  const { pointer, missing, unheard, answered, homes, unsettled } = remains;
+  const { pointer, missing, unheard, answered, pointing, homes, unsettled } = remains;
   if (remains.newest !== null) return 'a record of it is left: salvage it';
   const why = whyNotLost(missing, lost, isGone);
   if (why !== undefined) return why;
   if (unheard.length > 0) return `${unheard.join(', ')}, which may have it, did not answer: wait for them, or expel them`;
   const asked = answered.filter((peer) => !isGone(peer));
-  const sets = homes.map((home) => home.filter((peer) => asked.includes(peer))).filter((set) => set.length > 0);
+  const left = homes.map((home) => home.filter((peer) => asked.includes(peer))).filter((set) => set.length > 0);
+  // Where the newest view has lost hosts there too, no other may have room before this block is given up: those that know where it was have it, and have yet to resolve it.
+  const sets = left.length > 0 ? left : [pointing.filter((peer) => asked.includes(peer))].filter((set) => set.length > 0);
   if (sets.length === 0) return 'no host is left where it belongs, whose record is whole: wait until the roster has one';
   return { pointer, asked, sets, unsettled: [...new Set([...unsettled, ...sets.flat()])] };
 }

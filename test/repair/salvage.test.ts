@@ -376,3 +376,27 @@ test('nor is a block given up while a host that may have it is silent', async ()
   await eventually(async () => cluster.host('a').transport.isConnected('c'), 5000, 'c is not back');
   assert.deepEqual(await giveUp(true), []);
 });
+
+test('a block is given up also where the newest view has none left where it belongs: no other can have room before', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'c'], 3, { checkIntervalMs: 1e9 });
+  const address = mutableAddress();
+  const { store, repair } = cluster.host('a');
+  await store.commit([{ update: [{ address, expect: 'absent', payload: Buffer.from('old') }] }]);
+  const gone = ['d', 'e', 'f'];
+  for (const name of gone) await cluster.open(name);
+  cluster.views.append(gone);
+  await eventually(async () => cluster.views.list.length === 1, 20_000, 'the first view is not retired');
+  // Above the floor of a, which has forgotten it.
+  for (const payload of ['new', 'newer', 'newest'])
+    await cluster.host('d').store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from(payload) }] }]);
+  const { accepted } = (await cluster.host('d').store.housekeeping.inspect(address))!;
+  await cluster.host('d').store.housekeeping.tell(address, accepted!, ['a']);
+  for (const name of gone) await cluster.crash(name);
+  for (const name of gone) cluster.views.countOut(name);
+  const { blocks } = await repair.salvage({ force: true, lost: gone, giveUp: { by: 'the operator', at: 'noon' } }, async () => {});
+  assert.deepEqual([blocks[0]!.result, blocks[0]!.replicas], ['given-up', ['a']]);
+  await assert.rejects(cluster.host('b').store.fetch(address, { deadlineMs: 300 }), { code: 'unavailable' });
+  cluster.views.append(['a', 'b', 'c']);
+  await eventually(async () => cluster.views.list.length === 1, 20_000, 'the view of the lost hosts is not retired');
+  for (const name of ['a', 'b', 'c']) await assert.rejects(cluster.host(name).store.fetch(address), { code: 'lost' });
+});

@@ -1,6 +1,7 @@
 import { type Address, givenUpPayload, isGivenUp } from '../../src/block/index.ts';
 import {
   type Accepted,
+  type BlockRecord,
   compareBallots,
   givenUpRounds,
   isMember,
@@ -56,6 +57,7 @@ export class Disaster {
     this.#agreement = agreement;
     this.#chance = new SeededRandom(world.settings.seed, 9);
     world.judges.onAbsent = (block) => this.#onAbsent(block);
+    world.judges.onPointerForgotten = (block, host, record) => this.#onPointerForgotten(block, host, record);
     world.later(this.#chance.between(0.2, 0.7) * workloadMs(world.settings), () => this.#strike());
   }
 
@@ -83,7 +85,7 @@ export class Disaster {
     this.#lostAt = world.now;
     for (const block of world.blocks) {
       if (sets.get(block)!.every((set) => hasMajority(world, set, ({ lost }) => !lost))) continue;
-      this.#hit.set(block, { known: this.#whoKnows(block), chosen: world.judges.chosenOf(block) });
+      this.#hit.set(block, { known: this.#whoKnows(block), released: new Set(), chosen: world.judges.chosenOf(block) });
     }
     const declaredIn = this.#chance.between(0, 500);
     for (const host of world.left) world.later(declaredIn + this.#chance.between(0, spreadMs), () => this.#agreement.expel(host, this.#lost));
@@ -128,6 +130,12 @@ export class Disaster {
     }
   }
 
+  /** Where hosts that are lost had the block, these had agreed that it is let forget. */
+  #onPointerForgotten(block: string, host: Host, record: BlockRecord): void {
+    const isLost = productionRules.setsOf(record).some((set) => !hasMajority(this.#world, set, ({ lost }) => !lost));
+    if (isLost) this.#hit.get(block)?.released.add(host);
+  }
+
   /** The person goes on until no block is left that could be salvaged, and the views of the lost hosts are gone. */
   mend(): void {
     if (this.#lostAt === Infinity) return;
@@ -150,13 +158,15 @@ export class Disaster {
 
   /**
    * What was told of a block that lost its majority once nobody could answer from memory by leases of before: no version has two values, nobody who begins later is told less, and
-   * nobody is told less than what a host that is left held when it was acknowledged, unless that host has left the cluster since, and gave up what it held. Nor that somebody removed it, where nobody did; nor that it is lost, where such a host
+   * nobody is told less than what a host that is left held when it was acknowledged, unless that host has left the cluster since, and gave up what it held, or was told that the block went on with the lost hosts
+   * and was let forget it, by a settling of before. Nor that somebody removed it, where nobody did; nor that it is lost, where such a host
    * had it, or once somebody was told otherwise.
    */
   judge(history: readonly Operation[]): void {
     const from = this.#lostAt + this.#outlastMs;
-    for (const [block, { known }] of this.#hit) {
-      const kept = Math.max(0, ...known.map(({ host, version }) => (this.#agreement.outcasts.has(host.name) ? 0 : version)));
+    for (const [block, { known, released }] of this.#hit) {
+      const counts = ({ host }: Known): boolean => !this.#agreement.outcasts.has(host.name) && !released.has(host);
+      const kept = Math.max(0, ...known.filter(counts).map(({ version }) => version));
       const told = history.flatMap((operation) => (operation.register === block && operation.start > from ? toldOf(operation) : []));
       const removals = history.filter(({ register, action }) => register === block && action.kind === 'write' && action.value === null);
       const isRemoval = ({ start, outcome }: Operation, version: number): boolean =>
@@ -223,7 +233,7 @@ export class Disaster {
     this.#world.later(waitMs, () => {
       if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
       trace.say(`${host.name}  ${block}  salvages version ${newest.record.version} with ${survivors.join('')}`);
-      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: this.#world.judges.chosenOf(block) });
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], released: new Set(), chosen: this.#world.judges.chosenOf(block) });
       if (mutant.salvagesUnasked === true) return this.#teach(host, block, newest, remains);
       this.#carryOut(host, block, { kind: 'salvage', from: newest.ballot, pointer, survivors, unsettled }, () => this.salvaged++);
     });
@@ -239,7 +249,7 @@ export class Disaster {
     this.#world.later(this.#outlastMs, () => {
       if (!host.up || host.life !== life || host.pausedUntil > this.#world.now) return;
       trace.say(`${host.name}  ${block}  gives it up, with ${how.asked.join('')}`);
-      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], chosen: this.#world.judges.chosenOf(block) });
+      if (!this.#hit.has(block)) this.#hit.set(block, { known: [], released: new Set(), chosen: this.#world.judges.chosenOf(block) });
       this.#declared.add(block);
       if (mutant.forgetsGivenUp === true) return this.#forget(host, block, how);
       const value = mutant.givesUpAsRemoved === true ? null! : lostValue;
@@ -287,6 +297,8 @@ export class Disaster {
 interface Hit {
   /** What hosts that are left had of it, of what was acknowledged. */
   readonly known: readonly Known[];
+  /** Hosts that were let forget since that the block went on elsewhere. */
+  readonly released: Set<Host>;
   /** The newest record of before that somebody knew to be chosen. */
   readonly chosen: Accepted | undefined;
 }

@@ -275,6 +275,8 @@ export class Host {
     const step = this.#acceptor.step(kept.state, request, this.clock);
     for (const peer of step.recalls) this.#sendLease(world.indexOf(peer), { type: 'recall', from: this.name, block });
     if (step.changed) world.judges.accepted(request);
+    const before = kept.state?.accepted;
+    if (before?.pointer === true && step.reply.type === 'forgotten') world.judges.onPointerForgotten(block, this, before.record);
     // As `Replica.serve`: memory keeps the step also where the disk refuses it, and nothing is said.
     if (step.changed || this.#states.isUnsaved(kept)) this.#states.save(block, kept, step.state, step.floor);
     if (world.trace.on) world.trace.step(this.name, request, step.reply);

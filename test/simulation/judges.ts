@@ -27,6 +27,8 @@ export class Judges {
   readonly history: Observed[] = [];
   /** Somebody is told that there is no such block. */
   onAbsent: (block: string) => void = () => {};
+  /** A host forgets that a block went on elsewhere. */
+  onPointerForgotten: (block: string, host: Host, record: BlockRecord) => void = () => {};
   readonly #world: World;
   /** The highest record of each block that somebody knew to be chosen. */
   readonly #chosen = new Map<string, Accepted>();

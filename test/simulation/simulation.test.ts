@@ -68,6 +68,11 @@ void test('hosts that are lost for good while four views are in force keep none 
   assert.ok(salvaged > 0);
 });
 
+void test('a block that no view in force has at a host that is left is given up, and who was rightly let forget a block need not tell of it', () => {
+  const plan = new Plan(readCommand(['--scenario', 'lost-blocks']));
+  for (const seed of [7300562, 40815]) assertKeptInReach(plan.run(seed), seed, ' --scenario lost-blocks');
+});
+
 void test('fresh seeds keep every promise', (context) => {
   const first = Math.floor(Date.now() / 1000);
   const end = performance.now() + budgetMs;
