@@ -39,12 +39,12 @@ export class FileLocks {
   }
 
   /** Whether all that is locked of the inode is of such locks, and nobody waits. */
-  areOnly(inode: number, isOne: (lock: FileLock) => boolean): boolean {
+  areOnly(inode: number, isOne: (lock: Pick<FileLock, 'kind' | 'owner'>) => boolean): boolean {
     return this.#table.areOnly(inode, isOne);
   }
 
   /** In the place of those that there are. */
-  replace(inode: number, isReplaced: (lock: FileLock) => boolean, locks: readonly FileLock[]): void {
+  replace(inode: number, isReplaced: (lock: Pick<FileLock, 'kind' | 'owner'>) => boolean, locks: readonly FileLock[]): void {
     this.#table.replace(inode, isReplaced, locks);
   }
 }

@@ -1,4 +1,5 @@
 import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
+import { LockSet } from './lock-set.ts';
 
 /** Waiters on one inode; one more is refused with ENOMEM. */
 const maxWaiters = 65_536;
@@ -17,8 +18,7 @@ interface Waiter {
 }
 
 interface Table {
-  /** Of every owner; of one owner and kind sorted by start and disjoint. */
-  held: FileLock[];
+  readonly held: LockSet;
   waiting: Waiter[];
 }
 
@@ -40,9 +40,9 @@ export class LockTable {
     this.#maxAllLocks = mostOfAll;
   }
 
-  /** The first lock in the way of `lock`. */
-  conflict(inode: number, lock: FileLock): FileLock | undefined {
-    return this.#tables.get(inode)?.held.find((held) => inTheWay(held, lock));
+  /** The first lock in the way of `lock`, among those that count. */
+  conflict(inode: number, lock: FileLock, counts?: (held: FileLock) => boolean): FileLock | undefined {
+    return this.#tables.get(inode)?.held.conflict(lock, counts);
   }
 
   /** True where anything is held or awaited on the inode. */
@@ -51,20 +51,30 @@ export class LockTable {
   }
 
   held(inode: number): readonly FileLock[] {
-    return this.#tables.get(inode)?.held ?? [];
+    return this.#tables.get(inode)?.held.all() ?? [];
   }
 
-  /** Whether all that is held on the inode is of such locks, and nobody waits. */
-  areOnly(inode: number, isOne: (lock: FileLock) => boolean): boolean {
+  /** How many are held on the inode. */
+  count(inode: number): number {
+    return this.#tables.get(inode)?.held.size ?? 0;
+  }
+
+  /** Whether all that is held on the inode is of such owners, and nobody waits. */
+  areOnly(inode: number, isOne: (lock: Pick<FileLock, 'kind' | 'owner'>) => boolean): boolean {
     const table = this.#tables.get(inode);
-    return table === undefined || (table.waiting.length === 0 && table.held.every(isOne));
+    if (table === undefined) return true;
+    if (table.waiting.length > 0) return false;
+    for (const each of table.held.owners()) if (!isOne(each)) return false;
+    return true;
   }
 
   /** Puts locks in the place of some, however many there are: they were given already. None of them may be in the way of another. */
-  replace(inode: number, isReplaced: (lock: FileLock) => boolean, locks: readonly FileLock[]): void {
+  replace(inode: number, isReplaced: (lock: Pick<FileLock, 'kind' | 'owner'>) => boolean, locks: readonly FileLock[]): void {
     const table = this.#tableOf(inode);
-    const kept = table.held.filter((lock) => !isReplaced(lock));
-    this.#hold(table, locks.reduce<FileLock[]>(putLock, kept));
+    const before = table.held.size;
+    for (const { kind, owner } of table.held.owners()) if (isReplaced({ kind, owner })) table.held.release(kind, owner);
+    for (const lock of locks) table.held.put(lock);
+    this.#count += table.held.size - before;
     this.#serve(inode, table);
   }
 
@@ -94,15 +104,15 @@ export class LockTable {
   release(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
     const table = this.#tables.get(inode);
     if (table === undefined) return;
-    const held = table.held.filter((lock) => lock.kind !== kind || lock.owner !== owner);
-    if (held.length === table.held.length) return;
-    this.#hold(table, held);
+    const before = table.held.size;
+    if (!table.held.release(kind, owner)) return;
+    this.#count += table.held.size - before;
     this.#serve(inode, table);
   }
 
   #tableOf(inode: number): Table {
     let table = this.#tables.get(inode);
-    if (table === undefined) this.#tables.set(inode, (table = { held: [], waiting: [] }));
+    if (table === undefined) this.#tables.set(inode, (table = { held: new LockSet(), waiting: [] }));
     return table;
   }
 
@@ -136,7 +146,7 @@ export class LockTable {
   #serve(inode: number, table: Table): void {
     for (let i = 0; i < table.waiting.length;) {
       const waiter = table.waiting[i]!;
-      if (table.held.some((held) => inTheWay(held, waiter.lock))) {
+      if (table.held.conflict(waiter.lock) !== undefined) {
         i++;
         continue;
       }
@@ -150,7 +160,7 @@ export class LockTable {
       }
       waiter.grant();
     }
-    if (table.held.length === 0 && table.waiting.length === 0) this.#tables.delete(inode);
+    if (table.held.size === 0 && table.waiting.length === 0) this.#tables.delete(inode);
   }
 
   /** Would waiting for `blocker` close a circle of owners that wait for one another? */
@@ -168,45 +178,12 @@ export class LockTable {
   }
 
   #apply(table: Table, lock: FileLock): void {
-    const held = putLock(table.held, lock);
-    const more = held.length - table.held.length;
+    const change = table.held.changeBy(lock);
+    const more = change.come.length - change.gone.length;
     // An unlock may take one more, too: what is left of one lock are two then.
-    if (lock.type !== 'unlock' && (held.length > this.#maxLocks || (more > 0 && this.#count + more > this.#maxAllLocks)))
+    if (lock.type !== 'unlock' && (table.held.size + more > this.#maxLocks || (more > 0 && this.#count + more > this.#maxAllLocks)))
       throw new FileSystemError('ENOMEM');
-    this.#hold(table, held);
+    table.held.apply(change);
+    this.#count += more;
   }
-
-  #hold(table: Table, held: FileLock[]): void {
-    this.#count += held.length - table.held.length;
-    table.held = held;
-  }
-}
-
-/** Puts the lock over what its owner has: overlaps are replaced, split or shortened, neighbours of the same type become one. */
-export function putLock(before: readonly FileLock[], lock: FileLock): FileLock[] {
-  const kept: FileLock[] = [];
-  let { start, end } = lock;
-  for (const held of before) {
-    const own = held.kind === lock.kind && held.owner === lock.owner;
-    if (!own || held.end + 1 < start || held.start > end + 1) kept.push(held);
-    else if (held.type === lock.type) {
-      start = Math.min(start, held.start);
-      end = Math.max(end, held.end);
-    } else {
-      if (held.start < lock.start) kept.push(held.end < lock.start ? held : { ...held, end: lock.start - 1 });
-      if (held.end > lock.end) kept.push(held.start > lock.end ? held : { ...held, start: lock.end + 1 });
-    }
-  }
-  if (lock.type !== 'unlock') kept.push({ ...lock, start, end });
-  return kept;
-}
-
-function inTheWay(held: FileLock, lock: FileLock): boolean {
-  return (
-    held.kind === lock.kind &&
-    held.owner !== lock.owner &&
-    (held.type === 'write' || lock.type === 'write') &&
-    held.start <= lock.end &&
-    held.end >= lock.start
-  );
 }

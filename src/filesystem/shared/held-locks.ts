@@ -1,12 +1,12 @@
 import type { Records } from '../../base/index.ts';
 import type { FileLock, LockOwner } from '../file-system.ts';
-import { putLock } from '../locks/locks.ts';
+import { type LockChange, LockSet } from '../locks/lock-set.ts';
 
 const prefix = 'locks ';
 
 /** Locks that this host's programs hold on a shared volume: what is taken again when another host serves it, or the daemon is another one. */
 export class HeldLocks {
-  readonly #byInode = new Map<number, FileLock[]>();
+  readonly #byInode = new Map<number, LockSet>();
   readonly #records: Records | undefined;
 
   /** @param records What the next daemon of this mount will know, and what the one before left. */
@@ -16,9 +16,7 @@ export class HeldLocks {
       if (!key.startsWith(prefix)) continue;
       const inode = Number(key.split(' ')[1]);
       if (!Array.isArray(value)) {
-        const locks = this.#byInode.get(inode);
-        if (locks === undefined) this.#byInode.set(inode, [decode(value)]);
-        else locks.push(decode(value));
+        this.#put(inode, decode(value));
         continue;
       }
       // A daemon of an earlier version had one record for all of a file.
@@ -29,35 +27,20 @@ export class HeldLocks {
 
   /** A lock was taken or, with type `unlock`, given back. */
   note(inode: number, lock: FileLock): void {
-    const before = this.#byInode.get(inode);
-    if (before === undefined && lock.type === 'unlock') return;
-    const locks = putLock(before ?? [], lock);
-    if (locks.length === 0) this.#byInode.delete(inode);
-    else this.#byInode.set(inode, locks);
-    this.#records?.put(this.#changes(inode, lock, before ?? [], locks));
+    const change = this.#put(inode, lock);
+    this.#records?.put(changesOf(inode, change));
   }
 
-  /**
-   * A record for each lock, so that a change costs the same however many there are. An owner's do not overlap: where one begins names it. Only what overlaps or
-   * adjoins the new one can have changed.
-   */
-  #changes(
-    inode: number,
-    { kind, owner, start, end }: FileLock,
-    before: readonly FileLock[],
-    now: readonly FileLock[],
-  ): ReadonlyMap<string, unknown> {
-    const near = (each: FileLock): boolean => each.kind === kind && each.owner === owner && each.end + 1 >= start && each.start <= end + 1;
-    const key = (lock: FileLock): string => `${prefix}${inode} ${kind} ${lock.start} ${owner}`;
-    const known = new Set(before.filter(near));
-    const changes = new Map<string, unknown>();
-    for (const lock of now) if (near(lock) && !known.delete(lock)) changes.set(key(lock), encode(lock));
-    for (const gone of known) if (!changes.has(key(gone))) changes.set(key(gone), undefined);
-    return changes;
+  #put(inode: number, lock: FileLock): LockChange {
+    let locks = this.#byInode.get(inode);
+    if (locks === undefined) this.#byInode.set(inode, (locks = new LockSet()));
+    const change = locks.put(lock);
+    if (locks.size === 0) this.#byInode.delete(inode);
+    return change;
   }
 
   has(inode: number, kind: FileLock['kind'], owner: LockOwner): boolean {
-    return this.#byInode.get(inode)?.some((lock) => lock.kind === kind && lock.owner === owner) === true;
+    return this.#byInode.get(inode)?.has(kind, owner) === true;
   }
 
   /** Whether this very lock of {@link all} is still held as it was. */
@@ -66,12 +49,24 @@ export class HeldLocks {
   }
 
   of(inode: number): readonly FileLock[] {
-    return this.#byInode.get(inode) ?? [];
+    return this.#byInode.get(inode)?.all() ?? [];
+  }
+
+  count(inode: number): number {
+    return this.#byInode.get(inode)?.size ?? 0;
   }
 
   all(): readonly { readonly inode: number; readonly lock: FileLock }[] {
-    return [...this.#byInode].flatMap(([inode, locks]) => locks.map((lock) => ({ inode, lock })));
+    return [...this.#byInode].flatMap(([inode, locks]) => locks.all().map((lock) => ({ inode, lock })));
   }
+}
+
+/** A record for each lock, so that a change costs the same however many there are. An owner's do not overlap: where one begins names it. */
+function changesOf(inode: number, { gone, come }: LockChange): ReadonlyMap<string, unknown> {
+  const key = ({ kind, start, owner }: FileLock): string => `${prefix}${inode} ${kind} ${start} ${owner}`;
+  const changes = new Map<string, unknown>(come.map((lock) => [key(lock), encode(lock)]));
+  for (const lock of gone) if (!changes.has(key(lock))) changes.set(key(lock), undefined);
+  return changes;
 }
 
 /** JSON has no infinity. */

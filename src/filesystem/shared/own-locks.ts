@@ -100,7 +100,7 @@ export class OwnLocks {
     if (file.returning === undefined) {
       void this.#table.set(inode, unlock, false);
       // What is left of one lock may be two.
-      if (this.#table.held(inode).length > maxLocksOfFile) void this.giveBack(inode)?.catch(() => {});
+      if (this.#table.count(inode) > maxLocksOfFile) void this.giveBack(inode)?.catch(() => {});
       return true;
     }
     await file.returning;
@@ -180,7 +180,7 @@ export class OwnLocks {
   #mayAsk(inode: number): boolean {
     const { generation, backing } = this.#holder;
     if (backing?.kind !== 'remote' || !this.#cache.isOn || generation === this.#withoutLending || this.#files.size >= maxFiles) return false;
-    if (this.#held.of(inode).length > maxLocksOfFile / 2) return false;
+    if (this.#held.count(inode) > maxLocksOfFile / 2) return false;
     if (this.#borrowing.has(inode) || this.#taking.has(inode) || this.#isTelling(inode)) return false;
     const until = this.#refusedUntil.get(inode);
     if (until !== undefined && until > this.#clock.monotonicMs()) return false;
