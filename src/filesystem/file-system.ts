@@ -6,7 +6,7 @@
  * - Failures are thrown as {@link FileSystemError} with an errno name. A looked-up name that is absent is `undefined`, not an error.
  * - Names and link targets are byte strings: one character a byte ('latin1').
  * - Inode numbers are integers below 2^53, never reused; the root is 1; they are the FUSE node ids.
- * - `data` given to `write` and `setxattr` is borrowed: valid only until the method returns (not until its promise settles), so it copies what it keeps.
+ * - `data` given to `write`, `writeMapped` and `setxattr` is borrowed: valid only until the method returns (not until its promise settles), so it copies what it keeps.
  */
 export interface FileSystem {
   lookup(parent: number, name: string): MaybePromise<Attributes | undefined>;
@@ -62,6 +62,8 @@ export interface FileSystem {
     append?: boolean,
     keepTimes?: boolean,
   ): MaybePromise<number>;
+  /** What a program changed in mapped memory, as far as it lies within the file in the moment in which it is written: beyond its end others cut it off since, and a mapping makes no file longer. All of it counts as taken. */
+  writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number>;
   /** A descriptor was closed (one of maybe several of this handle): releases the POSIX locks of `lockOwner`. */
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void>;
   /** The last descriptor is gone. `flockOwner` where flock locks are to be released. */

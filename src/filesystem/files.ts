@@ -27,6 +27,14 @@ const zeroRange = 16;
 const seekData = 3;
 const seekHole = 4;
 
+interface HowWritten {
+  readonly kill?: boolean;
+  /** The kernel keeps the file's times. */
+  readonly keepTimes?: boolean;
+  /** What lies beyond the end of the file is left out, and counts as written. */
+  readonly within?: boolean;
+}
+
 /** What is opened and closed, and what is done with the contents of regular files. */
 export class Files {
   readonly #core: VolumeCore;
@@ -77,26 +85,29 @@ export class Files {
   }
 
   /** @param offset undefined: behind what is there in the moment in which nobody else has the file, so that it comes over nothing that was appended meanwhile. */
-  write(number: number, offset: number | undefined, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
+  write(number: number, offset: number | undefined, data: Uint8Array, how: HowWritten): MaybePromise<number> {
     try {
-      return this.#write(number, offset, data, kill, keepTimes);
+      return this.#write(number, offset, data, how);
     } catch (error) {
       if (!(error instanceof Miss)) throw error;
       // `data` is borrowed until this call returns.
       const copy = new Uint8Array(data);
       const asker = currentAsker();
-      return error.loaded.then(() => askedBy(asker, () => attempt(() => this.#write(number, offset, copy, kill, keepTimes))));
+      return error.loaded.then(() => askedBy(asker, () => attempt(() => this.#write(number, offset, copy, how))));
     }
   }
 
-  #write(number: number, wanted: number | undefined, data: Uint8Array, kill: boolean, keepTimes: boolean): MaybePromise<number> {
+  #write(number: number, wanted: number | undefined, all: Uint8Array, { kill, keepTimes, within }: HowWritten): MaybePromise<number> {
     this.#core.writable();
     const inode = this.regular(number);
     const { budget, redo, flusher } = this.#core;
+    // Where the file ends is known once nobody else has it.
+    if (within === true) this.#core.claim([inode]);
     const offset = wanted ?? inode.size;
+    const data = within === true ? all.subarray(0, Math.max(0, inode.size - offset)) : all;
     const end = offset + data.length;
     if (end > maxFileBytes) throw new FileSystemError('EFBIG');
-    if (data.length === 0) return 0;
+    if (data.length === 0) return all.length;
     flusher.checkRoom();
     const { late } = inode.content!;
     if (late) this.#checkLate(inode);
@@ -105,12 +116,12 @@ export class Files {
     inode.content!.write(offset, data);
     redo?.write(number, offset, data);
     if (end > inode.size) inode.size = end;
-    if (kill) killPrivileges(inode);
+    if (kill === true) killPrivileges(inode);
     this.#core.include(inode);
-    if (keepTimes) this.#core.touch(inode);
+    if (keepTimes === true) this.#core.touch(inode);
     else this.#modified(inode);
     const room = late && budget.late > lateShare * budget.limit ? flusher.late.wait() : (budget.wait() ?? redo?.wait());
-    return room === undefined ? data.length : room.then(() => data.length);
+    return room === undefined ? all.length : room.then(() => all.length);
   }
 
   /** What is out of reach for the moment is waited for longer. @throws FileSystemError */
@@ -178,7 +189,7 @@ export class Files {
       if (parts.length === 0) return done;
       // The parts are good for this turn of the event loop only.
       for (const part of parts.map((borrowed) => new Uint8Array(borrowed))) {
-        await this.write(to, toOffset + done, part, true, false);
+        await this.write(to, toOffset + done, part, { kill: true });
         done += part.length;
       }
     }

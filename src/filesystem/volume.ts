@@ -180,12 +180,16 @@ export class Volume implements FileSystem {
     _append = false,
     keepTimes = false,
   ): MaybePromise<number> {
-    return this.#files.write(number, offset, data, killPrivileges, keepTimes);
+    return this.#files.write(number, offset, data, { kill: killPrivileges, keepTimes });
+  }
+
+  writeMapped(number: number, _handle: number, offset: number, data: Uint8Array): MaybePromise<number> {
+    return this.#files.write(number, offset, data, { within: true });
   }
 
   /** Writes behind what is there: a kernel of several places it at the end of the file as it last knew that. */
   append(number: number, _handle: number, data: Uint8Array, killPrivileges: boolean): MaybePromise<number> {
-    return this.#files.write(number, undefined, data, killPrivileges, false);
+    return this.#files.write(number, undefined, data, { kill: killPrivileges });
   }
 
   flush(number: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {

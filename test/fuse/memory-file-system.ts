@@ -260,6 +260,12 @@ export class MemoryFileSystem implements FileSystem {
     return data.length;
   }
 
+  writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number> {
+    const inside = data.subarray(0, Math.max(0, this.#get(inode).attributes().size - offset));
+    if (inside.length > 0) void this.write(inode, handle, offset, inside, false);
+    return data.length;
+  }
+
   flush(inode: number, _handle: number, lockOwner: string): MaybePromise<void> {
     this.#locks.get(inode)?.release('posix', lockOwner);
   }

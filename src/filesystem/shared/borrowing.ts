@@ -99,14 +99,16 @@ export class Borrowing {
   /**
    * @param offset undefined: behind what is there. What is written there waits for no room, so that it is answered in the turn in which it is done, see {@link wait}.
    * @param request the kernel's number of it.
+   * @param within what lies beyond the end of the file is left out, and counts as written.
    * @returns undefined where it is to be written elsewhere.
    */
-  write(inode: number, offset: number | undefined, data: Uint8Array, request = 0): MaybePromise<number> | undefined {
+  write(inode: number, offset: number | undefined, all: Uint8Array, request = 0, within = false): MaybePromise<number> | undefined {
     const file = this.#good(inode);
     if (file === undefined) return undefined;
     const at = offset ?? file.attributes.size;
+    const data = within ? all.subarray(0, Math.max(0, file.attributes.size - at)) : all;
     if (at + data.length > maxFileBytes) throw new FileSystemError('EFBIG');
-    if (data.length === 0) return 0;
+    if (data.length === 0) return all.length;
     if (this.#budget.pressing > refuseFactor * maxUnsaidBytes)
       throw new FileSystemError(errnoOf(this.#saying.failure), 'what was written before cannot be stored, and memory is full of it');
     const { dirty } = file;
@@ -114,8 +116,8 @@ export class Borrowing {
     this.#dirty(file, dirty);
     if (this.#budget.pressing > maxUnsaidBytes) this.#saying.all();
     else if (file.waiting >= sayBytes) this.#saying.inBackground(file);
-    if (offset === undefined) return data.length;
-    return this.#budget.wait()?.then(() => data.length) ?? data.length;
+    if (offset === undefined) return all.length;
+    return this.#budget.wait()?.then(() => all.length) ?? all.length;
   }
 
   /** Whether what is read, too, may be borrowed: it is read here then. */
@@ -201,10 +203,17 @@ export class Borrowing {
   }
 
   /** Writes the file here if it may, or undefined: it is to be written elsewhere. `data` must not change meanwhile. */
-  async writeLater(inode: number, offset: number | undefined, data: Uint8Array, asks: boolean, request: number): Promise<number | undefined> {
+  async writeLater(
+    inode: number,
+    offset: number | undefined,
+    data: Uint8Array,
+    asks: boolean,
+    request: number,
+    within: boolean,
+  ): Promise<number | undefined> {
     await this.settle(inode);
     if (asks && this.mayBorrow(inode)) await this.borrow(inode);
-    return this.write(inode, offset, data, request);
+    return this.write(inode, offset, data, request, within);
   }
 
   /** All that was done to the file here is durable afterwards, or {@link BorrowingEvents.onLost lost}. True: the host that serves the volume has heard of something. @throws InfinitError */

@@ -30,7 +30,7 @@ const defaultMaxHandles = 100_000;
 const unsaidMs = 20_000;
 
 /** Operations after which another host's pages of a file may be old. */
-const changesFile: ReadonlySet<SharedMethod> = new Set(['write', 'append', 'setattr', 'fallocate', 'copyFileRange', 'open', 'borrow']);
+const changesFile: ReadonlySet<SharedMethod> = new Set(['write', 'writeMapped', 'append', 'setattr', 'fallocate', 'copyFileRange', 'open', 'borrow']);
 
 /** What a host begins with wherever the volume was opened: then it opens its files again. */
 const greets: ReadonlySet<SharedMethod> = new Set(['made', 'remake', 'relock', 'relocked', 'rejoin']);
@@ -190,7 +190,8 @@ export class CallServer {
         return undefined;
       case 'read':
         return this.#kept.bytes(args, await this.#call<readonly Uint8Array[]>(method, args));
-      case 'write': {
+      case 'write':
+      case 'writeMapped': {
         const written = await once(guest, method, tag, () => this.#call<number>(method, args));
         await this.#volume.fsync(args[0] as number, args[1] as number, true);
         await this.#tellChanged(peer, told, method, args, written);

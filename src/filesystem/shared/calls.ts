@@ -30,6 +30,7 @@ export const sharedMethods = {
   tmpfile: 'nnnnc',
   read: 'nnnn',
   write: 'nnnbx',
+  writeMapped: 'nnnb',
   /** A write behind whatever is there: inode, handle, bytes, whether privileges go. */
   append: 'nnbx',
   flush: 'nns',

@@ -33,6 +33,7 @@ export function effectsOf(method: SharedMethod, args: readonly unknown[]): Effec
   switch (method) {
     case 'setattr':
     case 'write':
+    case 'writeMapped':
     case 'append':
     case 'fallocate':
     case 'setxattr':

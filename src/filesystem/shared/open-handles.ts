@@ -16,7 +16,7 @@ const reopenPauseMs = 1000;
 const unsaid = -1;
 
 /** What is durable when it is answered, with the file's name. */
-const settles: ReadonlySet<SharedMethod> = new Set(['write', 'append', 'fsync']);
+const settles: ReadonlySet<SharedMethod> = new Set(['write', 'writeMapped', 'append', 'fsync']);
 
 /** What a program of this host has open. */
 export interface OpenHandle extends LossWitness {

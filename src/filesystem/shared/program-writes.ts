@@ -1,5 +1,5 @@
 import { codeOf, type KeyedQueue } from '../../base/index.ts';
-import type { KernelRequest, MaybePromise } from '../file-system.ts';
+import type { Attributes, KernelRequest, MaybePromise } from '../file-system.ts';
 import type { Borrowing } from './borrowing.ts';
 import type { HolderLink } from './holder-link.ts';
 import type { OpenHandles } from './open-handles.ts';
@@ -10,6 +10,8 @@ interface ProgramWrite {
   /** undefined: behind what is there. */
   readonly offset: number | undefined;
   readonly killPrivileges: boolean;
+  /** Of mapped memory: what lies beyond the end of the file is left out. */
+  readonly within?: boolean;
   /** The kernel's. */
   readonly request: KernelRequest | undefined;
 }
@@ -54,14 +56,14 @@ export class ProgramWrites {
   }
 
   #write(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
-    const { inode, offset, request } = write;
-    const taken = this.#borrowing.write(inode, offset, data, request?.number);
+    const { inode, offset, request, within = false } = write;
+    const taken = this.#borrowing.write(inode, offset, data, request?.number, within);
     if (taken !== undefined) return taken;
     const borrows = this.#mayBorrow(write);
     if (!borrows && !this.#borrowing.has(inode)) return this.#writeThere(write, data);
     const own = Uint8Array.from(data);
     return this.#borrowing
-      .writeLater(inode, offset, own, borrows, request?.number ?? 0)
+      .writeLater(inode, offset, own, borrows, request?.number ?? 0, within)
       .then((written) => written ?? this.#borrowing.shared(inode, () => this.#writeThere(write, own)));
   }
 
@@ -70,17 +72,41 @@ export class ProgramWrites {
     return known !== undefined && (known.reads !== true || this.#borrowing.mayRead) && this.#borrowing.mayBorrow(inode);
   }
 
-  #writeThere({ inode, handle, offset, killPrivileges, request }: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+  #writeThere(write: ProgramWrite, data: Uint8Array): MaybePromise<number> {
+    const { inode, handle, offset, killPrivileges, request } = write;
     if (offset === undefined) {
       const own = Uint8Array.from(data);
       const append = (): Promise<number> => this.#files.perform('append', inode, handle, own, killPrivileges);
       return this.#turns.run(String(inode), () => this.#holder.askedBy(request, append));
     }
+    const method = write.within === true ? 'writeMapped' : 'write';
     const here = this.#files.here(handle);
-    const written = here === undefined ? undefined : this.#holder.local!.write(inode, here, offset, data, killPrivileges);
+    const { local } = this.#holder;
+    const written =
+      here === undefined || local === undefined
+        ? undefined
+        : method === 'write'
+          ? local.write(inode, here, offset, data, killPrivileges)
+          : local.writeMapped(inode, here, offset, data);
     if (written !== undefined && !(written instanceof Promise)) return written;
     const own = Uint8Array.from(data);
-    const again = (): Promise<number> => this.#files.perform('write', inode, handle, offset, own, killPrivileges);
-    return written === undefined ? again() : this.#holder.settled('write', written, again);
+    const again = (): Promise<number> =>
+      method === 'write'
+        ? this.#files.perform('write', inode, handle, offset, own, killPrivileges)
+        : this.#writeMappedThere(inode, handle, offset, own);
+    return written === undefined ? again() : this.#holder.settled(method, written, again);
+  }
+
+  async #writeMappedThere(inode: number, handle: number, offset: number, data: Uint8Array): Promise<number> {
+    try {
+      return await this.#files.perform('writeMapped', inode, handle, offset, data);
+    } catch (error) {
+      if (codeOf(error) !== 'bad-argument') throw error;
+    }
+    // So says a host of an earlier version: what others cut off while this is on its way there comes back.
+    const { size } = await this.#holder.call<Attributes>('getattr', [inode]);
+    const inside = data.subarray(0, Math.max(0, size - offset));
+    if (inside.length > 0) await this.#files.perform('write', inode, handle, offset, inside, false);
+    return data.length;
   }
 }

@@ -10,6 +10,7 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'open',
   'read',
   'write',
+  'writeMapped',
   'flush',
   'fsync',
   'fallocate',
@@ -49,6 +50,7 @@ const transient: ReadonlySet<string> = new Set(['unavailable', 'unknown-outcome'
 export const remembered: ReadonlySet<SharedMethod> = new Set([
   'setattr',
   'write',
+  'writeMapped',
   'fallocate',
   'copyFileRange',
   'symlink',

@@ -306,6 +306,9 @@ export class SharedFileSystem implements FileSystem {
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
     return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request }, data);
   }
+  writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number> {
+    return this.#writes.write({ inode, handle, offset, killPrivileges: false, within: true, request: this.#request }, data);
+  }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     return this.#settling.flush(inode, handle, lockOwner);
   }

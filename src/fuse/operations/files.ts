@@ -170,24 +170,6 @@ function appendAgain(exchange: Exchange, header: RequestHeader, handle: number, 
   });
 }
 
-/**
- * So much of a mapped file's pages as lies within the file: beyond its end is what others cut off since the program changed it, and a mapping makes no file longer. The kernel is told that
- * all of it was taken.
- */
-function putMapped(
-  { fileSystem }: Exchange,
-  inode: number,
-  { offset, data }: Pick<WriteRequest, 'offset' | 'data'>,
-  put: (data: Uint8Array) => MaybePromise<number>,
-): MaybePromise<number> {
-  const attributes = fileSystem.getattr(inode);
-  const kept = attributes instanceof Promise ? data.slice() : data;
-  return after(attributes, ({ size }) => {
-    if (size >= offset + kept.length) return put(kept);
-    return size <= offset ? kept.length : after(put(kept.subarray(0, size - offset)), () => kept.length);
-  });
-}
-
 const encodeCount: Encode<number> = ({ reply }, count) => reply.putCount(count);
 const [setuid, setgid] = [0o4000, 0o2000];
 
@@ -206,16 +188,16 @@ export const write: Operation = (exchange, header, message) => {
   // What has to wait before the write itself outlives the message that the data lie in.
   const data = exchange.handles.isOurs(request.handle) && !kill && may === true && !again ? request.data : request.data.slice();
   const wanted = request.cached ? undefined : syncWanted(request.flags);
-  const write = (bytes: Uint8Array): MaybePromise<number> =>
+  // Where the kernel collects writes, those that make a file longer come so as well.
+  const mapped = request.cached && !kernelKept;
+  const put = (): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) => {
+      if (mapped) return fileSystem.writeMapped(inode, handle, request.offset, data);
       const written = again
-        ? appendAgain(exchange, header, handle, { ...request, data: bytes })
-        : fileSystem.write(inode, handle, request.offset, bytes, request.killPrivileges, appends, kernelKept);
+        ? appendAgain(exchange, header, handle, { ...request, data })
+        : fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);
       return thenSynced(exchange, wanted, inode, handle, written);
     });
-  // Where the kernel collects writes, those that make a file longer come so as well.
-  const put = (): MaybePromise<number> =>
-    request.cached && !kernelKept ? putMapped(exchange, inode, { offset: request.offset, data }, write) : write(data);
   if (may !== true) {
     const allowed = may.then((still) => {
       if (!still) throw exchange.refusePage(inode, request.handle);

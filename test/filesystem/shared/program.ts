@@ -150,7 +150,7 @@ export class Program {
     // The kernel is refused what it read before that, and a program that died with its host does nothing more.
     if (this.host.lost || this.host.isDead) return;
     this.story.write(offset, Buffer.from(data.subarray(0, end - offset)));
-    await this.#change(() => this.host.fileSystem.write(this.#inode, this.#handle, from, pages, false), false);
+    await this.#change(() => this.host.fileSystem.writeMapped(this.#inode, this.#handle, from, pages), false);
   }
 
   /** Where the volume was open here nobody may know whether it was done. */
