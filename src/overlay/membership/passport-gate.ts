@@ -51,7 +51,7 @@ export class PassportGate implements Gate {
     this.#clock = clock;
     this.#isJoining = isJoining;
     this.#maxPassports = most;
-    this.uses = new TokenUses(clock);
+    this.uses = new TokenUses(clock, self);
   }
 
   get isJoining(): boolean {

@@ -4,23 +4,28 @@ import type { PeerId } from '../transport.ts';
 
 /** Uses of tokens that are remembered. Of the token with most of them the oldest goes first. */
 const maxUses = 4096;
-/**
- * Of them those of tokens that have ended. They are of no interest where this host's clock is right; where it is far ahead all tokens seem to have ended, and whoever
- * is expelled here would come back with a token that is good everywhere else. The first to end goes first, by which no clock is asked.
- */
+/** Of them those of tokens that have ended; the first to end goes first. */
 const maxEnded = 256;
 
 /**
  * Which hosts used which tokens: also where the host was expelled, its passport ended, or it has another one now. What
  * shows it is the passport that the host made with the token, so another member's word is not needed for it.
+ *
+ * That a token has ended is not for this host's clock alone to say: where it is far ahead all seem to have, and whoever is expelled here would come back with one that is
+ * good everywhere else. The last host that joined knew how late it was by then, and without further hosts there is nothing to make room for.
  */
 export class TokenUses {
   readonly #clock: Clock;
+  readonly #self: PeerId;
   readonly #byToken = new Map<string, Users>();
   #size = 0;
+  /** When another host made its passport, the last of those that are known, by its own clock. */
+  #joinedMs = -Infinity;
 
-  constructor(clock: Clock) {
+  /** @param self This host: its own passport is of its own clock. */
+  constructor(clock: Clock, self: PeerId) {
     this.#clock = clock;
+    this.#self = self;
   }
 
   /** True where the use is news, and is remembered. */
@@ -28,6 +33,8 @@ export class TokenUses {
     const { invitation, peer } = passport;
     // What a grant was made with is thrown away at once.
     if (invitation === undefined || isGrant(passport)) return false;
+    // No later than the token allows: when it was made is the word of whoever has the token.
+    if (peer !== this.#self) this.#joinedMs = Math.max(this.#joinedMs, Math.min(passport.issuedMs, invitation.expiresMs));
     const users = this.#byToken.get(invitation.id) ?? (new Map() as Users);
     // Each host has one passport of a token, as far as uses go; and no more than make it used up are of interest.
     if (users.has(peer) || users.size >= invitation.uses) return false;
@@ -61,10 +68,11 @@ export class TokenUses {
   clear(): void {
     this.#byToken.clear();
     this.#size = 0;
+    this.#joinedMs = -Infinity;
   }
 
   #makeRoom(): void {
-    const now = this.#clock.wallMs();
+    const now = Math.min(this.#clock.wallMs(), this.#joinedMs);
     const ended = [...this.#byToken].filter(([, users]) => endOf(users) <= now);
     const tooMany = ended.reduce((sum, [, users]) => sum + users.size, 0) - maxEnded;
     if (tooMany > 0) {
