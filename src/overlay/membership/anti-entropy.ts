@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { type Clock, codeOf, InfinitError, type Logger, messageOf } from '../../base/index.ts';
-import type { Revocation, SignedText, Subject } from '../identity/index.ts';
+import { type Clock, codeOf, InfinitError, KeyedQueue, type Logger, messageOf } from '../../base/index.ts';
+import { maxRevocations, type Revocation, type SignedText, type Subject } from '../identity/index.ts';
 import type { PeerId, Transport } from '../transport.ts';
-import type { Entry, MemberTable, News, Summary } from './member-table.ts';
+import { type Entry, maxTableSize, type MemberTable, type News, type Summary } from './member-table.ts';
 import { maxEntries, pagesOf, rotated } from './news-pages.ts';
 
 /** Request: a summary; reply: what its sender lacks, and what is wanted of it. */
@@ -47,6 +47,8 @@ export class AntiEntropy implements Disposable {
   readonly #logger: Logger;
   readonly #onNews: (revoked: readonly Revocation[]) => void;
   readonly #partners = new Map<PeerId, Partner>();
+  /** News of one peer are merged one after the other: each of many at once would check its slice in every turn of the event loop. */
+  readonly #turns = new KeyedQueue();
   #asked = 0;
   /** Entries that were told in answers too small for all. */
   #told = 0;
@@ -141,12 +143,18 @@ export class AntiEntropy implements Disposable {
     const body = Buffer.from(JSON.stringify(this.#table.summary()));
     const reply = parse(await this.#transport.request(peer, syncKind, body, { channel, deadlineMs: syncDeadlineMs }));
     const changed = await this.take(parseNews(reply), peer);
-    this.tellOne(peer, this.#table.pick(listOf<PeerId>(reply, 'wanted').slice(0, maxEntries), listOf<Subject>(reply, 'wantedRevocations')));
+    // Each once: a reply that names the same ones over and over would have this host send what it has thousands of times.
+    const wanted = [...new Set(listOf<PeerId>(reply, 'wanted'))].slice(0, maxEntries);
+    this.tellOne(peer, this.#table.pick(wanted, [...new Set(listOf<Subject>(reply, 'wantedRevocations'))]));
     return { changed, hasMore: reply['more'] === true };
   }
 
   /** Merges news, a few at a time. True where any of it was new. What cannot be verified is left out and said. */
-  async take(news: News, from: PeerId): Promise<boolean> {
+  take(news: News, from: PeerId): Promise<boolean> {
+    return this.#turns.run(from, () => this.#take(news, from));
+  }
+
+  async #take(news: News, from: PeerId): Promise<boolean> {
     const cluster = this.#cluster();
     // What a host said while it was being expelled may arrive after that: nothing that it says counts any more.
     if (cluster === undefined || this.#table.isRevoked(from)) return false;
@@ -181,8 +189,8 @@ export class AntiEntropy implements Disposable {
   #answer(body: Uint8Array): Uint8Array {
     const fields = parse(body);
     const summary: Summary = {
-      members: listOf(fields, 'members').filter(isMemberSummary),
-      revoked: listOf<Subject>(fields, 'revoked'),
+      members: listOf(fields, 'members').slice(0, maxTableSize).filter(isMemberSummary),
+      revoked: listOf<Subject>(fields, 'revoked').slice(0, maxRevocations),
       used: listOf<string>(fields, 'used'),
     };
     const { news, wanted, wantedRevocations } = this.#table.compare(summary);
