@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { codeOf, InfinitError } from '../base/index.ts';
+import { codeOf, InfinitError, KeyedQueue } from '../base/index.ts';
 import { type Address, isAddress, kindOf } from '../block/index.ts';
 import type { Accepted, PeerId } from '../consensus/index.ts';
 import { bringUp, type Mend } from './bring-up.ts';
@@ -55,11 +55,15 @@ const answerDeadlineMs = 30_000;
  */
 export class Comparison {
   readonly #at: Standpoint;
+  /** A host asks one question after the other; of more at once each would look through as much as it may. */
+  readonly #turns = new KeyedQueue();
   readonly #stop: () => void;
 
   constructor(standpoint: Standpoint) {
     this.#at = standpoint;
-    this.#stop = standpoint.transport.handle(repairKinds.compare, async (peer, body) => this.#serve(peer, body));
+    this.#stop = standpoint.transport.handle(repairKinds.compare, (peer, body, call) =>
+      this.#turns.run(peer, () => this.#serve(peer, body, call.signal)),
+    );
   }
 
   /**
@@ -159,7 +163,7 @@ export class Comparison {
     return bringUp(this.#at, address, behind, signal);
   }
 
-  async #serve(peer: PeerId, body: Uint8Array): Promise<Uint8Array> {
+  async #serve(peer: PeerId, body: Uint8Array, givenUp: AbortSignal): Promise<Uint8Array> {
     const question = questionIn(body);
     const { newest } = this.#at;
     // Hosts with different rosters have nothing to compare: what moves is moved by other means. Nor has one that stores nothing.
@@ -169,6 +173,7 @@ export class Comparison {
     let until: Address | null = null;
     let scanned = 0;
     listing: for (;;) {
+      if (givenUp.aborted) throw new InfinitError('cancelled', `host ${peer} does not wait for the comparison any more`);
       const page = await this.#at.housekeeping.list(after, listPage);
       for (const { address } of page) {
         if (question.last !== null && address > question.last) break listing;

@@ -9,6 +9,10 @@ import type { Standpoint } from '../../src/repair/standpoint.ts';
 
 const roster = Roster.of(['a', 'b'].map((peer) => ({ peer, zone: '', capacity: 1 })));
 
+type Serve = (peer: string, body: Uint8Array, call: { readonly signal: AbortSignal }) => Promise<Uint8Array>;
+/** Whoever asks waits. */
+const waiting = { signal: new AbortController().signal };
+
 /** That of host a, of the hosts a and b, as far as a comparison looks at it. */
 function standpointOf(parts: { readonly transport: object; readonly pace?: object; readonly housekeeping?: object }): Standpoint {
   const pace = {
@@ -33,7 +37,7 @@ test('a host that does not answer leaves a comparison open: that nothing was fou
 });
 
 test('a host of no view has nothing to compare, and has nothing looked through', async () => {
-  let serve: (peer: string, body: Uint8Array) => Promise<Uint8Array> = () => Promise.reject(new Error('nobody serves'));
+  let serve: Serve = () => Promise.reject(new Error('nobody serves'));
   let looked = 0;
   const standpoint = standpointOf({
     transport: { handle: (_kind: number, handler: typeof serve) => ((serve = handler), () => {}) },
@@ -41,10 +45,31 @@ test('a host of no view has nothing to compare, and has nothing looked through',
   });
   const comparison = new Comparison(standpoint);
   const question = Buffer.from(JSON.stringify({ view: 1, after: null, last: null, digest: '' }));
-  assert.equal((await serve('stranger', question)).length, 0);
+  assert.equal((await serve('stranger', question, waiting)).length, 0);
   assert.equal(looked, 0);
-  assert.ok((await serve('b', question)).length > 0);
+  assert.ok((await serve('b', question, waiting)).length > 0);
   assert.equal(looked, 1);
+  comparison.close();
+});
+
+test('of many questions of one host one is looked into at a time, and none that nobody waits for any more; others do not wait for them', async () => {
+  let serve: Serve = () => Promise.reject(new Error('nobody serves'));
+  const listings: (() => void)[] = [];
+  const standpoint = standpointOf({
+    transport: { handle: (_kind: number, handler: Serve) => ((serve = handler), () => {}) },
+    housekeeping: { list: () => new Promise((resolve) => listings.push(() => resolve([]))) },
+  });
+  const comparison = new Comparison(standpoint);
+  const question = Buffer.from(JSON.stringify({ view: 1, after: null, last: null, digest: '' }));
+  const gone = new AbortController();
+  const [first, ...others] = Array.from({ length: 100 }, (_, index) => serve('b', question, index === 0 ? waiting : { signal: gone.signal }));
+  const own = serve('a', question, waiting);
+  assert.equal(listings.length, 2, 'one of each host');
+  gone.abort();
+  for (const answer of listings) answer();
+  for (const { status } of await Promise.allSettled(others)) assert.equal(status, 'rejected');
+  assert.ok((await first!).length > 0 && (await own).length > 0);
+  assert.equal(listings.length, 2);
   comparison.close();
 });
 
