@@ -13,8 +13,10 @@ const maxStrangers = 32;
 const maxStrangersOfHost = 16;
 /** How long a stranger may take to show its credential. */
 const strangerMs = 5000;
-/** How long the two streams of a session may take to say hello. */
+/** How long the two streams of a session may take to say hello, and a member that calls to open them. */
 const helloMs = 8000;
+/** Connections that one member may have opened: two of its session, two of one that is to take its place, and others that broke unnoticed. */
+const maxOfMember = 16;
 
 /** The first stream of a session whose second has not come. */
 interface Pending {
@@ -32,6 +34,10 @@ export class Reception {
   readonly #onBadHello: (error: unknown, connection: WireConnection) => void;
   readonly #pending = new Map<string, Pending>();
   readonly #strangers = new Set<WireConnection>();
+  /** Connections that others opened, by who did. */
+  readonly #opened = new Map<PeerId, Set<WireConnection>>();
+  /** Those on which a session began, or may still. */
+  readonly #used = new WeakSet<WireConnection>();
 
   constructor(
     gate: Gate,
@@ -50,7 +56,8 @@ export class Reception {
   /** Whether an authenticated connection from an address may stay at all. */
   admits(peer: PeerId, direction: 'inbound' | 'outbound', address: string): boolean {
     const standing = this.#gate.standing(peer);
-    if (standing === 'member' || (standing === 'unknown' && direction === 'outbound')) return true;
+    if (standing === 'member') return direction === 'outbound' || !this.#hasMany(peer);
+    if (standing === 'unknown' && direction === 'outbound') return true;
     // Who was expelled may come in to be told so, and is not listened to.
     const mayCome = standing === 'unknown' || this.#gate.farewell?.(peer) !== undefined;
     return mayCome && direction === 'inbound' && this.#hasRoomFor(hostOf(address));
@@ -61,20 +68,49 @@ export class Reception {
     return this.#strangers.size < maxStrangers && ofHost.length < maxStrangersOfHost;
   }
 
-  /** Gives a stranger a short while to be admitted. */
+  #hasMany(peer: PeerId): boolean {
+    return (this.#opened.get(peer)?.size ?? 0) >= maxOfMember;
+  }
+
+  /** Gives a stranger a short while to be admitted, and a member to begin a session: what it keeps open for nothing is missing to others. */
   watch(connection: WireConnection): void {
-    if (this.#gate.standing(connection.peer) === 'member') return;
+    const isMember = this.#gate.standing(connection.peer) === 'member';
+    if (!connection.dialled) {
+      if (isMember && this.#hasMany(connection.peer)) return connection.abort('it has many connections already');
+      this.#note(connection);
+    }
+    if (isMember) return this.#awaitSession(connection);
     this.#strangers.add(connection);
     const farewell = this.#gate.standing(connection.peer) === 'refused' ? this.#gate.farewell?.(connection.peer) : undefined;
     if (farewell !== undefined) void sayFarewell(connection, farewell);
     const timer = setTimeout(() => {
       this.#strangers.delete(connection);
-      if (this.#gate.standing(connection.peer) !== 'member') connection.abort('no credential was shown in time');
+      if (this.#gate.standing(connection.peer) === 'member') this.#awaitSession(connection);
+      else connection.abort('no credential was shown in time');
     }, strangerMs);
     connection.onClose(() => {
       clearTimeout(timer);
       this.#strangers.delete(connection);
     });
+  }
+
+  #note(connection: WireConnection): void {
+    const { peer } = connection;
+    const opened = this.#opened.get(peer) ?? new Set();
+    this.#opened.set(peer, opened.add(connection));
+    connection.onClose(() => {
+      opened.delete(connection);
+      if (opened.size === 0) this.#opened.delete(peer);
+    });
+  }
+
+  /** Who dials looks after its own connections. */
+  #awaitSession(connection: WireConnection): void {
+    if (connection.dialled || this.#used.has(connection)) return;
+    const timer = setTimeout(() => {
+      if (!this.#used.has(connection)) connection.abort('no session was begun in time');
+    }, helloMs);
+    connection.onClose(() => clearTimeout(timer));
   }
 
   /** Takes a stream that a peer opened. */
@@ -93,6 +129,7 @@ export class Reception {
   }
 
   #awaitHello(channel: Channel, stream: WireStream, connection: WireConnection): void {
+    this.#used.add(connection);
     const framed = new FramedStream(stream);
     const timer = setTimeout(() => connection.abort('said no hello in time'), helloMs);
     framed.onBroken = (reason) => {

@@ -32,18 +32,27 @@ class Caller {
     for (const listener of this.#closed.splice(0)) listener();
   }
 
-  /** Shows what it has, where it is let in that far. */
-  call(reception: Reception): boolean {
-    if (!reception.admits(this.peer, 'inbound', this.connection.address)) return false;
-    reception.watch(this.connection);
-    const stream: WireStream = {
+  get stream(): WireStream {
+    return {
       send: () => true,
       onData: (listener) => (this.#arrive = listener),
       onDrain: () => {},
       onClose: () => {},
       abort: () => {},
     };
-    reception.receive(protocols.admission, stream, this.connection);
+  }
+
+  /** Connects, where it is let in that far. */
+  comes(reception: Reception): boolean {
+    if (!reception.admits(this.peer, 'inbound', this.connection.address)) return false;
+    reception.watch(this.connection);
+    return true;
+  }
+
+  /** And shows what it has. */
+  call(reception: Reception): boolean {
+    if (!this.comes(reception)) return false;
+    reception.receive(protocols.admission, this.stream, this.connection);
     return true;
   }
 
@@ -54,8 +63,7 @@ class Caller {
   }
 }
 
-function reception(): Reception {
-  const members = new Set<string>();
+function reception(members = new Set<string>()): Reception {
   const gate: Gate = {
     credential: () => new Uint8Array(0),
     standing: (peer) => (members.has(peer) ? 'member' : 'unknown'),
@@ -100,4 +108,36 @@ test('strangers of one address do not take all places', () => {
   assert.ok(friend.call(host));
   friend.show();
   for (const { connection } of [...callers, friend]) connection.abort('over');
+});
+
+test('of a member only so many connections are there at once, and none for long on which it begins no session', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const host = reception(new Set(['member', 'other']));
+  const callers = Array.from({ length: 40 }, () => new Caller('member'));
+  const heard = callers.filter((caller) => caller.comes(host));
+  assert.equal(heard.length, 16);
+  assert.ok(new Caller('other').comes(host), 'others are not kept out by it');
+  // That are past the gate at the same moment.
+  const late = new Caller('member');
+  host.watch(late.connection);
+  assert.ok(late.aborted);
+  const [busy, ...idle] = heard as [Caller, ...Caller[]];
+  host.receive(protocols.control, busy.stream, busy.connection);
+  t.mock.timers.tick(7000);
+  assert.ok(heard.every(({ aborted }) => !aborted));
+  t.mock.timers.tick(2000);
+  assert.ok(idle.every(({ aborted }) => aborted));
+  assert.ok(new Caller('member').comes(host), 'there is room for it again');
+});
+
+test('who was let in and begins no session is hung up on as well', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const host = reception();
+  const caller = new Caller('good');
+  caller.call(host);
+  caller.show();
+  for (const ms of [5000, 7000]) t.mock.timers.tick(ms);
+  assert.ok(!caller.aborted);
+  t.mock.timers.tick(2000);
+  assert.ok(caller.aborted);
 });
