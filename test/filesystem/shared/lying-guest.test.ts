@@ -62,3 +62,26 @@ test('a guest that says that bytes lie in a block that is nowhere harms that fil
   await again.syncfs();
   await again.close();
 });
+
+test('a guest that asks for more than an answer holds is refused before any of it is put together', async (t) => {
+  const { serving, ask } = await begin();
+  const inode = await put(serving.volume, root, 'f', 'content', true);
+  await serving.volume.setattr(inode, { size: 2 ** 40 });
+  const read = t.mock.method(serving.volume, 'read');
+  const mebibyte = 2 ** 20;
+  const calls: readonly (readonly [SharedMethod, ...unknown[]])[] = [
+    ['read', inode, 0, 0, 2 ** 40],
+    ['read', inode, 0, 0, 5 * mebibyte],
+    ['readLent', inode, '', 0, 5 * mebibyte],
+    ['readdir', root, 0, 0, 1e300, false],
+    ['images', [inode], 5 * mebibyte],
+    ['images', Array.from({ length: 64 }, () => inode), mebibyte],
+    ['stored', inode, 0, 2 ** 40],
+  ];
+  for (const [method, ...args] of calls) await assert.rejects(ask(method, ...args), { code: 'too-large' }, method);
+  assert.equal(read.mock.callCount(), 0);
+  // As much as a kernel asks for at once.
+  assert.equal(((await ask('read', inode, 0, 0, mebibyte)) as Uint8Array).length, mebibyte);
+  assert.equal(((await ask('images', [inode], 65_536)) as readonly unknown[]).length, 1);
+  await serving.volume.close();
+});
