@@ -39,6 +39,8 @@ export interface IncomingCall {
 export type Handler = (peer: PeerId, body: Uint8Array, call: IncomingCall) => Body | undefined | Promise<Body | undefined>;
 
 export interface HandlerOptions {
+  /** Served on this channel alone: what a few bytes ask for may be large, and of such requests the bulk channel serves few at once. */
+  readonly channel?: Channel;
   /** The handler is done with the body when its promise settles: a large one's memory is used for the next message then. */
   readonly borrows?: boolean;
 }

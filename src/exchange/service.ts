@@ -76,12 +76,15 @@ export class Service {
   request(channel: Channel, frame: IncomingFrame): void {
     if (!this.#board.mayAsk(this.#peer)) return this.#refuse(channel, frame, new InfinitError('denied', notMember(this.#peer)));
     if (this.#board.handler(frame.kind) === undefined) return this.#refuse(channel, frame, unknownKind(frame.kind));
+    if (!this.#board.serves(frame.kind, channel))
+      return this.#refuse(channel, frame, new InfinitError('bad-argument', `message kind ${frame.kind} is not served on the ${channel} channel`));
     if (!this.#admit(channel, frame)) this.#refuse(channel, frame, new InfinitError('overloaded', 'too many requests wait to be served'));
   }
 
   /** One that cannot be taken is lost: notifications promise nothing. */
   notification(channel: Channel, frame: IncomingFrame): void {
-    if (this.#board.handler(frame.kind) !== undefined && this.#board.mayAsk(this.#peer)) this.#admit(channel, frame);
+    const { kind } = frame;
+    if (this.#board.handler(kind) !== undefined && this.#board.mayAsk(this.#peer) && this.#board.serves(kind, channel)) this.#admit(channel, frame);
   }
 
   /** The caller gave up: a request that waits is forgotten, one that is served is told. */
@@ -140,7 +143,7 @@ export class Service {
     const handler = this.#board.handler(frame.kind);
     // It was there when the request came.
     if (handler === undefined) return this.#refuse(channel, frame, unknownKind(frame.kind));
-    this.#board.serves(frame.kind);
+    this.#board.noteServed(frame.kind);
     const call = new Call(channel, frame.deadlineMs);
     let reply: Body | undefined | Promise<Body | undefined>;
     try {

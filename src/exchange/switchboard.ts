@@ -1,10 +1,11 @@
 import { assert, InfinitError } from '../base/index.ts';
-import type { Handler, HandlerOptions, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
+import type { Channel, Handler, HandlerOptions, IncomingCall, Kind, PeerId, Traffic } from './calls.ts';
 
 /** What every transport has: handlers by kind, listeners, counters, and the service of requests to the host itself. */
 export class Switchboard {
   readonly #handlers = new Map<Kind, Handler>();
   readonly #borrowing = new Set<Kind>();
+  readonly #bound = new Map<Kind, Channel>();
   readonly #up = new Set<(peer: PeerId) => void>();
   readonly #down = new Set<(peer: PeerId) => void>();
   readonly #served = new Set<(kind: Kind) => void>();
@@ -24,14 +25,21 @@ export class Switchboard {
     return this.#borrowing.has(kind);
   }
 
-  handle(kind: Kind, handler: Handler, { borrows = false }: HandlerOptions = {}): () => void {
+  /** Whether the kind is served on the channel. */
+  serves(kind: Kind, channel: Channel): boolean {
+    return (this.#bound.get(kind) ?? channel) === channel;
+  }
+
+  handle(kind: Kind, handler: Handler, { borrows = false, channel }: HandlerOptions = {}): () => void {
     assert(Number.isInteger(kind) && kind >= 0 && kind <= 0xffff, `a kind is a number from 0 to 65535, not ${kind}`);
     assert(!this.#handlers.has(kind), `kind ${kind} has one handler`);
     this.#handlers.set(kind, handler);
     if (borrows) this.#borrowing.add(kind);
+    if (channel !== undefined) this.#bound.set(kind, channel);
     return () => {
       if (this.#handlers.get(kind) !== handler) return;
       this.#handlers.delete(kind);
+      this.#bound.delete(kind);
       this.#borrowing.delete(kind);
     };
   }
@@ -48,7 +56,7 @@ export class Switchboard {
     return listen(this.#served, listener);
   }
 
-  serves(kind: Kind): void {
+  noteServed(kind: Kind): void {
     for (const listener of this.#served) listener(kind);
   }
 

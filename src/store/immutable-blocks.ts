@@ -69,7 +69,7 @@ export class ImmutableBlocks {
       permitted(keeps, (body) => this.#keepCopy(body)),
       { borrows: true },
     );
-    transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)));
+    transport?.handle(kinds.getBlock, (_peer, body) => this.#give(addressFromBytes(body)), { channel: 'bulk' });
     transport?.handle(
       kinds.dropBlocks,
       permitted(keeps, (body) => this.#dropHere(addressesIn(body))),

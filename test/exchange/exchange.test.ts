@@ -129,3 +129,22 @@ test('of large requests only so many bytes are served at once, whatever the chan
     assert.ok(finish.length > 0 && before > 1, 'what waited is served then');
   }
 });
+
+test('what is served on the bulk channel alone is refused on the other, and a notification of it passed over', () => {
+  const { board, control, bulk, exchange } = new Scene();
+  let served = 0;
+  const stop = board.handle(7, () => void served++, { channel: 'bulk' });
+  for (const type of [frameType.request, frameType.notify]) exchange.receive('control', incoming(type, 7, 1));
+  assert.equal(served, 0);
+  assert.deepEqual(
+    control.frames.map(({ type }) => type),
+    [frameType.error],
+  );
+  assert.match(Buffer.concat([...control.frames[0]!.body]).toString(), /^bad-argument/);
+  exchange.receive('bulk', incoming(frameType.request, 7, 2));
+  assert.deepEqual([served, bulk.frames[0]!.type], [1, frameType.reply]);
+  stop();
+  board.handle(7, () => void served++);
+  exchange.receive('control', incoming(frameType.request, 7, 3));
+  assert.equal(served, 2);
+});
