@@ -4,6 +4,7 @@ import type { PeerId, Transport } from '../overlay/index.ts';
 import { kinds } from './kinds.ts';
 import type { Permits } from './permits.ts';
 import type { StorePlacement } from './store-placement.ts';
+import { Subscriptions } from './subscriptions.ts';
 
 /** Between a durable change on one replica and the notice of it, in ms: by then the write has its majority, and a reader does not get in its way. */
 const settleMs = 4;
@@ -29,8 +30,8 @@ export interface ChangeFeedOptions {
  */
 export class ChangeFeed implements Disposable {
   readonly #options: ChangeFeedOptions;
-  /** Whom to tell, with the time at which each forgets: this host as a replica. */
-  readonly #subscribers = new Map<Address, Map<PeerId, number>>();
+  /** Whom to tell: this host as a replica. */
+  readonly #subscribers = new Subscriptions(maxSubscriptions);
   /** Who is told on this host. */
   readonly #listeners = new Map<Address, Set<() => void>>();
   readonly #pending = new Set<Address>();
@@ -84,7 +85,7 @@ export class ChangeFeed implements Disposable {
     this.#pending.clear();
     const messages = new Map<PeerId, Address[]>();
     for (const address of addresses) {
-      for (const peer of this.#subscribers.get(address)?.keys() ?? []) {
+      for (const peer of this.#subscribers.of(address)) {
         const list = messages.get(peer);
         if (list === undefined) messages.set(peer, [address]);
         else list.push(address);
@@ -101,24 +102,14 @@ export class ChangeFeed implements Disposable {
 
   #subscribe(peer: PeerId, addresses: readonly Address[]): undefined {
     const expiresAt = performance.now() + lifetimeMs;
-    for (const address of addresses) {
-      let peers = this.#subscribers.get(address);
-      if (peers === undefined) {
-        if (this.#subscribers.size >= maxSubscriptions) throw new InfinitError('overloaded', `${maxSubscriptions} blocks are watched on this host`);
-        peers = new Map();
-        this.#subscribers.set(address, peers);
-      }
-      peers.set(peer, expiresAt);
-    }
+    for (const address of addresses)
+      if (!this.#subscribers.add(peer, address, expiresAt))
+        throw new InfinitError('overloaded', `${maxSubscriptions} blocks are watched on this host`);
     this.#renewal ??= setInterval(() => this.#onRenewal(), renewMs).unref();
   }
 
   #onRenewal(): void {
-    const now = performance.now();
-    for (const [address, peers] of this.#subscribers) {
-      for (const [peer, expiresAt] of peers) if (expiresAt < now) peers.delete(peer);
-      if (peers.size === 0) this.#subscribers.delete(address);
-    }
+    this.#subscribers.sweep(performance.now());
     void this.#renew(this.#options.transport?.connected() ?? [], false);
   }
 
