@@ -232,6 +232,8 @@ export interface KernelCache {
   dropOpen(): void;
   /** `right`: since an earlier process served this kernel nobody else has changed the volume. What programs changed in mapped memory then is written only if so. */
   settle(right: boolean): void;
+  /** What was written to the file, and answered, is lost: what programs changed in mapped memory of it is not what the file is. */
+  lost(inode: number): void;
   /** It may have pages that are not to be written: they are older than what others wrote, or others are let in meanwhile. */
   hasStale(): boolean;
   /** Until {@link endSole} nobody but this kernel changes the volume for the next `forMs()`, asked again and again: it may cache. */

@@ -18,7 +18,7 @@ import type { KernelTrust } from './kernel-trust.ts';
 import { LockOwners } from './lock-owners.ts';
 import type { Notifier } from './notifier.ts';
 import type { FuseOptions } from './options.ts';
-import { RefusedMemory } from './refused-memory.ts';
+import { placeOf, RefusedMemory } from './refused-memory.ts';
 import {
   encodeIncrementEpoch,
   encodeInvalidateInode,
@@ -44,6 +44,8 @@ export type Undo<T> = (exchange: Exchange, value: T) => void;
 /** Serves one kind of request; what it throws is the answer. */
 export type Operation = (exchange: Exchange, header: RequestHeader, message: Message) => void;
 
+/** Files of which it is remembered that programs changed them in mapped memory; beyond it any may be one. */
+const maxChangedInMemory = 65_536;
 /** Lines about failed requests a second; more are only counted. */
 const maxLogLines = 10;
 
@@ -66,6 +68,9 @@ export class Exchange {
   /** Likewise. */
   readonly justLookedUp: JustLookedUp | undefined;
   readonly #refused: RefusedMemory;
+  /** Files that programs changed in mapped memory. */
+  readonly #changedInMemory = new Set<number>();
+  #anyChangedInMemory = false;
   /** Requests so far by code. */
   readonly counts = new Float64Array(opcodeLimit);
   failures = 0;
@@ -148,8 +153,28 @@ export class Exchange {
 
   /** A page that a program changed in mapped memory is not written. From before the kernel hears that, nobody is given the file's pages: see {@link RefusedMemory}. */
   refusePage(inode: number, handle: KernelHandle): FileSystemError {
-    this.#refused.refused(inode, this.handles.generation, [handle]);
+    this.#refused.refused(inode, placeOf({ high: this.handles.generation, low: 0 }), [handle]);
     return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
+  }
+
+  /** Pages that a program changed in mapped memory are taken. */
+  takesPages(header: RequestHeader, handle: KernelHandle): void {
+    header.page = handle;
+    if (this.#changedInMemory.size >= maxChangedInMemory) {
+      this.#changedInMemory.clear();
+      this.#anyChangedInMemory = true;
+    }
+    this.#changedInMemory.add(header.node);
+  }
+
+  /** What was written to the file, and answered, is lost. */
+  lost(inode: number): void {
+    if (this.#anyChangedInMemory || this.#changedInMemory.has(inode)) this.#losePages(inode, []);
+  }
+
+  /** As {@link refusePage}, where the page was changed under this daemon: the kernel keeps it until it is dropped, and tells msync, fsync and close why. */
+  #losePages(inode: number, handles: readonly KernelHandle[]): void {
+    if (this.trust !== undefined) this.#refused.refused(inode, placeOf(this.handles.last), [...handles, ...this.lockOwners.handlesOf(inode)]);
   }
 
   /** @throws FileSystemError where a page would show a program what its memory was before it changed it. */
@@ -188,6 +213,7 @@ export class Exchange {
 
   /** Answers with the errno of what was thrown. */
   fail(header: RequestHeader, error: unknown): void {
+    if (header.page !== undefined) this.#losePages(header.node, [header.page]);
     if (!isOrdinary(error)) this.log(header, error);
     this.#send(header, 0, errnoOf(error));
   }
@@ -239,6 +265,7 @@ export class Exchange {
 
   #giveUp(pending: Pending, errno: 'ETIMEDOUT' | 'EINTR'): void {
     if (!this.#finish(pending)) return;
+    if (pending.header.page !== undefined) this.#losePages(pending.header.node, [pending.header.page]);
     if (errno === 'ETIMEDOUT') this.log(pending.header, new FileSystemError('ETIMEDOUT', 'the request took too long'));
     this.#send(pending.header, 0, errnos[errno]);
   }

@@ -23,6 +23,7 @@ export class Handles {
 
   /** Of this session's handles those opened with O_DSYNC or O_SYNC. */
   readonly #synced = new Map<number, SyncWanted>();
+  #last = 0;
 
   constructor(generation: number) {
     this.generation = generation;
@@ -30,8 +31,14 @@ export class Handles {
 
   /** The flags that this session's handle was opened with. */
   opened(handle: number, flags: number): void {
+    this.#last = Math.max(this.#last, handle);
     const wanted = syncWanted(flags);
     if (wanted !== undefined) this.#synced.set(handle, wanted);
+  }
+
+  /** The last that was given; once the numbers begin anew, the largest. */
+  get last(): KernelHandle {
+    return { high: this.generation, low: this.#last };
   }
 
   /** One that the kernel never heard of. */

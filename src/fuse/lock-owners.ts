@@ -50,10 +50,7 @@ export class LockOwners {
 
   /** Open files that somebody locked the inode through. */
   handlesOf(inode: number): readonly KernelHandle[] {
-    return [...(this.#byInode.get(inode)?.keys() ?? [])].map((key) => {
-      const [high, low] = key.split('.').map(Number) as [number, number];
-      return { high, low };
-    });
+    return [...(this.#byInode.get(inode)?.keys() ?? [])].map(handleOf);
   }
 
   /** The owner's locks on the inode are gone, through whichever handle it took them. */
@@ -95,4 +92,9 @@ function nameOf(inode: number, handle: string, owner: LockOwner): string {
 /** A handle as a key. */
 export function keyOf(handle: KernelHandle): string {
   return `${handle.high}.${handle.low}`;
+}
+
+export function handleOf(key: string): KernelHandle {
+  const [high, low] = key.split('.').map(Number) as [number, number];
+  return { high, low };
 }

@@ -127,6 +127,7 @@ export class FuseSession {
       distrust: (inode) => trust?.distrust(inode),
       dropOpen: () => trust?.dropOpen(),
       settle: (right) => trust?.settle(right),
+      lost: (inode) => this.#exchange.lost(inode),
       hasStale: () => trust?.hasStale === true,
       beginSole: (forMs) => trust?.begin(forMs),
       endSole: (lost) => trust?.end(lost) ?? { expired: undefined, dropped: Promise.resolve() },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { errnos } from '../../src/filesystem/index.ts';
+import { errnos, FileSystemError } from '../../src/filesystem/index.ts';
 import { opcodes } from '../../src/fuse/wire/index.ts';
 import { MemoryRecords } from '../suites/memory-records.ts';
 import { created, start } from './fake-session.ts';
@@ -101,6 +101,75 @@ test('so it is where the lease was lost under the same daemon, until all have cl
   const opened = kernel.answerTo(kernel.request(opcodes.open, inode, Buffer.alloc(8)))!.body;
   assert.equal(ask(opcodes.read, body(40, [opened.readUInt32LE(0), opened.readUInt32LE(4)])), 0);
   session.stop();
+});
+
+/** A host among others, that does not have the volume alone. */
+function beside(records = new MemoryRecords()) {
+  const { kernel, session, fileSystem } = start({ options: { leased: true }, lockRecords: records });
+  const ask = (opcode: number, message: Buffer): number => kernel.answerTo(kernel.request(opcode, inode, message))!.errno;
+  const made = kernel.answerTo(kernel.request(opcodes.create, 1, created(2, 'file')))!.body;
+  const handleIn = (body: Buffer, at: number): Handle => [body.readUInt32LE(at), body.readUInt32LE(at + 4)];
+  return {
+    fileSystem,
+    handle: handleIn(made, 128),
+    open: (): Handle => handleIn(kernel.answerTo(kernel.request(opcodes.open, inode, Buffer.alloc(8)))!.body, 0),
+    page: (handle: Handle): number => ask(opcodes.read, body(40, handle)),
+    write(handle: Handle): number {
+      const message = Buffer.concat([body(40, handle), Buffer.alloc(16)]);
+      message.writeUInt32LE(1, 20);
+      return ask(opcodes.write, message);
+    },
+    release: (handle: Handle): number => ask(opcodes.release, body(24, handle)),
+    [Symbol.dispose]: () => session.stop(),
+  };
+}
+
+test('so it is where a page finds no room, or cannot be written for another reason: msync hears why, and nobody is shown what was there before', () => {
+  for (const errno of ['ENOSPC', 'EIO', 'ESTALE'] as const) {
+    using daemon = beside();
+    const { fileSystem, handle } = daemon;
+    const mapping = daemon.open();
+    assert.equal(daemon.page(mapping), 0);
+    fileSystem.writeMapped = () => {
+      throw new FileSystemError(errno);
+    };
+    assert.equal(daemon.write(handle), errnos[errno]);
+    const later = daemon.open();
+    assert.deepEqual([daemon.page(handle), daemon.page(mapping), daemon.page(later)], [errnos.EIO, errnos.EIO, errnos.EIO]);
+    daemon.release(handle);
+    assert.equal(daemon.page(later), errnos.EIO, 'one that was given pages before has it open');
+    daemon.release(mapping);
+    assert.equal(daemon.page(later), 0, 'nobody has it in memory as it was');
+  }
+});
+
+test('so it is where what was taken of mapped memory is lost later, and not where only what programs wrote otherwise is', () => {
+  for (const mapped of [true, false]) {
+    using daemon = beside();
+    const { fileSystem, handle } = daemon;
+    assert.equal(daemon.page(handle), 0);
+    if (mapped) assert.equal(daemon.write(handle), 0);
+    fileSystem.kernel!.lost(inode);
+    assert.equal(daemon.page(handle), mapped ? errnos.EIO : 0);
+  }
+});
+
+test('the next daemon knows which of the handles of the one before were of before', () => {
+  const records = new MemoryRecords();
+  let before: Handle;
+  let after: Handle;
+  {
+    using daemon = beside(records);
+    before = daemon.handle;
+    daemon.fileSystem.writeMapped = () => {
+      throw new FileSystemError('ENOSPC');
+    };
+    assert.equal(daemon.write(before), errnos.ENOSPC);
+    after = daemon.open();
+  }
+  using next = adopt(1, records);
+  assert.equal(next.page(after), 0);
+  assert.equal(next.page(before), errnos.EIO);
 });
 
 test('the next daemon knows it', () => {

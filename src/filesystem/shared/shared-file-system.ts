@@ -83,7 +83,7 @@ export class SharedFileSystem implements FileSystem {
     this.#cache = new GuestCache(clock);
     // A program hears of a lost lock as of a lost write.
     const onLost = (inode: number): void => {
-      this.markLost([inode]);
+      this.#lost.add([inode], this.#files.all());
       // Files that were open before this process was become known as they are used.
       this.inheritLost([inode]);
     };
@@ -108,6 +108,7 @@ export class SharedFileSystem implements FileSystem {
         onClean: (inode) => written?.onClean(inode),
         onLost: (inode, error) => {
           written?.onLost(inode, error);
+          this.#kernel?.lost(inode);
           // What was written to a file that is gone is lost: no program needs to know more.
           this.#lost.add([inode], this.#files.all(), error.errno === 'ESTALE' ? new FileSystemError('EIO', error.message) : error);
         },
@@ -192,6 +193,7 @@ export class SharedFileSystem implements FileSystem {
   /** Writes to these inodes were acknowledged and are gone: programs hear of it, see {@link LostWrites}. */
   markLost(inodes: Iterable<number>): void {
     this.#lost.add(inodes, this.#files.all());
+    for (const inode of inodes) this.#kernel?.lost(inode);
   }
 
   /** As {@link markLost}, of the process before this one. */

@@ -192,7 +192,10 @@ export const write: Operation = (exchange, header, message) => {
   const mapped = request.cached && !kernelKept;
   const put = (): MaybePromise<number> =>
     withHandle(exchange, header, request.handle, request.flags, (handle) => {
-      if (mapped) return fileSystem.writeMapped(inode, handle, request.offset, data);
+      if (mapped) {
+        exchange.takesPages(header, request.handle);
+        return fileSystem.writeMapped(inode, handle, request.offset, data);
+      }
       const written = again
         ? appendAgain(exchange, header, handle, { ...request, data })
         : fileSystem.write(inode, handle, request.offset, data, request.killPrivileges, appends, kernelKept);

@@ -1,4 +1,5 @@
 import { malformed, type Message, requestHeaderBytes } from './message.ts';
+import type { KernelHandle } from './requests.ts';
 
 /** Who asks what, copied out of the message: it outlives the buffer while the request is in flight. */
 export interface RequestHeader {
@@ -14,6 +15,8 @@ export interface RequestHeader {
   readonly pid: number;
   /** The name under the inode that the answer will tell of, where it is about one; set by whoever decodes it. */
   name: string | undefined;
+  /** Set while pages that a program changed in mapped memory are being written: the handle that they come through. */
+  page: KernelHandle | undefined;
 }
 
 /** FUSE_UNIQUE_RESEND. */
@@ -33,6 +36,7 @@ export function decodeHeader(message: Message): RequestHeader {
     gid: words[7]!,
     pid: words[8]!,
     name: undefined,
+    page: undefined,
   };
 }
 

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
+import { errnos } from '../../../src/filesystem/index.ts';
 import { opcodes } from '../../../src/fuse/wire/index.ts';
 import { start } from '../../fuse/fake-session.ts';
-import { contentOf, open, put, root } from '../harness.ts';
+import { contentOf, open, put, root, user } from '../harness.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { keeping } from './borrowing-guest.ts';
 import { Serving } from './serving.ts';
@@ -59,6 +60,31 @@ for (const method of ['writeMapped', 'borrow'])
       assert.ok((await contentOf(serving.volume, inode)).toString().endsWith(text));
     }
   });
+
+test('a page that finds no room is not answered with what was there before: whoever syncs hears ENOSPC, and whoever touches it SIGBUS', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store, { sizeBytes: 4 * pageBytes }));
+  const guest = await keeping(serving, store);
+  const { attributes } = await guest.create(root, 'f', 0o644, 0, 2, user);
+  const { inode } = attributes;
+  await guest.setattr(inode, { size: 16 * pageBytes });
+  const { kernel, session } = start({ fileSystem: guest, options: { leased: true } });
+  using _ = { [Symbol.dispose]: () => session.stop() };
+  const answered = async (unique: number): Promise<number> => {
+    while (kernel.answerTo(unique) === undefined) await setImmediate();
+    return kernel.answerTo(unique)!.errno;
+  };
+  const opening = kernel.request(opcodes.open, inode, Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]));
+  assert.equal(await answered(opening), 0);
+  const handle = kernel.answerTo(opening)!.body.readUInt32LE(0);
+  const read = (): Promise<number> => answered(kernel.request(opcodes.read, inode, page(handle, 0).subarray(0, 40)));
+  assert.equal(await read(), 0);
+  const refused: number[] = [];
+  for (let index = 0; index < 16; index++) refused.push(await answered(kernel.request(opcodes.write, inode, page(handle, index * pageBytes))));
+  refused.push(await answered(kernel.request(opcodes.fsync, inode, page(handle, 0).subarray(0, 16))));
+  assert.ok(refused.includes(errnos.ENOSPC), 'at once, or when it is made durable');
+  assert.equal(await read(), errnos.EIO);
+});
 
 test('a host of an earlier version is told how much lies within the file as it was when that was asked', async () => {
   using it = await scene(false);

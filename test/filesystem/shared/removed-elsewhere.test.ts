@@ -15,6 +15,7 @@ function kernelWith(inodes: ReadonlySet<number>): KernelCache {
     distrust: () => undefined,
     dropOpen: () => {},
     settle: () => {},
+    lost: () => {},
     hasStale: () => false,
     beginSole: () => {},
     endSole: () => ({ expired: undefined, dropped: Promise.resolve() }),

@@ -345,9 +345,9 @@ export class Mapping implements Disposable {
     return must(call('pread64', fd, BigInt(this.#address + offset), length, 0));
   }
 
-  /** Its first bytes, by way of another file. */
-  copyTo(fd: number, length: number): number {
-    return must(call('pwrite64', fd, BigInt(this.#address), length, 0));
+  /** Its bytes from `offset` on, by way of another file. */
+  copyTo(fd: number, length: number, offset = 0): number {
+    return must(call('pwrite64', fd, BigInt(this.#address + offset), length, offset));
   }
 
   sync(): Result {
