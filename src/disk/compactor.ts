@@ -1,5 +1,6 @@
 import type { Logger } from '../base/index.ts';
 import type { Checkpointer } from './checkpointer.ts';
+import { CompactionPace } from './compaction-pace.ts';
 import { type Entry, hasValue } from './entry.ts';
 import type { Files } from './files.ts';
 import type { Health } from './health.ts';
@@ -45,11 +46,21 @@ export interface CompactorOptions {
  */
 export class Compactor {
   readonly #options: CompactorOptions;
+  readonly #pace: CompactionPace;
   #running: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: CompactorOptions) {
     this.#options = options;
+    const { segmentBytes, bytesPerSecond, writer, segments, checkpointer, health } = options;
+    this.#pace = new CompactionPace({
+      segmentBytes,
+      bytesPerSecond,
+      calls: () => writer.calls,
+      usedBytes: () => segments.usedBytes,
+      liveBytes: () => checkpointer.liveBytes,
+      roomBytes: () => health.room('bulk'),
+    });
   }
 
   /** Begins to work where there is something worth it. */
@@ -147,12 +158,17 @@ export class Compactor {
       try {
         const source = { files, file, segment: victim.number, seed: victim.seed, from: segmentHeaderBytes, size: victim.size };
         for await (const items of scanSegment(source)) {
-          if (this.#isOver) return;
-          const start = performance.now();
           const records = items.filter((item): item is ScannedRecord => item.bytes !== undefined);
-          const bytes = await this.#carry(victim, records, oldest);
-          copied += bytes;
-          if (!this.#urgent) await pause((bytes / this.#options.bytesPerSecond) * 1000 - (performance.now() - start));
+          for (let from = 0; from < records.length;) {
+            if (this.#isOver) return;
+            const start = performance.now();
+            const to = endOfPiece(records, from, this.#pace.pieceBytes);
+            const piece = records.slice(from, to);
+            const bytes = await this.#carry(victim, piece, oldest);
+            copied += bytes;
+            from = to;
+            if (!this.#urgent) await pause(this.#pace.pauseMs(sizeOf(piece), bytes, performance.now() - start));
+          }
         }
       } finally {
         await files.close(file);
@@ -214,6 +230,17 @@ export class Compactor {
 function counts(record: ScannedRecord, entry: Entry | undefined, victim: Segment): boolean {
   if (record.type === recordTypes.delete) return entry === undefined && record.id !== noId;
   return entry?.segment === victim.number && entry.offset === record.offset && entry.type === record.type;
+}
+
+/** After the records from `from` on that make up so many bytes. */
+function endOfPiece(records: readonly ScannedRecord[], from: number, bytes: number): number {
+  let to = from;
+  for (let left = bytes; to < records.length && left > 0; to++) left -= recordBytes(records[to]!.length);
+  return to;
+}
+
+function sizeOf(records: readonly ScannedRecord[]): number {
+  return records.reduce((sum, { length }) => sum + recordBytes(length), 0);
 }
 
 function pause(ms: number): Promise<void> {

@@ -71,6 +71,8 @@ export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly meter: WriteMeter = { groupSeconds: new Histogram(), records: 0, bytes: 0 };
   readonly #queue: WriteQueue;
+  /** Calls of {@link write} so far. */
+  calls = 0;
   #running: Promise<void> | undefined;
   #head: Segment | undefined;
   #file = -1;
@@ -109,6 +111,7 @@ export class LogWriter {
   /** Resolves once all records are on stable storage, in the order of the calls. `bulk`: the first to be refused where there is no room. */
   write(records: readonly NewRecord[], bulk = false): Promise<void> {
     if (records.length === 0) return Promise.resolve();
+    this.calls++;
     const written = this.#queue.add(records, bulk);
     this.#start();
     return written;

@@ -3,16 +3,27 @@ import { AnswerTimes, type Waits } from './answer-times.ts';
 
 /** A host that was asked is waited for so long before those that were spared are asked as well. Where all are slow, to ask more of them makes them slower. */
 const hedgeWaits: Waits = { minMs: 2, maxMs: 250, firstMs: 10 };
+/**
+ * Those that were spared are asked early for one round in so many, and for so many in a row (Dean and Barroso, The Tail at Scale, 2013, bound what hedging may add likewise). Where
+ * answers are late because processors are busy, to ask more hosts makes them later yet, and it goes on like that.
+ */
+const roundsPerHedge = 20;
+const maxHedges = 10;
+/** Beyond that a host is waited for as long again, and so long at least, in ms: it is slow or gone then, not behind. */
+const patientMs = 25;
 const nobody: readonly PeerId[] = [];
 
 /** A request that fewer hosts were asked than its set has. */
 interface UnderWay {
   readonly request: Request;
   readonly at: number;
-  readonly dueAt: number;
+  /** When the spared ones are asked as well, or would be if rounds that ask early were not bounded. */
+  dueAt: number;
   /** Hosts whose answer is awaited, perhaps this one among them. */
   readonly awaited: Set<PeerId>;
   readonly spared: readonly PeerId[];
+  /** It was due, and put off. */
+  isLate: boolean;
 }
 
 export interface ThriftyRoundsOptions {
@@ -37,6 +48,8 @@ export class ThriftyRounds {
   /** By the operation's tag, the oldest first. */
   readonly #underWay = new Map<number, UnderWay>();
   #timer: NodeJS.Timeout | undefined;
+  /** Rounds that may be hedged yet. */
+  #hedges = maxHedges;
 
   constructor(options: ThriftyRoundsOptions, now: () => number = () => performance.now()) {
     this.#options = options;
@@ -53,11 +66,12 @@ export class ThriftyRounds {
     if (others.length <= needed) return nobody;
     const asked = others.slice(0, needed);
     const spared = others.slice(needed);
+    this.#hedges = Math.min(maxHedges, this.#hedges + 1 / roundsPerHedge);
     const at = this.#now();
     let waitMs = 0;
     for (const peer of asked) waitMs = Math.max(waitMs, this.#times.waitMs(peer, others));
     const awaited = new Set(peers.includes(self) ? [...asked, self] : asked);
-    this.#underWay.set(request.tag, { request, at, dueAt: at + waitMs, awaited, spared });
+    this.#underWay.set(request.tag, { request, at, dueAt: at + waitMs, awaited, spared, isLate: false });
     this.#timer ??= setTimeout(() => this.#look(), waitMs);
     return spared;
   }
@@ -106,15 +120,26 @@ export class ThriftyRounds {
     setImmediate(() => {
       this.#timer = undefined;
       const now = this.#now();
+      let next = Infinity;
       for (const [tag, round] of this.#underWay) {
-        if (round.dueAt > now) {
-          this.#timer = setTimeout(() => this.#look(), round.dueAt - now);
-          return;
-        }
-        for (const peer of round.awaited) if (peer !== this.#options.self) this.#times.failed(peer, now - round.at);
-        this.#release(tag, round);
+        if (round.dueAt <= now) this.#ask(tag, round, now);
+        if (this.#underWay.has(tag)) next = Math.min(next, round.dueAt);
       }
+      if (next !== Infinity) this.#timer = setTimeout(() => this.#look(), next - now);
     });
+  }
+
+  /** Asks the spared ones of a round that is due, or puts it off once. */
+  #ask(tag: number, round: UnderWay, now: number): void {
+    const waitedMs = now - round.at;
+    for (const peer of round.awaited) if (peer !== this.#options.self) this.#times.failed(peer, waitedMs);
+    if (!round.isLate && this.#hedges < 1) {
+      round.isLate = true;
+      round.dueAt = Math.max(now + waitedMs, round.at + patientMs);
+      return;
+    }
+    if (!round.isLate) this.#hedges--;
+    this.#release(tag, round);
   }
 
   #release(tag: number, { spared, request }: UnderWay): void {

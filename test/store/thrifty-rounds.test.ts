@@ -357,3 +357,28 @@ test('where all hosts are slow no more of them are asked', async () => {
   await pass(80);
   assert.equal(bench.left().length, 1);
 });
+
+test('rounds that ask the third host early are bounded: one in twenty, and ten in a row; a host that is slow or gone is not waited for longer than that', async () => {
+  const bench = new Bench();
+  const round = async (answerMs: number): Promise<number | undefined> => {
+    const request = readOf();
+    await ask(bench, request);
+    const [asked] = bench.left();
+    let earlyMs: number | undefined;
+    for (let ms = 1; ms <= answerMs; ms++) {
+      await pass(1);
+      if (bench.left().length > 0) earlyMs ??= ms;
+    }
+    bench.answer(asked!.slice(0, 1), request, 'value');
+    return earlyMs;
+  };
+  let early = 0;
+  const bursts = 200;
+  for (let burst = 0; burst < bursts; burst++) {
+    for (let quick = 0; quick < 14; quick++) await round(1);
+    if ((await round(12)) !== undefined) early++;
+  }
+  assert.ok(early > 10 && early <= 10 + (bursts * 15) / 20, `${early} of ${bursts}`);
+  const waitedMs = await round(60);
+  assert.ok(waitedMs !== undefined && waitedMs < 60, `${waitedMs} ms`);
+});
