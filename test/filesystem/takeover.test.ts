@@ -213,8 +213,14 @@ for (const [what, name, slots] of [
       return before.fsync(files[file]!, 0, false);
     };
     hidden = true;
-    await assert.rejects(act(0));
+    if (name === 'journal') await assert.rejects(act(0));
+    else await act(0);
     hidden = false;
+    if (name === 'content') {
+      // Its file went into its place; whether the block can be written is looked at behind the next one.
+      await act(0);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     way.armed = true;
     const late = act(1);
     await way.arrived;

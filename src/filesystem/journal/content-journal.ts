@@ -11,8 +11,9 @@ import {
   type Stamp,
 } from './content-journal-codec.ts';
 import { ContentRing } from './content-ring.ts';
+import { newestBlock } from './content-search.ts';
 import type { VolumeContext } from '../context.ts';
-import { versionsOf } from '../failure.ts';
+import { isReadLater, versionsOf } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { callsBytes } from '../inodes/inode-calls.ts';
 
@@ -20,6 +21,8 @@ import { callsBytes } from '../inodes/inode-calls.ts';
 export const hurrySlots: number = contentSlots / 2;
 /** Versions of slots that are read ahead of their first use. */
 const learnAhead = 8;
+/** A slot that is out of reach is looked at so often, in ms, while there is need of it. */
+const lookMs = 1000;
 
 /** A place in the journal: everything before it that concerns a file is in the file as it is now. */
 export interface JournalMark {
@@ -62,6 +65,10 @@ export class ContentJournal {
   #tail = 0;
   /** Blocks of this session, those that failed included. */
   #count = 0;
+  /** The next slot was out of reach. */
+  #lacking = false;
+  /** By the monotonic clock: not before then it is looked whether it is back. */
+  #lookAtMs = -Infinity;
 
   constructor(context: VolumeContext, events: ContentJournalEvents) {
     this.#context = context;
@@ -86,7 +93,7 @@ export class ContentJournal {
 
   /**
    * Makes what was done to a regular file durable. False: that is not for the journal (too much, a hole, an extended attribute,
-   * no room), the inode is to be committed. @throws InfinitError; then it is committed the next time.
+   * no room, the next block is out of reach), the inode is to be committed. @throws InfinitError; then it is committed the next time.
    * @param small one whose content lies in its record as well: the record cannot be written.
    */
   sync(inode: Inode, small = false): Promise<boolean> {
@@ -138,7 +145,7 @@ export class ContentJournal {
   /** One block, with as many of the requests as it holds. */
   async #commit(): Promise<void> {
     const position = this.#position;
-    const free = this.#ring.isFree(position);
+    const free = this.#lacking ? this.#isBack() : this.#ring.isFree(position);
     if (free !== true && !(await free)) {
       for (const { resolve } of this.#requests.splice(0)) resolve(false);
       return;
@@ -160,9 +167,14 @@ export class ContentJournal {
       across = result.done && result.released !== true;
     } catch (error) {
       block.doubt();
+      // Nobody is to hear of it, nor the next ones to wait for it: the file goes into its place instead.
+      this.#lacking = isReadLater(error);
       for (const [inode, requests] of taken) {
         inode.content!.unsynced.overflow();
-        for (const { reject } of requests) reject(error);
+        for (const { resolve, reject } of requests) {
+          if (this.#lacking) resolve(false);
+          else reject(error);
+        }
       }
       return;
     } finally {
@@ -181,6 +193,24 @@ export class ContentJournal {
     if (this.used >= hurrySlots) this.#events.onFilling();
     this.#learnAhead();
     if (across) this.#ring.makeReady(this.#position, tail);
+  }
+
+  /** Whether the next slot is in reach again, as far as is known; it is looked at in the background. */
+  #isBack(): Promise<boolean> {
+    const now = this.#context.setup.clock.monotonicMs();
+    if (now >= this.#lookAtMs) {
+      this.#lookAtMs = Infinity;
+      const again = (): void => void (this.#lookAtMs = this.#context.setup.clock.monotonicMs() + lookMs);
+      this.#ring
+        .slot(this.#position)
+        .learn()
+        .then(
+          () => (this.#lacking = false),
+          () => {},
+        )
+        .finally(again);
+    }
+    return Promise.resolve(!this.#lacking);
   }
 
   /** Answers requests that need no block or must not have one; what the next block takes is snapshot here. */
@@ -264,17 +294,12 @@ export class ContentJournal {
       for (let slot = 0; slot < contentSlots; slot++) this.#ring.found(slot, 0);
       return undefined;
     }
-    // Slots up to the newest block are of this turn of the ring, those behind it of the turn before.
-    let newest = first;
-    for (let low = 1, high = contentSlots; low < high;) {
-      const middle = (low + high) >>> 1;
-      const block = await this.#fetch(middle);
-      if (block?.position === first.position + middle) {
-        newest = block;
-        low = middle + 1;
-      } else high = middle;
-    }
-    return newest;
+    // Of slots that were read in vain, or late, nothing is kept: this mount may have written them by then.
+    return newestBlock(
+      first,
+      (slot) => this.#read(slot),
+      ({ slot, version }) => this.#ring.found(slot, version),
+    );
   }
 
   /** False: an earlier session wrote it again. */
@@ -312,12 +337,17 @@ export class ContentJournal {
   }
 
   async #fetch(position: number): Promise<ContentBlock | undefined> {
+    const { block, version } = await this.#read(position);
+    this.#ring.found(position, version);
+    return block;
+  }
+
+  async #read(position: number): Promise<{ readonly block: ContentBlock | undefined; readonly version: number }> {
     const { address } = this.#ring.slot(position);
     const stored = await this.#context.store.fetch(address);
-    this.#ring.found(position, stored?.version ?? 0);
-    if (stored === undefined) return undefined;
+    if (stored === undefined) return { block: undefined, version: 0 };
     const { body } = this.#context.sealer.openPayload(address, stored.payload);
-    return body.length === 0 ? undefined : decodeContentBlock(body);
+    return { block: body.length === 0 ? undefined : decodeContentBlock(body), version: stored.version };
   }
 }
 
