@@ -11,6 +11,7 @@ import { DirtyBudget } from './content/dirty-budget.ts';
 import { ExtentNodeCache } from './extents/index.ts';
 import { type Errno, FileSystemError, type KernelCache } from './file-system.ts';
 import { Flusher } from './flusher.ts';
+import { HeldChanges } from './redo/held-changes.ts';
 import { InodeNumbers } from './inodes/inode-numbers.ts';
 import { InodeRemover } from './inodes/inode-remover.ts';
 import { InodeTable } from './inodes/inode-table.ts';
@@ -73,6 +74,7 @@ export class VolumeCore {
   readonly compactor: Compactor;
   readonly flusher: Flusher;
   readonly unread: UnreadInodes;
+  readonly held: HeldChanges;
   /** What a process that dies leaves to the next one, where there is memory for it. */
   readonly redo: RedoLog | undefined;
   readonly unwrittenXattrs = new UnwrittenXattrs();
@@ -94,6 +96,7 @@ export class VolumeCore {
     const trees = new NodeCache(cachedTreeNodes);
     this.budget = new DirtyBudget(context.options.maxDirtyBytes);
     this.blocks = new BlockCache(context);
+    this.held = new HeldChanges(this.blocks);
     const services: ContentServices = {
       context,
       cache: this.blocks,
@@ -114,7 +117,8 @@ export class VolumeCore {
     const { records, remover, orphans } = this;
     const carry: NameCommitter['carry'] = (left) => this.names.carry(left);
     const unread = (): UnreadInodes => this.unread;
-    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, unread, logger: context.logger });
+    const { table } = this;
+    this.checkpoint = new Checkpoint({ journal, records, remover, orphans, state, carry, unread, table, logger: context.logger });
     const { checkpoint } = this;
     const replacing = new ReplacingFiles({ records, contents: this.contents, redo, late: () => this.flusher.late });
     const onNamed = (directory: Inode): void => this.#synced(directory);
@@ -233,7 +237,9 @@ export class VolumeCore {
   markGone(inode: Inode): void {
     inode.gone = true;
     this.leaving.gone(inode);
-    this.usage.add(-(inode.content?.accounted ?? 0), -1);
+    this.usage.add(-(inode.content?.accounted ?? inode.standIn?.bytes ?? 0), -1);
+    // As the operation that removes it goes, what the log has of it does.
+    this.held.drop(inode.number);
     this.unsettled.gone(inode.number);
     this.contents.forget(inode);
     // What of it was to be written holds room that others wait for. A new one's is for the journal's block that makes it.
@@ -254,7 +260,10 @@ export class VolumeCore {
 
   /** Inodes of which something is not durable: contents, attributes, or names in them. */
   *unsynced(): Iterable<number> {
-    for (const inode of this.table.all()) if (!inode.gone && (inode.lastNamed > this.log.durable || inode.exposed)) yield inode.number;
+    const { durable } = this.log;
+    for (const inode of this.table.all()) if (!inode.gone && (inode.lastNamed > durable || inode.exposed)) yield inode.number;
+    for (const inode of this.table.standIns()) if (!inode.gone && inode.lastNamed > durable) yield inode.number;
+    yield* this.held.inodes();
   }
 
   /** @throws FileSystemError EROFS; InfinitError `closed` after {@link abandon}. */
@@ -284,7 +293,7 @@ export class VolumeCore {
   }
 
   #synced(inode: Inode): void {
-    if (!inode.reportedDirty || this.#abandoned || inode.lastNamed > this.log.durable) return;
+    if (!inode.reportedDirty || this.#abandoned || inode.lastNamed > this.log.durable || this.held.has(inode.number)) return;
     inode.reportedDirty = false;
     this.context.setup.onClean?.(inode.number);
   }

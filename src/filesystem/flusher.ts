@@ -153,12 +153,15 @@ export class Flusher {
 
   /** Everything in memory at the call is durable afterwards. @throws InfinitError with the first failure, after everything was tried. */
   async flushAll(): Promise<void> {
-    const through = this.#core.log.last;
-    const { redo } = this.#core;
+    const { redo, held, unread, log } = this.#core;
+    // They may be in reach again.
+    if (held.size > 0) await unread.retry();
+    const through = log.last;
     const mark = redo?.mark();
     const { failed, names } = await this.#write([...this.#dirty, ...this.late], () => false);
     throwFirst(failed);
     if (names !== undefined) throw names;
+    if (held.size > 0) throw held.failure;
     if (mark !== undefined) redo!.trim(mark);
     // What names made new is old now.
     throwFirst(await this.#commitRecords([...this.#dirty, ...this.late].filter((inode) => inode.lastOperation <= through)));
@@ -192,7 +195,7 @@ export class Flusher {
 
   /** @param left inodes that may not be durable as they were at the mark. */
   async #trim(redo: RedoLog, mark: RedoMark, left: readonly Inode[]): Promise<void> {
-    if (left.length === 0) return redo.trim(mark);
+    if (left.length === 0 && this.#core.held.size === 0) return redo.trim(mark);
     if (redo.whole && !redo.filling) return;
     if (!(await carryOver(this.#core, redo, left, mark))) throw new InfinitError('overloaded', 'more than the redo log holds cannot be written out');
   }

@@ -9,14 +9,17 @@ export interface VolumeMemory {
   readonly operations: number;
   /** Inodes whose records could not be read, so that they lack what the journals have of them. */
   readonly unread: number;
+  /** Of those, the ones of which a killed daemon left what waits for that. */
+  readonly held: number;
 }
 
-export function memoryOf({ table, budget, unwrittenXattrs, log, unread }: VolumeCore): VolumeMemory {
+export function memoryOf({ table, budget, unwrittenXattrs, log, unread, held }: VolumeCore): VolumeMemory {
   return {
     inodes: table.size,
     dirtyBytes: budget.bytes,
     unwrittenXattrBytes: unwrittenXattrs.bytes,
     operations: log.length,
     unread: unread.size,
+    held: held.size,
   };
 }

@@ -43,8 +43,12 @@ export class InodeTable {
   readonly #xattrs = new Map<number, number>();
   #xattrBytes = 0;
   readonly #loading = new Map<number, Promise<Inode | undefined>>();
+  /** Inodes whose records are out of reach, and that operations in memory are about. */
+  readonly #standIns = new Map<number, Inode>();
   /** Numbers that were looked for in vain. None of them can appear later, unless by {@link create}. */
   readonly #absent = new Set<number>();
+  /** Asked when a record was read, before that is told: what else has to be read first. @throws InfinitError; then it counts as not read. */
+  beforeRead: ((number: number, content: () => Content | undefined) => Promise<void> | undefined) | undefined;
   /** Told when a record was read, or that there is none, before anybody else sees the inode. */
   onRead: ((number: number, inode: Inode | undefined) => void) | undefined;
   /** The record of an inode as the journal has it, for one whose place is empty. */
@@ -150,6 +154,31 @@ export class InodeTable {
     return inode;
   }
 
+  /** An inode whose record is out of reach, for operations on names: it is not found here until it is read. */
+  standIn(number: number, mode: number): Inode {
+    let inode = this.#standIns.get(number);
+    if (inode !== undefined) return inode;
+    const never = { seconds: 0, nanoseconds: 0 };
+    const nothing = { uid: 0, gid: 0, links: 0, device: 0, size: 0, parent: 0, accessed: never, modified: never, changed: never, target: undefined };
+    const record = { ...nothing, mode, xattrs: undefined, previous: undefined, calls: undefined, journaled: { session: 0, count: 0 } };
+    inode = new Inode(number, new BlockVersion(this.#context, this.#context.inodeAddress(number), undefined), record, true);
+    inode.standIn = { linked: false, bytes: 0 };
+    if (inode.isDirectory) this.#equip(inode, undefined, undefined, false);
+    this.#standIns.set(number, inode);
+    return inode;
+  }
+
+  standIns(): Iterable<Inode> {
+    return this.#standIns.values();
+  }
+
+  /** It turned out that there is no such inode. */
+  takeStandIn(number: number): Inode | undefined {
+    const inode = this.#standIns.get(number);
+    this.#standIns.delete(number);
+    return inode;
+  }
+
   /** Its block is removed. */
   forget(inode: Inode): void {
     this.#drop(inode.number);
@@ -231,10 +260,19 @@ export class InodeTable {
       return undefined;
     }
     const record = decodeInode(body, `inode ${number} of volume ${this.#context.volumeId}`);
-    const inode = new Inode(number, new BlockVersion(this.#context, address, block?.version ?? 0), record, true);
+    const content = (): Content | undefined =>
+      isRegular(record.mode) ? new Content(this.#services, number, record.inline, record.extents) : undefined;
+    const needs = this.beforeRead?.(number, content);
+    if (needs !== undefined) {
+      await needs;
+      const made = this.#inodes.get(number);
+      if (made !== undefined) return made;
+    }
+    const stood = this.takeStandIn(number);
+    const inode = stood ?? new Inode(number, new BlockVersion(this.#context, address, block?.version ?? 0), record, true);
+    stood?.block.written(block?.version ?? 0);
+    inode.fill(record);
     inode.unplaced = unplaced;
-    inode.durableLinks = record.links;
-    inode.durableParent = record.parent;
     // It may have been given up earlier, with the count of its references, and be open all the same.
     inode.uncounted = this.#isUncounted;
     // Directories are not opened again: nobody would be waited for.
@@ -263,7 +301,8 @@ export class InodeTable {
         cache: this.#trees,
         leased: true,
       });
-      inode.directory = new Directory(inode.number, tree, this.#hash, fresh);
+      // One that stood for itself has names of this session.
+      inode.directory ??= new Directory(inode.number, tree, this.#hash, fresh);
     }
   }
 }

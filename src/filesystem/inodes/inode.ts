@@ -12,11 +12,22 @@ import type { JournaledAttributes } from './journaled-attributes.ts';
 /** What st_size of a directory shows. */
 const directoryBytes = 4096;
 
+/** But for its content. */
+type WholeRecord = Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating'>;
+
+/** What is known of an inode whose record is out of reach. */
+export interface StandIn {
+  /** Its link count and parent, too. */
+  readonly linked: boolean;
+  /** What the volume's figures count for it. */
+  readonly bytes: number;
+}
+
 /** One inode in memory: what its record says, changed or not, and what this mount knows beyond. */
 export class Inode {
   readonly number: number;
   /** Up to where its record in the store, as loaded, covers the content journal. */
-  readonly journaled: Stamp;
+  journaled: Stamp;
   mode: number;
   uid: number;
   gid: number;
@@ -77,6 +88,8 @@ export class Inode {
   uncounted = false;
   /** A file, loaded while programs on other hosts may have it open that have not opened it here yet: see {@link VolumeSetup.othersOpened}. */
   awaited = false;
+  /** Its record is out of reach: here is what operations on names made of it, for the journal. Nobody finds it until it is read. */
+  standIn: StandIn | undefined;
   /** For the cache's second chance. */
   used = true;
   /** Failures of writing out, as Linux's errseq: handles compare their count with this. */
@@ -87,12 +100,7 @@ export class Inode {
   /** Told to {@link VolumeSetup.onDirty}. */
   reportedDirty = false;
 
-  constructor(
-    number: number,
-    block: BlockVersion,
-    record: Omit<InodeRecord, 'inline' | 'extents' | 'allocated' | 'epoch' | 'truncating'>,
-    born: boolean,
-  ) {
+  constructor(number: number, block: BlockVersion, record: WholeRecord, born: boolean) {
     this.number = number;
     this.journaled = record.journaled;
     this.block = block;
@@ -112,6 +120,33 @@ export class Inode {
     this.previous = record.previous;
     this.calls = record.calls;
     this.born = born;
+  }
+
+  /** Its record is read. What operations made of the links and the parent of one that stood for itself until then stays. */
+  fill(record: WholeRecord): void {
+    const { links, parent } = record;
+    if (this.standIn !== undefined) this.#take(record);
+    if (this.standIn?.linked !== true) {
+      this.links = this.durableLinks = links;
+      this.parent = this.durableParent = parent;
+    } else if (links !== this.durableLinks || parent !== this.durableParent) this.revision++;
+    this.standIn = undefined;
+  }
+
+  #take(record: WholeRecord): void {
+    this.journaled = record.journaled;
+    this.mode = record.mode;
+    this.uid = record.uid;
+    this.gid = record.gid;
+    this.device = record.device;
+    this.size = record.size;
+    this.accessed = record.accessed;
+    this.modified = record.modified;
+    this.changed = record.changed;
+    this.target = record.target;
+    this.xattrs = record.xattrs === undefined ? undefined : new Map(record.xattrs);
+    this.previous = record.previous;
+    this.calls = record.calls;
   }
 
   /** It changed at `now`; the time is a later one than that of any change before, whatever the clock says: it tells the file's states from each other ({@link FileVersion}). */
@@ -139,7 +174,7 @@ export class Inode {
   }
 
   get dirty(): boolean {
-    return this.revision !== this.writtenRevision || this.content?.changed === true;
+    return this.standIn === undefined && (this.revision !== this.writtenRevision || this.content?.changed === true);
   }
 
   /** Something of it is neither in the journal nor in its place: a crash would take it. */

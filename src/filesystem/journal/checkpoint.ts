@@ -5,6 +5,7 @@ import { inParallel } from '../parallel.ts';
 import type { Directory } from '../names/directory.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { InodeRemover } from '../inodes/inode-remover.ts';
+import type { InodeTable } from '../inodes/inode-table.ts';
 import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { Orphans } from '../removal/orphans.ts';
 import type { RecordCommitter } from './record-committer.ts';
@@ -31,6 +32,7 @@ export interface CheckpointParts {
   /** {@link NameCommitter.carry} */
   readonly carry: (left: () => readonly Carried[]) => Promise<void>;
   readonly unread: () => Pick<UnreadInodes, 'size' | 'failure' | 'carried' | 'retry'>;
+  readonly table: Pick<InodeTable, 'load'>;
   readonly logger: Logger;
 }
 
@@ -95,6 +97,16 @@ export class Checkpoint {
 
   gone(inode: Inode): void {
     this.#gone.add(inode);
+  }
+
+  /** One that stands for itself, since its record cannot be read: that is tried by {@link retry}. */
+  standsIn(inode: Inode, failure: unknown): void {
+    this.#stuck.set(inode, failure);
+  }
+
+  /** There is no such inode: nothing is to be done with it. */
+  absent(inode: Inode): void {
+    for (const known of [this.#directories, this.#touched, this.#gone, this.#stuck]) known.delete(inode);
   }
 
   orphan(inode: Inode, is: boolean): void {
@@ -187,8 +199,11 @@ export class Checkpoint {
   }
 
   /** Brings what there is of these inodes to its place. Returns what failed. */
-  async #attempt(inodes: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
+  async #attempt(all: readonly Inode[], through: number): Promise<ReadonlyMap<Inode, unknown>> {
+    const unread = await this.#read(all.filter(({ standIn }) => standIn !== undefined));
+    const inodes = unread.size === 0 ? all : all.filter((inode) => !unread.has(inode));
     return new Map([
+      ...unread,
       ...(await this.#applyNames(inodes.filter((inode) => this.#directories.has(inode)))),
       ...(await this.#writeLinks(
         inodes.filter((inode) => this.#touched.has(inode)),
@@ -197,6 +212,16 @@ export class Checkpoint {
       // What is removed makes room, and waits for nothing else.
       ...(await this.#remove(inodes.filter((inode) => this.#gone.has(inode)))),
     ]);
+  }
+
+  /** What stands for itself can be brought nowhere before its record is read. Returns what failed. */
+  async #read(standIns: readonly Inode[]): Promise<ReadonlyMap<Inode, unknown>> {
+    const failures = new Map<Inode, unknown>();
+    await inParallel(standIns, parallelTrees, async (inode) => {
+      if (failures.size >= maxFailures) failures.set(inode, [...failures.values()][0]);
+      else await this.#parts.table.load(inode.number).catch((error: unknown) => failures.set(inode, error));
+    });
+    return failures;
   }
 
   /** Returns what failed. */

@@ -1,4 +1,4 @@
-import { type Logger, messageOf } from '../../base/index.ts';
+import { codeOf, type Logger, messageOf } from '../../base/index.ts';
 import type { Carried } from './carried.ts';
 import { type ContentBlock, type ContentEntry, isCovered } from './content-journal-codec.ts';
 import type { VolumeCore } from '../core.ts';
@@ -6,6 +6,8 @@ import { isPassing, isReadLater } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { JournalBlock, JournalInode, JournalName } from './journal-codec.ts';
 import { inParallel } from '../parallel.ts';
+import { redo } from '../redo/held-changes.ts';
+import type { RedoStanding } from '../redo/redo-records.ts';
 import type { UnsettledInode } from './unsettled.ts';
 
 const parallelReads = 64;
@@ -54,6 +56,7 @@ export class UnreadInodes {
     this.#core = core;
     this.#logger = core.context.logger;
     core.table.unplaced = (number) => this.#unread.get(number)?.record;
+    core.table.beforeRead = (number, content) => core.held.prepare(number, content);
     core.table.onRead = (number, inode) => this.#wasRead(number, inode);
   }
 
@@ -147,6 +150,40 @@ export class UnreadInodes {
       if (number === root && isPassing(failure)) throw failure;
       failed.set(number, failure);
     });
+    this.#left(failed);
+  }
+
+  /** These could not be read: what a killed daemon left of them waits as well. */
+  wait(failed: ReadonlyMap<number, unknown>): void {
+    for (const number of failed.keys()) this.#of(number);
+    this.#left(failed);
+  }
+
+  /** Stands for an inode that has to wait, in operations on names. @param standing as it was before; undefined: none changes its record. */
+  standIn(number: number, mode: number, standing: RedoStanding | undefined, failure: unknown): Inode {
+    const { table, checkpoint } = this.#core;
+    const unread = this.#of(number);
+    const inode = table.standIn(number, mode);
+    if (standing !== undefined && inode.isRegular && unread.counted === undefined) {
+      unread.counted = { inode: number, counted: standing.bytes };
+      this.#count(number);
+    }
+    const known = unread.links ?? standing;
+    inode.standIn = { linked: known !== undefined, bytes: unread.counted?.counted ?? 0 };
+    inode.links = inode.durableLinks = known?.links ?? 0;
+    inode.parent = inode.durableParent = known?.parent ?? 0;
+    // What the journal has of its names and links is for the checkpoint, as if this mount had made it.
+    this.#stageNames(inode, unread);
+    if (unread.links !== undefined) checkpoint.touched(inode, unread.sequence);
+    inode.unplaced = unread.record;
+    unread.names.clear();
+    unread.links = undefined;
+    unread.sequence = 0;
+    checkpoint.standsIn(inode, failure);
+    return inode;
+  }
+
+  #left(failed: ReadonlyMap<number, unknown>): void {
     const [first] = failed;
     if (first === undefined) return;
     for (const number of failed.keys()) this.#count(number);
@@ -194,6 +231,8 @@ export class UnreadInodes {
     } catch (error) {
       if (!isReadLater(error)) throw error;
       this.#failure = error;
+      // Nobody brings it back.
+      if (codeOf(error) === 'lost') this.#core.held.drop(number);
       return error;
     }
   }
@@ -241,22 +280,26 @@ export class UnreadInodes {
   }
 
   #isAbsent(number: number, { lost }: Unread): void {
-    const { orphans, context } = this.#core;
+    const { orphans, context, checkpoint, held, table } = this.#core;
     orphans.set(number, false);
+    held.drop(number);
+    const stood = table.takeStandIn(number);
+    if (stood !== undefined) {
+      stood.gone = true;
+      checkpoint.absent(stood);
+    }
     if (lost) context.setup.onSaid?.(number);
   }
 
   #apply(inode: Inode, unread: Unread): void {
-    const { checkpoint, orphans, usage } = this.#core;
-    if (unread.sequence > 0) checkpoint.touched(inode, unread.sequence);
-    if (inode.directory !== undefined && unread.names.size > 0) {
-      const changes = Array.from(unread.names.values(), ({ name, inode: to, type }) => ({
-        name,
-        dentry: to === 0 ? undefined : { inode: to, type },
-      }));
-      inode.directory.overlay.stage(changes);
-      checkpoint.names(inode);
+    const { checkpoint, orphans, usage, held } = this.#core;
+    // Removed, and counted out, before its record was read.
+    if (inode.gone) {
+      if (unread.lost) this.#core.context.setup.onSaid?.(inode.number);
+      return;
     }
+    if (unread.sequence > 0) checkpoint.touched(inode, unread.sequence);
+    this.#stageNames(inode, unread);
     // What only the journal has is to be written into its place.
     if (inode.unplaced !== undefined) inode.journaledRevision = ++inode.revision;
     if (unread.links !== undefined && !unread.stray) this.#link(inode, unread.links);
@@ -265,6 +308,8 @@ export class UnreadInodes {
     if (unread.made === 'late') this.#inherit(inode, { inode: inode.number, counted: accounted });
     if (unread.counted !== undefined) this.#inherit(inode, unread.counted);
     for (const { block, entry } of unread.contents) this.#restore(inode, block, entry);
+    if (inode.gone) held.drop(inode.number);
+    for (const change of held.take(inode.number, this.#core.redo)) redo(inode, change, (changed) => this.#core.touch(changed));
     // One that is not born yet was left in memory by the process before.
     if (unread.stray && inode.born) {
       inode.gone = true;
@@ -278,6 +323,13 @@ export class UnreadInodes {
       if (inode.links > 0) orphans.set(inode.number, false);
     }
     this.#core.retireUnused(inode);
+  }
+
+  #stageNames(inode: Inode, { names }: Unread): void {
+    if (inode.directory === undefined || names.size === 0) return;
+    const changes = Array.from(names.values(), ({ name, inode: to, type }) => ({ name, dentry: to === 0 ? undefined : { inode: to, type } }));
+    inode.directory.overlay.stage(changes);
+    this.#core.checkpoint.names(inode);
   }
 
   #link(inode: Inode, { links, parent, gone }: JournalInode): void {

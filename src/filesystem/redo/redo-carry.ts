@@ -4,6 +4,7 @@ import type { VolumeContext } from '../context.ts';
 import { type DataBlock, dataBlockBytes } from '../content/data-block.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { changeAt, changedSpans } from '../content/layer.ts';
+import type { HeldChanges } from './held-changes.ts';
 import type { RedoLog, RedoMark } from './redo-log.ts';
 
 /** Logging anew stops for other work after so many bytes, and pieces. */
@@ -13,19 +14,21 @@ const slicePieces = 128;
 interface Parts {
   readonly context: VolumeContext;
   readonly blocks: BlockCache;
+  readonly held: HeldChanges;
 }
 
 /**
  * Everything that was done before `mark` is durable, but what was done to these inodes: that is logged anew, as it is now, and the log is trimmed all the same. A record says
  * what content and attributes are, so it does not matter what of them the store comes to have meanwhile; and until the log is trimmed the older records are there, so it may end
- * anywhere. False: the log has no room for it.
+ * anywhere. What is held for inodes whose records are out of reach goes with it. False: the log has no room for it.
  * @throws InfinitError where content that is in the store already cannot be read.
  */
 export async function carryOver(parts: Parts, redo: RedoLog, inodes: readonly Inode[], mark: RedoMark): Promise<boolean> {
   let bytes = 0;
   for (const { content } of inodes) bytes += content?.uncommitted ?? 0;
-  if (bytes > redo.room.maxCarried) return false;
+  if (bytes > Math.max(0, redo.room.maxCarried - parts.held.bytes)) return false;
   const { written } = redo.room;
+  await parts.held.carry(redo);
   for (const inode of inodes) {
     if (inode.content !== undefined) await carryContent(parts, redo, inode, inode.content);
     if (!inode.gone) redo.attributes(inode, Math.max(inode.xattrsRevision, inode.callsRevision) > inode.writtenRevision);

@@ -6,14 +6,25 @@ import { noteKernelPages } from '../content/kernel-pages.ts';
 import type { Operation } from '../journal/operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
 import { callsVersion, headBytes, RedoHead, storedVersion } from './redo-head.ts';
-import { attributeNumbers, decodeRecord, encodeXattrs, kinds, putAttributes, recordAt, type RedoRecord } from './redo-records.ts';
+import {
+  attributeNumbers,
+  behind,
+  decodeRecord,
+  encodeXattrs,
+  kinds,
+  operationNumbers,
+  putAttributes,
+  putStandings,
+  recordAt,
+  type RedoChange,
+  type RedoRecord,
+  standingsNumbers,
+} from './redo-records.ts';
 import { grain, RedoRing } from './redo-ring.ts';
+import { RedoMemory } from './redo-memory.ts';
 import { RedoRoom } from './redo-room.ts';
 import type { SurvivingMemory } from './surviving-memory.ts';
 import type { StoredPiece } from '../inodes/written.ts';
-
-/** An empty log keeps its memory for so long, in ms. */
-const keepMs = 5000;
 
 /** Where the log was at a moment. */
 export interface RedoMark {
@@ -31,7 +42,8 @@ export interface RedoMark {
  */
 export class RedoLog {
   readonly exchanges: NotedExchanges;
-  readonly #memory: SurvivingMemory;
+  readonly #memory: RedoMemory;
+  readonly #survives: SurvivingMemory;
   readonly #head: RedoHead;
   readonly #words: Float64Array;
   readonly #ring: Buffer;
@@ -48,23 +60,22 @@ export class RedoLog {
   #resumed = false;
   /** In words, from where the record being written goes on. What lies behind the published head belongs to an operation that is not complete. */
   #at = 0;
-  #creating = false;
-  /** There is memory to be given back. */
-  #holds = false;
+  /** The inode that the operation makes whose records are being written; 0: none. */
+  #creating = 0;
   /** Counts how often it became incomplete: a mark of before is worth nothing then. */
   #life = 0;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(memory: SurvivingMemory, volumeId: string) {
     const { bytes } = memory;
-    this.#memory = memory;
+    this.#survives = memory;
     this.#capacity = bytes.length - headBytes - ((bytes.length - headBytes) % grain);
     this.room = new RedoRoom(this.#capacity);
     this.#head = new RedoHead(memory, volumeId);
     this.exchanges = new NotedExchanges(this.#head.words);
     this.#words = new Float64Array(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity / 8);
     this.#ring = Buffer.from(bytes.buffer, bytes.byteOffset + headBytes, this.#capacity);
-    this.#space = new RedoRing(this.#capacity, (from, to) => this.#provide(from, to));
+    this.#space = new RedoRing(this.#capacity, (from, to) => this.#memory.provide(from, to));
+    this.#memory = new RedoMemory(memory, this.#space, () => this.room.used === 0);
   }
 
   /**
@@ -73,7 +84,8 @@ export class RedoLog {
    */
   adopt(last: number, session: number): boolean {
     if (!this.#head.adopt(last, session)) return false;
-    this.#adopted = this.#holds = true;
+    this.#adopted = true;
+    this.#memory.adopted();
     return true;
   }
 
@@ -114,7 +126,7 @@ export class RedoLog {
   begin(session: number, durable: number, fresh: boolean): void {
     this.#head.begin(session, durable, () => {
       // Until whoever knows says otherwise.
-      noteKernelPages(this.#memory, 'stale');
+      noteKernelPages(this.#survives, 'stale');
       this.exchanges.begin(session, fresh);
       this.#space.restore(0, []);
     });
@@ -126,11 +138,11 @@ export class RedoLog {
     // What was not taken over yet may be by the next opening.
     if (this.#on || this.#lapsed !== undefined) {
       this.#head.whole = false;
-      this.#giveBack();
+      this.#memory.giveBack();
     }
     this.#on = this.#adopted = false;
     this.#lapsed = undefined;
-    clearTimeout(this.#timer);
+    this.#memory.keep();
     this.room.release();
   }
 
@@ -221,16 +233,36 @@ export class RedoLog {
 
   /** Attributes as they are now, and what was written before. `whole`: extended ones, too, though they did not change just now. */
   attributes(inode: Inode, whole = false): void {
-    if (inode.xattrsRevision === inode.revision || whole) this.#xattrs(inode);
-    if (inode.callsRevision === inode.revision || whole) this.#calls(inode);
+    if (inode.xattrsRevision === inode.revision || whole) this.#xattrs(inode.number, inode.xattrs);
+    if (inode.callsRevision === inode.revision || whole) this.#calls(inode.number, inode.calls);
     if (!this.#begin(kinds.attributes, attributeNumbers, 0)) return;
     putAttributes(inode, this.#words, this.#at);
-    if (!this.#creating) this.#publish();
+    if (this.#creating === 0) this.#publish();
+  }
+
+  /** What a process before this one left of an inode, and this one cannot bring to its place yet. */
+  again(change: RedoChange): void {
+    switch (change.kind) {
+      case 'write':
+        return this.write(change.inode, change.offset, change.data);
+      case 'stored':
+        return this.stored(change.inode, change);
+      case 'punch':
+        return this.punch(change.inode, change.start, change.end);
+      case 'xattrs':
+        return this.#xattrs(change.inode, change.xattrs);
+      case 'calls':
+        return this.#calls(change.inode, change.calls);
+      case 'attributes':
+        if (!this.#begin(kinds.attributes, attributeNumbers, 0)) return;
+        putAttributes({ ...change.attributes, number: change.attributes.inode }, this.#words, this.#at);
+        return this.#publish();
+    }
   }
 
   /** An inode that the operation with this number is about to make. */
   created(inode: Inode, sequence: number): void {
-    this.#creating = true;
+    this.#creating = inode.number;
     const target = inode.target ?? '';
     if (!this.#begin(kinds.created, 5 + attributeNumbers, target.length)) return;
     this.#put(sequence);
@@ -240,16 +272,23 @@ export class RedoLog {
     this.#put(target.length);
     putAttributes(inode, this.#words, this.#at);
     this.#ring.write(target, 8 * (this.#at + attributeNumbers), 'latin1');
-    if (inode.xattrs !== undefined) this.#xattrs(inode);
+    if (inode.xattrs !== undefined) this.#xattrs(inode.number, inode.xattrs);
   }
 
   operation({ sequence, names, links, renamed = [], gone, moved = [], settle, request, call }: Operation): void {
     if (call !== undefined) this.#called(sequence, call);
-    this.#creating = false;
+    const made = this.#creating;
+    this.#creating = 0;
     let text = 0;
     for (const { change } of names) text += change.name.length;
-    const numbers = 7 + 4 * names.length + 2 * links.length + renamed.length + 2 * moved.length;
-    if (!this.#begin(kinds.operation, numbers, text)) return;
+    const numbers = operationNumbers(names.length, links.length, renamed.length, moved.length);
+    const changed = [...links, ...moved].map(({ inode }) => inode).filter(({ number }) => number !== made);
+    if (gone !== undefined) changed.push(gone);
+    const stand = [...new Set(changed)];
+    const rest = behind(numbers, text);
+    if (!this.#begin(kinds.operation, stand.length === 0 ? numbers : rest - 2 + standingsNumbers(stand.length), stand.length === 0 ? text : 0))
+      return;
+    if (stand.length > 0) putStandings(stand, this.#words, this.#at - 2 + rest);
     for (const value of [sequence, names.length, links.length, renamed.length, moved.length, gone?.number ?? 0, settle?.number ?? 0])
       this.#put(value);
     for (const { directory, change } of names) {
@@ -293,15 +332,15 @@ export class RedoLog {
     }
   }
 
-  #xattrs(inode: Inode): void {
-    const text = encodeXattrs(inode.xattrs);
+  #xattrs(inode: number, xattrs: Inode['xattrs']): void {
+    const text = encodeXattrs(xattrs);
     if (!this.#begin(kinds.xattrs, 2, text.length)) return;
-    this.#put(inode.number);
+    this.#put(inode);
     this.#put(text.length);
     this.#ring.write(text, 8 * this.#at, 'latin1');
   }
 
-  #calls({ number, calls }: Inode): void {
+  #calls(number: number, calls: Inode['calls']): void {
     if (!this.#on || calls === undefined) return;
     this.#head.needs(callsVersion);
     const encoded = encodeCalls(calls);
@@ -343,12 +382,6 @@ export class RedoLog {
     this.#put(kind * 2 ** 32 + length);
   }
 
-  #provide(from: number, to: number): boolean {
-    if (!this.#memory.provide(headBytes + from, headBytes + to)) return false;
-    this.#holds = true;
-    return true;
-  }
-
   /** One store of eight bytes, after all that it covers: a process dies before it or after it. */
   #publish(): void {
     const filling = this.filling;
@@ -375,21 +408,6 @@ export class RedoLog {
   /** Nothing is left: the ring begins again where its memory is, and gives that up where it stays empty. */
   #rewind(): void {
     this.#clear();
-    if (!this.#holds || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#giveBack();
-    }, keepMs);
-    this.#timer.unref();
-  }
-
-  /** Piece by piece, as long as it stays empty: all at once would hold up the thread for 15 ms and more. */
-  #giveBack(): void {
-    if (this.room.used > 0) return;
-    const from = this.#space.giveUp();
-    this.#holds = from !== undefined;
-    if (from === undefined) return;
-    this.#memory.release(headBytes + from);
-    setImmediate(() => this.#giveBack()).unref();
+    this.#memory.empty();
   }
 }

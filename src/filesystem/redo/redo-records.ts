@@ -22,6 +22,18 @@ export interface RedoOperation {
   /** 0: none. */
   readonly gone: number;
   readonly settle: number;
+  /** Inodes that it gives another link count or parent, or removes, as they are afterwards; none in a log of an earlier version. */
+  readonly standings: readonly RedoStanding[];
+}
+
+/** What a later process needs to know of an inode that an operation changes where it cannot read its record. */
+export interface RedoStanding {
+  readonly inode: number;
+  readonly mode: number;
+  readonly links: number;
+  readonly parent: number;
+  /** Bytes of content that the volume's figures count for it. */
+  readonly bytes: number;
 }
 
 /** Another host's call that the operation does which follows. */
@@ -41,21 +53,23 @@ export interface RedoCreated {
   readonly attributes: JournaledAttributes;
 }
 
-export type RedoRecord =
+/** What was done to one inode: its content, or what else its record has. */
+export type RedoChange =
   | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
-  | ({ readonly kind: 'stored'; readonly inode: number } & StoredPiece)
+  | RedoStored
   | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
   | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
-  | { readonly kind: 'calls'; readonly inode: number; readonly calls: InodeCalls }
-  | RedoCreated
-  | RedoCalled
-  | RedoOperation;
+  | { readonly kind: 'calls'; readonly inode: number; readonly calls: InodeCalls };
+
+export type RedoStored = { readonly kind: 'stored'; readonly inode: number } & StoredPiece;
+
+export type RedoRecord = RedoChange | RedoCreated | RedoCalled | RedoOperation;
 
 /** Numbers of {@link putAttributes}. */
 export const attributeNumbers = 11;
 
-export function putAttributes(inode: Inode, words: Float64Array, at: number): void {
+export function putAttributes(inode: Omit<JournaledAttributes, 'inode'> & { readonly number: number }, words: Float64Array, at: number): void {
   const { accessed, modified, changed } = inode;
   words[at] = inode.number;
   words[at + 1] = inode.mode;
@@ -68,6 +82,25 @@ export function putAttributes(inode: Inode, words: Float64Array, at: number): vo
   words[at + 8] = modified.nanoseconds;
   words[at + 9] = changed.seconds;
   words[at + 10] = changed.nanoseconds;
+}
+
+/** Numbers of a standing. */
+const standingNumbers = 5;
+/** What {@link putStandings} takes, behind all else of an operation, which a reader of before does not look at. */
+export function standingsNumbers(count: number): number {
+  return count === 0 ? 0 : 1 + standingNumbers * count;
+}
+
+export function putStandings(inodes: readonly Inode[], words: Float64Array, at: number): void {
+  words[at] = inodes.length;
+  inodes.forEach(({ number, mode, links, parent, content }, index) => {
+    words.set([number, mode, links, parent, content?.accounted ?? 0], at + 1 + standingNumbers * index);
+  });
+}
+
+/** Of an operation of so many numbers and bytes the first word behind it, where a record of this length has more. */
+export function behind(numbers: number, bytes: number): number {
+  return (Math.ceil((8 * (2 + numbers) + bytes) / grain) * grain) / 8;
 }
 
 /** One character a byte. */
@@ -130,6 +163,8 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
     case kinds.operation: {
       const [sequence, names, links, renamed, moved, gone, settle] = [take(), take(), take(), take(), take(), take(), take()];
       const named = times(names, () => ({ directory: take(), inode: take(), type: take(), length: take() }));
+      let letters = 0;
+      for (const { length: bytes } of named) letters += bytes;
       const record = {
         kind: 'operation' as const,
         sequence,
@@ -141,11 +176,34 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
       };
       let from = 8 * next;
       const texts = named.map(({ length: bytes }) => ring.toString('latin1', from, (from += bytes)));
-      return [{ ...record, names: named.map(({ directory, inode, type }, index) => ({ directory, inode, type, name: texts[index]! })) }, length];
+      const rest = at / 8 + behind(operationNumbers(names, links, renamed, moved), letters);
+      const standings = rest < (at + length) / 8 ? takeStandings(words, rest) : [];
+      return [
+        { ...record, standings, names: named.map(({ directory, inode, type }, index) => ({ directory, inode, type, name: texts[index]! })) },
+        length,
+      ];
     }
     default:
       throw damaged();
   }
+}
+
+/** Numbers of an operation but for its standings. */
+export function operationNumbers(names: number, links: number, renamed: number, moved: number): number {
+  return 7 + 4 * names + 2 * links + renamed + 2 * moved;
+}
+
+function takeStandings(words: Float64Array, at: number): RedoStanding[] {
+  return times(words[at]!, (index) => {
+    const [inode, mode, links, parent, bytes] = words.subarray(at + 1 + standingNumbers * index) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { inode, mode, links, parent, bytes };
+  });
 }
 
 function takeAttributes(take: () => number): JournaledAttributes {
@@ -154,8 +212,8 @@ function takeAttributes(take: () => number): JournaledAttributes {
   return { inode, mode, uid, gid, size, accessed: time(), modified: time(), changed: time() };
 }
 
-function times<T>(count: number, make: () => T): T[] {
-  return Array.from({ length: count }, () => make());
+function times<T>(count: number, make: (index: number) => T): T[] {
+  return Array.from({ length: count }, (_, index) => make(index));
 }
 
 function damaged(): InfinitError {

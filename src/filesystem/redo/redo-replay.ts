@@ -1,33 +1,101 @@
 import { codeOf, InfinitError } from '../../base/index.ts';
 import type { VolumeCore } from '../core.ts';
+import { isReadLater } from '../failure.ts';
+import { readBack, redo, type Redone } from './held-changes.ts';
 import type { Inode } from '../inodes/inode.ts';
-import type { JournaledAttributes } from '../inodes/journaled-attributes.ts';
-import { isDirectory } from '../inodes/mode.ts';
+import { isDirectory, typeDirectory } from '../inodes/mode.ts';
 import type { RedoLog } from './redo-log.ts';
-import type { RedoCalled, RedoCreated, RedoOperation, RedoRecord } from './redo-records.ts';
+import type { RedoCalled, RedoChange, RedoCreated, RedoOperation, RedoRecord, RedoStanding } from './redo-records.ts';
 
 const parallelLoads = 64;
 
-type StoredRecord = RedoRecord & { readonly kind: 'stored' };
+/** A record to be made again. */
+type Ready = Redone | RedoCreated | RedoCalled | RedoOperation;
 
-/** A record to be made again. `revealed`: the store has it. */
-type Redone = Exclude<RedoRecord, StoredRecord> | { readonly kind: 'revealed'; readonly inode: number; readonly start: number; readonly end: number };
+/** What a log is about. */
+interface Subjects {
+  readonly records: readonly RedoRecord[];
+  /** Inodes that it makes, with their modes. */
+  readonly made: ReadonlyMap<number, number>;
+  readonly wanted: ReadonlySet<number>;
+  /** Without these an operation cannot be made again; content of a file that was removed for good has no place any more. */
+  readonly needed: ReadonlySet<number>;
+  readonly directories: ReadonlySet<number>;
+  /** Of inodes whose records an operation changes: as they were before the first one that does. */
+  readonly before: ReadonlyMap<number, RedoStanding>;
+  /** Those of which an operation gives another link count or parent, or which it removes. */
+  readonly changed: ReadonlySet<number>;
+}
 
 /**
- * Reads what the process before left and brings the inodes that it is about into memory, changing nothing. The result makes it all again, at once.
+ * Reads what the process before left and brings the inodes that it is about into memory, changing nothing. The result makes it all again, at once. Of an inode whose record is out of
+ * reach it is made again once that can be read; operations on names need not wait for it.
  * @param durable operations up to this one are in the journal.
  * @throws InfinitError `damaged` where what is there does not fit what the store has; others where the store cannot be read now.
  */
-export async function prepareReplay(core: VolumeCore, redo: RedoLog, durable: number): Promise<() => void> {
+export async function prepareReplay(core: VolumeCore, log: RedoLog, durable: number): Promise<() => void> {
+  const subjects = subjectsOf(log, durable);
+  const { records, made, wanted, needed, directories, before, changed } = subjects;
+  const known = new Map<number, Inode>();
+  const failed = new Map<number, unknown>();
+  const numbers = [...new Set([...wanted, ...needed])].filter((number) => !made.has(number));
+  const release = (): void => known.forEach((inode) => inode.handles--);
+  const load = async (number: number): Promise<void> => {
+    try {
+      const inode = await core.table.load(number);
+      if (inode === undefined || inode.gone) return;
+      // Not to be evicted meanwhile.
+      inode.handles++;
+      known.set(number, inode);
+    } catch (error) {
+      if (!isReadLater(error)) throw error;
+      failed.set(number, error);
+    }
+  };
+  try {
+    for (let at = 0; at < numbers.length; at += parallelLoads) await Promise.all(numbers.slice(at, at + parallelLoads).map(load));
+    for (const number of needed) {
+      const failure = failed.get(number);
+      // A log of an earlier version does not say what becomes of it.
+      if (failure !== undefined && changed.has(number) && !before.has(number)) throw failure;
+      const mode = known.get(number)?.mode ?? made.get(number);
+      if (failure !== undefined || (mode !== undefined && (isDirectory(mode) || !directories.has(number)))) continue;
+      throw new InfinitError('damaged', `a killed daemon left an operation on inode ${number}, which does not exist, or has no names in it`);
+    }
+    const ready: Ready[] = [];
+    const held: { readonly inode: number; readonly change: RedoChange }[] = [];
+    for (const record of records) {
+      const inode = 'attributes' in record ? record.attributes.inode : 'inode' in record ? record.inode : 0;
+      if (isChange(record) && failed.has(inode)) held.push({ inode, change: record });
+      else ready.push(record.kind === 'stored' ? await readBack(core.blocks, record, known.get(inode)?.content) : record);
+    }
+    return () => {
+      release();
+      core.unread.wait(failed);
+      for (const { inode, change } of held) {
+        const failure = failed.get(inode);
+        // Nobody brings back what was given up.
+        if (codeOf(failure) !== 'lost') core.held.hold(inode, change, failure);
+      }
+      const replay = new Replay(core, known, failed, subjects);
+      for (const record of ready) replay.apply(record);
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function subjectsOf(log: RedoLog, durable: number): Subjects {
   const records: RedoRecord[] = [];
-  /** With their modes. */
   const made = new Map<number, number>();
   const wanted = new Set<number>();
-  // Without these an operation cannot be made again; content of a file that was removed for good has no place any more.
   const needed = new Set<number>();
   const directories = new Set<number>();
+  const before = new Map<number, RedoStanding>();
+  const changed = new Set<number>();
   let last = durable;
-  for (const record of redo.records()) {
+  for (const record of log.records()) {
     if ('sequence' in record && record.sequence <= durable) continue;
     records.push(record);
     if (record.kind === 'called') continue;
@@ -36,51 +104,23 @@ export async function prepareReplay(core: VolumeCore, redo: RedoLog, durable: nu
       if (record.sequence !== ++last) throw new InfinitError('damaged', `a killed daemon left no operation ${last}`);
       for (const number of inodesOf(record)) needed.add(number);
       for (const { directory } of record.names) directories.add(directory);
+      for (const { inode } of [...record.links, ...record.moved]) changed.add(inode);
+      if (record.gone !== 0) changed.add(record.gone);
+      for (const standing of record.standings) if (!before.has(standing.inode)) before.set(standing.inode, undone(standing, record));
     } else wanted.add(record.kind === 'attributes' ? record.attributes.inode : record.inode);
   }
-  const known = new Map<number, Inode>();
-  const numbers = [...new Set([...wanted, ...needed])].filter((number) => !made.has(number));
-  for (let at = 0; at < numbers.length; at += parallelLoads) {
-    for (const inode of await Promise.all(numbers.slice(at, at + parallelLoads).map((number) => core.table.load(number)))) {
-      if (inode === undefined || inode.gone) continue;
-      // Not to be evicted meanwhile.
-      inode.handles++;
-      known.set(inode.number, inode);
-    }
-  }
-  const release = (): void => known.forEach((inode) => inode.handles--);
-  for (const number of needed) {
-    const mode = known.get(number)?.mode ?? made.get(number);
-    if (mode !== undefined && (isDirectory(mode) || !directories.has(number))) continue;
-    release();
-    throw new InfinitError('damaged', `a killed daemon left an operation on inode ${number}, which does not exist, or has no names in it`);
-  }
-  const ready: Redone[] = [];
-  try {
-    for (const record of records) ready.push(record.kind === 'stored' ? await readBack(core, record, known.get(record.inode)) : record);
-  } catch (error) {
-    release();
-    throw error;
-  }
-  return () => {
-    release();
-    const replay = new Replay(core, known);
-    for (const record of ready) replay.apply(record);
-  };
+  return { records, made, wanted, needed, directories, before, changed };
 }
 
-/** Once the inode's record is durable its block may go, as blocks do that are put together with others: then the store has what was written, or what came of it. */
-async function readBack(core: VolumeCore, record: StoredRecord, inode: Inode | undefined): Promise<Redone> {
-  const { offset, length, address, at } = record;
-  const revealed = { kind: 'revealed' as const, inode: record.inode, start: offset, end: offset + length };
-  const segments = (await inode?.content?.map?.lookup(offset, length)) ?? [];
-  if (segments.some((segment) => segment.address === address)) return revealed;
-  try {
-    return { kind: 'write', inode: record.inode, offset, data: await core.blocks.loadPart(address, at, length) };
-  } catch (error) {
-    if (codeOf(error) === 'not-found') return revealed;
-    throw error;
-  }
+/** As an inode was before the operation. Where that gave it another parent the one of before does not matter. */
+function undone(standing: RedoStanding, { links }: RedoOperation): RedoStanding {
+  let before = standing.links;
+  for (const { inode, delta } of links) if (inode === standing.inode) before -= delta;
+  return { ...standing, links: before };
+}
+
+function isChange(record: RedoRecord): record is RedoChange {
+  return record.kind !== 'created' && record.kind !== 'called' && record.kind !== 'operation';
 }
 
 function inodesOf({ names, links, renamed, moved, gone, settle }: RedoOperation): number[] {
@@ -91,59 +131,25 @@ function inodesOf({ names, links, renamed, moved, gone, settle }: RedoOperation)
 class Replay {
   readonly #core: VolumeCore;
   readonly #inodes: Map<number, Inode>;
+  readonly #failed: ReadonlyMap<number, unknown>;
+  readonly #subjects: Subjects;
   #call: RedoCalled | undefined;
 
-  constructor(core: VolumeCore, inodes: Map<number, Inode>) {
+  constructor(core: VolumeCore, inodes: Map<number, Inode>, failed: ReadonlyMap<number, unknown>, subjects: Subjects) {
     this.#core = core;
     this.#inodes = inodes;
+    this.#failed = failed;
+    this.#subjects = subjects;
   }
 
-  apply(record: Redone): void {
-    switch (record.kind) {
-      case 'revealed':
-        this.#inodes.get(record.inode)?.content?.reveal(record.start, record.end);
-        break;
-      case 'write':
-        this.#inodes.get(record.inode)?.content?.write(record.offset, record.data);
-        break;
-      case 'punch':
-        this.#inodes.get(record.inode)?.content?.punch(record.start, record.end);
-        break;
-      case 'xattrs': {
-        const inode = this.#inodes.get(record.inode);
-        if (inode === undefined) break;
-        inode.xattrs = record.xattrs;
-        // The record of attributes that follows touches it.
-        inode.xattrsRevision = inode.revision + 1;
-        break;
-      }
-      case 'calls': {
-        const inode = this.#inodes.get(record.inode);
-        if (inode === undefined) break;
-        inode.calls = record.calls;
-        inode.callsRevision = inode.revision + 1;
-        break;
-      }
-      case 'attributes':
-        this.#change(record.attributes);
-        break;
-      case 'created':
-        this.#create(record);
-        break;
-      case 'called':
-        this.#call = record;
-        break;
-      case 'operation':
-        this.#operate(record);
-        break;
+  apply(record: Ready): void {
+    if (record.kind === 'created') this.#create(record);
+    else if (record.kind === 'called') this.#call = record;
+    else if (record.kind === 'operation') this.#operate(record);
+    else {
+      const inode = this.#inodes.get(record.kind === 'attributes' ? record.attributes.inode : record.inode);
+      if (inode !== undefined) redo(inode, record, (changed) => this.#core.touch(changed));
     }
-  }
-
-  #change(attributes: JournaledAttributes): void {
-    const inode = this.#inodes.get(attributes.inode);
-    if (inode === undefined) return;
-    inode.become(attributes);
-    this.#core.touch(inode);
   }
 
   #create({ device, parent, target, attributes }: RedoCreated): void {
@@ -157,9 +163,23 @@ class Replay {
     this.#inodes.set(number, inode);
   }
 
+  /** One whose record is out of reach: it stands for itself with what is known of it. */
+  #of(number: number): Inode {
+    let inode = this.#inodes.get(number);
+    if (inode === undefined) {
+      const { before, directories } = this.#subjects;
+      const known = before.get(number);
+      const mode = known?.mode ?? (directories.has(number) ? typeDirectory : 0);
+      this.#inodes.set(number, (inode = this.#core.unread.standIn(number, mode, known, this.#failed.get(number))));
+    }
+    return inode;
+  }
+
   #operate({ sequence, names, links, renamed, moved, gone, settle }: RedoOperation): void {
     const core = this.#core;
-    const of = (number: number): Inode => this.#inodes.get(number)!;
+    const of = (number: number): Inode => this.#of(number);
+    // Of what cannot be read nothing can be written before the operation, nor by an fsync with it.
+    const isRead = (number: number): boolean => !this.#failed.has(number);
     for (const { inode, delta } of links) of(inode).links += delta;
     for (const { inode, parent } of moved) of(inode).parent = parent;
     if (gone !== 0) core.markGone(of(gone));
@@ -169,10 +189,10 @@ class Replay {
         change: of(directory).directory!.change(name, inode === 0 ? undefined : { inode, type }),
       })),
       links: links.map(({ inode, delta }) => ({ inode: of(inode), delta })),
-      renamed: renamed.map(of),
+      renamed: renamed.filter(isRead).map(of),
       moved: moved.map(({ inode, parent }) => ({ inode: of(inode), parent })),
       ...(gone === 0 ? {} : { gone: of(gone) }),
-      ...(settle === 0 ? {} : { settle: of(settle) }),
+      ...(settle === 0 || !isRead(settle) ? {} : { settle: of(settle) }),
       ...(this.#call?.sequence === sequence ? { call: { asker: this.#call.asker, number: this.#call.number, inode: this.#call.inode } } : {}),
     });
   }

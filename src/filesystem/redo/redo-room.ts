@@ -3,6 +3,8 @@
  * All of that can be what cannot be written out, and is carried over then, logged anew behind the rest: that, what comes beside it, and the same once more fit.
  */
 const share = { filling: 1 / 16, waiting: 1 / 8, carried: 5 / 16, fillingBeside: 1 / 32, waitingBeside: 1 / 16 };
+/** What a process before left can be as much as it had carried over, and what came beside that: where it cannot be written out it is all carried on. */
+const leftShare = share.carried + share.waitingBeside;
 
 /** How much there is in a redo log, and who waits for there to be less. */
 export class RedoRoom {
@@ -43,7 +45,7 @@ export class RedoRoom {
   /** What was written up to there is not in the log any more; `carried`: of what came after it. */
   trim(written: number, carried: number): void {
     this.#trimmed = written;
-    this.#carried = Math.min(carried, this.maxCarried);
+    this.#carried = Math.min(carried, leftShare * this.#capacity);
     if (!this.#crowded) this.release();
   }
 
