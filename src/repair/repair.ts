@@ -214,7 +214,9 @@ export class Repair implements AsyncDisposable {
     };
     if (this.#moved !== through) {
       await this.#moveLast(from, signal);
-      await walkUntilDone(this.#at, `retire/${through}/${this.#begun}`, step, this.#progress, signal);
+      // Whoever was counted out meanwhile and is back is in a further view, and may hold other blocks than where an earlier start came to.
+      const walk = `retire/${through}/${this.#at.newest.number}/${this.#begun}`;
+      await walkUntilDone(this.#at, walk, step, this.#progress, signal);
     }
     this.#moved = through;
     await this.#at.views.resolved(through);

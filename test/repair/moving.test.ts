@@ -162,3 +162,32 @@ test('two hosts that come and are lost again at once, while blocks move to them,
   await cluster.settled([...workload.registers, ...workload.copies]);
   await workload.verify();
 });
+
+test('a host that came back into a further view goes on with no move of before', async () => {
+  const [a, b] = names(2) as [string, string];
+  await using cluster = await TestCluster.of([a], 1);
+  const workload = new Workload(cluster);
+  await workload.fill();
+  // It was about to be done with moving to the next view when the others counted it out; it came back, and was started anew.
+  const { housekeeping } = cluster.host(a).store;
+  for (const [part, last] of [
+    ['registers', '13'],
+    ['copies', '10'],
+  ])
+    await housekeeping.save(`walk/${part}`, `retire/1/2/0 ${last}${'f'.repeat(62)} 0 0`);
+  await cluster.crash(a);
+  cluster.views.append([b]);
+  await cluster.open(b);
+  cluster.views.append([a, b]);
+  const moved = Promise.withResolvers<readonly string[]>();
+  const stop = cluster.views.of(b).onChange(() => {
+    if (cluster.views.list[0]!.number === 1) return;
+    stop();
+    Promise.all(workload.registers.map(async (address) => ((await cluster.disk(b).has(address)) ? 'moved' : address))).then(
+      moved.resolve,
+      moved.reject,
+    );
+  });
+  await cluster.open(a);
+  assert.deepEqual([...new Set(await moved.promise)], ['moved']);
+});
