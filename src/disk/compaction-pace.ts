@@ -4,7 +4,7 @@ const calmPieceBytes = 1024 * 1024;
 /** Others write where so many calls came between two looks, which lie so far apart at least, in ms. Leases are renewed each second. */
 const busyCalls = 3;
 const lookMs = 100;
-/** What it costs others that a record is looked up which turns out to be garbage, as a share of its bytes. */
+/** What it costs others that a record is looked up which turns out to be garbage, as a share of its bytes, where nothing presses. */
 const searchShare = 1 / 2;
 /** What is copied in a second while others write and nothing presses, as a share of the whole rate. */
 const slowestShare = 1 / 16;
@@ -49,7 +49,7 @@ export class CompactionPace {
 
   /** How long to pause after a piece of which some bytes were copied, and which took so long, in ms. */
   pauseMs(pieceBytes: number, copiedBytes: number, tookMs: number): number {
-    const bytes = copiedBytes + (this.#isBusy() ? pieceBytes * searchShare : 0);
+    const bytes = copiedBytes + (this.#isBusy() ? pieceBytes * searchShare * (1 - this.#pressure) : 0);
     return Math.max(0, (bytes / this.bytesPerSecond) * 1000 - tookMs);
   }
 
