@@ -1,6 +1,6 @@
 import path from 'node:path';
 
-import { type DaemonConfig, makeDirectory } from '../api/index.ts';
+import type { DaemonConfig } from '../api/index.ts';
 import { type Logger, systemClock, Wakefulness } from '../base/index.ts';
 import type { Disk, LogDisk } from '../disk/index.ts';
 import { clearStaleMounts, type HolderClient } from '../fuse/index.ts';
@@ -19,6 +19,7 @@ import { HostReport } from './members/host-report.ts';
 import { nodeKinds } from './kinds.ts';
 import { MeasuredStore } from './measured-store.ts';
 import { MembersStore, refuseOutside } from './members/membership-right.ts';
+import { makeMountDirectory } from './mounts/mount-directory.ts';
 import { MountTable } from './mounts/mount-table.ts';
 import { OrphanSweep } from './volumes/orphan-sweep.ts';
 import { ProgramBlocks } from './blocks/program-blocks.ts';
@@ -114,7 +115,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     isDeleted: (id) => catalogue.isDeleted(id),
     logger,
   });
-  makeDirectory(config.mountDir);
+  makeMountDirectory(config.mountDir, logger);
   await sayDeadMounts(await clearStaleMounts(config.mountDir, new Set(holder.inherited().map((mount) => mount.connection))), logger);
   const onCatalogueChange = (): void => {
     cluster.announceCatalogue();

@@ -1,4 +1,5 @@
 /** The hosts of a lab as one cluster of real daemons. */
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 import { ControlClient } from '../../src/api/index.ts';
@@ -60,6 +61,8 @@ export class HostDaemon implements RunningPlugin {
 
   /** @param env for this start alone: INFINIT_JOIN, INFINIT_TOKEN. */
   async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    // Tests have other users' programs there; a daemon's own is for root alone.
+    mkdirSync(this.mountDir, { recursive: true, mode: 0o711 });
     this.#process = await this.host.spawn('daemon', process.execPath, [main, 'daemon'], { ...this.#env, ...env });
     await this.answers();
   }

@@ -61,6 +61,8 @@ export class DaemonProcess implements AsyncDisposable {
 
   async restart(): Promise<void> {
     const at = (name: string): string => path.join(this.directory, name);
+    // Tests have other users' programs there; a daemon's own is for root alone.
+    mkdirSync(this.mountDir, { recursive: true, mode: 0o711 });
     const defaults = [
       '--state-dir',
       at('state'),
