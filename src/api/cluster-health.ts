@@ -89,7 +89,7 @@ function countsOf(hosts: readonly HostStatus[]): Health[] {
   return findings;
 }
 
-const harmful: ReadonlySet<string> = new Set(['duplicate-identity', 'older-state', 'clock', 'wrong-version']);
+const harmful: ReadonlySet<string> = new Set(['duplicate-identity', 'older-state', 'clock', 'wrong-version', 'disputed']);
 
 /** An address that does not answer is no harm while its host is reached otherwise, and this host's own among those to join never is; the rest is. */
 function troublesOf(own: HostStatus, troubles: ClusterStatus['troubles']): Health[] {

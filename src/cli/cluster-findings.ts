@@ -22,6 +22,7 @@ const troubleAdvice: Readonly<Record<string, string>> = {
   'duplicate-identity': 'stop the copy: a state directory belongs to one host; the other needs a fresh one and a token',
   'older-state': 'expel it (`infinit node rm` on another host), and let it join as a new host with an empty state directory and a new token',
   clock: 'set the clocks by NTP (`timedatectl set-ntp true`)',
+  disputed: 'on a host that may expel: `infinit node rm`; one that was expelled may join as a new host with an empty state directory and a new token',
 };
 
 /** What the hosts of a cluster, seen together, have amiss. @param nowMs This host's wall clock when the answer came. */

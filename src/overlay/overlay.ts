@@ -7,7 +7,7 @@ import { Grants } from './grants.ts';
 import type { ProcessId } from './hello.ts';
 import { type KeyPair, type MemberState, peerIdOf, type Revocation, type Right } from './identity/index.ts';
 import type { KnownToken } from './known-tokens.ts';
-import { olderState, stopping, type Trouble, twins } from './trouble.ts';
+import { disputed, olderState, stopping, type Trouble, twins } from './trouble.ts';
 import { MemberFile } from './member-file.ts';
 import { MemberViews } from './member-views.ts';
 import { AntiEntropy } from './membership/anti-entropy.ts';
@@ -96,6 +96,11 @@ export class Overlay implements AsyncDisposable {
     this.transport = this.#mesh;
     this.#grants = new Grants(this.#mesh, this.#gate, this.#authority, this.self, () => this.#own.publish({}));
     this.#table = new MemberTable(this.#gate, (known, other) => this.#onTrouble(twins(known, other)));
+    this.#table.onDisputed = ({ subject, issuer }, from) => {
+      const peer = subject.replace(/^host:/, '');
+      // What is said of a token keeps nobody who is in from the others.
+      if (this.#table.get(peer) !== undefined) this.#onTrouble(disputed(peer, issuer!.peer, from));
+    };
     this.#file = new MemberFile(files, this.#logger, () => this.#table.all());
     this.#sync = new AntiEntropy(
       this.#mesh,

@@ -63,4 +63,5 @@ const headlines: Readonly<Record<Trouble['kind'], string>> = {
   'duplicate-identity': 'two processes run with one identity',
   'older-state': 'a host came back with an older state directory',
   clock: "a host's clock is far from this one's",
+  disputed: 'members do not agree who was expelled',
 };

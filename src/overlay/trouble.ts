@@ -3,7 +3,7 @@ import type { MemberRecord } from './identity/index.ts';
 
 /** Something about another host that people should know; it is said again while it lasts. */
 export interface Trouble {
-  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'older-state' | 'clock';
+  readonly kind: 'unreachable' | 'denied' | 'wrong-version' | 'self' | 'duplicate-identity' | 'older-state' | 'clock' | 'disputed';
   /** The peer id where it is known, else the address. */
   readonly about: string;
   readonly message: string;
@@ -21,6 +21,15 @@ export function twins(known: MemberRecord, other: MemberRecord): Trouble {
 export function olderState(peer: string, name: string, detail: string): Trouble {
   const message = `the state directory of host ${name} (${peer}) is older than what its cluster has seen of it: ${detail}. It was put back from a backup or a snapshot, a copy of it ran on another machine, or its disk lost what it had acknowledged; what the host promised since is forgotten, so it must not take part`;
   return { kind: 'older-state', about: peer, message };
+}
+
+/**
+ * A member holds a host for expelled by a word that does not count here. Two that expelled each other on the two sides of a cut leave it so, for good: what was expelled is never
+ * taken back, since others may have given up what they kept for it.
+ */
+export function disputed(peer: string, issuer: string, by: string): Trouble {
+  const message = `host ${by} holds host ${peer} for expelled, by the word of host ${issuer}, which was expelled itself before that was known here. Those two will not speak with each other: expel host ${peer}, or host ${by} and all that say the same`;
+  return { kind: 'disputed', about: peer, message, by };
 }
 
 /** Troubles for which a host itself stops taking part. */

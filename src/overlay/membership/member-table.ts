@@ -50,6 +50,8 @@ export class MemberTable {
   readonly #onConflict: (known: MemberRecord, other: MemberRecord) => void;
   readonly #most: number;
   #digest: string | undefined;
+  /** Told of a revocation that a member holds, and that does not count here. */
+  onDisputed: (revocation: Revocation, from: PeerId) => void = () => {};
 
   /** @param onConflict Told of two records of one host that two processes must have made. @param most {@link maxTableSize} where absent. */
   constructor(gate: PassportGate, onConflict: (known: MemberRecord, other: MemberRecord) => void, most: number = maxTableSize) {
@@ -189,7 +191,12 @@ export class MemberTable {
   /** Takes a revocation. The one that is news is returned. @param from Who tells it; this host itself where absent. @throws InfinitError `denied`, `bad-argument`, `overloaded`. */
   mergeRevocation(text: SignedText, cluster: Uint8Array, from?: PeerId): Revocation | undefined {
     const revocation = readRevocation(text, cluster);
-    if (from !== undefined) this.#gate.checkRevocation(revocation, from);
+    try {
+      if (from !== undefined) this.#gate.checkRevocation(revocation, from);
+    } catch (error) {
+      if (!this.#gate.revocations.has(revocation.subject)) this.onDisputed(revocation, from!);
+      throw error;
+    }
     if (this.#gate.revocations.size >= maxRevocations) throw new InfinitError('overloaded', `the cluster has ${maxRevocations} revocations`);
     if (!this.#gate.revoke(revocation)) return undefined;
     if (revocation.subject.startsWith('host:')) this.#members.delete(revocation.subject.slice('host:'.length));
