@@ -38,6 +38,8 @@ export interface SalvageAnswer {
   readonly underQuorum: number;
   readonly rewritten: number;
   readonly givenUp: number;
+  /** What may have been lost with hosts, without a trace, was accepted: what is not found is absent from then on. */
+  readonly accepted?: boolean;
   /** A thousand of them at the most. */
   readonly blocks: readonly SalvagedBlock[];
 }

@@ -31,6 +31,8 @@ export interface Standing {
   /** The version of the record that would found the block, and that record. */
   readonly firstVersion: () => number;
   readonly founding: (value: Uint8Array | null) => BlockRecord;
+  /** All that had the block may be lost: that nobody has it proves nothing. */
+  readonly mayBeLost: () => boolean;
 }
 
 /** What to do about it. */
@@ -41,6 +43,7 @@ export type Decision =
   | { readonly type: 'tell'; readonly base: Accepted; readonly sets: readonly ReplicaSet[] };
 
 const nobody: readonly PeerId[] = [];
+const lost: ProposalOutcome = { status: 'no-quorum', lost: true };
 
 /** The rules of docs/consensus.md, “The register” and “Changing replicas”, for each kind of operation. */
 export function decide(rules: Rules, standing: Standing): Decision {
@@ -74,14 +77,22 @@ export function isDoubtOver({ base, chosen, origin, doubt }: Standing): boolean 
   return !sameOrigin(author, origin) && version <= doubt.version && compareBallots(base.ballot, doubt.ballot) > 0;
 }
 
+/** Nobody ever wrote there, so nothing is lost. */
+function isFresh(operation: Operation): boolean {
+  return operation.kind === 'write' && operation.fresh === true;
+}
+
 /** Hosts that a settling must still reach. */
 export function hostsToSettle(operation: Operation, { unsettled }: BlockRecord): PeerId[] {
   const revoked = operation.kind === 'settle' ? operation.revoked : [];
   return unsettled.filter((peer) => !revoked.includes(peer));
 }
 
-function decideRead(rules: Rules, { base, chosen, reproposed, mustAccept }: Standing): Decision {
-  if (base === null) return finish({ status: 'committed', accepted: null });
+function decideRead(rules: Rules, { operation, base, chosen, reproposed, mustAccept, mayBeLost }: Standing): Decision {
+  if (base === null) {
+    const isClients = operation.kind === 'read' && operation.own === undefined;
+    return finish(isClients && !rules.mayTellAbsent(mayBeLost()) ? lost : { status: 'committed', accepted: null });
+  }
   if (mustAccept && !reproposed && rules.mayLease(base.record)) return { type: 'propose', record: base.record, purpose: 'reproposal' };
   return rules.mayAnswer(chosen) ? finish({ status: 'committed', accepted: base }) : repair(base);
 }
@@ -96,6 +107,7 @@ function decideWrite(rules: Rules, standing: Standing, apply: Apply): Decision {
   }
   // Ours may have been chosen, removed and forgotten: then the floors of those that forgot cover its ballot.
   if (base === null && doubt.ballot !== null && !rules.mayFoundAgain(standing.floor(), doubt.ballot)) return finish(unknown(doubt));
+  if (base === null && !isFresh(standing.operation) && !rules.mayTellAbsent(standing.mayBeLost())) return finish(doubtful ? unknown(doubt) : lost);
   const value = apply(base?.record ?? null, base === null ? standing.firstVersion() : base.record.version + 1);
   if (base === null) {
     if (value !== undefined) return { type: 'propose', record: founding(value), purpose: 'value' };

@@ -11,7 +11,7 @@ export type Apply = (current: BlockRecord | null, version: number) => Uint8Array
 
 /** What a proposer is asked to do with one block. */
 export type Operation =
-  /** `own`: the acceptor of this very host must be among those that answer: what it holds may be above what all others know. */
+  /** `own`: the acceptor of this very host must be among those that answer: what it holds may be above what all others know. Present: it is no client's, and is told of nothing also where that may be lost. */
   | { readonly kind: 'read'; readonly own?: boolean }
   /** `fresh`: nobody ever wrote to the address before, and this is the only operation that ever begins so there: at the lowest ballot, without phase 1. */
   | { readonly kind: 'write'; readonly apply: Apply; readonly fresh?: boolean }
@@ -87,8 +87,8 @@ export type ProposalOutcome =
   | { readonly status: 'committed'; readonly accepted: Accepted | null }
   /** Nothing was changed, for certain: the current record does not allow it. */
   | { readonly status: 'conflict'; readonly accepted: Accepted | null }
-  /** Nothing was changed, for certain: too few acceptors answered. */
-  | { readonly status: 'no-quorum' }
+  /** Nothing was changed, for certain: too few acceptors answered. `lost`: those that did have nothing of the block, and all that had it may be lost. */
+  | { readonly status: 'no-quorum'; readonly lost?: true }
   /** It may or may not take effect, now or later. `sent`: of a write. */
   | { readonly status: 'unknown'; readonly sent?: Sent };
 

@@ -24,6 +24,8 @@ export interface ProposerOptions {
   readonly random: () => number;
   /** No block that was forgotten in a view that is retired had a version above it; 0 where absent. */
   readonly floor?: number;
+  /** Whether all that had the block may be lost, so that nothing is proved by finding nothing. Absent: never. */
+  readonly mayBeLost?: () => boolean;
   readonly hint?: Hint | undefined;
   /** A round that an acceptor is known to have promised: a prepare begins above it, so that it need not be refused first. */
   readonly promised?: number | undefined;

@@ -41,6 +41,7 @@ export class Proposer {
   readonly #origin: Origin;
   readonly #hint: Hint | null;
   readonly #retiredFloor: number;
+  readonly #mayBeLost: () => boolean;
   readonly #views: KnownViews;
   #phase: Phase = 'idle';
   readonly #requests: RequestMaker;
@@ -79,6 +80,7 @@ export class Proposer {
     this.#leaseClock = options.leaseClock ?? (() => 0);
     this.#rules = options.rules ?? productionRules;
     this.#retiredFloor = floor;
+    this.#mayBeLost = options.mayBeLost ?? (() => false);
     ballots.raiseFloor(floor);
     const { peer, incarnation, serial } = ballots.next(0);
     this.#origin = { peer, incarnation, serial };
@@ -282,6 +284,7 @@ export class Proposer {
       floor: this.#floor,
       firstVersion: this.#firstVersion,
       founding: this.#founding,
+      mayBeLost: this.#mayBeLost,
     };
   }
 

@@ -37,6 +37,8 @@ export interface Rules {
   mustAnnounce(unlisted: number): boolean;
   /** Whether an accept that was given up may live on somewhere, given whether all who were asked rejected it. */
   leavesDoubt(rejectedByAll: boolean): boolean;
+  /** Whether a client may be told that there is no such block, given whether all that had it may be lost. */
+  mayTellAbsent(mayBeLost: boolean): boolean;
   /** Whether a block may be given up, given whether anybody who is left has a record of it. */
   mayGiveUp(hasRecord: boolean): boolean;
   /** Whether `candidate` replaces `best` as the record to build on. */
@@ -97,6 +99,7 @@ export const productionRules: Rules = {
   mustAnnounce: (unlisted) => unlisted > 0,
   // One may have accepted it, its answer may have been lost, and only the repeated request was rejected.
   leavesDoubt: () => true,
+  mayTellAbsent: (mayBeLost) => !mayBeLost,
   mayGiveUp: (hasRecord) => !hasRecord,
   isNewer: (candidate, best) => compareBallots(candidate, best) > 0,
   foundingSets: (views) => (views.length === 0 ? noSets : views.map(({ replicas }) => replicas)),

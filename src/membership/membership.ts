@@ -1,16 +1,19 @@
 import { InfinitError, LeaseClock, systemRandom } from '../base/index.ts';
+import type { Address } from '../block/index.ts';
 import { Roster } from '../placement/index.ts';
 import type { BlockStore } from '../store/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { Confirmations } from './confirmations.ts';
+import { agreeToForgive } from './forgiving.ts';
 import { HighWaterMarks } from './high-water-marks.ts';
 import { Keeper, keepersOf } from './keeper.ts';
 import { KeptSilence } from './kept-silence.ts';
 import { DurableKnowledge } from './knowledge.ts';
+import { mayBeLost, saysLosses } from './losses.ts';
 import { type MembershipOptions, type MembershipStatus, termMsOf } from './options.ts';
 import { type Report, whyItMustStay } from './plan.ts';
 import { Poll } from './poll.ts';
-import { foundingState, isOnNotice, newestView, retirement, type RosterState } from './roster-state.ts';
+import { foundingState, isOnNotice, lossesOf, newestView, retirement, type RosterState } from './roster-state.ts';
 import { Surrender } from './surrender.ts';
 import type { RosterView, Views } from './views.ts';
 
@@ -29,6 +32,8 @@ export interface MembershipStore extends BlockStore {
   readonly housekeeping: {
     /** No register that was forgotten here had a version above it. */
     readonly floor: number;
+    /** No block that was lost with all its hosts had a version as high. */
+    readonly aboveLost: number;
     loseEverything(revoked: readonly PeerId[], signal: AbortSignal): Promise<void>;
   };
 }
@@ -200,6 +205,22 @@ export class Membership implements Views, AsyncDisposable {
     return this.#state?.floor ?? 0;
   }
 
+  /** Whether a block of which nobody has anything may have been lost with all that had it. */
+  mayBeLost(address: Address): boolean {
+    const losses = this.#state?.losses;
+    return losses !== undefined && mayBeLost(losses, address);
+  }
+
+  /** A person accepts what was lost with these hosts. True where there was anything to accept. @throws InfinitError `bad-argument` where more are to be named, `conflict`, `unavailable`. */
+  async forgive(hosts: readonly PeerId[]): Promise<boolean> {
+    const state = this.#state;
+    if (state === undefined || lossesOf(state).list.length === 0) return false;
+    const next = await agreeToForgive(this.#store!, this.#options.neighbourhood.clusterId!, state, hosts);
+    await this.#learn(next);
+    this.#poll.tell(next);
+    return true;
+  }
+
   /** This host has entered a cluster, and keeps nothing of the time before: it may be taken into the next view. */
   async enter(): Promise<void> {
     this.#begin();
@@ -259,6 +280,7 @@ export class Membership implements Views, AsyncDisposable {
   status(): MembershipStatus {
     const { standing, state } = this.#knowledge.current;
     const troubles = [...(this.#keeper?.troubles ?? [])];
+    if (state !== undefined && lossesOf(state).list.length > 0) troubles.push(saysLosses(lossesOf(state)));
     if (standing === 'outcast')
       troubles.push(
         'the cluster counts on this host no longer (drained, or replaced while it was away): it lets go of its blocks, each once the others are sure to have it',

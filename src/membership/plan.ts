@@ -1,13 +1,16 @@
 import type { PeerId } from '../overlay/index.ts';
 import { type Member, Roster } from '../placement/index.ts';
+import { joinLosses, type Loss, lossOf, shortened } from './losses.ts';
 import {
   bearableLosses,
   countingHosts,
+  encodeRosterState,
   hostsInForce,
   isCountedOut,
   isInForce,
   isOnNotice,
   isSettledOut,
+  lossesOf,
   maxCountedOut,
   maxViewsInForce,
   newestView,
@@ -107,7 +110,7 @@ class Planner {
   result(): Plan {
     const { state } = this.#situation;
     const changed = this.#reasons.length > 0;
-    const next = changed ? { ...this.#state, serial: state.serial + 1 } : undefined;
+    const next = changed ? fitting({ ...this.#state, serial: state.serial + 1 }) : undefined;
     return { next, joining: this.#isJoining, reasons: this.#reasons, troubles: this.#troubles };
   }
 
@@ -142,7 +145,15 @@ class Planner {
     // Whatever was forgotten by hosts of these views is covered by the floor of one that counts, for of each set most do.
     const floors = this.#awaited().map((peer) => this.#situation.reports.get(peer)!.floor);
     const floor = Math.max(this.#state.floor, ...floors);
-    this.#change({ views: left, retiring: resolved === retiring ? 0 : retiring, floor }, `${span(views[0]!.number, resolved, 'is', 'are')} retired`);
+    const losses = views.flatMap((view): Loss[] => {
+      const loss = view.number > resolved ? undefined : lossOf(view, (peer) => isSettledOut(this.#state, peer));
+      return loss === undefined ? [] : [loss];
+    });
+    const lost = losses.length === 0 ? {} : { losses: joinLosses(lossesOf(this.#state), { list: losses, forgiven: 0 }) };
+    this.#change(
+      { views: left, retiring: resolved === retiring ? 0 : retiring, floor, ...lost },
+      `${span(views[0]!.number, resolved, 'is', 'are')} retired`,
+    );
   }
 
   beginToRetire(): void {
@@ -331,6 +342,17 @@ class Planner {
   #named(hosts: readonly { readonly peer: PeerId }[]): string {
     const names = hosts.map(({ peer }) => this.#called(peer)).sort();
     return `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'}`;
+  }
+}
+
+/** The roster block holds so much: which blocks may be lost goes before hosts do. */
+function fitting(state: RosterState): RosterState {
+  if (state.losses === undefined || state.losses.list.length === 0) return state;
+  try {
+    encodeRosterState(state);
+    return state;
+  } catch {
+    return { ...state, losses: shortened(state.losses) };
   }
 }
 

@@ -3,6 +3,7 @@ import { type Address, namedAddress } from '../block/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { type Member, Roster } from '../placement/index.ts';
 import { maxMutableBytes } from '../store/index.ts';
+import { type Loss, type Losses, maxLosses, noLosses } from './losses.ts';
 import type { RosterView } from './views.ts';
 
 /** Views in force at once; a founding must be agreed on in all of them. */
@@ -31,6 +32,8 @@ export interface RosterState {
   readonly countedOut: readonly CountedOut[];
   /** No block that was forgotten in a view that is retired had a version above it (docs/consensus.md, “Genesis”). */
   readonly floor: number;
+  /** What nobody is left to know of. Absent: nothing. */
+  readonly losses?: Losses;
 }
 
 /** Where the cluster's roster is agreed on: a block like any other. */
@@ -103,6 +106,11 @@ export function countingHosts(state: RosterState): readonly PeerId[] {
   return hostsOf(state).counting;
 }
 
+/** What nobody is left to know of. */
+export function lossesOf({ losses }: RosterState): Losses {
+  return losses ?? noLosses;
+}
+
 /** How many of a block's hosts may be missing so that a majority of those that the view names is left. */
 export function bearableLosses({ roster, replicas }: RosterView): number {
   return spareCopies(roster.size, replicas);
@@ -118,7 +126,7 @@ export function spareCopies(hosts: number, replicas: number): number {
  * retires with it: they resolve the one, and say so.
  * @throws InfinitError `too-large` where it does not fit into one block.
  */
-export function encodeRosterState({ serial, views, retiring, countedOut, floor }: RosterState): Uint8Array {
+export function encodeRosterState({ serial, views, retiring, countedOut, floor, losses }: RosterState): Uint8Array {
   const peers = new Map<PeerId, number>();
   const zones = new Map<string, number>();
   const indexOf = <T>(map: Map<T, number>, key: T): number => map.get(key) ?? map.set(key, map.size).size - 1;
@@ -127,10 +135,23 @@ export function encodeRosterState({ serial, views, retiring, countedOut, floor }
     replicas,
     members: [...roster.members].map(({ peer, zone, capacity }) => [indexOf(peers, peer), indexOf(zones, zone), capacity]),
   }));
+  const lost = losses?.list.map(({ view, placed }) => {
+    if (placed === undefined) return { view };
+    const member = ({ peer, zone, capacity }: Member): unknown[] => [
+      indexOf(peers, peer),
+      indexOf(zones, zone),
+      capacity,
+      ...(placed.lost.has(peer) ? [1] : []),
+    ];
+    return { view, replicas: placed.replicas, members: placed.roster.eligible.map(member) };
+  });
   const out = countedOut.map(({ peer, settled }) => [peer, settled ? 1 : 0]);
   const oldest = views[0]!.number;
   const retires = retiring <= oldest ? { retiring } : { retiring: oldest, through: retiring };
-  const value = { format, serial, ...retires, peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out, floor };
+  const hosts = { peers: [...peers.keys()], zones: [...zones.keys()], views: lists, countedOut: out };
+  // Hosts of before know of no losses: neither do they mind these two.
+  const told = losses === undefined ? {} : { losses: lost, forgiven: losses.forgiven };
+  const value = { format, serial, ...retires, ...hosts, floor, ...told };
   const bytes = Buffer.from(JSON.stringify(value));
   if (bytes.length > maxMutableBytes)
     throw new InfinitError('too-large', `a roster of ${peers.size} storing hosts takes ${bytes.length} bytes; ${maxMutableBytes} are allowed`);
@@ -155,7 +176,36 @@ export function decodeRosterState(bytes: Uint8Array, known?: RosterState): Roste
   const countedOut = list(value['countedOut']).map((host) => ({ peer: name(list(host)[0]), settled: list(host)[1] === 1 }));
   // States of before there was one have none.
   const floor = value['floor'] === undefined ? 0 : count(value['floor']);
-  return { serial: count(value['serial']), views, retiring, countedOut, floor };
+  const losses = decodeLosses(value, peers, zones, known);
+  return { serial: count(value['serial']), views, retiring, countedOut, floor, ...(losses === undefined ? {} : { losses }) };
+}
+
+function decodeLosses(
+  value: Readonly<Record<string, unknown>>,
+  peers: readonly string[],
+  zones: readonly string[],
+  known: RosterState | undefined,
+): Losses | undefined {
+  if (value['losses'] === undefined) return undefined;
+  const all = list(value['losses']).map((loss): Loss => {
+    if (typeof loss !== 'object' || loss === null) throw unreadable();
+    const { view, replicas, members } = loss as Record<string, unknown>;
+    const number = count(view);
+    const same = known?.losses?.list.find((other) => other.view === number && (other.placed === undefined) === (members === undefined));
+    if (same !== undefined) return same;
+    if (members === undefined) return { view: number, placed: undefined };
+    const lost = new Set(list(members).flatMap((member) => (list(member)[3] === 1 ? [name(peers[count(list(member)[0])])] : [])));
+    return { view: number, placed: { roster: Roster.of(decodeMembers(members, peers, zones)), replicas: count(replicas), lost } };
+  });
+  if (all.length > maxLosses) throw unreadable();
+  return { list: all, forgiven: count(value['forgiven'] ?? 0) };
+}
+
+function decodeMembers(members: unknown, peers: readonly string[], zones: readonly string[]): Member[] {
+  return list(members).map((member) => {
+    const [peer, zone, capacity] = list(member);
+    return { peer: name(peers[count(peer)]), zone: name(zones[count(zone)]), capacity: count(capacity) };
+  });
 }
 
 function decodeView(view: unknown, peers: readonly string[], zones: readonly string[], known: RosterState | undefined): RosterView {
@@ -163,11 +213,7 @@ function decodeView(view: unknown, peers: readonly string[], zones: readonly str
   const { number, replicas, members } = view as Record<string, unknown>;
   const same = known?.views.find((other) => other.number === number);
   if (same !== undefined) return same;
-  const decoded = list(members).map((member) => {
-    const [peer, zone, capacity] = list(member);
-    return { peer: name(peers[count(peer)]), zone: name(zones[count(zone)]), capacity: count(capacity) };
-  });
-  return { number: count(number), roster: Roster.of(decoded), replicas: count(replicas) };
+  return { number: count(number), roster: Roster.of(decodeMembers(members, peers, zones)), replicas: count(replicas) };
 }
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {

@@ -1,5 +1,6 @@
 import type { PeerId } from '../overlay/index.ts';
-import { isCountedOut, isInForce, isOnNotice, isSettledOut, newestView, type RosterState } from './roster-state.ts';
+import { joinLosses } from './losses.ts';
+import { isCountedOut, isInForce, isOnNotice, isSettledOut, lossesOf, newestView, type RosterState } from './roster-state.ts';
 
 /**
  * What a host is to the others.
@@ -18,13 +19,16 @@ export interface Knowledge {
 
 /**
  * What a host knows once it is told of a state. The same object where that is no news.
- * The floor only rises, whichever state says it: one that came through a host of before the floor has lost it.
+ * The floor only rises, and losses stay until a person accepts them, whichever state says it: one that came through a host of before these has lost it.
  */
 export function adopt(known: Knowledge, state: RosterState, self: PeerId): Knowledge {
   const before = known.state;
   const floor = Math.max(before?.floor ?? 0, state.floor);
-  if (before === undefined || state.serial > before.serial) return { standing: standingIn(known, state, self), state: { ...state, floor } };
-  return floor === before.floor ? known : { ...known, state: { ...before, floor } };
+  if (before === undefined) return { standing: standingIn(known, state, self), state: { ...state, floor } };
+  const losses = before.losses === undefined && state.losses === undefined ? undefined : joinLosses(lossesOf(before), lossesOf(state));
+  const kept = losses === undefined ? { floor } : { floor, losses };
+  if (state.serial > before.serial) return { standing: standingIn(known, state, self), state: { ...state, ...kept } };
+  return floor === before.floor && losses === before.losses ? known : { ...known, state: { ...before, ...kept } };
 }
 
 function standingIn({ standing, state: before }: Knowledge, state: RosterState, self: PeerId): Standing {

@@ -72,7 +72,7 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
   const { disk, overlay, membership, store, repair, clusterDirectory, storesNothing } = await composeBlocks(config, stack, logger);
   const { self } = overlay;
   const removals = new Removals({ overlay, membership });
-  const upkeep = new Upkeep({ repair, overlay, stateDir: config.stateDir, scrubBytesPerSecond: config.scrubBytesPerSecond, logger });
+  const upkeep = new Upkeep({ repair, membership, overlay, stateDir: config.stateDir, scrubBytesPerSecond: config.scrubBytesPerSecond, logger });
   const catalogue = await Catalogue.open(store, disk, catalogueOwner, logger);
   const table = await MountTable.open(disk);
   const runDir = path.join(path.dirname(config.controlSocket), 'dirty');

@@ -5,6 +5,7 @@ import {
   type AcceptorState,
   compareBallots,
   decodeState,
+  givenUpRounds,
   isMember,
   type Operation,
   type PeerId,
@@ -104,6 +105,11 @@ export class Housekeeping {
   /** Blocks that are not here take no ballot of this round or lower. */
   get floor(): number {
     return this.#replica.acceptor.floor;
+  }
+
+  /** A round so far above all floors that this host heard of that no lost block's version was as high. */
+  get aboveLost(): number {
+    return this.#registers.nextRound + givenUpRounds;
   }
 
   /** What this host says to those that send it copies, and who hears what others say so. */

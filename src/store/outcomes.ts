@@ -13,7 +13,9 @@ export function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOut
         ? { status: 'failed', code: 'lost', message: saysLost(outcome.accepted!, address) }
         : { status: 'conflict', current: stored(outcome, address) };
     case 'no-quorum':
-      return { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
+      return outcome.lost === true
+        ? { status: 'failed', code: 'lost', message: mayBeLost(address) }
+        : { status: 'failed', code: 'unavailable', message: `too few replicas of block ${address} answered` };
     case 'unknown':
       return {
         status: 'unknown',
@@ -24,9 +26,10 @@ export function outcomeOf(outcome: ProposalOutcome, address: Address): UpdateOut
   }
 }
 
-/** The block that a read found. @throws InfinitError `unavailable` where no quorum answered, `lost` where it was given up. */
+/** The block that a read found. @throws InfinitError `unavailable` where no quorum answered, `lost` where it was given up, or may be lost with all that had it. */
 export function blockIn(outcome: ProposalOutcome, address: Address): StoredBlock | undefined {
   if (outcome.status === 'committed') return stored(outcome, address);
+  if (outcome.status === 'no-quorum' && outcome.lost === true) throw new InfinitError('lost', mayBeLost(address));
   throw new InfinitError('unavailable', `too few replicas of block ${address} answered`);
 }
 
@@ -43,6 +46,10 @@ function stored(outcome: ProposalOutcome & { status: 'committed' | 'conflict' },
 
 function isLost(accepted: Accepted | null): boolean {
   return accepted !== null && isGivenUp(accepted.record.value);
+}
+
+function mayBeLost(address: Address): string {
+  return `block ${address} is not there, and may have been lost with all its hosts: see infinit status`;
 }
 
 function saysLost({ record }: Accepted, address: Address): string {

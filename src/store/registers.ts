@@ -42,6 +42,8 @@ export interface RegistersOptions {
   readonly hasSay: () => boolean;
   /** As `StorePlacement.floor`. */
   readonly floor: () => number;
+  /** As `StorePlacement.mayBeLost`. */
+  readonly mayBeLost?: (block: Address) => boolean;
   /** The way to all acceptors, this host's own too; replies come by {@link Registers.hear}. */
   readonly send: DriveContext['send'];
   /** Whether a host can be asked now; this one can. */
@@ -174,6 +176,11 @@ export class Registers {
     for (const drive of this.#running.values()) drive.goOn();
   }
 
+  /** The round of the next ballot. */
+  get nextRound(): number {
+    return this.#ballots.nextRound;
+  }
+
   /** Blocks of which something is kept. */
   get hints(): number {
     return this.#hints.size;
@@ -185,7 +192,7 @@ export class Registers {
   }
 
   #propose(address: Address, operation: Operation, { afresh = false, unleased = false, here = false }: Proposing = {}): Proposer {
-    const { views, random, leases, floor, replica } = this.#options;
+    const { views, random, leases, floor, mayBeLost, replica } = this.#options;
     const kept = afresh ? undefined : this.#hints.get(address);
     // A hint's promise is good for one use; whoever comes meanwhile goes without.
     if (!afresh) this.#hints.delete(address);
@@ -198,6 +205,7 @@ export class Registers {
       ballots: this.#ballots,
       random: () => random.unit(),
       floor: floor(),
+      mayBeLost: () => mayBeLost?.(address) === true,
       hint: withoutStalePromise(kept, promised),
       promised: promised?.round,
       lease: operation.kind === 'read' && !afresh && !unleased && !here ? leases.ask(address) : undefined,

@@ -13,6 +13,8 @@ export interface StorePlacement {
   views(address: Address): readonly View[];
   /** No block that was forgotten in a view that is retired had a version above it. Absent: none was. */
   readonly floor?: number;
+  /** Whether a block of which nobody has anything may have been lost with all that had it. Absent: none may. */
+  readonly mayBeLost?: (address: Address) => boolean;
   /** False while this host may have been counted out without knowing it: then its acceptor answers nothing. Absent: it always has a say. */
   readonly hasSay?: boolean;
   /** False while no view that this host knows has it, new or counted out: then it is replica of nothing, whatever it is told. Absent: it may be. */

@@ -109,6 +109,7 @@ export class Store implements BlockStore, AsyncDisposable {
       views,
       hasSay,
       floor: () => placement.floor ?? 0,
+      mayBeLost: (address) => placement.mayBeLost?.(address) === true,
       send: (peers, request, again) => this.#link.send(peers, request, again),
       isConnected: (peer) => peer === self || transport?.isConnected(peer) === true,
       leases: this.#leases,

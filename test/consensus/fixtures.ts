@@ -79,10 +79,11 @@ export class Cluster {
       readonly hint?: Hint | null;
       readonly wakes?: number;
       readonly lease?: LeaseRequest;
+      readonly mayBeLost?: () => boolean;
       readonly lose?: (request: Request, to: string) => boolean;
     } = {},
   ): { readonly outcome: ProposalOutcome; readonly hint: Hint | null } {
-    const { hint, wakes = 5, lease, lose = () => false } = options;
+    const { hint, wakes = 5, lease, mayBeLost = () => false, lose = () => false } = options;
     const proposer = new Proposer({
       block,
       tag: 1,
@@ -92,6 +93,7 @@ export class Cluster {
       random: () => 0.5,
       hint: hint ?? undefined,
       lease,
+      mayBeLost,
       rules: this.rules,
     });
     const queue: Effect[] = [...proposer.start()];

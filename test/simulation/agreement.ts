@@ -1,8 +1,9 @@
 import type { Address } from '../../src/block/index.ts';
-import type { ReplicaSet } from '../../src/consensus/index.ts';
+import { givenUpRounds, type ReplicaSet } from '../../src/consensus/index.ts';
 import { Confirmations, expiryMs } from '../../src/membership/confirmations.ts';
 import { type Neighbour, plan, type Report } from '../../src/membership/plan.ts';
-import { countingHosts, isCountedOut, newestView, type RosterState } from '../../src/membership/roster-state.ts';
+import { forgive, mayBeLost } from '../../src/membership/losses.ts';
+import { countingHosts, isCountedOut, lossesOf, newestView, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
 import { place, Roster as Hosts } from '../../src/placement/index.ts';
 import type { Standpoint } from '../../src/repair/standpoint.ts';
@@ -84,6 +85,22 @@ export class Agreement {
     this.#reckon(this.#parts[host.index]!);
   }
 
+  /** A person accepts what was lost with these hosts, and what nobody is left to know of. */
+  forgive(peers: readonly string[]): void {
+    const losses = forgive(lossesOf(this.#agreed), peers);
+    if (!('list' in losses) || lossesOf(this.#agreed).list.length === 0) return;
+    const floor = this.#agreed.floor + givenUpRounds;
+    this.#agreed = { ...this.#agreed, serial: this.#agreed.serial + 1, losses, floor };
+    this.#world.trace.say(`-- a person accepts what is lost: state ${this.#agreed.serial}`);
+    for (const part of this.#parts) if (!part.host.lost && part.host.up) this.#learn(part, this.#agreed);
+  }
+
+  /** Whether this host knows that a person has accepted what is lost. */
+  hasForgiven(host: Host): boolean {
+    const losses = lossesOf(this.#parts[host.index]!.state);
+    return losses.list.length === 0 && losses.forgiven > 0;
+  }
+
   /** Whether this host knows that another was expelled, or that nobody relies on it any longer. */
   isGone(host: Host, peer: string): boolean {
     return host.barred.has(peer) || this.#parts[host.index]!.gone.includes(peer);
@@ -112,6 +129,7 @@ export class Agreement {
     const { host } = part;
     host.hasSay = () => part.sayUntil === Infinity || host.clock < part.sayUntil || this.#world.mutant.answersUnconfirmed === true;
     host.isMember = () => part.knowledge.standing === 'member';
+    host.mayBeLost = (block) => mayBeLost(lossesOf(part.state), block as Address);
     host.onReport = (message) => this.#onReport(part, message);
     host.onStart = () => this.#begin(part);
     this.#begin(part);

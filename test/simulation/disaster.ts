@@ -56,7 +56,7 @@ export class Disaster {
     this.#world = world;
     this.#agreement = agreement;
     this.#chance = new SeededRandom(world.settings.seed, 9);
-    world.judges.onAbsent = (block) => this.#onAbsent(block);
+    world.judges.onAbsent = (block, beganAt, host) => this.#onAbsent(block, beganAt, host);
     world.judges.onPointerForgotten = (block, host, record) => this.#onPointerForgotten(block, host, record);
     world.later(this.#chance.between(0.2, 0.7) * workloadMs(world.settings), () => this.#strike());
   }
@@ -118,16 +118,21 @@ export class Disaster {
     });
   }
 
-  /** Nobody is told that there never was a block, while a host of the cluster knows of it from before the loss, nor after a person declared it lost. Blocks of which nobody is left who knows are beyond that. */
-  #onAbsent(block: string): void {
+  /**
+   * Nobody is told that there never was a block, while a host of the cluster knows of it from before the loss, nor after a person declared it lost; and where nobody is left who knows of it, not
+   * before a person has accepted that.
+   */
+  #onAbsent(block: string, beganAt: number, host: Host | undefined): void {
     const chosen = this.#hit.get(block)?.chosen;
-    if (chosen === undefined) return;
+    if (chosen === undefined || beganAt < this.#lostAt) return;
     if (this.#declared.has(block)) throw new Violation('salvage', `${block} was declared lost, and is told to be absent`);
-    for (const host of this.#world.left) {
-      const accepted = host.up && this.#agreement.isMember(host) ? host.acceptedOf(block) : null;
+    for (const other of this.#world.left) {
+      const accepted = other.up && this.#agreement.isMember(other) ? other.acceptedOf(block) : null;
       if (accepted === null || compareBallots(accepted.ballot, chosen.ballot) > 0) continue;
-      throw new Violation('salvage', `${block} is told to be absent, of which ${host.name} has ${accepted.pointer ? 'a pointer' : 'a record'}`);
+      throw new Violation('salvage', `${block} is told to be absent, of which ${other.name} has ${accepted.pointer ? 'a pointer' : 'a record'}`);
     }
+    if (host !== undefined && !this.#agreement.hasForgiven(host))
+      throw new Violation('salvage', `${block}, lost with all that had it, is told to be absent`);
   }
 
   /** Where hosts that are lost had the block, these had agreed that it is let forget. */
@@ -145,6 +150,11 @@ export class Disaster {
       for (const host of world.left) this.#salvage(host);
       world.runUntil(world.now + roundMs + this.#outlastMs);
     }
+    // Then he looks what is there, on every host, before he accepts what is not.
+    for (const host of world.left) for (const block of world.blocks) host.run(block, { kind: 'read' }, { done: () => {} });
+    world.runUntil(world.now + roundMs);
+    this.#agreement.forgive(this.#lost);
+    world.runUntil(world.now + roundMs);
   }
 
   /** What may be judged as if nothing had been lost: all of what kept its majority; of other blocks what was answered before. */

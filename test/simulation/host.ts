@@ -75,6 +75,8 @@ export class Host {
   oldestView = 1;
   /** As `RosterState.floor`. */
   retiredFloor = 0;
+  /** As `Membership.mayBeLost`. */
+  mayBeLost: (block: string) => boolean = () => false;
   newestView = 1;
   #acceptor!: Acceptor;
   holder!: LeaseHolder;
@@ -315,6 +317,7 @@ export class Host {
       ballots: this.#ballots,
       random: this.#random,
       floor: this.retiredFloor,
+      mayBeLost: () => this.mayBeLost(block),
       hint: withoutStalePromise(hint, promised),
       promised: promised?.round,
       lease: lease === undefined ? undefined : this.holder.request(block, lease),
@@ -338,7 +341,7 @@ export class Host {
     this.#world.later(withinMs, end);
   }
 
-  #finish({ proposer, writes, done }: Running, { outcome, hint, lease }: End): void {
+  #finish({ proposer, writes, done, beganAt }: Running, { outcome, hint, lease }: End): void {
     const { block } = proposer;
     const kept = this.#states.of(block);
     if (hint !== null && compareBallots(hint.accepted.ballot, kept.hint?.accepted.ballot ?? null) > 0) kept.hint = hint;
@@ -346,8 +349,10 @@ export class Host {
     // What a conflict reports is chosen as well.
     if (told !== null) this.#world.judges.chosen(block, told);
     const { kind } = proposer.operation;
-    if (told === null && (outcome.status === 'committed' || outcome.status === 'conflict') && (kind === 'read' || kind === 'write'))
-      this.#world.judges.onAbsent(block);
+    if (told === null && (outcome.status === 'committed' || outcome.status === 'conflict') && (kind === 'read' || kind === 'write')) {
+      const isClients = kind === 'write' || !('own' in proposer.operation);
+      this.#world.judges.onAbsent(block, beganAt, isClients ? this : undefined);
+    }
     const committed = outcome.status === 'committed' && told !== null ? told : undefined;
     const now = this.clock;
     const exclusive = this.holder.holdsExclusive(block, now);

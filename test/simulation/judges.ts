@@ -25,8 +25,8 @@ const maxHosts = 64;
 /** Watches a run: what was chosen, who holds leases, what clients were told. */
 export class Judges {
   readonly history: Observed[] = [];
-  /** Somebody is told that there is no such block. */
-  onAbsent: (block: string) => void = () => {};
+  /** Somebody who asked from then on is told that there is no such block: a client of a host, or, where that is absent, whoever tends blocks. */
+  onAbsent: (block: string, beganAt: number, host: Host | undefined) => void = () => {};
   /** A host forgets that a block went on elsewhere. */
   onPointerForgotten: (block: string, host: Host, record: BlockRecord) => void = () => {};
   readonly #world: World;

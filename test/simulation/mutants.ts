@@ -345,6 +345,7 @@ export const mutants: readonly Mutant[] = [
     givesUpAsRemoved: true,
     settings: { ...losing, ...wiping, blocks: 20 },
   },
+  broken('tells that there is nothing where all may be lost', { mayTellAbsent: () => true }, { ...losing, ...wiping, blocks: 20 }),
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),
   broken(
     'begins a block at a version of before',

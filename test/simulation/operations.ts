@@ -14,6 +14,7 @@ export interface Running {
   /** Its accepts are counted as a write of this host. */
   writes: boolean;
   readonly done: Done;
+  readonly beganAt: number;
   /** When it wants to be woken, and when its caller's patience is over. */
   wakeAt: number;
   readonly deadlineAt: number;
@@ -48,7 +49,8 @@ export class Operations {
 
   begin(proposer: Proposer, deadlineMs: number, done: Done): void {
     const deadlineAt = this.#world.now + deadlineMs;
-    const running: Running = { proposer, writes: false, done, wakeAt: Infinity, deadlineAt, nearAt: Infinity, farAt: Infinity };
+    const beganAt = this.#world.now;
+    const running: Running = { proposer, writes: false, done, beganAt, wakeAt: Infinity, deadlineAt, nearAt: Infinity, farAt: Infinity };
     this.#running.set(proposer.tag, running);
     this.#perform(running, proposer.start());
   }

@@ -28,10 +28,14 @@ export function renderSalvage(answer: SalvageAnswer, format: string): string {
   if (format === 'json') return JSON.stringify(answer, undefined, 4);
   if (format !== 'table') return renderList(answer.blocks, columns, format);
   const counts = `${answer.looked} mutable blocks of this host: ${answer.underQuorum} without a majority in reach, ${answer.rewritten} rewritten, ${answer.givenUp} given up`;
-  if (answer.blocks.length === 0) return counts;
+  const accepted =
+    answer.accepted === true ? ['what may have been lost with these hosts is accepted: what is not found is not there from now on'] : [];
+  if (answer.blocks.length === 0) return [...accepted, counts].join('\n');
   // The list may be of many thousands.
   const results = Map.groupBy(answer.blocks, resultOf);
-  return [renderTable(answer.blocks, columns), '', ...[...results].map(([result, { length }]) => `${length} ${result}`), counts].join('\n');
+  return [renderTable(answer.blocks, columns), '', ...[...results].map(([result, { length }]) => `${length} ${result}`), ...accepted, counts].join(
+    '\n',
+  );
 }
 
 interface SalvageOptions {

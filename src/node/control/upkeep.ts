@@ -3,6 +3,7 @@ import path from 'node:path';
 
 import { hostsCalled, type RepairControl, type SalvageAnswer, type SalvageCall, type SalvagedBlock } from '../../api/index.ts';
 import { InfinitError, type Logger } from '../../base/index.ts';
+import type { Membership } from '../../membership/index.ts';
 import type { Overlay, PeerId } from '../../overlay/index.ts';
 import type { Repair, SalvageEntry } from '../../repair/index.ts';
 
@@ -11,6 +12,7 @@ const auditFile = 'salvage.log';
 
 export interface UpkeepContext {
   readonly repair: Repair;
+  readonly membership: Pick<Membership, 'forgive'>;
   readonly overlay: Overlay;
   readonly stateDir: string;
   readonly scrubBytesPerSecond: number;
@@ -26,12 +28,15 @@ export class Upkeep implements RepairControl {
   }
 
   async salvage({ force, lost, giveUp, by }: SalvageCall): Promise<SalvageAnswer> {
-    const { repair, logger } = this.#context;
+    const { repair, membership, logger } = this.#context;
     const peers = lost.map((which) => this.#peer(which));
     if (force) logger.warn(giveUp ? 'lost blocks are given up' : 'salvage was forced', { by, lost: peers });
     const request = { force, lost: peers, ...(giveUp ? { giveUp: { by, at: new Date().toISOString() } } : {}) };
     const report = await repair.salvage(request, (line) => this.#audit({ by, lost: peers, ...line }));
-    return { ...report, blocks: report.blocks.map((entry) => this.#named(entry)) };
+    // Of what nobody is left to know of no block tells: that it is accepted as well the person said of the hosts.
+    const isForgiven = giveUp && force && (await membership.forgive(peers));
+    if (isForgiven) await this.#audit({ by, lost: peers, step: 'accepted', what: 'blocks of which nobody is left to know' });
+    return { ...report, accepted: isForgiven, blocks: report.blocks.map((entry) => this.#named(entry)) };
   }
 
   scrub(bytesPerSecond: number | undefined): void {

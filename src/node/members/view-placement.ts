@@ -16,7 +16,7 @@ interface Place {
 
 export interface ViewPlacementOptions {
   readonly self: PeerId;
-  readonly views: Views & { readonly hasSay: boolean; readonly isMember: boolean; readonly floor: number };
+  readonly views: Views & { readonly hasSay: boolean; readonly isMember: boolean; readonly floor: number; mayBeLost(address: Address): boolean };
   /** @throws InfinitError where this host takes no part in the cluster. */
   readonly check: () => void;
 }
@@ -55,6 +55,10 @@ export class ViewPlacement implements StorePlacement {
 
   get isMember(): boolean {
     return this.#options.views.isMember;
+  }
+
+  mayBeLost(address: Address): boolean {
+    return this.#options.views.mayBeLost(address);
   }
 
   rank(address: Address): readonly PeerId[] {
