@@ -21,6 +21,13 @@ const [ENOTEMPTY, EBUSY] = [39, 16];
 /** Outcomes that are no trouble. */
 const ordinary: ReadonlySet<number> = new Set([0, ENOENT, ENOTEMPTY, EBUSY, ENOTCONN]);
 
+/** The kernel asks for the attributes of an inode, from when that was read until it is answered. */
+export interface Question {
+  readonly inode: number;
+  /** The kernel is told meanwhile to forget them, and takes the answer in no more (`attr_version` in fuse_change_attributes): the program is told it. */
+  forgotten: boolean;
+}
+
 interface Queued {
   readonly message: Message;
   readonly done: (errno: number) => void;
@@ -106,6 +113,10 @@ export class Notifier {
   readonly #entries: Lane;
   readonly #logger: Logger;
   #sent = 0;
+  /** No more than requests may be under way. */
+  readonly #questions = new Set<Question>();
+  /** Inodes of which something is on its way to the kernel, and how much. */
+  readonly #forgetting = new Map<number, number>();
 
   constructor(addon: Addon, device: number, logger: Logger) {
     this.#inodes = new Lane(addon, device);
@@ -119,13 +130,29 @@ export class Notifier {
   }
 
   /** Resolves when the kernel has dropped it, dirty pages written back. */
-  invalidateInode(inode: number, offset: number, length: number): Promise<void> {
-    return this.#send(this.#inodes, encodeInvalidateInode(inode, offset, length));
+  async invalidateInode(inode: number, offset: number, length: number): Promise<void> {
+    for (const question of this.#questions) if (question.inode === inode) question.forgotten = true;
+    this.#forgetting.set(inode, (this.#forgetting.get(inode) ?? 0) + 1);
+    await this.#send(this.#inodes, encodeInvalidateInode(inode, offset, length));
+    const left = this.#forgetting.get(inode)! - 1;
+    if (left > 0) this.#forgetting.set(inode, left);
+    else this.#forgetting.delete(inode);
   }
 
   /** Resolves when the kernel has forgotten the attributes; pages stay. */
   invalidateAttributes(inode: number): Promise<void> {
-    return this.#send(this.#inodes, encodeInvalidateInode(inode, -1, 0));
+    return this.invalidateInode(inode, -1, 0);
+  }
+
+  /** To be {@link answered}. */
+  asked(inode: number): Question {
+    const question = { inode, forgotten: this.#forgetting.has(inode) };
+    this.#questions.add(question);
+    return question;
+  }
+
+  answered(question: Question): void {
+    this.#questions.delete(question);
   }
 
   invalidateEntry(parent: number, name: string): Promise<void> {

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, suite, test } from 'node:test';
 
 import { eventually } from '../docker/process.ts';
+import * as sys from '../suites/posix/syscalls.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
 import { sh } from './programs.ts';
 
@@ -98,6 +100,44 @@ suite('a volume that one host had alone', () => {
     }
     await sh(`cd ${elsewhere}/d; truncate -s 0 large; head -c 1000000 /dev/zero | tr '\\0' z >>large`);
     await seen('zzzz');
+  });
+
+  test('and up to the end, wherever another host moved that since', async () => {
+    await mountAlone();
+    const places = [`${cluster.hosts[0]!.mountDir}/${name}`, await mount(1), await mount(2)];
+    const [length, more] = [300_000, 100_000];
+    const scratch = sys.must(sys.open(tmpdir(), sys.O.RDWR | sys.O.TMPFILE, 0o600));
+    for (const [here, there] of [
+      [0, 1],
+      [1, 0],
+      [1, 2],
+    ] as const)
+      for (const syncs of [false, true])
+        for (const look of ['read', 'seek', 'map'] as const) {
+          const file = `end-${here}-${there}-${look}-${syncs}`;
+          const writer = openSync(path.join(places[there]!, file), 'w+');
+          writeSync(writer, Buffer.alloc(length, 'a'));
+          const reader = openSync(path.join(places[here]!, file), 'r');
+          const bytes = Buffer.alloc(2 * (length + more));
+          assert.equal(readSync(reader, bytes, 0, bytes.length, 0), length);
+          // That it is shorter is seen as it is read.
+          for (const end of [length + more, length + 2 * more, ...(look === 'seek' ? [] : [length + more, length + 3 * more])]) {
+            if (end < sys.stat(writer).size) ftruncateSync(writer, end);
+            else writeSync(writer, Buffer.alloc(end - sys.stat(writer).size, 'b'), 0, end - sys.stat(writer).size, sys.stat(writer).size);
+            if (syncs) fsyncSync(writer);
+            const what = `${file} up to ${end}`;
+            if (look === 'read') assert.equal(readSync(reader, bytes, 0, bytes.length, 0), end, what);
+            else if (look === 'seek') assert.equal(sys.lseek(reader, 0, sys.SEEK.END), end, what);
+            else {
+              assert.equal(sys.stat(reader).size, end);
+              using mapping = new sys.Mapping(reader, end, false);
+              assert.equal(mapping.copyTo(scratch, 1, end - 1), 1, what);
+            }
+          }
+          closeSync(reader);
+          closeSync(writer);
+        }
+    closeSync(scratch);
   });
 
   test('shows what other hosts wrote when they are gone and it is alone again', async () => {

@@ -1,7 +1,24 @@
-import { type Attributes, type AttributeChanges, errnos, FileSystemError, type FileSystemStatistics } from '../../filesystem/index.ts';
+import {
+  type Attributes,
+  type AttributeChanges,
+  errnos,
+  FileSystemError,
+  type FileSystemStatistics,
+  type MaybePromise,
+} from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation } from '../exchange.ts';
 import { after } from '../handles.ts';
-import { decodeGetxattr, decodeSetattr, decodeSetxattr, forgetsInTime, hasExtendedSetxattr, isForOpenFile, isResent } from '../wire/index.ts';
+import {
+  decodeGetxattr,
+  decodeSetattr,
+  decodeSetxattr,
+  forgetsInTime,
+  hasExtendedSetxattr,
+  isForOpenFile,
+  isResent,
+  type RequestHeader,
+} from '../wire/index.ts';
+import type { Question } from '../notifier.ts';
 import { encodeNothing, recover } from './names.ts';
 
 const encodeAttributes: Encode<Attributes> = ({ reply }, attributes) => reply.putAttributes(attributes);
@@ -18,7 +35,61 @@ const encodeBeforeRead: Encode<Attributes> = ({ reply, trust, fileSystem, init }
   return modified === undefined ? reply.putAttributes(attributes) : reply.putPassingAttributes({ ...attributes, modified });
 };
 
+const [typeBits, regularType, directoryType] = [0o170000, 0o100000, 0o040000];
+
+/**
+ * An answer that the kernel does not take in leaves it with the end of the file that it knew, up to which it reads pages, and a program its mapped memory. A later end can be told otherwise, by the
+ * last byte; an earlier one it sees as it reads.
+ */
+async function withEnd(exchange: Exchange, header: RequestHeader, question: Question, told: Promise<Attributes>): Promise<Attributes> {
+  const { notifier } = exchange;
+  const { inode } = question;
+  try {
+    const attributes = await told;
+    const { size, mode } = attributes;
+    if (!question.forgotten || (mode & typeBits) !== regularType || !exchange.trust!.hasGrown(attributes)) return attributes;
+    // Where that cannot be read, who reads the file hears why.
+    const byte = await lastByte(exchange, inode, size).catch(() => undefined);
+    if (byte !== undefined) await exchange.afterKernel(header, notifier.grow(inode, size, byte));
+    return attributes;
+  } finally {
+    notifier.answered(question);
+  }
+}
+
+async function lastByte(exchange: Exchange, inode: number, size: number): Promise<number | undefined> {
+  const { fileSystem } = exchange;
+  const handle = await fileSystem.open(inode, 0);
+  try {
+    const [part] = await fileSystem.read(inode, handle, size - 1, 1);
+    return part?.[0];
+  } finally {
+    exchange.aside(inode, () => fileSystem.release(inode, handle));
+  }
+}
+
 export const getattr: Operation = (exchange, header, message) => {
+  const { trust, notifier } = exchange;
+  // Where nobody else changes the file the end that the kernel knows is right.
+  if (trust === undefined || trust.isSole) return answerAttributes(exchange, header, message, (told) => told);
+  const question = notifier.asked(header.node);
+  let waits = false;
+  try {
+    answerAttributes(exchange, header, message, (told) => {
+      waits = told instanceof Promise || question.forgotten;
+      return waits ? withEnd(exchange, header, question, Promise.resolve(told)) : told;
+    });
+  } finally {
+    if (!waits) notifier.answered(question);
+  }
+};
+
+function answerAttributes(
+  exchange: Exchange,
+  header: RequestHeader,
+  message: Parameters<Operation>[2],
+  last: (told: MaybePromise<Attributes>) => MaybePromise<Attributes>,
+): void {
   const { fileSystem, trust, justLookedUp } = exchange;
   const found = justLookedUp?.take(header.pid, header.node);
   const attributes = found !== undefined && !isForOpenFile(message) ? found : fileSystem.getattr(header.node);
@@ -32,10 +103,8 @@ export const getattr: Operation = (exchange, header, message) => {
     }
     return before === undefined ? known : exchange.afterKernel(header, before).then(() => known);
   });
-  exchange.answer(header, told, (answering, known) => encode(answering, known));
-};
-
-const [typeBits, directoryType] = [0o170000, 0o040000];
+  exchange.answer(header, last(told), (answering, known) => encode(answering, known));
+}
 
 /** Also how the kernel writes back size and times that it kept for a cached file. */
 export const setattr: Operation = (exchange, header, message) => {

@@ -15,6 +15,7 @@ const numbers = {
   close: [3, 57],
   copyFileRange: [326, 285],
   faccessat: [269, 48],
+  fadvise64: [221, 223],
   fallocate: [285, 47],
   fchmod: [91, 52],
   fchmodat: [268, 53],
@@ -33,6 +34,7 @@ const numbers = {
   lremovexattr: [198, 15],
   lseek: [8, 62],
   lsetxattr: [189, 6],
+  memfdCreate: [319, 279],
   mkdirat: [258, 34],
   mknodat: [259, 33],
   mmap: [9, 222],
@@ -44,6 +46,7 @@ const numbers = {
   read: [0, 63],
   readlinkat: [267, 78],
   renameat2: [316, 276],
+  sendfile: [40, 71],
   setgroups: [116, 159],
   setresgid: [119, 149],
   setresuid: [117, 147],
@@ -65,7 +68,7 @@ errnoNames.set(11, 'EAGAIN');
 /** What a call came to: its result, or the name of its errno. */
 export type Result = number | string;
 
-function call(name: keyof typeof numbers, ...args: readonly Argument[]): Result {
+export function call(name: keyof typeof numbers, ...args: readonly Argument[]): Result {
   const result = addon.call(numbers[name][column], ...args);
   return result < 0 && result > -4096 ? (errnoNames.get(-result) ?? `errno ${-result}`) : result;
 }
@@ -331,31 +334,31 @@ export function as<T>(uid: number, gid: number, body: () => T, groups: readonly 
 
 /** A shared mapping of a file's first `bytes`, written and read by having the kernel copy to and from it. */
 export class Mapping implements Disposable {
-  readonly #address: number;
+  readonly address: number;
   readonly #bytes: number;
 
-  constructor(fd: number, bytes: number) {
-    const [readAndWrite, shared] = [3, 1];
-    this.#address = must(call('mmap', 0, bytes, readAndWrite, shared, fd, 0));
+  constructor(fd: number, bytes: number, writable = true) {
+    const [read, write, shared] = [1, 2, 1];
+    this.address = must(call('mmap', 0, bytes, writable ? read | write : read, shared, fd, 0));
     this.#bytes = bytes;
   }
 
   /** Takes `length` bytes from another file. */
   copyFrom(fd: number, length: number, offset = 0): number {
-    return must(call('pread64', fd, BigInt(this.#address + offset), length, 0));
+    return must(call('pread64', fd, BigInt(this.address + offset), length, 0));
   }
 
   /** Its bytes from `offset` on, by way of another file. */
   copyTo(fd: number, length: number, offset = 0): number {
-    return must(call('pwrite64', fd, BigInt(this.#address + offset), length, offset));
+    return must(call('pwrite64', fd, BigInt(this.address + offset), length, offset));
   }
 
   sync(): Result {
     const synchronously = 4;
-    return call('msync', BigInt(this.#address), this.#bytes, synchronously);
+    return call('msync', BigInt(this.address), this.#bytes, synchronously);
   }
 
   [Symbol.dispose](): void {
-    call('munmap', BigInt(this.#address), this.#bytes);
+    call('munmap', BigInt(this.address), this.#bytes);
   }
 }
