@@ -287,3 +287,28 @@ test('what somebody wrote into the catalogue past this program is no volume wher
   await disk.write([{ type: 'put-meta', key: 'catalogue', bytes: Buffer.from(JSON.stringify([...bad, good])) }]);
   assert.deepEqual(await (await Catalogue.open(store, disk, 'infinit', silentLogger)).list(), [good]);
 });
+
+test('of volumes that are made at once few notes are written, and whoever made one hears of it when it is noted', async (t) => {
+  await using disk = new MemoryDisk();
+  await using own = new MemoryDisk();
+  await using store = await Store.open({ self: 'host', incarnation: 1, disk, logger: silentLogger });
+  const catalogue = await Catalogue.open(store, own, 'infinit', silentLogger);
+  const notes: string[][] = [];
+  const write = own.write.bind(own);
+  t.mock.method(own, 'write', async (operations: Parameters<Disk['write']>[0]) => {
+    // Others come to know of theirs meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await write(operations);
+    const [note] = operations as readonly { readonly bytes: Uint8Array }[];
+    notes.push((JSON.parse(Buffer.from(note!.bytes).toString()) as CatalogueEntry[]).map(({ name }) => name));
+  });
+  const names = Array.from({ length: 200 }, (_, index) => `v${index}`);
+  await Promise.all(
+    names.map(async (name, index) => {
+      await catalogue.add(entry(name, index.toString(16).padStart(32, '0')));
+      assert.ok(notes.at(-1)!.includes(name), `${name} is noted`);
+    }),
+  );
+  assert.ok(notes.length < names.length / 4, `${notes.length} notes`);
+  assert.deepEqual(notes.at(-1)!.toSorted(), names.toSorted());
+});

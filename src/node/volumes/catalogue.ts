@@ -30,7 +30,7 @@ export class Catalogue {
   readonly #newTree: () => BLinkTree;
   readonly #disk: Disk;
   readonly #logger: Logger;
-  #known: Map<string, CatalogueEntry>;
+  readonly #known: Map<string, CatalogueEntry>;
   /** The local copy as it was written last; undefined: it could not be. */
   #saved: string | undefined;
   /** While everything is read: what came to be known of single names since that began, which it may have passed before. */
@@ -38,6 +38,9 @@ export class Catalogue {
   #refreshing: Promise<void> | undefined;
   /** Whoever wants a refresh while one is under way: what it is about may be where that was already. */
   #refreshNext: Promise<void> | undefined;
+  /** The last note of what is known, and the next one, which is not being written yet. */
+  #written: Promise<void> = Promise.resolve();
+  #pending: Promise<void> | undefined;
 
   private constructor(newTree: () => BLinkTree, disk: Disk, logger: Logger, known: Map<string, CatalogueEntry>) {
     this.#tree = newTree();
@@ -332,18 +335,30 @@ export class Catalogue {
     await this.#remember((known) => set(known, name, entry));
   }
 
-  /** Never fails: what the tree took is done, whatever becomes of the copy, which is written at the next occasion where it could not be now. */
-  async #remember(change: (known: Map<string, CatalogueEntry>) => void): Promise<void> {
-    const next = new Map(this.#known);
-    change(next);
-    this.#known = next;
-    const text = JSON.stringify([...next.values()]);
+  /**
+   * Resolves when the copy has the change. Never fails: what the tree took is done, whatever becomes of the copy, which is written at the next occasion where it could not be now.
+   * The copy is one note of all volumes, so what changes while it is being written goes into one further note.
+   */
+  #remember(change: (known: Map<string, CatalogueEntry>) => void): Promise<void> {
+    change(this.#known);
+    if (this.#pending === undefined) {
+      this.#pending = this.#written.then(() => {
+        this.#pending = undefined;
+        return this.#save();
+      });
+      this.#written = this.#pending;
+    }
+    return this.#pending;
+  }
+
+  async #save(): Promise<void> {
+    const text = JSON.stringify([...this.#known.values()]);
     if (text === this.#saved) return;
     this.#saved = text;
     try {
       await this.#disk.write([{ type: 'put-meta', key: metaKey, bytes: Buffer.from(text) }]);
     } catch (error) {
-      if (this.#saved === text) this.#saved = undefined;
+      this.#saved = undefined;
       this.#logger.warn('the local copy of the list of volumes cannot be written', { error });
     }
   }

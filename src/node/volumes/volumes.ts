@@ -107,7 +107,10 @@ export class Volumes implements VolumeControl, AsyncDisposable {
   }
 
   async list(): Promise<readonly Volume[]> {
-    return (await this.#context.catalogue.list()).map((entry) => this.#show(entry));
+    const entries = await this.#context.catalogue.list();
+    // All of this host: looked at once, and not for each of thousands.
+    const [health, fallbacks] = [this.#context.health(), this.#context.fallbacks()];
+    return entries.map((entry) => this.#show(entry, health, fallbacks));
   }
 
   async listEverywhere(): Promise<readonly Volume[]> {
@@ -370,9 +373,8 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       );
   }
 
-  #show(entry: CatalogueEntry): Volume {
+  #show(entry: CatalogueEntry, health = this.#context.health(), { replicas } = this.#context.fallbacks()): Volume {
     const mountpoint = this.#placeOf(entry);
-    const { replicas } = this.#context.fallbacks();
     return {
       name: entry.name,
       id: entry.id,
@@ -382,7 +384,7 @@ export class Volumes implements VolumeControl, AsyncDisposable {
       ...(mountpoint === undefined ? {} : { mountpoint }),
       holders: this.#holdersOf(entry),
       hosts: mountpoint === undefined ? [] : [this.#context.hostName],
-      health: this.#context.health(),
+      health,
     };
   }
 
