@@ -4,6 +4,7 @@ import type { VolumeSetup } from './context.ts';
 import type { VolumeCore } from './core.ts';
 import type { PlacedDentry } from './names/directory.ts';
 import type { Inode } from './inodes/inode.ts';
+import type { LostBlock } from './journal/lost-blocks.ts';
 import { attempt } from './miss.ts';
 import { mount, rootInode } from './mount.ts';
 import { isDirectory, typeMask } from './inodes/mode.ts';
@@ -13,6 +14,8 @@ import { firstPosition } from './names/name-hash.ts';
 export type Problem =
   /** Blocks of it were given up, since all their hosts were lost: nobody can read it. */
   | { readonly kind: 'lost'; readonly inode: number; readonly directory?: number; readonly name?: string }
+  /** It was given up, and may have had what is nowhere else. */
+  | ({ readonly kind: 'lost-journal' } & LostBlock)
   | { readonly kind: 'dangling-name'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-type'; readonly directory: number; readonly name: string; readonly inode: number }
   | { readonly kind: 'wrong-links'; readonly inode: number; readonly links: number; readonly names: number }
@@ -42,8 +45,10 @@ const pageNames = 512;
 
 /** Walks a volume that nobody has mounted and reports what does not fit; changes nothing. @throws InfinitError where something cannot be read. */
 export async function checkVolume(setup: VolumeSetup, contents?: StoreContents): Promise<CheckReport> {
-  const core = await mount({ ...setup, options: { ...setup.options, readOnly: true } }, false);
-  return new Check(core).run(contents);
+  const lost: LostBlock[] = [];
+  const core = await mount({ ...setup, lost, options: { ...setup.options, readOnly: true } }, false);
+  const report = await new Check(core).run(lost.length === 0 ? contents : undefined);
+  return { ...report, problems: [...lost.map((one) => ({ kind: 'lost-journal' as const, ...one })), ...report.problems] };
 }
 
 /** How often an open volume is looked at: what changes meanwhile looks wrong once, what is wrong stays so. */

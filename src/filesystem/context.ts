@@ -4,6 +4,7 @@ import type { BlockStore } from '../store/index.ts';
 import type { NodeSealer } from '../tree/index.ts';
 import { FileClock } from './inodes/file-clock.ts';
 import type { FileTime } from './file-system.ts';
+import type { LostBlock } from './journal/lost-blocks.ts';
 import type { SurvivingMemory } from './redo/surviving-memory.ts';
 import { SmallBuffers } from './content/small-buffers.ts';
 
@@ -37,6 +38,8 @@ export interface VolumeSetup {
   readonly onSaid?: (inode: number) => void;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };
+  /** A person wants it opened without blocks of its journals that were given up: which of those may have had something. */
+  readonly lost?: LostBlock[];
   /** Told when a block turns out to be written by a later session: the volume is to be opened anew, for this one has lost it. */
   readonly onOvertaken?: () => void;
   /** The kernel session of the process before this one goes on: it may hold files that have no name any more. */

@@ -35,6 +35,16 @@ export function isReadLater(error: unknown): boolean {
   return ownTrouble.has(codeOf(error));
 }
 
+/** What was asked for, or that it was given up. */
+export async function unlessLost<T>(asked: Promise<T>): Promise<T | 'lost'> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (codeOf(error) !== 'lost') throw error;
+    return 'lost';
+  }
+}
+
 /** What a program is told of anything thrown. */
 export function errnoOf(error: unknown): Errno {
   return error instanceof FileSystemError ? error.errno : (errnoOfCode[codeOf(error)] ?? 'EIO');

@@ -6,6 +6,8 @@ export * from './file-system.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { isSameTime } from './inodes/file-time.ts';
+export { costOf, type LostBlock } from './journal/lost-blocks.ts';
+export { openWithoutLost } from './mend.ts';
 export { purgeVolume, type PurgeReport, removeBlock } from './removal/purge.ts';
 export { spareAttempt } from './redo/redo-head.ts';
 export type { SurvivingMemory } from './redo/surviving-memory.ts';

@@ -57,7 +57,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   for (const block of blocks) unread.stage(block);
   recount(core, found, blocks);
   // Before any record is written: a record says that it covers what was journaled before it.
-  for (const block of await core.contents.replay(found.clean, fence)) unread.restore(block);
+  for (const block of await core.contents.replay(found.clean, fence, setup.lost)) unread.restore(block);
   unread.seen(rootInode);
   await unread.read(unread.all(), rootInode);
   if (readOnly) return;
@@ -66,7 +66,8 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   core.journal.nextInode = survived ? firstStray : core.numbers.next;
   await state.write({});
   // The journal remembers where strays may be until the checkpoint.
-  if (!found.clean) await markStrays(core, firstStray);
+  // Names of a block that is lost may be in their directories all the same: what they name is left.
+  if (!found.clean && !setup.lost?.some(({ journal }) => journal === 'names')) await markStrays(core, firstStray);
   if (survived) {
     // Inodes that the process before made are not looked for among this one's strays. Where they cannot be made durable now, they are later.
     const flushed = core.log.length > 0 ? core.names.flush(core.log.last) : Promise.resolve();
@@ -165,12 +166,13 @@ async function format(context: VolumeContext, state: VolumeState): Promise<State
  * The journal's blocks that the mount before left. With `fence` the last of them and the one that follows are this session's own: were a late one of the mount before to come
  * after them, the inodes that it names would be taken for strays by then.
  */
-async function replay({ journal }: VolumeCore, found: StateRecord, fence: boolean): Promise<JournalBlock[]> {
-  const blocks = await journal.replay();
+async function replay({ journal, context }: VolumeCore, found: StateRecord, fence: boolean): Promise<JournalBlock[]> {
+  const { lost } = context.setup;
+  const blocks = await journal.replay(lost);
   for (let fenced = !fence; !fenced;) {
     if (!(await journal.claim())) {
       blocks.pop();
-      blocks.push(...(await journal.replay()));
+      blocks.push(...(await journal.replay(lost)));
       continue;
     }
     const last = blocks.at(-1);
@@ -179,7 +181,7 @@ async function replay({ journal }: VolumeCore, found: StateRecord, fence: boolea
       usage: last !== undefined && last.sequence >= found.next ? last.usage : found,
     });
     if (fenced) break;
-    const more = await journal.replay();
+    const more = await journal.replay(lost);
     if (more.length === 0) throw new InfinitError('conflict', 'another mount has taken the volume over');
     blocks.push(...more);
   }

@@ -212,6 +212,11 @@ export async function compose(config: DaemonConfig, stack: AsyncDisposableStack,
     usedElsewhere: (id: string) => cluster.usedElsewhere(id),
     hostName: config.name,
     leaseHolder: (id: string) => cluster.leaseHolder(id),
+    cluster: inCluster,
+    self,
+    clock: systemClock,
+    mayBeInUse: (id: string) => volumes.mayBeInUse(id),
+    audit: (line: object) => upkeep.audit(line),
     logger,
   };
   const inspector = new BlockInspector(

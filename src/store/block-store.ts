@@ -55,8 +55,8 @@ export interface SealedBlock {
 /** A compare-and-set of one mutable or named block. */
 export interface Update {
   readonly address: Address;
-  /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there, also where the block was given up: all else fails as `lost` then. */
-  readonly expect: number | 'absent' | 'any';
+  /** The version that must be current; 'absent': none or a removed one; 'any': whatever is there, also where the block was given up; 'lost': it was, and is not made anew yet. All else fails as `lost` then. */
+  readonly expect: number | 'absent' | 'any' | 'lost';
   /** With 'absent': nobody ever wrote to the address before, and no other update of it is ever called so. Between hosts that is a round less. Others may write to it meanwhile. */
   readonly fresh?: boolean;
   /** The new value, at most {@link maxMutableBytes}; null removes the block (a tombstone remains in the quorum). */

@@ -14,6 +14,7 @@ export function checkUpdate({ address, payload }: Update): void {
 export function operationOf({ expect, fresh, payload, owner }: Update): Operation {
   if (owner !== undefined) return updateOwned(owner, expect, payload);
   if (expect === 'any') return putAny(payload);
+  if (expect === 'lost') return update((current) => (current !== null && isGivenUp(current.value) ? payload : undefined));
   if (expect !== 'absent') return compareAndSet(expect, payload);
   // Removing what must not be there changes nothing, but says whether it is.
   return payload === null ? { kind: 'write', apply: () => undefined } : putIfAbsent(payload, fresh);
@@ -24,7 +25,7 @@ function updateOwned(owner: Uint8Array, expect: Update['expect'], payload: Uint8
   const next = (current: BlockRecord | null, version: number): Uint8Array | null | undefined => {
     const value = current === null ? null : current.value;
     // What was given up is nobody's: whoever does not mind what is there makes it anew.
-    if (expect === 'any' && isGivenUp(value)) return payload === null ? null : beginLineage(payload, version);
+    if ((expect === 'any' || expect === 'lost') && isGivenUp(value)) return payload === null ? null : beginLineage(payload, version);
     if (expect === 'absent') return value === null && payload !== null ? beginLineage(payload, version) : undefined;
     if (current === null || value === null || !isOwnedBy(value, owner)) return undefined;
     if (expect !== 'any' && expect !== current.version) return undefined;

@@ -76,22 +76,6 @@ test('names go on while any blocks of the journal are out of reach, and are ther
   assert.deepEqual((await namesOf(await open(store), root)).toSorted(), expected.toSorted());
 });
 
-test('blocks of the journal that a person gave up are left out as well', async () => {
-  const store = new UnreadableStore();
-  let volume = await open(store, { flushDelayMs: 2 });
-  await put(volume, root, 'first', 'first', true);
-  lose(store, threeInTen, 'lost');
-  for (let count = 0; count < 40; count++) {
-    await volume.rename(root, count % 2 === 0 ? 'first' : 'second', root, count % 2 === 0 ? 'second' : 'first', 0);
-    await volume.fsync(root, 0, false);
-  }
-  await put(volume, root, 'last', 'last', true);
-  store.restart();
-  volume = await open(store, { flushDelayMs: 2 });
-  assert.deepEqual((await namesOf(volume, root)).toSorted(), ['first', 'last']);
-  await volume.close();
-});
-
 test('a block that was left out counts as never written, whatever is found there', async () => {
   let hidden = false;
   const journal = new Set(slots);

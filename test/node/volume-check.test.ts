@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { parseVolumeOptions } from '../../src/api/index.ts';
+import { silentLogger, systemClock } from '../../src/base/index.ts';
+import { namedAddress } from '../../src/block/index.ts';
+import type { Volume } from '../../src/filesystem/index.ts';
+import { claimSession } from '../../src/node/volumes/volume-session.ts';
+import { look, open, put, root, volumeId } from '../filesystem/harness.ts';
+import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { checkNow, type VolumeCheckContext } from '../../src/node/volumes/volume-check.ts';
 
 /** A volume `data` that other hosts have mounted, and this one, `h0`, where `here`. */
@@ -30,4 +37,47 @@ test('who checks a volume that another host has open hears which one, and who ha
   // The lease of a host that died, or none that can be read.
   assert.match(await said(contextOf(true, ['h1'], holds('dead'))), /open on another host: check it there \(it is mounted on this host \(h0\), h1\)/);
   assert.match(await said(contextOf(true, ['h1'], () => Promise.reject(new Error('no majority')))), /open on another host/);
+});
+
+test('a closed volume that lost a block of its journal is mended where a person wants that, and that is written down', async () => {
+  const store = new MemoryBlockStore();
+  const mount = async (): Promise<Volume> => open(store, {}, { session: await claimSession(store, volumeId) });
+  const volume = await mount();
+  await put(volume, root, 'first', 'first', true);
+  await volume.recall();
+  await put(volume, root, 'second', 'second', true);
+  store.restart();
+  const audit: object[] = [];
+  let used = false;
+  const context = {
+    catalogue: { current: () => Promise.resolve({ name: 'data', id: volumeId, options: parseVolumeOptions({}) }) },
+    volumes: { servedById: () => undefined },
+    store,
+    checkMember: () => {},
+    checkWrites: () => {},
+    usedElsewhere: () => Promise.resolve([]),
+    cluster: () => undefined,
+    clock: systemClock,
+    mayBeInUse: () => Promise.resolve(used),
+    audit: async (line: object) => void audit.push(line),
+    logger: silentLogger,
+  } as unknown as VolumeCheckContext;
+  await assert.rejects(checkNow(context, 'data', true), { code: 'bad-argument', message: /mount it to repair it/ });
+  const slots = Array.from({ length: 256 }, (_, slot) => namedAddress(volumeId, `journal:${slot}`)).filter(
+    (address) => store.peek(address) !== undefined,
+  );
+  store.giveUp(slots.at(-1)!);
+  const said = /^block \d+ of the journal of names was given up .* may be lost; with --repair the volume can be mounted without it$/;
+  assert.match((await checkNow(context, 'data', false)).problems[0]!, said);
+  used = true;
+  await assert.rejects(checkNow(context, 'data', true), { code: 'in-use' });
+  assert.deepEqual([audit.length, await mount().then(Boolean, (error: { code: string }) => error.code)], [0, 'lost']);
+  used = false;
+  assert.match((await checkNow(context, 'data', true)).problems[0]!, said);
+  assert.deepEqual(
+    audit.map((line) => (line as { step: string }).step),
+    ['begin', 'end'],
+  );
+  const after = await mount();
+  assert.deepEqual([typeof (await look(after, root, 'first')), await look(after, root, 'second')], ['number', undefined]);
 });

@@ -285,7 +285,7 @@ test('a block that would go to where a view has lost all its hosts goes to the n
 async function lossOfAll(told: readonly string[]) {
   const cluster = await TestCluster.of(['a', 'b', 'c'], 3, { checkIntervalMs: 1e9 });
   const address = mutableAddress();
-  const write = (name: string, payload: string | null, expect: number | 'any' | 'absent' = 'any') =>
+  const write = (name: string, payload: string | null, expect: number | 'any' | 'absent' | 'lost' = 'any') =>
     cluster
       .host(name)
       .store.commit([{ update: [{ address, expect, payload: payload === null ? null : Buffer.from(payload) }] }], { deadlineMs: 2000 });
@@ -343,6 +343,17 @@ test('a block all of whose hosts are lost is given up by a person: it is told to
   assert.ok(found.version > 2 ** 32, 'its versions begin above all that its lost hosts may have written');
   assert.equal((await write('a', 'old hand', 2)).done, false);
   assert.deepEqual(await giveUp(true), []);
+});
+
+test('a block that was given up is made anew once by those who do so only where it still is lost', async () => {
+  const { cluster, gone, write, fetch, giveUp } = await lossOfAll(['a', 'b', 'c']);
+  await using _ = cluster;
+  for (const name of gone) cluster.views.countOut(name);
+  assert.equal((await giveUp(true))[0]!.result, 'given-up');
+  assert.equal((await write('b', 'anew', 'lost')).done, true);
+  const late = await write('c', 'late', 'lost');
+  assert.deepEqual(late.done ? undefined : late.outcomes.map(({ status }) => status), ['conflict']);
+  assert.equal((await fetch('a'))?.value, 'anew');
 });
 
 test('a block that was given up can be removed, and then there is none', async () => {

@@ -1,5 +1,5 @@
 import { assert, InfinitError } from '../../src/base/index.ts';
-import { type Address, immutableAddress, kindOf } from '../../src/block/index.ts';
+import { type Address, givenUpPayload, immutableAddress, isGivenUp, kindOf } from '../../src/block/index.ts';
 import {
   type BlockStore,
   type CallOptions,
@@ -89,6 +89,12 @@ export class MemoryBlockStore implements BlockStore {
     return block === undefined || block.payload === null ? undefined : { version: block.version, payload: block.payload };
   }
 
+  /** A person gave it up: it can be made anew. */
+  giveUp(address: Address): void {
+    const version = 2 ** 32 + (this.#mutable.get(address)?.version ?? 0);
+    this.#mutable.set(address, { version, payload: givenUpPayload({ by: 'a person', at: 'noon' }) });
+  }
+
   async get(address: Address, { memory, part }: CallOptions = {}): Promise<Uint8Array> {
     this.counts.gets++;
     await this.#step(this.#life);
@@ -104,7 +110,9 @@ export class MemoryBlockStore implements BlockStore {
   async fetch(address: Address): Promise<StoredBlock | undefined> {
     this.counts.fetches++;
     await this.#step(this.#life);
-    return this.peek(address);
+    const block = this.peek(address);
+    if (isGivenUp(block?.payload ?? null)) throw new InfinitError('lost', `block ${address} is lost`);
+    return block;
   }
 
   async commit(stages: readonly Stage[]): Promise<CommitResult> {
@@ -172,7 +180,12 @@ export class MemoryBlockStore implements BlockStore {
     assert(kindOf(address) !== 'immutable', 'an immutable block is not updated');
     assert(payload === null || payload.length <= maxMutableBytes, 'a mutable block is not over the limit');
     const now = this.#mutable.get(address);
-    const fits = expect === 'any' || (expect === 'absent' ? (now?.payload ?? null) === null : now?.version === expect && now.payload !== null);
+    const isLost = isGivenUp(now?.payload ?? null);
+    if (isLost && expect !== 'any' && expect !== 'lost') return { status: 'failed', code: 'lost', message: `block ${address} is lost` };
+    const fits =
+      expect === 'any' ||
+      (expect === 'lost' && isLost) ||
+      (expect === 'absent' ? (now?.payload ?? null) === null : now?.version === expect && now.payload !== null);
     if (!fits) return { status: 'conflict', current: this.peek(address) };
     this.counts.updates++;
     const version = (now?.version ?? 0) + 1;

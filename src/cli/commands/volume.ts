@@ -157,7 +157,10 @@ function check(options: () => GlobalOptions): Command {
   return new Command('check')
     .description('look whether volumes fit together; what is wrong goes to stdout, and the exit code is 1 then')
     .argument('<name...>')
-    .option('--repair', 'also free what crashed writers left, and correct the usage that a crash left wrong')
+    .option(
+      '--repair',
+      'also free what crashed writers left, and correct the usage that a crash left wrong; let a volume be mounted without blocks of its journals that were given up',
+    )
     .addOption(formatOption(listShapes, '{{.Name}}'))
     .action(async (names: string[], { repair, format }: { repair?: boolean; format: string }) => {
       const reports: VolumeCheck[] = [];

@@ -13,7 +13,9 @@ import {
 import { ContentRing } from './content-ring.ts';
 import { newestBlock } from './content-search.ts';
 import type { VolumeContext } from '../context.ts';
-import { isReadLater, versionsOf } from '../failure.ts';
+import { isReadLater, unlessLost, versionsOf } from '../failure.ts';
+import { lostInUse, type LostBlock } from './lost-blocks.ts';
+import { inParallel } from '../parallel.ts';
 import type { Inode } from '../inodes/inode.ts';
 import { callsBytes } from '../inodes/inode-calls.ts';
 
@@ -23,6 +25,7 @@ export const hurrySlots: number = contentSlots / 2;
 const learnAhead = 8;
 /** A slot that is out of reach is looked at so often, in ms, while there is need of it. */
 const lookMs = 1000;
+const parallelReads = 64;
 
 /** A place in the journal: everything before it that concerns a file is in the file as it is now. */
 export interface JournalMark {
@@ -269,27 +272,45 @@ export class ContentJournal {
 
   /**
    * Finds the newest block and, unless the volume was closed in order, returns it with all before it that were still needed then.
+   * @param lost takes those that were given up and may have been in use, as a person wants it; without it that throws `lost`.
    * @param fence makes that block and the one that follows those of this session, see {@link Journal.claim} and {@link Journal.fence}: none of an earlier session comes after what is returned.
    */
-  async replay(clean: boolean, fence: boolean): Promise<ContentBlock[]> {
+  async replay(clean: boolean, fence: boolean, lost?: LostBlock[]): Promise<ContentBlock[]> {
     for (;;) {
       const newest = await this.#newest();
       this.#position = newest === undefined ? 0 : newest.position + 1;
       const from = newest?.tail ?? 0;
+      const gone: LostBlock[] = [];
+      // One that was given up behind the newest that is left may have been the newest.
+      while (!clean && gone.length < contentSlots - 1 && (await unlessLost(this.#read(this.#position))) === 'lost')
+        gone.push({ journal: 'contents', position: this.#position++ });
+      if (lost === undefined) this.#refuse(gone);
       if (!clean && fence && !((await this.#claim(newest)) && (await this.#fence(from)))) continue;
       this.#tail = this.#position;
-      if (clean || newest === undefined) return [];
+      if (clean) return [];
       const blocks: ContentBlock[] = [];
-      for (let position = from; position < newest.position; position += learnAhead) {
-        const some = Array.from({ length: Math.min(learnAhead, newest.position - position) }, (_, index) => this.#fetch(position + index));
-        for (const block of await Promise.all(some)) if (block !== undefined) blocks.push(block);
+      for (let position = from; newest !== undefined && position < newest.position; position += learnAhead) {
+        const some = Array.from({ length: Math.min(learnAhead, newest.position - position) }, (_, index) =>
+          unlessLost(this.#fetch(position + index)),
+        );
+        for (const [index, block] of (await Promise.all(some)).entries()) {
+          if (block === 'lost') gone.push({ journal: 'contents', position: position + index });
+          else if (block !== undefined) blocks.push(block);
+        }
       }
-      return [...blocks, newest];
+      if (lost === undefined) this.#refuse(gone);
+      lost?.push(...gone);
+      return newest === undefined ? blocks : [...blocks, newest];
     }
   }
 
+  #refuse([first]: readonly LostBlock[]): void {
+    if (first !== undefined) throw lostInUse(this.#context.volumeId, first);
+  }
+
   async #newest(): Promise<ContentBlock | undefined> {
-    const first = await this.#fetch(0);
+    const first = await unlessLost(this.#fetch(0));
+    if (first === 'lost') return this.#newestOfAll();
     if (first === undefined) {
       for (let slot = 0; slot < contentSlots; slot++) this.#ring.found(slot, 0);
       return undefined;
@@ -300,6 +321,19 @@ export class ContentJournal {
       (slot) => this.#read(slot),
       ({ slot, version }) => this.#ring.found(slot, version),
     );
+  }
+
+  /** Where the first slot was given up, it does not say which turn of the ring this is. */
+  async #newestOfAll(): Promise<ContentBlock | undefined> {
+    let newest: ContentBlock | undefined;
+    const slots = Array.from({ length: contentSlots - 1 }, (_, index) => index + 1);
+    await inParallel(slots, parallelReads, async (slot) => {
+      const found = await unlessLost(this.#read(slot));
+      if (found === 'lost') return;
+      this.#ring.found(slot, found.version);
+      if (found.block !== undefined && (newest === undefined || found.block.position > newest.position)) newest = found.block;
+    });
+    return newest;
   }
 
   /** False: an earlier session wrote it again. */

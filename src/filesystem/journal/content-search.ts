@@ -1,3 +1,4 @@
+import { codeOf } from '../../base/index.ts';
 import { isReadLater } from '../failure.ts';
 import { type ContentBlock, contentSlots } from './content-journal-codec.ts';
 
@@ -25,6 +26,7 @@ export async function newestBlock(first: ContentBlock, read: Read, onFound: (fou
   let newest = first;
   for (let low = 1, high = contentSlots; low < high;) {
     const found = await between(low, high, read);
+    if (found === undefined) break;
     onFound(found);
     const { slot, block } = found;
     if (block?.position === first.position + slot) {
@@ -35,7 +37,8 @@ export async function newestBlock(first: ContentBlock, read: Read, onFound: (fou
   return newest;
 }
 
-async function between(low: number, high: number, read: Read): Promise<Found> {
+/** undefined: all that lie there were given up. */
+async function between(low: number, high: number, read: Read): Promise<Found | undefined> {
   const middle = (low + high) >>> 1;
   const of = async (slot: number): Promise<Found> => ({ slot, ...(await read(slot)) });
   const alone = of(middle);
@@ -49,8 +52,12 @@ async function between(low: number, high: number, read: Read): Promise<Found> {
     try {
       return await Promise.any(under);
     } catch (error) {
-      const [failure] = (error as AggregateError).errors as unknown[];
-      if (!isReadLater(failure) || (from === low && end === high)) throw failure;
+      const failures = (error as AggregateError).errors as unknown[];
+      const failure = failures.find((one) => codeOf(one) !== 'lost');
+      if (failure !== undefined && !isReadLater(failure)) throw failure;
+      if (from > low || end < high) continue;
+      if (failure === undefined) return undefined;
+      throw failure;
     }
   }
 }

@@ -1,8 +1,10 @@
 import { InfinitError } from '../../base/index.ts';
 import { CallTable, type DoneCall } from './call-table.ts';
 import type { VolumeContext } from '../context.ts';
-import { isReadLater, versionsOf } from '../failure.ts';
+import type { StateRecord } from './volume-state.ts';
+import { isReadLater, unlessLost, versionsOf } from '../failure.ts';
 import { decodeJournal, encodeJournal, type JournalBlock } from './journal-codec.ts';
+import { lostInUse, type LostBlock } from './lost-blocks.ts';
 import { BlockVersion } from './named-block.ts';
 
 /** Blocks of the journal, used in turn. A checkpoint is due well before they run out. */
@@ -38,16 +40,19 @@ export class Journal {
   #looked = 0;
   #lacking = false;
   readonly #remembers: boolean;
+  /** The volume was closed in order, and no block from this sequence on was used. */
+  readonly #unused: number;
   /** The last block that {@link replay} found, until it is claimed. */
   #found: { readonly block: BlockVersion; readonly body: Uint8Array; readonly sequence: number } | undefined;
 
   /** As the volume's own block has it, whose `remembers` says whether all who wrote to the volume since its memory of calls began name those that inodes include. */
   constructor(
     context: VolumeContext,
-    { tail, leftOut, remembers }: { readonly tail: number; readonly leftOut: readonly number[]; readonly remembers: boolean },
+    { tail, leftOut, remembers, clean, next }: Pick<StateRecord, 'tail' | 'leftOut' | 'remembers' | 'clean' | 'next'>,
   ) {
     this.#context = context;
     this.#remembers = remembers;
+    this.#unused = clean ? next : Infinity;
     this.#leftOut = new Set(leftOut);
     this.#tail = tail;
     this.#next = tail;
@@ -158,6 +163,7 @@ export class Journal {
     // Nobody writes into a ring that is full.
     if (this.used >= journalSlots - 1) return true;
     const block = this.nextBlock();
+    await block.learn();
     const payload = this.seal({ ...figures, sequence: this.#next, names: [], inodes: [] });
     const result = await this.#context.store.commit([{ update: [block.update(payload)] }]);
     if (!result.done && result.outcomes[0]?.status === 'conflict') return false;
@@ -174,20 +180,32 @@ export class Journal {
     for (const sequence of this.#leftOut) if (sequence < tail) this.#leftOut.delete(sequence);
   }
 
-  /** The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them. */
-  async replay(): Promise<JournalBlock[]> {
+  /**
+   * The blocks from the tail on that an earlier mount left, those that were not returned before; the next ones follow them.
+   * @param lost takes those that were given up and may have been in use, as a person wants it. @throws InfinitError `lost` without it
+   */
+  async replay(lost?: LostBlock[]): Promise<JournalBlock[]> {
     const blocks: JournalBlock[] = [];
     const first = this.#next === this.#tail;
+    let passed = 0;
     while (blocks.length < journalSlots) {
       if (this.#leftOut.has(this.#next)) {
         this.#next++;
         continue;
       }
       const slot = this.#next % journalSlots;
-      const stored = await this.#context.store.fetch(this.#address(slot));
-      const version = new BlockVersion(this.#context, this.#address(slot), stored?.version ?? 0);
+      const stored = await unlessLost(this.#context.store.fetch(this.#address(slot)));
+      const isLost = stored === 'lost';
+      const version = new BlockVersion(this.#context, this.#address(slot), isLost ? undefined : (stored?.version ?? 0));
       this.#slots.set(slot, version);
-      if (stored === undefined) break;
+      if (isLost && this.#next < this.#unused) {
+        if (lost === undefined) throw lostInUse(this.#context.volumeId, { journal: 'names', position: this.#next });
+        lost.push({ journal: 'names', position: this.#next });
+        this.#next++;
+        if (++passed >= journalSlots - 1) break;
+        continue;
+      }
+      if (stored === undefined || isLost) break;
       const { body } = this.#context.sealer.openPayload(this.#address(slot), stored.payload);
       const block = decodeJournal(body);
       if (block.sequence > this.#next) throw new InfinitError('damaged', `the journal of volume ${this.#context.volumeId} lacks block ${this.#next}`);

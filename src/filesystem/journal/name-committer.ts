@@ -129,6 +129,14 @@ export class NameCommitter {
   /** Something is out of reach. Where it is the journal's next block, others come after it. @throws InfinitError */
   async #commitElsewhere(error: unknown): Promise<void> {
     let failure = error;
+    if (codeOf(error) === 'lost') {
+      // One that was given up is made anew, now that it is known.
+      try {
+        return await this.#commit();
+      } catch (own) {
+        failure = own;
+      }
+    }
     while ((isPassing(failure) || isReadLater(failure)) && (await this.#leaveOut())) {
       try {
         return await this.#commit();

@@ -230,6 +230,7 @@ function verdict({ payload, expect }: Update, current: StoredBlock | undefined, 
   if (typeof found === 'number') return found;
   if (expect === 'any') return found === 'never' ? 'again' : 'open';
   // What was to found the block is no part of it, and never will be. What was to follow upon a removal cannot be any more where others wrote since.
+  if (expect === 'lost') return 'open';
   if (expect === 'absent') return found === 'never' && sent !== undefined && current.version > sent.upon ? 'conflict' : 'open';
   if (current.version === expect) return 'again';
   // Somebody else has the very version that this write was to make, or the block was there all the time without it.

@@ -32,10 +32,10 @@ export class Upkeep implements RepairControl {
     const peers = lost.map((which) => this.#peer(which));
     if (force) logger.warn(giveUp ? 'lost blocks are given up' : 'salvage was forced', { by, lost: peers });
     const request = { force, lost: peers, ...(giveUp ? { giveUp: { by, at: new Date().toISOString() } } : {}) };
-    const report = await repair.salvage(request, (line) => this.#audit({ by, lost: peers, ...line }));
+    const report = await repair.salvage(request, (line) => this.audit({ by, lost: peers, ...line }));
     // Of what nobody is left to know of no block tells: that it is accepted as well the person said of the hosts.
     const isForgiven = giveUp && force && (await membership.forgive(peers));
-    if (isForgiven) await this.#audit({ by, lost: peers, step: 'accepted', what: 'blocks of which nobody is left to know' });
+    if (isForgiven) await this.audit({ by, lost: peers, step: 'accepted', what: 'blocks of which nobody is left to know' });
     return { ...report, accepted: isForgiven, blocks: report.blocks.map((entry) => this.#named(entry)) };
   }
 
@@ -60,7 +60,8 @@ export class Upkeep implements RepairControl {
     return { ...entry, missing: missing.map(name), damaged: damaged.map(name), holders: holders.map(name), replicas: replicas.map(name) };
   }
 
-  async #audit(line: object): Promise<void> {
+  /** Also of what else people do that goes past what was acknowledged. */
+  async audit(line: object): Promise<void> {
     const file = await open(path.join(this.#context.stateDir, auditFile), 'a', 0o600);
     try {
       await file.appendFile(`${JSON.stringify({ at: new Date().toISOString(), host: this.#context.overlay.self, ...line })}\n`);

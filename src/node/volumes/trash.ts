@@ -9,7 +9,7 @@ import type { BlockStore } from '../../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import { removeVolumeKey, volumeKey } from './volume-key.ts';
-import { VolumeLease } from '../sharing/volume-lease.ts';
+import { takeLease } from '../sharing/take-lease.ts';
 import { claimSession } from './volume-session.ts';
 
 /** How often the trash is looked through, in ms. */
@@ -154,10 +154,10 @@ export class Trash implements AsyncDisposable {
   }
 
   async #purge(entry: CatalogueEntry, sharedMs: () => Promise<number>): Promise<void> {
-    const { store, keyDir, clock, catalogue, logger } = this.#context;
+    const { store, keyDir, self, clock, catalogue, logger } = this.#context;
     if (await this.#context.mayBeInUse(entry.id)) throw new InfinitError('in-use', 'it is still mounted on this host');
     const key = typedOptions(entry.options).encrypted ? volumeKey(keyDir, entry.id) : undefined;
-    const lease = await this.#lease(entry.id);
+    const lease = await takeLease(this.#context.cluster(), { store, volumeId: entry.id, self, clock, logger });
     try {
       const report = await purgeVolume(
         {
@@ -178,26 +178,6 @@ export class Trash implements AsyncDisposable {
     await catalogue.forget(entry.id, await sharedMs());
     this.#asked.delete(entry.id);
     if (key !== undefined) removeVolumeKey(keyDir, entry.id);
-  }
-
-  /** The right to write the volume, where there are other hosts. @throws InfinitError `in-use` where another has it. */
-  async #lease(volumeId: string): Promise<VolumeLease | undefined> {
-    const { cluster, store, self, clock, logger } = this.#context;
-    const transport = cluster();
-    if (transport === undefined) return undefined;
-    const lease = new VolumeLease({
-      store,
-      volumeId,
-      self,
-      clock,
-      logger,
-      isConnected: (peer) => transport.isConnected(peer),
-      onChange: () => {},
-    });
-    await lease.start();
-    if (lease.held) return lease;
-    await lease[Symbol.asyncDispose]();
-    throw new InfinitError('in-use', 'another host holds its lease');
   }
 
   async #find(which: string): Promise<CatalogueEntry> {

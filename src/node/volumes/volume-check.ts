@@ -1,12 +1,15 @@
 import { noVolume, typedOptions, type VolumeCheck } from '../../api/index.ts';
-import { codeOf, InfinitError, type Logger, systemClock } from '../../base/index.ts';
+import { type Clock, codeOf, InfinitError, type Logger, systemClock } from '../../base/index.ts';
 import { Sealer } from '../../block/index.ts';
-import { checkVolume, type CheckReport, type Problem } from '../../filesystem/index.ts';
+import { checkVolume, type CheckReport, costOf, openWithoutLost, type Problem, type VolumeSetup } from '../../filesystem/index.ts';
+import type { Transport } from '../../overlay/index.ts';
+import { takeLease } from '../sharing/take-lease.ts';
 import type { BlockStore } from '../../store/index.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { OrphanSweep } from './orphan-sweep.ts';
 import { volumeKey } from './volume-key.ts';
+import { claimSession } from './volume-session.ts';
 import type { Volumes } from './volumes.ts';
 
 export interface VolumeCheckContext {
@@ -24,12 +27,20 @@ export interface VolumeCheckContext {
   /** This host, and the one that has a volume's lease where one has, by name. */
   readonly hostName: string;
   readonly leaseHolder: (volumeId: string) => Promise<string | undefined>;
+  /** As in {@link TrashContext}. */
+  readonly cluster: () => Transport | undefined;
+  readonly self: string;
+  readonly clock: Clock;
+  readonly mayBeInUse: (volumeId: string) => Promise<boolean>;
+  /** Keeps what cannot be undone, durably, before and after it is done. */
+  readonly audit: (line: object) => Promise<void>;
   readonly logger: Logger;
 }
 
 /**
  * Looks whether a volume fits together: on the host that has it open while it goes on, elsewhere only while nobody has it mounted. Blocks that nothing refers
- * to are counted (and with `repair` freed, and wrong usage is corrected) where the volume is open.
+ * to are counted (and with `repair` freed, and wrong usage is corrected) where the volume is open. One that cannot be mounted, since blocks of its journals are lost, is brought in order without them by
+ * `repair`.
  * @throws InfinitError `not-found`, `in-use` that names the host to ask.
  */
 export async function checkNow(context: VolumeCheckContext, name: string, repair: boolean): Promise<VolumeCheck> {
@@ -51,18 +62,53 @@ export async function checkNow(context: VolumeCheckContext, name: string, repair
     const mounted = served === undefined ? hosts : [`this host (${context.hostName})`, ...hosts];
     throw new InfinitError('in-use', `volume "${name}" is open on ${where}: check it there (it is mounted on ${mounted.join(', ')})`);
   }
-  if (repair) throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
   const report = await closedReport(context, entry).catch((error: unknown) => {
     if (codeOf(error) === 'not-found')
       throw new InfinitError('not-found', `volume "${name}" was never mounted: there is nothing on it to check`, { cause: error });
     throw error;
   });
-  return shown(name, report);
+  if (!repair) return shown(name, report);
+  if (!report.problems.some(isLostJournal))
+    throw new InfinitError('bad-argument', `volume "${name}" is not mounted on this host: mount it to repair it`);
+  return shown(name, await mendClosed(context, entry, report.problems.filter(isLostJournal)));
 }
 
-function closedReport({ store, keyDir, logger }: VolumeCheckContext, entry: CatalogueEntry): Promise<CheckReport> {
-  const sealer = new Sealer(typedOptions(entry.options).encrypted ? volumeKey(keyDir, entry.id) : undefined);
-  return checkVolume({ store, sealer, volumeId: entry.id, session: 0, clock: systemClock, logger });
+function isLostJournal({ kind }: Problem): boolean {
+  return kind === 'lost-journal';
+}
+
+/** A person wants to do without what blocks of its journals had that are lost. */
+async function mendClosed(context: VolumeCheckContext, entry: CatalogueEntry, lost: readonly Problem[]): Promise<CheckReport> {
+  const { store, self, clock, logger } = context;
+  const [volumeId, volume] = [entry.id, entry.name];
+  if (await context.mayBeInUse(volumeId))
+    throw new InfinitError(
+      'in-use',
+      `volume "${volume}" is mounted on this host, and waits there: end that mount first, and with it what its programs did not sync`,
+    );
+  const lease = await takeLease(context.cluster(), { store, volumeId, self, clock, logger });
+  const over = new AbortController();
+  try {
+    const guarded = lease?.guard(store, lease.tenure, over.signal) ?? store;
+    await context.audit({ step: 'begin', volume, volumeId, withoutLost: lost });
+    const report = await openWithoutLost({ ...setupOf(context, entry, guarded), session: await claimSession(store, volumeId) });
+    await context.audit({ step: 'end', volume, volumeId, withoutLost: report.problems.filter(isLostJournal) });
+    logger.warn('a volume can be mounted without what lost blocks of its journals had', { volume, blocks: lost.length });
+    return report;
+  } finally {
+    over.abort();
+    await lease?.[Symbol.asyncDispose]();
+  }
+}
+
+function setupOf({ keyDir, logger }: VolumeCheckContext, entry: CatalogueEntry, store: BlockStore): VolumeSetup {
+  const { encrypted, compressed } = typedOptions(entry.options);
+  const sealer = new Sealer(encrypted ? volumeKey(keyDir, entry.id) : undefined, compressed);
+  return { store, sealer, volumeId: entry.id, session: 0, clock: systemClock, logger };
+}
+
+function closedReport(context: VolumeCheckContext, entry: CatalogueEntry): Promise<CheckReport> {
+  return checkVolume(setupOf(context, entry, context.store));
 }
 
 function shown(name: string, { problems, directories, files, allocated }: CheckReport): VolumeCheck {
@@ -75,6 +121,8 @@ function inWords(problem: Problem): string {
       const where = problem.name === undefined ? '' : `, "${problem.name}" of directory ${problem.directory},`;
       return `inode ${problem.inode}${where} is lost: its blocks were given up with all their hosts`;
     }
+    case 'lost-journal':
+      return `block ${problem.position} of the journal of ${problem.journal} was given up with all its hosts: ${costOf(problem.journal)} may be lost; with --repair the volume can be mounted without it`;
     case 'dangling-name':
       return `directory ${problem.directory}: "${problem.name}" names inode ${problem.inode}, which does not exist`;
     case 'wrong-type':
