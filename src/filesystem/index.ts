@@ -27,6 +27,7 @@ export {
   grantTermMs,
   LockGrace,
   SharedFileSystem,
+  SilentHosts,
   type Unsaid,
   UnsaidMemory,
   unsaidMemoryBytes,

@@ -118,19 +118,12 @@ export class Exchange {
   }
 
   /** Answers with what the file system returned: now, or when its promise settles. */
-  answer<T>(header: RequestHeader, result: MaybePromise<T>, encode: Encode<T>, undo?: Undo<T>, abort?: AbortController): void {
+  answer<T>(header: RequestHeader, result: MaybePromise<T>, encode: Encode<T>, undo?: Undo<T>, abort?: AbortController, endless = false): void {
     if (!(result instanceof Promise)) return this.#deliver(header, result, encode, undo);
-    void this.#answerLater(header, result, encode, undo, abort);
+    void this.#answerLater(header, result, encode, undo, this.inFlight.add(header, abort, endless));
   }
 
-  async #answerLater<T>(
-    header: RequestHeader,
-    result: Promise<T>,
-    encode: Encode<T>,
-    undo: Undo<T> | undefined,
-    abort: AbortController | undefined,
-  ): Promise<void> {
-    const pending = this.inFlight.add(header, abort);
+  async #answerLater<T>(header: RequestHeader, result: Promise<T>, encode: Encode<T>, undo: Undo<T> | undefined, pending: Pending): Promise<void> {
     if (this.inFlight.isFull) this.device.pause();
     try {
       const value = await result;

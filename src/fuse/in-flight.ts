@@ -14,8 +14,10 @@ const settleMs = 5;
 export interface Pending {
   readonly header: RequestHeader;
   readonly startedMs: number;
-  /** Waits for a lock: ended by an interrupt, and by nothing else. */
+  /** Asks for a lock: an interrupt ends it. */
   readonly abort: AbortController | undefined;
+  /** And nothing else does. */
+  readonly endless: boolean;
   interrupted: boolean;
 }
 
@@ -48,10 +50,10 @@ export class InFlight {
     return this.#byKey.size - this.#lockWaits - this.#kernelWaits.size >= maxInFlight;
   }
 
-  add(header: RequestHeader, abort: AbortController | undefined): Pending {
-    const pending: Pending = { header, startedMs: performance.now(), abort, interrupted: false };
+  add(header: RequestHeader, abort?: AbortController, endless = false): Pending {
+    const pending: Pending = { header, startedMs: performance.now(), abort, endless, interrupted: false };
     this.#byKey.set(requestKey(header.uniqueLow, header.uniqueHigh), pending);
-    if (abort !== undefined) this.#lockWaits++;
+    if (endless) this.#lockWaits++;
     this.#sweep ??= setInterval(() => this.#look(), sweepMs).unref();
     return pending;
   }
@@ -62,7 +64,7 @@ export class InFlight {
     if (this.#byKey.get(key) !== pending) return false;
     this.#byKey.delete(key);
     this.#kernelWaits.delete(key);
-    if (pending.abort !== undefined) this.#lockWaits--;
+    if (pending.endless) this.#lockWaits--;
     return true;
   }
 
@@ -80,8 +82,8 @@ export class InFlight {
     const pending = this.#byKey.get(requestKey(uniqueLow, uniqueHigh));
     if (pending === undefined || pending.interrupted) return;
     pending.interrupted = true;
-    if (pending.abort === undefined) void this.#checkDying(pending);
-    else pending.abort.abort();
+    pending.abort?.abort();
+    if (!pending.endless) void this.#checkDying(pending);
   }
 
   /** Nobody is to be answered any more: forgets them all and stops every wait. */
@@ -107,7 +109,7 @@ export class InFlight {
     }
     const now = performance.now();
     for (const pending of this.#byKey.values()) {
-      if (pending.abort !== undefined) continue;
+      if (pending.endless) continue;
       if (now - pending.startedMs > this.#deadlineMs) this.#giveUp(pending, 'ETIMEDOUT');
       else if (pending.interrupted) void this.#checkDying(pending);
     }

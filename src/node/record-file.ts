@@ -3,6 +3,8 @@ import path from 'node:path';
 
 import type { Logger, Records } from '../base/index.ts';
 
+/** A file that begins with it has every record since the mount was made. */
+const whole = 'whole';
 /** The file is written anew when it is longer than this, and than four times what it was after the last time. */
 const minBytes = 1024 * 1024;
 
@@ -13,6 +15,7 @@ const minBytes = 1024 * 1024;
 export class RecordFile implements Records {
   readonly #file: string;
   readonly #logger: Logger;
+  readonly isWhole: boolean;
   readonly #records: Map<string, unknown>;
   #descriptor: number | undefined;
   #bytes = 0;
@@ -23,6 +26,7 @@ export class RecordFile implements Records {
     this.#file = file;
     this.#logger = logger;
     this.#records = adopted ? read(file) : new Map();
+    this.isWhole = this.#records.delete(whole) || !adopted;
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     this.#try(() => this.#rewrite());
   }
@@ -56,7 +60,8 @@ export class RecordFile implements Records {
 
   #rewrite(): void {
     const draft = `${this.#file}.new`;
-    const lines = [...this.#records].map(([key, value]) => lineOf(key, value)).join('');
+    const mark: readonly [string, unknown][] = this.isWhole ? [[whole, true]] : [];
+    const lines = [...mark, ...this.#records].map(([key, value]) => lineOf(key, value)).join('');
     const descriptor = openSync(draft, 'w', 0o600);
     try {
       writeFileSync(descriptor, lines);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { createLogger, InfinitError, silentLogger } from '../../src/base/index.ts';
-import { errnos, type KernelCache } from '../../src/filesystem/index.ts';
+import { errnos, FileSystemError, type KernelCache } from '../../src/filesystem/index.ts';
 import type { FuseSession } from '../../src/fuse/index.ts';
 import { opcodes, type SavedInit } from '../../src/fuse/wire/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
@@ -178,6 +178,39 @@ test('a failure of what no request waits for is logged, and the session lives on
   assert.equal(kernel.sent.length, opened);
   assert.equal(lines.length, 4, lines.join('\n'));
   session.stop();
+});
+
+test('a signal ends the wait of a program that asks for a lock and must not wait, and what is had too late is given back', async () => {
+  for (const opcode of [opcodes.setlk, opcodes.setlkw]) {
+    const { kernel, fileSystem, session } = start();
+    const types: string[] = [];
+    let had = (): void => {};
+    fileSystem.setlk = (_inode, { type }, _wait, signal) => {
+      types.push(type);
+      if (type === 'unlock') return undefined;
+      return new Promise((resolve, reject) => {
+        had = resolve;
+        signal!.addEventListener('abort', () => reject(new FileSystemError('EINTR')));
+      });
+    };
+    kernel.request(opcodes.create, 1, created(2, 'file'));
+    const lock = Buffer.alloc(48);
+    lock.writeUInt32LE(1, 32);
+    const unique = kernel.request(opcode, 2, lock);
+    const interrupt = Buffer.alloc(8);
+    interrupt.writeBigUInt64LE(BigInt(unique));
+    kernel.request(opcodes.interrupt, 0, interrupt);
+    await setTimeout(1);
+    assert.equal(kernel.answerTo(unique)?.errno, errnos.EINTR);
+    assert.equal(session.statistics.inFlight, 0);
+    // The kernel did not take it: the program is gone.
+    kernel.request(opcode, 2, lock);
+    kernel.send = () => -2;
+    had();
+    await setTimeout(1);
+    assert.deepEqual(types, ['write', 'write', 'unlock']);
+    session.stop();
+  }
 });
 
 test('no more is read while the bound of requests in flight is reached', async () => {

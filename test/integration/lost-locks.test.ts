@@ -92,6 +92,27 @@ suite('of three hosts that use a volume', () => {
     for (const host of hosts) await host.client.unmountVolume('again', 'test').catch(() => {});
   });
 
+  test('one that is served dies, and who must not wait for a lock of its programs is not told that somebody has it', async () => {
+    const { hosts } = cluster;
+    const places: string[] = [];
+    for (const index of [1, 0, 2]) places[index] = await hosts[index]!.mount('tried');
+    await sh(`cd ${places[1]}; touch flock fcntl kept`);
+    using lockers = new DisposableStack();
+    const tried = (host: number, kind: string, name = kind): Promise<string> =>
+      sh(`${process.execPath} ${path.join(import.meta.dirname, 'locker.ts')} ${kind} ${path.join(places[host]!, name)} try`);
+    const taken = kinds.map((kind) => lockers.use(new Locker(kind, path.join(places[0]!, kind))));
+    const kept = lockers.use(new Locker('flock', path.join(places[1]!, 'kept')));
+    for (const locker of [...taken, kept]) await locker.locked();
+    for (const host of [1, 2]) for (const kind of kinds) assert.equal((await tried(host, kind)).trim(), 'EAGAIN');
+    await hosts[0]!.kill();
+    const said = await Promise.all([1, 2].flatMap((host) => kinds.map((kind) => tried(host, kind))));
+    // Both may try one lock at the same moment, and one of them is told of the other.
+    for (const at of kinds.keys()) assert.ok([said[at]!, said[at + kinds.length]!].map((each) => each.trim()).includes('locked'), said.join(' '));
+    assert.equal((await tried(2, 'flock', 'kept')).trim(), 'EAGAIN');
+    await hosts[0]!.restart();
+    await cluster.complete();
+  });
+
   test('the one that serves it dies, and another gets the locks of its programs, and no others', async () => {
     await lose('served', [0, 1, 2]);
     await cluster.hosts[0]!.restart();

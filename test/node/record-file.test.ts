@@ -29,6 +29,7 @@ test('the next daemon of a mount reads what the one before recorded, and that of
   ]);
   const second = open(true);
   assert.deepEqual(second.all(), expected);
+  assert.ok(second.isWhole);
   second.close(false);
   const third = open(true);
   assert.deepEqual(third.all(), expected);
@@ -38,6 +39,9 @@ test('the next daemon of a mount reads what the one before recorded, and that of
   left.put([['kept', 1]]);
   assert.deepEqual(next.all(), new Map());
   for (const each of [left, next]) each.close(true);
+  // The one before could not keep them.
+  const [afterNone, afterThat] = [open(true), open(true)];
+  assert.deepEqual([next.isWhole, afterNone.isWhole, afterThat.isWhole], [true, false, false]);
 });
 
 test('a file that took only a part of what was written is given up', (t) => {

@@ -3,6 +3,7 @@ import type { Records } from '../../src/base/index.ts';
 /** Records as they are after a file: what is read is what JSON makes of it. */
 export class MemoryRecords implements Records {
   readonly left = new Map<string, unknown>();
+  readonly isWhole = true;
   /** What was written so far, in characters of JSON. */
   written = 0;
 

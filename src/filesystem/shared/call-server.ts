@@ -92,7 +92,7 @@ export class CallServer {
     this.#onRemoved = onRemoved;
     this.#maxHandles = maxHandles;
     this.#grants = grants;
-    this.#locks = new ServedLocks(volume, grace, grants?.lentLocks);
+    this.#locks = new ServedLocks({ volume, grace, lent: grants?.lentLocks, silent: grants?.silent });
     this.#showing = grants === undefined ? undefined : new Showing(volume, grants, keep);
     this.#unsaid = new LookedUp(this.#expect, unsaidMs);
   }
@@ -217,7 +217,7 @@ export class CallServer {
         return this.#locks.setAgain(peer, guest, args[0] as number, args[1] as FileLock);
       case 'relocked':
         // At once: the guest may be lent locks as soon as it has an answer to this.
-        this.#locks.saidAll(peer, guest);
+        this.#locks.saidAll(peer, guest, args[1] as string | undefined);
         await this.#isOf(peer, guest, args[0] as string | undefined);
         return this.#grace.heard(peer);
       case 'rejoin':

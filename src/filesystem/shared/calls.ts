@@ -53,8 +53,11 @@ export const sharedMethods = {
   setlk: 'nlx',
   /** A lock that was held at the host that served the volume before. */
   relock: 'nl',
-  /** All locks that were held at the host before have been taken again. With the mount's name: what another mount of the host had is nobody's any more. */
-  relocked: '?',
+  /**
+   * All locks that were held at the host before have been taken again. With the mount's name: what another mount of the host had is nobody's any more; and with that of the process: nor is what
+   * another process of the mount had and this one has not taken again.
+   */
+  relocked: '??',
   /** A host that was {@link Dismissed} has heard of it. */
   rejoin: '',
   /** What the asker has in memory is to be good for longer; with `true` it has nothing. */

@@ -1,4 +1,4 @@
-import type { Attributes } from '../file-system.ts';
+import type { AttributeChanges, Attributes } from '../file-system.ts';
 import type { SharedMethod } from './calls.ts';
 
 /** O_TRUNC. */
@@ -56,6 +56,22 @@ export function effectsOf(method: SharedMethod, args: readonly unknown[]): Effec
       return { inodes: [inode, args[2] as number], names: [placeOf(args, 0), placeOf(args, 2)] };
     case 'link':
       return { inodes: [inode, args[1] as number], names: [placeOf(args, 1)] };
+    default:
+      return undefined;
+  }
+}
+
+/** The file whose content a call changes; undefined: none's. */
+export function contentChangedBy(method: SharedMethod, args: readonly unknown[]): number | undefined {
+  switch (method) {
+    case 'write':
+    case 'append':
+    case 'fallocate':
+      return args[0] as number;
+    case 'setattr':
+      return (args[1] as AttributeChanges).size === undefined ? undefined : (args[0] as number);
+    case 'copyFileRange':
+      return args[3] as number;
     default:
       return undefined;
   }

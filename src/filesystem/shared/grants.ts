@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Claims } from '../core.ts';
 import { LentLocks } from './lent-locks.ts';
 import { Loans } from './loans.ts';
+import { SilentHosts } from './silent-hosts.ts';
 
 /** For how long an answer is good, in ms: so long a change waits at the most for a guest that does not give up what it has in memory. */
 export const grantTermMs = 1000;
@@ -59,6 +60,8 @@ export interface GrantsOptions {
   readonly onGivenUp: (peer: string, inode: number, lapsed: boolean) => void;
   /** Until when guests may trust what an earlier opening of the volume on this host granted. */
   readonly earlierUntilMs: number;
+  /** Absent: none ever is. */
+  readonly silent?: SilentHosts;
 }
 
 /**
@@ -75,6 +78,7 @@ export class Grants implements Claims {
   readonly loans: Loans;
   /** Files of which guests grant the locks. */
   readonly lentLocks: LentLocks;
+  readonly silent: SilentHosts;
   #closed = false;
 
   constructor(options: GrantsOptions) {
@@ -86,8 +90,16 @@ export class Grants implements Claims {
       recall: (peer, inode, ended) => this.#askForLoan(peer, inode, ended),
       untilMs: (peer) => this.#guests.get(peer)?.untilMs ?? 0,
     });
-    const { now, sleep, recall } = options;
-    this.lentLocks = new LentLocks({ now, sleep, recall, contend: (key) => this.#contend(key), isContended: (key) => this.#isContended(key) });
+    const { now, sleep, recall, silent = new SilentHosts() } = options;
+    this.silent = silent;
+    this.lentLocks = new LentLocks({
+      now,
+      sleep,
+      recall,
+      contend: (key) => this.#contend(key),
+      isContended: (key) => this.#isContended(key),
+      silence: (peer) => silent.of(peer),
+    });
   }
 
   /** Until when some guest may trust something, in ms. */

@@ -20,8 +20,14 @@ export class Guest {
   readonly owners = new Map<string, { readonly inode: number; readonly kind: FileLock['kind']; readonly owner: LockOwner }>();
   /** Where its programs have the volume mounted, once it has said so. */
   mount: string | undefined;
+  /** Which of its daemons greeted last. */
+  process: string | undefined;
+  /** What was taken again since the last greeting, by owner. */
+  readonly again = new Map<string, FileLock[]>();
   /** Ends its waits for locks. */
   readonly gone = new AbortController();
+  /** And those of the process that asks now. */
+  waits = new AbortController();
   /** Its handles were closed: what is opened for it from now on is closed at once. */
   closed = false;
   /** By asker. */
@@ -32,6 +38,12 @@ export class Guest {
   constructor(expect: Volume['expect'], outcomes = new RecentMap<string, Outcomes>(maxAskers)) {
     this.lookedUp = new LookedUp(expect);
     this.outcomes = outcomes;
+  }
+
+  /** Nobody waits any more who did: another process asks from now on. */
+  endWaits(): void {
+    this.waits.abort();
+    this.waits = new AbortController();
   }
 
   outcomesOf({ asker }: CallTag): Outcomes {

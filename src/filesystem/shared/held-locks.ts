@@ -8,7 +8,6 @@ const prefix = 'locks ';
 export class HeldLocks {
   readonly #byInode = new Map<number, LockSet>();
   readonly #records: Records | undefined;
-
   /** @param records What the next daemon of this mount will know, and what the one before left. */
   constructor(records?: Records) {
     this.#records = records;

@@ -21,6 +21,8 @@ type MadeArgs = () => readonly unknown[] | Promise<readonly unknown[]>;
 interface Asked {
   question?: Question;
   tag?: CallTag;
+  /** Ends it once the host asked has said that it did nothing. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The way to whoever has the volume, this thread or another host: operations wait while nobody has it, and go to the next where that does no harm. */
@@ -188,12 +190,10 @@ export class HolderLink {
   async #whenSettled<T>(method: SharedMethod, result: Promise<T>, again: () => Promise<T>, args: readonly unknown[]): Promise<T> {
     const generation = this.#generation;
     const began = this.#clock.monotonicMs();
-    let outcome: { readonly value: T } | { readonly error: unknown };
-    try {
-      outcome = { value: await result };
-    } catch (error) {
-      outcome = { error };
-    }
+    const outcome: { readonly value: T } | { readonly error: unknown } = await result.then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
     // That something could not be made durable is no answer about the volume: whoever waits for it has waited long enough.
     if ('error' in outcome && generation === this.#generation && !tellsOfVolume(outcome.error)) {
       if (!this.#leaseHeld()) this.#patience.missed(began);
@@ -228,8 +228,8 @@ export class HolderLink {
    * @param onAsk told of each attempt.
    * @param learn takes what another host's answer lets this one keep.
    */
-  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: OnAsk, learn?: Learn<T>): Promise<T> {
-    const asking: Asked = {};
+  async call<T>(method: SharedMethod, args: readonly unknown[] | MadeArgs, onAsk?: OnAsk, learn?: Learn<T>, signal?: AbortSignal): Promise<T> {
+    const asking: Asked = { signal };
     try {
       return await this.#call(method, args, asking, onAsk, learn);
     } catch (error) {
@@ -264,6 +264,7 @@ export class HolderLink {
       }
       let values = typeof args === 'function' ? await args() : args;
       if (this.#backing !== backing) continue;
+      this.#greeting.requireLocks(method, values);
       if (backing.kind === 'local') {
         if (this.local === undefined) continue;
         if (this.#naming !== undefined && takesNames.has(method)) {
@@ -333,6 +334,7 @@ export class HolderLink {
         if (!isTransient(error)) throw error;
         const code = codeOf(error);
         if (!answered) this.#patience.missed();
+        else if (code === 'unavailable' && asking.signal?.aborted === true) throw new FileSystemError('EINTR');
         // A host that answers may have done it and not have made it durable.
         if (code === 'unknown-outcome' || (answered && code !== 'overloaded')) doubtful = true;
         if (doubtful && !remembered.has(method) && !repeatable.has(method)) throw error;
@@ -363,7 +365,7 @@ export class HolderLink {
   }
 
   /** As {@link call}, in this generation alone. @throws Moved when it is over. */
-  async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[], learn?: Learn<T>): Promise<T> {
+  async callIn<T>(generation: number, method: SharedMethod, args: readonly unknown[], learn?: Learn<T>, signal?: AbortSignal): Promise<T> {
     const deadline = this.#deadline();
     while (generation === this.#generation && !this.usable) await this.#change(deadline);
     if (generation !== this.#generation) throw new Moved();
@@ -371,7 +373,7 @@ export class HolderLink {
       if (generation !== this.#generation) throw new Moved();
       return args;
     };
-    return this.call(method, there, undefined, learn);
+    return this.call(method, there, undefined, learn, signal);
   }
 
   /** Waits until some host has the volume. */

@@ -7,4 +7,5 @@ export type { Backing } from './backing.ts';
 export { type Awaited, LockGrace } from './lock-grace.ts';
 export { SharedFileSystem } from './shared-file-system.ts';
 export type { Shown } from './shown.ts';
+export { SilentHosts } from './silent-hosts.ts';
 export { type Unsaid, UnsaidMemory, unsaidMemoryBytes } from './unsaid-memory.ts';

@@ -7,7 +7,7 @@ const maxLent = 4096;
 export const acceptMs = 500;
 /** So one that was asked for them so much after they were lent, and has answered, does not have them and never will. */
 const acceptedMs = 2 * acceptMs;
-/** Whoever must not wait is told after so long that a guest which does not answer may have granted what is wanted, in ms: one that is well has answered by then, also where it never had the locks. */
+/** Whoever must not wait is told after so long that a guest which lives and does not answer may have granted what is wanted, in ms: one that is well has answered by then, also where it never had the locks. */
 const answerMs = acceptedMs + acceptMs;
 /** How often a guest is asked that does not give them back, in ms. */
 const askAgainMs = 100;
@@ -42,6 +42,8 @@ export interface LentLocksOptions {
   /** Notes that somebody else wants them: then they are lent to nobody for a while. */
   readonly contend: (key: GrantKey) => void;
   readonly isContended: (key: GrantKey) => boolean;
+  /** The promise resolves when it is known whether the guest lives; undefined: it is. */
+  readonly silence: (peer: string) => Promise<void> | undefined;
 }
 
 /**
@@ -73,7 +75,7 @@ export class LentLocks {
     return file?.peer === peer && (id === undefined || file.id === id);
   }
 
-  /** Somebody looks at the locks of the inode, or takes one. undefined: now. @param waits false: rejects with EAGAIN where the guest does not answer, and at once where it has not for a while. */
+  /** Somebody looks at the locks of the inode, or takes one. undefined: now. @param waits false: rejects with EAGAIN where the guest lives and does not answer, and at once where it has not for a while. */
   wanted(inode: number, waits: boolean): Promise<void> | undefined {
     const file = this.#files.get(inode);
     if (file === undefined) return undefined;
@@ -81,14 +83,21 @@ export class LentLocks {
       file.wantedMs = this.#options.now();
       void this.#askBack(inode, file);
     }
-    return waits ? file.ended.promise : this.#inTime(file, file.wantedMs + answerMs);
+    return waits ? file.ended.promise : this.#inTime(inode, file, file.wantedMs + answerMs);
   }
 
-  async #inTime({ ended }: LentFile, untilMs: number): Promise<void> {
-    const { now, sleep } = this.#options;
+  async #inTime(inode: number, file: LentFile, untilMs: number): Promise<void> {
+    const { now, sleep, silence } = this.#options;
+    const { peer, ended } = file;
     const left = untilMs - now();
-    const isOver = left > 0 && (await Promise.race([ended.promise.then(() => true), sleep(left).then(() => false)]));
-    if (!isOver) throw new FileSystemError('EAGAIN', 'another host grants the locks of the file, and does not say which');
+    if (left > 0) await Promise.race([ended.promise, sleep(left)]);
+    while (this.#files.get(inode) === file) {
+      const silent = silence(peer);
+      if (silent === undefined) throw new FileSystemError('EAGAIN', 'another host grants the locks of the file, and does not say which');
+      await Promise.race([ended.promise, silent]);
+      // It is heard again: once it has answered, it is known.
+      await Promise.race([ended.promise, sleep(answerMs)]);
+    }
   }
 
   /** Another process of the guest says what its programs have locked of the inode. True: it begins to. */

@@ -4,6 +4,11 @@ export interface Awaited {
   readonly ms: number;
 }
 
+/** A host that takes its locks again, and is not through, is waited for so long after each, in ms. */
+const goesOnMs = 1000;
+/** But no longer than this in all, in ms: whoever wants a lock waits for it. */
+const longestMs = 10_000;
+
 /**
  * After a volume came to a host it gives new locks only when those who have some took theirs again: until every host that may have some has said so, or its time is over.
  * Where all of them are in reach that takes a round trip.
@@ -15,18 +20,35 @@ export class LockGrace implements Disposable {
   readonly names: LockGrace | undefined;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #end: () => void;
+  readonly #begunMs = performance.now();
+  /** By host: until when it is waited for. */
+  readonly #untilMs = new Map<string, number>();
 
   constructor(awaited: Iterable<Awaited>, names?: LockGrace) {
     this.names = names;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.#end = resolve;
-    for (const { peer, ms } of awaited)
-      this.#timers.set(
-        peer,
-        setTimeout(() => this.heard(peer), ms),
-      );
+    for (const { peer, ms } of awaited) this.#wait(peer, ms);
     if (this.#timers.size === 0) resolve();
+  }
+
+  /** The host is taking again what its programs had locked. */
+  goesOn(peer: string): void {
+    const untilMs = this.#untilMs.get(peer);
+    const now = performance.now();
+    const until = Math.min(now + goesOnMs, this.#begunMs + longestMs);
+    if (untilMs === undefined || until <= untilMs) return;
+    clearTimeout(this.#timers.get(peer));
+    this.#wait(peer, until - now);
+  }
+
+  #wait(peer: string, ms: number): void {
+    this.#untilMs.set(peer, performance.now() + ms);
+    this.#timers.set(
+      peer,
+      setTimeout(() => this.heard(peer), ms),
+    );
   }
 
   /** The host has taken again what its programs had locked, or its time is over. */
@@ -34,6 +56,7 @@ export class LockGrace implements Disposable {
     this.names?.heard(peer);
     clearTimeout(this.#timers.get(peer));
     this.#timers.delete(peer);
+    this.#untilMs.delete(peer);
     if (this.#timers.size === 0) this.#end();
   }
 

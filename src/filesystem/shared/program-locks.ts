@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 import { type Clock, codeOf, InfinitError, programPatienceMs, type Records } from '../../base/index.ts';
 import { type FileLock, FileSystemError, type LockOwner } from '../file-system.ts';
 import { decodeAnswer, decodeResult, Dismissed, encodeCall } from './calls.ts';
@@ -5,10 +7,14 @@ import { HeldLocks } from './held-locks.ts';
 import type { Backing } from './backing.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { HolderLink } from './holder-link.ts';
+import { LostLocks } from './lost-locks.ts';
 import { OwnLocks } from './own-locks.ts';
 import { pause, retryMs } from './repeating.ts';
 import { isTransient } from './repeating.ts';
 import type { Undelivered } from './undelivered.ts';
+
+/** Locks that are taken again at once. */
+const parallelLocks = 64;
 
 /** What telling a host of a release came to. */
 interface Told {
@@ -23,9 +29,13 @@ export class ProgramLocks {
   readonly #undelivered: Undelivered;
   readonly #onLost: (inode: number) => void;
   readonly #held: HeldLocks;
+  readonly #lost = new LostLocks();
   /** Files of which this host grants the locks. */
   readonly #own: OwnLocks;
   readonly #mount: string | undefined;
+  readonly #process = randomUUID();
+  /** What programs had locked under the processes before is known, all of it. */
+  readonly #knowsAll: boolean;
   /** A greeting that is under way. */
   #saying: Promise<void> | undefined;
   /** Some host has heard of this process. */
@@ -57,6 +67,7 @@ export class ProgramLocks {
     this.#undelivered = undelivered;
     this.#onLost = onLost;
     this.#held = new HeldLocks(records);
+    this.#knowsAll = records?.isWhole === true;
     this.#own = new OwnLocks(holder, cache, this.#held, (inode) => this.#saying !== undefined || this.#releasesOf(inode) !== undefined, clock);
   }
 
@@ -93,25 +104,32 @@ export class ProgramLocks {
         // What a mount before this one had is let go with the first greeting: nothing of this one's may be among it.
         return this.#greeted ? undefined : said;
       }
-      for (const { inode, lock } of left) {
-        await this.#lockAgain(backing, inode, lock);
-        if (this.#holder.backing !== backing) return;
-        told.add(lock);
-      }
+      const next = left.values();
+      const lane = async (): Promise<void> => {
+        for (const { inode, lock } of next) {
+          await this.#lockAgain(backing, inode, lock);
+          if (this.#holder.backing !== backing) return;
+          told.add(lock);
+        }
+      };
+      await Promise.all(Array.from({ length: parallelLocks }, lane));
+      if (this.#holder.backing !== backing) return;
     }
   }
 
   /** The host gives new locks only when it has heard this of all who may have some. One that does not know it, of an earlier version, waits for a time. */
   async #sayLockedAgain(backing: Backing): Promise<void> {
     let args = this.#mount === undefined ? [] : [this.#mount];
+    // Nothing else is locked before this is answered: see {@link lockAgain}.
+    if (!this.#greeted && this.#knowsAll && args.length > 0) args.push(this.#process);
     while (backing.kind === 'remote' && this.#holder.backing === backing) {
       try {
         this.#holder.learnCalls(backing, decodeAnswer(await backing.ask(encodeCall('relocked', args))).calls);
         this.#greeted = true;
         return;
       } catch (error) {
-        // So says one of an earlier version, to which it has no arguments.
-        if (args.length > 0 && codeOf(error) === 'bad-argument') args = [];
+        // So says one of an earlier version, to which it has fewer arguments, or none.
+        if (args.length > 0 && codeOf(error) === 'bad-argument') args = args.slice(0, -1);
         // Given up meanwhile: all begins anew.
         else if (error instanceof Dismissed) await this.#holder.rejoin(backing).catch(() => pause(retryMs));
         else if (!isTransient(error)) return;
@@ -130,6 +148,7 @@ export class ProgramLocks {
         if (error instanceof FileSystemError) {
           if (!this.#held.holds(inode, lock)) return;
           this.#held.note(inode, { ...lock, type: 'unlock' });
+          this.#lost.add(inode, lock);
           return this.#onLost(inode);
         }
         // Given up meanwhile: all begins anew.
@@ -174,6 +193,13 @@ export class ProgramLocks {
       }
     }
     this.#held.note(inode, global);
+    this.#lost.forget(inode, global);
+  }
+
+  /** @throws FileSystemError EIO where programs of this host have lost a lock of the file and do not know it: as with NFS, nothing that they write counts until they have given it back. */
+  requireLocks(inode: number): void {
+    if (this.#lost.fences(inode, () => this.#held.of(inode)))
+      throw new FileSystemError('EIO', 'a lock of the file was lost: another host’s program had it meanwhile');
   }
 
   /** A lock of another owner that is in the way, if any. */
@@ -218,12 +244,17 @@ export class ProgramLocks {
         await Promise.all([backing.grace, this.#holder.relocked()]);
         if (!counts()) return false;
         await backing.volume.setlk(inode, lock, wait, signal === undefined ? moved : AbortSignal.any([signal, moved]));
-      } else if (!(await this.#own.take(inode, lock, wait))) await this.#holder.callIn(generation, 'setlk', [inode, lock, wait]);
+      } else if (!(await this.#own.take(inode, lock, wait))) await this.#holder.callIn(generation, 'setlk', [inode, lock, wait], undefined, signal);
     } catch (error) {
       if (counts() || signal?.aborted === true) throw error;
       return false;
     }
     return counts();
+  }
+
+  /** The owner has closed the file, and with that knows of no lock of it any more. */
+  forgetLost(inode: number, kind: FileLock['kind'], owner: LockOwner): void {
+    this.#lost.forget(inode, { kind, type: 'unlock', owner: this.global(owner), pid: 0, start: 0, end: Infinity });
   }
 
   /** True where a close must say what it gives back. */
@@ -258,6 +289,7 @@ export class ProgramLocks {
    */
   async #giveBack(inode: number, unlock: FileLock, tell: () => Promise<void>): Promise<void> {
     this.#held.note(inode, unlock);
+    this.#lost.forget(inode, unlock);
     const key = keyOf(unlock);
     const told = this.#tell(this.#releases.get(key), tell);
     const through = told.then(({ heard }) => (heard ? undefined : this.#undelivered.add(() => this.#unlockLate(inode, unlock))));

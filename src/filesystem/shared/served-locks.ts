@@ -1,27 +1,63 @@
 import { type FileLock, FileSystemError } from '../file-system.ts';
+import type { LockHosts } from '../locks/file-locks.ts';
 import type { Volume } from '../volume.ts';
+import { InfinitError } from '../../base/index.ts';
 import { Dismissed } from './calls.ts';
 import { type Guest, ownerKey } from './guest.ts';
 import type { LentLocks } from './lent-locks.ts';
 import type { LockGrace } from './lock-grace.ts';
+import type { SilentHosts } from './silent-hosts.ts';
+import { hostOf, TakenMeanwhile } from './taken-meanwhile.ts';
 
 /** How long a call waits for a lock, in ms; then the asker asks again. So no wait outlives the one who waits by more. */
 const lockWaitMs = 1000;
+/** Likewise, of who must not wait, to know whether the host lives whose program has it. */
+const judgeWaitMs = 250;
 
 /** As of `returnLocks`; without locks: it never had them. */
 export type ReturnedLocks = readonly [inode: number, id: number, locks: readonly FileLock[] | undefined];
 
+export interface ServedLocksParts {
+  readonly volume: Pick<Volume, 'getlk' | 'setlk' | 'locks'>;
+  /** Until then only locks that were held before are given. */
+  readonly grace: LockGrace;
+  /** Where guests may grant locks. */
+  readonly lent: LentLocks | undefined;
+  readonly silent: SilentHosts | undefined;
+}
+
 /** What other hosts' programs lock on the volume that is open here. */
-export class ServedLocks {
-  readonly #volume: Pick<Volume, 'getlk' | 'setlk' | 'locks'>;
+export class ServedLocks implements LockHosts {
+  readonly #volume: ServedLocksParts['volume'];
   readonly #grace: LockGrace;
   readonly #lent: LentLocks | undefined;
+  readonly #silent: SilentHosts | undefined;
+  /** Hosts that have said which locks their programs have, and were not lost since. */
+  readonly #known = new Set<string>();
+  /** Since the volume was opened here. */
+  readonly #taken = new TakenMeanwhile();
+  /** By host: since it was lost, until it has said which locks its programs have. No more than the cluster has hosts. */
+  readonly #takenWithout = new Map<string, TakenMeanwhile>();
 
-  /** @param grace until then only locks that were held before are given. @param lent where guests may grant locks. */
-  constructor(volume: Pick<Volume, 'getlk' | 'setlk' | 'locks'>, grace: LockGrace, lent: LentLocks | undefined) {
+  constructor({ volume, grace, lent, silent }: ServedLocksParts) {
     this.#volume = volume;
     this.#grace = grace;
     this.#lent = lent;
+    this.#silent = silent;
+    volume.locks.shareWith(this);
+  }
+
+  taken(inode: number, lock: FileLock): void {
+    this.#taken.note(inode, lock);
+    for (const each of this.#takenWithout.values()) each.note(inode, lock);
+  }
+
+  isQuiet(): boolean {
+    return this.#silent?.isEmpty === false;
+  }
+
+  silence({ owner }: FileLock): Promise<void> | undefined {
+    return this.#silent?.of(hostOf(owner));
   }
 
   async set(guest: Guest, inode: number, lock: FileLock, wait: boolean): Promise<void> {
@@ -35,25 +71,53 @@ export class ServedLocks {
     return this.#volume.getlk(inode, lock);
   }
 
-  /** One that was held at the host that served the volume before, or by the process before. */
+  /** One that was held at the host that served the volume before, or by the process before. @throws FileSystemError EAGAIN where others had it since, or what is in its way. */
   async setAgain(peer: string, guest: Guest, inode: number, lock: FileLock): Promise<void> {
+    this.#grace.goesOn(peer);
+    if (!this.#known.has(peer) && (this.#takenWithout.get(peer) ?? this.#taken).has(inode, lock))
+      throw new FileSystemError('EAGAIN', 'another host’s program had the lock meanwhile');
     const lent = this.#lent;
-    if (lent?.has(peer, inode) !== true) return this.#set(guest, inode, lock, false);
-    this.#own(guest, inode, lock);
-    // The process before has given others back, and taken some, that nobody here knows of.
-    if (lent.tells(inode)) this.#replace(guest, inode, []);
-    await this.#volume.locks.setAgain(inode, lock);
+    if (lent?.has(peer, inode) === true) {
+      this.#own(guest, inode, lock);
+      // The process before has given others back, and taken some, that nobody here knows of.
+      if (lent.tells(inode)) this.#replace(guest, inode, []);
+      await this.#volume.locks.setAgain(inode, lock);
+    } else await this.#set(guest, inode, lock, false);
+    const key = ownerKey(inode, lock.kind, lock.owner);
+    const again = guest.again.get(key);
+    if (again === undefined) guest.again.set(key, [lock]);
+    else again.push(lock);
   }
 
-  /** Those are all that its programs have. */
-  saidAll(peer: string, guest: Guest): void {
+  /**
+   * Those are all that its programs have.
+   * @param process what another one had and this one did not take again was given back, and nobody was told.
+   */
+  saidAll(peer: string, guest: Guest, process: string | undefined): void {
     for (const inode of this.#lent?.untold(peer) ?? []) this.#replace(guest, inode, []);
     this.#lent?.endAll(peer);
+    this.#known.add(peer);
+    this.#takenWithout.delete(peer);
+    const { again } = guest;
+    if (process !== undefined && guest.process !== process) {
+      guest.endWaits();
+      for (const [key, { inode, kind, owner }] of guest.owners) {
+        const isOwner = (each: Pick<FileLock, 'kind' | 'owner'>): boolean => each.kind === kind && each.owner === owner;
+        const left = again.get(key);
+        this.#volume.locks.replace(inode, isOwner, left ?? []);
+        if (left === undefined) guest.owners.delete(key);
+      }
+    }
+    guest.process = process ?? guest.process;
+    again.clear();
   }
 
   /** The guest is lost, and what it had is free. */
   lost(peer: string): void {
+    this.#known.delete(peer);
+    if (!this.#takenWithout.has(peer)) this.#takenWithout.set(peer, new TakenMeanwhile());
     this.#lent?.endAll(peer);
+    this.#silent?.judged(peer);
   }
 
   /** The guest grants the locks of the inode from now on, if nobody else uses them. Returns which time that is. */
@@ -61,7 +125,11 @@ export class ServedLocks {
     await this.#grace.over;
     if (guest.gone.signal.aborted) throw new Dismissed();
     const isOnly = this.#volume.locks.areOnly(inode, ({ kind, owner }) => guest.owners.has(ownerKey(inode, kind, owner)));
-    return isOnly ? this.#lent?.lend(peer, inode) : undefined;
+    const id = isOnly ? this.#lent?.lend(peer, inode) : undefined;
+    // Which of them its programs take nobody here will know.
+    if (id !== undefined)
+      for (const kind of ['posix', 'flock'] as const) this.taken(inode, { kind, type: 'write', owner: `@${peer}`, pid: 0, start: 0, end: Infinity });
+    return id;
   }
 
   /** What was said once is not taken again: by then others may have them. */
@@ -84,13 +152,29 @@ export class ServedLocks {
   async #set(guest: Guest, inode: number, lock: FileLock, wait: boolean): Promise<void> {
     this.#own(guest, inode, lock);
     const gone = guest.gone.signal;
+    const limit = new AbortController();
     try {
-      await this.#volume.setlk(inode, lock, wait, wait ? AbortSignal.any([AbortSignal.timeout(lockWaitMs), gone]) : gone);
+      const taken = this.#volume.setlk(inode, lock, wait, limit.signal);
+      if (taken instanceof Promise) await this.#within(wait ? lockWaitMs : judgeWaitMs, limit, guest, taken);
     } catch (error) {
       if (gone.aborted) throw new Dismissed();
-      const inTheWay = wait && error instanceof FileSystemError && error.errno === 'EINTR';
-      throw inTheWay ? new FileSystemError('EAGAIN') : error;
+      if (!(error instanceof FileSystemError) || error.errno !== 'EINTR') throw error;
+      if (wait) throw new FileSystemError('EAGAIN');
+      throw new InfinitError('unavailable', 'the host whose program has the lock is not heard');
     }
     if (!wait && lock.type === 'unlock' && lock.start === 0 && lock.end === Infinity) guest.owners.delete(ownerKey(inode, lock.kind, lock.owner));
+  }
+
+  async #within(ms: number, limit: AbortController, guest: Guest, taken: Promise<void>): Promise<void> {
+    const end = (): void => limit.abort();
+    const signals = [guest.gone.signal, guest.waits.signal];
+    for (const signal of signals) signal.addEventListener('abort', end, { once: true });
+    const timer = setTimeout(end, ms);
+    try {
+      await taken;
+    } finally {
+      clearTimeout(timer);
+      for (const signal of signals) signal.removeEventListener('abort', end);
+    }
   }
 }

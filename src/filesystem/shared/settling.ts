@@ -69,6 +69,7 @@ export class Settling {
 
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {
     const known = this.#files.get(handle);
+    this.#locks.forgetLost(inode, 'posix', lockOwner);
     const locked = this.#locks.has(inode, 'posix', lockOwner);
     const reads = known !== undefined && (known.flags & openAccessMask) === 0;
     // Who only reads has lost nothing, and must not swallow what a writer has to hear. Without locks there is nothing to tell another host either.

@@ -22,6 +22,7 @@ import { GuestCache } from './guest-cache.ts';
 import { GuestView } from './guest-view.ts';
 import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
 import { includes } from './done-calls.ts';
+import { contentChangedBy } from './effects.ts';
 import { HolderLink } from './holder-link.ts';
 import { MadeFiles } from './made-files.ts';
 import { type SayTarget, sayingTo } from './say-target.ts';
@@ -98,6 +99,10 @@ export class SharedFileSystem implements FileSystem {
         await Promise.all([this.#files.openAgain(backing), this.#borrowing.settleAll().catch(() => {})]);
       },
       openUnsaid: (inodes) => this.#files.openUnsaid(inodes),
+      requireLocks: (method, args) => {
+        const inode = contentChangedBy(method, args);
+        if (inode !== undefined) this.#locks.requireLocks(inode);
+      },
     };
     this.#holder = new HolderLink(leaseHeld, greeting, this.#cache, clock, unsaid?.memory);
     this.#borrowing = new Borrowing(
@@ -206,6 +211,11 @@ export class SharedFileSystem implements FileSystem {
     if (known !== undefined) this.#lost.wasOpen(known);
   }
 
+  /** Resolves when the host that serves the volume knows which locks this host's programs have. */
+  relocked(): Promise<void> {
+    return this.#holder.relocked();
+  }
+
   /** The volume where it is open in this thread and the lease is good at this moment. */
   get local(): FileSystem | undefined {
     return this.#holder.local;
@@ -238,6 +248,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.getattr(inode);
   }
   setattr(inode: number, changes: AttributeChanges): MaybePromise<Attributes> {
+    if (changes.size !== undefined) this.#locks.requireLocks(inode);
     return this.#borrowing.change(inode, changes) ?? this.#borrowing.shared(inode, () => this.#holder.do('setattr', inode, changes));
   }
   isGuarded(inode: number): boolean {
@@ -306,6 +317,7 @@ export class SharedFileSystem implements FileSystem {
     return this.#view.read(inode, handle, offset, length);
   }
   write(inode: number, handle: number, offset: number, data: Uint8Array, killPrivileges: boolean, append = false): MaybePromise<number> {
+    this.#locks.requireLocks(inode);
     return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request }, data);
   }
   writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number> {

@@ -18,13 +18,12 @@ function withoutPages(exchange: Exchange, header: RequestHeader): MaybePromise<v
 export const getlk: Operation = (exchange, header, message) =>
   exchange.answer(header, exchange.fileSystem.getlk(header.node, decodeLock(message).lock), encodeLock);
 
-/** fcntl with F_SETLK and flock with LOCK_NB: an answer at once. */
+/** fcntl with F_SETLK and flock with LOCK_NB: an answer as soon as there is one. */
 export const setlk: Operation = (exchange, header, message) => {
   const { lock, handle } = decodeLock(message);
   exchange.lockOwners.locked(header.node, handle, lock);
-  if (lock.type === 'unlock') return unlock(exchange, header, lock);
-  const taken = after(exchange.fileSystem.setlk(header.node, lock, false), () => withoutPages(exchange, header));
-  exchange.answer(header, taken, encodeNothing);
+  if (lock.type === 'unlock') unlock(exchange, header, lock);
+  else take(exchange, header, lock, false);
 };
 
 function unlock(exchange: Exchange, header: RequestHeader, lock: FileLock): void {
@@ -38,13 +37,18 @@ export const setlkw: Operation = (exchange, header, message) => {
   // The kernel asks so for an unlock, too, where the program did not say that it will not wait.
   if (lock.type !== 'unlock' && exchange.inFlight.lockWaits >= maxLockWaits) return exchange.refuse(header, ENOLCK);
   exchange.lockOwners.locked(header.node, handle, lock);
-  if (lock.type === 'unlock') return unlock(exchange, header, lock);
+  if (lock.type === 'unlock') unlock(exchange, header, lock);
+  else take(exchange, header, lock, true);
+};
+
+function take(exchange: Exchange, header: RequestHeader, lock: FileLock, wait: boolean): void {
   const inode = header.node;
   const abort = new AbortController();
-  const taken = after(exchange.fileSystem.setlk(inode, lock, true, abort.signal), () => withoutPages(exchange, header));
+  const taken = after(exchange.fileSystem.setlk(inode, lock, wait, abort.signal), () => withoutPages(exchange, header));
+  // Who was killed meanwhile has closed the file already.
   const giveBack = (): void => exchange.aside(inode, () => exchange.fileSystem.setlk(inode, { ...lock, type: 'unlock' }, false));
-  exchange.answer(header, taken, encodeNothing, giveBack, abort);
-};
+  exchange.answer(header, taken, encodeNothing, giveBack, abort, wait);
+}
 
 export const interrupt: Operation = (exchange, _header, message) => {
   const { uniqueLow, uniqueHigh } = decodeInterrupt(message);

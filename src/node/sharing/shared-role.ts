@@ -12,6 +12,7 @@ import {
   LockGrace,
   ownKernel,
   SharedFileSystem,
+  SilentHosts,
   type Unsaid,
   type Volume,
 } from '../../filesystem/index.ts';
@@ -67,6 +68,7 @@ export class SharedRole implements Disposable {
   readonly #logger: Logger;
   readonly #sealer: Sealer;
   readonly #volumeId: string;
+  readonly #self: string;
   /** Operations that the host asks for which serves the volume. */
   readonly #asked = new Questions<Uint8Array>();
   readonly #recalls = new Questions<void>();
@@ -87,6 +89,7 @@ export class SharedRole implements Disposable {
   /** What was open here before and still finishes a write. */
   #leaving: Promise<void> | undefined;
   #server: CallServer | undefined;
+  readonly #silent = new SilentHosts();
   /** The mount ends: an opening that is under way serves nobody else. */
   #closing = false;
   /** Counts changes of the role: an opening that took too long must not bring an old one back. */
@@ -102,6 +105,7 @@ export class SharedRole implements Disposable {
 
   constructor({ self, volumeId, sealer, open, tell, logger, dirty: { set: dirty, left, lost }, records, mount, unsaid }: SharedRoleParts) {
     this.#sealer = sealer;
+    this.#self = self;
     this.#volumeId = volumeId;
     this.fileSystem = new SharedFileSystem(self, () => this.#tenure.leftMs(systemClock) > 0, {
       onSaid: (inode) => dirty.said(inode),
@@ -154,6 +158,9 @@ export class SharedRole implements Disposable {
       case 'dismiss':
         this.#dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
+      case 'silence':
+        this.#silent[command.over ? 'judged' : 'fell'](command.peer);
+        break;
       case 'answer':
         if ('answer' in command) this.#asked.answered(command.id, command.answer);
         else this.#asked.failed(command.id, new InfinitError(command.code, command.message));
@@ -164,6 +171,7 @@ export class SharedRole implements Disposable {
   async #dismiss(peer: string): Promise<void> {
     const server = this.#server;
     const closeHandles = await server?.dismiss(peer);
+    this.#silent.judged(peer);
     await sleep(lingerMs, undefined, { ref: false });
     if (server === this.#server) await closeHandles?.();
   }
@@ -218,7 +226,7 @@ export class SharedRole implements Disposable {
       this.#notePages();
       const grace = new LockGrace(
         [
-          ...awaited.map((peer) => ({ peer, ms: lockGraceMs })),
+          ...[this.#self, ...awaited].map((peer) => ({ peer, ms: lockGraceMs })),
           // These come back or not while the volume is being opened as well.
           ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
         ],
@@ -232,6 +240,7 @@ export class SharedRole implements Disposable {
       if (!this.#closing) this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
       this.#hasServed = true;
       this.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
+      void this.fileSystem.relocked().then(() => grace.heard(this.#self));
       if (alone || this.#aloneIn === change) this.#beginAlone();
       this.#logger.info('this host serves the volume', { session });
     } catch (error) {
@@ -264,6 +273,7 @@ export class SharedRole implements Disposable {
       leaseMs: () => tenure.leftMs(systemClock),
       recall: (peer, keys) => (peer === ownKernel ? this.fileSystem.distrust(keys) : this.#askBack(peer, keys)),
       onGivenUp: (peer, inode, lapsed) => this.#server?.givenUp(peer, inode, lapsed),
+      silent: this.#silent,
       earlierUntilMs: Math.max(inherited ? this.#begunMs + earlierGrantsMs : 0, this.#grants?.untilMs ?? 0),
     });
     this.#grants = grants;
@@ -361,6 +371,7 @@ export class SharedRole implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#silent[Symbol.dispose]();
     this.#way?.close();
   }
 

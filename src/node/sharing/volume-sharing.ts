@@ -316,6 +316,7 @@ export class VolumeSharing implements AsyncDisposable {
     // What it last wrote counts from now at the latest.
     if (this.#state.role === 'guest' && this.#state.holder === peer) void this.#lease.beat();
     if (this.#lost.has(peer)) return;
+    this.#options.send({ type: 'silence', peer, over: false });
     const timer = setTimeout(
       () => {
         this.#lost.delete(peer);
@@ -328,8 +329,10 @@ export class VolumeSharing implements AsyncDisposable {
   }
 
   #onPeerUp(peer: string): void {
+    if (!this.#lost.has(peer)) return;
     clearTimeout(this.#lost.get(peer));
     this.#lost.delete(peer);
+    this.#options.send({ type: 'silence', peer, over: true });
   }
 
   /** To be called once the worker has written everything out: gives the lease back. */

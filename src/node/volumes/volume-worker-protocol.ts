@@ -79,6 +79,8 @@ export type VolumeCommand =
   | { readonly type: 'recall'; readonly id: number; readonly keys: readonly GrantKey[] }
   /** A guest has given up what it was asked for, or (`heard` false) was not heard. */
   | { readonly type: 'given-up'; readonly id: number; readonly heard: boolean }
+  /** That host is not heard, and will be, or dismissed; or it is heard again. */
+  | { readonly type: 'silence'; readonly peer: string; readonly over: boolean }
   /** That host is gone. */
   | { readonly type: 'dismiss'; readonly peer: string }
   /** The answer to an `ask`. */

@@ -76,7 +76,7 @@ export class LockFleet {
   #daemon(index: number): SharedFileSystem {
     const still = { monotonicMs: () => 0, wallMs: () => 0 };
     const clock = this.#mutant === 'timeless' ? still : this.#time.clock;
-    return new SharedFileSystem(`host ${index}`, () => index === 0, { records: this.#records[index], mount: `mount ${index}`, clock });
+    return new SharedFileSystem(`${index}`, () => index === 0, { records: this.#records[index], mount: `mount ${index}`, clock });
   }
 
   /** All do as chance has it. Returns what went wrong; undefined: nothing. */

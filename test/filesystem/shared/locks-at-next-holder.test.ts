@@ -61,8 +61,9 @@ test('a daemon that is started again knows of the locks of its programs, and one
 test('what the programs of a mount had goes when their host has another mount, and not when another daemon serves it', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);
+  const records = new MemoryRecords();
   const daemon = (mount: string): SharedFileSystem => {
-    const guest = new SharedFileSystem('a', () => false, { records: new MemoryRecords(), mount });
+    const guest = new SharedFileSystem('a', () => false, { records: mount === 'first' ? records : new MemoryRecords(), mount });
     serving.welcome(guest, 'a');
     return guest;
   };

@@ -12,7 +12,7 @@ test('handles stay below 2^32, and begin anew with numbers that are not in use',
   const done = (): Promise<void> => Promise.resolve();
   const holder = new HolderLink(
     () => true,
-    { makeAgain: done, lockAgain: done, saying: done, openAgain: done, openUnsaid: done },
+    { makeAgain: done, lockAgain: done, saying: done, openAgain: done, requireLocks: () => {}, openUnsaid: done },
     new GuestCache(systemClock),
     systemClock,
   );

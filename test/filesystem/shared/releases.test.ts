@@ -52,6 +52,8 @@ test('a file that is closed while its lock is taken again at the next host is un
   const guest = first.guest('a');
   const handle = await guest.open(inode, 2);
   await guest.setlk(inode, flock('1', 'write'), false);
+  // As many as are taken again at once.
+  for (let at = 1; at < 64; at++) await guest.setlk(inode, posix('3', 'write', 2 * at, 2 * at), false);
   await guest.setlk(other, flock('2', 'write'), false);
   const last = await guest.open(other, 2);
   await first.volume.close();
@@ -70,12 +72,12 @@ test('a file that is closed while its lock is taken again at the next host is un
       return answer;
     },
   });
-  await eventually('the first is taken again', () => (relocked.length === 1 ? true : undefined));
+  await eventually('the first are taken again', () => (relocked.length === 64 ? true : undefined));
   const closes = [guest.release(inode, handle, '1'), guest.release(other, last, '2')];
   gate.resolve();
   await Promise.all(closes);
   for (const each of [inode, other]) await second.own.setlk(each, flock('9', 'write'), false);
-  assert.deepEqual(relocked, [inode], 'what is closed is not locked any more');
+  assert.ok(!relocked.includes(other), 'what is closed is not locked any more');
 });
 
 test('who closed a file finds its locks gone, also while what they protected is being made durable', async () => {

@@ -8,6 +8,7 @@ import {
   LockGrace,
   ownKernel,
   SharedFileSystem,
+  SilentHosts,
   type Volume,
 } from '../../../src/filesystem/index.ts';
 import type { BlockStore } from '../../../src/store/index.ts';
@@ -38,6 +39,8 @@ export class Serving {
   /** Names that guests took away. */
   readonly removed: { readonly parent: number; readonly name: string }[] = [];
   readonly grants: Grants;
+  /** Guests that are not heard. */
+  readonly silent = new SilentHosts();
   readonly #guests = new Map<string, SharedFileSystem>();
 
   /** Guests that hear of no recall. */
@@ -62,6 +65,7 @@ export class Serving {
       },
       onGivenUp: (peer, inode, lapsed) => this.server.givenUp(peer, inode, lapsed),
       earlierUntilMs: 0,
+      silent: this.silent,
     });
     volume.guard(this.grants);
     this.server = new CallServer(

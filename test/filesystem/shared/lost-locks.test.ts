@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
+import { MemoryRecords } from '../../suites/memory-records.ts';
+import { bytes, errnoOf, open, put, root } from '../harness.ts';
+import { flock, posix, Serving } from './serving.ts';
+
+const aMoment = (ms = 20): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('a lock that others had while its host was given up is lost, also where it is free again', async () => {
+  for (const lentMeanwhile of [false, true]) {
+    const serving = new Serving(await open(new MemoryBlockStore()));
+    const inode = await put(serving.volume, root, 'f', 'x', true);
+    const [guest, other] = [serving.guest('a'), serving.guest('b')];
+    const handle = await guest.open(inode, 1);
+    await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+    await serving.server.dismiss('a');
+    if (lentMeanwhile) {
+      await serving.keeps(other);
+      for (let time = 0; time < 3; time++) for (const type of ['write', 'unlock'] as const) await other.setlk(inode, posix('9', type, 50, 59), false);
+      while (!serving.calls.includes('borrowLocks')) await aMoment(1);
+      await aMoment();
+    }
+    for (const type of ['write', 'unlock'] as const) await other.setlk(inode, posix('9', type, 5, 5), false);
+    // It hears that it was given up.
+    await guest.getattr(inode);
+    assert.equal(await errnoOf(() => guest.fsync(inode, handle, false)), 'EIO');
+    await serving.own.setlk(inode, posix('8', 'write', 0, 9), false);
+  }
+});
+
+test('a lock that nobody had meanwhile is taken again, and one beside it is none', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 1);
+  for (const lock of [posix('1', 'write', 0, 9), posix('2', 'read', 20, 29)]) await guest.setlk(inode, lock, false);
+  // Before it was given up.
+  for (const type of ['read', 'unlock'] as const) await serving.own.setlk(inode, posix('9', type, 25, 25), false);
+  await serving.server.dismiss('a');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, posix('9', type, 10, 19), false);
+  for (const type of ['read', 'unlock'] as const) await serving.own.setlk(inode, posix('9', type, 20, 25), false);
+  await guest.getattr(inode);
+  assert.equal(await errnoOf(() => guest.fsync(inode, handle, false)), 'none');
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('8', 'write', 0, 9), false)), 'EAGAIN');
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('8', 'write', 20, 20), false)), 'EAGAIN');
+});
+
+test('one that comes to the next holder when its time was over has lost what others had there since', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'x', true);
+  const guest = first.guest('a');
+  const handle = await guest.open(inode, 1);
+  for (const lock of [flock('1', 'write'), posix('1', 'write', 0, 9)]) await guest.setlk(inode, lock, false);
+  await first.volume.close();
+  const second = new Serving(await open(store), new LockGrace([]));
+  for (const type of ['write', 'unlock'] as const) await second.own.setlk(inode, flock('9', type), false);
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  assert.equal(await errnoOf(() => guest.fsync(inode, handle, false)), 'EIO');
+  await second.own.setlk(inode, flock('9', 'write'), false);
+  assert.equal(await errnoOf(() => second.own.setlk(inode, posix('9', 'write', 0, 9), false)), 'EAGAIN');
+  // Once it is known here what others have is no loss of its own.
+  await second.own.setlk(inode, posix('9', 'write', 10, 19), false);
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  assert.equal(await errnoOf(() => second.own.setlk(inode, posix('8', 'write', 0, 9), false)), 'EAGAIN');
+});
+
+test('what a program writes that has lost its lock goes over nothing, until it has given the lock back', async () => {
+  for (const kind of ['posix', 'flock'] as const) {
+    const serving = new Serving(await open(new MemoryBlockStore()));
+    const inode = await put(serving.volume, root, 'f', 'old', true);
+    const guest = serving.guest('a');
+    const lock = { ...flock('1', 'write'), kind };
+    const [handle, other] = [await guest.open(inode, 2), await guest.open(inode, 2)];
+    await guest.setlk(inode, lock, false);
+    await serving.server.dismiss('a');
+    await serving.own.setlk(inode, { ...lock, owner: '9' }, false);
+    const theirs = await serving.own.open(inode, 2);
+    await serving.own.write(inode, theirs, 0, bytes('new'), false);
+    await serving.own.fsync(inode, theirs, false);
+    await serving.own.setlk(inode, { ...lock, owner: '9', type: 'unlock' }, false);
+    // Under way since before it knew; and afterwards.
+    for (const append of [false, false, true]) assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false, append)), 'EIO');
+    assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'new');
+    // A program that lost nothing, and takes the lock, may write.
+    await guest.setlk(inode, { ...lock, owner: '2' }, false);
+    assert.equal(await errnoOf(() => guest.write(inode, other, 0, bytes('n'), false)), 'none');
+    await guest.setlk(inode, { ...lock, owner: '2', type: 'unlock' }, false);
+    assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+    await errnoOf(() => (kind === 'posix' ? guest.flush(inode, other, '1') : guest.release(inode, other, '1')));
+    assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('N'), false)), 'none');
+  }
+});
+
+test('a lock that a killed daemon had given back, and told nobody, does not stay', async () => {
+  const records = new MemoryRecords();
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const [inode, other] = [await put(serving.volume, root, 'f', 'x', true), await put(serving.volume, root, 'g', 'x', true)];
+  const daemon = (): SharedFileSystem => {
+    const guest = new SharedFileSystem('a', () => false, { records, mount: 'mount' });
+    serving.welcome(guest, 'a');
+    return guest;
+  };
+  const before = daemon();
+  await before.setlk(inode, posix('1', 'write', 0, 9), false);
+  await before.setlk(inode, posix('2', 'write', 20, 29), false);
+  await before.setlk(other, flock('1', 'write'), false);
+  const arrive = serving.holdBack('flush');
+  const handle = await before.open(inode, 2);
+  void Promise.resolve(before.flush(inode, handle, '1')).catch(() => {});
+  await aMoment();
+  before.setBacking(undefined);
+  const after = daemon();
+  await after.getattr(inode);
+  // The kernel asks once more for what was not answered.
+  await after.flush(inode, await after.open(inode, 2), '1');
+  await serving.own.setlk(inode, posix('9', 'write', 0, 9), false);
+  assert.equal(await errnoOf(() => serving.own.setlk(inode, posix('9', 'write', 25, 25), false)), 'EAGAIN');
+  assert.equal(await errnoOf(() => serving.own.setlk(other, flock('9', 'write'), false)), 'EAGAIN');
+  arrive();
+});
