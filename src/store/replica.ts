@@ -236,7 +236,7 @@ export class Replica {
   async dropLost(address: Address): Promise<boolean> {
     const register = await this.#held(address);
     const { state } = register;
-    if (state === undefined) return true;
+    if (state === undefined) return this.#durably(address, register);
     if (!state.lost || state.promised === null || state.promised.round > this.acceptor.floor) return false;
     register.state = undefined;
     this.#save(address, { type: 'delete', address });
@@ -248,7 +248,17 @@ export class Replica {
   async dropPointer(address: Address): Promise<boolean> {
     const register = await this.#held(address);
     const accepted = register.state?.accepted ?? null;
-    return accepted?.pointer !== true || this.#forget(address, register, accepted.ballot);
+    return accepted?.pointer === true ? this.#forget(address, register, accepted.ballot) : this.#durably(address, register);
+  }
+
+  /** What memory holds is on the disk: what that refused once is written again. @throws InfinitError where it still refuses. */
+  async #durably(address: Address, register: Register): Promise<true> {
+    if (register.unsaved) {
+      register.unsaved = false;
+      this.#save(address, operationOf(address, register.state));
+    }
+    await register.durable;
+    return true;
   }
 
   /** Forgets what a pointer above it proved to be of a block that was removed and forgotten (`survey`). False: there is another record by now. */
@@ -369,9 +379,7 @@ export class Replica {
     register.state = step.state;
     register.unsaved = false;
     this.#registers.resize(register, step.state);
-    const operation: DiskOperation =
-      step.state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(step.state) };
-    return { reply: step.reply, operation };
+    return { reply: step.reply, operation: operationOf(address, step.state) };
   }
 
   /** The register, in the cache. It may be dropped again between its loading and the caller's turn. */
@@ -382,4 +390,8 @@ export class Replica {
       await this.#registers.load(address);
     }
   }
+}
+
+function operationOf(address: Address, state: AcceptorState | undefined): DiskOperation {
+  return state === undefined ? { type: 'delete', address } : { type: 'put', address, bytes: encodeState(state) };
 }

@@ -279,3 +279,33 @@ test('a host that is in no view forgets a pointer when it is asked to, and nothi
   assert.equal((await replica.serve({ type: 'forget', ...head(address), ballot: ballot(3), floor: 3 })).type, 'forgotten');
   assert.equal(await replica.peek(address), undefined);
 });
+
+/** A disk that refuses to delete, as long as that is said. */
+class KeepingDisk extends MemoryDisk {
+  keeps = false;
+
+  override async write(operations: readonly DiskOperation[]): Promise<void> {
+    if (this.keeps && operations.some(({ type }) => type === 'delete')) throw new InfinitError('disk-full', 'a test said so');
+    await super.write(operations);
+  }
+}
+
+test('a host that gives up what it held has not given up what its disk refused to delete', async () => {
+  const disk = new KeepingDisk();
+  const replica = await open(disk, () => false);
+  const [moved, lost] = [mutableAddress(), mutableAddress()];
+  const origin = { peer: 'b', incarnation: 1, serial: 1 };
+  const record = { version: 1, epoch: 1, replicas: ['b', 'c'], previous: [], unsettled: ['a'], value: Buffer.from('x'), origin };
+  await replica.serve({ type: 'learn', ...head(lost), ballot: ballot(3), record });
+  await replica.loseEverything();
+  await replica.serve({ type: 'learn', ...head(moved), ballot: ballot(9), record });
+  disk.keeps = true;
+  for (let tries = 0; tries < 2; tries++) {
+    await assert.rejects(replica.dropPointer(moved), { code: 'disk-full' });
+    await assert.rejects(replica.dropLost(lost), { code: 'disk-full' });
+  }
+  disk.keeps = false;
+  assert.ok(await replica.dropPointer(moved));
+  assert.ok(await replica.dropLost(lost));
+  assert.deepEqual(await disk.list(undefined, 10), []);
+});
