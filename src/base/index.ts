@@ -4,6 +4,7 @@
  */
 export { assert, unreachable } from './assert.ts';
 export { BlockBuffers, minPooledBytes } from './block-buffers.ts';
+export { boundedJson } from './bounded-json.ts';
 export { type Clock, type Moment, momentOf, systemClock } from './clock.ts';
 export { copyBytes } from './copy-bytes.ts';
 export { codeOf, commitLeavesUnchanged, type ErrorCode, errorCodes, InfinitError, leavesUnchanged, messageOf } from './errors.ts';

@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { boundedJson, InfinitError } from '../base/index.ts';
 import { firstStoreKind } from '../overlay/index.ts';
 import type { Report } from './plan.ts';
 import { decodeRosterState, encodeRosterState, type RosterState } from './roster-state.ts';
@@ -76,7 +76,7 @@ export function decodeReport(
 
 function parse(body: Uint8Array): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'));
+    const value = boundedJson(body);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {
     // said below

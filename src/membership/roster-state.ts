@@ -1,4 +1,4 @@
-import { InfinitError } from '../base/index.ts';
+import { boundedJson, InfinitError } from '../base/index.ts';
 import { type Address, namedAddress } from '../block/index.ts';
 import type { PeerId } from '../overlay/index.ts';
 import { type Member, Roster } from '../placement/index.ts';
@@ -218,7 +218,7 @@ function decodeView(view: unknown, peers: readonly string[], zones: readonly str
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+    const value = boundedJson(bytes);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {
     // said below

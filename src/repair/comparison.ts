@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { codeOf, InfinitError, KeyedQueue } from '../base/index.ts';
+import { boundedJson, codeOf, InfinitError, KeyedQueue } from '../base/index.ts';
 import { type Address, isAddress, kindOf } from '../block/index.ts';
 import type { Accepted, PeerId } from '../consensus/index.ts';
 import { bringUp, type Mend } from './bring-up.ts';
@@ -221,7 +221,7 @@ function answerIn(reply: Uint8Array): Answer {
 
 function parsed(bytes: Uint8Array): object {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'));
+    const value = boundedJson(bytes);
     if (typeof value === 'object' && value !== null) return value;
   } catch {
     // Said below.

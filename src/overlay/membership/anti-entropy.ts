@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { type Clock, codeOf, InfinitError, KeyedQueue, type Logger, messageOf } from '../../base/index.ts';
+import { boundedJson, type Clock, codeOf, InfinitError, KeyedQueue, type Logger, messageOf } from '../../base/index.ts';
 import { maxRevocations, type Revocation, type SignedText, type Subject } from '../identity/index.ts';
 import type { PeerId, Transport } from '../transport.ts';
 import { type Entry, maxTableSize, type MemberTable, type News, type Summary } from './member-table.ts';
@@ -205,7 +205,7 @@ export class AntiEntropy implements Disposable {
 
 function parse(body: Uint8Array): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
+    const value = boundedJson(body);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
   } catch {
     // said below
