@@ -42,7 +42,7 @@ export interface HostStatus {
   readonly replicas: { readonly wanted: number; readonly hosts: number };
   readonly volumes: number;
   readonly mounted: readonly string[];
-  /** Volumes that the daemon before had mounted, that this one does not serve yet, and why: a sentence each. */
+  /** What of volumes programs on this host wait for: those that the daemon before had mounted and this one does not serve yet, files out of reach. A sentence each. */
   readonly waiting?: readonly string[];
   readonly hosts: readonly HostSummary[];
   readonly roster: RosterStatus;
@@ -252,6 +252,8 @@ export interface VolumeUsage {
   readonly usedBytes: number;
   readonly sizeBytes: number;
   readonly inodes: number;
+  /** Files and directories that cannot be read for now, since the hosts of their records are out of reach, as far as this host, which serves the volume, met any; absent: none. */
+  readonly unreadable?: number;
 }
 
 /** What a check of a volume found. */

@@ -5,6 +5,7 @@ import type { NodeSealer } from '../tree/index.ts';
 import { FileClock } from './inodes/file-clock.ts';
 import type { FileTime } from './file-system.ts';
 import type { LostBlock } from './journal/lost-blocks.ts';
+import type { UnreadNotice } from './journal/unread-notice.ts';
 import type { SurvivingMemory } from './redo/surviving-memory.ts';
 import { SmallBuffers } from './content/small-buffers.ts';
 
@@ -36,6 +37,8 @@ export interface VolumeSetup {
   readonly lostAny?: boolean;
   /** Told when a program has heard of what was lost of an inode. */
   readonly onSaid?: (inode: number) => void;
+  /** Told of inodes that cannot be read for now, and when there are none any more. */
+  readonly onUnread?: (notice: UnreadNotice | undefined) => void;
   /** How much the store still takes, as far as known, for statfs. Asked often, so it answers from memory. */
   readonly capacity?: () => { readonly freeBytes: number };
   /** A person wants it opened without blocks of its journals that were given up: which of those may have had something. */

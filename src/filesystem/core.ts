@@ -251,6 +251,7 @@ export class VolumeCore {
   /** Nothing more can become durable; what asks for a change is refused. */
   abandon(): void {
     this.#abandoned = true;
+    this.unread.teller.end();
     this.redo?.abandon();
   }
 

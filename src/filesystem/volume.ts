@@ -384,6 +384,7 @@ export class Volume implements FileSystem {
     await this.#core.contents.settled();
     // Another mount looks for contents in their journal only after a crash. A record may have become readable this very moment.
     await this.#core.state.write({ clean: !this.#core.contents.isNeeded });
+    this.#core.unread.teller.end();
   }
 
   /** Which of these blocks nothing refers to, now or ever again. */

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 
 import { type ErrorCode, InfinitError } from '../../src/base/index.ts';
 import { namedAddress, ownerOf } from '../../src/block/index.ts';
-import { FileSystemError, type Volume } from '../../src/filesystem/index.ts';
+import { FileSystemError, type UnreadNotice, type Volume } from '../../src/filesystem/index.ts';
 import { randomRuns } from '../suites/random-runs.ts';
 import { seeded } from '../suites/seeded.ts';
 import { eventually } from '../suites/transport-suite.ts';
@@ -153,6 +153,24 @@ test('a file without a name that is read as its volume is closed leaves nothing 
   await volume.close();
   await close(await open(store));
   assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+});
+
+test('what cannot be read is told for people, without what may not be there, and that all is read again', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store);
+  const files = await Promise.all(['a', 'b'].map((name) => put(volume, root, name, 'text', true)));
+  store.restart();
+  // Also all numbers that a crash may have left something under.
+  lose(store, [...files, ...Array.from({ length: 512 }, (_, index) => Math.max(...files) + 1 + index)], 'unavailable');
+  const told: (UnreadNotice | undefined)[] = [];
+  volume = await open(store, { flushDelayMs: 2 }, { onUnread: (notice) => told.push(notice) });
+  await eventually(() => told.length > 0, 'it is told');
+  assert.deepEqual(told, [{ inodes: 2, held: 0, examples: files.toSorted((a, b) => a - b), reason: 'out of reach' }]);
+  store.lacks = () => undefined;
+  await eventually(() => told.length > 1 && told.at(-1) === undefined, 'all are read');
+  lose(store, files, 'unavailable');
+  await volume.close();
+  assert.equal(told.filter((notice) => notice === undefined).length, 1);
 });
 
 test('a volume whose root cannot be read is not opened', async () => {

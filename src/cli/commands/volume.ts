@@ -214,7 +214,15 @@ function usage(options: () => GlobalOptions): Command {
         },
         { header: 'INODES', field: 'Inodes', value: (row) => String(row.inodes), data: (row) => row.inodes },
       ];
-      if (rows.length > 0 || names.length === 0) say(renderList(rows, shown, format));
+      // Seldom, and then it matters.
+      const unreadable: Column<VolumeUsage> = {
+        header: 'UNREADABLE',
+        field: 'Unreadable',
+        value: (row) => String(row.unreadable ?? 0),
+        data: (row) => row.unreadable ?? 0,
+      };
+      const columns = rows.some((row) => (row.unreadable ?? 0) > 0) ? [...shown, unreadable] : shown;
+      if (rows.length > 0 || names.length === 0) say(renderList(rows, columns, format));
     });
 }
 

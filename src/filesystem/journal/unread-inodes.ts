@@ -8,12 +8,14 @@ import type { JournalBlock, JournalInode, JournalName } from './journal-codec.ts
 import { inParallel } from '../parallel.ts';
 import { redo } from '../redo/held-changes.ts';
 import type { RedoStanding } from '../redo/redo-records.ts';
+import { type UnreadNotice, UnreadTeller } from './unread-notice.ts';
 import type { UnsettledInode } from './unsettled.ts';
 
 const parallelReads = 64;
 /** In the background, so many at once; so many failures in a row, and the rest are left to the next attempt. */
 const parallelRetries = 8;
 const maxFailures = 8;
+const maxExamples = 3;
 
 /** What a mount has to do with an inode once its record is read. */
 interface Unread {
@@ -50,11 +52,13 @@ export class UnreadInodes {
   readonly #core: VolumeCore;
   readonly #unread = new Map<number, Unread>();
   readonly #logger: Logger;
+  readonly teller: UnreadTeller;
   #failure: unknown;
 
   constructor(core: VolumeCore) {
     this.#core = core;
     this.#logger = core.context.logger;
+    this.teller = new UnreadTeller(() => this.#notice(), core.context.setup.onUnread);
     core.table.unplaced = (number) => this.#unread.get(number)?.record;
     core.table.beforeRead = (number, content) => core.held.prepare(number, content);
     core.table.onRead = (number, inode) => this.#wasRead(number, inode);
@@ -72,6 +76,13 @@ export class UnreadInodes {
   /** Why the last one that was tried could not be read. */
   get failure(): unknown {
     return this.#failure;
+  }
+
+  /** Numbers that a crash may have left something under count only where something else is known of them. */
+  #notice(): UnreadNotice | undefined {
+    const numbers = [...this.#unread].filter(([, { stray }]) => !stray).map(([number]) => number);
+    if (numbers.length === 0) return undefined;
+    return { inodes: numbers.length, held: this.#core.held.size, examples: numbers.slice(0, maxExamples), reason: messageOf(this.#failure) };
   }
 
   /** The journal of contents is needed for one. */
@@ -187,6 +198,7 @@ export class UnreadInodes {
     const [first] = failed;
     if (first === undefined) return;
     for (const number of failed.keys()) this.#count(number);
+    this.teller.changed();
     const details = { inodes: failed.size, inode: first[0], error: messageOf(first[1]) };
     this.#logger.warn(
       'inodes whose records cannot be read have to wait for what the journals have of them; asking for them fails until then',
@@ -274,6 +286,7 @@ export class UnreadInodes {
     const unread = this.#unread.get(number);
     if (unread === undefined) return;
     this.#unread.delete(number);
+    if (this.#failure !== undefined) this.teller.changed();
     if (inode === undefined) this.#isAbsent(number, unread);
     else this.#apply(inode, unread);
     this.#core.contents.forget(unread);

@@ -187,6 +187,11 @@ export class Metrics implements Disposable {
     each('volume_used_bytes', 'What a volume mounted here takes', (usage) => usage.usedBytes);
     each('volume_size_bytes', 'Quota of a volume mounted here; 0: none', (usage) => usage.sizeBytes);
     each('volume_inodes', 'Files and directories of a volume mounted here', (usage) => usage.inodes);
+    each(
+      'volume_unreadable_inodes',
+      'Files and directories of a volume that this host serves that cannot be read for now',
+      (usage) => usage.unreadable ?? 0,
+    );
   }
 
   #calls(prefix: string, help: string, meters: Readonly<Record<string, CallMeter>>): void {

@@ -4,11 +4,12 @@ import type { Worker } from 'node:worker_threads';
 import { typedOptions, type TypedVolumeOptions, type VolumeUsage } from '../../api/index.ts';
 import { codeOf, InfinitError, type Logger, messageOf } from '../../base/index.ts';
 import type { Address } from '../../block/index.ts';
-import type { CheckReport, OwnedBlock } from '../../filesystem/index.ts';
+import type { CheckReport, OwnedBlock, UnreadNotice } from '../../filesystem/index.ts';
 import { detachMount, type FuseMount, type HolderClient, removeMountPoint, unmountIdle } from '../../fuse/index.ts';
 import type { CatalogueEntry } from './catalogue-entry.ts';
 import type { VolumeSharing } from '../sharing/volume-sharing.ts';
 import { Questions } from './questions.ts';
+import { unreadInWords } from './unread-in-words.ts';
 import type { VolumeCommand, VolumeEvent, VolumeQuestion } from './volume-worker-protocol.ts';
 
 /** Milliseconds until a new mount must have answered the kernel, and for which one that outlived its daemon keeps others from being started. */
@@ -62,6 +63,7 @@ export class ServedVolume {
   readonly #questions = new Questions<unknown>();
   #sizeBytes: number;
   #detached: boolean;
+  #unread: UnreadNotice | undefined;
   /** The mount outlived an earlier daemon, and this one does not serve it yet: whatever fails, it is neither let go nor taken away. */
   #kept: boolean;
   /** What its thread ended with. */
@@ -202,6 +204,11 @@ export class ServedVolume {
     await this.closed;
   }
 
+  /** What of it cannot be read for now, and what to do: a sentence. undefined: nothing that is known of. */
+  get outOfReach(): string | undefined {
+    return this.#unread === undefined ? undefined : unreadInWords(this.name, this.mountpoint, this.#unread);
+  }
+
   /** The catalogue's options of the moment: what can change while it is mounted does. */
   apply(options: TypedVolumeOptions): void {
     if (options.sizeBytes === this.#sizeBytes) return;
@@ -247,6 +254,9 @@ export class ServedVolume {
       case 'ready':
         this.#holder.register({ volume: this.name, id: this.id, ...this.#mount, init: event.init });
         this.#start.resolve();
+        break;
+      case 'unread':
+        this.#unread = event.notice;
         break;
       case 'told':
         this.#told(event);

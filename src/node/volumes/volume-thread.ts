@@ -37,6 +37,8 @@ const freeBytes = new Float64Array(data.freeBytes);
 let { sizeBytes } = data.options;
 /** What is open in this thread. */
 let opened: Volume | undefined;
+/** Inodes of it that cannot be read for now. */
+let unreadable = 0;
 /** For the next daemon of the mount. */
 const memory = data.memory === undefined ? undefined : MappedMemory.open(data.memory);
 
@@ -70,6 +72,10 @@ async function openVolume(
     ...(data.adopted === undefined ? {} : { resent: settled }),
     onDirty: (inode: number) => dirty.add(inode),
     onClean: (inode: number) => dirty.delete(inode),
+    onUnread: (notice) => {
+      unreadable = notice?.inodes ?? 0;
+      tell({ type: 'unread', notice });
+    },
     ...(memory === undefined ? {} : { memory: memory.redo }),
     capacity: () => ({ freeBytes: freeBytes[0]! }),
   });
@@ -97,7 +103,8 @@ function resize(bytes: number): void {
 async function usage(fileSystem: FileSystem): Promise<Omit<VolumeUsage, 'name'>> {
   const statistics = await fileSystem.statfs();
   const usedBytes = (statistics.blocks - statistics.freeBlocks) * statistics.blockSize;
-  return { usedBytes, sizeBytes, inodes: statistics.files - statistics.freeFiles };
+  const inodes = statistics.files - statistics.freeFiles;
+  return { usedBytes, sizeBytes, inodes, ...(unreadable === 0 ? {} : { unreadable }) };
 }
 
 /** For people, who need more than an errno. */
