@@ -40,8 +40,6 @@ interface CachedInode {
   handles: number;
   /** As the kernel was told last, which was when its cached pages were right. */
   changed: FileTime;
-  /** As the kernel was told last. */
-  size: number;
   /** While what is cached is being dropped. */
   dropping: Promise<void> | undefined;
   /** The time of writing that the kernel was told last, and when. */
@@ -186,8 +184,7 @@ export class KernelTrust {
     const known = this.#inodes.get(inode) ?? this.#kept.get(inode);
     this.#kept.delete(inode);
     if (known === undefined) {
-      const { changed, size } = now;
-      this.#inodes.set(inode, { handles: 1, changed, size, dropping: undefined, told: undefined, past: false, wroteAt: 0, untold: 0 });
+      this.#inodes.set(inode, { handles: 1, changed: now.changed, dropping: undefined, told: undefined, past: false, wroteAt: 0, untold: 0 });
     } else {
       known.handles++;
       this.#inodes.set(inode, known);
@@ -308,21 +305,15 @@ export class KernelTrust {
   }
 
   /** The kernel is told these attributes. */
-  told({ inode, modified, size }: Attributes): void {
+  told({ inode, modified }: Attributes): void {
     const known = this.#known(inode);
     if (known === undefined) return;
-    known.size = size;
     const sole = this.#sole;
     if (sole === undefined) known.told = undefined;
     else if (known.told?.sole !== sole || !isSameTime(known.told.modified, modified)) {
       known.told = { sole, modified };
       known.past = false;
     }
-  }
-
-  /** The file is open with a cache, and longer than the kernel was told last. */
-  hasGrown({ inode, size }: Attributes): boolean {
-    return size > (this.#inodes.get(inode)?.size ?? Infinity);
   }
 
   /**

@@ -176,6 +176,15 @@ export class Notifier {
     return this.#send(this.#inodes, encodeGrow(inode, size, lastByte));
   }
 
+  /**
+   * The kernel learns that the file goes on to there, if it believed in an earlier end. The page with the last byte goes again: the kernel would read what lies behind it apart, and where it believed in a
+   * later end take the beginning of that for the end. Of questions under way none is marked: where the end moved since, what moved it marked them.
+   */
+  async showEnd(inode: number, size: number, lastByte: number): Promise<void> {
+    const stored = this.grow(inode, size, lastByte);
+    await Promise.all([stored, this.#send(this.#inodes, encodeInvalidateInode(inode, size - 1, 1))]);
+  }
+
   close(): void {
     this.#inodes.close();
     this.#entries.close();

@@ -47,10 +47,10 @@ async function withEnd(exchange: Exchange, header: RequestHeader, question: Ques
   try {
     const attributes = await told;
     const { size, mode } = attributes;
-    if (!question.forgotten || (mode & typeBits) !== regularType || !exchange.trust!.hasGrown(attributes)) return attributes;
+    if (!question.forgotten || size === 0 || (mode & typeBits) !== regularType) return attributes;
     // Where that cannot be read, who reads the file hears why.
     const byte = await lastByte(exchange, inode, size).catch(() => undefined);
-    if (byte !== undefined) await exchange.afterKernel(header, notifier.grow(inode, size, byte));
+    if (byte !== undefined) await exchange.afterKernel(header, notifier.showEnd(inode, size, byte));
     return attributes;
   } finally {
     notifier.answered(question);
