@@ -9,7 +9,7 @@ const seed = Date.now() % 1_000_000;
 
 test('files on a host by itself are as they have to be, whatever is done to them, also when its daemon is killed, the host is lost, or the volume is mounted anew', async () => {
   await using world = await oneHost();
-  const problem = await exercise(world.places, { seed, operations: 400, events: ['crash', 'remount', 'lose'], share: 0.02, happen: world.happen });
+  const problem = await exercise(world.places, { seed, operations: 250, events: ['crash', 'remount', 'lose'], share: 0.015, happen: world.happen });
   assert.equal(problem, undefined, world.log(0));
   assert.deepEqual(await world.problems(), []);
 });
@@ -17,7 +17,7 @@ test('files on a host by itself are as they have to be, whatever is done to them
 test('so are those that programs on three hosts change at once or in turn, also when daemons are killed', async () => {
   await using world = await threeHosts();
   for (const more of [0, 1]) {
-    const problem = await exercise(world.places, { seed: seed + more, operations: 200, events: ['crash'], share: 0.01, happen: world.happen });
+    const problem = await exercise(world.places, { seed: seed + more, operations: 120, events: ['crash'], share: 0.01, happen: world.happen });
     assert.equal(problem, undefined, world.log(0));
   }
 });

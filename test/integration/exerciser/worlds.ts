@@ -18,9 +18,21 @@ export interface World extends AsyncDisposable {
   readonly log: (place: number) => string;
 }
 
+/** A daemon that is killed more often in so many ms is given up (src/fuse/holder.ts). */
+const [maxCrashes, crashWindowMs] = [5, 60_000];
+const crashes = new Map<DaemonProcess, number[]>();
+
+async function crash(daemon: DaemonProcess): Promise<void> {
+  const now = performance.now();
+  const recent = (crashes.get(daemon) ?? []).filter((moment) => now - moment < crashWindowMs);
+  if (recent.length >= maxCrashes) return;
+  crashes.set(daemon, [...recent, now]);
+  await daemon.crash();
+}
+
 async function strike(hosts: readonly DaemonProcess[], event: Event, place: number): Promise<void> {
   const daemon = hosts[place]!;
-  if (event === 'crash') return daemon.crash();
+  if (event === 'crash') return crash(daemon);
   if (event === 'lose') return daemon.kill();
   if (event === 'remount') await daemon.client.unmountVolume(volume, 'test');
   else await daemon.restart();
