@@ -120,6 +120,35 @@ test('a record that can be read in the very moment in which a volume is closed h
   }
 });
 
+test('contents that wait for one inode fill their journal, and every fsync goes on, from mount to mount', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store);
+  const [file, other] = await Promise.all(['file', 'other'].map((name) => put(volume, root, name, Buffer.alloc(200_000, 1), true)));
+  await volume.recall();
+  await volume.write(file!, 0, 10, Buffer.from('synced'), false);
+  await volume.fsync(file!, 0, false);
+  const expected = Buffer.alloc(200_000, 1);
+  for (let mounts = 0; mounts < 3; mounts++) {
+    store.restart();
+    lose(store, [file!], 'unavailable');
+    volume = await open(store);
+    // More than the journal has blocks, in all of them.
+    for (let count = 0; count < 500; count++) {
+      const at = 300 * count + mounts;
+      expected.fill(count % 251, at, at + 200);
+      await volume.write(other!, 0, at, expected.subarray(at, at + 200), false);
+      await volume.fsync(other!, 0, false);
+      if (count % 100 === 0) await volume.recall();
+    }
+  }
+  store.restart();
+  store.lacks = () => undefined;
+  volume = await open(store);
+  assert.equal((await readAt(volume, file!, 10, 6)).toString(), 'synced');
+  assert.ok((await contentOf(volume, other!)).equals(expected));
+  await close(volume);
+});
+
 test('a file without a name whose record cannot be read is removed once it can', async () => {
   const store = new UnreadableStore();
   let volume = await open(store);

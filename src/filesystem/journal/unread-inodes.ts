@@ -27,7 +27,7 @@ interface Unread {
   links: JournalInode | undefined;
   /** Its record, should its place be empty. */
   record: Uint8Array | undefined;
-  readonly contents: { readonly block: ContentBlock; readonly entry: ContentEntry }[];
+  contents: { readonly block: Pick<ContentBlock, 'stamp' | 'position'>; readonly entry: ContentEntry }[];
   /** The volume's figures lack it. `late`: the journal's last block made it. */
   made: 'early' | 'late' | undefined;
   /** What the figures count for it may not be what its record says. */
@@ -273,6 +273,8 @@ export class UnreadInodes {
   #count(number: number): void {
     const unread = this.#unread.get(number);
     if (unread === undefined) return;
+    // What waits is no part of blocks any more, which have other files' bytes: all of them together are no more than the ring has.
+    unread.contents = unread.contents.map(({ block: { stamp, position }, entry }) => ({ block: { stamp, position }, entry: ownEntry(entry) }));
     if (unread.stray) unread.links ??= { number, links: 0, parent: 0, gone: true, made: false, bytes: 0 };
     if (unread.made !== undefined) {
       unread.made = undefined;
@@ -366,7 +368,7 @@ export class UnreadInodes {
   }
 
   /** Contents that were durable in the journal alone. */
-  #restore(inode: Inode, { stamp, position }: ContentBlock, entry: ContentEntry): void {
+  #restore(inode: Inode, { stamp, position }: Pick<ContentBlock, 'stamp' | 'position'>, entry: ContentEntry): void {
     if (inode.content === undefined || inode.gone || isCovered(stamp, inode.journaled)) return;
     for (const { offset, slices } of entry.pieces) for (const slice of slices) inode.content.rewrite(offset, slice);
     inode.become(entry);
@@ -375,4 +377,8 @@ export class UnreadInodes {
     this.#core.contents.needed(inode, position);
     if (this.#core.context.options.readOnly !== true) this.#core.flusher.add(inode);
   }
+}
+
+function ownEntry(entry: ContentEntry): ContentEntry {
+  return { ...entry, pieces: entry.pieces.map((piece) => ({ ...piece, slices: piece.slices.map((slice) => Uint8Array.from(slice)) })) };
 }
