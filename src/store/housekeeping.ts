@@ -151,8 +151,11 @@ export class Housekeeping {
     // Nobody else would ever take it away, and to whoever does not meet what proves it forgotten it would be the block.
     if (current === null) return (await this.#replica.dropForgotten(address, accepted.ballot)) ? { status: 'resolved', outcome } : { status: 'open' };
     if (compareBallots(accepted.ballot, current.ballot) > 0) return { status: 'open' };
-    if (isMember(current.record, this.#self) || current.record.unsettled.includes(this.#self)) return { status: 'resolved', outcome };
-    return { status: 'unlisted' };
+    if (isMember(current.record, this.#self)) return { status: 'resolved', outcome };
+    if (!current.record.unsettled.includes(this.#self)) return { status: 'unlisted' };
+    // Should all be lost that know better, this host is not to be left with a record of before, which names none of those that have had the block since.
+    await this.tell(address, current, [this.#self], call);
+    return { status: 'resolved', outcome };
   }
 
   /**

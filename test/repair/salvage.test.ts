@@ -411,3 +411,34 @@ test('a block is given up also where the newest view has none left where it belo
   await eventually(async () => cluster.views.list.length === 1, 20_000, 'the view of the lost hosts is not retired');
   for (const name of ['a', 'b', 'c']) await assert.rejects(cluster.host(name).store.fetch(address), { code: 'lost' });
 });
+
+test('a host that had the block long ago does not salvage what it had then, where another is left that has it', async () => {
+  await using cluster = await TestCluster.of(['a', 'b', 'e'], 3, { checkIntervalMs: 1e9 });
+  const address = mutableAddress();
+  for (const name of ['c', 'd']) await cluster.open(name);
+  const { store } = cluster.host('b');
+  const write = (payload: string) => store.commit([{ update: [{ address, expect: 'any', payload: Buffer.from(payload) }] }]);
+  await write('old');
+  // d has it, and then has left; it is told of one move, but not of the next.
+  for (const set of [
+    ['b', 'e', 'd'],
+    ['b', 'e', 'a'],
+    ['b', 'e', 'c'],
+  ]) {
+    const found = await store.housekeeping.resolve(address);
+    assert.ok(found.status === 'resolved');
+    assert.equal((await store.housekeeping.change(address, found.outcome.accepted!.record.epoch, set)).status, 'committed');
+  }
+  await write('new');
+  const left = cluster.host('d');
+  const { accepted } = (await left.store.housekeeping.inspect(address))!;
+  assert.deepEqual([accepted!.pointer, accepted!.record.replicas], [false, ['b', 'e', 'a']]);
+  // As it does before any view retires.
+  assert.equal((await left.store.housekeeping.resolve(address)).status, 'resolved');
+  const gone = ['a', 'b', 'e'];
+  for (const name of gone) await cluster.crash(name);
+  for (const name of gone) cluster.views.countOut(name);
+  assert.deepEqual((await left.repair.salvage({ force: true, lost: gone }, async () => {})).blocks, []);
+  assert.equal((await cluster.host('c').repair.salvage({ force: true, lost: gone }, async () => {})).rewritten, 1);
+  assert.equal(Buffer.from((await cluster.host('c').store.fetch(address))!.payload).toString(), 'new');
+});

@@ -185,6 +185,12 @@ export class Host {
     return !this.#states.isUnsaved(kept);
   }
 
+  /** As `Housekeeping.tell` of this very host. */
+  learn(block: string, { ballot, record }: Accepted): void {
+    const message = { type: 'learn', from: this.name, block, tag: 0, attempt: 1, ballot, record } as const;
+    this.#world.send(this.index, requestEvent(this.index, this.life, message));
+  }
+
   /** As `Replica.dropForgotten`, where a read that this host answered too found nothing of a block of which it held something. */
   dropForgotten(block: string, held: Accepted | null, outcome: ProposalOutcome): void {
     if (held === null || held.pointer || outcome.status !== 'committed' || outcome.accepted !== null) return;

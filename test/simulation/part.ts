@@ -33,6 +33,8 @@ export class Part {
   readonly done = new Set<string>();
   /** Blocks that a check has yet to look at: all of them when the views changed, or a host is heard again. */
   readonly unchecked = new Set<string>();
+  /** How many checks were begun. */
+  checks = 0;
   allKnow: { readonly serial: number; readonly since: number } | undefined;
   /** What follows from the state, and the report: made anew where what they are of changed, not for each message. */
   #known: Derived;

@@ -68,9 +68,9 @@ void test('hosts that are lost for good while four views are in force keep none 
   assert.ok(salvaged > 0);
 });
 
-void test('a block that no view in force has at a host that is left is given up, and who was rightly let forget a block need not tell of it', () => {
+void test('what is lost with all its hosts is given up wherever it belongs, and what is left elsewhere is not passed over for what is older', () => {
   const plan = new Plan(readCommand(['--scenario', 'lost-blocks']));
-  for (const seed of [7300562, 40815]) assertKeptInReach(plan.run(seed), seed, ' --scenario lost-blocks');
+  for (const seed of [7300562, 40815, 700626, 701171]) assertKeptInReach(plan.run(seed), seed, ' --scenario lost-blocks');
 });
 
 void test('fresh seeds keep every promise', (context) => {

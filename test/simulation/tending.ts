@@ -40,6 +40,7 @@ export class Tending {
 
   /** The views changed, or a host is heard again. */
   checkAll(part: Part): void {
+    part.checks++;
     for (const block of this.#world.blocks) part.unchecked.add(block);
   }
 
@@ -47,15 +48,16 @@ export class Tending {
   #tend(part: Part, block: string): void {
     const { host, standpoint } = part;
     const accepted = host.stateOf(block)?.accepted ?? null;
-    const done = (): void => void part.unchecked.delete(block);
+    const { checks } = part;
+    // What was begun before the views changed may take the block away again from where others brought it meanwhile: what the next check in production finds.
+    const done = (): void => void (part.checks === checks ? part.unchecked.delete(block) : part.unchecked.add(block));
     if (accepted === null) return done();
     const { record } = accepted;
-    if (accepted.pointer) {
-      const view = standpoint.onlyView;
-      return view !== undefined && standpoint.home(block as Address, view).includes(host.name) ? this.#bringHome(part, block, done) : done();
-    }
-    // What is of others is listed, or brought through.
-    if (!record.replicas.includes(host.name)) return this.#resolve(part, block, done);
+    const view = standpoint.onlyView;
+    const isHome = view !== undefined && standpoint.home(block as Address, view).includes(host.name);
+    if (accepted.pointer) return isHome ? this.#bringHome(part, block, done) : done();
+    // What is of others is listed, or brought through. One that left the set since its copy was damaged is looked at again once it is told so.
+    if (!record.replicas.includes(host.name)) return this.#resolve(part, block, () => isHome || done());
     if (!standpoint.isMyTurn(record.replicas, 0)) return done();
     this.#bringHome(part, block, done);
   }
@@ -77,8 +79,10 @@ export class Tending {
           if (outcome?.status !== 'committed') return inVain();
           if (!isResolved(held, outcome)) return host.up ? host.dropForgotten(block, held, outcome) : undefined;
           const listed = outcome.accepted?.record.unsettled.includes(host.name) === true;
-          if (isOutsider(host.name, held, outcome.accepted) && !listed) this.#settle(part, block);
-          else then(outcome);
+          const outside = isOutsider(host.name, held, outcome.accepted);
+          if (outside && !listed) return this.#settle(part, block);
+          if (outside) host.learn(block, outcome.accepted!);
+          then(outcome);
         },
       },
     );
