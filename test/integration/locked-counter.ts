@@ -1,6 +1,6 @@
 /**
  * A program that counts in a file under a lock: `node locked-counter.ts flock|fcntl FILE LOG`. Locks the file, reads the number in it, writes the next one, syncs, notes that in the log, and gives the lock
- * back, again and again. The log has a line for each turn: what it came to and how long it waited for the lock, in ms.
+ * back, again and again. The log has a line for each turn: what it came to, how long it waited for the lock, in ms, and when that was.
  */
 import { appendFileSync, closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 
@@ -36,7 +36,7 @@ while (!over) {
   } catch (error) {
     outcome = (error as NodeJS.ErrnoException).code ?? String(error);
   }
-  appendFileSync(log, `${outcome} ${waited}\n`);
+  appendFileSync(log, `${outcome} ${waited} ${Date.now()}\n`);
   if (typeof taken !== 'string') set('unlock');
   if (outcome === 'ENOTCONN') break;
   // SIGTERM is heard, and others have a turn.

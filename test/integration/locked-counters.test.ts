@@ -78,6 +78,19 @@ suite('programs of three hosts that count under a lock', () => {
     return { numbers, errors, longest };
   }
 
+  /** Who has counted these, and when. */
+  function told(of: string, numbers: readonly number[]): string {
+    const lines = logs.flatMap((log) => {
+      const isOf = path.basename(log).startsWith(of.replace(' ', '-'));
+      return isOf
+        ? readFileSync(log, 'utf8')
+            .split('\n')
+            .map((line) => `${path.basename(path.dirname(log))} ${line}`)
+        : [];
+    });
+    return lines.filter((line) => numbers.includes(Number(line.split(' ')[1])) || / E/.test(line)).join(', ');
+  }
+
   test('none counts what another has counted, whatever becomes of their daemons', { timeout: 500_000 }, async (t) => {
     const { hosts } = cluster;
     const places: Record<string, string> = {};
@@ -96,13 +109,13 @@ suite('programs of three hosts that count under a lock', () => {
       const what = chance();
       if (what < 0.5) {
         const ms = Math.round(2000 + chance() * 6000);
-        fates.push(`h${index} frozen for ${ms}`);
+        fates.push(`${Date.now()} h${index} frozen for ${ms}`);
         await freeze(host, ms);
       } else if (what < 0.8) {
-        fates.push(`h${index}'s daemon killed`);
+        fates.push(`${Date.now()} h${index}'s daemon killed`);
         await host.crash();
       } else {
-        fates.push(`h${index} lost`);
+        fates.push(`${Date.now()} h${index} lost`);
         await host.kill();
         await pause(6000);
         await host.restart();
@@ -121,7 +134,7 @@ suite('programs of three hosts that count under a lock', () => {
     assert.equal(numbers.size, volumes.length * kinds.length);
     for (const [of, each] of numbers) {
       const twice = each.filter((number, at) => each.indexOf(number) !== at);
-      assert.deepEqual(twice, [], `${of} was counted twice`);
+      assert.deepEqual(twice, [], `${of} was counted twice: ${told(of, twice)}`);
       const [volume, kind] = of.split(' ') as [string, string];
       const last = Number(readFileSync(path.join(await hosts[2]!.mount(volume), kind), 'utf8'));
       assert.ok(last >= Math.max(...each), `${of}: ${last} after ${Math.max(...each)}`);

@@ -24,7 +24,7 @@ test('a guest that was given up grants no locks', async () => {
   assert.notEqual(await new LockFleet(first, 'timeless').givenUp(), undefined, 'a timeless one is found out');
 });
 
-for (const mutant of ['hasty', 'forgetful', 'hoarding'] satisfies LockMutant[]) {
+for (const mutant of ['hasty', 'forgetful', 'hoarding', 'forgiving'] satisfies LockMutant[]) {
   test(`a ${mutant} one is found out`, async () => {
     for (let seed = 1; seed <= 4 * seeds; seed++) if ((await new LockFleet(seed, mutant).run()) !== undefined) return;
     assert.fail('it never was');

@@ -1,7 +1,16 @@
 import { mock } from 'node:test';
 
 import { InfinitError } from '../../../src/base/index.ts';
-import { CallServer, type FileLock, FileSystemError, type GrantKey, Grants, LockGrace, SharedFileSystem } from '../../../src/filesystem/index.ts';
+import {
+  CallServer,
+  type FileLock,
+  FileSystemError,
+  type GrantKey,
+  Grants,
+  LockGrace,
+  SharedFileSystem,
+  SilentHosts,
+} from '../../../src/filesystem/index.ts';
 import { decodeCall } from '../../../src/filesystem/shared/calls.ts';
 import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
@@ -20,7 +29,9 @@ export type LockMutant =
   /** A guest's clock stands still: it grants locks though it was given up. */
   | 'timeless'
   /** Locks that a guest had before it was lent them all are never forgotten. */
-  | 'hoarding';
+  | 'hoarding'
+  /** A host that serves the volume gives a guest its locks again though others had them since it was given up. */
+  | 'forgiving';
 
 /** A lock that a program was told it has. */
 interface Has {
@@ -29,6 +40,8 @@ interface Has {
   readonly host: number;
   /** The host was given up since, or did not say in time that it has it. */
   lost: boolean;
+  /** And another program was given what is in its way. */
+  overtaken: boolean;
 }
 
 const hosts = 3;
@@ -36,6 +49,8 @@ const programs = 2;
 const steps = 60;
 /** After it was cut off for so long a guest is given up, in ms. */
 const dismissMs = 4000;
+/** After so long it is not heard, in ms. */
+const silentMs = 1250;
 /** For so long a host that opened the volume waits for those who have locks, in ms. */
 const graceMs = 2500;
 
@@ -57,6 +72,7 @@ export class LockFleet {
   readonly #has = new Set<Has>();
   readonly #inodes: number[] = [];
   readonly #relocked = new Set<number>();
+  readonly #silent = new SilentHosts();
   #grants: Grants | undefined;
   #server!: CallServer;
   #welcome!: (peer: number) => void;
@@ -152,10 +168,12 @@ export class LockFleet {
       recall: (peer, keys) => this.#recall(Number(peer), keys),
       onGivenUp: () => {},
       earlierUntilMs,
+      silent: this.#silent,
     }));
     volume.guard(this.#mutant === 'hasty' ? standIn<Grants>(grants, { locks: () => undefined }) : grants);
     const { locks } = volume;
-    const served = this.#mutant === 'hoarding' ? standIn(volume, { locks: standIn(locks, { replace: () => {} }) }) : volume;
+    const wrong = { hoarding: { replace: () => {} }, forgiving: { shareWith: () => {} } }[this.#mutant as string];
+    const served = wrong === undefined ? volume : standIn(volume, { locks: standIn(locks, wrong) });
     const grace = new LockGrace(guests.map((_, index) => ({ peer: String(index + 1), ms: graceMs })));
     void grace.over.then(() => {
       if (opening === this.#opening) for (let peer = 1; peer < hosts; peer++) if (!this.#relocked.has(peer)) this.#lose(peer);
@@ -221,8 +239,10 @@ export class LockFleet {
   async #cutOff(peer: number, ms: number): Promise<void> {
     const server = this.#server;
     this.#ways.cut(peer, ms);
-    await this.#time.sleep(Math.min(ms, dismissMs));
-    if (ms < dismissMs || server !== this.#server) return;
+    await this.#time.sleep(Math.min(ms, silentMs));
+    if (ms > silentMs) this.#silent.fell(String(peer));
+    await this.#time.sleep(Math.min(ms, dismissMs) - Math.min(ms, silentMs));
+    if (ms < dismissMs || server !== this.#server) return this.#silent.judged(String(peer));
     this.#lose(peer);
     this.#connections[peer]!++;
     await server.dismiss(String(peer));
@@ -274,15 +294,29 @@ export class LockFleet {
     const taken = await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, lock, waits));
     if (taken !== undefined) {
       if (host > 0 && this.#calls === before) this.granted++;
-      const has: Has = { inode, lock, host, lost: false };
-      for (const other of this.#has)
-        if (!other.lost && inTheWay(other, has)) throw new Wrong(`${host} was given ${show(has)} though ${other.host} has ${show(other)}`);
+      const has: Has = { inode, lock, host, lost: false, overtaken: false };
+      for (const other of this.#has) {
+        if (!inTheWay(other, has)) continue;
+        if (!other.lost) throw new Wrong(`${host} was given ${show(has)} though ${other.host} has ${show(other)}`);
+        other.overtaken = true;
+      }
       this.#has.add(has);
-      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * 150));
+      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * (this.#chance() < 0.05 ? 2 * dismissMs : 150)));
+      if (opened !== undefined) await this.#write(has, opened.answer);
       this.#has.delete(has);
     }
     if (opened === undefined) await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, all, false));
     else await this.#close(host, inode, lock, opened.answer);
+  }
+
+  /** What a program writes that has lost its lock counts for nothing. */
+  async #write(has: Has, { fileSystem, handle }: Opened): Promise<void> {
+    const { host, inode, overtaken } = has;
+    const isAlone = (): boolean => ![...this.#has].some((other) => other !== has && other.inode === inode && other.host === host);
+    const wasAlone = isAlone();
+    const written = await this.#asked(host, (now) => (now === fileSystem ? now.write(inode, handle, 0, Buffer.from('x'), false) : undefined));
+    if (written?.answer !== undefined && overtaken && wasAlone && isAlone())
+      throw new Wrong(`${host} wrote under ${show(has)}, which others had since`);
   }
 
   async #opened(fileSystem: SharedFileSystem, inode: number): Promise<Opened> {
@@ -303,7 +337,7 @@ export class LockFleet {
 
   async #look(host: number, inode: number, owner: string): Promise<void> {
     const lock = this.#lockOf(owner);
-    const inWay = [...this.#has].filter((other) => inTheWay(other, { inode, lock, host, lost: false }));
+    const inWay = [...this.#has].filter((other) => inTheWay(other, { inode, lock, host, lost: false, overtaken: false }));
     const found = await this.#asked(host, async (fileSystem) => fileSystem.getlk(inode, lock));
     const [still] = inWay.filter((each) => this.#has.has(each) && !each.lost);
     if (found !== undefined && found.answer === undefined && still !== undefined)

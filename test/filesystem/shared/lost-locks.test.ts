@@ -97,6 +97,25 @@ test('what a program writes that has lost its lock goes over nothing, until it h
   }
 });
 
+test('nor does it where the file was lent meanwhile to the host that has just heard of the loss', async () => {
+  const store = new MemoryBlockStore();
+  const serving = new Serving(await open(store));
+  const inode = await put(serving.volume, root, 'f', 'old', true);
+  const guest = await serving.keepingGuest(store);
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await serving.server.dismiss('guest');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  const arrive = serving.holdBack('relock');
+  void Promise.resolve(guest.getattr(root)).catch(() => {});
+  await aMoment();
+  const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
+  await aMoment();
+  arrive();
+  assert.equal(await written, 'EIO');
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+});
+
 test('a lock that a killed daemon had given back, and told nobody, does not stay', async () => {
   const records = new MemoryRecords();
   const serving = new Serving(await open(new MemoryBlockStore()));
