@@ -7,6 +7,7 @@ import { askedBy, attempt, currentAsker, Miss } from './miss.ts';
 import { openAccessMask, openTruncate } from './inodes/mode.ts';
 import type { Quota } from './quota.ts';
 import { Pinned } from './content/reading.ts';
+import type { Span } from './journal/unsynced.ts';
 import { killPrivileges } from './inodes/xattrs.ts';
 
 /** The largest file, as in ext4 (16 TiB). */
@@ -139,12 +140,12 @@ export class Files {
     if (!inode.isRegular) throw new FileSystemError('EINVAL');
     if (size > maxFileBytes) throw new FileSystemError('EFBIG');
     this.#core.claim([inode]);
-    if (size < inode.size) this.#punch(inode, size, Infinity);
+    if (size < inode.size || (size === inode.size && this.#keepsBehind(inode, size))) this.#punch(inode, size, Infinity);
     inode.size = size;
     this.#modified(inode);
   }
 
-  /** fallocate(2). Nothing is set aside for later writes: whether there is room is checked, and the size follows. @throws Miss, FileSystemError */
+  /** fallocate(2). What is set aside counts as kept, so that later writes there find the volume's size no hindrance; of the disks nothing is. @throws Miss, FileSystemError */
   allocate(number: number, mode: number, offset: number, length: number): void {
     this.#core.writable();
     const inode = this.regular(number);
@@ -154,13 +155,12 @@ export class Files {
     this.#core.claim([inode]);
     if (mode === (punchHole | keepSize)) {
       // Up to the end of the file a hole needs no lower bound: what lies beyond is one already.
-      this.#punch(inode, offset, end >= inode.size ? Infinity : end);
-    } else if (mode === zeroRange || mode === (zeroRange | keepSize)) {
-      this.#punch(inode, offset, end);
-      if (mode === zeroRange && end > inode.size) inode.size = end;
-    } else if (mode === 0 || mode === keepSize) {
-      this.#quota.checkBytes(Math.max(0, end - Math.max(offset, inode.size)), inode);
-      if (mode === 0 && end > inode.size) inode.size = end;
+      this.#punch(inode, offset, end >= inode.size && !this.#keepsBehind(inode, end) ? Infinity : end);
+    } else if ((mode & ~(zeroRange | keepSize)) === 0) {
+      this.#quota.check(inode, offset, end);
+      if ((mode & zeroRange) !== 0) this.#punch(inode, offset, end);
+      for (const hole of this.#holes(inode, offset, end)) this.#reserve(inode, hole);
+      if ((mode & keepSize) === 0 && end > inode.size) inode.size = end;
     } else throw new FileSystemError('EOPNOTSUPP');
     this.#modified(inode);
   }
@@ -254,7 +254,29 @@ export class Files {
 
   #punch(inode: Inode, start: number, end: number): void {
     inode.content!.punch(start, end);
-    this.#core.redo?.punch(inode.number, start, end);
+    this.#core.redo?.hole('punch', inode.number, start, end);
+  }
+
+  #reserve(inode: Inode, { start, end }: Span): void {
+    inode.content!.reserve(start, end);
+    this.#core.redo?.hole('reserve', inode.number, start, end);
+  }
+
+  /** Where nothing is kept, nor set aside. @throws Miss */
+  #holes(inode: Inode, start: number, end: number): Span[] {
+    const holes: Span[] = [];
+    for (let position = start; position < end;) {
+      const { data, until } = inode.content!.runAt(position);
+      if (!data) holes.push({ start: position, end: Math.min(until, end) });
+      position = until;
+    }
+    return holes;
+  }
+
+  /** Room is set aside behind `size`, which is no less than the file's. @throws Miss */
+  #keepsBehind(inode: Inode, size: number): boolean {
+    const { data, until } = inode.content!.runAt(size);
+    return data || until < Infinity;
   }
 
   /** @throws Miss, FileSystemError */

@@ -284,6 +284,16 @@ export class Run {
         file.changes++;
         await volume.fallocate(file.inode, 0, 3, offset, length);
         return;
+      case 'allocate': {
+        const [keepSize, zeroRange] = [1, 16];
+        const mode = [0, keepSize, zeroRange, zeroRange | keepSize][d % 4]!;
+        const end = offset + length;
+        if ((mode & zeroRange) !== 0) file.content.fill(0, Math.min(offset, file.content.length), Math.min(end, file.content.length));
+        if ((mode & keepSize) === 0 && end > file.content.length) file.content = Buffer.concat([file.content], end);
+        file.changes++;
+        await volume.fallocate(file.inode, 0, mode, offset, length);
+        return;
+      }
       case 'read':
         assert.ok((await readAt(volume, file.inode, offset, length)).equals(file.content.subarray(offset, offset + length)));
         return;

@@ -41,6 +41,7 @@ export const kinds = [
   'writeHeld',
   'linkHeld',
   'letGo',
+  'allocate',
 ] as const;
 
 /** Random steps. */

@@ -110,7 +110,9 @@ export class ContentFlush {
   async plan(): Promise<ContentPlan> {
     const content = this.#content;
     for (const block of this.#early) await block.putting;
-    if (content.map === undefined && this.#size <= maxInlineBytes) return this.#planInline(await this.#bodies(this.#size));
+    // An inode keeps no room.
+    if (content.map === undefined && this.#size <= maxInlineBytes && this.layer.reserved === 0)
+      return this.#planInline(await this.#bodies(this.#size));
     await this.#pack();
     const map = (content.map ??= content.openMap(undefined));
     if (this.#state === 'packed') await this.#mapPieces();
@@ -260,6 +262,7 @@ export class ContentFlush {
       const length = piece.end - piece.start;
       for (let wait = map.ensureLoaded(piece.start, length); wait !== undefined; wait = map.ensureLoaded(piece.start, length)) await wait;
       if (piece.kind === 'block') map.write(piece.start, length, piece.block.address, piece.at, piece.block.size);
+      else if (piece.kind === 'hole' && piece.reserved === true) map.reserve(piece.start, length);
       else map.punch(piece.start, length);
     }
     for (const piece of pieces) if (piece.kind === 'block') this.#mapped.add(piece.block);

@@ -150,7 +150,7 @@ export class Content {
 
   /** As {@link write}, of bytes that are durable already, in the journal or elsewhere in the store: a crash takes nothing of them. */
   rewrite(offset: number, data: Uint8Array): void {
-    const before = this.dirty.bytes;
+    const before = this.#inMemory;
     for (let done = 0; done < data.length;) {
       const position = offset + done;
       const rest = data.length - done;
@@ -163,25 +163,25 @@ export class Content {
       else this.#buffer(position, part, cell);
       done += length;
     }
-    this.#grown(this.dirty.bytes - before);
+    this.#grown(before);
   }
 
   /** A part of a block that is in the store already. */
   adopt({ offset, length, address, at, blockBytes }: StoredPiece): void {
     this.unsynced.add(offset, offset + length);
-    const before = this.dirty.bytes;
+    const before = this.#inMemory;
     const block = new DataBlock(address, undefined, undefined, blockBytes, () => {});
     block.kept();
     this.dirty.put({ kind: 'block', start: offset, end: offset + length, block, at });
     this.#add(block);
-    this.#grown(this.dirty.bytes - before);
+    this.#grown(before);
   }
 
   /** What the store has of [start, end) shows again. */
   reveal(start: number, end: number): void {
-    const before = this.dirty.bytes;
+    const before = this.#inMemory;
     this.dirty.clear(start, end);
-    this.#grown(this.dirty.bytes - before);
+    this.#grown(before);
   }
 
   /** All that changed, of a file that is another host's: what becomes of it, and of what the budget counts for it, is the caller's business. */
@@ -196,10 +196,17 @@ export class Content {
   punch(start: number, end: number): void {
     if (start >= end) return;
     this.unsynced.overflow();
-    const before = this.dirty.bytes;
+    const before = this.#inMemory;
     this.dirty.put({ kind: 'hole', start, end });
-    this.#grown(this.dirty.bytes - before);
+    this.#grown(before);
     this.services.budget.cuts++;
+  }
+
+  /** Sets room aside for [start, end), which is a hole. With the file's next record it becomes durable, not with the next fsync: a crash takes nothing that was written. */
+  reserve(start: number, end: number): void {
+    const before = this.#inMemory;
+    this.dirty.put({ kind: 'hole', start, end, reserved: true });
+    this.#grown(before);
   }
 
   /** The bytes of [start, end), holes as zeros; slices of what is in memory. `sequential`: what follows will be read next. @throws Miss */
@@ -226,10 +233,10 @@ export class Content {
     for (const { address } of segments) if (address !== undefined) this.services.cache.prefetch(address);
   }
 
-  /** Whether `position` lies in data or a hole, and until where at least that goes on. @throws Miss */
+  /** Whether `position` lies in data, or what room is set aside for, or a hole, and until where at least that goes on. @throws Miss */
   runAt(position: number): { data: boolean; until: number } {
     const { piece, until } = changeAt(this.layers, position);
-    if (piece !== undefined) return { data: piece.kind !== 'hole', until };
+    if (piece !== undefined) return { data: piece.kind !== 'hole' || piece.reserved === true, until };
     if (this.map === undefined) {
       const length = this.inline?.length ?? 0;
       return position < length ? { data: true, until: Math.min(until, length) } : { data: false, until };
@@ -254,7 +261,7 @@ export class Content {
    * True where it did.
    */
   widen(size: number): boolean {
-    if (this.flushing?.failed !== true || !this.dirty.pieces.some(({ kind }) => kind === 'hole')) return false;
+    if (this.flushing?.failed !== true || !this.dirty.pieces.some((piece) => piece.kind === 'hole' && piece.reserved !== true)) return false;
     this.flushing.absorb(this.dirty, this.early ?? [], this.#taken, this.services.mark(), size);
     this.#begin();
     return true;
@@ -270,7 +277,8 @@ export class Content {
   /** Forgets all changes: the file is gone, and nothing of it is being written any more. */
   discard(): void {
     this.count(-this.#earlySize);
-    this.#grown(-this.dirty.bytes);
+    this.hold(-this.dirty.bytes);
+    this.count(-this.#inMemory.counted);
     for (const block of this.early ?? []) block.forget();
     this.vain.push(...(this.early ?? []), ...(this.flushing?.abandon() ?? []));
     this.#begin();
@@ -302,14 +310,21 @@ export class Content {
     return this.#taken + (this.flushing?.taken ?? 0);
   }
 
-  #grown(bytes: number): void {
-    this.hold(bytes);
-    this.count(bytes);
+  get #inMemory(): { readonly bytes: number; readonly counted: number } {
+    const { bytes, reserved } = this.dirty;
+    return { bytes, counted: bytes + reserved };
+  }
+
+  /** It was so much before. */
+  #grown(before: { readonly bytes: number; readonly counted: number }): void {
+    const { bytes, counted } = this.#inMemory;
+    this.hold(bytes - before.bytes);
+    this.count(counted - before.counted);
   }
 
   /** What was written since the last cut. */
   get #taken(): number {
-    return this.dirty.bytes + this.#earlySize;
+    return this.#inMemory.counted + this.#earlySize;
   }
 
   /** What is not durable, the newest first. */

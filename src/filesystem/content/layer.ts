@@ -30,6 +30,8 @@ export interface HolePiece {
   start: number;
   /** Infinity: to the end of the file. */
   end: number;
+  /** Room is set aside for it. */
+  readonly reserved?: true;
 }
 
 /** Pieces in order, disjoint: one layer of changes over a file's content. What no piece covers shows through from below. */
@@ -37,6 +39,8 @@ export class Layer {
   readonly pieces: Piece[] = [];
   /** Sum of the lengths of `bytes` pieces. */
   bytes = 0;
+  /** Sum of the lengths of holes that room is set aside for. */
+  reserved = 0;
 
   get empty(): boolean {
     return this.pieces.length === 0;
@@ -60,7 +64,12 @@ export class Layer {
   put(piece: Piece): void {
     const index = this.clear(piece.start, piece.end);
     this.pieces.splice(index, 0, piece);
-    if (piece.kind === 'bytes') this.bytes += piece.end - piece.start;
+    this.#less(piece, piece.start - piece.end);
+  }
+
+  #less(piece: Piece, bytes: number): void {
+    if (piece.kind === 'bytes') this.bytes -= bytes;
+    else if (piece.kind === 'hole' && piece.reserved === true) this.reserved -= bytes;
   }
 
   /** Takes [start, end) out; returns the index where a piece for it belongs. */
@@ -72,22 +81,22 @@ export class Layer {
     if (first === undefined || first.start >= end) return index;
     if (first.start < start) {
       if (first.end > end) return this.#split(first, index, start, end);
-      if (first.kind === 'bytes') this.bytes -= first.end - start;
+      this.#less(first, first.end - start);
       first.end = start;
       index++;
     }
     let last = index;
     while (last < pieces.length && pieces[last]!.end <= end) {
       const gone = pieces[last]!;
-      if (gone.kind === 'bytes') this.bytes -= gone.end - gone.start;
-      else if (gone.kind === 'block') gone.block.references--;
+      this.#less(gone, gone.end - gone.start);
+      if (gone.kind === 'block') gone.block.references--;
       last++;
     }
     if (last > index) pieces.splice(index, last - index);
     const next = pieces[index];
     if (next !== undefined && next.start < end) {
       if (next.kind !== 'hole') next.at += end - next.start;
-      if (next.kind === 'bytes') this.bytes -= end - next.start;
+      this.#less(next, end - next.start);
       next.start = end;
     }
     return index;
@@ -97,10 +106,8 @@ export class Layer {
     const rest = { ...piece, start: end };
     if (rest.kind !== 'hole') rest.at += end - piece.start;
     if (piece.kind === 'block') piece.block.references++;
-    if (piece.kind === 'bytes') {
-      this.bytes -= end - start;
-      piece.limit = piece.at + (start - piece.start);
-    }
+    this.#less(piece, end - start);
+    if (piece.kind === 'bytes') piece.limit = piece.at + (start - piece.start);
     piece.end = start;
     this.pieces.splice(index + 1, 0, rest);
     return index + 1;

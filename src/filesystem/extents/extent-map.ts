@@ -9,7 +9,7 @@ import { ExtentNodeCache } from './extent-node-cache.ts';
 import { Loader } from './loader.ts';
 import { type Child, isLeaf, storedChild } from './node.ts';
 import { RecentExtents } from './recent-extents.ts';
-import { blockCodec, type BlockRecord, type Extent, extentCodec } from './records.ts';
+import { blockCodec, type BlockRecord, type Extent, extentCodec, hasBytes, reserved } from './records.ts';
 import { decodeRoot, encodeRoot, leastRootBytes, type MapRoot, type TreeRef } from './root-codec.ts';
 import { holeAfter, layerAt, visitLayers } from './layers.ts';
 import type { BlockUse, ByteRange, ExtentCommit, ExtentNodeIo, ExtentOptions, Segment } from './types.ts';
@@ -30,11 +30,14 @@ const mergeSlice = 64;
 const sealSlice = 16;
 /** Nodes of a map that shares no cache. */
 const ownCachedNodes = 64;
+/** The most that one extent sets aside. */
+const maxReservedBytes = 2 ** 30;
 
 const emptyRoot: MapRoot = {
   epoch: 0,
   nextBlock: 1,
   allocatedBytes: 0,
+  reserves: false,
   extents: undefined,
   blocks: undefined,
   recent: [],
@@ -60,6 +63,8 @@ export class ExtentMap {
   readonly #table: BlockTable;
   readonly #recentBytes: number;
   #allocated: number;
+  /** Room was set aside in it. */
+  #reserves: boolean;
   #epoch: number;
   /** Nothing refers to these once the next commit is durable. */
   #drops: BlockUse[] = [];
@@ -84,6 +89,7 @@ export class ExtentMap {
     this.#table = new BlockTable(this.#blocks, root);
     this.#recentBytes = options.recentBytes ?? defaultRecentBytes;
     this.#allocated = root.allocatedBytes;
+    this.#reserves = root.reserves;
     this.#epoch = options.epoch ?? root.epoch;
   }
 
@@ -92,7 +98,7 @@ export class ExtentMap {
     return new ExtentMap(root === undefined || root.length === 0 ? emptyRoot : decodeRoot(root), io, options);
   }
 
-  /** Bytes that are mapped to data blocks (not holes); what st_blocks is made of. */
+  /** Bytes that are mapped to data blocks (not holes), or set aside; what st_blocks is made of. */
   get allocatedBytes(): number {
     return this.#allocated;
   }
@@ -122,9 +128,10 @@ export class ExtentMap {
 
   #lookup(start: number, end: number, missing: Missing): Segment[] {
     const segments: Segment[] = [];
-    this.#visit(start, end, missing, ({ offset, length, block, at }) => {
+    this.#visit(start, end, missing, (extent) => {
+      const { offset, length, block, at } = extent;
       const last = segments.at(-1);
-      if (block !== 0) segments.push({ offset, length, address: this.#table.get(block, missing)?.address, blockOffset: at });
+      if (hasBytes(extent)) segments.push({ offset, length, address: this.#table.get(block, missing)?.address, blockOffset: at });
       else if (last !== undefined && last.address === undefined) segments[segments.length - 1] = { ...last, length: last.length + length };
       else segments.push({ offset, length, address: undefined, blockOffset: 0 });
     });
@@ -134,7 +141,7 @@ export class ExtentMap {
   /** Loads what a mutation of this range needs; undefined where it is all there. `length` may be Infinity. */
   ensureLoaded(offset: number, length: number): Promise<void> | undefined {
     const attempt = (missing: Missing): void =>
-      this.#visit(offset, offset + length, missing, ({ block }) => void (block !== 0 && this.#table.get(block, missing)));
+      this.#visit(offset, offset + length, missing, (extent) => void (hasBytes(extent) && this.#table.get(extent.block, missing)));
     const missing: Missing = new Map();
     attempt(missing);
     return missing.size === 0 ? undefined : this.#loader.load(attempt, missing, false);
@@ -162,6 +169,16 @@ export class ExtentMap {
     this.#clear(offset, offset + length);
     this.#recent.put({ offset, length, block: 0, at: 0 });
     if (this.#extents.root === undefined) this.#recent.dropHoles();
+    this.#changed();
+  }
+
+  /** Sets room aside for [offset, offset + length), which becomes a hole. @throws InfinitError `bug` where the range was not loaded. */
+  reserve(offset: number, length: number): void {
+    this.#clear(offset, offset + length);
+    for (let done = 0; done < length; done += maxReservedBytes)
+      this.#recent.put({ offset: offset + done, length: Math.min(maxReservedBytes, length - done), block: reserved, at: 0 });
+    this.#allocated += length;
+    this.#reserves = true;
     this.#changed();
   }
 
@@ -285,6 +302,7 @@ export class ExtentMap {
       epoch: this.#epoch,
       nextBlock: this.#table.next,
       allocatedBytes: this.#allocated,
+      reserves: this.#reserves && this.#allocated > 0,
       extents: refOf(this.#extents.root),
       blocks: refOf(this.#blocks.root),
       recent: this.#recent.list,
@@ -311,7 +329,7 @@ export class ExtentMap {
     if (start === Infinity || missing.size > 0) return { extents: [], next: undefined };
     const end = Math.max(start + 1, this.#extents.leafEnd(start, missing) ?? Infinity);
     const extents: Extent[] = [];
-    this.#visit(start, end, missing, (extent) => void (extent.block !== 0 && extents.push(extent)));
+    this.#visit(start, end, missing, (extent) => void (hasBytes(extent) && extents.push(extent)));
     return { extents, next: end === Infinity ? undefined : end };
   }
 
@@ -342,8 +360,10 @@ export class ExtentMap {
     const released: Extent[] = [];
     this.#visit(start, end, missing, (extent) => void (extent.block !== 0 && released.push(extent)));
     assert(missing.size === 0, 'a range is loaded before it is changed');
-    for (const { block, length } of released) {
+    for (const extent of released) {
+      const { block, length } = extent;
       this.#allocated -= length;
+      if (!hasBytes(extent)) continue;
       const dead = this.#table.release(block, length);
       if (dead !== undefined) this.#drops.push({ address: dead.address, epoch: dead.epoch, kind: 'data' });
     }

@@ -5,10 +5,18 @@ export interface Extent {
   /** In the file. */
   readonly offset: number;
   readonly length: number;
-  /** The number that the file gave the block, from 1; 0: a hole (only among recent changes). */
+  /** The number that the file gave the block, from 1; 0: a hole (only among recent changes); {@link reserved}: a hole that room is set aside for. */
   readonly block: number;
   /** Where in the block's body. */
   readonly at: number;
+}
+
+/** The number of no block, the largest that an extent's record can have. */
+export const reserved: number = 2 ** 48 - 1;
+
+/** It is no hole, with or without room of its own. */
+export function hasBytes({ block }: Extent): boolean {
+  return block !== 0 && block !== reserved;
 }
 
 /** A data block that a file owns. */

@@ -16,6 +16,8 @@ export interface MapRoot {
   /** The number that the next data block gets. */
   readonly nextBlock: number;
   readonly allocatedBytes: number;
+  /** Room may be set aside in it. */
+  readonly reserves: boolean;
   readonly extents: TreeRef | undefined;
   readonly blocks: TreeRef | undefined;
   /** Recent changes, sorted. */
@@ -31,6 +33,8 @@ export interface MapRoot {
  * one before, so that an extent takes about 8 bytes and a block about 40. A hole without end has length 0.
  */
 const format = 1;
+/** That of a map in which room is set aside: hosts that do not know of that leave it alone. */
+const reservesFormat = 2;
 /** A varint below 2^53 takes at most 8 bytes. */
 const maxExtentBytes = 4 * 8;
 const maxBlockBytes = addressBytes + 4 * 8;
@@ -43,7 +47,7 @@ export function leastRootBytes(recent: number, added: number, lives: number): nu
 
 export function encodeRoot(root: MapRoot): Uint8Array {
   const out = new Writer(maxFixedBytes + root.recent.length * maxExtentBytes + root.added.length * maxBlockBytes + root.lives.size * 16);
-  out.byte(format);
+  out.byte(root.reserves ? reservesFormat : format);
   out.number(root.epoch);
   out.number(root.nextBlock);
   out.number(root.allocatedBytes);
@@ -80,8 +84,9 @@ export function encodeRoot(root: MapRoot): Uint8Array {
 
 /** @throws InfinitError `damaged`, `wrong-version`. */
 export function decodeRoot(bytes: Uint8Array): MapRoot {
-  if (bytes[0] !== format)
-    throw new InfinitError('wrong-version', `the root of an extent map has format ${bytes[0]}; this host reads ${format}: upgrade it`);
+  const reserves = bytes[0] === reservesFormat;
+  if (bytes[0] !== format && !reserves)
+    throw new InfinitError('wrong-version', `the root of an extent map has format ${bytes[0]}; this host reads up to ${reservesFormat}: upgrade it`);
   const from = new Reader(bytes, 1);
   const head = { epoch: from.number(), nextBlock: from.number(), allocatedBytes: from.number(), extents: from.tree(), blocks: from.tree() };
   const recent: Extent[] = [];
@@ -106,7 +111,7 @@ export function decodeRoot(bytes: Uint8Array): MapRoot {
     lives.set(number, from.number());
   }
   from.end();
-  return { ...head, recent, added, lives };
+  return { ...head, reserves, recent, added, lives };
 }
 
 class Writer {

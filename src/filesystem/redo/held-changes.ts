@@ -34,7 +34,8 @@ export function redo(inode: Inode, change: Redone, touch: (inode: Inode) => void
       inode.content?.write(change.offset, change.data);
       break;
     case 'punch':
-      inode.content?.punch(change.start, change.end);
+    case 'reserve':
+      inode.content?.[change.kind](change.start, change.end);
       break;
     case 'xattrs':
       inode.xattrs = change.xattrs;

@@ -46,7 +46,7 @@ async function carryContent({ context, blocks }: Parts, redo: RedoLog, inode: In
       const { piece, until } = changeAt(content.layers, position);
       // It may be durable by now, and become so at any time: what it is in each turn of the event loop is looked at anew.
       let next = Math.min(until, end);
-      if (piece?.kind === 'hole') redo.punch(inode.number, position, next);
+      if (piece?.kind === 'hole') redo.hole(piece.reserved === true ? 'reserve' : 'punch', inode.number, position, next);
       else if (piece !== undefined) {
         next = Math.min(next, position + dataBlockBytes);
         const body: Uint8Array | undefined =

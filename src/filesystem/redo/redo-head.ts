@@ -7,8 +7,10 @@ const formatVersion = 3;
 export const storedVersion = 4;
 /** Likewise of one that says which calls of other hosts an inode includes. */
 export const callsVersion = 5;
+/** Likewise of one that says what room is set aside. */
+export const reservedVersion = 6;
 /** Those that are read: the first says the same as the second, in less memory; neither says which calls of other hosts were done. */
-const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion, callsVersion]);
+const readable: ReadonlySet<number | undefined> = new Set([1, 2, formatVersion, storedVersion, callsVersion, reservedVersion]);
 /** Words of the page, eight bytes each. */
 const word = { format: 0, session: 1, adopter: 2, origin: 3, head: 4, tail: 5, durable: 6, complete: 7, attempts: 8 };
 const volumeAt = 128;

@@ -5,7 +5,7 @@ import { encodeCalls } from '../inodes/inode-calls.ts';
 import { noteKernelPages } from '../content/kernel-pages.ts';
 import type { Operation } from '../journal/operation-log.ts';
 import { NotedExchanges } from './redo-exchanges.ts';
-import { callsVersion, headBytes, RedoHead, storedVersion } from './redo-head.ts';
+import { callsVersion, headBytes, RedoHead, reservedVersion, storedVersion } from './redo-head.ts';
 import {
   attributeNumbers,
   behind,
@@ -224,8 +224,10 @@ export class RedoLog {
     this.#ring.write(address, 8 * this.#at, 'latin1');
   }
 
-  punch(inode: number, start: number, end: number): void {
-    if (!this.#begin(kinds.punch, 3, 0)) return;
+  /** What becomes a hole, or one that room is set aside for. */
+  hole(kind: 'punch' | 'reserve', inode: number, start: number, end: number): void {
+    if (this.#on && kind === 'reserve') this.#head.needs(reservedVersion);
+    if (!this.#begin(kinds[kind], 3, 0)) return;
     this.#put(inode);
     this.#put(start);
     this.#put(end);
@@ -248,7 +250,8 @@ export class RedoLog {
       case 'stored':
         return this.stored(change.inode, change);
       case 'punch':
-        return this.punch(change.inode, change.start, change.end);
+      case 'reserve':
+        return this.hole(change.kind, change.inode, change.start, change.end);
       case 'xattrs':
         return this.#xattrs(change.inode, change.xattrs);
       case 'calls':

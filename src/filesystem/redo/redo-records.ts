@@ -9,7 +9,19 @@ import { grain } from './redo-ring.ts';
 import type { StoredPiece } from '../inodes/written.ts';
 
 /** What a record begins with, beside its place and length. */
-export const kinds = { skip: 1, write: 2, punch: 3, attributes: 4, xattrs: 5, created: 6, operation: 7, called: 8, stored: 9, calls: 10 };
+export const kinds = {
+  skip: 1,
+  write: 2,
+  punch: 3,
+  attributes: 4,
+  xattrs: 5,
+  created: 6,
+  operation: 7,
+  called: 8,
+  stored: 9,
+  calls: 10,
+  reserve: 11,
+};
 
 export interface RedoOperation {
   readonly kind: 'operation';
@@ -57,7 +69,7 @@ export interface RedoCreated {
 export type RedoChange =
   | { readonly kind: 'write'; readonly inode: number; readonly offset: number; readonly data: Uint8Array }
   | RedoStored
-  | { readonly kind: 'punch'; readonly inode: number; readonly start: number; readonly end: number }
+  | { readonly kind: 'punch' | 'reserve'; readonly inode: number; readonly start: number; readonly end: number }
   | { readonly kind: 'attributes'; readonly attributes: JournaledAttributes }
   | { readonly kind: 'xattrs'; readonly inode: number; readonly xattrs: Map<string, Uint8Array> }
   | { readonly kind: 'calls'; readonly inode: number; readonly calls: InodeCalls };
@@ -139,7 +151,8 @@ export function decodeRecord(words: Float64Array, ring: Buffer, at: number, posi
       return [{ kind: 'stored', inode, offset, length: bytes, at, blockBytes, address: text(letters) as Address }, length];
     }
     case kinds.punch:
-      return [{ kind: 'punch', inode: take(), start: take(), end: take() }, length];
+    case kinds.reserve:
+      return [{ kind: kind === kinds.punch ? 'punch' : 'reserve', inode: take(), start: take(), end: take() }, length];
     case kinds.attributes:
       return [{ kind: 'attributes', attributes: takeAttributes(take) }, length];
     case kinds.xattrs: {
