@@ -49,7 +49,7 @@ export async function mount(setup: VolumeSetup, create = true): Promise<VolumeCo
 async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord, left: boolean): Promise<void> {
   const { context, state } = core;
   const readOnly = context.options.readOnly === true;
-  if (!readOnly) await core.numbers.reserve();
+  if (!readOnly) await reserveNumbers(core);
   await core.orphans.load();
   const fence = !readOnly && !found.clean;
   const blocks = await replay(core, found, fence);
@@ -63,7 +63,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   if (readOnly) return;
   const survived = left && (await redoAll(core, blocks));
   const firstStray = blocks.at(-1)?.nextInode ?? found.nextInode;
-  core.journal.nextInode = survived ? firstStray : core.numbers.next;
+  core.journal.nextInode = survived ? firstStray : (core.numbers.next ?? firstStray);
   await state.write({});
   // The journal remembers where strays may be until the checkpoint.
   // Names of a block that is lost may be in their directories all the same: what they name is left.
@@ -74,7 +74,7 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
     await flushed.catch((error: unknown) =>
       context.logger.warn('what a killed daemon left in memory is not all durable yet', { error: messageOf(error) }),
     );
-    core.journal.nextInode = core.numbers.next;
+    core.journal.nextInode = core.numbers.next ?? core.journal.nextInode;
     await state.write({});
   }
   if (!core.checkpoint.idle) await core.checkpoint.run();
@@ -90,9 +90,19 @@ async function recover(core: VolumeCore, setup: VolumeSetup, found: StateRecord,
   const lost = (survived ? setup.lostBefore : setup.lostInodes) ?? [];
   for (const number of lost) unread.lost(number);
   await unread.read(lost);
-  if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next;
+  if (!survived && setup.lostAny === true) core.lostBelow = core.numbers.next ?? Infinity;
   if (survived) core.redo?.resume(setup.session);
   else core.redo?.begin(setup.session, core.log.durable, resumed !== true && askedBefore !== true);
+}
+
+/** Only what makes a file needs a number: that waits, and all else goes on, while their counter is out of reach. */
+async function reserveNumbers({ numbers, context }: VolumeCore): Promise<void> {
+  await numbers.reserve().catch((error: unknown) => {
+    if (!isReadLater(error)) throw error;
+    context.logger.warn('the counter of inode numbers is out of reach: nothing can be made on the volume until it is back', {
+      error: messageOf(error),
+    });
+  });
 }
 
 /** Makes again what the process before left in memory. False: it cannot be, and is lost. */

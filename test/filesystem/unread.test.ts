@@ -10,7 +10,7 @@ import { FileSystemError, type UnreadNotice, type Volume } from '../../src/files
 import { randomRuns } from '../suites/random-runs.ts';
 import { seeded } from '../suites/seeded.ts';
 import { eventually } from '../suites/transport-suite.ts';
-import { contentOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
+import { contentOf, errnoOf, look, namesOf, open, put, readAt, root, user, volumeId } from './harness.ts';
 import { Run } from './random-run.ts';
 import { steps } from './random-steps.ts';
 import { UnreadableStore } from './unreadable-store.ts';
@@ -182,6 +182,34 @@ test('a file without a name that is read as its volume is closed leaves nothing 
   await volume.close();
   await close(await open(store));
   assert.equal(store.peek(namedAddress(volumeId, `inode:${removed}`)), undefined);
+});
+
+test('a volume whose counter of inode numbers is out of reach is opened, and only what makes something waits for it', async () => {
+  const store = new UnreadableStore();
+  let volume = await open(store);
+  const file = await put(volume, root, 'file', 'text', true);
+  await put(volume, root, 'removed', 'text', true);
+  const counter = namedAddress(volumeId, 'inodes');
+  for (let mounts = 0; mounts < 3; mounts++) {
+    store.restart();
+    store.lacks = (address) => (address === counter ? 'unavailable' : undefined);
+    volume = await open(store, {}, { lostAny: mounts === 1 });
+    await volume.write(file, 0, mounts, Buffer.from('x'), false);
+    assert.equal(await errnoOf(() => volume.fsync(file, 0, false)), mounts === 1 ? 'EIO' : 'none');
+    await volume.rename(root, mounts === 0 ? 'removed' : `${mounts - 1}`, root, `${mounts}`, 0);
+    // Any may have lost something: it says so once.
+    await errnoOf(() => volume.fsync(root, 0, false));
+    await assert.rejects(put(volume, root, 'new', 'new'), { code: 'unavailable' });
+    await volume.fsync(root, 0, false);
+  }
+  store.lacks = () => undefined;
+  const made = await put(volume, root, 'new', 'new', true);
+  store.restart();
+  volume = await open(store);
+  assert.equal((await contentOf(volume, made)).toString(), 'new');
+  assert.equal((await contentOf(volume, file)).toString(), 'xxxt');
+  assert.deepEqual((await namesOf(volume, root)).toSorted(), ['2', 'file', 'new']);
+  await close(volume);
 });
 
 test('what cannot be read is told for people, without what may not be there, and that all is read again', async () => {

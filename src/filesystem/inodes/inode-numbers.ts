@@ -26,12 +26,12 @@ export class InodeNumbers {
 
   /** The first number of this mount: lower ones are of mounts before it. */
   get first(): number {
-    return this.#first ?? 0;
+    return this.#first ?? Infinity;
   }
 
-  /** The number that comes next. */
-  get next(): number {
-    return this.#next;
+  /** The number that comes next; undefined: none could be reserved yet. */
+  get next(): number | undefined {
+    return this.#first === undefined ? undefined : this.#next;
   }
 
   /** @throws Miss where a chunk has to be reserved first. */
