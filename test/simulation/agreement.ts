@@ -151,7 +151,7 @@ export class Agreement {
     part.allKnow = undefined;
     part.lastTick = part.host.clock;
     this.#tending.checkAll(part);
-    if (part.knowledge.standing === 'outcast') part.host.loseEverything();
+    if (part.knowledge.standing === 'outcast' && this.#world.mutant.keepsEverything !== true) part.host.loseEverything();
     this.#reckon(part);
   }
 
@@ -162,15 +162,17 @@ export class Agreement {
   }
 
   /**
-   * A host drains, or comes back, or offers another amount: blocks will have to move. One drains at a time, and only where a set bears the loss of one:
+   * A host drains, or comes back, or offers another amount: blocks will have to move. One drains at a time, and only where a set bears the loss of one, unless that is asked for:
    * docs/consensus.md tells what may happen otherwise (“What is not promised”).
    */
   #changeOffer(): void {
-    const { replicas } = this.#world.settings;
+    const { replicas, drainsTogether } = this.#world.settings;
     const offer = this.#chance.pick(this.#offers);
     const others = this.#offers.filter((other) => other !== offer && !other.draining);
     if (this.#chance.chance(0.5))
-      offer.draining = !offer.draining && replicas >= 3 && others.length === this.#offers.length - 1 && others.length >= replicas;
+      offer.draining =
+        !offer.draining &&
+        (drainsTogether ? others.length > 0 : replicas >= 3 && others.length === this.#offers.length - 1 && others.length >= replicas);
     else offer.capacity = this.#chance.pick([1, 3, 9]);
     if (offer.draining) this.drained.add(this.#world.names[this.#offers.indexOf(offer)]!);
   }
@@ -193,7 +195,7 @@ export class Agreement {
 
   /** Counted out: it comes back once it has given up what it held. */
   #giveUp(part: Part): void {
-    if (!this.#tending.hasGivenUp(part)) return;
+    if (this.#world.mutant.keepsEverything !== true && !this.#tending.hasGivenUp(part)) return;
     this.#world.trace.say(`-- ${part.host.name} has given up what it held`);
     part.done.clear();
     part.knowledge = { standing: 'fresh', state: part.state };
@@ -237,7 +239,7 @@ export class Agreement {
       this.outcasts.add(host.name);
       // What it resolved for a retirement is not yet given up.
       part.done.clear();
-      host.loseEverything();
+      if (this.#world.mutant.keepsEverything !== true) host.loseEverything();
     }
     this.#reckon(part);
   }

@@ -24,6 +24,10 @@ export interface Mutant {
   readonly forgetsGivenUp?: boolean;
   /** It leaves a tombstone in the place of a block that is given up. */
   readonly givesUpAsRemoved?: boolean;
+  /** It says that it has resolved what it holds as soon as views begin to retire. */
+  readonly retiresUnresolved?: boolean;
+  /** A host that was counted out comes back with all that it had. */
+  readonly keepsEverything?: boolean;
   /** It takes more seeds than a test has time for: only `--mutants` runs it. */
   readonly slow?: boolean;
   /** Settings in which the defect has something to break; drawn for each seed otherwise. */
@@ -89,6 +93,25 @@ const losing: Partial<Settings> = {
   evictionMs: 800,
   confirmMs: 600,
   fresh: false,
+};
+
+/** Hosts are soon counted out, alive or not. */
+const away: Partial<Settings> = {
+  agreed: true,
+  hosts: 5,
+  replicas: 3,
+  thinkMs: 20,
+  delayMs: 0.5,
+  jitterMs: 1,
+  doubling: 0,
+  straggling: 0,
+  syncMs: 0.2,
+  deadlineMs: 200,
+  leases: 0,
+  leaseTermMs: 1000,
+  fresh: false,
+  evictionMs: 300,
+  confirmMs: 150,
 };
 
 /** Each of them must be caught. */
@@ -344,6 +367,18 @@ export const mutants: readonly Mutant[] = [
     name: 'removes blocks that are given up',
     givesUpAsRemoved: true,
     settings: { ...losing, ...wiping, blocks: 20 },
+  },
+  {
+    ...production,
+    name: 'says that all is resolved as soon as views retire',
+    retiresUnresolved: true,
+    settings: { ...away, blocks: 20, operations: 700, loss: 0.02, straggling: 0.05, stragglerMs: 3000, rosterChanges: 4, faults: 40 },
+  },
+  {
+    ...production,
+    name: 'comes back with all that it had after it was counted out',
+    keepsEverything: true,
+    settings: { ...away, blocks: 40, operations: 800, thinkMs: 60, loss: 0.05, syncMs: 2, rosterChanges: 3, removals: 0.6, faults: 60 },
   },
   broken('tells that there is nothing where all may be lost', { mayTellAbsent: () => true }, { ...losing, ...wiping, blocks: 20 }),
   broken('founds again what was removed and forgotten', { mayFoundAgain: () => true }, recreating),

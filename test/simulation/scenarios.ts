@@ -113,6 +113,16 @@ export const scenarios: readonly Scenario[] = [
     faults: planFaults,
   },
   {
+    name: 'drained-together',
+    story: 'Most hosts of many blocks are drained at once, again and again, while blocks are removed, forgotten and founded anew.',
+    settings: (seed) => {
+      const drawn = settingsOf(seed);
+      const roster = { agreed: true, salvage: false, evictionMs: 800, confirmMs: 600, rosterChanges: 14, drainsTogether: true };
+      return { ...drawn, ...roster, hosts: Math.max(drawn.hosts, 6), blocks: 25, operations: 900, recreated: true, removals: 0.5, rivals: 0 };
+    },
+    faults: planFaults,
+  },
+  {
     name: 'differing-rosters',
     story: 'Several hosts found the same named blocks while their rosters differ.',
     settings: (seed) => calm(seed, { hosts: 7, rosterChanges: 6, blocks: 5, operations: 250, thinkMs: 5 }),

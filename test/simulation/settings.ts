@@ -35,6 +35,8 @@ export interface Settings {
   readonly agreed: boolean;
   /** How long it counts there that another host confirmed to know no newer roster. */
   readonly confirmMs: number;
+  /** Any number of hosts may drain at once. */
+  readonly drainsTogether: boolean;
   /** Changes of the roster, each of which moves blocks. */
   readonly rosterChanges: number;
   /** How likely it is, every 40 ms, that somebody moves a block just so. */
@@ -111,6 +113,7 @@ export function settingsOf(seed: number, operations = 620): Settings {
     removals: 0.03,
     agreed: false,
     confirmMs: 200,
+    drainsTogether: false,
     recreated: new SeededRandom(seed, 8).chance(recreatedShare),
     salvage: false,
     wiped: false,

@@ -31,7 +31,7 @@ export class Tending {
         if (host.stateOf(block) === undefined) part.done.add(block);
         else this.#move(part, block);
       }
-      if (part.done.size === blocks.length) part.resolved = state.retiring;
+      if (part.done.size === blocks.length || this.#world.mutant.retiresUnresolved === true) part.resolved = state.retiring;
     }
     const block = this.#chance.pick(blocks);
     if (host.stateOf(block)?.lost === true) this.#replaceLost(part, block);
