@@ -4,6 +4,7 @@ import { codeOf, type ErrorCode, errorCodes, InfinitError, messageOf } from '../
 import { type Errno, errnos, type FileLock, type FileSystem, FileSystemError } from '../file-system.ts';
 import type { Image } from '../inodes/images.ts';
 import type { LentFile } from '../lending.ts';
+import { isBoundedSerial } from './bounded-serial.ts';
 import { isWritten } from './written-shape.ts';
 import type { Term } from './grants.ts';
 
@@ -269,7 +270,7 @@ export function decodeAnswer(bytes: Uint8Array): {
 
 function decode(bytes: Uint8Array): unknown {
   try {
-    const value: unknown = deserialize(bytes);
+    const value: unknown = isBoundedSerial(bytes) ? deserialize(bytes) : undefined;
     if (typeof value === 'object' && value !== null) return value;
   } catch {
     // Said below, in our own words.
