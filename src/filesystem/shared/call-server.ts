@@ -139,6 +139,11 @@ export class CallServer {
     for (const inode of effectsOf(method, args)?.inodes ?? []) await this.#volume.dropPages(inode);
   }
 
+  /** Hosts that a holder before this one had given up, and who may not know. @param onGreeted told of each that knows which locks it has. */
+  knowLost(peers: readonly string[], onGreeted: (peer: string) => void): void {
+    this.#locks.knowLost(peers, onGreeted);
+  }
+
   /** Ends waits for locks and resolves when nothing is under way any more: the asker of each knows how it ended. No call may come after. */
   async drain(): Promise<void> {
     for (const { gone, lookedUp } of this.#guests.values()) {

@@ -147,9 +147,7 @@ export class ProgramLocks {
       } catch (error) {
         if (error instanceof FileSystemError) {
           if (!this.#held.holds(inode, lock)) return;
-          this.#held.note(inode, { ...lock, type: 'unlock' });
-          this.#lost.add(inode, lock);
-          return this.#onLost(inode);
+          return this.#lose(inode, lock);
         }
         // Given up meanwhile: all begins anew.
         if (error instanceof Dismissed) await this.#holder.rejoin(backing).catch(() => {});
@@ -194,6 +192,17 @@ export class ProgramLocks {
     }
     this.#held.note(inode, global);
     this.#lost.forget(inode, global);
+  }
+
+  /** What is held went to others, and was given back since: who serves the volume by now does not know. */
+  loseAll(): void {
+    for (const { inode, lock } of this.#held.all()) this.#lose(inode, lock);
+  }
+
+  #lose(inode: number, lock: FileLock): void {
+    this.#held.note(inode, { ...lock, type: 'unlock' });
+    this.#lost.add(inode, lock);
+    this.#onLost(inode);
   }
 
   /** @throws FileSystemError EIO where programs of this host have lost a lock of the file and do not know it: as with NFS, nothing that they write counts until they have given it back. */

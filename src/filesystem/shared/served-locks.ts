@@ -39,12 +39,20 @@ export class ServedLocks implements LockHosts {
   /** By host: since it was lost, until it has said which locks its programs have. No more than the cluster has hosts. */
   readonly #takenWithout = new Map<string, TakenMeanwhile>();
 
+  #onGreeted: (peer: string) => void = () => {};
+
   constructor({ volume, grace, lent, silent }: ServedLocksParts) {
     this.#volume = volume;
     this.#grace = grace;
     this.#lent = lent;
     this.#silent = silent;
     volume.locks.shareWith(this);
+  }
+
+  /** As of {@link CallServer}. */
+  knowLost(peers: readonly string[], onGreeted: (peer: string) => void): void {
+    for (const peer of peers) this.#takenWithout.set(peer, TakenMeanwhile.everything());
+    this.#onGreeted = onGreeted;
   }
 
   taken(inode: number, lock: FileLock): void {
@@ -98,6 +106,7 @@ export class ServedLocks implements LockHosts {
     this.#lent?.endAll(peer);
     this.#known.add(peer);
     this.#takenWithout.delete(peer);
+    this.#onGreeted(peer);
     const { again } = guest;
     if (process !== undefined && guest.process !== process) {
       guest.endWaits();

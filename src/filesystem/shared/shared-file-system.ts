@@ -211,6 +211,11 @@ export class SharedFileSystem implements FileSystem {
     if (known !== undefined) this.#lost.wasOpen(known);
   }
 
+  /** This host was given up by one that serves the volume no more: its programs' locks went to others. */
+  loseLocks(): void {
+    this.#locks.loseAll();
+  }
+
   /** Resolves when the host that serves the volume knows which locks this host's programs have. */
   relocked(): Promise<void> {
     return this.#holder.relocked();

@@ -206,7 +206,7 @@ export class SharedRole implements Disposable {
     this.fileSystem.setBacking({ kind: 'remote', ask: (call) => this.#ask(call), blocks, writes });
   }
 
-  async #becomeHolder({ session, awaited, lost, alone, inherited, store: port, tenure }: OpenCommand): Promise<void> {
+  async #becomeHolder({ session, awaited, lost, dismissed = [], alone, inherited, store: port, tenure }: OpenCommand): Promise<void> {
     const expired = this.#leave();
     const change = this.#change;
     const began = performance.now();
@@ -237,7 +237,11 @@ export class SharedRole implements Disposable {
       volume.guard(grants);
       await this.#takeLeft(volume);
       if (change !== this.#change) return;
-      if (!this.#closing) this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
+      if (!this.#closing) {
+        this.#server = new CallServer(volume, (shown) => volume.keep(shown), grace, onRemoved, grants);
+        this.#server.knowLost(dismissed, (peer) => this.#tell({ type: 'greeted', peer }));
+      }
+      if (dismissed.includes(this.#self)) this.fileSystem.loseLocks();
       this.#hasServed = true;
       this.fileSystem.setBacking({ kind: 'local', volume, grace: grace.over, names: grace.names?.over, lending: volume.lending, grants });
       void this.fileSystem.relocked().then(() => grace.heard(this.#self));

@@ -14,6 +14,8 @@ interface LeaseRecord {
   readonly termMs: number;
   /** Another one each time that the holder opens the volume; absent in records of earlier versions. */
   readonly opening?: string;
+  /** Hosts whose locks were given to others and who have not heard of it: what they say that they have they do not have any more, whoever holds the lease by then. Absent: none. */
+  readonly dismissed?: readonly string[];
 }
 
 /**
@@ -42,8 +44,8 @@ const readOptions = { deadlineMs: callMs, unleased: true } as const;
 
 /** Who has the volume open, as this host knows it. A lease that lapsed and came back without anybody else having had it in between is of the same tenure. */
 export type LeaseState =
-  /** `inherited`: a process before this one had it until its end, and may have promised guests something. */
-  | { readonly role: 'holder'; readonly tenure: Tenure; readonly inherited: boolean }
+  /** `dismissed`: as of the record. `inherited`: a process before this one had it until its end, and may have promised guests something. */
+  | { readonly role: 'holder'; readonly tenure: Tenure; readonly inherited: boolean; readonly dismissed: readonly string[] }
   /** `opening`: another one when the holder, back from a crash say, has opened the volume anew and knows nothing of this host's locks and files. */
   | { readonly role: 'guest'; readonly holder: string; readonly opening: string | undefined }
   | { readonly role: 'none' };
@@ -76,6 +78,9 @@ export class VolumeLease implements AsyncDisposable {
   /** The version that this process wrote last. */
   #ownVersion = 0;
   #count = 0;
+  readonly #dismissed = new Set<string>();
+  /** What of that is in the record. */
+  #saidDismissed: ReadonlySet<string> = new Set();
   #seenVersion = 0;
   #seenAtMs = 0;
   #seenTermMs = 0;
@@ -91,6 +96,28 @@ export class VolumeLease implements AsyncDisposable {
   /** True while the lease may be used. */
   get held(): boolean {
     return this.#state.role === 'holder' && this.#tenure.leftMs(this.#options.clock) > 0;
+  }
+
+  /** What the host had locked is about to be free: the next holder is to know that. Resolves when it will, or somebody else holds the lease; false: that was so already. */
+  async dismiss(peer: string): Promise<boolean> {
+    const isNew = !this.#dismissed.has(peer);
+    this.#dismissed.add(peer);
+    // A lease that lapsed may go on as it was.
+    while (this.#state.role !== 'guest' && !this.#closed && this.#dismissed.has(peer) && !this.#saidDismissed.has(peer)) {
+      await this.beat();
+      if (!this.#saidDismissed.has(peer)) await new Promise((resolve) => setTimeout(resolve, resumedMs));
+    }
+    return isNew;
+  }
+
+  /** Hosts of which that was said and that have not greeted this one. */
+  get dismissed(): Iterable<string> {
+    return this.#dismissed;
+  }
+
+  /** The host knows which locks it has. */
+  greeted(peer: string): void {
+    this.#dismissed.delete(peer);
   }
 
   /** The present one. */
@@ -205,6 +232,10 @@ export class VolumeLease implements AsyncDisposable {
     this.#count = record?.count ?? 0;
     const unbroken = this.#isUnbroken(record);
     if (!unbroken) this.#endTenure();
+    if (!unbroken) {
+      this.#dismissed.clear();
+      for (const peer of record?.dismissed ?? []) this.#dismissed.add(peer);
+    }
     const outcome = await this.#write(false);
     // Another was faster: its record is too young to be taken over, so this does not go on for ever.
     if (outcome === 'conflict') return this.#look();
@@ -212,7 +243,10 @@ export class VolumeLease implements AsyncDisposable {
     this.#extend(began);
     this.#options.logger.debug('the lease of the volume came to this host', { from: record?.holder });
     const inherited = record?.holder === this.#options.self && !record.released && !unbroken;
-    this.#become({ role: 'holder', tenure: this.#tenure, inherited });
+    const dismissed = [...this.#dismissed];
+    // Whoever opens the volume knows its own locks.
+    this.#dismissed.delete(this.#options.self);
+    this.#become({ role: 'holder', tenure: this.#tenure, inherited, dismissed });
   }
 
   /** Nobody wrote since this process did. A renewal whose outcome was unknown may have come through late: no other process can put this host's name on what this one wrote. */
@@ -240,11 +274,20 @@ export class VolumeLease implements AsyncDisposable {
   }
 
   async #write(released: boolean): Promise<'written' | 'conflict' | 'unknown'> {
-    const record: LeaseRecord = { holder: this.#options.self, count: ++this.#count, released, termMs: leaseTermMs, opening: this.#opening };
+    const dismissed = [...this.#dismissed];
+    const record: LeaseRecord = {
+      holder: this.#options.self,
+      count: ++this.#count,
+      released,
+      termMs: leaseTermMs,
+      opening: this.#opening,
+      ...(dismissed.length === 0 ? {} : { dismissed }),
+    };
     const update = { address: this.#address, expect: this.#version, payload: Buffer.from(JSON.stringify(record)) };
     const result = await this.#options.store.commit([{ update: [update] }], { deadlineMs: callMs });
     if (result.done) {
       this.#version = this.#ownVersion = result.versions[0]![0]!;
+      this.#saidDismissed = new Set(dismissed);
       return 'written';
     }
     const [outcome] = result.outcomes;

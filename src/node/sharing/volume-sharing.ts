@@ -149,6 +149,10 @@ export class VolumeSharing implements AsyncDisposable {
       if (event.session === this.#opened?.session) this.#openAgain();
       return true;
     }
+    if (event.type === 'greeted') {
+      this.#lease.greeted(event.peer);
+      return true;
+    }
     if (event.type === 'served') {
       this.#served.answered(event.id, event.answer);
       return true;
@@ -249,7 +253,9 @@ export class VolumeSharing implements AsyncDisposable {
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const tenure = state.tenure.shared;
-        send({ type: 'holder', session, awaited: users, lost, alone, inherited: state.inherited, store: way.port2, tenure }, [way.port2]);
+        const { self } = this.#options.transport;
+        const dismissed = [...this.#lease.dismissed, ...(state.dismissed.includes(self) ? [self] : [])];
+        send({ type: 'holder', session, awaited: users, lost, alone, inherited: state.inherited, dismissed, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {
         logger.warn('the volume cannot be opened here yet', { error });
@@ -318,14 +324,23 @@ export class VolumeSharing implements AsyncDisposable {
     if (this.#lost.has(peer)) return;
     this.#options.send({ type: 'silence', peer, over: false });
     const timer = setTimeout(
-      () => {
-        this.#lost.delete(peer);
-        this.#options.send({ type: 'dismiss', peer });
-      },
+      () => void this.#dismiss(peer),
       // Its silence was noticed late, if it went with its network.
       dismissAfterMs - (this.#options.lostFor().get(peer) ?? 0),
     );
     this.#lost.set(peer, timer);
+  }
+
+  async #dismiss(peer: string): Promise<void> {
+    const timer = this.#lost.get(peer);
+    const isNew = this.#state.role !== 'guest' && (await this.#lease.dismiss(peer));
+    if (this.#lost.get(peer) !== timer) {
+      // It is back, and was not given up.
+      if (isNew) this.#lease.greeted(peer);
+      return;
+    }
+    this.#lost.delete(peer);
+    this.#options.send({ type: 'dismiss', peer });
   }
 
   #onPeerUp(peer: string): void {

@@ -52,6 +52,8 @@ export interface OpenCommand {
   readonly awaited: readonly string[];
   /** Hosts that are lost, and how long from now on they may come back and take theirs again. */
   readonly lost: readonly Awaited[];
+  /** Hosts that have lost what they had locked and do not know it, this one perhaps. */
+  readonly dismissed?: readonly string[];
   /** No other host has the volume mounted, as far as is known. */
   readonly alone: boolean;
   /** A daemon of this host before this one served it until it died: guests may have something in memory of that. */
@@ -99,6 +101,8 @@ export type VolumeEvent =
   /** In a cluster: an operation for the host that has the volume open. */
   | { readonly type: 'ask'; readonly id: number; readonly call: Uint8Array }
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }
+  /** That host knows which locks it has. */
+  | { readonly type: 'greeted'; readonly peer: string }
   /** To the host that serves the volume: what it asked back is forgotten. */
   | { readonly type: 'recalled'; readonly id: number }
   /** To a guest: it is to forget these. */

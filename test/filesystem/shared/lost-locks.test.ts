@@ -70,6 +70,35 @@ test('one that comes to the next holder when its time was over has lost what oth
   assert.equal(await errnoOf(() => second.own.setlk(inode, posix('8', 'write', 0, 9), false)), 'EAGAIN');
 });
 
+test('who was given up by the holder before, and does not know, has lost its locks at the next one', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'old', true);
+  const guest = first.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  await first.volume.close();
+  const second = new Serving(await open(store), new LockGrace([]));
+  const greeted: string[] = [];
+  second.server.knowLost(['a'], (peer) => greeted.push(peer));
+  second.welcome(guest, 'a');
+  await guest.getattr(inode);
+  assert.deepEqual(greeted, ['a']);
+  assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+  await second.guest('b').setlk(inode, posix('9', 'write', 0, 9), false);
+});
+
+test('a host that serves the volume itself by then has lost its own', async () => {
+  const { own, volume } = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(volume, root, 'f', 'old', true);
+  const handle = await own.open(inode, 2);
+  await own.setlk(inode, posix('1', 'write', 0, 9), false);
+  own.loseLocks();
+  assert.equal(await errnoOf(() => own.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+  await own.setlk(inode, posix('1', 'unlock', 0, 9), false);
+  assert.equal(await errnoOf(() => own.write(inode, handle, 0, bytes('new'), false)), 'none');
+});
+
 test('what a program writes that has lost its lock goes over nothing, until it has given the lock back', async () => {
   for (const kind of ['posix', 'flock'] as const) {
     const serving = new Serving(await open(new MemoryBlockStore()));
