@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { type Logger, messageOf } from '../base/index.ts';
 import { loadAddon } from './addon.ts';
@@ -22,6 +22,8 @@ const crashWindowMs = 60_000;
 /** The first restart comes at once, each further one within the window waits twice as long. */
 const [firstDelayMs, maxDelayMs] = [200, 5000];
 const forwarded = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+/** How often it is looked whether a daemon that has nothing open any more is dead, in ms. */
+const lookMs = 50;
 
 export interface SupervisorSettings {
   /** The daemon's program and arguments, for this same Node. */
@@ -97,7 +99,7 @@ class Holder {
     daemon.on('message', (message: ToHolder) => this.#hear(message));
     daemon.on('error', (error) => this.#logger.error('the daemon cannot be started', { error }));
     if (this.#stopping) daemon.kill('SIGTERM');
-    const [code, signal] = daemon.pid === undefined ? [1, null] : ((await once(daemon, 'exit')) as [number | null, string | null]);
+    const [code, signal] = daemon.pid === undefined ? [1, null] : await endOf(daemon);
     this.#daemon = undefined;
     return { code, signal };
   }
@@ -225,5 +227,31 @@ class Holder {
         this.#logger.error('a mount could not be ended', { mountPoint: mount.mountPoint, error: messageOf(error) });
       }
     }
+  }
+}
+
+/**
+ * How a daemon ended. One that is killed while the kernel has a thread of it wait for its own answer does not end before the next one has given that: it counts as ended once nothing of it can run any
+ * more and all that it had open is closed.
+ */
+async function endOf(daemon: ChildProcess): Promise<[code: number | null, signal: string | null]> {
+  const exited = once(daemon, 'exit') as Promise<[number | null, string | null]>;
+  let isOver = false;
+  void exited.then(() => (isOver = true));
+  const disconnected = once(daemon, 'disconnect').then(async () => {
+    while (!isOver && !isDead(daemon.pid!)) await setTimeout(lookMs);
+    // As a rule all of it is gone by then, and it is known how.
+    await setTimeout(lookMs);
+    return [null, 'SIGKILL'] as [null, string];
+  });
+  return Promise.race([exited, disconnected]);
+}
+
+/** Whether the process was ended, though a thread of it may be kept by the kernel. */
+function isDead(pid: number): boolean {
+  try {
+    return / [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\)/s, ''));
+  } catch {
+    return true;
   }
 }

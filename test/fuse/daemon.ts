@@ -33,6 +33,8 @@ const kept = new Proxy<FileSystem>(fileSystem, {
     return (...args: unknown[]): unknown => {
       // The first daemon never answers for this name: its successor must.
       if (property === 'lookup' && args[1] === 'hang' && adopted === undefined) return new Promise(() => {});
+      // Nor for pages of mapped files.
+      if (property === 'writeMapped' && adopted === undefined) return new Promise(() => {});
       const result = Reflect.apply(method, target, args) as unknown;
       if (changing.has(String(property))) {
         writeFileSync(`${state}.new`, serialize(fileSystem.save()));
@@ -49,6 +51,7 @@ const session = serveFileSystem({
   options: { leased: true },
   ...(adopted === undefined ? {} : { adopted: adopted.init }),
 });
+if (adopted !== undefined) fileSystem.kernel?.settle(true);
 process.once('SIGTERM', () => session.stop());
 const init = await session.ready;
 holder.register({ volume: 'kept', fd: mount.fd, mountPoint, connection: mount.connection, init });

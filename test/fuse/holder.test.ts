@@ -80,6 +80,36 @@ class Supervised implements AsyncDisposable {
   }
 }
 
+test(
+  'a daemon that is killed while the kernel keeps a thread of it waiting for its own answer is followed by another',
+  { timeout: 60_000 },
+  async () => {
+    await using supervised = new Supervised();
+    const pid = await supervised.serving();
+    const [file, source, seen] = [path.join(supervised.mountPoint, 'file'), `${supervised.state}.source`, `${supervised.state}.seen`];
+    await writeFile(file, 'before');
+    await writeFile(source, 'mapped');
+    const program = path.join(import.meta.dirname, '../integration/mapper.ts');
+    const mapper = spawn(process.execPath, [program, file, source, seen], { stdio: ['pipe', 'pipe', 'inherit'] });
+    try {
+      const said = async (): Promise<string> => String(((await once(mapper.stdout, 'data')) as [Buffer])[0]).trim();
+      assert.equal(await said(), 'mapped');
+      const looked = said();
+      // It takes a lock, for which the kernel is to drop the file's pages. It has to write one first, and gets no answer.
+      mapper.stdin.end('go');
+      const isStuck = (thread: string): boolean => /\) D /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
+      while (!readdirSync(`/proc/${pid}/task`).some((thread) => isStuck(thread))) await setTimeout(10);
+      process.kill(pid, 'SIGKILL');
+      await supervised.serving(pid);
+      assert.equal(await looked, 'copied');
+      assert.equal(await readFile(seen, 'utf8'), 'mapped');
+      while (existsSync(`/proc/${pid}`)) await setTimeout(10);
+    } finally {
+      mapper.kill('SIGKILL');
+    }
+  },
+);
+
 test('a client goes on after kill -9 of the daemon, again and again', { timeout: 300_000 }, async () => {
   await using supervised = new Supervised();
   let pid = await supervised.serving();

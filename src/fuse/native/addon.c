@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -165,11 +167,35 @@ static napi_value unwatch(napi_env env, napi_callback_info info) {
 typedef struct {
   int device;
   int channel;
+  /* The thread has a table of descriptors of its own, with those two alone. */
+  int apart;
+  sem_t *started;
 } Notifier;
+
+static void close_span(unsigned int from, unsigned int to) {
+  if (syscall(SYS_close_range, from, to, 0) == 0) return;
+  long limit = sysconf(_SC_OPEN_MAX);
+  for (unsigned int fd = from; fd <= to && (long)fd < limit; fd++) close((int)fd);
+}
+
+/* Closes all descriptors of this thread's own table but two. */
+static void close_others(int one, int other) {
+  unsigned int low = (unsigned int)(one < other ? one : other), high = (unsigned int)(one < other ? other : one);
+  if (low > 0) close_span(0, low - 1);
+  if (high - low > 1) close_span(low + 1, high - 1);
+  close_span(high + 1, ~0U);
+}
 
 static void *notify(void *data) {
   Notifier *notifier = data;
   char message[MAX_NOTIFICATION];
+  /*
+   * The kernel may keep this thread until the process answers, and a process that is killed then is not gone before the next one has answered: that one must be able to start. So nothing
+   * of what the process has open stays open for this thread.
+   */
+  notifier->apart = unshare(CLONE_FILES) == 0;
+  if (notifier->apart) close_others(notifier->device, notifier->channel);
+  sem_post(notifier->started);
   for (;;) {
     ssize_t length = recv(notifier->channel, message, sizeof message, 0);
     if (length < 0 && errno == EINTR) continue;
@@ -194,7 +220,10 @@ static napi_value notifier(napi_env env, napi_callback_info info) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return integer(env, -errno);
   Notifier *started = malloc(sizeof *started);
   /* A descriptor of its own: the caller's number may be closed and used again while the thread waits. */
-  *started = (Notifier){.device = fcntl(number(env, argument[0]), F_DUPFD_CLOEXEC, 3), .channel = pair[1]};
+  sem_t ready;
+  sem_init(&ready, 0, 0);
+  *started = (Notifier){.device = fcntl(number(env, argument[0]), F_DUPFD_CLOEXEC, 3), .channel = pair[1], .started = &ready};
+  int device = started->device;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -202,7 +231,17 @@ static napi_value notifier(napi_env env, napi_callback_info info) {
   pthread_t thread;
   int failure = started->device < 0 ? errno : pthread_create(&thread, &attributes, notify, started);
   pthread_attr_destroy(&attributes);
-  if (failure == 0) return integer(env, pair[0]);
+  if (failure == 0) {
+    while (sem_wait(&ready) != 0) continue;
+    sem_destroy(&ready);
+    /* It does not end before this end of the socket is closed. */
+    if (started->apart) {
+      close(device);
+      close(pair[1]);
+    }
+    return integer(env, pair[0]);
+  }
+  sem_destroy(&ready);
   if (started->device >= 0) close(started->device);
   close(pair[0]);
   close(pair[1]);
