@@ -38,8 +38,8 @@ const cachedTreeNodes = 4096;
 
 /** Asked before a change. The promise resolves when nobody has it in memory any more; undefined: so it is now. */
 export interface Claims {
-  /** Attributes and content. @param owner has the inode lent, and goes on having it. */
-  inode(number: number, owner?: string): Promise<void> | undefined;
+  /** Attributes and content. @param owner has the inode lent, and goes on having it. @param by the host that changes it; undefined: this one. */
+  inode(number: number, owner?: string, by?: string): Promise<void> | undefined;
   /** The names in a directory. @param asker who knows of this change by itself. */
   names(number: number, asker: string | undefined): Promise<void> | undefined;
   /** Asked before it is told what an inode is. The promise resolves when no other host changes it in its own memory; undefined: so it is now. */
@@ -151,8 +151,8 @@ export class VolumeCore {
   claim(inodes: readonly Inode[], directories: readonly Inode[] = [], owner?: string): void {
     const { claims } = this;
     if (claims === undefined) return;
-    const asker = currentAsker()?.asker;
-    const waits = [...inodes.map(({ number }) => claims.inode(number, owner)), ...directories.map(({ number }) => claims.names(number, asker))];
+    const { asker, peer } = currentAsker() ?? {};
+    const waits = [...inodes.map(({ number }) => claims.inode(number, owner, peer)), ...directories.map(({ number }) => claims.names(number, asker))];
     const pending = waits.filter((wait) => wait !== undefined);
     if (pending.length > 0) throw new Miss(Promise.all(pending));
   }

@@ -37,6 +37,11 @@ export interface FileSystem {
   isGuarded?(inode: number): boolean;
   /** For how long the attributes of such a file, as they were told last, are good unless the kernel is asked to {@link KernelCache.drop} or {@link KernelCache.distrust} it before, in ms. */
   guardedMs?(attributes: Attributes): number;
+  /**
+   * Names the time in which no other host changes the inode, or gets a lock that this one's programs have. Asked before the kernel is given pages of it: as long as it is called the same nobody has, whichever process asks.
+   * undefined: nobody notes it.
+   */
+  mapping?(inode: number): MaybePromise<string | undefined>;
   /** The handle, just opened, stands for one that a process before this one gave: what was lost with that process concerns it. */
   inherited?(inode: number, handle: number): void;
   /** What is called from now on serves this request of the kernel, until this is called again; undefined: none. */
@@ -232,8 +237,8 @@ export interface KernelCache {
   dropOpen(): void;
   /** `right`: since an earlier process served this kernel nobody else has changed the volume. What programs changed in mapped memory then is written only if so. */
   settle(right: boolean): void;
-  /** What was written to the file, and answered, is lost: what programs changed in mapped memory of it is not what the file is. */
-  lost(inode: number): void;
+  /** What was written to the file, and answered, is lost: what programs changed in mapped memory of it is not what the file is. @param byEarlier by a process before this one. */
+  lost(inode: number, byEarlier?: boolean): void;
   /** It may have pages that are not to be written: they are older than what others wrote, or others are let in meanwhile. */
   hasStale(): boolean;
   /** Until {@link endSole} nobody but this kernel changes the volume for the next `forMs()`, asked again and again: it may cache. */

@@ -26,6 +26,8 @@ const maxLoads = 10_000;
 export interface Asking {
   /** Who asks, where it has something of the volume in memory. */
   readonly asker: string | undefined;
+  /** That host; undefined: a program of this one. */
+  readonly peer?: string | undefined;
   /** Undefined where it may be made twice, or what it does is recorded. */
   call?: InodeCall | undefined;
 }

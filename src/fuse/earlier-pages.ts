@@ -5,10 +5,11 @@ const maxSettled = 262_144;
 
 /**
  * Pages of mapped files that programs changed while an earlier daemon served the mount, and that the kernel writes to this one. They are as good as then
- * while no other session has had the volume since. Otherwise they are older than what others wrote and may have synced, and are refused: msync says EIO.
+ * while no other session has had the volume since. Otherwise they may be older than what others wrote and synced, and are refused: msync says EIO; but for those of files that are known to be changed by nobody else.
  */
 export class EarlierPages {
   readonly #drop: (inode: number) => Promise<void>;
+  readonly #areGood: (inode: number) => boolean | Promise<boolean>;
   #state: 'unknown' | 'right' | 'stale' = 'unknown';
   readonly #known = Promise.withResolvers<void>();
   /** Inodes whose pages are of this daemon's time, or were written since it is known that they are right. */
@@ -16,9 +17,13 @@ export class EarlierPages {
   /** Bounded by the kernel's open files. */
   readonly #dropping = new Map<number, Promise<void>>();
 
-  /** @param drop resolves when the kernel has no page of the inode any more, dirty ones written or refused. */
-  constructor(drop: (inode: number) => Promise<void>) {
+  /**
+   * @param drop resolves when the kernel has no page of the inode any more, dirty ones written or refused.
+   * @param areGood whether those of this inode are as good as ever, though others use the volume.
+   */
+  constructor(drop: (inode: number) => Promise<void>, areGood: (inode: number) => boolean | Promise<boolean> = () => false) {
     this.#drop = drop;
+    this.#areGood = areGood;
   }
 
   /** `right`: the volume is as the earlier daemon left it. Only the first word counts. */
@@ -68,8 +73,14 @@ export class EarlierPages {
       this.gone(inode);
       return true;
     }
-    void this.#dropOnce(inode);
-    return false;
+    const good = this.#areGood(inode);
+    return good instanceof Promise ? good.then((are) => this.#may(inode, are)) : this.#may(inode, good);
+  }
+
+  #may(inode: number, areGood: boolean): boolean {
+    if (areGood) this.gone(inode);
+    else void this.#dropOnce(inode);
+    return areGood;
   }
 
   #dropOnce(inode: number): Promise<void> {

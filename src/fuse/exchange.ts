@@ -22,6 +22,7 @@ import { placeOf, RefusedMemory } from './refused-memory.ts';
 import {
   encodeIncrementEpoch,
   encodeInvalidateInode,
+  hasDirectMaps,
   type Message,
   opcodeLimit,
   opcodes,
@@ -146,8 +147,13 @@ export class Exchange {
 
   /** A page that a program changed in mapped memory is not written. From before the kernel hears that, nobody is given the file's pages: see {@link RefusedMemory}. */
   refusePage(inode: number, handle: KernelHandle): FileSystemError {
-    this.#refused.refused(inode, placeOf({ high: this.handles.generation, low: 0 }), [handle]);
+    this.#refuse(inode, [handle]);
     return new FileSystemError('EIO', 'what was changed in mapped memory was lost when the volume went to another host');
+  }
+
+  /** What programs changed under earlier daemons is gone. */
+  #refuse(inode: number, handles: readonly KernelHandle[]): void {
+    this.#refused.refused(inode, placeOf({ high: this.handles.generation, low: 0 }), handles);
   }
 
   /** Pages that a program changed in mapped memory are taken. */
@@ -160,9 +166,11 @@ export class Exchange {
     this.#changedInMemory.add(header.node);
   }
 
-  /** What was written to the file, and answered, is lost. */
-  lost(inode: number): void {
-    if (this.#anyChangedInMemory || this.#changedInMemory.has(inode)) this.#losePages(inode, []);
+  /** What was written to the file, and answered, is lost: by this daemon, or by the one before. */
+  lost(inode: number, byEarlier: boolean): void {
+    if (byEarlier) {
+      if (this.trust?.wasNoted(inode) === true) this.#refuse(inode, this.lockOwners.handlesOf(inode));
+    } else if (this.#anyChangedInMemory || this.#changedInMemory.has(inode)) this.#losePages(inode, []);
   }
 
   /** As {@link refusePage}, where the page was changed under this daemon: the kernel keeps it until it is dropped, and tells msync, fsync and close why. */
@@ -170,17 +178,18 @@ export class Exchange {
     if (this.trust !== undefined) this.#refused.refused(inode, placeOf(this.handles.last), [...handles, ...this.lockOwners.handlesOf(inode)]);
   }
 
-  /** @throws FileSystemError where a page would show a program what its memory was before it changed it. */
-  givePage(inode: number, handle: KernelHandle, forReading: boolean): void {
+  /** Resolves when the page may be read; undefined: now. @throws FileSystemError where it would show a program what its memory was before it changed it. */
+  givePage(inode: number, handle: KernelHandle, forReading: boolean): Promise<void> | undefined {
     const { trust } = this;
-    if (trust === undefined) return;
+    if (trust === undefined) return undefined;
     const mayGive = this.#refused.mayGive(inode, handle, this.handles.generation, () => this.lockOwners.handlesOf(inode));
     if (!mayGive || (trust.isLost(inode) && this.#refused.has(inode)))
       throw new FileSystemError(
         'EIO',
         'what was changed in mapped memory was lost: the file can be read once programs that had it open have closed it',
       );
-    trust.gavePage(inode, forReading);
+    // Older kernels cache what programs write.
+    return trust.givesPage(inode, forReading, this.init !== undefined && hasDirectMaps(this.init));
   }
 
   /** The kernel closed an open file. */

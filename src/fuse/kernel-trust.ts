@@ -3,6 +3,7 @@ import { type Attributes, type FileTime, isSameTime, type SoleUseEnd } from '../
 import { EarlierPages } from './earlier-pages.ts';
 import { GuardedFiles } from './guarded-files.ts';
 import { MappedPages } from './mapped-pages.ts';
+import type { PageNotes } from './page-notes.ts';
 import type { Notifier } from './notifier.ts';
 import { lateMs, longestTrustMs, marginMs, maxTrustMs, slackMs } from './trust-times.ts';
 import { type Validity, validity } from './wire/index.ts';
@@ -64,6 +65,7 @@ export class KernelTrust {
   readonly #allKnown: boolean;
   readonly #earlier: EarlierPages | undefined;
   readonly #mapped: MappedPages;
+  readonly #notes: PageNotes | undefined;
   /** After a takeover: inodes of which nothing is cached that an earlier daemon gave. */
   readonly #dropped = new Set<number>();
   /** Something may have been cached before the next time alone begins. */
@@ -87,11 +89,18 @@ export class KernelTrust {
   /**
    * @param adopted the mount is an earlier daemon's: what is open, and cached, is not known.
    * @param earlierMs for how long the kernel may trust yet what that one told it; absent: it did not say.
+   * @param notes for the next daemon, and of the earlier one; absent: there are none.
    */
-  constructor(notifier: Notifier, adopted: boolean, earlierMs = longestTrustMs) {
+  constructor(notifier: Notifier, adopted: boolean, earlierMs = longestTrustMs, notes?: PageNotes) {
     this.#notifier = notifier;
     this.#allKnown = !adopted;
-    this.#earlier = adopted ? new EarlierPages((inode) => this.#drop(inode)) : undefined;
+    this.#notes = notes;
+    this.#earlier = adopted
+      ? new EarlierPages(
+          (inode) => this.#drop(inode),
+          (inode) => notes?.areGood(inode) ?? false,
+        )
+      : undefined;
     this.#mapped = new MappedPages((inode) => this.#drop(inode), adopted);
     this.#used = adopted;
     // What the earlier daemon told just before it ended holds for a while.
@@ -102,6 +111,8 @@ export class KernelTrust {
   begin(forMs: () => number): void {
     this.#sole = { forMs, first: !this.#used, current: new Set() };
     this.#used = true;
+    // What programs write goes into them, too.
+    this.#mapped.anyMayHave();
   }
 
   /** Nobody else changes the volume. */
@@ -206,9 +217,19 @@ export class KernelTrust {
     return guarded || this.#inodes.has(inode) || this.#guarded.areTrusted ? this.#drop(inode) : undefined;
   }
 
-  /** The kernel is given a page, by a file that is open for reading alone or not. Those of a guarded one are dropped when it changes. */
-  gavePage(inode: number, forReading: boolean): void {
-    if (!forReading || !this.#guarded.has(inode)) this.#mapped.given(inode);
+  /** The kernel is given a page, by a file that is open for reading alone or not. Those of a guarded one are dropped when it changes. Before the page is read the promise is to be awaited; undefined: now. @param isNoted the kernel gets pages in no other way. */
+  givesPage(inode: number, forReading: boolean, isNoted: boolean): Promise<void> | undefined {
+    if (forReading && this.#guarded.has(inode)) return undefined;
+    const hadNone = this.#mapped.given(inode) && !this.#inodes.has(inode) && !this.#guarded.has(inode);
+    if (this.#sole !== undefined) return this.#notes?.giving(inode, false);
+    // What is changed there from then on is of this daemon's time.
+    if (hadNone && isNoted) this.#earlier?.gone(inode);
+    return this.#notes?.giving(inode, hadNone && isNoted && !forReading);
+  }
+
+  /** The earlier daemon left a note of pages of the inode. */
+  wasNoted(inode: number): boolean {
+    return this.#notes?.wasNoted(inode) === true;
   }
 
   /** A lock of the file was taken, or is about to be given back: resolves when the kernel has none of the pages that nobody takes back. undefined: it has none. */

@@ -13,6 +13,8 @@ export class MappedPages {
   /** Others may have pages as well, but for those that were dropped since that is so. */
   #othersHave: boolean;
   readonly #dropped = new Set<number>();
+  /** While the kernel drops them: how many times at once. */
+  readonly #dropping = new Map<number, number>();
 
   /**
    * @param drop resolves when the kernel has no page of the inode any more, dirty ones written.
@@ -23,14 +25,21 @@ export class MappedPages {
     this.#othersHave = adopted;
   }
 
-  /** The kernel is given a page, and not a program what it reads. */
-  given(inode: number): void {
+  /** The kernel is given a page, and not a program what it reads. Returns whether it had none of the inode before. */
+  given(inode: number): boolean {
+    const hadNone = !this.#read.has(inode) && !this.#dropping.has(inode) && (!this.#othersHave || this.#dropped.has(inode));
     if (this.#read.size >= maxKnown && !this.#read.has(inode)) {
       this.#read.clear();
-      this.#dropped.clear();
-      this.#othersHave = true;
+      this.anyMayHave();
     }
     this.#read.add(inode);
+    return hadNone;
+  }
+
+  /** It has got pages of other files in another way, or may have. */
+  anyMayHave(): void {
+    this.#dropped.clear();
+    this.#othersHave = true;
   }
 
   /** Resolves when the kernel has no page of the inode; undefined: it has none. */
@@ -40,6 +49,14 @@ export class MappedPages {
       if (this.#dropped.size >= maxKnown) this.#dropped.clear();
       this.#dropped.add(inode);
     }
-    return this.#drop(inode);
+    return this.#dropNow(inode);
+  }
+
+  async #dropNow(inode: number): Promise<void> {
+    this.#dropping.set(inode, (this.#dropping.get(inode) ?? 0) + 1);
+    await this.#drop(inode);
+    const left = this.#dropping.get(inode)! - 1;
+    if (left === 0) this.#dropping.delete(inode);
+    else this.#dropping.set(inode, left);
   }
 }

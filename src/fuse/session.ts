@@ -10,6 +10,7 @@ import { Exchange } from './exchange.ts';
 import { Handles } from './handles.ts';
 import { KernelTrust } from './kernel-trust.ts';
 import { Notifier } from './notifier.ts';
+import { PageNotes } from './page-notes.ts';
 import { operations, operationsWithoutOpens } from './operations/index.ts';
 import { defaultFuseOptions, type FuseOptions } from './options.ts';
 import {
@@ -112,7 +113,8 @@ export class FuseSession {
       onRequests,
     );
     const earlierMs = adopted === undefined || memory === undefined ? undefined : takeTrust(memory, adopted.generation);
-    const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined, earlierMs) : undefined;
+    const notes = new PageNotes((inode) => fileSystem.mapping?.(inode), lockRecords);
+    const trust = options?.leased === true ? new KernelTrust(this.notify, adopted !== undefined, earlierMs, notes) : undefined;
     this.#closeTrust = () => {
       const leftMs = trust?.close() ?? 0;
       const generation = this.#exchange.init?.generation;
@@ -127,7 +129,7 @@ export class FuseSession {
       distrust: (inode) => trust?.distrust(inode),
       dropOpen: () => trust?.dropOpen(),
       settle: (right) => trust?.settle(right),
-      lost: (inode) => this.#exchange.lost(inode),
+      lost: (inode, byEarlier = false) => this.#exchange.lost(inode, byEarlier),
       hasStale: () => trust?.hasStale === true,
       beginSole: (forMs) => trust?.begin(forMs),
       endSole: (lost) => trust?.end(lost) ?? { expired: undefined, dropped: Promise.resolve() },

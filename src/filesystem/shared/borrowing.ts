@@ -86,6 +86,11 @@ export class Borrowing {
     return this.#files.has(inode) || this.left.has(inode);
   }
 
+  /** Which loan the file is this host's by, at this moment; undefined: it is not. */
+  loanOf(inode: number): string | undefined {
+    return this.#good(inode)?.loan;
+  }
+
   /** undefined: there is room for more; otherwise a promise for the moment when there is, or when nothing can be said at present. */
   wait(): Promise<void> | undefined {
     return this.#budget.wait();

@@ -113,7 +113,7 @@ export class CallServer {
       const named = isNamed ? { host: peer, asker: tag.asker, number: tag.number } : undefined;
       let result: unknown;
       try {
-        result = await askedBy({ asker, call: named }, () => this.#perform(peer, call, told));
+        result = await askedBy({ asker, peer, call: named }, () => this.#perform(peer, call, told));
       } finally {
         if (changesFile.has(method)) await this.#dropPages(method, args);
       }
@@ -165,6 +165,7 @@ export class CallServer {
    * @returns what closes its handles and forgets it, to be called some time later: should it have been cut off only, files without a name that it opens again must be there still.
    */
   async dismiss(peer: string): Promise<() => Promise<void>> {
+    this.#grants?.mapped.forget(peer);
     this.#grants?.forget(peer);
     this.#grants?.loans.lapse(peer);
     const guest = this.#guests.get(peer);
@@ -255,6 +256,9 @@ export class CallServer {
         return args[3] === true ? this.#tellChanged(peer, told, method, args, undefined) : undefined;
       case 'readLent':
         return this.#requireShowing().readLent(peer, args as unknown as readonly [number, string, number, number]);
+      case 'mapped':
+        if (this.#grants === undefined) throw new InfinitError('bad-argument', 'nobody notes here who changes files');
+        return this.#grants.mapped.name(peer, args[0] as number);
       case 'stored':
         return this.#requireShowing().stored(peer, told, args[0] as number, args[1] as number, args[2] as number);
       default: {
@@ -385,6 +389,7 @@ export class CallServer {
       guest.mount = mount;
       return;
     }
+    this.#grants?.mapped.forget(peer);
     const next = new Guest(this.#expect);
     next.mount = mount;
     this.#guests.set(peer, next);

@@ -81,6 +81,8 @@ export const sharedMethods = {
   borrowLocks: 'n',
   /** It does not any more: inode, that number, what is locked; nothing: it never did. */
   returnLocks: 'nnk',
+  /** An inode of which the asker's kernel is given pages for programs that map it: answered with the name of the time in which nobody else changes it, see `MappedFiles`. */
+  mapped: 'n',
   /** Whether there is an inode that the host before had made. What is there is durable when that is answered. */
   made: 'n',
   /** A file that the host before had made, and that is not there: it is made once more. */
@@ -103,6 +105,7 @@ export type OwnMethod =
   | 'readLent'
   | 'borrowLocks'
   | 'returnLocks'
+  | 'mapped'
   | 'made'
   | 'remake';
 

@@ -65,6 +65,7 @@ export function effectsOf(method: SharedMethod, args: readonly unknown[]): Effec
 export function contentChangedBy(method: SharedMethod, args: readonly unknown[]): number | undefined {
   switch (method) {
     case 'write':
+    case 'writeMapped':
     case 'append':
     case 'fallocate':
       return args[0] as number;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Claims } from '../core.ts';
 import { LentLocks } from './lent-locks.ts';
 import { Loans } from './loans.ts';
+import { MappedFiles } from './mapped-files.ts';
 import { SilentHosts } from './silent-hosts.ts';
 
 /** For how long an answer is good, in ms: so long a change waits at the most for a guest that does not give up what it has in memory. */
@@ -79,6 +80,8 @@ export class Grants implements Claims {
   /** Files of which guests grant the locks. */
   readonly lentLocks: LentLocks;
   readonly silent: SilentHosts;
+  /** Files that guests' programs change in mapped memory. */
+  readonly mapped = new MappedFiles();
   #closed = false;
 
   constructor(options: GrantsOptions) {
@@ -166,7 +169,8 @@ export class Grants implements Claims {
     return this.loans.lend(peer, inode);
   }
 
-  inode(number: number, owner?: string): Promise<void> | undefined {
+  inode(number: number, owner?: string, by?: string): Promise<void> | undefined {
+    this.mapped.changing(number, by);
     const [lent, shown] = [this.loans.changing(number, owner), this.#claim(number, undefined)];
     return lent === undefined || shown === undefined ? (lent ?? shown) : Promise.all([lent, shown]).then(() => {});
   }

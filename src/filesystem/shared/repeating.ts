@@ -39,6 +39,7 @@ export const repeatable: ReadonlySet<SharedMethod> = new Set([
   'readLent',
   'borrowLocks',
   'returnLocks',
+  'mapped',
   'made',
 ]);
 /** Failures after which the next attempt may meet a host that serves the volume. */

@@ -19,6 +19,7 @@ import { openAccessMask, openTruncate } from '../inodes/mode.ts';
 import { Borrowing, type BorrowingEvents } from './borrowing.ts';
 import type { GrantKey } from './grants.ts';
 import { GuestCache } from './guest-cache.ts';
+import { GuestMappings } from './guest-mappings.ts';
 import { GuestView } from './guest-view.ts';
 import type { Backing, Done, Greeting, ResultOf } from './backing.ts';
 import { includes } from './done-calls.ts';
@@ -67,6 +68,7 @@ export class SharedFileSystem implements FileSystem {
   /** What a guest's programs write. */
   readonly #borrowing: Borrowing;
   readonly #writes: ProgramWrites;
+  readonly #mappings: GuestMappings;
   readonly #turns = new KeyedQueue();
   readonly #guest: GuestView;
   readonly #view: ProgramView;
@@ -119,6 +121,7 @@ export class SharedFileSystem implements FileSystem {
         },
         onLeftLost: (inode, error) => {
           written?.onLost(inode, error);
+          this.#kernel?.lost(inode, true);
           onLost(inode);
         },
       },
@@ -133,6 +136,7 @@ export class SharedFileSystem implements FileSystem {
     });
     this.#files = new OpenHandles(this.#holder, this.#undelivered, (inode) => this.#made.settled(inode));
     this.#view = new ProgramView(this.#holder, this.#cache, this.#borrowing, this.#guest, this.#files);
+    this.#mappings = new GuestMappings(this.#holder, this.#borrowing);
     this.#writes = new ProgramWrites(this.#holder, this.#borrowing, this.#files, this.#turns);
     this.#made = new MadeFiles(this.#holder, clock, ({ inode, parent, name }, error) => {
       this.#lost.add(name === '' ? [inode] : [inode, parent], this.#files.all(), error);
@@ -262,6 +266,9 @@ export class SharedFileSystem implements FileSystem {
   guardedMs(attributes: Attributes): number {
     return this.#view.guardedMs(attributes);
   }
+  mapping(inode: number): MaybePromise<string | undefined> {
+    return this.#mappings.name(inode);
+  }
   readlink(inode: number): MaybePromise<string> {
     return this.#view.readlink(inode);
   }
@@ -326,6 +333,8 @@ export class SharedFileSystem implements FileSystem {
     return this.#writes.write({ inode, handle, offset: append ? undefined : offset, killPrivileges, request: this.#request }, data);
   }
   writeMapped(inode: number, handle: number, offset: number, data: Uint8Array): MaybePromise<number> {
+    // A page of a time in which another host had such a lock would go over what that wrote.
+    this.#locks.requireLocks(inode);
     return this.#writes.write({ inode, handle, offset, killPrivileges: false, within: true, request: this.#request }, data);
   }
   flush(inode: number, handle: number, lockOwner: LockOwner): MaybePromise<void> {

@@ -146,8 +146,8 @@ const encodeSlices: Encode<readonly Uint8Array[]> = ({ reply }, slices) => reply
 export const read: Operation = (exchange, header, message) => {
   const { handle, offset, length, flags, cached } = decodeRead(message);
   const inode = header.node;
-  if (cached) exchange.givePage(inode, handle, (flags & accessMode) === readOnly);
-  const slices = withHandle(exchange, header, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length));
+  const giving = cached ? exchange.givePage(inode, handle, (flags & accessMode) === readOnly) : undefined;
+  const slices = after(giving, () => withHandle(exchange, header, handle, flags, (ours) => exchange.fileSystem.read(inode, ours, offset, length)));
   exchange.answer(header, slices, encodeSlices);
 };
 

@@ -1,0 +1,97 @@
+/** Programs of a host that another one serves have files in mapped memory, and the daemon of their host is killed. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempDisposable, open, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { shareMounts } from './shared-mounts.ts';
+
+/** Longer than a host is taken for lost only when it was silent for so long, in ms. */
+const lostMs = 6000;
+
+interface Mapper {
+  readonly child: ChildProcess;
+  readonly said: () => Promise<string>;
+}
+
+function startMapper(...args: readonly string[]): Mapper {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  return { child, said: () => once(child.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
+}
+
+test('SQLite in WAL mode goes on when the daemon of its host is killed, again and again, and nothing that it committed is lost', async () => {
+  await using hosts = await shareMounts();
+  const guest = hosts.cluster.hosts[1]!;
+  const file = path.join(hosts.places[1], 'data.db');
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'committer.ts'), file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  let said = '';
+  child.stdout.on('data', (text: Buffer) => (said += String(text)));
+  const committed = (): number => Number(said.trimEnd().split('\n').at(-1));
+  try {
+    for (let round = 0; round < 5; round++) {
+      const before = committed();
+      while (committed() < before + 20 && child.exitCode === null && child.signalCode === null) await sleep(5);
+      await sleep(Math.random() * 300);
+      await guest.crash();
+      assert.deepEqual([child.exitCode, child.signalCode], [null, null], guest.log.slice(-3000));
+    }
+    const before = committed();
+    while (committed() < before + 20 && child.exitCode === null && child.signalCode === null) await sleep(5);
+    child.stdin.end();
+    assert.deepEqual(await ended, [0, null], guest.log.slice(-3000));
+  } finally {
+    child.kill('SIGKILL');
+  }
+  for (const place of hosts.places) {
+    const database = new DatabaseSync(path.join(place, 'data.db'));
+    assert.deepEqual({ ...database.prepare('PRAGMA integrity_check').get() }, { integrity_check: 'ok' });
+    assert.deepEqual({ ...database.prepare('SELECT count(*) AS count, max(n) AS last FROM t').get() }, { count: committed(), last: committed() });
+    database.close();
+  }
+});
+
+for (const [what, meanwhile, found] of [
+  ['nobody else changed the file', 'nothing', 'mapped'],
+  ['another host wrote to it meanwhile', 'write', 'theirs'],
+  ['another host had a lock of it meanwhile', 'lock', 'before'],
+] as const)
+  test(`what a program changed in mapped memory when the daemon of its host was killed is ${meanwhile === 'nothing' ? 'written' : 'lost, and it gets SIGBUS'}, where ${what}`, async () => {
+    await using hosts = await shareMounts();
+    const guest = hosts.cluster.hosts[1]!;
+    const [first, second] = hosts.places;
+    await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
+    const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
+    await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(second, 'f'), 'before')]);
+    const program = startMapper(path.join(second, 'f'), source, seen);
+    try {
+      assert.equal(await program.said(), 'mapped');
+      const pid = guest.daemonPid;
+      process.kill(guest.pid, 'SIGSTOP');
+      process.kill(pid, 'SIGKILL');
+      if (meanwhile === 'write') {
+        const other = await open(path.join(first, 'f'), 'r+');
+        await other.write('theirs', 0);
+        await other.close();
+      }
+      if (meanwhile === 'lock') {
+        await sleep(lostMs);
+        await once(spawn('flock', [path.join(first, 'f'), 'true']), 'close');
+      }
+      process.kill(guest.pid, 'SIGCONT');
+      await guest.answering();
+      const looked = program.said();
+      program.child.stdin!.end('go');
+      assert.equal(await looked, meanwhile === 'nothing' ? 'copied' : 'an unexpected EFAULT');
+      if (meanwhile === 'nothing') assert.equal(await readFile(seen, 'utf8'), 'mapped');
+      await once(program.child, 'close');
+    } finally {
+      program.child.kill('SIGKILL');
+    }
+    for (const place of hosts.places) assert.equal(await readFile(path.join(place, 'f'), 'utf8'), found);
+  });
