@@ -54,6 +54,10 @@ function redis(name: string, lostWithHostMs: number | undefined, ...options: str
   };
 }
 
+function rocks(name: string): Database {
+  return { name, inspect: (directory) => `ldb --db=${directory} checkconsistency; sst_dump --command=verify --file=${directory}` };
+}
+
 export const databases: readonly Database[] = [
   maria('mariadb', '--innodb-flush-method=O_DIRECT', '--innodb-use-native-aio=1'),
   maria('mariadb-fsync', '--innodb-flush-method=fsync', '--innodb-use-native-aio=0'),
@@ -65,6 +69,9 @@ export const databases: readonly Database[] = [
   { name: 'lmdb', inspect: (directory) => `mdb_stat -af ${directory}; mdb_dump -a ${directory} >/dev/null` },
   { name: 'lmdb-writemap', inspect: (directory) => `mdb_stat -af ${directory}; mdb_dump -a ${directory} >/dev/null` },
   { name: 'leveldb' },
+  rocks('rocksdb'),
+  rocks('rocksdb-direct'),
+  rocks('rocksdb-mmap'),
   { name: 'berkeleydb', inspect: (directory) => `cd ${directory}; db5.3_recover; db5.3_verify data.db` },
   {
     name: 'etcd',
