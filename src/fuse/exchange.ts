@@ -182,7 +182,7 @@ export class Exchange {
   givePage(inode: number, handle: KernelHandle, forReading: boolean): Promise<void> | undefined {
     const { trust } = this;
     if (trust === undefined) return undefined;
-    const mayGive = this.#refused.mayGive(inode, handle, this.handles.generation, () => this.lockOwners.handlesOf(inode));
+    const mayGive = this.#refused.mayGive(inode, handle, this.handles.generation, forReading, () => this.lockOwners.handlesOf(inode));
     if (!mayGive || (trust.isLost(inode) && this.#refused.has(inode)))
       throw new FileSystemError(
         'EIO',

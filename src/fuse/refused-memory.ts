@@ -25,10 +25,13 @@ export class RefusedMemory {
   readonly #mapping = new Map<number, Set<string>>();
   readonly #records: Records | undefined;
   #isFull = false;
+  /** Some that earlier daemons noted are not known. */
+  readonly #areMissing: boolean;
 
   /** @param records What the next daemon of this mount will know, and what the one before left. */
   constructor(records?: Records) {
     this.#records = records;
+    this.#areMissing = records?.areIncomplete === true;
     for (const [key, value] of new Map(records?.all())) {
       if (key.startsWith(prefix)) this.#files.set(Number(key.slice(prefix.length)), { until: Number(value), open: new Set() });
     }
@@ -58,15 +61,17 @@ export class RefusedMemory {
   }
 
   /** Whether the kernel may be given a page for an open file of this daemon, the `generation`th, or of an earlier one. @param locked others that the file was locked through. */
-  mayGive(inode: number, handle: KernelHandle, generation: number, locked: () => readonly KernelHandle[]): boolean {
-    const may = this.#may(inode, handle, generation, locked);
+  mayGive(inode: number, handle: KernelHandle, generation: number, forReading: boolean, locked: () => readonly KernelHandle[]): boolean {
+    // Who only reads has changed nothing in memory, and may be a program that runs from there.
+    const mayBeOne = this.#isFull || (this.#areMissing && !forReading);
+    const may = this.#may(inode, handle, generation, mayBeOne, locked);
     if (may) this.#gave(inode, handle);
     return may;
   }
 
-  #may(inode: number, handle: KernelHandle, generation: number, locked: () => readonly KernelHandle[]): boolean {
+  #may(inode: number, handle: KernelHandle, generation: number, mayBeOne: boolean, locked: () => readonly KernelHandle[]): boolean {
     const file = this.#files.get(inode);
-    if (file === undefined) return !this.#isFull || !isBefore(handle, generation);
+    if (file === undefined) return !mayBeOne || !isBefore(handle, generation);
     if (isBefore(handle, file.until)) {
       file.open.add(keyOf(handle));
       return false;

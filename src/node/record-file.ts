@@ -7,17 +7,24 @@ import type { Logger, Records } from '../base/index.ts';
 const whole = 'whole';
 /** The file is written anew when it is longer than this, and than four times what it was after the last time. */
 const minBytes = 1024 * 1024;
+/** What could not be written is tried again with the next change, but no sooner, in ms. */
+const retryMs = 1000;
+/** A record for the daemons to come: there was a time of which some are missing. */
+const missing = 'missing';
 
 /**
  * Records in a small file on tmpfs: they outlive a killed daemon, though not the host. Lines are added for each change, in one system call; a file that could not be written
- * is given up, and the next daemon knows no more than it would without.
+ * is removed, and written anew when there is room. A daemon that takes a mount over and finds no file knows that it does not know: see {@link areIncomplete}.
  */
 export class RecordFile implements Records {
   readonly #file: string;
   readonly #logger: Logger;
   readonly isWhole: boolean;
+  readonly areIncomplete: boolean;
   readonly #records: Map<string, unknown>;
   #descriptor: number | undefined;
+  #isClosed = false;
+  #failedMs = 0;
   #bytes = 0;
   #maxBytes = minBytes;
 
@@ -25,7 +32,10 @@ export class RecordFile implements Records {
   constructor(file: string, adopted: boolean, logger: Logger) {
     this.#file = file;
     this.#logger = logger;
-    this.#records = adopted ? read(file) : new Map();
+    const left = adopted ? read(file) : new Map<string, unknown>();
+    this.areIncomplete = left === undefined || left.has(missing);
+    this.#records = left ?? new Map();
+    if (this.areIncomplete) this.#records.set(missing, true);
     this.isWhole = this.#records.delete(whole) || !adopted;
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     this.#try(() => this.#rewrite());
@@ -42,7 +52,11 @@ export class RecordFile implements Records {
       else if (!this.#records.delete(key)) continue;
       lines += lineOf(key, value);
     }
-    if (this.#descriptor === undefined || lines === '') return;
+    if (this.#isClosed || lines === '') return;
+    if (this.#descriptor === undefined) {
+      if (performance.now() - this.#failedMs >= retryMs) this.#try(() => this.#rewrite());
+      return;
+    }
     this.#try(() => {
       this.#bytes += Buffer.byteLength(lines);
       if (this.#bytes > this.#maxBytes) this.#rewrite();
@@ -53,9 +67,20 @@ export class RecordFile implements Records {
 
   /** @param ended the mount is over; otherwise the next daemon goes on with it. */
   close(ended: boolean): void {
+    if (!ended && this.#descriptor === undefined && !this.#isClosed) this.#try(() => this.#rewrite());
+    this.#isClosed = true;
+    this.#letGo(ended);
+  }
+
+  #letGo(removed: boolean): void {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
-    if (ended) rmSync(this.#file, { force: true });
+    if (!removed) return;
+    try {
+      rmSync(this.#file, { force: true });
+    } catch (error) {
+      this.#logger.error('what the next daemon would take for all that it should know cannot be removed', { file: this.#file, error });
+    }
   }
 
   #rewrite(): void {
@@ -73,6 +98,7 @@ export class RecordFile implements Records {
     }
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = descriptor;
+    this.#failedMs = 0;
     this.#bytes = Buffer.byteLength(lines);
     this.#maxBytes = Math.max(minBytes, 4 * this.#bytes);
   }
@@ -81,8 +107,9 @@ export class RecordFile implements Records {
     try {
       work();
     } catch (error) {
-      this.#logger.warn('what the next daemon should know cannot be written', { file: this.#file, error });
-      this.close(true);
+      if (this.#failedMs === 0) this.#logger.warn('what the next daemon should know cannot be written', { file: this.#file, error });
+      this.#failedMs = performance.now();
+      this.#letGo(true);
     }
   }
 }
@@ -91,13 +118,14 @@ function lineOf(key: string, value: unknown): string {
   return `${JSON.stringify(value === undefined ? [key] : [key, value])}\n`;
 }
 
-function read(file: string): Map<string, unknown> {
+/** undefined: there is no such file, or it cannot be read. */
+function read(file: string): Map<string, unknown> | undefined {
   const records = new Map<string, unknown>();
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    return records;
+    return undefined;
   }
   for (const line of text.split('\n').filter(Boolean)) {
     try {

@@ -37,7 +37,11 @@ function adopt(generation: number, records: MemoryRecords) {
   };
   return {
     ours: [made.readUInt32LE(128), made.readUInt32LE(132)] as const,
-    page: (handle: Handle): number => ask(opcodes.read, body(40, handle)),
+    page(handle: Handle, flags = 0): number {
+      const message = body(40, handle);
+      message.writeUInt32LE(flags, 32);
+      return ask(opcodes.read, message);
+    },
     /** What a program reads says who it is (FUSE_READ_LOCKOWNER). */
     read(handle: Handle): number {
       const message = body(40, handle);
@@ -183,4 +187,13 @@ test('the next daemon knows it', () => {
   using next = adopt(4, records);
   assert.equal(next.page(later), 0, 'opened when it was known');
   assert.equal(next.page(mapped), errnos.EIO);
+});
+
+test('a daemon that does not know what those before refused gives no page to programs of before that may have changed one', () => {
+  const records = new MemoryRecords();
+  records.areIncomplete = true;
+  using next = adopt(3, records);
+  const readWrite = 2;
+  assert.equal(next.page(mapped, readWrite), errnos.EIO);
+  assert.deepEqual([next.page(next.ours, readWrite), next.read(mapped), next.page(idle)], [0, 0, 0]);
 });

@@ -4,6 +4,7 @@ import type { Records } from '../../src/base/index.ts';
 export class MemoryRecords implements Records {
   readonly left = new Map<string, unknown>();
   readonly isWhole = true;
+  areIncomplete = false;
   /** What was written so far, in characters of JSON. */
   written = 0;
 

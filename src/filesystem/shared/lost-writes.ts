@@ -23,6 +23,8 @@ export class LostWrites {
   /** Lost with the process before this one: files that were open then become known as they are used. Bounded by what that one had unsynced. */
   readonly #inherited = new Set<number>();
   readonly #onSaid: (inode: number) => void;
+  /** Likewise, of any file. */
+  #anyInherited = false;
   /** Something was lost since the last sync of the whole. */
   #some = false;
 
@@ -47,9 +49,15 @@ export class LostWrites {
     for (const inode of lost) this.#inherited.add(inode);
   }
 
+  /** As {@link inherit}, where nobody knows of which files. */
+  inheritAny(): void {
+    this.#some = true;
+    this.#anyInherited = true;
+  }
+
   /** The file was open before this process was. */
   wasOpen(witness: LossWitness): void {
-    if (this.#inherited.has(witness.inode)) witness.loss = { close: true, sync: true, error: movedAway() };
+    if (this.#anyInherited || this.#inherited.has(witness.inode)) witness.loss = { close: true, sync: true, error: movedAway() };
   }
 
   /** @throws FileSystemError what became of it, for whoever has not heard it. */

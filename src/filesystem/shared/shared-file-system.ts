@@ -143,6 +143,8 @@ export class SharedFileSystem implements FileSystem {
     });
     this.#locks = new ProgramLocks(self, this.#holder, this.#cache, this.#undelivered, onLost, clock, records, mount);
     this.#lost = new LostWrites(onSaid);
+    // Any program may have locks that are not taken again.
+    if (records?.areIncomplete === true) this.#lost.inheritAny();
     this.#settling = new Settling({
       holder: this.#holder,
       files: this.#files,
@@ -208,6 +210,11 @@ export class SharedFileSystem implements FileSystem {
   /** As {@link markLost}, of the process before this one. */
   inheritLost(inodes: Iterable<number>): void {
     this.#lost.inherit(inodes);
+  }
+
+  /** As {@link inheritLost}, where nobody knows of which inodes. */
+  inheritAnyLost(): void {
+    this.#lost.inheritAny();
   }
 
   inherited(_inode: number, handle: number): void {

@@ -79,6 +79,8 @@ export class SharedRole implements Disposable {
   readonly #dirty: DirtySet;
   /** What the daemon before had not made durable, until it is known whether that outlived it; undefined: it is. */
   #left: ReadonlySet<number> | undefined;
+  /** There was no room to note all of that. */
+  readonly #isLeftIncomplete: boolean;
   /** While what a daemon before wrote comes into the volume that is open here: what of it is in memory. */
   #taken: Set<number> | undefined;
   #volume: Volume | undefined;
@@ -103,7 +105,18 @@ export class SharedRole implements Disposable {
   /** While what the kernel cached goes, before another host's first operation. */
   #letting: Promise<void> | undefined;
 
-  constructor({ self, volumeId, sealer, open, tell, logger, dirty: { set: dirty, left, lost }, records, mount, unsaid }: SharedRoleParts) {
+  constructor({
+    self,
+    volumeId,
+    sealer,
+    open,
+    tell,
+    logger,
+    dirty: { set: dirty, left, lost, incomplete },
+    records,
+    mount,
+    unsaid,
+  }: SharedRoleParts) {
     this.#sealer = sealer;
     this.#self = self;
     this.#volumeId = volumeId;
@@ -120,6 +133,7 @@ export class SharedRole implements Disposable {
       unsaid,
     });
     this.#dirty = dirty;
+    this.#isLeftIncomplete = incomplete;
     // What was lost with a killed daemon is said here and not by the volume, which may be opened many times.
     this.fileSystem.inheritLost(lost);
     const unsaidLeft = new Set(this.fileSystem.leftUnsaid());
@@ -359,6 +373,7 @@ export class SharedRole implements Disposable {
     if (volume?.survived === true) return this.#dirty.keep(left, volume.unsynced());
     this.#dirty.lose(left);
     this.fileSystem.inheritLost(left);
+    if (this.#isLeftIncomplete) this.fileSystem.inheritAnyLost();
   }
 
   /** The mount ends: what other hosts asked is finished, what they ask from now on they will ask the next holder. */
