@@ -129,9 +129,13 @@ test(
       await writer.write(place, 1);
       await until(`${part} is written to`, () => Promise.resolve(disk.failed > 0));
       const status = async (): Promise<string> => (await daemon.infinit('status')).out;
-      await until('it says so', async () => (await status()).startsWith('READ-ONLY'));
-      assert.match(await status(), says);
-      assert.match((await daemon.infinit('doctor')).out, says);
+      // A disk that is said to be full is asked again after a while, and finds room until something is written.
+      let tries = 0;
+      await until('it says so', async () => {
+        if (tries++ > 0 && passes) await writer.write(place, 1);
+        const [told, doctor] = await Promise.all([status(), daemon.infinit('doctor')]);
+        return told.startsWith('READ-ONLY') && says.test(told) && says.test(doctor.out);
+      });
       await writer.check(place);
       disk.mend();
       if (!passes) {
