@@ -126,6 +126,7 @@ export class VolumeCore {
       log,
       journal,
       records,
+      contents: this.contents,
       checkpoint,
       usage,
       unsettled,
@@ -241,7 +242,6 @@ export class VolumeCore {
     // As the operation that removes it goes, what the log has of it does.
     this.held.drop(inode.number);
     this.unsettled.gone(inode.number);
-    this.contents.forget(inode);
     // What of it was to be written holds room that others wait for. A new one's is for the journal's block that makes it.
     this.flusher.removing(inode);
     if (inode.born) inode.giveUp();

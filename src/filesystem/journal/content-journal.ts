@@ -60,8 +60,8 @@ export class ContentJournal {
   readonly #ring: ContentRing;
   /** Where the blocks are that files still need, or what a mount has still to do with one; `count`: of the newest, in this session. */
   readonly #needed = new Map<object, { oldest: number; count: number }>();
-  /** Files whose record came to cover the block that is on its way; undefined: none is. */
-  #coveredMeanwhile: Set<Inode> | undefined;
+  /** Files that need the block that is on its way no longer; undefined: none is. */
+  #coveredMeanwhile: Set<object> | undefined;
   #requests: Request[] = [];
   #running = false;
   #position = 0;
@@ -118,9 +118,12 @@ export class ContentJournal {
     if (oldest === this.#tail) this.#moveTail();
   }
 
-  /** The inode is gone, or has what it was needed for. */
+  /** The inode has what it was needed for, or its removal is durable: before, a crash leaves the file, which must have all that was synced. */
   forget(inode: object): void {
-    if (this.#needed.delete(inode)) this.#moveTail();
+    this.#coveredMeanwhile?.add(inode);
+    const needed = this.#needed.get(inode);
+    this.#needed.delete(inode);
+    if (needed?.oldest === this.#tail) this.#moveTail();
   }
 
   /** Nothing goes on in the background. */
@@ -158,7 +161,7 @@ export class ContentJournal {
     const tail = this.#tail;
     const revisions = taken.map(([inode]) => inode.revision);
     const block = this.#ring.slot(position);
-    const covered = (this.#coveredMeanwhile = new Set());
+    const covered = (this.#coveredMeanwhile = new Set<object>());
     const stamp = { session: this.#context.session, count: ++this.#count };
     let across: boolean;
     try {
@@ -185,9 +188,9 @@ export class ContentJournal {
     }
     this.#position++;
     taken.forEach(([inode, requests], index) => {
+      if (!covered.has(inode)) this.needed(inode, position, stamp.count);
       if (!inode.gone) {
         inode.journaledRevision = Math.max(inode.journaledRevision, revisions[index]!);
-        if (!covered.has(inode)) this.needed(inode, position, stamp.count);
         if (!inode.content!.exposed) this.#events.onSynced(inode);
       }
       for (const { resolve } of requests) resolve(true);

@@ -3,6 +3,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { errnoOf, isPassing, isReadLater } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { Carried } from './carried.ts';
+import type { ContentJournal } from './content-journal.ts';
 import { type Journal, journalSlots, reservedSlots } from './journal.ts';
 import type { JournalInode, JournalName } from './journal-codec.ts';
 import type { Batch, OperationLog } from './operation-log.ts';
@@ -35,6 +36,7 @@ export interface NameCommitterParts {
   readonly log: OperationLog;
   readonly journal: Journal;
   readonly records: RecordCommitter;
+  readonly contents: Pick<ContentJournal, 'forget'>;
   readonly checkpoint: Checkpoint;
   readonly usage: VolumeUsage;
   readonly unsettled: Unsettled;
@@ -361,7 +363,7 @@ export class NameCommitter {
   }
 
   #committed(batch: Batch, within: RecordsWithin | undefined): void {
-    const { log, journal, checkpoint, unsettled, usage, redo, onNamed } = this.#parts;
+    const { log, journal, contents, checkpoint, unsettled, usage, redo, onNamed } = this.#parts;
     const sequence = journal.next;
     journal.advance(highWater(batch, journal.nextInode));
     log.committed(batch);
@@ -383,6 +385,7 @@ export class NameCommitter {
       }
       if (gone) {
         inode.giveUp();
+        contents.forget(inode);
         checkpoint.gone(inode);
       } else if (inode.born) {
         // Its record still has the old link count. The journal has the new one: a crash takes nothing of that.
