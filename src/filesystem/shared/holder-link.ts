@@ -41,6 +41,8 @@ export class HolderLink {
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
+  /** Had given this host up, and may have let it in again since without this one's having heard that. */
+  #gaveUp: Backing | undefined;
   readonly #names: CallNames;
   readonly #cache: GuestCache;
   readonly #clock: Clock;
@@ -110,6 +112,7 @@ export class HolderLink {
   move(backing: Backing | undefined): void {
     this.#names.forgetMemory(this.#backing?.kind === 'local' || backing?.kind === 'local');
     this.#backing = backing;
+    this.#gaveUp = undefined;
     this.#generation++;
     this.#cache.clear();
     this.#moved.abort();
@@ -144,8 +147,15 @@ export class HolderLink {
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
   async rejoin(backing: Backing): Promise<void> {
     if (backing.kind !== 'remote' || this.#backing !== backing) return;
+    this.#gaveUp = backing;
     decodeResult(await backing.ask(encodeCall('rejoin', [])));
     if (this.#backing === backing) this.move({ ...backing });
+  }
+
+  /** @throws Dismissed until it has heard of {@link rejoin}: what comes after one whose answer was lost is answered, though nothing counts that this host had there. */
+  async ask(backing: Backing & { readonly kind: 'remote' }, call: Uint8Array): Promise<Uint8Array> {
+    if (this.#gaveUp === backing) throw new Dismissed();
+    return backing.ask(call);
   }
 
   /** Resolves when the host that took over knows of our locks. */
@@ -308,7 +318,7 @@ export class HolderLink {
       let answered = false;
       const asked = this.#cache.moment();
       try {
-        const answer = await backing.ask(encodeCall(method, toldOf(method, values), told?.tag));
+        const answer = await this.ask(backing, encodeCall(method, toldOf(method, values), told?.tag));
         answered = true;
         this.#patience.heard();
         const { value: sent, memory, granted, calls } = decodeAnswer(answer);
@@ -325,10 +335,11 @@ export class HolderLink {
       } catch (error) {
         if (error instanceof FileSystemError) throw resent ? new ProvenFailure(error) : error;
         // Also by one that has no time left: whoever comes next is heard again.
-        if (error instanceof Dismissed) await this.rejoin(backing).catch(() => pause(retryMs));
+        if (error instanceof Dismissed) await this.rejoin(backing).catch(() => (this.#patience.missed(), pause(retryMs)));
         if (error instanceof Forgotten && resent && meetsItself(method, values)) resent = false;
         else if (error instanceof Forgotten && !isRepeatable(method, values)) throw holderGone();
-        if (this.#clock.monotonicMs() > deadline) throw error;
+        if (this.#clock.monotonicMs() > deadline)
+          throw error instanceof Dismissed ? new InfinitError('unavailable', 'the host that serves the volume gave this one up') : error;
         if (error instanceof Forgotten) doubtful = false;
         if (error instanceof Dismissed || error instanceof Forgotten) continue;
         if (!isTransient(error)) throw error;

@@ -106,7 +106,7 @@ export class MadeFiles {
   async #makeThere(backing: Backing & { readonly kind: 'remote' }, kept: Kept): Promise<boolean> {
     const { made } = kept;
     if (kept.tag === undefined) {
-      const { value: isMade, calls } = decodeAnswer(await backing.ask(encodeCall('made', [made.inode])));
+      const { value: isMade, calls } = decodeAnswer(await this.#holder.ask(backing, encodeCall('made', [made.inode])));
       this.#holder.learnCalls(backing, calls);
       if (isMade === true) return true;
       if (!this.#isCertain(kept)) return false;
@@ -114,7 +114,7 @@ export class MadeFiles {
     }
     const { tag } = kept;
     kept.tag = { ...tag, again: true };
-    decodeAnswer(await backing.ask(encodeCall('remake', [made], tag)));
+    decodeAnswer(await this.#holder.ask(backing, encodeCall('remake', [made], tag)));
     this.#holder.answered(tag);
     return true;
   }

@@ -126,6 +126,33 @@ test('what a program writes that has lost its lock goes over nothing, until it h
   }
 });
 
+test('nor does it where its host was let in again and has not heard so, also while it takes its locks again', async () => {
+  for (const isAtIt of [false, true]) {
+    const serving = new Serving(await open(new MemoryBlockStore()));
+    const inode = await put(serving.volume, root, 'f', 'old', true);
+    const guest = serving.guest('a');
+    const handle = await guest.open(inode, 2);
+    await guest.setlk(inode, flock('1', 'write'), false);
+    await serving.server.dismiss('a');
+    let arrive = (): void => {};
+    if (isAtIt) {
+      arrive = serving.holdBack('relocked');
+      await guest.getattr(inode);
+      await serving.server.dismiss('a');
+    }
+    for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+    serving.calls.length = 0;
+    serving.loseAnswers('rejoin');
+    arrive();
+    const looked = guest.getattr(inode);
+    while (!serving.calls.includes('rejoin')) await aMoment(1);
+    serving.loseAnswers(undefined);
+    await looked;
+    assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+    assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+  }
+});
+
 test('nor does it where the file was lent meanwhile to the host that has just heard of the loss', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));

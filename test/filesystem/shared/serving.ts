@@ -85,8 +85,8 @@ export class Serving {
     });
   }
 
-  /** Such calls are made from now on, and never answered. */
-  loseAnswers(method: string): void {
+  /** Such calls are made from now on, and never answered. undefined: all are answered again. */
+  loseAnswers(method: string | undefined): void {
     this.#lost = method;
   }
 
