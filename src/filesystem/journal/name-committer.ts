@@ -15,8 +15,6 @@ import type { Unsettled } from './unsettled.ts';
 import type { VolumeUsage } from '../usage.ts';
 import type { VolumeState } from './volume-state.ts';
 
-/** Failures of a commit after which its last stage was not begun, for certain. */
-const certain: ReadonlySet<string> = new Set(['disk-full', 'unavailable']);
 /** Directories that join the commit of an fsync: a record each. */
 const maxJoining = 2;
 
@@ -266,7 +264,7 @@ export class NameCommitter {
     // What replaces a file comes with its content, if that alone fits. If it does not: the file that is replaced makes room.
     await this.#commit({ most: 1 }).catch((error: unknown) => {
       if (isPassing(error)) throw error;
-      return this.#commit({ most: 1, empty: true });
+      return this.#commitEmpty(() => this.#commit({ most: 1, empty: true }));
     });
   }
 
@@ -315,17 +313,13 @@ export class NameCommitter {
       return change === undefined ? undefined : { links: inode.durableLinks + change.delta, parent: change.parent };
     };
     const [payload, committed] = [() => this.#seal(batch, within), () => this.#committed(batch, within)];
-    try {
-      await this.#alone(async () => {
-        await this.#nameLeftOut();
-        await records.commit(inodes, { block: journal.nextBlock(), payload, committed, linksOf, empty });
-      });
-      this.#doubtful = false;
-      if (journal.isUnexplored) void this.#explore();
-    } catch (error) {
-      if (!certain.has(codeOf(error))) this.#doubtful = true;
-      throw error;
-    }
+    const doubted = (): void => void (this.#doubtful = true);
+    await this.#alone(async () => {
+      await this.#nameLeftOut();
+      await records.commit(inodes, { block: journal.nextBlock(), payload, committed, doubted, linksOf, empty });
+    });
+    this.#doubtful = false;
+    if (journal.isUnexplored) void this.#explore();
   }
 
   #refuse(request: Request, error: unknown): void {

@@ -20,6 +20,8 @@ export interface JournalWrite {
   readonly payload: () => Uint8Array;
   /** The block is durable, and with it all of the inodes. */
   readonly committed: () => void;
+  /** The block may be durable, now or later, though the commit is not done. */
+  readonly doubted?: () => void;
   /** Link count and parent as the journal's block will have them, for inodes that are new with it. */
   readonly linksOf: (inode: Inode) => { readonly links: number; readonly parent: number } | undefined;
   /** New files are written empty, for want of room: their content stays in memory and is written like that of any other. */
@@ -199,7 +201,8 @@ export class RecordCommitter {
       // Of a directory, and of a file without new content, attributes are written, which names do not depend on: beside the journal's block, not before it.
       const beside = ({ inode, plan }: Prepared): boolean => journal !== undefined && last && inode.born && plan === undefined;
       const [before, together] = [prepared.filter((one) => !beside(one)), prepared.filter(beside)];
-      const versions = versionsOf(await commitOver(this.#context, blocks, () => this.#stages(before, together, put, journal, last)));
+      const stages = (): Stage[] => this.#stages(before, together, put, journal, last);
+      const versions = versionsOf(await commitOver(this.#context, blocks, stages, last ? journal?.doubted : undefined));
       this.#succeeded(before, before.length === 0 ? [] : versions[put.length > 0 ? 1 : 0]!);
       if (journal !== undefined && last) {
         const [written, ...others] = versions.at(-1)!;
