@@ -1,5 +1,5 @@
 import { InfinitError } from '../base/index.ts';
-import { type Address, namedAddress, parseAddress } from '../block/index.ts';
+import { type Address, isAddress, namedAddress } from '../block/index.ts';
 
 /** The owner that programs' named blocks are named under: no name of theirs meets a block of a volume or of the system. */
 const namespace = 'infinit programs';
@@ -26,5 +26,8 @@ export function addressOfName(name: string): Address {
 
 /** The address in what a person or program gives: 64 hex digits, or `@NAME`. @throws InfinitError `bad-argument`. */
 export function resolveBlock(reference: string): Address {
-  return reference.startsWith('@') ? addressOfName(reference.slice(1)) : parseAddress(reference);
+  if (reference.startsWith('@')) return addressOfName(reference.slice(1));
+  if (isAddress(reference)) return reference;
+  const what = 'neither a block address (64 hex digits, the first two 10 to 13) nor a named block, which is @NAME';
+  throw new InfinitError('bad-argument', `"${reference.slice(0, 80)}" is ${what}`);
 }

@@ -64,7 +64,12 @@ function disksOf(hosts: readonly HostStatus[]): Health[] {
 
 /** What hinders blocks from following the roster. */
 function rostersOf(hosts: readonly HostStatus[]): Health[] {
-  return hosts.flatMap(({ name, roster }) => roster.troubles.map((trouble): Health => ({ state: 'DEGRADED', reasons: [`${name}: ${trouble}`] })));
+  const said = hosts.flatMap(({ name, roster }) => roster.troubles.map((trouble) => ({ name, trouble })));
+  // What all hosts say alike is one reason, not one for each.
+  return [...Map.groupBy(said, ({ trouble }) => trouble)].map(([trouble, by]) => ({
+    state: 'DEGRADED',
+    reasons: [`${by.map(({ name }) => name).join(', ')}: ${trouble}`],
+  }));
 }
 
 /** Volumes whose programs wait for a daemon that followed one that died. */
@@ -78,7 +83,10 @@ function countsOf(hosts: readonly HostStatus[]): Health[] {
     hosts.reduce((total, { repair }) => total + (repair?.lastCheck?.counts[field] ?? 0), 0);
   const findings: Health[] = [];
   if (sum('underQuorum') > 0)
-    findings.push({ state: 'UNAVAILABLE', reasons: [`blocks without a majority of copies in reach: ${sum('underQuorum')}`] });
+    findings.push({
+      state: 'UNAVAILABLE',
+      reasons: [`blocks without a majority of copies in reach: ${sum('underQuorum')} (infinit salvage lists them, and who is missing)`],
+    });
   if (sum('givenUp') > 0)
     findings.push({
       state: 'DEGRADED',

@@ -101,6 +101,8 @@ class Check {
       await this.#unlessLost({ inode: number }, async () => {
         const directory = await this.#core.table.load(number);
         if (directory !== undefined) await this.#directory(directory, waiting);
+        // Without it nothing is found, which says nothing of what there is: usage must not be corrected by that, nor anything called unreferenced.
+        else if (number === rootInode) this.#problems.push({ kind: 'lost', inode: number });
       });
     }
     for (const number of this.#core.orphans.all()) if (!this.#names.has(number)) this.#names.set(number, 0);

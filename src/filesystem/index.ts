@@ -3,6 +3,7 @@
  * durable is in the store, and whatever a crash interrupts is brought to its end at the next mount.
  */
 export * from './file-system.ts';
+export { rootInode } from './mount.ts';
 export { checkVolume, type CheckReport, type Problem, type StoreContents } from './check.ts';
 export type { VolumeOptions, VolumeSetup } from './context.ts';
 export { isSameTime } from './inodes/file-time.ts';

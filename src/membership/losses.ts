@@ -100,6 +100,7 @@ export function forgive({ list, forgiven }: Losses, named: readonly PeerId[]): L
 /** For people. */
 export function saysLosses({ list }: Losses): string {
   const hosts = new Set(list.flatMap(({ placed }) => [...(placed?.lost ?? [])]));
-  const who = hosts.size === 0 ? 'hosts' : `${hosts.size} hosts (${[...hosts].sort().join(', ')})`;
-  return `${who} were lost together, and blocks may be lost with all that had them: what is not found is said to be lost until a person accepts it (infinit salvage --give-up --force --lost …)`;
+  const who = hosts.size === 0 ? 'hosts' : `${hosts.size} hosts`;
+  const named = hosts.size === 0 ? '' : ` --lost ${[...hosts].sort().join(' ')}`;
+  return `${who} were lost together, and blocks may be lost with all that had them: what is not found is said to be lost until a person accepts it (look with infinit volume check first, then infinit salvage --give-up --force${named})`;
 }

@@ -131,7 +131,8 @@ export function whyRefused({ missing, silent }: Remains, lost: readonly PeerId[]
 }
 
 function whyNotLost(missing: readonly PeerId[], lost: readonly PeerId[], isGone: (peer: PeerId) => boolean): string | undefined {
-  if (missing.some((peer) => !lost.includes(peer))) return 'hosts that are only out of reach may return: wait for them, or name them as lost';
+  if (missing.some((peer) => !lost.includes(peer)))
+    return 'hosts that are only out of reach may return: wait for them, or expel them and name them with --lost';
   const mayReturn = missing.filter((peer) => !isGone(peer));
   return mayReturn.length > 0 ? `expel ${mayReturn.join(', ')} first: what it holds must never speak again` : undefined;
 }

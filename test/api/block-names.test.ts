@@ -15,3 +15,10 @@ test('a name with half of a character is none: it would be the name of the same 
   }
   assert.equal(resolveBlock('@\ud83d\ude00'), addressOfName('😀'));
 });
+
+test('who forgets the @ of a named block is told of it', () => {
+  assert.throws(() => resolveBlock('visits'), {
+    code: 'bad-argument',
+    message: /"visits" is neither a block address .* nor a named block, which is @NAME/,
+  });
+});

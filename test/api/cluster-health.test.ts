@@ -64,6 +64,8 @@ test('a host that was counted out is missed no longer', () => {
 
 test('what hinders the roster is said, with the host that says it', () => {
   assert.equal(verdict(3, [fine, { troubles: ['this host is cut off'] }, fine]), 'DEGRADED; h1: this host is cut off');
+  const same = { troubles: ['3 hosts were lost together'] };
+  assert.equal(verdict(3, [same, same, { troubles: ['another'] }]), 'DEGRADED; h0, h1: 3 hosts were lost together; h2: another');
 });
 
 test('without a majority it is UNAVAILABLE, and says for which blocks', () => {
@@ -84,7 +86,10 @@ test('full disks degrade, and are READ-ONLY when too few others take writes', ()
 
 test('what repair counted is said', () => {
   assert.equal(verdict(3, [found({ underReplicated: 4 }), fine, found({ underReplicated: 3 })]), 'DEGRADED; blocks with fewer copies than wanted: 7');
-  assert.match(verdict(3, [fine, found({ underQuorum: 1 }), fine]), /^UNAVAILABLE; blocks without a majority of copies in reach: 1/);
+  assert.match(
+    verdict(3, [fine, found({ underQuorum: 1 }), fine]),
+    /^UNAVAILABLE; blocks without a majority of copies in reach: 1 .infinit salvage lists them/,
+  );
   assert.match(verdict(3, [fine, { damaged: 2 }, fine]), /^DEGRADED; 2 damaged records were found on the disk of h1/);
 });
 

@@ -12,10 +12,11 @@ function block(address: string, result: SalvagedBlock['result'], reason?: string
 test('below a list of blocks stands how many there are of each result', () => {
   const blocks = [block('10', 'refused', 'wait'), block('11', 'possible'), block('12', 'refused', 'wait')];
   const lines = renderSalvage({ looked: 5, underQuorum: 3, rewritten: 0, givenUp: 0, blocks }, 'table').split('\n');
-  assert.deepEqual(lines.slice(-4), [
+  assert.deepEqual(lines.slice(-5), [
     '',
     '2 refused: wait',
     '1 possible',
+    'missing in all: b',
     '5 mutable blocks of this host: 3 without a majority in reach, 0 rewritten, 0 given up',
   ]);
   assert.deepEqual(renderSalvage({ looked: 5, underQuorum: 0, rewritten: 0, givenUp: 0, blocks: [] }, 'table').split('\n').length, 1);

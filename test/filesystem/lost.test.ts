@@ -22,11 +22,13 @@ async function failureOf(work: () => unknown): Promise<unknown> {
 
 class LossyStore extends MemoryBlockStore {
   readonly lost = new Set<number>();
+  /** Of these a person accepted that nobody is left to know. */
+  readonly gone = new Set<number>();
 
   override async fetch(address: Address): Promise<StoredBlock | undefined> {
     const block = await super.fetch(address);
     if (block !== undefined && this.lost.has(ownerOf(block.payload).inode)) throw new InfinitError('lost', `block ${address} is lost`);
-    return block;
+    return block !== undefined && this.gone.has(ownerOf(block.payload).inode) ? undefined : block;
   }
 }
 
@@ -54,4 +56,14 @@ void test('a file and a directory whose records are lost answer EIO, the others 
       { kind: 'lost', inode: file, directory: root, name: 'file' },
     ],
   );
+});
+
+void test('of a volume whose root directory nobody has any longer a check says that it is lost, and not that other usage would be right', async () => {
+  const store = new LossyStore();
+  const volume = await open(store, { flushDelayMs: 2 });
+  await put(volume, root, 'file', 'file', true);
+  await volume.close();
+  store.gone.add(root);
+  const { problems } = await checkVolume({ store, sealer: new Sealer(), volumeId, session: 0, clock: new TestClock(), logger: silentLogger });
+  assert.deepEqual(problems, [{ kind: 'lost', inode: root }]);
 });

@@ -42,7 +42,7 @@ test(
       assert.deepEqual(wrong, []);
       const { troubles } = (await host.client.status()).roster;
       assert.ok(
-        troubles.some((trouble) => trouble.startsWith('3 hosts (') && lost.every((peer) => trouble.includes(peer))),
+        troubles.some((trouble) => trouble.startsWith('3 hosts were lost together') && lost.every((peer) => trouble.includes(peer))),
         JSON.stringify(troubles),
       );
     }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { mutableAddress } from '../../src/block/index.ts';
-import { forgive, joinLosses, type Loss, type Losses, lossOf, maxLosses, mayBeLost, noLosses } from '../../src/membership/losses.ts';
+import { forgive, joinLosses, type Loss, type Losses, lossOf, maxLosses, mayBeLost, noLosses, saysLosses } from '../../src/membership/losses.ts';
 import { plan } from '../../src/membership/plan.ts';
 import { decodeRosterState, encodeRosterState, lossesOf, type RosterState } from '../../src/membership/roster-state.ts';
 import { adopt } from '../../src/membership/standing.ts';
@@ -47,6 +47,14 @@ describe('what is known of losses', () => {
     assert.equal(joinLosses(accepted, both), accepted);
     const later = lossOfHosts(view(3, 'c', 'd', 'e'), 'c', 'd')!;
     assert.deepEqual(joinLosses(accepted, losses(one, later)).list, [later]);
+  });
+
+  test('is said with what to do, in this order', () => {
+    assert.match(
+      saysLosses(losses(one)),
+      /^3 hosts were lost together, .*volume check first, then infinit salvage --give-up --force --lost a b c\)$/,
+    );
+    assert.match(saysLosses(losses({ view: 1, placed: undefined })), /^hosts were lost together, .*--give-up --force\)$/);
   });
 
   test('is accepted where all are named with whom blocks may have gone', () => {

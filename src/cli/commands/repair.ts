@@ -32,10 +32,11 @@ export function renderSalvage(answer: SalvageAnswer, format: string): string {
     answer.accepted === true ? ['what may have been lost with these hosts is accepted: what is not found is not there from now on'] : [];
   if (answer.blocks.length === 0) return [...accepted, counts].join('\n');
   // The list may be of many thousands.
-  const results = Map.groupBy(answer.blocks, resultOf);
-  return [renderTable(answer.blocks, columns), '', ...[...results].map(([result, { length }]) => `${length} ${result}`), ...accepted, counts].join(
-    '\n',
-  );
+  const results = [...Map.groupBy(answer.blocks, resultOf)].map(([result, { length }]) => `${length} ${result}`);
+  const missing = [...new Set(answer.blocks.flatMap((block) => block.missing))].sort();
+  // As `--lost` takes them: names of hosts that were expelled are in no list.
+  const named = missing.length === 0 ? [] : [`missing in all: ${missing.join(' ')}`];
+  return [renderTable(answer.blocks, columns), '', ...results, ...named, ...accepted, counts].join('\n');
 }
 
 interface SalvageOptions {

@@ -51,7 +51,7 @@ export class Upkeep implements RepairControl {
     if (found.length > 1) throw new InfinitError('bad-argument', `${found.length} hosts are called "${which}": give the peer id`);
     if (found[0]?.self === true) throw new InfinitError('bad-argument', `"${which}" is this host, which is not lost`);
     if (found[0] !== undefined) return found[0].peer;
-    throw new InfinitError('not-found', `there is no host "${which}": an expelled one is named by its peer id`);
+    throw new InfinitError('not-found', `there is no host "${which}": an expelled one is named by its peer id, as \`infinit salvage\` lists it`);
   }
 
   #named(entry: SalvageEntry): SalvagedBlock {

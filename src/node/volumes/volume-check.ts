@@ -1,7 +1,7 @@
 import { noVolume, typedOptions, type VolumeCheck } from '../../api/index.ts';
 import { type Clock, codeOf, InfinitError, type Logger, systemClock } from '../../base/index.ts';
 import { Sealer } from '../../block/index.ts';
-import { checkVolume, type CheckReport, costOf, openWithoutLost, type Problem, type VolumeSetup } from '../../filesystem/index.ts';
+import { checkVolume, type CheckReport, costOf, openWithoutLost, type Problem, rootInode, type VolumeSetup } from '../../filesystem/index.ts';
 import type { Transport } from '../../overlay/index.ts';
 import { takeLease } from '../sharing/take-lease.ts';
 import type { BlockStore } from '../../store/index.ts';
@@ -118,6 +118,8 @@ function shown(name: string, { problems, directories, files, allocated }: CheckR
 function inWords(problem: Problem): string {
   switch (problem.kind) {
     case 'lost': {
+      if (problem.inode === rootInode)
+        return 'the root directory is lost, so nothing of the volume can be reached: restore it from a backup as a new volume';
       const where = problem.name === undefined ? '' : `, "${problem.name}" of directory ${problem.directory},`;
       return `inode ${problem.inode}${where} is lost: its blocks were given up with all their hosts`;
     }
