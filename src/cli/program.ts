@@ -13,6 +13,7 @@ import { versionCommand } from './commands/version.ts';
 import { volumeCommand } from './commands/volume.ts';
 import { exitCodeOf, type GlobalOptions, say, sayFailure } from './context.ts';
 import { ownArguments } from './docker-flags.ts';
+import { refuseLateVersion } from './late-version.ts';
 import { controlSocketOf, version } from '../api/index.ts';
 import { plainly } from '../base/index.ts';
 import { explainByVersion } from './version-mismatch.ts';
@@ -112,6 +113,7 @@ export async function main(): Promise<void> {
     process.stderr.write(`infinit: "${engine}" is docker's choice of an engine; this talks to the daemon of this host (--control-socket)\n`);
   const program = createProgram();
   try {
+    refuseLateVersion(program, words);
     await program.parseAsync(helpWords(program, words), { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;

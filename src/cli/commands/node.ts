@@ -11,7 +11,7 @@ import { Progress } from '../progress.ts';
 const pollMs = 1000;
 
 const columns: readonly Column<HostSummary>[] = [
-  { header: 'NAME', field: 'Name', value: (host) => (host.self ? `${host.name} *` : host.name) },
+  { header: 'NAME', field: 'Name', value: (host) => host.name },
   { header: 'STATE', field: 'State', value: (host) => host.state },
   { header: 'ZONE', field: 'Zone', value: (host) => host.zone },
   { header: 'CAPACITY', field: 'Capacity', value: (host) => humanBytes(host.capacity), data: (host) => host.capacity },
@@ -19,6 +19,11 @@ const columns: readonly Column<HostSummary>[] = [
   { header: 'ADDRESS', field: 'Address', value: (host) => host.address },
   { header: 'ID', field: 'Id', value: (host) => host.peer },
 ];
+
+/** What `node ls` prints. In the table alone the host that was asked has a mark: templates and JSON are for programs, which take a name for a name. */
+export function renderNodes(hosts: readonly HostSummary[], format: string): string {
+  return renderList(format === 'table' ? hosts.map((host) => (host.self ? { ...host, name: `${host.name} *` } : host)) : hosts, columns, format);
+}
 
 /** What `node ls` can be limited to. */
 export const nodeFilters = new ListFilters<HostSummary>({
@@ -54,7 +59,7 @@ export function nodeCommand(options: () => GlobalOptions): Command {
     .action(async ({ quiet, filter = [], format }: { quiet?: boolean; filter?: string[]; format: string }) => {
       const keeps = nodeFilters.test(filter);
       const hosts = (await client(options()).listNodes()).filter(keeps);
-      say(quiet === true ? hosts.map((host) => host.peer).join('\n') : renderList(hosts, columns, format));
+      say(quiet === true ? hosts.map((host) => host.peer).join('\n') : renderNodes(hosts, format));
     });
   const inspect = new Command('inspect')
     .description('show all that is known of hosts')
