@@ -7,6 +7,8 @@ import { CallNames } from './call-names.ts';
 import { type CallTag, decodeAnswer, decodeResult, Dismissed, encodeCall, Forgotten, type SharedMethod } from './calls.ts';
 import { earlier, holderGone, proven } from './earlier-calls.ts';
 import { answerIncluded, answerOf, type Answering, asNew, includes, meetsItself, recorded, takesNames, toldOf } from './done-calls.ts';
+import { contentChangedBy } from './effects.ts';
+import { GivenUp } from './given-up.ts';
 import type { GuestCache } from './guest-cache.ts';
 import type { Question } from './question.ts';
 import { afterRelocking, isRepeatable, isTransient, pause, remembered, repeatable, retryMs } from './repeating.ts';
@@ -41,8 +43,7 @@ export class HolderLink {
   /** When a host that served us answered last. */
   #heard: Moment;
   #moved = new AbortController();
-  /** Had given this host up, and may have let it in again since without this one's having heard that. */
-  #gaveUp: Backing | undefined;
+  readonly #givenUp = new GivenUp();
   readonly #names: CallNames;
   readonly #cache: GuestCache;
   readonly #clock: Clock;
@@ -112,7 +113,7 @@ export class HolderLink {
   move(backing: Backing | undefined): void {
     this.#names.forgetMemory(this.#backing?.kind === 'local' || backing?.kind === 'local');
     this.#backing = backing;
-    this.#gaveUp = undefined;
+    this.#givenUp.over();
     this.#generation++;
     this.#cache.clear();
     this.#moved.abort();
@@ -147,15 +148,15 @@ export class HolderLink {
   /** The host that serves us had taken us for dead: what was open is opened again, what was locked is locked again if it is still free. */
   async rejoin(backing: Backing): Promise<void> {
     if (backing.kind !== 'remote' || this.#backing !== backing) return;
-    this.#gaveUp = backing;
+    await this.#givenUp.heard(backing);
+    if (this.#backing !== backing) return;
     decodeResult(await backing.ask(encodeCall('rejoin', [])));
     if (this.#backing === backing) this.move({ ...backing });
   }
 
-  /** @throws Dismissed until it has heard of {@link rejoin}: what comes after one whose answer was lost is answered, though nothing counts that this host had there. */
-  async ask(backing: Backing & { readonly kind: 'remote' }, call: Uint8Array): Promise<Uint8Array> {
-    if (this.#gaveUp === backing) throw new Dismissed();
-    return backing.ask(call);
+  /** As of {@link GivenUp}. */
+  ask(backing: Backing & { readonly kind: 'remote' }, call: Uint8Array, changes = false): Promise<Uint8Array> {
+    return this.#givenUp.ask(backing, call, changes);
   }
 
   /** Resolves when the host that took over knows of our locks. */
@@ -318,7 +319,7 @@ export class HolderLink {
       let answered = false;
       const asked = this.#cache.moment();
       try {
-        const answer = await this.ask(backing, encodeCall(method, toldOf(method, values), told?.tag));
+        const answer = await this.ask(backing, encodeCall(method, toldOf(method, values), told?.tag), contentChangedBy(method, values) !== undefined);
         answered = true;
         this.#patience.heard();
         const { value: sent, memory, granted, calls } = decodeAnswer(answer);

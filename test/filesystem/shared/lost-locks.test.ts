@@ -153,6 +153,25 @@ test('nor does it where its host was let in again and has not heard so, also whi
   }
 });
 
+test('nor does what was on its way when its host heard that it was given up', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'old', true);
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  await serving.server.dismiss('a');
+  for (const type of ['write', 'unlock'] as const) await serving.own.setlk(inode, flock('9', type), false);
+  const arrive = serving.holdBack('write');
+  const written = errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false));
+  await aMoment(1);
+  const looked = guest.getattr(inode);
+  await aMoment();
+  arrive();
+  assert.equal(await written, 'EIO');
+  await looked;
+  assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
+});
+
 test('nor does it where the file was lent meanwhile to the host that has just heard of the loss', async () => {
   const store = new MemoryBlockStore();
   const serving = new Serving(await open(store));
