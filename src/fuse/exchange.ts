@@ -22,6 +22,7 @@ import { placeOf, RefusedMemory } from './refused-memory.ts';
 import {
   encodeIncrementEpoch,
   encodeInvalidateInode,
+  firstGeneration,
   hasDirectMaps,
   type Message,
   opcodeLimit,
@@ -60,7 +61,7 @@ export class Exchange {
   readonly notifier: Notifier;
   /** What was agreed with the kernel. Set before any other request. */
   init: SavedInit | undefined;
-  handles = new Handles(1);
+  handles = new Handles(firstGeneration);
   readonly lockOwners: LockOwners;
   readonly written = new WrittenFiles();
   readonly forgets: Forgets;

@@ -1,6 +1,7 @@
 import type { FileSystem, MaybePromise } from '../filesystem/index.ts';
-import type { KernelHandle } from './wire/index.ts';
+import { firstGeneration, type KernelHandle } from './wire/index.ts';
 
+const [accessMode, readWrite] = [3, 2];
 /** O_DSYNC, which O_SYNC has as well, and what that has besides: open(2) on Linux. */
 const [dataSync, allSync] = [0o10000, 0o4000000];
 
@@ -23,6 +24,9 @@ export class Handles {
 
   /** Of this session's handles those opened with O_DSYNC or O_SYNC. */
   readonly #synced = new Map<number, SyncWanted>();
+  /** Of this session's handles those that a file can be mapped for writing through, with their inodes, and how many each of these has. */
+  readonly #mapping = new Map<number, number>();
+  readonly #mappable = new Map<number, number>();
   #last = 0;
 
   constructor(generation: number) {
@@ -30,10 +34,18 @@ export class Handles {
   }
 
   /** The flags that this session's handle was opened with. */
-  opened(handle: number, flags: number): void {
+  opened(inode: number, handle: number, flags: number): void {
     this.#last = Math.max(this.#last, handle);
     const wanted = syncWanted(flags);
     if (wanted !== undefined) this.#synced.set(handle, wanted);
+    if ((flags & accessMode) !== readWrite) return;
+    this.#mapping.set(handle, inode);
+    this.#mappable.set(inode, (this.#mappable.get(inode) ?? 0) + 1);
+  }
+
+  /** A program may have changed the file in mapped memory, of which the kernel tells nothing until it writes. A mapping keeps its handle; what earlier daemons opened is not known. */
+  mayBeMapped(inode: number): boolean {
+    return this.generation > firstGeneration || this.#mappable.has(inode);
   }
 
   /** The last that was given; once the numbers begin anew, the largest. */
@@ -44,6 +56,12 @@ export class Handles {
   /** One that the kernel never heard of. */
   dropped(handle: number): void {
     this.#synced.delete(handle);
+    const inode = this.#mapping.get(handle);
+    if (inode === undefined) return;
+    this.#mapping.delete(handle);
+    const left = this.#mappable.get(inode)! - 1;
+    if (left > 0) this.#mappable.set(inode, left);
+    else this.#mappable.delete(inode);
   }
 
   /** The same of requests that do not tell: those of an earlier daemon's handle may all be to be synced; of a file that the kernel opened without asking nobody knows it. */

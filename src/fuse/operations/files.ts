@@ -84,7 +84,7 @@ export const open: Operation = (exchange, header, message) => {
   const encode: Encode<number> = ({ reply, handles, fileSystem }, handle) => {
     const isGuarded = (flags & accessMode) === readOnly && exchange.trust?.isSole === false && fileSystem.isGuarded?.(inode) === true;
     const how = fileFlags(exchange, inode, handle, () => known(fileSystem.getattr(inode)), isGuarded);
-    handles.opened(handle, flags);
+    handles.opened(inode, handle, flags);
     return reply.putOpen(handle, handles.generation, how);
   };
   exchange.answer(header, opened, encode, ({ fileSystem, trust, handles }, handle) => {
@@ -98,7 +98,7 @@ const encodeCreated =
   (flags: number): Encode<Created> =>
   (exchange, { attributes, handle }) => {
     const how = fileFlags(exchange, attributes.inode, handle, () => attributes);
-    exchange.handles.opened(handle, flags);
+    exchange.handles.opened(attributes.inode, handle, flags);
     return exchange.reply.putCreated(attributes, handle, exchange.handles.generation, how);
   };
 
@@ -286,15 +286,16 @@ const encodeLong: Encode<number> = ({ reply }, value) => reply.putLong(value);
 
 /**
  * SEEK_DATA and SEEK_HOLE. The kernel does not write back a file's dirty pages before it asks (seen with Linux 6.18), and what
- * we do not know of would be a hole: programs that copy sparse files would lose data. So we have it write them back first.
+ * we do not know of would be a hole: programs that copy sparse files would lose data. So we have it write them back first,
+ * where it collects writes, or a program may have changed the file in mapped memory.
  */
 export const lseek: Operation = (exchange, header, message) => {
   const { handle, offset, whence } = decodeLseek(message);
   const inode = header.node;
   const seek = (): MaybePromise<number> =>
     withHandle(exchange, header, handle, readOnly, (ours) => exchange.fileSystem.lseek(inode, ours, offset, whence));
-  const cached = exchange.init !== undefined && isSole(exchange.init);
-  exchange.answer(header, cached ? exchange.afterKernel(header, exchange.notifier.invalidateInode(inode, 0, 0)).then(seek) : seek(), encodeLong);
+  const mayBeDirty = (exchange.init !== undefined && isSole(exchange.init)) || exchange.handles.mayBeMapped(inode);
+  exchange.answer(header, mayBeDirty ? exchange.afterKernel(header, exchange.notifier.invalidateInode(inode, 0, 0)).then(seek) : seek(), encodeLong);
 };
 
 function copyInto(exchange: Exchange, header: RequestHeader, message: Parameters<Operation>[2], encode: Encode<number>): void {

@@ -12,6 +12,7 @@ export {
   linux,
   maxTransferBytes,
   minMinor,
+  firstGeneration,
   negotiate,
   putInit,
   type SavedInit,

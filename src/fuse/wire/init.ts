@@ -45,6 +45,9 @@ export const maxTransferBytes = 1_048_576;
 const maxBackground = 64;
 const congestionThreshold = 48;
 
+/** {@link SavedInit.generation} of the daemon that mounted the file system. */
+export const firstGeneration = 1;
+
 /** What was agreed with the kernel: it asks only once a mount, so a daemon that takes over a mount must be told. */
 export interface SavedInit {
   readonly minor: number;
@@ -97,7 +100,7 @@ export function negotiate(offer: KernelOffer, { leased, outlivesDaemon }: InitCh
     minor: Math.min(offer.minor, ourMinor),
     flags: offer.flags & wanted,
     flags2: extended ? offer.flags2 & wanted2 : 0,
-    generation: 1,
+    generation: firstGeneration,
   };
 }
 

@@ -45,6 +45,8 @@ for (const [whose, leased] of [
 ] as const) {
   test(`whatever is done to files on a volume ${whose}, in whatever way, they are as they have to be`, { timeout: 120_000 }, async () => {
     await using mounted = await Mounted.start({ leased }, 'volume');
-    for (const more of [0, 1]) assert.equal(await exercise([mounted.directory], { seed: seed + more, operations }), undefined, mounted.log);
+    // The last one looked for holes where mapped memory had been changed.
+    for (const each of [seed, seed + 1, 589_716])
+      assert.equal(await exercise([mounted.directory], { seed: each, operations }), undefined, mounted.log);
   });
 }
