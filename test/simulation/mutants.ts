@@ -344,7 +344,7 @@ export const mutants: readonly Mutant[] = [
     ...production,
     name: 'salvages blocks whose hosts are merely away',
     salvagesWhatIsAway: true,
-    settings: { ...losing, faults: 20 },
+    settings: { ...losing, faults: 60 },
   },
   {
     ...production,
