@@ -74,7 +74,12 @@ export class Settling {
     const reads = known !== undefined && (known.flags & openAccessMask) === 0;
     // Who only reads has lost nothing, and must not swallow what a writer has to hear. Without locks there is nothing to tell another host either.
     if (reads && !locked && this.#holder.local === undefined) return;
-    if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
+    try {
+      if (known !== undefined && !reads) this.#lost.say(inode, known, 'close');
+    } catch (error) {
+      if (!locked) throw error;
+      return this.#flushTold(inode, handle, lockOwner, error);
+    }
     if (this.#borrowing.has(inode)) return this.#flushBorrowed(inode, handle, lockOwner);
     // What else was written from here was durable when it was answered.
     if (!locked && this.#holder.backing?.kind === 'remote') return this.#made.has(inode) ? this.fsync(inode, handle, false) : undefined;
@@ -89,8 +94,20 @@ export class Settling {
   }
 
   async #flushBorrowed(inode: number, handle: number, lockOwner: LockOwner): Promise<void> {
-    if ((await this.#borrowing.settle(inode)) === true) this.#made.settled(inode);
+    try {
+      if ((await this.#borrowing.settle(inode)) === true) this.#made.settled(inode);
+    } catch (error) {
+      const all: FileLock = { kind: 'posix', type: 'unlock', owner: lockOwner, pid: 0, start: 0, end: Infinity };
+      if (this.#locks.has(inode, 'posix', lockOwner)) await this.#locks.set(inode, all, false).catch(() => {});
+      throw error;
+    }
     await this.flush(inode, handle, lockOwner);
+  }
+
+  /** The kernel asks once: whatever else who closes the file is told, what it has locked is given back. */
+  async #flushTold(inode: number, handle: number, lockOwner: LockOwner, error: unknown): Promise<void> {
+    await Promise.allSettled([this.flush(inode, handle, lockOwner)]);
+    throw error;
   }
 
   async release(inode: number, handle: number, flockOwner?: LockOwner): Promise<void> {

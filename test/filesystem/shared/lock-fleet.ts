@@ -330,7 +330,7 @@ export class LockFleet {
       if (now !== fileSystem) return now.setlk(inode, unlock, false);
       if (kind === 'flock') return now.release(inode, handle, owner);
       // The kernel asks for both, one behind the other, however the first ends.
-      await Promise.allSettled([now.flush(inode, handle, owner)]);
+      await Promise.allSettled([(async () => now.flush(inode, handle, owner))()]);
       await now.release(inode, handle);
     });
   }

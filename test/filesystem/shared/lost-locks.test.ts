@@ -191,6 +191,17 @@ test('nor does it where the file was lent meanwhile to the host that has just he
   assert.equal(Buffer.concat(await guest.read(inode, handle, 0, 9)).toString(), 'old');
 });
 
+test('who closes a file and is told of a loss by that has no lock of it any more', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const inode = await put(serving.volume, root, 'f', 'x', true);
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  guest.markLost([inode]);
+  assert.equal(await errnoOf(() => guest.flush(inode, handle, '1')), 'EIO');
+  await serving.own.setlk(inode, posix('9', 'write', 0, 9), false);
+});
+
 test('a lock that a killed daemon had given back, and told nobody, does not stay', async () => {
   const records = new MemoryRecords();
   const serving = new Serving(await open(new MemoryBlockStore()));
