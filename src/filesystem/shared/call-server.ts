@@ -176,6 +176,8 @@ export class CallServer {
     const { outcomes } = guest;
     for (const each of outcomes.values()) each.closeAll();
     this.#left.set(peer, outcomes);
+    // First: who waits has a lock as soon as it is free, and that counts as had meanwhile.
+    this.#locks.remember(peer);
     await unlock(this.#volume, guest);
     this.#locks.lost(peer);
     return () => {

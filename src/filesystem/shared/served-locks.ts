@@ -121,10 +121,14 @@ export class ServedLocks implements LockHosts {
     again.clear();
   }
 
-  /** The guest is lost, and what it had is free. */
-  lost(peer: string): void {
+  /** The guest is lost: what others take from now on it has lost. */
+  remember(peer: string): void {
     this.#known.delete(peer);
     if (!this.#takenWithout.has(peer)) this.#takenWithout.set(peer, new TakenMeanwhile());
+  }
+
+  /** What it had is free. */
+  lost(peer: string): void {
     this.#lent?.endAll(peer);
     this.#silent?.judged(peer);
   }

@@ -31,6 +31,21 @@ test('a lock that others had while its host was given up is lost, also where it 
   }
 });
 
+test('nor is one given again that another program waited for', async () => {
+  const serving = new Serving(await open(new MemoryBlockStore()));
+  const [inode, other] = [await put(serving.volume, root, 'f', 'x', true), await put(serving.volume, root, 'g', 'x', true)];
+  const guest = serving.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, flock('1', 'write'), false);
+  for (const owner of ['2', '3', '4', '5']) await guest.setlk(other, posix(owner, 'read', 0, 9), false);
+  const waited = serving.own.setlk(inode, flock('9', 'write'), true);
+  await aMoment();
+  await serving.server.dismiss('a');
+  await waited;
+  await serving.own.setlk(inode, flock('9', 'unlock'), false);
+  assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('X'), false)), 'EIO');
+});
+
 test('a lock that nobody had meanwhile is taken again, and one beside it is none', async () => {
   const serving = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(serving.volume, root, 'f', 'x', true);
