@@ -1,7 +1,9 @@
 import type { FileSystem, MaybePromise } from '../filesystem/index.ts';
 import { firstGeneration, type KernelHandle } from './wire/index.ts';
 
-const [accessMode, readWrite] = [3, 2];
+/** Of the flags of open(2). */
+export const accessMode = 3;
+export const readWrite = 2;
 /** O_DSYNC, which O_SYNC has as well, and what that has besides: open(2) on Linux. */
 const [dataSync, allSync] = [0o10000, 0o4000000];
 

@@ -14,7 +14,7 @@ import { eventually } from '../suites/transport-suite.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, user, volumeId } from './harness.ts';
 import { Run } from './random-run.ts';
 import { steps } from './random-steps.ts';
-import { Host, Memory } from './redo-host.ts';
+import { assertDurable, Host, Memory } from './redo-host.ts';
 import { UnreadableStore } from './unreadable-store.ts';
 
 function lose(store: UnreadableStore, inodes: readonly number[], code: ErrorCode = 'unavailable'): void {
@@ -185,13 +185,7 @@ test('whichever records are out of reach of however many daemons after one was k
         await run.compare();
       }
       run.volume = host.volume;
-      assert.deepEqual((await run.volume.check()).problems, []);
-      await run.volume.syncfs();
-      store.restart();
-      run.leave();
-      run.volume = await open(store);
-      await run.compare();
-      await run.volume.close();
+      await assertDurable(run);
     }),
     randomRuns(60),
   );

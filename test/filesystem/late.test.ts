@@ -13,7 +13,7 @@ import { BlockedStore } from './blocked-store.ts';
 import { contentOf, errnoOf, look, open, put, root } from './harness.ts';
 import { Run } from './random-run.ts';
 import { kinds as stepKinds, steps } from './random-steps.ts';
-import { Host, Memory } from './redo-host.ts';
+import { assertDurable, Host, Memory } from './redo-host.ts';
 
 const ringBytes = 1024 * 1024;
 const kibibyte = 1024;
@@ -229,13 +229,7 @@ test('whichever files cannot be written out, everything is as it was after the d
         await Promise.all(run.background.splice(0));
         await run.compare();
       }
-      assert.deepEqual((await run.volume.check()).problems, []);
-      await run.volume.syncfs();
-      store.restart();
-      run.leave();
-      run.volume = await open(store);
-      await run.compare();
-      await run.volume.close();
+      await assertDurable(run);
     }),
     randomRuns(50),
   );

@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
+
 import type { SurvivingMemory, Volume, VolumeOptions } from '../../src/filesystem/index.ts';
 import { MemoryBlockStore } from '../suites/memory-block-store.ts';
 import { open } from './harness.ts';
+import type { Run } from './random-run.ts';
 
 /** As a process finds it that follows one that died: a copy, so that what of the dead one still runs in this process changes nothing. */
 export class Memory implements SurvivingMemory {
@@ -54,4 +57,15 @@ export class Host<Store extends MemoryBlockStore = MemoryBlockStore> {
     this.volume = await open(this.store, this.#options, { memory: this.memory, inherits: true, resumed: true, lostInodes });
     return this.volume;
   }
+}
+
+/** The run's volume is whole, and what it is is durable after a sync, whatever is lost with the host. It is closed then. */
+export async function assertDurable(run: Run): Promise<void> {
+  assert.deepEqual((await run.volume.check()).problems, []);
+  await run.volume.syncfs();
+  run.store.restart();
+  run.leave();
+  run.volume = await open(run.store);
+  await run.compare();
+  await run.volume.close();
 }

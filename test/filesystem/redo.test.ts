@@ -13,7 +13,7 @@ import { seeded } from '../suites/seeded.ts';
 import { contentOf, errnoOf, look, namesOf, open, put, root, TestClock, user, volumeId } from './harness.ts';
 import { Run } from './random-run.ts';
 import { steps } from './random-steps.ts';
-import { Host, Memory } from './redo-host.ts';
+import { assertDurable, Host, Memory } from './redo-host.ts';
 
 async function check(store: MemoryBlockStore): Promise<void> {
   const setup = { store, sealer: new Sealer(), volumeId, session: 4_000_000, clock: new TestClock(), logger: silentLogger };
@@ -47,14 +47,7 @@ test('after the death of the process alone, at any moment and again and again, e
         await run.compare();
         await check(store);
       }
-      assert.deepEqual((await run.volume.check()).problems, []);
-      // It is durable after a sync, and the volume is whole.
-      await run.volume.syncfs();
-      store.restart();
-      run.leave();
-      run.volume = await open(store);
-      await run.compare();
-      await run.volume.close();
+      await assertDurable(run);
       await check(store);
     }),
     randomRuns(100),

@@ -1,6 +1,6 @@
 import type { Attributes, FileLock, MaybePromise } from '../../filesystem/index.ts';
 import type { Encode, Exchange, Operation, Undo } from '../exchange.ts';
-import { after, known, reopened, type SyncWanted, syncWanted } from '../handles.ts';
+import { accessMode, after, known, readWrite, reopened, type SyncWanted, syncWanted } from '../handles.ts';
 import {
   decodeCopy,
   decodeCreate,
@@ -26,8 +26,7 @@ import { callerOf, encodeNothing, recover, refuseUnproven } from './names.ts';
 const openFlags = { directIo: 1, keepCache: 2, parallelDirectWrites: 64 };
 
 /** open(2) on Linux, the same on all architectures that Node runs on but for values we do not use. */
-const [readOnly, readWrite] = [0, 2];
-const accessMode = 3;
+const readOnly = 0;
 const append = 0o2000;
 const [exclusive, creating] = [0o200, 0o100];
 
