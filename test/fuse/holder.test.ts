@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { startToldProgram } from '../integration/told-program.ts';
 import { isMounted } from './mounted.ts';
 
 /** A holder with its daemon, both of which go at the end. */
@@ -89,14 +90,12 @@ test(
     const [file, source, seen] = [path.join(supervised.mountPoint, 'file'), `${supervised.state}.source`, `${supervised.state}.seen`];
     await writeFile(file, 'before');
     await writeFile(source, 'mapped');
-    const program = path.join(import.meta.dirname, '../integration/mapper.ts');
-    const mapper = spawn(process.execPath, [program, file, source, seen], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const mapper = startToldProgram('mapper.ts', file, source, seen);
     try {
-      const said = async (): Promise<string> => String(((await once(mapper.stdout, 'data')) as [Buffer])[0]).trim();
-      assert.equal(await said(), 'mapped');
-      const looked = said();
+      assert.equal(await mapper.said(), 'mapped');
+      const looked = mapper.said();
       // It takes a lock, for which the kernel is to drop the file's pages. It has to write one first, and gets no answer.
-      mapper.stdin.end('go');
+      mapper.child.stdin!.end('go');
       const isStuck = (thread: string): boolean => /\) D /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'));
       while (!readdirSync(`/proc/${pid}/task`).some((thread) => isStuck(thread))) await setTimeout(10);
       process.kill(pid, 'SIGKILL');
@@ -105,7 +104,7 @@ test(
       assert.equal(await readFile(seen, 'utf8'), 'mapped');
       while (existsSync(`/proc/${pid}`)) await setTimeout(10);
     } finally {
-      mapper.kill('SIGKILL');
+      mapper.child.kill('SIGKILL');
     }
   },
 );

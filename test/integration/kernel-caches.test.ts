@@ -11,6 +11,7 @@ import { eventually } from '../docker/process.ts';
 import * as sys from '../suites/posix/syscalls.ts';
 import { ClusterProcesses } from './cluster-processes.ts';
 import { sh } from './programs.ts';
+import { startToldProgram, type ToldProgram } from './told-program.ts';
 
 /** Answers each line with what it reads from the start of a file that it keeps open. */
 const readerSource = `const fs = require('node:fs');
@@ -212,14 +213,9 @@ suite('a volume that one host had alone', () => {
   test('writes nothing that programs had changed in mapped memory over what another host wrote after its daemon was killed', async () => {
     const here = await mountAlone();
     await sh(`cd ${here}; printf mapped > source; sync source d/open d .`);
-    const map = (file: string): { mapper: ChildProcess; said: () => Promise<string> } => {
-      const mapper = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), file, `${here}/source`], {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      });
-      return { mapper, said: () => once(mapper.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
-    };
-    const { mapper, said } = map(`${here}/d/open`);
-    assert.equal(await said(), 'mapped');
+    const map = (file: string): ToldProgram => startToldProgram('mapper.ts', file, `${here}/source`);
+    const mapper = map(`${here}/d/open`);
+    assert.equal(await mapper.said(), 'mapped');
     const holder = cluster.hosts[0]!.pid;
     const [daemon] = readFileSync(`/proc/${holder}/task/${holder}/children`, 'utf8').trim().split(' ');
     // It starts no other daemon for now.
@@ -230,8 +226,8 @@ suite('a volume that one host had alone', () => {
       assert.equal(await sh(`cat ${there}/d/open`), 'before');
       await secretly(`${there}/d/open`, 'behind');
       process.kill(holder, 'SIGCONT');
-      const synced = said();
-      mapper.stdin!.end('go');
+      const synced = mapper.said();
+      mapper.child.stdin!.end('go');
       assert.equal(await synced, 'EIO');
       assert.equal(await sh(`cat ${there}/d/open ${here}/d/open`), 'behindbehind');
       await sh(`printf before > ${here}/d/later`);
@@ -240,13 +236,13 @@ suite('a volume that one host had alone', () => {
         const next = map(`${here}/d/${file}`);
         assert.equal(await next.said(), 'mapped');
         const later = next.said();
-        next.mapper.stdin!.end('go');
+        next.child.stdin!.end('go');
         assert.equal(await later, '0');
         assert.equal(await sh(`cat ${there}/d/${file}`), 'mapped');
       }
     } finally {
       process.kill(holder, 'SIGCONT');
-      mapper.kill('SIGKILL');
+      mapper.child.kill('SIGKILL');
     }
   });
 });

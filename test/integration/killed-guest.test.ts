@@ -1,8 +1,6 @@
 /** The daemon of a host that another one serves is killed, again and again; the machine, its holder and the programs live on. They notice nothing. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { type FileHandle, mkdtempDisposable, open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +8,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { shareMounts } from './shared-mounts.ts';
+import { startToldProgram, type ToldProgram } from './told-program.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -145,12 +144,7 @@ test('a program of a guest never finds its mapped memory as it was before it cha
   await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
   const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
   await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(place, 'f'), 'before')]);
-  const start = (): { child: ChildProcess; said: () => Promise<string> } => {
-    const child = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), path.join(place, 'f'), source, seen], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    return { child, said: () => once(child.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
-  };
+  const start = (): ToldProgram => startToldProgram('mapper.ts', path.join(place, 'f'), source, seen);
   const before = start();
   try {
     assert.equal(await before.said(), 'mapped');
@@ -160,13 +154,13 @@ test('a program of a guest never finds its mapped memory as it was before it cha
     const said = await looked;
     if (said === 'copied') assert.equal(await readFile(seen, 'utf8'), 'mapped');
     else assert.equal(said, 'an unexpected EFAULT');
-    await once(before.child, 'close');
+    await before.ended;
     const after = start();
     assert.equal(await after.said(), 'mapped');
     const shown = after.said();
     after.child.stdin!.end('go');
     assert.deepEqual([await shown, await readFile(seen, 'utf8')], ['copied', 'mapped']);
-    await once(after.child, 'close');
+    await after.ended;
     for (const each of hosts.places) assert.equal(await readFile(path.join(each, 'f'), 'utf8'), 'mapped');
   } finally {
     before.child.kill('SIGKILL');

@@ -1,6 +1,6 @@
 /** Programs of a host that another one serves have files in mapped memory, and the daemon of their host is killed. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, open, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,19 +10,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { shareMounts } from './shared-mounts.ts';
+import { startToldProgram } from './told-program.ts';
 
 /** Longer than a host is taken for lost only when it was silent for so long, in ms. */
 const lostMs = 6000;
-
-interface Mapper {
-  readonly child: ChildProcess;
-  readonly said: () => Promise<string>;
-}
-
-function startMapper(...args: readonly string[]): Mapper {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'mapper.ts'), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  return { child, said: () => once(child.stdout, 'data').then(([text]: Buffer[]) => String(text).trim()) };
-}
 
 test('SQLite in WAL mode goes on when the daemon of its host is killed, again and again, and nothing that it committed is lost', async () => {
   await using hosts = await shareMounts();
@@ -68,7 +59,7 @@ for (const [what, meanwhile, found] of [
     await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-mapped-'));
     const [source, seen] = [path.join(temporary.path, 'source'), path.join(temporary.path, 'seen')];
     await Promise.all([writeFile(source, 'mapped'), writeFile(path.join(second, 'f'), 'before')]);
-    const program = startMapper(path.join(second, 'f'), source, seen);
+    const program = startToldProgram('mapper.ts', path.join(second, 'f'), source, seen);
     try {
       assert.equal(await program.said(), 'mapped');
       const pid = guest.daemonPid;
@@ -89,7 +80,7 @@ for (const [what, meanwhile, found] of [
       program.child.stdin!.end('go');
       assert.equal(await looked, meanwhile === 'nothing' ? 'copied' : 'an unexpected EFAULT');
       if (meanwhile === 'nothing') assert.equal(await readFile(seen, 'utf8'), 'mapped');
-      await once(program.child, 'close');
+      await program.ended;
     } finally {
       program.child.kill('SIGKILL');
     }

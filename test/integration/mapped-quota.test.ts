@@ -1,8 +1,6 @@
 /** What programs change in mapped memory finds no room on a volume with a size: they hear of it, and none is shown what was there before. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { chmod, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,6 +8,7 @@ import { test } from 'node:test';
 
 import { ClusterProcesses } from './cluster-processes.ts';
 import { DaemonProcess } from './daemon-process.ts';
+import { startToldProgram } from './told-program.ts';
 
 const mebibyte = 1024 * 1024;
 const size = '16M';
@@ -20,19 +19,14 @@ async function fill(place: string): Promise<{ readonly synced: string; readonly 
   await using temporary = await mkdtempDisposable(path.join(tmpdir(), 'infinit-filler-'));
   const source = path.join(temporary.path, 'source');
   await writeFile(source, randomBytes(bytes));
-  const program = path.join(import.meta.dirname, 'filler.ts');
-  const child = spawn(process.execPath, [program, path.join(place, 'f'), source, String(bytes)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const program = startToldProgram('filler.ts', path.join(place, 'f'), source, String(bytes));
   try {
-    const said = async (): Promise<string> => {
-      const [text] = (await once(child.stdout, 'data')) as [Buffer];
-      return String(text).trim();
-    };
-    const synced = await said();
-    const looked = said();
-    child.stdin.end('go');
+    const synced = await program.said();
+    const looked = program.said();
+    program.child.stdin!.end('go');
     return { synced, found: await looked };
   } finally {
-    child.kill('SIGKILL');
+    program.child.kill('SIGKILL');
   }
 }
 
