@@ -93,7 +93,7 @@ export type UpdateOutcome =
 
 export type { Sent } from '../consensus/index.ts';
 
-/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten. Otherwise `stage` is the first that did not, and `outcomes` are those of its updates, in order. */
+/** `done`: every stage committed; `released`: nobody reads the bytes that were given any more, so they may be overwritten. Otherwise `stage` is the first that did not, `outcomes` are those of its updates, in order, and no later stage was begun. */
 export type CommitResult =
   | { readonly done: true; readonly versions: readonly (readonly number[])[]; readonly released?: boolean }
   | { readonly done: false; readonly stage: number; readonly outcomes: readonly UpdateOutcome[] };

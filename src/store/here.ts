@@ -105,14 +105,20 @@ export class Here {
   }
 }
 
-/** The group failed: what the stages were to change may be on the disk or not. */
+/**
+ * The group failed: what the stages were to change may be on the disk or not, and memory has it, from where it gets there with what comes later. A result that
+ * names a stage says that those behind it were not begun; so where several change blocks nothing is said of any.
+ */
 function afterFailure(stages: readonly Stage[], failure: unknown): CommitResult {
-  const stage = stages.findIndex(({ update }) => (update?.length ?? 0) > 0);
-  if (stage < 0) {
+  const changing = stages.flatMap(({ update = [] }, index) => (update.length === 0 ? [] : [index]));
+  const [stage] = changing;
+  if (stage === undefined) {
     // Whether a block was put, or one that nobody refers to was dropped, makes no difference to anybody.
     if (!stages.some(({ erase }) => (erase?.length ?? 0) > 0)) throw failure;
     throw new InfinitError('unknown-outcome', `whether blocks were erased is not known: ${messageOf(failure)}`, { cause: failure });
   }
+  if (changing.length > 1)
+    throw new InfinitError('unknown-outcome', `which stages of a commit took effect is not known: ${messageOf(failure)}`, { cause: failure });
   const outcome: UpdateOutcome = { status: 'unknown', code: codeOf(failure), message: messageOf(failure) };
   return { done: false, stage, outcomes: stages[stage]!.update!.map(() => outcome) };
 }

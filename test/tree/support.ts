@@ -4,6 +4,7 @@ import { type Address, mutableAddress } from '../../src/block/index.ts';
 import type { Random } from '../../src/base/index.ts';
 import { BLinkTree, type Key, type NodeSealer, type Page, type TreeOptions } from '../../src/tree/index.ts';
 import { childAt, decodeNode, type TreeNode } from '../../src/tree/node.ts';
+import type { BlockStore } from '../../src/store/index.ts';
 import type { MemoryBlockStore } from '../suites/memory-block-store.ts';
 
 /** Nodes as they are: what sealing adds is tested with the sealer. */
@@ -16,7 +17,7 @@ export function randomOf(unit: () => number): Random {
 export const rootAddress: Address = mutableAddress(new Uint8Array(31).fill(7));
 
 /** A tree of tiny nodes, so that few entries make many levels. */
-export function openTree(store: MemoryBlockStore, options: Partial<TreeOptions> = {}): BLinkTree {
+export function openTree(store: BlockStore, options: Partial<TreeOptions> = {}): BLinkTree {
   return new BLinkTree(rootAddress, { store, sealer: bare, nodeBytes: 512, ...options });
 }
 

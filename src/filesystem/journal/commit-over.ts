@@ -35,9 +35,8 @@ export async function commitOver(
   }
 }
 
-/** On one host all stages are one group of the disk: where that failed, stages behind the one that is told of may be durable as well. */
 function mayHaveLast(result: CommitResult, last: number): boolean {
-  if (result.done) return false;
-  const { stage, outcomes } = result;
-  return (stage === last && outcomes[0]?.status === 'committed') || outcomes.some(({ status }) => status === 'unknown');
+  if (result.done || result.stage < last) return false;
+  const status = result.outcomes[0]?.status;
+  return status === 'committed' || status === 'unknown';
 }
