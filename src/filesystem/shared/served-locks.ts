@@ -123,8 +123,8 @@ export class ServedLocks implements LockHosts {
 
   /** The guest is lost: what others take from now on it has lost. */
   remember(peer: string): void {
-    this.#known.delete(peer);
-    if (!this.#takenWithout.has(peer)) this.#takenWithout.set(peer, new TakenMeanwhile());
+    // One that had not said which locks it has was given up before, or had them at the host before: what others took since then counts.
+    if (this.#known.delete(peer)) this.#takenWithout.set(peer, new TakenMeanwhile());
   }
 
   /** What it had is free. */

@@ -103,6 +103,24 @@ test('who was given up by the holder before, and does not know, has lost its loc
   await second.guest('b').setlk(inode, posix('9', 'write', 0, 9), false);
 });
 
+test('nor is it given one there that was given up once more before it could hear of the loss', async () => {
+  const store = new MemoryBlockStore();
+  const first = new Serving(await open(store));
+  const inode = await put(first.volume, root, 'f', 'old', true);
+  const guest = first.guest('a');
+  const handle = await guest.open(inode, 2);
+  await guest.setlk(inode, posix('1', 'write', 0, 9), false);
+  await first.volume.close();
+  const second = new Serving(await open(store), new LockGrace([]));
+  for (const type of ['write', 'unlock'] as const) await second.own.setlk(inode, posix('9', type, 0, 9), false);
+  second.loseAnswers('relock');
+  second.welcome(guest, 'a');
+  while (!second.calls.includes('relock')) await aMoment(1);
+  await second.server.dismiss('a');
+  second.loseAnswers(undefined);
+  assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
+});
+
 test('a host that serves the volume itself by then has lost its own', async () => {
   const { own, volume } = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(volume, root, 'f', 'old', true);
