@@ -1,5 +1,3 @@
-import { mock } from 'node:test';
-
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import {
@@ -120,7 +118,7 @@ export class Fleet {
   }
 
   async #play(scenes: () => Promise<unknown>): Promise<readonly Event[]> {
-    mock.timers.enable({ apis: ['setTimeout'] });
+    this.#time.rule();
     let passing: Promise<void> | undefined;
     try {
       await this.#open();
@@ -133,15 +131,13 @@ export class Fleet {
       this.#over = true;
       await passing;
       this.#time.end();
-      mock.timers.reset();
     }
   }
 
   async #passTime(): Promise<void> {
     while (!this.#over) {
       await new Promise((resolve) => setImmediate(resolve));
-      this.#time.jump(1);
-      mock.timers.tick(1);
+      this.#time.tick();
     }
   }
 
@@ -153,7 +149,7 @@ export class Fleet {
     own.setBacking(undefined);
     await this.#volume?.syncfs();
     await this.#volume?.abandon();
-    const volume = (this.#volume = await open(this.#store));
+    const volume = (this.#volume = await open(this.#store, {}, { session: opening }));
     const grants = new Grants({
       now: () => this.#time.clock.monotonicMs(),
       sleep: (ms) => this.#time.sleep(ms),

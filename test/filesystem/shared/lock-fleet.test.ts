@@ -6,17 +6,26 @@ import { LockFleet, type LockMutant } from './lock-fleet.ts';
 /** So many runs; a long search sets more. */
 const seeds = Number(process.env['SEEDS'] ?? 15);
 const first = Number(process.env['SEED'] ?? 1);
+/** They failed once. */
+const failedOnce = [50191, 60026];
 /** Seeds of which one finds a mutant out, whichever runs are asked for. */
 const searched = 60;
 
 test('no two programs of any hosts have locks that are in each other’s way, and none stays locked, whichever host grants them', async () => {
   let granted = 0;
-  for (let seed = first; seed < first + seeds; seed++) {
+  const asked = process.env['SEED'] === undefined ? failedOnce : [];
+  for (const seed of [...asked, ...Array.from({ length: seeds }, (_, index) => first + index)]) {
     const fleet = new LockFleet(seed);
     assert.equal(await fleet.run(), undefined, `seed ${seed}`);
     granted += fleet.granted;
   }
   assert.ok(granted > 0, 'guests grant some');
+});
+
+test('one seed makes one run', async () => {
+  const [one, other] = [new LockFleet(first), new LockFleet(first)];
+  assert.equal(await one.run(), await other.run());
+  assert.deepEqual(one.asked, other.asked);
 });
 
 test('a guest that was given up grants no locks', async () => {
@@ -25,7 +34,7 @@ test('a guest that was given up grants no locks', async () => {
   assert.ok(fleet.granted > 0, 'it did before');
 });
 
-for (const mutant of ['timeless', 'hasty', 'forgetful', 'hoarding', 'forgiving'] satisfies LockMutant[]) {
+for (const mutant of ['timeless', 'hasty', 'forgetful', 'hoarding', 'forgiving', 'ignorant'] satisfies LockMutant[]) {
   test(`a ${mutant} one is found out`, async () => {
     for (let seed = 1; seed <= searched; seed++) {
       const fleet = new LockFleet(seed, mutant);

@@ -1,5 +1,3 @@
-import { mock } from 'node:test';
-
 import { InfinitError } from '../../../src/base/index.ts';
 import {
   CallServer,
@@ -16,6 +14,7 @@ import { MemoryBlockStore } from '../../suites/memory-block-store.ts';
 import { MemoryRecords } from '../../suites/memory-records.ts';
 import { open, put, root } from '../harness.ts';
 import { seeded } from '../../suites/seeded.ts';
+import { type Has, inTheWay, show } from './locked.ts';
 import { standIn } from './serving.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Ways } from './ways.ts';
@@ -31,18 +30,9 @@ export type LockMutant =
   /** Locks that a guest had before it was lent them all are never forgotten. */
   | 'hoarding'
   /** A host that serves the volume gives a guest its locks again though others had them since it was given up. */
-  | 'forgiving';
-
-/** A lock that a program was told it has. */
-interface Has {
-  readonly inode: number;
-  readonly lock: FileLock;
-  readonly host: number;
-  /** The host was given up since, or did not say in time that it has it. */
-  lost: boolean;
-  /** And another program was given what is in its way. */
-  overtaken: boolean;
-}
+  | 'forgiving'
+  /** One that opens the volume does not know whose locks the one before gave to others. */
+  | 'ignorant';
 
 const hosts = 3;
 const programs = 2;
@@ -73,6 +63,8 @@ export class LockFleet {
   readonly #inodes: number[] = [];
   readonly #relocked = new Set<number>();
   readonly #silent = new SilentHosts();
+  /** Guests that were given up and have not said since which locks they have, as the record of the lease says to whoever opens the volume next. */
+  readonly #givenUp = new Set<string>();
   #grants: Grants | undefined;
   #server!: CallServer;
   #welcome!: (peer: number) => void;
@@ -80,7 +72,8 @@ export class LockFleet {
   #running = 0;
   /** Locks that were granted by guests. */
   granted = 0;
-  #calls = 0;
+  /** What guests asked for, and when: the same in all runs of a seed. */
+  readonly asked: string[] = [];
 
   constructor(seed: number, mutant?: LockMutant) {
     this.#chance = seeded(seed);
@@ -124,14 +117,13 @@ export class LockFleet {
   }
 
   async #play(scenes: () => Promise<void>): Promise<string | undefined> {
-    mock.timers.enable({ apis: ['setTimeout'] });
+    this.#time.rule();
     let wrong: string | undefined;
     let over = false;
     const pass = async (): Promise<void> => {
       while (!over) {
         await new Promise((resolve) => setImmediate(resolve));
-        this.#time.jump(1);
-        mock.timers.tick(1);
+        this.#time.tick();
       }
     };
     const passing = pass();
@@ -146,7 +138,6 @@ export class LockFleet {
       over = true;
       await passing;
       this.#time.end();
-      mock.timers.reset();
     }
     return wrong;
   }
@@ -158,7 +149,7 @@ export class LockFleet {
     const earlierUntilMs = this.#grants?.untilMs ?? 0;
     this.#grants?.lentLocks.close();
     own.setBacking(undefined);
-    const volume = await open(this.#store);
+    const volume = await open(this.#store, {}, { session: opening });
     if (this.#inodes.length === 0) for (const name of ['f', 'g']) this.#inodes.push(await put(volume, root, name, 'x', true));
     this.#relocked.clear();
     const grants = (this.#grants = new Grants({
@@ -185,6 +176,7 @@ export class LockFleet {
       () => {},
       grants,
     ));
+    if (this.#mutant !== 'ignorant') server.knowLost([...this.#givenUp], (peer) => this.#givenUp.delete(peer));
     own.setBacking({ kind: 'local', volume, grace: grace.over, lending: volume.lending });
     this.#welcome = (peer) => {
       const guest = this.#hosts[peer]!;
@@ -199,7 +191,7 @@ export class LockFleet {
         if (opening !== this.#opening) throw new InfinitError('unavailable', 'the volume was opened anew');
         // What a killed daemon had on its way may come late.
         if (dead && method !== 'borrowLocks' && method !== 'returnLocks') throw new InfinitError('unavailable', 'killed');
-        this.#calls++;
+        this.asked.push(`${this.#time.clock.monotonicMs()} ${peer} ${method}`);
         const answer = await server.serve(String(peer), call);
         if (opening !== this.#opening) throw new InfinitError('unknown-outcome', 'the lease of the volume ended meanwhile');
         if (method === 'relocked' && opening === this.#opening) this.#relocked.add(peer);
@@ -232,8 +224,14 @@ export class LockFleet {
       if (what < 0.15) await this.#open();
       else if (what < 0.4) await this.#kill(peer);
       else if (what < 0.6) await this.#cutOff(peer, Math.floor(this.#chance() * (dismissMs - 500)));
-      else if (what < 0.9) await this.#cutOff(peer, dismissMs + 1500);
+      else if (what < 0.8) await this.#cutOff(peer, dismissMs + 1500);
+      else await Promise.all([this.#cutOff(peer, dismissMs + 1500), this.#openAt(Math.floor(this.#chance() * (dismissMs + 1500)))]);
     }
+  }
+
+  async #openAt(ms: number): Promise<void> {
+    await this.#time.sleep(ms);
+    await this.#open();
   }
 
   async #cutOff(peer: number, ms: number): Promise<void> {
@@ -245,6 +243,7 @@ export class LockFleet {
     if (ms < dismissMs || server !== this.#server) return this.#silent.judged(String(peer));
     this.#lose(peer);
     this.#connections[peer]!++;
+    this.#givenUp.add(String(peer));
     await server.dismiss(String(peer));
     await this.#time.sleep(ms - dismissMs);
   }
@@ -290,10 +289,10 @@ export class LockFleet {
     const all: FileLock = { ...lock, type: 'unlock', start: 0, end: Infinity };
     const waits = this.#chance() < 0.2;
     const opened = (closes ?? this.#chance() < 0.5) ? await this.#asked(host, (fileSystem) => this.#opened(fileSystem, inode)) : undefined;
-    const before = this.#calls;
+    const before = this.asked.length;
     const taken = await this.#asked(host, (fileSystem) => fileSystem.setlk(inode, lock, waits));
     if (taken !== undefined) {
-      if (host > 0 && this.#calls === before) this.granted++;
+      if (host > 0 && this.asked.length === before) this.granted++;
       const has: Has = { inode, lock, host, lost: false, overtaken: false };
       for (const other of this.#has) {
         if (!inTheWay(other, has)) continue;
@@ -301,7 +300,7 @@ export class LockFleet {
         other.overtaken = true;
       }
       this.#has.add(has);
-      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * (this.#chance() < 0.05 ? 2 * dismissMs : 150)));
+      if (this.#chance() < 0.7) await this.#time.sleep(Math.floor(this.#chance() * (this.#chance() < 0.1 ? 2 * dismissMs : 150)));
       if (opened !== undefined) await this.#write(has, opened.answer);
       this.#has.delete(has);
     }
@@ -382,14 +381,3 @@ interface Opened {
 }
 
 class Wrong extends Error {}
-
-function inTheWay(one: Has, other: Has): boolean {
-  const [a, b] = [one.lock, other.lock];
-  const isOther = one.host !== other.host || a.owner !== b.owner;
-  const overlap = a.start <= b.end && a.end >= b.start;
-  return one.inode === other.inode && isOther && a.kind === b.kind && overlap && (a.type === 'write' || b.type === 'write');
-}
-
-function show({ inode, lock: { kind, type, owner, start, end } }: Pick<Has, 'inode' | 'lock'>): string {
-  return `${inode}: ${kind} ${type} ${start}-${end} (${owner})`;
-}

@@ -1,5 +1,3 @@
-import { mock } from 'node:test';
-
 import { InfinitError, silentLogger } from '../../../src/base/index.ts';
 import { Sealer } from '../../../src/block/index.ts';
 import { BlockReader, CallServer, type GrantKey, Grants, LockGrace, type Volume } from '../../../src/filesystem/index.ts';
@@ -66,7 +64,7 @@ export class Moves {
 
   /** @returns what went wrong. */
   async run(): Promise<string | undefined> {
-    mock.timers.enable({ apis: ['setTimeout'] });
+    this.#time.rule();
     let passing: Promise<void> | undefined;
     try {
       for (let index = 0; index < hosts; index++) this.#hosts.push(this.#start(index));
@@ -85,7 +83,6 @@ export class Moves {
       this.#over = true;
       await passing;
       this.#time.end();
-      mock.timers.reset();
     }
   }
 
@@ -96,8 +93,7 @@ export class Moves {
   async #passTime(): Promise<void> {
     while (!this.#over) {
       await new Promise((resolve) => setImmediate(resolve));
-      this.#time.jump(1);
-      mock.timers.tick(1);
+      this.#time.tick();
     }
   }
 

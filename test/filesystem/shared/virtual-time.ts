@@ -1,3 +1,5 @@
+import { mock } from 'node:test';
+
 import type { Clock } from '../../../src/base/index.ts';
 
 /** Turns of the event loop in which everything that is due is done. */
@@ -24,9 +26,22 @@ export class VirtualTime {
     for (const { wake } of due) wake();
   }
 
+  /** Timers and the clock of the process are of this time as well, until it ends: how fast the machine is makes no difference then. */
+  rule(): void {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    mock.method(performance, 'now', () => this.clock.monotonicMs());
+  }
+
+  /** A millisecond passes of a time that rules. */
+  tick(): void {
+    this.jump(1);
+    mock.timers.tick(1);
+  }
+
   /** The run is over. What it left on its way tries again until a deadline, for ever if time stood still: so each look at the clock takes a second. */
   end(): void {
     this.#lookMs = 1000;
+    mock.reset();
   }
 
   async pass(ms: number): Promise<void> {
