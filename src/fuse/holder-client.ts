@@ -5,6 +5,22 @@ import { hasResend, linux } from './wire/index.ts';
 /** A holder answers `hello` at once; one that does not is as good as none. */
 const helloTimeoutMs = 5000;
 
+/** Asks the holder which mounts it keeps, after all that it was told until now; undefined: it does not answer. */
+async function ask(): Promise<readonly AdoptedMount[] | undefined> {
+  const answer = Promise.withResolvers<readonly AdoptedMount[] | undefined>();
+  const hear = (message: FromHolder): void => {
+    if (message.type === 'inherit') answer.resolve(message.mounts);
+  };
+  process.on('message', hear);
+  const timer = setTimeout(() => answer.resolve(undefined), helloTimeoutMs);
+  // A holder that has just died is no reason to fail: without the callback the error would end the process.
+  process.send!({ type: 'hello' } satisfies ToHolder, undefined, undefined, (error) => error !== null && answer.resolve(undefined));
+  const mounts = await answer.promise;
+  clearTimeout(timer);
+  process.off('message', hear);
+  return mounts;
+}
+
 /** The daemon's side of the holder. Without one all works, only that no mount outlives the daemon. */
 export class HolderClient {
   readonly #inherited: readonly AdoptedMount[];
@@ -32,17 +48,7 @@ export class HolderClient {
     if (process.env[holderVariable] === undefined || process.send === undefined) return new HolderClient(false, [], logger);
     // Programs that the daemon starts have no holder.
     delete process.env[holderVariable];
-    const answer = Promise.withResolvers<readonly AdoptedMount[] | undefined>();
-    const hear = (message: FromHolder): void => {
-      if (message.type === 'inherit') answer.resolve(message.mounts);
-    };
-    process.on('message', hear);
-    const timer = setTimeout(() => answer.resolve(undefined), helloTimeoutMs);
-    // A holder that has just died is no reason to fail: without the callback the error would end the process.
-    process.send({ type: 'hello' } satisfies ToHolder, undefined, undefined, (error) => error !== null && answer.resolve(undefined));
-    const mounts = await answer.promise;
-    clearTimeout(timer);
-    process.off('message', hear);
+    const mounts = await ask();
     return new HolderClient(mounts !== undefined, mounts ?? [], logger);
   }
 
@@ -64,6 +70,16 @@ export class HolderClient {
     this.#logger.warn(`this kernel (before ${linux.keepsMounts}) cannot hand a mount to another daemon: it ends with this one`, {
       volume: mount.volume,
     });
+  }
+
+  /**
+   * Does the holder have a duplicate of its own of a mount that was registered? To be asked before the descriptor is closed: it takes it from this process, in its own time, and may have failed to.
+   * A holder that does not answer keeps what it has, and is taken to have it.
+   */
+  async keeps(mount: { readonly connection: number }): Promise<boolean> {
+    if (!this.#connected) return false;
+    const mounts = await ask();
+    return this.#connected && (mounts === undefined || mounts.some(({ connection }) => connection === mount.connection));
   }
 
   /** The mount has ended. To be called before its descriptor is closed. */

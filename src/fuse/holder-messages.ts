@@ -20,7 +20,7 @@ export const holderVariable = 'INFINIT_HOLDER';
 
 /** What a daemon tells its holder. */
 export type ToHolder =
-  /** The first message of each daemon. */
+  /** The first message of each daemon; later, which mounts are kept? */
   | { readonly type: 'hello' }
   /** Keep this one too; again with the same descriptor: its agreement is new. */
   | { readonly type: 'register'; readonly mount: AdoptedMount }
@@ -28,7 +28,7 @@ export type ToHolder =
 
 /** What a holder tells its daemon. */
 export type FromHolder =
-  /** The answer to `hello`: mounts of an earlier daemon, already among this one's descriptors. */
+  /** The answer to `hello`: mounts that are kept. To the first: those of an earlier daemon, already among this one's descriptors. */
   | { readonly type: 'inherit'; readonly mounts: readonly AdoptedMount[] }
   /** A mount that could not be kept: it will not outlive the daemon. */
   | { readonly type: 'refused'; readonly volume: string; readonly reason: string };

@@ -83,6 +83,34 @@ test('a mount that outlived its daemon is kept, with what is in memory, whatever
   assert.deepEqual(released, [mount.fd]);
 });
 
+for (const isKept of [true, false])
+  test(`a volume that stops with its daemon stays mounted only where the holder has it: ${isKept ? 'it has' : 'it was too late to take it'}`, async (t) => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
+    t.after(() => {
+      if (isKept) execFileSync('umount', [path.join(directory, 'data')]);
+      rmSync(directory, { recursive: true, force: true });
+    });
+    const mount = { fd: openSync('/dev/null', 'r'), mountPoint: path.join(directory, 'data') } as FuseMount;
+    const asked: boolean[] = [];
+    const keeps = (one: FuseMount): Promise<boolean> => {
+      asked.push(one === mount && fstatSync(mount.fd).isCharacterDevice());
+      return Promise.resolve(isKept);
+    };
+    const holder = { register: () => {}, release: () => {}, keeps } as unknown as HolderClient;
+    const worker = Object.assign(new EventEmitter(), { postMessage: () => {} });
+    const served = new ServedVolume(entry, mount, worker as unknown as Worker, holder, undefined, silentLogger);
+    worker.emit('message', { type: 'ready', init: {} });
+    await served.started();
+    mkdirSync(served.mountpoint);
+    execFileSync('mount', ['-i', '-t', 'tmpfs', 'none', served.mountpoint]);
+    const stopped = served.stop();
+    worker.emit('message', { type: 'closed', reason: 'stopped' });
+    await stopped;
+    assert.deepEqual(asked, [true], 'the holder takes the descriptor while it is open');
+    assert.equal(await served.closed, isKept ? 'stopped' : 'unmounted');
+    assert.equal(existsSync(served.mountpoint), isKept);
+  });
+
 test('an unmount is refused while the last writes cannot be written out, and fails where they were given up', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'infinit-served-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));

@@ -277,20 +277,24 @@ export class ServedVolume {
     this.#questions.fail(this.#notMounted());
     this.#start.reject(new InfinitError('closed', `volume "${this.name}" ended before it was served: ${reason}`));
     const shared = this.sharing;
-    void this.#letGo(reason)
-      .then(() => shared?.[Symbol.asyncDispose]())
-      .then(() => this.#end.resolve(reason));
+    void this.#letGo(reason).then(async (end) => {
+      await shared?.[Symbol.asyncDispose]();
+      this.#end.resolve(end);
+    });
   }
 
-  async #letGo(reason: string): Promise<void> {
-    if (this.#kept) return;
-    if (reason !== 'stopped') this.#holder.release(this.#mount.fd);
+  /** Returns why it ended, in the end. */
+  async #letGo(reason: string): Promise<string> {
+    if (this.#kept) return reason;
+    // A volume that stops with its daemon is still mounted: the holder ends it, if it got as far as having it.
+    const isLeft = reason === 'stopped' && (await this.#holder.keeps(this.#mount));
+    if (!isLeft) this.#holder.release(this.#mount.fd);
     closeSync(this.#mount.fd);
     if (this.#mount.memory !== undefined) closeSync(this.#mount.memory);
-    // A volume that stops with its daemon is still mounted: the holder ends it.
-    if (reason === 'stopped') return;
+    if (isLeft) return reason;
     // Whatever went wrong, no dead mount stays behind.
     if (reason !== 'unmounted' && !this.#detached) await detachMount(this.mountpoint).catch(() => {});
     await removeMountPoint(this.mountpoint);
+    return reason === 'stopped' ? 'unmounted' : reason;
   }
 }
