@@ -156,6 +156,34 @@ test('a volume that is opened anew in the same tenure is another opening in the 
   await eventually('the lease says so', async () => ((await opening()) === before ? undefined : true));
 });
 
+test('the lease says who may have had locks and is not waited for, before others are given them', async () => {
+  const store = new MemoryBlockStore();
+  await using transport = new MemoryNetwork().open('a');
+  const sent: VolumeCommand[] = [];
+  const lostFor = new Map([
+    ['b', 5000],
+    ['c', 1000],
+  ]);
+  const sharing = sharingOf(transport, store, (command) => sent.push(command), { lostFor: () => lostFor });
+  await using _ = sharing;
+  await sharing.start();
+  const dismissed = async (): Promise<unknown> => {
+    const block = await store.fetch(namedAddress(volumeId, 'lease'));
+    return (JSON.parse(Buffer.from(block!.payload).toString()) as { dismissed?: unknown }).dismissed;
+  };
+  const opened = await eventually('it is opened', async () => sent.find((command) => command.type === 'holder'));
+  assert.deepEqual(await dismissed(), ['b']);
+  assert.deepEqual(
+    opened.lost.map(({ peer }) => peer),
+    ['c'],
+  );
+  assert.deepEqual(opened.dismissed, [], 'here it is known what others had since');
+  sharing.hear({ type: 'unheard', id: 7, peer: 'd' });
+  await eventually('it is noted', async () => sent.find((command) => command.type === 'noted'));
+  assert.deepEqual(await dismissed(), ['b', 'd']);
+  opened.store.close();
+});
+
 test('a volume that another host had for a moment, unnoticed, is opened anew', async () => {
   const store = new MemoryBlockStore();
   await using host = await Host.start(store, (way, _session, onOvertaken) => open(way, {}, { onOvertaken }));

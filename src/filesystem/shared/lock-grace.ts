@@ -18,14 +18,17 @@ export class LockGrace implements Disposable {
   readonly over: Promise<void>;
   /** Those who may have been told of new files that are to be made again first: until then nobody else may have the names. */
   readonly names: LockGrace | undefined;
+  readonly #giveUp: (peer: string) => Promise<void>;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #end: () => void;
   readonly #begunMs = performance.now();
   /** By host: until when it is waited for. */
   readonly #untilMs = new Map<string, number>();
 
-  constructor(awaited: Iterable<Awaited>, names?: LockGrace) {
+  /** @param giveUp told of each whose time is over, before others may have what it had locked: should the volume go to another host by then, that one must not take it for locked ever since. */
+  constructor(awaited: Iterable<Awaited>, names?: LockGrace, giveUp: (peer: string) => Promise<void> = () => Promise.resolve()) {
     this.names = names;
+    this.#giveUp = giveUp;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.#end = resolve;
@@ -47,8 +50,15 @@ export class LockGrace implements Disposable {
     this.#untilMs.set(peer, performance.now() + ms);
     this.#timers.set(
       peer,
-      setTimeout(() => this.heard(peer), ms),
+      setTimeout(() => void this.#timeOver(peer), ms),
     );
+  }
+
+  async #timeOver(peer: string): Promise<void> {
+    const timer = this.#timers.get(peer);
+    await this.#giveUp(peer);
+    // It may go on meanwhile.
+    if (this.#timers.get(peer) === timer) this.heard(peer);
   }
 
   /** The host has taken again what its programs had locked, or its time is over. */

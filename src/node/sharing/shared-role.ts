@@ -72,6 +72,7 @@ export class SharedRole implements Disposable {
   /** Operations that the host asks for which serves the volume. */
   readonly #asked = new Questions<Uint8Array>();
   readonly #recalls = new Questions<void>();
+  readonly #unheard = new Questions<void>();
   /** When this thread began, by the machine's clock. */
   readonly #begunMs = systemClock.monotonicMs();
   /** What guests may have in memory of what is open here, or was last. */
@@ -169,6 +170,9 @@ export class SharedRole implements Disposable {
         if (command.heard) this.#recalls.answered(command.id, undefined);
         else this.#recalls.failed(command.id, new InfinitError('unavailable', 'the guest was not heard'));
         break;
+      case 'noted':
+        this.#unheard.answered(command.id, undefined);
+        break;
       case 'dismiss':
         this.#dismiss(command.peer).catch((error: unknown) => this.#logger.warn('what a lost host had open is not all closed', { error }));
         break;
@@ -245,6 +249,7 @@ export class SharedRole implements Disposable {
           ...lost.map(({ peer, ms }) => ({ peer, ms: Math.max(0, ms - (performance.now() - began)) })),
         ],
         new LockGrace(awaited.map((peer) => ({ peer, ms: nameGraceMs }))),
+        async (peer) => (peer === this.#self ? undefined : this.#unheard.ask((id) => this.#tell({ type: 'unheard', id, peer }))),
       );
       const onRemoved = (parent: number, name: string): void => this.fileSystem.kernel?.removed(parent, name);
       const grants = this.#grant(inherited);

@@ -153,6 +153,10 @@ export class VolumeSharing implements AsyncDisposable {
       this.#lease.greeted(event.peer);
       return true;
     }
+    if (event.type === 'unheard') {
+      void this.#lease.dismiss(event.peer).then(() => this.#options.send({ type: 'noted', id: event.id }));
+      return true;
+    }
     if (event.type === 'served') {
       this.#served.answered(event.id, event.answer);
       return true;
@@ -236,6 +240,8 @@ export class VolumeSharing implements AsyncDisposable {
   /** Tries for as long as the lease is ours: nobody else can. */
   async #open(state: LeaseState & { role: 'holder' }): Promise<void> {
     const { send, store, volumeId, logger, lostFor, onDeleted } = this.#options;
+    const { self } = this.#options.transport;
+    const dismissed = [...this.#lease.dismissed, ...(state.dismissed.includes(self) ? [self] : [])];
     this.#shut();
     while (this.#state === state && !this.#closed) {
       try {
@@ -244,6 +250,9 @@ export class VolumeSharing implements AsyncDisposable {
           this.#deleted = true;
           return onDeleted();
         }
+        // Nobody waits for these: others may have at once what they had locked at the host before.
+        await Promise.all([...lostFor()].map(async ([peer, forMs]) => forMs >= dismissAfterMs && this.#lease.dismiss(peer)));
+        if (this.#state !== state) return;
         const session = await claimSession(store, volumeId);
         if (this.#state !== state) return;
         this.#opened = { tenure: state.tenure, session };
@@ -253,8 +262,6 @@ export class VolumeSharing implements AsyncDisposable {
         const way = new MessageChannel();
         servePort(way.port1, this.#lease.guard(store, state.tenure, this.#over.signal));
         const tenure = state.tenure.shared;
-        const { self } = this.#options.transport;
-        const dismissed = [...this.#lease.dismissed, ...(state.dismissed.includes(self) ? [self] : [])];
         send({ type: 'holder', session, awaited: users, lost, alone, inherited: state.inherited, dismissed, store: way.port2, tenure }, [way.port2]);
         return;
       } catch (error) {

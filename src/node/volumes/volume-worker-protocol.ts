@@ -83,6 +83,8 @@ export type VolumeCommand =
   | { readonly type: 'given-up'; readonly id: number; readonly heard: boolean }
   /** That host is not heard, and will be, or dismissed; or it is heard again. */
   | { readonly type: 'silence'; readonly peer: string; readonly over: boolean }
+  /** The next host that serves the volume will know of an `unheard` one. */
+  | { readonly type: 'noted'; readonly id: number }
   /** That host is gone. */
   | { readonly type: 'dismiss'; readonly peer: string }
   /** The answer to an `ask`. */
@@ -103,6 +105,8 @@ export type VolumeEvent =
   | { readonly type: 'served'; readonly id: number; readonly answer: Uint8Array }
   /** That host knows which locks it has. */
   | { readonly type: 'greeted'; readonly peer: string }
+  /** That host has not said in time which locks it has: others may have them once that is noted. */
+  | { readonly type: 'unheard'; readonly id: number; readonly peer: string }
   /** To the host that serves the volume: what it asked back is forgotten. */
   | { readonly type: 'recalled'; readonly id: number }
   /** To a guest: it is to forget these. */

@@ -165,7 +165,12 @@ export class LockFleet {
     const { locks } = volume;
     const wrong = { hoarding: { replace: () => {} }, forgiving: { shareWith: () => {} } }[this.#mutant as string];
     const served = wrong === undefined ? volume : standIn(volume, { locks: standIn(locks, wrong) });
-    const grace = new LockGrace(guests.map((_, index) => ({ peer: String(index + 1), ms: graceMs })));
+    const awaited = guests.map((_, index) => ({ peer: String(index + 1), ms: graceMs }));
+    const grace = new LockGrace(awaited, undefined, async (peer) => {
+      // The record is written.
+      await this.#time.sleep(Math.floor(this.#chance() * 20));
+      if (opening === this.#opening && !this.#relocked.has(Number(peer))) this.#givenUp.add(peer);
+    });
     void grace.over.then(() => {
       if (opening === this.#opening) for (let peer = 1; peer < hosts; peer++) if (!this.#relocked.has(peer)) this.#lose(peer);
     });

@@ -121,6 +121,24 @@ test('nor is it given one there that was given up once more before it could hear
   assert.equal(await errnoOf(() => guest.write(inode, handle, 0, bytes('OLD'), false)), 'EIO');
 });
 
+test('before others are given what it had, the next holder will know of one that has not said its locks in time', async () => {
+  const store = new MemoryBlockStore();
+  const noted = Promise.withResolvers<void>();
+  const unheard: string[] = [];
+  using grace = new LockGrace([{ peer: 'a', ms: 5 }], undefined, (peer) => {
+    unheard.push(peer);
+    return noted.promise;
+  });
+  const serving = new Serving(await open(store), grace);
+  const inode = await put(serving.volume, root, 'f', 'old', true);
+  let isLocked = false;
+  const locked = serving.own.setlk(inode, posix('9', 'write', 0, 9), false).then(() => (isLocked = true));
+  await aMoment();
+  assert.deepEqual([unheard, isLocked], [['a'], false]);
+  noted.resolve();
+  await locked;
+});
+
 test('a host that serves the volume itself by then has lost its own', async () => {
   const { own, volume } = new Serving(await open(new MemoryBlockStore()));
   const inode = await put(volume, root, 'f', 'old', true);
