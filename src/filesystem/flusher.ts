@@ -1,6 +1,6 @@
 import { InfinitError, messageOf } from '../base/index.ts';
 import type { VolumeCore } from './core.ts';
-import { errnoOf, isPassing } from './failure.ts';
+import { errnoOf, isForRoom, isPassing } from './failure.ts';
 import { FileSystemError } from './file-system.ts';
 import type { Inode } from './inodes/inode.ts';
 import { LateInodes } from './inodes/late-inodes.ts';
@@ -266,7 +266,7 @@ export class Flusher {
   }
 
   get #lacksRoom(): boolean {
-    return this.late.lacksRoom || errnoOf(this.#failure) === 'ENOSPC';
+    return this.late.lacksRoom || isForRoom(this.#failure);
   }
 
   /** There is more to be written out than waits for the timer. */
@@ -315,7 +315,7 @@ export class Flusher {
       budget.release();
       redo?.room.release();
     }
-    if (this.#failure === undefined || errnoOf(this.#failure) === 'ENOSPC') await this.#settleSome(calm);
+    if (this.#failure === undefined || isForRoom(this.#failure)) await this.#settleSome(calm);
   }
 
   /**

@@ -170,6 +170,7 @@ export class MemoryBlockStore implements BlockStore {
     assert(update.fresh !== true || (expect === 'absent' && !this.#tried.has(address)), 'what is fresh nobody ever tried to write');
     this.#tried.add(address);
     const fate = this.#options.fate?.(update) ?? 'normal';
+    if (fate === 'full') return { status: 'failed', code: 'disk-full', message: 'injected' };
     if (fate === 'failed') return { status: 'failed', code: 'unavailable', message: 'injected' };
     if (fate === 'unknown-lost') return { status: 'unknown', code: 'unknown-outcome', message: 'injected' };
     const outcome = this.#compareAndSet(address, expect, payload);
@@ -216,8 +217,8 @@ export interface MemoryBlockStoreOptions {
   readonly random?: () => number;
   /** Awaited before each block access, to let calls interleave; by default a call runs through. */
   readonly delay?: () => Promise<void> | undefined;
-  /** What becomes of an update: 'failed' and 'unknown-lost' leave the block alone, 'unknown-applied' writes it and hides that. */
-  readonly fate?: (update: Update) => 'normal' | 'failed' | 'unknown-lost' | 'unknown-applied';
+  /** What becomes of an update: 'failed', 'full' and 'unknown-lost' leave the block alone, 'unknown-applied' writes it and hides that. */
+  readonly fate?: (update: Update) => 'normal' | 'failed' | 'full' | 'unknown-lost' | 'unknown-applied';
   /** False: do not hash what is put, for benchmarks. */
   readonly verify?: boolean;
   /** True: a commit says what one over several hosts does. */

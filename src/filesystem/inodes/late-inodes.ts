@@ -1,6 +1,6 @@
 import { messageOf } from '../../base/index.ts';
 import type { VolumeContext } from '../context.ts';
-import { errnoOf } from '../failure.ts';
+import { isForRoom } from '../failure.ts';
 import type { Inode } from './inode.ts';
 
 /** So many are tried at once. */
@@ -142,7 +142,7 @@ export class LateInodes implements Iterable<Inode> {
 
   #failed(inode: Inode, failure: unknown): void {
     this.#failures.set(inode, failure);
-    if (errnoOf(failure) === 'ENOSPC') this.#lacking.add(inode);
+    if (isForRoom(failure)) this.#lacking.add(inode);
     else this.#lacking.delete(inode);
   }
 

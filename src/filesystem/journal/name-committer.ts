@@ -1,6 +1,6 @@
-import { type Clock, codeOf, InfinitError, type Logger } from '../../base/index.ts';
+import { type Clock, InfinitError, type Logger } from '../../base/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { errnoOf, isPassing, isReadLater } from '../failure.ts';
+import { HalfDone, isForLoss, isForRoom, isPassing, isReadLater } from '../failure.ts';
 import type { Inode } from '../inodes/inode.ts';
 import type { Carried } from './carried.ts';
 import type { ContentJournal } from './content-journal.ts';
@@ -118,7 +118,9 @@ export class NameCommitter {
         } catch (error) {
           const failed = this.#requests;
           this.#requests = [];
-          for (const { reject } of failed) reject(error);
+          // Of an attempt before this one the names may be durable.
+          const told = this.#doubtful ? new HalfDone(error) : error;
+          for (const { reject } of failed) reject(told);
         }
       }
     } finally {
@@ -129,7 +131,7 @@ export class NameCommitter {
   /** Something is out of reach. Where it is the journal's next block, others come after it. @throws InfinitError */
   async #commitElsewhere(error: unknown): Promise<void> {
     let failure = error;
-    if (codeOf(error) === 'lost') {
+    if (isForLoss(error)) {
       // One that was given up is made anew, now that it is known.
       try {
         return await this.#commit();
@@ -184,7 +186,7 @@ export class NameCommitter {
 
   /** Not all of it can be committed. What is not about names, or is but content that can come later, is to hold up no name. @throws InfinitError */
   async #commitLess(error: unknown): Promise<void> {
-    const full = errnoOf(error) === 'ENOSPC';
+    const full = isForRoom(error);
     if (isPassing(error) && (await this.#commitWithin())) {
       this.#withinUntilMs = this.#parts.clock.monotonicMs() + withinMs;
       return;
@@ -218,10 +220,11 @@ export class NameCommitter {
    * new inodes, or this fails as well.
    */
   async #commitWithin(): Promise<boolean> {
-    const { log, records } = this.#parts;
+    const { log, records, unsettled } = this.#parts;
     try {
       await this.#makeRoom();
       const found = batchWithRecords(log, records, this.#free);
+      if (found !== undefined && !unsettled.hasRoom(found.within.size)) return false;
       if (found !== undefined) await this.#write([], found.batch, false, found.within);
       return found !== undefined;
     } catch {
@@ -392,6 +395,8 @@ export class NameCommitter {
         inode.unplaced = kept.record;
         inode.journaledRevision = Math.max(inode.journaledRevision, kept.revision);
         checkpoint.touched(inode, sequence);
+        // An attempt that failed may have written it all the same.
+        if (!inode.block.known) unsettled.doubt(inode);
       }
       inode.born = true;
       checkpoint.orphan(inode, inode.durableLinks === 0 && !gone);

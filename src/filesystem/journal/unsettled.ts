@@ -63,6 +63,17 @@ export class Unsettled {
     this.#entries.set(number, entry);
   }
 
+  /** Whether so many more inodes may be named. */
+  hasRoom(inodes: number): boolean {
+    this.#forget(maxUnsettled - inodes);
+    return this.#entries.size + inodes <= maxUnsettled;
+  }
+
+  /** An inode is made whose record was written before, with content, and nobody knows whether that took effect: it is counted as it is in memory. */
+  doubt(inode: Inode): void {
+    if (inode.content !== undefined) this.#begin(inode);
+  }
+
   /** The record of an inode is durable, with so many bytes. */
   written(inode: number, allocated: number): void {
     const entry = this.#entries.get(inode);
